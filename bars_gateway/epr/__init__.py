@@ -1,0 +1,1 @@
+"""The hospital side: folders and a socket, in and out."""

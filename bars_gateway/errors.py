@@ -1,0 +1,130 @@
+"""
+What somebody must act on.
+
+    GatewayError
+    ├── ConfigurationError          the settings are wrong; nothing was started
+    ├── StoreError
+    │   ├── DatabaseDamaged         quick_check failed, or the file is no database
+    │   ├── DatabaseNewer           written by a later release
+    │   ├── DatabaseInUse           another gateway holds it
+    │   ├── StaleState              the row was no longer in the state that we expected
+    │   └── StorageFull             too little free space to promise anything
+    ├── TokenUnavailable            no access token; nothing can be sent for this provider
+    │   ├── CredentialsRefused      the token endpoint does not accept our key, id or clock
+    │   └── TokenServiceDown        it did not answer, or asked us to wait
+    ├── IdentityError               a certificate or key cannot be used
+    ├── FolderInUse                 another gateway works on this spool folder
+    ├── GatewayUnreachable          the command line found no running gateway
+    └── SandboxError                the sandbox cannot start
+
+What the standard *expects* (a refusal, silence, a duplicate) is a value and never
+an exception. `str(error)` says what happened, for the developer; `advice` says
+what to do next, for the operator. Neither holds anything from a payload.
+"""
+
+
+class GatewayError(Exception):
+    """Something that a person must act on."""
+
+    advice = "Read the log lines before this one, and run `bars-gateway check`."
+
+
+class ConfigurationError(GatewayError):
+    """The settings are wrong; nothing was started."""
+
+    advice = "Correct each setting that is named above; `bars-gateway check` looks again."
+
+
+class StoreError(GatewayError):
+    """The database cannot be used as it is."""
+
+    advice = "Look at the disk that holds `store.path`, then run `bars-gateway check`."
+
+
+class DatabaseDamaged(StoreError):
+    """The database failed its check, or is no database."""
+
+    advice = (
+        "Keep the file: it may be repaired, and it holds what was promised. Restore the latest"
+        " backup in its place. Do not start on an empty database, because every message that was"
+        " already received would then be taken a second time."
+    )
+
+
+class DatabaseNewer(StoreError):
+    """The database was written by a later release of the gateway."""
+
+    advice = "Install that release again, or restore a backup that this release wrote."
+
+
+class DatabaseInUse(StoreError):
+    """Another gateway works on this database."""
+
+    advice = (
+        "Only one gateway may use a database. See which process holds it (`fuser` on the lock"
+        " file), and stop it, or give this one a `store.path` of its own."
+    )
+
+
+class StaleState(StoreError):
+    """A row was no longer in the state that the caller expected."""
+
+    advice = "Nothing was changed. Look at the message again and repeat the command if need be."
+
+
+class StorageFull(StoreError):
+    """There is too little free space to promise anything."""
+
+    advice = (
+        "Make room on the disk that holds `store.path`. Nothing was lost: files wait in the"
+        " outbox, and the proxy retries what it could not hand over."
+    )
+
+
+class TokenUnavailable(GatewayError):
+    """No access token can be had; nothing is sent for this provider until there is one."""
+
+    advice = "See the token row of the status page for the reason; messages wait meanwhile."
+
+
+class CredentialsRefused(TokenUnavailable):
+    """The token endpoint does not accept our signed JWT."""
+
+    advice = (
+        "Check that the key id (kid) names a public key registered for this application, that"
+        " the API key and the key belong to this environment, and that the clock is right"
+        " (timedatectl)."
+    )
+
+
+class TokenServiceDown(TokenUnavailable):
+    """The token endpoint did not answer, or asked us to wait."""
+
+    advice = "Nothing to do at first: the gateway asks again. If it lasts, check the network path."
+
+
+class IdentityError(GatewayError):
+    """A certificate or key cannot be used."""
+
+    advice = (
+        "Check that the certificate and the key belong together, that neither has expired, that"
+        " the file is PEM, and that its mode is 0600."
+    )
+
+
+class FolderInUse(GatewayError):
+    """Another gateway works on this spool folder."""
+
+    advice = "Give each gateway, and each provider, a `spool_dir` of its own."
+
+
+class GatewayUnreachable(GatewayError):
+    """The command line found no running gateway."""
+
+    advice = "Start it (`systemctl start bars-gateway`), or name its settings file with --config."
+
+
+class SandboxError(GatewayError):
+    """The sandbox cannot start."""
+
+    advice = "Choose free ports and a folder that you may write to."

@@ -1,0 +1,1 @@
+"""From the proxy to the store: mutual TLS, one message, its acknowledgement."""

@@ -1,0 +1,1 @@
+"""From the queue to the proxy: claims, tokens, one POST, its verdict."""

@@ -1,0 +1,1 @@
+"""The national side on one machine: authorities, token service, proxy, and faults on demand."""

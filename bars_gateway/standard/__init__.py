@@ -1,0 +1,1 @@
+"""What BaRS says, as functions and tables over values: no I/O, no clock, no settings."""

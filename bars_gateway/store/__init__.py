@@ -1,0 +1,1 @@
+"""What the gateway remembers: one SQLite database behind a port of whole transactions."""
