@@ -1,0 +1,197 @@
+"""
+What we answer, and how to read what others answer.
+
+    Message ──acknowledge──► the 200 Bundle: theirs, with the ids that we minted
+    Issues  ──outcome──────► OperationOutcome
+    bytes   ──read_outcome─► Outcome(code, issue), whatever the bytes are
+
+The acknowledgement mirrors the request (Core, section 4): the same Bundle.id and
+fullUrls, the MessageHeader untouched, an id for each resource that has none, and a
+`planned` Encounter with a case number that a person can read out on the telephone.
+Numbers and instants go back as they came (S13).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from bars_gateway.standard.bundle import (
+    Entry,
+    Json,
+    MalformedBundle,
+    Message,
+    Number,
+    Resource,
+    map_of,
+    maps_of,
+    read,
+    text_of,
+)
+from bars_gateway.standard.issues import Issue
+
+ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
+PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
+MEDIA_TYPE = "application/fhir+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A refusal that no rule of the message decided: the transport's, or our own trouble."""
+
+    http_status: int
+    code: str  # REC_TIMEOUT, …
+    issue: str  # FHIR IssueType
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What somebody's error body says, as far as it can be read."""
+
+    is_outcome: bool
+    code: str | None = None
+    issue: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minted:
+    """The ids and the reference that we give to a new workflow."""
+
+    focus_id: str
+    encounter_id: str
+    reference: str  # the case number that people see
+    reference_system: str  # whose numbers these are
+
+
+def acknowledge(
+    message: Message, minted: Minted, new_id: Callable[[], str], now: datetime
+) -> bytes:
+    """Return the 200 Bundle for a new request, as JSON."""
+    focus = message.header.get("focus")
+    focus_url = text_of(focus[0], "reference") if isinstance(focus, list) and focus else ""
+    entries: list[Json] = [_mirrored(entry, focus_url, minted, new_id) for entry in message.entries]
+    entries.append(_planned_encounter(message, minted, now))
+    return _encode({**message.root, "entry": entries})
+
+
+def _mirrored(
+    entry: Entry, focus_url: str, minted: Minted, new_id: Callable[[], str]
+) -> dict[str, Json]:
+    resource = entry.resource
+    if entry.full_url == focus_url:
+        resource = _with_id(resource, minted.focus_id)
+    elif "id" not in resource and entry.type != "MessageHeader":
+        resource = _with_id(resource, new_id())
+    return {"fullUrl": entry.full_url, "resource": resource}
+
+
+def _with_id(resource: Resource, minted: str) -> dict[str, Json]:
+    rest = {name: value for name, value in resource.items() if name not in {"resourceType", "id"}}
+    return {"resourceType": resource["resourceType"], "id": minted, **rest}
+
+
+def _planned_encounter(message: Message, minted: Minted, now: datetime) -> dict[str, Json]:
+    theirs = next((e.resource for e in message.entries if e.type == "Encounter"), {})
+    kept = {name: theirs[name] for name in ("class", "subject", "episodeOfCare") if name in theirs}
+    resource: dict[str, Json] = {
+        "resourceType": "Encounter",
+        "id": minted.encounter_id,
+        "meta": {
+            "lastUpdated": now.isoformat(timespec="milliseconds"),
+            "profile": ["https://fhir.hl7.org.uk/StructureDefinition/UKCore-Encounter"],
+        },
+        "identifier": [{"system": minted.reference_system, "value": minted.reference}],
+        "status": "planned",
+        **kept,
+    }
+    return {"fullUrl": f"urn:uuid:{minted.encounter_id}", "resource": resource}
+
+
+def _encode(value: Json) -> bytes:
+    # Otherwise orjson would write a Number as the dataclass that it is.
+    return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+def _as_written(value: object) -> orjson.Fragment:
+    if not isinstance(value, Number):
+        raise TypeError(type(value).__name__)
+    return orjson.Fragment(value.text)
+
+
+def focus_id_of(body: bytes, media_type: str) -> str | None:
+    """Return the id that an acknowledgement gives to the focus of its message, or None."""
+    try:
+        return read(body, media_type).focus_id
+    except MalformedBundle:
+        return None
+
+
+def outcome(issues: Sequence[Issue]) -> bytes:
+    """Return an OperationOutcome, as JSON, that names every one of *issues*."""
+    return _outcome(
+        _issue(i.severity, i.issue, i.http_status, i.code, f"{i.rule} {i.path}: {i.text}", i.path)
+        for i in issues
+    )
+
+
+def problem_outcome(problem: Problem) -> bytes:
+    """Return an OperationOutcome, as JSON, for *problem*."""
+    return _outcome(
+        [_issue("error", problem.issue, problem.http_status, problem.code, problem.text, "")]
+    )
+
+
+def _outcome(issues: Iterator[dict[str, object]] | list[dict[str, object]]) -> bytes:
+    return orjson.dumps(
+        {
+            "resourceType": "OperationOutcome",
+            "meta": {"profile": [PROFILE]},
+            "issue": list(issues),
+        }
+    )
+
+
+def _issue(  # noqa: PLR0917
+    severity: str, issue: str, status: int, code: str, text: str, path: str
+) -> dict[str, object]:
+    expression = {"expression": [path]} if path.startswith("Bundle") else {}
+    return {
+        "severity": severity,
+        "code": issue,
+        "details": {
+            "coding": [{"system": ERROR_CODES, "code": code, "display": f"{status} - {code}"}]
+        },
+        "diagnostics": text,
+        **expression,
+    }
+
+
+def read_outcome(body: bytes) -> Outcome:
+    """
+    Return what an error body says: an OperationOutcome's first codes, or a platform's fault.
+
+    Never raises: error bodies come from anywhere, with issue codes that FHIR does not
+    know and in either spelling of the code system (X05).
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return Outcome(is_outcome=False)
+    if text_of(found, "resourceType") == "OperationOutcome":
+        first: Mapping[str, Json] = next(iter(maps_of(found, "issue")), {})
+        coding = next(iter(maps_of(map_of(first, "details"), "coding")), {})
+        return Outcome(
+            is_outcome=bool(first),
+            code=_token(text_of(coding, "code").upper()),
+            issue=_token(text_of(first, "code")),
+        )
+    detail = map_of(map_of(found, "fault"), "detail")
+    return Outcome(is_outcome=False, code=_token(text_of(detail, "errorcode")))
+
+
+def _token(text: str) -> str | None:
+    # A code is a word; anything longer is somebody's prose and might hold content.
+    return text if text and len(text) <= 80 and not set(text) & set(" \t\n<>\"'") else None  # noqa: PLR2004

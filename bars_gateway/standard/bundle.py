@@ -1,0 +1,255 @@
+"""
+Reads a message Bundle: bytes in, the fields that BaRS steers by out.
+
+    bytes ──read──► Message(bundle_id, event, reason, focus, …, entries)
+
+Reading is for looking. The bytes themselves are what is stored and sent, so nothing
+here ever turns a Message back into the Bundle that it came from. Numbers are kept as
+they were written (`Number`), because BaRS's seven-digit instants and clinical
+decimals do not survive a round trip through Python's floats (S13).
+
+Two parsers look at each body. orjson refuses what the other lets through (lone
+surrogates, NaN, a byte order mark), and the standard library's tells of duplicate
+members, which orjson and most receivers settle silently in favour of the last.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from bars_gateway.standard.issues import Issue
+
+MAX_DEPTH = 64
+USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
+CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
+
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A JSON number, as it was written."""
+
+    text: str
+
+
+Json = None | bool | str | Number | Sequence["Json"] | Mapping[str, "Json"]
+Resource = Mapping[str, Json]
+
+
+class MalformedBundle(ValueError):
+    """The bytes are no Bundle that can be read; `issue` says what to answer."""
+
+    def __init__(self, text: str, path: str = "Bundle") -> None:
+        super().__init__(text)
+        self.issue = Issue(
+            rule="B01",
+            path=path,
+            text=text,
+            http_status=400,
+            code="REC_BAD_REQUEST",
+            issue="structure",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of the Bundle."""
+
+    full_url: str  # empty where it is missing
+    resource: Resource
+
+    @property
+    def type(self) -> str:
+        """The resource type, or an empty text."""
+        return text_of(self.resource, "resourceType")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """
+    What a message says about itself. Texts are empty where the Bundle has none.
+
+    `entries` holds the resources as they were read, for rules and acknowledgements.
+    """
+
+    bundle_id: str
+    version: str  # Bundle.meta.versionId: of the Application, not of Core
+    event: str  # MessageHeader.eventCoding.code
+    reason: str  # new, update or delete
+    definition: str  # URL of the MessageDefinition
+    source: str  # system|value of the sending service
+    destinations: tuple[str, ...]  # system|value each
+    responds_to: str | None  # MessageHeader.response.identifier, without urn:uuid:
+    focus_type: str | None
+    focus_id: str | None  # the Receiver's id: absent in a first request
+    focus_status: str | None
+    category: str | None  # referral or validation; None for a booking without ServiceRequest
+    use_case: str  # a1t1 …, lower case
+    needed_by: datetime | None  # the clinical time: occurrencePeriod.end or the slot's start
+    entries: tuple[Entry, ...]
+    root: Resource
+
+    @property
+    def header(self) -> Resource:
+        """The MessageHeader, or an empty resource."""
+        return next((e.resource for e in self.entries[:1] if e.type == "MessageHeader"), {})
+
+    def all(self, resource_type: str) -> Iterator[tuple[str, Resource]]:
+        """Yield the FHIR path and the resource of each entry of that type."""
+        for index, entry in enumerate(self.entries):
+            if entry.type == resource_type:
+                yield f"Bundle.entry[{index}].resource", entry.resource
+
+    def resolve(self, reference: str) -> Entry | None:
+        """Return the entry that a reference within the Bundle points to."""
+        return next((e for e in self.entries if e.full_url and e.full_url == reference), None)
+
+
+def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
+    """
+    Return what the Bundle in *body* says, or raise MalformedBundle.
+
+    Missing fields are no error here: rules name them, all at once (B02 to R09).
+    """
+    if "xml" in media_type:
+        raise MalformedBundle("this release reads JSON; send application/fhir+json")
+    root = _parse(body)
+    if root.get("resourceType") != "Bundle":
+        raise MalformedBundle("the resource is no Bundle", "Bundle.resourceType")
+    entries = tuple(_entries(root))
+    header: Resource = entries[0].resource if entries else {}
+    return _message(root, entries, header)
+
+
+def _message(root: Resource, entries: tuple[Entry, ...], header: Resource) -> Message:
+    focus_reference = next((text_of(f, "reference") for f in maps_of(header, "focus")), "")
+    focus = next(
+        (e.resource for e in entries if focus_reference and e.full_url == focus_reference), {}
+    )
+    request = next((e.resource for e in entries if e.type == "ServiceRequest"), {})
+    appointment = next((e.resource for e in entries if e.type == "Appointment"), {})
+    codings = [*_codings(request, "category"), *_codings(appointment, "serviceCategory")]
+    return Message(
+        bundle_id=bare_id(text_of(root, "id")),
+        version=text_of(map_of(root, "meta"), "versionId"),
+        event=text_of(map_of(header, "eventCoding"), "code"),
+        reason=next((text_of(c, "code") for c in maps_of(map_of(header, "reason"), "coding")), ""),
+        definition=text_of(header, "definition"),
+        source=text_of(map_of(header, "source"), "endpoint"),
+        destinations=tuple(text_of(d, "endpoint") for d in maps_of(header, "destination")),
+        responds_to=bare_id(text_of(map_of(header, "response"), "identifier")) or None,
+        focus_type=text_of(focus, "resourceType") or None,
+        focus_id=text_of(focus, "id") or None,
+        focus_status=text_of(focus, "status") or None,
+        category=_code(codings, CATEGORIES) or None,
+        use_case=_code(codings, USE_CASES).lower(),
+        needed_by=instant(text_of(map_of(request, "occurrencePeriod"), "end"))
+        or instant(text_of(appointment, "start")),
+        entries=entries,
+        root=root,
+    )
+
+
+def _codings(resource: Resource, element: str) -> Iterator[Resource]:
+    for concept in maps_of(resource, element):
+        yield from maps_of(concept, "coding")
+
+
+def _code(codings: Sequence[Resource], system: str) -> str:
+    return next((text_of(c, "code") for c in codings if text_of(c, "system") == system), "")
+
+
+def _entries(root: Resource) -> Iterator[Entry]:
+    listed = root.get("entry")
+    if listed is not None and not isinstance(listed, list):
+        raise MalformedBundle("entry is no list", "Bundle.entry")
+    for index, item in enumerate(listed or []):
+        resource = item.get("resource") if isinstance(item, dict) else None
+        if not isinstance(resource, dict):
+            raise MalformedBundle("the entry holds no resource", f"Bundle.entry[{index}]")
+        yield Entry(full_url=text_of(item, "fullUrl"), resource=resource)
+
+
+def _parse(body: bytes) -> dict[str, Json]:
+    try:
+        orjson.loads(body)
+        root = json.loads(
+            body, parse_float=Number, parse_int=Number, object_pairs_hook=_without_duplicates
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedBundle(
+            f"the body is no valid JSON: line {error.lineno}, column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise MalformedBundle(_TOO_DEEP) from None
+    if not isinstance(root, dict):
+        raise MalformedBundle("the body is no JSON object")
+    _check_depth(root)
+    return root
+
+
+_TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
+
+
+def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedBundle("an object has the same member twice; each may appear once")
+    return members
+
+
+def _check_depth(root: Json) -> None:
+    level: list[Json] = [root]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise MalformedBundle(_TOO_DEEP)
+
+
+def _children(node: Json) -> Iterator[Json]:
+    members = node.values() if isinstance(node, dict) else node
+    return (child for child in members if isinstance(child, dict | list))  # type: ignore[union-attr]
+
+
+def text_of(resource: object, element: str) -> str:
+    """Return the text of *element*, or an empty one where it is missing or no text."""
+    value = resource.get(element) if isinstance(resource, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def map_of(resource: object, element: str) -> Resource:
+    """Return the object at *element*, or an empty one."""
+    value = resource.get(element) if isinstance(resource, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def maps_of(resource: object, element: str) -> list[Resource]:
+    """Return the objects in the list at *element*; what is no object is left out."""
+    value = resource.get(element) if isinstance(resource, dict) else None
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def bare_id(text: str) -> str:
+    """Return an id without the `urn:uuid:` that some senders put before it, in lower case."""
+    return text.strip().removeprefix("urn:uuid:").lower()
+
+
+def instant(text: str) -> datetime | None:
+    """Return a FHIR instant as UTC, cut to microseconds, or None where it is no instant."""
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        return None
+    seconds, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{seconds}.{(fraction or '0').ljust(6, '0')}{zone}")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,29 @@
+"""
+Problems in the guide's own words: what is wrong, where, and what it is answered with.
+
+An Issue never holds anything from a payload: it names the rule, the FHIR path and
+the cure, and that is what a person needs (Core, Diagnostics-Text).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """Whether a problem stops the message."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """One rule that a message breaks, and the answer that the guide has for it."""
+
+    rule: str  # B01 … R24, of the table in standard/rules.py
+    path: str  # FHIR path, or the name of a header
+    text: str  # what is wrong and what to do, without content
+    severity: Severity = Severity.ERROR
+    http_status: int = 400
+    code: str = "REC_BAD_REQUEST"
+    issue: str = "invariant"  # FHIR IssueType

@@ -1,0 +1,289 @@
+"""
+What makes a message unacceptable: a table of rules, each a small pure function.
+
+    Message ──check(SENDING │ RECEIVING)──► every Issue, errors and warnings
+
+Strict before sending, lenient on receipt (S10): on receipt a rule stops a message
+only where the guide's receiver rules or the official receiver tests demand it, and
+otherwise warns. Many MUSTs of the guide are broken by its own examples; a gateway
+that refused on every one of them would, in the end, refuse patients.
+
+A rule yields the FHIR paths at which it is broken. What is answered, and how
+gravely, is data in its row. Ids are those of the rule list that assessors use.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.checks import envelope, header, offered, request
+from bars_gateway.standard.checks.offer import Offer
+from bars_gateway.standard.issues import Issue, Severity
+
+__all__ = ["RULES", "Issue", "Offer", "Rule", "Severity", "Side", "check"]
+
+
+class Side(StrEnum):
+    """Which way the message goes."""
+
+    SENDING = "sending"
+    RECEIVING = "receiving"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One row of the table."""
+
+    rule: str
+    text: str  # what is wrong and what to do
+    broken: Callable[[Message, Offer], Iterator[str]]  # yields FHIR paths
+    sending: Severity | None = Severity.ERROR  # None: not looked at on that side
+    receiving: Severity | None = Severity.ERROR
+    http_status: int = 400
+    code: str = "REC_BAD_REQUEST"
+    issue: str = "invariant"
+
+    def severity(self, side: Side) -> Severity | None:
+        """Return how gravely the rule is taken on *side*."""
+        return self.sending if side is Side.SENDING else self.receiving
+
+
+_WARN = Severity.WARNING
+
+RULES: tuple[Rule, ...] = (
+    Rule(rule="B02", text="Bundle.type must be message", broken=envelope.type_is_not_message),
+    Rule(
+        rule="B03",
+        text="Bundle.timestamp is missing",
+        broken=envelope.no_timestamp,
+        receiving=_WARN,
+    ),
+    Rule(rule="B04", text="Bundle.id must be a UUID", broken=envelope.id_is_no_uuid),
+    Rule(
+        rule="B07",
+        text="Bundle.meta.versionId is missing: the Application version that it conforms to",
+        broken=envelope.no_version,
+    ),
+    Rule(
+        rule="B08",
+        text="this Application version is not supported here",
+        broken=offered.version_is_not_offered,
+        sending=None,
+        http_status=422,
+        code="REC_UNPROCESSABLE_ENTITY",
+        issue="not-supported",
+    ),
+    Rule(
+        rule="B09",
+        text="Bundle.meta.profile must name BARSBundleMessage",
+        broken=envelope.no_profile,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="B10",
+        text="meta.lastUpdated is missing, or is no full instant with an offset",
+        broken=envelope.no_last_updated,
+        receiving=_WARN,
+    ),
+    Rule(rule="B15", text="the entry has no fullUrl", broken=envelope.no_full_url),
+    Rule(
+        rule="B16",
+        text="fullUrl must be urn:uuid with a valid UUID, and may appear once",
+        broken=envelope.bad_full_url,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="B17",
+        text="the reference points to nothing in the Bundle",
+        broken=envelope.dangling_reference,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="M01",
+        text="the first entry, and no other, must be the MessageHeader",
+        broken=header.not_first,
+    ),
+    Rule(
+        rule="M02",
+        text="eventCoding.system must be the code system message-events-bars",
+        broken=header.wrong_event_system,
+    ),
+    Rule(
+        rule="M03",
+        text="the event must be servicerequest-request, servicerequest-response or booking-request",
+        broken=header.unknown_event,
+    ),
+    Rule(
+        rule="M04",
+        text="reason is missing, or is not of the code system message-reason-bars",
+        broken=header.no_reason,
+    ),
+    Rule(rule="M05", text="reason must be new or update", broken=header.unknown_reason),
+    Rule(
+        rule="M05S",
+        text="a cancellation is sent with reason update; delete is no longer written",
+        broken=header.reason_is_delete,
+        receiving=None,
+    ),
+    Rule(
+        rule="M06",
+        text="source.endpoint must be system|value of the sending service",
+        broken=header.bad_source,
+    ),
+    Rule(
+        rule="M06S",
+        text="source.endpoint must be one of this provider's services",
+        broken=offered.source_is_not_ours,
+        receiving=None,
+    ),
+    Rule(
+        rule="M07",
+        text="there must be one destination.endpoint, written system|value",
+        broken=header.bad_destination,
+    ),
+    Rule(
+        rule="M07R",
+        text="destination.endpoint is not a service of this organisation",
+        broken=offered.destination_is_not_ours,
+        sending=None,
+        http_status=422,
+        code="REC_UNPROCESSABLE_ENTITY",
+        issue="not-supported",
+    ),
+    Rule(
+        rule="M08",
+        text="the system of an endpoint must be https://fhir.nhs.uk/Id/dos-service-id, in"
+        " that spelling, or another that the endpoint catalogue knows",
+        broken=header.unknown_endpoint_system,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="M09",
+        text="source and destination are the same service",
+        broken=header.to_itself,
+        sending=_WARN,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="M10",
+        text="destination.receiver must reference an Organization in the Bundle",
+        broken=header.bad_receiver,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="M11",
+        text="sender must reference an Organization in the Bundle",
+        broken=header.bad_sender,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="M12",
+        text="focus must be one reference to a resource in the Bundle",
+        broken=header.bad_focus,
+    ),
+    Rule(
+        rule="M13",
+        text="focus must be of the type that the event is about",
+        broken=header.wrong_focus_type,
+    ),
+    Rule(rule="M14", text="definition is missing", broken=header.no_definition, receiving=_WARN),
+    Rule(
+        rule="M16",
+        text="response belongs to a response event, with identifier and code, and to no other",
+        broken=header.response_misplaced,
+    ),
+    Rule(
+        rule="R01",
+        text="category must hold referral or validation of message-category-servicerequest",
+        broken=request.no_category,
+    ),
+    Rule(
+        rule="R02",
+        text="category must hold a code of usecases-categories-bars",
+        broken=request.no_use_case,
+    ),
+    Rule(
+        rule="R03",
+        text="the use case is not in usecases-categories-bars 1.5.0",
+        broken=request.unknown_use_case,
+    ),
+    Rule(
+        rule="R03R",
+        text="this use case is not offered here",
+        broken=offered.use_case_is_not_offered,
+        sending=None,
+        http_status=422,
+        code="REC_UNPROCESSABLE_ENTITY",
+        issue="not-supported",
+    ),
+    Rule(rule="R05", text="a new ServiceRequest must be active", broken=request.new_is_not_active),
+    Rule(
+        rule="R06",
+        text="a new ServiceRequest has no id: the Receiver gives it one",
+        broken=request.new_has_id,
+        sending=_WARN,
+        receiving=None,
+    ),
+    Rule(
+        rule="R07",
+        text="CarePlan must be completed, and Encounter triaged or finished, in a new referral",
+        broken=request.referral_not_ready,
+    ),
+    Rule(
+        rule="R08",
+        text="CarePlan must be active, and Encounter triaged, in-progress or finished, in a new"
+        " referral between control rooms",
+        broken=request.transfer_not_ready,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="R09",
+        text="CarePlan must be active, and Encounter triaged or in-progress, in a new validation"
+        " request",
+        broken=request.validation_not_ready,
+    ),
+    Rule(
+        rule="R10",
+        text="an update or cancellation must carry the id that the Receiver gave",
+        broken=request.change_without_id,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="P01",
+        text="an NHS number has ten digits",
+        broken=request.malformed_nhs_number,
+        receiving=_WARN,
+    ),
+)
+
+# What none of the rows says on its own: the words together mean nothing in the standard.
+NO_MEANING = Issue(
+    rule="W01",
+    path="Bundle.entry[0].resource",
+    text="event, reason, category and status together are no move that the standard knows",
+)
+
+
+def check(message: Message, side: Side, offer: Offer) -> list[Issue]:
+    """Return everything that is wrong with *message*, errors first."""
+    issues = [
+        Issue(
+            rule=rule.rule,
+            path=path,
+            text=rule.text,
+            severity=severity,
+            http_status=rule.http_status,
+            code=rule.code,
+            issue=rule.issue,
+        )
+        for rule in RULES
+        if (severity := rule.severity(side)) is not None
+        for path in rule.broken(message, offer)
+    ]
+    return sorted(issues, key=lambda found: found.severity is not Severity.ERROR)
+
+
+def errors(issues: list[Issue]) -> list[Issue]:
+    """Return those of *issues* that stop the message."""
+    return [found for found in issues if found.severity is Severity.ERROR]

@@ -1,0 +1,178 @@
+"""
+What an answer to one of our messages means.
+
+    Answer ──judge──► Judgement(verdict, row, fault)
+
+The HTTP status comes first, then the code, then the rest (S2). Rows of `ROWS` are
+tried in order and the first that fits decides; its name is stored with the attempt,
+so that anybody can look up here why a message was retried or refused. The order is
+the meaning: what is not order is data.
+
+Whatever is not proof is a reason to ask again. A 200 that does not repeat our two
+ids did not come from the Receiver, and neither did an error without an
+OperationOutcome; but the proxy's own refusals never repeat the ids, so their
+absence says nothing about a 4xx.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+TABLE_VERSION = "1"
+
+
+class Verdict(StrEnum):
+    """What becomes of the message."""
+
+    ACKNOWLEDGED = "acknowledged"  # the Receiver has it
+    RETRY = "retry"  # nothing is proven: ask again, until its clinical time is over
+    RETRY_LIMITED = "retry_limited"  # as retry, but at most five times, then unconfirmed
+    REFUSED = "refused"  # the Receiver or BaRS said no
+    UNAUTHORIZED = "unauthorized"  # our token: a new one once, then our trouble
+    FORBIDDEN = "forbidden"  # our registration: our trouble, not the message's
+
+
+class Fault(StrEnum):
+    """On whose side the cause lies: BaRS's own prefixes, and ours."""
+
+    SEND = "SEND"
+    PROXY = "PROXY"
+    REC = "REC"
+    HERE = "HERE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back over HTTP for one POST. Silence is `status=None`."""
+
+    status: int | None
+    request_id: str | None = None  # as echoed
+    correlation_id: str | None = None
+    code: str | None = None  # OperationOutcome.issue.details.coding.code, upper case
+    issue: str | None = None  # OperationOutcome.issue.code
+    is_outcome: bool = False  # the body is an OperationOutcome
+    media_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)  # those worth keeping
+    body: bytes = b""
+    retry_after: float | None = None  # seconds, from Retry-After
+
+    @property
+    def word(self) -> str:
+        """The code without the prefix that says whose fault it is."""
+        code = self.code or ""
+        prefix, _, rest = code.partition("_")
+        return rest if prefix in Fault.__members__ else code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table: an answer with all of these is judged so."""
+
+    name: str
+    verdict: Verdict
+    status: tuple[int, ...] = ()  # empty: any
+    at_least: int = 0  # for whole classes of status
+    word: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+    issue: tuple[str, ...] = ()
+    echoed: bool | None = None
+    outcome: bool | None = None
+    fault: Fault | None = None  # None: as the code's prefix says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The verdict, the row that it was read from, and whose fault it was."""
+
+    verdict: Verdict
+    row: str
+    fault: Fault | None
+    ids_echoed: bool
+
+
+ROWS: tuple[Row, ...] = (
+    # 2xx: only the Receiver can repeat our ids.
+    Row(name="acknowledged", verdict=Verdict.ACKNOWLEDGED, status=(2,), echoed=True),
+    Row(name="ok-without-our-ids", verdict=Verdict.RETRY, status=(2,), fault=Fault.PROXY),
+    # 409: an earlier attempt arrived and only its answer was lost.
+    Row(name="duplicate", verdict=Verdict.ACKNOWLEDGED, status=(409,), issue=("duplicate",)),
+    # The platform in front of BaRS refuses a token in a shape of its own.
+    Row(
+        name="token-refused-by-platform",
+        verdict=Verdict.UNAUTHORIZED,
+        status=(401,),
+        word=(
+            "keymanagement.service.access_token_expired",
+            "keymanagement.service.invalid_access_token",
+        ),
+        fault=Fault.HERE,
+    ),
+    # No OperationOutcome on an error: something in between answered.
+    Row(name="intermediary", verdict=Verdict.RETRY, at_least=300, outcome=False, fault=Fault.PROXY),
+    Row(name="conflict", verdict=Verdict.REFUSED, status=(409,)),
+    Row(name="too-early", verdict=Verdict.RETRY, status=(425,), fault=Fault.REC),
+    Row(name="timeout", verdict=Verdict.RETRY, status=(408, 504)),
+    Row(name="too-many-requests", verdict=Verdict.RETRY, status=(429,)),
+    Row(name="unavailable", verdict=Verdict.RETRY, status=(502, 503)),
+    # The proxy may hide a quota answer in a 500.
+    Row(
+        name="quota-as-500",
+        verdict=Verdict.RETRY_LIMITED,
+        status=(500,),
+        word=("TOO_MANY_REQUESTS",),
+        fault=Fault.PROXY,
+    ),
+    # It also turns every 500 that it cannot read into REC_SERVER_ERROR: no proof of anything.
+    Row(name="server-error", verdict=Verdict.RETRY_LIMITED, status=(500,)),
+    Row(name="not-implemented", verdict=Verdict.REFUSED, status=(501,)),
+    Row(name="other-5xx", verdict=Verdict.RETRY_LIMITED, at_least=500),
+    Row(
+        name="token-refused",
+        verdict=Verdict.UNAUTHORIZED,
+        status=(401,),
+        prefix=("SEND",),
+        fault=Fault.HERE,
+    ),
+    Row(
+        name="not-enabled",
+        verdict=Verdict.FORBIDDEN,
+        status=(403,),
+        prefix=("SEND",),
+        fault=Fault.HERE,
+    ),
+    Row(name="receiver-unauthorized", verdict=Verdict.REFUSED, status=(401,), fault=Fault.REC),
+    Row(name="refused", verdict=Verdict.REFUSED, at_least=400),
+    Row(name="redirect", verdict=Verdict.RETRY, at_least=300, fault=Fault.PROXY),
+    Row(name="unknown-status", verdict=Verdict.RETRY, fault=Fault.PROXY),
+)
+
+SILENCE = Row(name="silence", verdict=Verdict.RETRY, fault=Fault.PROXY)
+
+
+def judge(answer: Answer, *, request_id: str, correlation_id: str) -> Judgement:
+    """Decide what becomes of the message with those two ids that *answer* answers."""
+    echoed = (answer.request_id, answer.correlation_id) == (request_id, correlation_id)
+    row = SILENCE if answer.status is None else next(r for r in ROWS if _fits(r, answer, echoed))
+    return Judgement(
+        verdict=row.verdict, row=row.name, fault=_fault(row, answer), ids_echoed=echoed
+    )
+
+
+def _fits(row: Row, answer: Answer, echoed: bool) -> bool:  # noqa: FBT001
+    status = answer.status or 0
+    return (
+        (not row.status or status in row.status or (row.status == (2,) and 200 <= status < 300))  # noqa: PLR2004
+        and status >= row.at_least
+        and (not row.word or answer.word in row.word)
+        and (not row.prefix or (answer.code or "").partition("_")[0] in row.prefix)
+        and (not row.issue or answer.issue in row.issue)
+        and (row.echoed is None or row.echoed == echoed)
+        and (row.outcome is None or row.outcome == answer.is_outcome)
+    )
+
+
+def _fault(row: Row, answer: Answer) -> Fault | None:
+    if row.verdict is Verdict.ACKNOWLEDGED:
+        return None
+    prefix = (answer.code or "").partition("_")[0]
+    return row.fault or (Fault(prefix) if prefix in Fault.__members__ else Fault.PROXY)

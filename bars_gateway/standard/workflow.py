@@ -1,0 +1,247 @@
+"""
+Moves and states: what a message does to its workflow, and where that leads.
+
+    message ──classify──► Move          after(State, Move) ──► State
+
+Two rules govern everything here. A move is made by an inbound message when it is
+*received* and by an outbound one when it is *acknowledged*. And an answer proves
+that the request arrived, whatever we believed until then: that is why the edges
+from `requested` and `unconfirmed` lead to the responder's states.
+
+Rows of `SENTENCES` are tried in order; a message that fits none has no meaning in
+the standard (Core, Standard-Pattern-For-Composites) and is refused by rule W01.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bars_gateway.standard.bundle import Message
+
+
+class Move(StrEnum):
+    """What a message, or the loss of one, does to its workflow."""
+
+    REQUEST = "request"  # the Requester asks: referral, validation or booking
+    UPDATE = "update"  # the Requester changes what it asked
+    CANCEL = "cancel"  # the Requester takes it back
+    PROGRESS = "progress"  # the Responder has begun
+    DECLINE = "decline"  # the Responder will not
+    CONCLUDE = "conclude"  # the Responder has finished
+    REFUSE = "refuse"  # the Receiver's gateway or BaRS said no to the request
+    LAPSE = "lapse"  # we stopped asking and do not know
+    ABANDON = "abandon"  # it never left: given up or withdrawn before the first POST
+
+
+class Subject(StrEnum):
+    """What a workflow is about."""
+
+    REFERRAL = "referral"
+    VALIDATION = "validation"
+    BOOKING = "booking"
+
+
+class State(StrEnum):
+    """Where a workflow is. The last five are final."""
+
+    REQUESTED = "requested"  # sent, not yet known to have arrived
+    UNCONFIRMED = "unconfirmed"  # we stopped asking; it may have arrived
+    ACTIVE = "active"  # the Receiver has it
+    IN_PROGRESS = "in_progress"  # the Responder has said that it began
+    COMPLETED = "completed"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    ABANDONED = "abandoned"  # never left this organisation
+
+
+class MoveNotAllowed(ValueError):
+    """The standard knows no such move from that state."""
+
+    def __init__(self, state: State, move: Move) -> None:
+        super().__init__(f"a workflow that is {state} cannot {move}")
+        self.state = state
+        self.move = move
+
+
+_ANSWERS = {
+    Move.PROGRESS: State.IN_PROGRESS,
+    Move.DECLINE: State.DECLINED,
+    Move.CONCLUDE: State.COMPLETED,
+}
+_FATE = {Move.REQUEST: State.ACTIVE, Move.REFUSE: State.REFUSED}
+_CANCEL = {Move.CANCEL: State.CANCELLED}
+
+TRANSITIONS: Mapping[State, Mapping[Move, State]] = {
+    State.REQUESTED: _FATE
+    | {Move.LAPSE: State.UNCONFIRMED, Move.ABANDON: State.ABANDONED}
+    | _ANSWERS,
+    State.UNCONFIRMED: _FATE | _ANSWERS,
+    State.ACTIVE: _CANCEL | {Move.UPDATE: State.ACTIVE} | _ANSWERS,
+    State.IN_PROGRESS: _CANCEL | {Move.UPDATE: State.IN_PROGRESS} | _ANSWERS,
+    State.COMPLETED: {},
+    State.DECLINED: {},
+    State.CANCELLED: {},
+    State.REFUSED: {},
+    State.ABANDONED: {},
+}
+
+FINAL = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
+
+
+def after(state: State, *moves: Move) -> State:
+    """Return where *moves*, one after the other, lead from *state*."""
+    for move in moves:
+        try:
+            state = TRANSITIONS[state][move]
+        except KeyError:
+            raise MoveNotAllowed(state, move) from None
+    return state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """One row of the standard's dispatch table: what these words together mean."""
+
+    event: str
+    reasons: frozenset[str]
+    focus: frozenset[str]  # resource types that MessageHeader.focus may point to
+    statuses: frozenset[str]  # of the focus resource
+    categories: frozenset[str | None]  # of the ServiceRequest; None for bookings
+    move: Move
+
+
+_NEW = frozenset({"new"})
+_CHANGE = frozenset({"update", "delete"})  # `delete` is read, never written (M05)
+_ANY = frozenset({"new", "update"})
+_SERVICE_REQUEST = frozenset({"ServiceRequest"})
+_APPOINTMENT = frozenset({"Appointment"})
+_RESPONSE_FOCUS = frozenset({"Encounter"})
+_BOTH: frozenset[str | None] = frozenset({"referral", "validation"})
+_BOOKING: frozenset[str | None] = frozenset({None, "referral", "validation"})
+
+# Core, Standard-Pattern-For-Composites; Cancellation; Applications 4 and 6.
+SENTENCES: tuple[Sentence, ...] = (
+    Sentence(
+        event="servicerequest-request",
+        reasons=_NEW,
+        focus=_SERVICE_REQUEST,
+        statuses=frozenset({"active"}),
+        categories=_BOTH,
+        move=Move.REQUEST,
+    ),
+    Sentence(
+        event="servicerequest-request",
+        reasons=_CHANGE,
+        focus=_SERVICE_REQUEST,
+        statuses=frozenset({"revoked", "entered-in-error"}),
+        categories=_BOTH,
+        move=Move.CANCEL,
+    ),
+    Sentence(
+        event="servicerequest-request",
+        reasons=_CHANGE,
+        focus=_SERVICE_REQUEST,
+        statuses=frozenset({"active", "on-hold"}),
+        categories=_BOTH,
+        move=Move.UPDATE,
+    ),
+    # An interim or final response says how far it is by the Responder's Encounter (App. 4, 6).
+    Sentence(
+        event="servicerequest-response",
+        reasons=_ANY,
+        focus=_RESPONSE_FOCUS,
+        statuses=frozenset({"planned", "arrived", "in-progress"}),
+        categories=_BOTH,
+        move=Move.PROGRESS,
+    ),
+    Sentence(
+        event="servicerequest-response",
+        reasons=_ANY,
+        focus=_RESPONSE_FOCUS,
+        statuses=frozenset({"cancelled"}),
+        categories=_BOTH,
+        move=Move.DECLINE,
+    ),
+    Sentence(
+        event="servicerequest-response",
+        reasons=_ANY,
+        focus=_RESPONSE_FOCUS,
+        statuses=frozenset({"finished", "triaged"}),
+        categories=_BOTH,
+        move=Move.CONCLUDE,
+    ),
+    # Some name the ServiceRequest instead (Application 6's example; the withdrawn no-show).
+    Sentence(
+        event="servicerequest-response",
+        reasons=_ANY,
+        focus=_SERVICE_REQUEST,
+        statuses=frozenset({"active"}),
+        categories=_BOTH,
+        move=Move.PROGRESS,
+    ),
+    Sentence(
+        event="servicerequest-response",
+        reasons=_ANY,
+        focus=_SERVICE_REQUEST,
+        statuses=frozenset({"revoked"}),
+        categories=_BOTH,
+        move=Move.DECLINE,
+    ),
+    Sentence(
+        event="servicerequest-response",
+        reasons=_ANY,
+        focus=_SERVICE_REQUEST,
+        statuses=frozenset({"completed"}),
+        categories=_BOTH,
+        move=Move.CONCLUDE,
+    ),
+    Sentence(
+        event="booking-request",
+        reasons=_NEW,
+        focus=_APPOINTMENT,
+        statuses=frozenset({"booked"}),
+        categories=_BOOKING,
+        move=Move.REQUEST,
+    ),
+    # A published cancellation says `new`; on receipt all three reasons are read (S8).
+    Sentence(
+        event="booking-request",
+        reasons=_NEW | _CHANGE,
+        focus=_APPOINTMENT,
+        statuses=frozenset({"cancelled", "entered-in-error"}),
+        categories=_BOOKING,
+        move=Move.CANCEL,
+    ),
+    Sentence(
+        event="booking-request",
+        reasons=_CHANGE,
+        focus=_APPOINTMENT,
+        statuses=frozenset({"booked"}),
+        categories=_BOOKING,
+        move=Move.UPDATE,
+    ),
+)
+
+REQUESTER_MOVES = frozenset({Move.REQUEST, Move.UPDATE, Move.CANCEL})
+
+
+def classify(message: Message) -> Move | None:
+    """Return the move that *message* makes, or None if its words mean nothing together."""
+    for row in SENTENCES:
+        if (
+            row.event == message.event
+            and message.reason in row.reasons
+            and message.focus_type in row.focus
+            and message.focus_status in row.statuses
+            and message.category in row.categories
+        ):
+            return row.move
+    return None
+
+
+def subject_of(message: Message) -> Subject:
+    """Return what the workflow of *message* is about."""
+    if message.event.startswith("booking"):
+        return Subject.BOOKING
+    return Subject.VALIDATION if message.category == "validation" else Subject.REFERRAL

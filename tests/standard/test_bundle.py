@@ -1,0 +1,150 @@
+"""Reading a Bundle: what it says, and what is no Bundle."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from messages import RECEIVER, SENDER, referral, validation_request
+
+from bars_gateway.standard.bundle import MalformedBundle, Number, instant, read
+
+
+def test_a_request_says_what_it_is() -> None:
+    """The fields that BaRS steers by, whatever else is in it."""
+    needed_by = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
+    message = read(
+        validation_request(bundle_id="A" * 8 + "-0000-4000-8000-" + "B" * 12, needed_by=needed_by)
+    )
+
+    assert ("servicerequest-request", "new", "validation", "a4t1") == (
+        message.event,
+        message.reason,
+        message.category,
+        message.use_case,
+    )
+    assert ("ServiceRequest", "active", None) == (
+        message.focus_type,
+        message.focus_status,
+        message.focus_id,
+    )
+    assert (SENDER, (RECEIVER,)) == (message.source, message.destinations)
+    assert needed_by == message.needed_by
+    assert "aaaaaaaa-0000-4000-8000-bbbbbbbbbbbb" == message.bundle_id
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(b"", "no valid JSON", id="empty"),
+        pytest.param(b"{", "no valid JSON: line 1", id="cut-off"),
+        pytest.param(b"[]", "no JSON object", id="a-list"),
+        pytest.param(b'{"resourceType":"Patient"}', "no Bundle", id="another-resource"),
+        pytest.param(
+            b'{"resourceType":"Bundle","id":"a","id":"b"}', "twice", id="duplicate-member"
+        ),
+        pytest.param(b'{"resourceType":"Bundle","x":NaN}', "no valid JSON", id="not-a-number"),
+        pytest.param(b'{"resourceType":"Bundle","x":"\\ud800"}', "no valid JSON", id="surrogate"),
+        pytest.param(
+            b'\xef\xbb\xbf{"resourceType":"Bundle"}', "no valid JSON", id="byte-order-mark"
+        ),
+        pytest.param(b'{"resourceType":"Bundle","x":"\xff"}', "no valid JSON", id="no-utf-8"),
+        pytest.param(b'{"x":' * 70 + b"1" + b"}" * 70, "deeper than 64", id="deep"),
+        pytest.param(b'{"x":' * 20000 + b"1" + b"}" * 20000, "", id="very-deep"),
+        pytest.param(b'{"resourceType":"Bundle","entry":{}}', "no list", id="entry-no-list"),
+        pytest.param(b'{"resourceType":"Bundle","entry":[{}]}', "no resource", id="entry-empty"),
+    ],
+)
+def test_what_is_no_bundle_is_refused_with_a_reason(body: bytes, words: str) -> None:
+    """Malformed input ends in one error that names the place, never in a crash."""
+    with pytest.raises(MalformedBundle) as caught:
+        read(body)
+
+    assert words in str(caught.value)
+    assert "B01" == caught.value.issue.rule
+
+
+def test_a_reason_holds_nothing_of_the_body() -> None:
+    """The text of a refusal is read by people who may not see the patient."""
+    with pytest.raises(MalformedBundle) as caught:
+        read(b'{"resourceType":"Bundle","name":"CANARY" CANARY}')
+
+    assert "CANARY" not in str(caught.value)
+
+
+def test_numbers_are_kept_as_they_were_written() -> None:
+    """1.10 is not 1.1: a clinical decimal has a precision."""
+    body = json.loads(referral())
+    text = json.dumps(body).replace('"type": "message"', '"type": "message", "total": 1.10')
+
+    assert Number("1.10") == read(text.encode()).root["total"]
+
+
+def test_an_application_that_sends_xml_is_told() -> None:
+    """This release reads JSON, and says so."""
+    with pytest.raises(MalformedBundle, match="JSON"):
+        read(b"<Bundle/>", "application/fhir+xml")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_bytes_crash_the_reader(body: bytes) -> None:
+    """Whatever comes, it is a message or a refusal."""
+    with suppress(MalformedBundle):
+        read(body)
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4)
+    ),
+    max_leaves=15,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "meta", "type", "entry", "timestamp"]), JSON_VALUES, max_size=5
+    ),
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(
+                ["resourceType", "focus", "destination", "source", "reason", "response", "category"]
+            ),
+            JSON_VALUES,
+        ),
+        max_size=3,
+    ),
+)
+def test_no_shape_crashes_the_reader(root: dict[str, object], resources: list[object]) -> None:
+    """Elements of the wrong type are read as missing: a rule names them later."""
+    entries = [{"resource": resource} for resource in resources]
+    bundle = root | {"resourceType": "Bundle"}
+    if resources:
+        bundle["entry"] = entries
+    with suppress(MalformedBundle):
+        read(json.dumps(bundle).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-02T09:00:00Z", datetime(2026, 3, 2, 9, tzinfo=UTC)),
+        ("2026-03-02T10:00:00.8185338+01:00", datetime(2026, 3, 2, 9, 0, 0, 818533, tzinfo=UTC)),
+        ("2026-03-02T09:00:00", None),
+        ("2026-03-02", None),
+        ("2026-02-30T09:00:00Z", None),
+        ("0001-01-01T00:00:00+14:00", None),
+    ],
+)
+def test_instants_have_an_offset_and_any_number_of_digits(
+    text: str, expected: datetime | None
+) -> None:
+    """Seven decimals, as BaRS writes them, are read; a time without an offset is none."""
+    assert expected == instant(text)

@@ -1,0 +1,60 @@
+"""Moves and states."""
+
+import pytest
+from messages import referral, validation_request
+
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.workflow import (
+    FINAL,
+    TRANSITIONS,
+    Move,
+    MoveNotAllowed,
+    State,
+    Subject,
+    after,
+    classify,
+    subject_of,
+)
+
+
+def test_an_answer_revives_what_we_gave_up_on() -> None:
+    """Our retries ran out, yet the Receiver had it: its answer must count."""
+    assert State.COMPLETED == after(State.REQUESTED, Move.LAPSE, Move.CONCLUDE)
+
+
+def test_a_validation_runs_from_request_to_conclusion() -> None:
+    """The way that Application 4 draws."""
+    assert State.COMPLETED == after(State.REQUESTED, Move.REQUEST, Move.PROGRESS, Move.CONCLUDE)
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("move", list(Move))
+def test_a_final_state_is_final(state: State, move: Move) -> None:
+    """Nothing leads out of it."""
+    with pytest.raises(MoveNotAllowed):
+        after(state, move)
+
+
+def test_every_state_has_a_row() -> None:
+    """An absent row would be an accident; an empty one is a statement."""
+    assert set(State) == set(TRANSITIONS)
+
+
+@pytest.mark.parametrize(
+    ("body", "move", "subject"),
+    [
+        (referral(), Move.REQUEST, Subject.REFERRAL),
+        (validation_request(), Move.REQUEST, Subject.VALIDATION),
+        (referral(reason="update"), Move.UPDATE, Subject.REFERRAL),
+        (referral(reason="update", status="revoked"), Move.CANCEL, Subject.REFERRAL),
+        (referral(reason="delete", status="entered-in-error"), Move.CANCEL, Subject.REFERRAL),
+        (referral(reason="new", status="revoked"), None, Subject.REFERRAL),
+    ],
+)
+def test_a_message_makes_the_move_that_its_words_mean(
+    body: bytes, move: Move | None, subject: Subject
+) -> None:
+    """Event, reason, category and status together, and nothing else."""
+    message = read(body)
+
+    assert (move, subject) == (classify(message), subject_of(message))
