@@ -1,0 +1,286 @@
+"""
+One SQLite file: one writer that commits in groups, readers that cannot write.
+
+    write(work) ─┐
+    write(work) ─┼─► BEGIN IMMEDIATE · savepoint each · COMMIT · one fsync ─► each caller's fate
+    write(work) ─┘
+    read(work) ────► a connection of its own, query_only
+
+A *work* is a plain function over the connection, run whole on the writer's thread.
+Works never say BEGIN, COMMIT or ROLLBACK. Works that wait at the same time share one
+transaction; nobody waits for company: while one group commits, the next gathers.
+
+`synchronous=FULL` in WAL mode: what `write` has returned from survives a power cut.
+A damaged file is never replaced by an empty one, because every duplicate would then
+be new again. The lock beside the file is held for as long as the database is open.
+"""
+
+import asyncio
+import fcntl
+import os
+import re
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+import structlog
+
+from bars_gateway.errors import (
+    DatabaseDamaged,
+    DatabaseInUse,
+    DatabaseNewer,
+    StorageFull,
+    StoreError,
+)
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_PRAGMAS = (
+    "PRAGMA page_size = 8192",  # before the first table: fewer, larger writes for 20 kB bodies
+    "PRAGMA auto_vacuum = INCREMENTAL",  # before the first table
+    "PRAGMA journal_mode = WAL",  # readers never wait for the writer
+    "PRAGMA synchronous = FULL",  # an acknowledged message survives a power cut
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 5000",  # ms; only a backup or a sqlite3 shell can make us wait
+    "PRAGMA secure_delete = ON",  # purged patient data is overwritten, not merely unlinked
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA wal_autocheckpoint = 16000",  # pages; a net: `checkpoint` does it out of the way
+)
+_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    value: object = None
+    error: BaseException | None = None
+
+
+class _Writer(aiosqlite.Connection):
+    """The connection that writes: runs a whole group in one hop to its thread."""
+
+    async def transact(self, works: Sequence[Work[Any]]) -> list[_Fate]:
+        """Run *works* in one transaction and return the fate of each."""
+        fates: list[_Fate] = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
+        return fates
+
+
+def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[_Fate]:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        fates = [_run_one(connection, work) for work in works]
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [_Fate(error=_translated(error))] * len(works)
+    return fates
+
+
+def _run_one(connection: sqlite3.Connection, work: Work[Any]) -> _Fate:
+    connection.execute("SAVEPOINT work")
+    try:
+        value = work(connection)
+    except BaseException as error:
+        # A full disk rolls the whole transaction back by itself: then nobody's work is left.
+        if not connection.in_transaction:
+            raise sqlite3.OperationalError("the transaction was lost in the middle") from error
+        connection.execute("ROLLBACK TO work")
+        connection.execute("RELEASE work")
+        if not isinstance(error, sqlite3.Error | StoreError | ValueError):
+            raise
+        return _Fate(error=_translated(error))
+    connection.execute("RELEASE work")
+    return _Fate(value=value)
+
+
+def _translated(error: BaseException) -> BaseException:
+    if not isinstance(error, sqlite3.Error):
+        return error
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _FULL_DISK or "transaction was lost" in str(error):
+        return StorageFull(f"the database could not write: {error}")
+    if code in _DAMAGE:
+        return DatabaseDamaged(f"the database is damaged: {error}")
+    return StoreError(f"the database refused: {error}")
+
+
+class Database:
+    """The open database. Get one from `open_database`."""
+
+    def __init__(
+        self, path: Path, writer: _Writer, reader: aiosqlite.Connection, limit: int
+    ) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+        self._limit = limit
+        self._waiting: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
+        self._gathered = asyncio.Event()
+        self._closing = False
+
+    async def write(self, work: Work[T]) -> T:
+        """
+        Run *work* in the writer's next transaction; return once that is on disk.
+
+        A work that raises undoes itself alone, and its caller gets the error. A caller
+        that is cancelled stops waiting; its work is committed or not, but never half.
+        Raises StorageFull, DatabaseDamaged or StoreError where SQLite says no.
+        """
+        if self._closing:
+            raise StoreError("the database is closed")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        self._gathered.set()
+        return await future
+
+    async def read(self, work: Work[T]) -> T:
+        """Run *work* on the reading connection, on a snapshot of its own."""
+        return await self._reader._execute(_snapshot, self._reader._conn, work)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
+
+    async def commit_groups(self) -> None:
+        """Serve `write` until the database closes."""
+        while self._waiting or not self._closing:
+            await self._gathered.wait()
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
+            if not self._waiting and not self._closing:
+                self._gathered.clear()
+            if group:
+                await self._commit(group)
+
+    async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
+        fates = await self._writer.transact([work for work, _ in group])
+        for (_, future), fate in zip(group, fates, strict=True):
+            if future.cancelled():
+                continue
+            if fate.error is not None:
+                future.set_exception(fate.error)
+            else:
+                future.set_result(fate.value)
+
+    def close(self) -> None:
+        """Take no further work; what waits is still committed."""
+        self._closing = True
+        self._gathered.set()
+
+    async def checkpoint(self) -> None:
+        """Move the write-ahead log into the file, from a connection that nobody waits for."""
+        async with aiosqlite.connect(self.path, isolation_level=None) as connection:
+            await connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        connection.execute("COMMIT")
+
+
+@asynccontextmanager
+async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[Database]:
+    """
+    Open *path*, creating it where there is none, and serve it until the block ends.
+
+    Raises DatabaseInUse, DatabaseNewer or DatabaseDamaged; a damaged file is left as it is.
+    """
+    async with AsyncExitStack() as stack:
+        _hold_lock(path, stack)
+        writer = _Writer(_connector(path), 64)
+        await stack.enter_async_context(writer)
+        await _prepare(writer, path)
+        reader = await stack.enter_async_context(open_reader(path))
+        database = Database(path, writer, reader, group_limit)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(database.commit_groups(), name="store-writer")
+                try:
+                    yield database
+                finally:
+                    database.close()
+        except BaseExceptionGroup as errors:
+            # One error is that error: the group is our doing and says nothing to a reader.
+            raise (errors.exceptions[0] if len(errors.exceptions) == 1 else errors) from None
+
+
+@asynccontextmanager
+async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """Open *path* for reading only; a running gateway is not disturbed."""
+    async with aiosqlite.connect(path, isolation_level=None, cached_statements=512) as connection:
+        connection.row_factory = sqlite3.Row
+        await connection.execute("PRAGMA query_only = ON")
+        await connection.execute("PRAGMA busy_timeout = 5000")
+        yield connection
+
+
+def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    return connect
+
+
+def _hold_lock(path: Path, stack: AsyncExitStack) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    stack.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DatabaseInUse(f"{path} is held by another gateway") from None
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+async def _prepare(writer: _Writer, path: Path) -> None:
+    def prepare(connection: sqlite3.Connection) -> None:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise DatabaseDamaged(f"{path} failed its check")
+        _migrate(connection, path)
+
+    try:
+        await writer._execute(prepare, writer._conn)  # type: ignore[no-untyped-call] # noqa: SLF001
+    except sqlite3.Error as error:
+        raise _translated(error) from None
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    migrations = _migrations()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > max(migrations):
+        raise DatabaseNewer(f"{path} has schema {version}; this release knows {max(migrations)}")
+    for number in sorted(n for n in migrations if n > version):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{migrations[number]}\nPRAGMA user_version = {number};\nCOMMIT;"
+        )
+        log.info("store.migrated", version=number)
+
+
+def _migrations() -> dict[int, str]:
+    folder = resources.files("bars_gateway.store") / "migrations"
+    return {
+        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    }
+
+
+def named_queries() -> Mapping[str, str]:
+    """Return the statements of queries.sql by name."""
+    text = (resources.files("bars_gateway.store") / "queries.sql").read_text("utf-8")
+    blocks = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)[1:]
+    return dict(zip(blocks[::2], (block.strip() for block in blocks[1::2]), strict=True))

@@ -1,0 +1,144 @@
+"""
+What happens to an inbound request: each function is one work, and so one transaction.
+
+The ledger decides first, inside the transaction: (provider, X-Request-Id) was
+answered before, with these bytes or with others, or it is new. So twenty identical
+requests at once make one record, whatever the network does (H03, S5).
+"""
+
+import json
+import sqlite3
+from datetime import datetime
+
+from bars_gateway.standard.workflow import State
+from bars_gateway.store.port import (
+    Arrival,
+    Conflicting,
+    Fate,
+    NoticeKind,
+    Part,
+    Payload,
+    Refusal,
+    RefusedBefore,
+    Repeated,
+    Taken,
+)
+from bars_gateway.store.rows import text
+from bars_gateway.store.statements import inserted, keep, one, run
+
+
+def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> Fate:
+    """Take the message with its workflow, answer and notice, or say what it met."""
+    met = _met(connection, arrival, now)
+    if met is not None:
+        return met
+    workflow_id = _open_workflow(connection, arrival, now)
+    message_id = _insert(connection, arrival, workflow_id, now)
+    keep(connection, message_id, Part.REQUEST, arrival.request)
+    keep(connection, message_id, Part.ANSWER, arrival.answer)
+    run(
+        connection,
+        "ledger_done",
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        fingerprint=arrival.fingerprint,
+        message_id=message_id,
+        now=text(now),
+    )
+    run(
+        connection,
+        "write_notice",
+        provider=arrival.provider,
+        kind=NoticeKind.MESSAGE,
+        message_id=message_id,
+        now=text(now),
+    )
+    return Taken(message_id=message_id, workflow_id=workflow_id)
+
+
+def _open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
+    return inserted(
+        connection,
+        "open_workflow",
+        provider=arrival.provider,
+        correlation_id=arrival.correlation_id,
+        counterparty=arrival.sender,
+        role="responder",
+        subject=arrival.subject,
+        use_case=arrival.use_case,
+        focus_id=arrival.focus_id,
+        state=State.ACTIVE,
+        answer_due_at=text(arrival.answer_due_at),
+        now=text(now),
+    )
+
+
+def _insert(
+    connection: sqlite3.Connection, arrival: Arrival, workflow_id: int, now: datetime
+) -> int:
+    return inserted(
+        connection,
+        "take_message",
+        workflow_id=workflow_id,
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        bundle_id=arrival.bundle_id,
+        move=arrival.move,
+        use_case=arrival.use_case,
+        sender=arrival.sender,
+        receiver=arrival.receiver,
+        fingerprint=arrival.fingerprint,
+        reference=arrival.reference,
+        now=text(now),
+    )
+
+
+def refuse(connection: sqlite3.Connection, refusal: Refusal, now: datetime) -> Fate:
+    """Remember the refusal, or say what the request met."""
+    met = _met(connection, refusal, now)
+    if met is not None:
+        return met
+    run(
+        connection,
+        "ledger_refused",
+        provider=refusal.provider,
+        request_id=refusal.request_id,
+        fingerprint=refusal.fingerprint,
+        http_status=refusal.http_status,
+        media_type=refusal.answer.media_type,
+        answer=refusal.answer.body,
+        rules=" ".join(refusal.rules),
+        now=text(now),
+    )
+    run(
+        connection,
+        "add_event",
+        now=text(now),
+        provider=refusal.provider,
+        kind="inbound.refused",
+        request_id=refusal.request_id,
+        detail=json.dumps({"rules": list(refusal.rules), "http_status": refusal.http_status}),
+    )
+    return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
+
+
+def _met(connection: sqlite3.Connection, came: Arrival | Refusal, now: datetime) -> Fate | None:
+    entry = one(connection, "ledger_entry", provider=came.provider, request_id=came.request_id)
+    if entry is None:
+        return None
+    if entry["fingerprint"] != came.fingerprint:
+        run(
+            connection,
+            "add_event",
+            now=text(now),
+            provider=came.provider,
+            kind="inbound.request_id_reused",
+            request_id=came.request_id,
+            detail="{}",
+        )
+        return Conflicting()
+    if entry["state"] == "refused":
+        answer = Payload(media_type=entry["media_type"], headers={}, body=bytes(entry["answer"]))
+        return RefusedBefore(http_status=entry["http_status"], answer=answer)
+    return Repeated(reference=entry["reference"])

@@ -1,0 +1,221 @@
+-- Instants are TEXT: UTC, milliseconds, 'Z'. They sort, and a person at the sqlite3
+-- prompt can read them. Constraints have names because the name is what the log shows.
+-- This first migration has what later ones could not add: SQLite cannot alter a CHECK.
+
+CREATE TABLE workflows (                        -- one referral, validation or booking, from `new` to its end
+    id              INTEGER PRIMARY KEY,
+    provider        TEXT NOT NULL,              -- which of our organisations this belongs to
+    correlation_id  TEXT NOT NULL,              -- X-Correlation-Id: the conversation it is part of
+    counterparty    TEXT NOT NULL,              -- the other side's target identifier, system|value
+    role            TEXT NOT NULL,              -- ours
+    subject         TEXT NOT NULL,
+    use_case        TEXT NOT NULL,              -- usecases-categories-bars, e.g. a4t1
+    focus_id        TEXT,                       -- ServiceRequest.id or Appointment.id, once the Receiver has minted it
+    state           TEXT NOT NULL,
+    parent_id       INTEGER REFERENCES workflows (id),  -- the referral that this one carries onward
+    answer_due_at   TEXT,                       -- when silence becomes news
+    opened_at       TEXT NOT NULL,
+    closed_at       TEXT,
+    CONSTRAINT role_is_known    CHECK (role IN ('requester', 'responder')),
+    CONSTRAINT subject_is_known CHECK (subject IN ('referral', 'validation', 'booking')),
+    CONSTRAINT state_is_known   CHECK (state IN ('requested', 'unconfirmed', 'active', 'in_progress',
+                                    'completed', 'declined', 'cancelled', 'refused', 'abandoned')),
+    CONSTRAINT closed_means_final CHECK ((closed_at IS NOT NULL)
+                                    = (state IN ('completed', 'declined', 'cancelled', 'refused', 'abandoned')))
+) STRICT;
+CREATE INDEX workflows_open    ON workflows (provider, correlation_id, counterparty, subject) WHERE closed_at IS NULL;
+CREATE INDEX workflows_focus   ON workflows (provider, focus_id) WHERE focus_id IS NOT NULL;
+CREATE INDEX workflows_parent  ON workflows (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX workflows_overdue ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
+
+CREATE TABLE messages (                         -- one Bundle, in one direction
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,  -- also the order in which we took it
+    workflow_id     INTEGER NOT NULL REFERENCES workflows (id),
+    provider        TEXT NOT NULL,
+    direction       TEXT NOT NULL,
+    request_id      TEXT NOT NULL,              -- X-Request-Id: the same for every attempt
+    correlation_id  TEXT NOT NULL,              -- X-Correlation-Id: the same for the conversation
+    bundle_id       TEXT NOT NULL,              -- Bundle.id: what a response points back to
+    responds_to     TEXT,                       -- MessageHeader.response.identifier, of a response
+    move            TEXT NOT NULL,              -- standard.workflow.Move
+    use_case        TEXT NOT NULL,
+    sender          TEXT NOT NULL,              -- MessageHeader.source.endpoint, system|value
+    receiver        TEXT NOT NULL,              -- MessageHeader.destination.endpoint, system|value
+    fingerprint     TEXT NOT NULL,              -- SHA-256 of the request payload; outlives it
+    submission_id   TEXT,                       -- the EPR's own key, where we composed the bytes
+    reference       TEXT,                       -- inbound: the case number that we gave it
+    state           TEXT NOT NULL,
+    claims          INTEGER NOT NULL DEFAULT 0, -- the fencing token: grows with every claim
+    attempts        INTEGER NOT NULL DEFAULT 0, -- POSTs begun
+    resend_of       INTEGER REFERENCES messages (id),   -- the message whose payload this sends again under new ids
+    needed_by       TEXT,                       -- the clinical time
+    next_attempt_at TEXT,
+    give_up_at      TEXT,
+    delay_due_at    TEXT,                       -- when to tell the EPR that it is late; NULL once told
+    claimed_by      TEXT,                       -- node name
+    claimed_until   TEXT,
+    created_at      TEXT NOT NULL,
+    settled_at      TEXT,
+    CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
+    CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'progress', 'decline', 'conclude')),
+    CONSTRAINT state_fits_direction CHECK (CASE direction
+           WHEN 'inbound'  THEN state = 'received'
+           WHEN 'outbound' THEN state IN ('queued', 'held', 'sending', 'acknowledged', 'refused',
+                                          'unconfirmed', 'not_sent', 'withdrawn')
+           END),
+    CONSTRAINT queued_has_a_time    CHECK ((state = 'queued')  = (next_attempt_at IS NOT NULL)),
+    CONSTRAINT sending_has_a_lease  CHECK ((state = 'sending') = (claimed_until IS NOT NULL)),
+    CONSTRAINT open_means_unsettled CHECK ((state IN ('queued', 'held', 'sending')) = (settled_at IS NULL)),
+    CONSTRAINT not_sent_never_left  CHECK (state NOT IN ('not_sent', 'withdrawn') OR attempts = 0)
+) STRICT;
+CREATE UNIQUE INDEX messages_once    ON messages (provider, direction, request_id);
+CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
+    WHERE direction = 'outbound' AND resend_of IS NULL AND submission_id IS NULL;
+CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
+CREATE INDEX        messages_bundle  ON messages (provider, bundle_id);
+CREATE INDEX        messages_due     ON messages (next_attempt_at, id)                    WHERE state = 'queued';
+CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
+CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
+CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
+CREATE INDEX        messages_late    ON messages (delay_due_at)                           WHERE settled_at IS NULL AND delay_due_at IS NOT NULL;
+CREATE INDEX        messages_settled ON messages (settled_at)                             WHERE settled_at IS NOT NULL;
+CREATE INDEX        messages_of      ON messages (workflow_id, id);
+CREATE INDEX        messages_states  ON messages (direction, state);
+CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
+CREATE INDEX        messages_named   ON messages (request_id);
+
+CREATE TABLE payloads (                         -- apart from messages, so that it can be purged first
+    message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    part        TEXT NOT NULL,
+    media_type  TEXT NOT NULL,
+    headers     TEXT NOT NULL,                  -- as on the wire, without Authorization
+    encoding    TEXT NOT NULL,                  -- how `body` is kept here; the wire's bytes come out of it
+    body        BLOB NOT NULL,
+    PRIMARY KEY (message_id, part),
+    CONSTRAINT part_is_known     CHECK (part IN ('request', 'answer', 'unproven')),
+    CONSTRAINT encoding_is_known CHECK (encoding IN ('identity', 'zstd'))
+) STRICT;
+
+CREATE TABLE attempts (                         -- one POST
+    message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    number      INTEGER NOT NULL,
+    started_at  TEXT NOT NULL,
+    ended_at    TEXT NOT NULL,
+    verdict     TEXT NOT NULL,
+    verdict_row TEXT NOT NULL,                  -- the row of the verdict table that decided
+    fault       TEXT,                           -- SEND, PROXY, REC or HERE
+    http_status INTEGER,                        -- NULL: nothing came back
+    code        TEXT,                           -- REC_TIMEOUT, PROXY_NOT_FOUND, …
+    issue       TEXT,                           -- FHIR IssueType
+    ids_echoed  INTEGER NOT NULL,
+    PRIMARY KEY (message_id, number),
+    CONSTRAINT verdict_is_known CHECK (verdict IN ('acknowledged', 'retry', 'retry_limited', 'refused',
+                                                   'unauthorized', 'forbidden')),
+    CONSTRAINT fault_is_known   CHECK (fault IN ('SEND', 'PROXY', 'REC', 'HERE'))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempts_started ON attempts (started_at);
+
+CREATE TABLE notices (                          -- what we owe the EPR
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    provider     TEXT NOT NULL,
+    kind         TEXT NOT NULL,
+    message_id   INTEGER NOT NULL REFERENCES messages (id),
+    created_at   TEXT NOT NULL,
+    collected_at TEXT,
+    CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'overdue', 'reconciled',
+                                             'cancel_not_sent', 'amended'))
+) STRICT;
+CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
+CREATE INDEX notices_of      ON notices (message_id);
+
+CREATE TABLE ledger (                           -- every X-Request-Id that was answered for good, or is being answered
+    provider    TEXT NOT NULL,
+    request_id  TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,                  -- the same id with other bytes is a conflict
+    state       TEXT NOT NULL,
+    message_id  INTEGER REFERENCES messages (id),   -- done: the message that it was
+    http_status INTEGER,                        -- refused: the answer, to be repeated
+    media_type  TEXT,
+    answer      BLOB,
+    rules       TEXT,                           -- refused: by which rules
+    created_at  TEXT NOT NULL,
+    expires_at  TEXT,
+    PRIMARY KEY (provider, request_id),
+    CONSTRAINT ledger_state_is_known CHECK (state IN ('processing', 'done', 'refused')),
+    CONSTRAINT done_has_a_message    CHECK ((state = 'done') = (message_id IS NOT NULL)),
+    CONSTRAINT refused_has_an_answer CHECK ((state = 'refused') = (answer IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ledger_of ON ledger (message_id) WHERE message_id IS NOT NULL;
+
+CREATE TABLE questions (                        -- what the EPR is asked while the proxy waits
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    provider    TEXT NOT NULL,
+    request_id  TEXT NOT NULL,
+    operation   TEXT NOT NULL,                  -- $process-message, GET Slot, …
+    media_type  TEXT NOT NULL,
+    request     BLOB NOT NULL,
+    state       TEXT NOT NULL,
+    asked_at    TEXT NOT NULL,
+    expires_at  TEXT NOT NULL,
+    answered_at TEXT,
+    http_status INTEGER,
+    answer      BLOB,
+    CONSTRAINT question_state_is_known CHECK (state IN ('open', 'answered', 'expired'))
+) STRICT;
+CREATE UNIQUE INDEX questions_once ON questions (provider, request_id);
+CREATE INDEX        questions_open ON questions (provider, id) WHERE state = 'open';
+
+CREATE TABLE quarantine (                       -- what came and could not be tied to a workflow
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    provider        TEXT NOT NULL,
+    request_id      TEXT NOT NULL,
+    correlation_id  TEXT NOT NULL,
+    bundle_id       TEXT NOT NULL,
+    responds_to     TEXT,
+    sender          TEXT NOT NULL,
+    receiver        TEXT NOT NULL,
+    reason          TEXT NOT NULL,              -- our word for it: orphan, ambiguous, inconsistent
+    fingerprint     TEXT NOT NULL,
+    media_type      TEXT NOT NULL,
+    headers         TEXT NOT NULL,
+    encoding        TEXT NOT NULL,
+    body            BLOB NOT NULL,
+    created_at      TEXT NOT NULL,
+    attached_to     INTEGER REFERENCES workflows (id),  -- once an operator has said where it belongs
+    CONSTRAINT quarantine_encoding_is_known CHECK (encoding IN ('identity', 'zstd'))
+) STRICT;
+CREATE INDEX quarantine_attached ON quarantine (attached_to) WHERE attached_to IS NOT NULL;
+CREATE INDEX quarantine_open ON quarantine (provider, id) WHERE attached_to IS NULL;
+
+CREATE TABLE events (                           -- the audit trail; append-only, no payloads
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    at          TEXT NOT NULL,
+    provider    TEXT,                           -- NULL: refused before we knew whose it was
+    kind        TEXT NOT NULL,                  -- message.queued, inbound.refused, operator.released, …
+    message_id  INTEGER,                        -- not a foreign key: events outlive messages
+    request_id  TEXT,
+    detail      TEXT NOT NULL DEFAULT '{}'
+) STRICT;
+CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'message.refused',
+                                                         'message.unconfirmed', 'message.not_sent');
+
+CREATE TABLE seals (                            -- makes tampering with events show
+    id          INTEGER PRIMARY KEY,
+    at          TEXT NOT NULL,
+    last_event  INTEGER NOT NULL,               -- the seal covers every event up to this one
+    sha256      TEXT NOT NULL                   -- of the previous seal and the events since
+) STRICT;
+
+-- The history is written by the database, so that no code path can forget it.
+CREATE TRIGGER messages_born AFTER INSERT ON messages BEGIN
+    INSERT INTO events (at, provider, kind, message_id, request_id)
+    VALUES (NEW.created_at, NEW.provider, 'message.' || NEW.state, NEW.id, NEW.request_id);
+END;
+CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN NEW.state <> OLD.state BEGIN
+    INSERT INTO events (at, provider, kind, message_id, request_id)
+    VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NEW.provider, 'message.' || NEW.state, NEW.id, NEW.request_id);
+END;
+CREATE TRIGGER events_are_kept BEFORE UPDATE ON events BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END;

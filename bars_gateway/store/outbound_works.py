@@ -1,0 +1,304 @@
+"""
+What happens to an outbound message: each function is one work, and so one transaction.
+
+    submit ─► queued ─claim─► sending ─settle─► queued │ acknowledged │ refused │ unconfirmed
+                 ▲               │                 └─give_up─► unconfirmed │ not_sent
+                 └── put_back · release ──┘
+
+Every change is guarded by the state that it starts from, and one row must change:
+otherwise the claim has lapsed and somebody else may hold the message.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from datetime import datetime
+
+from bars_gateway.errors import StaleState
+from bars_gateway.standard.verdict import Answer, Verdict
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, State
+from bars_gateway.store.port import (
+    Accepted,
+    Attempt,
+    Claim,
+    NoticeKind,
+    OutboundState,
+    Part,
+    Payload,
+    Settled,
+    Settlement,
+    Submission,
+)
+from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.statements import inserted, keep, move_workflow, notify, one, rows, run
+
+# What the fate of a request means for the workflow that it opened. The fate of later
+# messages says nothing about the workflow: a refused update leaves the referral alive.
+_FATE_OF_REQUEST = {
+    OutboundState.REFUSED: Move.REFUSE,
+    OutboundState.UNCONFIRMED: Move.LAPSE,
+    OutboundState.NOT_SENT: Move.ABANDON,
+}
+
+
+def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
+    """Queue the message, or return the receipt that these bytes have."""
+    found = one(
+        connection,
+        "same_submission",
+        provider=submission.provider,
+        fingerprint=submission.fingerprint,
+    )
+    if found is None:
+        _insert(connection, submission, now)
+        found = one(
+            connection,
+            "same_submission",
+            provider=submission.provider,
+            fingerprint=submission.fingerprint,
+        )
+    assert found is not None
+    return Accepted(
+        message_id=found["id"],
+        workflow_id=found["workflow_id"],
+        request_id=found["request_id"],
+        correlation_id=found["correlation_id"],
+        receiver=found["receiver"],
+        fingerprint=found["fingerprint"],
+        state=OutboundState(found["state"]),
+        code=found["code"],
+        accepted_at=instant(found["created_at"]),
+    )
+
+
+def _insert(connection: sqlite3.Connection, submission: Submission, now: datetime) -> None:
+    message_id = inserted(
+        connection,
+        "queue_message",
+        workflow_id=_workflow_for(connection, submission, now),
+        provider=submission.provider,
+        request_id=submission.request_id,
+        correlation_id=submission.correlation_id,
+        bundle_id=submission.bundle_id,
+        responds_to=submission.responds_to,
+        move=submission.move,
+        use_case=submission.use_case,
+        sender=submission.sender,
+        receiver=submission.receiver,
+        fingerprint=submission.fingerprint,
+        needed_by=text(submission.needed_by),
+        give_up_at=text(submission.give_up_at),
+        delay_due_at=text(submission.delayed_at),
+        now=text(now),
+    )
+    keep(connection, message_id, Part.REQUEST, submission.request)
+
+
+def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: datetime) -> int:
+    requester = submission.move in REQUESTER_MOVES
+    if submission.move is not Move.REQUEST:
+        keys = (submission.responds_to, submission.focus_id, submission.bundle_id)
+        found = find_workflow(connection, submission.provider, *(key for key in keys if key))
+        if found is not None:
+            return int(found["id"])
+    # A change or response to what began before this gateway did: its workflow is known to exist.
+    return inserted(
+        connection,
+        "open_workflow",
+        provider=submission.provider,
+        correlation_id=submission.correlation_id,
+        counterparty=submission.receiver,
+        role="requester" if requester else "responder",
+        subject=submission.subject,
+        use_case=submission.use_case,
+        focus_id=submission.focus_id,
+        state=State.REQUESTED if submission.move is Move.REQUEST else State.ACTIVE,
+        answer_due_at=None,
+        now=text(now),
+    )
+
+
+def find_workflow(connection: sqlite3.Connection, provider: str, *keys: str) -> sqlite3.Row | None:
+    """Return the workflow that a Bundle.id or the Receiver's id belongs to."""
+    for key in keys:
+        for name in ("workflow_by_bundle", "workflow_by_focus"):
+            found = one(connection, name, provider=provider, key=key)
+            if found is not None:
+                return found
+    return None
+
+
+def claim_next(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    now: datetime,
+    lease_until: datetime,
+    providers: Collection[str],
+    node: str,
+    per_receiver: int,
+) -> Claim | None:
+    """Take the message that has been due longest."""
+    row = one(
+        connection,
+        "claim_next",
+        now=text(now),
+        lease_until=text(lease_until),
+        providers=json.dumps(sorted(providers)),
+        node=node,
+        per_receiver=per_receiver,
+    )
+    if row is None:
+        return None
+    payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
+    errors = one(connection, "server_errors", message_id=row["id"])
+    assert payload is not None
+    assert errors is not None
+    return Claim(
+        message_id=row["id"],
+        provider=row["provider"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        receiver=row["receiver"],
+        use_case=row["use_case"],
+        claim=row["claims"],
+        attempt=row["attempts"],
+        server_errors=errors["n"],
+        created_at=instant(row["created_at"]),
+        give_up_at=instant(row["give_up_at"]),
+        request=payload_of(payload),
+    )
+
+
+def put_back(connection: sqlite3.Connection, claim: Claim, retry_at: datetime, node: str) -> None:
+    """Undo a claim of which no POST began."""
+    changed = run(
+        connection,
+        "put_back",
+        id=claim.message_id,
+        node=node,
+        claim=claim.claim,
+        retry_at=text(retry_at),
+    )
+    _exactly_one(changed, claim)
+
+
+def settle(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    claim: Claim,
+    answer: Answer,
+    attempt: Attempt,
+    settlement: Settlement,
+    node: str,
+) -> None:
+    """Record the attempt and what it led to."""
+    if isinstance(settlement, Settled):
+        _settle_for_good(connection, claim, answer, attempt, settlement, node)
+    else:
+        changed = run(
+            connection,
+            "settle_for_retry",
+            id=claim.message_id,
+            node=node,
+            claim=claim.claim,
+            retry_at=text(settlement.at),
+        )
+        _exactly_one(changed, claim)
+        if attempt.row == "ok-without-our-ids" and answer.body:
+            keep(connection, claim.message_id, Part.UNPROVEN, _payload(answer))
+    _record(connection, claim, attempt)
+
+
+def _settle_for_good(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    claim: Claim,
+    answer: Answer,
+    attempt: Attempt,
+    settlement: Settled,
+    node: str,
+) -> None:
+    row = one(
+        connection,
+        "settle_for_good",
+        id=claim.message_id,
+        node=node,
+        claim=claim.claim,
+        state=settlement.state,
+        now=text(attempt.ended_at),
+    )
+    if row is None:
+        raise StaleState(f"message {claim.message_id} is no longer ours to settle")
+    if not _earlier_answer_holds(connection, claim, attempt) and answer.body:
+        keep(connection, claim.message_id, Part.ANSWER, _payload(answer))
+    if settlement.state is OutboundState.ACKNOWLEDGED:
+        move: Move | None = Move(row["move"])
+    else:
+        move = _FATE_OF_REQUEST.get(settlement.state) if row["move"] == Move.REQUEST else None
+    if move is not None:
+        move_workflow(
+            connection,
+            row["workflow_id"],
+            move,
+            attempt.ended_at,
+            focus_id=settlement.focus_id,
+        )
+    run(
+        connection,
+        "write_notice",
+        provider=claim.provider,
+        kind=NoticeKind.OUTCOME,
+        message_id=claim.message_id,
+        now=text(attempt.ended_at),
+    )
+
+
+def _earlier_answer_holds(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> bool:
+    """Where a duplicate proves an earlier answer that lacked our ids, keep that one: it has ids."""
+    if attempt.verdict is not Verdict.ACKNOWLEDGED or attempt.row != "duplicate":
+        return False
+    changed = run(connection, "unproven_becomes_answer", message_id=claim.message_id)
+    return changed.rowcount == 1
+
+
+def _record(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> None:
+    run(
+        connection,
+        "record_attempt",
+        message_id=claim.message_id,
+        number=attempt.number,
+        started_at=text(attempt.started_at),
+        ended_at=text(attempt.ended_at),
+        verdict=attempt.verdict,
+        verdict_row=attempt.row,
+        fault=attempt.fault,
+        http_status=attempt.http_status,
+        code=attempt.code,
+        issue=attempt.issue,
+        ids_echoed=int(attempt.ids_echoed),
+    )
+
+
+def _payload(answer: Answer) -> Payload:
+    return Payload(media_type=answer.media_type, headers=answer.headers, body=answer.body)
+
+
+def _exactly_one(changed: sqlite3.Cursor, claim: Claim) -> None:
+    if changed.rowcount != 1:
+        raise StaleState(f"message {claim.message_id} is no longer ours")
+
+
+def give_up(connection: sqlite3.Connection, now: datetime) -> int:
+    """Settle what is queued and past its time, and tell the EPR in those words."""
+    settled = rows(connection, "give_up", now=text(now))
+    for row in settled:
+        if row["move"] == Move.REQUEST:
+            fate = _FATE_OF_REQUEST[OutboundState(row["state"])]
+            move_workflow(connection, row["workflow_id"], fate, now)
+        notify(connection, NoticeKind.OUTCOME, row, now)
+    return len(settled)
+
+
+def tell_delays(connection: sqlite3.Connection, now: datetime) -> int:
+    """Write a delayed notice for each open message that is late: once."""
+    late = rows(connection, "late_messages", now=text(now))
+    for row in late:
+        notify(connection, NoticeKind.DELAYED, row, now)
+    return len(late)

@@ -1,0 +1,241 @@
+-- Every statement that the gateway says to its database, apart from the schema.
+-- A test explains each one and refuses those that walk a whole table.
+
+-- name: same_submission
+-- The receipt for bytes that were handed in before, and what the Receiver said of them.
+SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
+       (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
+  FROM messages AS m
+ WHERE m.provider = :provider AND m.fingerprint = :fingerprint AND m.direction = 'outbound'
+   AND m.resend_of IS NULL AND m.submission_id IS NULL;
+
+-- name: workflow_by_focus
+-- The Receiver's id names the workflow that a change belongs to.
+SELECT id, correlation_id, state FROM workflows
+ WHERE provider = :provider AND focus_id = :key
+ ORDER BY id DESC LIMIT 1;
+
+-- name: workflow_by_bundle
+-- A response points back to any Bundle of its workflow; Application 6 repeats the Bundle's id.
+SELECT w.id, w.correlation_id, w.state
+  FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
+ WHERE m.provider = :provider AND m.bundle_id = :key
+ ORDER BY m.id DESC LIMIT 1;
+
+-- name: open_workflow
+INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, focus_id, state,
+                       answer_due_at, opened_at)
+VALUES (:provider, :correlation_id, :counterparty, :role, :subject, :use_case, :focus_id, :state,
+        :answer_due_at, :now)
+RETURNING id;
+
+-- name: queue_message
+INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
+                      use_case, sender, receiver, fingerprint, state, needed_by, next_attempt_at, give_up_at,
+                      delay_due_at, created_at)
+VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
+        :use_case, :sender, :receiver, :fingerprint, 'queued', :needed_by, :now, :give_up_at,
+        :delay_due_at, :now)
+RETURNING id;
+
+-- name: take_message
+INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, move, use_case,
+                      sender, receiver, fingerprint, reference, state, created_at, settled_at)
+VALUES (:workflow_id, :provider, 'inbound', :request_id, :correlation_id, :bundle_id, :move, :use_case,
+        :sender, :receiver, :fingerprint, :reference, 'received', :now, :now)
+RETURNING id;
+
+-- name: keep_payload
+INSERT INTO payloads (message_id, part, media_type, headers, encoding, body)
+VALUES (:message_id, :part, :media_type, :headers, :encoding, :body)
+ON CONFLICT (message_id, part) DO UPDATE
+   SET media_type = excluded.media_type, headers = excluded.headers, encoding = excluded.encoding,
+       body = excluded.body;
+
+-- name: payload
+SELECT media_type, headers, encoding, body FROM payloads WHERE message_id = :message_id AND part = :part;
+
+-- name: unproven_becomes_answer
+-- A duplicate proves that the answer without our ids was the Receiver's after all (S2).
+UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AND part = 'unproven';
+
+-- name: claim_next
+-- Take the message that has been due longest, for this node alone.
+--
+-- Two rules keep one sick Receiver from harming the rest. Within a conversation
+-- with one Receiver, messages leave in the order in which they were taken, one at
+-- a time: an update must not overtake its request. And no Receiver has more than
+-- :per_receiver in flight, so the others always find a free sender.
+UPDATE messages
+   SET state = 'sending', claims = claims + 1, attempts = attempts + 1, next_attempt_at = NULL,
+       claimed_by = :node, claimed_until = :lease_until
+ WHERE id = (SELECT m.id
+               FROM messages AS m
+              WHERE m.state = 'queued' AND m.next_attempt_at <= :now
+                AND m.provider IN (SELECT value FROM json_each(:providers))
+                AND m.give_up_at > :now
+                AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                                 WHERE earlier.settled_at IS NULL
+                                   AND earlier.provider = m.provider
+                                   AND earlier.correlation_id = m.correlation_id
+                                   AND earlier.receiver = m.receiver
+                                   AND earlier.id < m.id)
+                AND (SELECT count(*) FROM messages AS flying
+                      WHERE flying.state = 'sending' AND flying.receiver = m.receiver) < :per_receiver
+              ORDER BY m.next_attempt_at, m.id
+              LIMIT 1)
+RETURNING id, provider, request_id, correlation_id, receiver, use_case, claims, attempts, created_at, give_up_at;
+
+-- name: server_errors
+-- How often the message has met a 500: that proves nothing, and may not go on for ever.
+SELECT count(*) AS n FROM attempts WHERE message_id = :message_id AND verdict = 'retry_limited';
+
+-- name: put_back
+-- No POST began, so it was no attempt; the count of claims still grows.
+UPDATE messages
+   SET state = 'queued', attempts = attempts - 1, next_attempt_at = :retry_at, claimed_by = NULL,
+       claimed_until = NULL
+ WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
+
+-- name: settle_for_retry
+-- The answer proved nothing. Back to the queue, under the same X-Request-Id.
+-- The claim number fences: a claim that has lapsed cannot settle its successor.
+UPDATE messages
+   SET state = 'queued', next_attempt_at = :retry_at, claimed_by = NULL, claimed_until = NULL
+ WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim;
+
+-- name: settle_for_good
+UPDATE messages
+   SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL
+ WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
+RETURNING provider, move, workflow_id;
+
+-- name: record_attempt
+INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,
+                      issue, ids_echoed)
+VALUES (:message_id, :number, :started_at, :ended_at, :verdict, :verdict_row, :fault, :http_status, :code,
+        :issue, :ids_echoed);
+
+-- name: write_notice
+INSERT INTO notices (provider, kind, message_id, created_at) VALUES (:provider, :kind, :message_id, :now);
+
+-- name: workflow_state
+SELECT state, focus_id FROM workflows WHERE id = :id;
+
+-- name: move_workflow
+-- Guarded by the state that the move was decided from.
+UPDATE workflows SET state = :state, focus_id = coalesce(:focus_id, focus_id), closed_at = :closed_at
+ WHERE id = :id AND state = :before;
+
+-- name: release_own
+-- This node died while it was sending these: whether they arrived is not known, so they go out again.
+UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
+ WHERE state = 'sending' AND claimed_by = :node;
+
+-- name: release_lapsed
+UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
+ WHERE state = 'sending' AND claimed_until <= :now;
+
+-- name: give_up
+-- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
+UPDATE messages
+   SET state = CASE attempts WHEN 0 THEN 'not_sent' ELSE 'unconfirmed' END,
+       settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE state = 'queued' AND settled_at IS NULL AND give_up_at <= :now
+RETURNING id, provider, move, workflow_id, state;
+
+-- name: late_messages
+UPDATE messages SET delay_due_at = NULL
+ WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now
+RETURNING id, provider;
+
+-- name: next_due
+SELECT min(next_attempt_at) AS at FROM messages
+ WHERE state = 'queued' AND next_attempt_at > :now
+   AND provider IN (SELECT value FROM json_each(:providers));
+
+-- name: attempts_since
+SELECT m.provider, a.started_at FROM attempts AS a JOIN messages AS m ON m.id = a.message_id
+ WHERE a.started_at >= :since ORDER BY a.started_at;
+
+-- name: ledger_entry
+SELECT l.fingerprint, l.state, l.http_status, l.media_type, l.answer,
+       (SELECT m.reference FROM messages AS m WHERE m.id = l.message_id) AS reference
+  FROM ledger AS l WHERE l.provider = :provider AND l.request_id = :request_id;
+
+-- name: ledger_done
+INSERT INTO ledger (provider, request_id, fingerprint, state, message_id, created_at)
+VALUES (:provider, :request_id, :fingerprint, 'done', :message_id, :now);
+
+-- name: ledger_refused
+INSERT INTO ledger (provider, request_id, fingerprint, state, http_status, media_type, answer, rules, created_at)
+VALUES (:provider, :request_id, :fingerprint, 'refused', :http_status, :media_type, :answer, :rules, :now);
+
+-- name: add_event
+INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
+
+-- name: pending_notices
+SELECT * FROM notices AS n WHERE n.provider = :provider AND n.collected_at IS NULL ORDER BY n.id LIMIT :limit;
+
+-- name: notice
+SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
+
+-- name: notice_message
+-- What a notice is about: its message, the last attempt, and whether there is an answer to read.
+SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
+       m.receiver, m.state, m.attempts, m.reference, m.fingerprint,
+       a.http_status, a.code, a.issue, a.fault,
+       request.media_type AS media_type, answer.media_type AS answer_media_type
+  FROM messages AS m
+  LEFT JOIN attempts AS a
+    ON a.message_id = m.id AND a.number = (SELECT max(number) FROM attempts WHERE message_id = m.id)
+  LEFT JOIN payloads AS request ON request.message_id = m.id AND request.part = 'request'
+  LEFT JOIN payloads AS answer  ON answer.message_id  = m.id AND answer.part  = 'answer'
+ WHERE m.id = :message_id;
+
+-- name: collect_notice
+UPDATE notices SET collected_at = :now WHERE id = :notice_id AND provider = :provider AND collected_at IS NULL;
+
+-- name: open_messages
+SELECT * FROM messages WHERE settled_at IS NULL AND provider = coalesce(:provider, provider)
+ ORDER BY id LIMIT :limit;
+
+-- name: messages_named
+SELECT * FROM messages WHERE request_id = :request_id AND provider = coalesce(:provider, provider) ORDER BY id;
+
+-- name: message_attempts
+SELECT * FROM attempts WHERE message_id = :message_id ORDER BY number;
+
+-- name: message_events
+SELECT * FROM events WHERE message_id = :message_id ORDER BY id;
+
+-- name: workflow
+SELECT * FROM workflows WHERE id = :id;
+
+-- name: count_messages
+SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
+
+-- name: count_workflows
+SELECT state, count(*) AS n FROM workflows GROUP BY state;
+
+-- name: count_notices
+SELECT provider, count(*) AS n FROM notices WHERE collected_at IS NULL GROUP BY provider;
+
+-- name: oldest_open
+SELECT min(created_at) AS at FROM messages WHERE settled_at IS NULL;
+
+-- name: last_attempts
+SELECT a.*, m.request_id, m.provider, m.receiver
+  FROM attempts AS a JOIN messages AS m ON m.id = a.message_id
+ ORDER BY a.started_at DESC LIMIT :limit;
+
+-- name: last_workflows
+SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
+
+-- name: alarms
+SELECT * FROM events
+ WHERE kind IN ('inbound.request_id_reused', 'message.refused', 'message.unconfirmed', 'message.not_sent')
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: next_due_of_all
+SELECT min(next_attempt_at) AS at FROM messages WHERE state = 'queued';

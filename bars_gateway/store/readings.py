@@ -1,0 +1,139 @@
+"""What can be read: notices, lists, histories and the overview. Nothing here changes anything."""
+
+import json
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from bars_gateway.standard.workflow import State
+from bars_gateway.store.port import (
+    LastAttempt,
+    MessageHistory,
+    MessageRow,
+    Notice,
+    OutboundState,
+    Overview,
+    Part,
+    Payload,
+)
+from bars_gateway.store.rows import (
+    attempt_of,
+    event_of,
+    instant,
+    message_of,
+    notice_of,
+    payload_of,
+    text,
+    workflow_of,
+)
+from bars_gateway.store.statements import one, rows
+
+LISTED = 20
+
+
+def pending_notices(connection: sqlite3.Connection, provider: str, limit: int) -> list[Notice]:
+    """Return what the EPR has not collected, oldest first."""
+    found = rows(connection, "pending_notices", provider=provider, limit=limit)
+    return [_notice(connection, row) for row in found]
+
+
+def notice(connection: sqlite3.Connection, provider: str, notice_id: int) -> Notice | None:
+    """Return one notice."""
+    row = one(connection, "notice", provider=provider, notice_id=notice_id)
+    return None if row is None else _notice(connection, row)
+
+
+def _notice(connection: sqlite3.Connection, row: sqlite3.Row) -> Notice:
+    message = one(connection, "notice_message", message_id=row["message_id"])
+    assert message is not None
+    return notice_of(row, message)
+
+
+def payload(connection: sqlite3.Connection, message_id: int, part: Part) -> Payload | None:
+    """Return the bytes of one part of a message."""
+    row = one(connection, "payload", message_id=message_id, part=part)
+    return None if row is None else payload_of(row)
+
+
+def queue(connection: sqlite3.Connection, provider: str | None, limit: int) -> list[MessageRow]:
+    """Return the messages that are not settled."""
+    return [
+        message_of(row) for row in rows(connection, "open_messages", provider=provider, limit=limit)
+    ]
+
+
+def history(
+    connection: sqlite3.Connection, provider: str | None, request_id: str
+) -> list[MessageHistory]:
+    """Return the messages with that X-Request-Id and all that happened to them."""
+    found = rows(connection, "messages_named", provider=provider, request_id=request_id)
+    return [_history(connection, row) for row in found]
+
+
+def _history(connection: sqlite3.Connection, row: sqlite3.Row) -> MessageHistory:
+    workflow = one(connection, "workflow", id=row["workflow_id"])
+    assert workflow is not None
+    return MessageHistory(
+        message=message_of(row),
+        workflow=workflow_of(workflow),
+        attempts=[
+            attempt_of(a) for a in rows(connection, "message_attempts", message_id=row["id"])
+        ],
+        events=[event_of(e) for e in rows(connection, "message_events", message_id=row["id"])],
+    )
+
+
+def attempts_since(
+    connection: sqlite3.Connection, since: datetime
+) -> Mapping[str, Sequence[datetime]]:
+    """Return when the POSTs since then began, by provider."""
+    found: dict[str, list[datetime]] = defaultdict(list)
+    for row in rows(connection, "attempts_since", since=text(since)):
+        found[row["provider"]].append(instant(row["started_at"]))
+    return found
+
+
+def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overview:
+    """Return everything that the status page shows, from one snapshot."""
+    messages = {
+        (row["direction"], row["state"]): row["n"] for row in rows(connection, "count_messages")
+    }
+    workflows = {row["state"]: row["n"] for row in rows(connection, "count_workflows")}
+    oldest = one(connection, "oldest_open")
+    due = one(connection, "next_due_of_all")
+    disk = os.statvfs(path.parent)
+    return Overview(
+        at=now,
+        outbound={state: messages.get(("outbound", state), 0) for state in OutboundState},
+        inbound=messages.get(("inbound", "received"), 0),
+        workflows={state: workflows.get(state, 0) for state in State},
+        notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
+        oldest_open_at=instant(oldest["at"]) if oldest else None,
+        next_due_at=instant(due["at"]) if due else None,
+        last_attempts=[
+            LastAttempt(
+                request_id=row["request_id"],
+                provider=row["provider"],
+                receiver=row["receiver"],
+                attempt=attempt_of(row),
+            )
+            for row in rows(connection, "last_attempts", limit=LISTED)
+        ],
+        last_workflows=[
+            workflow_of(row) for row in rows(connection, "last_workflows", limit=LISTED)
+        ],
+        alarms=[event_of(row) for row in rows(connection, "alarms", limit=LISTED)],
+        database_bytes=path.stat().st_size,
+        free_bytes=disk.f_bavail * disk.f_frsize,
+    )
+
+
+def next_due(
+    connection: sqlite3.Connection, now: datetime, providers: Collection[str]
+) -> datetime | None:
+    """Return when the next queued message becomes due, after *now*."""
+    row = one(connection, "next_due", now=text(now), providers=json.dumps(sorted(providers)))
+    return instant(row["at"]) if row else None

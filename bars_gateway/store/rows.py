@@ -1,0 +1,162 @@
+"""Rows to values and back: instants, payloads, and the dataclasses of the port."""
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+from typing import overload
+
+import zstandard
+
+from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.store.port import (
+    Attempt,
+    Event,
+    MessageRow,
+    Notice,
+    NoticeKind,
+    Payload,
+    WorkflowRow,
+)
+
+_COMPRESS_FROM = 512  # bytes: below it, zstd saves nothing
+
+
+@overload
+def text(at: datetime) -> str: ...
+@overload
+def text(at: None) -> None: ...
+def text(at: datetime | None) -> str | None:
+    """Return an instant as it is stored: UTC, milliseconds, `Z`."""
+    if at is None:
+        return None
+    moment = at.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+@overload
+def instant(stored: str) -> datetime: ...
+@overload
+def instant(stored: None) -> None: ...
+def instant(stored: str | None) -> datetime | None:
+    """Return a stored instant, aware and in UTC."""
+    return None if stored is None else datetime.fromisoformat(stored)
+
+
+def packed(payload: Payload) -> dict[str, object]:
+    """Return the columns of a payload; large bodies are compressed."""
+    body, encoding = payload.body, "identity"
+    if len(body) >= _COMPRESS_FROM:
+        body, encoding = zstandard.ZstdCompressor(level=1).compress(body), "zstd"
+    return {
+        "media_type": payload.media_type,
+        "headers": json.dumps(dict(payload.headers)),
+        "encoding": encoding,
+        "body": body,
+    }
+
+
+def payload_of(row: sqlite3.Row) -> Payload:
+    """Return the payload with the very bytes that were on the wire."""
+    body = bytes(row["body"])
+    if row["encoding"] == "zstd":
+        body = zstandard.ZstdDecompressor().decompress(body)
+    return Payload(media_type=row["media_type"], headers=json.loads(row["headers"]), body=body)
+
+
+def message_of(row: sqlite3.Row) -> MessageRow:
+    """Return a message without its payload."""
+    return MessageRow(
+        message_id=row["id"],
+        workflow_id=row["workflow_id"],
+        provider=row["provider"],
+        direction=row["direction"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        bundle_id=row["bundle_id"],
+        move=Move(row["move"]),
+        use_case=row["use_case"],
+        sender=row["sender"],
+        receiver=row["receiver"],
+        state=row["state"],
+        attempts=row["attempts"],
+        next_attempt_at=instant(row["next_attempt_at"]),
+        give_up_at=instant(row["give_up_at"]),
+        created_at=instant(row["created_at"]),
+        settled_at=instant(row["settled_at"]),
+    )
+
+
+def workflow_of(row: sqlite3.Row) -> WorkflowRow:
+    """Return a workflow."""
+    return WorkflowRow(
+        workflow_id=row["id"],
+        provider=row["provider"],
+        correlation_id=row["correlation_id"],
+        counterparty=row["counterparty"],
+        role=row["role"],
+        subject=Subject(row["subject"]),
+        use_case=row["use_case"],
+        state=State(row["state"]),
+        opened_at=instant(row["opened_at"]),
+        closed_at=instant(row["closed_at"]),
+        answer_due_at=instant(row["answer_due_at"]),
+    )
+
+
+def attempt_of(row: sqlite3.Row) -> Attempt:
+    """Return an attempt."""
+    return Attempt(
+        number=row["number"],
+        started_at=instant(row["started_at"]),
+        ended_at=instant(row["ended_at"]),
+        verdict=Verdict(row["verdict"]),
+        row=row["verdict_row"],
+        fault=Fault(row["fault"]) if row["fault"] else None,
+        http_status=row["http_status"],
+        code=row["code"],
+        issue=row["issue"],
+        ids_echoed=bool(row["ids_echoed"]),
+    )
+
+
+def event_of(row: sqlite3.Row) -> Event:
+    """Return a line of the audit trail."""
+    return Event(
+        at=instant(row["at"]),
+        provider=row["provider"],
+        kind=row["kind"],
+        request_id=row["request_id"],
+        detail=row["detail"],
+    )
+
+
+def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
+    """Return a notice with what it is about."""
+    return Notice(
+        notice_id=row["id"],
+        kind=NoticeKind(row["kind"]),
+        provider=row["provider"],
+        created_at=instant(row["created_at"]),
+        collected_at=instant(row["collected_at"]),
+        message_id=row["message_id"],
+        workflow_id=message["workflow_id"],
+        direction=message["direction"],
+        request_id=message["request_id"],
+        correlation_id=message["correlation_id"],
+        bundle_id=message["bundle_id"],
+        move=Move(message["move"]),
+        use_case=message["use_case"],
+        sender=message["sender"],
+        receiver=message["receiver"],
+        state=message["state"],
+        attempts=message["attempts"],
+        reference=message["reference"],
+        http_status=message["http_status"],
+        code=message["code"],
+        issue=message["issue"],
+        fault=message["fault"],
+        media_type=message["media_type"] or "",
+        fingerprint=message["fingerprint"],
+        answer_media_type=message["answer_media_type"],
+    )

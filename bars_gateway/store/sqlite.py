@@ -1,0 +1,243 @@
+"""
+The store on SQLite: each method of the port is one work, handed to the writer or a reader.
+
+What a method means is said in `port.py`; how it is done, in the modules of works.
+This one adds what surrounds a work: the free-space guard before anything is
+promised, and the bells after the commit.
+"""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from bars_gateway.errors import StorageFull
+from bars_gateway.standard.verdict import Answer
+from bars_gateway.store import inbound_works, outbound_works, readings
+from bars_gateway.store.bells import Bell
+from bars_gateway.store.database import Database
+from bars_gateway.store.port import (
+    Accepted,
+    Arrival,
+    Attempt,
+    Claim,
+    Fate,
+    MessageHistory,
+    MessageRow,
+    Notice,
+    Overview,
+    Part,
+    Payload,
+    Refusal,
+    Settlement,
+    Submission,
+    Taken,
+)
+from bars_gateway.store.rows import text
+from bars_gateway.store.statements import run
+
+
+class SqliteStore:
+    """The `Store` of one node over one open database."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        node: str,
+        lease: timedelta = timedelta(seconds=90),
+        per_receiver: int = 4,
+        minimum_free_bytes: int = 0,
+    ) -> None:
+        self._database = database
+        self._node = node
+        self._lease = lease
+        self._per_receiver = per_receiver
+        self._minimum_free_bytes = minimum_free_bytes
+        self._outbound = Bell()
+        self._notices: dict[str, Bell] = {}
+
+    async def submit(self, submission: Submission, now: datetime) -> Accepted:
+        """Queue the message, or return the receipt that the same bytes were given before."""
+        self._refuse_when_full()
+        accepted = await self._database.write(
+            partial(outbound_works.submit, submission=submission, now=now)
+        )
+        self._outbound.ring()
+        return accepted
+
+    async def correlation_of(self, provider: str, *keys: str) -> str | None:
+        """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
+        found = await self._database.read(
+            lambda connection: outbound_works.find_workflow(connection, provider, *keys)
+        )
+        return None if found is None else str(found["correlation_id"])
+
+    async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
+        """Take the message of one of *providers* that has been due longest, for us alone."""
+        return await self._database.write(
+            lambda connection: outbound_works.claim_next(
+                connection, now, now + self._lease, providers, self._node, self._per_receiver
+            )
+        )
+
+    async def settle(
+        self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement
+    ) -> None:
+        """Record the attempt and what it led to; raise StaleState if the claim has lapsed."""
+        await self._database.write(
+            lambda connection: outbound_works.settle(
+                connection, claim, answer, attempt, settlement, self._node
+            )
+        )
+        self._outbound.ring()
+        self._bell(claim.provider).ring()
+
+    async def put_back(self, claim: Claim, retry_at: datetime) -> None:
+        """Undo the claim: no POST began, so it was no attempt."""
+        await self._database.write(
+            lambda connection: outbound_works.put_back(connection, claim, retry_at, self._node)
+        )
+        self._outbound.ring()
+
+    async def release_own(self, now: datetime) -> int:
+        """Queue again what this node was sending when it died; return how many."""
+        return await self._release("release_own", now)
+
+    async def release_lapsed(self, now: datetime) -> int:
+        """Queue again what a lease ran out on; return how many."""
+        return await self._release("release_lapsed", now)
+
+    async def _release(self, query: str, now: datetime) -> int:
+        values = {"now": text(now), "node": self._node}
+        released = await self._database.write(
+            lambda connection: run(connection, query, **values).rowcount
+        )
+        for _ in range(released):
+            self._outbound.ring()
+        return released
+
+    async def give_up(self, now: datetime) -> int:
+        """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""
+        return await self._tell(partial(outbound_works.give_up, now=now))
+
+    async def tell_delays(self, now: datetime) -> int:
+        """Write a delayed notice for each open message that is late; return how many."""
+        return await self._tell(partial(outbound_works.tell_delays, now=now))
+
+    async def _tell(self, work: partial[int]) -> int:
+        told = await self._database.write(work)
+        if told:
+            self._outbound.ring()
+            for bell in self._notices.values():
+                bell.ring()
+        return told
+
+    async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
+        """Return when, after *now*, the next queued message of *providers* is due, or None."""
+        return await self._database.read(
+            lambda connection: readings.next_due(connection, now, providers)
+        )
+
+    async def attempts_since(self, since: datetime) -> Mapping[str, Sequence[datetime]]:
+        """Return when each provider's POSTs of the time since *since* began (M7)."""
+        return await self._database.read(partial(readings.attempts_since, since=since))
+
+    async def receive(self, arrival: Arrival, now: datetime) -> Fate:
+        """Take the message with its workflow, answer and notice, or say what it met."""
+        self._refuse_when_full()
+        fate = await self._database.write(partial(inbound_works.receive, arrival=arrival, now=now))
+        if isinstance(fate, Taken):
+            self._bell(arrival.provider).ring()
+        return fate
+
+    async def refuse(self, refusal: Refusal, now: datetime) -> Fate:
+        """Remember the refusal, so that a retry gets the same, or say what it met."""
+        self._refuse_when_full()
+        return await self._database.write(partial(inbound_works.refuse, refusal=refusal, now=now))
+
+    async def note(
+        self, kind: str, now: datetime, *, provider: str | None, request_id: str | None
+    ) -> None:
+        """Add a line to the audit trail."""
+        values = {"provider": provider, "kind": kind, "request_id": request_id, "detail": "{}"}
+        await self._database.write(
+            lambda connection: run(connection, "add_event", now=text(now), **values).rowcount
+        )
+
+    async def pending_notices(self, provider: str, limit: int) -> Sequence[Notice]:
+        """Return what *provider*'s EPR has not collected yet, oldest first."""
+        return await self._database.read(
+            partial(readings.pending_notices, provider=provider, limit=limit)
+        )
+
+    async def notice(self, provider: str, notice_id: int) -> Notice | None:
+        """Return that notice, collected or not, or None if *provider* has no such."""
+        return await self._database.read(
+            partial(readings.notice, provider=provider, notice_id=notice_id)
+        )
+
+    async def collect(self, provider: str, notice_ids: Sequence[int], now: datetime) -> int:
+        """Mark notices as collected; return how many were not before."""
+        return await self._database.write(
+            lambda connection: sum(
+                run(
+                    connection,
+                    "collect_notice",
+                    provider=provider,
+                    notice_id=notice_id,
+                    now=text(now),
+                ).rowcount
+                for notice_id in notice_ids
+            )
+        )
+
+    async def payload(self, message_id: int, part: Part) -> Payload | None:
+        """Return those bytes, or None if there are none (any more)."""
+        return await self._database.read(
+            partial(readings.payload, message_id=message_id, part=part)
+        )
+
+    async def queue(self, provider: str | None, limit: int) -> Sequence[MessageRow]:
+        """Return outbound messages that are not settled, in the order they were taken."""
+        return await self._database.read(partial(readings.queue, provider=provider, limit=limit))
+
+    async def history(self, provider: str | None, request_id: str) -> Sequence[MessageHistory]:
+        """Return every message with that X-Request-Id (of *provider*), with all that happened."""
+        return await self._database.read(
+            partial(readings.history, provider=provider, request_id=request_id)
+        )
+
+    async def overview(self, now: datetime) -> Overview:
+        """Return what the status page shows."""
+        return await self._database.read(
+            partial(readings.overview, path=self._database.path, now=now)
+        )
+
+    async def checkpoint(self) -> None:
+        """Move the write-ahead log into the database, without making writers wait."""
+        await self._database.checkpoint()
+
+    async def outbound_work(self, seconds: float) -> None:
+        """Return when a message may have become due, after *seconds* at the latest."""
+        await self._outbound.wait(seconds)
+
+    async def notice_work(self, provider: str, seconds: float) -> None:
+        """Return when *provider* may have a new notice, after *seconds* at the latest."""
+        await self._bell(provider).wait(seconds)
+
+    def ring_outbound(self) -> None:
+        """Wake one sender: there may be more to claim."""
+        self._outbound.ring()
+
+    def _bell(self, provider: str) -> Bell:
+        return self._notices.setdefault(provider, Bell(wakes_all=True))
+
+    def _refuse_when_full(self) -> None:
+        disk = os.statvfs(self._database.path.parent)
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._minimum_free_bytes:
+            raise StorageFull(
+                f"{free} bytes are free beside {self._database.path.name};"
+                f" store.minimum_free_bytes asks for {self._minimum_free_bytes}"
+            )

@@ -1,0 +1,86 @@
+"""The statements of queries.sql, run by name: the one place where SQL meets Python."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+
+from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
+from bars_gateway.store.database import named_queries
+from bars_gateway.store.port import NoticeKind, Part, Payload
+from bars_gateway.store.rows import packed, text
+
+QUERIES: Mapping[str, str] = named_queries()
+
+
+def run(connection: sqlite3.Connection, name: str, **values: object) -> sqlite3.Cursor:
+    """Run the statement called *name*."""
+    return connection.execute(QUERIES[name], values)
+
+
+def one(connection: sqlite3.Connection, name: str, **values: object) -> sqlite3.Row | None:
+    """Run the statement called *name* and return its only row, or None."""
+    row: sqlite3.Row | None = run(connection, name, **values).fetchone()
+    return row
+
+
+def rows(connection: sqlite3.Connection, name: str, **values: object) -> list[sqlite3.Row]:
+    """Run the statement called *name* and return its rows."""
+    return run(connection, name, **values).fetchall()
+
+
+def inserted(connection: sqlite3.Connection, name: str, **values: object) -> int:
+    """Run an INSERT … RETURNING id and return the id."""
+    (number,) = run(connection, name, **values).fetchone()
+    return int(number)
+
+
+def keep(connection: sqlite3.Connection, message_id: int, part: Part, payload: Payload) -> None:
+    """Store the bytes of one part of a message."""
+    run(connection, "keep_payload", message_id=message_id, part=part, **packed(payload))
+
+
+def notify(
+    connection: sqlite3.Connection, kind: NoticeKind, row: sqlite3.Row, now: datetime
+) -> None:
+    """Write a notice about the message in *row* (its id and provider)."""
+    run(
+        connection,
+        "write_notice",
+        provider=row["provider"],
+        kind=kind,
+        message_id=row["id"],
+        now=text(now),
+    )
+
+
+def move_workflow(
+    connection: sqlite3.Connection,
+    workflow_id: int,
+    move: Move,
+    now: datetime,
+    *,
+    focus_id: str | None = None,
+) -> None:
+    """
+    Make *move*, where the workflow's state allows for it.
+
+    Where it does not, the workflow stays as it is: an answer that came first has
+    proved more than this move could (scenario 71), and a final state is final.
+    """
+    found = one(connection, "workflow_state", id=workflow_id)
+    if found is None:
+        return
+    before = State(found["state"])
+    try:
+        state = after(before, move)
+    except MoveNotAllowed:
+        state = before
+    run(
+        connection,
+        "move_workflow",
+        id=workflow_id,
+        before=before,
+        state=state,
+        focus_id=focus_id,
+        closed_at=text(now) if state in FINAL else None,
+    )

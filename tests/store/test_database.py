@@ -1,0 +1,194 @@
+"""What the database promises beneath the store."""
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+
+import aiosqlite
+import pytest
+from store_values import NOW, submission
+
+from bars_gateway.errors import (
+    DatabaseDamaged,
+    DatabaseInUse,
+    DatabaseNewer,
+    StorageFull,
+    StoreError,
+)
+from bars_gateway.store.database import Database, named_queries, open_database
+from bars_gateway.store.sqlite import SqliteStore
+
+# Reads that count or list everything on purpose; the operator's page asks for them.
+WALKS_ON_PURPOSE = {"count_messages", "count_workflows"}
+
+
+async def test_works_that_wait_together_share_a_commit(database: Database) -> None:
+    """Fifty writes at once need far fewer commits than fifty."""
+    commits = 0
+
+    def count(_connection: sqlite3.Connection) -> None:
+        _connection.execute("INSERT INTO events (at, kind) VALUES ('now', 'test')")
+
+    def data_version(connection: sqlite3.Connection) -> int:
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    async def watch() -> int:
+        seen = set()
+        while not writes.done():
+            seen.add(await database.read(data_version))
+            await asyncio.sleep(0)
+        return len(seen)
+
+    async with asyncio.TaskGroup() as group:
+        writes = asyncio.gather(*(database.write(count) for _ in range(50)))
+        versions = group.create_task(watch())
+        await writes
+    commits = versions.result()
+
+    assert commits < 50
+
+
+async def test_a_reader_cannot_write(database: Database) -> None:
+    """The connection for reading refuses every change."""
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await database.read(lambda connection: connection.execute("DELETE FROM events"))
+
+
+async def test_a_commit_is_synced_and_logged_ahead(database: Database) -> None:
+    """WAL and FULL, whatever the defaults of the library are."""
+
+    def settings(connection: sqlite3.Connection) -> tuple[str, int, int]:
+        return (
+            connection.execute("PRAGMA journal_mode").fetchone()[0],
+            connection.execute("PRAGMA synchronous").fetchone()[0],
+            connection.execute("PRAGMA foreign_keys").fetchone()[0],
+        )
+
+    assert ("wal", 2, 1) == await database.write(settings)
+
+
+async def test_a_full_disk_fails_the_whole_group(tmp_path: Path) -> None:
+    """When the transaction is lost in the middle, every caller hears it, and nothing is stored."""
+    async with open_database(tmp_path / "gateway.db") as database:
+        store = SqliteStore(database, node="here")
+        await database.write(
+            lambda connection: connection.execute("PRAGMA max_page_count = 60").fetchone()
+        )
+        outcomes = await asyncio.gather(
+            *(store.submit(submission(body=os.urandom(100_000)), NOW) for _ in range(8)),
+            return_exceptions=True,
+        )
+        stored = (await store.overview(NOW)).outbound
+
+        accepted = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        assert any(isinstance(outcome, StorageFull) for outcome in outcomes)
+        assert len(accepted) == sum(stored.values())
+
+
+async def test_little_free_space_stops_intake(database: Database) -> None:
+    """The guard speaks before the disk is full."""
+    store = SqliteStore(database, node="here", minimum_free_bytes=1 << 60)
+    with pytest.raises(StorageFull):
+        await store.submit(submission(), NOW)
+
+
+async def test_a_second_gateway_is_refused(tmp_path: Path) -> None:
+    """One database, one gateway."""
+    async with open_database(tmp_path / "gateway.db"):
+        with pytest.raises(DatabaseInUse):
+            async with open_database(tmp_path / "gateway.db"):
+                pass
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """A later release's database is not guessed at."""
+    path = tmp_path / "gateway.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    with pytest.raises(DatabaseNewer):
+        async with open_database(path):
+            pass
+
+
+async def test_a_damaged_file_is_left_as_it_is(tmp_path: Path) -> None:
+    """It is neither replaced nor repaired: every duplicate would be new again."""
+    path = tmp_path / "gateway.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(DatabaseDamaged):
+        async with open_database(path):
+            pass
+
+    assert b"this is no database" * 100 == path.read_bytes()
+
+
+async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
+    """A closed database keeps what its callers were told."""
+    async with open_database(tmp_path / "gateway.db") as database:
+        first = await SqliteStore(database, node="here").submit(submission(body=b"a"), NOW)
+    async with open_database(tmp_path / "gateway.db") as database:
+        second = await SqliteStore(database, node="here").submit(submission(body=b"a"), NOW)
+
+    assert first == second
+
+
+async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(database: Database) -> None:
+    """Fates are told to those who still wait."""
+    store = SqliteStore(database, node="here")
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(store.submit(submission(), NOW)) for _ in range(10)]
+        await asyncio.sleep(0)
+        tasks[3].cancel()
+
+    assert 9 == sum(not task.cancelled() for task in tasks)
+
+
+async def test_a_closed_database_says_so(tmp_path: Path) -> None:
+    """A late write is refused, not left waiting."""
+    async with open_database(tmp_path / "gateway.db") as database:
+        pass
+    with pytest.raises(StoreError):
+        await database.write(lambda connection: None)
+
+
+async def test_the_audit_trail_cannot_be_changed(database: Database) -> None:
+    """Events are append-only, by trigger."""
+    await SqliteStore(database, node="here").submit(submission(), NOW)
+    with pytest.raises(StoreError, match="append-only"):
+        await database.write(lambda connection: connection.execute("UPDATE events SET kind = 'x'"))
+
+
+@pytest.mark.parametrize("name", sorted(named_queries().keys() - WALKS_ON_PURPOSE))
+async def test_no_statement_walks_a_whole_table(database: Database, name: str) -> None:
+    """Every statement finds its rows through an index, or in the order that it lists them."""
+    sql = named_queries()[name]
+
+    def explain(connection: sqlite3.Connection) -> list[str]:
+        names = dict.fromkeys(_parameters(sql))
+        return [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", names)]
+
+    plan = (
+        await database.read(explain) if sql.startswith("SELECT") else await database.write(explain)
+    )
+
+    assert [] == [
+        step
+        for step in plan
+        if step.startswith("SCAN") and "INDEX" not in step and not _bounded(step, sql)
+    ]
+
+
+def _bounded(step: str, sql: str) -> bool:
+    return "json_each" in step or "VIRTUAL TABLE" in step or "LIMIT :limit" in sql
+
+
+def _parameters(sql: str) -> set[str]:
+    words = sql.replace("(", " ").replace(")", " ").replace(",", " ").replace(";", " ").split()
+    return {word.removeprefix(":") for word in words if word.startswith(":")}
+
+
+def test_the_writer_rests_on_what_aiosqlite_has() -> None:
+    """The one private method that the writer needs is there: the version is pinned for it."""
+    assert callable(aiosqlite.Connection._execute)  # noqa: SLF001

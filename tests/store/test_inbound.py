@@ -1,0 +1,97 @@
+"""What the store promises for an inbound request."""
+
+import asyncio
+from collections import Counter
+
+from store_values import NOW, arrival, refusal
+
+from bars_gateway.store.port import (
+    Conflicting,
+    NoticeKind,
+    Part,
+    RefusedBefore,
+    Repeated,
+    Taken,
+)
+from bars_gateway.store.sqlite import SqliteStore
+
+
+async def test_a_message_is_taken_with_its_notice_and_answer(store: SqliteStore) -> None:
+    """One transaction: message, workflow, both payloads, notice."""
+    came = arrival()
+    fate = await store.receive(came, NOW)
+    (notice,) = await store.pending_notices("trust", 10)
+
+    assert isinstance(fate, Taken)
+    assert (NoticeKind.MESSAGE, came.reference) == (notice.kind, notice.reference)
+    assert came.request == await store.payload(fate.message_id, Part.REQUEST)
+    assert came.answer == await store.payload(fate.message_id, Part.ANSWER)
+
+
+async def test_a_repeat_is_a_duplicate_with_the_reference(store: SqliteStore) -> None:
+    """The Sender learns that its first attempt arrived, and what we called it."""
+    came = arrival()
+    await store.receive(came, NOW)
+
+    assert Repeated(reference=came.reference) == await store.receive(came, NOW)
+
+
+async def test_twenty_at_once_make_one_record(store: SqliteStore) -> None:
+    """The ledger decides inside the transaction."""
+    came = arrival()
+    fates = await asyncio.gather(*(store.receive(came, NOW) for _ in range(20)))
+
+    assert {Taken: 1, Repeated: 19} == Counter(type(fate) for fate in fates)
+    assert 1 == (await store.overview(NOW)).inbound
+
+
+async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: SqliteStore) -> None:
+    """S5: never a second record, never a duplicate for content that was not processed."""
+    came = arrival()
+    await store.receive(came, NOW)
+    fate = await store.receive(arrival(request_id=came.request_id), NOW)
+    overview = await store.overview(NOW)
+
+    assert Conflicting() == fate
+    assert ["inbound.request_id_reused"] == [alarm.kind for alarm in overview.alarms]
+    assert 1 == overview.inbound
+
+
+async def test_a_refusal_is_repeated(store: SqliteStore) -> None:
+    """S4: what a rule refused is refused again with the same answer."""
+    refused = refusal(arrival(), http_status=422)
+    first = await store.refuse(refused, NOW)
+    second = await store.refuse(refused, NOW)
+
+    assert isinstance(first, RefusedBefore)
+    assert isinstance(second, RefusedBefore)
+    assert (422, refused.answer.body) == (second.http_status, second.answer.body)
+
+
+async def test_another_provider_has_a_ledger_of_its_own(store: SqliteStore) -> None:
+    """The same X-Request-Id to two providers is two messages."""
+    came = arrival()
+    await store.receive(came, NOW)
+
+    assert isinstance(
+        await store.receive(arrival(request_id=came.request_id, provider="other"), NOW), Taken
+    )
+
+
+async def test_a_collected_notice_is_not_pending(store: SqliteStore) -> None:
+    """Collecting twice changes nothing the second time."""
+    await store.receive(arrival(), NOW)
+    (notice,) = await store.pending_notices("trust", 10)
+    changed = [await store.collect("trust", [notice.notice_id], NOW) for _ in range(2)]
+
+    assert [1, 0] == changed
+    assert [] == list(await store.pending_notices("trust", 10))
+
+
+async def test_a_provider_cannot_collect_for_another(store: SqliteStore) -> None:
+    """Every read and change is scoped to a provider."""
+    await store.receive(arrival(), NOW)
+    (notice,) = await store.pending_notices("trust", 10)
+
+    assert 0 == await store.collect("other", [notice.notice_id], NOW)
+    assert await store.notice("other", notice.notice_id) is None

@@ -1,0 +1,337 @@
+"""What the store promises for an outbound message."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from store_values import ANSWER, NOW, SILENCE, THEIRS, attempt, payload, submission
+
+from bars_gateway.errors import StaleState
+from bars_gateway.standard.verdict import Answer, Verdict
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store.database import Database
+from bars_gateway.store.port import Claim, NoticeKind, OutboundState, Part, Settled, TryAgain
+from bars_gateway.store.sqlite import SqliteStore
+
+PROVIDERS = ("trust",)
+ACKNOWLEDGED = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="minted-there")
+
+
+async def claimed(store: SqliteStore, **changes: object) -> Claim:
+    await store.submit(submission(**changes), NOW)
+    claim = await store.claim_next(NOW, PROVIDERS)
+    assert claim is not None
+    return claim
+
+
+async def acknowledge(store: SqliteStore, claim: Claim) -> None:
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=ACKNOWLEDGED)
+
+
+async def test_the_same_bytes_are_queued_once(store: SqliteStore) -> None:
+    """An EPR that hands in the same bytes twice gets the same receipt, and one message."""
+    first = await store.submit(submission(body=b"same"), NOW)
+    second = await store.submit(submission(body=b"same"), NOW + timedelta(hours=1))
+
+    assert first == second
+    assert 1 == (await store.overview(NOW)).outbound[OutboundState.QUEUED]
+
+
+async def test_the_same_bytes_of_another_provider_are_another_message(store: SqliteStore) -> None:
+    """Providers share a database and nothing else."""
+    first = await store.submit(submission(body=b"same"), NOW)
+    second = await store.submit(submission(body=b"same", provider="other"), NOW)
+
+    assert first.request_id != second.request_id
+
+
+async def test_a_claim_carries_the_bytes_and_headers_that_were_handed_in(
+    store: SqliteStore,
+) -> None:
+    """A retry is the same bytes under the same headers."""
+    body = b'{"value":1.10,"at":"2026-03-02T09:00:00.1234567+00:00"}' * 40
+    claim = await claimed(store, body=body)
+
+    assert payload(body) == claim.request
+
+
+async def test_a_message_that_is_claimed_is_claimed_once(store: SqliteStore) -> None:
+    """Many senders ask at the same moment; one of them gets it."""
+    await store.submit(submission(), NOW)
+    claims = await asyncio.gather(*(store.claim_next(NOW, PROVIDERS) for _ in range(20)))
+
+    assert 1 == sum(claim is not None for claim in claims)
+
+
+async def test_a_provider_without_a_token_keeps_its_place(store: SqliteStore) -> None:
+    """A message of a provider that is not asked for is not claimed."""
+    await store.submit(submission(), NOW)
+
+    assert await store.claim_next(NOW, ("other",)) is None
+
+
+async def test_nothing_overtakes_within_a_conversation(store: SqliteStore) -> None:
+    """The second message to the same Receiver waits until the first is settled."""
+    first = await claimed(store, correlation_id="c")
+    await store.submit(submission(correlation_id="c"), NOW)
+    early = await store.claim_next(NOW, PROVIDERS)
+    await acknowledge(store, first)
+    late = await store.claim_next(NOW, PROVIDERS)
+
+    assert early is None
+    assert late is not None
+
+
+async def test_a_retry_does_not_let_the_next_message_overtake(store: SqliteStore) -> None:
+    """While the first waits for its retry, the second waits too."""
+    first = await claimed(store, correlation_id="c")
+    await store.submit(submission(correlation_id="c"), NOW)
+    await store.settle(
+        first,
+        SILENCE,
+        attempt=attempt(first, Verdict.RETRY),
+        settlement=TryAgain(at=NOW + timedelta(seconds=30)),
+    )
+
+    assert await store.claim_next(NOW + timedelta(seconds=1), PROVIDERS) is None
+
+
+async def test_a_sick_receiver_does_not_take_every_sender(store: SqliteStore) -> None:
+    """At most four are in flight to one Receiver; another one's message goes out at once."""
+    for _ in range(6):
+        await store.submit(submission(), NOW)
+    await store.submit(submission(receiver="system|other"), NOW)
+    receivers = []
+    while (claim := await store.claim_next(NOW, PROVIDERS)) is not None:
+        receivers.append(claim.receiver)
+
+    assert [THEIRS] * 4 + ["system|other"] == receivers
+
+
+async def test_a_settled_message_tells_the_epr_once(store: SqliteStore) -> None:
+    """One final notice, with the Receiver's answer to read."""
+    claim = await claimed(store)
+    await acknowledge(store, claim)
+    (notice,) = await store.pending_notices("trust", 10)
+    answer = await store.payload(notice.message_id, Part.ANSWER)
+
+    assert (NoticeKind.OUTCOME, "acknowledged") == (notice.kind, notice.state)
+    assert answer is not None
+    assert ANSWER.body == answer.body
+
+
+async def test_an_acknowledged_request_makes_its_workflow_active(store: SqliteStore) -> None:
+    """The workflow knows the id that the Receiver minted."""
+    claim = await claimed(store)
+    await acknowledge(store, claim)
+    (history,) = await store.history("trust", claim.request_id)
+
+    assert State.ACTIVE == history.workflow.state
+    assert claim.correlation_id == await store.correlation_of("trust", "minted-there")
+
+
+async def test_a_claim_that_lapsed_cannot_settle_its_successor(store: SqliteStore) -> None:
+    """The claim number fences: the slow sender gets StaleState and changes nothing."""
+    slow = await claimed(store)
+    await store.release_lapsed(NOW + timedelta(minutes=2))
+    successor = await store.claim_next(NOW + timedelta(minutes=2), PROVIDERS)
+    with pytest.raises(StaleState):
+        await acknowledge(store, slow)
+
+    assert successor is not None
+    assert slow.claim + 1 == successor.claim
+    assert [] == list(await store.pending_notices("trust", 10))
+
+
+async def test_a_restart_sends_again_what_was_in_flight(store: SqliteStore) -> None:
+    """What this node was sending when it died is due at once, under the same ids."""
+    before = await claimed(store)
+    released = await store.release_own(NOW)
+    after = await store.claim_next(NOW, PROVIDERS)
+
+    assert 1 == released
+    assert after is not None
+    assert (before.request_id, before.request, 2) == (
+        after.request_id,
+        after.request,
+        after.attempt,
+    )
+
+
+async def test_putting_back_is_no_attempt(store: SqliteStore) -> None:
+    """Without a token no POST begins: attempts stay at none, claims still grow."""
+    claim = await claimed(store)
+    await store.put_back(claim, NOW)
+    again = await store.claim_next(NOW, PROVIDERS)
+
+    assert again is not None
+    assert (1, 2) == (again.attempt, again.claim)
+
+
+async def test_a_message_that_never_left_is_not_sent(store: SqliteStore) -> None:
+    """Past its time without a POST: not_sent, said in a notice; its workflow is abandoned."""
+    claim = await claimed(store)
+    await store.put_back(claim, NOW)
+    given_up = await store.give_up(NOW + timedelta(hours=1))
+    (notice,) = await store.pending_notices("trust", 10)
+    (history,) = await store.history("trust", claim.request_id)
+
+    assert (1, "not_sent", 0) == (given_up, notice.state, notice.attempts)
+    assert State.ABANDONED == history.workflow.state
+
+
+async def test_a_message_that_was_tried_is_unconfirmed(store: SqliteStore) -> None:
+    """Past its time after a POST: we do not know, and say so."""
+    claim = await claimed(store)
+    await store.settle(
+        claim, SILENCE, attempt=attempt(claim, Verdict.RETRY), settlement=TryAgain(at=NOW)
+    )
+    await store.give_up(NOW + timedelta(hours=1))
+    (notice,) = await store.pending_notices("trust", 10)
+    (history,) = await store.history("trust", claim.request_id)
+
+    assert "unconfirmed" == notice.state
+    assert State.UNCONFIRMED == history.workflow.state
+
+
+async def test_what_is_past_its_time_is_not_claimed(store: SqliteStore) -> None:
+    """Between its deadline and the next look of housekeeping, a message does not leave."""
+    await store.submit(submission(give_up_at=NOW), NOW)
+
+    assert await store.claim_next(NOW, PROVIDERS) is None
+
+
+async def test_a_late_message_is_reported_once(store: SqliteStore) -> None:
+    """A delayed notice comes once, and the message goes on."""
+    await store.submit(submission(), NOW)
+    told = [await store.tell_delays(NOW + timedelta(minutes=m)) for m in (0, 2, 3)]
+    (notice,) = await store.pending_notices("trust", 10)
+
+    assert [0, 1, 0] == told
+    assert (NoticeKind.DELAYED, "queued") == (notice.kind, notice.state)
+
+
+async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
+    store: SqliteStore,
+) -> None:
+    """S2: a 200 without our ids is kept, and the duplicate that follows proves it."""
+    claim = await claimed(store)
+    unproven = Answer(status=200, media_type="application/fhir+json", body=b'{"id":"first"}')
+    await store.settle(
+        claim,
+        unproven,
+        attempt=attempt(claim, Verdict.RETRY, row="ok-without-our-ids"),
+        settlement=TryAgain(at=NOW),
+    )
+    again = await store.claim_next(NOW, PROVIDERS)
+    assert again is not None
+    duplicate = Answer(status=409, body=b'{"resourceType":"OperationOutcome"}')
+    await store.settle(
+        again, duplicate, attempt=attempt(again, row="duplicate"), settlement=ACKNOWLEDGED
+    )
+    answer = await store.payload(claim.message_id, Part.ANSWER)
+
+    assert answer is not None
+    assert b'{"id":"first"}' == answer.body
+
+
+async def test_a_refused_update_leaves_its_workflow_alone(store: SqliteStore) -> None:
+    """Only the fate of the request is the fate of the workflow."""
+    first = await claimed(store)
+    await acknowledge(store, first)
+    update = await claimed(store, move=Move.UPDATE, focus_id="minted-there")
+    await store.settle(
+        update,
+        ANSWER,
+        attempt=attempt(update, Verdict.REFUSED, row="refused"),
+        settlement=Settled(state=OutboundState.REFUSED),
+    )
+    (history,) = await store.history("trust", update.request_id)
+
+    assert State.ACTIVE == history.workflow.state
+
+
+async def test_an_update_joins_the_workflow_of_its_request(store: SqliteStore) -> None:
+    """The Receiver's id names the workflow."""
+    first = await claimed(store)
+    await acknowledge(store, first)
+    accepted = await store.submit(submission(move=Move.UPDATE, focus_id="minted-there"), NOW)
+    (history,) = await store.history("trust", first.request_id)
+
+    assert history.workflow.workflow_id == accepted.workflow_id
+
+
+async def test_bytes_that_were_refused_say_so_when_handed_in_again(store: SqliteStore) -> None:
+    """M11b: the same bytes, the same refusal, with the Receiver's code."""
+    claim = await claimed(store, body=b"refused")
+    await store.settle(
+        claim,
+        ANSWER,
+        attempt=attempt(claim, Verdict.REFUSED, row="refused", code="REC_BAD_REQUEST"),
+        settlement=Settled(state=OutboundState.REFUSED),
+    )
+    again = await store.submit(submission(body=b"refused"), NOW)
+
+    assert (OutboundState.REFUSED, "REC_BAD_REQUEST") == (again.state, again.code)
+
+
+async def test_five_hundreds_are_counted(store: SqliteStore) -> None:
+    """A claim knows how many server errors came before it."""
+    claim = await claimed(store)
+    await store.settle(
+        claim,
+        SILENCE,
+        attempt=attempt(claim, Verdict.RETRY_LIMITED, row="server-error"),
+        settlement=TryAgain(at=NOW),
+    )
+    again = await store.claim_next(NOW, PROVIDERS)
+
+    assert again is not None
+    assert 1 == again.server_errors
+
+
+async def test_the_next_due_time_leaves_out_what_is_blocked(store: SqliteStore) -> None:
+    """What is due and waits for another message rings the bell later; it is no due time."""
+    first = await claimed(store, correlation_id="c")
+    await store.submit(submission(correlation_id="c"), NOW)
+    retry_at = NOW + timedelta(seconds=30)
+    await store.settle(
+        first, SILENCE, attempt=attempt(first, Verdict.RETRY), settlement=TryAgain(at=retry_at)
+    )
+
+    assert retry_at == await store.next_due(NOW, PROVIDERS)
+
+
+async def test_every_change_of_state_is_in_the_history(store: SqliteStore) -> None:
+    """The database writes the audit trail, so that no code path forgets it."""
+    claim = await claimed(store)
+    await acknowledge(store, claim)
+    (history,) = await store.history("trust", claim.request_id)
+
+    assert ["message.queued", "message.sending", "message.acknowledged"] == [
+        event.kind for event in history.events
+    ]
+
+
+async def test_the_bell_that_nobody_heard_is_remembered(store: SqliteStore) -> None:
+    """Work that arrives between looking and waiting does not wait for the timeout."""
+    await store.submit(submission(), NOW)
+    async with asyncio.timeout(1):
+        await store.outbound_work(60)
+
+    assert await store.claim_next(NOW, PROVIDERS) is not None
+
+
+async def test_a_refused_work_undoes_itself_alone(store: SqliteStore, database: Database) -> None:
+    """Of works that share a transaction, the one that fails leaves the others whole."""
+    claim = await claimed(store)
+    await store.release_own(NOW)
+    outcomes = await asyncio.gather(
+        store.submit(submission(), NOW),
+        acknowledge(store, claim),
+        store.submit(submission(), NOW),
+        return_exceptions=True,
+    )
+
+    assert isinstance(outcomes[1], StaleState)
+    assert 3 == (await store.overview(NOW)).outbound[OutboundState.QUEUED]

@@ -1,0 +1,97 @@
+"""Values for tests of the store: a submission, an arrival, an attempt, each with changes."""
+
+import hashlib
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from bars_gateway.standard.verdict import Answer, Fault, Verdict
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store.port import Arrival, Attempt, Claim, Payload, Refusal, Submission
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
+THEIRS = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+
+
+def payload(body: bytes = b'{"resourceType":"Bundle"}') -> Payload:
+    return Payload(media_type="application/fhir+json", headers={"Accept": "x"}, body=body)
+
+
+def submission(**changes: object) -> Submission:
+    body = changes.pop("body", uuid.uuid4().bytes)
+    assert isinstance(body, bytes)
+    values: dict[str, object] = {
+        "provider": "trust",
+        "request_id": str(uuid.uuid4()),
+        "correlation_id": str(uuid.uuid4()),
+        "bundle_id": str(uuid.uuid4()),
+        "responds_to": None,
+        "move": Move.REQUEST,
+        "subject": Subject.REFERRAL,
+        "use_case": "a3t1",
+        "sender": OURS,
+        "receiver": THEIRS,
+        "focus_id": None,
+        "fingerprint": hashlib.sha256(body).hexdigest(),
+        "request": payload(body),
+        "needed_by": None,
+        "give_up_at": NOW + timedelta(minutes=15),
+        "delayed_at": NOW + timedelta(minutes=1),
+    }
+    return Submission(**(values | changes))  # type: ignore[arg-type]
+
+
+def arrival(**changes: object) -> Arrival:
+    body = changes.pop("body", uuid.uuid4().bytes)
+    assert isinstance(body, bytes)
+    values: dict[str, object] = {
+        "provider": "trust",
+        "request_id": str(uuid.uuid4()),
+        "correlation_id": str(uuid.uuid4()),
+        "bundle_id": str(uuid.uuid4()),
+        "move": Move.REQUEST,
+        "subject": Subject.REFERRAL,
+        "use_case": "a3t1",
+        "sender": THEIRS,
+        "receiver": OURS,
+        "focus_id": str(uuid.uuid4()),
+        "reference": "RAE-000001",
+        "fingerprint": hashlib.sha256(body).hexdigest(),
+        "request": payload(body),
+        "answer": payload(b'{"acknowledged":true}'),
+        "answer_due_at": None,
+    }
+    return Arrival(**(values | changes))  # type: ignore[arg-type]
+
+
+def refusal(of: Arrival, http_status: int = 400) -> Refusal:
+    return Refusal(
+        provider=of.provider,
+        request_id=of.request_id,
+        correlation_id=of.correlation_id,
+        fingerprint=of.fingerprint,
+        rules=["B07"],
+        http_status=http_status,
+        answer=payload(b'{"refused":true}'),
+    )
+
+
+def attempt(claim: Claim, verdict: Verdict = Verdict.ACKNOWLEDGED, **changes: object) -> Attempt:
+    acknowledged = verdict is Verdict.ACKNOWLEDGED
+    values: dict[str, object] = {
+        "number": claim.attempt,
+        "started_at": NOW,
+        "ended_at": NOW + timedelta(seconds=1),
+        "verdict": verdict,
+        "row": "acknowledged" if acknowledged else "silence",
+        "fault": None if acknowledged else Fault.PROXY,
+        "http_status": 200 if acknowledged else None,
+        "code": None,
+        "issue": None,
+        "ids_echoed": acknowledged,
+    }
+    return Attempt(**(values | changes))  # type: ignore[arg-type]
+
+
+ANSWER = Answer(status=200, media_type="application/fhir+json", body=b'{"id":"theirs"}')
+SILENCE = Answer(status=None)
