@@ -145,7 +145,7 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """Run *work* on the reading connection, on a snapshot of its own."""
-        return await self._reader._execute(_snapshot, self._reader._conn, work)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
+        return await read_with(self._reader, work)
 
     async def commit_groups(self) -> None:
         """Serve `write` until the database closes."""
@@ -176,6 +176,11 @@ class Database:
         """Move the write-ahead log into the file, from a connection that nobody waits for."""
         async with aiosqlite.connect(self.path, isolation_level=None) as connection:
             await connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+async def read_with(reader: aiosqlite.Connection, work: Work[T]) -> T:
+    """Run *work* on *reader*, on one snapshot."""
+    return await reader._execute(_snapshot, reader._conn, work)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
 
 
 def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:

@@ -13,7 +13,7 @@ from functools import partial
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.verdict import Answer
-from bars_gateway.store import inbound_works, outbound_works, readings
+from bars_gateway.store import inbound_works, outbound_works, readings, submission_works
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
 from bars_gateway.store.port import (
@@ -61,7 +61,7 @@ class SqliteStore:
         """Queue the message, or return the receipt that the same bytes were given before."""
         self._refuse_when_full()
         accepted = await self._database.write(
-            partial(outbound_works.submit, submission=submission, now=now)
+            partial(submission_works.submit, submission=submission, now=now)
         )
         self._outbound.ring()
         return accepted
@@ -69,7 +69,7 @@ class SqliteStore:
     async def correlation_of(self, provider: str, *keys: str) -> str | None:
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
         found = await self._database.read(
-            lambda connection: outbound_works.find_workflow(connection, provider, *keys)
+            lambda connection: submission_works.find_workflow(connection, provider, *keys)
         )
         return None if found is None else str(found["correlation_id"])
 

@@ -1,0 +1,128 @@
+"""What can be read of the store: notices for an EPR, lists and the overview for an operator."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.store.values import Attempt, NoticeKind, OutboundState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that we owe the EPR, until it has collected it."""
+
+    notice_id: int  # the EPR's key: the same notice keeps its number
+    kind: NoticeKind
+    provider: str
+    created_at: datetime
+    collected_at: datetime | None
+    message_id: int
+    workflow_id: int
+    direction: str  # of the message: outbound or inbound
+    request_id: str
+    correlation_id: str
+    bundle_id: str
+    move: Move
+    use_case: str
+    sender: str
+    receiver: str
+    state: str  # of the message
+    attempts: int
+    reference: str | None  # inbound: the case number that we gave it
+    http_status: int | None  # of the last attempt
+    code: str | None
+    issue: str | None
+    fault: str | None
+    media_type: str  # of the Bundle
+    fingerprint: str
+    answer_media_type: str | None  # None: there is no answer to read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRow:
+    """One message as the operator's lists show it: no payload."""
+
+    message_id: int
+    workflow_id: int
+    provider: str
+    direction: str
+    request_id: str
+    correlation_id: str
+    bundle_id: str
+    move: Move
+    use_case: str
+    sender: str
+    receiver: str
+    state: str
+    attempts: int
+    next_attempt_at: datetime | None
+    give_up_at: datetime | None
+    created_at: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the audit trail."""
+
+    at: datetime
+    provider: str | None
+    kind: str  # message.queued, inbound.refused, …
+    request_id: str | None
+    detail: str  # JSON of ids, rules and codes; never a payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageHistory:
+    """One message with all that happened to it."""
+
+    message: MessageRow
+    workflow: "WorkflowRow"
+    attempts: Sequence[Attempt]
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRow:
+    """One workflow as the operator's lists show it."""
+
+    workflow_id: int
+    provider: str
+    correlation_id: str
+    counterparty: str
+    role: str  # ours: requester or responder
+    subject: Subject
+    use_case: str
+    state: State
+    opened_at: datetime
+    closed_at: datetime | None
+    answer_due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAttempt:
+    """One attempt with the message it was for."""
+
+    request_id: str
+    provider: str
+    receiver: str
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What the status page and the metrics show, read in one moment."""
+
+    at: datetime
+    outbound: Mapping[OutboundState, int]  # every state, also those with none
+    inbound: int  # messages received
+    workflows: Mapping[State, int]
+    notices_pending: Mapping[str, int]  # by provider
+    oldest_open_at: datetime | None  # of the outbound messages that are not settled
+    next_due_at: datetime | None  # of the queued ones
+    last_attempts: Sequence[LastAttempt]  # newest first
+    last_workflows: Sequence[WorkflowRow]  # newest first
+    alarms: Sequence[Event]  # newest first: what a person should look at
+    database_bytes: int
+    free_bytes: int
