@@ -1,0 +1,95 @@
+"""
+What belongs together: one bundle of addresses, names and limits per environment.
+
+    environment = "int" ──► BUNDLES ──► token service, proxy, rate, key size
+                                └─────► hosts that no other environment may use
+
+A message about a real patient that goes to a test system is lost, and a test message
+in production is believed. So each environment is one word in the settings, what it
+brings along can be overridden, and an address or a name that is known to belong to
+another environment is refused at start.
+
+The surprising choice: `local` has no addresses of its own. They are the ports that
+`bars-gateway sandbox` happened to open, and it prints the lines to copy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Environment(StrEnum):
+    """Where the gateway is connected."""
+
+    LOCAL = "local"  # `bars-gateway sandbox`, on this machine
+    SANDBOX = "sandbox"  # the public one of NHS England: stateless, no token, never calls us
+    INT = "int"  # integration: real tokens and certificates, no real patients
+    PROD = "prod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What one environment brings along (onboarding page, section 1.1)."""
+
+    token_url: str | None  # also the audience of our JWT, character for character; None: no default
+    proxy_url: str | None  # the base, without $process-message
+    token_required: bool
+    requests_per_minute: int  # of one application key, tokens included
+    minimum_key_bits: int  # of the RSA key that signs our JWT
+    hosts: frozenset[str]  # names of the national side that belong here and nowhere else
+    own_name_prefix: str | None  # what a Receiver's certificate name starts with here
+
+
+BUNDLES: Mapping[Environment, Bundle] = {
+    Environment.LOCAL: Bundle(
+        token_url=None,
+        proxy_url=None,
+        token_required=True,
+        requests_per_minute=60_000,
+        minimum_key_bits=2048,
+        hosts=frozenset(),
+        own_name_prefix=None,
+    ),
+    Environment.SANDBOX: Bundle(
+        token_url="https://sandbox.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
+        proxy_url="https://sandbox.api.service.nhs.uk/booking-and-referral/FHIR/R4",
+        token_required=False,
+        requests_per_minute=300,
+        minimum_key_bits=2048,
+        hosts=frozenset({"sandbox.api.service.nhs.uk"}),
+        own_name_prefix=None,
+    ),
+    Environment.INT: Bundle(
+        token_url="https://int.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
+        proxy_url="https://int.api.service.nhs.uk/booking-and-referral/FHIR/R4",
+        token_required=True,
+        requests_per_minute=300,
+        minimum_key_bits=4096,
+        hosts=frozenset({"int.api.service.nhs.uk", "bars.int.api.platform.nhs.uk"}),
+        own_name_prefix="bars-int-",
+    ),
+    Environment.PROD: Bundle(
+        token_url="https://api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
+        proxy_url="https://api.service.nhs.uk/booking-and-referral/FHIR/R4",
+        token_required=True,
+        requests_per_minute=1000,
+        minimum_key_bits=4096,
+        hosts=frozenset({"api.service.nhs.uk", "bars-proxy.spineservices.nhs.uk"}),
+        own_name_prefix="bars-prod-",
+    ),
+}
+
+
+def environment_of_host(host: str) -> Environment | None:
+    """Return the environment that *host* is known to belong to, or None."""
+    name = host.lower().rstrip(".")
+    return next((e for e, bundle in BUNDLES.items() if name in bundle.hosts), None)
+
+
+def environment_of_own_name(name: str) -> Environment | None:
+    """Return the environment that a Receiver's certificate *name* is made for, or None."""
+    name = name.lower()
+    return next(
+        (e for e, b in BUNDLES.items() if b.own_name_prefix and name.startswith(b.own_name_prefix)),
+        None,
+    )

@@ -1,0 +1,213 @@
+"""
+What listens and what is kept on this machine.
+
+    others ──mutual TLS──► Inbound      the EPR ──► Epr
+    people and monitoring ──► Status    what was promised ──► Store
+
+The surprising choice: the files of `inbound` have default places rather than being
+required, so that a settings file says what is particular to it and `bars-gateway check`
+says which file is not there.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from bars_gateway.config.values import (
+    AbsolutePath,
+    Address,
+    Bytes,
+    Fault,
+    Listen,
+    Seconds,
+    Section,
+    Words,
+    reject,
+)
+
+_MIB = 1024 * 1024
+
+
+class Inbound(Section):
+    """The door for messages from others: mutual TLS, and limits in time and size."""
+
+    enabled: bool = True
+    """
+    Whether the gateway receives at all.
+
+    Set it to false for an organisation that sends only, and needs no answers.
+    """
+
+    listen: Listen = Address("0.0.0.0", 8443)  # noqa: S104 - the proxy calls from outside
+    """
+    The IP address and port to receive on.
+
+    Change it to the one address that the firewall forwards to.
+    """
+
+    certificate_file: AbsolutePath = Path("/etc/bars-gateway/tls/certificate.pem")
+    """
+    Our certificate with the intermediates below it, PEM, leaf first.
+
+    Change it to where your certificates are kept.
+    """
+
+    private_key_file: AbsolutePath = Path("/etc/bars-gateway/tls/key.pem")
+    """
+    The key of `certificate_file`: PEM, mode 0600, without passphrase.
+
+    Change it to where your keys are kept.
+    """
+
+    client_ca_file: AbsolutePath = Path("/etc/bars-gateway/tls/client-ca.pem")
+    """
+    The certificate authorities of those who may call, PEM; what the system trusts is no matter.
+
+    It holds the NHS chain of this environment, and of this one only.
+    """
+
+    allowed_client_names: Words = ()
+    """
+    The names of the certificates that may call, as in the common name or the alternative names.
+
+    Required where `enabled`: the NHS chain alone would let in every other organisation.
+    """
+
+    answer_within_seconds: Annotated[float, Field(ge=0.5, le=30)] = 4.5
+    """
+    The longest from the last byte of a request to our answer, in seconds.
+
+    The standard gives a Receiver 5 s; lower it if the path to the proxy takes long.
+    """
+
+    handshake_seconds: Seconds = 10
+    """
+    The longest that a caller may take for the TLS handshake.
+
+    Lower it when under attack.
+    """
+
+    header_seconds: Seconds = 15
+    """
+    The longest from a connection, or the first byte of the next request, to its whole header.
+
+    Lower it when under attack.
+    """
+
+    body_seconds: Seconds = 10
+    """
+    The longest that a caller may take for the body.
+
+    Raise it if large messages come over a slow line.
+    """
+
+    idle_seconds: Annotated[float, Field(ge=1, le=600)] = 75
+    """
+    How long a connection without a request is kept, in seconds.
+
+    Keep it above the 60 s after which the proxy drops one itself, or requests are lost between.
+    """
+
+    max_body_bytes: Bytes = 5 * _MIB
+    """
+    The longest message that is taken, in bytes, after decompression.
+
+    Raise it if counterparties attach documents; each request may take this much memory.
+    """
+
+    max_connections: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """
+    The most connections at once, those that have not finished the handshake included.
+
+    Raise it if the status page shows that callers were turned away.
+    """
+
+    @model_validator(mode="after")
+    def _names_its_callers(self) -> Self:
+        if self.enabled and not self.allowed_client_names:
+            cure = "Name the proxy's certificate, or set inbound.enabled = false to send only."
+            cause = "is required: nobody may call"
+            reject([Fault(key=("allowed_client_names",), cause=cause, cure=cure)])
+        return self
+
+
+class Store(Section):
+    """The database: what was promised is in it."""
+
+    path: AbsolutePath | None = None
+    """
+    The database file; `gateway.db` in `state_dir` by default.
+
+    Change it to put the database on a faster disk, never on a network share.
+    """
+
+    minimum_free_bytes: Annotated[int, Field(ge=0, le=1024**4)] = 256 * _MIB
+    """
+    Below this much free disk, in bytes, nothing more is accepted; 0 switches the guard off.
+
+    A full database cannot even delete. Raise it if other programs write to the same disk.
+    """
+
+    group_limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    """
+    The most changes that share one write to the disk.
+
+    1 gives each its own, which is slower and no safer; it is here for comparing.
+    """
+
+
+class Epr(Section):
+    """The door for the EPR, on this machine."""
+
+    socket_dir: AbsolutePath = Path("/run/bars-gateway")
+    """
+    The folder of the Unix sockets, one for each provider: `NAME.sock`.
+
+    Change it for a second gateway on one machine.
+    """
+
+    scan_seconds: Annotated[float, Field(ge=0.05, le=60)] = 2.0
+    """
+    How often the outbox folders are looked through, in seconds.
+
+    Lower it if a message must leave sooner; every scan lists the folder.
+    """
+
+    max_submission_bytes: Bytes = 5 * _MIB
+    """
+    The longest message that the EPR may hand over, in bytes.
+
+    The proxy takes 10 MB at most; raise it if documents are attached.
+    """
+
+    def socket_of(self, provider: str) -> Path:
+        """Return the socket of the EPR of *provider*, and of its operators."""
+        return self.socket_dir / f"{provider}.sock"
+
+
+class Status(Section):
+    """The page that tells how things stand, for people and for monitoring."""
+
+    listen: Listen = Address("127.0.0.1", 8480)
+    """
+    The IP address and port of the status page, of this machine only.
+
+    Change the port if another program has it. The page knows no log-in, so put a server that
+    does in front of it to show it elsewhere.
+    """
+
+    expiry_warning_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """
+    How many days before a certificate expires the page warns.
+
+    Raise it to the time that a new certificate takes in your organisation.
+    """
+
+    @model_validator(mode="after")
+    def _stays_here(self) -> Self:
+        if not self.listen.loopback:
+            cure = "Listen on 127.0.0.1, and put a server with a log-in in front of it."
+            cause = "would show the page to other machines"
+            reject([Fault(key=("listen",), cause=cause, cure=cure)])
+        return self

@@ -1,0 +1,187 @@
+"""
+The way out: to whom, how fast, how long to wait, and when to give up.
+
+    Outbound ──► addresses · limits · waits        TimingSettings ──► one Application's patience
+
+Every number has bounds; outside of them it is a slip of the pen and not a wish.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from bars_gateway.config.values import (
+    AbsolutePath,
+    Bytes,
+    Fault,
+    Seconds,
+    Section,
+    Url,
+    reject,
+)
+
+Retry = Annotated[float, Field(ge=0.05, le=86_400)]
+Minutes = Annotated[float, Field(ge=0.05, le=10_080)]
+
+
+class Outbound(Section):
+    """The way to the token service and the proxy."""
+
+    token_url: Url
+    """
+    Where access tokens are asked for; also the audience of the signed request, to the letter.
+
+    The environment brings it, but for `local`: there `bars-gateway sandbox` prints it.
+    """
+
+    proxy_url: Url
+    """
+    The base address of the BaRS proxy, without `/$process-message`.
+
+    The environment brings it, but for `local`: there `bars-gateway sandbox` prints it.
+    """
+
+    ca_file: AbsolutePath | None = None
+    """
+    The certificate authorities that the two addresses are checked against, PEM.
+
+    Without it those of the operating system count, which is right for the national services.
+    Set it for the local sandbox, or where a gateway of your own stands in between.
+    """
+
+    token_required: bool = True
+    """
+    Whether to ask for an access token at all.
+
+    The environment brings it: `false` for the public sandbox only.
+    """
+
+    requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 300
+    """
+    The most requests in any 60 seconds of one API key, those for tokens included.
+
+    The environment brings it: 300 in sandbox and int, 1000 in prod. Raise it once a higher
+    quota was granted; above the quota, messages are refused with 429 and wait.
+    """
+
+    max_in_flight: Annotated[int, Field(ge=1, le=256)] = 32
+    """
+    The most messages under way at once.
+
+    Raise it if the queue grows while the proxy answers slowly and the quota is not used up.
+    """
+
+    max_in_flight_per_receiver: Annotated[int, Field(ge=1, le=256)] = 4
+    """
+    The most messages under way to one service at once.
+
+    It keeps one slow Receiver from holding up the others; raise it if there is only one.
+    """
+
+    connect_seconds: Seconds = 10
+    """
+    The longest to wait for a connection.
+
+    Raise it on a path that is slow to open connections.
+    """
+
+    answer_seconds: Seconds = 45
+    """
+    The longest to wait for the proxy's answer to one message.
+
+    The proxy itself waits 32 s for the Receiver: below that, messages that arrived look lost
+    and are sent again.
+    """
+
+    token_seconds: Seconds = 30
+    """
+    The longest to wait for an access token.
+
+    Lower it only if the token service is known to be quicker: messages wait meanwhile.
+    """
+
+    lease_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 90
+    """
+    How long one attempt may take before the message counts as free again, in seconds.
+
+    It must exceed `answer_seconds` and `token_seconds` together. A crash costs this much
+    time at most, on a node that does not come back.
+    """
+
+    max_answer_bytes: Bytes = 5 * 1024 * 1024
+    """
+    The longest answer that is read, in bytes; what is longer counts as no answer.
+
+    Raise it if a Receiver attaches documents to its acknowledgements.
+    """
+
+    server_errors_limit: Annotated[int, Field(ge=1, le=100)] = 5
+    """
+    How many times an answer of 500 is asked again, before the message is *unconfirmed*.
+
+    The proxy turns every answer that it cannot read into a 500, so few repeats help; raise it
+    if a counterparty's 500 are known to pass.
+    """
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        faults = []
+        if self.lease_seconds <= self.answer_seconds + self.token_seconds:
+            cure = f"Set it above {self.answer_seconds + self.token_seconds:g}."
+            cause = "is not longer than answer_seconds and token_seconds together"
+            faults.append(Fault(key=("lease_seconds",), cause=cause, cure=cure))
+        if self.max_in_flight_per_receiver > self.max_in_flight:
+            key, cause = ("max_in_flight_per_receiver",), "is more than max_in_flight"
+            cure = f"Set it to {self.max_in_flight} at most, or raise max_in_flight."
+            faults.append(Fault(key=key, cause=cause, cure=cure))
+        reject(faults)
+        return self
+
+
+class TimingSettings(Section):
+    """What one Application does otherwise than shipped; the safety officer decides."""
+
+    first_retry_seconds: Retry | None = None
+    """
+    The pause before the first repeat, in seconds; it doubles from there.
+
+    Shipped: 2 for a3, a4 and a6, else 5.
+    """
+
+    longest_retry_seconds: Retry | None = None
+    """
+    The longest pause between two attempts, in seconds.
+
+    Shipped: 30 for a3, a4 and a6, else 300. Until then a Receiver that is back is not asked.
+    """
+
+    delayed_after_seconds: Retry | None = None
+    """
+    When the EPR is told that a message is late, in seconds since it was handed over.
+
+    Shipped: 60 for a3, a4 and a6, else 300. Set it to when a clinician would want to know.
+    """
+
+    give_up_after_minutes: Minutes | None = None
+    """
+    How long to go on trying where the message names no clinical time, in minutes.
+
+    Shipped: 15 for a3, a4 and a6, else 120. Set it to the longest that a clinician may be
+    left believing that the message is on its way.
+    """
+
+    lead_minutes: Annotated[float, Field(ge=0, le=1440)] | None = None
+    """
+    How long before the clinical time to stop trying, in minutes.
+
+    Shipped: 5 for a3, a4 and a6, else 30. Set it to the time that a telephone call takes.
+    """
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        first, longest = self.first_retry_seconds, self.longest_retry_seconds
+        if first is not None and longest is not None and longest < first:
+            cure = f"Set it to {first:g} or more."
+            cause = "is shorter than first_retry_seconds"
+            reject([Fault(key=("longest_retry_seconds",), cause=cause, cure=cure)])
+        return self

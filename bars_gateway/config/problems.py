@@ -1,0 +1,221 @@
+"""
+Looks at what the settings name: keys, certificates, folders, the disk under the database.
+
+    Settings ──problems──► file, key, cause and cure of each, all at once
+
+`load` judges what is written; this judges what is there, and so it is asked for by
+`bars-gateway check` and at start, not on every reading. Nothing is changed or created.
+
+The surprising choice: a key below /run/credentials may be readable by its group. systemd
+puts it there with an access list, which the mode bits show as a group.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from bars_gateway.config.environments import environment_of_own_name
+from bars_gateway.config.sources import Problem
+from bars_gateway.config.values import Fault
+
+if TYPE_CHECKING:
+    from bars_gateway.config import Provider, Settings
+
+NETWORK_FILESYSTEMS = frozenset(
+    "9p afs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2"
+    " smb3 smbfs".split()
+)
+SPOOL_FOLDERS = (
+    *(f"outbox/{name}" for name in ("tmp", "new", "accepted", "refused")),
+    *(f"inbox/{name}" for name in ("tmp", "new")),
+)
+_CREDENTIALS = Path("/run/credentials")
+
+
+def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> list[Problem]:
+    """
+    Return what is wrong with the files that *settings* names, as things are at *now* (UTC).
+
+    *mounts* is the text of /proc/mounts, which is read where none is given.
+    """
+    found = [
+        *_database(settings, _mounts() if mounts is None else mounts),
+        *(fault for name in settings.providers for fault in _provider(settings, name)),
+        *_inbound(settings, now),
+        *_authorities(("outbound", "ca_file"), settings.outbound.ca_file),
+        *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
+    ]
+    return [_problem(settings, fault) for fault in found]
+
+
+def _problem(settings: "Settings", fault: Fault) -> Problem:
+    key = ".".join(fault.key)
+    place = settings.sources.place(key)
+    return Problem(file=place, key=key, cause=fault.cause, cure=fault.cure)
+
+
+def _database(settings: "Settings", mounts: str) -> Iterator[Fault]:
+    yield from _folder(("state_dir",), settings.state_dir)
+    folder = settings.database_path.parent
+    key = ("store", "path") if settings.store.path else ("state_dir",)
+    if folder != settings.state_dir:
+        yield from _folder(key, folder)
+    kind = filesystem_of(folder, mounts)
+    if kind in NETWORK_FILESYSTEMS:
+        cause = f"puts the database on a network filesystem ({kind}), which does not keep it whole"
+        yield Fault(key=key, cause=cause, cure="Choose a folder on a local disk.")
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/mounts").read_text("utf-8", "surrogateescape")
+    except OSError:  # not Linux, or hidden from us: nothing to judge by
+        return ""
+
+
+def filesystem_of(path: Path, mounts: str) -> str:
+    """Return the kind of filesystem that holds *path*, read from /proc/mounts; "" if unknown."""
+    real, best, kind = path.resolve(), -1, ""
+    for line in mounts.splitlines():
+        _, folder, found, *_ = [*line.split(), "", "", ""]
+        folder = folder.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+        if folder and real.is_relative_to(folder) and len(folder) >= best:
+            best, kind = len(folder), found
+    return kind
+
+
+def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Fault]:
+    if not folder.is_dir():
+        cause = f"needs the folder {folder}, which is not there"
+        cure = f"Make it, owned by the gateway's user: install -d -m 0750 -o USER {folder}"
+        yield Fault(key=key, cause=cause, cure=cure)
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        cause = f"needs the folder {folder}, which this user may not write to"
+        cure = f"Let the gateway's user write: chown USER {folder}"
+        yield Fault(key=key, cause=cause, cure=cure)
+
+
+def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
+    provider = settings.providers[name]
+    key = ("providers", name, "spool_dir")
+    yield from _folder(key, provider.spool_dir)
+    yield from _one_filesystem(key, provider)
+    key = ("providers", name, "private_key_file")
+    faults, signing_key = _private_key(key, provider.private_key_file)
+    yield from faults
+    if signing_key is not None:
+        yield from _signs(key, signing_key, settings.bundle.minimum_key_bits)
+
+
+def _one_filesystem(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:
+    folders = [provider.spool_dir, *(provider.spool_dir / name for name in SPOOL_FOLDERS)]
+    there = [folder for folder in folders if folder.is_dir()]
+    for folder in there[1:]:
+        yield from _folder(key, folder)
+        if folder.stat().st_dev != there[0].stat().st_dev:
+            cause = f"has {folder.relative_to(provider.spool_dir)} on another filesystem"
+            cure = "Mount one filesystem at the spool folder itself: files move by renaming."
+            yield Fault(key=key, cause=cause, cure=cure)
+
+
+def _signs(key: tuple[str, ...], signing_key: PrivateKeyTypes, minimum: int) -> Iterator[Fault]:
+    if not isinstance(signing_key, RSAPrivateKey):
+        cure = "Make an RSA key: the token service takes RS512 only."
+        yield Fault(key=key, cause="is no RSA key", cure=cure)
+    elif signing_key.key_size < minimum:
+        cause = f"is a key of {signing_key.key_size} bits, and {minimum} are required here"
+        cure = f"Make a key of {minimum} bits and register its public half."
+        yield Fault(key=key, cause=cause, cure=cure)
+
+
+def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Fault], PrivateKeyTypes | None]:
+    faults, data = _read(key, path)
+    if data is None:
+        return faults, None
+    if not path.is_relative_to(_CREDENTIALS) and path.stat().st_mode & (
+        stat.S_IRWXG | stat.S_IRWXO
+    ):
+        cure = f"Leave it to the gateway's user alone: chmod 0600 {path}"
+        faults.append(Fault(key=key, cause="can be read by other users", cure=cure))
+    try:
+        return faults, load_pem_private_key(data, password=None)
+    except TypeError:
+        cause, cure = "is locked with a passphrase", "Store the key without one, mode 0600."
+    except (ValueError, UnsupportedAlgorithm):
+        cause, cure = "is no private key in PEM form", "It begins with -----BEGIN PRIVATE KEY-----."
+    return [*faults, Fault(key=key, cause=cause, cure=cure)], None
+
+
+def _read(key: tuple[str, ...], path: Path) -> tuple[list[Fault], bytes | None]:
+    try:
+        if path.exists() and not path.is_file():  # a FIFO would be waited for
+            return [Fault(key=key, cause=f"names {path}, no file", cure="Name a file.")], None
+        return [], path.read_bytes()
+    except OSError as error:
+        cause = f"names {path}, which cannot be read: {error.strerror}"
+        cure = "Put the file there, readable for the gateway's user."
+        return [Fault(key=key, cause=cause, cure=cure)], None
+
+
+def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
+    inbound = settings.inbound
+    if not inbound.enabled:
+        return
+    yield from _authorities(("inbound", "client_ca_file"), inbound.client_ca_file)
+    faults, private = _private_key(("inbound", "private_key_file"), inbound.private_key_file)
+    yield from faults
+    key = ("inbound", "certificate_file")
+    faults, chain = _certificates(key, inbound.certificate_file)
+    yield from faults
+    if chain:
+        yield from _in_force(key, chain[0], now)
+        yield from _named_for(key, chain[0], settings)
+    if chain and private and chain[0].public_key() != private.public_key():
+        cure = (
+            "Put the leaf first in the file, and the key that its request was made with beside it."
+        )
+        cause = "and inbound.private_key_file do not belong together"
+        yield Fault(key=key, cause=cause, cure=cure)
+
+
+def _in_force(key: tuple[str, ...], leaf: x509.Certificate, now: datetime) -> Iterator[Fault]:
+    if leaf.not_valid_after_utc <= now:
+        cause = f"expired on {leaf.not_valid_after_utc:%Y-%m-%d}"
+        yield Fault(key=key, cause=cause, cure="Order a new one; the key may stay.")
+    if leaf.not_valid_before_utc > now:
+        cause = f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        yield Fault(key=key, cause=cause, cure="Check the clock (timedatectl), or wait.")
+
+
+def _named_for(
+    key: tuple[str, ...], leaf: x509.Certificate, settings: "Settings"
+) -> Iterator[Fault]:
+    common = [n.value for n in leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    for other in {environment_of_own_name(str(name)) for name in common}:
+        if other not in {None, settings.environment}:
+            cause = f"was made for the environment {other}, and this is {settings.environment}"
+            yield Fault(key=key, cause=cause, cure=f"Use the one for {settings.environment}.")
+
+
+def _authorities(key: tuple[str, ...], path: Path | None) -> Iterable[Fault]:
+    return [] if path is None else _certificates(key, path)[0]
+
+
+def _certificates(key: tuple[str, ...], path: Path) -> tuple[list[Fault], list[x509.Certificate]]:
+    faults, data = _read(key, path)
+    if data is None:
+        return faults, []
+    try:
+        return [], x509.load_pem_x509_certificates(data)
+    except ValueError:
+        cure = "It begins with -----BEGIN CERTIFICATE-----."
+        return [Fault(key=key, cause="holds no certificate in PEM form", cure=cure)], []

@@ -1,0 +1,168 @@
+"""
+The organisation that the gateway speaks for: who it is, what it answers to, and as whom it signs.
+
+One provider is a list of length one: nothing else in the settings depends on how many
+there are, and nothing of a provider is shared with another, its folders least of all.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from bars_gateway import __version__
+from bars_gateway.config.values import AbsolutePath, Fault, Section, Text, Words, reject
+from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier
+
+Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
+_VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
+
+
+def _services(services: tuple[str, ...]) -> tuple[str, ...]:
+    faults = []
+    for number, text in enumerate(services, 1):
+        try:
+            TargetIdentifier.parse(text)
+        except HeaderProblem as error:
+            cure = 'Write it as "https://fhir.nhs.uk/Id/dos-service-id|2000099999".'
+            faults.append(Fault(cause=f"entry {number} is no service: {error}", cure=cure))
+    if len(set(services)) < len(services):
+        faults.append(Fault(cause="names a service twice", cure="Remove the second one."))
+    reject(faults)
+    return services
+
+
+Services = Annotated[Words, Field(min_length=1), AfterValidator(_services)]
+Versions = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=_VERSION)], ...],
+    Field(min_length=1),
+]
+
+
+class Software(Section):
+    """What the gateway says that it is, in NHSD-Requesting-Software (CS-013)."""
+
+    name: Text = "bars_gateway"
+    """
+    The product's name.
+
+    Set it to the name in your supplier's conformance agreement, if that is another product
+    of which the gateway is a part.
+    """
+
+    version: Text = __version__
+    """
+    The product's version; the gateway's own by default.
+
+    Set it together with `name`.
+    """
+
+    identifier_system: Text = "https://fhir.nhs.uk/Id/product-id"
+    """
+    The naming system of `identifier_value`, a URI.
+
+    Change it if the product was registered in another one.
+    """
+
+    identifier_value: Text = "bars_gateway"
+    """
+    Names this product to the other side, the same from every installation of it.
+
+    Set it to the product id that you were given on onboarding, such as `P.GH7-4TY`.
+    """
+
+
+class Provider(Section):
+    """One organisation that the gateway speaks for."""
+
+    ods_code: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,12}$")]
+    """
+    The organisation's ODS code, in capitals: who sends, in every message.
+
+    Required; it must be the code that the API key was approved for.
+    """
+
+    name: Text
+    """
+    The organisation's name, for the people who read what it sent.
+
+    Required.
+    """
+
+    services: Services
+    """
+    The services that the organisation answers to, and as which it sends: `system|value`.
+
+    Required, at least one. A message for any other service is answered with 404, so add
+    one here before the directory of services sends callers to it.
+    """
+
+    key_id: Text
+    """
+    The key id (kid) under which the public half of `private_key_file` is registered.
+
+    Required. Change it together with that file when the key is rotated.
+    """
+
+    api_key: Text
+    """
+    The API key of the application, which the token service calls the client id.
+
+    Required. It is a name and no secret: the private key is what proves it.
+    """
+
+    private_key_file: AbsolutePath
+    """
+    The RSA key that signs the requests for access tokens: PEM, mode 0600, without passphrase.
+
+    Required; 4096 bits in int and prod, at least 2048 elsewhere. With systemd, a path below
+    /run/credentials keeps it out of reach of everything else on the machine.
+    """
+
+    spool_dir: AbsolutePath
+    """
+    The folder with `outbox/` and `inbox/`, where the EPR hands over and collects files.
+
+    Required, one for each provider, on one filesystem: files move in it by renaming.
+    """
+
+    notices: Literal["folder", "socket"] = "folder"
+    """
+    Where the EPR collects what it is owed: files in `inbox/new`, or requests on the socket.
+
+    Choose `socket` for an EPR that speaks HTTP: it learns of a notice at once.
+    """
+
+    core_version: Annotated[str, StringConstraints(pattern=_VERSION)] = "1.5.0"
+    """
+    The version of BaRS Core that answers are asked for in (the Accept header).
+
+    Change it if a counterparty understands an older one only.
+    """
+
+    case_number_system: Text = "urn:bars-gateway:case-number"
+    """
+    Whose numbers the references are that senders are given for what they sent: a URI.
+
+    Change it to the system under which your EPR's own case numbers are known.
+    """
+
+    software: Software = Software()
+    """What the gateway says that it is; change it for a product of your own."""
+
+    applications: dict[Application, Versions] = Field(
+        default_factory=lambda: {
+            "a1": ("1.0.0", "2.0.0"),
+            "a2": ("1.0.0", "2.0.0"),
+            "a3": ("1.0.0", "2.0.0"),
+            "a4": ("1.0.0", "2.0.0"),
+            "a5": ("1.0.0",),
+            "a6": ("1.0.0",),
+            "a7": ("1.0.0",),
+            "a8": ("1.0.0",),
+        }
+    )
+    """
+    The BaRS Applications that are switched on, each with its versions; only the major counts.
+
+    Leave out what the organisation is not assured for: it is then refused, and not advertised.
+    """

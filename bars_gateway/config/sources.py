@@ -1,0 +1,202 @@
+"""
+Reads settings, remembers where each came from, and explains what is wrong with them.
+
+    file ──┐                 ┌─► values   one tree, the variables on top
+           ├─► Sources.read ─┤
+    BARS_GATEWAY_A__B ───────┘   └─► origins  "outbound.token_url" ─► line 12, or the variable
+
+Variables are nested by two underscores, and lists in them are written with commas. In
+the name of a provider an underscore stands for a hyphen, which variables cannot have.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from bars_gateway.config.values import Fault
+from bars_gateway.errors import ConfigurationError
+
+PREFIX = "BARS_GATEWAY_"
+NOT_A_SETTING = frozenset({"BARS_GATEWAY_CONFIG"})  # where the file is, for the command line
+
+_TABLE = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
+_KEY = re.compile(r"""^\s*([A-Za-z0-9_."'-]+?)\s*=""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that is wrong with the settings, or with a file that they name."""
+
+    file: str  # the settings file with its line, or the environment variable
+    key: str  # dotted, such as providers.example-trust.spool_dir
+    cause: str
+    cure: str
+
+    def __str__(self) -> str:
+        """Return it as an operator reads it, in two lines."""
+        return f"{self.file}: {self.key or 'the file'} {self.cause}\n   try: {self.cure}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The settings as they were written, and where."""
+
+    file: Path | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)  # dotted key → line of the file, from 1
+    variables: Mapping[str, str] = field(default_factory=dict)  # dotted key → name of the variable
+
+    @classmethod
+    def read(cls, path: Path, environ: Mapping[str, str]) -> Self:
+        """Read both; raise ConfigurationError if the file cannot be read at all."""
+        text = _text(path)
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            cure = "Mend the line: values are quoted unless they are numbers, true or false."
+            problem = Problem(file=str(path), key="", cause=f"is no TOML: {error}", cure=cure)
+            raise ConfigurationError(str(problem)) from None
+        variables: dict[str, str] = {}
+        for name in sorted(environ):
+            if name.startswith(PREFIX) and name not in NOT_A_SETTING:
+                keys = _keys(name)
+                variables[".".join(keys)] = name
+                values = _with(values, keys, environ[name])
+        return cls(file=path, values=values, lines=dict(_lines(text)), variables=variables)
+
+    def origin(self, key: str) -> str | None:
+        """Return where *key* was written: the variable, `file:line`, or None if nowhere."""
+        for dotted in _upwards(key):
+            if dotted in self.variables:
+                return f"environment variable {self.variables[dotted]}"
+            if dotted in self.lines:
+                return f"{self.file}:{self.lines[dotted]}"
+        return None
+
+    def written(self, key: str) -> bool:
+        """Whether somebody wrote *key* itself, or a part of it."""
+        return any(
+            written == key or written.startswith(f"{key}.")
+            for written in (*self.lines, *self.variables)
+        )
+
+    def place(self, key: str) -> str:
+        """Return where *key* was or would be written."""
+        return self.origin(key) or str(self.file or "settings")
+
+
+def _upwards(key: str) -> Iterator[str]:
+    while key:
+        yield key
+        key = key.rpartition(".")[0]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        cause = f"cannot be read: {error.strerror}"
+        cure = "Name the settings file with --config, or let this user read it."
+    except UnicodeDecodeError:
+        cause, cure = "is not UTF-8", "Save it as UTF-8."
+    problem = Problem(file=str(path), key="", cause=cause, cure=cure)
+    raise ConfigurationError(str(problem))
+
+
+def _keys(variable: str) -> list[str]:
+    keys = variable.removeprefix(PREFIX).lower().split("__")
+    if keys[0] == "providers":
+        keys[1:2] = [key.replace("_", "-") for key in keys[1:2]]
+    return keys
+
+
+def _with(tree: Any, keys: list[str], value: str) -> Any:
+    if not keys:
+        return value
+    below = tree if isinstance(tree, Mapping) else {}
+    return {**below, keys[0]: _with(below.get(keys[0]), keys[1:], value)}
+
+
+def _lines(text: str) -> Iterator[tuple[str, int]]:
+    """Yield each dotted key with its line; a text of several lines may mislead it, no more."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := _TABLE.match(line):
+            table = re.sub(r"""["'\s]""", "", found[1])
+            yield table, number
+        elif found := _KEY.match(line):
+            key = re.sub(r"""["']""", "", found[1])
+            yield f"{table}.{key}" if table else key, number
+
+
+def explain(error: ValidationError, model: type[BaseModel], sources: Sources) -> list[Problem]:
+    """Return what is wrong in an operator's words, in the order of the settings."""
+    problems: list[Problem] = []
+    details = error.errors(include_url=False, include_input=False)
+    for detail in details:
+        keys = [str(part) for part in detail["loc"] if part != "[key]"]
+        if keys[:1] == ["outbound"] and detail["type"] == "missing" and _no_environment(details):
+            continue  # the environment will bring it
+        for fault in _faults(detail, model):
+            dotted = ".".join([*keys, *fault.key])
+            place = sources.place(dotted)
+            problems.append(Problem(file=place, key=dotted, cause=fault.cause, cure=fault.cure))
+    return problems
+
+
+def _no_environment(details: list[ErrorDetails]) -> bool:
+    return any(detail["loc"] == ("environment",) for detail in details)
+
+
+def _faults(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Fault, ...]:
+    """Return what one error of the library means; ours carry their own explanation."""
+    keys = [str(part) for part in detail["loc"]]
+    if detail["type"] == "faults":
+        found: tuple[Fault, ...] = detail["ctx"]["faults"]
+        return found
+    if detail["type"] == "extra_forbidden":
+        return (_unknown(keys, model),)
+    setting = setting_at(keys, model)
+    purpose = " ".join((setting.description or "").split()) if setting else ""
+    if detail["type"] == "missing":
+        return (Fault(cause="is required", cure=f"Set it. {purpose}"),)
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return (Fault(cause=f"is wrong: {message}", cure=purpose or "Correct it."),)
+
+
+def _unknown(keys: list[str], model: type[BaseModel]) -> Fault:
+    table = model_at(keys[:-1], model)
+    near = difflib.get_close_matches(keys[-1], table.model_fields if table else [], n=1)
+    cure = f"Did you mean {near[0]}?" if near else "Remove it; `bars-gateway config` lists all."
+    return Fault(cause="is no setting", cure=cure)
+
+
+def model_at(keys: list[str], model: type[BaseModel]) -> type[BaseModel] | None:
+    """Return the table of settings at *keys* below *model*, or None."""
+    found: Any = model
+    for key in keys:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            setting = found.model_fields.get(key)
+            found = setting.annotation if setting else None
+        elif getattr(found, "__origin__", None) is dict:
+            found = found.__args__[1]
+    if getattr(found, "__origin__", None) is dict:
+        return None
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def setting_at(keys: list[str], model: type[BaseModel]) -> FieldInfo | None:
+    """Return the setting at *keys* below *model*, or the last one on the way to it."""
+    for length in range(len(keys), 0, -1):
+        table = model_at(keys[: length - 1], model)
+        if table is not None and keys[length - 1] in table.model_fields:
+            return table.model_fields[keys[length - 1]]
+    return None

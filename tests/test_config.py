@@ -1,0 +1,381 @@
+"""The settings: where they come from, what is refused, and what is said about it."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bars_gateway import config
+from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
+from bars_gateway.config.environments import BUNDLES
+from bars_gateway.errors import ConfigurationError
+from bars_gateway.standard.timing import TIMINGS
+
+SHIPPED = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
+TABLES = [
+    config.Settings,
+    config.Provider,
+    config.Software,
+    config.Outbound,
+    config.Inbound,
+    config.Store,
+    config.Epr,
+    config.Status,
+    config.TimingSettings,
+]
+PROVIDER = """
+[providers.example-trust]
+ods_code = "RAE"
+name = "Example NHS Trust"
+services = ["https://fhir.nhs.uk/Id/dos-service-id|2000099999"]
+key_id = "int-1"
+api_key = "key"
+private_key_file = "/keys/int-1.pem"
+spool_dir = "/spool/example-trust"
+"""
+INBOUND = """
+[inbound]
+allowed_client_names = ["proxy.example.nhs.uk"]
+"""
+GOOD = f'environment = "int"\n{PROVIDER}{INBOUND}'
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that loads the settings that it is given as text."""
+
+    def read(text: str, **variables: str) -> Settings:
+        path = tmp_path / "bars-gateway.toml"
+        path.write_text(text, "utf-8")
+        return load(path, {f"BARS_GATEWAY_{name}": value for name, value in variables.items()})
+
+    return read
+
+
+@pytest.fixture
+def refused(written):
+    """Return a function that loads settings and returns what was said about them, line by line."""
+
+    def read(text: str, **variables: str) -> list[str]:
+        with pytest.raises(ConfigurationError) as caught:
+            written(text, **variables)
+        return str(caught.value).splitlines()
+
+    return read
+
+
+def settings_of(table: type[BaseModel]) -> list[Any]:
+    return [
+        pytest.param(field, id=f"{table.__name__}.{name}")
+        for name, field in table.model_fields.items()
+    ]
+
+
+@pytest.mark.parametrize("field", [p for table in TABLES for p in settings_of(table)])
+def test_every_setting_is_explained(field):
+    """Each setting says what it does and when to change it; tables refer to what is in them."""
+    text = field.description or ""
+
+    assert text.strip().endswith(".")
+    assert "\n\n" in text or "stands with it" in text or "change it" in text.lower()
+
+
+@pytest.mark.parametrize("field", [p for table in TABLES for p in settings_of(table)])
+def test_every_number_has_bounds(field):
+    """A number without bounds would take a slip of the pen for a wish."""
+    kinds = {field.annotation, *getattr(field.annotation, "__args__", ())}
+    if not kinds & {int, float}:
+        return
+    text = repr(field)
+
+    assert "Ge(" in text
+    assert "Le(" in text
+
+
+def test_the_least_that_must_be_written(written):
+    """An environment, a provider and who may call are enough."""
+    settings = written(GOOD)
+
+    assert Environment.INT == settings.environment
+    assert ["example-trust"] == list(settings.providers)
+    assert Path("/var/lib/bars-gateway/gateway.db") == settings.database_path
+
+
+@pytest.mark.parametrize("environment", [e for e in Environment if e is not Environment.LOCAL])
+def test_an_environment_brings_its_bundle(written, environment):
+    """Addresses and limits come with the environment's name."""
+    settings = written(GOOD.replace('"int"', f'"{environment}"'))
+    bundle = BUNDLES[environment]
+
+    assert bundle.token_url == settings.outbound.token_url
+    assert bundle.proxy_url == settings.outbound.proxy_url
+    assert bundle.requests_per_minute == settings.outbound.requests_per_minute
+    assert bundle.token_required is settings.outbound.token_required
+
+
+def test_the_local_environment_has_no_addresses(refused):
+    """The sandbox's ports are not known beforehand, so both addresses must be written."""
+    lines = refused(GOOD.replace('"int"', '"local"'))
+
+    assert 2 == sum("is required" in line for line in lines)
+    assert any("outbound.token_url" in line for line in lines)
+    assert any("bars-gateway sandbox" in line for line in lines)
+
+
+def test_what_a_bundle_brings_can_be_overridden(written):
+    """The gateway can be pointed at any conforming token service and proxy."""
+    outbound = '[outbound]\ntoken_url = "https://127.0.0.1:9443/token"\nrequests_per_minute = 7\n'
+    settings = written(GOOD + outbound)
+
+    assert "https://127.0.0.1:9443/token" == settings.outbound.token_url
+    assert 7 == settings.outbound.requests_per_minute
+
+
+@pytest.mark.parametrize(
+    ("environment", "key", "value"),
+    [
+        ("int", "outbound.token_url", "https://api.service.nhs.uk/oauth2/token"),
+        ("int", "outbound.proxy_url", "https://API.service.nhs.uk./FHIR/R4"),
+        ("prod", "outbound.token_url", "https://int.api.service.nhs.uk/oauth2/token"),
+        ("prod", "outbound.proxy_url", "https://sandbox.api.service.nhs.uk/FHIR/R4"),
+        ("local", "outbound.proxy_url", "https://api.service.nhs.uk/FHIR/R4"),
+        ("prod", "inbound.allowed_client_names", "int.api.service.nhs.uk"),
+    ],
+)
+def test_environments_are_not_mixed(refused, environment, key, value):
+    """An address or name of one environment is refused in another."""
+    local = {"OUTBOUND__TOKEN_URL": "https://127.0.0.1/t", "OUTBOUND__PROXY_URL": "https://[::1]/p"}
+    variables = local if environment == "local" else {}
+    variables = variables | {key.replace(".", "__").upper(): value}
+    lines = refused(GOOD.replace('"int"', f'"{environment}"'), **variables)
+
+    assert any(key in line and "belongs to the environment" in line for line in lines)
+
+
+def test_a_variable_wins_over_the_file(written):
+    """The environment overrides the file, tables by two underscores and lists by commas."""
+    settings = written(
+        GOOD,
+        OUTBOUND__MAX_IN_FLIGHT="7",
+        INBOUND__ALLOWED_CLIENT_NAMES="a.example, b.example",
+        PROVIDERS__EXAMPLE_TRUST__KEY_ID="0e12",
+        STORE__COMPRESS="false",
+    )
+
+    assert 7 == settings.outbound.max_in_flight
+    assert ("a.example", "b.example") == settings.inbound.allowed_client_names
+    assert "0e12" == settings.providers["example-trust"].key_id
+    assert settings.store.compress is False
+
+
+def test_the_variable_that_names_the_file_is_no_setting(written):
+    """The command line's own variable does not make the settings invalid."""
+    assert Environment.INT == written(GOOD, CONFIG="/etc/x.toml").environment
+
+
+def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
+    """Only the mapping that load is given is read, so that tests and demos are what they say."""
+    monkeypatch.setenv("BARS_GATEWAY_LOG_LEVEL", "debug")
+
+    assert "info" == written(GOOD).log_level
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "expected"),
+    [
+        ("log_lvl = 1\n", {}, "log_lvl is no setting"),
+        ("[inbound]\nenabld = true\n", {}, "inbound.enabld is no setting"),
+        ("", {"OUTBOUND__MAX": "1"}, "outbound.max is no setting"),
+        ("[outbound]\nmax_in_flight = 257\n", {}, "outbound.max_in_flight is wrong"),
+        ("[outbound]\nlease_seconds = 75\n", {}, "outbound.lease_seconds is not longer"),
+        ("[epr]\nscan_seconds = nan\n", {}, "epr.scan_seconds is wrong"),
+        ("[epr]\nscan_seconds = 0.01\n", {}, "epr.scan_seconds is wrong"),
+        (f'[epr]\nsocket_dir = "/{"x" * 90}"\n', {}, "epr.socket_dir is too long for a Unix"),
+        ('[status]\nlisten = "0.0.0.0:8480"\n', {}, "status.listen would show"),
+        ('[status]\nlisten = "127.0.0.1:8443"\n', {}, "status.listen is the port of inbound"),
+        ('[status]\nlisten = "8480"\n', {}, "status.listen is no address"),
+        ('[outbound]\nproxy_url = "http://proxy.example/R4"\n', {}, "is not protected by TLS"),
+        (
+            '[outbound]\nproxy_url = "https://u:p@proxy.example/"\n',
+            {},
+            "is no address of a service",
+        ),
+        ('[outbound]\nca_file = "ca.pem"\n', {}, "outbound.ca_file is no absolute path"),
+        ("[timing.a9]\n", {}, "timing.a9 is wrong"),
+        ("[timing.a1]\nlead_minutes = -1\n", {}, "timing.a1.lead_minutes is wrong"),
+        (
+            "[timing.a1]\nfirst_retry_seconds = 9\nlongest_retry_seconds = 8\n",
+            {},
+            "timing.a1.longest_retry_seconds is shorter",
+        ),
+    ],
+)
+def test_what_is_refused(refused, text, variables, expected):
+    """A setting that is unknown, out of bounds or at odds with another is named and refused."""
+    inbound = "" if "[inbound]" in text else INBOUND
+    top, table = (text, "") if not text.startswith("[") else ("", text)
+    lines = refused(f'{top}environment = "int"\n{PROVIDER}{inbound}{table}', **variables)
+
+    assert any(expected in line for line in lines)
+
+
+def test_nobody_may_call_is_refused(refused):
+    """The NHS chain alone would let in every organisation that has a certificate."""
+    lines = refused(f'environment = "int"\n{PROVIDER}')
+
+    assert any("inbound.allowed_client_names is required" in line for line in lines)
+
+
+def test_a_sender_names_no_callers(written):
+    """An organisation that only sends needs no list of who may call."""
+    settings = written(f'environment = "int"\n{PROVIDER}[inbound]\nenabled = false\n')
+
+    assert settings.inbound.enabled is False
+
+
+def test_two_providers_share_nothing(refused):
+    """One service or folder for two providers could not be told apart."""
+    other = PROVIDER.replace("example-trust]", "other]")
+    lines = refused(GOOD + other)
+
+    assert any("providers.other.services is shared with" in line for line in lines)
+    assert any("providers.other.spool_dir is shared with" in line for line in lines)
+
+
+def test_all_errors_come_at_once_each_with_place_and_cure(refused, tmp_path):
+    """An operator mends the file once, not once per error."""
+    lines = refused(
+        'environment = "int"\nlog_level = "loud"\n[outbound]\nmax_in_flight = 0\n',
+        STORE__COMPRESS="perhaps",
+    )
+    causes, cures = lines[::2], lines[1::2]
+    path = tmp_path / "bars-gateway.toml"
+
+    assert f"{path}:2: log_level is wrong" in "".join(causes)
+    assert f"{path}:4: outbound.max_in_flight is wrong" in "".join(causes)
+    assert f"{path}: providers is required" in "".join(causes)
+    assert "environment variable BARS_GATEWAY_INBOUND__ENABLED: store.compress" in "".join(causes)
+    assert all(cure.startswith("   try: ") for cure in cures)
+
+
+def test_an_unknown_environment_is_one_error_not_three(refused):
+    """What the environment would have brought is not reported as missing as well."""
+    lines = refused(GOOD.replace('"int"', '"test"'))
+
+    assert 2 == len(lines)
+    assert "environment is wrong" in lines[0]
+
+
+def test_a_misspelt_setting_is_recognised(refused):
+    """The nearest setting is proposed."""
+    assert "   try: Did you mean log_level?" in refused(f"log_levle = 1\n{GOOD}")
+
+
+def test_no_value_is_repeated(refused):
+    """Somebody will paste a key where its path belongs."""
+    text = GOOD.replace("/keys/int-1.pem", "canary-key")
+
+    assert "canary" not in "\n".join(refused(text))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"environment = int", "is no TOML"), (b"\xff", "is not UTF-8"), (None, "cannot be read")],
+)
+def test_a_file_that_cannot_be_read(tmp_path, content, expected):
+    """The file itself is named, with what is wrong with it."""
+    path = tmp_path / "x.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match=expected):
+        load(path, {})
+
+
+def test_addresses_are_read_and_written_alike(written):
+    """An address survives the way from text to value and back, IPv6 included."""
+    settings = written(GOOD, INBOUND__LISTEN="[::1]:0")
+
+    assert Address("::1", 0) == settings.inbound.listen
+    assert "[::1]:0" == str(settings.inbound.listen)
+
+
+def test_timing_overrides_hold_what_was_set(written):
+    """Only what the safety officer changed replaces what is shipped."""
+    settings = written(f"{GOOD}[timing.a4]\nlead_minutes = 3\n")
+
+    assert {"a4": {"lead_minutes": 3}} == settings.timing_overrides
+
+
+def test_describe_says_where_a_value_comes_from(written, tmp_path):
+    """Default, file, environment bundle and variable are told apart."""
+    settings = written(f"{GOOD}[outbound]\nmax_in_flight = 7\n", LOG_LEVEL="debug")
+    origins = {row.key: row.origin for row in describe(settings)}
+
+    assert "environment variable BARS_GATEWAY_LOG_LEVEL" == origins["log_level"]
+    assert f"{tmp_path}/bars-gateway.toml:15" == origins["outbound.max_in_flight"]
+    assert "environment" == origins["outbound.token_url"]
+    assert "default" == origins["outbound.answer_seconds"]
+    assert "default" == origins["providers.example-trust.software.name"]
+
+
+def uncommented(text: str) -> str:
+    """Return the shipped file with every default written out."""
+    return re.sub(r"^#(?=[a-z\[])", "", text, flags=re.MULTILINE)
+
+
+def rows(settings: Settings) -> dict[str, object]:
+    return {row.key: row.value for row in describe(settings)}
+
+
+def test_the_shipped_file_holds_the_defaults(written):
+    """What the file shows as defaults are the defaults; three are examples, having none."""
+    text = SHIPPED.read_text("utf-8")
+    plain, shown = rows(written(text)), rows(written(uncommented(text)))
+    examples = {"node", "outbound.ca_file", "store.path"}
+    shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
+
+    assert plain.keys() == shown.keys()
+    assert {k: v for k, v in plain.items() if k not in examples} == {
+        k: v for k, v in shown.items() if k not in examples
+    }
+
+
+def test_the_shipped_file_shows_the_shipped_timing(written):
+    """The example of a4 is what a4 has."""
+    shown = written(uncommented(SHIPPED.read_text("utf-8"))).timing["a4"]
+    timing = TIMINGS["a4"]
+
+    assert timing.first_retry.total_seconds() == shown.first_retry_seconds
+    assert timing.longest_retry.total_seconds() == shown.longest_retry_seconds
+    assert timing.delayed_after.total_seconds() == shown.delayed_after_seconds
+    assert timing.give_up_after.total_seconds() == shown.give_up_after_minutes * 60
+    assert timing.lead.total_seconds() == shown.lead_minutes * 60
+
+
+def test_the_shipped_file_shows_every_setting():
+    """A setting that the file does not show would not be found."""
+    shown = tomllib.loads(uncommented(SHIPPED.read_text("utf-8")))
+    provider = shown["providers"]["example-trust"]
+
+    assert set(Settings.model_fields) == set(shown)
+    assert set(config.Provider.model_fields) == set(provider)
+    assert set(config.Software.model_fields) == set(provider["software"])
+    assert set(TimingSettings.model_fields) == set(shown["timing"]["a4"])
+    for name in ("outbound", "inbound", "store", "epr", "status"):
+        assert set(Settings.model_fields[name].annotation.model_fields) == set(shown[name])
+
+
+@pytest.mark.parametrize("field", [p for table in TABLES[1:] for p in settings_of(table)])
+def test_the_shipped_file_explains_as_the_program_does(field):
+    """File and program give the same explanation, word for word."""
+    comments = " ".join(
+        line.removeprefix("#").strip()
+        for line in SHIPPED.read_text("utf-8").splitlines()
+        if re.match(r"# ", line)
+    )
+
+    assert " ".join(field.description.split()) in comments

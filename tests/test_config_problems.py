@@ -1,0 +1,236 @@
+"""What the settings name is looked at: keys, certificates, folders, filesystems."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from bars_gateway.config import Problem, Settings, problems
+from bars_gateway.config.problems import filesystem_of
+
+NOW = datetime.now(UTC)
+KEYS = {
+    1024: rsa.generate_private_key(65537, 1024),
+    2048: rsa.generate_private_key(65537, 2048),
+    "ec": ec.generate_private_key(ec.SECP256R1()),
+}
+
+
+def pem(key, encryption=None):
+    encryption = encryption or NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """Return a certificate authority."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def home(tmp_path, authority):
+    """Return a folder with everything that the settings name, all of it right."""
+    for name in ("state", "spool", "run"):
+        (tmp_path / name).mkdir()
+    leaf = authority.issue_cert(common_name="gateway.example", not_after=NOW + timedelta(days=9))
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+    write(tmp_path / "certificate.pem", chain, 0o644)
+    write(tmp_path / "key.pem", leaf.private_key_pem.bytes())
+    write(tmp_path / "ca.pem", authority.cert_pem.bytes(), 0o644)
+    write(tmp_path / "jwt.pem", pem(KEYS[2048]))
+    return tmp_path
+
+
+@pytest.fixture
+def settings(home):
+    """Return a function that makes settings for *home*, with changes."""
+
+    def make(**changes) -> Settings:
+        provider = {
+            "ods_code": "RAE",
+            "name": "Example NHS Trust",
+            "services": ["system|value"],
+            "key_id": "local-1",
+            "api_key": "key",
+            "private_key_file": home / "jwt.pem",
+            "spool_dir": home / "spool",
+        }
+        url = "https://127.0.0.1:9443"
+        values = {
+            "environment": "local",
+            "state_dir": home / "state",
+            "providers": {"trust": provider | changes.pop("provider", {})},
+            "outbound": {"token_url": url, "proxy_url": url, "ca_file": home / "ca.pem"},
+            "inbound": {
+                "certificate_file": home / "certificate.pem",
+                "private_key_file": home / "key.pem",
+                "client_ca_file": home / "ca.pem",
+                "allowed_client_names": ["proxy.example"],
+            },
+            "epr": {"socket_dir": home / "run"},
+        }
+        return Settings(**values | changes)
+
+    return make
+
+
+def said(found: list[Problem]) -> list[tuple[str, str]]:
+    return [(problem.key, problem.cause) for problem in found]
+
+
+def the_one(found: list[Problem], key: str) -> str:
+    assert [key] == [problem.key for problem in found]
+    return found[0].cause
+
+
+def test_nothing_to_say(settings):
+    """Where everything is right, nothing is reported."""
+    assert [] == problems(settings(), NOW)
+
+
+def test_everything_that_is_missing_comes_at_once(settings, home):
+    """Each missing file or folder is named with its setting and a cure."""
+    for name in ("state", "spool", "run"):
+        (home / name).rmdir()
+    for file in home.glob("*.pem"):
+        file.unlink()
+    found = problems(settings(), NOW)
+
+    assert {
+        "state_dir",
+        "providers.trust.spool_dir",
+        "providers.trust.private_key_file",
+        "inbound.client_ca_file",
+        "inbound.private_key_file",
+        "inbound.certificate_file",
+        "outbound.ca_file",
+        "epr.socket_dir",
+    } == {problem.key for problem in found}
+    assert all(problem.cure for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "expected"),
+    [
+        pytest.param(pem(KEYS[2048]), 0o640, "can be read by other users", id="group-may-read"),
+        pytest.param(pem(KEYS[2048]), 0o604, "can be read by other users", id="all-may-read"),
+        pytest.param(pem(KEYS[1024]), 0o600, "is a key of 1024 bits", id="too-short"),
+        pytest.param(pem(KEYS["ec"]), 0o600, "is no RSA key", id="another-kind"),
+        pytest.param(b"nonsense", 0o600, "is no private key in PEM form", id="no-key"),
+        pytest.param(
+            pem(KEYS[2048], BestAvailableEncryption(b"x")),
+            0o600,
+            "is locked with a passphrase",
+            id="locked",
+        ),
+    ],
+)
+def test_a_signing_key_that_will_not_do(settings, home, content, mode, expected):
+    """The key that signs is RSA, long enough, unlocked, and for our eyes only."""
+    write(home / "jwt.pem", content, mode)
+
+    assert the_one(problems(settings(), NOW), "providers.trust.private_key_file").startswith(
+        expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"), [("sandbox", False), ("int", True), ("prod", True)]
+)
+def test_int_and_prod_want_4096_bits(settings, environment, expected):
+    """A short key is fine where nothing real is at stake, and refused elsewhere."""
+    found = problems(settings(environment=environment, outbound={}), NOW)
+
+    assert expected is any("4096 are required" in cause for _, cause in said(found))
+
+
+def test_a_key_that_is_a_fifo_is_not_waited_for(settings, home):
+    """Something else in a file's place is reported; opening it could last for ever."""
+    (home / "jwt.pem").unlink()
+    os.mkfifo(home / "jwt.pem")
+    cause = the_one(problems(settings(), NOW), "providers.trust.private_key_file")
+
+    assert cause.endswith("no file")
+
+
+def test_certificate_and_key_belong_together(settings, home):
+    """A key of another certificate is found before the first caller does."""
+    write(home / "key.pem", pem(KEYS[2048]))
+    cause = the_one(problems(settings(), NOW), "inbound.certificate_file")
+
+    assert "do not belong together" in cause
+
+
+def test_an_expired_certificate_is_reported(settings):
+    """The certificate is judged at the time that is given."""
+    later = NOW + timedelta(days=10)
+
+    assert "expired on" in the_one(problems(settings(), later), "inbound.certificate_file")
+
+
+def test_a_certificate_of_another_environment_is_reported(settings, home, authority):
+    """A name made for INT has no place in production."""
+    leaf = authority.issue_cert(common_name="BaRS-INT-RAE.example.thirdparty.nhs.uk")
+    write(home / "certificate.pem", leaf.cert_chain_pems[0].bytes())
+    write(home / "key.pem", leaf.private_key_pem.bytes())
+    found = problems(settings(environment="prod", outbound={}), NOW)
+
+    assert any("was made for the environment int" in cause for _, cause in said(found))
+
+
+def test_text_that_is_no_certificate(settings, home):
+    """A file of authorities without a single certificate would let nobody in."""
+    write(home / "ca.pem", b"nonsense")
+    found = problems(settings(), NOW)
+
+    assert ["inbound.client_ca_file", "outbound.ca_file"] == [problem.key for problem in found]
+
+
+def test_a_sender_needs_no_certificate(settings, home):
+    """Where nothing is received, the files of the Receiver are not asked for."""
+    (home / "certificate.pem").unlink()
+
+    assert [] == problems(settings(inbound={"enabled": False}), NOW)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to(settings, home):
+    """A folder of somebody else's is reported before the first message is lost on it."""
+    (home / "spool").chmod(0o500)
+
+    assert "may not write" in the_one(problems(settings(), NOW), "providers.trust.spool_dir")
+
+
+def test_the_longest_mount_point_decides():
+    """The filesystem of a path is that of the deepest mount above it, spaces included."""
+    mounts = """/dev/sda1 / ext4 rw 0 0
+server:/x /mnt/a\\040share nfs4 rw 0 0
+tmpfs /mnt/a\\040share/local tmpfs rw 0 0
+"""
+
+    assert "ext4" == filesystem_of(Path("/var/lib"), mounts)
+    assert "nfs4" == filesystem_of(Path("/mnt/a share/db"), mounts)
+    assert "tmpfs" == filesystem_of(Path("/mnt/a share/local/db"), mounts)
+
+
+def test_a_database_on_a_network_share_is_reported(settings, home):
+    """SQLite's locks and its log do not hold on a network filesystem."""
+    share = f"server:/x {home} cifs rw 0 0"
+    cause = the_one(problems(settings(), NOW, mounts=share), "state_dir")
+
+    assert "network filesystem (cifs)" in cause
