@@ -1,0 +1,266 @@
+"""
+Sends what the EPR has queued, until the Receiver has it or refuses it.
+
+    store ──claim──► token ──► proxy ──answer──► verdict ──settle──► store
+
+`max_in_flight` identical senders share the queue. Each takes one claim, sends it,
+settles it, and asks for the next. Nothing is remembered between the steps, so a crash
+at any of them costs an attempt and never a message: the claim lapses, and the same
+bytes go out again under the same X-Request-Id, which is what the standard calls a
+retry.
+
+Those that find nothing wait behind one another: the first keeps the timer for the next
+due message, the others its place. So an idle gateway wakes once, not thirty-two times.
+
+A failed message is settled. A failed sender is not caught: it ends the task group, and
+with it the process, and systemd is better at restarting than we are.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from bars_gateway.errors import StaleState, TokenUnavailable
+from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.token import Tokens
+from bars_gateway.standard.answers import focus_id_of
+from bars_gateway.standard.timing import Timing
+from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge
+from bars_gateway.store.port import (
+    Attempt,
+    Claim,
+    OutboundState,
+    Settled,
+    Settlement,
+    Store,
+    TryAgain,
+)
+
+log = structlog.get_logger(__name__)
+
+LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
+PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
+_MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How hard to try."""
+
+    timing: Callable[[str], Timing]  # by use case
+    max_in_flight: int = 32
+    server_errors_limit: int = 5  # S2: a 500 proves nothing, and may not go on for ever
+
+
+class Dispatcher:
+    """Empties the outbound queue."""
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: Mapping[str, Tokens],
+        proxy: Proxy,
+        policy: Policy,
+        *,
+        now: Callable[[], datetime],
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._proxy = proxy
+        self._policy = policy
+        self._now = now
+        self._rng = rng
+        self._stopping = asyncio.Event()
+        self._waiting_room = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Send until stopped; return once nothing is in flight."""
+        async with asyncio.TaskGroup() as senders:
+            for number in range(self._policy.max_in_flight):
+                senders.create_task(self._send_each(), name=f"sender-{number}")
+
+    def stop(self) -> None:
+        """Take no new claims. Those in flight are finished: their answers matter."""
+        self._stopping.set()
+        self._store.ring_outbound()
+
+    async def _send_each(self) -> None:
+        while not self._stopping.is_set():
+            claim = await self._claim() or await self._wait_and_claim()
+            if claim is not None:
+                await self._send(claim)
+
+    async def _wait_and_claim(self) -> Claim | None:
+        async with self._waiting_room:
+            while not self._stopping.is_set():
+                now = self._now()
+                claim = await self._claim()
+                if claim is not None:
+                    return claim
+                await self._store.outbound_work(await self._seconds_to_sleep(now))
+        return None
+
+    async def _claim(self) -> Claim | None:
+        """Take a message of a provider that can have a token."""
+        return await self._store.claim_next(self._now(), self._open_providers())
+
+    def _open_providers(self) -> list[str]:
+        return [name for name, tokens in self._tokens.items() if tokens.closed_until is None]
+
+    async def _seconds_to_sleep(self, now: datetime) -> float:
+        due = await self._store.next_due(now, self._open_providers())
+        reopening = [tokens.closed_until for tokens in self._tokens.values()]
+        moments = [moment for moment in (due, *reopening) if moment is not None]
+        seconds = ((moment - self._now()).total_seconds() for moment in moments)
+        return max(0.001, min((*seconds, LONGEST_SLEEP)))
+
+    async def _send(self, claim: Claim) -> None:
+        tokens = self._tokens[claim.provider]
+        try:
+            await self._proxy.wait_for_turn(claim.provider)
+            started = self._now()
+            answer, judgement = await self._post(claim, tokens)
+        except TokenUnavailable as error:
+            await self._put_back(claim, tokens, error)
+            return
+        ended = self._now()
+        attempt = _attempt(claim, answer, judgement, started, ended)
+        settlement = self._settlement(judgement, claim, answer, ended)
+        try:
+            await self._store.settle(claim, answer, attempt=attempt, settlement=settlement)
+        except StaleState:
+            # Our lease ran out while the answer was on its way: another claim holds the message.
+            log.warning("outbound.claim_lapsed", request_id=claim.request_id)
+            return
+        _log(claim, attempt, settlement)
+
+    async def _post(self, claim: Claim, tokens: Tokens) -> tuple[Answer, Judgement]:
+        """Post the message; once more with a new token where the proxy refuses ours (S2)."""
+        token = await tokens.token()
+        answer = await self._proxy.post(claim, token)
+        judgement = _judge(answer, claim)
+        if judgement.verdict is not Verdict.UNAUTHORIZED:
+            return answer, judgement
+        tokens.discard(token)
+        try:
+            fresh = await tokens.token()
+        except TokenUnavailable:
+            return answer, judgement  # this POST began, so it stays an attempt
+        answer = await self._proxy.post(claim, fresh)
+        return answer, _judge(answer, claim)
+
+    async def _put_back(self, claim: Claim, tokens: Tokens, error: TokenUnavailable) -> None:
+        # Our trouble, not the message's: no POST began, so this was no attempt.
+        retry_at = tokens.closed_until or self._now() + timedelta(seconds=1)
+        try:
+            await self._store.put_back(claim, retry_at)
+        except StaleState:
+            log.warning("outbound.claim_lapsed", request_id=claim.request_id)
+        log.warning(
+            "outbound.put_back",
+            provider=claim.provider,
+            request_id=claim.request_id,
+            reason=str(error),
+            advice=error.advice,
+        )
+
+    def _settlement(
+        self, judgement: Judgement, claim: Claim, answer: Answer, now: datetime
+    ) -> Settlement:
+        pause = self._pause(claim, answer)
+        return settlement_of(
+            judgement,
+            claim,
+            now,
+            pause=pause,
+            server_errors_limit=self._policy.server_errors_limit,
+            focus_id=focus_id_of(answer.body, answer.media_type) if answer.body else None,
+        )
+
+    def _pause(self, claim: Claim, answer: Answer) -> timedelta:
+        pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)
+        return max(pause, timedelta(seconds=answer.retry_after or 0))
+
+
+def settlement_of(
+    judgement: Judgement,
+    claim: Claim,
+    now: datetime,
+    *,
+    pause: timedelta,
+    server_errors_limit: int,
+    focus_id: str | None = None,
+) -> Settlement:
+    """Return what a verdict leads to: final, or another try after *pause*."""
+    unconfirmed = Settled(state=OutboundState.UNCONFIRMED)
+    match judgement.verdict:
+        case Verdict.ACKNOWLEDGED:
+            return Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
+        case Verdict.REFUSED:
+            return Settled(state=OutboundState.REFUSED)
+        case Verdict.UNAUTHORIZED | Verdict.FORBIDDEN:
+            pause = max(pause, PAUSE_FOR_OUR_TROUBLE)
+        case Verdict.RETRY_LIMITED:
+            if claim.server_errors + 1 >= server_errors_limit:
+                return unconfirmed
+        case Verdict.RETRY:
+            pass
+    again = now + pause
+    return TryAgain(at=again) if again < claim.give_up_at else _last_try(claim, now, unconfirmed)
+
+
+def _last_try(claim: Claim, now: datetime, unconfirmed: Settled) -> Settlement:
+    """Return a try just before the deadline, where there is time for one."""
+    at = claim.give_up_at - timedelta(seconds=1)
+    return TryAgain(at=at) if at > now else unconfirmed
+
+
+def backoff(timing: Timing, attempt: int, rng: random.Random) -> timedelta:
+    """Return the pause after that attempt: doubling, with jitter, up to the longest."""
+    doublings: int = 2 ** min(attempt - 1, _MAX_DOUBLINGS)
+    longest = min(timing.first_retry * doublings, timing.longest_retry)
+    return longest * rng.uniform(0.5, 1.0)
+
+
+def _judge(answer: Answer, claim: Claim) -> Judgement:
+    return judge(answer, request_id=claim.request_id, correlation_id=claim.correlation_id)
+
+
+def _attempt(
+    claim: Claim, answer: Answer, judgement: Judgement, started: datetime, ended: datetime
+) -> Attempt:
+    return Attempt(
+        number=claim.attempt,
+        started_at=started,
+        ended_at=ended,
+        verdict=judgement.verdict,
+        row=judgement.row,
+        fault=judgement.fault,
+        http_status=answer.status,
+        code=answer.code,
+        issue=answer.issue,
+        ids_echoed=judgement.ids_echoed,
+    )
+
+
+def _log(claim: Claim, attempt: Attempt, settlement: Settlement) -> None:
+    log.info(
+        "outbound.attempt_ended",
+        provider=claim.provider,
+        request_id=claim.request_id,
+        correlation_id=claim.correlation_id,
+        attempt=attempt.number,
+        verdict=attempt.verdict,
+        row=attempt.row,
+        fault=attempt.fault,
+        http_status=attempt.http_status,
+        code=attempt.code,
+        issue=attempt.issue,
+        seconds=round((attempt.ended_at - attempt.started_at).total_seconds(), 3),
+        state=settlement.state if isinstance(settlement, Settled) else "queued",
+    )

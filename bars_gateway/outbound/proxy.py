@@ -1,0 +1,127 @@
+"""
+One POST to the BaRS proxy: the frozen headers and bytes out, an Answer back.
+
+    Claim + token ──► budget ──► POST …/$process-message ──► Answer
+
+Whatever happens on the way is an Answer: silence, a page of some device in between, or
+the Receiver's own words. No redirect is followed, because it would post the patient's
+data to another address; no library retries, because the dispatcher decides that. The
+proxy waits 32 seconds for a Receiver, so we wait longer: to give up before it does
+would leave answers unread.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+from yarl import URL
+
+from bars_gateway.outbound.budget import Budget
+from bars_gateway.standard.answers import Outcome, read_outcome
+from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
+from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.port import Claim
+
+_KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
+_CHUNK = 64 * 1024
+_LONGEST_RETRY_AFTER = 600.0
+SILENCE = Answer(status=None)
+
+
+def open_session(
+    context: ssl.SSLContext, *, connections: int, connect_seconds: float
+) -> aiohttp.ClientSession:
+    """Return the one warm pool to the token service and the proxy."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=connections, limit_per_host=connections, ssl=context, keepalive_timeout=50
+        ),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        skip_auto_headers=("User-Agent",),
+    )
+
+
+class Proxy:
+    """Posts messages for every provider."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        url: str,
+        budgets: Mapping[str, Budget],
+        answer_seconds: float,
+        max_answer_bytes: int,
+    ) -> None:
+        self._session = session
+        # The dollar stays as it is on the wire.
+        self._url = URL(f"{url}/$process-message", encoded=True)
+        self._budgets = budgets
+        self._answer_seconds = answer_seconds
+        self._max_answer_bytes = max_answer_bytes
+
+    async def wait_for_turn(self, provider: str) -> None:
+        """Return when the provider's budget allows for one more request."""
+        await self._budgets[provider].take()
+
+    async def post(self, claim: Claim, token: str | None) -> Answer:
+        """Send the message once and return what came back."""
+        headers = dict(claim.request.headers)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            async with (
+                asyncio.timeout(self._answer_seconds),
+                self._session.post(
+                    self._url, data=claim.request.body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                body = await self._body(response)
+                return SILENCE if body is None else _answer(response, body, claim)
+        except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError):
+            return SILENCE
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes | None:
+        """Return the whole body, or None where it is longer than we read."""
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            body += chunk
+            if len(body) > self._max_answer_bytes:
+                response.close()
+                return None
+        return bytes(body)
+
+
+def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Answer:
+    ok = 200 <= response.status < 300  # noqa: PLR2004
+    outcome = Outcome(is_outcome=False) if ok else read_outcome(body)
+    return Answer(
+        status=response.status,
+        request_id=_echoed(response, REQUEST_ID, claim.request_id),
+        correlation_id=_echoed(response, CORRELATION_ID, claim.correlation_id),
+        code=outcome.code,
+        issue=outcome.issue,
+        is_outcome=outcome.is_outcome,
+        media_type=response.content_type,
+        headers={
+            name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
+        },
+        body=body,
+        retry_after=_retry_after(response.headers.get("Retry-After")),
+    )
+
+
+def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | None:
+    """Return our own spelling where it came back in whatever case."""
+    came = response.headers.get(name, "").strip()
+    return ours if came.lower() == ours.lower() else came or None
+
+
+def _retry_after(text: str | None) -> float | None:
+    try:
+        return min(_LONGEST_RETRY_AFTER, max(0.0, float(text or "")))
+    except ValueError:
+        return None

@@ -1,0 +1,276 @@
+"""
+Signs JWTs and keeps access tokens, one source per provider.
+
+    key ──RS512──► client assertion ──POST──► token service ──► token, for ten minutes
+                                                   └─► TokenUnavailable, with advice
+
+However many senders wait, one of them asks and the others share the answer. A token is
+renewed early, so that nobody waits for it, and its end is measured on the monotonic
+clock from before the request: a step of the wall clock changes nothing.
+
+The service remembers every `jti` for thirty days, also of requests that it refused
+afterwards, so each POST carries a new one (S14). After a failure nobody asks until a
+pause is over; meanwhile this provider's messages are left in the queue, and it costs
+them no attempt.
+"""
+
+import asyncio
+import email.utils
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import aiohttp
+import jwt
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from bars_gateway.errors import TokenUnavailable
+from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.refusals import Refused, classify
+
+log = structlog.get_logger(__name__)
+
+ASSERTION_SECONDS = 150  # tolerates a clock that is wrong by as much, either way
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_UNREADABLE_LIFETIME = 300.0  # seconds, where `expires_in` is missing or garbage
+_RENEW_BELOW_SECONDS = 60.0
+_RENEW_BELOW_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenStatus:
+    """How a provider stands with the token service, for people."""
+
+    key_id: str
+    expires_at: datetime | None  # UTC; None: no token in hand
+    failing_since: datetime | None
+    reason: str | None
+    advice: str | None
+    clock_skew_seconds: float | None  # our clock less theirs, from their Date header
+
+
+class Tokens(Protocol):
+    """What the dispatcher needs to know of tokens."""
+
+    @property
+    def closed_until(self) -> datetime | None:
+        """When the next token may be asked for; None: now."""
+
+    async def token(self) -> str | None:
+        """Return a token that is good now (None: none is needed); raise TokenUnavailable."""
+
+    def discard(self, token: str | None) -> None:
+        """Forget *token*: the proxy has refused it."""
+
+
+class NoToken:
+    """For an environment that asks for none: the public sandbox."""
+
+    closed_until: datetime | None = None
+
+    async def token(self) -> str | None:
+        """Return None: no Authorization header is sent."""
+        return None
+
+    def discard(self, token: str | None) -> None:
+        """Do nothing: there is nothing to forget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """As whom, and to where, one provider asks."""
+
+    token_url: str  # also the audience, character for character
+    api_key: str
+    key_id: str
+    key: RSAPrivateKey  # parsed once: parsing a PEM of 4096 bits takes 0.4 s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Token:
+    text: str
+    renew_at: float  # monotonic
+    ends_at: float  # monotonic
+    expires_at: datetime
+
+
+class TokenSource:
+    """Keeps one provider's access token."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        credentials: Credentials,
+        budget: Budget,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        new_id: Callable[[], str],
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        self._session = session
+        self._credentials = credentials
+        self._budget = budget
+        self._now, self._monotonic, self._new_id = now, monotonic, new_id
+        self._timeout_seconds = timeout_seconds
+        self._one_at_a_time = asyncio.Lock()
+        self._held: _Token | None = None
+        self._failures = 0
+        self._failing_since: datetime | None = None
+        self._refused: Refused | None = None
+        self._closed_until: datetime | None = None
+        self._skew: float | None = None
+
+    @property
+    def closed_until(self) -> datetime | None:
+        """When the next token may be asked for; None: now, or one is in hand."""
+        if self._usable() or self._closed_until is None or self._closed_until <= self._now():
+            return None
+        return self._closed_until
+
+    @property
+    def status(self) -> TokenStatus:
+        """How things stand."""
+        held = self._held if self._usable() else None
+        return TokenStatus(
+            key_id=self._credentials.key_id,
+            expires_at=held.expires_at if held else None,
+            failing_since=self._failing_since,
+            reason=self._refused.reason if self._refused else None,
+            advice=self._refused.error.advice if self._refused else None,
+            clock_skew_seconds=self._skew,
+        )
+
+    async def token(self) -> str:
+        """Return a token that is good now; raise TokenUnavailable where none can be had."""
+        held = self._held
+        if held is not None and self._monotonic() < held.renew_at:
+            return held.text
+        async with self._one_at_a_time:
+            held = self._held
+            if held is None or self._monotonic() >= held.renew_at:
+                held = await self._renewed(held)
+            return held.text
+
+    def discard(self, token: str | None) -> None:
+        """Forget *token*, if it is the one in hand: the proxy has refused it."""
+        if self._held is not None and self._held.text == token:
+            self._held = None
+
+    def _usable(self) -> bool:
+        return self._held is not None and self._monotonic() < self._held.ends_at
+
+    async def _renewed(self, held: _Token | None) -> _Token:
+        closed_until = self.closed_until
+        if closed_until is not None and self._refused is not None:
+            raise self._refused.error
+        if held is not None and self._pausing() and self._usable():
+            return held
+        try:
+            self._held = await self._ask()
+        except TokenUnavailable:
+            # A token that still has some time left serves until its end.
+            if held is not None and self._usable():
+                return held
+            raise
+        self._failures, self._failing_since, self._refused = 0, None, None
+        self._closed_until = None
+        return self._held
+
+    def _pausing(self) -> bool:
+        return self._closed_until is not None and self._closed_until > self._now()
+
+    async def _ask(self) -> _Token:
+        await self._budget.take()
+        assertion = await asyncio.to_thread(self._assertion)
+        asked = self._monotonic()
+        status, headers, body = await self._post(assertion)
+        self._measure_skew(headers.get("Date"))
+        if status == 200:  # noqa: PLR2004
+            token = self._read(body, asked)
+            if token is not None:
+                log.info("token.renewed", key_id=self._credentials.key_id)
+                return token
+        raise self._failed(classify(status, body, self._now()))
+
+    def _assertion(self) -> str:
+        claims = {
+            "iss": self._credentials.api_key,
+            "sub": self._credentials.api_key,
+            "aud": self._credentials.token_url,
+            "jti": self._new_id(),
+            "exp": int(self._now().timestamp()) + ASSERTION_SECONDS,
+        }
+        return jwt.encode(
+            claims,
+            self._credentials.key,
+            algorithm="RS512",
+            headers={"kid": self._credentials.key_id},
+        )
+
+    async def _post(self, assertion: str) -> tuple[int | None, dict[str, str], bytes]:
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": _ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._session.post(
+                    self._credentials.token_url, data=form, allow_redirects=False
+                ) as response,
+            ):
+                body = await response.content.read(64 * 1024)
+                return response.status, dict(response.headers), body
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return None, {}, b""
+
+    def _read(self, body: bytes, asked: float) -> _Token | None:
+        try:
+            found = json.loads(body)
+            text = found["access_token"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        if not isinstance(text, str) or not text:
+            return None
+        lifetime = _lifetime(found.get("expires_in"))
+        renew_before = max(lifetime * _RENEW_BELOW_SHARE, min(_RENEW_BELOW_SECONDS, lifetime / 2))
+        return _Token(
+            text=text,
+            renew_at=asked + lifetime - renew_before,
+            ends_at=asked + lifetime,
+            expires_at=self._now() + timedelta(seconds=lifetime),
+        )
+
+    def _failed(self, refused: Refused) -> TokenUnavailable:
+        self._failures += 1
+        self._failing_since = self._failing_since or self._now()
+        self._refused = refused
+        self._closed_until = self._now() + refused.pause(self._failures)
+        log.warning(
+            "token.refused",
+            key_id=self._credentials.key_id,
+            reason=refused.reason,
+            advice=refused.error.advice,
+            retry_at=self._closed_until.isoformat(),
+        )
+        return refused.error
+
+    def _measure_skew(self, date: str | None) -> None:
+        try:
+            theirs = email.utils.parsedate_to_datetime(date or "")
+        except ValueError:
+            return
+        self._skew = round((self._now() - theirs).total_seconds(), 1)
+
+
+def _lifetime(stated: object) -> float:
+    try:
+        seconds = float(str(stated))
+    except ValueError:
+        return _UNREADABLE_LIFETIME
+    return seconds if 0 < seconds < 86400 else _UNREADABLE_LIFETIME  # noqa: PLR2004
