@@ -1,0 +1,42 @@
+"""
+What passes between the HTTP side and the one who decides about a message.
+
+    server ──InboundRequest──► Answerer ──Reply──► server
+
+Neither knows the other: the server of HTTP, limits and deadlines, the Answerer of BaRS
+and the store.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundRequest:
+    """One POST of a message, complete, from a caller that may call."""
+
+    headers: Mapping[str, str]  # names in lower case, values in ASCII, without Authorization
+    media_type: str  # of the body, in lower case and without parameters
+    body: bytes  # as it came
+    received_at: datetime  # UTC; when its last byte had come
+    peer: str  # the caller's address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What goes back. The two ids are added to it, whatever it is."""
+
+    http_status: int
+    media_type: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)  # beside the two ids
+    code: str | None = None  # REC_CONFLICT, …: for the log line of the request
+
+
+class Answerer(Protocol):
+    """Decides about one message, and has it on disk before it says so."""
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Return the answer. Cancelled after `answer_within_seconds`: the Sender hears 408."""

@@ -1,0 +1,275 @@
+"""
+Decides and stores one inbound message: headers and bytes in, the reply out.
+
+    ids ─► target ─► Accept ─► Bundle ─► rules ─► move ─► store.receive ─► 200 │ 409
+     │        │         │         └────────┴─► store.refuse ─► 400 │ 422, again and again
+     └────────┴─────────┴─► 400 │ 404 │ 406, nothing stored
+
+The reply is built before the transaction and sent after it: what we acknowledge is
+on disk (A3 hands over the duty of care on our 200). What a rule refused is
+remembered, so that a retry gets the same answer; trouble of our own is not, so that
+a retry does the work.
+
+New referrals and new validation requests are acknowledged here. Everything that only
+the EPR can answer (bookings, changes of anything) is 501, and a response is 404: it
+belongs to no workflow that this release knows of.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from structlog.contextvars import bind_contextvars
+
+from bars_gateway.inbound.exchange import InboundRequest, Reply
+from bars_gateway.standard import answers, bundle, rules, workflow
+from bars_gateway.standard.answers import Minted, Problem
+from bars_gateway.standard.bundle import MalformedBundle, Message
+from bars_gateway.standard.headers import (
+    TARGET,
+    HeaderProblem,
+    Ids,
+    TargetIdentifier,
+    normalised,
+    read_ids,
+)
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.negotiation import not_acceptable
+from bars_gateway.standard.rules import Offer, Side
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+from bars_gateway.store.port import (
+    Arrival,
+    Conflicting,
+    Fate,
+    Payload,
+    Refusal,
+    RefusedBefore,
+    Repeated,
+    Store,
+)
+
+log = structlog.get_logger(__name__)
+
+# Above this, parsing would hold up everything else on the loop.
+THREAD_FROM_BYTES = 256 * 1024
+
+# Access-control and routing headers are kept for audit; Authorization never is.
+_KEPT_HEADERS = (
+    "accept",
+    "content-type",
+    "nhsd-end-user-organisation",
+    "nhsd-requesting-practitioner",
+    "nhsd-requesting-software",
+    "nhsd-target-identifier",
+    "use-context",
+    "x-correlation-id",
+    "x-request-id",
+)
+
+_NOT_YET = Problem(
+    http_status=501,
+    code="REC_NOT_IMPLEMENTED",
+    issue="not-supported",
+    text="this Receiver takes new referrals and new validation requests",
+)
+_NO_WORKFLOW = Problem(
+    http_status=404,
+    code="REC_NOT_FOUND",
+    issue="not-found",
+    text="MessageHeader.response.identifier names no message of this Receiver",
+)
+_CONFLICT = Problem(
+    http_status=409,
+    code="REC_CONFLICT",
+    issue="conflict",
+    text="this X-Request-Id was used for another message; a new message needs a new one",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosted:
+    """One provider that we receive for."""
+
+    provider: str
+    ods_code: str
+    offer: Offer
+    case_number_system: str  # whose numbers the references are
+
+
+class Reception:
+    """Answers `POST $process-message` for every provider of this install."""
+
+    def __init__(
+        self,
+        store: Store,
+        hosted: Sequence[Hosted],
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._by_service = {service: host for host in hosted for service in host.offer.services}
+        self._now = now
+        self._new_id = new_id
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Return the reply to *request*; when it returns, what it promises is on disk."""
+        ids = read_ids(request.headers)
+        if not isinstance(ids, Ids):
+            return refused(ids)
+        host = self._host(request.headers)
+        if isinstance(host, Issue):
+            return refused([host])
+        bind_contextvars(provider=host.provider)
+        problem = not_acceptable(request.headers.get("accept"))
+        if problem is not None:
+            return refused([problem])
+        try:
+            message = await _read(request)
+        except MalformedBundle as malformed:
+            return await self._refuse(request, ids, host, [malformed.issue])
+        issues = rules.errors(rules.check(message, Side.RECEIVING, host.offer))
+        move = workflow.classify(message)
+        if issues or move is None:
+            return await self._refuse(request, ids, host, issues or [rules.NO_MEANING])
+        bind_contextvars(move=move.value)
+        return await self._take(request, ids, host, message, move)
+
+    def _host(self, headers: Mapping[str, str]) -> Hosted | Issue:
+        """Return the provider that the target identifier names (H06)."""
+        try:
+            target = TargetIdentifier.decode(headers.get(TARGET.lower(), ""))
+        except HeaderProblem as problem:
+            return Issue(rule="H06", path=f"header {TARGET}", text=str(problem), issue="structure")
+        return self._by_service.get(normalised(target.text)) or Issue(
+            rule="H06",
+            path=f"header {TARGET}",
+            text="no such service here",
+            http_status=404,
+            code="REC_NOT_FOUND",
+            issue="not-found",
+        )
+
+    async def _take(
+        self, request: InboundRequest, ids: Ids, host: Hosted, message: Message, move: Move
+    ) -> Reply:
+        if move not in REQUESTER_MOVES:
+            return _problem(_NO_WORKFLOW)
+        subject = workflow.subject_of(message)
+        if move is not Move.REQUEST or subject is Subject.BOOKING:
+            return _problem(_NOT_YET)
+        minted = Minted(
+            focus_id=self._new_id(),
+            encounter_id=self._new_id(),
+            reference=case_number(host.ods_code, self._new_id()),
+            reference_system=host.case_number_system,
+        )
+        now = self._now()
+        arrival = Arrival(
+            provider=host.provider,
+            request_id=ids.request_id,
+            correlation_id=ids.correlation_id,
+            bundle_id=message.bundle_id,
+            move=move,
+            subject=subject,
+            use_case=message.use_case,
+            sender=message.source,
+            receiver=message.destinations[0],
+            focus_id=minted.focus_id,
+            reference=minted.reference,
+            fingerprint=_fingerprint(request.body),
+            request=_kept(request),
+            answer=_json(answers.acknowledge(message, minted, self._new_id, now)),
+            answer_due_at=message.needed_by if subject is Subject.VALIDATION else None,
+        )
+        fate = await self._store.receive(arrival, now)
+        return _reply(fate, arrival.answer)
+
+    async def _refuse(
+        self, request: InboundRequest, ids: Ids, host: Hosted, issues: Sequence[Issue]
+    ) -> Reply:
+        answer = refused(issues)
+        refusal = Refusal(
+            provider=host.provider,
+            request_id=ids.request_id,
+            correlation_id=ids.correlation_id,
+            fingerprint=_fingerprint(request.body),
+            rules=sorted({issue.rule for issue in issues}),
+            http_status=answer.http_status,
+            answer=_json(answer.body),
+        )
+        return _reply(await self._store.refuse(refusal, self._now()), refusal.answer)
+
+
+async def _read(request: InboundRequest) -> Message:
+    if len(request.body) < THREAD_FROM_BYTES:
+        return bundle.read(request.body, request.media_type)
+    return await asyncio.to_thread(bundle.read, request.body, request.media_type)
+
+
+def refused(issues: Sequence[Issue]) -> Reply:
+    """Return the answer that names every one of *issues*; malformed goes before unsupported."""
+    return Reply(
+        http_status=min(issue.http_status for issue in issues),
+        media_type=answers.MEDIA_TYPE,
+        body=answers.outcome(issues),
+        code=issues[0].code,
+    )
+
+
+def _problem(problem: Problem) -> Reply:
+    return Reply(
+        http_status=problem.http_status,
+        media_type=answers.MEDIA_TYPE,
+        body=answers.problem_outcome(problem),
+        code=problem.code,
+    )
+
+
+def _reply(fate: Fate, answer: Payload) -> Reply:
+    match fate:
+        case Repeated(reference=reference):
+            return _problem(_duplicate(reference))
+        case Conflicting():
+            log.error("inbound.request_id_reused")
+            return _problem(_CONFLICT)
+        case RefusedBefore(http_status=status, answer=before):
+            return Reply(http_status=status, media_type=before.media_type, body=before.body)
+        case _:
+            return Reply(http_status=200, media_type=answer.media_type, body=answer.body)
+
+
+def _duplicate(reference: str | None) -> Problem:
+    known_as = f"; it is known here as {reference}" if reference else ""
+    return Problem(
+        http_status=409,
+        code="REC_CONFLICT",
+        issue="duplicate",
+        text=f"this message has already been received and processed{known_as}",
+    )
+
+
+def _kept(request: InboundRequest) -> Payload:
+    headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
+    return Payload(media_type=request.media_type, headers=headers, body=request.body)
+
+
+def _json(body: bytes) -> Payload:
+    return Payload(media_type=answers.MEDIA_TYPE, headers={}, body=body)
+
+
+def _fingerprint(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that is misheard or misread for another
+
+
+def case_number(ods_code: str, identifier: str) -> str:
+    """Return a reference that a person can read out: RAE-7F3K-29QX, 40 bits of *identifier*."""
+    bits = int(hashlib.sha256(identifier.encode()).hexdigest()[:10], 16)
+    letters = "".join(_LETTERS[bits >> shift & 31] for shift in range(35, -1, -5))
+    return f"{ods_code}-{letters[:4]}-{letters[4:]}"

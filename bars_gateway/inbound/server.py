@@ -1,0 +1,276 @@
+"""
+HTTP for those who bring messages: routes, limits and deadlines, and an answer to everything.
+
+    Connection ──request──► name? path? method? type? ──body──► Answerer ──Reply──► answer
+                               401  404   405   415    413 408     408 after 4.5 s
+
+Whatever goes wrong is answered with an OperationOutcome that repeats the caller's two
+ids, because the proxy replaces what it cannot read, and then nobody learns the cause.
+Nothing of a request is in a log line but its two ids, and those only as UUIDs.
+
+The 4.5 s of the Answerer run from the last byte of the body. When they are over the
+Sender hears 408 and comes again; if the message was stored all the same, the retry
+hears *duplicate*, which is true both times. An exception that nobody foresaw is left to
+aiohttp, which asks `_failed` for the answer: there is no catch-all here.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from prometheus_client import CollectorRegistry
+
+from bars_gateway.errors import ConfigurationError, GatewayError, StorageFull, StoreError
+from bars_gateway.inbound import problems
+from bars_gateway.inbound.acceptor import Acceptor
+from bars_gateway.inbound.connection import Connection, Dealings, Limits
+from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
+from bars_gateway.inbound.metrics import InboundMetrics
+from bars_gateway.inbound.routes import Route, route
+from bars_gateway.standard.answers import MEDIA_TYPE, Problem, problem_outcome
+from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, echo
+from bars_gateway.tls import CurrentIdentity, allowed
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPES = frozenset([MEDIA_TYPE, "application/json"])
+
+_STARTED = web.RequestKey("started", float)
+_BAD_REQUEST = 400
+
+
+class InboundServer:
+    """The listener for messages from others, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        answer: Answerer,
+        identity: CurrentIdentity,
+        *,
+        host: str,
+        port: int,
+        allowed_client_names: Collection[str],
+        registry: CollectorRegistry,
+        now: Callable[[], datetime],
+        limits: Limits | None = None,
+    ) -> None:
+        self.allowed_client_names = allowed_client_names  # looked at again for each request
+        self.identity = identity  # replace what it holds, and new connections meet that
+        self.metrics = InboundMetrics(registry)
+        self._answer = answer
+        self._now = now
+        self._limits = limits or Limits()
+        self._address = (host, port)
+        self._manager: web.Server | None = None
+        self._acceptor = Acceptor(
+            identity=identity,
+            connection=self._connection,
+            limits=self._limits,
+            metrics=self.metrics,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; after `start`, never 0."""
+        return self._address[1]
+
+    @property
+    def answered(self) -> Mapping[int, int]:
+        """How many requests were answered, by HTTP status."""
+        return self.metrics.answered
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How many connections brought no request, by reason."""
+        return self.metrics.failures
+
+    def start(self) -> None:
+        """Listen; raise ConfigurationError if the address cannot be used."""
+        if HttpRequestParser is HttpRequestParserPy:
+            # Most of the known request smuggling was in the other one.
+            raise ConfigurationError("aiohttp's compiled parser is missing")
+        self._manager = web.Server(self._handle)
+        host, port = self._address
+        self._address = (host, self._acceptor.listen(host, port))
+        log.info("inbound.listening_started", address=host, port=self.port)
+
+    async def run(self) -> None:
+        """Serve until `stop`; return once every request under way has its answer."""
+        await self._acceptor.run()
+
+    def stop(self) -> None:
+        """Accept nobody else, and let the requests under way have their answers."""
+        self._acceptor.stop()
+
+    def _connection(self) -> Connection:
+        assert self._manager is not None, "start() comes first"
+        dealings = Dealings(manager=self._manager, admits=self._admits, fails=self._failed)
+        return Connection(dealings, self._limits)
+
+    def _admits(self, names: frozenset[str]) -> bool:
+        return allowed(names, self.allowed_client_names)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        request[_STARTED] = asyncio.get_running_loop().time()
+        way = route(request.method, request.path)
+        return self._ended(request, way, await self._reply(request, way))
+
+    async def _reply(self, request: web.BaseRequest, way: Route) -> Reply:
+        problem = self._refusal(request, way)
+        if problem is not None:
+            allow = {} if way.allow is None else {"Allow": way.allow}
+            return replace(_reply_of(problem), headers=allow)
+        body = await self._body(request)
+        return _reply_of(body) if isinstance(body, Problem) else await self._answered(request, body)
+
+    def _refusal(self, request: web.BaseRequest, way: Route) -> Problem | None:
+        """Return what can be said without the body."""
+        connection = request.protocol
+        if not (isinstance(connection, Connection) and self._admits(connection.names)):
+            return problems.NOT_ALLOWED  # taken off the list since it connected
+        if way.problem is not None:
+            return way.problem
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            return problems.ENCODED
+        if request.content_type not in MEDIA_TYPES:  # H10
+            return problems.NOT_FHIR_JSON
+        if (request.content_length or 0) > self._limits.max_body_bytes:  # H15
+            return problems.TOO_LARGE
+        return None
+
+    async def _body(self, request: web.BaseRequest) -> bytes | Problem:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                await _invite(request)
+                while chunk := await request.content.readany():
+                    body += chunk
+                    if len(body) > self._limits.max_body_bytes:
+                        return problems.TOO_LARGE
+        except TimeoutError:
+            return problems.BODY_LATE
+        except web.RequestPayloadError:
+            return problems.NO_HTTP
+        return bytes(body)
+
+    async def _answered(self, request: web.BaseRequest, body: bytes) -> Reply:
+        arrived = InboundRequest(
+            headers=_headers(request),
+            media_type=request.content_type,
+            body=body,
+            received_at=self._now(),
+            peer=request.remote or "",
+        )
+        try:
+            async with asyncio.timeout(self._limits.answer_within_seconds):  # H14
+                return await self._answer(arrived)
+        except TimeoutError:
+            return _reply_of(problems.ANSWER_LATE)
+        except GatewayError as error:  # each has an answer; the Sender is to come again
+            self._log_failure(request, error, error.advice)
+            return _reply_of(_trouble(error))
+
+    def _failed(
+        self, request: web.BaseRequest, status: int, exc: BaseException | None
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP (400), or an exception that nobody caught (500)."""
+        if status == _BAD_REQUEST:
+            return self._ended(request, route("", ""), _reply_of(problems.NO_HTTP))
+        self._log_failure(request, exc, GatewayError.advice)
+        way = route(request.method, request.path)
+        return self._ended(request, way, _reply_of(problems.UNEXPECTED))
+
+    def _ended(self, request: web.BaseRequest, way: Route, reply: Reply) -> web.StreamResponse:
+        """Count and log the request, and return its answer."""
+        now = asyncio.get_running_loop().time()
+        seconds = now - request.get(_STARTED, now)
+        self.metrics.note_answer(reply.http_status, seconds)
+        log.info(
+            "inbound.request_ended",
+            method=way.method,
+            route=way.name,
+            http_status=reply.http_status,
+            code=reply.code,
+            seconds=round(seconds, 3),
+            peer=request.remote,
+            **_ids(request),
+        )
+        return _response(request, reply)
+
+    def _log_failure(
+        self, request: web.BaseRequest, error: BaseException | None, advice: str
+    ) -> None:
+        # The type alone: an exception's text may hold what it stumbled over.
+        log.error(
+            "inbound.request_failed",
+            exception=type(error).__name__,
+            advice=advice,
+            peer=request.remote,
+            **_ids(request),
+        )
+
+
+class _Answer(web.Response):
+    """A response that does not say which software wrote it (core page, 1.2)."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
+
+
+def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    headers = {
+        "Content-Type": reply.media_type,
+        "Cache-Control": "no-store",
+        **reply.headers,
+        **echo(_headers(request)),  # H05
+    }
+    response = _Answer(status=reply.http_status, body=reply.body, headers=headers)
+    if not request.content.is_eof():
+        response.force_close()  # what is still to come of the body belongs to nothing
+    return response
+
+
+def _reply_of(problem: Problem) -> Reply:
+    return Reply(
+        http_status=problem.http_status,
+        media_type=MEDIA_TYPE,
+        body=problem_outcome(problem),
+        code=problem.code,
+    )
+
+
+def _trouble(error: GatewayError) -> Problem:
+    match error:
+        case StorageFull():
+            return problems.UNAVAILABLE
+        case StoreError():
+            return problems.STORE_TROUBLE
+    return problems.UNEXPECTED
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a caller who asks before sending a body that it may."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """Return the headers by lower-case name: repeated ones joined, the token left out."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        key, text = name.lower(), value.encode("ascii", "replace").decode("ascii")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    found.pop("authorization", None)
+    return found
+
+
+def _ids(request: web.BaseRequest) -> dict[str, str]:
+    echoed = echo(_headers(request))
+    fields = {"request_id": REQUEST_ID, "correlation_id": CORRELATION_ID}
+    return {field: echoed[name] for field, name in fields.items() if name in echoed}

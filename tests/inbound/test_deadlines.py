@@ -1,0 +1,267 @@
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+
+from inbound_callers import (
+    CORRELATION_ID,
+    REQUEST_ID,
+    Receiver,
+    calling,
+    eventually,
+    post,
+    serving,
+)
+from structlog.testing import capture_logs
+
+from bars_gateway.inbound.acceptor import Failure
+from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.exchange import InboundRequest, Reply
+from bars_gateway.tls import Identity
+
+LATE = 5  # seconds; the deadlines below are shorter, the shipped ones longer
+
+
+@dataclass
+class Sleeping:
+    """An Answerer that never comes to an answer, and says when it was called off."""
+
+    called_off: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Wait until cancelled."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.called_off.set()
+        raise AssertionError
+
+
+def test_an_idle_connection_outlives_the_proxys_own():
+    """The proxy drops its connections after 60 s: ours must not be the first to go."""
+    assert Limits().idle_seconds > 60
+
+
+def test_the_answer_comes_before_the_standards_limit():
+    """A Receiver has 5 s, and some of them are the way's."""
+    assert Limits().answer_within_seconds < 5
+
+
+async def test_a_caller_that_says_nothing_in_tls_is_cut_off(identity: Identity):
+    """A connection without a handshake ends, and is seen."""
+    async with (
+        serving(Receiver(), identity, limits=Limits(handshake_seconds=0.2)) as server,
+        calling(server.port, None) as caller,
+    ):
+        await caller.rest()
+        await eventually(lambda: server.failures)
+
+    assert {Failure.TIMEOUT: 1} == server.failures
+
+
+async def test_a_dripped_handshake_is_cut_off(identity: Identity, proxy: ssl.SSLContext):
+    """Bytes now and then do not buy time."""
+    outgoing = ssl.MemoryBIO()
+    hello = proxy.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    try:
+        hello.do_handshake()
+    except ssl.SSLWantReadError:
+        greeting = outgoing.read()
+    async with (
+        serving(Receiver(), identity, limits=Limits(handshake_seconds=0.2)) as server,
+        calling(server.port, None) as caller,
+    ):
+        seconds = await caller.drip(greeting)
+        await eventually(lambda: server.failures)
+
+    assert 0.2 <= seconds < LATE
+    assert {Failure.TIMEOUT: 1} == server.failures
+
+
+async def test_a_caller_that_sends_no_header_is_cut_off(identity: Identity, proxy: ssl.SSLContext):
+    """A connection is for a request."""
+    async with (
+        serving(Receiver(), identity, limits=Limits(header_seconds=0.2)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        seconds = await caller.drip(b"")
+
+    assert 0.1 <= seconds < LATE
+
+
+async def test_a_dripped_header_is_cut_off(identity: Identity, proxy: ssl.SSLContext):
+    """The time counts from the connection, not from the last byte."""
+    receiver = Receiver()
+    async with (
+        serving(receiver, identity, limits=Limits(header_seconds=0.2)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        seconds = await caller.drip(post())
+
+    assert 0.1 <= seconds < LATE
+    assert [] == receiver.requests
+
+
+async def test_the_header_of_a_later_request_has_the_same_time(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """On a connection that is kept, the time counts from the request's first byte."""
+    with capture_logs() as events:
+        async with (
+            serving(Receiver(), identity, limits=Limits(header_seconds=0.2)) as server,
+            calling(server.port, proxy) as caller,
+        ):
+            await caller.ask(post())
+            seconds = await caller.drip(post())
+
+    assert 0.1 <= seconds < LATE
+    assert ["127.0.0.1"] == [e["peer"] for e in events if e["event"] == "inbound.header_late"]
+
+
+async def test_a_header_dripped_during_a_request_does_not_cost_its_answer(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """The request before is answered; then the connection is closed."""
+    waiting = Answering()
+    async with (
+        serving(waiting, identity, limits=Limits(header_seconds=0.1)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.send(post())
+        await waiting.asked.wait()
+        await caller.send(b"POST ")
+        await asyncio.sleep(0.2)
+        waiting.may_answer.set()
+        answer = await caller.answer()
+        rest = await caller.rest()
+
+    assert 200 == answer.status
+    assert b"" == rest
+
+
+@dataclass
+class Answering:
+    """An Answerer that answers when it may."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Wait, then answer."""
+        self.asked.set()
+        await self.may_answer.wait()
+        return Reply(http_status=200, media_type="application/fhir+json", body=b"{}")
+
+
+async def test_a_kept_connection_may_idle_longer_than_a_header_takes(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """Idling and dawdling are different things, and have different limits."""
+    async with (
+        serving(Receiver(), identity, limits=Limits(header_seconds=0.1)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.ask(post())
+        await asyncio.sleep(0.25)
+        answer = await caller.ask(post())
+
+    assert 200 == answer.status
+
+
+async def test_an_idle_connection_ends(identity: Identity, proxy: ssl.SSLContext):
+    """Nobody keeps a connection for ever."""
+    async with (
+        serving(Receiver(), identity, limits=Limits(idle_seconds=0.2)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.ask(post())
+        seconds = await caller.drip(b"")
+
+    assert 0.1 <= seconds < LATE
+
+
+async def test_idling_ends_with_the_first_byte_of_a_request(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """A request that has begun is not cut off because the connection idled before."""
+    limits = Limits(idle_seconds=0.2, header_seconds=1)
+    async with (
+        serving(Receiver(), identity, limits=limits) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.ask(post())
+        await asyncio.sleep(0.1)
+        await caller.send(post()[:10])
+        await asyncio.sleep(0.3)
+        answer = await caller.ask(post()[10:])
+
+    assert 200 == answer.status
+
+
+async def test_a_dripped_body_is_answered_408(identity: Identity, proxy: ssl.SSLContext):
+    """The caller hears of it, with its ids, and the connection is closed."""
+    limits = Limits(body_seconds=0.2, linger_seconds=0.1)
+    receiver = Receiver()
+    async with (
+        serving(receiver, identity, limits=limits) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        answer = await caller.ask(post(b"x" * 50)[:-10])
+        seconds = await caller.drip(b"x" * 9)
+
+    assert 408 == answer.status
+    assert REQUEST_ID == answer.headers["X-Request-Id"]
+    assert "close" == answer.headers["Connection"]
+    assert b'"REC_TIMEOUT"' in answer.body
+    assert seconds < LATE
+    assert [] == receiver.requests
+
+
+async def test_an_answer_that_is_late_is_408(identity: Identity, proxy: ssl.SSLContext):
+    """The Sender is told in time to come again, and the Answerer is called off."""
+    sleeping = Sleeping()
+    async with (
+        serving(sleeping, identity, limits=Limits(answer_within_seconds=0.1)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        answer = await caller.ask(post())
+        called_off = sleeping.called_off.is_set()
+
+    assert 408 == answer.status
+    assert b'"REC_TIMEOUT"' in answer.body
+    assert b'"timeout"' in answer.body
+    assert REQUEST_ID == answer.headers["X-Request-Id"]
+    assert CORRELATION_ID == answer.headers["X-Correlation-Id"]
+    assert called_off
+
+
+async def test_the_time_of_the_body_is_not_the_answers(identity: Identity, proxy: ssl.SSLContext):
+    """The answer's time counts from the last byte of the body."""
+    receiver = Receiver()
+    async with (
+        serving(receiver, identity, limits=Limits(answer_within_seconds=0.1)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.send(post()[:-1])
+        await asyncio.sleep(0.2)
+        answer = await caller.ask(post()[-1:])
+
+    assert 200 == answer.status
+
+
+async def test_an_answer_that_nobody_takes_is_given_up(identity: Identity, proxy: ssl.SSLContext):
+    """A caller that asks and asks and never reads cannot hold its connection for ever."""
+    receiver = Receiver(body=b"x" * 30_000_000)
+    with capture_logs() as events:
+        async with (
+            serving(receiver, identity, limits=Limits(write_seconds=0.2)) as server,
+            calling(server.port, proxy) as caller,
+        ):
+            caller.writer.transport.pause_reading()
+            await caller.send(post() + post())
+            await eventually(
+                lambda: [e for e in events if e["event"] == "inbound.answer_not_taken"]
+            )
+            caller.writer.transport.resume_reading()
+            rest = await caller.rest()
+
+    assert len(rest) < len(receiver.body)

@@ -1,0 +1,460 @@
+import asyncio
+import json
+import ssl
+import uuid
+from dataclasses import dataclass, field
+
+import pytest
+from inbound_callers import (
+    CORRELATION_ID,
+    PROXY,
+    REQUEST_ID,
+    Answer,
+    Receiver,
+    calling,
+    eventually,
+    post,
+    serving,
+)
+from structlog.testing import capture_logs
+
+from bars_gateway.errors import DatabaseDamaged, GatewayError, StorageFull
+from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
+from bars_gateway.tls import Identity
+
+SMALL = Limits(max_body_bytes=100)
+CANARY = "Zebedee-9434765919"
+
+
+async def one(
+    request: bytes, answer: Answerer, identity: Identity, proxy: ssl.SSLContext
+) -> Answer:
+    """Return what a server that takes 100 bytes at most answers to one request."""
+    async with (
+        serving(answer, identity, limits=SMALL) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        return await caller.ask(request)
+
+
+def outcome(answer: Answer) -> tuple[int, str, str]:
+    """Return status, code and FHIR issue type of an OperationOutcome."""
+    found = json.loads(answer.body)
+    assert "OperationOutcome" == found["resourceType"]
+    issue = found["issue"][0]
+    return answer.status, issue["details"]["coding"][0]["code"], issue["code"]
+
+
+@dataclass
+class Failing:
+    """An Answerer that raises."""
+
+    error: Exception
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Fail."""
+        raise self.error
+
+
+@dataclass
+class Waiting:
+    """An Answerer that says when it was asked, and answers when it may."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Wait, then take the message."""
+        self.asked.set()
+        await self.may_answer.wait()
+        return Reply(http_status=200, media_type="application/fhir+json", body=b"{}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/$process-message",
+        "/%24process-message",
+        "/FHIR/R4/$process-message",
+        "/a/very/long/base/%24process-message?_format=json",
+        "/ServiceRequest/$process-message",
+    ],
+)
+async def test_messages_are_taken_below_any_base_path(
+    path: str, identity: Identity, proxy: ssl.SSLContext
+):
+    """The proxy's base path is its own affair, and it may encode the dollar."""
+    receiver = Receiver()
+    answer = await one(post(path=path), receiver, identity, proxy)
+
+    assert 200 == answer.status
+    assert receiver.body == answer.body
+
+
+async def test_the_answerer_gets_the_request_as_it_came(identity: Identity, proxy: ssl.SSLContext):
+    """Body byte for byte, header names in lower case, the type without parameters, no token."""
+    receiver = Receiver()
+    body = b'{"a" : 1.10,\r\n "b":"\xc3\xa9"}'
+    request = post(
+        body,
+        media_type="application/FHIR+json; charset=utf-8; version=1.2.0",
+        extra="NHSD-Target-Identifier: abc=\r\nAuthorization: Bearer secret\r\n",
+    )
+    await one(request, receiver, identity, proxy)
+
+    [seen] = receiver.requests
+    assert body == seen.body
+    assert "application/fhir+json" == seen.media_type
+    assert "abc=" == seen.headers["nhsd-target-identifier"]
+    assert REQUEST_ID == seen.headers["x-request-id"]
+    assert "authorization" not in seen.headers
+    assert "127.0.0.1" == seen.peer
+    assert seen.received_at.utcoffset() is not None
+
+
+async def test_headers_are_text_that_can_be_kept(identity: Identity, proxy: ssl.SSLContext):
+    """Bytes that are no ASCII are replaced, and repeated headers joined: neither is an id then."""
+    receiver = Receiver()
+    extra = f"X-Note: caf\xe9\r\nX-Request-Id: {uuid.UUID(int=1)}\r\n"
+    answer = await one(post(extra=extra), receiver, identity, proxy)
+
+    [seen] = receiver.requests
+    assert "caf?" == seen.headers["x-note"]
+    assert f"{REQUEST_ID}, {uuid.UUID(int=1)}" == seen.headers["x-request-id"]
+    assert "X-Request-Id" not in answer.headers
+    assert CORRELATION_ID == answer.headers["X-Correlation-Id"]
+
+
+async def test_a_chunked_body_is_taken(identity: Identity, proxy: ssl.SSLContext):
+    """A body may come without its length."""
+    receiver = Receiver()
+    request = post().replace(b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n")
+    await one(request[:-2] + b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", receiver, identity, proxy)
+
+    assert [b"{}"] == [request.body for request in receiver.requests]
+
+
+async def test_a_caller_that_asks_first_is_invited(identity: Identity, proxy: ssl.SSLContext):
+    """Expect: 100-continue is answered, or the caller would wait with its body."""
+    whole = post(extra="Expect: 100-continue\r\n")
+    async with (
+        serving(Receiver(), identity) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.send(whole[:-2])
+        invitation = await caller.answer()
+        answer = await caller.ask(whole[-2:])
+
+    assert (100, 200) == (invitation.status, answer.status)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        pytest.param(
+            post(method="GET"),
+            (405, "REC_METHOD_NOT_ALLOWED", "not-supported"),
+            id="get",
+        ),
+        pytest.param(
+            post(method="PROPFIND"),
+            (405, "REC_METHOD_NOT_ALLOWED", "not-supported"),
+            id="unusual-method",
+        ),
+        pytest.param(post(path="/"), (404, "REC_NOT_FOUND", "not-found"), id="root"),
+        pytest.param(
+            post(path="/$Process-Message"), (404, "REC_NOT_FOUND", "not-found"), id="upper-case"
+        ),
+        pytest.param(
+            post(path="/base/$process-message/"), (404, "REC_NOT_FOUND", "not-found"), id="slash"
+        ),
+        pytest.param(
+            post(method="OPTIONS", path="*"), (404, "REC_NOT_FOUND", "not-found"), id="asterisk"
+        ),
+        *(
+            pytest.param(
+                post(method="GET", path=f"/base/{path}"),
+                (404, "REC_NOT_FOUND", "not-found"),
+                id=path,
+            )
+            for path in ("_status", "_cache", "_ping", "Patient", "Patient/1")
+        ),
+        *(
+            pytest.param(
+                post(method="GET", path=f"/base/{path}"),
+                (501, "REC_NOT_IMPLEMENTED", "not-supported"),
+                id=path,
+            )
+            for path in (
+                "metadata",
+                "MessageDefinition?context=x",
+                "Slot",
+                "Appointment",
+                "Appointment/1",
+                "ServiceRequest?_id=1",
+                "ServiceRequest/1",
+            )
+        ),
+        pytest.param(
+            post(method="CONNECT", path="elsewhere.example:443"),
+            (404, "REC_NOT_FOUND", "not-found"),
+            id="connect",
+        ),
+        pytest.param(
+            post(media_type="application/fhir+xml"),
+            (415, "REC_BAD_REQUEST", "not-supported"),
+            id="xml",
+        ),
+        pytest.param(
+            post(media_type="text/plain"), (415, "REC_BAD_REQUEST", "not-supported"), id="text"
+        ),
+        pytest.param(
+            post(extra="Content-Encoding: gzip\r\n"),
+            (415, "REC_BAD_REQUEST", "not-supported"),
+            id="gzip",
+        ),
+        pytest.param(
+            post(b"x" * 101), (413, "REC_BAD_REQUEST", "too-long"), id="one-byte-too-long"
+        ),
+        pytest.param(
+            post().replace(b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n")[:-2]
+            + b"65\r\n"
+            + b"x" * 101
+            + b"\r\n0\r\n\r\n",
+            (413, "REC_BAD_REQUEST", "too-long"),
+            id="chunks-too-long",
+        ),
+        pytest.param(
+            post().replace(b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n")[:-2]
+            + b"zz\r\n{}\r\n0\r\n\r\n",
+            (400, "REC_BAD_REQUEST", "structure"),
+            id="broken-chunk",
+        ),
+    ],
+)
+async def test_what_http_alone_refuses(
+    request_bytes: bytes,
+    expected: tuple[int, str, str],
+    identity: Identity,
+    proxy: ssl.SSLContext,
+):
+    """The answer is an OperationOutcome in JSON, and the message is not looked at."""
+    receiver = Receiver()
+    answer = await one(request_bytes, receiver, identity, proxy)
+
+    assert expected == outcome(answer)
+    assert "application/fhir+json" == answer.headers["Content-Type"]
+    assert [] == receiver.requests
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(post(), id="200"),
+        pytest.param(post(path="/nowhere"), id="404"),
+        pytest.param(post(method="PUT"), id="405"),
+        pytest.param(post(b"x" * 101), id="413"),
+        pytest.param(post(media_type="text/plain"), id="415"),
+    ],
+)
+async def test_every_answer_repeats_the_ids(
+    request_bytes: bytes, identity: Identity, proxy: ssl.SSLContext
+):
+    """Both ids come back on errors too, and nothing says which software answers."""
+    answer = await one(request_bytes, Receiver(), identity, proxy)
+
+    assert REQUEST_ID == answer.headers["X-Request-Id"]
+    assert CORRELATION_ID == answer.headers["X-Correlation-Id"]
+    assert "no-store" == answer.headers["Cache-Control"]
+    assert "Server" not in answer.headers
+
+
+async def test_an_id_that_is_no_uuid_is_not_repeated(identity: Identity, proxy: ssl.SSLContext):
+    """Nothing that a caller made up is reflected."""
+    request = post().replace(REQUEST_ID.encode(), CANARY.encode())
+    answer = await one(request, Receiver(), identity, proxy)
+
+    assert "X-Request-Id" not in answer.headers
+    assert CORRELATION_ID == answer.headers["X-Correlation-Id"]
+
+
+async def test_a_405_says_what_is_allowed(identity: Identity, proxy: ssl.SSLContext):
+    """Allow belongs to a 405."""
+    answer = await one(post(method="GET"), Receiver(), identity, proxy)
+
+    assert "POST" == answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(b"what is this\r\n\r\n", id="no-request-line"),
+        pytest.param(b"POST / HTTP/1.1\r\nno colon\r\n\r\n", id="no-header"),
+        pytest.param(
+            b"POST /$process-message HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n{}",
+            id="two-lengths",
+        ),
+    ],
+)
+async def test_what_is_no_http_is_answered_and_closed(
+    garbage: bytes, identity: Identity, proxy: ssl.SSLContext
+):
+    """Even a malformed request gets an OperationOutcome, and none of its text."""
+    async with (
+        serving(Receiver(), identity) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        answer = await caller.ask(garbage)
+        rest = await caller.rest()
+
+    assert (400, "REC_BAD_REQUEST", "structure") == outcome(answer)
+    assert "Server" not in answer.headers
+    assert b"" == rest
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(StorageFull(CANARY), (503, "REC_SERVICE_UNAVAILABLE", "transient")),
+        pytest.param(DatabaseDamaged(CANARY), (500, "REC_SERVER_ERROR", "transient")),
+        pytest.param(GatewayError(CANARY), (500, "REC_SERVER_ERROR", "exception")),
+        pytest.param(ValueError(CANARY), (500, "REC_SERVER_ERROR", "exception")),
+    ],
+)
+async def test_a_failure_of_ours_is_answered_and_logged_by_its_type(
+    error: Exception, expected: tuple[int, str, str], identity: Identity, proxy: ssl.SSLContext
+):
+    """The Sender gets its ids and a status to act on; nobody gets the exception's text."""
+    with capture_logs() as events:
+        answer = await one(post(), Failing(error), identity, proxy)
+
+    [failed] = [event for event in events if event["event"] == "inbound.request_failed"]
+    assert expected == outcome(answer)
+    assert REQUEST_ID == answer.headers["X-Request-Id"]
+    assert type(error).__name__ == failed["exception"]
+    assert CANARY not in f"{events} {answer.body!r}"
+
+
+async def test_a_failure_does_not_end_the_server(identity: Identity, proxy: ssl.SSLContext):
+    """The next request is served, on a new connection."""
+    async with serving(Failing(ValueError()), identity) as server:
+        for _ in range(2):
+            async with calling(server.port, proxy) as caller:
+                await caller.ask(post())
+
+    assert {500: 2} == server.answered
+
+
+async def test_one_line_tells_of_a_request(identity: Identity, proxy: ssl.SSLContext):
+    """Method, route, status, code, time, ids and address; the path itself is not told."""
+    with capture_logs() as events:
+        await one(post(path=f"/{CANARY}/nothing"), Receiver(), identity, proxy)
+
+    [ended] = [event for event in events if event["event"] == "inbound.request_ended"]
+    seconds = ended.pop("seconds")
+    assert {
+        "event": "inbound.request_ended",
+        "log_level": "info",
+        "method": "POST",
+        "route": "other",
+        "http_status": 404,
+        "code": "REC_NOT_FOUND",
+        "peer": "127.0.0.1",
+        "request_id": REQUEST_ID,
+        "correlation_id": CORRELATION_ID,
+    } == ended
+    assert 0 <= seconds < 5
+
+
+async def test_nothing_of_a_request_is_logged(identity: Identity, proxy: ssl.SSLContext):
+    """Path, query, headers, method and body stay out of every line."""
+    request = post(
+        CANARY.encode(),
+        method=CANARY.split("-", maxsplit=1)[0].upper(),
+        path=f"/{CANARY}?name={CANARY}",
+        extra=f"X-Patient: {CANARY}\r\n",
+    )
+    with capture_logs() as events:
+        await one(request, Receiver(), identity, proxy)
+        await one(f"{CANARY} {CANARY}\r\n\r\n".encode(), Receiver(), identity, proxy)
+
+    assert [] == [event for event in events if "zebedee" in str(event).lower()]
+
+
+async def test_answers_are_counted_and_timed(identity: Identity, proxy: ssl.SSLContext):
+    """The status page sees answers by status."""
+    async with (
+        serving(Receiver(), identity) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.ask(post())
+        await caller.ask(post(path="/nowhere"))
+
+    assert {200: 1, 404: 1} == server.answered
+
+
+async def test_a_name_taken_off_the_list_ends_its_connections(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """The list is looked at for each request, since a connection may last for days."""
+    receiver = Receiver()
+    async with (
+        serving(receiver, identity, names=(PROXY,)) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        await caller.ask(post())
+        server.allowed_client_names = ["another.example"]
+        answer = await caller.ask(post())
+
+    assert (401, "REC_UNAUTHORIZED", "security") == outcome(answer)
+    assert 1 == len(receiver.requests)
+
+
+async def test_stopping_lets_the_request_under_way_have_its_answer(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """The answer holds ids that a later 409 would not; then the connection is closed."""
+    waiting = Waiting()
+    async with serving(waiting, identity) as server, calling(server.port, proxy) as caller:
+        await caller.send(post())
+        await waiting.asked.wait()
+        server.stop()
+        waiting.may_answer.set()
+        answer = await caller.answer()
+        rest = await caller.rest()
+
+    assert (200, "close") == (answer.status, answer.headers["Connection"])
+    assert b"" == rest
+
+
+async def test_stopping_lets_a_body_arrive(identity: Identity, proxy: ssl.SSLContext):
+    """A request whose header we have is under way."""
+    async with serving(Receiver(), identity) as server, calling(server.port, proxy) as caller:
+        await caller.send(post(extra="Expect: 100-continue\r\n")[:-1])
+        invitation = await caller.answer()
+        server.stop()
+        answer = await caller.ask(post()[-1:])
+
+    assert (100, 200) == (invitation.status, answer.status)
+
+
+async def test_stopping_ends_what_is_idle_and_accepts_nobody(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """Idle connections end at once, and the port is free."""
+    async with serving(Receiver(), identity) as server, calling(server.port, proxy) as caller:
+        await caller.ask(post())
+        server.stop()
+        rest = await caller.rest()
+        await eventually(lambda: refuses(server.port))
+
+    assert b"" == rest
+
+
+def refuses(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
