@@ -1,0 +1,147 @@
+"""
+Writes what we owe the EPR into inbox/new, and remembers that it is there.
+
+    store.pending_notices ─► inbox/tmp ─► disk ─► inbox/new ─► disk ─► store.collect
+                                  (as many as fit, with one sync and one commit)
+
+    000000001234.notice.json    what the gateway says about the message    written first
+    000000001234.answer.json    the acknowledgement, if there is one
+    000000001234.message.json   the Bundle, byte for byte as it came       written last
+
+    000000001234.outcome.json   the fate of a message that was sent, beside its answer
+
+The number is the EPR's key. It is the notice's for good, so that a delivery which a
+crash interrupts is written again under the same name: at least once, and never under
+two names. The EPR acts on `.message.` and on what is named for a kind; whatever
+belongs to those is there before them.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from bars_gateway.epr import documents
+from bars_gateway.epr.spool import Spool
+from bars_gateway.epr.stopping import pause, unless_stopped
+from bars_gateway.store.port import Notice, NoticeKind, Part, Store
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 64  # notices written with one sync and confirmed with one commit
+_BATCH_BYTES = 8 * 1024 * 1024  # of bodies in memory at a time
+_LOOK_AGAIN = 30.0  # seconds; a net below the store's bell
+_AFTER_TROUBLE = 5.0  # seconds until a folder that could not be written is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    body: bytes
+
+
+class Deliveries:
+    """Delivers one provider's notices into its folder."""
+
+    def __init__(
+        self, store: Store, spool: Spool, *, provider: str, now: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._provider = provider
+        self._now = now
+        self._stopping = asyncio.Event()
+        self._troubled = False
+
+    async def run(self) -> None:
+        """Deliver until stopped."""
+        while not self._stopping.is_set():
+            notices = await self._store.pending_notices(self._provider, _BATCH)
+            if notices:
+                await self._deliver_or_pause(notices)
+            else:
+                bell = self._store.notice_work(self._provider, _LOOK_AGAIN)
+                await unless_stopped(self._stopping, bell)
+
+    def stop(self) -> None:
+        """Begin no further delivery; the one in hand is finished."""
+        self._stopping.set()
+
+    async def _deliver_or_pause(self, notices: Sequence[Notice]) -> None:
+        try:
+            await self._deliver(notices)
+        except OSError as error:
+            if not self._troubled:
+                reason = errno.errorcode.get(error.errno or 0, "unknown")
+                path = str(self._spool.inbox_new.path)
+                log.warning(
+                    "epr.delivery_failed",
+                    provider=self._provider,
+                    path=path,
+                    reason=reason,
+                    advice="Make the folder writable, or room on its disk; notices wait meanwhile.",
+                )
+            self._troubled = True
+            await pause(self._stopping, _AFTER_TROUBLE)
+        else:
+            self._troubled = False
+
+    async def _deliver(self, notices: Sequence[Notice]) -> None:
+        """Write as many of *notices* as may be in memory together; the rest comes next time."""
+        files: list[_File] = []
+        written: list[Notice] = []
+        for notice in notices:
+            files += await self._files(notice)
+            written.append(notice)
+            if sum(len(file.body) for file in files) >= _BATCH_BYTES:
+                break
+        await asyncio.to_thread(self._write, files)
+        numbers = [notice.notice_id for notice in written]
+        await self._store.collect(self._provider, numbers, self._now())
+        for notice in written:
+            log_collected(notice, self._now())
+
+    async def _files(self, notice: Notice) -> list[_File]:
+        """Return the files of one notice, in the order in which they must appear."""
+        number = f"{notice.notice_id:012d}"
+        document = documents.encode(documents.notice(notice))
+        answer = await self._payload(notice, Part.ANSWER, f"{number}.answer")
+        if notice.kind is not NoticeKind.MESSAGE:
+            return [*answer, _File(f"{number}.{notice.kind}.json", document)]
+        message = await self._payload(notice, Part.REQUEST, f"{number}.message")
+        return [_File(f"{number}.notice.json", document), *answer, *message]
+
+    async def _payload(self, notice: Notice, part: Part, stem: str) -> list[_File]:
+        payload = await self._store.payload(notice.message_id, part)
+        if payload is None:
+            return []
+        extension = "xml" if "xml" in payload.media_type else "json"
+        return [_File(f"{stem}.{extension}", payload.body)]
+
+    def _write(self, files: Sequence[_File]) -> None:
+        writing, final = self._spool.inbox_tmp, self._spool.inbox_new
+        writing.refresh()
+        final.refresh()
+        for file in files:
+            writing.write(file.name, file.body)
+        writing.flush([file.name for file in files])
+        for file in files:
+            writing.move(file.name, final, file.name)
+        final.sync()
+
+
+def log_collected(notice: Notice, now: datetime) -> None:
+    """Log that the EPR has a notice, and how long it waited for it."""
+    log.info(
+        "epr.notice_collected",
+        provider=notice.provider,
+        notice_id=notice.notice_id,
+        kind=notice.kind,
+        request_id=notice.request_id,
+        correlation_id=notice.correlation_id,
+        state=notice.state,
+        seconds=round((now - notice.created_at).total_seconds(), 3),
+    )

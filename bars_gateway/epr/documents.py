@@ -1,0 +1,196 @@
+"""
+The JSON that the EPR reads: receipts, refusals, notices, states. Here and nowhere else.
+
+    Accepted ──receipt──►     NAME.receipt.json,  201 of POST /messages
+    Issues ───refusal──►      NAME.reason.json,   422 of POST /messages
+    Notice ───notice──►       N.outcome.json, N.notice.json, GET /notices
+    MessageHistory ──state──► GET /messages/{request_id}
+
+Names are those of the glossary and of the store. Instants are UTC with a `Z`. A
+member that has no value is there as `null`, so that a reader need not ask whether it
+may be missing. `meaning` says in a sentence what a clinician may believe; it is text
+for people, and software looks at `kind` and `state`.
+
+What is the same twice reads the same twice: a receipt or a refusal holds nothing that
+changes later, so a file that is written again after a crash is the same file.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.store.port import (
+    Accepted,
+    Attempt,
+    MessageHistory,
+    MessageRow,
+    Notice,
+    NoticeKind,
+    OutboundState,
+)
+
+Document = dict[str, object]
+
+_OUTCOMES: Mapping[str, str] = {
+    OutboundState.ACKNOWLEDGED: "The Receiver has the message.",
+    OutboundState.REFUSED: "The Receiver or BaRS said no: the message was not taken. See code.",
+    OutboundState.UNCONFIRMED: (
+        "We stopped asking and do not know: the Receiver may have the message. Telephone."
+    ),
+    OutboundState.NOT_SENT: "The message never left this organisation; act now.",
+    OutboundState.WITHDRAWN: "The message was withdrawn before it left this organisation.",
+}
+_KINDS: Mapping[NoticeKind, str] = {
+    NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
+    NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
+    NoticeKind.OVERDUE: "An answer that is owed to this organisation has not come.",
+    NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
+    NoticeKind.CANCEL_NOT_SENT: "The cancellation was not sent; act now.",
+    NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",
+}
+
+
+def receipt(accepted: Accepted) -> Document:
+    """Return what tells the EPR that the message is on disk and will be sent."""
+    return {
+        "request_id": accepted.request_id,
+        "correlation_id": accepted.correlation_id,
+        "receiver": accepted.receiver,
+        "fingerprint": accepted.fingerprint,
+        "message_id": accepted.message_id,
+        "workflow_id": accepted.workflow_id,
+        "accepted_at": _instant(accepted.accepted_at),
+    }
+
+
+def refusal(
+    issues: Sequence[Issue], *, request_id: str | None = None, code: str | None = None
+) -> Document:
+    """Return why a submission is not taken: every issue with its rule, place and cure."""
+    errors = [issue for issue in issues if issue.severity is Severity.ERROR]
+    others = [issue for issue in issues if issue.severity is not Severity.ERROR]
+    return {
+        "error": f"the message was not taken, for {len(errors)} reason(s): nothing was sent",
+        "cure": "Correct what the issues name, and hand the message in again.",
+        "request_id": request_id,
+        "code": code,
+        "issues": [_issue(issue) for issue in errors],
+        "warnings": [_issue(issue) for issue in others],
+    }
+
+
+def problem(error: str, cure: str) -> Document:
+    """Return what went wrong with a request, and what to do."""
+    return {"error": error, "cure": cure}
+
+
+def notice(value: Notice) -> Document:
+    """Return everything that a notice tells."""
+    return {
+        "notice_id": value.notice_id,
+        "kind": value.kind,
+        "meaning": _meaning(value),
+        "created_at": _instant(value.created_at),
+        "collected_at": _instant(value.collected_at),
+        "provider": value.provider,
+        "direction": value.direction,
+        "state": value.state,
+        "move": value.move,
+        "use_case": value.use_case,
+        "sender": value.sender,
+        "receiver": value.receiver,
+        "request_id": value.request_id,
+        "correlation_id": value.correlation_id,
+        "bundle_id": value.bundle_id,
+        "message_id": value.message_id,
+        "workflow_id": value.workflow_id,
+        "reference": value.reference,
+        "attempts": value.attempts,
+        "http_status": value.http_status,
+        "code": value.code,
+        "issue": value.issue,
+        "fault": value.fault,
+        "media_type": value.media_type,
+        "fingerprint": value.fingerprint,
+        "answer_media_type": value.answer_media_type,
+    }
+
+
+def state(history: MessageHistory) -> Document:
+    """Return how far a message is: its state, its attempts, and the workflow it belongs to."""
+    workflow = history.workflow
+    return {
+        **row(history.message),
+        "attempts": [_attempt(attempt) for attempt in history.attempts],
+        "workflow": {
+            "workflow_id": workflow.workflow_id,
+            "subject": workflow.subject,
+            "role": workflow.role,
+            "counterparty": workflow.counterparty,
+            "state": workflow.state,
+            "opened_at": _instant(workflow.opened_at),
+            "closed_at": _instant(workflow.closed_at),
+            "answer_due_at": _instant(workflow.answer_due_at),
+        },
+        "events": [{"at": _instant(event.at), "kind": event.kind} for event in history.events],
+    }
+
+
+def row(message: MessageRow) -> Document:
+    """Return one line of the queue."""
+    return {
+        "request_id": message.request_id,
+        "correlation_id": message.correlation_id,
+        "bundle_id": message.bundle_id,
+        "message_id": message.message_id,
+        "workflow_id": message.workflow_id,
+        "direction": message.direction,
+        "state": message.state,
+        "meaning": _OUTCOMES.get(message.state),
+        "move": message.move,
+        "use_case": message.use_case,
+        "sender": message.sender,
+        "receiver": message.receiver,
+        "attempts": message.attempts,
+        "next_attempt_at": _instant(message.next_attempt_at),
+        "give_up_at": _instant(message.give_up_at),
+        "created_at": _instant(message.created_at),
+        "settled_at": _instant(message.settled_at),
+    }
+
+
+def encode(document: Document) -> bytes:
+    """Return *document* as JSON that people can read too, with a line feed at its end."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _attempt(attempt: Attempt) -> Document:
+    return {
+        "number": attempt.number,
+        "started_at": _instant(attempt.started_at),
+        "ended_at": _instant(attempt.ended_at),
+        "verdict": attempt.verdict,
+        "row": attempt.row,
+        "fault": attempt.fault,
+        "http_status": attempt.http_status,
+        "code": attempt.code,
+        "issue": attempt.issue,
+    }
+
+
+def _issue(issue: Issue) -> Document:
+    return {"rule": issue.rule, "path": issue.path, "problem": issue.text}
+
+
+def _meaning(value: Notice) -> str:
+    if value.kind is NoticeKind.OUTCOME:
+        return _OUTCOMES[value.state]
+    return _KINDS[value.kind]
+
+
+def _instant(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,194 @@
+"""
+The folder door: an EPR that can rename files needs nothing else.
+
+    outbox/new ──take──► intake ──submit──► store        receipt or reason ◄──finish──┘
+    inbox/new  ◄──────── deliveries ◄────── notices
+
+A scan looks into outbox/new every few seconds, because network shares tell nobody of
+changes. Files are handed in many at a time and in the order in which they were
+written, so that they share the store's commits and nothing overtakes (M2, M6).
+
+No trouble with a folder or a full disk ends the gateway: what was claimed stays in
+claimed/ and is taken up by the next scan, and the store knows the bytes that it has.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from bars_gateway.epr import documents
+from bars_gateway.epr.deliveries import Deliveries
+from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
+from bars_gateway.epr.intake import JSON, Intake, SubmissionRefused, too_large
+from bars_gateway.epr.outbox import Drop, Fate, Outbox
+from bars_gateway.epr.spool import Spool
+from bars_gateway.epr.stopping import pause
+from bars_gateway.errors import StorageFull
+from bars_gateway.standard.issues import Issue
+from bars_gateway.store.port import Store, Submission
+
+log = structlog.get_logger(__name__)
+
+SCAN_SECONDS = 2.0
+_XML = "application/fhir+xml"
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    drop: Drop
+    result: Submission | SubmissionRefused
+
+
+class DropFolder:
+    """
+    One provider's spool folder, in and out, locked for as long as this is open.
+
+    Opening it creates the folders that are missing; it raises FolderInUse where
+    another gateway has them, and ConfigurationError where they cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        *,
+        provider: str,
+        folder: Path,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+        scan_seconds: float = SCAN_SECONDS,
+    ) -> None:
+        self._intake = intake
+        self._provider = provider
+        self._scan_seconds = scan_seconds
+        self._stopping = asyncio.Event()
+        self._troubled = False
+        self._spool = Spool(folder)
+        self._outbox = Outbox(
+            self._spool,
+            now=now,
+            new_id=new_id,
+            max_bytes=intake.max_bytes,
+            settle=timedelta(seconds=scan_seconds),
+        )
+        self._deliveries = Deliveries(store, self._spool, provider=provider, now=now)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folders and of their lock; both loops have ended by then."""
+        self._spool.close()
+
+    def stop(self) -> None:
+        """End both loops once what they have in hand is finished."""
+        self._stopping.set()
+        self._deliveries.stop()
+
+    async def deliver(self) -> None:
+        """Write notices into inbox/new until stopped."""
+        await self._deliveries.run()
+
+    async def collect(self) -> None:
+        """Take what the EPR drops into outbox/new until stopped."""
+        while not self._stopping.is_set():
+            if not await self._collect_some():
+                await pause(self._stopping, self._scan_seconds)
+
+    async def _collect_some(self) -> bool:
+        """Take in one batch; tell whether there may be more to take at once."""
+        try:
+            drops = await asyncio.to_thread(self._outbox.take)
+            fates = await self._hand_in(drops)
+            if fates:
+                await asyncio.to_thread(self._outbox.finish, fates)
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "unknown")
+            self._complain(reason, "Make the folder usable, or room on its disk; files wait there.")
+            return False
+        if len(fates) < len(drops):
+            self._complain("the store takes nothing more", StorageFull.advice)
+            return False
+        self._troubled = False
+        return bool(drops)
+
+    async def _hand_in(self, drops: Sequence[Drop]) -> list[Fate]:
+        """Return the fate of each drop; of none that the store has no room for."""
+        prepared = [await self._prepare(drop) for drop in drops]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._commit(one)) for one in prepared]
+        return [fate for task in tasks if (fate := task.result()) is not None]
+
+    async def _prepare(self, drop: Drop) -> _Prepared:
+        media_type = JSON if drop.ticket.name.endswith(".json") else _XML
+        try:
+            envelope = self._envelope(drop)
+            if drop.body is None:
+                raise self._intake.refusal([too_large(self._intake.max_bytes)])
+            return _Prepared(drop, await self._intake.prepare(drop.body, media_type, envelope))
+        except SubmissionRefused as refused:
+            return _Prepared(drop, refused)
+
+    def _envelope(self, drop: Drop) -> Envelope:
+        if drop.envelope_lost:
+            raise self._intake.refusal([_ENVELOPE_LOST])
+        if drop.envelope is None:
+            return Envelope()
+        try:
+            return read_envelope(drop.envelope)
+        except EnvelopeProblem as problem:
+            raise self._intake.refusal(problem.issues) from None
+
+    async def _commit(self, prepared: _Prepared) -> Fate | None:
+        drop, result = prepared.drop, prepared.result
+        if isinstance(result, SubmissionRefused):
+            return _refused(drop, result)
+        try:
+            accepted = await self._intake.commit(result)
+        except SubmissionRefused as refused:
+            return _refused(drop, refused)
+        except StorageFull:
+            return None
+        document = documents.encode(documents.receipt(accepted))
+        return Fate(drop=drop, accepted=True, document=document)
+
+    def _complain(self, reason: str, advice: str) -> None:
+        """Say once that the folder stands still, until it moves again."""
+        if not self._troubled:
+            log.warning(
+                "epr.folder_stalled",
+                provider=self._provider,
+                path=str(self._spool.root),
+                reason=reason,
+                advice=advice,
+            )
+        self._troubled = True
+
+
+_ENVELOPE_LOST = Issue(
+    rule="E01",
+    path="envelope",
+    text="the envelope beside this file was taken away, is too large or cannot be read;"
+    " drop both again, the envelope first",
+    issue="not-found",
+)
+
+
+def _refused(drop: Drop, refused: SubmissionRefused) -> Fate:
+    document = documents.refusal(refused.issues, request_id=refused.request_id, code=refused.code)
+    return Fate(drop=drop, accepted=False, document=documents.encode(document))

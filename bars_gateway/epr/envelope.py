@@ -1,0 +1,120 @@
+"""
+What the EPR may say about a message beyond the Bundle itself.
+
+    NAME.envelope.json ─┐
+                        ├─► Envelope(correlation id, needed by, practitioner)
+    headers of a POST  ─┘
+
+All of it is optional. A key that nobody knows is refused by its name and never
+ignored: a misspelt `needed_by` would otherwise let an appointment pass unnoticed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from bars_gateway.standard.headers import HeaderProblem, decode, is_uuid
+from bars_gateway.standard.issues import Issue
+
+CORRELATION_HEADER = "X-Correlation-Id"
+NEEDED_BY_HEADER = "Bars-Needed-By"
+PRACTITIONER_HEADER = "Bars-Practitioner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What goes with a message; None where the EPR says nothing."""
+
+    correlation_id: str | None = None  # of the conversation that the message goes on with
+    needed_by: datetime | None = None  # the clinical time: ends the retries, less a lead
+    practitioner: Mapping[str, object] | None = None  # a PractitionerRole, sent as a header
+
+
+class EnvelopeProblem(ValueError):
+    """The envelope cannot be taken; `issues` says what is wrong, without its values."""
+
+    def __init__(self, issues: list[Issue]) -> None:
+        super().__init__("; ".join(issue.text for issue in issues))
+        self.issues = issues
+
+
+def read_envelope(content: bytes) -> Envelope:
+    """Return what an envelope file says, or raise EnvelopeProblem with all that is wrong."""
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise EnvelopeProblem([_problem("envelope", "the envelope is no valid JSON")]) from None
+    if not isinstance(found, dict):
+        raise EnvelopeProblem([_problem("envelope", "the envelope is no JSON object")])
+    return _envelope(found, lambda key: f"envelope.{key}")
+
+
+def envelope_from_headers(headers: Mapping[str, str]) -> Envelope:
+    """Return what the headers of a POST say, or raise EnvelopeProblem with all that is wrong."""
+    names = {
+        "correlation_id": CORRELATION_HEADER,
+        "needed_by": NEEDED_BY_HEADER,
+        "practitioner": PRACTITIONER_HEADER,
+    }
+    found: dict[str, object] = {
+        key: headers[name] for key, name in names.items() if name in headers
+    }
+    if "practitioner" in found:
+        try:
+            found["practitioner"] = decode(headers[PRACTITIONER_HEADER])
+        except HeaderProblem:
+            found["practitioner"] = None
+    return _envelope(found, lambda key: f"header {names[key]}")
+
+
+def _envelope(found: Mapping[str, object], path: Callable[[str], str]) -> Envelope:
+    issues = [_unknown(key) for key in found if key not in _READERS]
+    values: dict[str, object] = {}
+    for key, (reader, wanted) in _READERS.items():
+        if key in found:
+            values[key] = reader(found[key])
+            if values[key] is None:
+                issues.append(_problem(path(key), f"must be {wanted}"))
+    if issues:
+        raise EnvelopeProblem(issues)
+    return Envelope(**values)  # type: ignore[arg-type]
+
+
+def _correlation_id(value: object) -> str | None:
+    return value.strip() if isinstance(value, str) and is_uuid(value) else None
+
+
+def _needed_by(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def _practitioner(value: object) -> Mapping[str, object] | None:
+    if isinstance(value, dict) and value.get("resourceType") == "PractitionerRole":
+        return value
+    return None
+
+
+_READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
+    "correlation_id": (_correlation_id, "a UUID"),
+    "needed_by": (_needed_by, "an instant with an offset, such as 2026-03-02T09:00:00+00:00"),
+    "practitioner": (_practitioner, "a PractitionerRole (in the header: its JSON in Base64)"),
+}
+
+
+def _unknown(key: str) -> Issue:
+    # The key is shown as far as it can be one; a long or odd one might be content.
+    shown = key if key.isidentifier() and key.isascii() and len(key) <= 40 else "…"  # noqa: PLR2004
+    if key == "submission_id":
+        return _problem("envelope.submission_id", "belongs to composed answers only; leave it out")
+    known = ", ".join(_READERS)
+    return _problem(f"envelope.{shown}", f"is no key of an envelope; there are {known}")
+
+
+def _problem(path: str, text: str) -> Issue:
+    return Issue(rule="E01", path=path, text=text, issue="value")

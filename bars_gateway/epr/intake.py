@@ -1,0 +1,241 @@
+"""
+The one door for what the EPR hands in, by folder or by socket.
+
+    bytes ─► size ─► bundle ─► rules ─► move ─► ids and headers ─► store.submit ─► receipt
+               └────────┴────────┴───────┴─► SubmissionRefused(every issue)
+
+Everything that a retry must repeat is decided here, once: the two ids, every header,
+the moment to give up. The bytes themselves go on as they came.
+
+The same bytes are sent once, however often they are handed in: the fingerprint finds
+the first receipt again. If the Receiver refused them then, that refusal is repeated,
+and names the verb that sends refused bytes a second time on purpose (M11b).
+
+A refusal is an exception of this module and no GatewayError: it is for the EPR's
+people to act on, and not for the operator.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from bars_gateway.epr.envelope import Envelope
+from bars_gateway.standard import rules, workflow
+from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.timing import Timing, deadline
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission
+
+log = structlog.get_logger(__name__)
+
+JSON = "application/fhir+json"
+MAX_BYTES = 5 * 1024 * 1024
+_PARSED_IN_A_THREAD = 256 * 1024  # bytes; below, a thread costs more than it frees
+_JSON_NAMES = frozenset({JSON, "application/json"})
+
+
+class SubmissionRefused(Exception):
+    """What the EPR handed in is not taken; every reason is in `issues`."""
+
+    def __init__(
+        self,
+        issues: Sequence[Issue],
+        *,
+        http_status: int = 422,
+        request_id: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(", ".join(issue.rule for issue in issues))
+        self.issues = tuple(issues)
+        self.http_status = http_status  # how the socket says it: 413, 415 or 422
+        self.request_id = request_id  # of the earlier sending, if the Receiver refused that
+        self.code = code  # what the Receiver said then
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    message: Message
+    move: Move
+
+
+class Intake:
+    """Takes one provider's messages. Both of its doors share one of these."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        provider: str,
+        identity: SenderIdentity,
+        offer: rules.Offer,
+        timing: Callable[[str], Timing],
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._store = store
+        self._provider = provider
+        self._identity = identity
+        self._offer = offer
+        self._timing = timing
+        self._now = now
+        self._new_id = new_id
+        self.max_bytes = max_bytes  # of one message
+
+    async def submit(self, body: bytes, media_type: str, envelope: Envelope) -> Accepted:
+        """
+        Return the receipt for *body* once it is on disk, or raise SubmissionRefused.
+
+        Raises StorageFull where the disk is; nothing was taken then, and the EPR keeps it.
+        """
+        return await self.commit(await self.prepare(body, media_type, envelope))
+
+    async def prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
+        """Check *body* and decide all that a retry must repeat; raise SubmissionRefused."""
+        try:
+            return await self._prepare(body, media_type, envelope)
+        except SubmissionRefused as refused:
+            self._log(refused)
+            raise
+
+    async def commit(self, submission: Submission) -> Accepted:
+        """Queue what `prepare` made, or return the receipt that the same bytes have."""
+        started = self._now()
+        accepted = await self._store.submit(submission, started)
+        repeated = accepted.request_id != submission.request_id
+        if repeated and accepted.state is OutboundState.REFUSED:
+            refused = _refused_before(accepted)
+            self._log(refused)
+            raise refused
+        log.info(
+            "epr.submission_ended",
+            provider=self._provider,
+            request_id=accepted.request_id,
+            correlation_id=accepted.correlation_id,
+            message_id=accepted.message_id,
+            receiver=accepted.receiver,
+            move=submission.move,
+            state=accepted.state,
+            reason="repeated" if repeated else "accepted",
+            bytes=len(submission.request.body),
+            seconds=round((self._now() - started).total_seconds(), 3),
+        )
+        return accepted
+
+    def refusal(self, issues: Sequence[Issue], *, http_status: int = 422) -> SubmissionRefused:
+        """Return, and log, a refusal of what a door would not even hand in."""
+        refused = SubmissionRefused(issues, http_status=http_status)
+        self._log(refused)
+        return refused
+
+    def _log(self, refused: SubmissionRefused) -> None:
+        log.warning(
+            "epr.submission_ended",
+            provider=self._provider,
+            request_id=refused.request_id,
+            reason="refused",
+            code=refused.code,
+            rules=sorted({issue.rule for issue in refused.issues}),
+        )
+
+    async def _prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
+        self._check_size(body)
+        _check_media_type(media_type)
+        if len(body) > _PARSED_IN_A_THREAD:
+            examined = await asyncio.to_thread(self._examine, body)
+        else:
+            examined = self._examine(body)
+        correlation_id = await self._correlation_id(examined, envelope)
+        return self._submission(body, examined, envelope, correlation_id)
+
+    def _check_size(self, body: bytes) -> None:
+        if len(body) > self.max_bytes:
+            raise SubmissionRefused([too_large(self.max_bytes)], http_status=413)
+
+    def _examine(self, body: bytes) -> _Examined:
+        try:
+            message = read(body, JSON)
+        except MalformedBundle as malformed:
+            raise SubmissionRefused([malformed.issue]) from None
+        issues = rules.check(message, rules.Side.SENDING, self._offer)
+        move = workflow.classify(message)
+        if rules.errors(issues):
+            raise SubmissionRefused(issues)
+        if move is None:
+            raise SubmissionRefused([rules.NO_MEANING, *issues])
+        return _Examined(message, move)
+
+    async def _correlation_id(self, examined: _Examined, envelope: Envelope) -> str:
+        if envelope.correlation_id is not None:
+            return envelope.correlation_id
+        message = examined.message
+        # A new request begins a conversation, whatever ids are in it: those are the EPR's own.
+        if examined.move is not Move.REQUEST:
+            keys = (message.responds_to, message.focus_id, message.bundle_id)
+            found = await self._store.correlation_of(self._provider, *(key for key in keys if key))
+            if found is not None:
+                return found
+        return self._new_id()
+
+    def _submission(
+        self, body: bytes, examined: _Examined, envelope: Envelope, correlation_id: str
+    ) -> Submission:
+        message, now = examined.message, self._now()
+        timing = self._timing(message.use_case)
+        needed_by = envelope.needed_by or message.needed_by
+        ids = Ids(self._new_id(), correlation_id)
+        headers = for_sending(
+            message,
+            self._identity,
+            ids=ids,
+            media_type=JSON,
+            practitioner=envelope.practitioner,
+        )
+        return Submission(
+            provider=self._provider,
+            request_id=ids.request_id,
+            correlation_id=correlation_id,
+            bundle_id=message.bundle_id,
+            responds_to=message.responds_to,
+            move=examined.move,
+            subject=workflow.subject_of(message),
+            use_case=message.use_case,
+            sender=message.source,
+            receiver=message.destinations[0],
+            focus_id=message.focus_id,
+            fingerprint=hashlib.sha256(body).hexdigest(),
+            request=Payload(media_type=JSON, headers=headers, body=body),
+            needed_by=None if needed_by is None else needed_by.astimezone(UTC),
+            give_up_at=deadline(timing, needed_by, now),
+            delayed_at=now + timing.delayed_after,
+        )
+
+
+def too_large(max_bytes: int) -> Issue:
+    """Return the issue for a message above the limit."""
+    text = f"is larger than {max_bytes} bytes; attach less, or raise the limit in the settings"
+    return Issue(rule="E02", path="Bundle", text=text, http_status=413, issue="too-long")
+
+
+def _check_media_type(media_type: str) -> None:
+    name = media_type.partition(";")[0].strip().lower()
+    if name not in _JSON_NAMES:
+        text = f"this release takes JSON only: send {JSON}, or a file whose name ends in .json"
+        issue = Issue(rule="E03", path="Bundle", text=text, http_status=415, issue="not-supported")
+        raise SubmissionRefused([issue], http_status=415)
+
+
+def _refused_before(accepted: Accepted) -> SubmissionRefused:
+    said = accepted.code or "no code"
+    text = (
+        f"these bytes were sent before, and the Receiver refused them ({said}). Correct the"
+        f" message; or send it again as it is: bars-gateway resend {accepted.request_id}"
+    )
+    issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
+    return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)

@@ -1,0 +1,247 @@
+"""
+The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once.
+
+    POST /messages                      201 receipt · 200 the same receipt again · 422 issues
+    GET  /messages/{request_id}         state, attempts, workflow
+    GET  /queue                         what is not settled yet
+    GET  /notices?wait=30&limit=50      oldest first; waits until there is one
+    GET  /notices/{id}                  one notice, collected or not
+    GET  /notices/{id}/message          the Bundle, byte for byte
+    GET  /notices/{id}/answer           what was answered to it
+    POST /notices/{id}/collected        204: the EPR has it, and is not told again
+
+One socket per provider. Whoever may open the file may speak for that provider, and for
+no other: every question to the store carries the provider's name. The caller's uid
+goes into the log. The EPR connects to us, and we never connect to the EPR (M8).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from bars_gateway.epr import documents
+from bars_gateway.epr.deliveries import log_collected
+from bars_gateway.epr.documents import Document
+from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
+from bars_gateway.epr.intake import Intake, SubmissionRefused
+from bars_gateway.epr.listener import bound, uid_of
+from bars_gateway.epr.stopping import unless_stopped
+from bars_gateway.errors import GatewayError
+from bars_gateway.standard.headers import is_uuid
+from bars_gateway.store.port import Notice, Part, Store
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = 60.0  # seconds that a question for notices may wait
+MOST_NOTICES = 500  # in one answer
+_BODY_SECONDS = 30.0  # for a body to arrive
+_ASK_AGAIN_SECONDS = 30  # Retry-After where nothing can be taken
+_STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class EprSocket:
+    """Serves one provider's EPR on one Unix socket."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        *,
+        provider: str,
+        path: Path,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._provider = provider
+        self._path = path
+        self._now = now
+        self._stopping = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self._inode = 0
+
+    async def open(self) -> None:
+        """Listen; raise ConfigurationError where the path is not ours to take."""
+        listener = bound(self._path)
+        self._inode = self._path.stat().st_ino
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, shutdown_timeout=_STOP_SECONDS
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        log.info("epr.socket_opened", provider=self._provider, path=str(self._path))
+
+    async def run(self) -> None:
+        """Serve until stopped, listening first if `open` has not been called."""
+        if self._runner is None:
+            await self.open()
+        try:
+            await self._stopping.wait()
+        finally:
+            await self.close()
+
+    def stop(self) -> None:
+        """End every wait for notices at once, and with them `run`."""
+        self._stopping.set()
+
+    async def close(self) -> None:
+        """Finish what is in hand, and take the socket away."""
+        self._stopping.set()
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        await runner.cleanup()
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+
+    def _application(self) -> web.Application:
+        application = web.Application(
+            middlewares=[self._answer_troubles], client_max_size=self._intake.max_bytes
+        )
+        application.router.add_routes(
+            [
+                web.get("/", self._describe),
+                web.post("/messages", self._take_message),
+                web.get("/messages/{request_id}", self._show_message),
+                web.get("/queue", self._show_queue),
+                web.get("/notices", self._list_notices),
+                web.get("/notices/{id}", self._show_notice),
+                web.get("/notices/{id}/message", self._show_request),
+                web.get("/notices/{id}/answer", self._show_answer),
+                web.post("/notices/{id}/collected", self._collect_notice),
+            ]
+        )
+        return application
+
+    @web.middleware
+    async def _answer_troubles(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        with structlog.contextvars.bound_contextvars(uid=uid_of(request), method=request.method):
+            try:
+                return await handler(request)
+            except SubmissionRefused as refused:
+                return _json(_refusal(refused), refused.http_status)
+            except web.HTTPRequestEntityTooLarge:
+                limit = self._intake.max_bytes
+                return _problem(413, "the body is too large", f"send at most {limit} bytes")
+            except web.HTTPException as error:
+                return _problem(error.status, error.reason, "GET / lists what there is to ask for")
+            except GatewayError as error:
+                log.warning("epr.request_failed", reason=str(error), advice=error.advice)
+                answer = _problem(503, "the gateway can take nothing now", error.advice)
+                answer.headers["Retry-After"] = str(_ASK_AGAIN_SECONDS)
+                return answer
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        return _json({"provider": self._provider, "requests": _REQUESTS})
+
+    async def _take_message(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = await request.read()
+            envelope = envelope_from_headers(request.headers)
+        except TimeoutError:
+            return _problem(408, "the body did not arrive in time", "send it again")
+        except EnvelopeProblem as problem:
+            raise self._intake.refusal(problem.issues) from None
+        media_type = request.headers.get("Content-Type", "")
+        submission = await self._intake.prepare(body, media_type, envelope)
+        accepted = await self._intake.commit(submission)
+        is_new = accepted.request_id == submission.request_id
+        return _json(documents.receipt(accepted), 201 if is_new else 200)
+
+    async def _show_message(self, request: web.Request) -> web.Response:
+        request_id = request.match_info["request_id"]
+        found = await self._store.history(self._provider, request_id) if is_uuid(request_id) else ()
+        # A message between two services of one provider is there twice: the EPR asks for its own.
+        ours = [history for history in found if history.message.direction == "outbound"]
+        if not found:
+            return _problem(404, "no message has that request id", "see request_id in the receipt")
+        return _json(documents.state([*ours, *found][0]))
+
+    async def _show_queue(self, _request: web.Request) -> web.Response:
+        rows = await self._store.queue(self._provider, MOST_NOTICES)
+        return _json({"messages": [documents.row(row) for row in rows]})
+
+    async def _list_notices(self, request: web.Request) -> web.Response:
+        try:
+            wait = min(float(request.query.get("wait", "0")), LONGEST_WAIT)
+            limit = max(1, min(int(request.query.get("limit", "50")), MOST_NOTICES))
+        except ValueError:
+            return _problem(400, "wait and limit are numbers", "ask /notices?wait=30&limit=50")
+        notices = await self._notices(wait, limit)
+        return _json({"notices": [documents.notice(notice) for notice in notices]})
+
+    async def _notices(self, wait: float, limit: int) -> list[Notice]:
+        """Return what is pending, or what comes within *wait* seconds."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + wait
+        while True:
+            notices = list(await self._store.pending_notices(self._provider, limit))
+            left = until - clock()
+            if notices or not left > 0 or self._stopping.is_set():
+                return notices
+            bell = self._store.notice_work(self._provider, left)
+            await unless_stopped(self._stopping, bell)
+
+    async def _show_notice(self, request: web.Request) -> web.Response:
+        return _json(documents.notice(await self._notice(request)))
+
+    async def _show_request(self, request: web.Request) -> web.Response:
+        return await self._bytes(request, Part.REQUEST)
+
+    async def _show_answer(self, request: web.Request) -> web.Response:
+        return await self._bytes(request, Part.ANSWER)
+
+    async def _bytes(self, request: web.Request, part: Part) -> web.Response:
+        notice = await self._notice(request)
+        payload = await self._store.payload(notice.message_id, part)
+        if payload is None:
+            return _problem(404, f"there is no {part} to this notice (any more)", "see the notice")
+        return web.Response(body=payload.body, headers={"Content-Type": payload.media_type})
+
+    async def _collect_notice(self, request: web.Request) -> web.Response:
+        notice = await self._notice(request)
+        if await self._store.collect(self._provider, [notice.notice_id], self._now()):
+            log_collected(notice, self._now())
+        return web.Response(status=204)
+
+    async def _notice(self, request: web.Request) -> Notice:
+        number = request.match_info["id"]
+        if number.isascii() and number.isdigit() and len(number) < 19:  # noqa: PLR2004 (63 bits)
+            notice = await self._store.notice(self._provider, int(number))
+            if notice is not None:
+                return notice
+        raise web.HTTPNotFound(reason="no notice has that number")
+
+
+_REQUESTS = {
+    "POST /messages": "a Bundle; X-Correlation-Id, Bars-Needed-By, Bars-Practitioner if need be",
+    "GET /messages/{request_id}": "state, attempts and workflow of a message",
+    "GET /queue": "messages that are not settled",
+    "GET /notices?wait=30&limit=50": "what is to be told, oldest first",
+    "GET /notices/{id}": "one notice",
+    "GET /notices/{id}/message": "the Bundle that it is about",
+    "GET /notices/{id}/answer": "what was answered to it",
+    "POST /notices/{id}/collected": "do not tell it again",
+}
+
+
+def _refusal(refused: SubmissionRefused) -> Document:
+    return documents.refusal(refused.issues, request_id=refused.request_id, code=refused.code)
+
+
+def _json(document: Document, status: int = 200) -> web.Response:
+    body = documents.encode(document)
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def _problem(status: int, error: str, cure: str) -> web.Response:
+    return _json(documents.problem(error, cure), status)

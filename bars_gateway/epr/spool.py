@@ -1,0 +1,208 @@
+"""
+The folders that one provider shares with its EPR, and safe ways to touch what lies in them.
+
+    SPOOL/outbox/  tmp  new  accepted  refused     the EPR writes in tmp, renames into new
+    SPOOL/outbox/  claimed                         ours alone: what is being taken in
+    SPOOL/inbox/   tmp  new                        we write in tmp, rename into new
+
+Names come from listings only and must match a pattern; no name is ever made from
+content. A file is opened without following links, never waits for a pipe's other end,
+and must be regular. What we write is on disk before it gets its final name, and the
+name is on disk before anybody is told. One lock per spool folder: two gateways on one
+folder would each take what the other has claimed.
+
+Everything here blocks, and is called from a thread.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bars_gateway.errors import ConfigurationError, FolderInUse
+
+SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
+FILE_MODE = 0o640
+_MANY = 4  # files: from here on one syncfs is cheaper than an fsync each (M2a)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.(json|xml)", re.ASCII)
+ENVELOPES = ".envelope.json"
+
+
+def is_message(name: str) -> bool:
+    """Tell whether a file of that name in outbox/new is a message."""
+    return _NAME.fullmatch(name) is not None and not name.endswith(ENVELOPES)
+
+
+def envelope_of(name: str) -> str:
+    """Return the name of the envelope that may lie beside the message *name*."""
+    return name.rpartition(".")[0] + ENVELOPES
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A file as it was read."""
+
+    body: bytes | None  # None where it is larger than was allowed
+    inode: tuple[int, int]
+    stamp: tuple[int, int]  # size and time of change: equal when nobody wrote between
+
+
+class Folder:
+    """One open folder. Everything goes through its descriptor, so that nobody can swap it."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self.path = path
+        self._mode = mode
+        self._descriptor = self._opened()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._descriptor)
+
+    def refresh(self) -> None:
+        """Open the folder again where somebody has removed it or put another in its place."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self.path.stat(), os.fstat(self._descriptor)):
+                return
+        fresh = self._opened()
+        os.close(self._descriptor)
+        self._descriptor = fresh
+
+    def _opened(self) -> int:
+        if not self.path.exists():
+            self.path.mkdir(parents=True)
+            self.path.chmod(self._mode)  # whatever the umask says
+        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def files(self) -> Iterator[tuple[tuple[int, str], str]]:
+        """Yield (time of change and name, name) of each regular file; links are none."""
+        with os.scandir(self._descriptor) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # the EPR took it back
+                    if entry.is_file(follow_symlinks=False):
+                        changed = entry.stat(follow_symlinks=False).st_mtime_ns
+                        yield (changed, entry.name), entry.name
+
+    def has(self, name: str) -> bool:
+        """Tell whether anything of that name is there."""
+        try:
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def inode(self, name: str) -> tuple[int, int]:
+        """Return what tells this file from another of the same name."""
+        found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        return found.st_dev, found.st_ino
+
+    def read(self, name: str, max_bytes: int) -> Sheet:
+        """Return the file's bytes; raise OSError where it cannot be read or is not regular."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError("not a regular file")
+            body = file.read(max_bytes + 1) if found.st_size <= max_bytes else None
+            if body is not None and len(body) > max_bytes:
+                body = None
+            inode = (found.st_dev, found.st_ino)
+            return Sheet(body, inode, (found.st_size, found.st_mtime_ns))
+
+    def write(self, name: str, body: bytes) -> None:
+        """Write a new file, in place of any that a crash left over; `flush` puts it on disk."""
+        self.remove(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, FILE_MODE, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, FILE_MODE)  # whatever the umask says
+            file.write(body)
+
+    def flush(self, names: Sequence[str]) -> None:
+        """Put files that were written on disk: each by itself, or all with one syncfs."""
+        if len(names) >= _MANY and _syncfs(self._descriptor):
+            return
+        for name in names:
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._descriptor)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def move(self, name: str, to: "Folder", new_name: str) -> None:
+        """Rename a file into *to*; what has that name there is replaced."""
+        target = to._descriptor  # noqa: SLF001
+        os.rename(name, new_name, src_dir_fd=self._descriptor, dst_dir_fd=target)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+
+    def sync(self) -> None:
+        """Put the names on disk."""
+        os.fsync(self._descriptor)
+
+
+class Spool:
+    """All folders of one provider, held by a lock until `close`."""
+
+    def __init__(self, root: Path) -> None:
+        """Create what is missing; raise FolderInUse, or ConfigurationError where that fails."""
+        self.root = root
+        with contextlib.ExitStack() as stack:
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                stack.callback(os.close, _lock(root))
+                for name in ("outbox", "inbox", "outbox/tmp"):
+                    stack.callback(Folder(root / name, SHARED).close)
+                self.new = self._opened("outbox/new", SHARED, stack)
+                self.accepted = self._opened("outbox/accepted", SHARED, stack)
+                self.refused = self._opened("outbox/refused", SHARED, stack)
+                self.claimed = self._opened("outbox/claimed", PRIVATE, stack)
+                self.inbox_tmp = self._opened("inbox/tmp", PRIVATE, stack)
+                self.inbox_new = self._opened("inbox/new", SHARED, stack)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"spool_dir {root} cannot be used: {error.strerror} ({error.filename})"
+                ) from None
+            self._open = stack.pop_all()
+
+    def close(self) -> None:
+        """Let go of the folders and of the lock."""
+        self._open.close()
+
+    def _opened(self, name: str, mode: int, stack: contextlib.ExitStack) -> Folder:
+        folder = Folder(self.root / name, mode)
+        stack.callback(folder.close)
+        return folder
+
+
+def _lock(root: Path) -> int:
+    descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise FolderInUse(f"{root} is held by another gateway") from None
+    return descriptor
+
+
+def _syncfs(descriptor: int) -> bool:
+    """Put the whole filesystem on disk; return False where the system has no such call."""
+    call = getattr(_LIBC, "syncfs", None)
+    if call is None:
+        return False
+    if call(descriptor) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return True
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)

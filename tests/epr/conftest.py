@@ -1,0 +1,69 @@
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import messages
+import pytest
+from epr_side import IDENTITY, PROVIDER, Hospital, at_work, open_folder, utc_now
+
+from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.socket import EprSocket
+from bars_gateway.standard.rules import Offer
+from bars_gateway.standard.timing import timing_for
+from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite import SqliteStore
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    async with open_database(tmp_path / "gateway.db") as database:
+        yield SqliteStore(database, node="here")
+
+
+@pytest.fixture
+def intake(store: SqliteStore) -> Intake:
+    return Intake(
+        store,
+        provider=PROVIDER,
+        identity=IDENTITY,
+        offer=Offer(services=frozenset({messages.SENDER}), applications={}),
+        timing=lambda use_case: timing_for(use_case, {}),
+        now=utc_now,
+        new_id=lambda: str(uuid4()),
+    )
+
+
+@pytest.fixture
+def folder(store: SqliteStore, intake: Intake, tmp_path: Path) -> Iterator[DropFolder]:
+    with open_folder(store, intake, tmp_path / "spool") as opened:
+        yield opened
+
+
+@pytest.fixture
+def hospital(folder: DropFolder, tmp_path: Path) -> Hospital:
+    return Hospital(tmp_path / "spool")
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """Return a path that is short enough for a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="epr") as folder:
+        yield Path(folder) / "trust.sock"
+
+
+@pytest.fixture
+async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
+    opened = EprSocket(store, intake, provider=PROVIDER, path=socket_path, now=utc_now)
+    await opened.open()
+    async with at_work(opened.stop, opened.run()):
+        yield opened
+
+
+@pytest.fixture
+async def epr(door: EprSocket, socket_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.UnixConnector(path=str(socket_path))
+    async with aiohttp.ClientSession("http://epr", connector=connector) as session:
+        yield session

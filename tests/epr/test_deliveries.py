@@ -1,0 +1,142 @@
+import asyncio
+import hashlib
+import json
+import shutil
+
+from epr_side import PROVIDER, Hospital, at_work, eventually
+from store_values import ANSWER, NOW, arrival, attempt, submission
+from structlog.testing import capture_logs
+
+from bars_gateway.epr.drop import DropFolder
+from bars_gateway.store.port import OutboundState, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+
+async def acknowledged(store: SqliteStore) -> None:
+    await store.submit(submission(provider=PROVIDER), NOW)
+    claim = await store.claim_next(NOW, [PROVIDER])
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+
+
+async def test_a_message_comes_byte_for_byte(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """The EPR gets the Bundle as it came, with a notice and our acknowledgement beside it."""
+    body = b'{"resourceType": "Bundle",  "odd": 1.10}'
+    await store.receive(arrival(provider=PROVIDER, body=body), NOW)
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.message.json")
+
+    assert [
+        "000000000001.answer.json",
+        "000000000001.message.json",
+        "000000000001.notice.json",
+    ] == hospital.listing("inbox/new")
+    assert body == (hospital.inbox / "new/000000000001.message.json").read_bytes()
+
+
+async def test_a_notice_tells_the_fingerprint(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """The EPR can prove that it has the bytes that the notice is about."""
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.message.json")
+
+    body = (hospital.inbox / "new/000000000001.message.json").read_bytes()
+    notice = json.loads((hospital.inbox / "new/000000000001.notice.json").read_bytes())
+    assert hashlib.sha256(body).hexdigest() == notice["fingerprint"]
+
+
+async def test_an_outcome_comes_with_its_answer(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """The fate of a sent message comes as a document, with the Receiver's answer beside it."""
+    await acknowledged(store)
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.outcome.json")
+
+    outcome = json.loads((hospital.inbox / "new/000000000001.outcome.json").read_bytes())
+    assert ("outcome", "acknowledged") == (outcome["kind"], outcome["state"])
+    assert ANSWER.body == (hospital.inbox / "new/000000000001.answer.json").read_bytes()
+
+
+async def test_what_is_delivered_is_collected(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """A notice that lies in the folder is not pending any more."""
+    for _ in range(70):
+        await store.receive(arrival(provider=PROVIDER), NOW)
+    async with at_work(folder.stop, folder.deliver()):
+        await eventually(lambda: len(hospital.listing("inbox/new")) == 210)
+
+    assert [] == await store.pending_notices(PROVIDER, 1)
+    assert [] == hospital.listing("inbox/tmp")
+
+
+async def test_a_new_notice_wakes_the_delivery(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """A message that comes while the delivery sleeps is delivered at once."""
+    async with at_work(folder.stop, folder.deliver()), asyncio.timeout(5):
+        await asyncio.sleep(0.05)
+        await store.receive(arrival(provider=PROVIDER), NOW)
+        await hospital.sees("inbox/new/000000000001.message.json")
+
+    assert [] == await store.pending_notices(PROVIDER, 1)
+
+
+async def test_another_providers_notices_stay(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """A folder gets the notices of its own provider only."""
+    await store.receive(arrival(provider="other"), NOW)
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000002.message.json")
+
+    assert 3 == len(hospital.listing("inbox/new"))
+
+
+async def test_an_interrupted_delivery_keeps_its_name(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """What was written and not yet collected is written again under the same number."""
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    (hospital.inbox / "tmp/000000000001.message.json").write_bytes(b"half")
+    (hospital.inbox / "new/000000000001.notice.json").write_bytes(b"before the crash")
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.message.json")
+
+    assert 3 == len(hospital.listing("inbox/new"))
+
+
+async def test_a_folder_that_was_removed_is_made_again(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """Who clears the spool away while the gateway runs loses no notice."""
+    shutil.rmtree(hospital.inbox)
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.message.json")
+
+    assert 3 == len(hospital.listing("inbox/new"))
+
+
+async def test_trouble_with_the_folder_ends_nothing(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """A folder that cannot be written is reported once, and keeps the notice pending."""
+    (hospital.inbox / "new").rmdir()
+    (hospital.inbox / "new").write_text("in the way")
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    with capture_logs() as lines:
+        async with at_work(folder.stop, folder.deliver()):
+            await eventually(lambda: bool(lines))
+
+    assert [("epr.delivery_failed", "ENOTDIR")] == [
+        (line["event"], line["reason"]) for line in lines
+    ]
+    assert 1 == len(await store.pending_notices(PROVIDER, 9))

@@ -1,0 +1,331 @@
+import asyncio
+import json
+import os
+import stat
+from pathlib import Path
+
+import messages
+import pytest
+from epr_side import PROVIDER, Hospital, at_work, eventually, open_folder
+from structlog.testing import capture_logs
+
+from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.intake import Intake
+from bars_gateway.errors import ConfigurationError, FolderInUse
+from bars_gateway.store.sqlite import SqliteStore
+
+
+def read(path: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads(path.read_bytes())
+    return found
+
+
+async def test_a_drop_gets_a_receipt(folder: DropFolder, hospital: Hospital) -> None:
+    """A message that is taken lies in accepted/, with its receipt beside it."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/accepted/one.json")
+
+    assert ["one.json", "one.receipt.json"] == hospital.listing("outbox/accepted")
+    assert messages.RECEIVER == read(hospital.outbox / "accepted/one.receipt.json")["receiver"]
+
+
+async def test_the_file_is_kept_as_it_was(folder: DropFolder, hospital: Hospital) -> None:
+    """The EPR's file comes back byte for byte."""
+    body = messages.referral()
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", body)
+        await hospital.sees("outbox/accepted/one.json")
+
+    assert body == (hospital.outbox / "accepted/one.json").read_bytes()
+
+
+async def test_the_same_file_twice_is_sent_once(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """A file that is dropped twice gets the same receipt, and one message."""
+    body = messages.referral()
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", body)
+        await hospital.sees("outbox/accepted/one.json")
+        hospital.drop("one.json", body)
+        await hospital.sees("outbox/accepted/one.2.json")
+
+    accepted = hospital.outbox / "accepted"
+    assert read(accepted / "one.receipt.json") == read(accepted / "one.2.receipt.json")
+    assert 1 == len(await store.queue(PROVIDER, 9))
+
+
+async def test_a_bad_file_is_explained(folder: DropFolder, hospital: Hospital) -> None:
+    """A file that cannot be sent ends in refused/ beside a reason that a person understands."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("bad.json", b'{"resourceType": "Bundle", "type": "message"}')
+        await hospital.sees("outbox/refused/bad.json")
+
+    reason = read(hospital.outbox / "refused/bad.reason.json")
+    issues = reason["issues"]
+    assert isinstance(issues, list)
+    assert {
+        "rule": "B04",
+        "path": "Bundle.id",
+        "problem": "Bundle.id must be a UUID",
+    } in issues
+
+
+async def test_a_bad_file_disturbs_nothing(folder: DropFolder, hospital: Hospital) -> None:
+    """A good file goes through in the midst of bad ones."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("a.json", b"no json")
+        hospital.drop("b.json", messages.referral())
+        hospital.drop("c.json", b"[1]")
+        await hospital.sees(
+            "outbox/refused/a.json", "outbox/accepted/b.json", "outbox/refused/c.json"
+        )
+
+    assert [] == hospital.listing("outbox/claimed")
+
+
+async def test_a_refusal_holds_no_content(folder: DropFolder, hospital: Hospital) -> None:
+    """A reason names rules and paths, and nothing that stood in the message."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("bad.json", messages.referral(version=""))
+        await hospital.sees("outbox/refused/bad.json")
+
+    text = (hospital.outbox / "refused/bad.reason.json").read_text()
+    assert [] == [word for word in (messages.FAMILY, messages.NHS_NUMBER) if word in text]
+
+
+async def test_xml_is_for_the_next_release(folder: DropFolder, hospital: Hospital) -> None:
+    """An XML file is refused with a reason that names JSON."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.xml", b"<Bundle/>")
+        await hospital.sees("outbox/refused/one.xml")
+
+    assert "JSON" in (hospital.outbox / "refused/one.reason.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["one.json.tmp", ".one.json", "one.txt", "one.envelope.json"])
+async def test_other_files_are_left_alone(
+    folder: DropFolder, hospital: Hospital, name: str
+) -> None:
+    """What is not named like a message stays where it is."""
+    (hospital.outbox / "new" / name).write_bytes(messages.referral())
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("seen.json", messages.referral())
+        await hospital.sees("outbox/accepted/seen.json")
+
+    assert [name] == hospital.listing("outbox/new")
+
+
+async def test_what_is_no_file_is_left_alone(
+    folder: DropFolder, hospital: Hospital, tmp_path: Path
+) -> None:
+    """Links, pipes and folders are never opened, whatever they are called."""
+    new = hospital.outbox / "new"
+    (tmp_path / "elsewhere.json").write_bytes(messages.referral())
+    (new / "link.json").symlink_to(tmp_path / "elsewhere.json")
+    (new / "folder.json").mkdir()
+    os.mkfifo(new / "pipe.json")
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("seen.json", messages.referral())
+        await hospital.sees("outbox/accepted/seen.json")
+
+    assert ["folder.json", "link.json", "pipe.json"] == hospital.listing("outbox/new")
+
+
+async def test_a_half_written_file_is_waited_for(folder: DropFolder, hospital: Hospital) -> None:
+    """An EPR that writes in place is given the time to finish, as long as it goes on writing."""
+    body = messages.referral()
+    path = hospital.outbox / "new" / "slow.json"
+    async with at_work(folder.stop, folder.collect()):
+        with path.open("wb", buffering=0) as file:
+            for start in range(0, len(body), 500):
+                file.write(body[start : start + 500])
+                await asyncio.sleep(0.004)
+        await hospital.sees("outbox/accepted/slow.json")
+
+    assert body == (hospital.outbox / "accepted/slow.json").read_bytes()
+
+
+async def test_an_envelope_goes_with_its_message(folder: DropFolder, hospital: Hospital) -> None:
+    """The conversation that an envelope names is the message's."""
+    correlation = "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"
+    envelope = json.dumps({"correlation_id": correlation}).encode()
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral(), envelope)
+        await hospital.sees("outbox/accepted/one.envelope.json")
+
+    assert correlation == read(hospital.outbox / "accepted/one.receipt.json")["correlation_id"]
+    assert [] == hospital.listing("outbox/new")
+
+
+async def test_a_bad_envelope_stops_its_message(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """A message whose envelope cannot be read is not sent without it."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral(), b'{"needed_bye": 1}')
+        await hospital.sees("outbox/refused/one.json", "outbox/refused/one.envelope.json")
+
+    assert "needed_bye" in (hospital.outbox / "refused/one.reason.json").read_text()
+    assert 0 == len(await store.queue(PROVIDER, 9))
+
+
+async def test_what_was_claimed_is_taken_up_again(
+    store: SqliteStore, intake: Intake, tmp_path: Path
+) -> None:
+    """A file that a crash left in claimed/ is sent after the next start, with its envelope."""
+    correlation = "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"
+    with open_folder(store, intake, tmp_path / "spool") as folder:
+        hospital = Hospital(tmp_path / "spool")
+        (hospital.outbox / "claimed/ticket.e.one.json").write_bytes(messages.referral())
+        envelope = json.dumps({"correlation_id": correlation})
+        (hospital.outbox / "new/one.envelope.json").write_text(envelope)
+        async with at_work(folder.stop, folder.collect()):
+            await hospital.sees("outbox/accepted/one.json")
+
+    assert correlation == read(hospital.outbox / "accepted/one.receipt.json")["correlation_id"]
+
+
+async def test_a_lost_envelope_stops_its_message(folder: DropFolder, hospital: Hospital) -> None:
+    """A message that had an envelope is never sent without it."""
+    (hospital.outbox / "claimed/ticket.e.one.json").write_bytes(messages.referral())
+    async with at_work(folder.stop, folder.collect()):
+        await hospital.sees("outbox/refused/one.json")
+
+    assert "envelope" in (hospital.outbox / "refused/one.reason.json").read_text()
+
+
+async def test_a_receipt_is_written_again_in_its_place(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """After a crash between receipt and message, the next start uses the same name."""
+    body = messages.referral()
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", body)
+        await hospital.sees("outbox/accepted/one.json")
+        (hospital.outbox / "accepted/one.json").rename(
+            hospital.outbox / "claimed/ticket.m.one.json"
+        )
+        await hospital.sees("outbox/accepted/one.json")
+
+    assert ["one.json", "one.receipt.json"] == hospital.listing("outbox/accepted")
+
+
+async def test_an_envelope_without_a_message_is_cleared(
+    folder: DropFolder, hospital: Hospital
+) -> None:
+    """What a crash left in claimed/ of a message that is done is taken away."""
+    (hospital.outbox / "claimed/ticket.v.one.envelope.json").write_bytes(b"{}")
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("seen.json", messages.referral())
+        await hospital.sees("outbox/accepted/seen.json")
+
+    assert [] == hospital.listing("outbox/claimed")
+
+
+async def test_files_are_taken_in_the_order_of_writing(
+    store: SqliteStore, intake: Intake, tmp_path: Path
+) -> None:
+    """The order in which the EPR wrote is the order in which messages are queued."""
+    with open_folder(store, intake, tmp_path / "spool") as folder:
+        hospital = Hospital(tmp_path / "spool")
+        names = [f"{number:02d}.json" for number in range(40, 0, -1)]
+        for age, name in enumerate(names):
+            hospital.drop(name, messages.referral())
+            os.utime(hospital.outbox / "new" / name, (1_000_000 + age, 1_000_000 + age))
+        async with at_work(folder.stop, folder.collect()):
+            await hospital.sees(*(f"outbox/accepted/{name}" for name in names))
+
+    receipts = [hospital.outbox / "accepted" / f"{name[:2]}.receipt.json" for name in names]
+    queued = [row.request_id for row in await store.queue(PROVIDER, 99)]
+    assert queued == [read(receipt)["request_id"] for receipt in receipts]
+
+
+async def test_a_full_store_leaves_files_in_the_outbox(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """What the store has no room for is taken once there is room again."""
+    store._minimum_free_bytes = 1 << 62  # noqa: SLF001  (a disk can be full, and tests cannot fill one)
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        await eventually(lambda: bool(hospital.listing("outbox/claimed")))
+        before = hospital.listing("outbox/accepted"), hospital.listing("outbox/refused")
+        store._minimum_free_bytes = 0  # noqa: SLF001
+        await hospital.sees("outbox/accepted/one.json")
+
+    assert ([], []) == before
+
+
+async def test_too_large_a_file_is_refused_unread(
+    store: SqliteStore, intake: Intake, tmp_path: Path
+) -> None:
+    """A file above the limit is refused and says so."""
+    intake.max_bytes = 1000
+    with open_folder(store, intake, tmp_path / "spool") as folder:
+        hospital = Hospital(tmp_path / "spool")
+        async with at_work(folder.stop, folder.collect()):
+            hospital.drop("big.json", messages.referral())
+            await hospital.sees("outbox/refused/big.json")
+
+    assert "1000 bytes" in (hospital.outbox / "refused/big.reason.json").read_text()
+
+
+async def test_one_gateway_holds_a_folder(
+    folder: DropFolder, store: SqliteStore, intake: Intake, tmp_path: Path
+) -> None:
+    """A second gateway on the same folder is turned away."""
+    with pytest.raises(FolderInUse):
+        open_folder(store, intake, tmp_path / "spool")
+
+
+async def test_a_folder_that_cannot_be_is_a_setting_to_correct(
+    store: SqliteStore, intake: Intake, tmp_path: Path
+) -> None:
+    """Where the folders cannot be made, the setting is named."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ConfigurationError, match="spool_dir"):
+        open_folder(store, intake, tmp_path / "file" / "spool")
+
+
+async def test_folders_and_files_have_their_modes(folder: DropFolder, hospital: Hospital) -> None:
+    """The group can use what is shared, and nobody else can; the rest is ours alone."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/accepted/one.json")
+
+    names = ("outbox/new", "outbox/claimed", "outbox/accepted/one.receipt.json")
+    assert [0o2770, 0o700, 0o640] == [
+        stat.S_IMODE((hospital.root / name).stat().st_mode) for name in names
+    ]
+
+
+async def test_names_of_files_are_not_logged(folder: DropFolder, hospital: Hospital) -> None:
+    """Some EPRs put patients into file names, so that no name reaches a log."""
+    with capture_logs() as lines:
+        async with at_work(folder.stop, folder.collect()):
+            hospital.drop("TESTCASE-9990000018.json", messages.referral())
+            hospital.drop("TESTCASE-bad.json", b"[]")
+            (hospital.outbox / "new/TESTCASE.txt").write_text("")
+            await hospital.sees("outbox/accepted/TESTCASE-9990000018.json")
+            await hospital.sees("outbox/refused/TESTCASE-bad.json")
+
+    assert "TESTCASE" not in str(lines)
+
+
+async def test_a_failed_finish_is_repeated(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """Where the receipt cannot be written, the message is kept, and sent once when it can."""
+    accepted = hospital.outbox / "accepted"
+    accepted.rmdir()
+    accepted.write_text("in the way")
+    with capture_logs() as lines:
+        async with at_work(folder.stop, folder.collect()):
+            hospital.drop("one.json", messages.referral())
+            await eventually(lambda: any(line["event"] == "epr.folder_stalled" for line in lines))
+            accepted.unlink()
+            await hospital.sees("outbox/accepted/one.json")
+
+    assert 1 == len(await store.queue(PROVIDER, 9))

@@ -1,0 +1,80 @@
+import base64
+from datetime import UTC, datetime
+
+import pytest
+
+from bars_gateway.epr.envelope import (
+    Envelope,
+    EnvelopeProblem,
+    envelope_from_headers,
+    read_envelope,
+)
+
+CORRELATION = "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"
+
+
+def test_a_whole_envelope_is_read() -> None:
+    """An envelope file may say three things."""
+    found = read_envelope(
+        b'{"correlation_id": "%s", "needed_by": "2026-03-02T09:00:00+00:00",'
+        b' "practitioner": {"resourceType": "PractitionerRole"}}' % CORRELATION.encode()
+    )
+
+    assert found == Envelope(
+        correlation_id=CORRELATION,
+        needed_by=datetime(2026, 3, 2, 9, tzinfo=UTC),
+        practitioner={"resourceType": "PractitionerRole"},
+    )
+
+
+def test_headers_say_the_same() -> None:
+    """What an envelope file says, the headers of a POST can say."""
+    practitioner = base64.b64encode(b'{"resourceType":"PractitionerRole"}').decode()
+    found = envelope_from_headers(
+        {
+            "X-Correlation-Id": CORRELATION,
+            "Bars-Needed-By": "2026-03-02T09:00:00Z",
+            "Bars-Practitioner": practitioner,
+        }
+    )
+
+    assert found == Envelope(
+        correlation_id=CORRELATION,
+        needed_by=datetime(2026, 3, 2, 9, tzinfo=UTC),
+        practitioner={"resourceType": "PractitionerRole"},
+    )
+
+
+def test_saying_nothing_is_allowed() -> None:
+    """Everything in an envelope is optional."""
+    assert Envelope() == read_envelope(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        pytest.param(b'{"needed_bye": "x"}', "envelope.needed_bye", id="misspelt-key"),
+        pytest.param(b'{"submission_id": "x"}', "envelope.submission_id", id="reserved-key"),
+        pytest.param(b'{"Mary TESTCASE": 1}', "envelope.…", id="key-that-is-content"),
+        pytest.param(b'{"needed_by": "tomorrow"}', "envelope.needed_by", id="no-instant"),
+        pytest.param(b'{"needed_by": "2026-03-02T09:00:00"}', "envelope.needed_by", id="no-zone"),
+        pytest.param(b'{"correlation_id": "1"}', "envelope.correlation_id", id="no-uuid"),
+        pytest.param(b'{"practitioner": []}', "envelope.practitioner", id="no-object"),
+        pytest.param(b"[]", "envelope", id="no-envelope"),
+        pytest.param(b"{", "envelope", id="no-json"),
+    ],
+)
+def test_a_wrong_envelope_is_refused(content: bytes, path: str) -> None:
+    """A mistake in an envelope is named by its place and never passed over."""
+    with pytest.raises(EnvelopeProblem) as caught:
+        read_envelope(content)
+
+    assert [path] == [issue.path for issue in caught.value.issues]
+
+
+def test_a_wrong_header_is_named() -> None:
+    """A header that cannot be read is refused by its name."""
+    with pytest.raises(EnvelopeProblem) as caught:
+        envelope_from_headers({"Bars-Practitioner": "%%%"})
+
+    assert ["header Bars-Practitioner"] == [issue.path for issue in caught.value.issues]

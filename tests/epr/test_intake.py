@@ -1,0 +1,206 @@
+import asyncio
+import hashlib
+import json
+from datetime import timedelta
+
+import messages
+import pytest
+from epr_side import PROVIDER, utc_now
+from store_values import SILENCE, attempt
+
+from bars_gateway.epr.envelope import Envelope
+from bars_gateway.epr.intake import JSON, Intake, SubmissionRefused
+from bars_gateway.errors import StorageFull
+from bars_gateway.standard.headers import TargetIdentifier
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.store.port import Accepted, OutboundState, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+NOTHING = Envelope()
+CORRELATION = "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"
+
+
+def changed(body: bytes, *path: str | int, value: object) -> bytes:
+    """Return the Bundle with one element replaced."""
+    bundle = json.loads(body)
+    at = bundle
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    return json.dumps(bundle).encode()
+
+
+async def refused(intake: Intake, body: bytes, media_type: str = JSON) -> SubmissionRefused:
+    with pytest.raises(SubmissionRefused) as caught:
+        await intake.submit(body, media_type, NOTHING)
+    return caught.value
+
+
+async def test_a_referral_is_queued(store: SqliteStore, intake: Intake) -> None:
+    """The receipt is given for a message that is in the queue."""
+    accepted = await intake.submit(messages.referral(), JSON, NOTHING)
+
+    assert [accepted.request_id] == [row.request_id for row in await store.queue(PROVIDER, 9)]
+
+
+async def test_the_bytes_go_as_they_came(store: SqliteStore, intake: Intake) -> None:
+    """What will be sent is byte for byte what the EPR handed in."""
+    body = messages.validation_request()
+    await intake.submit(body, JSON, NOTHING)
+
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    assert body == claim.request.body
+
+
+async def test_headers_are_frozen(store: SqliteStore, intake: Intake) -> None:
+    """The headers of every attempt are decided when the message is accepted."""
+    accepted = await intake.submit(messages.referral(), JSON, NOTHING)
+
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    headers = claim.request.headers
+    assert accepted.request_id == headers["X-Request-Id"]
+    assert messages.RECEIVER == TargetIdentifier.decode(headers["NHSD-Target-Identifier"]).text
+
+
+async def test_the_same_bytes_get_the_same_receipt(store: SqliteStore, intake: Intake) -> None:
+    """Bytes that are handed in twice are queued once."""
+    body = messages.referral()
+    first = await intake.submit(body, JSON, NOTHING)
+    second = await intake.submit(body, JSON, NOTHING)
+
+    assert first == second
+    assert 1 == len(await store.queue(PROVIDER, 9))
+
+
+async def test_the_fingerprint_is_of_the_bytes(intake: Intake) -> None:
+    """The EPR can compute the fingerprint of the receipt itself."""
+    body = messages.referral()
+    accepted = await intake.submit(body, JSON, NOTHING)
+
+    assert hashlib.sha256(body).hexdigest() == accepted.fingerprint
+
+
+async def test_the_conversation_of_the_envelope_counts(intake: Intake) -> None:
+    """The EPR may name the conversation."""
+    envelope = Envelope(correlation_id=CORRELATION)
+    accepted = await intake.submit(messages.referral(), JSON, envelope)
+
+    assert CORRELATION == accepted.correlation_id
+
+
+async def test_a_change_stays_in_its_conversation(intake: Intake) -> None:
+    """An update without a correlation id gets that of the workflow which it changes."""
+    first = await intake.submit(messages.validation_request(bundle_id=CORRELATION), JSON, NOTHING)
+    update = messages.validation_request(bundle_id=CORRELATION, reason="update")
+    update = changed(update, "entry", 1, "resource", "id", value=CORRELATION)
+    second = await intake.submit(update, JSON, NOTHING)
+
+    assert first.correlation_id == second.correlation_id
+
+
+async def test_new_requests_begin_conversations(intake: Intake) -> None:
+    """Two new referrals have nothing to do with each other."""
+    first = await intake.submit(messages.referral(), JSON, NOTHING)
+    second = await intake.submit(messages.referral(), JSON, NOTHING)
+
+    assert first.correlation_id != second.correlation_id
+
+
+async def test_the_clinical_time_of_the_envelope_wins(intake: Intake) -> None:
+    """`needed_by` ends the retries, less the lead of the Application."""
+    needed_by = utc_now() + timedelta(hours=3)
+    submission = await intake.prepare(messages.referral(), JSON, Envelope(needed_by=needed_by))
+
+    assert (needed_by, needed_by - timedelta(minutes=30)) == (
+        submission.needed_by,
+        submission.give_up_at,
+    )
+
+
+async def test_every_error_is_told_at_once(intake: Intake) -> None:
+    """Who corrects a message learns of all that is wrong with it."""
+    body = changed(messages.referral(), "type", value="batch")
+    body = changed(body, "meta", "versionId", value="")
+    problem = await refused(intake, body)
+
+    assert {"B02", "B07"} == {issue.rule for issue in problem.issues}
+
+
+async def test_only_our_own_services_send(intake: Intake) -> None:
+    """A provider sends for its own services, and for nobody else's."""
+    other = "https://fhir.nhs.uk/Id/dos-service-id|2000000999"
+    problem = await refused(intake, messages.referral(sender=other))
+
+    assert ["M06S"] == [issue.rule for issue in problem.issues]
+
+
+async def test_words_without_meaning_are_refused(intake: Intake) -> None:
+    """Event, reason and status must make a move that the standard knows."""
+    body = messages.referral(reason="update", status="draft")
+    body = changed(body, "entry", 1, "resource", "id", value=CORRELATION)
+    problem = await refused(intake, body)
+
+    assert ["W01"] == [issue.rule for issue in problem.issues]
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "rule", "http_status"),
+    [
+        pytest.param(b"{", JSON, "B01", 422, id="no-json"),
+        pytest.param(b"<Bundle/>", "application/fhir+xml", "E03", 415, id="xml"),
+        pytest.param(b"x" * (5 * 1024 * 1024 + 1), JSON, "E02", 413, id="too-large"),
+    ],
+)
+async def test_what_cannot_be_read_is_refused(
+    intake: Intake, body: bytes, media_type: str, rule: str, http_status: int
+) -> None:
+    """Bytes that are no message are refused, each for its own reason."""
+    problem = await refused(intake, body, media_type)
+
+    assert ([rule], http_status) == (
+        [issue.rule for issue in problem.issues],
+        problem.http_status,
+    )
+
+
+async def test_a_large_message_is_taken(intake: Intake) -> None:
+    """A message that is parsed in a thread is taken like any other."""
+    body = messages.referral(notes="long " * 80_000)
+    accepted = await intake.submit(body, JSON, NOTHING)
+
+    assert OutboundState.QUEUED is accepted.state
+
+
+async def test_a_refusal_is_repeated(store: SqliteStore, intake: Intake) -> None:
+    """Bytes that the Receiver refused are refused again, with its code and the way out."""
+    body = messages.referral()
+    accepted = await intake.submit(body, JSON, NOTHING)
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    said_no = attempt(claim, Verdict.REFUSED, http_status=422, code="REC_UNPROCESSABLE_ENTITY")
+    settled = Settled(state=OutboundState.REFUSED)
+    await store.settle(claim, SILENCE, attempt=said_no, settlement=settled)
+
+    problem = await refused(intake, body)
+    assert "REC_UNPROCESSABLE_ENTITY" == problem.code
+    assert f"bars-gateway resend {accepted.request_id}" in problem.issues[0].text
+
+
+async def test_a_full_disk_is_no_refusal(store: SqliteStore, intake: Intake) -> None:
+    """Where the store can promise nothing, the EPR keeps the message."""
+    store._minimum_free_bytes = 1 << 62  # noqa: SLF001  (a disk can be full, and tests cannot fill one)
+
+    with pytest.raises(StorageFull):
+        await intake.submit(messages.referral(), JSON, NOTHING)
+
+
+async def test_many_share_a_commit(intake: Intake) -> None:
+    """Messages that are handed in together are each accepted."""
+    bodies = [messages.referral() for _ in range(20)]
+    receipts: list[Accepted] = await asyncio.gather(
+        *(intake.submit(body, JSON, NOTHING) for body in bodies)
+    )
+
+    assert 20 == len({receipt.request_id for receipt in receipts})

@@ -1,0 +1,274 @@
+import asyncio
+import base64
+import io
+import os
+import socket
+import stat
+from pathlib import Path
+
+import aiohttp
+import messages
+import pytest
+from epr_side import PROVIDER, utc_now
+from store_values import NOW, arrival
+from structlog.testing import capture_logs
+
+from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.socket import EprSocket
+from bars_gateway.errors import ConfigurationError
+from bars_gateway.store.sqlite import SqliteStore
+
+FHIR = {"Content-Type": "application/fhir+json"}
+
+
+async def test_a_message_gets_a_receipt(epr: aiohttp.ClientSession) -> None:
+    """A new message is answered with 201 and its receipt."""
+    async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
+        receipt = await answer.json()
+
+    assert (201, messages.RECEIVER) == (answer.status, receipt["receiver"])
+
+
+async def test_the_same_message_gets_the_same_receipt(epr: aiohttp.ClientSession) -> None:
+    """The same bytes again are answered with 200 and the first receipt."""
+    body = messages.referral()
+    async with epr.post("/messages", data=body, headers=FHIR) as answer:
+        first = await answer.json()
+    async with epr.post("/messages", data=body, headers=FHIR) as answer:
+        second = await answer.json()
+
+    assert (200, first) == (answer.status, second)
+
+
+async def test_headers_are_the_envelope(epr: aiohttp.ClientSession) -> None:
+    """What a folder says by an envelope file, a POST says by its headers."""
+    correlation = "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"
+    practitioner = base64.b64encode(b'{"resourceType":"PractitionerRole"}').decode()
+    headers = {**FHIR, "X-Correlation-Id": correlation, "Bars-Practitioner": practitioner}
+    async with epr.post("/messages", data=messages.referral(), headers=headers) as answer:
+        receipt = await answer.json()
+
+    assert correlation == receipt["correlation_id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        pytest.param(messages.referral(version=""), FHIR, 422, id="broken-rule"),
+        pytest.param(b"{", FHIR, 422, id="no-json"),
+        pytest.param(b"{}", FHIR | {"Bars-Needed-By": "soon"}, 422, id="bad-header"),
+        pytest.param(b"<x/>", {"Content-Type": "application/fhir+xml"}, 415, id="xml"),
+        pytest.param(b"x" * (5 * 1024 * 1024 + 1), FHIR, 413, id="too-large"),
+    ],
+)
+async def test_a_bad_message_is_explained(
+    epr: aiohttp.ClientSession, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    """A refusal has its status, what is wrong, and the cure."""
+    async with epr.post("/messages", data=io.BytesIO(body), headers=headers) as answer:
+        found = await answer.json()
+
+    assert status == answer.status
+    assert {"error", "cure"} <= found.keys()
+
+
+async def test_a_full_store_says_when_to_ask_again(
+    epr: aiohttp.ClientSession, store: SqliteStore
+) -> None:
+    """Where nothing can be promised, the answer is 503 with Retry-After."""
+    store._minimum_free_bytes = 1 << 62  # noqa: SLF001  (a disk can be full, and tests cannot fill one)
+    async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
+        found = await answer.json()
+
+    assert (503, "30") == (answer.status, answer.headers["Retry-After"])
+    assert "Make room" in found["cure"]
+
+
+async def test_a_message_can_be_looked_up(epr: aiohttp.ClientSession) -> None:
+    """The EPR can ask where its message is."""
+    async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
+        request_id = (await answer.json())["request_id"]
+    async with epr.get(f"/messages/{request_id}") as answer:
+        found = await answer.json()
+
+    assert ("queued", [], "requested") == (
+        found["state"],
+        found["attempts"],
+        found["workflow"]["state"],
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/messages/7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10",
+        "/messages/x",
+        "/notices/1",
+        "/notices/x",
+        "/notices/99999999999999999999",
+        "/nothing",
+    ],
+)
+async def test_what_is_not_there_is_404(epr: aiohttp.ClientSession, path: str) -> None:
+    """Nothing is found where nothing is, and the answer says what to do."""
+    async with epr.get(path) as answer:
+        found = await answer.json()
+
+    assert 404 == answer.status
+    assert {"error", "cure"} == found.keys()
+
+
+async def test_the_queue_is_listed(epr: aiohttp.ClientSession) -> None:
+    """The EPR sees what is not settled."""
+    async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
+        request_id = (await answer.json())["request_id"]
+    async with epr.get("/queue") as answer:
+        found = await answer.json()
+
+    assert [request_id] == [row["request_id"] for row in found["messages"]]
+
+
+async def test_notices_are_listed_oldest_first(
+    epr: aiohttp.ClientSession, store: SqliteStore
+) -> None:
+    """Notices come in the order in which they arose, and no more than was asked for."""
+    for _ in range(3):
+        await store.receive(arrival(provider=PROVIDER), NOW)
+    async with epr.get("/notices?limit=2") as answer:
+        found = await answer.json()
+
+    assert [1, 2] == [notice["notice_id"] for notice in found["notices"]]
+
+
+async def test_a_wait_ends_with_a_notice(epr: aiohttp.ClientSession, store: SqliteStore) -> None:
+    """An EPR that waits is answered as soon as there is something."""
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        asking = group.create_task(_notices(epr, "/notices?wait=30"))
+        await asyncio.sleep(0.05)
+        await store.receive(arrival(provider=PROVIDER), NOW)
+
+    assert 1 == len(asking.result())
+
+
+async def test_stopping_ends_a_wait(epr: aiohttp.ClientSession, door: EprSocket) -> None:
+    """An EPR that waits gets an empty answer when the gateway stops."""
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        asking = group.create_task(_notices(epr, "/notices?wait=30"))
+        await asyncio.sleep(0.05)
+        door.stop()
+
+    assert [] == asking.result()
+
+
+async def test_a_wait_must_be_a_number(epr: aiohttp.ClientSession) -> None:
+    """A question that cannot be read is refused with an example of one that can."""
+    async with epr.get("/notices?wait=long") as answer:
+        found = await answer.json()
+
+    assert (400, "ask /notices?wait=30&limit=50") == (answer.status, found["cure"])
+
+
+async def test_bytes_come_as_they_came(epr: aiohttp.ClientSession, store: SqliteStore) -> None:
+    """The Bundle and its answer are given byte for byte, with the type that they had."""
+    body = b'{"resourceType": "Bundle",  "odd": 1.10}'
+    await store.receive(arrival(provider=PROVIDER, body=body), NOW)
+    async with epr.get("/notices/1/message") as message:
+        got = await message.read()
+    async with epr.get("/notices/1/answer") as answer:
+        answered = await answer.read()
+
+    assert (body, "application/fhir+json") == (got, message.headers["Content-Type"])
+    assert b'{"acknowledged":true}' == answered
+
+
+async def test_a_collected_notice_is_not_told_again(
+    epr: aiohttp.ClientSession, store: SqliteStore
+) -> None:
+    """A notice is told until the EPR says that it has it, and saying so twice does no harm."""
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    async with epr.post("/notices/1/collected") as first:
+        pass
+    async with epr.post("/notices/1/collected") as second:
+        pass
+
+    assert (204, 204) == (first.status, second.status)
+    assert [] == await _notices(epr, "/notices")
+
+
+async def test_another_providers_notice_is_not_there(
+    epr: aiohttp.ClientSession, store: SqliteStore
+) -> None:
+    """A socket shows its own provider's rows, and no number opens another's."""
+    await store.receive(arrival(provider="other"), NOW)
+    paths = ("/notices/1", "/notices/1/message", "/notices/1/answer")
+    statuses = [(await epr.get(path)).status for path in paths]
+    collected = (await epr.post("/notices/1/collected")).status
+
+    assert [404, 404, 404, 404] == [*statuses, collected]
+
+
+async def test_the_socket_describes_itself(epr: aiohttp.ClientSession) -> None:
+    """Whoever connects learns what there is to ask for."""
+    async with epr.get("/") as answer:
+        found = await answer.json()
+
+    assert "POST /messages" in found["requests"]
+
+
+async def test_the_caller_is_logged(epr: aiohttp.ClientSession) -> None:
+    """One line tells of a submission, and who made it; nothing in it is from the message."""
+    from structlog.contextvars import merge_contextvars
+
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        async with epr.post("/messages", data=messages.referral(), headers=FHIR):
+            pass
+
+    ended = [line for line in lines if line["event"] == "epr.submission_ended"]
+    assert [(os.getuid(), "POST")] == [(line["uid"], line["method"]) for line in ended]
+    assert messages.FAMILY not in str(lines)
+
+
+def test_only_the_group_may_connect(door: EprSocket, socket_path: Path) -> None:
+    """The file's mode is the authorisation."""
+    assert 0o660 == stat.S_IMODE(socket_path.stat().st_mode)
+
+
+async def test_a_file_is_not_replaced(
+    store: SqliteStore, intake: Intake, socket_path: Path
+) -> None:
+    """What is no socket stays where it is."""
+    socket_path.write_text("precious")  # noqa: ASYNC240
+
+    with pytest.raises(ConfigurationError, match="no socket"):
+        await _another(store, intake, socket_path).open()
+
+
+async def test_a_live_socket_is_not_replaced(
+    door: EprSocket, store: SqliteStore, intake: Intake, socket_path: Path
+) -> None:
+    """A socket that somebody serves is left to them."""
+    with pytest.raises(ConfigurationError, match="another process"):
+        await _another(store, intake, socket_path).open()
+
+
+async def test_a_dead_socket_is_replaced(
+    store: SqliteStore, intake: Intake, socket_path: Path
+) -> None:
+    """What a crash left behind is no hindrance."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(socket_path))
+    opened = _another(store, intake, socket_path)
+    await opened.open()
+    await opened.close()
+
+    assert not socket_path.exists()  # noqa: ASYNC240
+
+
+def _another(store: SqliteStore, intake: Intake, path: Path) -> EprSocket:
+    return EprSocket(store, intake, provider=PROVIDER, path=path, now=utc_now)
+
+
+async def _notices(epr: aiohttp.ClientSession, path: str) -> list[dict[str, object]]:
+    async with epr.get(path) as answer:
+        found: list[dict[str, object]] = (await answer.json())["notices"]
+        return found

@@ -1,0 +1,89 @@
+"""The EPR's end of a spool folder, and what tests of the EPR's doors share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.intake import Intake
+from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.store.sqlite import SqliteStore
+
+PROVIDER = "trust"
+IDENTITY = SenderIdentity(
+    ods_code="X9901",
+    organisation="Invented Ambulance Service",
+    software_name="bars_gateway",
+    software_version="1.0.0",
+    software_system="https://supplier.example/Id/software",
+    software_value="s-1",
+    core_version="1.5.0",
+)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return once *condition* holds: of files, which tell nobody that they have come."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+class Hospital:
+    """Drops files as the contract asks, and waits for files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.outbox, self.inbox = root / "outbox", root / "inbox"
+
+    def drop(self, name: str, body: bytes, envelope: bytes | None = None) -> None:
+        """Rename a message into outbox/new, and its envelope before it."""
+        if envelope is not None:
+            self._rename_in(name.rpartition(".")[0] + ".envelope.json", envelope)
+        self._rename_in(name, body)
+
+    def _rename_in(self, name: str, body: bytes) -> None:
+        (self.outbox / "tmp" / name).write_bytes(body)
+        (self.outbox / "tmp" / name).rename(self.outbox / "new" / name)
+
+    async def sees(self, *names: str) -> None:
+        """Wait until those files, named below the root, are all there."""
+        await eventually(lambda: all((self.root / name).exists() for name in names))
+
+    def listing(self, folder: str) -> list[str]:
+        """Return the names in a folder below the root."""
+        return sorted(path.name for path in (self.root / folder).iterdir())
+
+
+def open_folder(store: SqliteStore, intake: Intake, root: Path) -> DropFolder:
+    return DropFolder(
+        store,
+        intake,
+        provider=PROVIDER,
+        folder=root,
+        now=utc_now,
+        new_id=lambda: str(uuid4()),
+        scan_seconds=0.02,
+    )
+
+
+@asynccontextmanager
+async def at_work(stop: Callable[[], None], *loops: Awaitable[None]) -> AsyncIterator[None]:
+    """Run the loops for as long as the block lasts."""
+
+    async def run(loop: Awaitable[None]) -> None:
+        await loop
+
+    async with asyncio.TaskGroup() as group:
+        for loop in loops:
+            group.create_task(run(loop))
+        try:
+            yield
+        finally:
+            stop()
