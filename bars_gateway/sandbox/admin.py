@@ -1,0 +1,92 @@
+"""The admin port: arm faults, list calls, register gateways, revoke tokens; plain HTTP."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import orjson
+from aiohttp import web
+
+from bars_gateway.errors import SandboxError
+from bars_gateway.sandbox.faults import Calls, FaultProblem, Faults
+from bars_gateway.sandbox.registry import Registry
+from bars_gateway.sandbox.token_service import TokenService
+
+_LONGEST_WAIT = 60.0
+
+
+class Admin:
+    """What tests, the demo and an integration engineer steer the sandbox with."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        faults: Faults,
+        calls: Calls,
+        tokens: TokenService,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._registry = registry
+        self._faults = faults
+        self._calls = calls
+        self._tokens = tokens
+        self._now = now
+
+    def application(self) -> web.Application:
+        """Return the routes."""
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/faults", self._list),
+                web.post("/faults", self._arm),
+                web.delete("/faults", self._clear),
+                web.delete("/faults/{number:\\d+}", self._clear),
+                web.get("/calls", self._list_calls),
+                web.post("/tokens/revoke", self._revoke),
+                web.post("/gateways", self._register),
+            ]
+        )
+        return application
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return _json({"faults": self._faults.armed()})
+
+    async def _arm(self, request: web.Request) -> web.Response:
+        try:
+            fault = self._faults.arm(orjson.loads(await request.read()))
+        except (FaultProblem, orjson.JSONDecodeError) as problem:
+            return _json({"error": str(problem)}, status=400)
+        return _json({"id": fault.fault_id}, status=201)
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        number = request.match_info.get("number")
+        found = self._faults.clear(int(number) if number else None)
+        return web.Response(status=204 if found or number is None else 404)
+
+    async def _list_calls(self, request: web.Request) -> web.Response:
+        try:
+            after = int(request.query.get("after", "0"))
+            wait = min(float(request.query.get("wait", "0")), _LONGEST_WAIT)
+        except ValueError:
+            return _json({"error": "after and wait are numbers"}, status=400)
+        return _json({"calls": await self._calls.after(after, wait)})
+
+    async def _revoke(self, _request: web.Request) -> web.Response:
+        return _json({"revoked": self._tokens.revoke_all()})
+
+    async def _register(self, request: web.Request) -> web.Response:
+        try:
+            asked = orjson.loads(await request.read())
+            name, services, url = asked["name"], list(asked["services"]), str(asked["url"])
+            registered = await self._registry.register(str(name), services, url, self._now())
+        except (orjson.JSONDecodeError, KeyError, TypeError, SandboxError) as problem:
+            text = f"name, services and url are needed: {problem}"
+            return _json({"error": text}, status=400)
+        return _json(registered.document(), status=201)
+
+
+def _json(document: object, *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n",
+        status=status,
+        content_type="application/json",
+    )

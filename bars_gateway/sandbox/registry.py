@@ -1,0 +1,134 @@
+"""
+Who is registered: gateways with their credentials, and services with their addresses.
+
+    folder/gateways/NAME/   certificate, keys, gateway.json
+    folder/targets.json     system → value → base URL
+
+The targets are read again for each request, as the live proxy reads its own: edit the
+file while the sandbox runs, and the next request goes elsewhere.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bars_gateway.errors import SandboxError
+from bars_gateway.sandbox.authorities import Authority, make_signing_key, write_private
+
+DOS_SERVICE = "https://fhir.nhs.uk/Id/dos-service-id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """One gateway as the national side knows it."""
+
+    name: str
+    api_key: str
+    key_id: str
+    services: Sequence[str]  # system|value
+    url: str  # the base URL of its Receiver
+    folder: Path
+
+    @property
+    def private_key_file(self) -> Path:
+        """The key that signs its JWTs."""
+        return self.folder / "jwt.key"
+
+    @property
+    def certificate_file(self) -> Path:
+        """Its Receiver certificate, chain included."""
+        return self.folder / "server.pem"
+
+    @property
+    def certificate_key_file(self) -> Path:
+        """The key of that certificate."""
+        return self.folder / "server.key"
+
+    def document(self) -> dict[str, object]:
+        """Return what gateway.json says."""
+        return asdict(self) | {
+            "folder": str(self.folder),
+            "jwks_file": str(self.folder / "jwks.json"),
+        }
+
+
+class Registry:
+    """The registered gateways and the targets file."""
+
+    def __init__(self, folder: Path, receivers: Authority, *, key_bits: int) -> None:
+        self._folder = folder
+        self._receivers = receivers
+        self._key_bits = key_bits
+        self.targets_file = folder / "targets.json"
+        self._by_api_key: dict[str, Registered] = {}
+        if not self.targets_file.exists():
+            self._write_targets({})
+        for known in sorted((folder / "gateways").glob("*/gateway.json")):
+            self._remember(_read(known))
+
+    async def register(
+        self, name: str, services: Sequence[str], url: str, now: datetime
+    ) -> Registered:
+        """Make a gateway's credentials, where it has none, and point its services to *url*."""
+        if not name.replace("-", "").isalnum() or not name.isascii():
+            raise SandboxError(f"a gateway's name is letters, digits and hyphens: {name!a}")
+        folder = self._folder / "gateways" / name
+        registered = Registered(
+            name=name,
+            api_key=f"{name}-sandbox-api-key",
+            key_id=f"{name}-sandbox-1",
+            services=[s if "|" in s else f"{DOS_SERVICE}|{s}" for s in services],
+            url=url.rstrip("/"),
+            folder=folder,
+        )
+        self._receivers.issue(folder, "server", f"{name}.sandbox.local", "server", now)
+        await asyncio.to_thread(make_signing_key, folder, registered.key_id, self._key_bits)
+        write_private(folder / "gateway.json", json.dumps(registered.document(), indent=1).encode())
+        self._remember(registered)
+        self._point(registered)
+        return registered
+
+    def application(self, api_key: str) -> Registered | None:
+        """Return the gateway with that API key."""
+        return self._by_api_key.get(api_key)
+
+    def public_keys(self, registered: Registered) -> Mapping[str, Mapping[str, str]]:
+        """Return the JWKS of a gateway by key id."""
+        found = json.loads((registered.folder / "jwks.json").read_text("utf-8"))
+        return {key["kid"]: key for key in found["keys"]}
+
+    def targets(self) -> Mapping[str, Mapping[str, str]]:
+        """Return system → value → base URL; raise ValueError where the file is no such table."""
+        found = json.loads(self.targets_file.read_text("utf-8"))
+        table: Mapping[str, Mapping[str, str]] = found["NHSD-Target-Identifier"]
+        return table
+
+    def _remember(self, registered: Registered) -> None:
+        self._by_api_key[registered.api_key] = registered
+
+    def _point(self, registered: Registered) -> None:
+        table = {system: dict(values) for system, values in self.targets().items()}
+        for service in registered.services:
+            system, _, value = service.partition("|")
+            table.setdefault(system, {})[value] = registered.url
+        self._write_targets(table)
+
+    def _write_targets(self, table: Mapping[str, Mapping[str, str]]) -> None:
+        half = self.targets_file.with_suffix(".tmp")
+        write_private(half, json.dumps({"NHSD-Target-Identifier": table}, indent=1).encode())
+        half.replace(self.targets_file)
+
+
+def _read(file: Path) -> Registered:
+    found = json.loads(file.read_text("utf-8"))
+    return Registered(
+        name=found["name"],
+        api_key=found["api_key"],
+        key_id=found["key_id"],
+        services=found["services"],
+        url=found["url"],
+        folder=file.parent,
+    )
