@@ -1,0 +1,61 @@
+"""
+What time does, when nobody sends anything: leases lapse, messages grow late, the log grows.
+
+    every few seconds ─► release_lapsed · give_up · tell_delays · checkpoint
+
+Each step is one transaction of the store and may be repeated at any time, so a crash
+between two of them costs nothing. The checkpoint runs here, on a connection of its
+own, because in the path of a commit it would cost a sender tens of milliseconds.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from bars_gateway.store.port import Store
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 5.0
+
+
+class Housekeeper:
+    """Does what falls due with time."""
+
+    def __init__(
+        self, store: Store, *, now: Callable[[], datetime], every_seconds: float = EVERY_SECONDS
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._every_seconds = every_seconds
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Tidy until stopped."""
+        while not self._stopping.is_set():
+            await self.tidy()
+            try:
+                async with asyncio.timeout(self._every_seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    def stop(self) -> None:
+        """Stop before the next round."""
+        self._stopping.set()
+
+    async def tidy(self) -> None:
+        """Do once what has fallen due."""
+        now = self._now()
+        released = await self._store.release_lapsed(now)
+        if released:
+            log.warning("outbound.leases_lapsed", count=released)
+        given_up = await self._store.give_up(now)
+        if given_up:
+            log.error("outbound.given_up", count=given_up)
+        late = await self._store.tell_delays(now)
+        if late:
+            log.warning("outbound.delayed", count=late)
+        await self._store.checkpoint()

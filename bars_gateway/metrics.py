@@ -1,0 +1,101 @@
+"""
+The status page's figures for a machine, in the exposition format that Prometheus reads.
+
+Labels are states, codes and names from the settings: never an id, never content.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bars_gateway.store.port import Overview
+
+
+class OverviewCollector(Collector):
+    """Turns one Overview, and what the running parts add, into metrics."""
+
+    def __init__(
+        self,
+        overview: Overview,
+        *,
+        tokens: Mapping[str, datetime | None],
+        certificates: Mapping[str, datetime],
+        handshake_failures: Mapping[str, int],
+    ) -> None:
+        self._overview = overview
+        self._tokens = tokens
+        self._certificates = certificates
+        self._handshake_failures = handshake_failures
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each figure."""
+        overview = self._overview
+        yield _labelled(
+            "bars_outbound_messages",
+            "Outbound messages by state.",
+            "state",
+            overview.outbound.items(),
+        )
+        yield _labelled(
+            "bars_workflows", "Workflows by state.", "state", overview.workflows.items()
+        )
+        yield _labelled(
+            "bars_notices_pending",
+            "Notices that an EPR has not collected.",
+            "provider",
+            overview.notices_pending.items(),
+        )
+        yield GaugeMetricFamily(
+            "bars_inbound_messages", "Inbound messages received.", value=overview.inbound
+        )
+        yield GaugeMetricFamily(
+            "bars_oldest_open_seconds",
+            "Age of the oldest outbound message that is not settled; 0 where there is none.",
+            value=_seconds_since(overview.oldest_open_at, overview.at),
+        )
+        yield GaugeMetricFamily(
+            "bars_database_bytes", "Size of the database.", value=overview.database_bytes
+        )
+        yield GaugeMetricFamily(
+            "bars_disk_free_bytes", "Free space beside the database.", value=overview.free_bytes
+        )
+        yield from self._expiries()
+        yield self._failures()
+
+    def _expiries(self) -> Iterator[Metric]:
+        now = self._overview.at
+        yield _labelled(
+            "bars_token_expires_seconds",
+            "Time until the access token ends; 0 where there is none.",
+            "provider",
+            {name: max(0.0, -_seconds_since(at, now)) for name, at in self._tokens.items()}.items(),
+        )
+        yield _labelled(
+            "bars_certificate_expires_seconds",
+            "Time until the certificate ends; negative once it has.",
+            "certificate",
+            {name: -_seconds_since(at, now) for name, at in self._certificates.items()}.items(),
+        )
+
+    def _failures(self) -> Metric:
+        family = CounterMetricFamily(
+            "bars_tls_handshake_failures",
+            "Inbound connections that were refused before a request, by reason.",
+            labels=["reason"],
+        )
+        for reason, count in self._handshake_failures.items():
+            family.add_metric([reason], count)
+        return family
+
+
+def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values:
+        family.add_metric([str(key)], value)
+    return family
+
+
+def _seconds_since(at: datetime | None, now: datetime) -> float:
+    return 0.0 if at is None else (now - at).total_seconds()
