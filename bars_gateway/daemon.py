@@ -1,0 +1,239 @@
+"""
+Builds everything, runs it, stops it: the one place that knows all the parts.
+
+    settings ─► store ─► what we were sending ─► doors ─► run ─► stop
+
+Start: the store first, since nothing may be promised before it is sound; then what we
+were sending when we died is queued again; then the doors open. Stop: the doors close
+first and what is in flight is finished, because an answer carries ids that a later 409
+would not. The store closes last.
+
+A failed part is not caught here. It ends the task group, and with it the process, and
+systemd is better at restarting than we are: everything promised is on disk.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from bars_gateway import __version__
+from bars_gateway.config import Settings
+from bars_gateway.housekeeping import Housekeeper
+from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.dispatcher import Dispatcher
+from bars_gateway.outbound.token import Tokens, TokenSource
+from bars_gateway.parts import (
+    Door,
+    inbound_server,
+    open_doors,
+    outbound_parts,
+)
+from bars_gateway.status import (
+    CertificateCondition,
+    Conditions,
+    StatusServer,
+    TokenCondition,
+)
+from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite import SqliteStore
+
+log = structlog.get_logger(__name__)
+
+
+class Stoppable(Protocol):
+    """A part that ends its `run` soon after it is told to."""
+
+    def stop(self) -> None:
+        """Begin nothing new."""
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def serve(settings: Settings) -> None:
+    """Run the gateway until SIGTERM or SIGINT."""
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await run(settings, stop)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(until_told())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, where the extra `speed` is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def run(
+    settings: Settings, stop: asyncio.Event, ready: Callable[["Gateway"], None] | None = None
+) -> None:
+    """Run the gateway until *stop* is set; call *ready* once every door is open."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(settings.database_path, group_limit=settings.store.group_limit)
+        )
+        store = SqliteStore(
+            database,
+            node=settings.node,
+            lease=timedelta(seconds=settings.outbound.lease_seconds),
+            per_receiver=settings.outbound.max_in_flight_per_receiver,
+            minimum_free_bytes=settings.store.minimum_free_bytes,
+        )
+        released = await store.release_own(now())
+        gateway = await Gateway.build(settings, store, stack)
+        log.info(
+            "daemon.started",
+            version=__version__,
+            environment=settings.environment,
+            count=released,
+        )
+        if ready is not None:
+            ready(gateway)
+        await gateway.run(stop)
+        log.info("daemon.stopped")
+
+
+class Gateway:
+    """Every part of one running gateway."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: SqliteStore,
+        *,
+        tokens: dict[str, Tokens],
+        dispatcher: Dispatcher,
+        doors: Sequence[Door],
+        inbound: InboundServer | None,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._settings = settings
+        self._tokens = tokens
+        self._dispatcher = dispatcher
+        self._doors = doors
+        self._inbound = inbound
+        self._started_at = now()
+        self._stopping = False
+        self._housekeeper = Housekeeper(store, now=now)
+        self.status = StatusServer(
+            store,
+            self._conditions,
+            host=settings.status.listen.host,
+            port=settings.status.listen.port,
+            now=now,
+            registry=registry,
+            soon=timedelta(days=settings.status.expiry_warning_days),
+        )
+
+    @classmethod
+    async def build(
+        cls, settings: Settings, store: SqliteStore, stack: AsyncExitStack
+    ) -> "Gateway":
+        """Make every part and open every door; *stack* closes what was opened."""
+        registry = CollectorRegistry()
+        tokens, dispatcher = await outbound_parts(settings, store, stack, now)
+        doors = await open_doors(settings, store, stack, now)
+        inbound = inbound_server(settings, store, registry, now)
+        if inbound is not None:
+            inbound.start()
+        gateway = cls(
+            settings,
+            store,
+            tokens=tokens,
+            dispatcher=dispatcher,
+            doors=doors,
+            inbound=inbound,
+            registry=registry,
+        )
+        await gateway.status.start()
+        stack.push_async_callback(gateway.status.stop)
+        return gateway
+
+    @property
+    def inbound_port(self) -> int | None:
+        """Where messages are received; None where the listener is off."""
+        return self._inbound.port if self._inbound else None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run every part until *stop* is set and what is in flight is finished."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._dispatcher.run(), name="dispatcher")
+            group.create_task(self._housekeeper.run(), name="housekeeper")
+            if self._inbound is not None:
+                group.create_task(self._inbound.run(), name="inbound")
+            for door in self._doors:
+                group.create_task(door.socket.run(), name=f"socket-{door.provider}")
+                group.create_task(door.folder.collect(), name=f"collect-{door.provider}")
+                if door.delivers:
+                    group.create_task(door.folder.deliver(), name=f"deliver-{door.provider}")
+            await stop.wait()
+            log.info("daemon.stopping")
+            self._stop()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        parts: list[Stoppable] = [self._dispatcher, self._housekeeper]
+        if self._inbound is not None:
+            parts.insert(0, self._inbound)
+        for door in self._doors:
+            parts[:0] = [door.folder, door.socket]
+        for part in parts:
+            part.stop()
+
+    def _conditions(self) -> Conditions:
+        inbound = self._inbound
+        return Conditions(
+            version=__version__,
+            environment=self._settings.environment,
+            node=self._settings.node,
+            started_at=self._started_at,
+            address=f"{self._settings.inbound.listen.host}:{inbound.port}" if inbound else None,
+            stopping=self._stopping,
+            tokens=[
+                _token_condition(name, tokens)
+                for name, tokens in self._tokens.items()
+                if isinstance(tokens, TokenSource)
+            ],
+            certificates=_certificates(inbound),
+            handshake_failures=inbound.failures if inbound else {},
+        )
+
+
+def _token_condition(provider: str, tokens: TokenSource) -> TokenCondition:
+    status = tokens.status
+    return TokenCondition(
+        provider=provider,
+        key_id=status.key_id,
+        expires_at=status.expires_at,
+        failing_since=status.failing_since,
+        reason=status.reason,
+        advice=status.advice,
+        clock_skew_seconds=status.clock_skew_seconds,
+    )
+
+
+def _certificates(inbound: InboundServer | None) -> list[CertificateCondition]:
+    if inbound is None:
+        return []
+    identity = inbound.identity.identity
+    return [
+        CertificateCondition(name="receiving", expires_at=identity.not_after),
+        CertificateCondition(name="callers' authorities", expires_at=identity.client_ca_not_after),
+    ]

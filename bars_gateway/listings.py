@@ -1,0 +1,89 @@
+"""Lists for the operator's terminal, read straight from the database: ids, states and codes."""
+
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bars_gateway.errors import StoreError
+from bars_gateway.store import readings
+from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.port import MessageHistory
+
+
+async def queue(path: Path, provider: str | None, limit: int, console: Console) -> bool:
+    """Print what is not settled; there being nothing is a good answer."""
+    _require(path)
+    async with open_reader(path) as reader:
+        messages = await read_with(reader, lambda c: readings.queue(c, provider, limit))
+    table = Table("State", "X-Request-Id", "Provider", "Move", "Use case", "Receiver", box=None)
+    for name in ("Attempts", "Next attempt", "Gives up"):
+        table.add_column(name)
+    for message in messages:
+        table.add_row(
+            message.state,
+            message.request_id,
+            message.provider,
+            message.move,
+            message.use_case or "-",
+            message.receiver.rpartition("|")[2],
+            str(message.attempts),
+            _clock(message.next_attempt_at),
+            _clock(message.give_up_at),
+        )
+    console.print(table if messages else "Nothing waits: every outbound message is settled.")
+    return True
+
+
+async def show(path: Path, provider: str | None, request_id: str, console: Console) -> bool:
+    """Print all that happened to one message; return whether there is such a message."""
+    _require(path)
+    async with open_reader(path) as reader:
+        found = await read_with(reader, lambda c: readings.history(c, provider, request_id))
+    for history in found:
+        _show(history, console)
+    if not found:
+        console.print("There is no message with that X-Request-Id.")
+    return bool(found)
+
+
+def _show(history: MessageHistory, console: Console) -> None:
+    message, workflow = history.message, history.workflow
+    console.print(f"{message.direction} {message.move} of {message.provider}: {message.state}")
+    for name, value in (
+        ("X-Request-Id", message.request_id),
+        ("X-Correlation-Id", message.correlation_id),
+        ("Bundle.id", message.bundle_id),
+        ("use case", message.use_case or "-"),
+        ("Sender", message.sender),
+        ("Receiver", message.receiver),
+        ("taken", _clock(message.created_at)),
+        ("settled", _clock(message.settled_at)),
+        ("gives up", _clock(message.give_up_at)),
+        ("workflow", f"{workflow.subject} as {workflow.role}: {workflow.state}"),
+    ):
+        console.print(f"  {name:<17}{value}")
+    _show_attempts(history, console)
+    for event in history.events:
+        console.print(f"  {_clock(event.at)}  {event.kind}")
+
+
+def _show_attempts(history: MessageHistory, console: Console) -> None:
+    for attempt in history.attempts:
+        answer = f"HTTP {attempt.http_status}" if attempt.http_status else "silence"
+        words = [answer, attempt.code, attempt.issue, attempt.fault and f"fault {attempt.fault}"]
+        said = ", ".join(word for word in words if word)
+        console.print(
+            f"  attempt {attempt.number} at {_clock(attempt.started_at)}: {said}"
+            f" → {attempt.verdict} (row {attempt.row})"
+        )
+
+
+def _clock(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else "-"
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise StoreError(f"there is no database at {path}")

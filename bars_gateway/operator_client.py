@@ -1,0 +1,42 @@
+"""The command line's way to a running gateway: HTTP on the provider's Unix socket."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import aiohttp
+import orjson
+
+from bars_gateway.errors import GatewayUnreachable
+
+_MEDIA_TYPES = {".json": "application/fhir+json", ".xml": "application/fhir+xml"}
+
+
+async def send(socket: Path, bundles: Mapping[Path, bytes], say: Callable[[str], None]) -> int:
+    """Hand in each file's bytes, *say* its receipt or refusal, and return how many were refused."""
+    refused = 0
+    connector = aiohttp.UnixConnector(str(socket))
+    async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+        for file, body in bundles.items():
+            status, document = await _post(session, file, body, socket)
+            refused += status not in {200, 201}
+            say(f"{file}: {_sentence(status)}")
+            say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    return refused
+
+
+async def _post(
+    session: aiohttp.ClientSession, file: Path, body: bytes, socket: Path
+) -> tuple[int, object]:
+    media_type = _MEDIA_TYPES.get(file.suffix.lower(), "application/fhir+json")
+    try:
+        async with session.post(
+            "http://gateway/messages", data=body, headers={"Content-Type": media_type}
+        ) as response:
+            return response.status, orjson.loads(await response.read())
+    except (OSError, aiohttp.ClientError):
+        raise GatewayUnreachable(f"no gateway answers on {socket}") from None
+
+
+def _sentence(status: int) -> str:
+    known = {201: "accepted", 200: "accepted before; this is the same receipt"}
+    return known.get(status, "not accepted")
