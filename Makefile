@@ -1,0 +1,78 @@
+# Everything that people do here. Start with `make demo`.
+#
+#   requirements.lock ───────► .venv ──► make demo      what the gateway runs on
+#   tests/requirements.lock ─►   "   ──► make test      the same versions, and what the tests need
+#
+# Every file that is installed is named by its hash, and nothing is built but the package itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --require-hashes --only-binary :all:
+LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
+          --no-emit-trusted-host --no-emit-options --strip-extras --no-annotate --no-header --quiet \
+          --all-build-deps $(if $(UPGRADE),--upgrade)
+PIP_TOOLS := pip-tools==7.6.2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lock clean
+
+help:
+	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
+	@echo 'make demo ONCE=1     the same, ending by itself'
+	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
+	@echo 'make bench           messages a second, with p50 and p99'
+	@echo 'make lock            choose the versions anew (UPGRADE=1: the latest ones)'
+	@echo 'make clean           remove what these have made'
+
+demo: $(VENV)/runs
+	@$(BIN)/bars-gateway demo $(if $(ONCE),--once)
+
+test: $(VENV)/tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/tests
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+# A folder that a broken attempt has left behind is made anew.
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'There is no $(PYTHON). Install it: sudo apt-get install python3 python3-venv'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Python 3.11 or later is needed. Name one that you have: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo '$(PYTHON) cannot make virtual environments. This cures it: sudo apt-get install python3-venv'; exit 1; }
+	@echo 'Installing into $(VENV), once ...'
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/runs: requirements.lock pyproject.toml | $(BIN)/python
+	@$(INSTALL) --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/tests: tests/requirements.lock requirements.lock pyproject.toml | $(BIN)/python
+	@$(INSTALL) --requirement tests/requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/runs
+
+# With the lowest Python that is supported: what only that one needs is then in the lock, and the
+# hashes are those of every file of a version, so it serves the later ones too. The second lock
+# starts from the first, so that the tests run what the gateway runs.
+lock:
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT INT TERM && \
+	python=$$(command -v python3.11 || command -v $(PYTHON)) && \
+	"$$python" -m venv "$$tools" && "$$tools/bin/pip" --quiet install '$(PIP_TOOLS)' && \
+	"$$tools/bin/pip-compile" $(LOCKED) --extra speed --output-file requirements.lock pyproject.toml && \
+	cp requirements.lock tests/requirements.lock && \
+	"$$tools/bin/pip-compile" $(LOCKED) --all-extras --output-file tests/requirements.lock pyproject.toml
+	@! grep -nvE '^([a-z0-9._-]+==[0-9][a-z0-9.+!]*|    --hash=sha256:[0-9a-f]{64})( \\)?$$' \
+	  requirements.lock tests/requirements.lock || { \
+	  echo 'The lines above are no versions and no hashes; nothing of this machine belongs there.'; exit 1; }
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis bars_gateway.egg-info
+	find bars_gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,60 @@
+"""
+What the whole suite needs: reference data, tools, and honesty about what was left out.
+
+    @pytest.mark.reference_data   needs the folder that BARS_REFERENCE_DATA names
+    @pytest.mark.needs("strace")  needs that program
+
+Where one is missing, the tests that need it are skipped and a loud line at the end says so.
+Where CI is set, they fail instead: a check that nobody ran is no check.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "BARS_REFERENCE_DATA"
+MISSING = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", f"reference_data: needs the folder that {VARIABLE} names")
+    config.addinivalue_line("markers", "needs(*tools): needs these programs on the path")
+    config.stash[MISSING] = {}
+
+
+def _wanting(item):
+    """Return what *item* needs and this machine does not have."""
+    uses_data = item.get_closest_marker("reference_data") or "reference_data" in item.fixturenames
+    wanting = [VARIABLE] if uses_data and not os.environ.get(VARIABLE) else []
+    for marker in item.iter_markers("needs"):
+        wanting += [tool for tool in marker.args if shutil.which(tool) is None]
+    return wanting
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    wanting = _wanting(item)
+    for name in wanting:
+        missing = item.config.stash[MISSING]
+        missing[name] = missing.get(name, 0) + 1
+    if wanting and os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
+        pytest.fail(f"needs {', '.join(wanting)}, and CI leaves nothing out", pytrace=False)
+    if wanting:
+        pytest.skip(f"needs {', '.join(wanting)}")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for name, count in sorted(config.stash[MISSING].items()):
+        cure = "set it to the folder of reference data" if name == VARIABLE else "install it"
+        text = f"!!! {count} test{'s' * (count > 1)} NOT RUN for want of {name}: {cure} !!!"
+        terminalreporter.write_line(text, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """Return the folder of reference data: examples, profiles, terminology."""
+    folder = Path(os.environ[VARIABLE])
+    assert folder.is_dir(), f"{VARIABLE} names {folder}, which is no folder"
+    return folder.resolve()
