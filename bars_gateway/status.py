@@ -18,12 +18,15 @@ from datetime import datetime, timedelta
 from importlib import resources
 
 import jinja2
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
 from bars_gateway.store.port import OutboundState, Overview, Store
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,7 @@ class StatusServer:
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
+        log.info("status.started", address=self._host, port=self.port)
 
     async def stop(self) -> None:
         """Stop answering."""

@@ -162,13 +162,13 @@ def test_a_variable_wins_over_the_file(written):
         OUTBOUND__MAX_IN_FLIGHT="7",
         INBOUND__ALLOWED_CLIENT_NAMES="a.example, b.example",
         PROVIDERS__EXAMPLE_TRUST__KEY_ID="0e12",
-        STORE__COMPRESS="false",
+        STORE__GROUP_LIMIT="1",
     )
 
     assert 7 == settings.outbound.max_in_flight
     assert ("a.example", "b.example") == settings.inbound.allowed_client_names
     assert "0e12" == settings.providers["example-trust"].key_id
-    assert settings.store.compress is False
+    assert 1 == settings.store.group_limit
 
 
 def test_the_variable_that_names_the_file_is_no_setting(written):
@@ -249,7 +249,7 @@ def test_all_errors_come_at_once_each_with_place_and_cure(refused, tmp_path):
     """An operator mends the file once, not once per error."""
     lines = refused(
         'environment = "int"\nlog_level = "loud"\n[outbound]\nmax_in_flight = 0\n',
-        STORE__COMPRESS="perhaps",
+        STORE__GROUP_LIMIT="perhaps",
     )
     causes, cures = lines[::2], lines[1::2]
     path = tmp_path / "bars-gateway.toml"
@@ -257,7 +257,9 @@ def test_all_errors_come_at_once_each_with_place_and_cure(refused, tmp_path):
     assert f"{path}:2: log_level is wrong" in "".join(causes)
     assert f"{path}:4: outbound.max_in_flight is wrong" in "".join(causes)
     assert f"{path}: providers is required" in "".join(causes)
-    assert "environment variable BARS_GATEWAY_INBOUND__ENABLED: store.compress" in "".join(causes)
+    assert "environment variable BARS_GATEWAY_STORE__GROUP_LIMIT: store.group_limit" in "".join(
+        causes
+    )
     assert all(cure.startswith("   try: ") for cure in cures)
 
 

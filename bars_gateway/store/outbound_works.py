@@ -151,14 +151,7 @@ def _settle_for_good(  # noqa: PLR0917
             attempt.ended_at,
             focus_id=settlement.focus_id,
         )
-    run(
-        connection,
-        "write_notice",
-        provider=claim.provider,
-        kind=NoticeKind.OUTCOME,
-        message_id=claim.message_id,
-        now=text(attempt.ended_at),
-    )
+    notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at)
 
 
 def _earlier_answer_holds(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> bool:

@@ -108,7 +108,7 @@ UPDATE messages
 UPDATE messages
    SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
-RETURNING provider, move, workflow_id;
+RETURNING id, provider, move, workflow_id;
 
 -- name: record_attempt
 INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,

@@ -1,0 +1,140 @@
+"""Real processes: signals, kills, and everything that they print."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from messages import NHS_NUMBER, referral
+from world import Node, World, eventually, in_time
+
+from bars_gateway.store.port import OutboundState
+
+CANARIES = ("CANARYFAMILY", "CANARYGIVEN", "CANARYNOTES", NHS_NUMBER)
+
+
+@asynccontextmanager
+async def process(node: Node, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the node's gateway as a process of its own instead of in this one."""
+    await node.stop()
+    with log.open("ab") as output:
+        running = await asyncio.create_subprocess_exec(
+            *node.command("run"), stdout=output, stderr=output
+        )
+    try:
+        await eventually(lambda: b"daemon.started" in log.read_bytes())
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+async def sending(node: Node) -> bool:
+    return (await node.overview()).outbound[OutboundState.SENDING] > 0
+
+
+async def test_sigterm_finishes_what_is_in_flight(world: World, tmp_path: Path) -> None:
+    """The process ends with code 0, and the message is acknowledged."""
+    async with process(world.ambulance, tmp_path / "log") as gateway:
+        world.sandbox.faults.arm({"kind": "delay", "seconds": 0.5, "count": 1})
+        receipt = await world.ambulance.sent("r.json", referral())
+        await in_time(lambda: sending(world.ambulance))
+        gateway.terminate()
+        code = await gateway.wait()
+    history = await world.ambulance.history(receipt["request_id"])
+
+    assert history is not None
+    assert (0, "acknowledged") == (code, history.message.state)
+
+
+async def test_a_kill_loses_nothing_and_doubles_nothing(world: World, tmp_path: Path) -> None:
+    """Killed while a message is on its way: the next start sends it again under the same ids."""
+    bodies = [referral() for _ in range(8)]
+    async with process(world.ambulance, tmp_path / "log") as gateway:
+        world.sandbox.faults.arm({"kind": "delay", "seconds": 0.4, "count": 8})
+        for number, body in enumerate(bodies):
+            world.ambulance.drop(f"{number}.json", body)
+        await in_time(lambda: sending(world.ambulance))
+        os.kill(gateway.pid, signal.SIGKILL)
+        await gateway.wait()
+    async with process(world.ambulance, tmp_path / "log2"):
+        await eventually(lambda: len(world.ambulance.files("inbox/new/*.outcome.json")) == 8)
+    arrived = [file.read_bytes() for file in world.hospital.files("inbox/new/*.message.json")]
+    states = [
+        json.loads(file.read_bytes())["state"]
+        for file in world.ambulance.files("inbox/new/*.outcome.json")
+    ]
+
+    assert sorted(bodies) == sorted(arrived)
+    assert ["acknowledged"] * 8 == states
+
+
+async def test_a_second_gateway_on_the_same_database_is_refused(world: World) -> None:
+    """It says what is wrong and what to do, and ends with code 1."""
+    second = await asyncio.create_subprocess_exec(
+        *world.ambulance.command("run"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, words = await second.communicate()
+
+    assert 1 == second.returncode
+    assert b"is held by another gateway" in words
+    assert b"try: Only one gateway" in words
+
+
+async def test_nothing_of_a_patient_is_in_any_output(world: World, tmp_path: Path) -> None:
+    """The loop at DEBUG, with faults and refusals; then every log, page and metric is searched."""
+    secret = {"family": CANARIES[0], "given": CANARIES[1], "notes": f"{CANARIES[2]} fell at home"}
+    logs = [tmp_path / "ambulance.log", tmp_path / "hospital.log"]
+    async with process(world.ambulance, logs[0]), process(world.hospital, logs[1]):
+        world.sandbox.faults.arm({"kind": "drop_after", "count": 1})
+        world.sandbox.faults.arm({"kind": "status", "status": 500, "count": 1})
+        good = await world.ambulance.sent("CANARYNOTES.json", referral(**secret))
+        world.ambulance.drop("broken.json", referral(**secret)[:-40])
+        bad = json.loads(referral(**secret))
+        bad["entry"][0]["resource"]["destination"][0]["endpoint"] = CANARIES[0]
+        world.ambulance.drop("bad.json", json.dumps(bad).encode())
+        reasons = [
+            await world.ambulance.document(f"outbox/refused/{name}.reason.json")
+            for name in ("broken", "bad")
+        ]
+        await world.ambulance.outcome(good["request_id"])
+        unknown = await world.ambulance.sent(
+            "unknown.json",
+            referral(**secret, receiver="https://fhir.nhs.uk/Id/dos-service-id|1999999999"),
+        )
+        outcome = await world.ambulance.outcome(unknown["request_id"])
+        pages = await status_pages(logs)
+        listing = await asyncio.create_subprocess_exec(
+            *world.ambulance.command("show", good["request_id"]), stdout=asyncio.subprocess.PIPE
+        )
+        shown, _ = await listing.communicate()
+    outputs = [
+        *(log.read_text() for log in logs),
+        *pages,
+        shown.decode(),
+        json.dumps([*reasons, outcome, good, unknown]),
+        json.dumps(await world.sandbox.calls.after(0, 0)),
+    ]
+
+    assert "outbound.attempt_ended" in outputs[0]
+    assert [] == [canary for canary in CANARIES for text in outputs if canary in text]
+
+
+async def status_pages(logs: list[Path]) -> list[str]:
+    """Return every page that the running gateways show, by the addresses in their logs."""
+    pages = []
+    async with aiohttp.ClientSession() as session:
+        for log in logs:
+            lines = (json.loads(line) for line in log.read_text().splitlines())
+            port = next(line["port"] for line in lines if line["event"] == "status.started")
+            for path in ("", "metrics", "healthz", "readyz"):
+                async with session.get(f"http://127.0.0.1:{port}/{path}") as response:
+                    pages.append(await response.text())
+    return pages

@@ -1,0 +1,259 @@
+"""What another organisation's message meets, over real mutual TLS."""
+
+import asyncio
+import json
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from messages import RECEIVER, referral, validation_request
+from world import World
+
+from bars_gateway.standard.headers import TargetIdentifier
+
+JSON = "application/fhir+json"
+
+
+def headers(**changes: str | None) -> dict[str, str]:
+    target = TargetIdentifier.parse(RECEIVER).encode()
+    values: dict[str, str | None] = {
+        "X-Request-Id": str(uuid.uuid4()),
+        "X-Correlation-Id": str(uuid.uuid4()),
+        "NHSD-Target-Identifier": target,
+        "Content-Type": JSON,
+        "Accept": f"{JSON}; version=1.5.0",
+    }
+    values |= {name.replace("_", "-"): value for name, value in changes.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+async def post(
+    world: World, body: bytes, sent: Mapping[str, str], path: str = "/$process-message"
+) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+    async with (
+        world.as_proxy() as session,
+        session.post(world.hospital.url + path, data=body, headers=sent) as response,
+    ):
+        return response.status, response.headers, json.loads(await response.read())
+
+
+def issues(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(issue["details"]["coding"][0]["code"], issue["code"]) for issue in outcome["issue"]]
+
+
+async def test_an_acknowledgement_echoes_the_ids_and_the_bundle(world: World) -> None:
+    """200, both ids, the same Bundle.id, our case number."""
+    body, sent = referral(), headers()
+    status, echoed, answer = await post(world, body, sent)
+
+    assert 200 == status
+    assert (sent["X-Request-Id"], sent["X-Correlation-Id"]) == (
+        echoed["X-Request-Id"],
+        echoed["X-Correlation-Id"],
+    )
+    assert json.loads(body)["id"] == answer["id"]
+    assert "planned" == answer["entry"][-1]["resource"]["status"]
+
+
+async def test_the_escaped_dollar_is_the_same_operation(world: World) -> None:
+    """%24process-message is what some clients send."""
+    status, _, _ = await post(world, referral(), headers(), "/%24process-message")
+
+    assert 200 == status
+
+
+async def test_a_repeat_is_a_duplicate_with_its_reference(world: World) -> None:
+    """409, so that the Sender knows that its first attempt arrived."""
+    body, sent = referral(), headers()
+    _, _, first = await post(world, body, sent)
+    status, _, second = await post(world, body, sent)
+    reference = first["entry"][-1]["resource"]["identifier"][0]["value"]
+
+    assert (409, [("REC_CONFLICT", "duplicate")]) == (status, issues(second))
+    assert reference in second["issue"][0]["diagnostics"]
+
+
+async def test_the_same_id_with_other_bytes_is_a_conflict(world: World) -> None:
+    """S5: never `duplicate` for content that was not processed."""
+    sent = headers()
+    await post(world, referral(), sent)
+    status, _, outcome = await post(world, referral(), sent)
+
+    assert (409, [("REC_CONFLICT", "conflict")]) == (status, issues(outcome))
+    assert 1 == await world.hospital.rows("messages")
+
+
+async def test_twenty_identical_requests_at_once_make_one_record(world: World) -> None:
+    """One 200 and nineteen 409."""
+    body, sent = referral(), headers()
+    answers = await asyncio.gather(*(post(world, body, sent) for _ in range(20)))
+
+    assert {200: 1, 409: 19} == Counter(status for status, _, _ in answers)
+    assert 1 == await world.hospital.rows("messages")
+
+
+def changed(body: bytes, **members: object) -> bytes:
+    return json.dumps(json.loads(body) | members).encode()
+
+
+def with_header(body: bytes, **members: object) -> bytes:
+    bundle = json.loads(body)
+    bundle["entry"][0]["resource"] |= members
+    return json.dumps(bundle).encode()
+
+
+MALFORMED = [
+    pytest.param(b"{", {}, 400, ("REC_BAD_REQUEST", "structure"), id="no-json"),
+    pytest.param(
+        referral(), {"X_Request_Id": None}, 400, ("REC_BAD_REQUEST", "required"), id="no-request-id"
+    ),
+    pytest.param(
+        referral(),
+        {"X_Correlation_Id": "x"},
+        400,
+        ("REC_BAD_REQUEST", "value"),
+        id="bad-correlation-id",
+    ),
+    pytest.param(
+        referral(),
+        {"NHSD_Target_Identifier": None},
+        400,
+        ("REC_BAD_REQUEST", "structure"),
+        id="no-target",
+    ),
+    pytest.param(
+        referral(),
+        {
+            "NHSD_Target_Identifier": TargetIdentifier(
+                "https://fhir.nhs.uk/Id/dos-service-id", "1"
+            ).encode()
+        },
+        404,
+        ("REC_NOT_FOUND", "not-found"),
+        id="another-target",
+    ),
+    pytest.param(
+        referral(receiver="https://fhir.nhs.uk/Id/dos-service-id|1"),
+        {},
+        422,
+        ("REC_UNPROCESSABLE_ENTITY", "not-supported"),
+        id="another-destination",
+    ),
+    pytest.param(
+        referral(),
+        {"Accept": f"{JSON}; version=2.0.0"},
+        406,
+        ("REC_NOT_ACCEPTABLE", "processing"),
+        id="another-core",
+    ),
+    pytest.param(
+        changed(referral(), id="x"), {}, 400, ("REC_BAD_REQUEST", "invariant"), id="no-bundle-id"
+    ),
+    pytest.param(
+        changed(referral(), meta={}), {}, 400, ("REC_BAD_REQUEST", "invariant"), id="no-version"
+    ),
+    pytest.param(
+        referral(version="7.0.0"),
+        {},
+        422,
+        ("REC_UNPROCESSABLE_ENTITY", "not-supported"),
+        id="another-version",
+    ),
+    pytest.param(
+        with_header(
+            referral(),
+            eventCoding={
+                "system": "https://fhir.nhs.uk/CodeSystem/message-events-bars",
+                "code": "booking-response",
+            },
+        ),
+        {},
+        400,
+        ("REC_BAD_REQUEST", "invariant"),
+        id="booking-response",
+    ),
+    pytest.param(
+        referral(status="revoked"), {}, 400, ("REC_BAD_REQUEST", "invariant"), id="new-but-revoked"
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "changes", "status", "issue"), MALFORMED)
+async def test_what_is_malformed_gets_the_guides_answer(
+    world: World, body: bytes, changes: dict[str, Any], status: int, issue: tuple[str, str]
+) -> None:
+    """Status, code and issue code; and nothing is taken."""
+    found, _, outcome = await post(world, body, headers(**changes))
+
+    assert (status, issue) == (found, issues(outcome)[0])
+    assert 0 == await world.hospital.rows("messages")
+
+
+async def test_a_refusal_is_repeated_and_a_corrected_message_is_another(world: World) -> None:
+    """S4: the same request, the same refusal; a new X-Request-Id starts afresh."""
+    bad, sent = changed(referral(), id="x"), headers()
+    first = await post(world, bad, sent)
+    second = await post(world, bad, sent)
+    status, _, _ = await post(world, referral(), headers())
+
+    assert (first[0], first[2]) == (second[0], second[2])
+    assert 200 == status
+
+
+def booking() -> bytes:
+    bundle = json.loads(referral())
+    header = bundle["entry"][0]["resource"]
+    header["eventCoding"]["code"] = "booking-request"
+    appointment = {
+        "resourceType": "Appointment",
+        "meta": {"lastUpdated": bundle["timestamp"]},
+        "status": "booked",
+    }
+    url = f"urn:uuid:{uuid.uuid4()}"
+    bundle["entry"].append({"fullUrl": url, "resource": appointment})
+    header["focus"] = [{"reference": url}]
+    return json.dumps(bundle).encode()
+
+
+def response() -> bytes:
+    bundle = json.loads(validation_request())
+    header = bundle["entry"][0]["resource"]
+    header["eventCoding"]["code"] = "servicerequest-response"
+    header["response"] = {"identifier": str(uuid.uuid4()), "code": "ok"}
+    encounter = next(e for e in bundle["entry"] if e["resource"]["resourceType"] == "Encounter")
+    encounter["resource"]["status"] = "in-progress"
+    header["focus"] = [{"reference": encounter["fullUrl"]}]
+    return json.dumps(bundle).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        pytest.param(booking(), 501, "REC_NOT_IMPLEMENTED", id="booking"),
+        pytest.param(referral(reason="update"), 501, "REC_NOT_IMPLEMENTED", id="update"),
+        pytest.param(
+            referral(reason="update", status="revoked"), 501, "REC_NOT_IMPLEMENTED", id="cancel"
+        ),
+        pytest.param(response(), 404, "REC_NOT_FOUND", id="response"),
+    ],
+)
+async def test_what_this_release_does_not_take_leaves_nothing_behind(
+    world: World, body: bytes, status: int, code: str
+) -> None:
+    """501, or 404 for a response; no message, no ledger entry: a later release may take it."""
+    found, _, outcome = await post(world, body, headers())
+    kept = [await world.hospital.rows(table) for table in ("messages", "ledger", "workflows")]
+
+    assert (status, code, [0, 0, 0]) == (found, issues(outcome)[0][0], kept)
+
+
+async def test_a_warning_does_not_stop_a_patient(world: World) -> None:
+    """On receipt, what only the strict side asks for is let through."""
+    body = json.loads(referral())
+    del body["timestamp"]
+    body["entry"][0]["resource"]["sender"] = {}
+    status, _, _ = await post(world, json.dumps(body).encode(), headers())
+
+    assert 200 == status

@@ -1,0 +1,272 @@
+"""
+A world in one folder: the sandbox and two organisations, each with a whole gateway.
+
+    world.ambulance ──► world.sandbox ──► world.hospital
+
+Gateways run in this process, through the same `daemon.run` as in life; tests about
+signals and kills start real processes instead (`Node.command`).
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bars_gateway import daemon
+from bars_gateway.config import Settings, load
+from bars_gateway.sandbox.registry import Registered
+from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.store import readings
+from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.port import MessageHistory, Overview
+
+SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
+PATIENCE = 20.0
+
+
+async def eventually(condition: Callable[[], Any]) -> Any:
+    """Return what *condition* gives once that is true: of files, which ring no bell."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def in_time(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what *condition* gives once that is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+class Node:
+    """One organisation: its folder, its settings and its gateway."""
+
+    def __init__(self, name: str, service: str, folder: Path, sandbox: Sandbox) -> None:
+        self.name = name
+        self.service = f"{SYSTEM}|{service}"
+        self.folder = folder
+        self._sandbox = sandbox
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._port = 0
+        self.registered: Registered
+        self.extra = ""
+        self.gateway: daemon.Gateway
+        for part in ("state", "run", "spool"):
+            (folder / part).mkdir(parents=True)
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "spool"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "run" / f"{self.name}.sock"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "state" / "gateway.db"
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._port}/any/base"
+
+    async def register(self) -> None:
+        self.registered = await self._sandbox.register(self.name, [self.service], self.url)
+
+    def settings(self) -> Settings:
+        return load(self.settings_file(), {})
+
+    def settings_file(self) -> Path:
+        """Write the settings as they are now and return their file."""
+        file = self.folder / "bars-gateway.toml"
+        file.write_text(self._toml(), "utf-8")
+        return file
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line for a gateway of its own process."""
+        config = ["--config", str(self.settings_file())]
+        return [sys.executable, "-m", "bars_gateway", arguments[0], *config, *arguments[1:]]
+
+    async def start(self, group: asyncio.TaskGroup) -> None:
+        """Start the gateway in this process; return once every door is open."""
+        self._group = group
+        self._stop = asyncio.Event()
+        opened = asyncio.get_running_loop().create_future()
+        self._task = group.create_task(daemon.run(self.settings(), self._stop, opened.set_result))
+        async with asyncio.timeout(PATIENCE):
+            self.gateway = await opened
+        assert self.gateway.inbound_port
+        self._port = self.gateway.inbound_port
+        await self.register()
+
+    async def stop(self) -> None:
+        """Stop as SIGTERM does, and wait for it."""
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+
+    async def restart(self) -> None:
+        await self.stop()
+        assert self._group is not None
+        await self.start(self._group)
+
+    def drop(self, name: str, body: bytes, envelope: bytes | None = None) -> None:
+        """Put a file into the outbox as an EPR should."""
+        for file, content in ((f"{Path(name).stem}.envelope.json", envelope), (name, body)):
+            if content is not None:
+                half = self.spool / "outbox" / "tmp" / file
+                half.write_bytes(content)
+                half.rename(self.spool / "outbox" / "new" / file)
+
+    async def sent(self, name: str, body: bytes) -> dict[str, Any]:
+        """Drop a file and return its receipt."""
+        self.drop(name, body)
+        return await self.document(f"outbox/accepted/{Path(name).stem}.receipt.json")
+
+    async def document(self, name: str) -> dict[str, Any]:
+        """Wait for a file below the spool folder and return its JSON."""
+        file = self.spool / name
+        await eventually(file.exists)
+        found: dict[str, Any] = json.loads(file.read_bytes())
+        return found
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted(self.spool.glob(pattern))
+
+    async def outcome(self, request_id: str) -> dict[str, Any]:
+        """Wait for the outcome of one message and return its notice."""
+
+        def found() -> dict[str, Any] | None:
+            for file in self.files("inbox/new/*.outcome.json"):
+                notice: dict[str, Any] = json.loads(file.read_bytes())
+                if notice["request_id"] == request_id and notice["kind"] == "outcome":
+                    return notice
+            return None
+
+        notice: dict[str, Any] = await eventually(found)
+        return notice
+
+    async def overview(self) -> Overview:
+        async with open_reader(self.database) as reader:
+            return await read_with(
+                reader, lambda c: readings.overview(c, self.database, daemon.now())
+            )
+
+    async def history(self, request_id: str) -> MessageHistory | None:
+        async with open_reader(self.database) as reader:
+            found = await read_with(reader, lambda c: readings.history(c, None, request_id))
+        return found[0] if found else None
+
+    async def rows(self, table: str) -> int:
+        async with open_reader(self.database) as reader:
+            return int(
+                await read_with(
+                    reader, lambda c: c.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                )
+            )
+
+    def _toml(self) -> str:
+        mine, sandbox = self.registered, self._sandbox
+        return f"""\
+environment = "local"
+node = "{self.name}"
+state_dir = "{self.folder}/state"
+log_level = "debug"
+
+[providers.{self.name}]
+ods_code = "ZX9{self.service[-2:]}"
+name = "Invented {self.name}"
+services = ["{self.service}"]
+key_id = "{mine.key_id}"
+api_key = "{mine.api_key}"
+private_key_file = "{mine.private_key_file}"
+spool_dir = "{self.spool}"
+
+[outbound]
+token_url = "{sandbox.token_url}"
+proxy_url = "{sandbox.proxy_url}"
+ca_file = "{sandbox.ca_file}"
+
+[inbound]
+listen = "127.0.0.1:{self._port}"
+certificate_file = "{mine.certificate_file}"
+private_key_file = "{mine.certificate_key_file}"
+client_ca_file = "{sandbox.client_ca_file}"
+allowed_client_names = ["bars-proxy.sandbox.local"]
+
+[epr]
+socket_dir = "{self.folder}/run"
+scan_seconds = 0.05
+
+[store]
+minimum_free_bytes = 0
+
+[status]
+listen = "127.0.0.1:0"
+
+[timing.a1]
+first_retry_seconds = 0.1
+longest_retry_seconds = 0.5
+
+[timing.a4]
+first_retry_seconds = 0.1
+longest_retry_seconds = 0.5
+{self.extra}
+"""
+
+
+class World:
+    """The sandbox and the two organisations."""
+
+    def __init__(self, sandbox: Sandbox, ambulance: Node, hospital: Node, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.ambulance = ambulance
+        self.hospital = hospital
+        self.folder = folder
+
+    def as_proxy(self) -> aiohttp.ClientSession:
+        """Return a client that is, to a gateway, the proxy."""
+        context = ssl.create_default_context(cafile=str(self.sandbox.client_ca_file))
+        own = self.folder / "sandbox" / "national"
+        context.load_cert_chain(own / "proxy-client.pem", own / "proxy-client.key")
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+
+    def forwarded(self) -> Sequence[dict[str, Any]]:
+        """Return the calls that reached a Receiver."""
+        return [call for call in self.sandbox.calls._listed(0) if call["receiver_status"]]  # noqa: SLF001
+
+
+@asynccontextmanager
+async def world_in(
+    folder: Path, *, ambulance: str = "", hospital: str = ""
+) -> AsyncIterator[World]:
+    """Run a world in *folder*; the two texts are further settings of the gateways."""
+    settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048)
+    async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
+        nodes = []
+        for name, service, extra in (
+            ("ambulance", "2000000101", ambulance),
+            ("hospital", "2000000202", hospital),
+        ):
+            node = Node(name, service, folder / name, sandbox)
+            node.extra = extra
+            await node.register()
+            nodes.append(node)
+        for node in nodes:
+            await node.start(group)
+        world = World(sandbox, *nodes, folder)
+        try:
+            yield world
+        finally:
+            for node in nodes:
+                await node.stop()
