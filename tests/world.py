@@ -248,15 +248,19 @@ class World:
 
 @asynccontextmanager
 async def world_in(
-    folder: Path, *, ambulance: str = "", hospital: str = ""
+    folder: Path,
+    *,
+    ambulance: str = "",
+    hospital: str = "",
+    services: tuple[str, str] = ("2000000101", "2000000202"),
 ) -> AsyncIterator[World]:
-    """Run a world in *folder*; the two texts are further settings of the gateways."""
+    """Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs."""
     settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048)
     async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
         nodes = []
         for name, service, extra in (
-            ("ambulance", "2000000101", ambulance),
-            ("hospital", "2000000202", hospital),
+            ("ambulance", services[0], ambulance),
+            ("hospital", services[1], hospital),
         ):
             node = Node(name, service, folder / name, sandbox)
             node.extra = extra

@@ -250,6 +250,13 @@ RULES: tuple[Rule, ...] = (
         receiving=_WARN,
     ),
     Rule(
+        rule="K04",
+        text="a booking is cancelled with reason update and the Appointment's id that the"
+        " Receiver gave",
+        broken=request.bad_booking_cancel,
+        receiving=_WARN,
+    ),
+    Rule(
         rule="P01",
         text="an NHS number has ten digits",
         broken=request.malformed_nhs_number,

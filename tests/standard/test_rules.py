@@ -258,9 +258,25 @@ def test_a_change_carries_the_receivers_id() -> None:
     assert ("R10", ERROR, f"{path_of(bundle, 'ServiceRequest')}.id") in found(bundle, Side.SENDING)
 
 
+def test_a_booking_is_cancelled_by_its_id_and_as_an_update() -> None:
+    """K04: without either, no Receiver could tell what is meant."""
+    bundle = json.loads(referral())
+    header(bundle)["eventCoding"]["code"] = "booking-request"
+    url = "urn:uuid:00000000-0000-4000-8000-000000000001"
+    appointment = {"resourceType": "Appointment", "status": "cancelled", "meta": bundle["meta"]}
+    bundle["entry"].append({"fullUrl": url, "resource": appointment})
+    header(bundle)["focus"] = [{"reference": url}]
+    path = path_of(bundle, "Appointment")
+
+    assert {
+        ("K04", ERROR, f"{HEADER}.reason.coding.code"),
+        ("K04", ERROR, f"{path}.id"),
+    } == {hit for hit in found(bundle, Side.SENDING) if hit[0] == "K04"}
+
+
 def test_every_rule_is_tested() -> None:
     """A rule that no test breaks is a rule that nobody has seen work."""
-    named = {row[0] for row in BREAKS} | {"B17", "M13", "R03R", "R08", "R09", "R10"}
+    named = {row[0] for row in BREAKS} | {"B17", "M13", "R03R", "R08", "R09", "R10", "K04"}
 
     assert {rule.rule for rule in RULES} == named
 

@@ -1,4 +1,4 @@
-"""The ServiceRequest and what goes with it (rules R01 to R10, P01)."""
+"""The ServiceRequest and what goes with it (rules R01 to R10, K04, P01)."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from bars_gateway.standard.timing import application_of
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
+_BOOKING_ENDS = frozenset({"cancelled", "entered-in-error"})
 
 # usecases-categories-bars 1.5.0: how many codes each Application has (a1t1 to a1t12, …).
 _CODES = {"a1": 12, "a2": 6, "a3": 1, "a4": 4, "a5": 3, "a6": 3, "a7": 1, "a8": 3}
@@ -75,9 +76,20 @@ def validation_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
 
 def change_without_id(message: Message, _offer: Offer) -> Iterator[str]:
     """R10."""
-    change = message.event.endswith("-request") and message.reason in {"update", "delete"}
-    if change and message.focus_type and not message.focus_id:
-        for path, _ in message.all(message.focus_type):
+    change = message.event == "servicerequest-request" and message.reason in {"update", "delete"}
+    if change and not message.focus_id:
+        for path, _ in message.all("ServiceRequest"):
+            yield f"{path}.id"
+
+
+def bad_booking_cancel(message: Message, _offer: Offer) -> Iterator[str]:
+    """K04: a published cancellation says `new` and names no id; nobody could act on it."""
+    if message.focus_type != "Appointment" or message.focus_status not in _BOOKING_ENDS:
+        return
+    if message.reason == "new":
+        yield "Bundle.entry[0].resource.reason.coding.code"
+    if not message.focus_id:
+        for path, _ in message.all("Appointment"):
             yield f"{path}.id"
 
 

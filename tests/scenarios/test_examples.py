@@ -1,0 +1,143 @@
+"""
+What becomes of each published JSON message, handed to one gateway for another.
+
+The table was reviewed message by message against the guide. `Arrives`: byte for byte
+into the other EPR's folder. `RefusedHere`: by which rules and at which FHIR paths,
+before anything left. `RefusedThere`: with which status and code, in the outcome.
+"""
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from world import Node, World, eventually, world_in
+
+HEADER = "Bundle.entry[0].resource"
+
+
+@dataclass(frozen=True)
+class Arrives:
+    """It is acknowledged, and lies in the other EPR's folder."""
+
+
+@dataclass(frozen=True)
+class RefusedHere:
+    """It never left: every rule that it breaks, with the path."""
+
+    issues: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class RefusedThere:
+    """The other gateway said no."""
+
+    http_status: int
+    code: str
+
+
+Fate = Arrives | RefusedHere | RefusedThere
+
+
+def here(*issues: tuple[str, str]) -> Fate:
+    return RefusedHere(frozenset(issues))
+
+
+NOT_YET = RefusedThere(501, "REC_NOT_IMPLEMENTED")
+NO_WORKFLOW = RefusedThere(404, "REC_NOT_FOUND")
+
+FATES: dict[str, Fate] = {
+    # Only the Receiver's EPR knows whether a slot is free: this release does not ask it.
+    "BOOKREQ01-Booking-Request-New-Full": NOT_YET,
+    # A cancellation that says `new` and names no booking.
+    "BOOKREQ02-Booking-Request-Cancelled": here(
+        ("K04", f"{HEADER}.reason.coding.code"),
+        ("K04", "Bundle.entry[1].resource.id"),
+    ),
+    # It refers to an Encounter that it does not contain.
+    "TKW-New-Booking-Request-HappyPath-Full": here(
+        ("B17", "Bundle.entry[2].resource.encounter.reference"),
+    ),
+    "REFREQ01-Referral-Service-Request-New-Full-111-to-ED": Arrives(),
+    "REFREQ03-Referral-Service-Request-New-Full-GP-to-CPCS-Minor-Illness": Arrives(),
+    "REFREQ04-Referral-Service-Request-CAD-Out-of-Area": Arrives(),
+    "REFREQ06-Referral-Service-Request-New-Full-GP-to-BP-ABPM": Arrives(),
+    "REFREQ8A-Referral-Service-Request-CAD-Out-of-Area-C1-1-of-4-Initial": Arrives(),
+    "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_YET,
+    "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_YET,
+    "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_YET,
+    # Sent by the hospital, which is its source: a response to what the other never sent.
+    "REFRESP01-Referral-Service-Request-Response-New-Full-ED-to-111-Safeguarding-DNA-Feedback": (
+        NO_WORKFLOW
+    ),
+    # Its source has eleven digits, and is nobody's service.
+    "REFRESP03-Referral-Service-Request-Response-CAD-Out-of-Area-Response": here(
+        ("M06S", f"{HEADER}.source.endpoint"),
+    ),
+    # http instead of https, and no use case.
+    "API-ValidationRequest-POST": here(
+        ("M08", f"{HEADER}.source.endpoint"),
+        ("M08", f"{HEADER}.destination[0].endpoint"),
+        ("R02", "Bundle.entry[1].resource.category"),
+    ),
+    # A cancellation that does not name what it cancels.
+    "SERVREQ01-Service-Request-Update-Revoked": here(("R10", "Bundle.entry[1].resource.id")),
+    "VALREQ01-Validation-Service-Request-New-Full-999-to-CAS": Arrives(),
+    "VALREQ02-Validation-Service-Request-Update-Full-999-to-CAS-Lower-Priority": NOT_YET,
+    # An acknowledgement reads like the request that it mirrors, and is taken for one.
+    "VALRESP01-Validation-Response-HTTP-Response-Acknowledgment-CAS-to-999-Planned-0-of-2": (
+        Arrives()
+    ),
+    # Published with source and destination unswapped: from the ambulance to the hospital.
+    "VALRESP01A-Validation-Response-New-Interim-CAS-to-999-In-progress-1-of-2": NO_WORKFLOW,
+    "VALRESP01B-Validation-Response-Update-Full-CAS-to-999-Finished-2-of-2": NO_WORKFLOW,
+    "VALRESP05-Validation-Response-Falls-to-999-Finished-copy": NO_WORKFLOW,
+}
+FROM_THE_HOSPITAL = {name for name in FATES if name.startswith("REFRESP")}
+
+
+async def fate_of(node: Node, file: Path) -> Fate:
+    """Drop the file, in a conversation of its own, and wait for what becomes of it."""
+    envelope = json.dumps({"correlation_id": str(uuid.uuid4())}).encode()
+    node.drop(file.name, file.read_bytes(), envelope)
+    accepted = node.spool / "outbox" / "accepted" / f"{file.stem}.receipt.json"
+    refused = node.spool / "outbox" / "refused" / f"{file.stem}.reason.json"
+    await eventually(lambda: accepted.exists() or refused.exists())
+    if refused.exists():
+        issues = json.loads(refused.read_bytes())["issues"]
+        return here(*((issue["rule"], issue["path"]) for issue in issues))
+    outcome = await node.outcome(json.loads(accepted.read_bytes())["request_id"])
+    if outcome["state"] == "acknowledged":
+        return Arrives()
+    return RefusedThere(outcome["http_status"], outcome["code"])
+
+
+async def fates_in(world: World, files: list[Path]) -> dict[str, Fate]:
+    return {
+        file.stem: await fate_of(
+            world.hospital if file.stem in FROM_THE_HOSPITAL else world.ambulance, file
+        )
+        for file in files
+    }
+
+
+@pytest.mark.reference_data
+async def test_each_published_message_has_its_expected_fate(
+    tmp_path: Path, reference_data: Path
+) -> None:
+    """The reviewed table; and what arrives does so byte for byte."""
+    files = sorted((reference_data / "examples" / "messages").glob("*/json/*.json"))
+    async with world_in(tmp_path, services=("2222222222", "111111111")) as world:
+        found = await fates_in(world, files)
+        expected = [file.read_bytes() for file in files if FATES[file.stem] == Arrives()]
+        arrived = await eventually(
+            lambda: (
+                len(a := world.hospital.files("inbox/new/*.message.json")) >= len(expected) and a
+            )
+        )
+        digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in arrived]
+
+    assert FATES == found
+    assert sorted(hashlib.sha256(body).hexdigest() for body in expected) == sorted(digests)
