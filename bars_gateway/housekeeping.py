@@ -1,7 +1,7 @@
 """
 What time does, when nobody sends anything: leases lapse, messages grow late, the log grows.
 
-    every few seconds ─► release_lapsed · give_up · tell_delays · checkpoint
+    every second ─► release_lapsed · tell_delays · give_up      every fifth ─► checkpoint
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
 between two of them costs nothing. The checkpoint runs here, on a connection of its
@@ -18,7 +18,8 @@ from bars_gateway.store.port import Store
 
 log = structlog.get_logger(__name__)
 
-EVERY_SECONDS = 5.0
+EVERY_SECONDS = 1.0
+CHECKPOINT_ROUNDS = 5
 
 
 class Housekeeper:
@@ -34,8 +35,12 @@ class Housekeeper:
 
     async def run(self) -> None:
         """Tidy until stopped."""
+        rounds = 0
         while not self._stopping.is_set():
             await self.tidy()
+            rounds += 1
+            if rounds % CHECKPOINT_ROUNDS == 0:
+                await self._store.checkpoint()
             try:
                 async with asyncio.timeout(self._every_seconds):
                     await self._stopping.wait()
@@ -52,10 +57,9 @@ class Housekeeper:
         released = await self._store.release_lapsed(now)
         if released:
             log.warning("outbound.leases_lapsed", count=released)
-        given_up = await self._store.give_up(now)
-        if given_up:
-            log.error("outbound.given_up", count=given_up)
         late = await self._store.tell_delays(now)
         if late:
             log.warning("outbound.delayed", count=late)
-        await self._store.checkpoint()
+        given_up = await self._store.give_up(now)
+        if given_up:
+            log.error("outbound.given_up", count=given_up)
