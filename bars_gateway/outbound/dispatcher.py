@@ -151,6 +151,7 @@ class Dispatcher:
             fresh = await tokens.token()
         except TokenUnavailable:
             return answer, judgement  # this POST began, so it stays an attempt
+        await self._proxy.wait_for_turn(claim.provider)
         answer = await self._proxy.post(claim, fresh)
         return answer, _judge(answer, claim)
 
@@ -161,6 +162,7 @@ class Dispatcher:
             await self._store.put_back(claim, retry_at)
         except StaleState:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
+            return
         log.warning(
             "outbound.put_back",
             provider=claim.provider,

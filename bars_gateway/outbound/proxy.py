@@ -79,20 +79,21 @@ class Proxy:
                     self._url, data=claim.request.body, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                body = await self._body(response)
+                body = await body_within(response, self._max_answer_bytes)
                 return SILENCE if body is None else _answer(response, body, claim)
         except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError):
             return SILENCE
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """Return the whole body, or None where it is longer than we read."""
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            body += chunk
-            if len(body) > self._max_answer_bytes:
-                response.close()
-                return None
-        return bytes(body)
+
+async def body_within(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """Return the whole body, inflated, or None where it is longer than *limit* bytes."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > limit:
+            response.close()
+            return None
+    return bytes(body)
 
 
 def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Answer:

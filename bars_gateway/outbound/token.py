@@ -5,8 +5,9 @@ Signs JWTs and keeps access tokens, one source per provider.
                                                    └─► TokenUnavailable, with advice
 
 However many senders wait, one of them asks and the others share the answer. A token is
-renewed early, so that nobody waits for it, and its end is measured on the monotonic
-clock from before the request: a step of the wall clock changes nothing.
+renewed early: while one sender asks, the others go on with the old one. Its end, and
+the pause after a failure, are measured on the monotonic clock, a token's from before
+the request: a step of the wall clock (the cure for one kind of failure) changes nothing.
 
 The service remembers every `jti` for thirty days, also of requests that it refused
 afterwards, so each POST carries a new one (S14). After a failure nobody asks until a
@@ -19,7 +20,7 @@ import email.utils
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import aiohttp
@@ -27,8 +28,8 @@ import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from bars_gateway.errors import TokenUnavailable
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.proxy import body_within
 from bars_gateway.outbound.refusals import Refused, classify
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _UNREADABLE_LIFETIME = 300.0  # seconds, where `expires_in` is missing or garbage
 _RENEW_BELOW_SECONDS = 60.0
 _RENEW_BELOW_SHARE = 0.2
+_MAX_ANSWER_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,15 +123,16 @@ class TokenSource:
         self._failures = 0
         self._failing_since: datetime | None = None
         self._refused: Refused | None = None
-        self._closed_until: datetime | None = None
+        self._reopens_at = 0.0  # monotonic; counts only where something was refused
         self._skew: float | None = None
 
     @property
     def closed_until(self) -> datetime | None:
         """When the next token may be asked for; None: now, or one is in hand."""
-        if self._usable() or self._closed_until is None or self._closed_until <= self._now():
+        seconds = self._reopens_at - self._monotonic()
+        if self._usable() or self._refused is None or seconds <= 0:
             return None
-        return self._closed_until
+        return self._now() + timedelta(seconds=seconds)
 
     @property
     def status(self) -> TokenStatus:
@@ -147,13 +150,17 @@ class TokenSource:
     async def token(self) -> str:
         """Return a token that is good now; raise TokenUnavailable where none can be had."""
         held = self._held
-        if held is not None and self._monotonic() < held.renew_at:
+        if held is not None and self._monotonic() < self._good_until(held):
             return held.text
         async with self._one_at_a_time:
             held = self._held
             if held is None or self._monotonic() >= held.renew_at:
-                held = await self._renewed(held)
+                held = await self._renewed()
             return held.text
+
+    def _good_until(self, held: _Token) -> float:
+        """Return until when nobody need wait for a new token: somebody may be asking already."""
+        return held.ends_at if self._one_at_a_time.locked() else held.renew_at
 
     def discard(self, token: str | None) -> None:
         """Forget *token*, if it is the one in hand: the proxy has refused it."""
@@ -163,38 +170,34 @@ class TokenSource:
     def _usable(self) -> bool:
         return self._held is not None and self._monotonic() < self._held.ends_at
 
-    async def _renewed(self, held: _Token | None) -> _Token:
-        closed_until = self.closed_until
-        if closed_until is not None and self._refused is not None:
-            raise self._refused.error
-        if held is not None and self._pausing() and self._usable():
-            return held
-        try:
-            self._held = await self._ask()
-        except TokenUnavailable:
-            # A token that still has some time left serves until its end.
-            if held is not None and self._usable():
-                return held
-            raise
-        self._failures, self._failing_since, self._refused = 0, None, None
-        self._closed_until = None
-        return self._held
+    async def _renewed(self) -> _Token:
+        """Return a new token, or the one in hand for as long as it lasts."""
+        refused = self._refused
+        if refused is None or self._monotonic() >= self._reopens_at:
+            found = await self._ask()
+            if isinstance(found, _Token):
+                self._keep(found)
+                return found
+            refused = found
+            self._pause(refused)
+        if self._held is not None and self._usable():
+            return self._held
+        # A new error each time: the one that is kept would keep the frames that it passed.
+        raise type(refused.error)(refused.reason)
 
-    def _pausing(self) -> bool:
-        return self._closed_until is not None and self._closed_until > self._now()
-
-    async def _ask(self) -> _Token:
+    async def _ask(self) -> _Token | Refused:
         await self._budget.take()
         assertion = await asyncio.to_thread(self._assertion)
         asked = self._monotonic()
-        status, headers, body = await self._post(assertion)
-        self._measure_skew(headers.get("Date"))
-        if status == 200:  # noqa: PLR2004
-            token = self._read(body, asked)
-            if token is not None:
-                log.info("token.renewed", key_id=self._credentials.key_id)
-                return token
-        raise self._failed(classify(status, body, self._now()))
+        status, date, body = await self._post(assertion)
+        self._measure_skew(date)
+        token = self._read(body, asked) if status == 200 else None  # noqa: PLR2004
+        return token or classify(status, body, self._now())
+
+    def _keep(self, token: _Token) -> None:
+        self._held = token
+        self._failures, self._failing_since, self._refused = 0, None, None
+        log.info("token.renewed", key_id=self._credentials.key_id)
 
     def _assertion(self) -> str:
         claims = {
@@ -211,7 +214,8 @@ class TokenSource:
             headers={"kid": self._credentials.key_id},
         )
 
-    async def _post(self, assertion: str) -> tuple[int | None, dict[str, str], bytes]:
+    async def _post(self, assertion: str) -> tuple[int | None, str | None, bytes]:
+        """Return status, Date and body of the answer; silence has no status."""
         form = {
             "grant_type": "client_credentials",
             "client_assertion_type": _ASSERTION_TYPE,
@@ -224,18 +228,18 @@ class TokenSource:
                     self._credentials.token_url, data=form, allow_redirects=False
                 ) as response,
             ):
-                body = await response.content.read(64 * 1024)
-                return response.status, dict(response.headers), body
+                body = await body_within(response, _MAX_ANSWER_BYTES)
+                return response.status, response.headers.get("Date"), body or b""
         except (TimeoutError, aiohttp.ClientError, OSError):
-            return None, {}, b""
+            return None, None, b""
 
     def _read(self, body: bytes, asked: float) -> _Token | None:
         try:
             found = json.loads(body)
             text = found["access_token"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        if not isinstance(text, str) or not text:
+        if not isinstance(text, str) or not _fits_in_a_header(text):
             return None
         lifetime = _lifetime(found.get("expires_in"))
         renew_before = max(lifetime * _RENEW_BELOW_SHARE, min(_RENEW_BELOW_SECONDS, lifetime / 2))
@@ -246,26 +250,32 @@ class TokenSource:
             expires_at=self._now() + timedelta(seconds=lifetime),
         )
 
-    def _failed(self, refused: Refused) -> TokenUnavailable:
+    def _pause(self, refused: Refused) -> None:
         self._failures += 1
         self._failing_since = self._failing_since or self._now()
         self._refused = refused
-        self._closed_until = self._now() + refused.pause(self._failures)
+        pause = refused.pause(self._failures)
+        self._reopens_at = self._monotonic() + pause.total_seconds()
         log.warning(
             "token.refused",
             key_id=self._credentials.key_id,
             reason=refused.reason,
             advice=refused.error.advice,
-            retry_at=self._closed_until.isoformat(),
+            retry_at=(self._now() + pause).isoformat(),
         )
-        return refused.error
 
     def _measure_skew(self, date: str | None) -> None:
         try:
             theirs = email.utils.parsedate_to_datetime(date or "")
         except ValueError:
             return
+        # A zone of -0000 is read as none; HTTP's dates are in UTC whatever they say.
+        theirs = theirs.replace(tzinfo=theirs.tzinfo or UTC)
         self._skew = round((self._now() - theirs).total_seconds(), 1)
+
+
+def _fits_in_a_header(token: str) -> bool:
+    return token.isascii() and token.isprintable() and token.strip() != ""
 
 
 def _lifetime(stated: object) -> float:
@@ -273,4 +283,4 @@ def _lifetime(stated: object) -> float:
         seconds = float(str(stated))
     except ValueError:
         return _UNREADABLE_LIFETIME
-    return seconds if 0 < seconds < 86400 else _UNREADABLE_LIFETIME  # noqa: PLR2004
+    return seconds if 1 <= seconds < 86400 else _UNREADABLE_LIFETIME  # noqa: PLR2004

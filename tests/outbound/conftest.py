@@ -1,0 +1,44 @@
+import ssl
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from national_side import Clock, Service, acknowledging, granting, served
+
+from bars_gateway.outbound.proxy import open_session
+from bars_gateway.tls import client_context
+
+
+@pytest.fixture(scope="session")
+def key() -> rsa.RSAPrivateKey:
+    """Return a signing key: short, because making a long one takes seconds."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def trusted() -> ssl.SSLContext:
+    return client_context(None)
+
+
+@pytest.fixture
+async def session(trusted: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_session(trusted, connections=64, connect_seconds=5) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def token_service() -> AsyncIterator[Service]:
+    async with served(granting()) as service:
+        yield service
+
+
+@pytest.fixture
+async def national_proxy() -> AsyncIterator[Service]:
+    async with served(acknowledging) as service:
+        yield service

@@ -1,0 +1,137 @@
+"""How often we may ask: a quota a minute, spread, and kept across a restart."""
+
+import asyncio
+import selectors
+
+import pytest
+from national_side import Clock
+
+from bars_gateway.outbound.budget import Budget
+
+
+class HurriedSelector(selectors.DefaultSelector):
+    """Where a loop would sleep, lets its clock jump instead."""
+
+    jumped = 0.0
+
+    def select(self, timeout=None):
+        ready = super().select(0)
+        if not ready and timeout:
+            self.jumped += timeout
+        return ready
+
+
+class HurriedLoop(asyncio.SelectorEventLoop):
+    """A loop in which an hour of waiting takes no time."""
+
+    def __init__(self):
+        self.hurried = HurriedSelector()
+        super().__init__(self.hurried)
+
+    def time(self):
+        return super().time() + self.hurried.jumped
+
+
+def moments(per_minute, count, ages=()):
+    """Return when each of *count* requests that all want to begin at once may begin."""
+
+    async def measure():
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        budget = Budget(per_minute, monotonic=clock, ages=ages)
+        taken = []
+
+        async def caller():
+            await budget.take()
+            taken.append(clock() - started)
+
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(count):
+                callers.create_task(caller())
+        return taken
+
+    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        return runner.run(measure())
+
+
+async def takes_at_once(budget, limit=1000):
+    """Return how many requests may begin without waiting."""
+    for count in range(limit):
+        try:
+            async with asyncio.timeout(0.01):
+                await budget.take()
+        except TimeoutError:
+            return count
+    return limit
+
+
+@pytest.mark.parametrize(("per_minute", "burst"), [(300, 15), (1000, 50), (20, 1), (5, 1)])
+async def test_a_small_burst_goes_out_at_once(per_minute, burst):
+    """A handful of messages should not wait for one another."""
+    assert burst == await takes_at_once(Budget(per_minute, monotonic=Clock().monotonic))
+
+
+@pytest.mark.parametrize("per_minute", [5, 60, 300])
+def test_no_minute_holds_more_than_the_quota(per_minute):
+    """The platform counts a rolling minute, so every window of a minute is looked at."""
+    taken = moments(per_minute, 3 * per_minute)
+
+    assert all(
+        later - earlier >= 60 - 1e-6
+        for earlier, later in zip(taken, taken[per_minute:], strict=False)
+    )
+
+
+def test_the_quota_is_used():
+    """Caution costs less than a twentieth of what is allowed."""
+    taken = moments(300, 900)
+
+    assert taken[-1] < 180 * 1.05
+
+
+def test_requests_are_spread_over_the_minute():
+    """The platform's spike arrest refuses what comes in one heap."""
+    taken = moments(300, 600)
+    most = max(sum(start <= at < start + 1 for at in taken) for start in taken)
+
+    assert most <= 15
+
+
+async def test_what_was_sent_before_a_restart_counts():
+    """A restart gives us no second quota (M7)."""
+    clock = Clock()
+    budget = Budget(300, monotonic=clock.monotonic, ages=[1.0] * 300)
+
+    assert 0 == await takes_at_once(budget)
+
+    clock.advance(59)
+
+    assert 15 == await takes_at_once(budget)
+
+
+async def test_what_is_older_than_a_minute_does_not_count():
+    """The minute rolls."""
+    budget = Budget(300, monotonic=Clock().monotonic, ages=[60.0] * 300)
+
+    assert 15 == await takes_at_once(budget)
+
+
+async def test_the_burst_comes_back_with_time():
+    """After a pause as long as the burst is worth, as many may go again."""
+    clock = Clock()
+    budget = Budget(300, monotonic=clock.monotonic)
+    await takes_at_once(budget)
+    clock.advance(3)
+
+    assert 15 == await takes_at_once(budget)
+
+
+async def test_a_caller_that_goes_away_uses_nothing():
+    """A sender that is stopped while it waits leaves its place to the next."""
+    clock = Clock()
+    budget = Budget(20, monotonic=clock.monotonic)
+    await budget.take()
+    assert 0 == await takes_at_once(budget)
+    clock.advance(3)
+
+    assert 1 == await takes_at_once(budget)

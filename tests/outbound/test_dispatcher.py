@@ -1,0 +1,523 @@
+"""The senders at work: a real store, a real token source, and real answers over loopback."""
+
+import asyncio
+import hashlib
+import random
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+import store_values
+from aiohttp import web
+from national_side import (
+    ACKNOWLEDGEMENT,
+    FHIR,
+    FOCUS_ID,
+    Clock,
+    acknowledging,
+    after,
+    declining,
+    hanging_up,
+    ids_of,
+    refusing,
+    saying,
+)
+from structlog.testing import capture_logs
+
+from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.dispatcher import Dispatcher, Policy
+from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.token import Credentials, NoToken, TokenSource
+from bars_gateway.standard.timing import Timing
+from bars_gateway.store.database import open_database
+from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
+from bars_gateway.store.sqlite import SqliteStore
+
+QUICK = Timing(
+    first_retry=timedelta(milliseconds=20),
+    longest_retry=timedelta(milliseconds=40),
+    delayed_after=timedelta(minutes=1),
+    give_up_after=timedelta(minutes=15),
+    lead=timedelta(minutes=5),
+)
+DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
+TOKEN_REFUSED = declining(401, "SEND_UNAUTHORIZED", "security")
+
+
+def utc_now():
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+async def store(tmp_path):
+    async with open_database(tmp_path / "gateway.db") as database:
+        yield SqliteStore(database, node="here", per_receiver=8)
+
+
+@pytest.fixture
+def tokens(session, key, clock, token_service):
+    """Return the token source of one provider; its pauses pass when the test says so."""
+    credentials = Credentials(
+        token_url=token_service.url, api_key="the-api-key", key_id="Trust-INT-1", key=key
+    )
+    return TokenSource(
+        session,
+        credentials,
+        Budget(100_000, monotonic=clock.monotonic),
+        now=utc_now,
+        monotonic=clock.monotonic,
+        new_id=lambda: str(uuid4()),
+    )
+
+
+@pytest.fixture
+def dispatcher(store, session, tokens, national_proxy):
+    """Return a dispatcher for a provider with tokens, and for one that needs none."""
+    budget = Budget(100_000, monotonic=time.monotonic)
+    proxy = Proxy(
+        session,
+        url=national_proxy.url,
+        budgets={"trust": budget, "other": budget},
+        answer_seconds=10,
+        max_answer_bytes=100_000,
+    )
+    policy = Policy(timing=lambda _use_case: QUICK, max_in_flight=8)
+    return Dispatcher(
+        store,
+        {"trust": tokens, "other": NoToken()},
+        proxy,
+        policy,
+        now=utc_now,
+        rng=random.Random(1),
+    )
+
+
+@asynccontextmanager
+async def at_work(dispatcher):
+    """Run the dispatcher for as long as the block lasts, and until nothing is in flight."""
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(dispatcher.run())
+        try:
+            yield
+        finally:
+            dispatcher.stop()
+
+
+async def submit(store, body=b"", **changes):
+    """Queue a message whose headers are those that a retry must repeat; return its receipt."""
+    request_id, correlation_id = str(uuid4()), str(uuid4())
+    body = body or f'{{"resourceType":"Bundle","id":"{uuid4()}"}}'.encode()
+    headers = {
+        "X-Request-Id": request_id,
+        "X-Correlation-Id": correlation_id,
+        "Content-Type": FHIR,
+        "Accept": FHIR,
+    }
+    now = utc_now()
+    submission = store_values.submission(
+        request_id=request_id,
+        correlation_id=correlation_id,
+        fingerprint=hashlib.sha256(body).hexdigest(),
+        request=Payload(media_type=FHIR, headers=headers, body=body),
+        **{"give_up_at": now + timedelta(minutes=15), "delayed_at": now + QUICK.delayed_after}
+        | changes,
+    )
+    return await store.submit(submission, now)
+
+
+async def outcomes(store, count=1, provider="trust"):
+    """Wait for that many outcome notices and return them."""
+    while True:
+        notices = await store.pending_notices(provider, 1000)
+        found = [notice for notice in notices if notice.kind is NoticeKind.OUTCOME]
+        if len(found) >= count:
+            return found
+        await store.notice_work(provider, 10)
+
+
+async def history(store, receipt):
+    (found,) = await store.history(None, receipt.request_id)
+    return found
+
+
+async def back_in_the_queue(store, receipt):
+    """Wait until an attempt is on record and return the message with it."""
+    while not (found := await history(store, receipt)).attempts:
+        await store.notice_work("trust", 10)
+    return found
+
+
+async def without_ids(_request):
+    return web.Response(body=ACKNOWLEDGEMENT, content_type=FHIR)
+
+
+class TestFates:
+    """What becomes of a message, answer by answer."""
+
+    async def test_a_message_arrives_and_is_acknowledged(self, store, dispatcher, national_proxy):
+        """The whole way: claim, token, POST, verdict, settlement, notice."""
+        receipt = await submit(store, b'{"n":1.10}')
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+
+        assert ("acknowledged", receipt.request_id) == (notice.state, notice.request_id)
+        assert [b'{"n":1.10}'] == [heard.body for heard in national_proxy.heard]
+        assert "Bearer token-1" == national_proxy.heard[0].headers["Authorization"]
+
+    async def test_the_receivers_answer_is_kept_as_it_came(self, store, dispatcher):
+        """The EPR gets the Receiver's own bytes."""
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            await outcomes(store)
+        kept = await store.payload(receipt.message_id, Part.ANSWER)
+
+        assert (FHIR, ACKNOWLEDGEMENT) == (kept.media_type, kept.body)
+
+    async def test_the_receivers_id_leads_to_the_workflow(self, store, dispatcher):
+        """A later change names the ServiceRequest by the id that the Receiver minted."""
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            await outcomes(store)
+
+        assert receipt.correlation_id == await store.correlation_of("trust", FOCUS_ID)
+
+    @pytest.mark.parametrize(
+        "answering",
+        [
+            pytest.param(hanging_up, id="silence"),
+            pytest.param(saying(502, b"<html>", "text/html"), id="intermediary"),
+            pytest.param(declining(503, "REC_SERVICE_UNAVAILABLE", "transient"), id="unavailable"),
+            pytest.param(declining(408, "REC_TIMEOUT", "timeout"), id="timeout"),
+            pytest.param(declining(425, "REC_TOO_EARLY", "transient"), id="too-early"),
+            pytest.param(without_ids, id="ok-without-our-ids"),
+        ],
+    )
+    async def test_what_proves_nothing_is_tried_again(
+        self, store, dispatcher, national_proxy, answering
+    ):
+        """Until the Receiver's own answer comes."""
+        national_proxy.answers.extend([answering, answering])
+        await submit(store)
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+
+        assert ("acknowledged", 3) == (notice.state, notice.attempts)
+
+    async def test_a_retry_is_the_same_request(self, store, dispatcher, national_proxy):
+        """Same bytes, same headers, same ids: that is what makes it a retry."""
+        national_proxy.answers.extend([hanging_up, declining(503, "REC_UNAVAILABLE", "transient")])
+        await submit(store)
+        async with at_work(dispatcher):
+            await outcomes(store)
+        first, *others = [(h.target, h.headers, h.body) for h in national_proxy.heard]
+
+        assert [first, first] == others
+
+    async def test_a_lost_answer_resolves_itself(self, store, dispatcher, national_proxy):
+        """The Receiver took it, its answer was lost, and the retry is told `duplicate`."""
+        national_proxy.answers.extend([hanging_up, DUPLICATE])
+        await submit(store)
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+
+        assert ("acknowledged", 2) == (notice.state, notice.attempts)
+
+    async def test_a_duplicate_gives_weight_to_the_answer_before(
+        self, store, dispatcher, national_proxy
+    ):
+        """A 200 without our ids was the Receiver's after all, and its ids count (S2)."""
+        national_proxy.answers.extend([without_ids, DUPLICATE])
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            await outcomes(store)
+        kept = await store.payload(receipt.message_id, Part.ANSWER)
+
+        assert ACKNOWLEDGEMENT == kept.body
+
+    async def test_a_refusal_is_final(self, store, dispatcher, national_proxy):
+        """The EPR learns of it at once, with the code."""
+        national_proxy.answers.append(declining(422, "REC_UNPROCESSABLE_ENTITY", "invariant"))
+        await submit(store)
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+
+        assert ("refused", 422, "REC_UNPROCESSABLE_ENTITY", 1) == (
+            notice.state,
+            notice.http_status,
+            notice.code,
+            notice.attempts,
+        )
+
+    async def test_the_fifth_500_ends_it_unconfirmed(self, store, dispatcher, national_proxy):
+        """A 500 may hide anything, so the message may have arrived, and is not refused."""
+        national_proxy.otherwise = declining(500, "REC_SERVER_ERROR", "exception")
+        await submit(store)
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+
+        assert ("unconfirmed", 5) == (notice.state, len(national_proxy.heard))
+
+    async def test_past_its_time_it_ends_unconfirmed(self, store, dispatcher, national_proxy):
+        """After one last try: somebody must telephone, and is told in these words (M5)."""
+        national_proxy.otherwise = saying(503, Retry_After="600")
+        await submit(store, give_up_at=utc_now() + timedelta(seconds=1.2))
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+
+        assert ("unconfirmed", 2) == (notice.state, notice.attempts)
+
+    async def test_each_attempt_is_on_record(self, store, dispatcher, national_proxy):
+        """With the row of the verdict table that was chosen, and whose fault it was."""
+        national_proxy.answers.append(declining(503, "REC_UNAVAILABLE", "transient"))
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            await outcomes(store)
+        attempts = (await history(store, receipt)).attempts
+
+        assert [(1, 503, "unavailable", "REC"), (2, 200, "acknowledged", None)] == [
+            (a.number, a.http_status, a.row, a.fault) for a in attempts
+        ]
+
+
+class TestTokens:
+    """Trouble with a token is ours, and costs a message nothing."""
+
+    async def test_a_refused_token_is_replaced_within_the_attempt(
+        self, store, dispatcher, national_proxy
+    ):
+        """The same message goes out again at once, under a new token."""
+        national_proxy.answers.append(TOKEN_REFUSED)
+        await submit(store)
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+        sent = [heard.headers["Authorization"] for heard in national_proxy.heard]
+
+        assert ["Bearer token-1", "Bearer token-2"] == sent
+        assert ("acknowledged", 1) == (notice.state, notice.attempts)
+
+    @pytest.mark.parametrize(
+        ("answers", "verdict"),
+        [
+            pytest.param([TOKEN_REFUSED, TOKEN_REFUSED], "unauthorized", id="two-401"),
+            pytest.param([declining(403, "SEND_FORBIDDEN", "forbidden")], "forbidden", id="403"),
+        ],
+    )
+    async def test_our_own_trouble_is_never_a_refusal(
+        self, store, dispatcher, national_proxy, answers, verdict
+    ):
+        """The message waits a minute in the queue while somebody mends the registration."""
+        national_proxy.answers.extend(answers)
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            found = await back_in_the_queue(store, receipt)
+        wait = found.message.next_attempt_at - found.attempts[0].ended_at
+
+        assert ("queued", verdict) == (found.message.state, found.attempts[0].verdict)
+        assert timedelta(seconds=59) < wait <= timedelta(seconds=61)
+
+    async def test_without_a_token_nothing_is_sent_and_nothing_counted(
+        self, store, dispatcher, token_service, national_proxy
+    ):
+        """No POST began, so it was no attempt; who waits for a deadline sees `not_sent`."""
+        token_service.otherwise = saying(503)
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            while (
+                not token_service.heard
+                or "queued" != (found := (await history(store, receipt)).message).state
+            ):
+                await asyncio.sleep(0.005)  # a message that goes back tells nobody
+
+        assert ([], 0) == (national_proxy.heard, found.attempts)
+
+    async def test_where_one_provider_has_no_token_the_others_go_on(
+        self, store, dispatcher, token_service
+    ):
+        """One hospital's expired key is not its neighbour's trouble."""
+        token_service.otherwise = refusing(401, "public_key error", "signature")
+        await submit(store)
+        await submit(store, provider="other")
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store, provider="other")
+
+        assert "acknowledged" == notice.state
+        assert [] == await store.pending_notices("trust", 10)
+
+    async def test_a_provider_without_tokens_is_left_alone_until_the_pause_is_over(
+        self, store, dispatcher, tokens, token_service, clock: Clock
+    ):
+        """Its messages stay in the queue, unclaimed; then the first of them asks again."""
+        token_service.answers.append(saying(503))
+        await submit(store)
+        async with at_work(dispatcher):
+            while tokens.closed_until is None:
+                await asyncio.sleep(0.005)  # a token source tells nobody of its failures
+            await submit(store)
+            asked = len(token_service.heard)
+            clock.advance(60)
+            store.ring_outbound()
+            await outcomes(store)
+
+        assert (1, 2) == (asked, len(token_service.heard))
+
+    async def test_an_outage_after_the_401_is_still_an_attempt(
+        self, store, dispatcher, token_service, national_proxy
+    ):
+        """That POST began: whatever came of it is on record."""
+        national_proxy.answers.append(TOKEN_REFUSED)
+
+        async def granting_once(request):
+            token_service.otherwise = saying(503)
+            return await first(request)
+
+        first, token_service.otherwise = token_service.otherwise, granting_once
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            found = await back_in_the_queue(store, receipt)
+
+        assert ["unauthorized"] == [attempt.verdict for attempt in found.attempts]
+
+
+class TestSenders:
+    """Equal senders over one queue."""
+
+    async def test_an_idle_dispatcher_wakes_when_something_is_queued(self, store, dispatcher):
+        """A bell, not a poll: nobody waits for the next look."""
+        async with at_work(dispatcher):
+            for _ in range(3):
+                await submit(store)
+            await outcomes(store, 3)
+
+        assert 3 == (await store.overview(utc_now())).outbound[OutboundState.ACKNOWLEDGED]
+
+    async def test_each_message_is_sent_once_and_no_more_than_allowed_at_a_time(
+        self, store, dispatcher, national_proxy
+    ):
+        """Eight senders, forty messages, eight at a time at most."""
+        flying = most = 0
+
+        async def counting(request):
+            nonlocal flying, most
+            flying += 1
+            most = max(most, flying)
+            await asyncio.sleep(0.005)  # long enough for the others to come
+            flying -= 1
+            return await acknowledging(request)
+
+        national_proxy.otherwise = counting
+        receipts = [await submit(store) for _ in range(40)]
+        async with at_work(dispatcher):
+            await outcomes(store, 40)
+        sent = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]
+
+        assert sorted(receipt.request_id for receipt in receipts) == sorted(sent)
+        assert 1 < most <= 8
+
+    async def test_stopping_finishes_what_is_in_flight(self, store, dispatcher, national_proxy):
+        """The answer to a message that has left matters; the next message can wait."""
+        arrived, answer_now = asyncio.Event(), asyncio.Event()
+
+        async def held(request):
+            arrived.set()
+            return await after(answer_now, acknowledging)(request)
+
+        national_proxy.otherwise = held
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            await arrived.wait()
+            dispatcher.stop()
+            waiting = await submit(store)
+            answer_now.set()
+
+        states = [(await history(store, one)).message.state for one in (receipt, waiting)]
+        assert ["acknowledged", "queued"] == states
+
+    async def test_an_idle_dispatcher_stops_at_once(self, store, dispatcher):
+        """Nobody sleeps through the stop."""
+        async with asyncio.timeout(2), at_work(dispatcher):
+            await submit(store)
+            await outcomes(store)
+
+        assert 1 == (await store.overview(utc_now())).outbound[OutboundState.ACKNOWLEDGED]
+
+    async def test_a_claim_that_lapsed_settles_nothing(self, store, dispatcher, national_proxy):
+        """Another sender took the message over: what the first one hears comes too late."""
+        arrived, answer_now = asyncio.Event(), asyncio.Event()
+
+        async def held(request):
+            arrived.set()
+            return await after(answer_now, acknowledging)(request)
+
+        national_proxy.answers.append(held)
+        receipt = await submit(store)
+        with capture_logs() as logs:
+            async with at_work(dispatcher):
+                await arrived.wait()
+                await store.release_own(utc_now())
+                await outcomes(store)
+                answer_now.set()
+
+        assert 1 == [line["event"] for line in logs].count("outbound.claim_lapsed")
+        assert 1 == len(await outcomes(store))
+        assert [2] == [attempt.number for attempt in (await history(store, receipt)).attempts]
+
+    async def test_a_failing_sender_ends_the_run(self, store, dispatcher, session):
+        """What nobody thought of is not swallowed: the process ends and is started again."""
+        await submit(store, provider="other")
+        await session.close()
+        with pytest.raises(ExceptionGroup) as caught:
+            async with at_work(dispatcher):
+                await asyncio.Event().wait()
+
+        assert caught.group_contains(RuntimeError)
+
+
+class TestTheLog:
+    """One line an attempt, with all that one would ask, and nothing from a payload."""
+
+    async def test_an_attempt_is_one_line(self, store, dispatcher, national_proxy):
+        """Verdict, row, fault, status, codes, ids, duration, and where the message is now."""
+        national_proxy.answers.append(declining(404, "PROXY_NOT_FOUND", "not-found"))
+        receipt = await submit(store)
+        with capture_logs() as logs:
+            async with at_work(dispatcher):
+                await outcomes(store)
+        (line,) = [line for line in logs if line["event"] == "outbound.attempt_ended"]
+        seconds = line.pop("seconds")
+
+        expected = {
+            "event": "outbound.attempt_ended",
+            "log_level": "info",
+            "provider": "trust",
+            "request_id": receipt.request_id,
+            "correlation_id": receipt.correlation_id,
+            "attempt": 1,
+            "verdict": "refused",
+            "row": "refused",
+            "fault": "PROXY",
+            "http_status": 404,
+            "code": "PROXY_NOT_FOUND",
+            "issue": "not-found",
+            "state": "refused",
+        }
+        assert expected == line
+        assert 0 <= seconds < 10
+
+    async def test_nothing_from_a_payload_is_logged(self, store, dispatcher, national_proxy):
+        """Neither what we sent nor what was answered, nor the token."""
+
+        async def prying(request):
+            body = b'{"resourceType":"OperationOutcome","issue":[{"code":"canary of theirs"}]}'
+            headers = {**ids_of(request), "Retry-After": "canary"}
+            return web.Response(status=422, body=body, content_type=FHIR, headers=headers)
+
+        national_proxy.answers.append(prying)
+        await submit(store, b'{"notes":"canary"}')
+        with capture_logs() as logs:
+            async with at_work(dispatcher):
+                await outcomes(store)
+
+        assert "canary" not in str(logs)
+        assert "token-1" not in str(logs)

@@ -1,0 +1,110 @@
+"""What a verdict leads to, and how long the pauses are."""
+
+import random
+from datetime import timedelta
+
+import pytest
+from national_side import FOCUS_ID, NOW, a_claim
+
+from bars_gateway.outbound.dispatcher import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of
+from bars_gateway.standard.timing import ROUTINE, URGENT
+from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.store.port import OutboundState, Settled, TryAgain
+
+SECOND = timedelta(seconds=1)
+PAUSE = timedelta(seconds=8)
+CLAIM = a_claim()
+UNCONFIRMED = Settled(state=OutboundState.UNCONFIRMED)
+
+
+def settled(verdict, *, claim=CLAIM, now=NOW, pause=PAUSE, focus_id=None):
+    judgement = Judgement(verdict=verdict, row="some-row", fault=None, ids_echoed=False)
+    return settlement_of(
+        judgement, claim, now, pause=pause, server_errors_limit=5, focus_id=focus_id
+    )
+
+
+def after_server_errors(count):
+    fields = {name: getattr(CLAIM, name) for name in CLAIM.__dataclass_fields__}
+    return type(CLAIM)(**{**fields, "server_errors": count})
+
+
+def test_an_acknowledgement_settles_with_the_receivers_id():
+    """The id that the Receiver minted is what later changes will name."""
+    expected = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=FOCUS_ID)
+
+    assert expected == settled(Verdict.ACKNOWLEDGED, focus_id=FOCUS_ID)
+
+
+def test_a_refusal_settles():
+    """A refusal is not asked again."""
+    assert Settled(state=OutboundState.REFUSED) == settled(Verdict.REFUSED)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.RETRY_LIMITED])
+def test_what_proves_nothing_is_tried_again_after_the_pause(verdict):
+    """Silence, and what looks like it, leave the message in the queue."""
+    assert TryAgain(at=NOW + PAUSE) == settled(verdict)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.UNAUTHORIZED, Verdict.FORBIDDEN])
+def test_our_own_trouble_waits_longer(verdict):
+    """A person must mend it, and the message is never refused for it."""
+    assert TryAgain(at=NOW + PAUSE_FOR_OUR_TROUBLE) == settled(verdict)
+
+
+def test_the_pause_does_not_skip_the_last_chance():
+    """Where the pause would end too late, there is one more try before the deadline."""
+    now = CLAIM.give_up_at - timedelta(seconds=5)
+
+    assert TryAgain(at=CLAIM.give_up_at - SECOND) == settled(Verdict.RETRY, now=now)
+
+
+@pytest.mark.parametrize("late", [-SECOND, SECOND, timedelta(hours=1)])
+def test_past_its_time_a_message_is_unconfirmed(late):
+    """Retries end by age, and then we say that we do not know (M5)."""
+    assert UNCONFIRMED == settled(Verdict.RETRY, now=CLAIM.give_up_at + late)
+
+
+@pytest.mark.parametrize(
+    "verdict", [Verdict.RETRY, Verdict.RETRY_LIMITED, Verdict.UNAUTHORIZED, Verdict.FORBIDDEN]
+)
+def test_no_pause_leads_beyond_the_deadline(verdict):
+    """Whoever asks at the deadline finds the message settled or due."""
+    found = settled(verdict, pause=timedelta(days=400))
+
+    assert isinstance(found, TryAgain)
+    assert found.at < CLAIM.give_up_at
+
+
+def test_the_fourth_500_is_asked_again():
+    """A 500 may pass."""
+    assert TryAgain(at=NOW + PAUSE) == settled(Verdict.RETRY_LIMITED, claim=after_server_errors(3))
+
+
+def test_the_fifth_500_is_the_last():
+    """A 500 proves nothing either way, so the message ends as unconfirmed, never as refused."""
+    assert UNCONFIRMED == settled(Verdict.RETRY_LIMITED, claim=after_server_errors(4))
+
+
+def test_other_answers_do_not_count_as_500s():
+    """Silence after many 500s goes on until the deadline."""
+    assert TryAgain(at=NOW + PAUSE) == settled(Verdict.RETRY, claim=after_server_errors(9))
+
+
+@pytest.mark.parametrize("timing", [URGENT, ROUTINE], ids=["urgent", "routine"])
+@pytest.mark.parametrize("attempt", [1, 2, 3, 10, 100, 10**6])
+def test_pauses_double_up_to_the_longest(timing, attempt):
+    """However often a message was tried, the pause stays within its Application's figures."""
+    doubled = timing.first_retry.total_seconds() * 2.0 ** min(attempt - 1, 60)
+    longest = min(doubled, timing.longest_retry.total_seconds())
+    found = backoff(timing, attempt, random.Random(7)).total_seconds()
+
+    assert longest / 2 <= found <= longest
+
+
+def test_pauses_are_spread():
+    """Messages that failed together do not come back together."""
+    rng = random.Random(7)
+
+    assert 50 == len({backoff(URGENT, 4, rng) for _ in range(50)})

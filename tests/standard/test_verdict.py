@@ -1,0 +1,222 @@
+"""What each answer means: the table of verdicts, row by row."""
+
+import pytest
+
+from bars_gateway.standard.verdict import ROWS, SILENCE, Answer, Fault, Verdict, judge
+
+REQUEST_ID = "0b5d1f0a-7a51-4d6e-8d0b-3f2f6a9c1e01"
+CORRELATION_ID = "6a7f3c1e-0b1d-4f5a-9c3e-2d1f0a9b8c02"
+OURS = {"request_id": REQUEST_ID, "correlation_id": CORRELATION_ID}
+
+
+def said(status, code=None, issue=None, *, echoed=False):
+    """Return an answer with an OperationOutcome, from the proxy or from the Receiver."""
+    echo = OURS if echoed else {}
+    return Answer(status=status, code=code, issue=issue, is_outcome=True, **echo)
+
+
+def bare(status, code=None):
+    """Return an answer without an OperationOutcome: from some device in between."""
+    return Answer(status=status, code=code)
+
+
+# (answer, verdict, row, on whose side the cause lies)
+CASES = {
+    "silence": (Answer(status=None), "retry", "silence", "PROXY"),
+    "both-ids-came-back": (Answer(status=200, **OURS), "acknowledged", "acknowledged", None),
+    "created-with-both-ids": (Answer(status=201, **OURS), "acknowledged", "acknowledged", None),
+    "no-ids-came-back": (Answer(status=200), "retry", "ok-without-our-ids", "PROXY"),
+    "one-id-came-back": (
+        Answer(status=200, request_id=REQUEST_ID),
+        "retry",
+        "ok-without-our-ids",
+        "PROXY",
+    ),
+    "another-request-was-answered": (
+        Answer(status=200, request_id=CORRELATION_ID, correlation_id=CORRELATION_ID),
+        "retry",
+        "ok-without-our-ids",
+        "PROXY",
+    ),
+    "duplicate": (said(409, "REC_CONFLICT", "duplicate"), "acknowledged", "duplicate", None),
+    "duplicate-with-ids": (
+        said(409, "REC_CONFLICT", "duplicate", echoed=True),
+        "acknowledged",
+        "duplicate",
+        None,
+    ),
+    "token-ran-out-at-the-platform": (
+        bare(401, "keymanagement.service.access_token_expired"),
+        "unauthorized",
+        "token-refused-by-platform",
+        "HERE",
+    ),
+    "token-unknown-at-the-platform": (
+        bare(401, "keymanagement.service.invalid_access_token"),
+        "unauthorized",
+        "token-refused-by-platform",
+        "HERE",
+    ),
+    "a-404-page": (bare(404), "retry", "intermediary", "PROXY"),
+    "a-400-page": (bare(400), "retry", "intermediary", "PROXY"),
+    "a-401-page": (bare(401), "retry", "intermediary", "PROXY"),
+    "a-409-page": (bare(409), "retry", "intermediary", "PROXY"),
+    "a-500-page": (bare(500), "retry", "intermediary", "PROXY"),
+    "a-502-fault": (
+        bare(502, "messaging.adaptors.http.flow.UnexpectedEOFAtTarget"),
+        "retry",
+        "intermediary",
+        "PROXY",
+    ),
+    "a-307": (bare(307), "retry", "intermediary", "PROXY"),
+    "conflict": (said(409, "REC_CONFLICT", "conflict"), "refused", "conflict", "REC"),
+    "too-early": (said(425, "REC_TOO_EARLY", "duplicate"), "retry", "too-early", "REC"),
+    "receiver-took-too-long": (said(408, "REC_TIMEOUT", "timeout"), "retry", "timeout", "REC"),
+    "proxy-took-too-long": (said(504, "PROXY_TIMEOUT", "timeout"), "retry", "timeout", "PROXY"),
+    "timeout-without-prefix": (said(504, "TIMEOUT", "timeout"), "retry", "timeout", "PROXY"),
+    "our-quota": (
+        said(429, "SEND_TOO_MANY_REQUESTS", "throttled"),
+        "retry",
+        "too-many-requests",
+        "SEND",
+    ),
+    "quota-of-the-proxy": (
+        said(429, "PROXY_TOO_MANY_REQUESTS", "throttled"),
+        "retry",
+        "too-many-requests",
+        "PROXY",
+    ),
+    "receiver-unavailable": (
+        said(503, "REC_UNAVAILABLE", "transient"),
+        "retry",
+        "unavailable",
+        "REC",
+    ),
+    "receiver-unavailable-as-it-is-really-spelt": (
+        said(503, "REC_SERVICE_UNAVAILABLE", "transient"),
+        "retry",
+        "unavailable",
+        "REC",
+    ),
+    "bad-gateway": (said(502, None, "transient"), "retry", "unavailable", "PROXY"),
+    "quota-in-a-500": (
+        said(500, "REC_TOO_MANY_REQUESTS", "throttled"),
+        "retry_limited",
+        "quota-as-500",
+        "PROXY",
+    ),
+    "unhandled-exception": (
+        said(500, "REC_SERVER_ERROR", "exception"),
+        "retry_limited",
+        "server-error",
+        "REC",
+    ),
+    "no-store": (said(500, "REC_SERVER_ERROR", "no-store"), "retry_limited", "server-error", "REC"),
+    "server-error-with-our-ids": (
+        said(500, "REC_SERVER_ERROR", "transient", echoed=True),
+        "retry_limited",
+        "server-error",
+        "REC",
+    ),
+    "not-implemented": (
+        said(501, "REC_NOT_IMPLEMENTED", "not-supported"),
+        "refused",
+        "not-implemented",
+        "REC",
+    ),
+    "http-version": (said(505, None, "exception"), "retry_limited", "other-5xx", "PROXY"),
+    "token-refused": (
+        said(401, "SEND_UNAUTHORIZED", "security"),
+        "unauthorized",
+        "token-refused",
+        "HERE",
+    ),
+    "not-enabled": (said(403, "SEND_FORBIDDEN", "forbidden"), "forbidden", "not-enabled", "HERE"),
+    "receiver-wants-another-user": (
+        said(401, "REC_UNAUTHORIZED", "security"),
+        "refused",
+        "receiver-unauthorized",
+        "REC",
+    ),
+    "receiver-refused-the-handshake": (
+        said(403, "REC_FORBIDDEN", "forbidden"),
+        "refused",
+        "refused",
+        "REC",
+    ),
+    "unprocessable": (
+        said(422, "REC_UNPROCESSABLE_ENTITY", "invariant", echoed=True),
+        "refused",
+        "refused",
+        "REC",
+    ),
+    "unknown-service": (said(404, "PROXY_NOT_FOUND", "not-found"), "refused", "refused", "PROXY"),
+    "bad-request-without-prefix": (
+        said(400, "BAD_REQUEST", "invalid"),
+        "refused",
+        "refused",
+        "PROXY",
+    ),
+    "no-code-at-all": (said(406), "refused", "refused", "PROXY"),
+    "redirect-with-outcome": (said(302), "retry", "redirect", "PROXY"),
+    "informational": (bare(103), "retry", "unknown-status", "PROXY"),
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "row", "fault"),
+    [pytest.param(*case, id=name) for name, case in CASES.items()],
+)
+def test_judge(answer, verdict, row, fault):
+    """Each answer leads to one verdict, by a row that can be looked up, with a cause."""
+    judgement = judge(answer, **OURS)
+
+    assert (verdict, row, fault) == (judgement.verdict, judgement.row, judgement.fault)
+
+
+def test_every_row_is_reached():
+    """A row that no answer reaches says nothing; one that no case reaches is untested."""
+    reached = {row for _, _, row, _ in CASES.values()}
+
+    assert {row.name for row in (*ROWS, SILENCE)} == reached
+
+
+def test_rows_have_names_of_their_own():
+    """The name is stored with the attempt, and must lead back to one row."""
+    names = [row.name for row in (*ROWS, SILENCE)]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("code", ["REC_UNAVAILABLE", "REC_SERVICE_UNAVAILABLE", "UNAVAILABLE"])
+def test_the_status_decides_before_the_spelling(code):
+    """The guide and the proxy spell one code in several ways."""
+    assert Verdict.RETRY is judge(said(503, code, "transient"), **OURS).verdict
+
+
+def test_nothing_but_the_receivers_own_words_is_final():
+    """Without an OperationOutcome and without our ids, no status proves anything."""
+    verdicts = {judge(bare(status), **OURS).verdict for status in range(100, 600)}
+
+    assert {Verdict.RETRY} == verdicts
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_refusal_need_not_echo_the_ids(status):
+    """The proxy's own refusals never repeat our ids, and yet they are refusals."""
+    verdicts = {
+        judge(said(status, "PROXY_BAD_REQUEST", "invalid", echoed=echoed), **OURS).verdict
+        for echoed in (True, False)
+    }
+
+    assert {Verdict.REFUSED} == verdicts
+
+
+def test_an_echo_is_recorded_whatever_the_verdict():
+    """Who repeated our ids on a refusal was the Receiver itself."""
+    assert judge(said(422, "REC_BAD_REQUEST", "invalid", echoed=True), **OURS).ids_echoed
+
+
+def test_our_own_trouble_is_called_ours():
+    """A token or registration that BaRS refuses is neither the message's fault nor theirs."""
+    assert Fault.HERE is judge(said(401, "SEND_UNAUTHORIZED", "unknown"), **OURS).fault
