@@ -178,6 +178,7 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
         *(_token_concern(token) for token in conditions.tokens if token.failing_since),
         *_expiries(overview.at, conditions.certificates, soon),
         *_reused_ids(overview),
+        *_quarantined(overview),
     ]
 
 
@@ -238,6 +239,22 @@ def _reused_ids(overview: Overview) -> list[Concern]:
         Concern(
             text=f"{reused} inbound requests used an X-Request-Id that another message has",
             advice="Tell the Sender's supplier: those messages were not taken.",
+        )
+    ]
+
+
+def _quarantined(overview: Overview) -> list[Concern]:
+    if not overview.quarantined:
+        return []
+    count = (
+        "1 response belongs"
+        if overview.quarantined == 1
+        else f"{overview.quarantined} responses belong"
+    )
+    return [
+        Concern(
+            text=f"{count} to no request of ours",
+            advice="The Sender was told so. Find out with them whose patient it is about.",
         )
     ]
 

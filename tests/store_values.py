@@ -56,6 +56,7 @@ def arrival(**changes: object) -> Arrival:
         "receiver": OURS,
         "focus_id": str(uuid.uuid4()),
         "reference": "RAE-000001",
+        "responds_to": None,
         "fingerprint": hashlib.sha256(body).hexdigest(),
         "request": payload(body),
         "answer": payload(b'{"acknowledged":true}'),

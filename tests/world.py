@@ -11,21 +11,25 @@ import asyncio
 import json
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from messages import RECEIVER
 
 from bars_gateway import daemon
 from bars_gateway.config import Settings, load
 from bars_gateway.sandbox.registry import Registered
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.port import MessageHistory, Overview
 
+JSON = "application/fhir+json"
 SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 PATIENCE = 20.0
 
@@ -244,6 +248,35 @@ class World:
     def forwarded(self) -> Sequence[dict[str, Any]]:
         """Return the calls that reached a Receiver."""
         return [call for call in self.sandbox.calls._listed(0) if call["receiver_status"]]  # noqa: SLF001
+
+
+def headers(receiver: str = RECEIVER, **changes: str | None) -> dict[str, str]:
+    """Return what the proxy forwards beside the body."""
+    target = TargetIdentifier.parse(receiver).encode()
+    values: dict[str, str | None] = {
+        "X-Request-Id": str(uuid.uuid4()),
+        "X-Correlation-Id": str(uuid.uuid4()),
+        "NHSD-Target-Identifier": target,
+        "Content-Type": JSON,
+        "Accept": f"{JSON}; version=1.5.0",
+    }
+    values |= {name.replace("_", "-"): value for name, value in changes.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+async def post(
+    world: World,
+    body: bytes,
+    sent: Mapping[str, str],
+    path: str = "/$process-message",
+    *,
+    node: Node | None = None,
+) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+    async with (
+        world.as_proxy() as session,
+        session.post((node or world.hospital).url + path, data=body, headers=sent) as response,
+    ):
+        return response.status, response.headers, json.loads(await response.read())
 
 
 @asynccontextmanager

@@ -43,6 +43,10 @@ class _File:
     body: bytes
 
 
+# The notice's own document lies in N.notice.json, beside the message; its kind is in it.
+_WITH_MESSAGE = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED})
+
+
 class Deliveries:
     """Delivers one provider's notices into its folder."""
 
@@ -109,7 +113,7 @@ class Deliveries:
         number = f"{notice.notice_id:012d}"
         document = documents.encode(documents.notice(notice))
         answer = await self._payload(notice, Part.ANSWER, f"{number}.answer")
-        if notice.kind is not NoticeKind.MESSAGE:
+        if notice.kind not in _WITH_MESSAGE:
             return [*answer, _File(f"{number}.{notice.kind}.json", document)]
         message = await self._payload(notice, Part.REQUEST, f"{number}.message")
         return [_File(f"{number}.notice.json", document), *answer, *message]

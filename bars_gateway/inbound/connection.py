@@ -56,6 +56,7 @@ class Connection(web.RequestHandler):
     """aiohttp's protocol with a door, deadlines, and an OperationOutcome for every error."""
 
     __slots__ = (
+        "_answered",
         "_dealings",
         "_finishing",
         "_header_deadline",
@@ -70,6 +71,7 @@ class Connection(web.RequestHandler):
         self._dealings = dealings
         self._limits = limits
         self._finishing = False
+        self._answered = 0  # requests with an answer, of the _request_count that came
         self._header_deadline: asyncio.TimerHandle | None = None
         self._last_body: StreamReader | None = None
         self.names: frozenset[str] = frozenset()  # of the caller's certificate
@@ -137,6 +139,7 @@ class Connection(web.RequestHandler):
             log.warning("inbound.answer_not_taken", peer=request.remote)
             self.abort()
             return resp, True
+        self._answered += 1
         if self._finishing:  # meanwhile
             written.force_close()
         return written, reset
@@ -168,7 +171,8 @@ class Connection(web.RequestHandler):
 
     @property
     def _is_idle(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
+        # aiohttp's own mark, a waiter, is missing for a moment after each answer.
+        return self._request_count == self._answered
 
     def _expect_header(self) -> None:
         if self._header_deadline is not None:

@@ -10,9 +10,9 @@ on disk (A3 hands over the duty of care on our 200). What a rule refused is
 remembered, so that a retry gets the same answer; trouble of our own is not, so that
 a retry does the work.
 
-New referrals and new validation requests are acknowledged here. Everything that only
-the EPR can answer (bookings, changes of anything) is 501, and a response is 404: it
-belongs to no workflow that this release knows of.
+New referrals, new validation requests and responses are acknowledged here. Everything
+that only the EPR can answer (bookings, changes of anything) is 501. A response that
+belongs to no workflow, or to several, is 404: a copy is kept and a person is told.
 """
 
 import asyncio
@@ -25,8 +25,15 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from bars_gateway.inbound.exchange import InboundRequest, Reply
+from bars_gateway.inbound.replies import (
+    NO_WORKFLOW,
+    NOT_YET,
+    problem_reply,
+    refused,
+    reply_to,
+)
 from bars_gateway.standard import answers, bundle, rules, workflow
-from bars_gateway.standard.answers import Minted, Problem
+from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.bundle import MalformedBundle, Message
 from bars_gateway.standard.headers import (
     TARGET,
@@ -42,12 +49,8 @@ from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.port import (
     Arrival,
-    Conflicting,
-    Fate,
     Payload,
     Refusal,
-    RefusedBefore,
-    Repeated,
     Store,
 )
 
@@ -67,25 +70,6 @@ _KEPT_HEADERS = (
     "use-context",
     "x-correlation-id",
     "x-request-id",
-)
-
-_NOT_YET = Problem(
-    http_status=501,
-    code="REC_NOT_IMPLEMENTED",
-    issue="not-supported",
-    text="this Receiver takes new referrals and new validation requests",
-)
-_NO_WORKFLOW = Problem(
-    http_status=404,
-    code="REC_NOT_FOUND",
-    issue="not-found",
-    text="MessageHeader.response.identifier names no message of this Receiver",
-)
-_CONFLICT = Problem(
-    http_status=409,
-    code="REC_CONFLICT",
-    issue="conflict",
-    text="this X-Request-Id was used for another message; a new message needs a new one",
 )
 
 
@@ -157,10 +141,10 @@ class Reception:
         self, request: InboundRequest, ids: Ids, host: Hosted, message: Message, move: Move
     ) -> Reply:
         if move not in REQUESTER_MOVES:
-            return _problem(_NO_WORKFLOW)
+            return await self._take_response(request, ids, host, message, move)
         subject = workflow.subject_of(message)
         if move is not Move.REQUEST or subject is Subject.BOOKING:
-            return _problem(_NOT_YET)
+            return problem_reply(NOT_YET)
         minted = Minted(
             focus_id=self._new_id(),
             encounter_id=self._new_id(),
@@ -180,13 +164,43 @@ class Reception:
             receiver=message.destinations[0],
             focus_id=minted.focus_id,
             reference=minted.reference,
+            responds_to=None,
             fingerprint=_fingerprint(request.body),
             request=_kept(request),
             answer=_json(answers.acknowledge(message, minted, self._new_id, now)),
             answer_due_at=message.needed_by if subject is Subject.VALIDATION else None,
         )
         fate = await self._store.receive(arrival, now)
-        return _reply(fate, arrival.answer)
+        return reply_to(fate, arrival.answer)
+
+    async def _take_response(
+        self, request: InboundRequest, ids: Ids, host: Hosted, message: Message, move: Move
+    ) -> Reply:
+        """Take a response into the workflow that it answers; its mirror image acknowledges it."""
+        now = self._now()
+        # Published responses leave the endpoints as they were in the request (scenario 79).
+        unswapped = normalised(message.source) in host.offer.services
+        arrival = Arrival(
+            provider=host.provider,
+            request_id=ids.request_id,
+            correlation_id=ids.correlation_id,
+            bundle_id=message.bundle_id,
+            move=move,
+            subject=workflow.subject_of(message),
+            use_case=message.use_case,
+            sender=message.destinations[0] if unswapped else message.source,
+            receiver=message.source if unswapped else message.destinations[0],
+            focus_id=message.request_id,
+            reference=None,
+            responds_to=message.responds_to,
+            fingerprint=_fingerprint(request.body),
+            request=_kept(request),
+            # Every id in a response was given by its sender: there is nothing to add to it.
+            answer=_json(request.body),
+            answer_due_at=None,
+        )
+        fate = await self._store.respond(arrival, _json(problem_reply(NO_WORKFLOW).body), now)
+        return reply_to(fate, arrival.answer)
 
     async def _refuse(
         self, request: InboundRequest, ids: Ids, host: Hosted, issues: Sequence[Issue]
@@ -201,55 +215,13 @@ class Reception:
             http_status=answer.http_status,
             answer=_json(answer.body),
         )
-        return _reply(await self._store.refuse(refusal, self._now()), refusal.answer)
+        return reply_to(await self._store.refuse(refusal, self._now()), refusal.answer)
 
 
 async def _read(request: InboundRequest) -> Message:
     if len(request.body) < THREAD_FROM_BYTES:
         return bundle.read(request.body, request.media_type)
     return await asyncio.to_thread(bundle.read, request.body, request.media_type)
-
-
-def refused(issues: Sequence[Issue]) -> Reply:
-    """Return the answer that names every one of *issues*; malformed goes before unsupported."""
-    return Reply(
-        http_status=min(issue.http_status for issue in issues),
-        media_type=answers.MEDIA_TYPE,
-        body=answers.outcome(issues),
-        code=issues[0].code,
-    )
-
-
-def _problem(problem: Problem) -> Reply:
-    return Reply(
-        http_status=problem.http_status,
-        media_type=answers.MEDIA_TYPE,
-        body=answers.problem_outcome(problem),
-        code=problem.code,
-    )
-
-
-def _reply(fate: Fate, answer: Payload) -> Reply:
-    match fate:
-        case Repeated(reference=reference):
-            return _problem(_duplicate(reference))
-        case Conflicting():
-            log.error("inbound.request_id_reused")
-            return _problem(_CONFLICT)
-        case RefusedBefore(http_status=status, answer=before):
-            return Reply(http_status=status, media_type=before.media_type, body=before.body)
-        case _:
-            return Reply(http_status=200, media_type=answer.media_type, body=answer.body)
-
-
-def _duplicate(reference: str | None) -> Problem:
-    known_as = f"; it is known here as {reference}" if reference else ""
-    return Problem(
-        http_status=409,
-        code="REC_CONFLICT",
-        issue="duplicate",
-        text=f"this message has already been received and processed{known_as}",
-    )
 
 
 def _kept(request: InboundRequest) -> Payload:

@@ -90,6 +90,7 @@ class Message:
     focus_type: str | None
     focus_id: str | None  # the Receiver's id: absent in a first request
     focus_status: str | None
+    request_id: str | None  # ServiceRequest.id, whatever the focus is: what a response is about
     category: str | None  # referral or validation; None for a booking without ServiceRequest
     use_case: str  # a1t1 …, lower case
     needed_by: datetime | None  # the clinical time: occurrencePeriod.end or the slot's start
@@ -148,6 +149,7 @@ def _message(root: Resource, entries: tuple[Entry, ...], header: Resource) -> Me
         focus_type=text_of(focus, "resourceType") or None,
         focus_id=text_of(focus, "id") or None,
         focus_status=text_of(focus, "status") or None,
+        request_id=text_of(request, "id") or None,
         category=_code(codings, CATEGORIES) or None,
         use_case=_code(codings, USE_CASES).lower(),
         needed_by=instant(text_of(map_of(request, "occurrencePeriod"), "end"))

@@ -29,10 +29,21 @@ from bars_gateway.store.statements import inserted, keep, one, run
 
 def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> Fate:
     """Take the message with its workflow, answer and notice, or say what it met."""
-    met = _met(connection, arrival, now)
+    met = already_met(connection, arrival, now)
     if met is not None:
         return met
     workflow_id = _open_workflow(connection, arrival, now)
+    return take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now)
+
+
+def take(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    workflow_id: int,
+    notice: NoticeKind,
+    now: datetime,
+) -> Taken:
+    """Store the message in its workflow, with its answer, ledger entry and notice."""
     message_id = _insert(connection, arrival, workflow_id, now)
     keep(connection, message_id, Part.REQUEST, arrival.request)
     keep(connection, message_id, Part.ANSWER, arrival.answer)
@@ -49,7 +60,7 @@ def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> 
         connection,
         "write_notice",
         provider=arrival.provider,
-        kind=NoticeKind.MESSAGE,
+        kind=notice,
         message_id=message_id,
         now=text(now),
     )
@@ -84,6 +95,7 @@ def _insert(
         request_id=arrival.request_id,
         correlation_id=arrival.correlation_id,
         bundle_id=arrival.bundle_id,
+        responds_to=arrival.responds_to,
         move=arrival.move,
         use_case=arrival.use_case,
         sender=arrival.sender,
@@ -96,9 +108,15 @@ def _insert(
 
 def refuse(connection: sqlite3.Connection, refusal: Refusal, now: datetime) -> Fate:
     """Remember the refusal, or say what the request met."""
-    met = _met(connection, refusal, now)
+    met = already_met(connection, refusal, now)
     if met is not None:
         return met
+    remember(connection, refusal, "inbound.refused", now)
+    return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
+
+
+def remember(connection: sqlite3.Connection, refusal: Refusal, kind: str, now: datetime) -> None:
+    """Enter the refusal into the ledger, and an event of that *kind* into the audit trail."""
     run(
         connection,
         "ledger_refused",
@@ -116,14 +134,16 @@ def refuse(connection: sqlite3.Connection, refusal: Refusal, now: datetime) -> F
         "add_event",
         now=text(now),
         provider=refusal.provider,
-        kind="inbound.refused",
+        kind=kind,
         request_id=refusal.request_id,
         detail=json.dumps({"rules": list(refusal.rules), "http_status": refusal.http_status}),
     )
-    return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 
-def _met(connection: sqlite3.Connection, came: Arrival | Refusal, now: datetime) -> Fate | None:
+def already_met(
+    connection: sqlite3.Connection, came: Arrival | Refusal, now: datetime
+) -> Fate | None:
+    """Return what the ledger says of this X-Request-Id, or None where it is new."""
     entry = one(connection, "ledger_entry", provider=came.provider, request_id=came.request_id)
     if entry is None:
         return None

@@ -30,6 +30,7 @@ from bars_gateway.store.values import (
     OutboundState,
     Part,
     Payload,
+    Quarantined,
     Refusal,
     RefusedBefore,
     Repeated,
@@ -66,6 +67,7 @@ __all__ = [
     "Overview",
     "Part",
     "Payload",
+    "Quarantined",
     "Refusal",
     "RefusedBefore",
     "Repeated",
@@ -124,6 +126,9 @@ class Store(Protocol):
 
     async def receive(self, arrival: Arrival, now: datetime) -> Fate:
         """Take the message with its workflow, answer and notice, or say what it met."""
+
+    async def respond(self, arrival: Arrival, not_found: Payload, now: datetime) -> Fate:
+        """Take a response into its workflow, or quarantine it; *not_found* is then its answer."""
 
     async def refuse(self, refusal: Refusal, now: datetime) -> Fate:
         """Remember the refusal, so that a retry gets the same, or say what it met."""

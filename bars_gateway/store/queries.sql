@@ -39,10 +39,10 @@ VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bund
 RETURNING id;
 
 -- name: take_message
-INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, move, use_case,
-                      sender, receiver, fingerprint, reference, state, created_at, settled_at)
-VALUES (:workflow_id, :provider, 'inbound', :request_id, :correlation_id, :bundle_id, :move, :use_case,
-        :sender, :receiver, :fingerprint, :reference, 'received', :now, :now)
+INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
+                      use_case, sender, receiver, fingerprint, reference, state, created_at, settled_at)
+VALUES (:workflow_id, :provider, 'inbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
+        :use_case, :sender, :receiver, :fingerprint, :reference, 'received', :now, :now)
 RETURNING id;
 
 -- name: keep_payload
@@ -171,6 +171,32 @@ VALUES (:provider, :request_id, :fingerprint, 'done', :message_id, :now);
 INSERT INTO ledger (provider, request_id, fingerprint, state, http_status, media_type, answer, rules, created_at)
 VALUES (:provider, :request_id, :fingerprint, 'refused', :http_status, :media_type, :answer, :rules, :now);
 
+-- name: workflows_responded_to
+-- Every workflow of ours that a Bundle with that id belongs to, whoever sent the Bundle.
+SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state
+  FROM workflows AS w
+ WHERE w.role = 'requester'
+   AND w.id IN (SELECT m.workflow_id FROM messages AS m
+                 WHERE m.provider = :provider AND m.bundle_id = :bundle_id);
+
+-- name: acknowledge_by_response
+-- A response proves that its request arrived: what waits for a retry need not be sent again.
+-- What is being sent at this moment is left alone: its own answer is on the way.
+UPDATE messages
+   SET state = 'acknowledged', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE workflow_id = :workflow_id AND direction = 'outbound' AND move = 'request' AND state = 'queued'
+   AND attempts > 0
+RETURNING id, provider;
+
+-- name: quarantine
+INSERT INTO quarantine (provider, request_id, correlation_id, bundle_id, responds_to, sender, receiver, reason,
+                        fingerprint, media_type, headers, encoding, body, created_at)
+VALUES (:provider, :request_id, :correlation_id, :bundle_id, :responds_to, :sender, :receiver, :reason,
+        :fingerprint, :media_type, :headers, :encoding, :body, :now);
+
+-- name: count_quarantined
+SELECT count(*) AS n FROM quarantine WHERE attached_to IS NULL;
+
 -- name: add_event
 INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
 
@@ -234,7 +260,7 @@ SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 
 -- name: alarms
 SELECT * FROM events
- WHERE kind IN ('inbound.request_id_reused', 'message.refused', 'message.unconfirmed', 'message.not_sent')
+ WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused', 'message.unconfirmed', 'message.not_sent')
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all

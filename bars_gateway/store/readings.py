@@ -104,11 +104,13 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
     workflows = {row["state"]: row["n"] for row in rows(connection, "count_workflows")}
     oldest = one(connection, "oldest_open")
     due = one(connection, "next_due_of_all")
+    quarantined = one(connection, "count_quarantined")
     disk = os.statvfs(path.parent)
     return Overview(
         at=now,
         outbound={state: messages.get(("outbound", state), 0) for state in OutboundState},
         inbound=messages.get(("inbound", "received"), 0),
+        quarantined=quarantined["n"] if quarantined else 0,
         workflows={state: workflows.get(state, 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
         oldest_open_at=instant(oldest["at"]) if oldest else None,

@@ -13,7 +13,13 @@ from functools import partial
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.verdict import Answer
-from bars_gateway.store import inbound_works, outbound_works, readings, submission_works
+from bars_gateway.store import (
+    inbound_works,
+    outbound_works,
+    readings,
+    response_works,
+    submission_works,
+)
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
 from bars_gateway.store.port import (
@@ -148,6 +154,17 @@ class SqliteStore:
         self._refuse_when_full()
         fate = await self._database.write(partial(inbound_works.receive, arrival=arrival, now=now))
         if isinstance(fate, Taken):
+            self._bell(arrival.provider).ring()
+        return fate
+
+    async def respond(self, arrival: Arrival, not_found: Payload, now: datetime) -> Fate:
+        """Take a response into its workflow, or quarantine it; *not_found* is then its answer."""
+        self._refuse_when_full()
+        fate = await self._database.write(
+            lambda connection: response_works.respond(connection, arrival, not_found, now)
+        )
+        if isinstance(fate, Taken):
+            self._outbound.ring()  # what it proves may let the next of its conversation go
             self._bell(arrival.provider).ring()
         return fate
 

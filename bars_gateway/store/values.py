@@ -167,8 +167,9 @@ class Arrival:
     use_case: str
     sender: str  # system|value of the counterparty's service
     receiver: str  # system|value of our service
-    focus_id: str  # the id that we mint for the ServiceRequest
-    reference: str  # the human-readable case number that we mint
+    focus_id: str | None  # the id that we mint for the ServiceRequest, or that a response names
+    reference: str | None  # the human-readable case number that we mint; None for a response
+    responds_to: str | None  # MessageHeader.response.identifier, of a response
     fingerprint: str
     request: Payload
     answer: Payload  # the acknowledgement that the Sender gets if this is taken
@@ -216,4 +217,11 @@ class Conflicting:
     """The same X-Request-Id came with other bytes: 409 conflict, and an alarm (S5)."""
 
 
-Fate = Taken | Repeated | RefusedBefore | Conflicting
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A response that belongs to no workflow, or to several: 404, a copy kept, an alarm (S9)."""
+
+    reason: str  # orphan or ambiguous
+
+
+Fate = Taken | Repeated | RefusedBefore | Conflicting | Quarantined

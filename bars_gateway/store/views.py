@@ -117,6 +117,7 @@ class Overview:
     at: datetime
     outbound: Mapping[OutboundState, int]  # every state, also those with none
     inbound: int  # messages received
+    quarantined: int  # responses that belong to no workflow, and wait for a person
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider
     oldest_open_at: datetime | None  # of the outbound messages that are not settled

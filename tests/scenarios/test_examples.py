@@ -68,9 +68,9 @@ FATES: dict[str, Fate] = {
     "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_YET,
     "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_YET,
     "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_YET,
-    # Sent by the hospital, which is its source: a response to what the other never sent.
+    # Sent by the hospital, which is its source, and answers REFREQ01, which went before it.
     "REFRESP01-Referral-Service-Request-Response-New-Full-ED-to-111-Safeguarding-DNA-Feedback": (
-        NO_WORKFLOW
+        Arrives()
     ),
     # Its source has eleven digits, and is nobody's service.
     "REFRESP03-Referral-Service-Request-Response-CAD-Out-of-Area-Response": here(
@@ -90,7 +90,7 @@ FATES: dict[str, Fate] = {
     "VALRESP01-Validation-Response-HTTP-Response-Acknowledgment-CAS-to-999-Planned-0-of-2": (
         Arrives()
     ),
-    # Published with source and destination unswapped: from the ambulance to the hospital.
+    # Published unswapped: as if the ambulance answered the hospital, which asked nothing.
     "VALRESP01A-Validation-Response-New-Interim-CAS-to-999-In-progress-1-of-2": NO_WORKFLOW,
     "VALRESP01B-Validation-Response-Update-Full-CAS-to-999-Finished-2-of-2": NO_WORKFLOW,
     "VALRESP05-Validation-Response-Falls-to-999-Finished-copy": NO_WORKFLOW,
@@ -121,6 +121,12 @@ async def fates_in(world: World, files: list[Path]) -> dict[str, Fate]:
         )
         for file in files
     }
+
+
+def both(world: World) -> list[Path]:
+    """Return the messages in either EPR's folder."""
+    nodes = (world.hospital, world.ambulance)
+    return [file for node in nodes for file in node.files("inbox/new/*.message.json")]
 
 
 @pytest.mark.reference_data

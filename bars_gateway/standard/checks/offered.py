@@ -19,9 +19,22 @@ def source_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
 
 def destination_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
     """M07, on receipt: whatever the headers say, the message names its Receiver itself."""
+    if unswapped(message, offer):
+        return
     for index, destination in enumerate(message.destinations):
         if normalised(destination) not in offer.services:
             yield f"Bundle.entry[0].resource.destination[{index}].endpoint"
+
+
+def endpoints_not_swapped(message: Message, offer: Offer) -> Iterator[str]:
+    """M07, of a response: published ones name us as their source still (scenario 79)."""
+    if unswapped(message, offer):
+        yield "Bundle.entry[0].resource.destination"
+
+
+def unswapped(message: Message, offer: Offer) -> bool:
+    """Tell whether a response names its Receiver as its source, as the request did."""
+    return message.event.endswith("-response") and normalised(message.source) in offer.services
 
 
 def version_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:

@@ -197,7 +197,7 @@ CREATE TABLE events (                           -- the audit trail; append-only,
     detail      TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
-CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'message.refused',
+CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                                          'message.unconfirmed', 'message.not_sent');
 
 CREATE TABLE seals (                            -- makes tampering with events show

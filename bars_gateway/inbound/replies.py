@@ -1,0 +1,87 @@
+"""The replies of the reception: to a fate, to broken rules, to what this release does not do."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from bars_gateway.inbound.exchange import Reply
+from bars_gateway.standard import answers
+from bars_gateway.standard.answers import Problem
+from bars_gateway.standard.issues import Issue
+from bars_gateway.store.port import (
+    Conflicting,
+    Fate,
+    Payload,
+    Quarantined,
+    RefusedBefore,
+    Repeated,
+    Taken,
+)
+
+log = structlog.get_logger(__name__)
+
+NOT_YET = Problem(
+    http_status=501,
+    code="REC_NOT_IMPLEMENTED",
+    issue="not-supported",
+    text="this Receiver takes new referrals and new validation requests",
+)
+NO_WORKFLOW = Problem(
+    http_status=404,
+    code="REC_NOT_FOUND",
+    issue="not-found",
+    text="MessageHeader.response.identifier names no message of this Receiver",
+)
+CONFLICT = Problem(
+    http_status=409,
+    code="REC_CONFLICT",
+    issue="conflict",
+    text="this X-Request-Id was used for another message; a new message needs a new one",
+)
+
+
+def refused(issues: Sequence[Issue]) -> Reply:
+    """Return the answer that names every one of *issues*; malformed goes before unsupported."""
+    return Reply(
+        http_status=min(issue.http_status for issue in issues),
+        media_type=answers.MEDIA_TYPE,
+        body=answers.outcome(issues),
+        code=issues[0].code,
+    )
+
+
+def problem_reply(problem: Problem) -> Reply:
+    """Return the answer that says what *problem* says."""
+    return Reply(
+        http_status=problem.http_status,
+        media_type=answers.MEDIA_TYPE,
+        body=answers.problem_outcome(problem),
+        code=problem.code,
+    )
+
+
+def reply_to(fate: Fate, answer: Payload) -> Reply:
+    """Return what *fate* is answered with; *answer* is what a message that was taken gets."""
+    match fate:
+        case Repeated(reference=reference):
+            return problem_reply(_duplicate(reference))
+        case Conflicting():
+            log.error("inbound.request_id_reused")
+            return problem_reply(CONFLICT)
+        case RefusedBefore(http_status=status, answer=before):
+            return Reply(http_status=status, media_type=before.media_type, body=before.body)
+        case Quarantined(reason=reason):
+            log.error("inbound.quarantined", reason=reason)
+            return problem_reply(NO_WORKFLOW)
+        case Taken():
+            return Reply(http_status=200, media_type=answer.media_type, body=answer.body)
+
+
+def _duplicate(reference: str | None) -> Problem:
+    known_as = f"; it is known here as {reference}" if reference else ""
+    return Problem(
+        http_status=409,
+        code="REC_CONFLICT",
+        issue="duplicate",
+        text=f"this message has already been received and processed{known_as}",
+    )

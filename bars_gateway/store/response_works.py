@@ -1,0 +1,112 @@
+"""
+Finds the workflow that a response is about, and draws from it what it proves.
+
+    response.identifier ─► workflows with that Bundle.id ─► one ───────────► its move
+                                                         └► none, several ─► quarantine
+
+Every Bundle.id of a workflow counts, in both directions: a final response may point
+back to the interim one instead of the request (S9). X-Correlation-Id only narrows a
+choice down, for it is a conversation and no key. Where that leaves none or several,
+nothing is guessed: the Sender hears 404, the bytes are kept aside, a person is told.
+
+A response proves that the request arrived, whatever we believed until then: what still
+waits for its retry is acknowledged now (scenario 71). A response that is late changes
+no state and is delivered all the same; a second final one is an amendment that a
+person has to look at (scenarios 72 and 74).
+"""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store.inbound_works import already_met, remember, take
+from bars_gateway.store.rows import packed, text
+from bars_gateway.store.statements import move_workflow, notify, rows, run
+from bars_gateway.store.values import Arrival, Fate, NoticeKind, Payload, Quarantined, Refusal
+
+_FINAL_MOVES = frozenset({Move.CONCLUDE, Move.DECLINE})
+_ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
+
+
+def respond(
+    connection: sqlite3.Connection, arrival: Arrival, not_found: Payload, now: datetime
+) -> Fate:
+    """Take the response into its workflow, or quarantine it with *not_found* as its answer."""
+    met = already_met(connection, arrival, now)
+    if met is not None:
+        return met
+    found = _workflows(connection, arrival)
+    if len(found) != 1:
+        return _quarantine(connection, arrival, not_found, found, now)
+    (workflow,) = found
+    amends = State(workflow["state"]) in _ANSWERED and arrival.move in _FINAL_MOVES
+    notice = NoticeKind.AMENDED if amends else NoticeKind.MESSAGE
+    taken = take(connection, arrival, workflow["id"], notice, now)
+    _prove_arrival(connection, workflow["id"], now)
+    move_workflow(connection, workflow["id"], arrival.move, now, focus_id=arrival.focus_id)
+    return taken
+
+
+def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3.Row]:
+    """Return the workflows that the response may be about; one is an answer."""
+    found = [
+        row
+        for row in rows(
+            connection,
+            "workflows_responded_to",
+            provider=arrival.provider,
+            bundle_id=arrival.responds_to,
+        )
+        if same_service(row["counterparty"], arrival.sender)
+    ]
+    found = _narrowed(found, lambda row: row["focus_id"] == arrival.focus_id)
+    return _narrowed(found, lambda row: row["correlation_id"] == arrival.correlation_id)
+
+
+def _narrowed(found: list[sqlite3.Row], fits: Callable[[sqlite3.Row], bool]) -> list[sqlite3.Row]:
+    """Return those that fit, where there is a choice and some of them do."""
+    return [row for row in found if fits(row)] or found if len(found) > 1 else found
+
+
+def _prove_arrival(connection: sqlite3.Connection, workflow_id: int, now: datetime) -> None:
+    proven = rows(connection, "acknowledge_by_response", workflow_id=workflow_id, now=text(now))
+    for row in proven:
+        notify(connection, NoticeKind.OUTCOME, row, now)
+
+
+def _quarantine(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    not_found: Payload,
+    found: list[sqlite3.Row],
+    now: datetime,
+) -> Quarantined:
+    reason = "ambiguous" if found else "orphan"
+    run(
+        connection,
+        "quarantine",
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        bundle_id=arrival.bundle_id,
+        responds_to=arrival.responds_to,
+        sender=arrival.sender,
+        receiver=arrival.receiver,
+        reason=reason,
+        fingerprint=arrival.fingerprint,
+        now=text(now),
+        **packed(arrival.request),
+    )
+    refusal = Refusal(
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        fingerprint=arrival.fingerprint,
+        rules=["M17"],
+        http_status=404,
+        answer=not_found,
+    )
+    remember(connection, refusal, "inbound.quarantined", now)
+    return Quarantined(reason=reason)

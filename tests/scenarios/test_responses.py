@@ -1,0 +1,152 @@
+"""The conversation closes: responses find the request that they answer, on two installs."""
+
+import json
+from typing import Any
+
+from messages import validation_request
+from world import World, eventually, headers, post
+
+from bars_gateway.demo.responses import response
+from bars_gateway.standard.workflow import State
+
+
+async def requested(world: World) -> tuple[dict[str, Any], bytes]:
+    """Send a validation request; return its receipt and the hospital's acknowledgement."""
+    receipt = await world.ambulance.sent("request.json", validation_request())
+    await world.ambulance.outcome(receipt["request_id"])
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    return receipt, answer.read_bytes()
+
+
+async def answered(world: World, name: str, body: bytes) -> dict[str, Any]:
+    """Send a response from the hospital; return the outcome."""
+    receipt = await world.hospital.sent(name, body)
+    return await world.hospital.outcome(receipt["request_id"])
+
+
+async def state(world: World, receipt: dict[str, Any]) -> State:
+    history = await world.ambulance.history(receipt["request_id"])
+    assert history is not None
+    return history.workflow.state
+
+
+def received(world: World) -> list[dict[str, Any]]:
+    """Return the notices about what came to the ambulance, in order."""
+    return [
+        json.loads(file.read_bytes()) for file in world.ambulance.files("inbox/new/*.notice.json")
+    ]
+
+
+async def test_a_validation_runs_from_request_to_final_response(world: World) -> None:
+    """Interim, then final as an update: the same conversation, one workflow on either side."""
+    receipt, acknowledgement = await requested(world)
+    interim = await answered(world, "i.json", response(acknowledgement, encounter="in-progress"))
+    halfway = await state(world, receipt)
+    final = await answered(
+        world, "f.json", response(acknowledgement, encounter="finished", reason="update")
+    )
+
+    assert ["acknowledged"] * 2 == [interim["state"], final["state"]]
+    assert [State.IN_PROGRESS, State.COMPLETED] == [halfway, await state(world, receipt)]
+    assert ["progress", "conclude"] == [notice["move"] for notice in received(world)]
+    assert {receipt["correlation_id"]} == {n["correlation_id"] for n in received(world)}
+
+
+async def test_a_rejection_closes_the_workflow(world: World) -> None:
+    """Ownership returns to the Requester, and its EPR is told."""
+    receipt, acknowledgement = await requested(world)
+    await answered(world, "d.json", response(acknowledgement, encounter="cancelled"))
+
+    assert State.DECLINED == await state(world, receipt)
+    assert ["decline"] == [notice["move"] for notice in received(world)]
+
+
+async def test_a_final_response_may_point_back_to_the_interim_one(world: World) -> None:
+    """S9: every Bundle.id of the workflow counts, in both directions."""
+    receipt, acknowledgement = await requested(world)
+    interim = response(acknowledgement, encounter="in-progress")
+    await answered(world, "i.json", interim)
+    final = response(
+        acknowledgement,
+        encounter="finished",
+        reason="update",
+        responds_to=json.loads(interim)["id"],
+    )
+    await answered(world, "f.json", final)
+
+    assert State.COMPLETED == await state(world, receipt)
+
+
+async def test_a_response_to_nothing_is_quarantined(world: World) -> None:
+    """404 to its Sender, a copy kept, an alarm on the page; no EPR is bothered with it."""
+    _, acknowledgement = await requested(world)
+    orphan = response(
+        acknowledgement,
+        encounter="finished",
+        responds_to="00000000-0000-4000-8000-000000000000",
+    )
+    outcome = await answered(world, "o.json", orphan)
+    overview = await world.ambulance.overview()
+
+    assert ("refused", 404, "REC_NOT_FOUND") == (
+        outcome["state"],
+        outcome["http_status"],
+        outcome["code"],
+    )
+    assert 1 == overview.quarantined
+    assert "inbound.quarantined" in [alarm.kind for alarm in overview.alarms]
+    assert [] == received(world)
+
+
+async def test_a_response_proves_that_its_request_arrived(world: World) -> None:
+    """Scenario 71: what still waits for a retry is acknowledged by the response to it."""
+    world.ambulance.extra += (
+        "\n[timing.a4]\nfirst_retry_seconds = 600\nlongest_retry_seconds = 600\n"
+    )
+    world.ambulance.extra = world.ambulance.extra.replace("[timing.a4]", "[timing.a3]")
+    await world.ambulance.restart()
+    world.sandbox.faults.arm({"kind": "drop_after", "count": 1})
+    receipt = await world.ambulance.sent("request.json", validation_request(use_case="a3t1"))
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    body = response(answer.read_bytes(), encounter="in-progress")
+    await answered(world, "i.json", body)
+    outcome = await world.ambulance.outcome(receipt["request_id"])
+
+    assert ("acknowledged", 1) == (outcome["state"], outcome["attempts"])
+    assert State.IN_PROGRESS == await state(world, receipt)
+
+
+async def test_a_late_interim_response_changes_no_state(world: World) -> None:
+    """Scenario 72: it is stored and delivered, and nothing goes backwards."""
+    receipt, acknowledgement = await requested(world)
+    await answered(world, "f.json", response(acknowledgement, encounter="finished"))
+    late = await answered(world, "i.json", response(acknowledgement, encounter="in-progress"))
+
+    assert "acknowledged" == late["state"]
+    assert State.COMPLETED == await state(world, receipt)
+    assert ["conclude", "progress"] == [notice["move"] for notice in received(world)]
+
+
+async def test_a_second_final_response_is_an_amendment(world: World) -> None:
+    """Scenario 74: a person has to look at it, so the notice says so."""
+    _, acknowledgement = await requested(world)
+    await answered(world, "f.json", response(acknowledgement, encounter="finished"))
+    second = response(acknowledgement, encounter="finished", reason="update")
+    await answered(world, "g.json", second)
+
+    assert ["message", "amended"] == [notice["kind"] for notice in received(world)]
+
+
+async def test_unswapped_endpoints_are_forgiven(world: World) -> None:
+    """Scenario 79: published responses name us as their source still; it goes in with a warning."""
+    receipt, acknowledgement = await requested(world)
+    bundle = json.loads(response(acknowledgement, encounter="in-progress"))
+    header = bundle["entry"][0]["resource"]
+    header["source"]["endpoint"], header["destination"][0]["endpoint"] = (
+        world.ambulance.service,
+        world.hospital.service,
+    )
+    sent = headers(world.ambulance.service)
+    status, _, _ = await post(world, json.dumps(bundle).encode(), sent, node=world.ambulance)
+
+    assert (200, State.IN_PROGRESS) == (status, await state(world, receipt))
