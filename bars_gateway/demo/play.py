@@ -12,7 +12,7 @@ import orjson
 from rich.console import Console
 
 from bars_gateway.demo.eprs import WAIT_SECONDS, FolderEpr, SocketEpr
-from bars_gateway.demo.messages import referral
+from bars_gateway.demo.messages import validation_request
 from bars_gateway.demo.processes import (
     Organisation,
     end,
@@ -22,7 +22,21 @@ from bars_gateway.demo.processes import (
 )
 from bars_gateway.demo.timeline import Timeline
 
-STEPS = frozenset({"dropped", "receipt", "token", "forwarded", "taken", "collected", "outcome"})
+STEPS = frozenset(
+    {
+        "dropped",
+        "receipt",
+        "token",
+        "forwarded",
+        "taken",
+        "collected",
+        "outcome",
+        "interim acknowledged",
+        "interim",
+        "final acknowledged",
+        "final",
+    }
+)
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 
 
@@ -121,10 +135,9 @@ async def _loop(
     timeline: Timeline,
 ) -> None:
     caller, department = organisations
-    body = referral(
+    body = validation_request(
         sender=f"{_SYSTEM}|{caller.service}",
         receiver=f"{_SYSTEM}|{department.service}",
-        use_case="a1t5",
     )
     ambulance = FolderEpr(home / caller.name / "spool", "ambulance EPR", timeline)
     hospital = SocketEpr(
@@ -132,40 +145,39 @@ async def _loop(
     )
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(hospital.take(body))
+            group.create_task(hospital.play(body))
             group.create_task(_watch(sandbox["admin_url"], timeline))
-            ambulance.drop("referral.json", body)
-            group.create_task(ambulance.receipt("referral"))
+            ambulance.drop("request.json", body)
+            group.create_task(ambulance.receipt("request"))
             group.create_task(ambulance.outcome())
+            group.create_task(ambulance.responses())
     except* TimeoutError:
         timeline.say("demo", f"gave up after {WAIT_SECONDS:.0f} s")
 
 
 async def _watch(admin_url: str, timeline: Timeline) -> None:
     """Say what passes through the national side, as the sandbox reports it."""
-    seen = 0
-    missing = {"token", "forwarded"}
+    seen, missing = 0, 5  # two tokens; a request and two responses
     async with asyncio.timeout(WAIT_SECONDS), aiohttp.ClientSession(trust_env=False) as session:
-        while missing:
+        while missing > 0:
             query = {"wait": "10", "after": str(seen)}
             async with session.get(f"{admin_url}/calls", params=query) as response:
                 calls = orjson.loads(await response.read())["calls"]
             for call in calls:
                 seen = max(seen, call["number"])
-                missing.discard(_say_call(call, timeline))
+                missing -= 1
+                _say_call(call, timeline)
 
 
-def _say_call(call: Mapping[str, object], timeline: Timeline) -> str:
+def _say_call(call: Mapping[str, object], timeline: Timeline) -> None:
     if call["target"] is None:
         timeline.say("sandbox", f"issues an access token: HTTP {call['answered_status']}", "token")
-        return "token"
+        return
     timeline.say(
         "sandbox",
-        f"forwards the referral to {call['target']} over mutual TLS:"
-        f" HTTP {call['receiver_status']}",
+        f"forwards a message to {call['target']} over mutual TLS: HTTP {call['receiver_status']}",
         "forwarded" if call["receiver_status"] == 200 else None,  # noqa: PLR2004
     )
-    return "forwarded"
 
 
 async def _leave_up(

@@ -32,35 +32,39 @@ def response(
     bundle: dict[str, Any] = json.loads(acknowledgement)
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
     entries = [e for e in bundle["entry"] if e["resource"]["resourceType"] in _KEPT]
-    header, own = entries[0]["resource"], entries[-1]
+    own = entries[-1]
     assert own["resource"]["resourceType"] == "Encounter"
     own["resource"]["status"] = encounter
-    source, destination = header["source"], header["destination"][0]
-    ours, theirs = destination["endpoint"], source["endpoint"]
-    sender, receiver = destination["receiver"], header["sender"]
-    header |= {
-        "eventCoding": {
-            "system": f"{NHS}/CodeSystem/message-events-bars",
-            "code": "servicerequest-response",
-        },
-        "meta": {
-            "profile": [f"{NHS}/StructureDefinition/BARSMessageHeader-servicerequest-response"]
-        },
-        "source": {"name": "Invented EPR", "endpoint": ours},
-        "destination": [{"endpoint": theirs, "receiver": receiver}],
-        "sender": sender,
-        "reason": {"coding": [{"system": f"{NHS}/CodeSystem/message-reason-bars", "code": reason}]},
+    entries[0]["resource"] = _header(entries[0]["resource"]) | {
+        "reason": {"coding": [_coding("message-reason-bars", reason)]},
         "response": {"identifier": responds_to or bundle["id"], "code": "ok"},
         "focus": [{"reference": own["fullUrl"]}],
         "definition": f"{NHS}/MessageDefinition/{definition}",
     }
+    known = {entry["fullUrl"] for entry in entries}
     for entry in entries:
         entry["resource"].setdefault("meta", {})["lastUpdated"] = moment
-    for entry in entries:
-        _drop_dangling(entry["resource"], {e["fullUrl"] for e in entries})
+        _drop_dangling(entry["resource"], known)
     bundle |= {"id": str(uuid4()), "timestamp": moment, "entry": entries}
     bundle["meta"]["lastUpdated"] = moment
     return json.dumps(bundle, indent=1).encode()
+
+
+def _header(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the MessageHeader of a response: the request's, with its two sides swapped."""
+    destination = request["destination"][0]
+    profile = f"{NHS}/StructureDefinition/BARSMessageHeader-servicerequest-response"
+    return request | {
+        "meta": {"profile": [profile]},
+        "eventCoding": _coding("message-events-bars", "servicerequest-response"),
+        "source": {"name": "Invented EPR", "endpoint": destination["endpoint"]},
+        "destination": [{"endpoint": request["source"]["endpoint"], "receiver": request["sender"]}],
+        "sender": destination["receiver"],
+    }
+
+
+def _coding(system: str, code: str) -> dict[str, str]:
+    return {"system": f"{NHS}/CodeSystem/{system}", "code": code}
 
 
 def _drop_dangling(resource: dict[str, Any], known: set[str]) -> None:
