@@ -247,7 +247,7 @@ class World:
 
     def forwarded(self) -> Sequence[dict[str, Any]]:
         """Return the calls that reached a Receiver."""
-        return [call for call in self.sandbox.calls._listed(0) if call["receiver_status"]]  # noqa: SLF001
+        return [call for call in self.sandbox.calls._listed(0) if call["receiver_status"]]
 
 
 def headers(receiver: str = RECEIVER, **changes: str | None) -> dict[str, str]:

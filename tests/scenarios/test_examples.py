@@ -138,11 +138,7 @@ async def test_each_published_message_has_its_expected_fate(
     async with world_in(tmp_path, services=("2222222222", "111111111")) as world:
         found = await fates_in(world, files)
         expected = [file.read_bytes() for file in files if FATES[file.stem] == Arrives()]
-        arrived = await eventually(
-            lambda: (
-                len(a := world.hospital.files("inbox/new/*.message.json")) >= len(expected) and a
-            )
-        )
+        arrived = await eventually(lambda: len(a := both(world)) >= len(expected) and a)
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in arrived]
 
     assert FATES == found

@@ -191,4 +191,4 @@ def _parameters(sql: str) -> set[str]:
 
 def test_the_writer_rests_on_what_aiosqlite_has() -> None:
     """The one private method that the writer needs is there: the version is pinned for it."""
-    assert callable(aiosqlite.Connection._execute)  # noqa: SLF001
+    assert callable(aiosqlite.Connection._execute)

@@ -1,0 +1,100 @@
+"""On disk before it is said: the order of system calls, as the kernel saw them."""
+
+import asyncio
+import re
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from messages import referral
+from world import Node, World, eventually, headers, post
+
+pytestmark = pytest.mark.needs("strace")
+
+CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2,recvfrom,read,sendto,sendmsg,write,writev"
+
+
+@asynccontextmanager
+async def traced(node: Node, trace: Path) -> AsyncIterator[None]:
+    """Run the node's gateway as a process whose system calls are written to *trace*."""
+    await node.stop()
+    log = node.folder / "traced.log"
+    with log.open("ab") as output:
+        strace = await asyncio.create_subprocess_exec(
+            *("strace", "-f", "-y", "-s", "0", "-o", str(trace), "-e", f"trace={CALLS}"),
+            *node.command("run"),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        await eventually(lambda: b"daemon.started" in log.read_bytes())
+        yield
+    finally:
+        children = Path(f"/proc/{strace.pid}/task/{strace.pid}/children").read_text().split()
+        for child in children:
+            await asyncio.create_subprocess_exec("kill", f"-{signal.SIGTERM.value}", child)
+        await strace.wait()
+
+
+def steps(trace: Path) -> list[str]:
+    """Return the calls that succeeded, in the order in which they ended."""
+    begun: dict[str, str] = {}
+    ended = []
+    for line in trace.read_text().splitlines():
+        thread, _, call = line.partition(" ")
+        call = call.strip()
+        if call.endswith("<unfinished ...>"):
+            begun[thread] = call.removesuffix("<unfinished ...>")
+        elif match := re.match(r"<\.\.\. \w+ resumed>(.*)", call):
+            ended.append(begun.pop(thread, "") + match[1])
+        else:
+            ended.append(call)
+    return [call for call in ended if " = -1 " not in call]
+
+
+def last(calls: list[str], fits: Callable[[str], bool], before: int | None = None) -> int:
+    """Return the place of the last call that fits, before that place."""
+    return max(index for index, call in enumerate(calls[:before]) if fits(call))
+
+
+def is_sync(call: str, name: str) -> bool:
+    return call.startswith(("fsync(", "fdatasync(", "syncfs(")) and name in call
+
+
+def is_message(call: str) -> bool:
+    """Tell the bytes of a message on a socket from the small records of a handshake."""
+    on_a_socket = "<socket:[" in call or "<TCP" in call
+    return on_a_socket and int(call.rpartition("=")[2].split()[0]) > 5000
+
+
+async def test_the_log_is_synced_before_the_200(world: World, tmp_path: Path) -> None:
+    """Between the last byte of the request and the first of the answer lies an fsync of the WAL."""
+    trace = tmp_path / "trace"
+    async with traced(world.hospital, trace):
+        status, _, _ = await post(world, referral(), headers())
+    calls = steps(trace)
+    reads, writes = ("recvfrom(", "read("), ("sendto(", "sendmsg(", "write(", "writev(")
+    said = last(calls, lambda call: call.startswith(writes) and is_message(call))
+    heard = last(calls, lambda call: call.startswith(reads) and is_message(call), said)
+
+    assert 200 == status
+    assert any(is_sync(call, "gateway.db-wal") for call in calls[heard:said])
+
+
+async def test_everything_is_synced_before_the_receipt_appears(
+    world: World, tmp_path: Path
+) -> None:
+    """The WAL, the receipt's bytes, then its name, then its folder."""
+    trace = tmp_path / "trace"
+    async with traced(world.ambulance, trace):
+        await world.ambulance.sent("r.json", referral())
+        await asyncio.sleep(0.3)
+    calls = steps(trace)
+    named = last(calls, lambda call: call.startswith("rename") and "r.receipt.json" in call)
+    committed = last(calls, lambda call: is_sync(call, "gateway.db-wal"), named)
+    written = last(calls, lambda call: is_sync(call, "spool/outbox"), named)
+
+    assert committed < written < named
+    assert any(is_sync(call, "outbox/accepted") for call in calls[named:])

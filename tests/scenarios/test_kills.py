@@ -1,0 +1,185 @@
+"""
+Kill proof: whole gateways, killed again and again while messages go both ways.
+
+The seed is printed with every run; `BARS_SEED=… make test` repeats one, and
+`make soak` goes on with new ones for as long as it is told.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import uuid
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from messages import referral
+from world import Node, World, eventually, world_in
+
+CONVERSATIONS = 100
+MESSAGES_EACH = 3
+KILLS_EACH = 12
+LAUNCHER = Path(__file__).parent.parent / "crashing_gateway.py"
+FAULTS = (
+    {"kind": "drop_after", "probability": 0.08},
+    {"kind": "status", "status": 503, "probability": 0.05},
+    {"kind": "status", "status": 502, "probability": 0.05, "after": True},
+    {"kind": "no_ids", "probability": 0.05},
+)
+
+
+class Killed:
+    """A gateway in a process of its own that dies often, and is started again each time."""
+
+    def __init__(self, node: Node, rng: random.Random) -> None:
+        self.node = node
+        self.kills = 0
+        self._rng = rng
+        self._log = node.folder / "gateway.log"
+
+    async def run(self, finished: asyncio.Event) -> None:
+        """Start, die, start again, until the messages are through and it has died enough."""
+        while not (finished.is_set() and self.kills >= KILLS_EACH):
+            process = await self._start(self._point())
+            await self._die(process)
+        starts = self._log.read_text().count("daemon.started")
+        process = await self._start("never:0")
+        await eventually(lambda: self._log.read_text().count("daemon.started") > starts)
+        process.terminate()
+        assert 0 == await process.wait(), self._log.read_text()[-2000:]
+
+    def _point(self) -> str:
+        """Return where it dies by itself: at a commit, for two starts of three."""
+        return self._rng.choice(
+            [f"before:{self._rng.randint(3, 60)}", f"after:{self._rng.randint(3, 60)}", "never:0"]
+        )
+
+    async def _start(self, point: str) -> asyncio.subprocess.Process:
+        command = self.node.command("run")
+        with self._log.open("ab") as output:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, str(LAUNCHER), point, *command[3:], stdout=output, stderr=output
+            )
+
+    async def _die(self, process: asyncio.subprocess.Process) -> None:
+        """Kill it at random, unless it was quicker."""
+        try:
+            async with asyncio.timeout(self._rng.uniform(1.2, 2.5)):
+                code = await process.wait()
+        except TimeoutError:
+            process.kill()
+            code = await process.wait()
+        assert -signal.SIGKILL == code, self._log.read_text()[-2000:]
+        self.kills += 1
+
+
+def conversations(rng: random.Random, world: World) -> list[tuple[Node, Node, list[bytes]]]:
+    """Return sender, receiver and messages of each conversation, half of them either way."""
+    made = []
+    for number in range(CONVERSATIONS):
+        pair = (world.ambulance, world.hospital)
+        sender, receiver = pair if number % 2 else pair[::-1]
+        bodies = [
+            referral(sender=sender.service, receiver=receiver.service) for _ in range(MESSAGES_EACH)
+        ]
+        made.append((sender, receiver, bodies))
+    rng.shuffle(made)
+    return made
+
+
+async def drop_all(
+    rng: random.Random, plan: list[tuple[Node, Node, list[bytes]]]
+) -> dict[str, list[str]]:
+    """Drop everything, a conversation at a time; return the Bundle.ids of each, in order."""
+    expected = {}
+    for sender, _, bodies in plan:
+        correlation_id = str(uuid.uuid4())
+        envelope = json.dumps({"correlation_id": correlation_id}).encode()
+        for number, body in enumerate(bodies):
+            sender.drop(f"{correlation_id}-{number}.json", body, envelope)
+        expected[correlation_id] = [json.loads(body)["id"] for body in bodies]
+        await asyncio.sleep(rng.uniform(0, 0.25))
+    return expected
+
+
+def query(node: Node, sql: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(f"file:{node.database}?mode=ro", uri=True) as connection:
+        found = connection.execute(sql).fetchall()
+    connection.close()
+    return found
+
+
+def settled(node: Node) -> int:
+    try:
+        ((count,),) = query(
+            node,
+            "SELECT count(*) FROM messages WHERE direction = 'outbound' AND settled_at IS NOT NULL",
+        )
+    except sqlite3.OperationalError:
+        return 0  # it is being opened for the first time
+    return int(str(count))
+
+
+@pytest.mark.timeout(300)
+async def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    """One record per message, order within each conversation, one final notice each."""
+    seed = int(os.environ.get("BARS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"BARS_SEED={seed}")
+    rng = random.Random(seed)
+    async with world_in(tmp_path) as world:
+        nodes = (world.ambulance, world.hospital)
+        for node in nodes:
+            await node.stop()
+        for fault in FAULTS:
+            world.sandbox.faults.arm(fault)
+        plan = conversations(rng, world)
+        finished = asyncio.Event()
+        killed = [Killed(node, random.Random(rng.random())) for node in nodes]
+        async with asyncio.TaskGroup() as group:
+            for gateway in killed:
+                group.create_task(gateway.run(finished))
+            expected = await drop_all(rng, plan)
+            async with asyncio.timeout(240):
+                while sum(map(settled, nodes)) < CONVERSATIONS * MESSAGES_EACH:
+                    await asyncio.sleep(0.2)
+            world.sandbox.faults.clear()
+            finished.set()
+    check(nodes, plan, expected)
+    print({gateway.node.name: gateway.kills for gateway in killed})
+
+
+def check(
+    nodes: tuple[Node, Node],
+    plan: list[tuple[Node, Node, list[bytes]]],
+    expected: dict[str, list[str]],
+) -> None:
+    """Compare what either side has with what was dropped."""
+    arrived: dict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        rows = query(
+            node,
+            "SELECT correlation_id, bundle_id FROM messages WHERE direction = 'inbound'"
+            " ORDER BY id",
+        )
+        for correlation_id, bundle_id in rows:
+            arrived[str(correlation_id)].append(str(bundle_id))
+        outcomes = Counter(
+            message
+            for (message,) in query(node, "SELECT message_id FROM notices WHERE kind = 'outcome'")
+        )
+        states = {
+            state
+            for (state,) in query(node, "SELECT state FROM messages WHERE direction = 'outbound'")
+        }
+
+        assert {"acknowledged"} == states
+        assert {1} == set(outcomes.values())
+        assert [("ok",)] == query(node, "PRAGMA integrity_check")
+    sent = sum(len(bodies) for _, _, bodies in plan)
+
+    assert expected == arrived
+    assert sent == sum(len(ids) for ids in arrived.values())
