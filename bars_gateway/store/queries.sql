@@ -195,7 +195,7 @@ VALUES (:provider, :request_id, :correlation_id, :bundle_id, :responds_to, :send
         :fingerprint, :media_type, :headers, :encoding, :body, :now);
 
 -- name: count_quarantined
-SELECT count(*) AS n FROM quarantine WHERE attached_to IS NULL;
+SELECT count(*) AS n FROM quarantine WHERE attached_to IS NULL AND created_at >= :since;
 
 -- name: add_event
 INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
@@ -241,6 +241,11 @@ SELECT * FROM workflows WHERE id = :id;
 -- name: count_messages
 SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
 
+-- name: count_settled
+-- How messages ended lately: what ended badly long ago has been seen to.
+SELECT state, count(*) AS n FROM messages
+ WHERE settled_at IS NOT NULL AND settled_at >= :since AND direction = 'outbound' GROUP BY state;
+
 -- name: count_workflows
 SELECT state, count(*) AS n FROM workflows GROUP BY state;
 
@@ -260,7 +265,7 @@ SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 
 -- name: alarms
 SELECT * FROM events
- WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused', 'message.unconfirmed', 'message.not_sent')
+ WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused', 'message.unconfirmed', 'message.not_sent')
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all

@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from bars_gateway.standard.workflow import State
@@ -32,6 +32,7 @@ from bars_gateway.store.rows import (
 from bars_gateway.store.statements import one, rows
 
 LISTED = 20
+LATELY = timedelta(hours=24)  # how long ago something may be to need a person still
 
 
 def pending_notices(connection: sqlite3.Connection, provider: str, limit: int) -> list[Notice]:
@@ -98,39 +99,47 @@ def attempts_since(
 
 def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overview:
     """Return everything that the status page shows, from one snapshot."""
-    messages = {
-        (row["direction"], row["state"]): row["n"] for row in rows(connection, "count_messages")
-    }
-    workflows = {row["state"]: row["n"] for row in rows(connection, "count_workflows")}
+    since = text(now - LATELY)
+    counted = rows(connection, "count_messages")
+    messages = {(row["direction"], row["state"]): row["n"] for row in counted}
+    lately = _counted(connection, "count_settled", since=since)
+    workflows = _counted(connection, "count_workflows")
     oldest = one(connection, "oldest_open")
     due = one(connection, "next_due_of_all")
-    quarantined = one(connection, "count_quarantined")
+    quarantined = one(connection, "count_quarantined", since=since)
     disk = os.statvfs(path.parent)
     return Overview(
         at=now,
         outbound={state: messages.get(("outbound", state), 0) for state in OutboundState},
+        lately={state: lately.get(state, 0) for state in OutboundState},
         inbound=messages.get(("inbound", "received"), 0),
         quarantined=quarantined["n"] if quarantined else 0,
         workflows={state: workflows.get(state, 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
-        last_attempts=[
-            LastAttempt(
-                request_id=row["request_id"],
-                provider=row["provider"],
-                receiver=row["receiver"],
-                attempt=attempt_of(row),
-            )
-            for row in rows(connection, "last_attempts", limit=LISTED)
-        ],
-        last_workflows=[
-            workflow_of(row) for row in rows(connection, "last_workflows", limit=LISTED)
-        ],
-        alarms=[event_of(row) for row in rows(connection, "alarms", limit=LISTED)],
+        last_attempts=_last_attempts(connection),
+        last_workflows=[workflow_of(w) for w in rows(connection, "last_workflows", limit=LISTED)],
+        alarms=[event_of(e) for e in rows(connection, "alarms", since=since, limit=LISTED)],
         database_bytes=path.stat().st_size,
         free_bytes=disk.f_bavail * disk.f_frsize,
     )
+
+
+def _counted(connection: sqlite3.Connection, query: str, **values: object) -> dict[str, int]:
+    return {row["state"]: row["n"] for row in rows(connection, query, **values)}
+
+
+def _last_attempts(connection: sqlite3.Connection) -> list[LastAttempt]:
+    return [
+        LastAttempt(
+            request_id=row["request_id"],
+            provider=row["provider"],
+            receiver=row["receiver"],
+            attempt=attempt_of(row),
+        )
+        for row in rows(connection, "last_attempts", limit=LISTED)
+    ]
 
 
 def next_due(

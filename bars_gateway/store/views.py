@@ -116,14 +116,15 @@ class Overview:
 
     at: datetime
     outbound: Mapping[OutboundState, int]  # every state, also those with none
+    lately: Mapping[OutboundState, int]  # of those, settled within the last 24 hours
     inbound: int  # messages received
-    quarantined: int  # responses that belong to no workflow, and wait for a person
+    quarantined: int  # responses of the last 24 hours that belong to no workflow
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
     next_due_at: datetime | None  # of the queued ones
     last_attempts: Sequence[LastAttempt]  # newest first
     last_workflows: Sequence[WorkflowRow]  # newest first
-    alarms: Sequence[Event]  # newest first: what a person should look at
+    alarms: Sequence[Event]  # of the last 24 hours, newest first: what a person should look at
     database_bytes: int
     free_bytes: int
