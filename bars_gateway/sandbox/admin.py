@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from bars_gateway.errors import SandboxError
-from bars_gateway.sandbox.faults import Calls, FaultProblem, Faults
+from bars_gateway.sandbox.calls import Calls
+from bars_gateway.sandbox.faults import FaultProblem, Faults
 from bars_gateway.sandbox.registry import Registry
 from bars_gateway.sandbox.token_service import TokenService
 
-_LONGEST_WAIT = 60.0
+_LONGEST_WAIT = 60.0  # seconds
+_GATEWAY: dict[str, type] = {"name": str, "services": list, "url": str, "enabled": bool}
 
 
 class Admin:
@@ -48,7 +51,7 @@ class Admin:
         return application
 
     async def _list(self, _request: web.Request) -> web.Response:
-        return _json({"faults": self._faults.armed()})
+        return _json({"faults": [fault.document() for fault in self._faults.armed()]})
 
     async def _arm(self, request: web.Request) -> web.Response:
         try:
@@ -75,13 +78,33 @@ class Admin:
 
     async def _register(self, request: web.Request) -> web.Response:
         try:
-            asked = orjson.loads(await request.read())
-            name, services, url = asked["name"], list(asked["services"]), str(asked["url"])
-            registered = await self._registry.register(str(name), services, url, self._now())
-        except (orjson.JSONDecodeError, KeyError, TypeError, SandboxError) as problem:
-            text = f"name, services and url are needed: {problem}"
-            return _json({"error": text}, status=400)
+            wanted = _wanted(orjson.loads(await request.read()))
+            registered = await self._registry.register(
+                wanted["name"],
+                wanted["services"],
+                wanted["url"],
+                self._now(),
+                enabled=wanted.get("enabled", True),
+            )
+        except (orjson.JSONDecodeError, SandboxError) as problem:
+            return _json({"error": str(problem)}, status=400)
         return _json(registered.document(), status=201)
+
+
+def _wanted(described: object) -> dict[str, Any]:
+    """Return the gateway that a JSON object describes, or raise SandboxError naming what not."""
+    if not isinstance(described, dict):
+        raise SandboxError("a gateway is a JSON object")
+    for name in described.keys() - _GATEWAY.keys():
+        raise SandboxError(f"unknown member {name!a}; known are {', '.join(_GATEWAY)}")
+    for name, kind in _GATEWAY.items():
+        if name not in described and name != "enabled":
+            raise SandboxError(f"{name} is missing")
+        if name in described and not isinstance(described[name], kind):
+            raise SandboxError(f"{name} has the wrong type")
+    if not all(isinstance(service, str) and service for service in described["services"]):
+        raise SandboxError("services is a list of values, or of system|value")
+    return described
 
 
 def _json(document: object, *, status: int = 200) -> web.Response:

@@ -7,6 +7,8 @@ Certificate authorities, certificates and keys of a world that fits into one fol
 Two roots, as in life: what a gateway trusts when it calls out is not what it trusts
 when it is called. What is there already is used again and never overwritten, so that a
 gateway that was set up against this folder still works after a restart.
+
+Every file appears whole or not at all: keys are made in one process, and read by others.
 """
 
 import ipaddress
@@ -28,17 +30,29 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from bars_gateway.errors import SandboxError
+
 PROXY_NAME = "bars-proxy.sandbox.local"
 _LIFETIME = timedelta(days=365)
 _Key = ec.EllipticCurvePrivateKey
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, without ever showing it to others."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a file that only its owner may read, whole, without ever showing it to others."""
+    make_private_folder(path.parent)
+    half = path.with_name(f"{path.name}.tmp")
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+    half.replace(path)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make *folder*, and those above it that are missing, for its owner alone."""
+    if folder.exists():
+        return
+    make_private_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,11 @@ class Authority:
 
     @classmethod
     def at(cls, folder: Path, name: str, now: datetime) -> "Authority":
-        """Load the authority called *name*, or make it."""
+        """
+        Load the authority called *name*, or make it.
+
+        Raises SandboxError where it has expired: all that it signed is worth nothing then.
+        """
         file, key_file = folder / f"{name}.pem", folder / f"{name}.key"
         if not file.exists():
             key = ec.generate_private_key(ec.SECP256R1())
@@ -63,8 +81,12 @@ class Authority:
             write_private(key_file, _pem(key))
             write_private(file, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
         loaded = load_pem_private_key(key_file.read_bytes(), password=None)
-        assert isinstance(loaded, _Key)
-        return cls(x509.load_pem_x509_certificate(file.read_bytes()), loaded, file)
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        if not isinstance(loaded, _Key):
+            raise SandboxError(f"{key_file} is no key that the sandbox made")
+        if certificate.not_valid_after_utc <= now:
+            raise SandboxError(f"{file} has expired; a new folder gets new authorities")
+        return cls(certificate, loaded, file)
 
     def issue(self, folder: Path, stem: str, name: str, purpose: str, now: datetime) -> None:
         """Make a certificate for 127.0.0.1 with its key at *folder*/*stem*, unless it is there."""

@@ -141,15 +141,40 @@ UNAVAILABLE = Body(
     fixed_id="4b87b05b-7a20-4994-abea-57778024d216",
 )
 
-# What a platform without BaRS's own words says when a connection ends in the middle.
-UNEXPECTED_EOF = json.dumps(
-    {
-        "fault": {
-            "faultstring": "Unexpected EOF at target",
-            "detail": {"errorcode": "messaging.adaptors.http.flow.UnexpectedEOFAtTarget"},
-        }
-    }
-).encode()
+
+def platform_fault(text: str, code: str) -> bytes:
+    """Return what the platform says where BaRS has no words of its own: no OperationOutcome."""
+    return json.dumps({"fault": {"faultstring": text, "detail": {"errorcode": code}}}).encode()
+
+
+UNEXPECTED_EOF = platform_fault(
+    "Unexpected EOF at target", "messaging.adaptors.http.flow.UnexpectedEOFAtTarget"
+)
+TOO_BIG = platform_fault("Body buffer overflow", "protocol.http.TooBigBody")
+NO_SUCH_PROXY = platform_fault(
+    "Unable to identify proxy", "messaging.adaptors.http.flow.ApplicationNotFound"
+)
+NO_DOCUMENTS = platform_fault(
+    "The Service is temporarily unavailable", "messaging.adaptors.http.flow.ServiceUnavailable"
+)
+BAD_JWKS = platform_fault("Invalid key configuration", "steps.jwt.InvalidKeyConfiguration")
+
+# What both services say of themselves at /_ping.
+PING = {"version": "sandbox", "revision": "1", "releaseId": "sandbox", "commitId": "-"}
+CAPABILITIES = {
+    "resourceType": "CapabilityStatement",
+    "status": "active",
+    "kind": "instance",
+    "fhirVersion": "4.0.1",
+    "format": ["json", "xml"],
+    "rest": [{"mode": "server"}],
+}
+PREFLIGHT = {
+    "Access-Control-Allow-Headers": (
+        "origin, x-requested-with, accept, content-type, nhsd-session-urid"
+    ),
+    "Access-Control-Allow-Methods": "GET, PUT, POST, DELETE",
+}
 
 
 def intermediary(status: int) -> bytes:

@@ -18,18 +18,22 @@ from aiohttp import web
 
 from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.bodies import Body
+from bars_gateway.sandbox.registry import Registered
 
 _ALPHABET = re.compile(rb"[^A-Za-z0-9+/=]")
 _DOCUMENT_VERSION = 1_01_00
 _FLOOR = 1_00_00
 
 
-def token_problem(request: web.Request, knows: Callable[[str], bool]) -> Body | None:
-    """Make checks 1 to 3: a token is there, was issued here, and lives."""
+def token_problem(request: web.Request, owner: Callable[[str], Registered | None]) -> Body | None:
+    """Make checks 1 to 4: a token is there, was issued here, lives, and is good for BaRS."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         return bodies.NO_TOKEN
-    return None if knows(token) else bodies.BAD_TOKEN
+    found = owner(token)
+    if found is None:
+        return bodies.BAD_TOKEN
+    return None if found.enabled else bodies.NOT_ENABLED
 
 
 def header_problem(request: web.Request, suffix: str) -> Body | None:
@@ -75,7 +79,7 @@ def target_of(
         return bodies.BAD_BASE64
     try:
         found = json.loads(decoded)
-    except ValueError:
+    except (ValueError, RecursionError):
         return bodies.SCRIPT_FAILED
     if not isinstance(found, dict) or not (found.get("system") and found.get("value")):
         return bodies.BAD_SCHEMA

@@ -1,18 +1,19 @@
 """
-Faults on demand, and the list of calls: what the national side does to us, and did.
+Faults on demand: what the national side does to us when we ask it to.
 
 A fault is armed for the next so many calls, or with a probability, for one target or
 for all. The first armed fault that fits a call and a stage is used, and counted.
+
+A fault that names something its kind does not use is refused: it would be armed, and
+not be what somebody meant.
 """
 
-import asyncio
 import random
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import TypeVar
 
-KEPT_CALLS = 10_000
 STATUSES = frozenset({401, 429, 500, 502, 503, 504})
 
 
@@ -25,6 +26,18 @@ class FaultKind(StrEnum):
     STATUS = "status"  # answer that status, before forwarding or after
     NO_IDS = "no_ids"  # answer without the two echoed ids
     TOKEN_OUTAGE = "token_outage"  # the token endpoint is down  # noqa: S105
+    TOKEN_UNAUTHORISED = "token_unauthorised"  # it knows no such API key  # noqa: S105
+    TOKEN_RATE_LIMITED = "token_rate_limited"  # it asks to wait `seconds`  # noqa: S105
+
+
+class OutageMode(StrEnum):
+    """How the token endpoint is down."""
+
+    HTML = "html"  # something in front of it answers 503 with a page
+    DROP = "drop"  # the connection is closed without an answer
+
+
+Word = TypeVar("Word", FaultKind, OutageMode)
 
 
 class FaultProblem(ValueError):
@@ -39,10 +52,17 @@ class Fault:
     kind: FaultKind
     count: int | None = None  # for the next so many calls; None: for ever
     probability: float = 1.0
-    seconds: float = 0.0  # of a delay
+    seconds: float = 0.0  # of a delay, or until the token endpoint may be asked again
     status: int = 503
     after: bool = False  # of a status: whether the Receiver sees the message first
     target: str | None = None  # value of the service; None: every one
+    mode: OutageMode = OutageMode.HTML
+
+    def document(self) -> dict[str, object]:
+        """Return what GET /faults says: what this kind uses, and nothing else."""
+        used = _COMMON | _USED[self.kind]
+        members = {name: value for name, value in asdict(self).items() if name in used}
+        return {"id": self.fault_id, **members}
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -53,7 +73,20 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "status": (int,),
     "after": (bool,),
     "target": (str,),
+    "mode": (str,),
 }
+_COMMON = frozenset({"kind", "count", "probability"})
+_USED: Mapping[FaultKind, frozenset[str]] = {
+    FaultKind.DELAY: frozenset({"target", "seconds"}),
+    FaultKind.DROP_BEFORE: frozenset({"target"}),
+    FaultKind.DROP_AFTER: frozenset({"target"}),
+    FaultKind.STATUS: frozenset({"target", "status", "after"}),
+    FaultKind.NO_IDS: frozenset({"target"}),
+    FaultKind.TOKEN_OUTAGE: frozenset({"mode"}),
+    FaultKind.TOKEN_UNAUTHORISED: frozenset(),
+    FaultKind.TOKEN_RATE_LIMITED: frozenset({"seconds"}),
+}
+_NEEDED: Mapping[FaultKind, str] = {FaultKind.DELAY: "seconds", FaultKind.STATUS: "status"}
 
 
 class Faults:
@@ -114,12 +147,22 @@ class Faults:
             wrong = not isinstance(value, _TYPES[name])
             if wrong or (isinstance(value, bool) and bool not in _TYPES[name]):
                 raise FaultProblem(f"{name} has the wrong type")
-        kinds = ", ".join(FaultKind)
-        if described.get("kind") not in list(FaultKind):
-            raise FaultProblem(f"kind must be one of {kinds}")
-        fault = Fault(fault_id=self._next, **{**described, "kind": FaultKind(described["kind"])})
+        kind = _one_of(FaultKind, "kind", described.get("kind"))
+        unused = sorted(described.keys() - _COMMON - _USED[kind])
+        if unused:
+            raise FaultProblem(f"kind {kind} does not use {', '.join(unused)}")
+        if kind in _NEEDED and _NEEDED[kind] not in described:
+            raise FaultProblem(f"kind {kind} needs {_NEEDED[kind]}")
+        mode = _one_of(OutageMode, "mode", described.get("mode", OutageMode.HTML))
+        fault = Fault(fault_id=self._next, **{**described, "kind": kind, "mode": mode})
         _check(fault)
         return fault
+
+
+def _one_of(words: type[Word], name: str, found: object) -> Word:
+    if not isinstance(found, str) or found not in list(words):
+        raise FaultProblem(f"{name} must be one of {', '.join(words)}")
+    return words(found)
 
 
 def _check(fault: Fault) -> None:
@@ -131,55 +174,3 @@ def _check(fault: Fault) -> None:
         raise FaultProblem("seconds is between 0 and 600")
     if fault.status not in STATUSES:
         raise FaultProblem(f"status must be one of {', '.join(map(str, sorted(STATUSES)))}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call that the national side answered: never with a body."""
-
-    number: int
-    at: str  # UTC
-    method: str
-    path: str  # below the base, without the query
-    target: str | None  # value of the service; None for the token endpoint
-    request_id: str | None
-    correlation_id: str | None
-    receiver_status: int | None  # None: it was not forwarded, or nothing came back
-    answered_status: int | None  # None: the connection was closed instead
-    fault: str | None
-
-
-class Calls:
-    """The calls that were answered, newest last."""
-
-    def __init__(self) -> None:
-        self._calls: deque[Call] = deque(maxlen=KEPT_CALLS)
-        self._more = asyncio.Event()
-        self._number = 0
-
-    def next_number(self) -> int:
-        """Return the number of the next call."""
-        self._number += 1
-        return self._number
-
-    def add(self, call: Call) -> None:
-        """Remember a call and wake who waits for one."""
-        self._calls.append(call)
-        self._more.set()
-        self._more = asyncio.Event()
-
-    async def after(self, number: int, seconds: float) -> Sequence[dict[str, object]]:
-        """Return the calls after *number*; wait up to *seconds* until there is one."""
-        more = self._more
-        found = self._listed(number)
-        if not found and seconds > 0:
-            try:
-                async with asyncio.timeout(seconds):
-                    await more.wait()
-            except TimeoutError:
-                return []
-            found = self._listed(number)
-        return found
-
-    def _listed(self, number: int) -> list[dict[str, object]]:
-        return [asdict(call) for call in self._calls if call.number > number]

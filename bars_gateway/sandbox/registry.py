@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from yarl import URL
+
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.authorities import Authority, make_signing_key, write_private
 
@@ -31,6 +33,7 @@ class Registered:
     services: Sequence[str]  # system|value
     url: str  # the base URL of its Receiver
     folder: Path
+    enabled: bool = True  # False: gets tokens, but BaRS is not among what they are for
 
     @property
     def private_key_file(self) -> Path:
@@ -56,7 +59,11 @@ class Registered:
 
 
 class Registry:
-    """The registered gateways and the targets file."""
+    """
+    The registered gateways and the targets file.
+
+    Raises SandboxError where the folder holds something that no sandbox wrote.
+    """
 
     def __init__(self, folder: Path, receivers: Authority, *, key_bits: int) -> None:
         self._folder = folder
@@ -66,15 +73,23 @@ class Registry:
         self._by_api_key: dict[str, Registered] = {}
         if not self.targets_file.exists():
             self._write_targets({})
+        self._making: dict[str, asyncio.Lock] = {}
         for known in sorted((folder / "gateways").glob("*/gateway.json")):
             self._remember(_read(known))
 
     async def register(
-        self, name: str, services: Sequence[str], url: str, now: datetime
+        self, name: str, services: Sequence[str], url: str, now: datetime, *, enabled: bool = True
     ) -> Registered:
-        """Make a gateway's credentials, where it has none, and point its services to *url*."""
+        """
+        Make a gateway's credentials, where it has none, and point its services to *url*.
+
+        Raises SandboxError for a name that makes no folder, or a URL that leads elsewhere
+        than to this machine.
+        """
         if not name.replace("-", "").isalnum() or not name.isascii():
             raise SandboxError(f"a gateway's name is letters, digits and hyphens: {name!a}")
+        if not is_local(url):
+            raise SandboxError(f"a gateway's URL begins with https://127.0.0.1: and is not {url!a}")
         folder = self._folder / "gateways" / name
         registered = Registered(
             name=name,
@@ -83,9 +98,12 @@ class Registry:
             services=[s if "|" in s else f"{DOS_SERVICE}|{s}" for s in services],
             url=url.rstrip("/"),
             folder=folder,
+            enabled=enabled,
         )
         self._receivers.issue(folder, "server", f"{name}.sandbox.local", "server", now)
-        await asyncio.to_thread(make_signing_key, folder, registered.key_id, self._key_bits)
+        # Registered twice at once, a gateway still gets one key, and the JWKS of that key.
+        async with self._making.setdefault(name, asyncio.Lock()):
+            await asyncio.to_thread(make_signing_key, folder, registered.key_id, self._key_bits)
         write_private(folder / "gateway.json", json.dumps(registered.document(), indent=1).encode())
         self._remember(registered)
         self._point(registered)
@@ -103,32 +121,53 @@ class Registry:
     def targets(self) -> Mapping[str, Mapping[str, str]]:
         """Return system → value → base URL; raise ValueError where the file is no such table."""
         found = json.loads(self.targets_file.read_text("utf-8"))
-        table: Mapping[str, Mapping[str, str]] = found["NHSD-Target-Identifier"]
+        table = found.get("NHSD-Target-Identifier") if isinstance(found, dict) else None
+        if not isinstance(table, dict) or not all(map(_is_column, table.values())):
+            raise ValueError(f"{self.targets_file} is no table of system, value and base URL")
         return table
 
     def _remember(self, registered: Registered) -> None:
         self._by_api_key[registered.api_key] = registered
 
     def _point(self, registered: Registered) -> None:
-        table = {system: dict(values) for system, values in self.targets().items()}
+        try:
+            table = {system: dict(values) for system, values in self.targets().items()}
+        except (OSError, ValueError) as error:
+            raise SandboxError(f"{self.targets_file} cannot be used: {error}") from None
         for service in registered.services:
             system, _, value = service.partition("|")
             table.setdefault(system, {})[value] = registered.url
         self._write_targets(table)
 
     def _write_targets(self, table: Mapping[str, Mapping[str, str]]) -> None:
-        half = self.targets_file.with_suffix(".tmp")
-        write_private(half, json.dumps({"NHSD-Target-Identifier": table}, indent=1).encode())
-        half.replace(self.targets_file)
+        document = {"NHSD-Target-Identifier": table}
+        write_private(self.targets_file, json.dumps(document, indent=1).encode())
+
+
+def is_local(url: str) -> bool:
+    """Tell whether *url* leads to this machine, by HTTPS: the sandbox calls nobody else."""
+    try:
+        found = URL(url)
+    except ValueError:
+        return False
+    return found.scheme == "https" and found.host in {"127.0.0.1", "localhost"}
+
+
+def _is_column(values: object) -> bool:
+    return isinstance(values, dict) and all(isinstance(url, str) for url in values.values())
 
 
 def _read(file: Path) -> Registered:
-    found = json.loads(file.read_text("utf-8"))
-    return Registered(
-        name=found["name"],
-        api_key=found["api_key"],
-        key_id=found["key_id"],
-        services=found["services"],
-        url=found["url"],
-        folder=file.parent,
-    )
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        return Registered(
+            name=found["name"],
+            api_key=found["api_key"],
+            key_id=found["key_id"],
+            services=found["services"],
+            url=found["url"],
+            folder=file.parent,
+            enabled=found.get("enabled", True),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SandboxError(f"{file} is no gateway that the sandbox registered") from None

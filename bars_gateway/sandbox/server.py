@@ -3,9 +3,14 @@ The whole sandbox: one HTTPS port for token service and proxy, one admin port fo
 
     127.0.0.1:8440  POST /oauth2/token · /booking-and-referral/FHIR/R4/…
     127.0.0.1:8441  /faults · /calls · /gateways · /tokens/revoke
+
+Whoever starts it waits for `sandbox.json`, which is written last and taken away at the
+end, so that it never tells of a sandbox that is not there.
 """
 
+import asyncio
 import json
+import os
 import random
 import ssl
 from collections.abc import Callable
@@ -16,18 +21,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import aiohttp
+import structlog
 from aiohttp import web
 
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.admin import Admin
-from bars_gateway.sandbox.authorities import PROXY_NAME, Authority, write_private
-from bars_gateway.sandbox.faults import Call, Calls, FaultKind, Faults
-from bars_gateway.sandbox.proxy import BASE, BUFFER_BYTES, SandboxProxy
+from bars_gateway.sandbox.authorities import (
+    PROXY_NAME,
+    Authority,
+    make_private_folder,
+    write_private,
+)
+from bars_gateway.sandbox.bodies import NO_SUCH_PROXY
+from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
+from bars_gateway.sandbox.faults import Fault, FaultKind, Faults, OutageMode
+from bars_gateway.sandbox.forwarding import BUFFER_BYTES, as_json, open_session
+from bars_gateway.sandbox.proxy import BASE, SandboxProxy
 from bars_gateway.sandbox.registry import Registered, Registry
 from bars_gateway.sandbox.token_service import TokenService
 
 HOST = "127.0.0.1"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +60,24 @@ class SandboxSettings:
 
 
 class Sandbox:
-    """The national side on this machine; use it as an async context manager."""
+    """
+    The national side on this machine; use it as an async context manager.
+
+    Raises SandboxError where the folder cannot be used, or a port is taken.
+    """
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
         folder = settings.folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        now = settings.now()
-        self._national = Authority.at(folder / "authorities", "national", now)
-        self._receivers = Authority.at(folder / "authorities", "receivers", now)
-        self._national.issue(folder / "national", "server", "sandbox.local", "server", now)
-        self._receivers.issue(folder / "national", "proxy-client", PROXY_NAME, "client", now)
-        self.registry = Registry(folder, self._receivers, key_bits=settings.key_bits)
+        try:
+            self._make(folder, settings.now())
+            self.registry = Registry(folder, self._receivers, key_bits=settings.key_bits)
+        except (OSError, ValueError) as error:
+            raise SandboxError(f"{folder} cannot be used: {error}") from None
         self.faults = Faults(settings.rng)
         self.calls = Calls()
         self.tokens = TokenService(self.registry, lambda: self.token_url, settings.now)
+        self._told = folder / "sandbox.json"
         self._stack = AsyncExitStack()
         self._ports: dict[str, int] = {}
 
@@ -90,23 +108,17 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         """Begin to serve."""
-        session = await self._stack.enter_async_context(self._session())
-        proxy = SandboxProxy(
-            session,
-            registry=self.registry,
-            tokens=self.tokens,
-            faults=self.faults,
-            calls=self.calls,
-            now=self._settings.now,
-            answer_seconds=self._settings.answer_seconds,
-        )
-        national = web.Application(client_max_size=BUFFER_BYTES)
-        national.router.add_route("*", "/oauth2/token", self._token)
-        national.router.add_route("*", BASE + "/{suffix:.*}", proxy.answer)
+        self._told.unlink(missing_ok=True)
         admin = Admin(self.registry, self.faults, self.calls, self.tokens, self._settings.now)
-        await self._serve("national", national, self._settings.port, self._server_context())
-        await self._serve("admin", admin.application(), self._settings.admin_port, None)
-        self._tell()
+        async with AsyncExitStack() as opened:
+            national = await self._national_side(opened)
+            port, tls = self._settings.port, self._server_context()
+            self._ports["national"] = await _serve(opened, national, port, tls)
+            port = self._settings.admin_port
+            self._ports["admin"] = await _serve(opened, admin.application(), port, None)
+            self._tell()
+            self._stack = opened.pop_all()
+        log.info("sandbox.started", port=self._ports["national"], pid=os.getpid())
         return self
 
     async def __aexit__(
@@ -116,62 +128,72 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         """Stop serving."""
+        self._told.unlink(missing_ok=True)
         await self._stack.aclose()
 
     async def register(self, name: str, services: list[str], url: str) -> Registered:
         """Make credentials for a gateway and point its services to *url*."""
         return await self.registry.register(name, services, url, self._settings.now())
 
-    async def _token(self, request: web.Request) -> web.StreamResponse:
-        outage = self.faults.strikes(FaultKind.TOKEN_OUTAGE)
-        if outage is not None:
-            response = web.Response(status=503, text="<html>503</html>", content_type="text/html")
-        else:
-            response = await self.tokens.answer(request)
-        self.calls.add(
-            Call(
-                number=self.calls.next_number(),
-                at=self._settings.now().isoformat(timespec="milliseconds"),
-                method=request.method,
-                path="/oauth2/token",
-                target=None,
-                request_id=None,
-                correlation_id=None,
-                receiver_status=None,
-                answered_status=response.status,
-                fault=outage.kind if outage else None,
-            )
+    def _make(self, folder: Path, now: datetime) -> None:
+        make_private_folder(folder)
+        self._national = Authority.at(folder / "authorities", "national", now)
+        self._receivers = Authority.at(folder / "authorities", "receivers", now)
+        self._national.issue(folder / "national", "server", "sandbox.local", "server", now)
+        self._receivers.issue(folder / "national", "proxy-client", PROXY_NAME, "client", now)
+
+    async def _national_side(self, opened: AsyncExitStack) -> web.Application:
+        session = open_session(
+            self._settings.folder / "national",
+            self._receivers.file,
+            connect_seconds=self._settings.connect_seconds,
+            answer_seconds=self._settings.answer_seconds,
         )
+        proxy = SandboxProxy(
+            await opened.enter_async_context(session),
+            registry=self.registry,
+            tokens=self.tokens,
+            faults=self.faults,
+            calls=self.calls,
+            now=self._settings.now,
+        )
+        application = web.Application(client_max_size=BUFFER_BYTES)
+        application.router.add_route("*", TOKEN_PATH, self._token)
+        application.router.add_route("*", "/oauth2/{rest:.*}", self._beside_token)
+        application.router.add_route("*", BASE + "{suffix:(?:/.*)?}", proxy.answer)
+        application.router.add_route("*", "/{elsewhere:.*}", _no_such_proxy)
+        return application
+
+    async def _token(self, request: web.Request) -> web.StreamResponse:
+        begun = asyncio.get_running_loop().time()
+        fault = self.faults.strikes(
+            FaultKind.TOKEN_OUTAGE, FaultKind.TOKEN_UNAUTHORISED, FaultKind.TOKEN_RATE_LIMITED
+        )
+        response = await self.tokens.answer(request, fault)
+        dropped = fault is not None and fault.mode is OutageMode.DROP
+        status = None if dropped else response.status
+        seconds = asyncio.get_running_loop().time() - begun
+        self.calls.add(self._asked(request, status, fault), seconds=seconds)
+        if dropped and request.transport is not None:
+            request.transport.abort()
         return response
 
-    async def _serve(
-        self, name: str, application: web.Application, port: int, context: ssl.SSLContext | None
-    ) -> None:
-        runner = web.AppRunner(
-            application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
+    def _asked(self, request: web.Request, status: int | None, fault: Fault | None) -> Call:
+        return Call(
+            number=self.calls.next_number(),
+            at=self._settings.now().isoformat(timespec="milliseconds"),
+            method=request.method,
+            path=TOKEN_PATH,
+            target=None,
+            request_id=None,
+            correlation_id=None,
+            receiver_status=None,
+            answered_status=status,
+            fault=fault.kind if fault else None,
         )
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        try:
-            await web.TCPSite(runner, HOST, port, ssl_context=context).start()
-        except OSError as error:
-            raise SandboxError(f"port {port} of {HOST}: {error.strerror}") from None
-        self._ports[name] = runner.addresses[0][1]
 
-    def _session(self) -> aiohttp.ClientSession:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_verify_locations(self._receivers.file)
-        own = self._settings.folder / "national"
-        context.load_cert_chain(own / "proxy-client.pem", own / "proxy-client.key")
-        return aiohttp.ClientSession(
-            # The live proxy keeps an idle connection to a Receiver for 60 s.
-            connector=aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_seconds),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-        )
+    async def _beside_token(self, request: web.Request) -> web.StreamResponse:
+        return self.tokens.answer_elsewhere(request)
 
     def _server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -183,6 +205,7 @@ class Sandbox:
     def _tell(self) -> None:
         """Write where everything is, last: whoever started us waits for this file."""
         told = {
+            "pid": os.getpid(),
             "token_url": self.token_url,
             "proxy_url": self.proxy_url,
             "admin_url": self.admin_url,
@@ -191,6 +214,24 @@ class Sandbox:
             "allowed_client_name": PROXY_NAME,
             "targets_file": str(self.registry.targets_file),
         }
-        half = self._settings.folder / "sandbox.json.tmp"
-        write_private(half, json.dumps(told, indent=1).encode())
-        half.replace(self._settings.folder / "sandbox.json")
+        write_private(self._told, json.dumps(told, indent=1).encode())
+
+
+async def _no_such_proxy(_request: web.Request) -> web.StreamResponse:
+    return as_json(404, NO_SUCH_PROXY)
+
+
+async def _serve(
+    opened: AsyncExitStack, application: web.Application, port: int, context: ssl.SSLContext | None
+) -> int:
+    """Serve until *opened* is closed; return the port."""
+    runner = web.AppRunner(
+        application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
+    )
+    await runner.setup()
+    opened.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, HOST, port, ssl_context=context).start()
+    except OSError as error:
+        raise SandboxError(f"port {port} of {HOST}: {error.strerror}") from None
+    return int(runner.addresses[0][1])

@@ -1,0 +1,128 @@
+"""
+What the token endpoint asks of a client's JWT, in the order of the live one.
+
+    shape ─► alg · exp · kid · typ · iss and sub · jti ─► (who, which key) ─► signature ─► aud
+
+The JWT is read here by hand, because each flaw has its own answer and the order of the
+answers is what a client meets. Two clocks are at work: `exp` is compared exactly and may
+lie at most 310 s ahead, while `nbf` is looked at with the signature, with 10 s allowed.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.hashes import SHA512
+
+LATEST_EXPIRY = 310  # seconds ahead: five minutes, and the allowance
+ALLOWANCE = 10  # seconds that a clock may be fast, for nbf
+
+
+class Refusal(Exception):
+    """Why no token is given, in the service's own terms."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.document = {"error": error, "error_description": description}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """A JWT, taken apart and not yet believed."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    signed: bytes
+    signature: bytes
+
+    @classmethod
+    def read(cls, text: str) -> "Assertion":
+        """Take *text* apart, or raise Refusal."""
+        try:
+            first, second, third = text.split(".")
+            header, claims = _object(first), _object(second)
+            return cls(
+                header=header,
+                claims=claims,
+                signed=f"{first}.{second}".encode("ascii"),
+                signature=_decoded(third),
+            )
+        except (ValueError, RecursionError):
+            malformed = "Malformed JWT in client_assertion"
+            raise Refusal(400, "invalid_request", malformed) from None
+
+    def check_claims(self, now: float, is_spent: Callable[[str, str], bool]) -> None:
+        """Raise Refusal for the first flaw; *is_spent* tells of a client and a jti."""
+        for failed, description in self._flaws(now, is_spent):
+            if failed:
+                raise Refusal(400, "invalid_request", description)
+
+    def check_signature(self, key: Mapping[str, str], now: float) -> None:
+        """Raise Refusal unless *key* signed it, or where it is not valid yet."""
+        not_before = self.claims.get("nbf")
+        early = _is_number(not_before) and not_before > now + ALLOWANCE
+        if early or not _verifies(key, self.signed, self.signature):
+            raise Refusal(401, "public_key error", "JWT signature verification failed")
+
+    def _flaws(
+        self, now: float, is_spent: Callable[[str, str], bool]
+    ) -> Iterator[tuple[bool, str]]:
+        """Yield each check's result; a later one may rest on the earlier having passed."""
+        typ, exp = self.header.get("typ"), self.claims.get("exp")
+        jti, issuer = self.claims.get("jti"), self.claims.get("iss")
+        yield "alg" not in self.header, "Missing 'alg' header in JWT"
+        yield self.header["alg"] != "RS512", "Invalid 'alg' header in JWT - must be 'RS512'"
+        expired = _is_number(exp) and exp <= now
+        yield expired, "Invalid 'exp' claim in JWT - JWT has expired"
+        yield "kid" not in self.header, "Missing 'kid' header in JWT"
+        is_jwt = isinstance(typ, str) and typ.lower() == "jwt"
+        yield not is_jwt, "Invalid 'typ' header in JWT - must be 'JWT'"
+        yield exp is None, "Missing 'exp' claim in JWT"
+        yield not _is_number(exp), "Invalid 'exp' claim in JWT - must be an integer"
+        named = isinstance(issuer, str) and issuer and issuer == self.claims.get("sub")
+        yield not named, "Missing or non-matching 'iss'/'sub' claims in JWT"
+        yield jti is None, "Missing 'jti' claim in JWT"
+        unique = "must be a unique string value such as a GUID"
+        yield not isinstance(jti, str), f"Invalid 'jti' claim in JWT - {unique}"
+        yield is_spent(str(issuer), str(jti)), "Non-unique 'jti' claim in client_assertion JWT"
+        far = _is_number(exp) and exp > now + LATEST_EXPIRY
+        yield far, "Invalid 'exp' claim in JWT - more than 5 minutes in future"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _object(part: str) -> dict[str, Any]:
+    found = json.loads(_decoded(part), parse_constant=_no_json)
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - one error for all that is malformed
+    return found
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _decoded(part: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        raise ValueError("no Base64") from None
+
+
+def _verifies(key: Mapping[str, str], signed: bytes, signature: bytes) -> bool:
+    exponent, modulus = (int.from_bytes(_decoded(key[name]), "big") for name in ("e", "n"))
+    try:
+        public = RSAPublicNumbers(exponent, modulus).public_key()
+        public.verify(signature, signed, PKCS1v15(), SHA512())
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,198 @@
+"""The admin port: faults, calls and gateways by request; and what is logged meanwhile."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from national_side import CORRELATION_ID, REQUEST_ID
+from structlog.testing import capture_logs
+
+from bars_gateway.log import FIELDS
+from bars_gateway.sandbox.calls import KEPT_CALLS, Call, Calls, route_of
+
+
+async def test_faults_are_armed_listed_and_taken_away(box):
+    """Each has a number, and says no more than its kind uses."""
+    armed = await box.arm(kind="delay", seconds=2, count=3)
+    number = armed.json["id"]
+    listed = await box.admin("GET", "/faults")
+    taken = await box.admin("DELETE", f"/faults/{number}")
+    again = await box.admin("DELETE", f"/faults/{number}")
+
+    assert (201, 204, 404) == (armed.status, taken.status, again.status)
+    assert {
+        "id": number,
+        "kind": "delay",
+        "count": 3,
+        "probability": 1.0,
+        "seconds": 2,
+        "target": None,
+    } == listed.json["faults"][0]
+
+
+@pytest.mark.parametrize("described", [{"kind": "flood"}, {"kind": "no_ids", "times": 1}])
+async def test_a_wrong_fault_is_refused(box, described):
+    """With 400, and with what is wrong."""
+    reply = await box.admin("POST", "/faults", described)
+
+    assert (400, ["error"]) == (reply.status, list(reply.json))
+
+
+@pytest.mark.parametrize("path", ["/faults", "/gateways"])
+async def test_what_is_no_json_is_refused(box, path):
+    """With 400, and not with a failure of ours."""
+    reply = await box.ask("POST", box.sandbox.admin_url + path, data=b"{")
+
+    assert 400 == reply.status
+
+
+async def test_calls_say_who_asked_for_what(box):
+    """The ids, the path without its query, both statuses; never a body."""
+    await box.call("/Slot?status=free", "GET")
+    token, call = await box.calls()
+
+    assert ("/oauth2/token", None, 200) == (
+        token["path"],
+        token["target"],
+        token["answered_status"],
+    )
+    assert {
+        "number": 2,
+        "at": call["at"],
+        "method": "GET",
+        "path": "/Slot",
+        "target": "2000000202",
+        "request_id": REQUEST_ID,
+        "correlation_id": CORRELATION_ID,
+        "receiver_status": 200,
+        "answered_status": 200,
+        "fault": None,
+    } == call
+
+
+async def test_an_id_that_is_no_uuid_is_not_kept(box):
+    """It may be anything, and so it is not listed."""
+    await box.call(X_Request_Id="Mrs Example")
+
+    assert [None, None] == [call["request_id"] for call in await box.calls()]
+
+
+async def test_calls_can_be_waited_for(box):
+    """A long poll is answered by the next call."""
+    await box.token()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(box.admin("GET", "/calls?wait=20&after=1"))
+        await box.call()
+
+    assert [2] == [call["number"] for call in waiting.result().json["calls"]]
+
+
+async def test_waiting_ends(box):
+    """With no calls, if there are none."""
+    begun = time.monotonic()
+    reply = await box.admin("GET", "/calls?wait=0.1")
+
+    assert [] == reply.json["calls"]
+    assert 0.1 <= time.monotonic() - begun
+
+
+async def test_waiting_for_words_is_refused(box):
+    """Both members of the query are numbers."""
+    assert 400 == (await box.admin("GET", "/calls?wait=long")).status
+
+
+async def test_old_calls_are_forgotten():
+    """The list is bounded: a sandbox may run for weeks."""
+    calls = Calls()
+    empty = dict.fromkeys(Call.__slots__)
+    with capture_logs():
+        for number in range(KEPT_CALLS + 1):
+            calls.add(Call(**empty | {"number": number, "path": "/"}), seconds=0.0)
+
+    assert 1 == (await calls.after(-1, 0))[0]["number"]
+
+
+async def test_a_gateway_registers_while_the_sandbox_runs(box):
+    """It gets its credentials, and its services lead to it at once."""
+    url = f"{box.receiver.url}/other"
+    services = ["2000000303", "https://example.org/services|b"]
+    reply = await box.admin("POST", "/gateways", {"name": "late", "services": services, "url": url})
+    made = reply.json
+
+    assert (201, "late", "late-sandbox-1") == (reply.status, made["name"], made["key_id"])
+    assert "https://example.org/services|b" == made["services"][1]
+    assert url == box.sandbox.registry.targets()["https://example.org/services"]["b"]
+    assert made == json.loads((box.trust.folder.parent / "late" / "gateway.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"name": None}, "name is missing"),
+        ({"name": "../x"}, "letters, digits and hyphens"),
+        ({"services": "2000000303"}, "services has the wrong type"),
+        ({"services": [1]}, "services is a list of values"),
+        ({"url": 1}, "url has the wrong type"),
+        ({"url": "https://192.0.2.1/"}, "https://127.0.0.1:"),
+        ({"url": "http://127.0.0.1/"}, "https://127.0.0.1:"),
+        ({"urls": "x"}, "unknown member 'urls'"),
+    ],
+)
+async def test_a_wrong_gateway_is_refused(box, change, named):
+    """With 400, what is wrong, and nothing made."""
+    described = {"name": "wrong", "services": [], "url": "https://127.0.0.1:1"} | change
+    wanted = {name: value for name, value in described.items() if value is not None}
+    reply = await box.admin("POST", "/gateways", wanted)
+
+    assert 400 == reply.status
+    assert named in reply.json["error"]
+    assert not (box.trust.folder.parent / "wrong").exists()
+
+
+async def test_a_call_is_logged_with_listed_fields(box):
+    """One line at its end, from which nothing has to be dropped."""
+    with capture_logs() as events:
+        await box.call("/Appointment/9990000001", "GET")
+    ended = [event for event in events if event["event"] == "sandbox.call_ended"][-1]
+
+    assert ended.pop("seconds") >= 0
+    assert {
+        "event": "sandbox.call_ended",
+        "log_level": "info",
+        "method": "GET",
+        "route": "/Appointment/{id}",
+        "http_status": 200,
+        "fault": None,
+        "request_id": REQUEST_ID,
+        "correlation_id": CORRELATION_ID,
+    } == ended
+    assert set() == ended.keys() - FIELDS - {"log_level"}
+
+
+async def test_nothing_that_passes_is_logged_or_listed(box):
+    """Neither a body, nor a query, nor a token, nor what a Sender writes into a path."""
+    with capture_logs() as events:
+        await box.call("/Canary-1?name=Canary-2", body=b"Canary-3", X_Request_Id="Canary-4")
+    logged = json.dumps(events)
+    listed = json.dumps(await box.calls())
+
+    assert "Canary" not in logged
+    assert await box.token() not in logged + listed
+    assert [] == [canary for canary in ("Canary-2", "Canary-3", "Canary-4") if canary in listed]
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/$process-message", "/$process-message"),
+        ("/%24process-message", "/$process-message"),
+        ("/ServiceRequest/1/2", "/ServiceRequest/{id}"),
+        ("/oauth2/token", "/oauth2/token"),
+        ("/9990000001", "other"),
+        ("", "other"),
+    ],
+)
+def test_routes(path, route):
+    """What is logged of a path is its kind."""
+    assert route == route_of(path)
