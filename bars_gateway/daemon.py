@@ -13,7 +13,9 @@ systemd is better at restarting than we are: everything promised is on disk.
 """
 
 import asyncio
+import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -24,8 +26,10 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings
+from bars_gateway.heartbeats import Heartbeats, Watchdog
 from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.notify import Notifier
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.parts import (
@@ -44,6 +48,11 @@ from bars_gateway.store.database import open_database
 from bars_gateway.store.sqlite import SqliteStore
 
 log = structlog.get_logger(__name__)
+
+# How long a loop may be still before the watchdog is told no more (`heartbeats`).
+_ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
+_FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
+_DOOR_SECONDS = 30.0  # somebody knocks, there is room, and nobody opens
 
 
 class Stoppable(Protocol):
@@ -66,7 +75,7 @@ def serve(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await run(settings, stop)
+        await run(settings, stop, notifier=Notifier(os.environ.get("NOTIFY_SOCKET")))
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(until_told())
@@ -82,9 +91,17 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def run(
-    settings: Settings, stop: asyncio.Event, ready: Callable[["Gateway"], None] | None = None
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Callable[["Gateway"], None] | None = None,
+    *,
+    notifier: Notifier | None = None,
 ) -> None:
-    """Run the gateway until *stop* is set; call *ready* once every door is open."""
+    """
+    Run the gateway until *stop* is set.
+
+    Once every door is open, *ready* is called and the service manager hears of it by *notifier*.
+    """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(settings.database_path, group_limit=settings.store.group_limit)
@@ -97,13 +114,15 @@ async def run(
             minimum_free_bytes=settings.store.minimum_free_bytes,
         )
         released = await store.release_own(now())
-        gateway = await Gateway.build(settings, store, stack)
+        notifier = notifier or Notifier(None)
+        gateway = await Gateway.build(settings, store, stack, notifier)
         log.info(
             "daemon.started",
             version=__version__,
             environment=settings.environment,
             count=released,
         )
+        notifier.tell("READY=1", f"STATUS=every door is open, {settings.environment}")
         if ready is not None:
             ready(gateway)
         await gateway.run(stop)
@@ -123,15 +142,20 @@ class Gateway:
         doors: Sequence[Door],
         inbound: InboundServer | None,
         registry: CollectorRegistry,
+        notifier: Notifier,
     ) -> None:
         self._settings = settings
+        self._notifier = notifier
+        self.heartbeats = Heartbeats(time.monotonic)
         self._tokens = tokens
         self._dispatcher = dispatcher
         self._doors = doors
         self._inbound = inbound
         self._started_at = now()
         self._stopping = False
-        self._housekeeper = Housekeeper(store, now=now)
+        self._housekeeper = Housekeeper(
+            store, now=now, proven=Watchdog(self.heartbeats, notifier).feed
+        )
         self.status = StatusServer(
             store,
             self._conditions,
@@ -144,7 +168,7 @@ class Gateway:
 
     @classmethod
     async def build(
-        cls, settings: Settings, store: SqliteStore, stack: AsyncExitStack
+        cls, settings: Settings, store: SqliteStore, stack: AsyncExitStack, notifier: Notifier
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
         registry = CollectorRegistry()
@@ -161,6 +185,7 @@ class Gateway:
             doors=doors,
             inbound=inbound,
             registry=registry,
+            notifier=notifier,
         )
         await gateway.status.start()
         stack.push_async_callback(gateway.status.stop)
@@ -173,23 +198,43 @@ class Gateway:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until *stop* is set and what is in flight is finished."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._dispatcher.run(), name="dispatcher")
-            group.create_task(self._housekeeper.run(), name="housekeeper")
-            if self._inbound is not None:
-                group.create_task(self._inbound.run(), name="inbound")
-            for door in self._doors:
-                group.create_task(door.socket.run(), name=f"socket-{door.provider}")
-                group.create_task(door.folder.collect(), name=f"collect-{door.provider}")
-                if door.delivers:
-                    group.create_task(door.folder.deliver(), name=f"deliver-{door.provider}")
-            await stop.wait()
-            log.info("daemon.stopping")
-            self._stop()
+        async with asyncio.TaskGroup() as upkeep:
+            # It ends last: the watchdog is to hear of us while we finish what is in flight.
+            upkeep.create_task(self._housekeeper.run(), name="housekeeper")
+            async with asyncio.TaskGroup() as group:
+                self._start_flows(group)
+                await stop.wait()
+                log.info("daemon.stopping")
+                self._notifier.tell("STOPPING=1", "STATUS=finishing what is in flight")
+                self._stop()
+            self._housekeeper.stop()
+
+    def _start_flows(self, group: asyncio.TaskGroup) -> None:
+        keep = self.heartbeats.keep
+        # A POST and, with a fresh token, a second one, each after its turn.
+        sending = 2 * (_ONE_TURN + self._settings.outbound.lease_seconds)
+        dispatcher = keep("dispatcher", self._dispatcher.run, within_seconds=sending)
+        group.create_task(dispatcher, name="dispatcher")
+        if self._inbound is not None:
+            inbound = keep(
+                "inbound",
+                self._inbound.run,
+                within_seconds=_DOOR_SECONDS,
+                rests=self._inbound.rests,
+            )
+            group.create_task(inbound, name="inbound")
+        for door in self._doors:
+            group.create_task(door.socket.run(), name=f"socket-{door.provider}")
+            loops = {f"collect-{door.provider}": door.folder.collect}
+            if door.delivers:
+                loops[f"deliver-{door.provider}"] = door.folder.deliver
+            for name, loop in loops.items():
+                kept = keep(name, loop, within_seconds=_FOLDER_SECONDS)
+                group.create_task(kept, name=name)
 
     def _stop(self) -> None:
         self._stopping = True
-        parts: list[Stoppable] = [self._dispatcher, self._housekeeper]
+        parts: list[Stoppable] = [self._dispatcher]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import structlog
 
+from bars_gateway.errors import StorageFull
 from bars_gateway.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -26,9 +27,16 @@ class Housekeeper:
     """Does what falls due with time."""
 
     def __init__(
-        self, store: Store, *, now: Callable[[], datetime], every_seconds: float = EVERY_SECONDS
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime],
+        every_seconds: float = EVERY_SECONDS,
+        proven: Callable[[], None] = lambda: None,
     ) -> None:
+        """*proven* is called after each round: its writes were committed."""
         self._store = store
+        self._proven = proven
         self._now = now
         self._every_seconds = every_seconds
         self._stopping = asyncio.Event()
@@ -37,15 +45,23 @@ class Housekeeper:
         """Tidy until stopped."""
         rounds = 0
         while not self._stopping.is_set():
-            await self.tidy()
             rounds += 1
-            if rounds % CHECKPOINT_ROUNDS == 0:
-                await self._store.checkpoint()
+            await self._round(checkpoint=rounds % CHECKPOINT_ROUNDS == 0)
+            self._proven()
             try:
                 async with asyncio.timeout(self._every_seconds):
                     await self._stopping.wait()
             except TimeoutError:
                 continue
+
+    async def _round(self, *, checkpoint: bool) -> None:
+        try:
+            await self.tidy()
+            if checkpoint:
+                await self._store.checkpoint()
+        except StorageFull as error:
+            # The writer lives and has said so; ending the process would make no room.
+            log.error("store.full", reason=str(error), advice=error.advice)
 
     def stop(self) -> None:
         """Stop before the next round."""

@@ -31,7 +31,7 @@ def utc_now() -> datetime:
 async def eventually(condition: Callable[[], bool]) -> None:
     """Return once *condition* holds: of files, which tell nobody that they have come."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -236,5 +236,5 @@ def post(
 async def eventually(fact: Callable[[], object]) -> None:
     """Wait until *fact* holds: the other side learns of it in its own time."""
     async with asyncio.timeout(10):
-        while not fact():  # noqa: ASYNC110 - no event tells what the other side has counted
+        while not fact():
             await asyncio.sleep(0.005)

@@ -20,6 +20,8 @@ ANYTHING = FLOW | {
     "epr",
     "status",
     "housekeeping",
+    "notify",
+    "heartbeats",
     "parts",
     "daemon",
     "listings",
@@ -45,6 +47,8 @@ MAY_IMPORT = {
     "epr": FLOW,
     "status": FLOW,
     "housekeeping": FLOW,
+    "notify": set(),
+    "heartbeats": {"notify"},
     # A process of its own, and no part of the gateway: it knows the standard, and nothing of ours.
     "sandbox": GROUND | {"log"},
     # The only ones that know what is behind the port.

@@ -45,7 +45,7 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
     """
     Return what is wrong with the files that *settings* names, as things are at *now* (UTC).
 
-    *mounts* is the text of /proc/mounts, which is read where none is given.
+    *mounts* is the text of /proc/self/mounts, which is read where none is given.
     """
     found = [
         *_database(settings, _mounts() if mounts is None else mounts),
@@ -77,7 +77,7 @@ def _database(settings: "Settings", mounts: str) -> Iterator[Fault]:
 
 def _mounts() -> str:
     try:
-        return Path("/proc/mounts").read_text("utf-8", "surrogateescape")
+        return Path("/proc/self/mounts").read_text("utf-8", "surrogateescape")
     except OSError:  # not Linux, or hidden from us: nothing to judge by
         return ""
 

@@ -60,9 +60,10 @@ class Deliveries:
         self._stopping = asyncio.Event()
         self._troubled = False
 
-    async def run(self) -> None:
-        """Deliver until stopped."""
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Deliver until stopped; *beat* at each step."""
         while not self._stopping.is_set():
+            beat()
             notices = await self._store.pending_notices(self._provider, _BATCH)
             if notices:
                 await self._deliver_or_pause(notices)

@@ -100,13 +100,14 @@ class DropFolder:
         self._stopping.set()
         self._deliveries.stop()
 
-    async def deliver(self) -> None:
-        """Write notices into inbox/new until stopped."""
-        await self._deliveries.run()
+    async def deliver(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Write notices into inbox/new until stopped; *beat* at each step."""
+        await self._deliveries.run(beat)
 
-    async def collect(self) -> None:
-        """Take what the EPR drops into outbox/new until stopped."""
+    async def collect(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Take what the EPR drops into outbox/new until stopped; *beat* at each scan."""
         while not self._stopping.is_set():
+            beat()
             if not await self._collect_some():
                 await pause(self._stopping, self._scan_seconds)
 

@@ -235,7 +235,8 @@ def _refused_before(accepted: Accepted) -> SubmissionRefused:
     said = accepted.code or "no code"
     text = (
         f"these bytes were sent before, and the Receiver refused them ({said}). Correct the"
-        f" message; or send it again as it is: bars-gateway resend {accepted.request_id}"
+        " message: it is then another one. To resend the very same bytes takes a reason, and a"
+        " release that has that verb"
     )
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)

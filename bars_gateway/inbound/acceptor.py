@@ -17,6 +17,7 @@ the limit holds before any work is done for a caller whom we do not know.
 """
 
 import asyncio
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -122,6 +123,7 @@ class Acceptor:
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._stopping = False
+        self._beat: Callable[[], None] = lambda: None
 
     def listen(self, host: str, port: int) -> int:
         """Open the listening socket; return its port. Raise ConfigurationError if it cannot be."""
@@ -135,12 +137,13 @@ class Acceptor:
         self._listener.setblocking(False)
         return int(self._listener.getsockname()[1])
 
-    async def run(self) -> None:
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """
-        Serve callers until `stop`; return once the last answer is out.
+        Serve callers until `stop`, with a *beat* for each; return once the last answer is out.
 
         That takes no longer than the deadlines of one request: each phase has its own.
         """
+        self._beat = beat
         listener = self._listener
         if listener is None:
             raise ConfigurationError("inbound.listen: the acceptor does not listen yet")
@@ -150,6 +153,14 @@ class Acceptor:
                 self._accepting = connections.create_task(accepting, name="inbound-acceptor")
                 if self._stopping:
                     self.stop()
+
+    def rests(self) -> bool:
+        """Tell whether nobody stands at the door, or nobody may come in for now."""
+        if self._listener is None or self._stopping or self._room.locked():
+            return True
+        door = select.poll()
+        door.register(self._listener, select.POLLIN)
+        return not door.poll(0)
 
     def stop(self) -> None:
         """Accept nobody else; end what is idle, and the rest after its answer."""
@@ -162,6 +173,7 @@ class Acceptor:
     async def _accept_each(self, listener: socket.socket, connections: asyncio.TaskGroup) -> None:
         with listener:
             while True:
+                self._beat()
                 await self._wait_for_room()
                 accepted = await self._accept(listener)
                 if accepted is None:

@@ -98,9 +98,13 @@ class InboundServer:
         self._address = (host, self._acceptor.listen(host, port))
         log.info("inbound.listening_started", address=host, port=self.port)
 
-    async def run(self) -> None:
-        """Serve until `stop`; return once every request under way has its answer."""
-        await self._acceptor.run()
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop`, with a *beat* for each caller; return once all have their answer."""
+        await self._acceptor.run(beat)
+
+    def rests(self) -> bool:
+        """Tell whether no caller waits to be let in, or there is no room for one."""
+        return self._acceptor.rests()
 
     def stop(self) -> None:
         """Accept nobody else, and let the requests under way have their answers."""

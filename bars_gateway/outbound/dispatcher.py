@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.errors import StaleState, TokenUnavailable
+from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import focus_id_of
@@ -43,6 +43,7 @@ from bars_gateway.store.port import (
 log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
+PAUSE_WITHOUT_ROOM = 5.0  # seconds
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
 _MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
 
@@ -77,9 +78,11 @@ class Dispatcher:
         self._rng = rng
         self._stopping = asyncio.Event()
         self._waiting_room = asyncio.Lock()
+        self._beat: Callable[[], None] = lambda: None
 
-    async def run(self) -> None:
-        """Send until stopped; return once nothing is in flight."""
+    async def run(self, beat: Callable[[], None] | None = None) -> None:
+        """Send until stopped, with a *beat* at each step; return once nothing is in flight."""
+        self._beat = beat or self._beat
         async with asyncio.TaskGroup() as senders:
             for number in range(self._policy.max_in_flight):
                 senders.create_task(self._send_each(), name=f"sender-{number}")
@@ -91,13 +94,32 @@ class Dispatcher:
 
     async def _send_each(self) -> None:
         while not self._stopping.is_set():
-            claim = await self._claim() or await self._wait_and_claim()
-            if claim is not None:
-                await self._send(claim)
+            self._beat()
+            try:
+                claim = await self._claim() or await self._wait_and_claim()
+                if claim is not None:
+                    await self._send(claim)
+            except StorageFull as error:
+                await self._wait_for_room(error)
+
+    async def _wait_for_room(self, error: StorageFull) -> None:
+        """
+        Pause while the disk is full; nothing is lost by it.
+
+        What could not be settled is claimed again once its lease has run out, and the
+        Receiver then says that it is a duplicate.
+        """
+        log.error("store.full", reason=str(error), advice=error.advice)
+        try:
+            async with asyncio.timeout(PAUSE_WITHOUT_ROOM):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
 
     async def _wait_and_claim(self) -> Claim | None:
         async with self._waiting_room:
             while not self._stopping.is_set():
+                self._beat()
                 now = self._now()
                 claim = await self._claim()
                 if claim is not None:

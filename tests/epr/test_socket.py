@@ -76,7 +76,7 @@ async def test_a_full_store_says_when_to_ask_again(
     epr: aiohttp.ClientSession, store: SqliteStore
 ) -> None:
     """Where nothing can be promised, the answer is 503 with Retry-After."""
-    store._minimum_free_bytes = 1 << 62  # noqa: SLF001  (a disk can be full, and tests cannot fill one)
+    store._minimum_free_bytes = 1 << 62
     async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
         found = await answer.json()
 
@@ -237,7 +237,7 @@ async def test_a_file_is_not_replaced(
     store: SqliteStore, intake: Intake, socket_path: Path
 ) -> None:
     """What is no socket stays where it is."""
-    socket_path.write_text("precious")  # noqa: ASYNC240
+    socket_path.write_text("precious")
 
     with pytest.raises(ConfigurationError, match="no socket"):
         await _another(store, intake, socket_path).open()
@@ -261,7 +261,7 @@ async def test_a_dead_socket_is_replaced(
     await opened.open()
     await opened.close()
 
-    assert not socket_path.exists()  # noqa: ASYNC240
+    assert not socket_path.exists()
 
 
 def _another(store: SqliteStore, intake: Intake, path: Path) -> EprSocket:

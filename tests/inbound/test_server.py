@@ -453,6 +453,26 @@ async def test_stopping_ends_what_is_idle_and_accepts_nobody(
     assert b"" == rest
 
 
+@pytest.mark.parametrize("turns", range(10))
+async def test_stopping_ends_a_connection_at_whatever_moment(
+    turns: int, identity: Identity, proxy: ssl.SSLContext
+):
+    """Between an answer and the next request there is no moment that a stop would miss."""
+    loop = asyncio.get_running_loop()
+    answering = Waiting()
+    answering.may_answer.set()
+    async with serving(answering, identity) as server, calling(server.port, proxy) as caller:
+        await caller.send(post())
+        await answering.asked.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stopped = loop.time()
+        server.stop()
+        await caller.rest()
+
+    assert loop.time() - stopped < 5
+
+
 def refuses(port: int) -> bool:
     import socket
 
