@@ -37,14 +37,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(sandbox)
+app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
 
 Config = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar="BARS_GATEWAY_CONFIG", help="The settings file."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
+    ),
 ]
-ProviderName = Annotated[
-    str | None, typer.Option("--provider", "-p", help="The provider, if there are several.")
+Sender = Annotated[
+    str | None,
+    typer.Option(
+        "--provider", "-p", metavar="NAME", help="Who sends; needed if there are several."
+    ),
+]
+Whose = Annotated[
+    str | None,
+    typer.Option("--provider", "-p", metavar="NAME", help="Only this provider's messages."),
 ]
 
 
@@ -61,7 +70,12 @@ def version(
 
 @app.command()
 def check(config: Config = DEFAULT_CONFIG) -> None:
-    """Look at the settings and at every file that they name; report all that is wrong."""
+    """
+    Report all that is wrong with the settings and their files.
+
+    Looks at the settings, and at the keys, certificates and folders that they name.
+    Changes nothing. Exits with 0 if nothing is wrong, else with 2.
+    """
     settings = load(config, os.environ)
     found = problems(settings, datetime.now(UTC))
     for problem in found:
@@ -80,7 +94,12 @@ def show_config(
         bool, typer.Option("--describe", help="Say what each setting is for.")
     ] = False,
 ) -> None:
-    """Print every setting as it is in force, and where it came from."""
+    """
+    Print every setting as it is in force, and where it came from.
+
+    That is the settings file with its line, an environment variable, the environment
+    (local, sandbox, int or prod), or the default.
+    """
     for setting in describe(load(config, os.environ)):
         typer.echo(f"{setting.key} = {_plain(setting.value)}    # {setting.origin}")
         if describe_all:
@@ -98,7 +117,11 @@ def _plain(value: object) -> str:
 
 @app.command()
 def run(config: Config = DEFAULT_CONFIG) -> None:
-    """Run the gateway until it is told to stop (SIGTERM or Ctrl-C)."""
+    """
+    Run the gateway until it is told to stop (SIGTERM or Ctrl-C).
+
+    Logs to standard output. When told to stop, it finishes what is in flight.
+    """
     from bars_gateway import daemon
 
     settings = load(config, os.environ)
@@ -114,13 +137,22 @@ def send(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Message Bundles, as files.", exists=True, dir_okay=False, readable=True
+            metavar="FILE",
+            help="Message Bundles; .xml is sent as XML, everything else as JSON.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
         ),
     ],
     config: Config = DEFAULT_CONFIG,
-    provider: ProviderName = None,
+    provider: Sender = None,
 ) -> None:
-    """Hand messages to the running gateway; print each receipt or refusal."""
+    """
+    Hand messages to the running gateway, and print each receipt.
+
+    The same bytes twice are sent once: the second time gets the first receipt. Exits
+    with 1 if a message was not accepted; what is wrong with it is printed.
+    """
     from bars_gateway import operator_client
 
     settings = load(config, os.environ)
@@ -134,26 +166,39 @@ def send(
 @app.command()
 def queue(
     config: Config = DEFAULT_CONFIG,
-    provider: ProviderName = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    provider: Whose = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")] = 100,
 ) -> None:
-    """List the outbound messages that are not settled, oldest first."""
+    """
+    List the outbound messages that are not settled, oldest first.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
     from bars_gateway import listings
 
     settings = load(config, os.environ)
+    _require_known(settings, provider)
     _print(partial(listings.queue, settings.database_path, provider, limit))
 
 
 @app.command()
 def show(
-    request_id: Annotated[str, typer.Argument(help="The message's X-Request-Id.")],
+    request_id: Annotated[
+        str, typer.Argument(metavar="REQUEST_ID", help="The message's X-Request-Id.")
+    ],
     config: Config = DEFAULT_CONFIG,
-    provider: ProviderName = None,
+    provider: Whose = None,
 ) -> None:
-    """Show one message with its workflow, every attempt and every event."""
+    """
+    Show all that happened to one message, attempt by attempt.
+
+    Reads the database, so that it answers when no gateway runs. Exits with 1 if there
+    is no such message.
+    """
     from bars_gateway import listings
 
     settings = load(config, os.environ)
+    _require_known(settings, provider)
     _print(partial(listings.show, settings.database_path, provider, request_id))
 
 
@@ -164,10 +209,16 @@ def demo(
         bool, typer.Option("--once", help="Stop after the loop; exit 0 only if all was seen.")
     ] = False,
     folder: Annotated[
-        Path | None, typer.Option(help="Where to keep everything; a temporary folder otherwise.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to keep everything; temporary otherwise."),
     ] = None,
 ) -> None:
-    """Watch a referral go out and its acknowledgement come home, all on this machine."""
+    """
+    Watch a referral go out and its acknowledgement come home.
+
+    Starts a sandbox and two gateways on this machine, plays both EPRs, and leaves the
+    status pages up until Ctrl-C.
+    """
     from bars_gateway.demo import play
 
     if not asyncio.run(play(folder, once=once)):
@@ -177,10 +228,14 @@ def demo(
 def _one_provider(settings: Settings, name: str | None) -> str:
     if name is None and len(settings.providers) == 1:
         return next(iter(settings.providers))
-    if name not in settings.providers:
+    _require_known(settings, name or "")
+    return name or ""
+
+
+def _require_known(settings: Settings, provider: str | None) -> None:
+    if provider is not None and provider not in settings.providers:
         known = ", ".join(settings.providers)
-        raise ConfigurationError(f"--provider must be one of: {known}")
-    return name
+        raise typer.BadParameter(f"it must be one of: {known}", param_hint="--provider")
 
 
 def _print(listing: Callable[[Console], Awaitable[bool]]) -> None:
@@ -194,7 +249,7 @@ async def _awaited(listing: Callable[[Console], Awaitable[bool]], console: Conso
 
 
 def main() -> None:
-    """Run the command line; errors are two lines, what happened and what to do."""
+    """Run the command line; an error is two lines, what happened and what to do."""
     try:
         app()
     except ConfigurationError as error:
@@ -203,7 +258,27 @@ def main() -> None:
     except GatewayError as error:
         _complain(error)
         sys.exit(1)
+    except BaseExceptionGroup as errors:
+        # A part that failed while it ran: what somebody can act on is said in two lines too.
+        known, _ = errors.split(GatewayError)
+        if known is None:
+            raise
+        _complain(_first(known))
+        sys.exit(1)
+
+
+def _first(errors: BaseExceptionGroup[GatewayError]) -> GatewayError:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _complain(error: GatewayError) -> None:
-    typer.echo(f"error: {error}\n   try: {error.advice}", err=True)
+    lines = str(error).splitlines()
+    if not any(map(_is_cure, lines)):  # settings come with a cure for each
+        lines.append(f"   try: {error.advice}")
+    for line in lines:
+        typer.echo(line if _is_cure(line) else f"error: {line}", err=True)
+
+
+def _is_cure(line: str) -> bool:
+    return line.startswith("   try: ")

@@ -1,46 +1,66 @@
 """Lists for the operator's terminal, read straight from the database: ids, states and codes."""
 
+import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
-from rich.table import Table
 
 from bars_gateway.errors import StoreError
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.port import MessageHistory
+from bars_gateway.store.port import MessageHistory, MessageRow
+
+T = TypeVar("T")
 
 
 async def queue(path: Path, provider: str | None, limit: int, console: Console) -> bool:
     """Print what is not settled; there being nothing is a good answer."""
-    _require(path)
-    async with open_reader(path) as reader:
-        messages = await read_with(reader, lambda c: readings.queue(c, provider, limit))
-    table = Table("State", "X-Request-Id", "Provider", "Move", "Use case", "Receiver", box=None)
-    for name in ("Attempts", "Next attempt", "Gives up"):
-        table.add_column(name)
-    for message in messages:
-        table.add_row(
-            message.state,
-            message.request_id,
-            message.provider,
-            message.move,
-            message.use_case or "-",
-            message.receiver.rpartition("|")[2],
-            str(message.attempts),
-            _clock(message.next_attempt_at),
-            _clock(message.give_up_at),
-        )
-    console.print(table if messages else "Nothing waits: every outbound message is settled.")
+    messages = await _read(path, lambda c: readings.queue(c, provider, limit))
+    if not messages:
+        console.print("Nothing waits: every outbound message is settled.")
+        return True
+    lines = [_COLUMNS, *map(_cells, messages)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        console.print("  ".join(cells).rstrip())
     return True
+
+
+# Wider than most terminals and never cut: an id that is not whole cannot be looked up.
+_COLUMNS = (
+    "State",
+    "X-Request-Id",
+    "Provider",
+    "Move",
+    "Use case",
+    "Receiver",
+    "Attempts",
+    "Next attempt (UTC)",
+    "Gives up (UTC)",
+)
+
+
+def _cells(message: MessageRow) -> tuple[str, ...]:
+    return (
+        message.state,
+        message.request_id,
+        message.provider,
+        message.move,
+        message.use_case or "-",
+        message.receiver.rpartition("|")[2],
+        str(message.attempts),
+        _clock(message.next_attempt_at),
+        _clock(message.give_up_at),
+    )
 
 
 async def show(path: Path, provider: str | None, request_id: str, console: Console) -> bool:
     """Print all that happened to one message; return whether there is such a message."""
-    _require(path)
-    async with open_reader(path) as reader:
-        found = await read_with(reader, lambda c: readings.history(c, provider, request_id))
+    found = await _read(path, lambda c: readings.history(c, provider, request_id))
     for history in found:
         _show(history, console)
     if not found:
@@ -58,9 +78,9 @@ def _show(history: MessageHistory, console: Console) -> None:
         ("use case", message.use_case or "-"),
         ("Sender", message.sender),
         ("Receiver", message.receiver),
-        ("taken", _clock(message.created_at)),
-        ("settled", _clock(message.settled_at)),
-        ("gives up", _clock(message.give_up_at)),
+        ("taken (UTC)", _clock(message.created_at)),
+        ("settled (UTC)", _clock(message.settled_at)),
+        ("gives up (UTC)", _clock(message.give_up_at)),
         ("workflow", f"{workflow.subject} as {workflow.role}: {workflow.state}"),
     ):
         console.print(f"  {name:<17}{value}")
@@ -84,6 +104,15 @@ def _clock(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else "-"
 
 
+async def _read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    _require(path)
+    try:
+        async with open_reader(path) as reader:
+            return await read_with(reader, work)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be read: {error}") from None
+
+
 def _require(path: Path) -> None:
     if not path.exists():
-        raise StoreError(f"there is no database at {path}")
+        raise StoreError(f"there is no database at {path}: no gateway ran with these settings")

@@ -1,5 +1,6 @@
 """The command line's way to a running gateway: HTTP on the provider's Unix socket."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import orjson
 
 from bars_gateway.errors import GatewayUnreachable
 
+_ANSWER_SECONDS = 60.0  # for one receipt
 _MEDIA_TYPES = {".json": "application/fhir+json", ".xml": "application/fhir+xml"}
 
 
@@ -28,13 +30,16 @@ async def _post(
     session: aiohttp.ClientSession, file: Path, body: bytes, socket: Path
 ) -> tuple[int, object]:
     media_type = _MEDIA_TYPES.get(file.suffix.lower(), "application/fhir+json")
+    headers = {"Content-Type": media_type}
     try:
-        async with session.post(
-            "http://gateway/messages", data=body, headers={"Content-Type": media_type}
-        ) as response:
+        async with (
+            asyncio.timeout(_ANSWER_SECONDS),
+            session.post("http://gateway/messages", data=body, headers=headers) as response,
+        ):
             return response.status, orjson.loads(await response.read())
-    except (OSError, aiohttp.ClientError):
-        raise GatewayUnreachable(f"no gateway answers on {socket}") from None
+    except (OSError, aiohttp.ClientError) as error:
+        reason = getattr(error, "strerror", None) or "no answer came"
+        raise GatewayUnreachable(f"no gateway answers on {socket}: {reason}") from None
 
 
 def _sentence(status: int) -> str:

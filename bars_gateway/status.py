@@ -28,6 +28,8 @@ from bars_gateway.store.port import OutboundState, Overview, Store
 
 log = structlog.get_logger(__name__)
 
+LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCondition:
@@ -95,7 +97,7 @@ class StatusServer:
         self._now = now
         self._registry = registry
         self._runner: web.AppRunner | None = None
-        self._style = _page("status.css")
+        self._style = (resources.files("bars_gateway") / "pages" / "status.css").read_text("utf-8")
         self._template = _templates().get_template("status.html")
 
     @property
@@ -107,7 +109,7 @@ class StatusServer:
 
     async def start(self) -> None:
         """Begin to answer."""
-        application = web.Application(middlewares=[_safe_headers])
+        application = web.Application(middlewares=[_safely])
         application.add_routes(
             [
                 web.get("/", self._show),
@@ -145,9 +147,7 @@ class StatusServer:
         return web.json_response({"status": "alive"})
 
     async def _readiness(self, _request: web.Request) -> web.Response:
-        reasons = []
-        if self._conditions().stopping:
-            reasons.append("stopping")
+        reasons = ["stopping"] if self._conditions().stopping else []
         try:
             await self._store.overview(self._now())
         except StoreError as error:
@@ -175,46 +175,39 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
     """Return what a person should look at, gravest first; none means that all is well."""
     return [
         *_settled_badly(overview),
-        *(_token_concern(token) for token in conditions.tokens if token.failing_since),
+        *(
+            Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
+            for t in conditions.tokens
+            if t.failing_since
+        ),
         *_expiries(overview.at, conditions.certificates, soon),
-        *_reused_ids(overview),
-        *_quarantined(overview),
+        *_inbound_alarms(overview),
+        *_waiting(overview),
     ]
 
 
 _BAD_ENDS = {
     OutboundState.NOT_SENT: Concern(
         text="never left this organisation",
-        advice="Act now by other means: nobody else knows of them.",
+        advice="Act now by other means: nobody else knows what was asked.",
     ),
     OutboundState.UNCONFIRMED: Concern(
         text="may or may not have arrived",
         advice="Ask the Receiver by telephone before anything is sent again.",
     ),
     OutboundState.REFUSED: Concern(
-        text="were refused",
-        advice="The reason is in the notice to the EPR and in `bars-gateway show`.",
+        text="got a refusal",
+        advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
     ),
 }
 
 
 def _settled_badly(overview: Overview) -> list[Concern]:
     return [
-        Concern(text=f"{_messages(overview.outbound[state])} {end.text}", advice=end.advice)
+        Concern(text=f"{_some(overview.lately[state], 'message')} {end.text}", advice=end.advice)
         for state, end in _BAD_ENDS.items()
-        if overview.outbound[state]
+        if overview.lately[state]
     ]
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count} messages"
-
-
-def _token_concern(token: TokenCondition) -> Concern:
-    return Concern(
-        text=f"{token.provider} has no access token: {token.reason}",
-        advice=token.advice or "",
-    )
 
 
 def _expiries(
@@ -222,7 +215,7 @@ def _expiries(
 ) -> list[Concern]:
     return [
         Concern(
-            text=f"the certificate for {certificate.name} "
+            text=f"The certificate for {certificate.name} "
             + ("has expired" if certificate.expires_at <= now else "expires soon"),
             advice=f"It ends on {certificate.expires_at:%d %B %Y}; order its successor now.",
         )
@@ -231,47 +224,47 @@ def _expiries(
     ]
 
 
-def _reused_ids(overview: Overview) -> list[Concern]:
+def _inbound_alarms(overview: Overview) -> list[Concern]:
     reused = sum(alarm.kind == "inbound.request_id_reused" for alarm in overview.alarms)
-    if not reused:
-        return []
-    return [
-        Concern(
-            text=f"{reused} inbound requests used an X-Request-Id that another message has",
-            advice="Tell the Sender's supplier: those messages were not taken.",
-        )
-    ]
-
-
-def _quarantined(overview: Overview) -> list[Concern]:
-    if not overview.quarantined:
-        return []
-    count = (
-        "1 response belongs"
-        if overview.quarantined == 1
-        else f"{overview.quarantined} responses belong"
+    counted = (
+        (
+            f"{_some(reused, 'inbound message')} came with the X-Request-Id of another message",
+            "Tell the Sender's supplier: what came second was not taken.",
+            reused,
+        ),
+        (
+            f"{_some(overview.quarantined, 'response')} came that no request of ours asked for",
+            "The Sender was told so. Find out with them whose patient it is about.",
+            overview.quarantined,
+        ),
     )
-    return [
-        Concern(
-            text=f"{count} to no request of ours",
-            advice="The Sender was told so. Find out with them whose patient it is about.",
-        )
-    ]
+    return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
+
+
+def _waiting(overview: Overview) -> list[Concern]:
+    since = overview.oldest_open_at
+    if since is None or overview.at - since < LATE:
+        return []
+    advice = "See the last attempts for the reason; the gateway goes on trying meanwhile."
+    return [Concern(text=f"A message has waited since {since:%d %b %H:%M} UTC", advice=advice)]
+
+
+def _some(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @web.middleware
-async def _safe_headers(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
-    response: web.StreamResponse = await handler(request)  # type: ignore[misc]
+async def _safely(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)  # type: ignore[misc]
+    except StoreError as error:
+        response = web.Response(text=f"{error}\n{error.advice}\n", status=503)
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'"
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
     return response
-
-
-def _page(name: str) -> str:
-    return (resources.files("bars_gateway") / "pages" / name).read_text("utf-8")
 
 
 def _templates() -> jinja2.Environment:

@@ -179,16 +179,19 @@ class Database:
 
 
 async def read_with(reader: aiosqlite.Connection, work: Work[T]) -> T:
-    """Run *work* on *reader*, on one snapshot."""
+    """Run *work* on *reader*, on one snapshot; raise StoreError where SQLite says no."""
     return await reader._execute(_snapshot, reader._conn, work)  # type: ignore[no-any-return,no-untyped-call] # noqa: SLF001
 
 
 def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
-    connection.execute("BEGIN")
     try:
-        return work(connection)
-    finally:
-        connection.execute("COMMIT")
+        connection.execute("BEGIN")
+        try:
+            return work(connection)
+        finally:
+            connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise _translated(error) from None
 
 
 @asynccontextmanager

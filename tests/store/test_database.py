@@ -52,7 +52,7 @@ async def test_works_that_wait_together_share_a_commit(database: Database) -> No
 
 async def test_a_reader_cannot_write(database: Database) -> None:
     """The connection for reading refuses every change."""
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(StoreError, match="readonly"):
         await database.read(lambda connection: connection.execute("DELETE FROM events"))
 
 

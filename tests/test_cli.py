@@ -1,0 +1,257 @@
+"""The operator's verbs, each as a process of its own: what they print, and how they exit."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from store_values import ANSWER, NOW, SILENCE, attempt, submission
+
+from bars_gateway import __version__
+from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.store.database import open_database
+from bars_gateway.store.port import OutboundState, Settled, TryAgain
+from bars_gateway.store.sqlite import SqliteStore
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a process printed, and how it exited."""
+
+    code: int
+    out: str
+    err: str
+
+
+def bars_gateway(*arguments: str, environ: Mapping[str, str] | None = None) -> Done:
+    done = subprocess.run(
+        [sys.executable, "-m", "bars_gateway", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "80", **(environ or {})},
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Settings that nothing is wrong with, and a database with one settled and one late message."""
+
+    settings: Path
+    settled: str  # the X-Request-Id of each
+    waiting: str
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("cli")
+    for name in ("state", "run", "spool", "spool-of-other"):
+        (folder / name).mkdir()
+    return asyncio.run(furnished(folder))
+
+
+async def furnished(folder: Path) -> Home:
+    settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048)
+    async with Sandbox(settings) as sandbox:
+        registered = await sandbox.register("trust", ["2000000101"], "https://127.0.0.1:1/")
+        file = folder / "bars-gateway.toml"
+        file.write_text(
+            f"""\
+environment = "local"
+state_dir = "{folder}/state"
+
+[providers.trust]
+ods_code = "ZX901"
+name = "Northshire Ambulance Service"
+services = ["https://fhir.nhs.uk/Id/dos-service-id|2000000101"]
+key_id = "{registered.key_id}"
+api_key = "{registered.api_key}"
+private_key_file = "{registered.private_key_file}"
+spool_dir = "{folder}/spool"
+
+[providers.other]
+ods_code = "ZX902"
+name = "Northshire General Hospital"
+services = ["https://fhir.nhs.uk/Id/dos-service-id|2000000202"]
+key_id = "{registered.key_id}"
+api_key = "{registered.api_key}"
+private_key_file = "{registered.private_key_file}"
+spool_dir = "{folder}/spool-of-other"
+
+[outbound]
+token_url = "{sandbox.token_url}"
+proxy_url = "{sandbox.proxy_url}"
+ca_file = "{sandbox.ca_file}"
+
+[inbound]
+enabled = false
+
+[epr]
+socket_dir = "{folder}/run"
+""",
+            "utf-8",
+        )
+    async with open_database(folder / "state" / "gateway.db") as database:
+        store = SqliteStore(database, node="here")
+        return Home(file, await acknowledged(store), await late(store))
+
+
+async def acknowledged(store: SqliteStore) -> str:
+    receipt = await store.submit(submission(), NOW)
+    claim = await store.claim_next(NOW, ["trust"])
+    assert claim is not None
+    settlement = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
+    return receipt.request_id
+
+
+async def late(store: SqliteStore) -> str:
+    receipt = await store.submit(submission(), NOW)
+    claim = await store.claim_next(NOW, ["trust"])
+    assert claim is not None
+    settlement = TryAgain(at=NOW + timedelta(seconds=30))
+    tried = attempt(claim, Verdict.RETRY)
+    await store.settle(claim, SILENCE, attempt=tried, settlement=settlement)
+    return receipt.request_id
+
+
+def test_the_version_is_printed() -> None:
+    """An operator who is asked for the version has one command to type."""
+    assert Done(0, f"{__version__}\n", "") == bars_gateway("--version")
+
+
+def test_settings_without_fault_are_said_to_be_so(home: Home) -> None:
+    """What was looked at is named: the file, the environment and the providers."""
+    expected = f"{home.settings}: nothing is wrong (local; trust, other)\n"
+
+    assert Done(0, expected, "") == bars_gateway("check", "--config", str(home.settings))
+
+
+def test_everything_that_is_wrong_is_said_at_once(home: Home, tmp_path: Path) -> None:
+    """Each fault has its file and line, its key, its cause and its cure; the exit code is 2."""
+    bad = tmp_path / "bad.toml"
+    text = home.settings.read_text("utf-8").replace('ods_code = "ZX901"', 'ods_code = "zx 901"')
+    bad.write_text(text + "scan_secconds = 1\n\n[store]\ngroup_limit = 0\n", "utf-8")
+    done = bars_gateway("check", "--config", str(bad))
+    faults = re.findall(rf"error: {bad}:(\d+): (\S+) .+\n   try: .+\n", done.err)
+    lines = bad.read_text("utf-8").splitlines()
+    expected = {
+        "epr.scan_secconds": "scan_secconds = 1",
+        "store.group_limit": "group_limit = 0",
+        "providers.trust.ods_code": 'ods_code = "zx 901"',
+    }
+
+    assert (2, "") == (done.code, done.out)
+    assert expected == {key: lines[int(number) - 1] for number, key in faults}
+    assert 2 * len(expected) == len(done.err.splitlines())
+
+
+def test_files_that_settings_name_are_looked_at(home: Home) -> None:
+    """`check` finds before the start what would otherwise be found at it."""
+    wrong = {"BARS_GATEWAY_OUTBOUND__CA_FILE": "/nowhere/ca.pem"}
+    done = bars_gateway("check", "--config", str(home.settings), environ=wrong)
+    expected = (
+        "error: environment variable BARS_GATEWAY_OUTBOUND__CA_FILE: outbound.ca_file names"
+        " /nowhere/ca.pem, which cannot be read: No such file or directory\n"
+        "   try: Put the file there, readable for the gateway's user.\n"
+    )
+
+    assert Done(2, "", expected) == done
+
+
+def test_settings_are_printed_with_where_they_came_from(home: Home) -> None:
+    """A default, a line of the file, the environment and a variable can be told apart."""
+    variable = {"BARS_GATEWAY_CONFIG": str(home.settings), "BARS_GATEWAY_LOG_LEVEL": "debug"}
+    done = bars_gateway("config", "--describe", environ=variable)
+
+    assert (0, "") == (done.code, done.err)
+    assert f"environment = local    # {home.settings}:1\n" in done.out
+    assert "log_level = debug    # environment variable BARS_GATEWAY_LOG_LEVEL\n" in done.out
+    assert "outbound.requests_per_minute = 60000    # environment\n" in done.out
+    assert "epr.scan_seconds = 2.0    # default\n    How often the outbox folders" in done.out
+
+
+def test_the_queue_is_listed_without_a_gateway(home: Home) -> None:
+    """What is not settled is there, with ids that are whole; what is settled is not."""
+    done = bars_gateway("queue", "--config", str(home.settings))
+    header, *rows = done.out.splitlines()
+
+    assert (0, "") == (done.code, done.err)
+    assert header.startswith("State   X-Request-Id")
+    assert [["queued", home.waiting, "trust", "request"]] == [row.split()[:4] for row in rows]
+
+
+def test_an_empty_queue_is_good_news(home: Home) -> None:
+    """Nothing to list is said in words."""
+    done = bars_gateway("queue", "--config", str(home.settings), "--provider", "other")
+
+    assert Done(0, "Nothing waits: every outbound message is settled.\n", "") == done
+
+
+def test_a_message_is_shown_with_all_that_happened(home: Home) -> None:
+    """Its ids, its workflow, each attempt with the row that judged it, and each event."""
+    done = bars_gateway("show", "--config", str(home.settings), home.settled)
+    first, *rest = done.out.splitlines()
+
+    assert (0, "") == (done.code, done.err)
+    assert "outbound request of trust: acknowledged" == first
+    assert f"  X-Request-Id     {home.settled}" in rest
+    assert "  workflow         referral as requester: active" in rest
+    assert "  attempt 1 at 2026-03-02 09:00:00: HTTP 200 → acknowledged (row acknowledged)" in rest
+
+
+def test_a_message_that_nobody_knows_is_an_error(home: Home) -> None:
+    """A script that asks for a message can tell that there is none."""
+    done = bars_gateway("show", "--config", str(home.settings), NOBODY)
+
+    assert Done(1, "There is no message with that X-Request-Id.\n", "") == done
+
+
+def test_sending_without_a_gateway_says_what_to_do(home: Home) -> None:
+    """Two lines: what happened, and what to do next."""
+    done = bars_gateway("send", "-c", str(home.settings), "-p", "trust", str(home.settings))
+    what, cure = done.err.splitlines()
+
+    assert 1 == done.code
+    assert f"error: no gateway answers on {home.settings.parent}/run/trust.sock" in what
+    assert cure.startswith("   try: Start it")
+
+
+def test_a_provider_that_nobody_knows_is_refused(home: Home) -> None:
+    """A misspelt name would otherwise list nothing, and nothing looks like good news."""
+    done = bars_gateway("queue", "--config", str(home.settings), "--provider", "trsut")
+
+    assert (2, "") == (done.code, done.out)
+    assert done.err.endswith("--provider: it must be one of: trust, other\n")
+
+
+def test_a_database_that_is_not_there_is_an_error(home: Home) -> None:
+    """No database is not an empty queue."""
+    elsewhere = {"BARS_GATEWAY_STORE__PATH": "/nowhere/gateway.db"}
+    done = bars_gateway("queue", "--config", str(home.settings), environ=elsewhere)
+    what, cure = done.err.splitlines()
+
+    assert (1, "") == (done.code, done.out)
+    assert what.startswith("error: there is no database at /nowhere/gateway.db")
+    assert cure.startswith("   try: ")
+
+
+def test_a_file_that_is_no_database_is_an_error(home: Home) -> None:
+    """What cannot be read is said in two lines, and not in a traceback."""
+    wrong = {"BARS_GATEWAY_STORE__PATH": str(home.settings)}
+    done = bars_gateway("queue", "--config", str(home.settings), environ=wrong)
+    what, _ = done.err.splitlines()
+
+    assert (1, "") == (done.code, done.out)
+    assert what.startswith("error: ")
+    assert what.endswith("file is not a database")

@@ -1,0 +1,269 @@
+"""
+What is written for people agrees with the code: README, advice, events, targets.
+
+Some parts of the README are printed from the code. To print them anew after a change:
+
+    .venv/bin/python tests/test_documentation.py
+"""
+
+import ast
+import importlib
+import io
+import pkgutil
+import re
+import tokenize
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import bars_gateway
+from bars_gateway.cli import app
+from bars_gateway.errors import GatewayError
+from bars_gateway.log import FIELDS
+from bars_gateway.standard import verdict, workflow
+from bars_gateway.store import values
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "bars_gateway"
+README = ROOT / "README.md"
+LONGEST = 250
+
+
+def verdict_table() -> str:
+    """Return the verdict table, in the order in which it is tried."""
+    lines = ["| Row | The answer | Verdict | Fault |", "|---|---|---|---|"]
+    for row in (*verdict.ROWS, verdict.SILENCE):
+        cells = (f"`{row.name}`", _answer(row), row.verdict.replace("_", " "), _fault(row))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _answer(row: verdict.Row) -> str:
+    if row is verdict.SILENCE:
+        return "nothing came back"
+    status = ", ".join("2xx" if number == 2 else str(number) for number in row.status)
+    if row.at_least:
+        status = f"{row.at_least} or above"
+    parts = [
+        status or "anything else",
+        {True: "with our two ids", False: "without our two ids", None: ""}[row.echoed],
+        {True: "an OperationOutcome", False: "no OperationOutcome", None: ""}[row.outcome],
+        _one_of("code", row.word),
+        _one_of("code", [f"{prefix}_…" for prefix in row.prefix]),
+        _one_of("issue", row.issue),
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _one_of(name: str, codes: Sequence[str]) -> str:
+    return f"{name} {' or '.join(f'`{code}`' for code in codes)}" if codes else ""
+
+
+def _fault(row: verdict.Row) -> str:
+    if row.verdict is verdict.Verdict.ACKNOWLEDGED:
+        return "-"
+    return row.fault or "by the code"
+
+
+def outbound_states() -> str:
+    """Return the states of an outbound message, with the words of the code."""
+    meanings = comments(values, "OutboundState")
+    rows = [f"| `{state}` | {meanings[state]} |" for state in values.OutboundState]
+    return "\n".join(["| State | Who moves it there, and what it waits for |", "|---|---|", *rows])
+
+
+def workflow_states() -> str:
+    """Return each state of a workflow with the moves that lead on from it."""
+    width = max(map(len, workflow.State))
+    lines = []
+    for state, moves in workflow.TRANSITIONS.items():
+        leads = [f"{move} → {after}" for move, after in moves.items()]
+        for at in range(0, len(leads), 4):
+            name = "" if at else state
+            lines.append(f"{name:<{width}}  {' · '.join(leads[at : at + 4])}")
+    final = ", ".join(state for state, moves in workflow.TRANSITIONS.items() if not moves)
+    return "\n".join(["```", *lines, f"final: {final}", "```"])
+
+
+PRINTED: dict[str, Callable[[], str]] = {
+    "outbound states": outbound_states,
+    "verdicts": verdict_table,
+    "workflow states": workflow_states,
+}
+
+
+def comments(module: object, name: str) -> dict[str, str]:
+    """Return value → comment of each member of the enumeration *name*."""
+    source = Path(str(getattr(module, "__file__", ""))).read_text("utf-8")
+    tree = next(
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    by_line = {
+        token.start[0]: token.string.removeprefix("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    return {
+        ast.literal_eval(node.value): by_line[node.lineno]
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    }
+
+
+def section(name: str) -> re.Pattern[str]:
+    """Return what finds the printed part *name* of the README."""
+    return re.compile(
+        rf"(<!-- {name}: printed from the code -->\n)(.*?)(\n<!-- end -->)", re.DOTALL
+    )
+
+
+@cache
+def readme() -> str:
+    return README.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_the_readme_says_what_the_code_does(name: str) -> None:
+    """Its tables and diagrams are those of the code, to the letter."""
+    found = section(name).search(readme())
+
+    assert found is not None
+    assert PRINTED[name]() == found[2]
+
+
+def test_the_readme_is_read_to_its_end() -> None:
+    """It is short enough for that."""
+    assert LONGEST >= len(readme().splitlines())
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """What can be typed is named where people look first."""
+    names = {
+        command.name or getattr(command.callback, "__name__", "")
+        for command in app.registered_commands
+    }
+
+    assert set() == {name for name in names if f"bars-gateway {name}" not in readme()}
+
+
+def test_every_module_is_on_the_map() -> None:
+    """Whoever looks for something finds its place; what is gone is not pointed at."""
+    found = re.search(r"```\nbars_gateway/\n(.*?)```", readme(), re.DOTALL)
+    assert found is not None
+    places = re.findall(r"^ {2}(\w+/?(?:, \w+/?)*) {2}", found[1], re.MULTILINE)
+    mapped = {name.rstrip("/") for names in places for name in names.split(", ")}
+    there = {
+        path.stem
+        for path in PACKAGE.iterdir()
+        if not path.name.startswith("__") and (path.is_dir() or path.suffix == ".py")
+    }
+
+    assert there == mapped
+
+
+def test_every_target_that_is_named_exists() -> None:
+    """`make` knows what the documents tell people to type."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    documents = [readme(), *((ROOT / name).read_text("utf-8") for name in ("CONTRIBUTING.md",))]
+    named = {target for text in documents for target in re.findall(r"\bmake ([a-z]+)\b", text)}
+
+    assert {"demo", "test", "bench"} <= named
+    assert set() == named - targets
+
+
+def test_every_path_that_is_named_is_of_the_project() -> None:
+    """A path leads to a file of the project, or to where an installation keeps its own."""
+    installed = ("/etc/bars-gateway/", "/tmp/bars-gateway-demo-")
+    absolute = re.findall(r"(?<![\w:/.$`>|-])/[a-z]+/[\w/.-]*", re.sub(r"\w+://\S+", "", readme()))
+    relative = re.findall(r"(?:bars_gateway|tests|config|systemd|\.ci)/[\w/.-]*\w", readme())
+
+    assert [] == re.findall(r"\.\./|~/", readme())
+    assert [] == [path for path in absolute if not path.startswith((*installed, *ROUTES))]
+    assert [] == [path for path in relative if not (ROOT / path).exists()]
+
+
+ROUTES = ("/messages/", "/notices/")
+
+
+def modules() -> Iterator[str]:
+    for found in pkgutil.walk_packages(bars_gateway.__path__, "bars_gateway."):
+        if not found.name.endswith("__main__"):
+            yield found.name
+
+
+def errors_of(error: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    yield error
+    for child in error.__subclasses__():
+        yield from errors_of(child)
+
+
+def test_every_error_says_what_to_do() -> None:
+    """Whoever reads an error at night reads the next step below it."""
+    for name in modules():
+        importlib.import_module(name)
+    errors = list(errors_of(GatewayError))
+
+    assert len(errors) > 10
+    assert [] == [error.__name__ for error in errors if not error.advice.strip().endswith(".")]
+
+
+LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
+BINDERS = {"bind_contextvars", "bound_contextvars", "bind"}
+
+
+def logging_calls() -> Iterator[tuple[str, ast.Call, str]]:
+    """Yield (place, call, name of what is called) of each call that logs or binds."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called, _, name = ast.unparse(node.func).rpartition(".")
+            if (called in {"log", "self._log"} and name in LEVELS) or name in BINDERS:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node, name
+
+
+def test_every_event_is_a_fact_of_an_area() -> None:
+    """`area.thing_happened`: events are found by name, and their names are never composed."""
+    events = [(place, call) for place, call, name in logging_calls() if name in LEVELS]
+    odd = [
+        place
+        for place, call in events
+        if not isinstance(call.args[0], ast.Constant)
+        or not re.fullmatch(r"[a-z]+\.[a-z_]+", str(call.args[0].value))
+    ]
+
+    assert len(events) > 20
+    assert [] == odd
+
+
+def test_every_logged_field_is_on_the_list() -> None:
+    """A field that is not would be dropped, and the line would lack what it was written for."""
+    odd = [
+        f"{place}: {keyword.arg}"
+        for place, call, _ in logging_calls()
+        for keyword in call.keywords
+        if keyword.arg is not None and keyword.arg not in FIELDS  # None: a mapping of them
+    ]
+
+    assert [] == odd
+
+
+def test_no_document_holds_the_words_that_say_nothing() -> None:
+    """What is simple needs no word for it, and what is not does not become so."""
+    words = re.compile(r"\b(simply|just|obviously|should work|magic|TODO)\b", re.IGNORECASE)
+    names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+    found = {name: words.findall((ROOT / name).read_text("utf-8")) for name in names}
+
+    assert {} == {name: words for name, words in found.items() if words}
+
+
+if __name__ == "__main__":
+    text = README.read_text("utf-8")
+    for title, printed in PRINTED.items():
+        text = section(title).sub(lambda found, new=printed: found[1] + new() + found[3], text)
+    README.write_text(text, "utf-8")

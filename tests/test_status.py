@@ -1,0 +1,477 @@
+"""The operator's page, health and metrics over a real store, and in a real browser."""
+
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, submission
+
+from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.status import (
+    CertificateCondition,
+    Conditions,
+    StatusServer,
+    TokenCondition,
+)
+from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
+from bars_gateway.store.sqlite import SqliteStore
+
+CANARY = "CANARY-OF-A-PATIENT"
+LONG_AGO = NOW - timedelta(hours=1)
+TOKEN = TokenCondition(
+    provider="trust",
+    key_id="int-1",
+    expires_at=NOW + timedelta(minutes=9),
+    failing_since=None,
+    reason=None,
+    advice=None,
+    clock_skew_seconds=-0.4,
+)
+WELL = Conditions(
+    version="0.1.0",
+    environment="int",
+    node="gateway-1",
+    started_at=LONG_AGO,
+    address="0.0.0.0:8443",
+    stopping=False,
+    tokens=[TOKEN],
+    certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=200))],
+    handshake_failures={},
+)
+FAILING = replace(
+    TOKEN,
+    expires_at=None,
+    failing_since=LONG_AGO,
+    reason="the token service does not know the key id",
+    advice="Check that the key id (kid) names a public key registered for this application.",
+)
+
+
+class Answered:
+    """What one GET brought."""
+
+    def __init__(self, status: int, headers: dict[str, str], text: str) -> None:
+        self.status = status
+        self.headers = headers
+        self.text = text
+
+
+class Shown:
+    """A status server over a store; its conditions can be changed while it runs."""
+
+    def __init__(self, store: SqliteStore, database: Database) -> None:
+        self.store = store
+        self.database = database
+        self.conditions = WELL
+        self._server = StatusServer(
+            store,
+            lambda: self.conditions,
+            host="127.0.0.1",
+            port=0,
+            now=lambda: NOW,
+            registry=CollectorRegistry(),
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    async def get(self, path: str) -> Answered:
+        async with (
+            aiohttp.ClientSession(trust_env=False) as session,
+            session.get(self.url + path) as response,
+        ):
+            return Answered(response.status, dict(response.headers), await response.text())
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop()
+
+
+@pytest.fixture
+async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
+    async with open_database(tmp_path / "gateway.db") as database:
+        status = Shown(SqliteStore(database, node="here"), database)
+        await status.start()
+        yield status
+        await status.stop()
+
+
+async def claimed(store: SqliteStore, **changes: object) -> Claim:
+    body = f'{{"note":"{CANARY} {uuid.uuid4()}"}}'.encode()
+    await store.submit(submission(body=body, **changes), NOW)
+    claim = await store.claim_next(NOW, ["trust"])
+    assert claim is not None
+    return claim
+
+
+async def settled(store: SqliteStore, state: OutboundState, verdict: Verdict) -> None:
+    claim = await claimed(store)
+    values: dict[str, object] = {}
+    if state is OutboundState.REFUSED:
+        code = "REC_UNPROCESSABLE_ENTITY"
+        values = {"http_status": 422, "code": code, "row": "refused", "fault": Fault.REC}
+    await store.settle(
+        claim,
+        ANSWER if verdict is Verdict.ACKNOWLEDGED else SILENCE,
+        attempt=attempt(claim, verdict, **values),
+        settlement=Settled(state=state),
+    )
+
+
+async def of_every_kind(shown: Shown) -> None:
+    """Leave messages in every state, inbound ones, a reused id, and notices."""
+    store = shown.store
+    await settled(store, OutboundState.ACKNOWLEDGED, Verdict.ACKNOWLEDGED)
+    await settled(store, OutboundState.REFUSED, Verdict.REFUSED)
+    await settled(store, OutboundState.UNCONFIRMED, Verdict.RETRY)
+    await store.submit(submission(give_up_at=LONG_AGO), LONG_AGO)
+    await store.give_up(NOW)
+    for state in (OutboundState.HELD, OutboundState.WITHDRAWN):
+        await store.submit(submission(), NOW)
+        await shown.database.write(_moved_to(state))
+    claim = await claimed(store)
+    later = TryAgain(at=NOW + timedelta(seconds=30))
+    await store.settle(
+        claim, SILENCE, attempt=attempt(claim, Verdict.RETRY, http_status=503), settlement=later
+    )
+    await claimed(store)
+    taken = arrival(body=CANARY.encode())
+    await store.receive(taken, NOW)
+    await store.receive(arrival(request_id=taken.request_id), NOW)
+
+
+def _moved_to(state: OutboundState) -> Callable[[Any], None]:
+    settled_at = "NULL" if state is OutboundState.HELD else "created_at"
+
+    def move(connection: Any) -> None:
+        connection.execute(
+            f"UPDATE messages SET state = ?, next_attempt_at = NULL, settled_at = {settled_at}"
+            " WHERE state = 'queued'",
+            [state],
+        )
+
+    return move
+
+
+async def test_nothing_to_do_is_said_first(shown: Shown) -> None:
+    """An operator who has nothing to do reads that before anything else."""
+    page = (await shown.get("/")).text
+
+    assert "<title>All is well: bars_gateway on gateway-1</title>" in page
+    assert "Nothing waits for a person." in page
+
+
+async def test_what_needs_a_person_comes_first(shown: Shown) -> None:
+    """The page leads with what somebody must do, and with the gravest of it."""
+    await of_every_kind(shown)
+    page = (await shown.get("/")).text
+    order = [
+        page.index(text)
+        for text in (
+            "4 things need",
+            "1 message never left this organisation",
+            "1 message may or may not have arrived",
+            "1 message got a refusal",
+            "1 inbound message came with the X-Request-Id of another message",
+            "Outbound messages",
+        )
+    ]
+
+    assert sorted(order) == order
+    assert "<title>Look here:" in page
+
+
+async def test_every_state_has_its_count(shown: Shown) -> None:
+    """What is on its way and how it ended can be read at a glance."""
+    await of_every_kind(shown)
+    page = (await shown.get("/")).text
+
+    assert [] == [
+        state
+        for state in OutboundState
+        if f"<dt>{state.replace('_', ' ')}</dt><dd>1</dd>" not in page
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "text"),
+    [
+        pytest.param(
+            replace(WELL, tokens=[FAILING]),
+            "No access token for trust: the token service does not know the key id",
+            id="token",
+        ),
+        pytest.param(
+            replace(
+                WELL,
+                certificates=[
+                    CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=9))
+                ],
+            ),
+            "The certificate for receiving expires soon",
+            id="expiring",
+        ),
+        pytest.param(
+            replace(WELL, certificates=[CertificateCondition(name="receiving", expires_at=NOW)]),
+            "The certificate for receiving has expired",
+            id="expired",
+        ),
+    ],
+)
+async def test_what_a_part_knows_to_be_wrong_is_a_concern(
+    shown: Shown, conditions: Conditions, text: str
+) -> None:
+    """A token that fails and a certificate that ends need a person before messages do."""
+    shown.conditions = conditions
+    page = (await shown.get("/")).text
+
+    assert "1 thing needs a person" in page
+    assert text in page
+
+
+async def test_a_message_that_waits_for_long_is_a_concern(shown: Shown) -> None:
+    """A queue that does not move is news, although nothing has failed for good."""
+    await shown.store.submit(submission(), LONG_AGO)
+    page = (await shown.get("/")).text
+
+    assert "A message has waited since 02 Mar 08:00 UTC" in page
+
+
+async def test_a_message_that_has_come_in_since_is_none(shown: Shown) -> None:
+    """What is on its way for a minute is as it should be."""
+    await shown.store.submit(submission(), NOW - timedelta(minutes=1))
+    page = (await shown.get("/")).text
+
+    assert "All is well" in page
+
+
+async def test_nothing_of_a_payload_is_shown(shown: Shown) -> None:
+    """The page and the metrics know ids, states, codes and counts; never content."""
+    await of_every_kind(shown)
+    found = [(await shown.get(path)).text for path in ("/", "/metrics")]
+
+    assert [False, False] == [CANARY in text for text in found]
+
+
+async def test_metrics_are_read_by_prometheus(shown: Shown) -> None:
+    """The figures for a machine are those of the page."""
+    await of_every_kind(shown)
+    answered = await shown.get("/metrics")
+    states = {
+        sample.labels["state"]: sample.value
+        for family in text_string_to_metric_families(answered.text)
+        for sample in family.samples
+        if family.name == "bars_outbound_messages"
+    }
+
+    assert "text/plain" in answered.headers["Content-Type"]
+    assert dict.fromkeys(OutboundState, 1.0) == states
+
+
+async def test_metrics_have_no_ids(shown: Shown) -> None:
+    """An id as a label would make a series of its own for each message, and tell who asked."""
+    await of_every_kind(shown)
+    names = {
+        name
+        for family in text_string_to_metric_families((await shown.get("/metrics")).text)
+        for sample in family.samples
+        for name in sample.labels
+    }
+
+    assert {"state", "provider", "certificate"} == names
+
+
+async def test_a_living_gateway_is_healthy(shown: Shown) -> None:
+    """A monitor that asks whether the process answers gets an answer."""
+    answered = await shown.get("/healthz")
+
+    assert (200, '{"status": "alive"}') == (answered.status, answered.text)
+
+
+async def test_a_gateway_that_can_work_is_ready(shown: Shown) -> None:
+    """Whoever sends traffic here learns that it may."""
+    answered = await shown.get("/readyz")
+
+    assert (200, '{"ready": true, "reasons": []}') == (answered.status, answered.text)
+
+
+async def test_a_gateway_that_stops_is_not_ready(shown: Shown) -> None:
+    """Nobody sends to a gateway that finishes what it has and goes."""
+    shown.conditions = replace(WELL, stopping=True)
+    answered = await shown.get("/readyz")
+
+    assert (503, '{"ready": false, "reasons": ["stopping"]}') == (answered.status, answered.text)
+
+
+async def test_a_gateway_without_its_database_is_not_ready(shown: Shown) -> None:
+    """The reason is said where a monitor shows it."""
+    await shown.database.write(lambda connection: connection.execute("DROP TABLE attempts"))
+    answered = await shown.get("/readyz")
+
+    assert 503 == answered.status
+    assert "the database refused" in answered.text
+
+
+async def test_a_page_without_its_database_says_so(shown: Shown) -> None:
+    """The page that cannot be made says why, and what to do."""
+    await shown.database.write(lambda connection: connection.execute("DROP TABLE attempts"))
+    answered = await shown.get("/")
+
+    assert 503 == answered.status
+    assert "run `bars-gateway check`" in answered.text
+
+
+@pytest.mark.parametrize("path", ["/", "/status.css", "/healthz", "/readyz", "/metrics"])
+async def test_every_answer_is_safe_to_show(shown: Shown, path: str) -> None:
+    """No script runs, nothing is kept by a browser, and the next site learns nothing."""
+    headers = (await shown.get(path)).headers
+    expected = {
+        "Content-Security-Policy": "default-src 'none'; style-src 'self'",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Server": "bars-gateway",
+    }
+
+    assert expected == {name: headers.get(name) for name in expected}
+
+
+async def test_names_are_text(shown: Shown) -> None:
+    """What settings and counterparties call themselves is never taken for markup."""
+    await shown.store.submit(submission(provider="<script>alert(1)</script>"), NOW)
+    await shown.store.receive(arrival(provider="<script>alert(2)</script>"), NOW)
+    page = (await shown.get("/")).text
+
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(2)" in page
+
+
+# In a browser. One is started for each test: its loop is the test's.
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=ARGUMENTS
+        )
+        yield started
+        await started.close()
+
+
+async def busy(shown: Shown) -> None:
+    """Make the page as full as it gets."""
+    await of_every_kind(shown)
+    shown.conditions = replace(
+        WELL,
+        tokens=[TOKEN, replace(FAILING, provider="another-trust-with-a-rather-long-name")],
+        certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=3))],
+        handshake_failures={"unknown authority": 3, "name not allowed": 1},
+    )
+
+
+def complaints(page: Page) -> list[str]:
+    """Return the list that what the browser complains about will be added to."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("requestfailed", lambda request: found.append(f"failed: {request.url}"))
+    return found
+
+
+VIEWS: dict[str, tuple[Literal["light", "dark"], int]] = {
+    "light": ("light", 1280),
+    "dark": ("dark", 1280),
+    "light, narrow": ("light", 360),
+    "dark, narrow": ("dark", 360),
+}
+# WCAG 2: text of this size needs a contrast of 4.5 with what is behind it.
+CONTRAST = """
+() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => {
+    const [r, g, b] = rgb.slice(0, 3).map((v) => v / 255)
+      .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const colour = parse(getComputedStyle(node).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own) continue;
+    const [a, b] = [light(parse(getComputedStyle(node).color)), light(behind(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${node.tagName} ${node.className} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}
+"""
+
+
+@pytest.mark.needs("chromium")
+async def test_the_page_is_usable_however_it_is_looked_at(shown: Shown) -> None:
+    """Light, dark and on a telephone: no complaint, no sideways scrolling, enough contrast."""
+    await busy(shown)
+    found: dict[str, object] = {}
+    async with browser() as chromium:
+        for name, (scheme, width) in VIEWS.items():
+            context = await chromium.new_context(
+                color_scheme=scheme, viewport={"width": width, "height": 800}
+            )
+            page = await context.new_page()
+            noise = complaints(page)
+            await page.goto(shown.url)
+            wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            found[name] = (noise, wide, await page.evaluate(CONTRAST))
+            await context.close()
+
+    assert dict.fromkeys(found, ([], False, [])) == found
+
+
+@pytest.mark.needs("chromium")
+async def test_the_page_is_usable_without_a_mouse_or_eyes(shown: Shown) -> None:
+    """The first Tab skips to the figures, and every table says what its columns are."""
+    await busy(shown)
+    async with browser() as chromium:
+        page = await chromium.new_page()
+        await page.goto(shown.url)
+        await page.keyboard.press("Tab")
+        first = await page.evaluate("document.activeElement.textContent")
+        await page.keyboard.press("Enter")
+        where = page.url.rpartition("#")[2]
+        tables = await page.locator("table").count()
+        headed = await page.locator("table:has(thead th[scope=col])").count()
+        language = await page.locator("html").get_attribute("lang")
+
+    assert ("Skip to the figures", "main") == (first, where)
+    assert tables == headed == 3
+    assert "en-GB" == language
