@@ -176,7 +176,7 @@ async def test_a_large_message_is_taken(intake: Intake) -> None:
 async def test_a_refusal_is_repeated(store: SqliteStore, intake: Intake) -> None:
     """Bytes that the Receiver refused are refused again, with its code and the way out."""
     body = messages.referral()
-    accepted = await intake.submit(body, JSON, NOTHING)
+    await intake.submit(body, JSON, NOTHING)
     claim = await store.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     said_no = attempt(claim, Verdict.REFUSED, http_status=422, code="REC_UNPROCESSABLE_ENTITY")
