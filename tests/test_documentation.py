@@ -28,7 +28,7 @@ from bars_gateway.store import values
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
 README = ROOT / "README.md"
-LONGEST = 250
+LONGEST = 280
 
 
 def verdict_table() -> str:
@@ -178,7 +178,15 @@ def test_every_target_that_is_named_exists() -> None:
 
 def test_every_path_that_is_named_is_of_the_project() -> None:
     """A path leads to a file of the project, or to where an installation keeps its own."""
-    installed = ("/etc/bars-gateway/", "/tmp/bars-gateway-demo-")
+    installed = (
+        "/etc/bars-gateway/",
+        "/etc/systemd/system/",
+        "/opt/bars-gateway",
+        "/tmp/bars-gateway-demo-",
+        "/usr/lib/sysusers.d/",
+        "/usr/lib/tmpfiles.d/",
+        "/var/spool/bars-gateway/",
+    )
     absolute = re.findall(r"(?<![\w:/.$`>|-])/[a-z]+/[\w/.-]*", re.sub(r"\w+://\S+", "", readme()))
     relative = re.findall(r"(?:bars_gateway|tests|config|systemd|\.ci)/[\w/.-]*\w", readme())
 
