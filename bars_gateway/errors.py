@@ -7,6 +7,9 @@ What somebody must act on.
     │   ├── DatabaseDamaged         quick_check failed, or the file is no database
     │   ├── DatabaseNewer           written by a later release
     │   ├── DatabaseInUse           another gateway holds it
+    │   ├── BackupFailed            no backup was written
+    │   ├── BackupDamaged           the file is no whole backup
+    │   ├── RestoreRefused          the present database has what the backup lacks
     │   ├── StaleState              the row was no longer in the state that we expected
     │   └── StorageFull             too little free space to promise anything
     ├── TokenUnavailable            no access token; nothing can be sent for this provider
@@ -63,6 +66,35 @@ class DatabaseInUse(StoreError):
     advice = (
         "Only one gateway may use a database. See which process holds it (`fuser` on the lock"
         " file), and stop it, or give this one a `store.path` of its own."
+    )
+
+
+class BackupFailed(StoreError):
+    """No backup was written, and nothing was left behind."""
+
+    advice = (
+        "Name a file that does not exist yet, in a folder that this user may write to, on a disk"
+        " with room for a copy of the database. If the database itself is at fault,"
+        " `bars-gateway verify` says more."
+    )
+
+
+class BackupDamaged(StoreError):
+    """The file is no whole backup of a gateway's database."""
+
+    advice = (
+        "Nothing was changed. `bars-gateway verify FILE` says what is wrong with a backup; take an"
+        " earlier one that is whole."
+    )
+
+
+class RestoreRefused(StoreError):
+    """The present database has what the backup lacks, or cannot say that it has not."""
+
+    advice = (
+        "Nothing was changed. If the present database can still be used, use it. If it cannot, add"
+        " --older: it is kept beside the restored one, and you are told what to do about the"
+        " messages that only it knows."
     )
 
 

@@ -26,10 +26,12 @@ ANYTHING = FLOW | {
     "daemon",
     "listings",
     "operator_client",
+    "safekeeping",
     "sandbox",
     "demo",
     "cli",
 }
+OPERATORS = {"cli", "demo", "sandbox", "listings", "operator_client", "safekeeping"}
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
@@ -54,13 +56,14 @@ MAY_IMPORT = {
     # The only ones that know what is behind the port.
     "listings": GROUND | {"store", "store.port"},
     "operator_client": {"errors"},
+    "safekeeping": GROUND | {"config", "store", "store.port"},
     "demo": GROUND | {"log", "sandbox", "config"},
-    "parts": ANYTHING - {"cli", "demo", "sandbox", "listings", "operator_client", "daemon"},
-    "daemon": ANYTHING - {"cli", "demo", "sandbox", "listings", "operator_client"},
+    "parts": ANYTHING - OPERATORS - {"daemon"},
+    "daemon": ANYTHING - OPERATORS,
     "cli": ANYTHING,
     "__main__": {"cli"},
 }
-MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo"}
+MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo", "safekeeping"}
 PURE = {"standard": {"orjson"}}  # areas that import nobody else's packages but these
 
 

@@ -28,7 +28,7 @@ from bars_gateway.store import values
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
 README = ROOT / "README.md"
-LONGEST = 280
+LONGEST = 290
 
 
 def verdict_table() -> str:
@@ -188,7 +188,9 @@ def test_every_path_that_is_named_is_of_the_project() -> None:
         "/var/spool/bars-gateway/",
     )
     absolute = re.findall(r"(?<![\w:/.$`>|-])/[a-z]+/[\w/.-]*", re.sub(r"\w+://\S+", "", readme()))
-    relative = re.findall(r"(?:bars_gateway|tests|config|systemd|\.ci)/[\w/.-]*\w", readme())
+    relative = re.findall(
+        r"(?<![\w/])(?:bars_gateway|tests|config|systemd|\.ci)/[\w/.@-]*\w", readme()
+    )
 
     assert [] == re.findall(r"\.\./|~/", readme())
     assert [] == [path for path in absolute if not path.startswith((*installed, *ROUTES))]

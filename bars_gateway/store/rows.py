@@ -47,7 +47,10 @@ def packed(payload: Payload) -> dict[str, object]:
     """Return the columns of a payload; large bodies are compressed."""
     body, encoding = payload.body, "identity"
     if len(body) >= _COMPRESS_FROM:
-        body, encoding = zstandard.ZstdCompressor(level=1).compress(body), "zstd"
+        body, encoding = (
+            zstandard.ZstdCompressor(level=1, write_checksum=True).compress(body),
+            "zstd",
+        )
     return {
         "media_type": payload.media_type,
         "headers": json.dumps(dict(payload.headers)),

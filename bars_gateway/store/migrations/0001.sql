@@ -3,7 +3,7 @@
 -- This first migration has what later ones could not add: SQLite cannot alter a CHECK.
 
 CREATE TABLE workflows (                        -- one referral, validation or booking, from `new` to its end
-    id              INTEGER PRIMARY KEY,
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,  -- shown to the EPR: never used twice
     provider        TEXT NOT NULL,              -- which of our organisations this belongs to
     correlation_id  TEXT NOT NULL,              -- X-Correlation-Id: the conversation it is part of
     counterparty    TEXT NOT NULL,              -- the other side's target identifier, system|value

@@ -1,0 +1,254 @@
+"""
+Looks whether a database is whole, without changing it: the one that is in use, or a backup.
+
+    structure   pages · references · constraints · schema version     a backup is held to this
+    contents    every payload against its fingerprint · the states    `verify` looks at both
+
+All of it reads one snapshot, on a connection that cannot write, so that a gateway may
+go on working meanwhile. SQLite keeps no checksum of what is in a page: a byte that the
+disk turned over in a Bundle passes every check of the database's own, and only the
+fingerprint that was taken when the Bundle came can tell.
+
+The checks walk whole tables, which is why their statements stand here and not in
+queries.sql, where nothing may.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+
+import zstandard
+
+from bars_gateway.errors import DatabaseDamaged, StoreError
+from bars_gateway.store.rows import instant
+
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+COUNTED = ("workflows", "messages", "payloads", "attempts", "notices", "ledger", "events")
+_LARGEST = 256 * 1024 * 1024  # bytes: a turned bit may claim any size, and would be given it
+_NAMED = 5  # ids that stand for the others
+
+# What no constraint of the schema can say, with the ids of the messages of which it is true.
+_CONTRADICTIONS: Mapping[str, str] = {
+    "wait to be sent, and their Bundle is missing": """
+        SELECT m.request_id FROM messages AS m
+         WHERE m.settled_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM payloads AS p
+                            WHERE p.message_id = m.id AND p.part = 'request')
+    """,
+    "were received, and the ledger would take them a second time": """
+        SELECT m.request_id FROM messages AS m
+         WHERE m.direction = 'inbound'
+           AND NOT EXISTS (SELECT 1 FROM ledger AS l
+                            WHERE l.provider = m.provider AND l.request_id = m.request_id
+                              AND l.message_id = m.id AND l.fingerprint = m.fingerprint)
+    """,
+    "are settled or received, and no notice says so to the EPR": """
+        SELECT m.request_id FROM messages AS m
+         WHERE m.settled_at IS NOT NULL AND m.state <> 'withdrawn'
+           AND NOT EXISTS (SELECT 1 FROM notices AS n
+                            WHERE n.message_id = m.id
+                              AND n.kind IN ('message', 'amended', 'outcome'))
+    """,
+    "were tried more often than was counted": """
+        SELECT m.request_id FROM messages AS m
+         WHERE m.attempts < (SELECT coalesce(max(a.number), 0) FROM attempts AS a
+                              WHERE a.message_id = m.id)
+    """,
+    "belong to a workflow of another provider": """
+        SELECT m.request_id FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
+         WHERE w.provider <> m.provider
+    """,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What a database holds, and all that is wrong with it."""
+
+    schema: int  # the last migration that it has had
+    counts: Mapping[str, int]  # rows by table; empty where they could not be counted
+    last_change_at: datetime | None  # of the audit trail's last line; None: there is none
+    damage: Sequence[str]  # in its structure: such a file must not be used
+    contradictions: Sequence[str]  # in what it says: a person has to look at them
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Everything that is wrong, the worst first."""
+        return [*self.damage, *self.contradictions]
+
+
+@contextmanager
+def reading(path: Path, *, beside: Path | None = None) -> Iterator[sqlite3.Connection]:
+    """
+    Open one snapshot of *path* that cannot be written to, with *beside* as schema `other`.
+
+    Raises DatabaseDamaged where SQLite finds damage on the way, StoreError where it
+    cannot read.
+    """
+    for file in filter(None, (path, beside)):
+        if not file.is_file():
+            raise StoreError(f"there is no file at {file}")
+    try:
+        connection = sqlite3.connect(read_only(path), uri=True, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA busy_timeout = 5000")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if beside is not None:
+                connection.execute("ATTACH ? AS other", [read_only(beside)])
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the snapshot
+            yield connection
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise DatabaseDamaged(f"{path} is damaged: {error}") from None
+        raise StoreError(f"{path} cannot be read: {error}") from None
+
+
+def read_only(path: Path) -> str:
+    """Return the URI under which SQLite opens *path* and never writes to it."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite complains of the file and not of how it was asked."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
+
+
+def examine(path: Path) -> Examination:
+    """Return everything that is wrong with *path*; reads every byte of it."""
+    with reading(path) as connection:
+        return examined(connection, contents=True)
+
+
+def examined(connection: sqlite3.Connection, *, contents: bool) -> Examination:
+    """Examine the snapshot of *connection*; without *contents*, its structure alone."""
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    damage = _tried(connection, _integrity, _references)
+    unknown = _unknown_schema(schema)
+    checks = (_payloads, _quarantine, _states) if contents and not unknown else ()
+    whole = not (unknown or damage)  # a figure from a damaged table would be a guess
+    return Examination(
+        schema=schema,
+        counts=counts(connection) if whole else {},
+        last_change_at=last_change_at(connection) if whole else None,
+        damage=[*damage, unknown] if unknown else damage,
+        contradictions=_tried(connection, *checks),
+    )
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return how many rows each table has."""
+    return {
+        table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+        for table in COUNTED
+    }
+
+
+def last_change_at(connection: sqlite3.Connection) -> datetime | None:
+    """Return when something last happened, by the audit trail."""
+    at: str | None = connection.execute("SELECT max(at) FROM events").fetchone()[0]
+    return instant(at)
+
+
+def newest_schema() -> int:
+    """Return the number of the last migration that this release knows."""
+    folder = resources.files("bars_gateway.store") / "migrations"
+    names = (file.name for file in folder.iterdir())
+    return max(int(name.removesuffix(".sql")) for name in names if name.endswith(".sql"))
+
+
+def _unknown_schema(schema: int) -> str | None:
+    if schema < 1:
+        return "it is no database of this gateway"
+    if schema > newest_schema():
+        return f"its schema {schema} is of a later release; this one knows {newest_schema()}"
+    return None
+
+
+Check = Callable[[sqlite3.Connection], Iterator[str]]
+
+
+def _tried(connection: sqlite3.Connection, *checks: Check) -> list[str]:
+    """Return what *checks* find; damage that ends one of them is found as well."""
+    found: list[str] = []
+    for check in checks:
+        try:
+            found.extend(check(connection))
+        except sqlite3.DatabaseError as error:
+            found.append(f"it cannot be read to its end: {error}")
+    return found
+
+
+def _integrity(connection: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in connection.execute("PRAGMA integrity_check(100)"):
+        if line != "ok":
+            yield from str(line).splitlines()
+
+
+def _references(connection: sqlite3.Connection) -> Iterator[str]:
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield f"row {row} of {table} refers to a row of {parent} that is not there"
+
+
+def _payloads(connection: sqlite3.Connection) -> Iterator[str]:
+    cursor = connection.execute(
+        "SELECT p.part, p.headers, p.encoding, p.body, m.request_id,"
+        "       CASE p.part WHEN 'request' THEN m.fingerprint END AS fingerprint"
+        "  FROM payloads AS p JOIN messages AS m ON m.id = p.message_id ORDER BY m.id"
+    )
+    for row in cursor:
+        wrong = _wrong_with(row)
+        if wrong:
+            yield f"X-Request-Id {row['request_id']}: its {row['part']} {wrong}"
+
+
+def _quarantine(connection: sqlite3.Connection) -> Iterator[str]:
+    cursor = connection.execute(
+        "SELECT id, headers, encoding, body, fingerprint FROM quarantine ORDER BY id"
+    )
+    for row in cursor:
+        wrong = _wrong_with(row)
+        if wrong:
+            yield f"quarantine {row['id']}: its Bundle {wrong}"
+
+
+def _wrong_with(row: sqlite3.Row) -> str | None:
+    """Return what is wrong with the bytes of *row*, or None if they are those that came."""
+    try:
+        json.loads(row["headers"])
+    except ValueError:
+        return "has headers that cannot be read"
+    try:
+        body = _unpacked(bytes(row["body"]), row["encoding"])
+    except zstandard.ZstdError:
+        return "cannot be decompressed"
+    if row["fingerprint"] in {None, hashlib.sha256(body).hexdigest()}:
+        return None
+    return "does not match its fingerprint"
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    if encoding != "zstd":
+        return body
+    if not 0 <= zstandard.frame_content_size(body) <= _LARGEST:
+        raise zstandard.ZstdError("the frame does not say a believable size")
+    return zstandard.ZstdDecompressor().decompress(body)
+
+
+def _states(connection: sqlite3.Connection) -> Iterator[str]:
+    for contradiction, query in _CONTRADICTIONS.items():
+        ids = [row["request_id"] for row in connection.execute(query)]
+        if ids:
+            more = ", …" if len(ids) > _NAMED else ""
+            listed = ", ".join(ids[:_NAMED])
+            yield f"{len(ids)} messages {contradiction}: X-Request-Id {listed}{more}"
