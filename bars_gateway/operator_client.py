@@ -1,6 +1,7 @@
 """The command line's way to a running gateway: HTTP on the provider's Unix socket."""
 
 import asyncio
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,7 +35,9 @@ async def _post(
     try:
         async with (
             asyncio.timeout(_ANSWER_SECONDS),
-            session.post("http://gateway/messages", data=body, headers=headers) as response,
+            session.post(
+                "http://gateway/messages", data=io.BytesIO(body), headers=headers
+            ) as response,
         ):
             return response.status, orjson.loads(await response.read())
     except (OSError, aiohttp.ClientError) as error:

@@ -25,13 +25,18 @@ class Budget:
         monotonic: Callable[[], float],
         ages: Iterable[float] = (),
     ) -> None:
-        """*ages*: how many seconds ago each request of the last minute began."""
+        """
+        Load what was sent in the last minute: *ages* says how many seconds ago each began.
+
+        An age below zero is taken as now: after a step of the wall clock, what was sent
+        before it may seem to lie ahead, and must not be waited for.
+        """
         now = monotonic()
         self._per_minute = per_minute
         self._burst = max(1, per_minute // _BURST_SHARE)
         self._spacing = _MINUTE / per_minute
         self._monotonic = monotonic
-        self._taken = deque(sorted(now - age for age in ages if age < _MINUTE))
+        self._taken = deque(sorted(now - max(age, 0.0) for age in ages if age < _MINUTE))
         self._turn = asyncio.Lock()
 
     async def take(self) -> None:

@@ -34,6 +34,7 @@ from bars_gateway.store.port import (
     Attempt,
     Claim,
     OutboundState,
+    Part,
     Settled,
     Settlement,
     Store,
@@ -152,7 +153,7 @@ class Dispatcher:
             return
         ended = self._now()
         attempt = _attempt(claim, answer, judgement, started, ended)
-        settlement = self._settlement(judgement, claim, answer, ended)
+        settlement = await self._settlement(judgement, claim, answer, ended)
         try:
             await self._store.settle(claim, answer, attempt=attempt, settlement=settlement)
         except StaleState:
@@ -193,18 +194,25 @@ class Dispatcher:
             advice=error.advice,
         )
 
-    def _settlement(
+    async def _settlement(
         self, judgement: Judgement, claim: Claim, answer: Answer, now: datetime
     ) -> Settlement:
-        pause = self._pause(claim, answer)
         return settlement_of(
             judgement,
             claim,
             now,
-            pause=pause,
+            pause=self._pause(claim, answer),
             server_errors_limit=self._policy.server_errors_limit,
-            focus_id=focus_id_of(answer.body, answer.media_type) if answer.body else None,
+            focus_id=await self._focus_id(judgement, claim, answer),
         )
+
+    async def _focus_id(self, judgement: Judgement, claim: Claim, answer: Answer) -> str | None:
+        """Return the id that the Receiver minted: a duplicate proves the answer before it (S2)."""
+        if judgement.row == "duplicate":
+            earlier = await self._store.payload(claim.message_id, Part.UNPROVEN)
+            return focus_id_of(earlier.body, earlier.media_type) if earlier else None
+        acknowledged = judgement.verdict is Verdict.ACKNOWLEDGED
+        return focus_id_of(answer.body, answer.media_type) if acknowledged else None
 
     def _pause(self, claim: Claim, answer: Answer) -> timedelta:
         pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)

@@ -11,6 +11,7 @@ would leave answers unread.
 """
 
 import asyncio
+import io
 import ssl
 from collections.abc import Mapping
 
@@ -76,7 +77,10 @@ class Proxy:
             async with (
                 asyncio.timeout(self._answer_seconds),
                 self._session.post(
-                    self._url, data=claim.request.body, headers=headers, allow_redirects=False
+                    self._url,
+                    data=io.BytesIO(claim.request.body),  # bytes would hold up the loop
+                    headers=headers,
+                    allow_redirects=False,
                 ) as response,
             ):
                 body = await body_within(response, self._max_answer_bytes)

@@ -64,8 +64,9 @@ class Refused:
         return min(_RETRY_LONGEST, _RETRY_FIRST * doublings)
 
 
-# (status, error, the description begins with) → what it is. None matches anything.
-_TABLE: tuple[tuple[int | None, str | None, str, type[TokenUnavailable], str], ...] = (
+# (status, error, the description begins with) → what it is. None matches anything: the
+# platform's own refusals of an application have no status that is written down.
+TABLE: tuple[tuple[int | None, str | None, str, type[TokenUnavailable], str], ...] = (
     (400, None, "Invalid 'exp' claim", ClockRefused, "the time in our JWT was refused"),
     (400, None, "Non-unique 'jti'", TokenServiceDown, "a JWT was used twice"),
     (401, None, "Invalid 'iss'/'sub'", ApplicationUnknown, "the API key is unknown here"),
@@ -75,8 +76,8 @@ _TABLE: tuple[tuple[int | None, str | None, str, type[TokenUnavailable], str], .
     (403, "public_key error", "The JWKS endpoint", TokenServiceDown, "our JWKS is unreachable"),
     (403, "public_key error", "", KeyUnknown, "no public key is registered"),
     (401, "unauthorized_client", "", ApplicationUnknown, "the application may not use BaRS"),
-    (401, "invalid_client", "", ApplicationUnknown, "the application is not known"),
-    (401, "access_denied", "", ApplicationUnknown, "the application is not approved"),
+    (None, "invalid_client", "", ApplicationUnknown, "the application is not known"),
+    (None, "access_denied", "", ApplicationUnknown, "the application is not approved"),
 )
 
 
@@ -92,7 +93,7 @@ def classify(status: int | None, body: bytes, now: datetime) -> Refused:
     if status < 400 or status >= 500:  # noqa: PLR2004
         return _passing(f"the token service answered {status}")
     error, description = str(found.get("error", "")), str(found.get("error_description", ""))
-    for row_status, row_error, beginning, kind, reason in _TABLE:
+    for row_status, row_error, beginning, kind, reason in TABLE:
         if (
             row_status in {None, status}
             and row_error in {None, error}

@@ -267,7 +267,7 @@ class TokenSource:
     def _measure_skew(self, date: str | None) -> None:
         try:
             theirs = email.utils.parsedate_to_datetime(date or "")
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         # A zone of -0000 is read as none; HTTP's dates are in UTC whatever they say.
         theirs = theirs.replace(tzinfo=theirs.tzinfo or UTC)

@@ -192,6 +192,10 @@ def read_outcome(body: bytes) -> Outcome:
     return Outcome(is_outcome=False, code=_token(text_of(detail, "errorcode")))
 
 
+_LONGEST_CODE = 80
+
+
 def _token(text: str) -> str | None:
-    # A code is a word; anything longer is somebody's prose and might hold content.
-    return text if text and len(text) <= 80 and not set(text) & set(" \t\n<>\"'") else None  # noqa: PLR2004
+    """Return a code that can be stored, logged and shown: a word, and nobody's prose."""
+    plain = text.isascii() and text.isprintable() and not set(text) & set(" <>\"'")
+    return text if text and plain and len(text) <= _LONGEST_CODE else None

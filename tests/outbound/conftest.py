@@ -21,8 +21,9 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def trusted() -> ssl.SSLContext:
+    """Return what a session trusts: once, because reading every authority takes a while."""
     return client_context(None)
 
 

@@ -116,6 +116,48 @@ async def test_what_is_older_than_a_minute_does_not_count():
     assert 15 == await takes_at_once(budget)
 
 
+def test_a_full_minute_before_a_restart_is_followed_by_a_rolling_one():
+    """What came before the restart and what comes after it share one quota."""
+    before = [60 * (place + 0.5) / 300 for place in range(300)]
+    taken = sorted([-age for age in before] + moments(300, 300, before))
+
+    assert all(
+        later - earlier >= 60 - 1e-6 for earlier, later in zip(taken, taken[300:], strict=False)
+    )
+
+
+async def test_what_seems_to_lie_ahead_is_not_waited_for():
+    """A clock that was an hour fast and was set right must not stop the gateway for an hour."""
+    clock = Clock()
+    budget = Budget(300, monotonic=clock.monotonic, ages=[-3600.0] * 300)
+
+    assert 0 == await takes_at_once(budget)
+
+    clock.advance(60)
+
+    assert 15 == await takes_at_once(budget)
+
+
+def test_callers_are_served_in_the_order_in_which_they_came():
+    """Nobody waits for ever while others are let through."""
+
+    async def measure():
+        clock = asyncio.get_running_loop().time
+        budget, served = Budget(20, monotonic=clock), []
+
+        async def caller(number):
+            await budget.take()
+            served.append(number)
+
+        async with asyncio.TaskGroup() as callers:
+            for number in range(10):
+                callers.create_task(caller(number))
+        return served
+
+    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        assert list(range(10)) == runner.run(measure())
+
+
 async def test_the_burst_comes_back_with_time():
     """After a pause as long as the burst is worth, as many may go again."""
     clock = Clock()

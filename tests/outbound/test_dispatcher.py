@@ -53,7 +53,7 @@ def utc_now():
 @pytest.fixture
 async def store(tmp_path):
     async with open_database(tmp_path / "gateway.db") as database:
-        yield SqliteStore(database, node="here", per_receiver=8)
+        yield SqliteStore(database, node="here", per_receiver=4)
 
 
 @pytest.fixture
@@ -107,7 +107,8 @@ async def at_work(dispatcher):
 
 async def submit(store, body=b"", **changes):
     """Queue a message whose headers are those that a retry must repeat; return its receipt."""
-    request_id, correlation_id = str(uuid4()), str(uuid4())
+    request_id = str(uuid4())
+    correlation_id = changes.pop("correlation_id", None) or str(uuid4())
     body = body or f'{{"resourceType":"Bundle","id":"{uuid4()}"}}'.encode()
     headers = {
         "X-Request-Id": request_id,
@@ -235,6 +236,7 @@ class TestFates:
         kept = await store.payload(receipt.message_id, Part.ANSWER)
 
         assert ACKNOWLEDGEMENT == kept.body
+        assert receipt.correlation_id == await store.correlation_of("trust", FOCUS_ID)
 
     async def test_a_refusal_is_final(self, store, dispatcher, national_proxy):
         """The EPR learns of it at once, with the code."""
@@ -267,6 +269,16 @@ class TestFates:
             (notice,) = await outcomes(store)
 
         assert ("unconfirmed", 2) == (notice.state, notice.attempts)
+
+    async def test_the_receiver_says_when_to_come_back(self, store, dispatcher, national_proxy):
+        """A Retry-After that is longer than our own pause counts."""
+        national_proxy.answers.append(saying(503, Retry_After="300"))
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            found = await back_in_the_queue(store, receipt)
+        wait = found.message.next_attempt_at - found.attempts[0].ended_at
+
+        assert timedelta(seconds=299) < wait <= timedelta(seconds=301)
 
     async def test_each_attempt_is_on_record(self, store, dispatcher, national_proxy):
         """With the row of the verdict table that was chosen, and whose fault it was."""
@@ -395,7 +407,7 @@ class TestSenders:
     async def test_each_message_is_sent_once_and_no_more_than_allowed_at_a_time(
         self, store, dispatcher, national_proxy
     ):
-        """Eight senders, forty messages, eight at a time at most."""
+        """Eight senders, forty messages, four at a time at most to one Receiver."""
         flying = most = 0
 
         async def counting(request):
@@ -413,7 +425,70 @@ class TestSenders:
         sent = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]
 
         assert sorted(receipt.request_id for receipt in receipts) == sorted(sent)
-        assert 1 < most <= 8
+        assert 1 < most <= 4
+
+    async def test_within_a_conversation_nothing_overtakes(self, store, dispatcher, national_proxy):
+        """An update waits until its request has arrived, however often that is asked again."""
+        national_proxy.answers.extend([hanging_up, hanging_up])
+        first = await submit(store)
+        second = await submit(store, correlation_id=first.correlation_id)
+        async with at_work(dispatcher):
+            await outcomes(store, 2)
+        sent = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]
+
+        assert [first.request_id] * 3 + [second.request_id] == sent
+
+    async def test_one_sick_receiver_does_not_starve_the_others(
+        self, store, dispatcher, national_proxy
+    ):
+        """Twelve messages hang at one Receiver; a later one to another goes through."""
+        recovered = asyncio.Event()
+        hanging = {(await submit(store)).request_id for _ in range(12)}
+
+        async def answer(request):
+            if request.headers["X-Request-Id"] in hanging:
+                await recovered.wait()
+            return await acknowledging(request)
+
+        national_proxy.otherwise = answer
+        healthy = await submit(store, receiver="https://fhir.nhs.uk/Id/dos-service-id|2000000303")
+        async with at_work(dispatcher):
+            (notice, *_) = await outcomes(store)
+            recovered.set()
+
+        assert healthy.request_id == notice.request_id
+
+    async def test_an_idle_dispatcher_does_not_look(self, store, dispatcher, monkeypatch):
+        """Eight senders with nothing to send are woken by the bell, and by nothing else."""
+        looked, settled_down, claim_next = 0, asyncio.Event(), store.claim_next
+
+        async def counting(now, providers):
+            nonlocal looked
+            claim = await claim_next(now, providers)
+            looked += 1
+            if looked == 9:  # each of the eight once, and once more before the first of them waits
+                settled_down.set()
+            return claim
+
+        monkeypatch.setattr(store, "claim_next", counting)
+        async with at_work(dispatcher):
+            await settled_down.wait()
+            await asyncio.sleep(0.1)  # nothing happens: there is no event to wait for
+            idle = looked
+
+        assert 9 == idle
+
+    async def test_each_step_is_a_sign_of_life(self, store, dispatcher):
+        """The watchdog hears that the senders still move."""
+        beats, task = [], None
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            task = group.create_task(dispatcher.run(lambda: beats.append(1)))
+            await submit(store)
+            await outcomes(store)
+            dispatcher.stop()
+            await task
+
+        assert len(beats) > 8
 
     async def test_stopping_finishes_what_is_in_flight(self, store, dispatcher, national_proxy):
         """The answer to a message that has left matters; the next message can wait."""

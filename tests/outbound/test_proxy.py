@@ -81,6 +81,15 @@ class TestTheRequest:
 
         assert BODY == national_proxy.heard[0].body
 
+    async def test_a_large_body_is_sent_as_it_came(self, proxy, national_proxy):
+        """An attached document makes a message of megabytes, whose length is known beforehand."""
+        body = bytes(range(256)) * 12_000
+        await proxy.post(a_claim(body), "t")
+        (heard,) = national_proxy.heard
+
+        assert body == heard.body
+        assert str(len(body)) == heard.headers["Content-Length"]
+
     async def test_the_headers_are_the_frozen_ones_and_the_token(self, proxy, national_proxy):
         """Beside them, only what HTTP itself needs."""
         claim = a_claim(**{"NHSD-Target-Identifier": "eyJ9", "use-context": "a3t1|referral|x|new"})
@@ -206,6 +215,20 @@ class TestTheAnswer:
         answer = await proxy.post(a_claim(), "t")
 
         assert (502, None, False) == (answer.status, answer.code, answer.is_outcome)
+
+    @pytest.mark.parametrize("said", [r"\ud800", r"\u0000", r"\u001b[31m"])
+    async def test_a_code_that_is_no_word_is_none(self, proxy, national_proxy, said):
+        """Half a surrogate pair fits into no database: kept, it would end the process each time."""
+        body = outcome("CODE", "ISSUE").replace(b"CODE", said.encode())
+        national_proxy.answers.append(saying(422, body.replace(b"ISSUE", said.encode()), FHIR))
+        answer = await proxy.post(a_claim(), "t")
+
+        assert (None, None, True, 422) == (
+            answer.code,
+            answer.issue,
+            answer.is_outcome,
+            answer.status,
+        )
 
     async def test_a_compressed_answer_is_inflated(self, proxy, national_proxy):
         """The proxy may compress what it says."""

@@ -89,6 +89,23 @@ def test_what_is_no_key_is_refused(path):
     assert "canary" not in str(caught.value)
 
 
+def test_a_folder_is_no_key(tmp_path):
+    """Somebody gave the folder that holds the keys."""
+    tmp_path.chmod(0o700)
+
+    with pytest.raises(IdentityError, match="is no file"):
+        load_signing_key(tmp_path, 2048)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """A start that hangs tells the operator nothing."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+
+    with pytest.raises(IdentityError, match="is no file"):
+        load_signing_key(pipe, 2048)
+
+
 def test_a_missing_key_is_named(tmp_path):
     """The operator learns which file is missing."""
     with pytest.raises(IdentityError, match="absent"):

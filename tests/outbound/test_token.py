@@ -560,6 +560,8 @@ class TestStatus:
             pytest.param("Mon, 02 Mar 2026 09:00:40 GMT", -40.0, id="ours-is-slow"),
             pytest.param("Mon, 02 Mar 2026 09:00:00 -0000", 0.0, id="zone-unknown"),
             pytest.param("yesterday", None, id="unreadable"),
+            pytest.param("Mon, 02 Mar 2026 09:00:00 +" + "9" * 20, None, id="absurd-zone"),
+            pytest.param(f"Mon, 02 Mar 2026 {'9' * 20}:00:00 GMT", None, id="absurd-hour"),
         ],
     )
     async def test_the_clocks_are_compared(self, source, token_service, date, skew):

@@ -188,10 +188,69 @@ def test_rows_have_names_of_their_own():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("code", ["REC_UNAVAILABLE", "REC_SERVICE_UNAVAILABLE", "UNAVAILABLE"])
-def test_the_status_decides_before_the_spelling(code):
-    """The guide and the proxy spell one code in several ways."""
-    assert Verdict.RETRY is judge(said(503, code, "transient"), **OURS).verdict
+PREFIXES = ["SEND_", "PROXY_", "REC_", ""]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize(
+    ("status", "word", "row"),
+    [
+        (408, "TIMEOUT", "timeout"),
+        (425, "TOO_EARLY", "too-early"),
+        (429, "TOO_MANY_REQUESTS", "too-many-requests"),
+        (500, "TOO_MANY_REQUESTS", "quota-as-500"),
+        (500, "SERVER_ERROR", "server-error"),
+        (501, "NOT_IMPLEMENTED", "not-implemented"),
+        (503, "UNAVAILABLE", "unavailable"),
+        (503, "SERVICE_UNAVAILABLE", "unavailable"),
+        (504, "TIMEOUT", "timeout"),
+    ],
+)
+def test_the_status_decides_before_the_spelling(status, word, row, prefix):
+    """The guide and the proxy spell one code in several ways, and the prefix is to go."""
+    assert row == judge(said(status, prefix + word, "unknown"), **OURS).row
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("SEND_BAD_REQUEST", Fault.SEND),
+        ("PROXY_BAD_REQUEST", Fault.PROXY),
+        ("REC_BAD_REQUEST", Fault.REC),
+        ("BAD_REQUEST", Fault.PROXY),
+        ("RECEIVER_BAD_REQUEST", Fault.PROXY),
+        (None, Fault.PROXY),
+    ],
+)
+def test_the_prefix_says_whose_fault_it_was(code, fault):
+    """Where it is missing or unknown, the proxy is whom the operator asks."""
+    assert fault is judge(said(400, code, "invalid"), **OURS).fault
+
+
+@pytest.mark.parametrize("issue", ["conflict", "invalid", "business-rule", None])
+def test_a_409_is_a_refusal_unless_it_says_duplicate(issue):
+    """Only `duplicate` proves that the message is there."""
+    assert Verdict.REFUSED is judge(said(409, "REC_CONFLICT", issue), **OURS).verdict
+
+
+@pytest.mark.parametrize("issue", ["security", "unknown", "login", "expired"])
+def test_each_way_to_refuse_our_token_leads_to_a_new_one(issue):
+    """The proxy does not tell an expired token from a bad one."""
+    found = judge(said(401, "SEND_UNAUTHORIZED", issue), **OURS)
+
+    assert Verdict.UNAUTHORIZED is found.verdict
+
+
+def test_every_answer_has_a_verdict():
+    """No status is without a row, whatever the Receiver says and whoever repeats our ids."""
+    rows = {
+        judge(said(status, code, "duplicate", echoed=echoed), **OURS).row
+        for status in range(1000)
+        for code in (None, "SEND_UNAUTHORIZED", "REC_CONFLICT")
+        for echoed in (True, False)
+    }
+
+    assert rows < {row.name for row in ROWS}
 
 
 def test_nothing_but_the_receivers_own_words_is_final():

@@ -1,0 +1,139 @@
+"""The token source before the strict token service of the sandbox, over TLS."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sandbox.around import SERVICE, loaded, opened
+
+from bars_gateway.errors import TokenUnavailable
+from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.proxy import open_session
+from bars_gateway.outbound.refusals import (
+    ApplicationUnknown,
+    AudienceRefused,
+    ClockRefused,
+    KeyUnknown,
+)
+from bars_gateway.outbound.token import Credentials, TokenSource
+from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.tls import client_context
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Return the settings of a sandbox that knows one gateway: keys take long to make."""
+    made = SandboxSettings(folder=tmp_path_factory.mktemp("national") / "box", key_bits=2048)
+    asyncio.run(Sandbox(made).register("trust", [SERVICE], "https://127.0.0.1:1/base"))
+    return made
+
+
+@pytest.fixture
+async def box(settings):
+    async with opened(settings) as made:
+        yield made
+
+
+@pytest.fixture
+async def source_with(box):
+    """Return a token source with the right credentials but for what is named."""
+    trusted = client_context(box.sandbox.ca_file)
+    async with open_session(trusted, connections=4, connect_seconds=5) as session:
+
+        def make(new_id=lambda: str(uuid4()), fast=timedelta(0), **changes):
+            right = {
+                "token_url": box.sandbox.token_url,
+                "api_key": box.trust.api_key,
+                "key_id": box.trust.key_id,
+                "key": loaded(box.trust.private_key_file),
+            }
+            return TokenSource(
+                session,
+                Credentials(**right | changes),
+                Budget(100_000, monotonic=box.clock.monotonic),
+                now=lambda: box.clock.now() + fast,
+                monotonic=box.clock.monotonic,
+                new_id=new_id,
+            )
+
+        yield make
+
+
+async def refusal(source):
+    with pytest.raises(TokenUnavailable) as caught:
+        await source.token()
+    return type(caught.value)
+
+
+async def test_our_jwt_is_accepted(box, source_with):
+    """Signature, claims, form and media type, each checked as the live service does."""
+    token = await source_with().token()
+    reply = await box.call(Authorization=f"Bearer {token}")
+
+    assert 200 == reply.status
+
+
+async def test_twenty_senders_ask_once(box, source_with):
+    """However many start at the same moment, the service is asked for one token."""
+    source = source_with()
+    async with asyncio.TaskGroup() as group:
+        senders = [group.create_task(source.token()) for _ in range(20)]
+
+    assert 1 == len({sender.result() for sender in senders})
+    assert 1 == len(await box.calls())
+
+
+async def test_after_an_outage_a_new_jwt_is_accepted(box, source_with):
+    """A JWT that was sent once is spent, whatever came of it."""
+    await box.arm(kind="token_outage", mode="drop", count=1)
+    source = source_with()
+    await refusal(source)
+    box.clock.advance(60)
+
+    assert await source.token()
+
+
+async def test_a_repeated_jti_would_be_refused(source_with):
+    """That is why each POST carries a new one."""
+    source = source_with(new_id=lambda: "the-same-each-time")
+    source.discard(await source.token())
+
+    with pytest.raises(TokenUnavailable, match="used twice"):
+        await source.token()
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        pytest.param({"api_key": "of-nobody"}, ApplicationUnknown, id="api-key"),
+        pytest.param({"key_id": "not-registered"}, KeyUnknown, id="key-id"),
+    ],
+)
+async def test_a_wrong_setting_is_named(source_with, changes, kind):
+    """The operator learns which of the settings it is."""
+    assert kind is await refusal(source_with(**changes))
+
+
+async def test_a_foreign_key_is_named(source_with, key):
+    """The private key in the file is not the one that was registered."""
+    assert KeyUnknown is await refusal(source_with(key=key))
+
+
+async def test_a_wrong_audience_is_named(box, source_with):
+    """The address is compared letter by letter: another spelling of the same one will not do."""
+    shouted = box.sandbox.token_url.replace("https", "HTTPS")
+
+    assert AudienceRefused is await refusal(source_with(token_url=shouted))
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_a_wrong_clock_is_named(source_with, minutes):
+    """Ours is wrong by ten minutes, and the cure for that is another than for a wrong key."""
+    assert ClockRefused is await refusal(source_with(fast=timedelta(minutes=minutes)))
+
+
+@pytest.mark.parametrize("minutes", [-2, 2])
+async def test_a_clock_that_is_a_little_wrong_will_do(source_with, minutes):
+    """Neither iat nor nbf is there to be refused, and exp leaves room either way (S14)."""
+    assert await source_with(fast=timedelta(minutes=minutes)).token()

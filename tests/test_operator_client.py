@@ -1,0 +1,63 @@
+"""The command line's hand-over to a running gateway, on a real Unix socket."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from bars_gateway.errors import GatewayUnreachable
+from bars_gateway.operator_client import send
+
+
+@asynccontextmanager
+async def gateway(path, status):
+    """Yield the bodies that a gateway at *path* was given; it answers each with *status*."""
+    heard = []
+
+    async def answer(request):
+        heard.append((request.path, request.content_type, await request.read()))
+        return web.json_response({"request_id": "some"}, status=status)
+
+    application = web.Application(client_max_size=2**24)
+    application.router.add_post("/{rest:.*}", answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(path)).start()
+        yield heard
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+async def test_a_file_is_handed_over_as_it_is(tmp_path, size):
+    """The same bytes, also those of a message with a large document in it."""
+    body = b"\x00\xff{}\r\n" * (size // 6)
+    async with gateway(tmp_path / "trust.sock", 201) as heard:
+        await send(tmp_path / "trust.sock", {tmp_path / "referral.json": body}, lambda _text: None)
+
+    assert [("/messages", "application/fhir+json", body)] == heard
+
+
+@pytest.mark.parametrize(
+    ("status", "refused", "sentence"),
+    [
+        (201, 0, "accepted"),
+        (200, 0, "accepted before; this is the same receipt"),
+        (422, 1, "not accepted"),
+    ],
+)
+async def test_each_receipt_is_told(tmp_path, status, refused, sentence):
+    """Whoever hands in a file reads what became of it."""
+    said = []
+    file = tmp_path / "referral.json"
+    async with gateway(tmp_path / "trust.sock", status):
+        count = await send(tmp_path / "trust.sock", {file: b"{}"}, said.append)
+
+    assert (refused, f"{file}: {sentence}") == (count, said[0])
+
+
+async def test_no_gateway_is_named(tmp_path):
+    """The socket that nobody answers on is in the message."""
+    with pytest.raises(GatewayUnreachable, match=r"trust\.sock"):
+        await send(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, lambda _text: None)
