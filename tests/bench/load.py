@@ -1,0 +1,53 @@
+"""Calls a Receiver over mutual TLS from 32 connections; prints each answer's milliseconds."""
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+import uuid
+
+import aiohttp
+
+from bars_gateway.demo.messages import RECEIVER, referral
+from bars_gateway.standard.headers import TargetIdentifier
+
+CALLERS = 32
+
+
+async def call(session: aiohttp.ClientSession, url: str, body: bytes) -> float:
+    headers = {
+        "X-Request-Id": str(uuid.uuid4()),
+        "X-Correlation-Id": str(uuid.uuid4()),
+        "NHSD-Target-Identifier": TargetIdentifier.parse(RECEIVER).encode(),
+        "Content-Type": "application/fhir+json",
+    }
+    started = time.perf_counter()
+    async with session.post(url, data=body, headers=headers) as response:
+        await response.read()
+        assert response.status == 200, response.status
+    return (time.perf_counter() - started) * 1000
+
+
+async def main(url: str, authority: str, certificate: str, key: str, count: str) -> None:
+    context = ssl.create_default_context(cafile=authority)
+    context.load_cert_chain(certificate, key)
+    bodies = [referral() for _ in range(int(count))]
+    spent: list[float] = []
+
+    async def caller() -> None:
+        while bodies:
+            spent.append(await call(session, url, bodies.pop()))
+
+    connector = aiohttp.TCPConnector(ssl=context, limit=CALLERS)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await call(session, url, bodies.pop())
+        spent.clear()
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CALLERS):
+                group.create_task(caller())
+        print(json.dumps({"seconds": time.perf_counter() - started, "ms": spent}))
+
+
+asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,328 @@
+"""
+Measures what the gateway does a second on this machine: `make bench`, `ROUNDS=9 make bench`.
+
+Every figure is of the product's own parts: the store, the intake, the dispatcher with a
+TLS stand-in for the proxy in a process of its own, and the listener with a caller in a
+process of its own, all on these cores. Absolute figures move with the machine; the
+ratio of group commit to one commit each is taken within each round, in turning order.
+"""
+
+import asyncio
+import json
+import os
+import platform
+import random
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from bars_gateway import log
+from bars_gateway.demo.messages import RECEIVER, SENDER, referral
+from bars_gateway.demo.processes import Organisation, end, free_ports, start_gateway, start_sandbox
+from bars_gateway.epr.envelope import Envelope
+from bars_gateway.epr.intake import JSON, Intake
+from bars_gateway.inbound.reception import Hosted, Reception
+from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.dispatcher import Dispatcher, Policy
+from bars_gateway.outbound.proxy import Proxy, open_session
+from bars_gateway.outbound.token import NoToken
+from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.standard.rules import Offer
+from bars_gateway.standard.timing import ROUTINE
+from bars_gateway.store.database import open_database
+from bars_gateway.store.port import OutboundState
+from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.tls import CurrentIdentity, client_context, load_identity
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+CALLERS = 32
+MESSAGES = 640
+HERE = Path(__file__).parent
+MAJORS = {f"a{n}": frozenset({1, 2}) for n in range(1, 9)}
+IDENTITY = SenderIdentity(
+    ods_code="ZX901",
+    organisation="Benchmark",
+    software_name="bars_gateway",
+    software_version="0",
+    software_system="urn:bench",
+    software_value="bench",
+    core_version="1.5.0",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One workload, once."""
+
+    rate: float  # messages a second
+    ms: Sequence[float]  # of each message
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+@asynccontextmanager
+async def store_in(folder: Path, *, group_limit: int = 100) -> AsyncIterator[SqliteStore]:
+    path = folder / f"{uuid.uuid4()}.db"
+    async with open_database(path, group_limit=group_limit) as database:
+        yield SqliteStore(database, node="bench")
+
+
+def intake_of(store: SqliteStore) -> Intake:
+    return Intake(
+        store,
+        provider="bench",
+        identity=IDENTITY,
+        offer=Offer(services=frozenset({SENDER}), applications=MAJORS),
+        timing=lambda _use_case: ROUTINE,
+        now=now,
+        new_id=new_id,
+    )
+
+
+async def by_callers(work: Sequence[object], do) -> Run:
+    """Let 32 callers share the work; return the rate and the time that each piece took."""
+    waiting = list(work)
+    spent: list[float] = []
+
+    async def caller() -> None:
+        while waiting:
+            piece = waiting.pop()
+            started = time.perf_counter()
+            await do(piece)
+            spent.append((time.perf_counter() - started) * 1000)
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CALLERS):
+            group.create_task(caller())
+    return Run(len(work) / (time.perf_counter() - started), spent)
+
+
+async def intake(folder: Path) -> Run:
+    """Bytes checked and on disk."""
+    async with store_in(folder) as store:
+        door = intake_of(store)
+        bodies = [referral() for _ in range(MESSAGES)]
+        return await by_callers(bodies, lambda body: door.submit(body, JSON, Envelope()))
+
+
+async def commits(folder: Path, group_limit: int) -> Run:
+    """Submissions on disk, everything before the store left out."""
+    async with store_in(folder, group_limit=group_limit) as store:
+        door = intake_of(store)
+        ready = [await door.prepare(referral(), JSON, Envelope()) for _ in range(MESSAGES)]
+        return await by_callers(ready, lambda submission: store.submit(submission, now()))
+
+
+class TimedStore(SqliteStore):
+    """Remembers how long each message took from its claim to its settlement on disk."""
+
+    claimed: dict[int, float]
+    ms: list[float]
+
+    async def claim_next(self, *arguments):
+        claim = await super().claim_next(*arguments)
+        if claim is not None:
+            self.claimed[claim.message_id] = time.perf_counter()
+        return claim
+
+    async def settle(self, claim, *arguments, **named):
+        await super().settle(claim, *arguments, **named)
+        self.ms.append((time.perf_counter() - self.claimed[claim.message_id]) * 1000)
+        if len(self.ms) == MESSAGES:
+            self.done.set()
+
+
+async def outbound(folder: Path, port: int, authority: Path) -> Run:
+    """From the queue to acknowledged, each attempt and its settlement on disk."""
+    async with open_database(folder / f"{uuid.uuid4()}.db") as database:
+        store = TimedStore(database, node="bench")
+        store.claimed, store.ms, store.done = {}, [], asyncio.Event()
+        await by_callers(
+            [referral(receiver=f"{RECEIVER[:-4]}{n % 40:04}") for n in range(MESSAGES)],
+            lambda body: intake_of(store).submit(body, JSON, Envelope()),
+        )
+        async with open_session(
+            client_context(authority), connections=CALLERS, connect_seconds=10
+        ) as session:
+            proxy = Proxy(
+                session,
+                url=f"https://127.0.0.1:{port}",
+                budgets={"bench": Budget(10**6, monotonic=time.monotonic)},
+                answer_seconds=45,
+                max_answer_bytes=2**20,
+            )
+            policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
+            dispatcher = Dispatcher(
+                store, {"bench": NoToken()}, proxy, policy, now=now, rng=random.Random(1)
+            )
+            started = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(dispatcher.run())
+                await store.done.wait()
+                seconds = time.perf_counter() - started
+                dispatcher.stop()
+        acknowledged = (await store.overview(now())).outbound[OutboundState.ACKNOWLEDGED]
+        assert acknowledged == MESSAGES, acknowledged
+        return Run(MESSAGES / seconds, store.ms)
+
+
+async def inbound(folder: Path, sandbox: Path) -> Run:
+    """Post over mutual TLS until the 200, each message with its acknowledgement on disk."""
+    certificates = sandbox / "gateways" / "hospital"
+    async with store_in(folder) as store:
+        offer = Offer(services=frozenset({RECEIVER}), applications=MAJORS)
+        hosted = Hosted(
+            provider="bench", ods_code="ZX902", offer=offer, case_number_system="urn:bench"
+        )
+        authority = sandbox / "authorities" / "receivers.pem"
+        identity = load_identity(
+            certificates / "server.pem", certificates / "server.key", authority, now=now()
+        )
+        server = InboundServer(
+            Reception(store, [hosted], now=now, new_id=new_id),
+            CurrentIdentity(identity),
+            host="127.0.0.1",
+            port=0,
+            allowed_client_names=["bars-proxy.sandbox.local"],
+            registry=CollectorRegistry(),
+            now=now,
+        )
+        server.start()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run())
+            url = f"https://127.0.0.1:{server.port}/$process-message"
+            national = sandbox / "national"
+            found = json.loads(
+                await output_of(
+                    HERE / "load.py",
+                    url,
+                    authority,
+                    national / "proxy-client.pem",
+                    national / "proxy-client.key",
+                    MESSAGES + 1,
+                )
+            )
+            server.stop()
+        return Run(MESSAGES / found["seconds"], found["ms"])
+
+
+async def output_of(script: Path, *arguments: object) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), *map(str, arguments), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, script
+    return output
+
+
+@asynccontextmanager
+async def sink(sandbox: Path) -> AsyncIterator[int]:
+    """Run the stand-in for the proxy; yield its port."""
+    certificates = sandbox / "national"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(HERE / "sink.py"),
+        str(certificates / "server.pem"),
+        str(certificates / "server.key"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        yield int(await process.stdout.readline())
+    finally:
+        await end(process)
+
+
+async def idle_megabytes(folder: Path, organisation: Organisation, addresses) -> float:
+    """Resident memory of a real gateway, two seconds after it was ready."""
+    gateway = await start_gateway(organisation, folder, addresses)
+    await asyncio.sleep(2)
+    status = Path(f"/proc/{gateway.pid}/status").read_text("utf-8")
+    await end(gateway)
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def organisation(ports: list[int]) -> Organisation:
+    return Organisation(
+        name="hospital",
+        title="Benchmark",
+        ods_code="ZX902",
+        service=RECEIVER.rpartition("|")[2],
+        notices="socket",
+        port=ports[0],
+        status_port=ports[1],
+    )
+
+
+def show(name: str, runs: Sequence[Run]) -> None:
+    rates = sorted(run.rate for run in runs)
+    spent = sorted(ms for run in runs for ms in run.ms)
+    print(
+        f"{name:<28}{statistics.median(rates):8.0f}/s ({rates[0]:.0f} to {rates[-1]:.0f})"
+        f"   p50 {spent[len(spent) // 2]:7.1f} ms   p99 {spent[len(spent) * 99 // 100]:7.1f} ms"
+    )
+
+
+async def main() -> None:
+    log.configure("info", Path(os.devnull).open("w"))  # as in life, but not on this terminal
+    with tempfile.TemporaryDirectory(prefix="bars-gateway-bench-") as made:
+        folder = Path(made)
+        print(
+            f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite"
+            f" {sqlite3.sqlite_version}; {MESSAGES} messages of {len(referral()):,} bytes,"
+            f" {CALLERS} callers, {ROUNDS} rounds"
+        )
+        hospital = organisation(free_ports(2))
+        sandbox, addresses = await start_sandbox(
+            folder / "sandbox", [hospital], folder / "sandbox.log"
+        )
+        await end(sandbox)
+        megabytes = await idle_megabytes(folder / "idle", hospital, addresses)
+        runs: dict[str, list[Run]] = {}
+        async with sink(folder / "sandbox") as port:
+            for number in range(ROUNDS):
+                await one_round(folder, port, number, runs)
+        for name, of_it in runs.items():
+            show(name, of_it)
+        pairs = zip(runs["store, grouped commits"], runs["store, one commit each"], strict=True)
+        ratios = sorted(grouped.rate / single.rate for grouped, single in pairs)
+        print(
+            f"grouped to single commits   {statistics.median(ratios):8.2f} times"
+            f" ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+        print(f"idle memory                 {megabytes:8.0f} MB resident")
+
+
+async def one_round(folder: Path, port: int, number: int, runs: dict[str, list[Run]]) -> None:
+    authority = folder / "sandbox" / "authorities" / "national.pem"
+    found = {
+        "durable intake": await intake(folder),
+        "outbound to acknowledged": await outbound(folder, port, authority),
+        "inbound to 200": await inbound(folder, folder / "sandbox"),
+    }
+    limits = {"store, grouped commits": 100, "store, one commit each": 1}
+    for name, limit in sorted(limits.items(), reverse=bool(number % 2)):
+        found[name] = await commits(folder, limit)
+    for name, run in found.items():
+        runs.setdefault(name, []).append(run)
+
+
+asyncio.run(main())
