@@ -16,12 +16,13 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lock clean
+.PHONY: help demo test soak bench lock clean
 
 help:
 	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
 	@echo 'make demo ONCE=1     the same, ending by itself'
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
+	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
 	@echo 'make bench           messages a second, with p50 and p99'
 	@echo 'make lock            choose the versions anew (UPGRADE=1: the latest ones)'
 	@echo 'make clean           remove what these have made'
@@ -34,6 +35,12 @@ test: $(VENV)/tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)
+
+soak: $(VENV)/tests
+	@end=$$(( $$(date +%s) + 60 * $${MINUTES:-10} )); \
+	while [ "$$(date +%s)" -lt "$$end" ]; do \
+	  $(BIN)/pytest -q -s tests/scenarios/test_kills.py || exit 1; \
+	done
 
 bench: $(VENV)/tests
 	@$(BIN)/python tests/bench/run.py $(ARGS)

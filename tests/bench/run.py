@@ -282,7 +282,6 @@ def show(name: str, runs: Sequence[Run]) -> None:
 
 
 async def main() -> None:
-    log.configure("info", Path(os.devnull).open("w"))  # as in life, but not on this terminal
     with tempfile.TemporaryDirectory(prefix="bars-gateway-bench-") as made:
         folder = Path(made)
         print(
@@ -325,4 +324,7 @@ async def one_round(folder: Path, port: int, number: int, runs: dict[str, list[R
         runs.setdefault(name, []).append(run)
 
 
-asyncio.run(main())
+# The log is written as in life, but not to this terminal.
+with Path(os.devnull).open("w") as nowhere:
+    log.configure("info", nowhere)
+    asyncio.run(main())
