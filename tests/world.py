@@ -64,6 +64,8 @@ class Node:
         self._port = 0
         self.registered: Registered
         self.extra = ""
+        self.store = "[store]\nminimum_free_bytes = 0\n"
+        self.database = folder / "state" / "gateway.db"
         self.gateway: daemon.Gateway
         for part in ("state", "run", "spool"):
             (folder / part).mkdir(parents=True)
@@ -75,10 +77,6 @@ class Node:
     @property
     def socket(self) -> Path:
         return self.folder / "run" / f"{self.name}.sock"
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "state" / "gateway.db"
 
     @property
     def url(self) -> str:
@@ -212,9 +210,7 @@ allowed_client_names = ["bars-proxy.sandbox.local"]
 socket_dir = "{self.folder}/run"
 scan_seconds = 0.05
 
-[store]
-minimum_free_bytes = 0
-
+{self.store}
 [status]
 listen = "127.0.0.1:0"
 

@@ -1,0 +1,80 @@
+"""A disk that is really full: a small file system of its own below the state folder."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from messages import referral
+from world import Node, eventually, headers, post, world_in
+
+pytestmark = [
+    pytest.mark.needs("mount"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system"),
+]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str = "3m") -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room for another page."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    return ballast
+
+
+async def moved(node: Node, disk: Path) -> None:
+    """Start the node's gateway anew with its database on *disk*."""
+    node.database = disk / "gateway.db"
+    node.store = f'[store]\npath = "{node.database}"\nminimum_free_bytes = 0\n'
+    await node.restart()
+
+
+async def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    """The file stays in the outbox, and leaves when there is room; nothing is said twice."""
+    async with world_in(tmp_path) as world:
+        with small_disk(tmp_path / "disk") as disk:
+            await moved(world.ambulance, disk)
+            ballast = fill(disk)
+            body = referral()
+            world.ambulance.drop("r.json", body)
+            await eventually(lambda: world.ambulance.files("outbox/claimed/*"))
+            await asyncio.sleep(0.3)  # a few more scans, each of which is refused
+            taken = world.ambulance.files("outbox/accepted/*")
+            ballast.unlink()
+            receipt = await world.ambulance.document("outbox/accepted/r.receipt.json")
+            outcome = await world.ambulance.outcome(receipt["request_id"])
+            await world.ambulance.stop()
+
+        assert [] == taken
+        assert "acknowledged" == outcome["state"]
+        assert 1 == (await world.hospital.overview()).inbound
+
+
+async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
+    """503 and nothing stored; the same request is taken once there is room."""
+    async with world_in(tmp_path) as world:
+        with small_disk(tmp_path / "disk") as disk:
+            await moved(world.hospital, disk)
+            ballast = fill(disk)
+            body, sent = referral(), headers()
+            full, _, _ = await post(world, body, sent)
+            ballast.unlink()
+            roomy, _, _ = await post(world, body, sent)
+            await world.hospital.stop()
+
+        assert (503, 200) == (full, roomy)
