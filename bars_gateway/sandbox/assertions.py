@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA512
 
 LATEST_EXPIRY = 310  # seconds ahead: five minutes, and the allowance
@@ -64,7 +64,7 @@ class Assertion:
             if failed:
                 raise Refusal(400, "invalid_request", description)
 
-    def check_signature(self, key: Mapping[str, str], now: float) -> None:
+    def check_signature(self, key: RSAPublicKey, now: float) -> None:
         """Raise Refusal unless *key* signed it, or where it is not valid yet."""
         not_before = self.claims.get("nbf")
         early = _is_number(not_before) and not_before > now + ALLOWANCE
@@ -101,13 +101,14 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _object(part: str) -> dict[str, Any]:
-    found = json.loads(_decoded(part), parse_constant=_no_json)
+    found = json.loads(_decoded(part), parse_constant=no_json)
     if not isinstance(found, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - one error for all that is malformed
     return found
 
 
-def _no_json(name: str) -> None:
+def no_json(name: str) -> None:
+    """Refuse NaN and the infinities, which Python would take for JSON: for `parse_constant`."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -118,11 +119,15 @@ def _decoded(part: str) -> bytes:
         raise ValueError("no Base64") from None
 
 
-def _verifies(key: Mapping[str, str], signed: bytes, signature: bytes) -> bool:
-    exponent, modulus = (int.from_bytes(_decoded(key[name]), "big") for name in ("e", "n"))
+def public_key(jwk: Mapping[str, str]) -> RSAPublicKey:
+    """Return the key that *jwk* holds; raise KeyError, TypeError or ValueError if it has none."""
+    exponent, modulus = (int.from_bytes(_decoded(jwk[name]), "big") for name in ("e", "n"))
+    return RSAPublicNumbers(exponent, modulus).public_key()
+
+
+def _verifies(key: RSAPublicKey, signed: bytes, signature: bytes) -> bool:
     try:
-        public = RSAPublicNumbers(exponent, modulus).public_key()
-        public.verify(signature, signed, PKCS1v15(), SHA512())
+        key.verify(signature, signed, PKCS1v15(), SHA512())
     except InvalidSignature:
         return False
     return True

@@ -2,11 +2,14 @@
 The proxy's own error bodies: an OperationOutcome of one issue each, with fixed ids.
 
 They are `application/json`, carry no display, stand in white space, and do not echo
-the two ids: a Sender has to cope with all of it.
+the two ids: a Sender has to cope with all of it. The media type stands alone, without a
+charset, here and in what the token service says.
 """
 
 import json
 from dataclasses import dataclass
+
+from aiohttp import web
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"
 VALUE_SET = "http://hl7.org/fhir/ValueSet/operation-outcome"
@@ -160,21 +163,30 @@ NO_DOCUMENTS = platform_fault(
 BAD_JWKS = platform_fault("Invalid key configuration", "steps.jwt.InvalidKeyConfiguration")
 
 # What both services say of themselves at /_ping.
-PING = {"version": "sandbox", "revision": "1", "releaseId": "sandbox", "commitId": "-"}
-CAPABILITIES = {
-    "resourceType": "CapabilityStatement",
-    "status": "active",
-    "kind": "instance",
-    "fhirVersion": "4.0.1",
-    "format": ["json", "xml"],
-    "rest": [{"mode": "server"}],
-}
+PING = json.dumps(
+    {"version": "sandbox", "revision": "1", "releaseId": "sandbox", "commitId": "-"}
+).encode()
+CAPABILITIES = json.dumps(
+    {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "kind": "instance",
+        "fhirVersion": "4.0.1",
+        "format": ["json", "xml"],
+        "rest": [{"mode": "server"}],
+    }
+).encode()
 PREFLIGHT = {
     "Access-Control-Allow-Headers": (
         "origin, x-requested-with, accept, content-type, nhsd-session-urid"
     ),
     "Access-Control-Allow-Methods": "GET, PUT, POST, DELETE",
 }
+
+
+def as_json(status: int, body: bytes) -> web.Response:
+    """Return an answer that the national side makes itself."""
+    return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
 
 
 def intermediary(status: int) -> bytes:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from bars_gateway.sandbox import bodies
+from bars_gateway.sandbox.assertions import no_json
 from bars_gateway.sandbox.bodies import Body
 from bars_gateway.sandbox.registry import Registered
 
@@ -78,7 +79,7 @@ def target_of(
     if decoded is None:
         return bodies.BAD_BASE64
     try:
-        found = json.loads(decoded)
+        found = json.loads(decoded, parse_constant=no_json)
     except (ValueError, RecursionError):
         return bodies.SCRIPT_FAILED
     if not isinstance(found, dict) or not (found.get("system") and found.get("value")):
@@ -93,7 +94,7 @@ def target_of(
 
 def _decoded(header: str | None) -> bytes | None:
     """Decode as the live script does: foreign characters are skipped, padding is needed."""
-    if not header:
+    if header is None:
         return None
     try:
         return base64.b64decode(_ALPHABET.sub(b"", header.encode("utf-8", "surrogateescape")))
@@ -117,6 +118,6 @@ def replaced(status: int, body: bytes) -> Body | None:
 def _issue_code(body: bytes) -> str | None:
     try:
         code = json.loads(body)["issue"][0]["code"]
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
     return code if isinstance(code, str) else None

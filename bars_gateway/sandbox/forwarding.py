@@ -20,7 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from bars_gateway.sandbox import bodies, checks
-from bars_gateway.sandbox.bodies import Body
+from bars_gateway.sandbox.bodies import Body, as_json
 from bars_gateway.sandbox.registry import is_local
 
 BUFFER_BYTES = 10 * 1024 * 1024
@@ -129,8 +129,3 @@ def _broken_off(error: aiohttp.ClientError) -> Forwarded:
 
 def _unanswered(body: Body) -> Forwarded:
     return Forwarded(receiver_status=None, response=as_json(body.status, body.encoded()))
-
-
-def as_json(status: int, body: bytes) -> web.Response:
-    """Return an answer that the proxy makes itself."""
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})

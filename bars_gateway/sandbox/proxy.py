@@ -19,10 +19,10 @@ import aiohttp
 from aiohttp import web
 
 from bars_gateway.sandbox import bodies, checks
-from bars_gateway.sandbox.bodies import Body
+from bars_gateway.sandbox.bodies import Body, as_json
 from bars_gateway.sandbox.calls import Call, Calls
 from bars_gateway.sandbox.faults import Fault, FaultKind, Faults
-from bars_gateway.sandbox.forwarding import as_json, forward
+from bars_gateway.sandbox.forwarding import forward
 from bars_gateway.sandbox.registry import Registry
 from bars_gateway.sandbox.token_service import TokenService
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, echo
@@ -105,9 +105,9 @@ class SandboxProxy:
             origin = {"Access-Control-Allow-Origin": request.headers["Origin"]}
             return web.Response(headers={**bodies.PREFLIGHT, **origin})
         if path == "/_ping" and request.method in {"GET", "HEAD"}:
-            return web.json_response(bodies.PING)
+            return as_json(200, bodies.PING)
         if path == "/metadata" and request.method == "GET" and TARGET not in request.headers:
-            return web.json_response(bodies.CAPABILITIES)
+            return as_json(200, bodies.CAPABILITIES)
         return None
 
     async def _forward_or_fail(

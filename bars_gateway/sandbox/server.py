@@ -5,7 +5,7 @@ The whole sandbox: one HTTPS port for token service and proxy, one admin port fo
     127.0.0.1:8441  /faults · /calls · /gateways · /tokens/revoke
 
 Whoever starts it waits for `sandbox.json`, which is written last and taken away at the
-end, so that it never tells of a sandbox that is not there.
+end. Only one that was killed leaves it behind, with the number of a process that is gone.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ from bars_gateway.sandbox.authorities import (
     make_private_folder,
     write_private,
 )
-from bars_gateway.sandbox.bodies import NO_SUCH_PROXY
+from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
 from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
 from bars_gateway.sandbox.faults import Fault, FaultKind, Faults, OutageMode
-from bars_gateway.sandbox.forwarding import BUFFER_BYTES, as_json, open_session
+from bars_gateway.sandbox.forwarding import BUFFER_BYTES, open_session
 from bars_gateway.sandbox.proxy import BASE, SandboxProxy
 from bars_gateway.sandbox.registry import Registered, Registry
 from bars_gateway.sandbox.token_service import TokenService
@@ -108,7 +108,6 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         """Begin to serve."""
-        self._told.unlink(missing_ok=True)
         admin = Admin(self.registry, self.faults, self.calls, self.tokens, self._settings.now)
         async with AsyncExitStack() as opened:
             national = await self._national_side(opened)
@@ -116,7 +115,7 @@ class Sandbox:
             self._ports["national"] = await _serve(opened, national, port, tls)
             port = self._settings.admin_port
             self._ports["admin"] = await _serve(opened, admin.application(), port, None)
-            self._tell()
+            self._tell()  # not before: where a port is taken, the file may be another's
             self._stack = opened.pop_all()
         log.info("sandbox.started", port=self._ports["national"], pid=os.getpid())
         return self
@@ -226,7 +225,11 @@ async def _serve(
 ) -> int:
     """Serve until *opened* is closed; return the port."""
     runner = web.AppRunner(
-        application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
+        application,
+        access_log=None,
+        handler_cancellation=False,
+        shutdown_timeout=1.0,
+        auto_decompress=False,  # bytes are passed on as they came
     )
     await runner.setup()
     opened.push_async_callback(runner.cleanup)

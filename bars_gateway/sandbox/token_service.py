@@ -18,9 +18,10 @@ from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from bars_gateway.sandbox import bodies
-from bars_gateway.sandbox.assertions import Assertion, Refusal
+from bars_gateway.sandbox.assertions import Assertion, Refusal, public_key
 from bars_gateway.sandbox.faults import Fault, FaultKind
 from bars_gateway.sandbox.registry import Registered, Registry
 
@@ -81,7 +82,7 @@ class TokenService:
     def answer_elsewhere(self, request: web.Request) -> web.Response:
         """Return the answer to what is below /oauth2 and is no token request."""
         if request.path == "/oauth2/_ping" and request.method in {"GET", "HEAD"}:
-            return web.json_response(bodies.PING)
+            return bodies.as_json(200, bodies.PING)
         return _refused(Refusal(404, "invalid_request", "Not Found"))
 
     def _issue(self, registered: Registered, form: Mapping[str, str]) -> web.Response:
@@ -89,14 +90,13 @@ class TokenService:
         now = self._now()
         lifetime = _lifetime(form)
         self._issued[token] = _Grant(registered.api_key, now + lifetime)
-        return web.json_response(
-            {
-                "access_token": token,
-                "expires_in": str(int(lifetime.total_seconds())),
-                "token_type": "Bearer",
-                "issued_at": str(int(now.timestamp() * 1000)),
-            }
-        )
+        granted = {
+            "access_token": token,
+            "expires_in": str(int(lifetime.total_seconds())),
+            "token_type": "Bearer",
+            "issued_at": str(int(now.timestamp() * 1000)),
+        }
+        return bodies.as_json(200, json.dumps(granted).encode())
 
     def _check(self, form: Mapping[str, str], fault: Fault | None) -> Registered:
         _check_form(form)
@@ -119,9 +119,11 @@ class TokenService:
         seen = self._spent.get((api_key, jti))
         return seen is not None and self._now() - seen < JTI_REMEMBERED
 
-    def _key(self, registered: Registered, header: Mapping[str, object]) -> Mapping[str, str]:
+    def _key(self, registered: Registered, header: Mapping[str, object]) -> RSAPublicKey:
         try:
-            keys = self._registry.public_keys(registered)
+            found = self._registry.public_keys(registered).get(str(header["kid"]))
+            if found is not None:
+                return public_key(found)
         except FileNotFoundError:
             text = "You need to register a public key to use this service"
             raise Refusal(403, "public_key error", text) from None
@@ -130,18 +132,15 @@ class TokenService:
             raise Refusal(403, "public_key error", text) from None
         except (ValueError, KeyError, TypeError):
             raise _BadJwks from None
-        key = keys.get(str(header["kid"]))
-        if key is None:
-            text = "Invalid 'kid' header in JWT - no matching public key"
-            raise Refusal(401, "invalid_request", text)
-        return key
+        text = "Invalid 'kid' header in JWT - no matching public key"
+        raise Refusal(401, "invalid_request", text)
 
 
-_UNKNOWN = "Invalid 'iss'/'sub' claims in JWT"
+_UNKNOWN = "Invalid 'iss'/'sub' claims in client_assertion JWT"
 
 
 class _BadJwks(Refusal):
-    """The JWKS is none, such as a single key: the platform's own fault, in its own form."""
+    """The JWKS is none, or its key is: the platform's own fault, in its own form."""
 
     def __init__(self) -> None:
         super().__init__(401, "", "")
@@ -174,7 +173,7 @@ def _refused(refusal: Refusal) -> web.Response:
     document: dict[str, object] = dict(refusal.document)
     if not isinstance(refusal, _BadJwks):
         document["message_id"] = f"rrt-{secrets.token_hex(8)}"
-    return web.json_response(document, status=refusal.status)
+    return bodies.as_json(refusal.status, json.dumps(document).encode())
 
 
 async def _form(request: web.Request) -> Mapping[str, str]:

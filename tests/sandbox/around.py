@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import ssl
 import uuid
 from contextlib import asynccontextmanager
@@ -52,6 +53,7 @@ class Box:
     clock: Clock
     session: aiohttp.ClientSession
     tls: ssl.SSLContext
+    rng: random.Random
     tokens: list = field(default_factory=list)
 
     async def ask(self, method, url, **arguments):
@@ -142,8 +144,12 @@ def without_none(document):
 
 def receiver_tls(registered, trusted):
     """Return what a Receiver shows and asks for: a client certificate, always."""
+    return certified(registered.certificate_file, registered.certificate_key_file, trusted)
+
+
+def certified(certificate_file, key_file, trusted):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(registered.certificate_file, registered.certificate_key_file)
+    context.load_cert_chain(certificate_file, key_file)
     context.load_verify_locations(trusted)
     context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -158,9 +164,15 @@ async def opened(settings):
         now=clock.now,
     )
     async with Sandbox(changed) as sandbox, aiohttp.ClientSession(auto_decompress=False) as session:
-        trust = await sandbox.register("trust", [SERVICE], "https://127.0.0.1:1/base")
-        tls = receiver_tls(trust, sandbox.client_ca_file)
+        trust = sandbox.registry.application("trust-sandbox-api-key")
+        tls, trusting = usual_tls(trust.folder, sandbox.client_ca_file, sandbox.ca_file)
         async with served(saying(200, b"taken", FHIR), ssl_context=tls) as receiver:
             await sandbox.register("trust", [SERVICE], f"{receiver.url}/base/")
-            trusting = ssl.create_default_context(cafile=str(sandbox.ca_file))
-            yield Box(sandbox, receiver, trust, clock, session, trusting)
+            yield Box(sandbox, receiver, trust, clock, session, trusting, settings.rng)
+
+
+@cache
+def usual_tls(folder, client_ca_file, ca_file):
+    """Return what the Receiver and the Sender of most tests use: reading files takes long."""
+    context = certified(folder / "server.pem", folder / "server.key", client_ca_file)
+    return context, ssl.create_default_context(cafile=str(ca_file))

@@ -148,6 +148,16 @@ async def as_it_is(_box):
         ),
         pytest.param(
             as_it_is,
+            {TARGET: encoded("NaN")},
+            (500, "exception", "REC_SERVER_ERROR"),
+            SCRIPT,
+            id="9-nan",
+        ),
+        pytest.param(
+            as_it_is, {TARGET: ""}, (500, "exception", "REC_SERVER_ERROR"), SCRIPT, id="9-empty"
+        ),
+        pytest.param(
+            as_it_is,
             {TARGET: encoded("null")},
             (400, "structure", "PROXY_BAD_REQUEST"),
             SCHEMA,
@@ -198,7 +208,11 @@ async def test_row(box, before, arguments, expected, fixed_id):
     ("arguments", "first"),
     [
         ({"Authorization": "Bearer x", "Accept": "a; version"}, 401),
+        ({"without": ["Authorization", "X-Request-Id", TARGET]}, 401),
+        ({"Authorization": "Bearer x", TARGET: target(value="2000000999")}, 401),
         ({"Accept": "a; version", "without": ["X-Request-Id"]}, 500),
+        ({"Accept": "a; version", "path": "/DocumentReference"}, 500),
+        ({"path": "/DocumentReference", "Accept": "", "without": ["X-Request-Id"]}, 400),
         ({"without": ["X-Request-Id", TARGET]}, 400),
         ({"path": "/DocumentReference", "Accept": "a; version=1.0.0", "without": [TARGET]}, 406),
     ],
@@ -208,7 +222,7 @@ async def test_of_two_flaws_the_first_is_named(box, arguments, first):
     reply = await box.call(**arguments)
 
     assert first == reply.status
-    assert BASE64 != reply.json["id"]
+    assert reply.json["id"] not in {BASE64, SCHEMA}
 
 
 async def test_refusals_look_like_the_live_ones(box):
@@ -257,10 +271,12 @@ def test_accepted_version(accept, version):
     assert version == accepted_version(accept)
 
 
-@pytest.mark.parametrize("path", ["/_status", "/_cache"])
-async def test_some_paths_are_forwarded_without_a_token(box, path):
+@pytest.mark.parametrize(
+    ("path", "method"), [("/_status", "GET"), ("/_cache", "GET"), ("/_ping", "POST")]
+)
+async def test_some_paths_are_forwarded_without_a_token(box, path, method):
     """The live proxy checks nothing there and forwards all the same."""
-    reply = await box.call(path, "GET", without=["Authorization", "X-Request-Id"])
+    reply = await box.call(path, method, without=["Authorization", "X-Request-Id"])
 
     assert (200, f"/base{path}") == (reply.status, box.receiver.heard[0].target)
 
@@ -278,6 +294,7 @@ async def test_a_ping_is_answered_by_the_proxy(box, method):
     reply = await box.ask(method, f"{box.sandbox.proxy_url}/_ping")
 
     assert (200, []) == (reply.status, box.receiver.heard)
+    assert "application/json" == reply.headers["Content-Type"]
 
 
 async def test_metadata_without_a_target_is_the_proxys_own(box):
@@ -285,6 +302,7 @@ async def test_metadata_without_a_target_is_the_proxys_own(box):
     reply = await box.ask("GET", f"{box.sandbox.proxy_url}/metadata")
 
     assert "CapabilityStatement" == reply.json["resourceType"]
+    assert "application/json" == reply.headers["Content-Type"]
 
 
 async def test_metadata_with_a_target_is_the_receivers(box):

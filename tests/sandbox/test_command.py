@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import tomllib
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.command import _by_name, _parsed
+from bars_gateway.sandbox.running import _introduce
 
 GATEWAY = "--gateway=trust=2000000202@https://127.0.0.1:8443/FHIR/R4"
 
@@ -63,15 +65,15 @@ async def test_it_serves_until_it_is_told_to_stop(folder, number):
     assert ["sandbox.started"] == [json.loads(line)["event"] for line in err.splitlines()]
 
 
-async def test_what_it_prints_is_settings(folder):
+async def test_what_it_prints_is_settings(box, capsys):
     """The lines for a gateway can be copied as they are: they are TOML."""
-    async with started(folder, GATEWAY) as process:
-        found = await told(folder, process)
-        process.terminate()
-        out, _ = await asyncio.wait_for(process.communicate(), 20)
-    settings = tomllib.loads(out.decode().partition("/FHIR/R4:\n")[2].partition("Faults,")[0])
+    trust = box.sandbox.registry.application(box.trust.api_key)
+    capsys.readouterr()
+    _introduce(box.sandbox, [trust])
+    printed = capsys.readouterr().out
+    settings = tomllib.loads(printed.partition("/base:\n")[2].partition("Faults,")[0])
 
-    assert found["token_url"] == settings["outbound"]["token_url"]
+    assert box.sandbox.token_url == settings["outbound"]["token_url"]
     assert ["bars-proxy.sandbox.local"] == settings["inbound"]["allowed_client_names"]
     assert ["https://fhir.nhs.uk/Id/dos-service-id|2000000202"] == (
         settings["providers"]["trust"]["services"]
@@ -87,6 +89,19 @@ async def test_a_wrong_gateway_ends_it_in_two_lines(tmp_path):
     assert 1 == process.returncode
     assert first.startswith("error: a gateway's name is letters")
     assert second.startswith("   try: ")
+
+
+async def test_a_taken_port_ends_it_in_two_lines(tmp_path):
+    """Which port, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with started(tmp_path / "s", f"--port={port}") as process:
+            _, err = await asyncio.wait_for(process.communicate(), 20)
+    first, second = err.decode().splitlines()
+
+    assert 1 == process.returncode
+    assert first.startswith(f"error: port {port} of 127.0.0.1")
+    assert second.startswith("   try: Choose free ports")
 
 
 @pytest.mark.parametrize(

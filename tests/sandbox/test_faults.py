@@ -5,6 +5,7 @@ import random
 import aiohttp
 import pytest
 from national_side import CORRELATION_ID, FHIR, REQUEST_ID, acknowledging, saying
+from sandbox.around import SERVICE
 
 from bars_gateway.sandbox.faults import FaultKind, FaultProblem, Faults
 
@@ -154,6 +155,24 @@ async def test_a_target_spares_the_others(box):
     await box.arm(kind="status", status=503, target="2000000999")
 
     assert 200 == (await box.call()).status
+
+
+async def test_a_target_is_struck(box):
+    """The value of the service is what a fault is armed for."""
+    await box.arm(kind="status", status=503, target=SERVICE)
+
+    assert 503 == (await box.call()).status
+
+
+async def test_a_probability_strikes_the_same_calls_again(box):
+    """Armed for half of the calls, some are struck and some are not, as the seed has it."""
+    expected = random.Random()
+    expected.setstate(box.rng.getstate())
+    await box.arm(kind="status", status=503, probability=0.5)
+    statuses = [(await box.call()).status for _ in range(20)]
+
+    assert [503 if expected.random() < 0.5 else 200 for _ in range(20)] == statuses
+    assert {200, 503} == set(statuses)
 
 
 async def test_the_bodies_of_faults_are_not_the_receivers(box):

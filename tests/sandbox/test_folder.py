@@ -169,6 +169,17 @@ async def test_a_taken_port_is_named(settings):
             await second.__aenter__()
 
 
+async def test_a_start_that_fails_hides_nobody(settings, folder):
+    """Who starts a second one on a taken port does not take the first one's file away."""
+    async with Sandbox(settings) as first:
+        port = int(first.admin_url.rpartition(":")[2])
+        with pytest.raises(SandboxError):
+            await Sandbox(SandboxSettings(folder=folder, admin_port=port)).__aenter__()
+        found = json.loads((folder / "sandbox.json").read_bytes())
+
+    assert first.token_url == found["token_url"]
+
+
 def test_expired_authorities_are_named(folder):
     """All that they signed would be refused, each time in another place."""
     later = datetime.now(UTC) + timedelta(days=366)

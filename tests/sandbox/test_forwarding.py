@@ -168,6 +168,13 @@ async def test_most_answers_pass_unchanged(box, status):
             id="500-no-issue",
         ),
         pytest.param(
+            500,
+            b"[" * 200_000,
+            (500, "exception", "REC_SERVER_ERROR"),
+            "b38b875b-a1cf-4104-a900-3a5d3ce474db",
+            id="500-deep",
+        ),
+        pytest.param(
             503,
             outcome("X", "transient"),
             (503, "transient", "REC_SERVICE_UNAVAILABLE"),
@@ -201,6 +208,13 @@ async def test_a_500_that_explains_itself_passes(box, issue):
     reply = await box.call()
 
     assert (500, body, FHIR) == (reply.status, reply.body, reply.headers["Content-Type"])
+
+
+async def test_compressed_messages_pass_compressed(box):
+    """What a Sender packed, the Receiver can unpack: header and bytes still agree."""
+    reply = await box.call(body=gzip.compress(b"packed"), Content_Encoding="gzip")
+
+    assert (200, b"packed") == (reply.status, box.receiver.heard[0].body)
 
 
 async def test_compressed_answers_pass_compressed(box):

@@ -16,6 +16,14 @@ async def test_a_token_is_granted_in_strings(box):
     assert ("599", "Bearer") == (reply.json["expires_in"], reply.json["token_type"])
 
 
+@pytest.mark.parametrize("form", [{}, {"grant_type": None}])
+async def test_the_media_type_stands_alone(box, form):
+    """Granted or refused, the answer is JSON without a charset."""
+    reply = await box.ask_token(**form)
+
+    assert "application/json" == reply.headers["Content-Type"]
+
+
 async def test_a_client_may_ask_for_a_shorter_life(box):
     """An integration engineer sees a token expire without waiting for ten minutes."""
     shorter = await box.ask_token(_access_token_expiry_ms="5000")
@@ -108,6 +116,31 @@ async def test_form(box, form, status, error, description):
 
 
 @pytest.mark.parametrize(
+    ("form", "first"),
+    [
+        ({"grant_type": None, "client_assertion_type": None}, "grant_type is missing"),
+        ({"grant_type": "password", "client_assertion_type": None}, "grant_type is invalid"),
+        (
+            {"client_assertion_type": None, "client_assertion": None},
+            "Missing or invalid client_assertion_type",
+        ),
+    ],
+)
+async def test_of_two_flaws_of_the_form_the_first_is_named(box, form, first):
+    """The order of the fields is the live service's."""
+    reply = await box.ask_token(**form)
+
+    assert reply.json["error_description"].startswith(first)
+
+
+async def test_the_verb_comes_before_the_media_type(box):
+    """A PUT of JSON is told about its verb."""
+    reply = await box.ask("PUT", box.sandbox.token_url, json={})
+
+    assert 405 == reply.status
+
+
+@pytest.mark.parametrize(
     ("header", "claims", "status", "description"),
     [
         pytest.param({"alg": None}, {}, 400, "Missing 'alg'", id="no-alg"),
@@ -155,7 +188,13 @@ async def test_form(box, form, status, error, description):
         pytest.param({}, {"jti": None}, 400, "Missing 'jti'", id="no-jti"),
         pytest.param({}, {"jti": 7}, 400, "Invalid 'jti'", id="jti-number"),
         pytest.param({}, {"jti": ["a"]}, 400, "Invalid 'jti'", id="jti-list"),
-        pytest.param({}, {"iss": "x", "sub": "x"}, 401, "Invalid 'iss'/'sub'", id="unknown-client"),
+        pytest.param(
+            {},
+            {"iss": "x", "sub": "x"},
+            401,
+            "Invalid 'iss'/'sub' claims in client_assertion JWT",
+            id="unknown-client",
+        ),
         pytest.param({"kid": "other"}, {}, 401, "Invalid 'kid'", id="unknown-key"),
         pytest.param({}, {"aud": None}, 401, "Missing or invalid 'aud'", id="no-aud"),
     ],
@@ -216,6 +255,34 @@ async def test_a_jti_is_spent_even_by_a_refusal(box):
     assert again.json["error_description"].startswith("Non-unique 'jti'")
 
 
+async def test_a_jti_is_spent_by_a_token(box):
+    """A JWT is good for one token."""
+    assertion = box.jwt()
+    granted = await box.ask_token(assertion)
+    again = await box.ask_token(assertion)
+
+    assert (200, 400) == (granted.status, again.status)
+    assert again.json["error_description"].startswith("Non-unique 'jti'")
+
+
+async def test_a_jti_is_not_spent_by_an_early_refusal(box):
+    """An expiry too far ahead is found before the `jti` is remembered."""
+    far = int(box.clock.now().timestamp()) + 600
+    refused = await box.ask_token(box.jwt(claims={"jti": "one", "exp": far}))
+    again = await box.ask_token(box.jwt(claims={"jti": "one"}))
+
+    assert (400, 200) == (refused.status, again.status)
+
+
+async def test_a_spent_jti_comes_before_an_expiry_too_far_ahead(box):
+    """Of these two flaws the first is the `jti`."""
+    far = int(box.clock.now().timestamp()) + 600
+    await box.ask_token(box.jwt(claims={"jti": "one"}))
+    reply = await box.ask_token(box.jwt(claims={"jti": "one", "exp": far}))
+
+    assert reply.json["error_description"].startswith("Non-unique 'jti'")
+
+
 async def test_a_jti_belongs_to_a_client(box):
     """Another client may use the same one."""
     await box.ask_token(box.jwt(claims={"iss": "x", "sub": "x", "jti": "one"}))
@@ -244,6 +311,14 @@ async def test_a_foreign_signature_is_refused(box):
     """Who signs with another key than the registered one is told about the signature."""
     other = await box.sandbox.register("other", [], "https://127.0.0.1:1")
     reply = await box.ask_token(box.jwt(key_file=other.private_key_file))
+
+    assert (401, "public_key error") == (reply.status, reply.json["error"])
+
+
+async def test_the_signature_comes_before_the_audience(box):
+    """Who signs with a foreign key is not told that the audience was wrong as well."""
+    other = await box.sandbox.register("other", [], "https://127.0.0.1:1")
+    reply = await box.ask_token(box.jwt(claims={"aud": "x"}, key_file=other.private_key_file))
 
     assert (401, "public_key error") == (reply.status, reply.json["error"])
 
@@ -303,3 +378,22 @@ async def test_a_single_key_is_no_jwks(box, jwks):
 
     assert 401 == reply.status
     assert "steps.jwt.InvalidKeyConfiguration" == reply.json["fault"]["detail"]["errorcode"]
+
+
+@pytest.mark.parametrize("members", [{"kty": "EC"}, {"e": "AQAA", "n": "AQAB"}, {"e": 7, "n": 7}])
+async def test_a_key_of_another_kind_is_no_jwks(box, jwks, members):
+    """A set whose key is no RSA key fails in the same way."""
+    jwks.write_text(json.dumps({"keys": [{"kid": box.trust.key_id} | members]}))
+    reply = await box.ask_token()
+
+    assert 401 == reply.status
+    assert "steps.jwt.InvalidKeyConfiguration" == reply.json["fault"]["detail"]["errorcode"]
+
+
+async def test_a_key_of_another_kind_does_no_harm_beside_ours(box, jwks):
+    """Only the key that the JWT names is looked at."""
+    keys = json.loads(jwks.read_bytes())["keys"]
+    jwks.write_text(json.dumps({"keys": [{"kid": "other", "kty": "EC"}, *keys]}))
+    reply = await box.ask_token()
+
+    assert 200 == reply.status
