@@ -32,7 +32,8 @@ async def test_the_sender_can_read_the_ids_that_the_receiver_minted(world: World
     """The acknowledgement lies beside the outcome, with the case number in it."""
     receipt = await world.ambulance.sent("v.json", validation_request())
     await world.ambulance.outcome(receipt["request_id"])
-    notice = json.loads(world.hospital.files("inbox/new/*.notice.json")[0].read_bytes())
+    (told,) = await eventually(lambda: world.hospital.files("inbox/new/*.notice.json"))
+    notice = json.loads(told.read_bytes())
     (answer,) = world.ambulance.files("inbox/new/*.answer.json")
     planned = json.loads(answer.read_bytes())["entry"][-1]["resource"]
 
