@@ -30,11 +30,12 @@ async def state(world: World, receipt: dict[str, Any]) -> State:
     return history.workflow.state
 
 
-def received(world: World) -> list[dict[str, Any]]:
-    """Return the notices about what came to the ambulance, in order."""
-    return [
-        json.loads(file.read_bytes()) for file in world.ambulance.files("inbox/new/*.notice.json")
-    ]
+async def received(world: World, count: int) -> list[dict[str, Any]]:
+    """Return the notices about what came to the ambulance, in order, once there are so many."""
+    files = await eventually(
+        lambda: len(f := world.ambulance.files("inbox/new/*.notice.json")) >= count and f
+    )
+    return [json.loads(file.read_bytes()) for file in files]
 
 
 async def test_a_validation_runs_from_request_to_final_response(world: World) -> None:
@@ -48,8 +49,9 @@ async def test_a_validation_runs_from_request_to_final_response(world: World) ->
 
     assert ["acknowledged"] * 2 == [interim["state"], final["state"]]
     assert [State.IN_PROGRESS, State.COMPLETED] == [halfway, await state(world, receipt)]
-    assert ["progress", "conclude"] == [notice["move"] for notice in received(world)]
-    assert {receipt["correlation_id"]} == {n["correlation_id"] for n in received(world)}
+    notices = await received(world, 2)
+    assert ["progress", "conclude"] == [notice["move"] for notice in notices]
+    assert {receipt["correlation_id"]} == {notice["correlation_id"] for notice in notices}
 
 
 async def test_a_rejection_closes_the_workflow(world: World) -> None:
@@ -58,7 +60,7 @@ async def test_a_rejection_closes_the_workflow(world: World) -> None:
     await answered(world, "d.json", response(acknowledgement, encounter="cancelled"))
 
     assert State.DECLINED == await state(world, receipt)
-    assert ["decline"] == [notice["move"] for notice in received(world)]
+    assert ["decline"] == [notice["move"] for notice in await received(world, 1)]
 
 
 async def test_a_final_response_may_point_back_to_the_interim_one(world: World) -> None:
@@ -95,7 +97,7 @@ async def test_a_response_to_nothing_is_quarantined(world: World) -> None:
     )
     assert 1 == overview.quarantined
     assert "inbound.quarantined" in [alarm.kind for alarm in overview.alarms]
-    assert [] == received(world)
+    assert [] == world.ambulance.files("inbox/new/*.notice.json")
 
 
 async def test_a_response_proves_that_its_request_arrived(world: World) -> None:
@@ -124,7 +126,7 @@ async def test_a_late_interim_response_changes_no_state(world: World) -> None:
 
     assert "acknowledged" == late["state"]
     assert State.COMPLETED == await state(world, receipt)
-    assert ["conclude", "progress"] == [notice["move"] for notice in received(world)]
+    assert ["conclude", "progress"] == [notice["move"] for notice in await received(world, 2)]
 
 
 async def test_a_second_final_response_is_an_amendment(world: World) -> None:
@@ -134,7 +136,7 @@ async def test_a_second_final_response_is_an_amendment(world: World) -> None:
     second = response(acknowledgement, encounter="finished", reason="update")
     await answered(world, "g.json", second)
 
-    assert ["message", "amended"] == [notice["kind"] for notice in received(world)]
+    assert ["message", "amended"] == [notice["kind"] for notice in await received(world, 2)]
 
 
 async def test_unswapped_endpoints_are_forgiven(world: World) -> None:
