@@ -72,7 +72,7 @@ UPDATE messages
  WHERE id = (SELECT m.id
                FROM messages AS m
               WHERE m.state = 'queued' AND m.next_attempt_at <= :now
-                AND m.provider IN (SELECT value FROM json_each(:providers))
+                AND +m.provider IN (SELECT value FROM json_each(:providers))  -- the +: by due time, not by provider
                 AND m.give_up_at > :now
                 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
                                  WHERE earlier.settled_at IS NULL
@@ -152,7 +152,7 @@ RETURNING id, provider;
 -- name: next_due
 SELECT min(next_attempt_at) AS at FROM messages
  WHERE state = 'queued' AND next_attempt_at > :now
-   AND provider IN (SELECT value FROM json_each(:providers));
+   AND +provider IN (SELECT value FROM json_each(:providers));
 
 -- name: attempts_since
 SELECT m.provider, a.started_at FROM attempts AS a JOIN messages AS m ON m.id = a.message_id

@@ -192,3 +192,18 @@ def _parameters(sql: str) -> set[str]:
 def test_the_writer_rests_on_what_aiosqlite_has() -> None:
     """The one private method that the writer needs is there: the version is pinned for it."""
     assert callable(aiosqlite.Connection._execute)
+
+
+@pytest.mark.parametrize("name", ["claim_next", "next_due"])
+async def test_what_is_due_is_found_by_its_time(database: Database, name: str) -> None:
+    """A claim must not cost more with every message that was ever stored."""
+    sql = named_queries()[name]
+    names = dict.fromkeys(_parameters(sql))
+    plan = await database.write(
+        lambda connection: [
+            row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", names)
+        ]
+    )
+
+    assert any("messages_due" in step for step in plan)
+    assert [] == [step for step in plan if "messages_bundle" in step]
