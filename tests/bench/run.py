@@ -3,8 +3,11 @@ Measures what the gateway does a second on this machine: `make bench`, `ROUNDS=9
 
 Every figure is of the product's own parts: the store, the intake, the dispatcher with a
 TLS stand-in for the proxy in a process of its own, and the listener with a caller in a
-process of its own, all on these cores. Absolute figures move with the machine; the
-ratio of group commit to one commit each is taken within each round, in turning order.
+process of its own, all on these cores and on the loop that the gateway runs on. What is
+cold is left out: a first round, and the handshakes. The rounds turn the order of what
+they measure. Absolute figures move with the machine, and most with the disk beneath the
+temporary folder (TMPDIR chooses another); the ratio of group commit to one commit each
+is taken within each round.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +29,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from bars_gateway import log
+from bars_gateway import daemon, log
 from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.demo.processes import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
@@ -40,7 +43,7 @@ from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import ROUTINE
-from bars_gateway.store.database import open_database
+from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import OutboundState
 from bars_gateway.store.sqlite import SqliteStore
 from bars_gateway.tls import CurrentIdentity, client_context, load_identity
@@ -134,8 +137,12 @@ async def commits(folder: Path, group_limit: int) -> Run:
 class TimedStore(SqliteStore):
     """Remembers how long each message took from its claim to its settlement on disk."""
 
-    claimed: dict[int, float]
-    ms: list[float]
+    def __init__(self, database: Database, *, expected: int) -> None:
+        super().__init__(database, node="bench")
+        self.expected = expected
+        self.claimed: dict[int, float] = {}
+        self.ms: list[float] = []
+        self.done = asyncio.Event()
 
     async def claim_next(self, *arguments):
         claim = await super().claim_next(*arguments)
@@ -146,42 +153,48 @@ class TimedStore(SqliteStore):
     async def settle(self, claim, *arguments, **named):
         await super().settle(claim, *arguments, **named)
         self.ms.append((time.perf_counter() - self.claimed[claim.message_id]) * 1000)
-        if len(self.ms) == MESSAGES:
+        if len(self.ms) == self.expected:
             self.done.set()
 
 
 async def outbound(folder: Path, port: int, authority: Path) -> Run:
     """From the queue to acknowledged, each attempt and its settlement on disk."""
-    async with open_database(folder / f"{uuid.uuid4()}.db") as database:
-        store = TimedStore(database, node="bench")
-        store.claimed, store.ms, store.done = {}, [], asyncio.Event()
-        await by_callers(
-            [referral(receiver=f"{RECEIVER[:-4]}{n % 40:04}") for n in range(MESSAGES)],
-            lambda body: intake_of(store).submit(body, JSON, Envelope()),
+    async with open_session(
+        client_context(authority), connections=CALLERS, connect_seconds=10
+    ) as session:
+        proxy = Proxy(
+            session,
+            url=f"https://127.0.0.1:{port}",
+            budgets={"bench": Budget(10**6, monotonic=time.monotonic)},
+            answer_seconds=45,
+            max_answer_bytes=2**20,
         )
-        async with open_session(
-            client_context(authority), connections=CALLERS, connect_seconds=10
-        ) as session:
-            proxy = Proxy(
-                session,
-                url=f"https://127.0.0.1:{port}",
-                budgets={"bench": Budget(10**6, monotonic=time.monotonic)},
-                answer_seconds=45,
-                max_answer_bytes=2**20,
-            )
-            policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
-            dispatcher = Dispatcher(
-                store, {"bench": NoToken()}, proxy, policy, now=now, rng=random.Random(1)
-            )
-            started = time.perf_counter()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(dispatcher.run())
-                await store.done.wait()
-                seconds = time.perf_counter() - started
-                dispatcher.stop()
+        await drained(folder, proxy, CALLERS)  # opens every connection
+        return await drained(folder, proxy, MESSAGES)
+
+
+async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
+    """Queue messages for forty Receivers, so that none of them is the limit, and send them."""
+    async with open_database(folder / f"{uuid.uuid4()}.db") as database:
+        store = TimedStore(database, expected=count)
+        door = intake_of(store)
+        await by_callers(
+            [referral(receiver=f"{RECEIVER[:-4]}{n % 40:04}") for n in range(count)],
+            lambda body: door.submit(body, JSON, Envelope()),
+        )
+        policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
+        dispatcher = Dispatcher(
+            store, {"bench": NoToken()}, proxy, policy, now=now, rng=random.Random(1)
+        )
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(dispatcher.run())
+            await store.done.wait()
+            seconds = time.perf_counter() - started
+            dispatcher.stop()
         acknowledged = (await store.overview(now())).outbound[OutboundState.ACKNOWLEDGED]
-        assert acknowledged == MESSAGES, acknowledged
-        return Run(MESSAGES / seconds, store.ms)
+        assert acknowledged == count, acknowledged
+        return Run(count / seconds, store.ms)
 
 
 async def inbound(folder: Path, sandbox: Path) -> Run:
@@ -217,7 +230,7 @@ async def inbound(folder: Path, sandbox: Path) -> Run:
                     authority,
                     national / "proxy-client.pem",
                     national / "proxy-client.key",
-                    MESSAGES + 1,
+                    MESSAGES,
                 )
             )
             server.stop()
@@ -254,9 +267,11 @@ async def sink(sandbox: Path) -> AsyncIterator[int]:
 async def idle_megabytes(folder: Path, organisation: Organisation, addresses) -> float:
     """Resident memory of a real gateway, two seconds after it was ready."""
     gateway = await start_gateway(organisation, folder, addresses)
-    await asyncio.sleep(2)
-    status = Path(f"/proc/{gateway.pid}/status").read_text("utf-8")
-    await end(gateway)
+    try:
+        await asyncio.sleep(2)
+        status = Path(f"/proc/{gateway.pid}/status").read_text("utf-8")
+    finally:
+        await end(gateway)
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
@@ -272,6 +287,13 @@ def organisation(ports: list[int]) -> Organisation:
     )
 
 
+def file_system_of(folder: Path) -> str:
+    """Return the kind of the disk: on a tmpfs, durable means nothing."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    above = [mount for mount in mounts if folder.is_relative_to(mount[0])]
+    return max(reversed(above), key=lambda mount: len(mount[0]))[1]  # the last covers the others
+
+
 def show(name: str, runs: Sequence[Run]) -> None:
     rates = sorted(run.rate for run in runs)
     spent = sorted(ms for run in runs for ms in run.ms)
@@ -285,9 +307,10 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bars-gateway-bench-") as made:
         folder = Path(made)
         print(
-            f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite"
-            f" {sqlite3.sqlite_version}; {MESSAGES} messages of {len(referral()):,} bytes,"
-            f" {CALLERS} callers, {ROUNDS} rounds"
+            f"{os.cpu_count()} cores, Python {platform.python_version()} on"
+            f" {type(asyncio.get_running_loop()).__module__}, SQLite {sqlite3.sqlite_version} on"
+            f" {file_system_of(folder.resolve())}; {MESSAGES} messages of {len(referral()):,}"
+            f" bytes, {CALLERS} callers, {ROUNDS} rounds"
         )
         hospital = organisation(free_ports(2))
         sandbox, addresses = await start_sandbox(
@@ -297,8 +320,9 @@ async def main() -> None:
         megabytes = await idle_megabytes(folder / "idle", hospital, addresses)
         runs: dict[str, list[Run]] = {}
         async with sink(folder / "sandbox") as port:
+            await one_round(folder, port, {})  # cold, and left out
             for number in range(ROUNDS):
-                await one_round(folder, port, number, runs)
+                await one_round(folder, port, runs, turned=bool(number % 2))
         for name, of_it in runs.items():
             show(name, of_it)
         pairs = zip(runs["store, grouped commits"], runs["store, one commit each"], strict=True)
@@ -310,21 +334,24 @@ async def main() -> None:
         print(f"idle memory                 {megabytes:8.0f} MB resident")
 
 
-async def one_round(folder: Path, port: int, number: int, runs: dict[str, list[Run]]) -> None:
-    authority = folder / "sandbox" / "authorities" / "national.pem"
-    found = {
-        "durable intake": await intake(folder),
-        "outbound to acknowledged": await outbound(folder, port, authority),
-        "inbound to 200": await inbound(folder, folder / "sandbox"),
+async def one_round(
+    folder: Path, port: int, runs: dict[str, list[Run]], *, turned: bool = False
+) -> None:
+    sandbox = folder / "sandbox"
+    authority = sandbox / "authorities" / "national.pem"
+    workloads: dict[str, Callable[[], Coroutine[None, None, Run]]] = {
+        "durable intake": lambda: intake(folder),
+        "outbound to acknowledged": lambda: outbound(folder, port, authority),
+        "inbound to 200": lambda: inbound(folder, sandbox),
+        "store, grouped commits": lambda: commits(folder, 100),
+        "store, one commit each": lambda: commits(folder, 1),
     }
-    limits = {"store, grouped commits": 100, "store, one commit each": 1}
-    for name, limit in sorted(limits.items(), reverse=bool(number % 2)):
-        found[name] = await commits(folder, limit)
-    for name, run in found.items():
-        runs.setdefault(name, []).append(run)
+    for name in reversed(workloads) if turned else workloads:
+        runs.setdefault(name, []).append(await workloads[name]())
 
 
 # The log is written as in life, but not to this terminal.
 with Path(os.devnull).open("w") as nowhere:
     log.configure("info", nowhere)
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=daemon._loop_factory()) as runner:
+        runner.run(main())
