@@ -27,11 +27,12 @@ ANYTHING = FLOW | {
     "listings",
     "operator_client",
     "safekeeping",
+    "lint",
     "sandbox",
     "demo",
     "cli",
 }
-OPERATORS = {"cli", "demo", "sandbox", "listings", "operator_client", "safekeeping"}
+OPERATORS = {"cli", "demo", "sandbox", "listings", "operator_client", "safekeeping", "lint"}
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
@@ -56,6 +57,7 @@ MAY_IMPORT = {
     # The only ones that know what is behind the port.
     "listings": GROUND | {"store", "store.port"},
     "operator_client": {"errors"},
+    "lint": GROUND,
     "safekeeping": GROUND | {"config", "store", "store.port"},
     "demo": GROUND | {"log", "sandbox", "config"},
     "parts": ANYTHING - OPERATORS - {"daemon"},

@@ -15,47 +15,47 @@ members, which orjson and most receivers settle silently in favour of the last.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
 
-from bars_gateway.standard.issues import Issue
+from bars_gateway.standard import xml
+from bars_gateway.standard.tree import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Json,
+    MalformedBundle,
+    Number,
+    Resource,
+)
 
-MAX_DEPTH = 64
+__all__ = [
+    "CATEGORIES",
+    "USE_CASES",
+    "Entry",
+    "Json",
+    "MalformedBundle",
+    "Message",
+    "Number",
+    "Resource",
+    "bare_id",
+    "from_json",
+    "instant",
+    "map_of",
+    "maps_of",
+    "read",
+    "said_by",
+    "text_of",
+]
+
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A JSON number, as it was written."""
-
-    text: str
-
-
-Json = None | bool | str | Number | Sequence["Json"] | Mapping[str, "Json"]
-Resource = Mapping[str, Json]
-
-
-class MalformedBundle(ValueError):
-    """The bytes are no Bundle that can be read; `issue` says what to answer."""
-
-    def __init__(self, text: str, path: str = "Bundle") -> None:
-        super().__init__(text)
-        self.issue = Issue(
-            rule="B01",
-            path=path,
-            text=text,
-            http_status=400,
-            code="REC_BAD_REQUEST",
-            issue="structure",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +119,11 @@ def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
 
     Missing fields are no error here: rules name them, all at once (B02 to R09).
     """
-    if "xml" in media_type:
-        raise MalformedBundle("this release reads JSON; send application/fhir+json")
-    root = _parse(body)
+    return said_by(xml.to_tree(body).tree if "xml" in media_type else from_json(body))
+
+
+def said_by(root: Resource) -> Message:
+    """Return what a Bundle says that was read before; raise MalformedBundle if it is none."""
     if root.get("resourceType") != "Bundle":
         raise MalformedBundle("the resource is no Bundle", "Bundle.resourceType")
     entries = tuple(_entries(root))
@@ -179,7 +181,8 @@ def _entries(root: Resource) -> Iterator[Entry]:
         yield Entry(full_url=text_of(item, "fullUrl"), resource=resource)
 
 
-def _parse(body: bytes) -> dict[str, Json]:
+def from_json(body: bytes) -> Resource:
+    """Return the resource in *body* as a tree, or raise MalformedBundle."""
     try:
         orjson.loads(body)
         root = json.loads(
@@ -190,14 +193,11 @@ def _parse(body: bytes) -> dict[str, Json]:
             f"the body is no valid JSON: line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
-        raise MalformedBundle(_TOO_DEEP) from None
+        raise MalformedBundle(TOO_DEEP) from None
     if not isinstance(root, dict):
         raise MalformedBundle("the body is no JSON object")
     _check_depth(root)
     return root
-
-
-_TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 
 
 def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -213,7 +213,7 @@ def _check_depth(root: Json) -> None:
         level = [child for node in level for child in _children(node)]
         if not level:
             return
-    raise MalformedBundle(_TOO_DEEP)
+    raise MalformedBundle(TOO_DEEP)
 
 
 def _children(node: Json) -> Iterator[Json]:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from messages import RECEIVER, SENDER, referral, validation_request
 
-from bars_gateway.standard.bundle import MalformedBundle, Number, instant, read
+from bars_gateway.standard import xml
+from bars_gateway.standard.bundle import MalformedBundle, Number, from_json, instant, read
 
 
 def test_a_request_says_what_it_is() -> None:
@@ -82,10 +83,12 @@ def test_numbers_are_kept_as_they_were_written() -> None:
     assert Number("1.10") == read(text.encode()).root["total"]
 
 
-def test_an_application_that_sends_xml_is_told() -> None:
-    """This release reads JSON, and says so."""
-    with pytest.raises(MalformedBundle, match="JSON"):
-        read(b"<Bundle/>", "application/fhir+xml")
+def test_xml_is_read_like_json() -> None:
+    """The same message in either format: the same fields, the same resources."""
+    body = validation_request()
+    twin = xml.from_tree(from_json(body))
+
+    assert read(body) == read(twin, "application/fhir+xml; charset=utf-8")
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))

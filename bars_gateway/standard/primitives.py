@@ -1,0 +1,185 @@
+"""
+The forms of R4's primitive values: what a date, an id or a code looks like.
+
+    forms("instant")("2026-03-02T09:00:00.1234567+00:00") ──► None: nothing is wrong
+
+Nothing is converted, so nothing is lost: an instant may have as many digits as its
+writer cares for, and BaRS's have seven. The expressions are those of FHIR R4, read
+as ASCII, so that a no-break space is no white space here either. Three are stricter
+than R4's own: days exist in the calendar, Base64 is padded at its end only, and what
+XML cannot carry (most control characters) is refused in JSON too.
+"""
+
+import re
+from calendar import monthrange
+from collections.abc import Callable
+from functools import cache
+from typing import NoReturn
+from xml.parsers import expat
+
+from bars_gateway.standard.tree import Number
+
+Form = Callable[[object], str | None]  # what is wrong with a value, without the value
+
+XHTML = "http://www.w3.org/1999/xhtml"
+_LONGEST = 1024 * 1024  # of a string, in characters
+_LARGEST = 2**31 - 1  # of the whole numbers
+_MOST_DIGITS = len("-2147483648")
+
+_YEAR = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"
+_MONTH = r"(0[1-9]|1[0-2])"
+_DAY = r"(0[1-9]|[12][0-9]|3[01])"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
+_ZONE = r"(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+_BLACK = r"[^\s\x00-\x1f\ufffe\uffff]"
+_WHOLE = r"0|[1-9][0-9]*"
+
+_TEXTS = {
+    "base64Binary": (r"[0-9A-Za-z+/\s]*+={0,2}\s*", "Base64"),
+    "canonical": (rf"{_BLACK}*", "canonical: a URI without spaces"),
+    "code": (
+        rf"{_BLACK}+([ \t\r\n]{_BLACK}+)*",
+        "code: no spaces around it, and single ones within",
+    ),
+    "date": (rf"{_YEAR}(-{_MONTH}(-{_DAY})?)?", "date: YYYY, YYYY-MM or YYYY-MM-DD"),
+    "dateTime": (
+        rf"{_YEAR}(-{_MONTH}(-{_DAY}(T{_TIME}{_ZONE})?)?)?",
+        "dateTime: a date, or YYYY-MM-DDThh:mm:ss with Z or +hh:mm",
+    ),
+    "id": (r"[A-Za-z0-9\-.]{1,64}", "id: 1 to 64 letters, digits, hyphens and full stops"),
+    "instant": (
+        rf"{_YEAR}-{_MONTH}-{_DAY}T{_TIME}{_ZONE}",
+        "instant: YYYY-MM-DDThh:mm:ss with Z or +hh:mm",
+    ),
+    "oid": (r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+", "oid: urn:oid: and numbers with full stops"),
+    "string": (
+        rf"[^\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]{{1,{_LONGEST}}}",
+        "string: at most 1048576 characters, and no control characters",
+    ),
+    "time": (_TIME, "time: hh:mm:ss"),
+    "uri": (rf"{_BLACK}*", "uri: no spaces"),
+    "uuid": (
+        r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "uuid: urn:uuid: and a UUID in lower case",
+    ),
+}
+_TEXTS["url"] = (_TEXTS["uri"][0], "url: no spaces")
+_TEXTS["markdown"] = (_TEXTS["string"][0], _TEXTS["string"][1].replace("string", "markdown"))
+
+_NUMBERS = {
+    "decimal": (r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", "decimal number"),
+    "integer": (rf"-?({_WHOLE})", "whole number"),
+    "positiveInt": (r"[1-9][0-9]*", "whole number above 0"),
+    "unsignedInt": (_WHOLE, "whole number that is not negative"),
+}
+NUMBERS = frozenset(_NUMBERS)
+
+
+@cache
+def form(type_name: str, codes: frozenset[str] | None = None) -> Form:
+    """Return what looks at a value of that type: None, or what is wrong with it."""
+    if type_name == "boolean":
+        return _boolean
+    if type_name == "xhtml":
+        return _narrative
+    if type_name in _NUMBERS:
+        return _number(type_name)
+    return _text(type_name) if codes is None else _coded(codes)
+
+
+@cache
+def matcher(type_name: str) -> Callable[[str], re.Match[str] | None]:
+    """Return what matches the written form of a number or text of that type."""
+    return re.compile((_NUMBERS | _TEXTS)[type_name][0], re.ASCII).fullmatch
+
+
+def _boolean(value: object) -> str | None:
+    return None if value is True or value is False else "must be true or false"
+
+
+def _number(type_name: str) -> Form:
+    matches = matcher(type_name)
+    wrong = f"must be a {_NUMBERS[type_name][1]}, and no text"
+    is_whole = type_name != "decimal"
+
+    def number(value: object) -> str | None:
+        if not isinstance(value, Number) or not matches(value.text):
+            return wrong
+        if is_whole and _is_too_large(value.text):
+            return "must be a whole number of at most 31 bits"
+        return None
+
+    return number
+
+
+def _is_too_large(digits: str) -> bool:
+    return len(digits) > _MOST_DIGITS or not -_LARGEST - 1 <= int(digits) <= _LARGEST
+
+
+def _text(type_name: str) -> Form:
+    matches = matcher(type_name)
+    wrong = f"is no valid {_TEXTS[type_name][1]}"
+    more = {
+        "base64Binary": _is_padded,
+        "date": _is_in_calendar,
+        "dateTime": _is_in_calendar,
+        "instant": _is_in_calendar,
+    }.get(type_name)
+
+    def text(value: object) -> str | None:
+        if not isinstance(value, str):
+            return "must be a text"
+        if not value:
+            return "may not be empty: leave it out"
+        if not matches(value) or (more and not more(value)):
+            return wrong
+        return None
+
+    return text
+
+
+def _is_padded(text: str) -> bool:
+    return len("".join(text.split())) % 4 == 0
+
+
+def _is_in_calendar(text: str) -> bool:
+    day = text[8:10]
+    return day < "29" or int(day) <= monthrange(int(text[:4]), int(text[5:7]))[1]
+
+
+def _coded(codes: frozenset[str]) -> Form:
+    few = len(codes) <= 12  # noqa: PLR2004 - what still fits a line or two
+    wrong = (
+        f"must be one of: {', '.join(sorted(codes))}"
+        if few
+        else "must be one of the codes that R4 lists for it"
+    )
+    text = _text("code")
+
+    def coded(value: object) -> str | None:
+        return None if value.__class__ is str and value in codes else text(value) or wrong
+
+    return coded
+
+
+def _narrative(value: object) -> str | None:
+    if not isinstance(value, str):
+        return "must be a text"
+    return None if is_div(value) else f"must be one well-formed div of {XHTML}"
+
+
+def is_div(text: str) -> bool:
+    """Tell whether *text* is one XHTML div that needs nothing around it."""
+    opened: list[str] = []
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler = lambda name, _: opened.append(name)
+    parser.StartDoctypeDeclHandler = parser.XmlDeclHandler = _refuse
+    try:
+        parser.Parse(text.encode(), True)
+    except (expat.ExpatError, UnicodeEncodeError):
+        return False
+    return opened[0] == f"{XHTML} div"
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise expat.ExpatError

@@ -1,0 +1,266 @@
+"""
+Whether a resource is R4 at all: every problem, each with its FHIR path (B01).
+
+    tree ──check──► Issue(B01, "Bundle.entry[3].resource.name[0].family", what is wrong)
+
+Looks at what R4 itself demands: elements that exist, JSON types, how often, codes of
+required bindings, the forms of primitives. Invariants, profiles and references are
+rules (`rule_table.py`). Nothing is changed, so that what was received can be sent.
+
+A text never holds a value. Nor does a path hold a name that R4 does not know, because
+nobody can tell what was written there: it is counted instead (`…resource.?[0]`).
+
+Each type is turned into a *plan* when it is first met: one function for each member,
+which has already looked up all that the table says about it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache, partial
+
+from bars_gateway.standard.elements import (
+    RESOURCE,
+    Member,
+    elements,
+    members,
+    resources,
+    vocabulary,
+)
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.primitives import form
+from bars_gateway.standard.tree import Json, Resource, Stray
+
+_LONGEST_NAME = 64  # no name of R4 is longer
+MOST_PROBLEMS = 1000  # nobody reads on, and a hostile body could hold millions
+
+_EMPTY = "may not be empty: leave it out"
+_STRAY = {
+    Stray.ELEMENT: "R4 has no such element here",
+    Stray.AGAIN: "may appear only once here",
+    Stray.ATTRIBUTE: "R4 has no such attribute here",
+    Stray.TEXT: "text may not stand between elements: values are attributes",
+}
+
+Look = Callable[[Json, Resource, str, "_Findings"], None]  # value, its owner, the owner's path
+
+
+def check(tree: Json, *, path: str = "Bundle") -> list[Issue]:
+    """
+    Return everything by which *tree* is no R4 resource, in the order of the document.
+
+    *path* is what the paths begin with. Of more than a thousand problems, the first
+    thousand are returned.
+    """
+    found = _Findings()
+    with suppress(_EnoughError):
+        _resource(tree, path, found)
+    return [Issue(rule="B01", path=at, text=text, issue="structure") for at, text in found.all]
+
+
+class _EnoughError(Exception):
+    """So many problems were found that more would help nobody."""
+
+
+@dataclass(slots=True)
+class _Findings:
+    all: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, path: str, text: str) -> None:
+        if len(self.all) == MOST_PROBLEMS:
+            raise _EnoughError
+        self.all.append((path, text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    looks: dict[str, Look]
+    required: tuple[tuple[str, frozenset[str]], ...]  # the element, and the members that will do
+    choices: tuple[tuple[str, frozenset[str]], ...]
+
+
+@cache
+def _plan(type_name: str) -> _Plan:
+    looks: dict[str, Look] = {"resourceType": _nothing} if type_name in resources() else {}
+    for name, member in members(type_name).items():
+        looks[name] = _look(member)
+        if member.is_primitive and not member.is_attribute:
+            looks[f"_{name}"] = partial(_unders if member.many else _under, name)
+    found = [
+        (each, frozenset(each.names + _underscored(each.names))) for each in elements(type_name)
+    ]
+    return _Plan(
+        looks=looks,
+        required=tuple((each.name, names) for each, names in found if each.required),
+        choices=tuple((each.name, names) for each, names in found if len(each.names) > 1),
+    )
+
+
+def _underscored(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"_{name}" for name in names)
+
+
+def _look(member: Member) -> Look:
+    if member.is_primitive:
+        return _values(member) if member.many else _value(member)
+    inner = _resource if member.type == RESOURCE else _of_type(member.type)
+    return _objects(member.name, inner) if member.many else _object(member.name, inner)
+
+
+def _resource(value: Json, path: str, found: _Findings) -> None:
+    if not isinstance(value, dict):
+        found.add(path, "must be a resource")
+    elif not value:
+        found.add(path, _EMPTY)
+    elif isinstance(kind := value.get("resourceType"), str) and kind in resources():
+        _members(value, _plan(kind), path, found)
+    else:
+        found.add(f"{path}.resourceType", "must name a resource of R4")
+
+
+def _of_type(type_name: str) -> Callable[[Json, str, _Findings], None]:
+    def typed(value: Json, path: str, found: _Findings) -> None:
+        if value.__class__ is not dict:
+            found.add(path, _no_object(value))
+        elif not value:
+            found.add(path, _EMPTY)
+        else:
+            _members(value, _plan(type_name), path, found)
+
+    return typed
+
+
+def _no_object(value: Json) -> str:
+    if isinstance(value, list):
+        return "may appear only once, and not as a list"
+    return "null may not stand here" if value is None else "must be an object"
+
+
+def _members(value: Resource, plan: _Plan, path: str, found: _Findings) -> None:
+    looks = plan.looks
+    for name, item in value.items():
+        look = looks.get(name)
+        if look is None:
+            found.add(*_unknown(name, value, plan, path))
+        else:
+            look(item, value, path, found)
+    for element, names in plan.required:
+        if names.isdisjoint(value):
+            found.add(f"{path}.{element}", "is missing, and R4 requires it")
+    for element, names in plan.choices:
+        present = names.intersection(value)
+        if len(present) > 1 and len({name.lstrip("_") for name in present}) > 1:
+            found.add(f"{path}.{element}", "may appear with one type only")
+
+
+def _unknown(name: str, owner: Resource, plan: _Plan, path: str) -> tuple[str, str]:
+    mark = Stray(name[0]) if name and name[0] in _STRAY else Stray.ELEMENT
+    if mark is Stray.TEXT:
+        return path, _STRAY[mark]
+    bare = bare_name(name)
+    text = _STRAY[mark]
+    if mark is Stray.ELEMENT:
+        near = get_close_matches(bare[:_LONGEST_NAME], plan.looks, n=1, cutoff=0.75)
+        text += "".join(f"; perhaps {other} is meant" for other in near if other != bare)
+    return f"{path}.{_shown_name(bare, name, owner)}", text
+
+
+def bare_name(name: str) -> str:
+    """Return a member's name without its mark of Stray, or of a primitive's extensions."""
+    if name and name[0] in _STRAY:
+        return name[1:].partition("#")[0]
+    return name.removeprefix("_")
+
+
+def _shown_name(bare: str, name: str, owner: Resource) -> str:
+    if bare in vocabulary():
+        return bare
+    others = [other for other in owner if bare_name(other) not in vocabulary()]
+    return f"?[{others.index(name)}]"
+
+
+def _nothing(_value: Json, _owner: Resource, _path: str, _found: _Findings) -> None:
+    """Look at nothing: it was looked at before."""
+
+
+def _object(name: str, inner: Callable[[Json, str, _Findings], None]) -> Look:
+    def one(value: Json, _owner: Resource, path: str, found: _Findings) -> None:
+        inner(value, f"{path}.{name}", found)
+
+    return one
+
+
+def _objects(name: str, inner: Callable[[Json, str, _Findings], None]) -> Look:
+    def each(values: Json, _owner: Resource, path: str, found: _Findings) -> None:
+        for index, value in enumerate(_list(values, f"{path}.{name}", found)):
+            inner(value, f"{path}.{name}[{index}]", found)
+
+    return each
+
+
+def _list(values: Json, path: str, found: _Findings) -> list[Json]:
+    if not isinstance(values, list):
+        found.add(path, "must be a list, even of one")
+        return []
+    if not values:
+        found.add(path, _EMPTY)
+    return values
+
+
+def _value(member: Member) -> Look:
+    name, wrong = member.name, form(member.type, member.codes)
+
+    def one(value: Json, _owner: Resource, path: str, found: _Findings) -> None:
+        problem = wrong(value)
+        if problem is not None:
+            single = value is not None and not isinstance(value, list)
+            found.add(f"{path}.{name}", problem if single else _no_object(value))
+
+    return one
+
+
+def _values(member: Member) -> Look:
+    name, wrong = member.name, form(member.type, member.codes)
+
+    def each(values: Json, owner: Resource, path: str, found: _Findings) -> None:
+        for index, value in enumerate(_list(values, f"{path}.{name}", found)):
+            problem = wrong(value)
+            if problem is None or (value is None and _has_extension(owner, name, index)):
+                continue
+            text = problem if value is not None else "null may only stand for an extended value"
+            found.add(f"{path}.{name}[{index}]", text)
+
+    return each
+
+
+def _has_extension(owner: Resource, name: str, index: int) -> bool:
+    unders = owner.get(f"_{name}")
+    return isinstance(unders, list) and index < len(unders) and unders[index] is not None
+
+
+def _under(name: str, value: Json, _owner: Resource, path: str, found: _Findings) -> None:
+    _of_element()(value, f"{path}.{name}", found)
+
+
+def _unders(name: str, values: Json, owner: Resource, path: str, found: _Findings) -> None:
+    place = f"{path}.{name}"
+    unders = _list(values, place, found)
+    beside = owner.get(name)
+    if isinstance(beside, list) and unders and len(beside) != len(unders):
+        found.add(place, f"{name} and _{name} must be lists of the same length, filled with null")
+    for index, under in _shown(unders, beside):
+        _of_element()(under, f"{place}[{index}]", found)
+
+
+def _shown(unders: list[Json], beside: Json) -> Iterator[tuple[int, Json]]:
+    """Yield all but the nulls that a value stands beside."""
+    values = beside if isinstance(beside, list) else []
+    for index, under in enumerate(unders):
+        if under is not None or index >= len(values):
+            yield index, under
+
+
+@cache
+def _of_element() -> Callable[[Json, str, _Findings], None]:
+    return _of_type("Element")

@@ -1,0 +1,270 @@
+"""
+FHIR's XML, read into the tree that JSON is read into.
+
+    bytes ──to_tree──► Document(tree, lines) ──► the same checks and rules as JSON
+
+Every value stays as it was written (S13): numbers become `Number`, instants stay
+texts, and narrative is cut out of the bytes as it is. Comments and processing
+instructions are passed over; an indentation is no content.
+
+The parser is expat, of Python's own library: it tells lines and byte positions, and
+reads as it goes, so that a document type, entities or a depth of more than 64 levels
+end the reading where they begin (H15). What is well-formed and still no R4 (unknown
+elements, text between them) is kept under the marks of `tree.Stray`, and the
+structure checker says so together with everything else that is wrong.
+"""
+
+import codecs
+from functools import cache
+from typing import NoReturn
+from xml.parsers import expat
+
+from bars_gateway.standard.elements import RESOURCE, Member, members, resources, vocabulary
+from bars_gateway.standard.primitives import XHTML
+from bars_gateway.standard.tree import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Json,
+    MalformedBundle,
+    Stray,
+)
+from bars_gateway.standard.xml.document import Document, Place, paths
+from bars_gateway.standard.xml.values import cut_out, drop_empty, keep_alone, keep_in_list, value_of
+
+NAMESPACE = "http://hl7.org/fhir"
+_FHIR = f"{NAMESPACE} "  # how expat begins the names of elements in a namespace
+_DIV = f"{XHTML} div"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance "  # schemaLocation and the like: no content
+
+
+def to_tree(body: bytes) -> Document:
+    """
+    Return the resource in *body*, or raise MalformedBundle, which names path and line.
+
+    Refused here is only what nobody could read: the rest is for `structure.check`.
+    """
+    return _Reader(body).read()
+
+
+class _Frame:
+    """An element that was begun and not yet ended. Made a thousand times a message: kept slim."""
+
+    __slots__ = (
+        "depth",
+        "known",
+        "member",
+        "node",
+        "nulls",
+        "number",
+        "parent",
+        "position",
+        "value",
+    )
+
+    def __init__(
+        self, parent: "_Frame | None", member: Member | None, known: dict[str, Member], number: int
+    ) -> None:
+        self.parent = parent
+        self.member = member  # None for a resource, which stands within its element
+        self.known = known
+        self.number = number  # of its place
+        self.node: dict[str, Json] = {}
+        self.position = -1  # of the last element in it
+        self.value: Json = None  # of a primitive
+        self.nulls: list[str] | None = None  # lists in it that hold a null
+        self.depth: int = (
+            1 if parent is None else parent.depth
+        )  # in the tree: a list is a level too
+        if member is not None:
+            self.depth += 2 if member.many else 1
+
+
+@cache
+def _by_tag(type_name: str) -> dict[str, Member]:
+    """Return the members of a type by the names that expat gives to their elements."""
+    if type_name == RESOURCE:
+        return {}
+    return {
+        _DIV if member.type == "xhtml" else f"{_FHIR}{name}": member
+        for name, member in members(type_name).items()
+        if not member.is_attribute
+    }
+
+
+class _Reader:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._places: list[Place] = []
+        self._frame: _Frame | None = None
+        self._root: _Frame | None = None
+        self._late: list[int] = []  # numbers of the places
+        self._skipped = 0  # levels within an element that is not looked into
+        self._narrative: int | None = None  # where a div begins
+        self._scope: list[tuple[str | None, str]] = []  # namespaces that are declared
+        self._parser = parser = expat.ParserCreate("UTF-8", " ")
+        parser.buffer_text = True
+        parser.XmlDeclHandler = self._declared
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.StartNamespaceDeclHandler = lambda prefix, uri: self._scope.append((prefix, uri))
+        parser.EndNamespaceDeclHandler = lambda _: self._scope.pop()
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+
+    def read(self) -> Document:
+        if self._body.startswith(_UTF_16):  # which expat would read without being asked
+            self._refuse("XML must be written in UTF-8")
+        try:
+            self._parser.Parse(self._body, True)
+        except expat.ExpatError:
+            self._refuse("the body is no well-formed XML")
+        finally:  # it refers to the reader, and the reader to it
+            del self._parser
+        assert self._root is not None
+        return Document(self._root.node, self._places, self._late)
+
+    def _refuse(self, text: str) -> NoReturn:
+        path = paths(self._places)[self._frame.number] if self._frame else "Bundle"
+        line = self._parser.ErrorLineNumber
+        raise MalformedBundle(f"{text}: line {line}", path, line) from None
+
+    def _declared(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        if encoding and encoding.lower() not in {"utf-8", "us-ascii", "ascii"}:
+            self._refuse("XML must be written in UTF-8")
+
+    def _doctype(self, *_: object) -> NoReturn:
+        self._refuse("a document type or entities may not stand in FHIR's XML")
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        frame = self._frame
+        if frame is None:
+            self._begin(tag, attributes)
+            return
+        member = frame.known.get(tag)
+        if member is None:
+            self._start_other(frame, tag, attributes)
+            return
+        name = member.name
+        places = self._places
+        number = len(places)
+        places.append((frame.number, name, member.many, self._parser.CurrentLineNumber))
+        if member.position < frame.position:
+            self._late.append(number)
+        frame.position = member.position
+        if member.type == "xhtml":
+            self._narrative = self._parser.CurrentByteIndex
+            self._skip()
+        elif not member.many and (name in frame.node or f"_{name}" in frame.node):
+            frame.node[f"{Stray.AGAIN}{name}"] = True
+            self._skip()
+        else:
+            self._open(frame, member, attributes, number)
+
+    def _open(self, frame: _Frame, member: Member, attributes: dict[str, str], number: int) -> None:
+        if member.is_primitive:
+            self._frame = inner = _Frame(frame, member, _by_tag("Element"), number)
+            self._value(inner, member, attributes)
+            return
+        self._frame = inner = _Frame(frame, member, _by_tag(member.type), number)
+        if inner.depth > MAX_DEPTH:
+            self._refuse(TOO_DEEP)
+        if member.many:
+            frame.node.setdefault(member.name, []).append(inner.node)  # type: ignore[union-attr]
+        else:
+            frame.node[member.name] = inner.node
+        if attributes:
+            self._attributes(inner, member.type, attributes)
+
+    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
+        name = tag.removeprefix(_FHIR)
+        if name == tag:
+            self._refuse(f"the root element must be of the namespace {NAMESPACE}")
+        if name not in resources():
+            self._refuse("the root element is no resource of R4")
+        self._places.append((0, name, False, self._parser.CurrentLineNumber))
+        self._frame = self._root = _Frame(None, None, _by_tag(name), 0)
+        self._root.node["resourceType"] = name
+        self._attributes(self._root, name, attributes)
+
+    def _start_other(self, frame: _Frame, tag: str, attributes: dict[str, str]) -> None:
+        """Begin a resource within its element, or what R4 does not know."""
+        name = tag.removeprefix(_FHIR)
+        if frame.member and frame.member.type == RESOURCE and not frame.node and name != tag:
+            frame.node["resourceType"] = name
+            if name in resources():
+                inner = _Frame(frame, None, _by_tag(name), frame.number)
+                inner.node = frame.node
+                self._frame = inner
+                self._attributes(inner, name, attributes)
+            else:
+                self._skip()
+            return
+        self._stray(frame, Stray.ELEMENT, name.rpartition(" ")[2])
+        self._skip()
+
+    def _stray(self, frame: _Frame, mark: Stray, name: str) -> None:
+        number = len(self._places)
+        known = name in vocabulary()
+        frame.node[f"{mark}{name}#{number}"] = True
+        place = (frame.number, name if known else "?", not known, self._parser.CurrentLineNumber)
+        self._places.append(place)
+
+    def _attributes(self, frame: _Frame, type_name: str, attributes: dict[str, str]) -> None:
+        allowed = {} if type_name == RESOURCE else members(type_name)
+        for name, value in attributes.items():
+            member = allowed.get(name)
+            if member and member.is_attribute:
+                frame.node[name] = value
+            elif not name.startswith(_INSTANCE):
+                self._stray(frame, Stray.ATTRIBUTE, name.rpartition(" ")[2])
+
+    def _value(self, frame: _Frame, member: Member, attributes: dict[str, str]) -> None:
+        written = attributes.pop("value", None)
+        if attributes:
+            self._attributes(frame, "Element", attributes)
+        if written is not None:
+            frame.value = value_of(member.type, written)
+
+    def _end(self, _tag: str) -> None:
+        frame = self._frame
+        assert frame is not None
+        member = frame.member
+        self._frame = frame.parent
+        if member is not None and member.is_primitive:
+            assert frame.parent is not None
+            keep = keep_in_list if member.many else keep_alone
+            keep(frame.parent.node, member.name, frame.value, frame.node)
+            if member.many and frame.value is None:
+                frame.parent.nulls = [*(frame.parent.nulls or ()), member.name]
+        elif frame.nulls:
+            drop_empty(frame.node, frame.nulls)
+
+    def _text(self, data: str) -> None:
+        if self._frame is not None and not data.isspace():
+            self._frame.node[f"{Stray.TEXT}text"] = True
+
+    def _skip(self) -> None:
+        """Look no further into the element that begins here."""
+        self._skipped = 1
+        self._parser.StartElementHandler = self._start_skipped
+        self._parser.EndElementHandler = self._end_skipped
+        self._parser.CharacterDataHandler = None
+
+    def _start_skipped(self, _tag: str, _attributes: dict[str, str]) -> None:
+        self._skipped += 1
+        if self._skipped > MAX_DEPTH:
+            self._refuse(TOO_DEEP)
+
+    def _end_skipped(self, _tag: str) -> None:
+        self._skipped -= 1
+        if self._skipped:
+            return
+        if self._narrative is not None:
+            assert self._frame is not None
+            end = self._parser.CurrentByteIndex
+            self._frame.node["div"] = cut_out(self._body, self._narrative, end, self._scope)
+            self._narrative = None
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text

@@ -1,0 +1,109 @@
+"""The verb that looks at message files: what it prints, and how it exits."""
+
+import json
+from pathlib import Path
+
+import pytest
+from messages import referral, validation_request
+from typer.testing import CliRunner
+
+from bars_gateway.cli import app
+from bars_gateway.standard import bundle, xml
+
+
+def lint(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["lint", *map(str, arguments)])
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    file = tmp_path / "good.json"
+    file.write_bytes(validation_request())
+    return file
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    document = json.loads(referral())
+    document["entry"][0]["resource"]["CANARY"] = "CANARY"
+    document["type"] = "CANARY"
+    del document["entry"][0]["resource"]["definition"]
+    file = tmp_path / "bad.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+def test_a_good_message_is_passed_in_silence(good: Path) -> None:
+    """Nothing is printed, and the exit code is 0."""
+    assert (0, "") == lint(good)
+
+
+def test_a_good_message_may_be_xml(good: Path) -> None:
+    """The format is told by the name of the file, as everywhere else."""
+    twin = good.with_suffix(".XML")
+    twin.write_bytes(xml.from_tree(bundle.from_json(good.read_bytes())))
+
+    assert (0, "") == lint(good, twin)
+
+
+def test_all_that_is_wrong_is_printed_with_its_path(bad: Path) -> None:
+    """Structure first, then the rules; the exit code is 1."""
+    code, printed = lint(bad)
+    places = [line.partition(": ")[2].rpartition(": ")[0] for line in printed.splitlines()]
+
+    assert 1 == code
+    assert "error B01 Bundle.type" in printed
+    assert "error B01 Bundle.entry[0].resource.?[0]" in printed
+    assert "error M14 Bundle.entry[0].resource.definition" in printed
+    assert all(place.startswith(("error", "warning")) for place in places)
+
+
+def test_content_is_never_printed(bad: Path) -> None:
+    """The report can be shown to anybody: no value, no unknown name."""
+    assert "CANARY" not in lint(bad)[1]
+    assert "CANARY" not in lint(bad, "--json")[1]
+
+
+def test_xml_is_reported_with_its_line(tmp_path: Path, bad: Path) -> None:
+    """Editors jump to file:line."""
+    file = tmp_path / "bad.xml"
+    file.write_text(
+        '<Bundle xmlns="http://hl7.org/fhir">\n<type value="message"/>\n<entry>\n<resource>'
+        '<MessageHeader>\n<eventUri value="a b"/>\n</MessageHeader></resource></entry></Bundle>'
+    )
+
+    assert f"{file}:5: error B01 Bundle.entry[0].resource.eventUri: " in lint(file)[1]
+
+
+def test_what_cannot_be_read_at_all_is_one_line(tmp_path: Path) -> None:
+    """No traceback: a file that is no XML is an ordinary finding."""
+    file = tmp_path / "cut.xml"
+    file.write_text('<Bundle xmlns="http://hl7.org/fhir">\n<CANARY')
+    code, printed = lint(file)
+
+    assert 1 == code
+    assert f"{file}:2: error B01 Bundle: the body is no well-formed XML: line 2\n" == printed
+
+
+def test_a_warning_is_no_failure(tmp_path: Path, good: Path) -> None:
+    """Elements out of order are told, and the message can still be sent."""
+    text = xml.from_tree(bundle.from_json(good.read_bytes())).decode()
+    kind = '<type value="message"/>'
+    file = tmp_path / "late.xml"
+    file.write_text(text.replace(kind, "").replace("</entry></Bundle>", f"</entry>{kind}</Bundle>"))
+    code, printed = lint(file)
+
+    assert (0, 1) == (code, printed.count("\n"))
+    assert "warning B01 Bundle.type" in printed
+
+
+def test_other_programs_get_one_list(bad: Path, good: Path) -> None:
+    """Each finding with its file, line, severity, rule, path and text."""
+    code, printed = lint("--json", good, bad)
+    found = json.loads(printed)
+
+    assert 1 == code
+    assert {"file", "line", "severity", "rule", "path", "text"} == set(found[0])
+    assert {str(bad)} == {each["file"] for each in found}
+    assert (0, "[]\n") == lint("--json", good)
