@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.standard.formats import Format
 from bars_gateway.tls import CurrentIdentity, Identity, load_identity
 
 PROXY = "proxy.example.nhs.uk"
@@ -114,7 +115,7 @@ class Receiver:
     async def __call__(self, request: InboundRequest) -> Reply:
         """Take the message."""
         self.requests.append(request)
-        return Reply(http_status=200, media_type="application/fhir+json", body=self.body)
+        return Reply(http_status=200, written_in=Format.JSON, body=self.body)
 
 
 @asynccontextmanager

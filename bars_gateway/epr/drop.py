@@ -26,18 +26,18 @@ import structlog
 from bars_gateway.epr import documents
 from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
-from bars_gateway.epr.intake import JSON, Intake, SubmissionRefused, too_large
+from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.outbox import Drop, Fate, Outbox
 from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stopping import pause
 from bars_gateway.errors import StorageFull
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.port import Store, Submission
 
 log = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
-_XML = "application/fhir+xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class DropFolder:
         return [fate for task in tasks if (fate := task.result()) is not None]
 
     async def _prepare(self, drop: Drop) -> _Prepared:
-        media_type = JSON if drop.ticket.name.endswith(".json") else _XML
+        media_type = Format.XML if drop.ticket.name.endswith(".xml") else Format.JSON
         try:
             envelope = self._envelope(drop)
             if drop.body is None:

@@ -26,6 +26,7 @@ import structlog
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.standard import rules, workflow
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.timing import Timing, deadline
@@ -34,10 +35,8 @@ from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Sub
 
 log = structlog.get_logger(__name__)
 
-JSON = "application/fhir+json"
 MAX_BYTES = 5 * 1024 * 1024
 _PARSED_IN_A_THREAD = 256 * 1024  # bytes; below, a thread costs more than it frees
-_JSON_NAMES = frozenset({JSON, "application/json"})
 
 
 class SubmissionRefused(Exception):
@@ -62,6 +61,7 @@ class SubmissionRefused(Exception):
 class _Examined:
     message: Message
     move: Move
+    written_in: Format
 
 
 class Intake:
@@ -146,11 +146,11 @@ class Intake:
 
     async def _prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
         self._check_size(body)
-        _check_media_type(media_type)
+        written_in = _format_of(media_type)
         if len(body) > _PARSED_IN_A_THREAD:
-            examined = await asyncio.to_thread(self._examine, body)
+            examined = await asyncio.to_thread(self._examine, body, written_in)
         else:
-            examined = self._examine(body)
+            examined = self._examine(body, written_in)
         correlation_id = await self._correlation_id(examined, envelope)
         return self._submission(body, examined, envelope, correlation_id)
 
@@ -158,9 +158,9 @@ class Intake:
         if len(body) > self.max_bytes:
             raise SubmissionRefused([too_large(self.max_bytes)], http_status=413)
 
-    def _examine(self, body: bytes) -> _Examined:
+    def _examine(self, body: bytes, written_in: Format) -> _Examined:
         try:
-            message = read(body, JSON)
+            message = read(body, written_in)
         except MalformedBundle as malformed:
             raise SubmissionRefused([malformed.issue]) from None
         issues = rules.check(message, rules.Side.SENDING, self._offer)
@@ -169,7 +169,7 @@ class Intake:
             raise SubmissionRefused(issues)
         if move is None:
             raise SubmissionRefused([rules.NO_MEANING, *issues])
-        return _Examined(message, move)
+        return _Examined(message, move, written_in)
 
     async def _correlation_id(self, examined: _Examined, envelope: Envelope) -> str:
         if envelope.correlation_id is not None:
@@ -194,7 +194,7 @@ class Intake:
             message,
             self._identity,
             ids=ids,
-            media_type=JSON,
+            media_type=examined.written_in,
             practitioner=envelope.practitioner,
         )
         return Submission(
@@ -210,7 +210,7 @@ class Intake:
             receiver=message.destinations[0],
             focus_id=message.focus_id,
             fingerprint=hashlib.sha256(body).hexdigest(),
-            request=Payload(media_type=JSON, headers=headers, body=body),
+            request=Payload(media_type=examined.written_in, headers=headers, body=body),
             needed_by=None if needed_by is None else needed_by.astimezone(UTC),
             give_up_at=deadline(timing, needed_by, now),
             delayed_at=now + timing.delayed_after,
@@ -223,12 +223,16 @@ def too_large(max_bytes: int) -> Issue:
     return Issue(rule="E02", path="Bundle", text=text, http_status=413, issue="too-long")
 
 
-def _check_media_type(media_type: str) -> None:
-    name = media_type.partition(";")[0].strip().lower()
-    if name not in _JSON_NAMES:
-        text = f"this release takes JSON only: send {JSON}, or a file whose name ends in .json"
+def _format_of(media_type: str) -> Format:
+    found = format_of(media_type)
+    if found is None:
+        text = (
+            f"is sent as {Format.JSON} or {Format.XML}: name one of them as its Content-Type,"
+            " or give the file a name that ends in .json or .xml"
+        )
         issue = Issue(rule="E03", path="Bundle", text=text, http_status=415, issue="not-supported")
         raise SubmissionRefused([issue], http_status=415)
+    return found
 
 
 def _refused_before(accepted: Accepted) -> SubmissionRefused:

@@ -1,7 +1,7 @@
 """
 What passes between the HTTP side and the one who decides about a message.
 
-    server ──InboundRequest──► Answerer ──Reply──► server
+    server ──InboundRequest──► Answerer ──Reply──► server ──► in the format that was asked for
 
 Neither knows the other: the server of HTTP, limits and deadlines, the Answerer of BaRS
 and the store.
@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from bars_gateway.standard.formats import Format
+from bars_gateway.standard.issues import Issue
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundRequest:
     """One POST of a message, complete, from a caller that may call."""
 
     headers: Mapping[str, str]  # names in lower case, values in ASCII, without Authorization
-    media_type: str  # of the body, in lower case and without parameters
+    written_in: Format
+    answer_in: Format | Issue  # the issue: what is wrong with what was asked for (H11)
     body: bytes  # as it came
     received_at: datetime  # UTC; when its last byte had come
     peer: str  # the caller's address
@@ -29,7 +33,7 @@ class Reply:
     """What goes back. The two ids are added to it, whatever it is."""
 
     http_status: int
-    media_type: str
+    written_in: Format  # the server converts it for those who asked for the other one
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)  # beside the two ids
     code: str | None = None  # REC_CONFLICT, …: for the log line of the request

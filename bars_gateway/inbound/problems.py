@@ -19,13 +19,19 @@ ENCODED = Problem(
     http_status=415,
     code="REC_BAD_REQUEST",
     issue="not-supported",
-    text="Send the body as it is, without a Content-Encoding.",
+    text="Send the body as it is, or with the Content-Encoding gzip.",
 )
-NOT_FHIR_JSON = Problem(
+NO_GZIP = Problem(
+    http_status=400,
+    code="REC_BAD_REQUEST",
+    issue="structure",
+    text="The body is not the whole gzip stream that its Content-Encoding promises.",
+)
+NO_FHIR = Problem(
     http_status=415,
     code="REC_BAD_REQUEST",
     issue="not-supported",
-    text="This Receiver takes messages as application/fhir+json.",
+    text="This Receiver takes messages as application/fhir+json or application/fhir+xml.",
 )
 TOO_LARGE = Problem(
     http_status=413,

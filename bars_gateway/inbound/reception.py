@@ -34,7 +34,8 @@ from bars_gateway.inbound.replies import (
 )
 from bars_gateway.standard import answers, bundle, rules, workflow
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.bundle import MalformedBundle, Message
+from bars_gateway.standard.bundle import Json, MalformedBundle, Message
+from bars_gateway.standard.formats import Format, as_asked
 from bars_gateway.standard.headers import (
     TARGET,
     HeaderProblem,
@@ -44,7 +45,6 @@ from bars_gateway.standard.headers import (
     read_ids,
 )
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.negotiation import not_acceptable
 from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.port import (
@@ -108,9 +108,8 @@ class Reception:
         if isinstance(host, Issue):
             return refused([host])
         bind_contextvars(provider=host.provider)
-        problem = not_acceptable(request.headers.get("accept"))
-        if problem is not None:
-            return refused([problem])
+        if isinstance(request.answer_in, Issue):
+            return refused([request.answer_in])
         try:
             message = await _read(request)
         except MalformedBundle as malformed:
@@ -167,7 +166,9 @@ class Reception:
             responds_to=None,
             fingerprint=_fingerprint(request.body),
             request=_kept(request),
-            answer=_json(answers.acknowledge(message, minted, self._new_id, now)),
+            answer=_written(
+                answers.acknowledge(message, minted, self._new_id, now), request.answer_in
+            ),
             answer_due_at=message.needed_by if subject is Subject.VALIDATION else None,
         )
         fate = await self._store.receive(arrival, now)
@@ -196,7 +197,7 @@ class Reception:
             fingerprint=_fingerprint(request.body),
             request=_kept(request),
             # Every id in a response was given by its sender: there is nothing to add to it.
-            answer=_json(request.body),
+            answer=Payload(media_type=request.written_in, headers={}, body=request.body),
             answer_due_at=None,
         )
         fate = await self._store.respond(arrival, _json(problem_reply(NO_WORKFLOW).body), now)
@@ -220,17 +221,22 @@ class Reception:
 
 async def _read(request: InboundRequest) -> Message:
     if len(request.body) < THREAD_FROM_BYTES:
-        return bundle.read(request.body, request.media_type)
-    return await asyncio.to_thread(bundle.read, request.body, request.media_type)
+        return bundle.read(request.body, request.written_in)
+    return await asyncio.to_thread(bundle.read, request.body, request.written_in)
 
 
 def _kept(request: InboundRequest) -> Payload:
     headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
-    return Payload(media_type=request.media_type, headers=headers, body=request.body)
+    return Payload(media_type=request.written_in, headers=headers, body=request.body)
+
+
+def _written(tree: Json, wanted: Format | Issue) -> Payload:
+    body, written_in = as_asked(tree, wanted if isinstance(wanted, Format) else Format.JSON)
+    return Payload(media_type=written_in, headers={}, body=body)
 
 
 def _json(body: bytes) -> Payload:
-    return Payload(media_type=answers.MEDIA_TYPE, headers={}, body=body)
+    return Payload(media_type=Format.JSON, headers={}, body=body)
 
 
 def _fingerprint(body: bytes) -> str:

@@ -7,6 +7,7 @@ import structlog
 from bars_gateway.inbound.exchange import Reply
 from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Problem
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.port import (
     Conflicting,
@@ -44,7 +45,7 @@ def refused(issues: Sequence[Issue]) -> Reply:
     """Return the answer that names every one of *issues*; malformed goes before unsupported."""
     return Reply(
         http_status=min(issue.http_status for issue in issues),
-        media_type=answers.MEDIA_TYPE,
+        written_in=Format.JSON,
         body=answers.outcome(issues),
         code=issues[0].code,
     )
@@ -54,7 +55,7 @@ def problem_reply(problem: Problem) -> Reply:
     """Return the answer that says what *problem* says."""
     return Reply(
         http_status=problem.http_status,
-        media_type=answers.MEDIA_TYPE,
+        written_in=Format.JSON,
         body=answers.problem_outcome(problem),
         code=problem.code,
     )
@@ -69,12 +70,12 @@ def reply_to(fate: Fate, answer: Payload) -> Reply:
             log.error("inbound.request_id_reused")
             return problem_reply(CONFLICT)
         case RefusedBefore(http_status=status, answer=before):
-            return Reply(http_status=status, media_type=before.media_type, body=before.body)
+            return Reply(http_status=status, written_in=Format(before.media_type), body=before.body)
         case Quarantined(reason=reason):
             log.error("inbound.quarantined", reason=reason)
             return problem_reply(NO_WORKFLOW)
         case Taken():
-            return Reply(http_status=200, media_type=answer.media_type, body=answer.body)
+            return Reply(http_status=200, written_in=Format(answer.media_type), body=answer.body)
 
 
 def _duplicate(reference: str | None) -> Problem:

@@ -4,6 +4,7 @@ HTTP for those who bring messages: routes, limits and deadlines, and an answer t
     Connection ──request──► name? path? method? type? ──body──► Answerer ──Reply──► answer
                                401  404   405   415    413 408     408 after 4.5 s
 
+Bodies come in either format, gzipped or not, and answers go as they were asked for.
 Whatever goes wrong is answered with an OperationOutcome that repeats the caller's two
 ids, because the proxy replaces what it cannot read, and then nobody learns the cause.
 Nothing of a request is in a log line but its two ids, and those only as UUIDs.
@@ -27,17 +28,20 @@ from prometheus_client import CollectorRegistry
 from bars_gateway.errors import ConfigurationError, GatewayError, StorageFull, StoreError
 from bars_gateway.inbound import problems
 from bars_gateway.inbound.acceptor import Acceptor
+from bars_gateway.inbound.bodies import body_of, encoding_of, is_known
 from bars_gateway.inbound.connection import Connection, Dealings, Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.metrics import InboundMetrics
+from bars_gateway.inbound.rendering import rendered, rendered_at_once, response
 from bars_gateway.inbound.routes import Route, route
-from bars_gateway.standard.answers import MEDIA_TYPE, Problem, problem_outcome
+from bars_gateway.standard.answers import Problem, problem_outcome
+from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, echo
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.negotiation import negotiate
 from bars_gateway.tls import CurrentIdentity, allowed
 
 log = structlog.get_logger(__name__)
-
-MEDIA_TYPES = frozenset([MEDIA_TYPE, "application/json"])
 
 _STARTED = web.RequestKey("started", float)
 _BAD_REQUEST = 400
@@ -121,14 +125,16 @@ class InboundServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request[_STARTED] = asyncio.get_running_loop().time()
         way = route(request.method, request.path)
-        return self._ended(request, way, await self._reply(request, way))
+        reply = await self._reply(request, way)
+        return self._ended(request, way, await rendered(reply, _preferred(request)))
 
     async def _reply(self, request: web.BaseRequest, way: Route) -> Reply:
         problem = self._refusal(request, way)
         if problem is not None:
             allow = {} if way.allow is None else {"Allow": way.allow}
             return replace(_reply_of(problem), headers=allow)
-        body = await self._body(request)
+        limits = self._limits
+        body = await body_of(request, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)
         return _reply_of(body) if isinstance(body, Problem) else await self._answered(request, body)
 
     def _refusal(self, request: web.BaseRequest, way: Route) -> Problem | None:
@@ -138,33 +144,19 @@ class InboundServer:
             return problems.NOT_ALLOWED  # taken off the list since it connected
         if way.problem is not None:
             return way.problem
-        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        if not is_known(encoding_of(request)):  # H12
             return problems.ENCODED
-        if request.content_type not in MEDIA_TYPES:  # H10
-            return problems.NOT_FHIR_JSON
+        if format_of(request.content_type) is None:  # H10
+            return problems.NO_FHIR
         if (request.content_length or 0) > self._limits.max_body_bytes:  # H15
             return problems.TOO_LARGE
         return None
 
-    async def _body(self, request: web.BaseRequest) -> bytes | Problem:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                await _invite(request)
-                while chunk := await request.content.readany():
-                    body += chunk
-                    if len(body) > self._limits.max_body_bytes:
-                        return problems.TOO_LARGE
-        except TimeoutError:
-            return problems.BODY_LATE
-        except web.RequestPayloadError:
-            return problems.NO_HTTP
-        return bytes(body)
-
     async def _answered(self, request: web.BaseRequest, body: bytes) -> Reply:
         arrived = InboundRequest(
             headers=_headers(request),
-            media_type=request.content_type,
+            written_in=format_of(request.content_type) or Format.JSON,
+            answer_in=_negotiated(request),
             body=body,
             received_at=self._now(),
             peer=request.remote or "",
@@ -183,10 +175,12 @@ class InboundServer:
     ) -> web.StreamResponse:
         """Answer what is no HTTP (400), or an exception that nobody caught (500)."""
         if status == _BAD_REQUEST:
-            return self._ended(request, route("", ""), _reply_of(problems.NO_HTTP))
+            reply = _reply_of(problems.NO_HTTP)
+            return self._ended(request, route("", ""), reply)
         self._log_failure(request, exc, GatewayError.advice)
         way = route(request.method, request.path)
-        return self._ended(request, way, _reply_of(problems.UNEXPECTED))
+        reply = rendered_at_once(_reply_of(problems.UNEXPECTED), _preferred(request))
+        return self._ended(request, way, reply)
 
     def _ended(self, request: web.BaseRequest, way: Route, reply: Reply) -> web.StreamResponse:
         """Count and log the request, and return its answer."""
@@ -203,7 +197,7 @@ class InboundServer:
             peer=request.remote,
             **_ids(request),
         )
-        return _response(request, reply)
+        return response(request, reply, _headers(request))
 
     def _log_failure(
         self, request: web.BaseRequest, error: BaseException | None, advice: str
@@ -218,31 +212,21 @@ class InboundServer:
         )
 
 
-class _Answer(web.Response):
-    """A response that does not say which software wrote it (core page, 1.2)."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Server", None)
+def _negotiated(request: web.BaseRequest) -> Format | Issue:
+    headers = _headers(request)
+    return negotiate(headers.get("accept"), request.query.get("_format"))
 
 
-def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    headers = {
-        "Content-Type": reply.media_type,
-        "Cache-Control": "no-store",
-        **reply.headers,
-        **echo(_headers(request)),  # H05
-    }
-    response = _Answer(status=reply.http_status, body=reply.body, headers=headers)
-    if not request.content.is_eof():
-        response.force_close()  # what is still to come of the body belongs to nothing
-    return response
+def _preferred(request: web.BaseRequest) -> Format:
+    """Return the format of the answer, whatever is wrong with the request."""
+    choice = _negotiated(request)
+    return choice if isinstance(choice, Format) else Format.JSON
 
 
 def _reply_of(problem: Problem) -> Reply:
     return Reply(
         http_status=problem.http_status,
-        media_type=MEDIA_TYPE,
+        written_in=Format.JSON,
         body=problem_outcome(problem),
         code=problem.code,
     )
@@ -255,13 +239,6 @@ def _trouble(error: GatewayError) -> Problem:
         case StoreError():
             return problems.STORE_TROUBLE
     return problems.UNEXPECTED
-
-
-async def _invite(request: web.BaseRequest) -> None:
-    """Tell a caller who asks before sending a body that it may."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:

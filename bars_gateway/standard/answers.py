@@ -11,6 +11,7 @@ fullUrls, the MessageHeader untouched, an id for each resource that has none, an
 Numbers and instants go back as they came (S13).
 """
 
+import codecs
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,18 +24,17 @@ from bars_gateway.standard.bundle import (
     Json,
     MalformedBundle,
     Message,
-    Number,
     Resource,
     map_of,
     maps_of,
     read,
     text_of,
 )
+from bars_gateway.standard.formats import Format, to_tree
 from bars_gateway.standard.issues import Issue
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
 PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
-MEDIA_TYPE = "application/fhir+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +68,13 @@ class Minted:
 
 def acknowledge(
     message: Message, minted: Minted, new_id: Callable[[], str], now: datetime
-) -> bytes:
-    """Return the 200 Bundle for a new request, as JSON."""
+) -> Resource:
+    """Return the 200 Bundle for a new request."""
     focus = message.header.get("focus")
     focus_url = text_of(focus[0], "reference") if isinstance(focus, list) and focus else ""
     entries: list[Json] = [_mirrored(entry, focus_url, minted, new_id) for entry in message.entries]
     entries.append(_planned_encounter(message, minted, now))
-    return _encode({**message.root, "entry": entries})
+    return {**message.root, "entry": entries}
 
 
 def _mirrored(
@@ -108,17 +108,6 @@ def _planned_encounter(message: Message, minted: Minted, now: datetime) -> dict[
         **kept,
     }
     return {"fullUrl": f"urn:uuid:{minted.encounter_id}", "resource": resource}
-
-
-def _encode(value: Json) -> bytes:
-    # Otherwise orjson would write a Number as the dataclass that it is.
-    return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
-
-
-def _as_written(value: object) -> orjson.Fragment:
-    if not isinstance(value, Number):
-        raise TypeError(type(value).__name__)
-    return orjson.Fragment(value.text)
 
 
 def focus_id_of(body: bytes, media_type: str) -> str | None:
@@ -173,11 +162,13 @@ def read_outcome(body: bytes) -> Outcome:
     """
     Return what an error body says: an OperationOutcome's first codes, or a platform's fault.
 
-    Never raises: error bodies come from anywhere, with issue codes that FHIR does not
-    know and in either spelling of the code system (X05).
+    Never raises: error bodies come from anywhere, in either format, with issue codes that
+    FHIR does not know and in either spelling of the code system (X05).
     """
+    # Platforms say application/json of whatever they pass on, and pad it: the bytes decide.
+    said = body.removeprefix(codecs.BOM_UTF8).strip()
     try:
-        found = json.loads(body)
+        found = to_tree(said, Format.XML) if said.startswith(b"<") else json.loads(said)
     except (ValueError, RecursionError):
         return Outcome(is_outcome=False)
     if text_of(found, "resourceType") == "OperationOutcome":

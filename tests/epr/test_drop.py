@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.errors import ConfigurationError, FolderInUse
+from bars_gateway.standard.formats import Format, converted
 from bars_gateway.store.sqlite import SqliteStore
 
 
@@ -95,13 +96,13 @@ async def test_a_refusal_holds_no_content(folder: DropFolder, hospital: Hospital
     assert [] == [word for word in (messages.FAMILY, messages.NHS_NUMBER) if word in text]
 
 
-async def test_xml_is_for_the_next_release(folder: DropFolder, hospital: Hospital) -> None:
-    """An XML file is refused with a reason that names JSON."""
+async def test_xml_is_taken_by_its_name(folder: DropFolder, hospital: Hospital) -> None:
+    """A file whose name ends in .xml is read as XML, and its receipt says so in JSON."""
     async with at_work(folder.stop, folder.collect()):
-        hospital.drop("one.xml", b"<Bundle/>")
-        await hospital.sees("outbox/refused/one.xml")
+        hospital.drop("one.xml", converted(messages.referral(), Format.JSON, Format.XML))
+        await hospital.sees("outbox/accepted/one.receipt.json")
 
-    assert "JSON" in (hospital.outbox / "refused/one.reason.json").read_text()
+    assert [] == hospital.listing("outbox/refused")
 
 
 @pytest.mark.parametrize("name", ["one.json.tmp", ".one.json", "one.txt", "one.envelope.json"])

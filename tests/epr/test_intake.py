@@ -9,13 +9,15 @@ from epr_side import PROVIDER, utc_now
 from store_values import SILENCE, attempt
 
 from bars_gateway.epr.envelope import Envelope
-from bars_gateway.epr.intake import JSON, Intake, SubmissionRefused
+from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.errors import StorageFull
+from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.port import Accepted, OutboundState, Settled
 from bars_gateway.store.sqlite import SqliteStore
 
+JSON = Format.JSON
 NOTHING = Envelope()
 CORRELATION = "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"
 
@@ -51,6 +53,20 @@ async def test_the_bytes_go_as_they_came(store: SqliteStore, intake: Intake) -> 
     claim = await store.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     assert body == claim.request.body
+
+
+async def test_xml_goes_as_xml(store: SqliteStore, intake: Intake) -> None:
+    """XML bytes leave as they came, named as XML, and ask for an answer in XML."""
+    body = converted(messages.validation_request(), JSON, Format.XML)
+    await intake.submit(body, "application/fhir+xml; charset=utf-8", NOTHING)
+
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    assert (Format.XML, body) == (claim.request.media_type, claim.request.body)
+    assert {"application/fhir+xml; version=1.5.0"} == {
+        claim.request.headers["Content-Type"],
+        claim.request.headers["Accept"],
+    }
 
 
 async def test_headers_are_frozen(store: SqliteStore, intake: Intake) -> None:
@@ -149,7 +165,7 @@ async def test_words_without_meaning_are_refused(intake: Intake) -> None:
     ("body", "media_type", "rule", "http_status"),
     [
         pytest.param(b"{", JSON, "B01", 422, id="no-json"),
-        pytest.param(b"<Bundle/>", "application/fhir+xml", "E03", 415, id="xml"),
+        pytest.param(b"<Bundle/>", "application/xml", "E03", 415, id="plain-xml"),
         pytest.param(b"x" * (5 * 1024 * 1024 + 1), JSON, "E02", 413, id="too-large"),
     ],
 )

@@ -57,7 +57,7 @@ async def test_headers_are_the_envelope(epr: aiohttp.ClientSession) -> None:
         pytest.param(messages.referral(version=""), FHIR, 422, id="broken-rule"),
         pytest.param(b"{", FHIR, 422, id="no-json"),
         pytest.param(b"{}", FHIR | {"Bars-Needed-By": "soon"}, 422, id="bad-header"),
-        pytest.param(b"<x/>", {"Content-Type": "application/fhir+xml"}, 415, id="xml"),
+        pytest.param(b"<x/>", {"Content-Type": "application/xml"}, 415, id="plain-xml"),
         pytest.param(b"x" * (5 * 1024 * 1024 + 1), FHIR, 413, id="too-large"),
     ],
 )

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from bars_gateway.inbound.acceptor import Failure
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import InboundRequest, Reply
+from bars_gateway.standard.formats import Format
 from bars_gateway.tls import Identity
 
 LATE = 5  # seconds; the deadlines below are shorter, the shipped ones longer
@@ -149,7 +150,7 @@ class Answering:
         """Wait, then answer."""
         self.asked.set()
         await self.may_answer.wait()
-        return Reply(http_status=200, media_type="application/fhir+json", body=b"{}")
+        return Reply(http_status=200, written_in=Format.JSON, body=b"{}")
 
 
 async def test_a_kept_connection_may_idle_longer_than_a_header_takes(

@@ -21,6 +21,7 @@ from structlog.testing import capture_logs
 from bars_gateway.errors import DatabaseDamaged, GatewayError, StorageFull
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
+from bars_gateway.standard.formats import Format
 from bars_gateway.tls import Identity
 
 SMALL = Limits(max_body_bytes=100)
@@ -68,7 +69,7 @@ class Waiting:
         """Wait, then take the message."""
         self.asked.set()
         await self.may_answer.wait()
-        return Reply(http_status=200, media_type="application/fhir+json", body=b"{}")
+        return Reply(http_status=200, written_in=Format.JSON, body=b"{}")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ async def test_the_answerer_gets_the_request_as_it_came(identity: Identity, prox
 
     [seen] = receiver.requests
     assert body == seen.body
-    assert "application/fhir+json" == seen.media_type
+    assert Format.JSON == seen.written_in
     assert "abc=" == seen.headers["nhsd-target-identifier"]
     assert REQUEST_ID == seen.headers["x-request-id"]
     assert "authorization" not in seen.headers
@@ -202,17 +203,17 @@ async def test_a_caller_that_asks_first_is_invited(identity: Identity, proxy: ss
             id="connect",
         ),
         pytest.param(
-            post(media_type="application/fhir+xml"),
+            post(media_type="application/xml"),
             (415, "REC_BAD_REQUEST", "not-supported"),
-            id="xml",
+            id="plain-xml",
         ),
         pytest.param(
             post(media_type="text/plain"), (415, "REC_BAD_REQUEST", "not-supported"), id="text"
         ),
         pytest.param(
-            post(extra="Content-Encoding: gzip\r\n"),
+            post(extra="Content-Encoding: br\r\n"),
             (415, "REC_BAD_REQUEST", "not-supported"),
-            id="gzip",
+            id="brotli",
         ),
         pytest.param(
             post(b"x" * 101), (413, "REC_BAD_REQUEST", "too-long"), id="one-byte-too-long"

@@ -1,5 +1,5 @@
 """
-What becomes of each published JSON message, handed to one gateway for another.
+What becomes of each published message, JSON and XML, handed to one gateway for another.
 
 The table was reviewed message by message against the guide. `Arrives`: byte for byte
 into the other EPR's folder. `RefusedHere`: by which rules and at which FHIR paths,
@@ -45,6 +45,8 @@ def here(*issues: tuple[str, str]) -> Fate:
     return RefusedHere(frozenset(issues))
 
 
+USE_CASE = ("R02", "Bundle.entry[1].resource.category")
+DEFINITION = ("M14", f"{HEADER}.definition")
 NOT_YET = RefusedThere(501, "REC_NOT_IMPLEMENTED")
 NO_WORKFLOW = RefusedThere(404, "REC_NOT_FOUND")
 
@@ -76,6 +78,40 @@ FATES: dict[str, Fate] = {
     "REFRESP03-Referral-Service-Request-Response-CAD-Out-of-Area-Response": here(
         ("M06S", f"{HEADER}.source.endpoint"),
     ),
+    "REFREQ03-Referral-Service-Request-New-Full-Primary-Care-to-Community-Pharmacy-Minor-Illness": (
+        Arrives()
+    ),
+    # From a service of another system, with references to what it does not contain.
+    "REFREQ11-Referral-Service-Request-Internal-broker-AandG-To-e-RS": here(
+        ("M06S", f"{HEADER}.source.endpoint"),
+        ("B17", "Bundle.entry[3].resource.activity[1].detail.performer[1].reference"),
+        ("B17", "Bundle.entry[3].resource.activity[1].detail.performer[2].reference"),
+    ),
+    # The test kit's messages are older than use cases, and some than today's definitions.
+    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-Linked": here(USE_CASE),
+    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-UnLinked": here(USE_CASE),
+    "TKW-New-Referral-Service-Request-HappyPath": here(
+        USE_CASE, DEFINITION, ("B16", "Bundle.entry[7].fullUrl")
+    ),
+    "TKW-Update-Referral-Service-Request-HappyPath": here(
+        USE_CASE,
+        DEFINITION,
+        ("B16", "Bundle.entry[7].fullUrl"),
+        ("R10", "Bundle.entry[1].resource.id"),
+    ),
+    "TKW-New-Validation-Request-HappyPath": here(
+        USE_CASE,
+        DEFINITION,
+        ("B16", "Bundle.entry[9].fullUrl"),
+        ("M06S", f"{HEADER}.source.endpoint"),
+    ),
+    "TKW-Update-Validation-Request-HappyPath": here(
+        USE_CASE, DEFINITION, ("B16", "Bundle.entry[9].fullUrl")
+    ),
+    "TKW-New-Interim-Validation-Response-HappyPath": here(
+        USE_CASE, ("B16", "Bundle.entry[5].fullUrl")
+    ),
+    "TKW-New-Validation-Response-HappyPath": here(USE_CASE, ("B16", "Bundle.entry[7].fullUrl")),
     # http instead of https, and no use case.
     "API-ValidationRequest-POST": here(
         ("M08", f"{HEADER}.source.endpoint"),
@@ -126,20 +162,30 @@ async def fates_in(world: World, files: list[Path]) -> dict[str, Fate]:
 def both(world: World) -> list[Path]:
     """Return the messages in either EPR's folder."""
     nodes = (world.hospital, world.ambulance)
-    return [file for node in nodes for file in node.files("inbox/new/*.message.json")]
+    return [file for node in nodes for file in node.files("inbox/new/*.message.*")]
 
 
 @pytest.mark.reference_data
+@pytest.mark.parametrize("written_in", ["json", "xml"])
 async def test_each_published_message_has_its_expected_fate(
-    tmp_path: Path, reference_data: Path
+    tmp_path: Path, reference_data: Path, written_in: str
 ) -> None:
-    """The reviewed table; and what arrives does so byte for byte."""
-    files = sorted((reference_data / "examples" / "messages").glob("*/json/*.json"))
+    """The reviewed table; and what arrives does so byte for byte, in the format it came in."""
+    files = sorted((reference_data / "examples" / "messages").glob(f"*/{written_in}/*"))
     async with world_in(tmp_path, services=("2222222222", "111111111")) as world:
         found = await fates_in(world, files)
         expected = [file.read_bytes() for file in files if FATES[file.stem] == Arrives()]
         arrived = await eventually(lambda: len(a := both(world)) >= len(expected) and a)
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in arrived]
 
-    assert FATES == found
+    assert {file.stem: FATES[file.stem] for file in files} == found
     assert sorted(hashlib.sha256(body).hexdigest() for body in expected) == sorted(digests)
+    assert {f".{written_in}"} == {file.suffix for file in arrived}
+
+
+@pytest.mark.reference_data
+def test_the_table_names_every_published_message_and_no_other(reference_data: Path) -> None:
+    """A message that appears, or goes, is noticed."""
+    files = (reference_data / "examples" / "messages").glob("*/*/*")
+
+    assert set(FATES) == {file.stem for file in files}

@@ -1,12 +1,14 @@
 """The conversation closes: responses find the request that they answer, on two installs."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from messages import validation_request
 from world import World, eventually, headers, post
 
 from bars_gateway.demo.responses import response
+from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.workflow import State
 
 
@@ -52,6 +54,31 @@ async def test_a_validation_runs_from_request_to_final_response(world: World) ->
     notices = await received(world, 2)
     assert ["progress", "conclude"] == [notice["move"] for notice in notices]
     assert {receipt["correlation_id"]} == {notice["correlation_id"] for notice in notices}
+
+
+async def test_a_conversation_may_be_in_xml(world: World) -> None:
+    """S6: request, acknowledgement and response, each stored and delivered as it went."""
+    request = as_xml(validation_request())
+    receipt = await world.ambulance.sent("request.xml", request)
+    await world.ambulance.outcome(receipt["request_id"])
+    (theirs,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.xml"))
+    (ours,) = await eventually(lambda: world.ambulance.files("inbox/new/*.answer.xml"))
+    reply = as_xml(response(as_json(theirs), encounter="finished"))
+    await answered(world, "f.xml", reply)
+    (arrived,) = await eventually(lambda: world.hospital.files("inbox/new/*.message.xml"))
+    (returned,) = await eventually(lambda: world.ambulance.files("inbox/new/*.message.xml"))
+
+    assert (request, reply) == (arrived.read_bytes(), returned.read_bytes())
+    assert theirs.read_bytes() == ours.read_bytes()
+    assert State.COMPLETED == await state(world, receipt)
+
+
+def as_xml(body: bytes) -> bytes:
+    return converted(body, Format.JSON, Format.XML)
+
+
+def as_json(file: Path) -> bytes:
+    return converted(file.read_bytes(), Format.XML, Format.JSON)
 
 
 async def test_a_rejection_closes_the_workflow(world: World) -> None:

@@ -21,6 +21,7 @@ from bars_gateway.standard.answers import (
     read_outcome,
 )
 from bars_gateway.standard.bundle import read
+from bars_gateway.standard.formats import Format, converted, to_bytes
 from bars_gateway.standard.issues import Issue
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -32,7 +33,9 @@ MINTED = Minted(
 def acknowledged(body: bytes) -> dict[str, Any]:
     numbers = count(1)
     found: dict[str, Any] = json.loads(
-        acknowledge(read(body), MINTED, lambda: f"minted-{next(numbers)}", NOW)
+        to_bytes(
+            acknowledge(read(body), MINTED, lambda: f"minted-{next(numbers)}", NOW), Format.JSON
+        )
     )
     return found
 
@@ -89,7 +92,7 @@ def test_numbers_go_back_as_they_came(number: str) -> None:
     body = referral().replace(
         b'"type": "message"', b'"type": "message", "total": ' + number.encode()
     )
-    answer = acknowledge(read(body), MINTED, lambda: "x", NOW)
+    answer = to_bytes(acknowledge(read(body), MINTED, lambda: "x", NOW), Format.JSON)
 
     assert f'"total":{number},'.encode() in answer
 
@@ -104,7 +107,7 @@ def test_an_instant_goes_back_as_it_came() -> None:
 
 def test_the_receivers_id_is_found_in_its_acknowledgement() -> None:
     """By the focus of the MessageHeader: what an update or cancel will carry."""
-    answer = acknowledge(read(referral()), MINTED, lambda: "x", NOW)
+    answer = to_bytes(acknowledge(read(referral()), MINTED, lambda: "x", NOW), Format.JSON)
 
     assert "focus" == focus_id_of(answer, "application/fhir+json")
     assert focus_id_of(b"no bundle", "application/fhir+json") is None
@@ -162,6 +165,19 @@ def test_what_we_write_can_be_read_back() -> None:
 def test_errors_of_others_are_read_leniently(body: bytes, expected: Outcome) -> None:
     """Any bytes give an Outcome; prose in the place of a code is not repeated."""
     assert expected == read_outcome(body)
+
+
+def test_an_error_in_xml_is_read_too() -> None:
+    """X05: whatever the Content-Type says of it, which may be the proxy's."""
+    body = converted(
+        outcome([Issue(rule="B01", path="Bundle", text="x", code="REC_BAD_REQUEST")]),
+        Format.JSON,
+        Format.XML,
+    )
+
+    assert Outcome(is_outcome=True, code="REC_BAD_REQUEST", issue="invariant") == read_outcome(
+        b"\xef\xbb\xbf\n" + body
+    )
 
 
 @given(st.binary(max_size=300))

@@ -19,7 +19,6 @@ from bars_gateway.standard.headers import (
     read_ids,
     same_service,
 )
-from bars_gateway.standard.negotiation import not_acceptable
 
 IDS = Ids("c1ab3fba-6bae-4ba4-b257-5a87c44d4a91", "9562466f-c982-4bd5-bb0e-255e9f5e6689")
 IDENTITY = SenderIdentity(
@@ -116,21 +115,3 @@ def test_the_senders_organisation_is_read_from_its_header() -> None:
     """By its ODS code, which is not content."""
     assert "RA999" == organisation_code(composed()["NHSD-End-User-Organisation"])
     assert organisation_code("garbage") is None
-
-
-@pytest.mark.parametrize(
-    ("accept", "fits"),
-    [
-        (None, True),
-        ("application/fhir+json; version=1.4.0", True),
-        ('application/fhir+json; version="1.5.0"', True),
-        ("application/fhir+json;version=2.0.0", False),
-        ("application/fhir+xml, application/fhir+json", True),
-        ("application/fhir+xml", False),
-        ("*/*", True),
-        ("text/html", False),
-    ],
-)
-def test_accept_is_compared_by_type_and_major_version(accept: str | None, fits: bool) -> None:  # noqa: FBT001
-    """H11: 406 where JSON of our Core will not do."""
-    assert fits == (not_acceptable(accept) is None)

@@ -1,0 +1,77 @@
+"""
+The answer as it leaves: in the format and the encoding that were asked for.
+
+    Reply, in the format that it was composed in ──rendered──► Reply, in the other one
+                                                 ──response──► HTTP: the two ids, gzip, no name
+
+An answer that XML cannot carry leaves as it is: what was decided, and is on disk, is
+worth more to the Sender than its format.
+"""
+
+import asyncio
+import gzip
+from collections.abc import Mapping
+from dataclasses import replace
+
+from aiohttp import web
+
+from bars_gateway.inbound.exchange import Reply
+from bars_gateway.standard.formats import Format, as_asked, to_tree
+from bars_gateway.standard.headers import echo
+
+_GZIP_FROM_BYTES = 1024  # below, the packet is the same
+_GZIP_LEVEL = 1
+_THREAD_FROM_BYTES = 64 * 1024  # above, the work would hold up everything else on the loop
+
+
+async def rendered(reply: Reply, wanted: Format) -> Reply:
+    """Return *reply* in the format that was asked for."""
+    if len(reply.body) < _THREAD_FROM_BYTES:
+        return rendered_at_once(reply, wanted)
+    return await asyncio.to_thread(rendered_at_once, reply, wanted)
+
+
+def rendered_at_once(reply: Reply, wanted: Format) -> Reply:
+    """Return *reply* in the format that was asked for; for answers that are short."""
+    if reply.written_in is wanted:
+        return reply
+    body, written_in = as_asked(to_tree(reply.body, reply.written_in), wanted)
+    return replace(reply, written_in=written_in, body=body)
+
+
+def response(request: web.BaseRequest, reply: Reply, headers: Mapping[str, str]) -> web.Response:
+    """Return *reply* for aiohttp to send, with the two ids of the caller's *headers* (H05)."""
+    fields = {
+        "Content-Type": reply.written_in.value,
+        "Cache-Control": "no-store",
+        "Vary": "Accept, Accept-Encoding",
+        **reply.headers,
+        **echo(headers),
+    }
+    body = reply.body
+    if len(body) >= _GZIP_FROM_BYTES and _takes_gzip(headers.get("accept-encoding", "")):
+        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+        fields["Content-Encoding"] = "gzip"
+    answer = _Answer(status=reply.http_status, body=body, headers=fields)
+    if not request.content.is_eof():
+        answer.force_close()  # what is still to come of the body belongs to nothing
+    return answer
+
+
+class _Answer(web.Response):
+    """A response that does not say which software wrote it (core page, 1.2)."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    choices = (choice.split(";") for choice in accept_encoding.lower().split(","))
+    return any(
+        name.strip() == "gzip" and "".join(parameters).replace(" ", "") not in _REFUSED
+        for name, *parameters in choices
+    )
+
+
+_REFUSED = frozenset({"q=0", "q=0.0", "q=0.00", "q=0.000"})
