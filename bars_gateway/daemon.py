@@ -281,4 +281,9 @@ def _certificates(inbound: InboundServer | None) -> list[CertificateCondition]:
     return [
         CertificateCondition(name="receiving", expires_at=identity.not_after),
         CertificateCondition(name="callers' authorities", expires_at=identity.client_ca_not_after),
+        *(
+            CertificateCondition(name="callers' revocation lists", expires_at=next_update)
+            for next_update in [identity.revocations.next_update]
+            if next_update is not None
+        ),
     ]

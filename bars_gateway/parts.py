@@ -22,6 +22,7 @@ from bars_gateway.config import Provider, Settings
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.reception import Hosted, Reception
 from bars_gateway.inbound.server import InboundServer
@@ -190,6 +191,31 @@ async def open_doors(
     return doors
 
 
+_LIMITS = (
+    "max_connections",
+    "max_body_bytes",
+    "handshake_seconds",
+    "header_seconds",
+    "body_seconds",
+    "answer_within_seconds",
+    "idle_seconds",
+)
+
+
+def callers_of(settings: Settings) -> Callers:
+    """Return who may call, as the settings have it."""
+    callers = settings.callers
+    return Callers(
+        names=settings.inbound.allowed_client_names,
+        issuers=frozenset(callers.issuers),
+        addresses=settings.caller_addresses,
+        load_balancers=callers.proxy_protocol_from,
+        connections_per_address=callers.max_connections_per_address,
+        observe_until=callers.observe_until,
+        revocation_is_required=callers.revocation == "hard",
+    )
+
+
 def inbound_server(
     settings: Settings, store: Store, registry: CollectorRegistry, now: Clock
 ) -> InboundServer | None:
@@ -207,24 +233,19 @@ def inbound_server(
         for name, provider in settings.providers.items()
     ]
     identity = load_identity(
-        inbound.certificate_file, inbound.private_key_file, inbound.client_ca_file, now=now()
-    )
-    limits = Limits(
-        max_connections=inbound.max_connections,
-        max_body_bytes=inbound.max_body_bytes,
-        handshake_seconds=inbound.handshake_seconds,
-        header_seconds=inbound.header_seconds,
-        body_seconds=inbound.body_seconds,
-        answer_within_seconds=inbound.answer_within_seconds,
-        idle_seconds=inbound.idle_seconds,
+        inbound.certificate_file,
+        inbound.private_key_file,
+        inbound.client_ca_file,
+        now=now(),
+        revocation_list_files=settings.callers.revocation_list_files,
     )
     return InboundServer(
         Reception(store, hosted, now=now, new_id=new_id),
         CurrentIdentity(identity),
         host=inbound.listen.host,
         port=inbound.listen.port,
-        allowed_client_names=inbound.allowed_client_names,
+        callers=callers_of(settings),
         registry=registry,
         now=now,
-        limits=limits,
+        limits=Limits(**{name: getattr(inbound, name) for name in _LIMITS}),
     )

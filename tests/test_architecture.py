@@ -12,7 +12,7 @@ LONGEST_MODULE = 300
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard"}
-FLOW = GROUND | {"store.port", "config", "log", "tls", "metrics"}
+FLOW = GROUND | {"store.port", "config", "log", "tls", "revocation", "metrics"}
 ANYTHING = FLOW | {
     "store",
     "outbound",
@@ -41,8 +41,9 @@ MAY_IMPORT = {
     "standard": {"errors"},
     "store.port": GROUND,
     "store": GROUND | {"store.port"},
-    "config": GROUND,
-    "tls": {"errors"},
+    "config": GROUND | {"revocation"},
+    "revocation": {"errors"},
+    "tls": {"errors", "revocation"},
     "metrics": GROUND | {"store.port"},
     # The flows: they rest on the ground and meet in the store, behind its port.
     "outbound": FLOW,

@@ -155,6 +155,27 @@ def test_environments_are_not_mixed(refused, environment, key, value):
     assert any(key in line and "belongs to the environment" in line for line in lines)
 
 
+def test_the_environment_brings_the_addresses_of_its_proxy(written):
+    """They differ between int and prod, and are overridden as a whole."""
+    brought = written(GOOD).caller_addresses
+    own = written(GOOD, CALLERS__ADDRESSES="192.0.2.0/24, 2001:db8::1").caller_addresses
+
+    assert ["35.197.254.55/32", "35.246.55.143/32"] == [str(each) for each in brought]
+    assert ["192.0.2.0/24", "2001:db8::1/128"] == [str(each) for each in own]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("addresses", ""), ("observe_until", "2026-03-02T09:00:00Z")]
+)
+def test_prod_keeps_strangers_out(refused, written, key, value):
+    """What may be open while connecting is refused where there are real patients."""
+    variables = {f"CALLERS__{key.upper()}": value}
+    lines = refused(GOOD.replace('"int"', '"prod"'), **variables)
+
+    assert any(f"callers.{key}" in line and "in prod" in line for line in lines)
+    assert written(GOOD, **variables)
+
+
 def test_a_variable_wins_over_the_file(written):
     """The environment overrides the file, tables by two underscores and lists by commas."""
     settings = written(
@@ -334,10 +355,13 @@ def rows(settings: Settings) -> dict[str, object]:
 
 
 def test_the_shipped_file_holds_the_defaults(written):
-    """What the file shows as defaults are the defaults; three are examples, having none."""
+    """What the file shows as defaults are the defaults; some are examples, having none."""
     text = SHIPPED.read_text("utf-8")
     plain, shown = rows(written(text)), rows(written(uncommented(text)))
-    examples = {"node", "outbound.ca_file", "store.path"}
+    examples = {"node", "outbound.ca_file", "store.path"} | {
+        f"callers.{name}"
+        for name in ("addresses", "issuers", "observe_until", "revocation_list_files")
+    }
     shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
 
     assert plain.keys() == shown.keys()
@@ -367,7 +391,7 @@ def test_the_shipped_file_shows_every_setting():
     assert set(config.Provider.model_fields) == set(provider)
     assert set(config.Software.model_fields) == set(provider["software"])
     assert set(TimingSettings.model_fields) == set(shown["timing"]["a4"])
-    for name in ("outbound", "inbound", "store", "epr", "status"):
+    for name in ("outbound", "inbound", "callers", "store", "epr", "status"):
         assert set(Settings.model_fields[name].annotation.model_fields) == set(shown[name])
 
 

@@ -33,13 +33,15 @@ from bars_gateway import daemon, log
 from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.demo.processes import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
-from bars_gateway.epr.intake import JSON, Intake
+from bars_gateway.epr.intake import Intake
+from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.reception import Hosted, Reception
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.outbound.token import NoToken
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import ROUTINE
@@ -123,14 +125,14 @@ async def intake(folder: Path) -> Run:
     async with store_in(folder) as store:
         door = intake_of(store)
         bodies = [referral() for _ in range(MESSAGES)]
-        return await by_callers(bodies, lambda body: door.submit(body, JSON, Envelope()))
+        return await by_callers(bodies, lambda body: door.submit(body, Format.JSON, Envelope()))
 
 
 async def commits(folder: Path, group_limit: int) -> Run:
     """Submissions on disk, everything before the store left out."""
     async with store_in(folder, group_limit=group_limit) as store:
         door = intake_of(store)
-        ready = [await door.prepare(referral(), JSON, Envelope()) for _ in range(MESSAGES)]
+        ready = [await door.prepare(referral(), Format.JSON, Envelope()) for _ in range(MESSAGES)]
         return await by_callers(ready, lambda submission: store.submit(submission, now()))
 
 
@@ -180,7 +182,7 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
         door = intake_of(store)
         await by_callers(
             [referral(receiver=f"{RECEIVER[:-4]}{n % 40:04}") for n in range(count)],
-            lambda body: door.submit(body, JSON, Envelope()),
+            lambda body: door.submit(body, Format.JSON, Envelope()),
         )
         policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
         dispatcher = Dispatcher(
@@ -214,7 +216,7 @@ async def inbound(folder: Path, sandbox: Path) -> Run:
             CurrentIdentity(identity),
             host="127.0.0.1",
             port=0,
-            allowed_client_names=["bars-proxy.sandbox.local"],
+            callers=Callers(names=("bars-proxy.sandbox.local",)),
             registry=CollectorRegistry(),
             now=now,
         )

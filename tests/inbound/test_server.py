@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import pytest
 from inbound_callers import (
     CORRELATION_ID,
-    PROXY,
     REQUEST_ID,
     Answer,
     Receiver,
@@ -19,6 +18,7 @@ from inbound_callers import (
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import DatabaseDamaged, GatewayError, StorageFull
+from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.standard.formats import Format
@@ -402,11 +402,11 @@ async def test_a_name_taken_off_the_list_ends_its_connections(
     """The list is looked at for each request, since a connection may last for days."""
     receiver = Receiver()
     async with (
-        serving(receiver, identity, names=(PROXY,)) as server,
+        serving(receiver, identity) as server,
         calling(server.port, proxy) as caller,
     ):
         await caller.ask(post())
-        server.allowed_client_names = ["another.example"]
+        server.admission.callers = Callers(names=("another.example",))
         answer = await caller.ask(post())
 
     assert (401, "REC_UNAUTHORIZED", "security") == outcome(answer)
