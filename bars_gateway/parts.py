@@ -18,7 +18,7 @@ from functools import partial
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from bars_gateway.config import Provider, Settings
+from bars_gateway.config import Environment, Provider, Settings
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
@@ -32,7 +32,8 @@ from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.outbound.signing_key import load_signing_key
 from bars_gateway.outbound.token import Credentials, NoToken, Tokens, TokenSource
 from bars_gateway.standard.headers import SenderIdentity, normalised
-from bars_gateway.standard.rules import Offer
+from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.port import Store
 from bars_gateway.tls import CurrentIdentity, client_context, load_identity
@@ -59,11 +60,17 @@ def offer_of(provider: Provider) -> Offer:
     """Return what a provider answers to."""
     return Offer(
         services=frozenset(map(normalised, provider.services)),
-        applications={
-            application: frozenset(int(version.partition(".")[0]) for version in versions)
-            for application, versions in provider.applications.items()
-        },
+        applications=provider.applications,
+        booking_required=provider.booking_required,
     )
+
+
+def _overrides(settings: Settings, provider: Provider, side: Side) -> Overrides:
+    """Return what is agreed; a wrong check digit never leaves for production (S10)."""
+    strict = side is Side.SENDING and settings.environment is Environment.PROD
+    everybody = {"P02": Taken.ERROR} if strict else {}
+    agreed = everybody | provider.rules.get(EVERYBODY, {})
+    return Overrides({**provider.rules, EVERYBODY: agreed})
 
 
 def _sender_identity(provider: Provider) -> SenderIdentity:
@@ -170,6 +177,7 @@ async def open_doors(
             now=now,
             new_id=new_id,
             max_bytes=settings.epr.max_submission_bytes,
+            overrides=_overrides(settings, provider, Side.SENDING),
         )
         folder = stack.enter_context(
             DropFolder(
@@ -229,6 +237,7 @@ def inbound_server(
             ods_code=provider.ods_code,
             offer=offer_of(provider),
             case_number_system=provider.case_number_system,
+            overrides=_overrides(settings, provider, Side.RECEIVING),
         )
         for name, provider in settings.providers.items()
     ]

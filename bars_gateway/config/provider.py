@@ -5,15 +5,20 @@ One provider is a list of length one: nothing else in the settings depends on ho
 there are, and nothing of a provider is shared with another, its folders least of all.
 """
 
+import re
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from bars_gateway import __version__
 from bars_gateway.config.values import AbsolutePath, Fault, Section, Text, Words, reject
-from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier
+from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
+from bars_gateway.standard.overrides import EVERYBODY, Taken
+from bars_gateway.standard.rules import RULES
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
+_ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
 
 
@@ -36,6 +41,37 @@ Versions = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=_VERSION)], ...],
     Field(min_length=1),
 ]
+
+
+def _counterparty(name: str) -> str:
+    if name == EVERYBODY or _ODS_CODE.fullmatch(name):
+        return name
+    try:
+        return normalised(TargetIdentifier.parse(name).text)
+    except HeaderProblem as error:
+        cause = f"is no counterparty: {error}"
+        cure = "Write a service as system|value, an ODS code in capitals, or * for everybody."
+        reject([Fault(cause=cause, cure=cure)])
+    raise AssertionError  # reject raises
+
+
+def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
+    known = {rule.rule: rule for rule in RULES}
+    faults = []
+    for name in agreement:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            cure = f"Did you mean {near[0]}?" if near else "Take an id from a refusal."
+            faults.append(Fault(key=(name,), cause="is no rule that can be agreed on", cure=cure))
+        elif known[name].fixed:
+            cause = "is fixed: without it nobody could tell what a message is, or whose"
+            faults.append(Fault(key=(name,), cause=cause, cure="Remove it."))
+    reject(faults)
+    return agreement
+
+
+Counterparty = Annotated[str, AfterValidator(_counterparty)]
+Agreement = Annotated[dict[str, Taken], AfterValidator(_agreement)]
 
 
 class Software(Section):
@@ -165,4 +201,21 @@ class Provider(Section):
     The BaRS Applications that are switched on, each with its versions; only the major counts.
 
     Leave out what the organisation is not assured for: it is then refused, and not advertised.
+    """
+
+    booking_required: bool = False
+    """
+    Whether a new referral is taken only with the booking that was made for it.
+
+    Set it to true where nobody is seen without an appointment: a referral that names none in
+    `supportingInfo` is then refused, and the refusal is announced in `/metadata`.
+    """
+
+    rules: dict[Counterparty, Agreement] = Field(default_factory=dict)
+    """
+    How gravely single rules are taken of single counterparties: `error`, `warning` or `off`.
+
+    Name a counterparty by its service (`system|value`) or its ODS code, or everybody by `*`, and
+    the rules by the ids in `bars-gateway lint` and in refusals. Use it for as long as another
+    supplier needs to put right what it sends, and to hold those to more who can do better.
     """

@@ -29,6 +29,7 @@ from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.timing import Timing, deadline
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission
@@ -78,11 +79,13 @@ class Intake:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         max_bytes: int = MAX_BYTES,
+        overrides: Overrides = NOTHING_AGREED,
     ) -> None:
         self._store = store
         self._provider = provider
         self._identity = identity
         self._offer = offer
+        self._overrides = overrides
         self._timing = timing
         self._now = now
         self._new_id = new_id
@@ -163,7 +166,7 @@ class Intake:
             message = read(body, written_in)
         except MalformedBundle as malformed:
             raise SubmissionRefused([malformed.issue]) from None
-        issues = rules.check(message, rules.Side.SENDING, self._offer)
+        issues = rules.check(message, rules.Side.SENDING, self._offer, self._overrides)
         move = workflow.classify(message)
         if rules.errors(issues):
             raise SubmissionRefused(issues)

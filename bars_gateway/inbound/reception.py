@@ -45,6 +45,7 @@ from bars_gateway.standard.headers import (
     read_ids,
 )
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.port import (
@@ -81,6 +82,7 @@ class Hosted:
     ods_code: str
     offer: Offer
     case_number_system: str  # whose numbers the references are
+    overrides: Overrides = NOTHING_AGREED
 
 
 class Reception:
@@ -114,7 +116,7 @@ class Reception:
             message = await _read(request)
         except MalformedBundle as malformed:
             return await self._refuse(request, ids, host, [malformed.issue])
-        issues = rules.errors(rules.check(message, Side.RECEIVING, host.offer))
+        issues = rules.errors(rules.check(message, Side.RECEIVING, host.offer, host.overrides))
         move = workflow.classify(message)
         if issues or move is None:
             return await self._refuse(request, ids, host, issues or [rules.NO_MEANING])

@@ -121,9 +121,13 @@ def focus_id_of(body: bytes, media_type: str) -> str | None:
 def outcome(issues: Sequence[Issue]) -> bytes:
     """Return an OperationOutcome, as JSON, that names every one of *issues*."""
     return _outcome(
-        _issue(i.severity, i.issue, i.http_status, i.code, f"{i.rule} {i.path}: {i.text}", i.path)
-        for i in issues
+        _issue(i.severity, i.issue, i.http_status, i.code, _diagnostics(i), i.path) for i in issues
     )
+
+
+def _diagnostics(issue: Issue) -> str:
+    line = f" (line {issue.line})" if issue.line else ""
+    return f"{issue.rule} {issue.path}: {issue.text}{line}"
 
 
 def problem_outcome(problem: Problem) -> bytes:
@@ -146,7 +150,8 @@ def _outcome(issues: Iterator[dict[str, object]] | list[dict[str, object]]) -> b
 def _issue(  # noqa: PLR0917
     severity: str, issue: str, status: int, code: str, text: str, path: str
 ) -> dict[str, object]:
-    expression = {"expression": [path]} if path.startswith("Bundle") else {}
+    known = path.partition(".?")[0]  # what R4 has no name for, no FHIRPath can name
+    expression = {"expression": [known]} if known.startswith("Bundle") else {}
     return {
         "severity": severity,
         "code": issue,

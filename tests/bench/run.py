@@ -54,7 +54,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 CALLERS = 32
 MESSAGES = 640
 HERE = Path(__file__).parent
-MAJORS = {f"a{n}": frozenset({1, 2}) for n in range(1, 9)}
+VERSIONS = {f"a{n}": ("1.0.0", "2.0.0") for n in range(1, 9)}
 IDENTITY = SenderIdentity(
     ods_code="ZX901",
     organisation="Benchmark",
@@ -94,7 +94,7 @@ def intake_of(store: SqliteStore) -> Intake:
         store,
         provider="bench",
         identity=IDENTITY,
-        offer=Offer(services=frozenset({SENDER}), applications=MAJORS),
+        offer=Offer(services=frozenset({SENDER}), applications=VERSIONS),
         timing=lambda _use_case: ROUTINE,
         now=now,
         new_id=new_id,
@@ -203,7 +203,7 @@ async def inbound(folder: Path, sandbox: Path) -> Run:
     """Post over mutual TLS until the 200, each message with its acknowledgement on disk."""
     certificates = sandbox / "gateways" / "hospital"
     async with store_in(folder) as store:
-        offer = Offer(services=frozenset({RECEIVER}), applications=MAJORS)
+        offer = Offer(services=frozenset({RECEIVER}), applications=VERSIONS)
         hosted = Hosted(
             provider="bench", ods_code="ZX902", offer=offer, case_number_system="urn:bench"
         )

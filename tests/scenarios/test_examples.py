@@ -61,6 +61,7 @@ FATES: dict[str, Fate] = {
     # It refers to an Encounter that it does not contain.
     "TKW-New-Booking-Request-HappyPath-Full": here(
         ("B17", "Bundle.entry[2].resource.encounter.reference"),
+        ("K06", "Bundle.entry[1].resource.serviceCategory"),
     ),
     "REFREQ01-Referral-Service-Request-New-Full-111-to-ED": Arrives(),
     "REFREQ03-Referral-Service-Request-New-Full-GP-to-CPCS-Minor-Illness": Arrives(),
@@ -122,9 +123,9 @@ FATES: dict[str, Fate] = {
     "SERVREQ01-Service-Request-Update-Revoked": here(("R10", "Bundle.entry[1].resource.id")),
     "VALREQ01-Validation-Service-Request-New-Full-999-to-CAS": Arrives(),
     "VALREQ02-Validation-Service-Request-Update-Full-999-to-CAS-Lower-Priority": NOT_YET,
-    # An acknowledgement reads like the request that it mirrors, and is taken for one.
-    "VALRESP01-Validation-Response-HTTP-Response-Acknowledgment-CAS-to-999-Planned-0-of-2": (
-        Arrives()
+    # An acknowledgement reads like the request that it mirrors, but for the second Encounter.
+    "VALRESP01-Validation-Response-HTTP-Response-Acknowledgment-CAS-to-999-Planned-0-of-2": here(
+        ("B22", "Bundle.entry[4].resource"),
     ),
     # Published unswapped: as if the ambulance answered the hospital, which asked nothing.
     "VALRESP01A-Validation-Response-New-Interim-CAS-to-999-In-progress-1-of-2": NO_WORKFLOW,
