@@ -49,37 +49,41 @@ def no_profile(message: Message, _offer: Offer) -> Iterator[str]:
 
 def no_last_updated(message: Message, _offer: Offer) -> Iterator[str]:
     """B10."""
-    for path, written in _last_updated(message):
-        if instant(written) is None:
-            yield path
+    yield from _last_updated(message, lambda written: instant(written) is None)
 
 
 def not_seven_decimals(message: Message, _offer: Offer) -> Iterator[str]:
     """B11."""
-    for path, written in _last_updated(message):
-        if written and not _SEVEN_DECIMALS.fullmatch(written):
-            yield path
+    yield from _last_updated(message, lambda text: text and not _SEVEN_DECIMALS.fullmatch(text))
 
 
 def not_in_utc(message: Message, _offer: Offer) -> Iterator[str]:
     """B12."""
-    for path, written in _last_updated(message):
-        if written and not _IN_UTC.fullmatch(written):
-            yield path
+    yield from _last_updated(message, lambda text: text and not _IN_UTC.fullmatch(text))
 
 
 def not_updated_together(message: Message, _offer: Offer) -> Iterator[str]:
     """B13: a new message has one moment at which all in it was written."""
     if message.reason == "new":
-        moments = [(path, instant(written)) for path, written in _last_updated(message)]
-        known = [moment for _, moment in moments if moment is not None]
-        yield from (path for path, moment in moments if moment and moment != known[0])
+        written = map(instant, dict.fromkeys(_moments(message)))
+        first = next((moment for moment in written if moment), None)
+        yield from _last_updated(message, lambda text: instant(text) not in {None, first})
 
 
-def _last_updated(message: Message) -> Iterator[tuple[str, str]]:
-    yield "Bundle.meta.lastUpdated", text_of(map_of(message.root, "meta"), "lastUpdated")
-    for path, resource in resources_at(message):
-        yield f"{path}.meta.lastUpdated", text_of(map_of(resource, "meta"), "lastUpdated")
+def _last_updated(message: Message, wrong: Callable[[str], object]) -> Iterator[str]:
+    """Yield where it is wrong: each text is looked at once, for most are the same."""
+    moments = _moments(message)
+    blamed = {text for text in set(moments) if wrong(text)}
+    if blamed:
+        for number, text in enumerate(moments):
+            if text in blamed:
+                holder = f"Bundle.entry[{number - 1}].resource" if number else "Bundle"
+                yield f"{holder}.meta.lastUpdated"
+
+
+def _moments(message: Message) -> list[str]:
+    resources = (message.root, *(entry.resource for entry in message.entries))
+    return [text_of(map_of(resource, "meta"), "lastUpdated") for resource in resources]
 
 
 def no_full_url(message: Message, _offer: Offer) -> Iterator[str]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bars_gateway.standard.bundle import Json, Message, Resource, map_of
-from bars_gateway.standard.checks.looking import resources_at
 from bars_gateway.standard.checks.offer import Offer
 
 _BARS = "https://fhir.nhs.uk/StructureDefinition/BARS"
@@ -69,11 +68,11 @@ DEMANDS: Mapping[str, tuple[Demand, ...]] = {
 
 def profile_broken(message: Message, _offer: Offer) -> Iterator[str]:
     """B21: presence, number and fixed values; slices and bindings are not looked at."""
-    for path, resource in resources_at(message):
-        profiles = map_of(resource, "meta").get("profile")
+    for index, entry in enumerate(message.entries):
+        profiles = map_of(entry.resource, "meta").get("profile")
         for profile in profiles if isinstance(profiles, list) else ():
             for demand in DEMANDS.get(profile, ()) if isinstance(profile, str) else ():
-                yield from _unmet(demand, resource, path)
+                yield from _unmet(demand, entry.resource, f"Bundle.entry[{index}].resource")
 
 
 def _unmet(demand: Demand, resource: Resource, path: str) -> Iterator[str]:
