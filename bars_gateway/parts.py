@@ -65,7 +65,7 @@ def offer_of(provider: Provider) -> Offer:
     )
 
 
-def _overrides(settings: Settings, provider: Provider, side: Side) -> Overrides:
+def overrides_of(settings: Settings, provider: Provider, side: Side) -> Overrides:
     """Return what is agreed; a wrong check digit never leaves for production (S10)."""
     strict = side is Side.SENDING and settings.environment is Environment.PROD
     everybody = {"P02": Taken.ERROR} if strict else {}
@@ -177,7 +177,7 @@ async def open_doors(
             now=now,
             new_id=new_id,
             max_bytes=settings.epr.max_submission_bytes,
-            overrides=_overrides(settings, provider, Side.SENDING),
+            overrides=overrides_of(settings, provider, Side.SENDING),
         )
         folder = stack.enter_context(
             DropFolder(
@@ -237,7 +237,7 @@ def inbound_server(
             ods_code=provider.ods_code,
             offer=offer_of(provider),
             case_number_system=provider.case_number_system,
-            overrides=_overrides(settings, provider, Side.RECEIVING),
+            overrides=overrides_of(settings, provider, Side.RECEIVING),
         )
         for name, provider in settings.providers.items()
     ]

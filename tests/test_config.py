@@ -1,17 +1,24 @@
 """The settings: where they come from, what is refused, and what is said about it."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from messages import RECEIVER
 from pydantic import BaseModel
+from variants import a_referral
 
 from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
 from bars_gateway.config.environments import BUNDLES
 from bars_gateway.errors import ConfigurationError
+from bars_gateway.parts import overrides_of
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.overrides import Taken
+from bars_gateway.standard.rules import Side
 from bars_gateway.standard.timing import TIMINGS
 
 SHIPPED = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
@@ -405,3 +412,64 @@ def test_the_shipped_file_explains_as_the_program_does(field):
     )
 
     assert " ".join(field.description.split()) in comments
+
+
+def agreed(lines: str, environment: str = "int") -> str:
+    text = f'environment = "{environment}"\n{PROVIDER}[providers.example-trust.rules]\n{lines}\n'
+    return f"{text}{INBOUND}"
+
+
+def agreement(settings, side):
+    provider = settings.providers["example-trust"]
+    message = read(json.dumps(a_referral()).encode())
+    return overrides_of(settings, provider, side).with_the_other_side(message, side)
+
+
+def test_a_service_is_known_in_each_spelling(written):
+    """As everywhere: three of them are published, and they are one."""
+    spelt = RECEIVER.replace("https", "http").replace("/Id/", "/id/")
+    settings = written(agreed(f'"{spelt}" = {{ R18 = "warning" }}'))
+
+    assert {"R18": Taken.WARNING} == agreement(settings, Side.SENDING)
+
+
+def test_one_severity_counts_for_everybody(written):
+    """Under the name of the asterisk."""
+    settings = written(agreed('"*" = { B20 = "warning" }'))
+
+    assert {"B20": Taken.WARNING} == agreement(settings, Side.RECEIVING)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param('RAE = { R99 = "off" }', "R99 is no rule", id="unknown-rule"),
+        pytest.param('RAE = { B01 = "off" }', "B01 is no rule", id="structure"),
+        pytest.param('RAE = { B04 = "off" }', "B04 is fixed", id="fixed-rule"),
+        pytest.param('RAE = { R18 = "loud" }', "R18 is wrong", id="unknown-severity"),
+        pytest.param('"x|" = { R18 = "off" }', "is no counterparty", id="no-counterparty"),
+    ],
+)
+def test_what_cannot_be_agreed(refused, lines, expected):
+    """The place and the cure; what is safe for the patient is no matter of agreement."""
+    assert any(expected in line for line in refused(agreed(lines)))
+
+
+def test_a_near_id_is_recognised(refused):
+    """Whoever mistypes one is told which is meant."""
+    assert any("Did you mean R18?" in line for line in refused(agreed('RAE = { RI8 = "off" }')))
+
+
+@pytest.mark.parametrize(
+    ("environment", "side", "expected"),
+    [
+        ("prod", Side.SENDING, {"P02": Taken.ERROR}),
+        ("prod", Side.RECEIVING, {}),
+        ("int", Side.SENDING, {}),
+    ],
+)
+def test_a_wrong_check_digit_never_leaves_for_production(written, environment, side, expected):
+    """Elsewhere it is a warning: test numbers fail it."""
+    text = GOOD.replace('"int"', f'"{environment}"', 1)
+
+    assert expected == agreement(written(text), side)
