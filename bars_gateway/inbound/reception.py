@@ -20,6 +20,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -32,9 +33,10 @@ from bars_gateway.inbound.replies import (
     refused,
     reply_to,
 )
-from bars_gateway.standard import answers, bundle, rules, workflow
+from bars_gateway.standard import answers, rules, workflow
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.bundle import Json, MalformedBundle, Message
+from bars_gateway.standard.bundle import Json, Message
+from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, as_asked
 from bars_gateway.standard.headers import (
     TARGET,
@@ -57,8 +59,8 @@ from bars_gateway.store.port import (
 
 log = structlog.get_logger(__name__)
 
-# Above this, parsing would hold up everything else on the loop.
-THREAD_FROM_BYTES = 256 * 1024
+# Above this, reading and judging would hold up everything else on the loop.
+THREAD_FROM_BYTES = 64 * 1024
 
 # Access-control and routing headers are kept for audit; Authorization never is.
 _KEPT_HEADERS = (
@@ -112,14 +114,10 @@ class Reception:
         bind_contextvars(provider=host.provider)
         if isinstance(request.answer_in, Issue):
             return refused([request.answer_in])
-        try:
-            message = await _read(request)
-        except MalformedBundle as malformed:
-            return await self._refuse(request, ids, host, [malformed.issue])
-        issues = rules.errors(rules.check(message, Side.RECEIVING, host.offer, host.overrides))
-        move = workflow.classify(message)
-        if issues or move is None:
-            return await self._refuse(request, ids, host, issues or [rules.NO_MEANING])
+        examined = await _examined(request, host)
+        message, move = examined.message, examined.move
+        if message is None or move is None:
+            return await self._refuse(request, ids, host, examined.issues)
         bind_contextvars(move=move.value)
         return await self._take(request, ids, host, message, move)
 
@@ -214,17 +212,18 @@ class Reception:
             request_id=ids.request_id,
             correlation_id=ids.correlation_id,
             fingerprint=_fingerprint(request.body),
-            rules=sorted({issue.rule for issue in issues}),
+            rules=sorted({issue.rule for issue in rules.errors(list(issues))}),
             http_status=answer.http_status,
             answer=_json(answer.body),
         )
         return reply_to(await self._store.refuse(refusal, self._now()), refusal.answer)
 
 
-async def _read(request: InboundRequest) -> Message:
-    if len(request.body) < THREAD_FROM_BYTES:
-        return bundle.read(request.body, request.written_in)
-    return await asyncio.to_thread(bundle.read, request.body, request.written_in)
+async def _examined(request: InboundRequest, host: Hosted) -> Examined:
+    look = partial(
+        examine, request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides
+    )
+    return look() if len(request.body) < THREAD_FROM_BYTES else await asyncio.to_thread(look)
 
 
 def _kept(request: InboundRequest) -> Payload:

@@ -9,6 +9,7 @@ from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Problem
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.rules import errors
 from bars_gateway.store.port import (
     Conflicting,
     Fate,
@@ -44,7 +45,7 @@ CONFLICT = Problem(
 def refused(issues: Sequence[Issue]) -> Reply:
     """Return the answer that names every one of *issues*; malformed goes before unsupported."""
     return Reply(
-        http_status=min(issue.http_status for issue in issues),
+        http_status=min(issue.http_status for issue in errors(list(issues))),
         written_in=Format.JSON,
         body=answers.outcome(issues),
         code=issues[0].code,

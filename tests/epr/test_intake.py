@@ -141,7 +141,7 @@ async def test_every_error_is_told_at_once(intake: Intake) -> None:
     body = changed(body, "meta", "versionId", value="")
     problem = await refused(intake, body)
 
-    assert {"B02", "B07"} == {issue.rule for issue in problem.issues}
+    assert {"B01", "B02", "B07"} == {issue.rule for issue in problem.issues}
 
 
 async def test_only_our_own_services_send(intake: Intake) -> None:

@@ -127,7 +127,11 @@ MALFORMED = [
         changed(referral(), id="x"), {}, 400, ("REC_BAD_REQUEST", "invariant"), id="no-bundle-id"
     ),
     pytest.param(
-        changed(referral(), meta={}), {}, 400, ("REC_BAD_REQUEST", "invariant"), id="no-version"
+        changed(referral(), meta={"id": "1"}),
+        {},
+        400,
+        ("REC_BAD_REQUEST", "invariant"),
+        id="no-version",
     ),
     pytest.param(
         referral(version="7.0.0"),
@@ -216,7 +220,7 @@ async def test_a_warning_does_not_stop_a_patient(world: World) -> None:
     """On receipt, what only the strict side asks for is let through."""
     body = json.loads(referral())
     del body["timestamp"]
-    body["entry"][0]["resource"]["sender"] = {}
+    body["entry"][0]["resource"]["sender"] = {"display": "somebody"}
     status, _, _ = await post(world, json.dumps(body).encode(), headers())
 
     assert 200 == status
