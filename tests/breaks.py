@@ -236,7 +236,9 @@ BUNDLE = [
         a_transfer,
     ),
     Break("B22", STRICT, "CarePlan[1]", more("CarePlan")),
-    Break("B22", STRICT, "Bundle.entry", less("PractitionerRole")),
+    Break(
+        "B22", STRICT, "Bundle.entry.resource.ofType(PractitionerRole)", less("PractitionerRole")
+    ),
     Break(
         "B22L",
         WARNS,
@@ -467,7 +469,7 @@ REQUEST = [
         "Consent.category",
         of("Consent", "OTHER", "category", 0, "coding", 0, "code"),
     ),
-    Break("R19", BOTH, "Bundle.entry", less("Flag"), a_validation),
+    Break("R19", BOTH, "Bundle.entry.resource.ofType(Flag)", less("Flag"), a_validation),
     Break("R19", BOTH, "Flag[1].category", more("Flag"), a_validation),
     Break("R19L", BOTH, "Location", nowhere, a_validation),
     Break("R20", STRICT, "Location.extension", placed(UPRN="12345678901234")),
@@ -482,8 +484,15 @@ REQUEST = [
         of("Location", [f"{CORE}/UKCore-Location"], "meta", "profile"),
         a_transfer,
     ),
-    Break("R21", BOTH, "Bundle.entry", less("Location"), a_transfer, also="B17 R17"),
-    Break("R22", STRICT, "Bundle.entry", less("Task"), a_pharmacy_referral),
+    Break(
+        "R21",
+        BOTH,
+        "Bundle.entry.resource.ofType(Location)",
+        less("Location"),
+        a_transfer,
+        also="B17 R17",
+    ),
+    Break("R22", STRICT, "Bundle.entry.resource.ofType(Task)", less("Task"), a_pharmacy_referral),
     Break("R22", STRICT, "Condition.category", lose("Condition", "category"), a_pharmacy_referral),
     Break("R24", WARNS, "Encounter.identifier", lose("Encounter", "identifier")),
     Break("R24", WARNS, "Encounter.episodeOfCare", lose("Encounter", "episodeOfCare")),
@@ -491,7 +500,14 @@ REQUEST = [
 
 BOOKING = [
     Break("K01", BOTH, "Appointment[1]", more("Appointment"), a_booking, also="B22"),
-    Break("K01", BOTH, "Bundle.entry", less("Schedule"), a_booking, also="B17 B22"),
+    Break(
+        "K01",
+        BOTH,
+        "Bundle.entry.resource.ofType(Schedule)",
+        less("Schedule"),
+        a_booking,
+        also="B17 B22",
+    ),
     Break("K02", BOTH, "Appointment.slot", of("Appointment", [], "slot"), a_booking),
     Break(
         "K02",

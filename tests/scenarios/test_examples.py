@@ -50,6 +50,11 @@ DEFINITION = ("M14", f"{HEADER}.definition")
 NOT_YET = RefusedThere(501, "REC_NOT_IMPLEMENTED")
 NO_WORKFLOW = RefusedThere(404, "REC_NOT_FOUND")
 
+
+def journey(entry: int) -> tuple[str, str]:
+    return "B17", f"Bundle.entry[{entry}].resource.episodeOfCare[0].reference"
+
+
 FATES: dict[str, Fate] = {
     # Only the Receiver's EPR knows whether a slot is free: this release does not ask it.
     "BOOKREQ01-Booking-Request-New-Full": NOT_YET,
@@ -88,31 +93,40 @@ FATES: dict[str, Fate] = {
         ("B17", "Bundle.entry[3].resource.activity[1].detail.performer[1].reference"),
         ("B17", "Bundle.entry[3].resource.activity[1].detail.performer[2].reference"),
     ),
-    # The test kit's messages are older than use cases, and some than today's definitions.
-    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-Linked": here(USE_CASE),
-    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-UnLinked": here(USE_CASE),
+    # The test kit's messages are older than use cases, and some than today's definitions; they
+    # point at an EpisodeOfCare as if it stood in the Bundle.
+    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-Linked": here(
+        USE_CASE, journey(3)
+    ),
+    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-UnLinked": here(
+        USE_CASE, journey(3)
+    ),
     "TKW-New-Referral-Service-Request-HappyPath": here(
-        USE_CASE, DEFINITION, ("B16", "Bundle.entry[7].fullUrl")
+        USE_CASE, DEFINITION, journey(3), ("B16", "Bundle.entry[7].fullUrl")
     ),
     "TKW-Update-Referral-Service-Request-HappyPath": here(
         USE_CASE,
         DEFINITION,
+        journey(3),
         ("B16", "Bundle.entry[7].fullUrl"),
         ("R10", "Bundle.entry[1].resource.id"),
     ),
     "TKW-New-Validation-Request-HappyPath": here(
         USE_CASE,
         DEFINITION,
+        journey(3),
         ("B16", "Bundle.entry[9].fullUrl"),
         ("M06S", f"{HEADER}.source.endpoint"),
     ),
     "TKW-Update-Validation-Request-HappyPath": here(
-        USE_CASE, DEFINITION, ("B16", "Bundle.entry[9].fullUrl")
+        USE_CASE, DEFINITION, journey(3), ("B16", "Bundle.entry[9].fullUrl")
     ),
     "TKW-New-Interim-Validation-Response-HappyPath": here(
-        USE_CASE, ("B16", "Bundle.entry[5].fullUrl")
+        USE_CASE, journey(2), journey(3), ("B16", "Bundle.entry[5].fullUrl")
     ),
-    "TKW-New-Validation-Response-HappyPath": here(USE_CASE, ("B16", "Bundle.entry[7].fullUrl")),
+    "TKW-New-Validation-Response-HappyPath": here(
+        USE_CASE, journey(3), journey(4), ("B16", "Bundle.entry[7].fullUrl")
+    ),
     # http instead of https, and no use case.
     "API-ValidationRequest-POST": here(
         ("M08", f"{HEADER}.source.endpoint"),

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from messages import referral
+from variants import a_booking
 from world import JSON, World, headers, post
 
 from bars_gateway.standard.headers import TargetIdentifier
@@ -181,25 +181,10 @@ async def test_a_refusal_is_repeated_and_a_corrected_message_is_another(world: W
     assert 200 == status
 
 
-def booking() -> bytes:
-    bundle = json.loads(referral())
-    header = bundle["entry"][0]["resource"]
-    header["eventCoding"]["code"] = "booking-request"
-    appointment = {
-        "resourceType": "Appointment",
-        "meta": {"lastUpdated": bundle["timestamp"]},
-        "status": "booked",
-    }
-    url = f"urn:uuid:{uuid.uuid4()}"
-    bundle["entry"].append({"fullUrl": url, "resource": appointment})
-    header["focus"] = [{"reference": url}]
-    return json.dumps(bundle).encode()
-
-
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        pytest.param(booking(), 501, "REC_NOT_IMPLEMENTED", id="booking"),
+        pytest.param(json.dumps(a_booking()).encode(), 501, "REC_NOT_IMPLEMENTED", id="booking"),
         pytest.param(referral(reason="update"), 501, "REC_NOT_IMPLEMENTED", id="update"),
         pytest.param(
             referral(reason="update", status="revoked"), 501, "REC_NOT_IMPLEMENTED", id="cancel"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bars_gateway.standard.bundle import USE_CASES, Message, instant, maps_of, text_of
 from bars_gateway.standard.checks.kinds import CALLED_OFF, CANCELLED, is_booking
-from bars_gateway.standard.checks.looking import is_coded, references_of, statuses
+from bars_gateway.standard.checks.looking import is_coded, missing, references_of, statuses
 from bars_gateway.standard.checks.offer import Offer
 
 _PARTS = ("Patient", "Slot", "Schedule", "HealthcareService")
@@ -17,7 +17,7 @@ def booking_incomplete(message: Message, _offer: Offer) -> Iterator[str]:
     yield from (path for path, _ in list(message.all("Appointment"))[1:])
     if is_booking(message, called_off=False):
         held = {entry.type for entry in message.entries}
-        yield from ("Bundle.entry" for part in _PARTS if part not in held)
+        yield from (missing(part) for part in _PARTS if part not in held)
 
 
 def new_booking_not_ready(message: Message, _offer: Offer) -> Iterator[str]:

@@ -9,6 +9,7 @@ from bars_gateway.standard.checks.looking import (
     concept_of,
     extensions,
     is_coded,
+    missing,
     references_of,
 )
 from bars_gateway.standard.checks.offer import Offer
@@ -43,7 +44,7 @@ def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
         consents = list(message.all("Consent"))
         system = f"{_CODES}consent-categories-bars"
         if not any(is_coded(maps_of(each, "category"), system, {"DRC"}) for _, each in consents):
-            yield f"{consents[0][0]}.category" if consents else "Bundle.entry"
+            yield f"{consents[0][0]}.category" if consents else missing("Consent")
 
 
 def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
@@ -55,7 +56,7 @@ def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
             if is_coded(maps_of(each, "category"), f"{_CODES}flag-categories-bars", {"SS"})
         ]
         if not flags:
-            yield "Bundle.entry"
+            yield missing("Flag")
         yield from (f"{path}.category" for path in flags[1:])
 
 
@@ -64,7 +65,7 @@ def place_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     if _asks_for_validation(message):
         places = list(message.all("Location"))
         if not any(_can_be_found(each) for _, each in places):
-            yield places[0][0] if places else "Bundle.entry"
+            yield places[0][0] if places else missing("Location")
 
 
 def _asks_for_validation(message: Message) -> bool:
@@ -112,7 +113,7 @@ def no_incident_place(message: Message, _offer: Offer) -> Iterator[str]:
     if is_new_request(message, "referral") and is_of(message, "a6"):
         places = list(message.all("Location"))
         if not any(_claims(place, _INCIDENT) for _, place in places):
-            yield f"{places[0][0]}.meta.profile" if places else "Bundle.entry"
+            yield f"{places[0][0]}.meta.profile" if places else missing("Location")
         for path, each in message.all("QuestionnaireResponse"):
             if text_of(each, "status") != "completed":
                 yield f"{path}.status"
@@ -133,7 +134,7 @@ def no_pharmacy_task(message: Message, _offer: Offer) -> Iterator[str]:
 def _uncoded(message: Message, resource_type: str, element: str) -> Iterator[str]:
     found = list(message.all(resource_type))
     if not found:
-        yield "Bundle.entry"
+        yield missing(resource_type)
     for path, each in found:
         concepts = maps_of(each, element) or concept_of(each, element)
         if not is_coded(concepts, _SNOMED):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bars_gateway.standard.bundle import Message, map_of
-from bars_gateway.standard.checks.looking import resources_at
+from bars_gateway.standard.checks.looking import missing, resources_at
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.definitions import Definition, Focus, cited
 
@@ -44,14 +44,14 @@ def unlisted_profile(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 def miscounted(message: Message, _offer: Offer) -> Iterator[str]:
-    """B22: too few is said of the Bundle, too many of each one that is too many."""
+    """B22: too few is said of the type, too many of each one that is too many."""
     definition = cited(message.definition)
     if definition is None:
         return
     counts = Counter(entry.type for entry in message.entries)
     for resource_type, least, most in _limits(definition, message.reason):
         if counts[resource_type] < least:
-            yield "Bundle.entry"
+            yield missing(resource_type)
         if most is not None and counts[resource_type] > most:
             yield from (path for path, _ in list(message.all(resource_type))[most:])
 

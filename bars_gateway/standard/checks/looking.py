@@ -67,8 +67,13 @@ def statuses(message: Message, resource_type: str) -> list[tuple[str, str]]:
     ]
 
 
+def missing(resource_type: str) -> str:
+    """Return the FHIRPath of a resource that should be in the Bundle and is not."""
+    return f"Bundle.entry.resource.ofType({resource_type})"
+
+
 def not_in(message: Message, resource_type: str, allowed: AbstractSet[str]) -> Iterator[str]:
-    """Yield where no resource of that type has one of these statuses: the first, or the Bundle."""
+    """Yield where no resource of that type has one of these statuses: the first, if any."""
     found = statuses(message, resource_type)
     if not any(status in allowed for _, status in found):
-        yield found[0][0] if found else "Bundle.entry"
+        yield found[0][0] if found else missing(resource_type)

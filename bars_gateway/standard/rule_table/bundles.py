@@ -87,6 +87,7 @@ RULES: tuple[Rule, ...] = (
         text="the entry has no fullUrl",
         source="Applications: payload tables",
         broken=envelope.no_full_url,
+        fixed=True,
     ),
     Rule(
         rule="B16",
