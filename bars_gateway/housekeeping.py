@@ -1,7 +1,8 @@
 """
 What time does, when nobody sends anything: leases lapse, messages grow late, the log grows.
 
-    every second ─► release_lapsed · tell_delays · give_up      every fifth ─► checkpoint
+    every second ─► release_lapsed · tell_delays · give_up
+    every fifth ──► tell_unanswered · checkpoint
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
 between two of them costs nothing. The checkpoint runs here, on a connection of its
@@ -20,7 +21,7 @@ from bars_gateway.store.port import Store
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
-CHECKPOINT_ROUNDS = 5
+SELDOM_ROUNDS = 5
 
 
 class Housekeeper:
@@ -46,7 +47,7 @@ class Housekeeper:
         rounds = 0
         while not self._stopping.is_set():
             rounds += 1
-            await self._round(checkpoint=rounds % CHECKPOINT_ROUNDS == 0)
+            await self._round(seldom=rounds % SELDOM_ROUNDS == 0)
             self._proven()
             try:
                 async with asyncio.timeout(self._every_seconds):
@@ -54,10 +55,11 @@ class Housekeeper:
             except TimeoutError:
                 continue
 
-    async def _round(self, *, checkpoint: bool) -> None:
+    async def _round(self, *, seldom: bool) -> None:
         try:
             await self.tidy()
-            if checkpoint:
+            if seldom:
+                await self.look_at_questions()
                 await self._store.checkpoint()
         except StorageFull as error:
             # The writer lives and has said so; ending the process would make no room.
@@ -79,3 +81,9 @@ class Housekeeper:
         given_up = await self._store.give_up(now)
         if given_up:
             log.error("outbound.given_up", count=given_up)
+
+    async def look_at_questions(self) -> None:
+        """Raise an alarm for what no EPR answers, and forget reads that are over."""
+        unanswered = await self._store.questions.tell_unanswered(self._now())
+        if unanswered:
+            log.error("epr.questions_unanswered", count=unanswered)

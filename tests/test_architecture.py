@@ -18,11 +18,13 @@ ANYTHING = FLOW | {
     "outbound",
     "inbound",
     "epr",
+    "concerns",
     "status",
     "housekeeping",
     "notify",
     "heartbeats",
     "parts",
+    "doors",
     "daemon",
     "listings",
     "operator_client",
@@ -49,7 +51,8 @@ MAY_IMPORT = {
     "outbound": FLOW,
     "inbound": FLOW,
     "epr": FLOW,
-    "status": FLOW,
+    "concerns": GROUND | {"store.port"},
+    "status": FLOW | {"concerns"},
     "housekeeping": FLOW,
     "notify": set(),
     "heartbeats": {"notify"},
@@ -61,7 +64,8 @@ MAY_IMPORT = {
     "lint": GROUND,
     "safekeeping": GROUND | {"config", "store", "store.port"},
     "demo": GROUND | {"log", "sandbox", "config"},
-    "parts": ANYTHING - OPERATORS - {"daemon"},
+    "parts": ANYTHING - OPERATORS - {"daemon", "doors"},
+    "doors": ANYTHING - OPERATORS - {"daemon"},
     "daemon": ANYTHING - OPERATORS,
     "cli": ANYTHING,
     "__main__": {"cli"},
@@ -90,7 +94,7 @@ class Module:
 
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name; the port with its values is one."""
-    if name in {"store.port", "store.values", "store.views"}:
+    if name in {"store.port", "store.questions", "store.values", "store.views"}:
         return "store.port"
     return name.partition(".")[0]
 

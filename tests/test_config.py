@@ -365,7 +365,7 @@ def test_the_shipped_file_holds_the_defaults(written):
     """What the file shows as defaults are the defaults; some are examples, having none."""
     text = SHIPPED.read_text("utf-8")
     plain, shown = rows(written(text)), rows(written(uncommented(text)))
-    examples = {"node", "outbound.ca_file", "store.path"} | {
+    examples = {"node", "inbound.public_url", "outbound.ca_file", "store.path"} | {
         f"callers.{name}"
         for name in ("addresses", "issuers", "observe_until", "revocation_list_files")
     }

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,17 +14,14 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, submission
 
+from bars_gateway.concerns import CertificateCondition, Conditions, TokenCondition
 from bars_gateway.standard.verdict import Fault, Verdict
-from bars_gateway.status import (
-    CertificateCondition,
-    Conditions,
-    StatusServer,
-    TokenCondition,
-)
+from bars_gateway.status import StatusServer
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
+from bars_gateway.store.questions import Asked, Terms
 from bars_gateway.store.sqlite import SqliteStore
 
 CANARY = "CANARY-OF-A-PATIENT"
@@ -257,6 +254,48 @@ async def test_a_message_that_has_come_in_since_is_none(shown: Shown) -> None:
     page = (await shown.get("/")).text
 
     assert "All is well" in page
+
+
+async def asked(store: SqliteStore, at: datetime) -> int:
+    """Ask the EPR about a message at that moment; the proxy waits for 4.5 s."""
+    store.questions.attend("trust", at)
+    terms = Terms(answer_by=at + timedelta(seconds=4.5), alarm_at=at + timedelta(minutes=15))
+    put = await store.questions.ask_about(arrival(), None, terms, at)
+    assert isinstance(put, Asked)
+    return put.question_id
+
+
+async def test_a_question_is_shown_with_its_age(shown: Shown) -> None:
+    """As long as the proxy waits, it is nobody's concern."""
+    await asked(shown.store, NOW - timedelta(seconds=3))
+    page = (await shown.get("/")).text
+
+    assert "trust has 1 open question, the oldest asked 3 s ago." in page
+    assert "All is well" in page
+
+
+async def test_a_question_that_outlived_its_proxy_is_a_concern(shown: Shown) -> None:
+    """The Sender was told 408 and does not know what became of it."""
+    await asked(shown.store, NOW - timedelta(seconds=5))
+
+    assert "1 question without an answer" in (await shown.get("/")).text
+
+
+async def test_what_was_decided_late_is_a_concern(shown: Shown) -> None:
+    """Whether the EPR said yes or no: the Sender may not have heard it."""
+    number = await asked(shown.store, NOW - timedelta(seconds=5))
+    await shown.store.questions.decide("trust", number, decision(), NOW)
+
+    assert "1 question decided after" in (await shown.get("/")).text
+
+
+async def test_open_questions_are_counted_for_monitoring(shown: Shown) -> None:
+    """By provider, with the age of the oldest."""
+    await asked(shown.store, NOW - timedelta(seconds=3))
+    text = (await shown.get("/metrics")).text
+
+    assert 'bars_questions_open{provider="trust"} 1.0' in text
+    assert "bars_oldest_question_seconds 3.0" in text
 
 
 async def test_nothing_of_a_payload_is_shown(shown: Shown) -> None:

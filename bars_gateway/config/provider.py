@@ -7,9 +7,9 @@ there are, and nothing of a provider is shared with another, its folders least o
 
 import re
 from difflib import get_close_matches
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bars_gateway import __version__
 from bars_gateway.config.values import AbsolutePath, Fault, Section, Text, Words, reject
@@ -168,6 +168,22 @@ class Provider(Section):
     Choose `socket` for an EPR that speaks HTTP: it learns of a notice at once.
     """
 
+    questions: Literal["none", "socket", "folder"] = "none"
+    """
+    How the EPR is asked while another organisation waits: on the socket, in a folder, or not.
+
+    With `none`, bookings, changes, cancellations and reads are answered with 501. Choose `socket`
+    for an EPR that can answer within 4 s; a folder costs it half a second of that, or more.
+    """
+
+    acknowledged_by_epr: Words = ()
+    """
+    The services whose new referrals and validation requests the EPR decides, too: `system|value`.
+
+    Elsewhere they are acknowledged once they are on disk. Name a service here whose EPR must be
+    able to say no; while that EPR is away, nobody can refer to it.
+    """
+
     core_version: Annotated[str, StringConstraints(pattern=_VERSION)] = "1.5.0"
     """
     The version of BaRS Core that answers are asked for in (the Accept header).
@@ -219,3 +235,15 @@ class Provider(Section):
     the rules by the ids in `bars-gateway lint` and in refusals. Use it for as long as another
     supplier needs to put right what it sends, and to hold those to more who can do better.
     """
+
+    @model_validator(mode="after")
+    def _asks_whom_it_can(self) -> Self:
+        if self.acknowledged_by_epr and self.questions == "none":
+            cure = 'Set questions to "socket" or "folder", or leave the services out.'
+            cause = "names services whose EPR is not asked"
+            reject([Fault(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
+        if not set(self.acknowledged_by_epr) <= set(self.services):
+            cure = "Write each as it is written in services."
+            cause = "names a service that is none of services"
+            reject([Fault(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
+        return self

@@ -63,7 +63,10 @@ class InboundServer:
         registry: CollectorRegistry,
         now: Callable[[], datetime],
         limits: Limits | None = None,
+        writes: bool = False,
     ) -> None:
+        """Make a listener; *writes*: with the preview writes of resources."""
+        self._writes = writes
         self.identity = identity  # replace what it holds, and new connections meet that
         self.admission = Admission(callers, identity, now)
         self.metrics = InboundMetrics(registry)
@@ -129,7 +132,7 @@ class InboundServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request[_STARTED] = asyncio.get_running_loop().time()
-        way = route(request.method, request.path)
+        way = route(request.method, request.path, writes=self._writes)
         reply = await self._reply(request, way)
         return self._ended(request, way, await rendered(reply, _preferred(request)))
 
@@ -140,7 +143,9 @@ class InboundServer:
             return replace(_reply_of(problem), headers=allow)
         limits = self._limits
         body = await body_of(request, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)
-        return _reply_of(body) if isinstance(body, Problem) else await self._answered(request, body)
+        if isinstance(body, Problem):
+            return _reply_of(body)
+        return await self._answered(request, way, body)
 
     def _refusal(self, request: web.BaseRequest, way: Route) -> Problem | None:
         """Return what can be said without the body."""
@@ -150,13 +155,13 @@ class InboundServer:
             return way.problem
         if not is_known(encoding_of(request)):  # H12
             return problems.ENCODED
-        if format_of(request.content_type) is None:  # H10
+        if way.takes_body and format_of(request.content_type) is None:  # H10
             return problems.NO_FHIR
         if (request.content_length or 0) > self._limits.max_body_bytes:  # H15
             return problems.TOO_LARGE
         return None
 
-    async def _answered(self, request: web.BaseRequest, body: bytes) -> Reply:
+    async def _answered(self, request: web.BaseRequest, way: Route, body: bytes) -> Reply:
         arrived = InboundRequest(
             headers=_headers(request),
             written_in=format_of(request.content_type) or Format.JSON,
@@ -164,6 +169,10 @@ class InboundServer:
             body=body,
             received_at=self._now(),
             peer=_connection(request).peer,
+            name=way.name,
+            method=way.method,
+            resource_id=way.resource_id,
+            query=request.rel_url.raw_query_string,
         )
         try:
             async with asyncio.timeout(self._limits.answer_within_seconds):  # H14

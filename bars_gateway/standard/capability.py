@@ -37,6 +37,7 @@ class About:
     software_version: str
     core_version: str
     since: datetime  # when these settings took effect
+    asks: bool = True  # whether the EPR is asked: without it no bookings, and no reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +47,21 @@ class _Row:
     parameters: tuple[tuple[str, str], ...] = ()
     includes: tuple[str, ...] = ()
     bookings_only: bool = False
+    asked: bool = False  # of the EPR
 
 
 _ROWS = (
     _Row("CapabilityStatement", (_READ,)),
     _Row("MessageDefinition", (_SEARCH,), (("context", "token"),)),
-    _Row("Appointment", (_READ, _SEARCH), _PATIENT, bookings_only=True),
-    _Row("ServiceRequest", (_READ, _SEARCH), _PATIENT),
+    _Row("Appointment", (_READ, _SEARCH), _PATIENT, bookings_only=True, asked=True),
+    _Row("ServiceRequest", (_READ, _SEARCH), _PATIENT, asked=True),
     _Row(
         "Slot",
         (_SEARCH,),
         (("start", "date"), ("status", "token"), ("Schedule.actor:HealthcareService", "token")),
         ("Slot:schedule", "Schedule:actor:HealthcareService"),
         bookings_only=True,
+        asked=True,
     ),
 )
 
@@ -67,6 +70,7 @@ def statement(offer: Offer, about: About) -> Mapping[str, Json]:
     """Return the CapabilityStatement of a provider that offers *offer*."""
     used = offered(offer)
     bookings = any(each.event == "booking-request" for each in used)
+    served = [row for row in _ROWS if about.asks or not row.asked]
     return {
         "resourceType": "CapabilityStatement",
         "url": about.url,
@@ -82,10 +86,10 @@ def statement(offer: Offer, about: About) -> Mapping[str, Json]:
         "fhirVersion": "4.0.1",
         "format": ["json", "xml"],
         "rest": [
-            _rest("server", "Certificates", [r for r in _ROWS if bookings or not r.bookings_only]),
+            _rest("server", "Certificates", [r for r in served if bookings or not r.bookings_only]),
             _rest("client", "OAuth", [row for row in _ROWS if row.type == "ServiceRequest"]),
         ],
-        "messaging": [_messaging(offer, used, about.url)],
+        "messaging": [_messaging(offer, used, about)],
     }
 
 
@@ -117,15 +121,23 @@ def _resource(row: _Row) -> dict[str, Json]:
     return made
 
 
-def _messaging(offer: Offer, used: Sequence[Definition], url: str) -> dict[str, Json]:
+def _messaging(offer: Offer, used: Sequence[Definition], about: About) -> dict[str, Json]:
     protocol = {"system": "http://terminology.hl7.org/CodeSystem/message-transport", "code": "http"}
-    made: dict[str, Json] = {"endpoint": [{"protocol": protocol, "address": url}]}
+    made: dict[str, Json] = {"endpoint": [{"protocol": protocol, "address": about.url}]}
     if offer.booking_required:
         made["documentation"] = (
             "A new referral is taken only with its booking: make that first, and name it in"
             " ServiceRequest.supportingInfo as Appointment/id."
         )
     made["supportedMessage"] = [
-        {"mode": mode, "definition": each.url} for each in used for mode in ("receiver", "sender")
+        {"mode": mode, "definition": each.url}
+        for each in used
+        for mode in ("receiver", "sender")
+        if mode == "sender" or about.asks or not _needs_epr(each)
     ]
     return made
+
+
+def _needs_epr(definition: Definition) -> bool:
+    """Tell whether only the EPR can say what becomes of such a message (S3)."""
+    return definition.event == "booking-request" or definition.url.endswith("-cancelled")

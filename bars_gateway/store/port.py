@@ -3,6 +3,7 @@ The store as the flows see it: whole transactions, and the values they trade in.
 
     submit ─► claim_next ─► settle │ put_back          an outbound message
     receive │ refuse                                   an inbound request
+    questions                                          one that the EPR decides
     pending_notices ─► collect                         what we owe the EPR
 
 One method is one transaction is one sentence. A method returns after its changes
@@ -19,17 +20,21 @@ from datetime import datetime
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.questions import Questions
 from bars_gateway.store.values import (
     Accepted,
     Arrival,
     Attempt,
+    BundleReused,
     Claim,
     Conflicting,
     Fate,
+    Met,
     NoticeKind,
     OutboundState,
     Part,
     Payload,
+    Processing,
     Quarantined,
     Refusal,
     RefusedBefore,
@@ -54,6 +59,7 @@ __all__ = [
     "Accepted",
     "Arrival",
     "Attempt",
+    "BundleReused",
     "Claim",
     "Conflicting",
     "Event",
@@ -61,12 +67,14 @@ __all__ = [
     "LastAttempt",
     "MessageHistory",
     "MessageRow",
+    "Met",
     "Notice",
     "NoticeKind",
     "OutboundState",
     "Overview",
     "Part",
     "Payload",
+    "Processing",
     "Quarantined",
     "Refusal",
     "RefusedBefore",
@@ -83,6 +91,10 @@ __all__ = [
 
 class Store(Protocol):
     """What the flows may ask of the store. Instants are aware and in UTC."""
+
+    @property
+    def questions(self) -> Questions:
+        """Return what the EPR is asked while the proxy waits."""
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """Queue the message, or return the receipt that the same bytes were given before."""

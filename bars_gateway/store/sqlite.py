@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.statements import run
 
 
@@ -62,6 +63,11 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.questions = SqliteQuestions(
+            database,
+            refuse_when_full=self._refuse_when_full,
+            ring_notices=lambda provider: self._bell(provider).ring(),
+        )
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """Queue the message, or return the receipt that the same bytes were given before."""

@@ -24,7 +24,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -35,7 +35,9 @@ from bars_gateway.demo.processes import Organisation, end, free_ports, start_gat
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake
 from bars_gateway.inbound.admission import Callers
-from bars_gateway.inbound.reception import Hosted, Reception
+from bars_gateway.inbound.asking import Asking, Patience
+from bars_gateway.inbound.hosts import Hosted
+from bars_gateway.inbound.reception import Reception
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
@@ -207,12 +209,14 @@ async def inbound(folder: Path, sandbox: Path) -> Run:
         hosted = Hosted(
             provider="bench", ods_code="ZX902", offer=offer, case_number_system="urn:bench"
         )
+        patience = Patience(proxy=timedelta(seconds=4.5), operator=timedelta(minutes=15))
+        asking = Asking(store.questions, patience)
         authority = sandbox / "authorities" / "receivers.pem"
         identity = load_identity(
             certificates / "server.pem", certificates / "server.key", authority, now=now()
         )
         server = InboundServer(
-            Reception(store, [hosted], now=now, new_id=new_id),
+            Reception(store, [hosted], asking, now=now, new_id=new_id),
             CurrentIdentity(identity),
             host="127.0.0.1",
             port=0,

@@ -6,7 +6,15 @@ from uuid import uuid4
 import aiohttp
 import messages
 import pytest
-from epr_side import IDENTITY, PROVIDER, Hospital, at_work, open_folder, utc_now
+from epr_side import (
+    IDENTITY,
+    PROVIDER,
+    Hospital,
+    at_work,
+    open_folder,
+    question_requests,
+    utc_now,
+)
 
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
@@ -56,7 +64,9 @@ def socket_path() -> Iterator[Path]:
 
 @pytest.fixture
 async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
-    opened = EprSocket(store, intake, provider=PROVIDER, path=socket_path, now=utc_now)
+    opened = EprSocket(
+        store, intake, question_requests(store), provider=PROVIDER, path=socket_path, now=utc_now
+    )
     await opened.open()
     async with at_work(opened.stop, opened.run()):
         yield opened

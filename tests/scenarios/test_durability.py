@@ -1,15 +1,19 @@
 """On disk before it is said: the order of system calls, as the kernel saw them."""
 
 import asyncio
+import json
 import re
 import signal
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from asked_epr import answering
+from bookings import booking, focus
 from messages import referral
-from world import Node, World, eventually, headers, post
+from world import Node, World, eventually, headers, post, world_in
 
 pytestmark = pytest.mark.needs("strace")
 
@@ -81,6 +85,28 @@ async def test_the_log_is_synced_before_the_200(world: World, tmp_path: Path) ->
 
     assert 200 == status
     assert any(is_sync(call, "gateway.db-wal") for call in calls[heard:said])
+
+
+async def test_the_log_is_synced_between_the_eprs_answer_and_the_200(tmp_path: Path) -> None:
+    """The Sender hears yes after the EPR has said it and the yes is on disk, in that order."""
+    trace, body = tmp_path / "trace", booking(padding="x" * 5000)
+    accepted = json.loads(body)
+    focus(accepted)["id"] = str(uuid.uuid4())
+    async with (
+        world_in(tmp_path, asked='questions = "socket"') as world,
+        traced(world.hospital, trace),
+        answering(world.hospital.socket, lambda _: accepted),
+    ):
+        status, _, _ = await post(world, body, headers(Accept_Encoding="identity"))
+    calls = steps(trace)
+    reads, writes = ("recvfrom(", "read("), ("sendto(", "sendmsg(", "write(", "writev(")
+    said = last(calls, lambda call: call.startswith(writes) and is_message(call))
+    decided = last(calls, lambda call: call.startswith(reads) and is_message(call), said)
+    asked = last(calls, lambda call: call.startswith(reads) and is_message(call), decided)
+
+    assert 200 == status
+    assert any(is_sync(call, "gateway.db-wal") for call in calls[asked:decided])
+    assert any(is_sync(call, "gateway.db-wal") for call in calls[decided:said])
 
 
 async def test_everything_is_synced_before_the_receipt_appears(

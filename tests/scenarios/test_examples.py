@@ -47,7 +47,8 @@ def here(*issues: tuple[str, str]) -> Fate:
 
 USE_CASE = ("R02", "Bundle.entry[1].resource.category")
 DEFINITION = ("M14", f"{HEADER}.definition")
-NOT_YET = RefusedThere(501, "REC_NOT_IMPLEMENTED")
+NOT_ASKED = RefusedThere(501, "REC_NOT_IMPLEMENTED")
+REUSED = RefusedThere(400, "REC_BAD_REQUEST")
 NO_WORKFLOW = RefusedThere(404, "REC_NOT_FOUND")
 
 
@@ -56,8 +57,8 @@ def journey(entry: int) -> tuple[str, str]:
 
 
 FATES: dict[str, Fate] = {
-    # Only the Receiver's EPR knows whether a slot is free: this release does not ask it.
-    "BOOKREQ01-Booking-Request-New-Full": NOT_YET,
+    # Only the Receiver's EPR knows whether a slot is free, and this one is not asked.
+    "BOOKREQ01-Booking-Request-New-Full": NOT_ASKED,
     # A cancellation that says `new` and names no booking.
     "BOOKREQ02-Booking-Request-Cancelled": here(
         ("K04", f"{HEADER}.reason.coding.code"),
@@ -72,10 +73,11 @@ FATES: dict[str, Fate] = {
     "REFREQ03-Referral-Service-Request-New-Full-GP-to-CPCS-Minor-Illness": Arrives(),
     "REFREQ04-Referral-Service-Request-CAD-Out-of-Area": Arrives(),
     "REFREQ06-Referral-Service-Request-New-Full-GP-to-BP-ABPM": Arrives(),
-    "REFREQ8A-Referral-Service-Request-CAD-Out-of-Area-C1-1-of-4-Initial": Arrives(),
-    "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_YET,
-    "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_YET,
-    "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_YET,
+    # It has the Bundle.id of REFREQ04, which went before it from the same service (B05).
+    "REFREQ8A-Referral-Service-Request-CAD-Out-of-Area-C1-1-of-4-Initial": REUSED,
+    "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_ASKED,
+    "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_ASKED,
+    "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_ASKED,
     # Sent by the hospital, which is its source, and answers REFREQ01, which went before it.
     "REFRESP01-Referral-Service-Request-Response-New-Full-ED-to-111-Safeguarding-DNA-Feedback": (
         Arrives()
@@ -135,8 +137,8 @@ FATES: dict[str, Fate] = {
     ),
     # A cancellation that does not name what it cancels.
     "SERVREQ01-Service-Request-Update-Revoked": here(("R10", "Bundle.entry[1].resource.id")),
-    "VALREQ01-Validation-Service-Request-New-Full-999-to-CAS": Arrives(),
-    "VALREQ02-Validation-Service-Request-Update-Full-999-to-CAS-Lower-Priority": NOT_YET,
+    "VALREQ01-Validation-Service-Request-New-Full-999-to-CAS": REUSED,  # by REFREQ04, too
+    "VALREQ02-Validation-Service-Request-Update-Full-999-to-CAS-Lower-Priority": NOT_ASKED,
     # An acknowledgement reads like the request that it mirrors, but for the second Encounter.
     "VALRESP01-Validation-Response-HTTP-Response-Acknowledgment-CAS-to-999-Planned-0-of-2": here(
         ("B22", "Bundle.entry[4].resource"),
