@@ -16,7 +16,7 @@ bell *before* looking and nothing is missed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
@@ -118,6 +118,13 @@ class Store(Protocol):
 
     async def release_lapsed(self, now: datetime) -> int:
         """Queue again what a lease ran out on; return how many."""
+
+    async def recall(self, now: datetime, *, within: timedelta) -> int:
+        """
+        Make due what waits for longer than *within* from now; return how many were changed.
+
+        For a clock that went back. Leases are cut to the length of a new one.
+        """
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""

@@ -137,6 +137,15 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
 UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
  WHERE state = 'sending' AND claimed_until <= :now;
 
+-- name: recall_retries
+-- The clock went back: what waits for an instant that was near, and is now far away, is due at once.
+UPDATE messages SET next_attempt_at = :now WHERE state = 'queued' AND next_attempt_at > :latest;
+
+-- name: recall_leases
+-- Likewise, but what is under way keeps its sender: its lease ends when a new one would.
+UPDATE messages SET claimed_until = :lease_until
+ WHERE state = 'sending' AND claimed_until > :lease_until;
+
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
 UPDATE messages
