@@ -55,3 +55,46 @@ async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
             await world.hospital.stop()
 
         assert (503, 200) == (full, roomy)
+
+
+async def test_a_full_spool_folder_tells_nobody_what_is_not_there(tmp_path: Path) -> None:
+    """No receipt while it cannot be written, whole and then there is; the message leaves once."""
+    async with world_in(tmp_path) as world:
+        node = world.ambulance
+        await node.stop()
+        with small_disk(node.spool, "1m") as disk:
+            await node.restart()
+            node.drop("r.json", referral())
+            ballast = fill(disk)
+            await eventually(lambda: node.files("outbox/claimed/*"))
+            await asyncio.sleep(0.3)  # a few more scans, none of which finds room
+            told = [*node.files("outbox/accepted/*"), *node.files("outbox/refused/*")]
+            ballast.unlink()
+            receipt = await node.document("outbox/accepted/r.receipt.json")
+            outcome = await node.outcome(receipt["request_id"])
+            await node.stop()
+
+        assert [] == told
+        assert "acknowledged" == outcome["state"]
+        assert 1 == (await world.hospital.overview()).inbound
+
+
+async def test_what_has_no_room_in_the_inbox_is_kept_for_it(tmp_path: Path) -> None:
+    """The Sender has its 200, for the message is on disk; the EPR gets it when there is room."""
+    async with world_in(tmp_path) as world:
+        node = world.hospital
+        await node.stop()
+        with small_disk(node.spool, "1m") as disk:
+            await node.restart()
+            ballast = fill(disk)
+            body = referral()
+            status, _, _ = await post(world, body, headers())
+            await asyncio.sleep(0.3)
+            before = node.files("inbox/new/*")
+            ballast.unlink()
+            (message,) = await eventually(lambda: node.files("inbox/new/*.message.json"))
+            delivered = message.read_bytes()
+            await node.stop()
+
+        assert (200, []) == (status, before)
+        assert body == delivered
