@@ -11,6 +11,7 @@ is taken within each round.
 """
 
 import asyncio
+import io
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 from prometheus_client import CollectorRegistry
 
 from bars_gateway import daemon, log
@@ -201,6 +203,52 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
         return Run(count / seconds, store.ms)
 
 
+async def bare(folder: Path, port: int, authority: Path) -> Run:
+    """
+    Send as the least that is honest would: the reference for the line above.
+
+    A durable note before each POST and one after it, in groups as ours are, and a POST over
+    a warm connection. No order, no limits, no headers but the ids, no verdict, no notice.
+    """
+    async with (
+        open_database(folder / f"{uuid.uuid4()}.db") as database,
+        open_session(client_context(authority), connections=CALLERS, connect_seconds=10) as session,
+    ):
+        await database.write(
+            lambda connection: connection.execute(
+                "CREATE TABLE bare (id TEXT PRIMARY KEY, body BLOB, state TEXT, answer BLOB)"
+            )
+        )
+        await sent_barely(database, session, port, CALLERS)  # opens every connection
+        return await sent_barely(database, session, port, MESSAGES)
+
+
+async def sent_barely(
+    database: Database, session: aiohttp.ClientSession, port: int, count: int
+) -> Run:
+    queued = [(new_id(), referral()) for _ in range(count)]
+    await database.write(
+        lambda connection: connection.executemany(
+            "INSERT INTO bare VALUES (?, ?, 'queued', NULL)", queued
+        )
+    )
+
+    async def send(queued_id: str) -> None:
+        def claim(connection: sqlite3.Connection) -> bytes:
+            update = "UPDATE bare SET state = 'sending' WHERE id = ? RETURNING body"
+            return connection.execute(update, (queued_id,)).fetchone()[0]
+
+        body = await database.write(claim)
+        headers = {"X-Request-Id": queued_id, "X-Correlation-Id": queued_id}
+        url = f"https://127.0.0.1:{port}/$process-message"
+        async with session.post(url, data=io.BytesIO(body), headers=headers) as response:
+            answer = await response.read()
+        settle = "UPDATE bare SET state = 'acknowledged', answer = ? WHERE id = ?"
+        await database.write(lambda connection: connection.execute(settle, (answer, queued_id)))
+
+    return await by_callers([queued_id for queued_id, _ in queued], send)
+
+
 async def inbound(folder: Path, sandbox: Path) -> Run:
     """Post over mutual TLS until the 200, each message with its acknowledgement on disk."""
     certificates = sandbox / "gateways" / "hospital"
@@ -309,6 +357,15 @@ def show(name: str, runs: Sequence[Run]) -> None:
     )
 
 
+def show_ratio(runs: dict[str, list[Run]], name: str, reference: str) -> None:
+    pairs = zip(runs[name], runs[reference], strict=True)
+    ratios = sorted(run.rate / other.rate for run, other in pairs)
+    print(
+        f"{statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}):"
+        f" {name}, against {reference}"
+    )
+
+
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bars-gateway-bench-") as made:
         folder = Path(made)
@@ -331,12 +388,8 @@ async def main() -> None:
                 await one_round(folder, port, runs, turned=bool(number % 2))
         for name, of_it in runs.items():
             show(name, of_it)
-        pairs = zip(runs["store, grouped commits"], runs["store, one commit each"], strict=True)
-        ratios = sorted(grouped.rate / single.rate for grouped, single in pairs)
-        print(
-            f"grouped to single commits   {statistics.median(ratios):8.2f} times"
-            f" ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
+        show_ratio(runs, "outbound to acknowledged", "outbound, bare reference")
+        show_ratio(runs, "store, grouped commits", "store, one commit each")
         print(f"idle memory                 {megabytes:8.0f} MB resident")
 
 
@@ -348,6 +401,7 @@ async def one_round(
     workloads: dict[str, Callable[[], Coroutine[None, None, Run]]] = {
         "durable intake": lambda: intake(folder),
         "outbound to acknowledged": lambda: outbound(folder, port, authority),
+        "outbound, bare reference": lambda: bare(folder, port, authority),
         "inbound to 200": lambda: inbound(folder, sandbox),
         "store, grouped commits": lambda: commits(folder, 100),
         "store, one commit each": lambda: commits(folder, 1),
