@@ -48,9 +48,10 @@ class DatabaseDamaged(StoreError):
     """The database failed its check, or is no database."""
 
     advice = (
-        "Keep the file: it may be repaired, and it holds what was promised. Restore the latest"
-        " backup in its place. Do not start on an empty database, because every message that was"
-        " already received would then be taken a second time."
+        "Keep the file: it may be repaired, and it holds what was promised. Put the latest backup"
+        " in its place with `bars-gateway restore FILE --older`, which keeps the file beside it."
+        " Do not start on an empty database, because every message that was already received"
+        " would then be taken a second time."
     )
 
 

@@ -263,7 +263,10 @@ async def _prepare(writer: _Writer, path: Path) -> None:
     try:
         await writer._execute(prepare, writer._conn)  # type: ignore[no-untyped-call] # noqa: SLF001
     except sqlite3.Error as error:
-        raise _translated(error) from None
+        cause = _translated(error)
+        if isinstance(cause, DatabaseDamaged):
+            raise DatabaseDamaged(f"{path} is damaged: {error}") from None
+        raise cause from None
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
