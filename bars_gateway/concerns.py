@@ -50,6 +50,8 @@ class Conditions:
     tokens: Sequence[TokenCondition]
     certificates: Sequence[CertificateCondition]
     handshake_failures: Mapping[str, int]  # by reason, since the start
+    observes_until: datetime | None = None  # until then, names that are not listed are let in
+    revocations_until: datetime | None = None  # when the first revocation list is out of date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
             if t.failing_since
         ),
         *_questions(overview),
+        *_open_doors(overview.at, conditions.observes_until),
+        *_late_lists(overview.at, conditions.revocations_until),
         *_expiries(overview.at, conditions.certificates, soon),
         *_inbound_alarms(overview),
         *_waiting(overview),
@@ -116,6 +120,30 @@ def _questions(overview: Overview) -> list[Concern]:
         ),
     )
     return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
+
+
+def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
+    if until is None or until <= now:
+        return []
+    return [
+        Concern(
+            text=f"Callers whose names are not listed are let in until {until:%d %b %H:%M} UTC",
+            advice="Write the name that the log tells into inbound.allowed_client_names, and"
+            " take callers.observe_until out.",
+        )
+    ]
+
+
+def _late_lists(now: datetime, until: datetime | None) -> list[Concern]:
+    # Lists live for days: to warn before their end would be to warn always.
+    if until is None or until > now:
+        return []
+    return [
+        Concern(
+            text=f"A revocation list of the callers' authorities ran out on {until:%d %b}",
+            advice="Look at the job that fetches it, and restart the gateway with the new one.",
+        )
+    ]
 
 
 def _expiries(

@@ -253,6 +253,10 @@ class Gateway:
             ],
             certificates=_certificates(inbound),
             handshake_failures=inbound.failures if inbound else {},
+            observes_until=self._settings.callers.observe_until if inbound else None,
+            revocations_until=inbound.identity.identity.revocations.next_update
+            if inbound
+            else None,
         )
 
 
@@ -276,9 +280,4 @@ def _certificates(inbound: InboundServer | None) -> list[CertificateCondition]:
     return [
         CertificateCondition(name="receiving", expires_at=identity.not_after),
         CertificateCondition(name="callers' authorities", expires_at=identity.client_ca_not_after),
-        *(
-            CertificateCondition(name="callers' revocation lists", expires_at=next_update)
-            for next_update in [identity.revocations.next_update]
-            if next_update is not None
-        ),
     ]

@@ -227,6 +227,16 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             "The certificate for receiving has expired",
             id="expired",
         ),
+        pytest.param(
+            replace(WELL, observes_until=NOW + timedelta(hours=1)),
+            "Callers whose names are not listed are let in until",
+            id="observing",
+        ),
+        pytest.param(
+            replace(WELL, revocations_until=NOW),
+            "A revocation list of the callers&#39; authorities ran out",
+            id="late-list",
+        ),
     ],
 )
 async def test_what_a_part_knows_to_be_wrong_is_a_concern(
@@ -238,6 +248,20 @@ async def test_what_a_part_knows_to_be_wrong_is_a_concern(
 
     assert "1 thing needs a person" in page
     assert text in page
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        replace(WELL, observes_until=NOW),
+        replace(WELL, revocations_until=NOW + timedelta(hours=1)),
+    ],
+)
+async def test_what_is_over_or_still_to_come_is_none(shown: Shown, conditions: Conditions) -> None:
+    """A page that always warns teaches people not to look."""
+    shown.conditions = conditions
+
+    assert "All is well" in (await shown.get("/")).text
 
 
 async def test_a_message_that_waits_for_long_is_a_concern(shown: Shown) -> None:
