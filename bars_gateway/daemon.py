@@ -35,6 +35,7 @@ from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.parts import (
     Door,
     inbound_server,
+    longest_wait,
     open_doors,
     outbound_parts,
 )
@@ -154,7 +155,11 @@ class Gateway:
         self._started_at = now()
         self._stopping = False
         self._housekeeper = Housekeeper(
-            store, now=now, proven=Watchdog(self.heartbeats, notifier).feed
+            store,
+            now=now,
+            monotonic=time.monotonic,
+            longest_wait=longest_wait(settings),
+            proven=Watchdog(self.heartbeats, notifier).feed,
         )
         self.status = StatusServer(
             store,
@@ -257,6 +262,7 @@ class Gateway:
                 if isinstance(tokens, TokenSource)
             ],
             certificates=_certificates(inbound),
+            clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},
         )
 

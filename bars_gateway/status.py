@@ -22,12 +22,14 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from bars_gateway.clock import ClockStep
 from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
 from bars_gateway.store.port import OutboundState, Overview, Store
 
 log = structlog.get_logger(__name__)
 
+CLOCK_STEP_SHOWN = timedelta(days=1)
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
 
 
@@ -64,6 +66,7 @@ class Conditions:
     stopping: bool
     tokens: Sequence[TokenCondition]
     certificates: Sequence[CertificateCondition]
+    clock_step: ClockStep | None  # the last, since the start
     handshake_failures: Mapping[str, int]  # by reason, since the start
 
 
@@ -182,6 +185,7 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
         ),
         *_expiries(overview.at, conditions.certificates, soon),
         *_inbound_alarms(overview),
+        *_clock_step(overview.at, conditions.clock_step),
         *_waiting(overview),
     ]
 
@@ -239,6 +243,12 @@ def _inbound_alarms(overview: Overview) -> list[Concern]:
         ),
     )
     return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
+
+
+def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
+    if step is None or now - step.at > CLOCK_STEP_SHOWN:
+        return []
+    return [Concern(text=f"{step} at {step.at:%d %b %H:%M} UTC", advice=step.advice)]
 
 
 def _waiting(overview: Overview) -> list[Concern]:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, submission
 
+from bars_gateway.clock import ClockStep
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.status import (
     CertificateCondition,
@@ -47,6 +48,7 @@ WELL = Conditions(
     stopping=False,
     tokens=[TOKEN],
     certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=200))],
+    clock_step=None,
     handshake_failures={},
 )
 FAILING = replace(
@@ -229,6 +231,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             replace(WELL, certificates=[CertificateCondition(name="receiving", expires_at=NOW)]),
             "The certificate for receiving has expired",
             id="expired",
+        ),
+        pytest.param(
+            replace(WELL, clock_step=ClockStep(seconds=-3600, at=NOW)),
+            "The clock was set back by 3600 s at 02 Mar 09:00 UTC",
+            id="clock",
         ),
     ],
 )

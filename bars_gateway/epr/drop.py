@@ -16,7 +16,7 @@ import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -62,6 +62,7 @@ class DropFolder:
         provider: str,
         folder: Path,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float],
         new_id: Callable[[], str],
         scan_seconds: float = SCAN_SECONDS,
     ) -> None:
@@ -73,10 +74,10 @@ class DropFolder:
         self._spool = Spool(folder)
         self._outbox = Outbox(
             self._spool,
-            now=now,
+            monotonic=monotonic,
             new_id=new_id,
             max_bytes=intake.max_bytes,
-            settle=timedelta(seconds=scan_seconds),
+            settle_seconds=scan_seconds,
         )
         self._deliveries = Deliveries(store, self._spool, provider=provider, now=now)
 

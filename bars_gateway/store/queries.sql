@@ -136,6 +136,23 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
 UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
  WHERE state = 'sending' AND claimed_until <= :now;
 
+-- name: reschedule
+-- The clock was set by :step: what waits or is being sent has as long to go as it had before.
+-- Clinical times and what follows from them stay, and so does history.
+UPDATE messages
+   SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step),
+       claimed_until = strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step),
+       delay_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step)
+ WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
+
+-- name: recall
+-- No pause is that long: the clock was set back after this was scheduled. It is due now.
+UPDATE messages SET next_attempt_at = :now WHERE state = 'queued' AND next_attempt_at > :beyond;
+
+-- name: recall_delays
+UPDATE messages SET delay_due_at = :beyond
+ WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond;
+
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
 UPDATE messages

@@ -123,6 +123,14 @@ class SqliteStore:
             self._outbound.ring()
         return released
 
+    async def reschedule(self, step: timedelta) -> int:
+        """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
+        return await self._tell(partial(outbound_works.reschedule, step=step))
+
+    async def recall(self, now: datetime, longest: timedelta) -> int:
+        """Make due what is scheduled further ahead than *longest*; return how many messages."""
+        return await self._tell(partial(outbound_works.recall, now=now, beyond=now + longest))
+
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""
         return await self._tell(partial(outbound_works.give_up, now=now))
