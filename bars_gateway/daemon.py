@@ -262,6 +262,11 @@ class Gateway:
                 if isinstance(tokens, TokenSource)
             ],
             certificates=_certificates(inbound),
+            stalled={
+                str(door.folder.path): trouble
+                for door in self._doors
+                if (trouble := door.folder.trouble)
+            },
             clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},
         )

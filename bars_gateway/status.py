@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import resources
 
-import jinja2
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,6 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from bars_gateway.clock import ClockStep
 from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
+from bars_gateway.pages import templates
 from bars_gateway.store.port import OutboundState, Overview, Store
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,7 @@ class Conditions:
     tokens: Sequence[TokenCondition]
     certificates: Sequence[CertificateCondition]
     clock_step: ClockStep | None  # the last, since the start
+    stalled: Mapping[str, str]  # folders that cannot be worked in, and why
     handshake_failures: Mapping[str, int]  # by reason, since the start
 
 
@@ -101,7 +102,7 @@ class StatusServer:
         self._registry = registry
         self._runner: web.AppRunner | None = None
         self._style = (resources.files("bars_gateway") / "pages" / "status.css").read_text("utf-8")
-        self._template = _templates().get_template("status.html")
+        self._template = templates().get_template("status.html")
 
     @property
     def port(self) -> int:
@@ -183,6 +184,10 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
             for t in conditions.tokens
             if t.failing_since
         ),
+        *(
+            Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
+            for folder, reason in conditions.stalled.items()
+        ),
         *_expiries(overview.at, conditions.certificates, soon),
         *_inbound_alarms(overview),
         *_clock_step(overview.at, conditions.clock_step),
@@ -190,6 +195,7 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
     ]
 
 
+_STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
 _BAD_ENDS = {
     OutboundState.NOT_SENT: Concern(
         text="never left this organisation",
@@ -275,26 +281,3 @@ async def _safely(request: web.Request, handler: Callable[..., object]) -> web.S
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
     return response
-
-
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bars_gateway", "pages"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        enable_async=True,
-    )
-    environment.filters["clock"] = lambda at: f"{at:%d %b %H:%M:%S}" if at else "none"
-    environment.filters["ago"] = ago
-    return environment
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """Return how long before *now* something was, in the unit that a person would choose."""
-    if at is None:
-        return "never"
-    seconds = max(0, int((now - at).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"

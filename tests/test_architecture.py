@@ -48,11 +48,12 @@ MAY_IMPORT = {
     "outbound": FLOW,
     "inbound": FLOW,
     "epr": FLOW,
-    "status": FLOW | {"clock"},
+    "status": FLOW | {"clock", "metrics", "pages"},
     "housekeeping": FLOW | {"clock"},
     "notify": set(),
     "heartbeats": {"notify"},
     "clock": set(),
+    "pages": set(),
     # A process of its own, and no part of the gateway: it knows the standard, and nothing of ours.
     "sandbox": GROUND | {"log"},
     # The only ones that know what is behind the port.

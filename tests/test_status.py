@@ -49,6 +49,7 @@ WELL = Conditions(
     tokens=[TOKEN],
     certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=200))],
     clock_step=None,
+    stalled={},
     handshake_failures={},
 )
 FAILING = replace(
@@ -236,6 +237,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             replace(WELL, clock_step=ClockStep(seconds=-3600, at=NOW)),
             "The clock was set back by 3600 s at 02 Mar 09:00 UTC",
             id="clock",
+        ),
+        pytest.param(
+            replace(WELL, stalled={"/spool/trust": "ENOSPC"}),
+            "/spool/trust stands still: ENOSPC",
+            id="folder",
         ),
     ],
 )
