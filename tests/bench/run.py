@@ -6,8 +6,8 @@ TLS stand-in for the proxy in a process of its own, and the listener with a call
 process of its own, all on these cores and on the loop that the gateway runs on. What is
 cold is left out: a first round, and the handshakes. The rounds turn the order of what
 they measure. Absolute figures move with the machine, and most with the disk beneath the
-temporary folder (TMPDIR chooses another); the ratio of group commit to one commit each
-is taken within each round.
+temporary folder (TMPDIR chooses another); each ratio is taken within its round. For
+scale, `bare` does the least that an honest sender may do.
 """
 
 import asyncio
@@ -27,19 +27,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
+from bare import send
 from prometheus_client import CollectorRegistry
+from shapes import message_of
 
 from bars_gateway import daemon, log
 from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.demo.processes import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
-from bars_gateway.epr.intake import JSON, Intake
+from bars_gateway.epr.intake import Intake
 from bars_gateway.inbound.reception import Hosted, Reception
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.outbound.token import NoToken
+from bars_gateway.standard import structure
+from bars_gateway.standard.formats import Format, to_tree
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import ROUTINE
@@ -50,7 +55,12 @@ from bars_gateway.tls import CurrentIdentity, client_context, load_identity
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 CALLERS = 32
-MESSAGES = 640
+MESSAGES = int(os.environ.get("MESSAGES", "640"))
+CHECKS = 200
+RATIOS = (
+    ("grouped to single commits", "store, grouped commits", "store, one commit each"),
+    ("outbound to bare loop", "outbound to acknowledged", "bare loop of the same"),
+)
 HERE = Path(__file__).parent
 MAJORS = {f"a{n}": frozenset({1, 2}) for n in range(1, 9)}
 IDENTITY = SenderIdentity(
@@ -123,14 +133,14 @@ async def intake(folder: Path) -> Run:
     async with store_in(folder) as store:
         door = intake_of(store)
         bodies = [referral() for _ in range(MESSAGES)]
-        return await by_callers(bodies, lambda body: door.submit(body, JSON, Envelope()))
+        return await by_callers(bodies, lambda body: door.submit(body, Format.JSON, Envelope()))
 
 
 async def commits(folder: Path, group_limit: int) -> Run:
     """Submissions on disk, everything before the store left out."""
     async with store_in(folder, group_limit=group_limit) as store:
         door = intake_of(store)
-        ready = [await door.prepare(referral(), JSON, Envelope()) for _ in range(MESSAGES)]
+        ready = [await door.prepare(referral(), Format.JSON, Envelope()) for _ in range(MESSAGES)]
         return await by_callers(ready, lambda submission: store.submit(submission, now()))
 
 
@@ -173,6 +183,31 @@ async def outbound(folder: Path, port: int, authority: Path) -> Run:
         return await drained(folder, proxy, MESSAGES)
 
 
+async def bare(folder: Path, port: int, authority: Path) -> Run:
+    """Do the least that an honest sender may do (`bare`), with the same sink."""
+    connector = aiohttp.TCPConnector(ssl=client_context(authority), limit=CALLERS)
+    url = f"https://127.0.0.1:{port}/$process-message"
+    async with aiohttp.ClientSession(connector=connector) as session:
+        for count in (CALLERS, MESSAGES):  # the first opens every connection
+            bodies = [referral() for _ in range(count)]
+            path = folder / f"{uuid.uuid4()}.db"
+            seconds, spent = await send(session, url, path, bodies, CALLERS)
+        return Run(MESSAGES / seconds, spent)
+
+
+async def checks(size: int, written_in: Format) -> Run:
+    """Check the structure of one message again and again; XML is read each time as well."""
+    body = message_of(size, written_in)
+    tree = to_tree(body, written_in)
+    spent = []
+    for _ in range(CHECKS):
+        started = time.perf_counter()
+        found = structure.check(to_tree(body, written_in) if written_in is Format.XML else tree)
+        spent.append((time.perf_counter() - started) * 1000)
+        assert found == []
+    return Run(1000 * CHECKS / sum(spent), spent)
+
+
 async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
     """Queue messages for forty Receivers, so that none of them is the limit, and send them."""
     async with open_database(folder / f"{uuid.uuid4()}.db") as database:
@@ -180,7 +215,7 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
         door = intake_of(store)
         await by_callers(
             [referral(receiver=f"{RECEIVER[:-4]}{n % 40:04}") for n in range(count)],
-            lambda body: door.submit(body, JSON, Envelope()),
+            lambda body: door.submit(body, Format.JSON, Envelope()),
         )
         policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
         dispatcher = Dispatcher(
@@ -303,6 +338,13 @@ def show(name: str, runs: Sequence[Run]) -> None:
     )
 
 
+def compare(name: str, one: Sequence[Run], other: Sequence[Run]) -> None:
+    """Print the ratio of their rates, taken within each round."""
+    ratios = sorted(a.rate / b.rate for a, b in zip(one, other, strict=True))
+    middle = statistics.median(ratios)
+    print(f"{name:<28}{middle:8.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bars-gateway-bench-") as made:
         folder = Path(made)
@@ -325,12 +367,8 @@ async def main() -> None:
                 await one_round(folder, port, runs, turned=bool(number % 2))
         for name, of_it in runs.items():
             show(name, of_it)
-        pairs = zip(runs["store, grouped commits"], runs["store, one commit each"], strict=True)
-        ratios = sorted(grouped.rate / single.rate for grouped, single in pairs)
-        print(
-            f"grouped to single commits   {statistics.median(ratios):8.2f} times"
-            f" ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
+        for name, one, other in RATIOS:
+            compare(name, runs[one], runs[other])
         print(f"idle memory                 {megabytes:8.0f} MB resident")
 
 
@@ -342,9 +380,12 @@ async def one_round(
     workloads: dict[str, Callable[[], Coroutine[None, None, Run]]] = {
         "durable intake": lambda: intake(folder),
         "outbound to acknowledged": lambda: outbound(folder, port, authority),
+        "bare loop of the same": lambda: bare(folder, port, authority),
         "inbound to 200": lambda: inbound(folder, sandbox),
         "store, grouped commits": lambda: commits(folder, 100),
         "store, one commit each": lambda: commits(folder, 1),
+        "structure, 30 kB of JSON": lambda: checks(30_000, Format.JSON),
+        "read, structure, 60 kB XML": lambda: checks(60_000, Format.XML),
     }
     for name in reversed(workloads) if turned else workloads:
         runs.setdefault(name, []).append(await workloads[name]())
