@@ -249,15 +249,20 @@ def _hold_lock(path: Path, stack: AsyncExitStack) -> None:
         raise DatabaseInUse(f"{path} is held by another gateway") from None
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    # SQLite would throw the log away, and begin anew.
+    left = Path(f"{path}-wal")
+    if not path.stat().st_size and left.exists() and left.stat().st_size:
+        raise DatabaseDamaged(f"{path} is empty or was missing, and its log {left.name} is not")
 
 
 async def _prepare(writer: _Writer, path: Path) -> None:
     def prepare(connection: sqlite3.Connection) -> None:
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
+        # First of all: some of the pragmas write, and what is damaged is left as it is.
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise DatabaseDamaged(f"{path} failed its check")
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
         _migrate(connection, path)
 
     try:
