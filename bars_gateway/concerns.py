@@ -8,11 +8,13 @@ stored, so none can outlive its cause; what ended badly is a concern for 24 hour
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bars_gateway.clock import ClockStep
 from bars_gateway.store.port import OutboundState, Overview
 
+CLOCK_STEP_SHOWN = timedelta(days=1)
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
 
 
@@ -50,6 +52,8 @@ class Conditions:
     tokens: Sequence[TokenCondition]
     certificates: Sequence[CertificateCondition]
     handshake_failures: Mapping[str, int]  # by reason, since the start
+    clock_step: ClockStep | None = None  # the last, since the start
+    stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     revocations_until: datetime | None = None  # when the first revocation list is out of date
 
@@ -71,15 +75,21 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
             for t in conditions.tokens
             if t.failing_since
         ),
+        *(
+            Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
+            for folder, reason in conditions.stalled.items()
+        ),
         *_questions(overview),
         *_open_doors(overview.at, conditions.observes_until),
         *_late_lists(overview.at, conditions.revocations_until),
         *_expiries(overview.at, conditions.certificates, soon),
         *_inbound_alarms(overview),
+        *_clock_step(overview.at, conditions.clock_step),
         *_waiting(overview),
     ]
 
 
+_STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
 _BAD_ENDS = {
     OutboundState.NOT_SENT: Concern(
         text="never left this organisation",
@@ -175,6 +185,12 @@ def _inbound_alarms(overview: Overview) -> list[Concern]:
         ),
     )
     return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
+
+
+def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
+    if step is None or now - step.at > CLOCK_STEP_SHOWN:
+        return []
+    return [Concern(text=f"{step} at {step.at:%d %b %H:%M} UTC", advice=step.advice)]
 
 
 def _waiting(overview: Overview) -> list[Concern]:

@@ -34,7 +34,7 @@ from bars_gateway.inbound.server import InboundServer
 from bars_gateway.notify import Notifier
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.token import Tokens, TokenSource
-from bars_gateway.parts import inbound_server, outbound_parts
+from bars_gateway.parts import inbound_server, longest_wait, outbound_parts
 from bars_gateway.status import StatusServer
 from bars_gateway.store.database import open_database
 from bars_gateway.store.sqlite import SqliteStore
@@ -146,7 +146,11 @@ class Gateway:
         self._started_at = now()
         self._stopping = False
         self._housekeeper = Housekeeper(
-            store, now=now, proven=Watchdog(self.heartbeats, notifier).feed
+            store,
+            now=now,
+            monotonic=time.monotonic,
+            longest_wait=longest_wait(settings),
+            proven=Watchdog(self.heartbeats, notifier).feed,
         )
         self.status = StatusServer(
             store,
@@ -252,6 +256,8 @@ class Gateway:
                 if isinstance(tokens, TokenSource)
             ],
             certificates=_certificates(inbound),
+            stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
+            clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},
             observes_until=self._settings.callers.observe_until if inbound else None,
             revocations_until=inbound.identity.identity.revocations.next_update

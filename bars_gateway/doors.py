@@ -7,6 +7,7 @@ Opens what the EPRs come in by: folders, sockets, and questions in either.
 Each provider has its own of everything.
 """
 
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,12 @@ class Door:
     socket: EprSocket
     questions: QuestionFolder | None  # None: they are not asked in a folder
     delivers: bool  # whether notices go into the folder
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a folder stands still; None while they all move."""
+        asked = self.questions.trouble if self.questions else None
+        return self.folder.trouble or asked
 
 
 async def open_doors(
@@ -72,6 +79,7 @@ async def _open_door(  # noqa: PLR0917
             provider=name,
             folder=provider.spool_dir,
             now=now,
+            monotonic=time.monotonic,
             new_id=new_id,
             scan_seconds=settings.epr.scan_seconds,
         )

@@ -1,34 +1,32 @@
 """
 What time does, when nobody sends anything: leases lapse, messages grow late, the log grows.
 
-    every second ─► the clock? · release_lapsed · tell_delays · give_up
+    every second ─► was the clock set? · release_lapsed · tell_delays · give_up
     every fifth ──► tell_unanswered · checkpoint
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
 between two of them costs nothing. The checkpoint runs here, on a connection of its
 own, because in the path of a commit it would cost a sender tens of milliseconds.
 
-Retries and leases are instants of the wall clock, because they must outlive a restart.
-When that clock goes back, what was due in seconds would wait for an hour: it is recalled,
-and goes out again under its old ids. When it goes forward, things are due early, which
-does no harm. The time to give up is never moved: a person's day does not follow NTP.
+What is scheduled is kept by the wall clock, so that it outlives the process. When that
+clock is set, the schedule is set with it, before anything falls due by the new one; what
+was set while no gateway ran is seen by its lying further ahead than any pause. What
+clinicians count by stays where it is, and so does a time to give up that follows from it.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
+from bars_gateway.clock import ClockStep, ClockWatch
 from bars_gateway.errors import StorageFull
 from bars_gateway.store.port import Store
 
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
-STEP_SECONDS = 2.0  # by which the wall clock leaves the monotonic one at once: no mere drift
-LONGEST_WAIT = timedelta(minutes=10)  # of any retry, and of any Retry-After that is honoured
 SELDOM_ROUNDS = 5
 
 
@@ -40,16 +38,21 @@ class Housekeeper:
         store: Store,
         *,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        longest_wait: timedelta,
         every_seconds: float = EVERY_SECONDS,
-        monotonic: Callable[[], float] = time.monotonic,
         proven: Callable[[], None] = lambda: None,
     ) -> None:
-        """*proven* is called after each round: its writes were committed."""
+        """
+        Make one for *store*, where nothing is scheduled further ahead than *longest_wait*.
+
+        *proven* is called after each round: its writes were committed.
+        """
         self._store = store
         self._proven = proven
         self._now = now
-        self._monotonic = monotonic
-        self._offset: float | None = None  # of the wall clock from the monotonic one
+        self._longest_wait = longest_wait
+        self._clock = ClockWatch(now, monotonic)
         self._every_seconds = every_seconds
         self._stopping = asyncio.Event()
 
@@ -68,7 +71,6 @@ class Housekeeper:
 
     async def _round(self, *, seldom: bool) -> None:
         try:
-            await self.look_at_the_clock()
             await self.tidy()
             if seldom:
                 await self.look_at_questions()
@@ -81,28 +83,14 @@ class Housekeeper:
         """Stop before the next round."""
         self._stopping.set()
 
-    async def look_at_the_clock(self) -> None:
-        """Recall what would wait too long, once the wall clock has gone back."""
-        now = self._now()
-        offset = now.timestamp() - self._monotonic()
-        if self._offset is None:  # it may have gone back while nobody looked
-            self._offset = offset
-            await self._recall(now, LONGEST_WAIT)
-            return
-        step, self._offset = offset - self._offset, offset
-        if abs(step) < STEP_SECONDS:
-            return
-        log.warning("clock.stepped", seconds=round(step, 1))
-        if step < 0:
-            await self._recall(now, timedelta(0))
-
-    async def _recall(self, now: datetime, within: timedelta) -> None:
-        recalled = await self._store.recall(now, within=within)
-        if recalled:
-            log.warning("outbound.retries_recalled", count=recalled)
+    @property
+    def clock_step(self) -> ClockStep | None:
+        """How the wall clock was last set while we ran."""
+        return self._clock.last
 
     async def tidy(self) -> None:
         """Do once what has fallen due."""
+        await self._follow_clock()
         now = self._now()
         released = await self._store.release_lapsed(now)
         if released:
@@ -119,3 +107,14 @@ class Housekeeper:
         unanswered = await self._store.questions.tell_unanswered(self._now())
         if unanswered:
             log.error("epr.questions_unanswered", count=unanswered)
+
+    async def _follow_clock(self) -> None:
+        step = self._clock.step()
+        if step is not None:
+            moved = await self._store.reschedule(timedelta(seconds=step.seconds))
+            self._clock.followed(step)
+            seconds = round(step.seconds, 3)
+            log.warning("clock.stepped", seconds=seconds, count=moved, advice=step.advice)
+        recalled = await self._store.recall(self._now(), self._longest_wait)
+        if recalled:
+            log.warning("outbound.recalled", count=recalled)

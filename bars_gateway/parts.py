@@ -31,14 +31,14 @@ from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
-from bars_gateway.outbound.proxy import Proxy, open_session
+from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
 from bars_gateway.outbound.signing_key import load_signing_key
 from bars_gateway.outbound.token import Credentials, NoToken, Tokens, TokenSource
 from bars_gateway.standard.capability import About
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
 from bars_gateway.standard.rules import Offer, Side
-from bars_gateway.standard.timing import timing_for
+from bars_gateway.standard.timing import TIMINGS, timing_for
 from bars_gateway.store.port import Store
 from bars_gateway.tls import CurrentIdentity, client_context, load_identity
 
@@ -97,6 +97,13 @@ async def outbound_parts(
         server_errors_limit=outbound.server_errors_limit,
     )
     return tokens, Dispatcher(store, tokens, proxy, policy, now=now, rng=random.SystemRandom())
+
+
+def longest_wait(settings: Settings) -> timedelta:
+    """Return how far ahead a retry or a delay may be scheduled: beyond it, the clock went back."""
+    timings = [timing_for(application, settings.timing_overrides) for application in TIMINGS]
+    waits = [wait for one in timings for wait in (one.longest_retry, one.delayed_after)]
+    return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
 
 
 async def _budgets(settings: Settings, store: Store, now: Clock) -> dict[str, Budget]:

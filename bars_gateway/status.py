@@ -16,7 +16,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from importlib import resources
 
-import jinja2
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -24,6 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
+from bars_gateway.pages import templates
 from bars_gateway.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class StatusServer:
         self._registry = registry
         self._runner: web.AppRunner | None = None
         self._style = (resources.files("bars_gateway") / "pages" / "status.css").read_text("utf-8")
-        self._template = _templates().get_template("status.html")
+        self._template = templates().get_template("status.html")
 
     @property
     def port(self) -> int:
@@ -137,26 +137,3 @@ async def _safely(request: web.Request, handler: Callable[..., object]) -> web.S
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
     return response
-
-
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bars_gateway", "pages"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        enable_async=True,
-    )
-    environment.filters["clock"] = lambda at: f"{at:%d %b %H:%M:%S}" if at else "none"
-    environment.filters["ago"] = ago
-    return environment
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """Return how long before *now* something was, in the unit that a person would choose."""
-    if at is None:
-        return "never"
-    seconds = max(0, int((now - at).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"

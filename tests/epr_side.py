@@ -1,6 +1,7 @@
 """The EPR's end of a spool folder, and what tests of the EPR's doors share."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -86,6 +87,7 @@ def open_folder(store: SqliteStore, intake: Intake, root: Path) -> DropFolder:
         provider=PROVIDER,
         folder=root,
         now=utc_now,
+        monotonic=time.monotonic,
         new_id=lambda: str(uuid4()),
         scan_seconds=0.02,
     )

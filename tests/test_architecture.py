@@ -51,11 +51,13 @@ MAY_IMPORT = {
     "outbound": FLOW,
     "inbound": FLOW,
     "epr": FLOW,
-    "concerns": GROUND | {"store.port"},
-    "status": FLOW | {"concerns"},
-    "housekeeping": FLOW,
+    "concerns": GROUND | {"store.port", "clock"},
+    "status": FLOW | {"concerns", "pages"},
+    "housekeeping": FLOW | {"clock"},
     "notify": set(),
     "heartbeats": {"notify"},
+    "clock": set(),
+    "pages": set(),
     # A process of its own, and no part of the gateway: it knows the standard, and nothing of ours.
     "sandbox": GROUND | {"log"},
     # The only ones that know what is behind the port.

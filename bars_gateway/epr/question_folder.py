@@ -67,7 +67,7 @@ class QuestionFolder:
         self._root = folder
         self._now = now
         self._stopping = asyncio.Event()
-        self._troubled = False
+        self.trouble: str | None = None  # why questions wait; None while they are asked
         self._offered: set[int] = set()
         try:
             self._open = contextlib.ExitStack()
@@ -96,7 +96,7 @@ class QuestionFolder:
             beat()
             try:
                 await self._round()
-                self._troubled = False
+                self.trouble = None
                 bell = self._questions.question_work(self._provider, SCAN_SECONDS)
                 await unless_stopped(self._stopping, bell)
             except OSError as error:
@@ -171,7 +171,7 @@ class QuestionFolder:
         return folder
 
     def _complain(self, reason: str) -> None:
-        if not self._troubled:
+        if self.trouble is None:
             log.warning(
                 "epr.folder_stalled",
                 provider=self._provider,
@@ -179,7 +179,7 @@ class QuestionFolder:
                 reason=reason,
                 advice="Make the folder usable, or room on its disk; questions wait meanwhile.",
             )
-        self._troubled = True
+        self.trouble = reason
 
 
 def _files(question: Question) -> Sequence[tuple[str, bytes]]:

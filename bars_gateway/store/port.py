@@ -119,12 +119,11 @@ class Store(Protocol):
     async def release_lapsed(self, now: datetime) -> int:
         """Queue again what a lease ran out on; return how many."""
 
-    async def recall(self, now: datetime, *, within: timedelta) -> int:
-        """
-        Make due what waits for longer than *within* from now; return how many were changed.
+    async def reschedule(self, step: timedelta) -> int:
+        """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
 
-        For a clock that went back. Leases are cut to the length of a new one.
-        """
+    async def recall(self, now: datetime, longest: timedelta) -> int:
+        """Make due what is scheduled further ahead than *longest*; return how many messages."""
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""

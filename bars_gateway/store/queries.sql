@@ -137,14 +137,24 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
 UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
  WHERE state = 'sending' AND claimed_until <= :now;
 
--- name: recall_retries
--- The clock went back: what waits for an instant that was near, and is now far away, is due at once.
-UPDATE messages SET next_attempt_at = :now WHERE state = 'queued' AND next_attempt_at > :latest;
+-- name: reschedule
+-- The clock was set by :step: what waits or is being sent has as long to go as it had before.
+-- So does the time to give up, unless it follows from a clinical time: that is an instant, and stays.
+UPDATE messages
+   SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step),
+       claimed_until = strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step),
+       delay_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step),
+       give_up_at = CASE WHEN needed_by IS NULL
+                         THEN strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step) ELSE give_up_at END
+ WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
 
--- name: recall_leases
--- Likewise, but what is under way keeps its sender: its lease ends when a new one would.
-UPDATE messages SET claimed_until = :lease_until
- WHERE state = 'sending' AND claimed_until > :lease_until;
+-- name: recall
+-- No pause is that long: the clock was set back after this was scheduled. It is due now.
+UPDATE messages SET next_attempt_at = :now WHERE state = 'queued' AND next_attempt_at > :beyond;
+
+-- name: recall_delays
+UPDATE messages SET delay_due_at = :beyond
+ WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond;
 
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.

@@ -129,22 +129,13 @@ class SqliteStore:
             self._outbound.ring()
         return released
 
-    async def recall(self, now: datetime, *, within: timedelta) -> int:
-        """Let nothing wait beyond *within* from now, nor a lease beyond a whole one; how many."""
-        values = {
-            "now": text(now),
-            "latest": text(now + within),
-            "lease_until": text(now + self._lease),
-        }
-        recalled = await self._database.write(
-            lambda connection: sum(
-                run(connection, query, **values).rowcount
-                for query in ("recall_retries", "recall_leases")
-            )
-        )
-        for _ in range(recalled):
-            self._outbound.ring()
-        return recalled
+    async def reschedule(self, step: timedelta) -> int:
+        """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
+        return await self._tell(partial(outbound_works.reschedule, step=step))
+
+    async def recall(self, now: datetime, longest: timedelta) -> int:
+        """Make due what is scheduled further ahead than *longest*; return how many messages."""
+        return await self._tell(partial(outbound_works.recall, now=now, beyond=now + longest))
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""

@@ -6,12 +6,11 @@ TLS stand-in for the proxy in a process of its own, and the listener with a call
 process of its own, all on these cores and on the loop that the gateway runs on. What is
 cold is left out: a first round, and the handshakes. The rounds turn the order of what
 they measure. Absolute figures move with the machine, and most with the disk beneath the
-temporary folder (TMPDIR chooses another); the ratio of group commit to one commit each
-is taken within each round.
+temporary folder (TMPDIR chooses another); each ratio is taken within its round. For
+scale, `bare` does the least that an honest sender may do.
 """
 
 import asyncio
-import io
 import json
 import os
 import platform
@@ -29,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+from bare import send
 from prometheus_client import CollectorRegistry
 
 from bars_gateway import daemon, log
@@ -56,7 +56,11 @@ from bars_gateway.tls import CurrentIdentity, client_context, load_identity
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 CALLERS = 32
-MESSAGES = 640
+MESSAGES = int(os.environ.get("MESSAGES", "640"))
+RATIOS = (
+    ("grouped to single commits", "store, grouped commits", "store, one commit each"),
+    ("outbound to bare loop", "outbound to acknowledged", "bare loop of the same"),
+)
 HERE = Path(__file__).parent
 VERSIONS = {f"a{n}": ("1.0.0", "2.0.0") for n in range(1, 9)}
 IDENTITY = SenderIdentity(
@@ -179,6 +183,18 @@ async def outbound(folder: Path, port: int, authority: Path) -> Run:
         return await drained(folder, proxy, MESSAGES)
 
 
+async def bare(folder: Path, port: int, authority: Path) -> Run:
+    """Do the least that an honest sender may do (`bare`), with the same sink."""
+    connector = aiohttp.TCPConnector(ssl=client_context(authority), limit=CALLERS)
+    url = f"https://127.0.0.1:{port}/$process-message"
+    async with aiohttp.ClientSession(connector=connector) as session:
+        for count in (CALLERS, MESSAGES):  # the first opens every connection
+            bodies = [referral() for _ in range(count)]
+            path = folder / f"{uuid.uuid4()}.db"
+            seconds, spent = await send(session, url, path, bodies, CALLERS)
+        return Run(MESSAGES / seconds, spent)
+
+
 async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
     """Queue messages for forty Receivers, so that none of them is the limit, and send them."""
     async with open_database(folder / f"{uuid.uuid4()}.db") as database:
@@ -201,52 +217,6 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
         acknowledged = (await store.overview(now())).outbound[OutboundState.ACKNOWLEDGED]
         assert acknowledged == count, acknowledged
         return Run(count / seconds, store.ms)
-
-
-async def bare(folder: Path, port: int, authority: Path) -> Run:
-    """
-    Send as the least that is honest would: the reference for the line above.
-
-    A durable note before each POST and one after it, in groups as ours are, and a POST over
-    a warm connection. No order, no limits, no headers but the ids, no verdict, no notice.
-    """
-    async with (
-        open_database(folder / f"{uuid.uuid4()}.db") as database,
-        open_session(client_context(authority), connections=CALLERS, connect_seconds=10) as session,
-    ):
-        await database.write(
-            lambda connection: connection.execute(
-                "CREATE TABLE bare (id TEXT PRIMARY KEY, body BLOB, state TEXT, answer BLOB)"
-            )
-        )
-        await sent_barely(database, session, port, CALLERS)  # opens every connection
-        return await sent_barely(database, session, port, MESSAGES)
-
-
-async def sent_barely(
-    database: Database, session: aiohttp.ClientSession, port: int, count: int
-) -> Run:
-    queued = [(new_id(), referral()) for _ in range(count)]
-    await database.write(
-        lambda connection: connection.executemany(
-            "INSERT INTO bare VALUES (?, ?, 'queued', NULL)", queued
-        )
-    )
-
-    async def send(queued_id: str) -> None:
-        def claim(connection: sqlite3.Connection) -> bytes:
-            update = "UPDATE bare SET state = 'sending' WHERE id = ? RETURNING body"
-            return connection.execute(update, (queued_id,)).fetchone()[0]
-
-        body = await database.write(claim)
-        headers = {"X-Request-Id": queued_id, "X-Correlation-Id": queued_id}
-        url = f"https://127.0.0.1:{port}/$process-message"
-        async with session.post(url, data=io.BytesIO(body), headers=headers) as response:
-            answer = await response.read()
-        settle = "UPDATE bare SET state = 'acknowledged', answer = ? WHERE id = ?"
-        await database.write(lambda connection: connection.execute(settle, (answer, queued_id)))
-
-    return await by_callers([queued_id for queued_id, _ in queued], send)
 
 
 async def inbound(folder: Path, sandbox: Path) -> Run:
@@ -357,13 +327,11 @@ def show(name: str, runs: Sequence[Run]) -> None:
     )
 
 
-def show_ratio(runs: dict[str, list[Run]], name: str, reference: str) -> None:
-    pairs = zip(runs[name], runs[reference], strict=True)
-    ratios = sorted(run.rate / other.rate for run, other in pairs)
-    print(
-        f"{statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}):"
-        f" {name}, against {reference}"
-    )
+def compare(name: str, one: Sequence[Run], other: Sequence[Run]) -> None:
+    """Print the ratio of their rates, taken within each round."""
+    ratios = sorted(a.rate / b.rate for a, b in zip(one, other, strict=True))
+    middle = statistics.median(ratios)
+    print(f"{name:<28}{middle:8.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
 async def main() -> None:
@@ -388,8 +356,8 @@ async def main() -> None:
                 await one_round(folder, port, runs, turned=bool(number % 2))
         for name, of_it in runs.items():
             show(name, of_it)
-        show_ratio(runs, "outbound to acknowledged", "outbound, bare reference")
-        show_ratio(runs, "store, grouped commits", "store, one commit each")
+        for name, one, other in RATIOS:
+            compare(name, runs[one], runs[other])
         print(f"idle memory                 {megabytes:8.0f} MB resident")
 
 
@@ -401,7 +369,7 @@ async def one_round(
     workloads: dict[str, Callable[[], Coroutine[None, None, Run]]] = {
         "durable intake": lambda: intake(folder),
         "outbound to acknowledged": lambda: outbound(folder, port, authority),
-        "outbound, bare reference": lambda: bare(folder, port, authority),
+        "bare loop of the same": lambda: bare(folder, port, authority),
         "inbound to 200": lambda: inbound(folder, sandbox),
         "store, grouped commits": lambda: commits(folder, 100),
         "store, one commit each": lambda: commits(folder, 1),

@@ -21,14 +21,19 @@ from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import timing_for
-from bars_gateway.store.database import open_database
+from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import SqliteStore
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    async with open_database(tmp_path / "gateway.db") as database:
-        yield SqliteStore(database, node="here")
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "gateway.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(database: Database) -> SqliteStore:
+    return SqliteStore(database, node="here")
 
 
 @pytest.fixture

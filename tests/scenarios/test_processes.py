@@ -88,21 +88,6 @@ async def test_a_second_gateway_on_the_same_database_is_refused(world: World) ->
     assert b"try: Only one gateway" in words
 
 
-async def test_a_damaged_database_is_not_started_on(world: World, tmp_path: Path) -> None:
-    """The gateway ends, names the file and the verb that puts a backup back, and leaves it be."""
-    node = world.ambulance
-    await node.stop()
-    node.database.write_bytes(damaged := b"no database any more" * 500)
-    ended = await asyncio.create_subprocess_exec(
-        *node.command("run"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    said, _ = await ended.communicate()
-
-    assert ended.returncode
-    assert all(word in said.decode() for word in ("gateway.db", "bars-gateway restore FILE"))
-    assert damaged == node.database.read_bytes()
-
-
 async def test_nothing_of_a_patient_is_in_any_output(world: World, tmp_path: Path) -> None:
     """The loop at DEBUG, with faults and refusals; then every log, page and metric is searched."""
     secret = {"family": CANARIES[0], "given": CANARIES[1], "notes": f"{CANARIES[2]} fell at home"}
