@@ -16,8 +16,6 @@ be new again. The lock beside the file is held for as long as the database is op
 """
 
 import asyncio
-import fcntl
-import os
 import re
 import sqlite3
 from collections import deque
@@ -31,7 +29,8 @@ from typing import Any, TypeVar
 import aiosqlite
 import structlog
 
-from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StorageFull, StoreError
+from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
+from bars_gateway.store.holding import hold, mark_in_use
 from bars_gateway.store.schema import prepare
 
 log = structlog.get_logger(__name__)
@@ -186,10 +185,11 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
     Raises DatabaseInUse, DatabaseNewer or DatabaseDamaged; a damaged file is left as it is.
     """
     async with AsyncExitStack() as stack:
-        _hold_lock(path, stack)
+        lock = hold(path, stack)
         writer = _Writer(_connector(path), 64)
         await stack.enter_async_context(writer)
         await _prepare(writer, path)
+        mark_in_use(lock)
         reader = await stack.enter_async_context(open_reader(path))
         database = Database(path, writer, reader, group_limit)
         try:
@@ -221,22 +221,6 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
         return connection
 
     return connect
-
-
-def _hold_lock(path: Path, stack: AsyncExitStack) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    stack.callback(os.close, descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DatabaseInUse(f"{path} is held by another gateway") from None
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    # SQLite would throw the log away, and begin anew.
-    left = Path(f"{path}-wal")
-    if not path.stat().st_size and left.exists() and left.stat().st_size:
-        raise DatabaseDamaged(f"{path} is empty or was missing, and its log {left.name} is not")
 
 
 async def _prepare(writer: _Writer, path: Path) -> None:

@@ -40,8 +40,15 @@ def removed_beside_its_log(database: Path) -> None:
     database.unlink()
 
 
+def removed(database: Path) -> None:
+    """Take the file and its log away, as somebody who wants to get rid of the damage does."""
+    for file in database.parent.glob("gateway.db*"):
+        if file.suffix != ".lock":
+            file.unlink()
+
+
 DAMAGES = pytest.mark.parametrize(
-    "damage", [overwritten, torn, cut, emptied_beside_its_log, removed_beside_its_log]
+    "damage", [overwritten, torn, cut, emptied_beside_its_log, removed_beside_its_log, removed]
 )
 
 
