@@ -29,7 +29,8 @@ from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.outbound.signing_key import load_signing_key
-from bars_gateway.outbound.token import Credentials, NoToken, Tokens, TokenSource
+from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
+from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.headers import SenderIdentity, normalised
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import timing_for
