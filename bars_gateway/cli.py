@@ -3,7 +3,7 @@ The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
                   backup · restore · verify · sandbox · demo
-    bars-gateway keys
+    bars-gateway keys · csr · certificate
 
 `queue` and `show` read the database themselves, so that they answer at night when the
 gateway is down; they open it for reading only and disturb nobody. `send` goes through
@@ -28,7 +28,7 @@ from bars_gateway import __version__, log
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
-from bars_gateway.onboarding import key_commands
+from bars_gateway.onboarding import verbs
 from bars_gateway.safekeeping import backup, restore, verify
 from bars_gateway.sandbox.command import sandbox
 
@@ -47,7 +47,7 @@ app.command()(lint)
 app.command()(backup)
 app.command()(restore)
 app.command()(verify)
-app.add_typer(key_commands.app)
+verbs.add_to(app)
 
 Config = Annotated[
     Path,

@@ -167,14 +167,15 @@ def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime) -> None:
 
 
 def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now: datetime) -> None:
-    if not all(_is_authority(authority) for authority in authorities):
+    if not all(is_authority(authority) for authority in authorities):
         raise IdentityError(f"{file}: holds a certificate that is no authority's")
     # One that has ended beside its successor is usual, and does no harm.
     if all(authority.not_valid_after_utc <= now for authority in authorities):
         raise IdentityError(f"{file}: every certificate authority in it has expired")
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Tell whether *certificate* may sign others."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:

@@ -24,6 +24,7 @@ TABLES = [
     config.Store,
     config.Epr,
     config.Status,
+    config.Onboarding,
     config.TimingSettings,
 ]
 PROVIDER = """
@@ -334,10 +335,11 @@ def rows(settings: Settings) -> dict[str, object]:
 
 
 def test_the_shipped_file_holds_the_defaults(written):
-    """What the file shows as defaults are the defaults; three are examples, having none."""
+    """What the file shows as defaults are the defaults; some are examples, having none."""
     text = SHIPPED.read_text("utf-8")
     plain, shown = rows(written(text)), rows(written(uncommented(text)))
     examples = {"node", "outbound.ca_file", "store.path"}
+    examples |= {key for key in rows(written(text)) if key.startswith("onboarding.")}
     shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
 
     assert plain.keys() == shown.keys()

@@ -34,6 +34,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bars_gateway.config.describe import BUNDLED, Described, describe
 from bars_gateway.config.environments import BUNDLES, Bundle, Environment, environment_of_host
 from bars_gateway.config.local import Epr, Inbound, Status, Store
+from bars_gateway.config.onboarding import Onboarding
 from bars_gateway.config.outbound import Outbound, TimingSettings
 from bars_gateway.config.problems import problems
 from bars_gateway.config.provider import Application, Provider, Software
@@ -47,6 +48,7 @@ __all__ = [
     "Environment",
     "Epr",
     "Inbound",
+    "Onboarding",
     "Outbound",
     "Problem",
     "Provider",
@@ -131,6 +133,9 @@ class Settings(BaseSettings):
 
     status: Status = Status()
     """The status page; what each setting is for stands with it."""
+
+    onboarding: Onboarding = Onboarding()
+    """What the desks are told about us; what each setting is for stands with it."""
 
     timing: dict[Application, TimingSettings] = Field(default_factory=dict)
     """What single Applications do otherwise than shipped; what each is for stands with it."""

@@ -1,0 +1,12 @@
+"""The verbs of the onboarding, for the command line to take up."""
+
+import typer
+
+from bars_gateway.onboarding import certificate_commands, key_commands
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add them to *app*."""
+    app.add_typer(key_commands.app)
+    app.add_typer(certificate_commands.requests)
+    app.add_typer(certificate_commands.certificates)
