@@ -38,6 +38,7 @@ class Bundle:
     minimum_key_bits: int  # of the RSA key that signs our JWT
     hosts: frozenset[str]  # names of the national side that belong here and nowhere else
     own_name_prefix: str | None  # what a Receiver's certificate name starts with here
+    caller_addresses: tuple[str, ...]  # where the proxy calls Receivers from, for the firewall
 
 
 BUNDLES: Mapping[Environment, Bundle] = {
@@ -49,6 +50,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         minimum_key_bits=2048,
         hosts=frozenset(),
         own_name_prefix=None,
+        caller_addresses=("127.0.0.1",),
     ),
     Environment.SANDBOX: Bundle(
         token_url="https://sandbox.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
@@ -58,6 +60,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         minimum_key_bits=2048,
         hosts=frozenset({"sandbox.api.service.nhs.uk"}),
         own_name_prefix=None,
+        caller_addresses=(),
     ),
     Environment.INT: Bundle(
         token_url="https://int.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
@@ -67,6 +70,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         minimum_key_bits=4096,
         hosts=frozenset({"int.api.service.nhs.uk", "bars.int.api.platform.nhs.uk"}),
         own_name_prefix="bars-int-",
+        caller_addresses=("35.197.254.55", "35.246.55.143"),
     ),
     Environment.PROD: Bundle(
         token_url="https://api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
@@ -76,6 +80,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         minimum_key_bits=4096,
         hosts=frozenset({"api.service.nhs.uk", "bars-proxy.spineservices.nhs.uk"}),
         own_name_prefix="bars-prod-",
+        caller_addresses=("34.89.0.111", "34.89.69.6"),
     ),
 }
 

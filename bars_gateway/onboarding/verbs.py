@@ -2,11 +2,12 @@
 
 import typer
 
-from bars_gateway.onboarding import certificate_commands, key_commands
+from bars_gateway.onboarding import beginning, certificate_commands, key_commands
 
 
 def add_to(app: typer.Typer) -> None:
     """Add them to *app*."""
+    app.command()(beginning.init)
     app.add_typer(key_commands.app)
     app.add_typer(certificate_commands.requests)
     app.add_typer(certificate_commands.certificates)
