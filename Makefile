@@ -44,6 +44,7 @@ soak: $(VENV)/tests
 
 bench: $(VENV)/tests
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+	@$(BIN)/python tests/bench/examining.py
 
 # A folder that a broken attempt has left behind is made anew.
 $(BIN)/python:

@@ -25,25 +25,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
+from bars_gateway.concerns import CertificateCondition, Conditions, TokenCondition
 from bars_gateway.config import Settings
+from bars_gateway.doors import Door, open_doors
 from bars_gateway.heartbeats import Heartbeats, Watchdog
 from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.notify import Notifier
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.token import Tokens, TokenSource
-from bars_gateway.parts import (
-    Door,
-    inbound_server,
-    open_doors,
-    outbound_parts,
-)
-from bars_gateway.status import (
-    CertificateCondition,
-    Conditions,
-    StatusServer,
-    TokenCondition,
-)
+from bars_gateway.parts import inbound_server, longest_wait, outbound_parts
+from bars_gateway.status import StatusServer
 from bars_gateway.store.database import open_database
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -154,7 +146,11 @@ class Gateway:
         self._started_at = now()
         self._stopping = False
         self._housekeeper = Housekeeper(
-            store, now=now, proven=Watchdog(self.heartbeats, notifier).feed
+            store,
+            now=now,
+            monotonic=time.monotonic,
+            longest_wait=longest_wait(settings),
+            proven=Watchdog(self.heartbeats, notifier).feed,
         )
         self.status = StatusServer(
             store,
@@ -228,6 +224,8 @@ class Gateway:
             loops = {f"collect-{door.provider}": door.folder.collect}
             if door.delivers:
                 loops[f"deliver-{door.provider}"] = door.folder.deliver
+            if door.questions is not None:
+                loops[f"ask-{door.provider}"] = door.questions.run
             for name, loop in loops.items():
                 kept = keep(name, loop, within_seconds=_FOLDER_SECONDS)
                 group.create_task(kept, name=name)
@@ -239,6 +237,7 @@ class Gateway:
             parts.insert(0, self._inbound)
         for door in self._doors:
             parts[:0] = [door.folder, door.socket]
+            parts += [door.questions] if door.questions else []
         for part in parts:
             part.stop()
 
@@ -257,7 +256,13 @@ class Gateway:
                 if isinstance(tokens, TokenSource)
             ],
             certificates=_certificates(inbound),
+            stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
+            clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},
+            observes_until=self._settings.callers.observe_until if inbound else None,
+            revocations_until=inbound.identity.identity.revocations.next_update
+            if inbound
+            else None,
         )
 
 

@@ -49,9 +49,11 @@ class DatabaseDamaged(StoreError):
     """The database failed its check, or is no database."""
 
     advice = (
-        "Keep the file: it may be repaired, and it holds what was promised. Restore the latest"
-        " backup in its place. Do not start on an empty database, because every message that was"
-        " already received would then be taken a second time."
+        "Keep the file. `bars-gateway verify` says what is damaged, and `bars-gateway verify"
+        " FILE` whether a backup is whole. Take the latest that is, stop the gateway, and run"
+        " `bars-gateway restore FILE --older`: it keeps the damaged file beside the restored one,"
+        " and says what the gap means. Do not remove the file and start without it: every message"
+        " that was already received would then be taken a second time."
     )
 
 

@@ -4,13 +4,16 @@ Says everything that is wrong with message files, before anybody sends them.
     FILE… ──► file:line: rule path: what is wrong        (a line for XML only)
           ──► --json: the same, as one list
 
-Looks at a file as the gateway looks at what an EPR hands in: the structure of R4, and
-then the rules for sending, as if the message's own source were a service of this
-organisation. Needs no settings and no running gateway, and sends nothing. What stands
-in a file is never printed, so that the output can be shown to anybody.
+Looks at a file as a Receiver does that has every Application switched on, and is the
+one that the message is for; with --strict, as the gateway looks at what an EPR hands
+in, and the message's own source is taken for a service of this organisation. Needs no
+settings and no running gateway, and sends nothing. What stands in a file is never
+printed, so that the output can be shown to anybody.
+
+What is lenient by default is what one asks of messages that came from others; before
+one's own are sent, --strict says what this gateway would refuse to send.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,13 +21,10 @@ from typing import Annotated
 import orjson
 import typer
 
-from bars_gateway.standard import bundle, rules, structure, xml
-from bars_gateway.standard.headers import normalised
+from bars_gateway.standard.checks.offer import EVERYTHING
+from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.rules import Offer, Side
-from bars_gateway.standard.tree import MalformedBundle, Resource
-
-_LATE = "stands later than R4 has it: receivers may refuse that in XML"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,6 @@ class Finding:
     """One thing that is wrong with a file."""
 
     file: str
-    line: int | None  # of an XML file, where the element is in it
     issue: Issue
 
 
@@ -48,6 +47,10 @@ def lint(
         ),
     ],
     *,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Look as before sending, not as a Receiver does."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON list, for other programs.")
     ] = False,
@@ -58,7 +61,7 @@ def lint(
     Names the FHIR path, and the line of an XML file; what stands there is not printed.
     Exits with 0 if there are no errors (there may be warnings), else with 1.
     """
-    found = [finding for file in files for finding in findings(file)]
+    found = [finding for file in files for finding in findings(file, strict=strict)]
     if as_json:
         typer.echo(orjson.dumps([_as_document(each) for each in found], option=orjson.OPT_INDENT_2))
     else:
@@ -68,65 +71,25 @@ def lint(
         raise typer.Exit(1)
 
 
-def findings(file: Path) -> list[Finding]:
-    """Return all that is wrong with the message in *file*: its structure, then the rules."""
-    try:
-        tree, document = _read(file)
-        issues = [*_of_structure(tree, document), *_of_rules(tree)]
-    except MalformedBundle as error:
-        return [Finding(file=str(file), line=error.line, issue=error.issue)]
-    lines = document.lines if document and issues else {}
-    return [
-        Finding(file=str(file), line=_line(lines, issue.path), issue=issue)
-        for issue in dict.fromkeys(issues)
-    ]
-
-
-def _read(file: Path) -> tuple[Resource, xml.Document | None]:
-    body = file.read_bytes()
-    if file.suffix.lower() != ".xml":
-        return bundle.from_json(body), None
-    document = xml.to_tree(body)
-    return document.tree, document
-
-
-def _of_structure(tree: Resource, document: xml.Document | None) -> list[Issue]:
-    late = document.out_of_order if document else []
-    return [
-        *structure.check(tree, path=bundle.text_of(tree, "resourceType") or "Bundle"),
-        *(Issue(rule="B01", path=path, text=_LATE, severity=Severity.WARNING) for path in late),
-    ]
-
-
-def _of_rules(tree: Resource) -> list[Issue]:
-    try:
-        message = bundle.said_by(tree)
-    except MalformedBundle as error:
-        return [error.issue]
-    source = frozenset({normalised(message.source)})
-    return rules.check(message, Side.SENDING, Offer(services=source, applications={}))
-
-
-def _line(lines: Mapping[str, int], path: str) -> int | None:
-    """Return the line of *path*, or of the nearest element around it."""
-    while path:
-        line = lines.get(path) or lines.get(f"{path}[0]")
-        if line:
-            return line
-        path = path.rpartition(".")[0]
-    return None
+def findings(file: Path, *, strict: bool = False) -> list[Finding]:
+    """Return all that is wrong with the message in *file*: its structure, and the rules."""
+    media_type = f"application/fhir+{'xml' if file.suffix.lower() == '.xml' else 'json'}"
+    side = Side.SENDING if strict else Side.RECEIVING
+    offer = Offer(services=frozenset(), applications=EVERYTHING, for_anybody=True)
+    examined = examine(file.read_bytes(), media_type, side, offer)
+    return [Finding(file=str(file), issue=issue) for issue in examined.issues]
 
 
 def _as_line(found: Finding) -> str:
-    place = f"{found.file}:{found.line}" if found.line else found.file
     issue = found.issue
+    place = f"{found.file}:{issue.line}" if issue.line else found.file
     return f"{place}: {issue.severity} {issue.rule} {issue.path}: {issue.text}"
 
 
 def _as_document(found: Finding) -> dict[str, str | int | None]:
     return {
         "file": found.file,
-        "line": found.line,
+        "line": found.issue.line,
         "severity": found.issue.severity,
         "rule": found.issue.rule,
         "path": found.issue.path,

@@ -47,6 +47,7 @@ class OverviewCollector(Collector):
             "provider",
             overview.notices_pending.items(),
         )
+        yield from _questions(overview)
         yield GaugeMetricFamily(
             "bars_inbound_messages", "Inbound messages received.", value=overview.inbound
         )
@@ -99,3 +100,19 @@ def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, floa
 
 def _seconds_since(at: datetime | None, now: datetime) -> float:
     return 0.0 if at is None else (now - at).total_seconds()
+
+
+def _questions(overview: Overview) -> Iterator[Metric]:
+    found = overview.questions_open
+    oldest = min((each.oldest_at for each in found.values()), default=None)
+    yield _labelled(
+        "bars_questions_open",
+        "Questions that an EPR has not answered.",
+        "provider",
+        ((name, each.count) for name, each in found.items()),
+    )
+    yield GaugeMetricFamily(
+        "bars_oldest_question_seconds",
+        "Age of the oldest open question; 0 where there is none.",
+        value=_seconds_since(oldest, overview.at),
+    )

@@ -9,45 +9,41 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from bars_gateway.config import Provider, Settings
-from bars_gateway.epr.drop import DropFolder
-from bars_gateway.epr.intake import Intake
-from bars_gateway.epr.socket import EprSocket
+from bars_gateway import __version__
+from bars_gateway.config import Environment, Provider, Settings
+from bars_gateway.inbound.admission import Callers
+from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Limits
-from bars_gateway.inbound.reception import Hosted, Reception
+from bars_gateway.inbound.enquiries import Enquiries
+from bars_gateway.inbound.exchange import ByName
+from bars_gateway.inbound.hosts import Hosted
+from bars_gateway.inbound.publications import Publications
+from bars_gateway.inbound.reception import Reception
+from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
-from bars_gateway.outbound.proxy import Proxy, open_session
+from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
 from bars_gateway.outbound.signing_key import load_signing_key
 from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
 from bars_gateway.outbound.token_request import Credentials
-from bars_gateway.standard.headers import SenderIdentity, normalised
-from bars_gateway.standard.rules import Offer
-from bars_gateway.standard.timing import timing_for
+from bars_gateway.standard.capability import About
+from bars_gateway.standard.headers import normalised
+from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.rules import Offer, Side
+from bars_gateway.standard.timing import TIMINGS, timing_for
 from bars_gateway.store.port import Store
 from bars_gateway.tls import CurrentIdentity, client_context, load_identity
 
 Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """How one provider's EPR comes in and is served."""
-
-    provider: str
-    folder: DropFolder
-    socket: EprSocket
-    delivers: bool  # whether notices go into the folder
 
 
 def new_id() -> str:
@@ -59,24 +55,17 @@ def offer_of(provider: Provider) -> Offer:
     """Return what a provider answers to."""
     return Offer(
         services=frozenset(map(normalised, provider.services)),
-        applications={
-            application: frozenset(int(version.partition(".")[0]) for version in versions)
-            for application, versions in provider.applications.items()
-        },
+        applications=provider.applications,
+        booking_required=provider.booking_required,
     )
 
 
-def _sender_identity(provider: Provider) -> SenderIdentity:
-    software = provider.software
-    return SenderIdentity(
-        ods_code=provider.ods_code,
-        organisation=provider.name,
-        software_name=software.name,
-        software_version=software.version,
-        software_system=software.identifier_system,
-        software_value=software.identifier_value,
-        core_version=provider.core_version,
-    )
+def overrides_of(settings: Settings, provider: Provider, side: Side) -> Overrides:
+    """Return what is agreed; a wrong check digit never leaves for production (S10)."""
+    strict = side is Side.SENDING and settings.environment is Environment.PROD
+    everybody = {"P02": Taken.ERROR} if strict else {}
+    agreed = everybody | provider.rules.get(EVERYBODY, {})
+    return Overrides({**provider.rules, EVERYBODY: agreed})
 
 
 async def outbound_parts(
@@ -109,6 +98,13 @@ async def outbound_parts(
         server_errors_limit=outbound.server_errors_limit,
     )
     return tokens, Dispatcher(store, tokens, proxy, policy, now=now, rng=random.SystemRandom())
+
+
+def longest_wait(settings: Settings) -> timedelta:
+    """Return how far ahead a retry or a delay may be scheduled: beyond it, the clock went back."""
+    timings = [timing_for(application, settings.timing_overrides) for application in TIMINGS]
+    waits = [wait for one in timings for wait in (one.longest_retry, one.delayed_after)]
+    return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
 
 
 async def _budgets(settings: Settings, store: Store, now: Clock) -> dict[str, Budget]:
@@ -155,40 +151,29 @@ async def _tokens(
     )
 
 
-async def open_doors(
-    settings: Settings, store: Store, stack: AsyncExitStack, now: Clock
-) -> list[Door]:
-    """Open the folders and the socket of every provider."""
-    doors = []
-    for name, provider in settings.providers.items():
-        intake = Intake(
-            store,
-            provider=name,
-            identity=_sender_identity(provider),
-            offer=offer_of(provider),
-            timing=partial(timing_for, overrides=settings.timing_overrides),
-            now=now,
-            new_id=new_id,
-            max_bytes=settings.epr.max_submission_bytes,
-        )
-        folder = stack.enter_context(
-            DropFolder(
-                store,
-                intake,
-                provider=name,
-                folder=provider.spool_dir,
-                now=now,
-                new_id=new_id,
-                scan_seconds=settings.epr.scan_seconds,
-            )
-        )
-        path = settings.epr.socket_of(name)
-        socket = EprSocket(store, intake, provider=name, path=path, now=now)
-        await socket.open()
-        stack.push_async_callback(socket.close)
-        delivers = provider.notices == "folder"
-        doors.append(Door(provider=name, folder=folder, socket=socket, delivers=delivers))
-    return doors
+_LIMITS = (
+    "max_connections",
+    "max_body_bytes",
+    "handshake_seconds",
+    "header_seconds",
+    "body_seconds",
+    "answer_within_seconds",
+    "idle_seconds",
+)
+
+
+def callers_of(settings: Settings) -> Callers:
+    """Return who may call, as the settings have it."""
+    callers = settings.callers
+    return Callers(
+        names=settings.inbound.allowed_client_names,
+        issuers=frozenset(callers.issuers),
+        addresses=settings.caller_addresses,
+        load_balancers=callers.proxy_protocol_from,
+        connections_per_address=callers.max_connections_per_address,
+        observe_until=callers.observe_until,
+        revocation_is_required=callers.revocation == "hard",
+    )
 
 
 def inbound_server(
@@ -198,34 +183,72 @@ def inbound_server(
     inbound = settings.inbound
     if not inbound.enabled:
         return None
-    hosted = [
+    hosted = _hosted(settings)
+    identity = load_identity(
+        inbound.certificate_file,
+        inbound.private_key_file,
+        inbound.client_ca_file,
+        now=now(),
+        revocation_list_files=settings.callers.revocation_list_files,
+    )
+    return InboundServer(
+        _answerers(settings, store, hosted, now),
+        CurrentIdentity(identity),
+        host=inbound.listen.host,
+        port=inbound.listen.port,
+        callers=callers_of(settings),
+        registry=registry,
+        now=now,
+        limits=Limits(**{name: getattr(inbound, name) for name in _LIMITS}),
+        writes=inbound.preview_writes,
+    )
+
+
+def _hosted(settings: Settings) -> list[Hosted]:
+    return [
         Hosted(
             provider=name,
             ods_code=provider.ods_code,
             offer=offer_of(provider),
             case_number_system=provider.case_number_system,
+            overrides=overrides_of(settings, provider, Side.RECEIVING),
+            asks=provider.questions != "none",
+            asked_about_all=frozenset(map(normalised, provider.acknowledged_by_epr)),
         )
         for name, provider in settings.providers.items()
     ]
-    identity = load_identity(
-        inbound.certificate_file, inbound.private_key_file, inbound.client_ca_file, now=now()
+
+
+def _about(settings: Settings, since: datetime, provider: str) -> About:
+    own = settings.providers[provider]
+    return About(
+        url=settings.inbound.public_url or f"https://{settings.inbound.listen}",
+        publisher=own.name,
+        software="bars_gateway",
+        software_version=__version__,
+        core_version=own.core_version,
+        since=since,
+        asks=own.questions != "none",
     )
-    limits = Limits(
-        max_connections=inbound.max_connections,
-        max_body_bytes=inbound.max_body_bytes,
-        handshake_seconds=inbound.handshake_seconds,
-        header_seconds=inbound.header_seconds,
-        body_seconds=inbound.body_seconds,
-        answer_within_seconds=inbound.answer_within_seconds,
-        idle_seconds=inbound.idle_seconds,
+
+
+def _answerers(settings: Settings, store: Store, hosted: Sequence[Hosted], now: Clock) -> ByName:
+    """Return who answers what, by the names of `inbound.routes`."""
+    patience = Patience(
+        proxy=timedelta(seconds=settings.inbound.answer_within_seconds),
+        operator=timedelta(minutes=settings.epr.question_alarm_minutes),
     )
-    return InboundServer(
-        Reception(store, hosted, now=now, new_id=new_id),
-        CurrentIdentity(identity),
-        host=inbound.listen.host,
-        port=inbound.listen.port,
-        allowed_client_names=inbound.allowed_client_names,
-        registry=registry,
-        now=now,
-        limits=limits,
+    asking = Asking(store.questions, patience)
+    longest = timedelta(days=settings.inbound.longest_slot_search_days)
+    enquiries = Enquiries(hosted, asking, longest_slot_search=longest, now=now)
+    publications = Publications(hosted, partial(_about, settings, now()))
+    return ByName(
+        {
+            PROCESS_MESSAGE: Reception(store, hosted, asking, now=now, new_id=new_id),
+            "metadata": publications,
+            "MessageDefinition": publications,
+            "Slot": enquiries,
+            "Appointment": enquiries,
+            "ServiceRequest": enquiries,
+        }
     )

@@ -79,7 +79,7 @@ def verify(
 
 _CURE_OF_DAMAGE = (
     "Keep the file, and look at the disk. Put back the latest backup that is whole:"
-    " `bars-gateway restore FILE`."
+    " `bars-gateway restore FILE --older`, which keeps the damaged database beside it."
 )
 _CURE = (
     "Look at each message that is named: `bars-gateway show REQUEST_ID`. If its bytes are wrong,"

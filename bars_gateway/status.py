@@ -12,67 +12,21 @@ it never reloads itself under a reader's eyes.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from importlib import resources
 
-import jinja2
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
-from bars_gateway.store.port import OutboundState, Overview, Store
+from bars_gateway.pages import templates
+from bars_gateway.store.port import Store
 
 log = structlog.get_logger(__name__)
-
-LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCondition:
-    """How one provider stands with the token service."""
-
-    provider: str
-    key_id: str
-    expires_at: datetime | None  # None: no token in hand
-    failing_since: datetime | None
-    reason: str | None  # what the last failure was, in our words
-    advice: str | None
-    clock_skew_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateCondition:
-    """Until when a certificate is good."""
-
-    name: str  # what it is for
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
-    """What the running parts know of themselves, beside the store."""
-
-    version: str
-    environment: str
-    node: str
-    started_at: datetime
-    address: str | None  # where the listener answers; None: it does not run
-    stopping: bool
-    tokens: Sequence[TokenCondition]
-    certificates: Sequence[CertificateCondition]
-    handshake_failures: Mapping[str, int]  # by reason, since the start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Concern:
-    """One thing that a person should look at."""
-
-    text: str
-    advice: str
 
 
 class StatusServer:
@@ -98,7 +52,7 @@ class StatusServer:
         self._registry = registry
         self._runner: web.AppRunner | None = None
         self._style = (resources.files("bars_gateway") / "pages" / "status.css").read_text("utf-8")
-        self._template = _templates().get_template("status.html")
+        self._template = templates().get_template("status.html")
 
     @property
     def port(self) -> int:
@@ -171,88 +125,6 @@ class StatusServer:
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
-def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> list[Concern]:
-    """Return what a person should look at, gravest first; none means that all is well."""
-    return [
-        *_settled_badly(overview),
-        *(
-            Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
-            for t in conditions.tokens
-            if t.failing_since
-        ),
-        *_expiries(overview.at, conditions.certificates, soon),
-        *_inbound_alarms(overview),
-        *_waiting(overview),
-    ]
-
-
-_BAD_ENDS = {
-    OutboundState.NOT_SENT: Concern(
-        text="never left this organisation",
-        advice="Act now by other means: nobody else knows what was asked.",
-    ),
-    OutboundState.UNCONFIRMED: Concern(
-        text="may or may not have arrived",
-        advice="Ask the Receiver by telephone before anything is sent again.",
-    ),
-    OutboundState.REFUSED: Concern(
-        text="got a refusal",
-        advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
-    ),
-}
-
-
-def _settled_badly(overview: Overview) -> list[Concern]:
-    return [
-        Concern(text=f"{_some(overview.lately[state], 'message')} {end.text}", advice=end.advice)
-        for state, end in _BAD_ENDS.items()
-        if overview.lately[state]
-    ]
-
-
-def _expiries(
-    now: datetime, certificates: Sequence[CertificateCondition], soon: timedelta
-) -> list[Concern]:
-    return [
-        Concern(
-            text=f"The certificate for {certificate.name} "
-            + ("has expired" if certificate.expires_at <= now else "expires soon"),
-            advice=f"It ends on {certificate.expires_at:%d %B %Y}; order its successor now.",
-        )
-        for certificate in certificates
-        if certificate.expires_at - now < soon
-    ]
-
-
-def _inbound_alarms(overview: Overview) -> list[Concern]:
-    reused = sum(alarm.kind == "inbound.request_id_reused" for alarm in overview.alarms)
-    counted = (
-        (
-            f"{_some(reused, 'inbound message')} came with the X-Request-Id of another message",
-            "Tell the Sender's supplier: what came second was not taken.",
-            reused,
-        ),
-        (
-            f"{_some(overview.quarantined, 'response')} came that no request of ours asked for",
-            "The Sender was told so. Find out with them whose patient it is about.",
-            overview.quarantined,
-        ),
-    )
-    return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
-
-
-def _waiting(overview: Overview) -> list[Concern]:
-    since = overview.oldest_open_at
-    if since is None or overview.at - since < LATE:
-        return []
-    advice = "See the last attempts for the reason; the gateway goes on trying meanwhile."
-    return [Concern(text=f"A message has waited since {since:%d %b %H:%M} UTC", advice=advice)]
-
-
-def _some(count: int, noun: str) -> str:
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
-
-
 @web.middleware
 async def _safely(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
     try:
@@ -265,26 +137,3 @@ async def _safely(request: web.Request, handler: Callable[..., object]) -> web.S
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
     return response
-
-
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bars_gateway", "pages"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        enable_async=True,
-    )
-    environment.filters["clock"] = lambda at: f"{at:%d %b %H:%M:%S}" if at else "none"
-    environment.filters["ago"] = ago
-    return environment
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """Return how long before *now* something was, in the unit that a person would choose."""
-    if at is None:
-        return "never"
-    seconds = max(0, int((now - at).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"

@@ -17,7 +17,7 @@ operating system count for nothing among callers.
 
 import ssl
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bars_gateway.errors import IdentityError
+from bars_gateway.revocation import Revocations, load_revocations, points_of
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 
@@ -47,6 +48,23 @@ class Identity:
     names: frozenset[str]  # what our certificate calls us
     not_after: datetime  # UTC; when the first certificate of our chain ends
     client_ca_not_after: datetime  # UTC; when the first of the callers' authorities ends
+    revocations: Revocations = field(
+        default_factory=Revocations
+    )  # what the callers' authorities have withdrawn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """What a caller's certificate says, once its chain has been verified."""
+
+    names: frozenset[str]  # as `peer_names` gives them
+    issuer_name: str  # the common name of the authority, or an empty text
+    issuer: bytes  # the authority's whole name, in DER
+    serial: int
+    points: frozenset[str]  # where the list that would revoke it is published
+
+
+NOBODY = Caller(names=frozenset(), issuer_name="", issuer=b"", serial=0, points=frozenset())
 
 
 @dataclass(slots=True)
@@ -57,7 +75,12 @@ class CurrentIdentity:
 
 
 def load_identity(
-    certificate_file: Path, private_key_file: Path, client_ca_file: Path, *, now: datetime
+    certificate_file: Path,
+    private_key_file: Path,
+    client_ca_file: Path,
+    *,
+    now: datetime,
+    revocation_list_files: Iterable[Path] = (),
 ) -> Identity:
     """
     Return the identity in these PEM files, or raise IdentityError with the cause.
@@ -75,6 +98,7 @@ def load_identity(
         names=_own_names(chain[0]),
         not_after=_first_end(chain),
         client_ca_not_after=_first_end(authorities),
+        revocations=load_revocations(revocation_list_files, authorities),
     )
 
 
@@ -96,6 +120,23 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
     else:
         context.load_verify_locations(cadata=_der(_certificates(ca_file)))
     return context
+
+
+def caller_of(connection: ssl.SSLObject) -> Caller:
+    """Return what the certificate of the other end says; raise ValueError if it is unreadable."""
+    presented = connection.getpeercert()
+    encoded = connection.getpeercert(binary_form=True)
+    if presented is None or encoded is None:
+        return NOBODY
+    certificate = x509.load_der_x509_certificate(encoded)
+    issuers = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return Caller(
+        names=peer_names(presented),
+        issuer_name=str(issuers[0].value) if len(issuers) == 1 else "",
+        issuer=certificate.issuer.public_bytes(),
+        serial=certificate.serial_number,
+        points=points_of(certificate),
+    )
 
 
 def peer_names(certificate: Mapping[str, Any]) -> frozenset[str]:

@@ -1,14 +1,17 @@
 """The EPR's end of a spool folder, and what tests of the EPR's doors share."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -26,6 +29,22 @@ IDENTITY = SenderIdentity(
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def answering(store: SqliteStore) -> Answering:
+    return Answering(
+        store.questions,
+        provider=PROVIDER,
+        now=utc_now,
+        new_id=lambda: str(uuid4()),
+        max_bytes=1024 * 1024,
+    )
+
+
+def question_requests(store: SqliteStore) -> QuestionRequests:
+    return QuestionRequests(
+        store.questions, answering(store), provider=PROVIDER, attends=True, now=utc_now
+    )
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -68,6 +87,7 @@ def open_folder(store: SqliteStore, intake: Intake, root: Path) -> DropFolder:
         provider=PROVIDER,
         folder=root,
         now=utc_now,
+        monotonic=time.monotonic,
         new_id=lambda: str(uuid4()),
         scan_seconds=0.02,
     )

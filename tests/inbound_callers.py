@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from prometheus_client import CollectorRegistry
 
+from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.server import InboundServer
@@ -123,7 +124,7 @@ async def serving(
     answer: Answerer,
     identity: Identity,
     *,
-    names: tuple[str, ...] = (PROXY,),
+    callers: Callers | None = None,
     limits: Limits | None = None,
     port: int = 0,
 ) -> AsyncIterator[InboundServer]:
@@ -133,7 +134,7 @@ async def serving(
         CurrentIdentity(identity),
         host="127.0.0.1",
         port=port,
-        allowed_client_names=names,
+        callers=callers or Callers(names=(PROXY,)),
         registry=CollectorRegistry(),
         now=now,
         limits=limits,

@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from bars_gateway.standard.verdict import Answer, Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.port import Arrival, Attempt, Claim, Payload, Refusal, Submission
+from bars_gateway.store.questions import Decision, Terms
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
 THEIRS = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+
+TERMS = Terms(answer_by=NOW + timedelta(seconds=4.5), alarm_at=NOW + timedelta(minutes=15))
 
 
 def payload(body: bytes = b'{"resourceType":"Bundle"}') -> Payload:
@@ -75,6 +78,20 @@ def refusal(of: Arrival, http_status: int = 400) -> Refusal:
         http_status=http_status,
         answer=payload(b'{"refused":true}'),
     )
+
+
+def decision(**changes: object) -> Decision:
+    values: dict[str, object] = {
+        "accepted": True,
+        "word": None,
+        "http_status": 200,
+        "code": None,
+        "answer": payload(b'{"yes":true}'),
+        "focus_id": None,
+        "reference": None,
+        "answered_with": "first",
+    }
+    return Decision(**(values | changes))  # type: ignore[arg-type]
 
 
 def attempt(claim: Claim, verdict: Verdict = Verdict.ACKNOWLEDGED, **changes: object) -> Attempt:

@@ -12,17 +12,19 @@ LONGEST_MODULE = 300
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard"}
-FLOW = GROUND | {"store.port", "config", "log", "tls", "metrics"}
+FLOW = GROUND | {"store.port", "config", "log", "tls", "revocation", "metrics"}
 ANYTHING = FLOW | {
     "store",
     "outbound",
     "inbound",
     "epr",
+    "concerns",
     "status",
     "housekeeping",
     "notify",
     "heartbeats",
     "parts",
+    "doors",
     "daemon",
     "listings",
     "operator_client",
@@ -51,17 +53,21 @@ MAY_IMPORT = {
     "standard": {"errors"},
     "store.port": GROUND,
     "store": GROUND | {"store.port"},
-    "config": GROUND,
-    "tls": {"errors"},
+    "config": GROUND | {"revocation"},
+    "revocation": {"errors"},
+    "tls": {"errors", "revocation"},
     "metrics": GROUND | {"store.port"},
     # The flows: they rest on the ground and meet in the store, behind its port.
     "outbound": FLOW,
     "inbound": FLOW,
     "epr": FLOW,
-    "status": FLOW,
-    "housekeeping": FLOW,
+    "concerns": GROUND | {"store.port", "clock"},
+    "status": FLOW | {"concerns", "pages"},
+    "housekeeping": FLOW | {"clock"},
     "notify": set(),
     "heartbeats": {"notify"},
+    "clock": set(),
+    "pages": set(),
     # A process of its own, and no part of the gateway: it knows the standard, and nothing of ours.
     "sandbox": GROUND | {"log"},
     # The only ones that know what is behind the port.
@@ -72,7 +78,8 @@ MAY_IMPORT = {
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store", "outbound"},
     "demo": GROUND | {"log", "sandbox", "config"},
-    "parts": ANYTHING - OPERATORS - {"daemon"},
+    "parts": ANYTHING - OPERATORS - {"daemon", "doors"},
+    "doors": ANYTHING - OPERATORS - {"daemon"},
     "daemon": ANYTHING - OPERATORS,
     "cli": ANYTHING,
     "__main__": {"cli"},
@@ -101,7 +108,7 @@ class Module:
 
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name; the port with its values is one."""
-    if name in {"store.port", "store.values", "store.views"}:
+    if name in {"store.port", "store.questions", "store.values", "store.views"}:
         return "store.port"
     return name.partition(".")[0]
 

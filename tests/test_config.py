@@ -1,17 +1,24 @@
 """The settings: where they come from, what is refused, and what is said about it."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from messages import RECEIVER
 from pydantic import BaseModel
+from variants import a_referral
 
 from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
 from bars_gateway.config.environments import BUNDLES
 from bars_gateway.errors import ConfigurationError
+from bars_gateway.parts import overrides_of
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.overrides import Taken
+from bars_gateway.standard.rules import Side
 from bars_gateway.standard.timing import TIMINGS
 
 SHIPPED = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
@@ -154,6 +161,27 @@ def test_environments_are_not_mixed(refused, environment, key, value):
     lines = refused(GOOD.replace('"int"', f'"{environment}"'), **variables)
 
     assert any(key in line and "belongs to the environment" in line for line in lines)
+
+
+def test_the_environment_brings_the_addresses_of_its_proxy(written):
+    """They differ between int and prod, and are overridden as a whole."""
+    brought = written(GOOD).caller_addresses
+    own = written(GOOD, CALLERS__ADDRESSES="192.0.2.0/24, 2001:db8::1").caller_addresses
+
+    assert ["35.197.254.55/32", "35.246.55.143/32"] == [str(each) for each in brought]
+    assert ["192.0.2.0/24", "2001:db8::1/128"] == [str(each) for each in own]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("addresses", ""), ("observe_until", "2026-03-02T09:00:00Z")]
+)
+def test_prod_keeps_strangers_out(refused, written, key, value):
+    """What may be open while connecting is refused where there are real patients."""
+    variables = {f"CALLERS__{key.upper()}": value}
+    lines = refused(GOOD.replace('"int"', '"prod"'), **variables)
+
+    assert any(f"callers.{key}" in line and "in prod" in line for line in lines)
+    assert written(GOOD, **variables)
 
 
 def test_a_variable_wins_over_the_file(written):
@@ -338,7 +366,10 @@ def test_the_shipped_file_holds_the_defaults(written):
     """What the file shows as defaults are the defaults; some are examples, having none."""
     text = SHIPPED.read_text("utf-8")
     plain, shown = rows(written(text)), rows(written(uncommented(text)))
-    examples = {"node", "outbound.ca_file", "store.path"}
+    examples = {"node", "inbound.public_url", "outbound.ca_file", "store.path"} | {
+        f"callers.{name}"
+        for name in ("addresses", "issuers", "observe_until", "revocation_list_files")
+    }
     examples |= {key for key in rows(written(text)) if key.startswith("onboarding.")}
     shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
 
@@ -369,7 +400,7 @@ def test_the_shipped_file_shows_every_setting():
     assert set(config.Provider.model_fields) == set(provider)
     assert set(config.Software.model_fields) == set(provider["software"])
     assert set(TimingSettings.model_fields) == set(shown["timing"]["a4"])
-    for name in ("outbound", "inbound", "store", "epr", "status"):
+    for name in ("outbound", "inbound", "callers", "store", "epr", "status"):
         assert set(Settings.model_fields[name].annotation.model_fields) == set(shown[name])
 
 
@@ -383,3 +414,64 @@ def test_the_shipped_file_explains_as_the_program_does(field):
     )
 
     assert " ".join(field.description.split()) in comments
+
+
+def agreed(lines: str, environment: str = "int") -> str:
+    text = f'environment = "{environment}"\n{PROVIDER}[providers.example-trust.rules]\n{lines}\n'
+    return f"{text}{INBOUND}"
+
+
+def agreement(settings, side):
+    provider = settings.providers["example-trust"]
+    message = read(json.dumps(a_referral()).encode())
+    return overrides_of(settings, provider, side).with_the_other_side(message, side)
+
+
+def test_a_service_is_known_in_each_spelling(written):
+    """As everywhere: three of them are published, and they are one."""
+    spelt = RECEIVER.replace("https", "http").replace("/Id/", "/id/")
+    settings = written(agreed(f'"{spelt}" = {{ R18 = "warning" }}'))
+
+    assert {"R18": Taken.WARNING} == agreement(settings, Side.SENDING)
+
+
+def test_one_severity_counts_for_everybody(written):
+    """Under the name of the asterisk."""
+    settings = written(agreed('"*" = { B20 = "warning" }'))
+
+    assert {"B20": Taken.WARNING} == agreement(settings, Side.RECEIVING)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param('RAE = { R99 = "off" }', "R99 is no rule", id="unknown-rule"),
+        pytest.param('RAE = { B01 = "off" }', "B01 is no rule", id="structure"),
+        pytest.param('RAE = { B04 = "off" }', "B04 is fixed", id="fixed-rule"),
+        pytest.param('RAE = { R18 = "loud" }', "R18 is wrong", id="unknown-severity"),
+        pytest.param('"x|" = { R18 = "off" }', "is no counterparty", id="no-counterparty"),
+    ],
+)
+def test_what_cannot_be_agreed(refused, lines, expected):
+    """The place and the cure; what is safe for the patient is no matter of agreement."""
+    assert any(expected in line for line in refused(agreed(lines)))
+
+
+def test_a_near_id_is_recognised(refused):
+    """Whoever mistypes one is told which is meant."""
+    assert any("Did you mean R18?" in line for line in refused(agreed('RAE = { RI8 = "off" }')))
+
+
+@pytest.mark.parametrize(
+    ("environment", "side", "expected"),
+    [
+        ("prod", Side.SENDING, {"P02": Taken.ERROR}),
+        ("prod", Side.RECEIVING, {}),
+        ("int", Side.SENDING, {}),
+    ],
+)
+def test_a_wrong_check_digit_never_leaves_for_production(written, environment, side, expected):
+    """Elsewhere it is a warning: test numbers fail it."""
+    text = GOOD.replace('"int"', f'"{environment}"', 1)
+
+    assert expected == agreement(written(text), side)

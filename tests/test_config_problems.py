@@ -149,6 +149,28 @@ def test_a_signing_key_that_will_not_do(settings, home, content, mode, expected)
     )
 
 
+def test_observing_ends_within_a_day(settings):
+    """Nobody forgets it for a month."""
+    until = {"observe_until": NOW + timedelta(hours=25)}
+    found = problems(settings(callers=until), NOW)
+
+    assert "is too far ahead" == the_one(found, "callers.observe_until")
+
+
+@pytest.mark.parametrize(
+    ("callers", "expected"),
+    [
+        ({"revocation": "hard"}, "nobody may call"),
+        ({"revocation_list_files": ["/nowhere/a.crl"]}, "/nowhere/a.crl: No such file"),
+    ],
+)
+def test_revocation_lists_that_will_not_do(settings, callers, expected):
+    """They are looked at before anybody calls."""
+    found = problems(settings(callers=callers), NOW)
+
+    assert expected in the_one(found, "callers.revocation_list_files")
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"), [("sandbox", False), ("int", True), ("prod", True)]
 )

@@ -37,6 +37,7 @@ def bad(tmp_path: Path) -> Path:
 def test_a_good_message_is_passed_in_silence(good: Path) -> None:
     """Nothing is printed, and the exit code is 0."""
     assert (0, "") == lint(good)
+    assert (0, "") == lint(good, "--strict")
 
 
 def test_a_good_message_may_be_xml(good: Path) -> None:
@@ -55,8 +56,19 @@ def test_all_that_is_wrong_is_printed_with_its_path(bad: Path) -> None:
     assert 1 == code
     assert "error B01 Bundle.type" in printed
     assert "error B01 Bundle.entry[0].resource.?[0]" in printed
-    assert "error M14 Bundle.entry[0].resource.definition" in printed
+    assert "warning M14 Bundle.entry[0].resource.definition" in printed
     assert all(place.startswith(("error", "warning")) for place in places)
+
+
+def test_what_others_sent_is_looked_at_as_a_receiver_does(tmp_path: Path) -> None:
+    """Lenient by default: what a Receiver takes with a warning is no failure."""
+    file = tmp_path / "lenient.json"
+    document = json.loads(referral())
+    del document["timestamp"]
+    file.write_text(json.dumps(document))
+
+    assert (0, True) == (lint(file)[0], "warning B03" in lint(file)[1])
+    assert (1, True) == (lint(file, "--strict")[0], "error B03" in lint(file, "--strict")[1])
 
 
 def test_content_is_never_printed(bad: Path) -> None:

@@ -255,7 +255,9 @@ async def test_nothing_is_expected_of_a_loop_that_has_ended():
 async def test_the_way_in_rests_until_somebody_stands_before_it():
     """Nobody accepts here: with a caller at the door, that is no rest any more."""
     metrics = InboundMetrics(CollectorRegistry())
-    acceptor = Acceptor(identity=None, connection=None, limits=Limits(), metrics=metrics)
+    acceptor = Acceptor(
+        identity=None, admission=None, connection=None, limits=Limits(), metrics=metrics
+    )
     port = acceptor.listen("127.0.0.1", 0)
     before = acceptor.rests()
     with socket.create_connection(("127.0.0.1", port)):

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,17 +14,15 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, submission
 
+from bars_gateway.clock import ClockStep
+from bars_gateway.concerns import CertificateCondition, Conditions, TokenCondition
 from bars_gateway.standard.verdict import Fault, Verdict
-from bars_gateway.status import (
-    CertificateCondition,
-    Conditions,
-    StatusServer,
-    TokenCondition,
-)
+from bars_gateway.status import StatusServer
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
+from bars_gateway.store.questions import Asked, Terms
 from bars_gateway.store.sqlite import SqliteStore
 
 CANARY = "CANARY-OF-A-PATIENT"
@@ -47,6 +45,8 @@ WELL = Conditions(
     stopping=False,
     tokens=[TOKEN],
     certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=200))],
+    clock_step=None,
+    stalled={},
     handshake_failures={},
 )
 FAILING = replace(
@@ -230,6 +230,26 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             "The certificate for receiving has expired",
             id="expired",
         ),
+        pytest.param(
+            replace(WELL, observes_until=NOW + timedelta(hours=1)),
+            "Callers whose names are not listed are let in until",
+            id="observing",
+        ),
+        pytest.param(
+            replace(WELL, revocations_until=NOW),
+            "A revocation list of the callers&#39; authorities ran out",
+            id="late-list",
+        ),
+        pytest.param(
+            replace(WELL, clock_step=ClockStep(seconds=-3600, at=NOW)),
+            "The clock was set back by 3600 s at 02 Mar 09:00 UTC",
+            id="clock",
+        ),
+        pytest.param(
+            replace(WELL, stalled={"/spool/trust": "ENOSPC"}),
+            "/spool/trust stands still: ENOSPC",
+            id="folder",
+        ),
     ],
 )
 async def test_what_a_part_knows_to_be_wrong_is_a_concern(
@@ -241,6 +261,20 @@ async def test_what_a_part_knows_to_be_wrong_is_a_concern(
 
     assert "1 thing needs a person" in page
     assert text in page
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        replace(WELL, observes_until=NOW),
+        replace(WELL, revocations_until=NOW + timedelta(hours=1)),
+    ],
+)
+async def test_what_is_over_or_still_to_come_is_none(shown: Shown, conditions: Conditions) -> None:
+    """A page that always warns teaches people not to look."""
+    shown.conditions = conditions
+
+    assert "All is well" in (await shown.get("/")).text
 
 
 async def test_a_message_that_waits_for_long_is_a_concern(shown: Shown) -> None:
@@ -257,6 +291,48 @@ async def test_a_message_that_has_come_in_since_is_none(shown: Shown) -> None:
     page = (await shown.get("/")).text
 
     assert "All is well" in page
+
+
+async def asked(store: SqliteStore, at: datetime) -> int:
+    """Ask the EPR about a message at that moment; the proxy waits for 4.5 s."""
+    store.questions.attend("trust", at)
+    terms = Terms(answer_by=at + timedelta(seconds=4.5), alarm_at=at + timedelta(minutes=15))
+    put = await store.questions.ask_about(arrival(), None, terms, at)
+    assert isinstance(put, Asked)
+    return put.question_id
+
+
+async def test_a_question_is_shown_with_its_age(shown: Shown) -> None:
+    """As long as the proxy waits, it is nobody's concern."""
+    await asked(shown.store, NOW - timedelta(seconds=3))
+    page = (await shown.get("/")).text
+
+    assert "trust has 1 open question, the oldest asked 3 s ago." in page
+    assert "All is well" in page
+
+
+async def test_a_question_that_outlived_its_proxy_is_a_concern(shown: Shown) -> None:
+    """The Sender was told 408 and does not know what became of it."""
+    await asked(shown.store, NOW - timedelta(seconds=5))
+
+    assert "1 question without an answer" in (await shown.get("/")).text
+
+
+async def test_what_was_decided_late_is_a_concern(shown: Shown) -> None:
+    """Whether the EPR said yes or no: the Sender may not have heard it."""
+    number = await asked(shown.store, NOW - timedelta(seconds=5))
+    await shown.store.questions.decide("trust", number, decision(), NOW)
+
+    assert "1 question decided after" in (await shown.get("/")).text
+
+
+async def test_open_questions_are_counted_for_monitoring(shown: Shown) -> None:
+    """By provider, with the age of the oldest."""
+    await asked(shown.store, NOW - timedelta(seconds=3))
+    text = (await shown.get("/metrics")).text
+
+    assert 'bars_questions_open{provider="trust"} 1.0' in text
+    assert "bars_oldest_question_seconds 3.0" in text
 
 
 async def test_nothing_of_a_payload_is_shown(shown: Shown) -> None:
@@ -465,13 +541,14 @@ async def test_the_page_is_usable_without_a_mouse_or_eyes(shown: Shown) -> None:
         page = await chromium.new_page()
         await page.goto(shown.url)
         await page.keyboard.press("Tab")
+        await page.wait_for_function("document.activeElement !== document.body")
         first = await page.evaluate("document.activeElement.textContent")
         await page.keyboard.press("Enter")
-        where = page.url.rpartition("#")[2]
+        await page.wait_for_url("**/#main")
         tables = await page.locator("table").count()
         headed = await page.locator("table:has(thead th[scope=col])").count()
         language = await page.locator("html").get_attribute("lang")
 
-    assert ("Skip to the figures", "main") == (first, where)
+    assert "Skip to the figures" == first
     assert tables == headed == 3
     assert "en-GB" == language

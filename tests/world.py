@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 from messages import RECEIVER
+from yarl import URL
 
 from bars_gateway import daemon
 from bars_gateway.config import Settings, load
@@ -64,6 +65,8 @@ class Node:
         self._port = 0
         self.registered: Registered
         self.extra = ""
+        self.asked = ""  # how the EPR is asked, and about what: lines of the provider's table
+        self.inbound = ""  # further lines of its table
         self.store = "[store]\nminimum_free_bytes = 0\n"
         self.database = folder / "state" / "gateway.db"
         self.gateway: daemon.Gateway
@@ -193,6 +196,7 @@ key_id = "{mine.key_id}"
 api_key = "{mine.api_key}"
 private_key_file = "{mine.private_key_file}"
 spool_dir = "{self.spool}"
+{self.asked}
 
 [outbound]
 token_url = "{sandbox.token_url}"
@@ -205,6 +209,7 @@ certificate_file = "{mine.certificate_file}"
 private_key_file = "{mine.certificate_key_file}"
 client_ca_file = "{sandbox.client_ca_file}"
 allowed_client_names = ["bars-proxy.sandbox.local"]
+{self.inbound}
 
 [epr]
 socket_dir = "{self.folder}/run"
@@ -260,6 +265,18 @@ def headers(receiver: str = RECEIVER, **changes: str | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+async def get(
+    world: World, path: str, sent: Mapping[str, str], *, method: str = "GET"
+) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+    """Read from the hospital; the query is sent as it is written."""
+    url = URL(world.hospital.url + path, encoded=True)
+    async with (
+        world.as_proxy() as session,
+        session.request(method, url, headers=sent) as response,
+    ):
+        return response.status, response.headers, json.loads(await response.read())
+
+
 async def post(
     world: World,
     body: bytes,
@@ -281,9 +298,15 @@ async def world_in(
     *,
     ambulance: str = "",
     hospital: str = "",
+    asked: str = "",
+    inbound: str = "",
     services: tuple[str, str] = ("2000000101", "2000000202"),
 ) -> AsyncIterator[World]:
-    """Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs."""
+    """
+    Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs.
+
+    *asked* and *inbound* are lines of the hospital's own tables.
+    """
     settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048)
     async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
         nodes = []
@@ -295,6 +318,7 @@ async def world_in(
             node.extra = extra
             await node.register()
             nodes.append(node)
+        nodes[1].asked, nodes[1].inbound = asked, inbound
         for node in nodes:
             await node.start(group)
         world = World(sandbox, *nodes, folder)

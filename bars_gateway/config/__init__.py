@@ -17,6 +17,7 @@ The surprising choice: `Settings` itself reads nothing, neither file nor variabl
 import re
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -31,8 +32,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bars_gateway.config.callers import Callers
+from bars_gateway.config.contradictions import open_doors, refuse_strangers, shared
 from bars_gateway.config.describe import BUNDLED, Described, describe
-from bars_gateway.config.environments import BUNDLES, Bundle, Environment, environment_of_host
+from bars_gateway.config.environments import BUNDLES, Bundle, Environment
 from bars_gateway.config.local import Epr, Inbound, Status, Store
 from bars_gateway.config.onboarding import Onboarding
 from bars_gateway.config.outbound import Outbound, TimingSettings
@@ -44,6 +47,7 @@ from bars_gateway.errors import ConfigurationError
 
 __all__ = [
     "Address",
+    "Callers",
     "Described",
     "Environment",
     "Epr",
@@ -125,6 +129,9 @@ class Settings(BaseSettings):
     inbound: Inbound
     """The door for messages from others; what each setting is for stands with it."""
 
+    callers: Callers = Callers()
+    """Who may call, beside the names; what each setting is for stands with it."""
+
     store: Store = Store()
     """The database; what each setting is for stands with it."""
 
@@ -172,19 +179,26 @@ class Settings(BaseSettings):
     @classmethod
     def _stays_in_its_environment(cls, outbound: Outbound, info: Any) -> Outbound:
         urls = {"token_url": outbound.token_url, "proxy_url": outbound.proxy_url}
-        _refuse_strangers({k: [urlsplit(url).hostname or ""] for k, url in urls.items()}, info)
+        refuse_strangers({k: [urlsplit(url).hostname or ""] for k, url in urls.items()}, info)
         return outbound
 
     @field_validator("inbound")
     @classmethod
     def _lets_in_its_own(cls, inbound: Inbound, info: Any) -> Inbound:
-        _refuse_strangers({"allowed_client_names": inbound.allowed_client_names}, info)
+        refuse_strangers({"allowed_client_names": inbound.allowed_client_names}, info)
         return inbound
+
+    @field_validator("callers")
+    @classmethod
+    def _keeps_strangers_out(cls, callers: Callers, info: Any) -> Callers:
+        if info.data.get("environment") is Environment.PROD:
+            reject(open_doors(callers))
+        return callers
 
     @field_validator("providers")
     @classmethod
     def _keeps_apart(cls, providers: dict[str, Provider]) -> dict[str, Provider]:
-        reject(_shared(providers))
+        reject(shared(providers))
         return providers
 
     @field_validator("epr")
@@ -213,6 +227,13 @@ class Settings(BaseSettings):
         return self.store.path or self.state_dir / "gateway.db"
 
     @property
+    def caller_addresses(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Who may connect: `callers.addresses`, else the proxy of the environment; empty: all."""
+        own = self.callers.addresses
+        brought = tuple(map(ip_network, self.bundle.caller_addresses))
+        return brought if own is None else own
+
+    @property
     def bundle(self) -> Bundle:
         """What the environment brings along."""
         return BUNDLES[self.environment]
@@ -226,34 +247,6 @@ class Settings(BaseSettings):
     def sources(self) -> Sources:
         """Where the values came from; says nothing of settings that were not loaded."""
         return self._sources
-
-
-def _refuse_strangers(names: Mapping[str, Any], info: Any) -> None:
-    own = info.data.get("environment")
-    if own is None:
-        return  # refused already, and nothing can be compared with it
-    reject(
-        Fault(
-            key=(key,),
-            cause=f"belongs to the environment {other}, and this gateway is in {own}",
-            cure=f'Write one of {own}, or set environment = "{other}".',
-        )
-        for key, hosts in names.items()
-        for other in {environment_of_host(host) for host in hosts} - {None, own}
-    )
-
-
-def _shared(providers: Mapping[str, Provider]) -> list[Fault]:
-    faults: list[Fault] = []
-    owners: dict[str, str] = {}
-    for name, provider in providers.items():
-        own = [("services", service) for service in provider.services]
-        for key, value in [*own, ("spool_dir", str(provider.spool_dir))]:
-            if owners.setdefault(value, name) != name:
-                cause = f"is shared with the provider {owners[value]}"
-                cure = "Give each provider services and a folder of its own."
-                faults.append(Fault(key=(name, key), cause=cause, cure=cure))
-    return faults
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:

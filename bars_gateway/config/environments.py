@@ -38,7 +38,7 @@ class Bundle:
     minimum_key_bits: int  # of the RSA key that signs our JWT
     hosts: frozenset[str]  # names of the national side that belong here and nowhere else
     own_name_prefix: str | None  # what a Receiver's certificate name starts with here
-    caller_addresses: tuple[str, ...]  # where the proxy calls Receivers from, for the firewall
+    caller_addresses: tuple[str, ...] = ()  # of the proxy (section 0.3); empty: every address
 
 
 BUNDLES: Mapping[Environment, Bundle] = {
@@ -50,7 +50,6 @@ BUNDLES: Mapping[Environment, Bundle] = {
         minimum_key_bits=2048,
         hosts=frozenset(),
         own_name_prefix=None,
-        caller_addresses=("127.0.0.1",),
     ),
     Environment.SANDBOX: Bundle(
         token_url="https://sandbox.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address
@@ -60,7 +59,6 @@ BUNDLES: Mapping[Environment, Bundle] = {
         minimum_key_bits=2048,
         hosts=frozenset({"sandbox.api.service.nhs.uk"}),
         own_name_prefix=None,
-        caller_addresses=(),
     ),
     Environment.INT: Bundle(
         token_url="https://int.api.service.nhs.uk/oauth2/token",  # noqa: S106 - an address

@@ -22,6 +22,7 @@ from bars_gateway.config.values import (
     Listen,
     Seconds,
     Section,
+    Url,
     Words,
     reject,
 )
@@ -44,6 +45,13 @@ class Inbound(Section):
     The IP address and port to receive on.
 
     Change it to the one address that the firewall forwards to.
+    """
+
+    public_url: Url | None = None
+    """
+    The base address at which the proxy reaches this gateway; what `/metadata` publishes.
+
+    Set it to the address in your endpoint catalogue entry; without it, `listen` is published.
     """
 
     certificate_file: AbsolutePath = Path("/etc/bars-gateway/tls/certificate.pem")
@@ -123,6 +131,20 @@ class Inbound(Section):
     Raise it if the status page shows that callers were turned away.
     """
 
+    longest_slot_search_days: Annotated[int, Field(ge=1, le=366)] = 31
+    """
+    The longest range of days that a search for slots may span; more is answered with 422.
+
+    Lower it if the EPR cannot list that many slots within 4 s.
+    """
+
+    preview_writes: bool = False
+    """
+    Whether others may write Appointments and ServiceRequests as resources (alpha in the guide).
+
+    Leave it off unless you take part in that programme; off, they get 405.
+    """
+
     @model_validator(mode="after")
     def _names_its_callers(self) -> Self:
         if self.enabled and not self.allowed_client_names:
@@ -179,6 +201,14 @@ class Epr(Section):
     The longest message that the EPR may hand over, in bytes.
 
     The proxy takes 10 MB at most; raise it if documents are attached.
+    """
+
+    question_alarm_minutes: Annotated[float, Field(ge=0.1, le=1440)] = 15
+    """
+    How long a question may wait for the EPR's answer until an alarm says so, in minutes.
+
+    The Sender is told after 4.5 s that no answer came, and does not know what became of it.
+    Lower it if somebody is there to look at once.
     """
 
     def socket_of(self, provider: str) -> Path:

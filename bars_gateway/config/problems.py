@@ -13,7 +13,7 @@ puts it there with an access list, which the mode bits show as a group.
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from bars_gateway.config.environments import environment_of_own_name
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Fault
+from bars_gateway.errors import IdentityError
+from bars_gateway.revocation import load_revocations
 
 if TYPE_CHECKING:
     from bars_gateway.config import Provider, Settings
@@ -38,6 +40,7 @@ SPOOL_FOLDERS = (
     *(f"outbox/{name}" for name in ("tmp", "new", "accepted", "refused")),
     *(f"inbox/{name}" for name in ("tmp", "new")),
 )
+LONGEST_OBSERVATION = timedelta(hours=24)
 _CREDENTIALS = Path("/run/credentials")
 
 
@@ -51,6 +54,7 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
         *_database(settings, _mounts() if mounts is None else mounts),
         *(fault for name in settings.providers for fault in _provider(settings, name)),
         *_inbound(settings, now),
+        *_callers(settings, now),
         *_authorities(("outbound", "ca_file"), settings.outbound.ca_file),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
     ]
@@ -185,6 +189,25 @@ def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
         )
         cause = "and inbound.private_key_file do not belong together"
         yield Fault(key=key, cause=cause, cure=cure)
+
+
+def _callers(settings: "Settings", now: datetime) -> Iterator[Fault]:
+    callers = settings.callers
+    if callers.observe_until and callers.observe_until - now > LONGEST_OBSERVATION:
+        cure = "Write an instant within the next 24 hours; it can be moved on while needed."
+        yield Fault(key=("callers", "observe_until"), cause="is too far ahead", cure=cure)
+    if not settings.inbound.enabled:
+        return
+    key = ("callers", "revocation_list_files")
+    _, authorities = _certificates((), settings.inbound.client_ca_file)
+    for file in callers.revocation_list_files if authorities else ():
+        try:
+            load_revocations([file], authorities)
+        except IdentityError as error:
+            yield Fault(key=key, cause=str(error), cure="Fetch the list anew from its authority.")
+    if callers.revocation == "hard" and not callers.revocation_list_files:
+        cause = "has no list, and callers.revocation is hard: nobody may call"
+        yield Fault(key=key, cause=cause, cure="Name the lists, or choose soft.")
 
 
 def _in_force(key: tuple[str, ...], leaf: x509.Certificate, now: datetime) -> Iterator[Fault]:

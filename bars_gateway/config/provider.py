@@ -5,15 +5,20 @@ One provider is a list of length one: nothing else in the settings depends on ho
 there are, and nothing of a provider is shared with another, its folders least of all.
 """
 
-from typing import Annotated, Literal
+import re
+from difflib import get_close_matches
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bars_gateway import __version__
 from bars_gateway.config.values import AbsolutePath, Fault, Section, Text, Words, reject
-from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier
+from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
+from bars_gateway.standard.overrides import EVERYBODY, Taken
+from bars_gateway.standard.rules import RULES
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
+_ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
 
 
@@ -36,6 +41,37 @@ Versions = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=_VERSION)], ...],
     Field(min_length=1),
 ]
+
+
+def _counterparty(name: str) -> str:
+    if name == EVERYBODY or _ODS_CODE.fullmatch(name):
+        return name
+    try:
+        return normalised(TargetIdentifier.parse(name).text)
+    except HeaderProblem as error:
+        cause = f"is no counterparty: {error}"
+        cure = "Write a service as system|value, an ODS code in capitals, or * for everybody."
+        reject([Fault(cause=cause, cure=cure)])
+    raise AssertionError  # reject raises
+
+
+def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
+    known = {rule.rule: rule for rule in RULES}
+    faults = []
+    for name in agreement:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            cure = f"Did you mean {near[0]}?" if near else "Take an id from a refusal."
+            faults.append(Fault(key=(name,), cause="is no rule that can be agreed on", cure=cure))
+        elif known[name].fixed:
+            cause = "is fixed: without it nobody could tell what a message is, or whose"
+            faults.append(Fault(key=(name,), cause=cause, cure="Remove it."))
+    reject(faults)
+    return agreement
+
+
+Counterparty = Annotated[str, AfterValidator(_counterparty)]
+Agreement = Annotated[dict[str, Taken], AfterValidator(_agreement)]
 
 
 class Software(Section):
@@ -132,6 +168,22 @@ class Provider(Section):
     Choose `socket` for an EPR that speaks HTTP: it learns of a notice at once.
     """
 
+    questions: Literal["none", "socket", "folder"] = "none"
+    """
+    How the EPR is asked while another organisation waits: on the socket, in a folder, or not.
+
+    With `none`, bookings, changes, cancellations and reads are answered with 501. Choose `socket`
+    for an EPR that can answer within 4 s; a folder costs it half a second of that, or more.
+    """
+
+    acknowledged_by_epr: Words = ()
+    """
+    The services whose new referrals and validation requests the EPR decides, too: `system|value`.
+
+    Elsewhere they are acknowledged once they are on disk. Name a service here whose EPR must be
+    able to say no; while that EPR is away, nobody can refer to it.
+    """
+
     core_version: Annotated[str, StringConstraints(pattern=_VERSION)] = "1.5.0"
     """
     The version of BaRS Core that answers are asked for in (the Accept header).
@@ -166,3 +218,32 @@ class Provider(Section):
 
     Leave out what the organisation is not assured for: it is then refused, and not advertised.
     """
+
+    booking_required: bool = False
+    """
+    Whether a new referral is taken only with the booking that was made for it.
+
+    Set it to true where nobody is seen without an appointment: a referral that names none in
+    `supportingInfo` is then refused, and the refusal is announced in `/metadata`.
+    """
+
+    rules: dict[Counterparty, Agreement] = Field(default_factory=dict)
+    """
+    How gravely single rules are taken of single counterparties: `error`, `warning` or `off`.
+
+    Name a counterparty by its service (`system|value`) or its ODS code, or everybody by `*`, and
+    the rules by the ids in `bars-gateway lint` and in refusals. Use it for as long as another
+    supplier needs to put right what it sends, and to hold those to more who can do better.
+    """
+
+    @model_validator(mode="after")
+    def _asks_whom_it_can(self) -> Self:
+        if self.acknowledged_by_epr and self.questions == "none":
+            cure = 'Set questions to "socket" or "folder", or leave the services out.'
+            cause = "names services whose EPR is not asked"
+            reject([Fault(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
+        if not set(self.acknowledged_by_epr) <= set(self.services):
+            cure = "Write each as it is written in services."
+            cause = "names a service that is none of services"
+            reject([Fault(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
+        return self

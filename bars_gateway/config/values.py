@@ -94,7 +94,8 @@ def _absolute(path: Path) -> Path:
     return path
 
 
-def _words(value: object) -> object:
+def listed(value: object) -> object:
+    """Return a list that was written as one text, with commas, as a variable has it."""
     return (
         tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
     )
@@ -127,7 +128,7 @@ _ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^
 Text = Annotated[str, _ONE_LINE]
 Listen = Annotated[Address, BeforeValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-Words = Annotated[tuple[Text, ...], BeforeValidator(_words)]
+Words = Annotated[tuple[Text, ...], BeforeValidator(listed)]
 Url = Annotated[Text, AfterValidator(_url)]
 Bytes = Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)]
 Seconds = Annotated[float, Field(ge=0.1, le=300)]

@@ -20,6 +20,7 @@ FAMILY, GIVEN = "TESTCASE", "Mary"
 
 NHS = "https://fhir.nhs.uk"
 CORE = "https://fhir.hl7.org.uk/StructureDefinition"
+_UK_CORE_EXTENSION = f"{CORE}/Extension-UKCore-"
 _ASSESSMENT = """\
 Caller is with the patient, who is awake and answers in full sentences. It began two hours ago.
 It has become neither better nor worse since. No fall, no injury that could explain it.
@@ -157,12 +158,47 @@ def _plan(values: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
 def _patient(values: dict[str, Any], _urls: dict[str, str]) -> dict[str, Any]:
     return {
         "resourceType": "Patient",
-        "identifier": [{"system": f"{NHS}/Id/nhs-number", "value": values["nhs_number"]}],
+        "identifier": [_nhs_number(values["nhs_number"])],
         "name": [{"use": "official", "family": values["family"], "given": [values["given"]]}],
         "gender": "female",
         "birthDate": "1951-02-28",
         "address": [{"use": "home", "line": ["1 Invented Row"], "postalCode": "ZZ99 3VZ"}],
-        "contact": [{"telecom": [{"system": "phone", "value": "01632 960001", "rank": 1}]}],
+        "contact": [
+            {
+                "extension": [{"url": f"{_UK_CORE_EXTENSION}ContactRank", "valuePositiveInt": 1}],
+                "telecom": [{"system": "phone", "value": "01632 960001", "rank": 1}],
+            }
+        ],
+    }
+
+
+def _nhs_number(value: str) -> dict[str, Any]:
+    system = "https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatus"
+    status = {"system": system, "code": "number-present-and-verified", "display": "verified"}
+    url = f"{_UK_CORE_EXTENSION}NHSNumberVerificationStatus"
+    return {
+        "extension": [{"url": url, "valueCodeableConcept": {"coding": [status]}}],
+        "system": f"{NHS}/Id/nhs-number",
+        "value": value,
+    }
+
+
+def _practitioner(_values: dict[str, Any], _urls: dict[str, str]) -> dict[str, Any]:
+    system = f"{NHS}/Id/sds-user-id"
+    return {
+        "resourceType": "Practitioner",
+        "identifier": [{"system": system, "value": "555001118111"}],
+        "name": [{"use": "official", "family": "TESTCLINICIAN", "given": ["Invented"]}],
+    }
+
+
+def _role(_values: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
+    system = f"{NHS}/Id/sds-role-profile-id"
+    return {
+        "resourceType": "PractitionerRole",
+        "identifier": [{"system": system, "value": "555001118222"}],
+        "practitioner": _to(urls["practitioner"]),
+        "organization": _to(urls["sender"]),
     }
 
 
@@ -222,6 +258,8 @@ _RESOURCES: dict[str, Callable[[dict[str, Any], dict[str, str]], dict[str, Any]]
     "flag": _flag,
     "location": _location,
     "service": _service,
+    "practitioner": _practitioner,
+    "role": _role,
     "sender": lambda _values, _urls: _organisation("X9901", "Invented Ambulance Service"),
     "receiver": lambda _values, _urls: _organisation("X9902", "Invented General Hospital"),
 }

@@ -11,7 +11,18 @@ from typing import Any
 from uuid import uuid4
 
 NHS = "https://fhir.nhs.uk"
-_KEPT = frozenset({"MessageHeader", "ServiceRequest", "Patient", "Encounter", "Organization"})
+_DEFINITION = f"{NHS}/MessageDefinition/bars-message-servicerequest-response-validation"
+_INTERIM = frozenset(
+    {
+        "MessageHeader",
+        "ServiceRequest",
+        "Patient",
+        "Encounter",
+        "Organization",
+        "Practitioner",
+        "PractitionerRole",
+    }
+)
 
 
 def response(
@@ -20,10 +31,9 @@ def response(
     encounter: str,
     reason: str = "new",
     responds_to: str | None = None,
-    definition: str = "bars-message-servicerequest-response-validation-interim",
 ) -> bytes:
     """
-    Return a response to the request that *acknowledgement* answered.
+    Return a response to the request that *acknowledgement* answered: the final one in full.
 
     *encounter* is the status of the Responder's Encounter: `in-progress` for an interim
     response, `cancelled` for a rejection, `finished` for a final one. *responds_to* is
@@ -31,7 +41,8 @@ def response(
     """
     bundle: dict[str, Any] = json.loads(acknowledgement)
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    entries = [e for e in bundle["entry"] if e["resource"]["resourceType"] in _KEPT]
+    final = encounter == "finished"
+    entries = [e for e in bundle["entry"] if final or e["resource"]["resourceType"] in _INTERIM]
     own = entries[-1]
     assert own["resource"]["resourceType"] == "Encounter"
     own["resource"]["status"] = encounter
@@ -39,8 +50,10 @@ def response(
         "reason": {"coding": [_coding("message-reason-bars", reason)]},
         "response": {"identifier": responds_to or bundle["id"], "code": "ok"},
         "focus": [{"reference": own["fullUrl"]}],
-        "definition": f"{NHS}/MessageDefinition/{definition}",
+        "definition": f"{_DEFINITION}-{'full' if final else 'interim'}",
     }
+    if final:
+        entries[1]["resource"]["status"] = "completed"
     known = {entry["fullUrl"] for entry in entries}
     for entry in entries:
         entry["resource"].setdefault("meta", {})["lastUpdated"] = moment
@@ -64,7 +77,7 @@ def _header(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _coding(system: str, code: str) -> dict[str, str]:
-    return {"system": f"{NHS}/CodeSystem/{system}", "code": code}
+    return {"system": f"{NHS}/CodeSystem/{system}", "code": code, "display": code}
 
 
 def _drop_dangling(resource: dict[str, Any], known: set[str]) -> None:

@@ -27,6 +27,7 @@ import structlog
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stopping import pause, unless_stopped
+from bars_gateway.errors import StorageFull
 from bars_gateway.store.port import Notice, NoticeKind, Part, Store
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ log = structlog.get_logger(__name__)
 _BATCH = 64  # notices written with one sync and confirmed with one commit
 _BATCH_BYTES = 8 * 1024 * 1024  # of bodies in memory at a time
 _LOOK_AGAIN = 30.0  # seconds; a net below the store's bell
-_AFTER_TROUBLE = 5.0  # seconds until a folder that could not be written is tried again
+_AFTER_TROUBLE = 5.0  # seconds until a folder or store that takes nothing is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,26 @@ class Deliveries:
     """Delivers one provider's notices into its folder."""
 
     def __init__(
-        self, store: Store, spool: Spool, *, provider: str, now: Callable[[], datetime]
+        self,
+        store: Store,
+        spool: Spool,
+        *,
+        provider: str,
+        now: Callable[[], datetime],
+        pause_seconds: float = _AFTER_TROUBLE,
     ) -> None:
         self._store = store
         self._spool = spool
         self._provider = provider
         self._now = now
+        self._pause_seconds = pause_seconds
         self._stopping = asyncio.Event()
-        self._troubled = False
+        self._beat: Callable[[], None] = lambda: None
+        self.trouble: str | None = None  # why notices wait; None while they are delivered
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Deliver until stopped; *beat* at each step."""
+        self._beat = beat
         while not self._stopping.is_set():
             beat()
             notices = await self._store.pending_notices(self._provider, _BATCH)
@@ -77,25 +87,53 @@ class Deliveries:
 
     async def _deliver_or_pause(self, notices: Sequence[Notice]) -> None:
         try:
-            await self._deliver(notices)
+            delivered = await self._deliver(notices)
         except OSError as error:
-            if not self._troubled:
-                reason = errno.errorcode.get(error.errno or 0, "unknown")
-                path = str(self._spool.inbox_new.path)
-                log.warning(
-                    "epr.delivery_failed",
-                    provider=self._provider,
-                    path=path,
-                    reason=reason,
-                    advice="Make the folder writable, or room on its disk; notices wait meanwhile.",
-                )
-            self._troubled = True
-            await pause(self._stopping, _AFTER_TROUBLE)
+            reason = errno.errorcode.get(error.errno or 0, "unknown")
+            advice = "Make the folder writable, or room on its disk; notices wait meanwhile."
+            await self._complain_and_pause(reason, advice)
         else:
-            self._troubled = False
+            await self._confirm(delivered)
 
-    async def _deliver(self, notices: Sequence[Notice]) -> None:
-        """Write as many of *notices* as may be in memory together; the rest comes next time."""
+    async def _confirm(self, delivered: Sequence[Notice]) -> None:
+        """
+        Remember that the EPR has these, however long the store has no room for it.
+
+        They are not delivered again meanwhile: the EPR may have taken the files away,
+        and would get them anew with every try.
+        """
+        numbers = [notice.notice_id for notice in delivered]
+        while not await self._collected(numbers):
+            if self._stopping.is_set():
+                return
+        self.trouble = None
+        for notice in delivered:
+            log_collected(notice, self._now())
+
+    async def _collected(self, numbers: Sequence[int]) -> bool:
+        self._beat()
+        try:
+            await self._store.collect(self._provider, numbers, self._now())
+        except StorageFull as error:
+            await self._complain_and_pause("the store takes nothing more", error.advice)
+            return False
+        return True
+
+    async def _complain_and_pause(self, reason: str, advice: str) -> None:
+        """Say once that notices wait, until one is delivered."""
+        if self.trouble is None:
+            log.warning(
+                "epr.delivery_failed",
+                provider=self._provider,
+                path=str(self._spool.inbox_new.path),
+                reason=reason,
+                advice=advice,
+            )
+        self.trouble = reason
+        await pause(self._stopping, self._pause_seconds)
+
+    async def _deliver(self, notices: Sequence[Notice]) -> list[Notice]:
+        """Write as many of *notices* as may be in memory together, and return those."""
         files: list[_File] = []
         written: list[Notice] = []
         for notice in notices:
@@ -104,10 +142,7 @@ class Deliveries:
             if sum(len(file.body) for file in files) >= _BATCH_BYTES:
                 break
         await asyncio.to_thread(self._write, files)
-        numbers = [notice.notice_id for notice in written]
-        await self._store.collect(self._provider, numbers, self._now())
-        for notice in written:
-            log_collected(notice, self._now())
+        return written
 
     async def _files(self, notice: Notice) -> list[_File]:
         """Return the files of one notice, in the order in which they must appear."""

@@ -49,6 +49,10 @@ _KINDS: Mapping[NoticeKind, str] = {
     NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
     NoticeKind.CANCEL_NOT_SENT: "The cancellation was not sent; act now.",
     NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",
+    NoticeKind.DECIDED_LATE: (
+        "The message was accepted after its Sender had been told that no answer came; the Sender"
+        " may believe that it was not."
+    ),
 }
 
 
@@ -61,7 +65,7 @@ def receipt(accepted: Accepted) -> Document:
         "fingerprint": accepted.fingerprint,
         "message_id": accepted.message_id,
         "workflow_id": accepted.workflow_id,
-        "accepted_at": _instant(accepted.accepted_at),
+        "accepted_at": instant(accepted.accepted_at),
     }
 
 
@@ -92,8 +96,8 @@ def notice(value: Notice) -> Document:
         "notice_id": value.notice_id,
         "kind": value.kind,
         "meaning": _meaning(value),
-        "created_at": _instant(value.created_at),
-        "collected_at": _instant(value.collected_at),
+        "created_at": instant(value.created_at),
+        "collected_at": instant(value.collected_at),
         "provider": value.provider,
         "direction": value.direction,
         "state": value.state,
@@ -130,11 +134,11 @@ def state(history: MessageHistory) -> Document:
             "role": workflow.role,
             "counterparty": workflow.counterparty,
             "state": workflow.state,
-            "opened_at": _instant(workflow.opened_at),
-            "closed_at": _instant(workflow.closed_at),
-            "answer_due_at": _instant(workflow.answer_due_at),
+            "opened_at": instant(workflow.opened_at),
+            "closed_at": instant(workflow.closed_at),
+            "answer_due_at": instant(workflow.answer_due_at),
         },
-        "events": [{"at": _instant(event.at), "kind": event.kind} for event in history.events],
+        "events": [{"at": instant(event.at), "kind": event.kind} for event in history.events],
     }
 
 
@@ -154,10 +158,10 @@ def row(message: MessageRow) -> Document:
         "sender": message.sender,
         "receiver": message.receiver,
         "attempts": message.attempts,
-        "next_attempt_at": _instant(message.next_attempt_at),
-        "give_up_at": _instant(message.give_up_at),
-        "created_at": _instant(message.created_at),
-        "settled_at": _instant(message.settled_at),
+        "next_attempt_at": instant(message.next_attempt_at),
+        "give_up_at": instant(message.give_up_at),
+        "created_at": instant(message.created_at),
+        "settled_at": instant(message.settled_at),
     }
 
 
@@ -169,8 +173,8 @@ def encode(document: Document) -> bytes:
 def _attempt(attempt: Attempt) -> Document:
     return {
         "number": attempt.number,
-        "started_at": _instant(attempt.started_at),
-        "ended_at": _instant(attempt.ended_at),
+        "started_at": instant(attempt.started_at),
+        "ended_at": instant(attempt.ended_at),
         "verdict": attempt.verdict,
         "row": attempt.row,
         "fault": attempt.fault,
@@ -190,7 +194,8 @@ def _meaning(value: Notice) -> str:
     return _KINDS[value.kind]
 
 
-def _instant(moment: datetime | None) -> str | None:
+def instant(moment: datetime | None) -> str | None:
+    """Return an instant as the EPR reads it."""
     if moment is None:
         return None
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -16,7 +16,7 @@ import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -62,6 +62,7 @@ class DropFolder:
         provider: str,
         folder: Path,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float],
         new_id: Callable[[], str],
         scan_seconds: float = SCAN_SECONDS,
     ) -> None:
@@ -69,14 +70,14 @@ class DropFolder:
         self._provider = provider
         self._scan_seconds = scan_seconds
         self._stopping = asyncio.Event()
-        self._troubled = False
+        self._trouble: str | None = None
         self._spool = Spool(folder)
         self._outbox = Outbox(
             self._spool,
-            now=now,
+            monotonic=monotonic,
             new_id=new_id,
             max_bytes=intake.max_bytes,
-            settle=timedelta(seconds=scan_seconds),
+            settle_seconds=scan_seconds,
         )
         self._deliveries = Deliveries(store, self._spool, provider=provider, now=now)
 
@@ -90,6 +91,16 @@ class DropFolder:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def path(self) -> Path:
+        """Where the EPR finds the folders."""
+        return self._spool.root
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the folder stands still, in or out; None while it moves."""
+        return self._trouble or self._deliveries.trouble
 
     def close(self) -> None:
         """Let go of the folders and of their lock; both loops have ended by then."""
@@ -125,7 +136,7 @@ class DropFolder:
         if len(fates) < len(drops):
             self._complain("the store takes nothing more", StorageFull.advice)
             return False
-        self._troubled = False
+        self._trouble = None
         return bool(drops)
 
     async def _hand_in(self, drops: Sequence[Drop]) -> list[Fate]:
@@ -170,7 +181,7 @@ class DropFolder:
 
     def _complain(self, reason: str, advice: str) -> None:
         """Say once that the folder stands still, until it moves again."""
-        if not self._troubled:
+        if self._trouble is None:
             log.warning(
                 "epr.folder_stalled",
                 provider=self._provider,
@@ -178,7 +189,7 @@ class DropFolder:
                 reason=reason,
                 advice=advice,
             )
-        self._troubled = True
+        self._trouble = reason
 
 
 _ENVELOPE_LOST = Issue(

@@ -20,15 +20,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.standard import rules, workflow
-from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.timing import Timing, deadline
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission
@@ -36,7 +39,7 @@ from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Sub
 log = structlog.get_logger(__name__)
 
 MAX_BYTES = 5 * 1024 * 1024
-_PARSED_IN_A_THREAD = 256 * 1024  # bytes; below, a thread costs more than it frees
+_PARSED_IN_A_THREAD = 64 * 1024  # bytes; below, a thread costs more than it frees
 
 
 class SubmissionRefused(Exception):
@@ -78,11 +81,13 @@ class Intake:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         max_bytes: int = MAX_BYTES,
+        overrides: Overrides = NOTHING_AGREED,
     ) -> None:
         self._store = store
         self._provider = provider
         self._identity = identity
         self._offer = offer
+        self._overrides = overrides
         self._timing = timing
         self._now = now
         self._new_id = new_id
@@ -147,29 +152,17 @@ class Intake:
     async def _prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
         self._check_size(body)
         written_in = _format_of(media_type)
-        if len(body) > _PARSED_IN_A_THREAD:
-            examined = await asyncio.to_thread(self._examine, body, written_in)
-        else:
-            examined = self._examine(body, written_in)
+        look = partial(examine, body, written_in, rules.Side.SENDING, self._offer, self._overrides)
+        found = look() if len(body) <= _PARSED_IN_A_THREAD else await asyncio.to_thread(look)
+        if found.message is None or found.move is None:
+            raise SubmissionRefused(found.issues)
+        examined = _Examined(found.message, found.move, written_in)
         correlation_id = await self._correlation_id(examined, envelope)
         return self._submission(body, examined, envelope, correlation_id)
 
     def _check_size(self, body: bytes) -> None:
         if len(body) > self.max_bytes:
             raise SubmissionRefused([too_large(self.max_bytes)], http_status=413)
-
-    def _examine(self, body: bytes, written_in: Format) -> _Examined:
-        try:
-            message = read(body, written_in)
-        except MalformedBundle as malformed:
-            raise SubmissionRefused([malformed.issue]) from None
-        issues = rules.check(message, rules.Side.SENDING, self._offer)
-        move = workflow.classify(message)
-        if rules.errors(issues):
-            raise SubmissionRefused(issues)
-        if move is None:
-            raise SubmissionRefused([rules.NO_MEANING, *issues])
-        return _Examined(message, move, written_in)
 
     async def _correlation_id(self, examined: _Examined, envelope: Envelope) -> str:
         if envelope.correlation_id is not None:

@@ -22,7 +22,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from heapq import nsmallest
 from typing import Final
 
@@ -87,18 +86,18 @@ class Outbox:
         self,
         spool: Spool,
         *,
-        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
         new_id: Callable[[], str],
         max_bytes: int,
-        settle: timedelta,
+        settle_seconds: float,
     ) -> None:
         self._spool = spool
-        self._now = now
+        self._monotonic = monotonic  # a step of the wall clock must not make a file look finished
         self._new_id = new_id
         self._max_bytes = max_bytes
-        self._settle = settle  # how long a file that does not parse must not change
+        self._settle_seconds = settle_seconds  # how long a file that does not parse must not change
         self._page: deque[str] = deque()
-        self._watched: dict[str, tuple[tuple[int, int], datetime]] = {}
+        self._watched: dict[str, tuple[tuple[int, int], float]] = {}
         self._unreadable: set[str] = set()
         self._ignored = 0
         self._numbers: dict[tuple[str, str], int] = {}
@@ -188,11 +187,11 @@ class Outbox:
         if sheet.body is None or not name.endswith(".json") or _parses(sheet.body):
             self._watched.pop(name, None)
             return True
-        stamp, since = self._watched.get(name, (None, self._now()))
+        stamp, since = self._watched.get(name, (None, self._monotonic()))
         if stamp != sheet.stamp:
-            self._watched[name] = (sheet.stamp, self._now())
+            self._watched[name] = (sheet.stamp, self._monotonic())
             return False
-        return self._now() - since >= self._settle
+        return self._monotonic() - since >= self._settle_seconds
 
     def _read(self, ticket: Ticket, sheet: Sheet | None = None) -> Drop | None:
         claimed = self._spool.claimed

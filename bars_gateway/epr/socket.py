@@ -9,6 +9,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     GET  /notices/{id}/message          the Bundle, byte for byte
     GET  /notices/{id}/answer           what was answered to it
     POST /notices/{id}/collected        204: the EPR has it, and is not told again
+    …    /questions                     what the EPR decides: `question_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for
 no other: every question to the store carries the provider's name. The caller's uid
@@ -24,12 +25,13 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from bars_gateway.epr import documents
+from bars_gateway.epr import documents, question_requests
 from bars_gateway.epr.deliveries import log_collected
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.epr.listener import bound, uid_of
+from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
 from bars_gateway.errors import GatewayError
 from bars_gateway.standard.headers import is_uuid
@@ -53,6 +55,7 @@ class EprSocket:
         self,
         store: Store,
         intake: Intake,
+        questions: QuestionRequests,
         *,
         provider: str,
         path: Path,
@@ -60,6 +63,7 @@ class EprSocket:
     ) -> None:
         self._store = store
         self._intake = intake
+        self._questions = questions
         self._provider = provider
         self._path = path
         self._now = now
@@ -88,12 +92,13 @@ class EprSocket:
             await self.close()
 
     def stop(self) -> None:
-        """End every wait for notices at once, and with them `run`."""
+        """End every wait for notices and questions at once, and with them `run`."""
         self._stopping.set()
+        self._questions.stop()
 
     async def close(self) -> None:
         """Finish what is in hand, and take the socket away."""
-        self._stopping.set()
+        self.stop()
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
@@ -117,6 +122,7 @@ class EprSocket:
                 web.get("/notices/{id}/message", self._show_request),
                 web.get("/notices/{id}/answer", self._show_answer),
                 web.post("/notices/{id}/collected", self._collect_notice),
+                *self._questions.routes(),
             ]
         )
         return application
@@ -231,6 +237,7 @@ _REQUESTS = {
     "GET /notices/{id}/message": "the Bundle that it is about",
     "GET /notices/{id}/answer": "what was answered to it",
     "POST /notices/{id}/collected": "do not tell it again",
+    **question_requests.REQUESTS,
 }
 
 

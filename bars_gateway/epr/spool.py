@@ -77,6 +77,7 @@ class Folder:
         if not self.path.exists():
             self.path.mkdir(parents=True)
             self.path.chmod(self._mode)  # whatever the umask says
+        _sync(self.path.parent)  # or a power cut takes the folder with all that was synced in it
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def files(self) -> Iterator[tuple[tuple[int, str], str]]:
@@ -192,6 +193,15 @@ def _lock(root: Path) -> int:
         os.close(descriptor)
         raise FolderInUse(f"{root} is held by another gateway") from None
     return descriptor
+
+
+def _sync(path: Path) -> None:
+    """Put the names in a folder on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _syncfs(descriptor: int) -> bool:

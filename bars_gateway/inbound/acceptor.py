@@ -1,9 +1,9 @@
 """
 Lets callers in, one TLS connection at a time, and says why others were not.
 
-    listener ──accept──► room? ──handshake──► name on the list? ──► Connection
-                           │        │                │
-                        waits    tls.handshake_failed, tls.client_refused
+    listener ──accept──► room? ──► address? ──handshake──► certificate? ──► Connection
+                           │          │          │              │
+                         waits   tls.client_refused, tls.handshake_failed
 
 asyncio's own server says nothing about a handshake that failed, and then nobody can
 tell why the proxy does not get through. Here the handshake is awaited, so its error
@@ -19,15 +19,17 @@ the limit holds before any work is done for a caller whom we do not know.
 import asyncio
 import select
 import socket
-import ssl
-from collections.abc import Callable
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any
 
 import structlog
 
 from bars_gateway.errors import ConfigurationError
+from bars_gateway.inbound.admission import Admission
 from bars_gateway.inbound.connection import Connection, Limits
+from bars_gateway.inbound.failures import Failure, Refused, reason_of
+from bars_gateway.inbound.load_balancer import caller_address
 from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.tls import CurrentIdentity
 
@@ -37,72 +39,6 @@ _NAMES_SHOWN = 5
 _BACKLOG = 512
 
 
-class Failure(StrEnum):
-    """Why a connection brought no request, in the operator's words."""
-
-    EXPIRED = "client certificate expired"
-    NOT_YET_VALID = "client certificate not yet valid"
-    UNKNOWN_ISSUER = "client certificate of an unknown issuer"
-    REVOKED = "client certificate revoked"
-    WRONG_PURPOSE = "client certificate not meant for clients"
-    UNREADABLE = "client certificate unreadable"
-    NO_CERTIFICATE = "no client certificate"
-    NOT_TRUSTED = "the client did not accept our certificate"
-    PLAIN_HTTP = "plain HTTP instead of TLS"
-    NO_AGREEMENT = "no TLS version or cipher in common"
-    NO_TLS = "no TLS"
-    TIMEOUT = "the handshake took too long"
-    GONE = "the client closed the connection"
-    REFUSED = "client name not on the list"
-    FULL = "all connections in use"
-    NO_RESOURCES = "no file descriptor or memory for another connection"
-
-
-# X509_V_ERR_… of OpenSSL
-_BY_VERIFY_CODE = {
-    2: Failure.UNKNOWN_ISSUER,
-    9: Failure.NOT_YET_VALID,
-    10: Failure.EXPIRED,
-    18: Failure.UNKNOWN_ISSUER,
-    19: Failure.UNKNOWN_ISSUER,
-    20: Failure.UNKNOWN_ISSUER,
-    21: Failure.UNKNOWN_ISSUER,
-    23: Failure.REVOKED,
-    26: Failure.WRONG_PURPOSE,
-}
-
-_BY_REASON = {
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": Failure.NO_CERTIFICATE,
-    "HTTP_REQUEST": Failure.PLAIN_HTTP,
-    "HTTPS_PROXY_REQUEST": Failure.PLAIN_HTTP,
-    "UNSUPPORTED_PROTOCOL": Failure.NO_AGREEMENT,
-    "NO_SHARED_CIPHER": Failure.NO_AGREEMENT,
-    "NO_SHARED_SIGNATURE_ALGORITHMS": Failure.NO_AGREEMENT,
-    "TLSV1_ALERT_UNKNOWN_CA": Failure.NOT_TRUSTED,
-    "SSLV3_ALERT_BAD_CERTIFICATE": Failure.NOT_TRUSTED,
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": Failure.NOT_TRUSTED,
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": Failure.NOT_TRUSTED,
-    "TLSV1_ALERT_PROTOCOL_VERSION": Failure.NO_AGREEMENT,
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": Failure.NO_AGREEMENT,
-}
-
-
-def reason_of(error: Exception) -> Failure:
-    """Return what a handshake failed of."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            return _BY_VERIFY_CODE.get(error.verify_code, Failure.UNREADABLE)
-        case ssl.SSLEOFError():
-            return Failure.GONE
-        case ssl.SSLError():
-            return _BY_REASON.get(error.reason or "", Failure.NO_TLS)
-        case ConnectionAbortedError():
-            return Failure.TIMEOUT  # asyncio's word for it
-        case ValueError():
-            return Failure.UNREADABLE
-    return Failure.GONE
-
-
 class Acceptor:
     """A listening socket, and every connection that came in by it."""
 
@@ -110,16 +46,19 @@ class Acceptor:
         self,
         *,
         identity: CurrentIdentity,
+        admission: Admission,
         connection: Callable[[], Connection],
         limits: Limits,
         metrics: InboundMetrics,
     ) -> None:
         self._identity = identity
+        self._admission = admission
         self._connection = connection
         self._limits = limits
         self._metrics = metrics
         self._room = asyncio.Semaphore(limits.max_connections)
         self._open: set[Connection] = set()
+        self._by_address: Counter[str] = Counter()
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._stopping = False
@@ -162,6 +101,11 @@ class Acceptor:
         door.register(self._listener, select.POLLIN)
         return not door.poll(0)
 
+    @property
+    def connections(self) -> Collection[Connection]:
+        """The connections that are open, handshakes included."""
+        return self._open
+
     def stop(self) -> None:
         """Accept nobody else; end what is idle, and the rest after its answer."""
         self._stopping = True
@@ -199,15 +143,43 @@ class Acceptor:
             return None
         return sock, str(address[0])
 
-    async def _serve(self, sock: socket.socket, peer: str) -> None:
+    async def _serve(self, sock: socket.socket, neighbour: str) -> None:
+        try:
+            peer = await self._address_of(sock, neighbour)
+            self._by_address[peer] += 1
+            try:
+                self._check_address(peer)
+                await self._serve_caller(sock, peer)
+            finally:
+                self._by_address[peer] -= 1
+                if not self._by_address[peer]:
+                    del self._by_address[peer]
+        except Refused as refused:
+            self._report_refused(refused.failure, neighbour)
+        finally:
+            sock.close()  # where asyncio has it, a second time does nothing
+            self._room.release()
+
+    async def _address_of(self, sock: socket.socket, neighbour: str) -> str:
+        if not self._admission.speaks_for_others(neighbour):
+            return neighbour
+        return await caller_address(sock, self._limits.handshake_seconds)
+
+    def _check_address(self, peer: str) -> None:
+        if not self._admission.admits_address(peer):
+            raise Refused(Failure.ADDRESS)
+        if self._by_address[peer] > self._admission.callers.connections_per_address:
+            raise Refused(Failure.CROWDED)
+
+    async def _serve_caller(self, sock: socket.socket, peer: str) -> None:
         connection = self._connection()
+        connection.peer = peer
         self._open.add(connection)
         try:
             await self._shake_hands(connection, sock)
             if self._stopping:
                 connection.finish()
-            if not connection.admitted:
-                self._report_refused(connection, peer)
+            self._report_judgement(connection)
             await connection.lost
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             # A certificate may hold text that Python cannot decode: ValueError.
@@ -215,7 +187,6 @@ class Acceptor:
         finally:
             connection.abort()
             self._open.discard(connection)
-            self._room.release()
 
     async def _shake_hands(self, connection: Connection, sock: socket.socket) -> None:
         await asyncio.get_running_loop().connect_accepted_socket(
@@ -225,13 +196,23 @@ class Acceptor:
             ssl_handshake_timeout=self._limits.handshake_seconds,
             ssl_shutdown_timeout=self._limits.write_seconds,
         )
-        if connection.admitted is None:
+        if connection.judgement is None:
             raise ConnectionResetError("the client left during the handshake")
 
-    def _report_refused(self, connection: Connection, peer: str) -> None:
-        self._metrics.note_failure(Failure.REFUSED)
-        names = ", ".join(sorted(connection.names)[:_NAMES_SHOWN])
-        log.warning("tls.client_refused", reason=Failure.REFUSED.value, name=names, peer=peer)
+    def _report_judgement(self, connection: Connection) -> None:
+        judgement = connection.judgement
+        assert judgement is not None
+        name = ", ".join(sorted(connection.caller.names)[:_NAMES_SHOWN])
+        if judgement.refusal is not None:
+            self._report_refused(judgement.refusal, connection.peer, name)
+        elif judgement.remark is not None:
+            reason = judgement.remark.value
+            log.warning("tls.client_let_in", reason=reason, name=name, peer=connection.peer)
+
+    def _report_refused(self, failure: Failure, peer: str, name: str | None = None) -> None:
+        self._metrics.note_failure(failure)
+        report: Any = log.info if failure is Failure.PROBE else log.warning
+        report("tls.client_refused", reason=failure.value, name=name, peer=peer)
 
     def _report_failed(self, error: Exception, peer: str) -> None:
         reason = reason_of(error)

@@ -22,7 +22,9 @@ from typing import Any, cast
 import structlog
 from aiohttp import StreamReader, web
 
-from bars_gateway.tls import peer_names
+from bars_gateway.inbound.admission import Judgement
+from bars_gateway.inbound.failures import Failure
+from bars_gateway.tls import NOBODY, Caller, caller_of
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class Limits:
     answer_within_seconds: float = 4.5  # from the last byte; the standard gives 5 s
     write_seconds: float = 10  # for the caller to take what waits to be written
     idle_seconds: float = 75  # the proxy drops its connections after 60 s
+    connection_seconds: float = 600  # then it ends with an answer, and is begun anew
     linger_seconds: float = 2  # for a caller still sending what we refused, to read why
     accept_pause_seconds: float = 1  # when the system has no room for another connection
 
@@ -48,7 +51,7 @@ class Dealings:
     """What a connection leaves to others."""
 
     manager: web.Server
-    admits: Callable[[frozenset[str]], bool]  # whether a caller of these names may call
+    judge: Callable[[Caller], Judgement]  # whether this caller may call
     fails: Callable[[web.BaseRequest, int, BaseException | None], web.StreamResponse]
 
 
@@ -62,9 +65,11 @@ class Connection(web.RequestHandler):
         "_header_deadline",
         "_last_body",
         "_limits",
-        "admitted",
+        "_until",
+        "caller",
+        "judgement",
         "lost",
-        "names",
+        "peer",
     )
 
     def __init__(self, dealings: Dealings, limits: Limits) -> None:
@@ -74,9 +79,11 @@ class Connection(web.RequestHandler):
         self._answered = 0  # requests with an answer, of the _request_count that came
         self._header_deadline: asyncio.TimerHandle | None = None
         self._last_body: StreamReader | None = None
-        self.names: frozenset[str] = frozenset()  # of the caller's certificate
-        self.admitted: bool | None = None  # None: the handshake has not come to its end
+        self.peer = ""  # the caller's address, also behind a load balancer
+        self.caller: Caller = NOBODY
+        self.judgement: Judgement | None = None  # None: the handshake has not come to its end
         loop = asyncio.get_running_loop()
+        self._until = loop.time() + limits.connection_seconds
         self.lost: asyncio.Future[None] = loop.create_future()  # done when it has ended
         super().__init__(
             dealings.manager,
@@ -95,9 +102,12 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the caller in, or go: called when the handshake is over."""
-        self.names = peer_names(transport.get_extra_info("peercert") or {})
-        self.admitted = self._dealings.admits(self.names)
-        if not self.admitted:
+        try:
+            self.caller = caller_of(transport.get_extra_info("ssl_object"))
+            self.judgement = self._dealings.judge(self.caller)
+        except ValueError:  # OpenSSL has taken what cannot be read all the same
+            self.judgement = Judgement(Failure.UNREADABLE)
+        if self.judgement.refusal is not None:
             cast("asyncio.Transport", transport).abort()
             return
         super().connection_made(transport)
@@ -130,13 +140,13 @@ class Connection(web.RequestHandler):
         The first that it does not take waits in the transport, and ends with the idling;
         behind that one, the next would wait here for ever.
         """
-        if self._finishing:
+        if self._finishing or self._loop.time() > self._until:
             resp.force_close()
         try:
             async with asyncio.timeout(self._limits.write_seconds):
                 written, reset = await super().finish_response(request, resp, start_time)
         except TimeoutError:
-            log.warning("inbound.answer_not_taken", peer=request.remote)
+            log.warning("inbound.answer_not_taken", peer=self.peer)
             self.abort()
             return resp, True
         self._answered += 1
@@ -190,7 +200,7 @@ class Connection(web.RequestHandler):
 
     def _header_late(self) -> None:
         self._header_deadline = None
-        log.info("inbound.header_late", peer=str(self.peername[0]) if self.peername else None)
+        log.info("inbound.header_late", peer=self.peer)
         if self._is_idle:
             self.abort()
         else:

@@ -18,7 +18,7 @@ from bars_gateway.standard.issues import Issue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundRequest:
-    """One POST of a message, complete, from a caller that may call."""
+    """One request, complete, from a caller that may call."""
 
     headers: Mapping[str, str]  # names in lower case, values in ASCII, without Authorization
     written_in: Format
@@ -26,6 +26,10 @@ class InboundRequest:
     body: bytes  # as it came
     received_at: datetime  # UTC; when its last byte had come
     peer: str  # the caller's address
+    name: str = "$process-message"  # what is asked for, as `routes` calls it: Slot, …
+    method: str = "POST"
+    resource_id: str | None = None  # of the path, as it came
+    query: str = ""  # as it came, still encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,18 @@ class Reply:
 
 
 class Answerer(Protocol):
-    """Decides about one message, and has it on disk before it says so."""
+    """Decides about one request, and has that on disk before it says so."""
 
     async def __call__(self, request: InboundRequest) -> Reply:
         """Return the answer. Cancelled after `answer_within_seconds`: the Sender hears 408."""
+
+
+class ByName:
+    """Lets each request be answered by who answers for its name."""
+
+    def __init__(self, answerers: Mapping[str, Answerer]) -> None:
+        self._answerers = answerers
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Return the answer."""
+        return await self._answerers[request.name](request)

@@ -1,7 +1,7 @@
 """
 Decides and stores one inbound message: headers and bytes in, the reply out.
 
-    ids ─► target ─► Accept ─► Bundle ─► rules ─► move ─► store.receive ─► 200 │ 409
+    ids ─► target ─► Accept ─► Bundle ─► rules ─► move ─► store.receive │ asking ─► 200 │ 409
      │        │         │         └────────┴─► store.refuse ─► 400 │ 422, again and again
      └────────┴─────────┴─► 400 │ 404 │ 406, nothing stored
 
@@ -10,42 +10,40 @@ on disk (A3 hands over the duty of care on our 200). What a rule refused is
 remembered, so that a retry gets the same answer; trouble of our own is not, so that
 a retry does the work.
 
-New referrals, new validation requests and responses are acknowledged here. Everything
-that only the EPR can answer (bookings, changes of anything) is 501. A response that
-belongs to no workflow, or to several, is 404: a copy is kept and a person is told.
+New referrals, new validation requests and responses are acknowledged here. What only the
+EPR can answer (bookings, changes of anything) it is asked about while the Sender waits
+(`asking`); where no EPR answers questions it is 501. A response that belongs to no
+workflow, or to several, is 404: a copy is kept and a person is told.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import InboundRequest, Reply
+from bars_gateway.inbound.hosts import Hosted, Hosts
 from bars_gateway.inbound.replies import (
     NO_WORKFLOW,
-    NOT_YET,
+    NOT_OFFERED,
     problem_reply,
     refused,
     reply_to,
 )
-from bars_gateway.standard import answers, bundle, rules, workflow
+from bars_gateway.standard import answers, rules, workflow
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.bundle import Json, MalformedBundle, Message
+from bars_gateway.standard.bundle import Json, Message
+from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, as_asked
-from bars_gateway.standard.headers import (
-    TARGET,
-    HeaderProblem,
-    Ids,
-    TargetIdentifier,
-    normalised,
-    read_ids,
-)
+from bars_gateway.standard.headers import Ids, normalised, read_ids
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.rules import Offer, Side
+from bars_gateway.standard.rules import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.port import (
     Arrival,
@@ -56,8 +54,8 @@ from bars_gateway.store.port import (
 
 log = structlog.get_logger(__name__)
 
-# Above this, parsing would hold up everything else on the loop.
-THREAD_FROM_BYTES = 256 * 1024
+# Above this, reading and judging would hold up everything else on the loop.
+THREAD_FROM_BYTES = 64 * 1024
 
 # Access-control and routing headers are kept for audit; Authorization never is.
 _KEPT_HEADERS = (
@@ -73,16 +71,6 @@ _KEPT_HEADERS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hosted:
-    """One provider that we receive for."""
-
-    provider: str
-    ods_code: str
-    offer: Offer
-    case_number_system: str  # whose numbers the references are
-
-
 class Reception:
     """Answers `POST $process-message` for every provider of this install."""
 
@@ -90,12 +78,14 @@ class Reception:
         self,
         store: Store,
         hosted: Sequence[Hosted],
+        asking: Asking,
         *,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
-        self._by_service = {service: host for host in hosted for service in host.offer.services}
+        self._hosts = Hosts(hosted)
+        self._asking = asking
         self._now = now
         self._new_id = new_id
 
@@ -104,37 +94,18 @@ class Reception:
         ids = read_ids(request.headers)
         if not isinstance(ids, Ids):
             return refused(ids)
-        host = self._host(request.headers)
+        host = self._hosts.named_by(request.headers)
         if isinstance(host, Issue):
             return refused([host])
         bind_contextvars(provider=host.provider)
         if isinstance(request.answer_in, Issue):
             return refused([request.answer_in])
-        try:
-            message = await _read(request)
-        except MalformedBundle as malformed:
-            return await self._refuse(request, ids, host, [malformed.issue])
-        issues = rules.errors(rules.check(message, Side.RECEIVING, host.offer))
-        move = workflow.classify(message)
-        if issues or move is None:
-            return await self._refuse(request, ids, host, issues or [rules.NO_MEANING])
+        examined = await _examined(request, host)
+        message, move = examined.message, examined.move
+        if message is None or move is None:
+            return await self._refuse(request, ids, host, examined.issues)
         bind_contextvars(move=move.value)
         return await self._take(request, ids, host, message, move)
-
-    def _host(self, headers: Mapping[str, str]) -> Hosted | Issue:
-        """Return the provider that the target identifier names (H06)."""
-        try:
-            target = TargetIdentifier.decode(headers.get(TARGET.lower(), ""))
-        except HeaderProblem as problem:
-            return Issue(rule="H06", path=f"header {TARGET}", text=str(problem), issue="structure")
-        return self._by_service.get(normalised(target.text)) or Issue(
-            rule="H06",
-            path=f"header {TARGET}",
-            text="no such service here",
-            http_status=404,
-            code="REC_NOT_FOUND",
-            issue="not-found",
-        )
 
     async def _take(
         self, request: InboundRequest, ids: Ids, host: Hosted, message: Message, move: Move
@@ -142,37 +113,26 @@ class Reception:
         if move not in REQUESTER_MOVES:
             return await self._take_response(request, ids, host, message, move)
         subject = workflow.subject_of(message)
-        if move is not Move.REQUEST or subject is Subject.BOOKING:
-            return problem_reply(NOT_YET)
-        minted = Minted(
+        needs_epr = move is not Move.REQUEST or subject is Subject.BOOKING
+        if needs_epr and not host.asks:
+            return problem_reply(NOT_OFFERED)
+        minted = self._minted(host) if move is Move.REQUEST else None
+        arrival, now = _arrival(request, ids, host, message, move, minted), self._now()
+        if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
+            return await self._asking.about(arrival, minted, request.received_at, now)
+        assert minted is not None
+        acknowledgement = answers.acknowledge(message, minted, self._new_id, now)
+        answer = _written(acknowledgement, request.answer_in)
+        fate = await self._store.receive(replace(arrival, answer=answer), now)
+        return reply_to(fate, answer)
+
+    def _minted(self, host: Hosted) -> Minted:
+        return Minted(
             focus_id=self._new_id(),
             encounter_id=self._new_id(),
             reference=case_number(host.ods_code, self._new_id()),
             reference_system=host.case_number_system,
         )
-        now = self._now()
-        arrival = Arrival(
-            provider=host.provider,
-            request_id=ids.request_id,
-            correlation_id=ids.correlation_id,
-            bundle_id=message.bundle_id,
-            move=move,
-            subject=subject,
-            use_case=message.use_case,
-            sender=message.source,
-            receiver=message.destinations[0],
-            focus_id=minted.focus_id,
-            reference=minted.reference,
-            responds_to=None,
-            fingerprint=_fingerprint(request.body),
-            request=_kept(request),
-            answer=_written(
-                answers.acknowledge(message, minted, self._new_id, now), request.answer_in
-            ),
-            answer_due_at=message.needed_by if subject is Subject.VALIDATION else None,
-        )
-        fate = await self._store.receive(arrival, now)
-        return reply_to(fate, arrival.answer)
 
     async def _take_response(
         self, request: InboundRequest, ids: Ids, host: Hosted, message: Message, move: Move
@@ -212,17 +172,48 @@ class Reception:
             request_id=ids.request_id,
             correlation_id=ids.correlation_id,
             fingerprint=_fingerprint(request.body),
-            rules=sorted({issue.rule for issue in issues}),
+            rules=sorted({issue.rule for issue in rules.errors(list(issues))}),
             http_status=answer.http_status,
             answer=_json(answer.body),
         )
         return reply_to(await self._store.refuse(refusal, self._now()), refusal.answer)
 
 
-async def _read(request: InboundRequest) -> Message:
-    if len(request.body) < THREAD_FROM_BYTES:
-        return bundle.read(request.body, request.written_in)
-    return await asyncio.to_thread(bundle.read, request.body, request.written_in)
+async def _examined(request: InboundRequest, host: Hosted) -> Examined:
+    look = partial(
+        examine, request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides
+    )
+    return look() if len(request.body) < THREAD_FROM_BYTES else await asyncio.to_thread(look)
+
+
+def _arrival(  # noqa: PLR0917
+    request: InboundRequest,
+    ids: Ids,
+    host: Hosted,
+    message: Message,
+    move: Move,
+    minted: Minted | None,
+) -> Arrival:
+    """Return the Requester's message as it came, with no answer yet."""
+    subject = workflow.subject_of(message)
+    return Arrival(
+        provider=host.provider,
+        request_id=ids.request_id,
+        correlation_id=ids.correlation_id,
+        bundle_id=message.bundle_id,
+        move=move,
+        subject=subject,
+        use_case=message.use_case,
+        sender=message.source,
+        receiver=message.destinations[0],
+        focus_id=minted.focus_id if minted else message.focus_id,
+        reference=minted.reference if minted else None,
+        responds_to=None,
+        fingerprint=_fingerprint(request.body),
+        request=_kept(request),
+        answer=_json(b""),
+        answer_due_at=message.needed_by if minted and subject is Subject.VALIDATION else None,
+    )
 
 
 def _kept(request: InboundRequest) -> Payload:

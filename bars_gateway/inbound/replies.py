@@ -9,10 +9,14 @@ from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Problem
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.rules import errors
 from bars_gateway.store.port import (
+    BundleReused,
     Conflicting,
     Fate,
+    Met,
     Payload,
+    Processing,
     Quarantined,
     RefusedBefore,
     Repeated,
@@ -21,11 +25,28 @@ from bars_gateway.store.port import (
 
 log = structlog.get_logger(__name__)
 
-NOT_YET = Problem(
+NOT_OFFERED = Problem(
     http_status=501,
     code="REC_NOT_IMPLEMENTED",
     issue="not-supported",
-    text="this Receiver takes new referrals and new validation requests",
+    text="this Receiver takes new referrals, new validation requests and responses, and no more",
+)
+TOO_EARLY = Problem(
+    http_status=425,
+    code="REC_TOO_EARLY",
+    issue="duplicate",
+    text="the Receiver has not finished processing the previous attempt; send it again later",
+)
+UNATTENDED = Problem(
+    http_status=503,
+    code="REC_SERVICE_UNAVAILABLE",
+    issue="transient",
+    text="the system that decides about this is not connected; send it again with the same ids",
+)
+BUNDLE_REUSED = Issue(
+    rule="B05",
+    path="Bundle.id",
+    text="was used by another message; a new message needs a new one",
 )
 NO_WORKFLOW = Problem(
     http_status=404,
@@ -44,7 +65,7 @@ CONFLICT = Problem(
 def refused(issues: Sequence[Issue]) -> Reply:
     """Return the answer that names every one of *issues*; malformed goes before unsupported."""
     return Reply(
-        http_status=min(issue.http_status for issue in issues),
+        http_status=min(issue.http_status for issue in errors(list(issues))),
         written_in=Format.JSON,
         body=answers.outcome(issues),
         code=issues[0].code,
@@ -63,7 +84,14 @@ def problem_reply(problem: Problem) -> Reply:
 
 def reply_to(fate: Fate, answer: Payload) -> Reply:
     """Return what *fate* is answered with; *answer* is what a message that was taken gets."""
-    match fate:
+    if isinstance(fate, Taken):
+        return Reply(http_status=200, written_in=Format(answer.media_type), body=answer.body)
+    return met_reply(fate)
+
+
+def met_reply(met: Met) -> Reply:
+    """Return the answer to a request that was not taken."""
+    match met:
         case Repeated(reference=reference):
             return problem_reply(_duplicate(reference))
         case Conflicting():
@@ -74,8 +102,10 @@ def reply_to(fate: Fate, answer: Payload) -> Reply:
         case Quarantined(reason=reason):
             log.error("inbound.quarantined", reason=reason)
             return problem_reply(NO_WORKFLOW)
-        case Taken():
-            return Reply(http_status=200, written_in=Format(answer.media_type), body=answer.body)
+        case Processing():
+            return problem_reply(TOO_EARLY)
+        case BundleReused():
+            return refused([BUNDLE_REUSED])
 
 
 def _duplicate(reference: str | None) -> Problem:

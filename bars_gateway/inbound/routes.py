@@ -1,12 +1,17 @@
 """
 Which paths and methods there are, and what the others are answered.
 
-The proxy may call below any base path, so what counts is the end of the path. What the
-guide has and this release has not is 501, so that a Sender learns that the Receiver is
-there and the function is not; everything else is 404, the proxy's own health paths
+    POST $process-message                       GET Slot · Appointment · ServiceRequest
+    GET metadata · MessageDefinition            GET Appointment/{id} · ServiceRequest/{id}
+    preview (S16): POST Appointment · ServiceRequest, PUT · PATCH · DELETE with {id}
+
+The proxy may call below any base path, so what counts is the end of the path. A method
+that a path has not is 405 and names those that it has; the preview writes belong to
+those where they are switched on. Everything else is 404, the proxy's own health paths
 included, for they are nobody's business without a token.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bars_gateway.standard.answers import Problem
@@ -14,11 +19,19 @@ from bars_gateway.standard.answers import Problem
 PROCESS_MESSAGE = "$process-message"
 _OTHER = "other"
 
-_NOT_IMPLEMENTED = frozenset(
-    ["metadata", "MessageDefinition", "Slot", "Appointment", "ServiceRequest"]
-)
-_WITH_IDS = _NOT_IMPLEMENTED - {"metadata"}
+_COLLECTIONS: Mapping[str, tuple[str, ...]] = {
+    PROCESS_MESSAGE: ("POST",),
+    "metadata": ("GET",),
+    "MessageDefinition": ("GET",),
+    "Slot": ("GET",),
+    "Appointment": ("GET",),
+    "ServiceRequest": ("GET",),
+}
+_MEMBERS: Mapping[str, tuple[str, ...]] = {"Appointment": ("GET",), "ServiceRequest": ("GET",)}
+_WRITTEN = frozenset(_MEMBERS)  # what preview writes are about
+_ALIASES = {"Slots": "Slot"}  # the guide's prose
 _METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
+_WITH_BODY = frozenset(["POST", "PUT", "PATCH"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,47 +40,54 @@ class Route:
 
     name: str  # $process-message, Slot, …, or other
     method: str  # one of HTTP's usual ones, or other
-    problem: Problem | None  # None: the message is to be processed
+    problem: Problem | None  # None: the request is to be answered by whoever has that name
+    resource_id: str | None = None  # of the path, as it came: it is not for the log
     allow: str | None = None  # the methods that there are, for a 405
 
+    @property
+    def takes_body(self) -> bool:
+        """Whether there must be a body, and a media type that says what it is."""
+        return self.method in _WITH_BODY
 
-def route(method: str, path: str) -> Route:
-    """Return what *method* on the decoded *path* leads to."""
+
+def route(method: str, path: str, *, writes: bool = False) -> Route:
+    """Return what *method* on the decoded *path* leads to; *writes*: with the preview ones."""
     known = method if method in _METHODS else _OTHER
-    name = _name_of(path)
-    if name == PROCESS_MESSAGE:
-        wrong = method != "POST"
-        return Route(
-            name=name,
-            method=known,
-            problem=_WRONG_METHOD if wrong else None,
-            allow="POST" if wrong else None,
-        )
-    problem = _NOT_FOUND if name == _OTHER else _LATER
-    return Route(name=name, method=known, problem=problem)
+    name, resource_id = _name_of(path)
+    methods = _methods(name, has_id=resource_id is not None, writes=writes)
+    if not methods:
+        return Route(name=_OTHER, method=known, problem=_NOT_FOUND)
+    if method not in methods:
+        allow = ", ".join(methods)
+        return Route(name=name, method=known, problem=_wrong_method(name, allow), allow=allow)
+    return Route(name=name, method=known, problem=None, resource_id=resource_id)
 
 
-def _name_of(path: str) -> str:
+def _methods(name: str, *, has_id: bool, writes: bool) -> tuple[str, ...]:
+    table, more = (_MEMBERS, ("PUT", "PATCH", "DELETE")) if has_id else (_COLLECTIONS, ("POST",))
+    return table.get(name, ()) + (more if writes and name in _WRITTEN else ())
+
+
+def _name_of(path: str) -> tuple[str, str | None]:
+    """Return the name that *path* ends with, and the id behind it if there is one."""
     *before, last = path.split("/")
-    if last == PROCESS_MESSAGE or last in _NOT_IMPLEMENTED:
-        return last
-    if last and before and before[-1] in _WITH_IDS:
-        return before[-1]
-    return _OTHER
+    last = _ALIASES.get(last, last)
+    if last in _COLLECTIONS:
+        return last, None
+    if last and before and before[-1] in _MEMBERS:
+        return before[-1], last
+    return _OTHER, None
 
 
-_WRONG_METHOD = Problem(
-    http_status=405,
-    code="REC_METHOD_NOT_ALLOWED",
-    issue="not-supported",
-    text="$process-message takes POST and nothing else.",
-)
-_LATER = Problem(
-    http_status=501,
-    code="REC_NOT_IMPLEMENTED",
-    issue="not-supported",
-    text="This Receiver does not offer this operation.",
-)
+def _wrong_method(name: str, allow: str) -> Problem:
+    return Problem(
+        http_status=405,
+        code="REC_METHOD_NOT_ALLOWED",
+        issue="not-supported",
+        text=f"{name} takes {allow} and nothing else here.",
+    )
+
+
 _NOT_FOUND = Problem(
     http_status=404,
     code="REC_NOT_FOUND",

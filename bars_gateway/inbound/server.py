@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -28,6 +29,7 @@ from prometheus_client import CollectorRegistry
 from bars_gateway.errors import ConfigurationError, GatewayError, StorageFull, StoreError
 from bars_gateway.inbound import problems
 from bars_gateway.inbound.acceptor import Acceptor
+from bars_gateway.inbound.admission import Admission, Callers
 from bars_gateway.inbound.bodies import body_of, encoding_of, is_known
 from bars_gateway.inbound.connection import Connection, Dealings, Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
@@ -39,7 +41,7 @@ from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, echo
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.negotiation import negotiate
-from bars_gateway.tls import CurrentIdentity, allowed
+from bars_gateway.tls import CurrentIdentity
 
 log = structlog.get_logger(__name__)
 
@@ -57,13 +59,16 @@ class InboundServer:
         *,
         host: str,
         port: int,
-        allowed_client_names: Collection[str],
+        callers: Callers,
         registry: CollectorRegistry,
         now: Callable[[], datetime],
         limits: Limits | None = None,
+        writes: bool = False,
     ) -> None:
-        self.allowed_client_names = allowed_client_names  # looked at again for each request
+        """Make a listener; *writes*: with the preview writes of resources."""
+        self._writes = writes
         self.identity = identity  # replace what it holds, and new connections meet that
+        self.admission = Admission(callers, identity, now)
         self.metrics = InboundMetrics(registry)
         self._answer = answer
         self._now = now
@@ -72,6 +77,7 @@ class InboundServer:
         self._manager: web.Server | None = None
         self._acceptor = Acceptor(
             identity=identity,
+            admission=self.admission,
             connection=self._connection,
             limits=self._limits,
             metrics=self.metrics,
@@ -91,6 +97,11 @@ class InboundServer:
     def failures(self) -> Mapping[str, int]:
         """How many connections brought no request, by reason."""
         return self.metrics.failures
+
+    @property
+    def connections(self) -> Collection[Connection]:
+        """The connections that are open, handshakes included."""
+        return self._acceptor.connections
 
     def start(self) -> None:
         """Listen; raise ConfigurationError if the address cannot be used."""
@@ -116,15 +127,12 @@ class InboundServer:
 
     def _connection(self) -> Connection:
         assert self._manager is not None, "start() comes first"
-        dealings = Dealings(manager=self._manager, admits=self._admits, fails=self._failed)
+        dealings = Dealings(manager=self._manager, judge=self.admission.judge, fails=self._failed)
         return Connection(dealings, self._limits)
-
-    def _admits(self, names: frozenset[str]) -> bool:
-        return allowed(names, self.allowed_client_names)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request[_STARTED] = asyncio.get_running_loop().time()
-        way = route(request.method, request.path)
+        way = route(request.method, request.path, writes=self._writes)
         reply = await self._reply(request, way)
         return self._ended(request, way, await rendered(reply, _preferred(request)))
 
@@ -135,31 +143,36 @@ class InboundServer:
             return replace(_reply_of(problem), headers=allow)
         limits = self._limits
         body = await body_of(request, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)
-        return _reply_of(body) if isinstance(body, Problem) else await self._answered(request, body)
+        if isinstance(body, Problem):
+            return _reply_of(body)
+        return await self._answered(request, way, body)
 
     def _refusal(self, request: web.BaseRequest, way: Route) -> Problem | None:
         """Return what can be said without the body."""
-        connection = request.protocol
-        if not (isinstance(connection, Connection) and self._admits(connection.names)):
-            return problems.NOT_ALLOWED  # taken off the list since it connected
+        if self.admission.judge(_connection(request).caller).refusal is not None:
+            return problems.NOT_ALLOWED  # taken off the list, or revoked, since it connected
         if way.problem is not None:
             return way.problem
         if not is_known(encoding_of(request)):  # H12
             return problems.ENCODED
-        if format_of(request.content_type) is None:  # H10
+        if way.takes_body and format_of(request.content_type) is None:  # H10
             return problems.NO_FHIR
         if (request.content_length or 0) > self._limits.max_body_bytes:  # H15
             return problems.TOO_LARGE
         return None
 
-    async def _answered(self, request: web.BaseRequest, body: bytes) -> Reply:
+    async def _answered(self, request: web.BaseRequest, way: Route, body: bytes) -> Reply:
         arrived = InboundRequest(
             headers=_headers(request),
             written_in=format_of(request.content_type) or Format.JSON,
             answer_in=_negotiated(request),
             body=body,
             received_at=self._now(),
-            peer=request.remote or "",
+            peer=_connection(request).peer,
+            name=way.name,
+            method=way.method,
+            resource_id=way.resource_id,
+            query=request.rel_url.raw_query_string,
         )
         try:
             async with asyncio.timeout(self._limits.answer_within_seconds):  # H14
@@ -194,7 +207,7 @@ class InboundServer:
             http_status=reply.http_status,
             code=reply.code,
             seconds=round(seconds, 3),
-            peer=request.remote,
+            peer=_connection(request).peer,
             **_ids(request),
         )
         return response(request, reply, _headers(request))
@@ -207,9 +220,13 @@ class InboundServer:
             "inbound.request_failed",
             exception=type(error).__name__,
             advice=advice,
-            peer=request.remote,
+            peer=_connection(request).peer,
             **_ids(request),
         )
+
+
+def _connection(request: web.BaseRequest) -> Connection:
+    return cast("Connection", request.protocol)
 
 
 def _negotiated(request: web.BaseRequest) -> Format | Issue:

@@ -26,7 +26,7 @@ from bars_gateway.store.port import Claim
 
 _KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
 _CHUNK = 64 * 1024
-_LONGEST_RETRY_AFTER = 600.0
+LONGEST_RETRY_AFTER = 600.0
 SILENCE = Answer(status=None)
 
 
@@ -127,6 +127,6 @@ def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | Non
 
 def _retry_after(text: str | None) -> float | None:
     try:
-        return min(_LONGEST_RETRY_AFTER, max(0.0, float(text or "")))
+        return min(LONGEST_RETRY_AFTER, max(0.0, float(text or "")))
     except ValueError:
         return None

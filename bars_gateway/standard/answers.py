@@ -3,6 +3,7 @@ What we answer, and how to read what others answer.
 
     Message ──acknowledge──► the 200 Bundle: theirs, with the ids that we minted
     Issues  ──outcome──────► OperationOutcome
+    nothing ──no_matches───► a searchset without matches
     bytes   ──read_outcome─► Outcome(code, issue), whatever the bytes are
 
 The acknowledgement mirrors the request (Core, section 4): the same Bundle.id and
@@ -30,7 +31,7 @@ from bars_gateway.standard.bundle import (
     read,
     text_of,
 )
-from bars_gateway.standard.formats import Format, to_tree
+from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
@@ -69,23 +70,59 @@ class Minted:
 def acknowledge(
     message: Message, minted: Minted, new_id: Callable[[], str], now: datetime
 ) -> Resource:
-    """Return the 200 Bundle for a new request."""
+    """Return the 200 Bundle for a new request; a booking gets no Encounter."""
     focus = message.header.get("focus")
     focus_url = text_of(focus[0], "reference") if isinstance(focus, list) and focus else ""
-    entries: list[Json] = [_mirrored(entry, focus_url, minted, new_id) for entry in message.entries]
-    entries.append(_planned_encounter(message, minted, now))
+    entries: list[Json] = [
+        _mirrored(entry, minted.focus_id if entry.full_url == focus_url else None, new_id, now)
+        for entry in message.entries
+    ]
+    if message.focus_type != "Appointment":
+        entries.append(_planned_encounter(message, minted, now))
+    return {**message.root, "entry": entries}
+
+
+def acknowledge_change(message: Message, new_id: Callable[[], str], now: datetime) -> Resource:
+    """Return the 200 Bundle for an update or a cancellation: what it names keeps its ids."""
+    entries: list[Json] = [_mirrored(entry, None, new_id, now) for entry in message.entries]
     return {**message.root, "entry": entries}
 
 
 def _mirrored(
-    entry: Entry, focus_url: str, minted: Minted, new_id: Callable[[], str]
+    entry: Entry, focus_id: str | None, new_id: Callable[[], str], now: datetime
 ) -> dict[str, Json]:
     resource = entry.resource
-    if entry.full_url == focus_url:
-        resource = _with_id(resource, minted.focus_id)
+    if focus_id is not None:
+        resource = _with_id(resource, focus_id)
+        if entry.type == "Appointment":  # when it was made is the Receiver's to say
+            resource = {**resource, "created": now.isoformat(timespec="milliseconds")}
     elif "id" not in resource and entry.type != "MessageHeader":
         resource = _with_id(resource, new_id())
     return {"fullUrl": entry.full_url, "resource": resource}
+
+
+def with_id(resource: Resource, minted: str) -> bytes:
+    """Return the resource with that id, as JSON."""
+    return to_bytes(_with_id(resource, minted), Format.JSON)
+
+
+def no_matches(new_id: Callable[[], str]) -> bytes:
+    """Return the searchset for a search that found nothing, which says so (CS-173)."""
+    issue = {"severity": "information", "code": "not-found", "diagnostics": "Nothing was found."}
+    outcome = {"resourceType": "OperationOutcome", "meta": {"profile": [PROFILE]}, "issue": [issue]}
+    entry = {
+        "fullUrl": f"urn:uuid:{new_id()}",
+        "resource": outcome,
+        "search": {"mode": "outcome"},
+    }
+    return orjson.dumps(
+        {"resourceType": "Bundle", "type": "searchset", "total": 0, "entry": [entry]}
+    )
+
+
+def removed() -> bytes:
+    """Return the OperationOutcome for a resource that was taken away."""
+    return _outcome([_issue("information", "informational", 200, "OK", "It was removed.", "")])
 
 
 def _with_id(resource: Resource, minted: str) -> dict[str, Json]:
@@ -121,9 +158,13 @@ def focus_id_of(body: bytes, media_type: str) -> str | None:
 def outcome(issues: Sequence[Issue]) -> bytes:
     """Return an OperationOutcome, as JSON, that names every one of *issues*."""
     return _outcome(
-        _issue(i.severity, i.issue, i.http_status, i.code, f"{i.rule} {i.path}: {i.text}", i.path)
-        for i in issues
+        _issue(i.severity, i.issue, i.http_status, i.code, _diagnostics(i), i.path) for i in issues
     )
+
+
+def _diagnostics(issue: Issue) -> str:
+    line = f" (line {issue.line})" if issue.line else ""
+    return f"{issue.rule} {issue.path}: {issue.text}{line}"
 
 
 def problem_outcome(problem: Problem) -> bytes:
@@ -146,7 +187,8 @@ def _outcome(issues: Iterator[dict[str, object]] | list[dict[str, object]]) -> b
 def _issue(  # noqa: PLR0917
     severity: str, issue: str, status: int, code: str, text: str, path: str
 ) -> dict[str, object]:
-    expression = {"expression": [path]} if path.startswith("Bundle") else {}
+    known = path.partition(".?")[0]  # what R4 has no name for, no FHIRPath can name
+    expression = {"expression": [known]} if known.startswith("Bundle") else {}
     return {
         "severity": severity,
         "code": issue,

@@ -18,6 +18,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
 
 import orjson
 
@@ -63,15 +65,11 @@ class Entry:
     """One entry of the Bundle."""
 
     full_url: str  # empty where it is missing
+    type: str  # of the resource, or an empty text
     resource: Resource
 
-    @property
-    def type(self) -> str:
-        """The resource type, or an empty text."""
-        return text_of(self.resource, "resourceType")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """
     What a message says about itself. Texts are empty where the Bundle has none.
@@ -108,9 +106,26 @@ class Message:
             if entry.type == resource_type:
                 yield f"Bundle.entry[{index}].resource", entry.resource
 
+    @cached_property
+    def objects(self) -> list[list[Resource]]:
+        """Every object within each entry, its resource first: for rules about all of them."""
+        return [_objects_in(entry.resource) for entry in self.entries]
+
     def resolve(self, reference: str) -> Entry | None:
         """Return the entry that a reference within the Bundle points to."""
         return next((e for e in self.entries if e.full_url and e.full_url == reference), None)
+
+
+def _objects_in(resource: Resource) -> list[Resource]:
+    found: list[Any] = [resource]
+    for each in found:  # which grows while it is read
+        for value in each.values():
+            kind = value.__class__
+            if kind is dict:
+                found.append(value)
+            elif kind is list:
+                found += [item for item in value if item.__class__ is dict]
+    return found
 
 
 def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
@@ -178,7 +193,8 @@ def _entries(root: Resource) -> Iterator[Entry]:
         resource = item.get("resource") if isinstance(item, dict) else None
         if not isinstance(resource, dict):
             raise MalformedBundle("the entry holds no resource", f"Bundle.entry[{index}]")
-        yield Entry(full_url=text_of(item, "fullUrl"), resource=resource)
+        kind = text_of(resource, "resourceType")
+        yield Entry(full_url=text_of(item, "fullUrl"), type=kind, resource=resource)
 
 
 def from_json(body: bytes) -> Resource:
@@ -208,17 +224,18 @@ def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _check_depth(root: Json) -> None:
-    level: list[Json] = [root]
+    level: list[Any] = [root]  # the loops are written out: every message passes through them
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node)]
-        if not level:
+        below: list[Any] = []
+        for node in level:
+            for each in node.values() if node.__class__ is dict else node:
+                kind = each.__class__
+                if kind is dict or kind is list:
+                    below.append(each)
+        if not below:
             return
+        level = below
     raise MalformedBundle(TOO_DEEP)
-
-
-def _children(node: Json) -> Iterator[Json]:
-    members = node.values() if isinstance(node, dict) else node
-    return (child for child in members if isinstance(child, dict | list))  # type: ignore[union-attr]
 
 
 def text_of(resource: object, element: str) -> str:

@@ -10,10 +10,11 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """Whether a problem stops the message."""
+    """Whether a problem stops the message; FHIR's codes."""
 
     ERROR = "error"
     WARNING = "warning"
+    INFORMATION = "information"  # no problem: something about the list of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +28,4 @@ class Issue:
     http_status: int = 400
     code: str = "REC_BAD_REQUEST"
     issue: str = "invariant"  # FHIR IssueType
+    line: int | None = None  # of XML

@@ -9,16 +9,31 @@ otherwise warns. Many MUSTs of the guide are broken by its own examples; a gatew
 that refused on every one of them would, in the end, refuse patients.
 
 A rule yields the FHIR paths at which it is broken. What is answered, and how
-gravely, is data in its row (`rule_table.py`).
+gravely, is data in its row (`rule_table`); with single counterparties another
+severity may be agreed (`overrides.py`).
 """
+
+from collections.abc import Iterable
 
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.checks.rule import Rule, Side
 from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, severity
 from bars_gateway.standard.rule_table import RULES
 
-__all__ = ["NO_MEANING", "RULES", "Issue", "Offer", "Rule", "Severity", "Side", "check", "errors"]
+__all__ = [
+    "NO_MEANING",
+    "RULES",
+    "Issue",
+    "Offer",
+    "Overrides",
+    "Rule",
+    "Severity",
+    "Side",
+    "check",
+    "errors",
+]
 
 # What none of the rows says on its own: the words together mean nothing in the standard.
 NO_MEANING = Issue(
@@ -28,23 +43,34 @@ NO_MEANING = Issue(
 )
 
 
-def check(message: Message, side: Side, offer: Offer) -> list[Issue]:
+_GRAVEST_FIRST = {grave: place for place, grave in enumerate(Severity)}
+
+
+def check(
+    message: Message, side: Side, offer: Offer, overrides: Overrides = NOTHING_AGREED
+) -> list[Issue]:
     """Return everything that is wrong with *message*, errors first."""
+    agreed = overrides.with_the_other_side(message, side)
     issues = [
         Issue(
             rule=rule.rule,
             path=path,
             text=rule.text,
-            severity=severity,
+            severity=grave,
             http_status=rule.http_status,
             code=rule.code,
             issue=rule.issue,
         )
         for rule in RULES
-        if (severity := rule.severity(side)) is not None
+        if (grave := severity(rule, side, agreed)) is not None
         for path in rule.broken(message, offer)
     ]
-    return sorted(issues, key=lambda found: found.severity is not Severity.ERROR)
+    return in_order(issues)
+
+
+def in_order(issues: Iterable[Issue]) -> list[Issue]:
+    """Return *issues*, the gravest first, each once."""
+    return sorted(dict.fromkeys(issues), key=lambda found: _GRAVEST_FIRST[found.severity])
 
 
 def errors(issues: list[Issue]) -> list[Issue]:

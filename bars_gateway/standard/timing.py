@@ -57,9 +57,12 @@ _UNITS = {
 }
 
 
+_OLD_NAMES = {"referraltopharmacy": "a5"}
+
+
 def application_of(use_case: str) -> str:
     """Return the Application that a use case belongs to: a4 for a4t1, empty for none."""
-    application = use_case.partition("t")[0]
+    application = _OLD_NAMES.get(use_case) or use_case.partition("t")[0]
     return application if application in TIMINGS else ""
 
 

@@ -16,8 +16,6 @@ be new again. The lock beside the file is held for as long as the database is op
 """
 
 import asyncio
-import fcntl
-import os
 import re
 import sqlite3
 from collections import deque
@@ -31,30 +29,15 @@ from typing import Any, TypeVar
 import aiosqlite
 import structlog
 
-from bars_gateway.errors import (
-    DatabaseDamaged,
-    DatabaseInUse,
-    DatabaseNewer,
-    StorageFull,
-    StoreError,
-)
+from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
+from bars_gateway.store.holding import hold, mark_in_use
+from bars_gateway.store.schema import prepare
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_PRAGMAS = (
-    "PRAGMA page_size = 8192",  # before the first table: fewer, larger writes for 20 kB bodies
-    "PRAGMA auto_vacuum = INCREMENTAL",  # before the first table
-    "PRAGMA journal_mode = WAL",  # readers never wait for the writer
-    "PRAGMA synchronous = FULL",  # an acknowledged message survives a power cut
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA busy_timeout = 5000",  # ms; only a backup or a sqlite3 shell can make us wait
-    "PRAGMA secure_delete = ON",  # purged patient data is overwritten, not merely unlinked
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA wal_autocheckpoint = 16000",  # pages; a net: `checkpoint` does it out of the way
-)
 _FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -202,10 +185,11 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
     Raises DatabaseInUse, DatabaseNewer or DatabaseDamaged; a damaged file is left as it is.
     """
     async with AsyncExitStack() as stack:
-        _hold_lock(path, stack)
+        lock = hold(path, stack)
         writer = _Writer(_connector(path), 64)
         await stack.enter_async_context(writer)
         await _prepare(writer, path)
+        mark_in_use(lock)
         reader = await stack.enter_async_context(open_reader(path))
         database = Database(path, writer, reader, group_limit)
         try:
@@ -239,52 +223,14 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
     return connect
 
 
-def _hold_lock(path: Path, stack: AsyncExitStack) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    stack.callback(os.close, descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DatabaseInUse(f"{path} is held by another gateway") from None
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
 async def _prepare(writer: _Writer, path: Path) -> None:
-    def prepare(connection: sqlite3.Connection) -> None:
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise DatabaseDamaged(f"{path} failed its check")
-        _migrate(connection, path)
-
     try:
-        await writer._execute(prepare, writer._conn)  # type: ignore[no-untyped-call] # noqa: SLF001
+        await writer._execute(prepare, writer._conn, path)  # type: ignore[no-untyped-call] # noqa: SLF001
     except sqlite3.Error as error:
-        raise _translated(error) from None
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    migrations = _migrations()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > max(migrations):
-        raise DatabaseNewer(f"{path} has schema {version}; this release knows {max(migrations)}")
-    for number in sorted(n for n in migrations if n > version):
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{migrations[number]}\nPRAGMA user_version = {number};\nCOMMIT;"
-        )
-        log.info("store.migrated", version=number)
-
-
-def _migrations() -> dict[int, str]:
-    folder = resources.files("bars_gateway.store") / "migrations"
-    return {
-        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    }
+        cause = _translated(error)
+        if isinstance(cause, DatabaseDamaged):
+            raise DatabaseDamaged(f"{path} is damaged: {error}") from None
+        raise cause from None
 
 
 def named_queries() -> Mapping[str, str]:

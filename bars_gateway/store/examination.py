@@ -29,7 +29,10 @@ from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.store.rows import instant
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-COUNTED = ("workflows", "messages", "payloads", "attempts", "notices", "ledger", "events")
+COUNTED = (
+    *("workflows", "messages", "payloads", "attempts", "notices", "ledger", "questions"),
+    "events",
+)
 _LARGEST = 256 * 1024 * 1024  # bytes: a turned bit may claim any size, and would be given it
 _NAMED = 5  # ids that stand for the others
 
@@ -53,7 +56,14 @@ _CONTRADICTIONS: Mapping[str, str] = {
          WHERE m.settled_at IS NOT NULL AND m.state <> 'withdrawn'
            AND NOT EXISTS (SELECT 1 FROM notices AS n
                             WHERE n.message_id = m.id
-                              AND n.kind IN ('message', 'amended', 'outcome'))
+                              AND n.kind IN ('message', 'amended', 'outcome', 'decided_late'))
+    """,
+    "are open questions, and the ledger would take them a second time": """
+        SELECT q.request_id FROM questions AS q
+         WHERE q.state = 'open' AND q.changes = 1
+           AND NOT EXISTS (SELECT 1 FROM ledger AS l
+                            WHERE l.provider = q.provider AND l.request_id = q.request_id
+                              AND l.question_id = q.id AND l.fingerprint = q.fingerprint)
     """,
     "were tried more often than was counted": """
         SELECT m.request_id FROM messages AS m

@@ -10,19 +10,23 @@ import json
 import sqlite3
 from datetime import datetime
 
-from bars_gateway.standard.workflow import State
+from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.port import (
     Arrival,
+    BundleReused,
     Conflicting,
     Fate,
+    Met,
     NoticeKind,
     Part,
     Payload,
+    Processing,
     Refusal,
     RefusedBefore,
     Repeated,
     Taken,
 )
+from bars_gateway.store.questions import Enquiry
 from bars_gateway.store.rows import text
 from bars_gateway.store.statements import inserted, keep, one, run
 
@@ -32,7 +36,7 @@ def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> 
     met = already_met(connection, arrival, now)
     if met is not None:
         return met
-    workflow_id = _open_workflow(connection, arrival, now)
+    workflow_id = open_workflow(connection, arrival, now)
     return take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now)
 
 
@@ -42,8 +46,14 @@ def take(
     workflow_id: int,
     notice: NoticeKind,
     now: datetime,
+    *,
+    collected: bool = False,
 ) -> Taken:
-    """Store the message in its workflow, with its answer, ledger entry and notice."""
+    """
+    Store the message in its workflow, with its answer, ledger entry and notice.
+
+    *collected*: the EPR has it already, for it was asked.
+    """
     message_id = _insert(connection, arrival, workflow_id, now)
     keep(connection, message_id, Part.REQUEST, arrival.request)
     keep(connection, message_id, Part.ANSWER, arrival.answer)
@@ -63,11 +73,13 @@ def take(
         kind=notice,
         message_id=message_id,
         now=text(now),
+        collected_at=text(now) if collected else None,
     )
     return Taken(message_id=message_id, workflow_id=workflow_id)
 
 
-def _open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
+def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
+    """Open the workflow that the message begins, and return its id."""
     return inserted(
         connection,
         "open_workflow",
@@ -129,36 +141,54 @@ def remember(connection: sqlite3.Connection, refusal: Refusal, kind: str, now: d
         rules=" ".join(refusal.rules),
         now=text(now),
     )
-    run(
-        connection,
-        "add_event",
-        now=text(now),
-        provider=refusal.provider,
-        kind=kind,
-        request_id=refusal.request_id,
-        detail=json.dumps({"rules": list(refusal.rules), "http_status": refusal.http_status}),
-    )
+    rules = list(refusal.rules)
+    _add_event(connection, refusal, kind, now, rules=rules, http_status=refusal.http_status)
 
 
 def already_met(
-    connection: sqlite3.Connection, came: Arrival | Refusal, now: datetime
-) -> Fate | None:
+    connection: sqlite3.Connection, came: Arrival | Refusal | Enquiry, now: datetime
+) -> Met | None:
     """Return what the ledger says of this X-Request-Id, or None where it is new."""
     entry = one(connection, "ledger_entry", provider=came.provider, request_id=came.request_id)
     if entry is None:
-        return None
+        return _bundle_reused(connection, came, now) if isinstance(came, Arrival) else None
     if entry["fingerprint"] != came.fingerprint:
-        run(
-            connection,
-            "add_event",
-            now=text(now),
-            provider=came.provider,
-            kind="inbound.request_id_reused",
-            request_id=came.request_id,
-            detail="{}",
-        )
+        _add_event(connection, came, "inbound.request_id_reused", now)
         return Conflicting()
+    if entry["state"] == "processing":
+        return Processing()
     if entry["state"] == "refused":
         answer = Payload(media_type=entry["media_type"], headers={}, body=bytes(entry["answer"]))
         return RefusedBefore(http_status=entry["http_status"], answer=answer)
     return Repeated(reference=entry["reference"])
+
+
+def _bundle_reused(
+    connection: sqlite3.Connection, arrival: Arrival, now: datetime
+) -> BundleReused | None:
+    """Refuse a new message under the Bundle.id of another; an update may keep its first (B05)."""
+    if arrival.move is not Move.REQUEST:
+        return None
+    values = {"provider": arrival.provider, "sender": arrival.sender}
+    if one(connection, "bundle_seen", bundle_id=arrival.bundle_id, **values) is None:
+        return None
+    _add_event(connection, arrival, "inbound.refused", now, rules=["B05"])
+    return BundleReused()
+
+
+def _add_event(
+    connection: sqlite3.Connection,
+    came: Arrival | Refusal | Enquiry,
+    kind: str,
+    now: datetime,
+    **detail: object,
+) -> None:
+    run(
+        connection,
+        "add_event",
+        now=text(now),
+        provider=came.provider,
+        kind=kind,
+        request_id=came.request_id,
+        detail=json.dumps(detail),
+    )

@@ -12,7 +12,7 @@ otherwise the claim has lapsed and somebody else may hold the message.
 import json
 import sqlite3
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.verdict import Answer, Verdict
@@ -187,6 +187,17 @@ def _payload(answer: Answer) -> Payload:
 def _exactly_one(changed: sqlite3.Cursor, claim: Claim) -> None:
     if changed.rowcount != 1:
         raise StaleState(f"message {claim.message_id} is no longer ours")
+
+
+def reschedule(connection: sqlite3.Connection, step: timedelta) -> int:
+    """Move what is scheduled as the clock was moved."""
+    return run(connection, "reschedule", step=f"{step.total_seconds():+.3f} seconds").rowcount
+
+
+def recall(connection: sqlite3.Connection, now: datetime, beyond: datetime) -> int:
+    """Let nothing be scheduled further ahead than *beyond*."""
+    run(connection, "recall_delays", beyond=text(beyond))
+    return run(connection, "recall", now=text(now), beyond=text(beyond)).rowcount
 
 
 def give_up(connection: sqlite3.Connection, now: datetime) -> int:

@@ -3,6 +3,7 @@ The store as the flows see it: whole transactions, and the values they trade in.
 
     submit ─► claim_next ─► settle │ put_back          an outbound message
     receive │ refuse                                   an inbound request
+    questions                                          one that the EPR decides
     pending_notices ─► collect                         what we owe the EPR
 
 One method is one transaction is one sentence. A method returns after its changes
@@ -15,21 +16,25 @@ bell *before* looking and nothing is missed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.questions import Questions
 from bars_gateway.store.values import (
     Accepted,
     Arrival,
     Attempt,
+    BundleReused,
     Claim,
     Conflicting,
     Fate,
+    Met,
     NoticeKind,
     OutboundState,
     Part,
     Payload,
+    Processing,
     Quarantined,
     Refusal,
     RefusedBefore,
@@ -54,6 +59,7 @@ __all__ = [
     "Accepted",
     "Arrival",
     "Attempt",
+    "BundleReused",
     "Claim",
     "Conflicting",
     "Event",
@@ -61,12 +67,14 @@ __all__ = [
     "LastAttempt",
     "MessageHistory",
     "MessageRow",
+    "Met",
     "Notice",
     "NoticeKind",
     "OutboundState",
     "Overview",
     "Part",
     "Payload",
+    "Processing",
     "Quarantined",
     "Refusal",
     "RefusedBefore",
@@ -83,6 +91,10 @@ __all__ = [
 
 class Store(Protocol):
     """What the flows may ask of the store. Instants are aware and in UTC."""
+
+    @property
+    def questions(self) -> Questions:
+        """Return what the EPR is asked while the proxy waits."""
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """Queue the message, or return the receipt that the same bytes were given before."""
@@ -106,6 +118,12 @@ class Store(Protocol):
 
     async def release_lapsed(self, now: datetime) -> int:
         """Queue again what a lease ran out on; return how many."""
+
+    async def reschedule(self, step: timedelta) -> int:
+        """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
+
+    async def recall(self, now: datetime, longest: timedelta) -> int:
+        """Make due what is scheduled further ahead than *longest*; return how many messages."""
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""

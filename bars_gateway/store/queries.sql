@@ -117,7 +117,8 @@ VALUES (:message_id, :number, :started_at, :ended_at, :verdict, :verdict_row, :f
         :issue, :ids_echoed);
 
 -- name: write_notice
-INSERT INTO notices (provider, kind, message_id, created_at) VALUES (:provider, :kind, :message_id, :now);
+INSERT INTO notices (provider, kind, message_id, created_at, collected_at)
+VALUES (:provider, :kind, :message_id, :now, :collected_at);
 
 -- name: workflow_state
 SELECT state, focus_id FROM workflows WHERE id = :id;
@@ -135,6 +136,25 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
 -- name: release_lapsed
 UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
  WHERE state = 'sending' AND claimed_until <= :now;
+
+-- name: reschedule
+-- The clock was set by :step: what waits or is being sent has as long to go as it had before.
+-- So does the time to give up, unless it follows from a clinical time: that is an instant, and stays.
+UPDATE messages
+   SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step),
+       claimed_until = strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step),
+       delay_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step),
+       give_up_at = CASE WHEN needed_by IS NULL
+                         THEN strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step) ELSE give_up_at END
+ WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
+
+-- name: recall
+-- No pause is that long: the clock was set back after this was scheduled. It is due now.
+UPDATE messages SET next_attempt_at = :now WHERE state = 'queued' AND next_attempt_at > :beyond;
+
+-- name: recall_delays
+UPDATE messages SET delay_due_at = :beyond
+ WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond;
 
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
@@ -164,12 +184,90 @@ SELECT l.fingerprint, l.state, l.http_status, l.media_type, l.answer,
   FROM ledger AS l WHERE l.provider = :provider AND l.request_id = :request_id;
 
 -- name: ledger_done
+-- What was being decided is done; what is new is entered.
 INSERT INTO ledger (provider, request_id, fingerprint, state, message_id, created_at)
-VALUES (:provider, :request_id, :fingerprint, 'done', :message_id, :now);
+VALUES (:provider, :request_id, :fingerprint, 'done', :message_id, :now)
+ON CONFLICT (provider, request_id) DO UPDATE SET state = 'done', message_id = excluded.message_id
+ WHERE ledger.state = 'processing';
 
 -- name: ledger_refused
 INSERT INTO ledger (provider, request_id, fingerprint, state, http_status, media_type, answer, rules, created_at)
-VALUES (:provider, :request_id, :fingerprint, 'refused', :http_status, :media_type, :answer, :rules, :now);
+VALUES (:provider, :request_id, :fingerprint, 'refused', :http_status, :media_type, :answer, :rules, :now)
+ON CONFLICT (provider, request_id) DO UPDATE
+   SET state = 'refused', http_status = excluded.http_status, media_type = excluded.media_type,
+       answer = excluded.answer, rules = excluded.rules
+ WHERE ledger.state = 'processing';
+
+-- name: ledger_written
+-- What the EPR has done at the request of a preview write, which is no message.
+UPDATE ledger SET state = 'done'
+ WHERE provider = :provider AND request_id = :request_id AND state = 'processing';
+
+-- name: ledger_processing
+-- A retry that comes before the EPR has answered meets this: 425.
+INSERT INTO ledger (provider, request_id, fingerprint, state, question_id, created_at)
+VALUES (:provider, :request_id, :fingerprint, 'processing', :question_id, :now);
+
+-- name: bundle_seen
+-- A new message needs a Bundle.id of its own (B05): none that was taken, none that the EPR is asked about.
+SELECT m.id FROM messages AS m
+ WHERE m.provider = :provider AND m.bundle_id = :bundle_id AND m.direction = 'inbound' AND m.sender = :sender
+ UNION ALL
+SELECT q.id FROM questions AS q
+ WHERE q.provider = :provider AND q.bundle_id = :bundle_id AND q.bundle_id IS NOT NULL AND q.state = 'open'
+ LIMIT 1;
+
+-- name: put_question
+INSERT INTO questions (provider, request_id, correlation_id, operation, changes, fingerprint, bundle_id, about, state,
+                       asked_at, answer_by, alarm_at, media_type, headers, encoding, body)
+VALUES (:provider, :request_id, :correlation_id, :operation, :changes, :fingerprint, :bundle_id, :about, 'open',
+        :now, :answer_by, :alarm_at, :media_type, :headers, :encoding, :body)
+RETURNING id;
+
+-- name: question
+SELECT * FROM questions WHERE id = :id AND provider = :provider;
+
+-- name: question_repeated
+-- The same read, under the same X-Request-Id.
+SELECT * FROM questions
+ WHERE provider = :provider AND request_id = :request_id AND fingerprint = :fingerprint;
+
+-- name: question_decision
+SELECT http_status, answer_code, answer_type, answer, message_id FROM questions
+ WHERE id = :id AND state = 'answered';
+
+-- name: open_questions
+SELECT * FROM questions WHERE provider = :provider AND state = 'open' AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: decide_question
+-- The request's bytes go on to the message, or are not kept: what was refused is nobody's record.
+UPDATE questions
+   SET state = 'answered', decided_at = :now, accepted = :accepted, http_status = :http_status,
+       answer_code = :answer_code, answer_type = :answer_type, answer = :answer, answered_with = :answered_with,
+       message_id = :message_id, alarm_at = NULL, media_type = NULL, headers = NULL, encoding = NULL, body = NULL
+ WHERE id = :id AND state = 'open';
+
+-- name: forget_read
+DELETE FROM questions WHERE id = :id AND changes = 0;
+
+-- name: forget_reads
+-- A read changes nothing: once nobody waits for its answer, neither it nor the answer is kept.
+DELETE FROM questions WHERE changes = 0 AND asked_at <= :before;
+
+-- name: unanswered_questions
+UPDATE questions SET alarm_at = NULL
+ WHERE alarm_at IS NOT NULL AND alarm_at <= :now
+RETURNING id, provider, request_id;
+
+-- name: workflows_changed
+-- Whatever of ours has the id that a change names.
+SELECT id, counterparty FROM workflows
+ WHERE provider = :provider AND focus_id = :focus_id AND role = 'responder' ORDER BY id DESC;
+
+-- name: count_questions
+-- Those that are late first: nobody waits for their answer any more.
+SELECT provider, count(*) AS n, sum(answer_by <= :now) AS late, min(asked_at) AS oldest
+  FROM questions INDEXED BY questions_open WHERE state = 'open' GROUP BY provider;
 
 -- name: workflows_responded_to
 -- Every workflow of ours that a Bundle with that id belongs to, whoever sent the Bundle.
@@ -265,7 +363,9 @@ SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 
 -- name: alarms
 SELECT * FROM events
- WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused', 'message.unconfirmed', 'message.not_sent')
+ WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
+                                 'message.unconfirmed', 'message.not_sent', 'question.decided_late',
+                                 'question.unanswered')
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all

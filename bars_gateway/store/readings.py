@@ -19,6 +19,7 @@ from bars_gateway.store.port import (
     Part,
     Payload,
 )
+from bars_gateway.store.questions import OpenQuestions
 from bars_gateway.store.rows import (
     attempt_of,
     event_of,
@@ -116,6 +117,7 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
         quarantined=quarantined["n"] if quarantined else 0,
         workflows={state: workflows.get(state, 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
+        questions_open=_open_questions(connection, now),
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
         last_attempts=_last_attempts(connection),
@@ -128,6 +130,15 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
 
 def _counted(connection: sqlite3.Connection, query: str, **values: object) -> dict[str, int]:
     return {row["state"]: row["n"] for row in rows(connection, query, **values)}
+
+
+def _open_questions(connection: sqlite3.Connection, now: datetime) -> dict[str, OpenQuestions]:
+    return {
+        row["provider"]: OpenQuestions(
+            count=row["n"], late=row["late"], oldest_at=instant(row["oldest"])
+        )
+        for row in rows(connection, "count_questions", now=text(now))
+    }
 
 
 def _last_attempts(connection: sqlite3.Connection) -> list[LastAttempt]:

@@ -30,8 +30,7 @@ def text(at: datetime | None) -> str | None:
     """Return an instant as it is stored: UTC, milliseconds, `Z`."""
     if at is None:
         return None
-    moment = at.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 @overload

@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.statements import run
 
 
@@ -62,6 +63,11 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.questions = SqliteQuestions(
+            database,
+            refuse_when_full=self._refuse_when_full,
+            ring_notices=lambda provider: self._bell(provider).ring(),
+        )
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """Queue the message, or return the receipt that the same bytes were given before."""
@@ -122,6 +128,14 @@ class SqliteStore:
         for _ in range(released):
             self._outbound.ring()
         return released
+
+    async def reschedule(self, step: timedelta) -> int:
+        """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
+        return await self._tell(partial(outbound_works.reschedule, step=step))
+
+    async def recall(self, now: datetime, longest: timedelta) -> int:
+        """Make due what is scheduled further ahead than *longest*; return how many messages."""
+        return await self._tell(partial(outbound_works.recall, now=now, beyond=now + longest))
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""

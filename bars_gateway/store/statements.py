@@ -50,6 +50,7 @@ def notify(
         kind=kind,
         message_id=row["id"],
         now=text(now),
+        collected_at=None,
     )
 
 

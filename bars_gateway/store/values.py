@@ -41,6 +41,7 @@ class NoticeKind(StrEnum):
     RECONCILED = "reconciled"  # the Receiver's ids were found after a duplicate
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
     AMENDED = "amended"  # a second, different final response came
+    DECIDED_LATE = "decided_late"  # the EPR said yes after the Sender had been told 408
 
 
 class Part(StrEnum):
@@ -172,7 +173,7 @@ class Arrival:
     responds_to: str | None  # MessageHeader.response.identifier, of a response
     fingerprint: str
     request: Payload
-    answer: Payload  # the acknowledgement that the Sender gets if this is taken
+    answer: Payload  # what the Sender gets if this is taken; empty until the EPR has decided
     answer_due_at: datetime | None  # when a response is owed
 
 
@@ -224,4 +225,16 @@ class Quarantined:
     reason: str  # orphan or ambiguous
 
 
-Fate = Taken | Repeated | RefusedBefore | Conflicting | Quarantined
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processing:
+    """The EPR is asked about it and has not answered yet: 425 (S4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleReused:
+    """A new message has the Bundle.id of another one from that Sender: 400 (B05)."""
+
+
+# What a request meets that is not taken, and the fate of every one.
+Met = Repeated | RefusedBefore | Conflicting | Quarantined | Processing | BundleReused
+Fate = Taken | Met

@@ -6,8 +6,8 @@ TLS stand-in for the proxy in a process of its own, and the listener with a call
 process of its own, all on these cores and on the loop that the gateway runs on. What is
 cold is left out: a first round, and the handshakes. The rounds turn the order of what
 they measure. Absolute figures move with the machine, and most with the disk beneath the
-temporary folder (TMPDIR chooses another); the ratio of group commit to one commit each
-is taken within each round.
+temporary folder (TMPDIR chooses another); each ratio is taken within its round. For
+scale, `bare` does the least that an honest sender may do.
 """
 
 import asyncio
@@ -24,22 +24,28 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
+from bare import send
 from prometheus_client import CollectorRegistry
 
 from bars_gateway import daemon, log
 from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.demo.processes import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
-from bars_gateway.epr.intake import JSON, Intake
-from bars_gateway.inbound.reception import Hosted, Reception
+from bars_gateway.epr.intake import Intake
+from bars_gateway.inbound.admission import Callers
+from bars_gateway.inbound.asking import Asking, Patience
+from bars_gateway.inbound.hosts import Hosted
+from bars_gateway.inbound.reception import Reception
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.outbound.token import NoToken
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import ROUTINE
@@ -50,9 +56,13 @@ from bars_gateway.tls import CurrentIdentity, client_context, load_identity
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 CALLERS = 32
-MESSAGES = 640
+MESSAGES = int(os.environ.get("MESSAGES", "640"))
+RATIOS = (
+    ("grouped to single commits", "store, grouped commits", "store, one commit each"),
+    ("outbound to bare loop", "outbound to acknowledged", "bare loop of the same"),
+)
 HERE = Path(__file__).parent
-MAJORS = {f"a{n}": frozenset({1, 2}) for n in range(1, 9)}
+VERSIONS = {f"a{n}": ("1.0.0", "2.0.0") for n in range(1, 9)}
 IDENTITY = SenderIdentity(
     ods_code="ZX901",
     organisation="Benchmark",
@@ -92,7 +102,7 @@ def intake_of(store: SqliteStore) -> Intake:
         store,
         provider="bench",
         identity=IDENTITY,
-        offer=Offer(services=frozenset({SENDER}), applications=MAJORS),
+        offer=Offer(services=frozenset({SENDER}), applications=VERSIONS),
         timing=lambda _use_case: ROUTINE,
         now=now,
         new_id=new_id,
@@ -123,14 +133,14 @@ async def intake(folder: Path) -> Run:
     async with store_in(folder) as store:
         door = intake_of(store)
         bodies = [referral() for _ in range(MESSAGES)]
-        return await by_callers(bodies, lambda body: door.submit(body, JSON, Envelope()))
+        return await by_callers(bodies, lambda body: door.submit(body, Format.JSON, Envelope()))
 
 
 async def commits(folder: Path, group_limit: int) -> Run:
     """Submissions on disk, everything before the store left out."""
     async with store_in(folder, group_limit=group_limit) as store:
         door = intake_of(store)
-        ready = [await door.prepare(referral(), JSON, Envelope()) for _ in range(MESSAGES)]
+        ready = [await door.prepare(referral(), Format.JSON, Envelope()) for _ in range(MESSAGES)]
         return await by_callers(ready, lambda submission: store.submit(submission, now()))
 
 
@@ -173,6 +183,18 @@ async def outbound(folder: Path, port: int, authority: Path) -> Run:
         return await drained(folder, proxy, MESSAGES)
 
 
+async def bare(folder: Path, port: int, authority: Path) -> Run:
+    """Do the least that an honest sender may do (`bare`), with the same sink."""
+    connector = aiohttp.TCPConnector(ssl=client_context(authority), limit=CALLERS)
+    url = f"https://127.0.0.1:{port}/$process-message"
+    async with aiohttp.ClientSession(connector=connector) as session:
+        for count in (CALLERS, MESSAGES):  # the first opens every connection
+            bodies = [referral() for _ in range(count)]
+            path = folder / f"{uuid.uuid4()}.db"
+            seconds, spent = await send(session, url, path, bodies, CALLERS)
+        return Run(MESSAGES / seconds, spent)
+
+
 async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
     """Queue messages for forty Receivers, so that none of them is the limit, and send them."""
     async with open_database(folder / f"{uuid.uuid4()}.db") as database:
@@ -180,7 +202,7 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
         door = intake_of(store)
         await by_callers(
             [referral(receiver=f"{RECEIVER[:-4]}{n % 40:04}") for n in range(count)],
-            lambda body: door.submit(body, JSON, Envelope()),
+            lambda body: door.submit(body, Format.JSON, Envelope()),
         )
         policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
         dispatcher = Dispatcher(
@@ -201,20 +223,22 @@ async def inbound(folder: Path, sandbox: Path) -> Run:
     """Post over mutual TLS until the 200, each message with its acknowledgement on disk."""
     certificates = sandbox / "gateways" / "hospital"
     async with store_in(folder) as store:
-        offer = Offer(services=frozenset({RECEIVER}), applications=MAJORS)
+        offer = Offer(services=frozenset({RECEIVER}), applications=VERSIONS)
         hosted = Hosted(
             provider="bench", ods_code="ZX902", offer=offer, case_number_system="urn:bench"
         )
+        patience = Patience(proxy=timedelta(seconds=4.5), operator=timedelta(minutes=15))
+        asking = Asking(store.questions, patience)
         authority = sandbox / "authorities" / "receivers.pem"
         identity = load_identity(
             certificates / "server.pem", certificates / "server.key", authority, now=now()
         )
         server = InboundServer(
-            Reception(store, [hosted], now=now, new_id=new_id),
+            Reception(store, [hosted], asking, now=now, new_id=new_id),
             CurrentIdentity(identity),
             host="127.0.0.1",
             port=0,
-            allowed_client_names=["bars-proxy.sandbox.local"],
+            callers=Callers(names=("bars-proxy.sandbox.local",)),
             registry=CollectorRegistry(),
             now=now,
         )
@@ -303,6 +327,13 @@ def show(name: str, runs: Sequence[Run]) -> None:
     )
 
 
+def compare(name: str, one: Sequence[Run], other: Sequence[Run]) -> None:
+    """Print the ratio of their rates, taken within each round."""
+    ratios = sorted(a.rate / b.rate for a, b in zip(one, other, strict=True))
+    middle = statistics.median(ratios)
+    print(f"{name:<28}{middle:8.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bars-gateway-bench-") as made:
         folder = Path(made)
@@ -325,12 +356,8 @@ async def main() -> None:
                 await one_round(folder, port, runs, turned=bool(number % 2))
         for name, of_it in runs.items():
             show(name, of_it)
-        pairs = zip(runs["store, grouped commits"], runs["store, one commit each"], strict=True)
-        ratios = sorted(grouped.rate / single.rate for grouped, single in pairs)
-        print(
-            f"grouped to single commits   {statistics.median(ratios):8.2f} times"
-            f" ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
+        for name, one, other in RATIOS:
+            compare(name, runs[one], runs[other])
         print(f"idle memory                 {megabytes:8.0f} MB resident")
 
 
@@ -342,6 +369,7 @@ async def one_round(
     workloads: dict[str, Callable[[], Coroutine[None, None, Run]]] = {
         "durable intake": lambda: intake(folder),
         "outbound to acknowledged": lambda: outbound(folder, port, authority),
+        "bare loop of the same": lambda: bare(folder, port, authority),
         "inbound to 200": lambda: inbound(folder, sandbox),
         "store, grouped commits": lambda: commits(folder, 100),
         "store, one commit each": lambda: commits(folder, 1),

@@ -6,21 +6,34 @@ from uuid import uuid4
 import aiohttp
 import messages
 import pytest
-from epr_side import IDENTITY, PROVIDER, Hospital, at_work, open_folder, utc_now
+from epr_side import (
+    IDENTITY,
+    PROVIDER,
+    Hospital,
+    at_work,
+    open_folder,
+    question_requests,
+    utc_now,
+)
 
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import timing_for
-from bars_gateway.store.database import open_database
+from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import SqliteStore
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    async with open_database(tmp_path / "gateway.db") as database:
-        yield SqliteStore(database, node="here")
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "gateway.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(database: Database) -> SqliteStore:
+    return SqliteStore(database, node="here")
 
 
 @pytest.fixture
@@ -56,7 +69,9 @@ def socket_path() -> Iterator[Path]:
 
 @pytest.fixture
 async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
-    opened = EprSocket(store, intake, provider=PROVIDER, path=socket_path, now=utc_now)
+    opened = EprSocket(
+        store, intake, question_requests(store), provider=PROVIDER, path=socket_path, now=utc_now
+    )
     await opened.open()
     async with at_work(opened.stop, opened.run()):
         yield opened

@@ -2,12 +2,17 @@ import asyncio
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
-from epr_side import PROVIDER, Hospital, at_work, eventually
+from epr_side import PROVIDER, Hospital, at_work, eventually, utc_now
 from store_values import ANSWER, NOW, arrival, attempt, submission
 from structlog.testing import capture_logs
 
+from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.spool import Spool
+from bars_gateway.errors import StorageFull
+from bars_gateway.store.database import Database
 from bars_gateway.store.port import OutboundState, Settled
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -140,3 +145,42 @@ async def test_trouble_with_the_folder_ends_nothing(
         (line["event"], line["reason"]) for line in lines
     ]
     assert 1 == len(await store.pending_notices(PROVIDER, 9))
+
+
+class NoRoom(SqliteStore):
+    """A store that has no room until it is told."""
+
+    def __init__(self, database: Database, *, node: str) -> None:
+        super().__init__(database, node=node)
+        self.refused = asyncio.Event()
+        self.full = True
+
+    async def collect(self, *arguments) -> int:
+        if self.full:
+            self.refused.set()
+            raise StorageFull("no room")
+        return await super().collect(*arguments)
+
+
+async def test_a_store_without_room_delivers_nothing_twice(
+    database: Database, tmp_path: Path
+) -> None:
+    """What the EPR has taken away is written down later, and the loop goes on."""
+    store = NoRoom(database, node="here")
+    spool = Spool(tmp_path / "spool")
+    loop = Deliveries(store, spool, provider=PROVIDER, now=utc_now, pause_seconds=0.01)
+    epr = Hospital(spool.root)
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    async with at_work(loop.stop, loop.run()):
+        await store.refused.wait()
+        for name in epr.listing("inbox/new"):
+            (epr.inbox / "new" / name).unlink()
+        trouble = loop.trouble
+        store.full = False
+        await store.receive(arrival(provider=PROVIDER), NOW)
+        await epr.sees("inbox/new/000000000002.message.json")
+    spool.close()
+
+    assert ("the store takes nothing more", None) == (trouble, loop.trouble)
+    assert 3 == len(epr.listing("inbox/new"))
+    assert [] == await store.pending_notices(PROVIDER, 9)

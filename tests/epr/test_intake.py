@@ -141,7 +141,7 @@ async def test_every_error_is_told_at_once(intake: Intake) -> None:
     body = changed(body, "meta", "versionId", value="")
     problem = await refused(intake, body)
 
-    assert {"B02", "B07"} == {issue.rule for issue in problem.issues}
+    assert {"B01", "B02", "B07"} == {issue.rule for issue in problem.issues}
 
 
 async def test_only_our_own_services_send(intake: Intake) -> None:
@@ -154,7 +154,7 @@ async def test_only_our_own_services_send(intake: Intake) -> None:
 
 async def test_words_without_meaning_are_refused(intake: Intake) -> None:
     """Event, reason and status must make a move that the standard knows."""
-    body = messages.referral(reason="update", status="draft")
+    body = messages.referral(reason="update", status="draft", use_case="a6t1")
     body = changed(body, "entry", 1, "resource", "id", value=CORRELATION)
     problem = await refused(intake, body)
 

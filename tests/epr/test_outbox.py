@@ -1,14 +1,13 @@
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import messages
 import pytest
-from epr_side import utc_now
 from structlog.testing import capture_logs
 
 from bars_gateway.epr.outbox import Outbox
@@ -32,8 +31,14 @@ def spool(root: Path) -> Iterator[Spool]:
     opened.close()
 
 
-def outbox(spool: Spool, settle: timedelta = timedelta()) -> Outbox:
-    return Outbox(spool, now=utc_now, new_id=lambda: str(uuid4()), max_bytes=100_000, settle=settle)
+def outbox(spool: Spool, settle_seconds: float = 0) -> Outbox:
+    return Outbox(
+        spool,
+        monotonic=time.monotonic,
+        new_id=lambda: str(uuid4()),
+        max_bytes=100_000,
+        settle_seconds=settle_seconds,
+    )
 
 
 @contextmanager
@@ -70,7 +75,7 @@ def test_a_file_that_cannot_be_read_waits(spool: Spool, root: Path) -> None:
 def test_what_does_not_parse_is_left_for_a_while(spool: Spool, root: Path) -> None:
     """A file that may be half written is not taken before it has stopped changing."""
     (root / "outbox/new/one.json").write_bytes(b"{")
-    box = outbox(spool, settle=timedelta(hours=1))
+    box = outbox(spool, settle_seconds=3600)
 
     assert ([], []) == (box.take(), box.take())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import messages
 import pytest
-from epr_side import PROVIDER, utc_now
+from epr_side import PROVIDER, question_requests, utc_now
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
 
@@ -265,7 +265,9 @@ async def test_a_dead_socket_is_replaced(
 
 
 def _another(store: SqliteStore, intake: Intake, path: Path) -> EprSocket:
-    return EprSocket(store, intake, provider=PROVIDER, path=path, now=utc_now)
+    return EprSocket(
+        store, intake, question_requests(store), provider=PROVIDER, path=path, now=utc_now
+    )
 
 
 async def _notices(epr: aiohttp.ClientSession, path: str) -> list[dict[str, object]]:

@@ -21,8 +21,8 @@ from inbound_callers import (
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import ConfigurationError
-from bars_gateway.inbound.acceptor import Failure
 from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.failures import Failure
 from bars_gateway.tls import Identity
 
 ContextOf = Callable[[World], ssl.SSLContext | None]

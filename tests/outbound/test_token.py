@@ -554,6 +554,20 @@ class TestStatus:
             source.status.advice,
         )
 
+    @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1)])
+    async def test_the_next_jwt_goes_by_the_clock_as_it_was_set(
+        self, source, token_service, clock, step
+    ):
+        """It ends 150 seconds from then, or the service would refuse it."""
+        await source.token()
+        clock.wall += step
+        clock.advance(600)
+        await source.token()
+        assertion = form_of(token_service.heard[-1])["client_assertion"]
+        claims = jwt.decode(assertion, options={"verify_signature": False})
+
+        assert int((NOW + step).timestamp()) + 600 + 150 == claims["exp"]
+
     @pytest.mark.parametrize(
         ("date", "skew"),
         [

@@ -1,57 +1,27 @@
 """On disk before it is said: the order of system calls, as the kernel saw them."""
 
 import asyncio
-import re
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import json
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from asked_epr import answering
+from bookings import booking, focus
 from messages import referral
-from world import Node, World, eventually, headers, post
+from tracing import read, traced
+from world import World, headers, post, world_in
 
 pytestmark = pytest.mark.needs("strace")
 
 CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2,recvfrom,read,sendto,sendmsg,write,writev"
-
-
-@asynccontextmanager
-async def traced(node: Node, trace: Path) -> AsyncIterator[None]:
-    """Run the node's gateway as a process whose system calls are written to *trace*."""
-    await node.stop()
-    log = node.folder / "traced.log"
-    with log.open("ab") as output:
-        strace = await asyncio.create_subprocess_exec(
-            *("strace", "-f", "-y", "-s", "0", "-o", str(trace), "-e", f"trace={CALLS}"),
-            *node.command("run"),
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        await eventually(lambda: b"daemon.started" in log.read_bytes())
-        yield
-    finally:
-        children = Path(f"/proc/{strace.pid}/task/{strace.pid}/children").read_text().split()
-        for child in children:
-            await asyncio.create_subprocess_exec("kill", f"-{signal.SIGTERM.value}", child)
-        await strace.wait()
+OPTIONS = ("-y", "-s", "0")  # paths, and no data
 
 
 def steps(trace: Path) -> list[str]:
     """Return the calls that succeeded, in the order in which they ended."""
-    begun: dict[str, str] = {}
-    ended = []
-    for line in trace.read_text().splitlines():
-        thread, _, call = line.partition(" ")
-        call = call.strip()
-        if call.endswith("<unfinished ...>"):
-            begun[thread] = call.removesuffix("<unfinished ...>")
-        elif match := re.match(r"<\.\.\. \w+ resumed>(.*)", call):
-            ended.append(begun.pop(thread, "") + match[1])
-        else:
-            ended.append(call)
-    return [call for call in ended if " = -1 " not in call]
+    return [call.text for call in read(trace) if call.succeeded]
 
 
 def last(calls: list[str], fits: Callable[[str], bool], before: int | None = None) -> int:
@@ -72,7 +42,7 @@ def is_message(call: str) -> bool:
 async def test_the_log_is_synced_before_the_200(world: World, tmp_path: Path) -> None:
     """Between the last byte of the request and the first of the answer lies an fsync of the WAL."""
     trace = tmp_path / "trace"
-    async with traced(world.hospital, trace):
+    async with traced(world.hospital, trace, CALLS, *OPTIONS):
         status, _, _ = await post(world, referral(), headers(Accept_Encoding="identity"))
     calls = steps(trace)
     reads, writes = ("recvfrom(", "read("), ("sendto(", "sendmsg(", "write(", "writev(")
@@ -83,12 +53,34 @@ async def test_the_log_is_synced_before_the_200(world: World, tmp_path: Path) ->
     assert any(is_sync(call, "gateway.db-wal") for call in calls[heard:said])
 
 
+async def test_the_log_is_synced_between_the_eprs_answer_and_the_200(tmp_path: Path) -> None:
+    """The Sender hears yes after the EPR has said it and the yes is on disk, in that order."""
+    trace, body = tmp_path / "trace", booking(padding="x" * 5000)
+    accepted = json.loads(body)
+    focus(accepted)["id"] = str(uuid.uuid4())
+    async with (
+        world_in(tmp_path, asked='questions = "socket"') as world,
+        traced(world.hospital, trace, CALLS, *OPTIONS),
+        answering(world.hospital.socket, lambda _: accepted),
+    ):
+        status, _, _ = await post(world, body, headers(Accept_Encoding="identity"))
+    calls = steps(trace)
+    reads, writes = ("recvfrom(", "read("), ("sendto(", "sendmsg(", "write(", "writev(")
+    said = last(calls, lambda call: call.startswith(writes) and is_message(call))
+    decided = last(calls, lambda call: call.startswith(reads) and is_message(call), said)
+    asked = last(calls, lambda call: call.startswith(reads) and is_message(call), decided)
+
+    assert 200 == status
+    assert any(is_sync(call, "gateway.db-wal") for call in calls[asked:decided])
+    assert any(is_sync(call, "gateway.db-wal") for call in calls[decided:said])
+
+
 async def test_everything_is_synced_before_the_receipt_appears(
     world: World, tmp_path: Path
 ) -> None:
     """The WAL, the receipt's bytes, then its name, then its folder."""
     trace = tmp_path / "trace"
-    async with traced(world.ambulance, trace):
+    async with traced(world.ambulance, trace, CALLS, *OPTIONS):
         await world.ambulance.sent("r.json", referral())
         await asyncio.sleep(0.3)
     calls = steps(trace)

@@ -47,12 +47,18 @@ def here(*issues: tuple[str, str]) -> Fate:
 
 USE_CASE = ("R02", "Bundle.entry[1].resource.category")
 DEFINITION = ("M14", f"{HEADER}.definition")
-NOT_YET = RefusedThere(501, "REC_NOT_IMPLEMENTED")
+NOT_ASKED = RefusedThere(501, "REC_NOT_IMPLEMENTED")
+REUSED = RefusedThere(400, "REC_BAD_REQUEST")
 NO_WORKFLOW = RefusedThere(404, "REC_NOT_FOUND")
 
+
+def journey(entry: int) -> tuple[str, str]:
+    return "B17", f"Bundle.entry[{entry}].resource.episodeOfCare[0].reference"
+
+
 FATES: dict[str, Fate] = {
-    # Only the Receiver's EPR knows whether a slot is free: this release does not ask it.
-    "BOOKREQ01-Booking-Request-New-Full": NOT_YET,
+    # Only the Receiver's EPR knows whether a slot is free, and this one is not asked.
+    "BOOKREQ01-Booking-Request-New-Full": NOT_ASKED,
     # A cancellation that says `new` and names no booking.
     "BOOKREQ02-Booking-Request-Cancelled": here(
         ("K04", f"{HEADER}.reason.coding.code"),
@@ -61,15 +67,17 @@ FATES: dict[str, Fate] = {
     # It refers to an Encounter that it does not contain.
     "TKW-New-Booking-Request-HappyPath-Full": here(
         ("B17", "Bundle.entry[2].resource.encounter.reference"),
+        ("K06", "Bundle.entry[1].resource.serviceCategory"),
     ),
     "REFREQ01-Referral-Service-Request-New-Full-111-to-ED": Arrives(),
     "REFREQ03-Referral-Service-Request-New-Full-GP-to-CPCS-Minor-Illness": Arrives(),
     "REFREQ04-Referral-Service-Request-CAD-Out-of-Area": Arrives(),
     "REFREQ06-Referral-Service-Request-New-Full-GP-to-BP-ABPM": Arrives(),
-    "REFREQ8A-Referral-Service-Request-CAD-Out-of-Area-C1-1-of-4-Initial": Arrives(),
-    "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_YET,
-    "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_YET,
-    "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_YET,
+    # It has the Bundle.id of REFREQ04, which went before it from the same service (B05).
+    "REFREQ8A-Referral-Service-Request-CAD-Out-of-Area-C1-1-of-4-Initial": REUSED,
+    "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_ASKED,
+    "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_ASKED,
+    "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_ASKED,
     # Sent by the hospital, which is its source, and answers REFREQ01, which went before it.
     "REFRESP01-Referral-Service-Request-Response-New-Full-ED-to-111-Safeguarding-DNA-Feedback": (
         Arrives()
@@ -87,31 +95,40 @@ FATES: dict[str, Fate] = {
         ("B17", "Bundle.entry[3].resource.activity[1].detail.performer[1].reference"),
         ("B17", "Bundle.entry[3].resource.activity[1].detail.performer[2].reference"),
     ),
-    # The test kit's messages are older than use cases, and some than today's definitions.
-    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-Linked": here(USE_CASE),
-    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-UnLinked": here(USE_CASE),
+    # The test kit's messages are older than use cases, and some than today's definitions; they
+    # point at an EpisodeOfCare as if it stood in the Bundle.
+    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-Linked": here(
+        USE_CASE, journey(3)
+    ),
+    "TKW-New-Referral-Service-Request-HappyPath-111-to-ED-Stateful-UnLinked": here(
+        USE_CASE, journey(3)
+    ),
     "TKW-New-Referral-Service-Request-HappyPath": here(
-        USE_CASE, DEFINITION, ("B16", "Bundle.entry[7].fullUrl")
+        USE_CASE, DEFINITION, journey(3), ("B16", "Bundle.entry[7].fullUrl")
     ),
     "TKW-Update-Referral-Service-Request-HappyPath": here(
         USE_CASE,
         DEFINITION,
+        journey(3),
         ("B16", "Bundle.entry[7].fullUrl"),
         ("R10", "Bundle.entry[1].resource.id"),
     ),
     "TKW-New-Validation-Request-HappyPath": here(
         USE_CASE,
         DEFINITION,
+        journey(3),
         ("B16", "Bundle.entry[9].fullUrl"),
         ("M06S", f"{HEADER}.source.endpoint"),
     ),
     "TKW-Update-Validation-Request-HappyPath": here(
-        USE_CASE, DEFINITION, ("B16", "Bundle.entry[9].fullUrl")
+        USE_CASE, DEFINITION, journey(3), ("B16", "Bundle.entry[9].fullUrl")
     ),
     "TKW-New-Interim-Validation-Response-HappyPath": here(
-        USE_CASE, ("B16", "Bundle.entry[5].fullUrl")
+        USE_CASE, journey(2), journey(3), ("B16", "Bundle.entry[5].fullUrl")
     ),
-    "TKW-New-Validation-Response-HappyPath": here(USE_CASE, ("B16", "Bundle.entry[7].fullUrl")),
+    "TKW-New-Validation-Response-HappyPath": here(
+        USE_CASE, journey(3), journey(4), ("B16", "Bundle.entry[7].fullUrl")
+    ),
     # http instead of https, and no use case.
     "API-ValidationRequest-POST": here(
         ("M08", f"{HEADER}.source.endpoint"),
@@ -120,11 +137,11 @@ FATES: dict[str, Fate] = {
     ),
     # A cancellation that does not name what it cancels.
     "SERVREQ01-Service-Request-Update-Revoked": here(("R10", "Bundle.entry[1].resource.id")),
-    "VALREQ01-Validation-Service-Request-New-Full-999-to-CAS": Arrives(),
-    "VALREQ02-Validation-Service-Request-Update-Full-999-to-CAS-Lower-Priority": NOT_YET,
-    # An acknowledgement reads like the request that it mirrors, and is taken for one.
-    "VALRESP01-Validation-Response-HTTP-Response-Acknowledgment-CAS-to-999-Planned-0-of-2": (
-        Arrives()
+    "VALREQ01-Validation-Service-Request-New-Full-999-to-CAS": REUSED,  # by REFREQ04, too
+    "VALREQ02-Validation-Service-Request-Update-Full-999-to-CAS-Lower-Priority": NOT_ASKED,
+    # An acknowledgement reads like the request that it mirrors, but for the second Encounter.
+    "VALRESP01-Validation-Response-HTTP-Response-Acknowledgment-CAS-to-999-Planned-0-of-2": here(
+        ("B22", "Bundle.entry[4].resource"),
     ),
     # Published unswapped: as if the ambulance answered the hospital, which asked nothing.
     "VALRESP01A-Validation-Response-New-Interim-CAS-to-999-In-progress-1-of-2": NO_WORKFLOW,

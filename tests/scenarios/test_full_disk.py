@@ -1,40 +1,22 @@
-"""A disk that is really full: a small file system of its own below the state folder."""
+"""A disk that is really full: a small file system of its own below a folder of the gateway's."""
 
 import asyncio
-import contextlib
-import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
+from bookings import booking
+from disks import fill, only_root, small_disk
 from messages import referral
-from world import Node, eventually, headers, post, world_in
+from world import Node, eventually, headers, in_time, post, world_in
 
 pytestmark = [
     pytest.mark.needs("mount"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system"),
+    only_root,
 ]
-
-
-@contextmanager
-def small_disk(folder: Path, size: str = "3m") -> Iterator[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no room for another page."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"\0" * 4096)
-    return ballast
 
 
 async def moved(node: Node, disk: Path) -> None:
@@ -42,6 +24,28 @@ async def moved(node: Node, disk: Path) -> None:
     node.database = disk / "gateway.db"
     node.store = f'[store]\npath = "{node.database}"\nminimum_free_bytes = 0\n'
     await node.restart()
+
+
+@asynccontextmanager
+async def spool_on_a_small_disk(node: Node) -> AsyncIterator[Path]:
+    """Start the node's gateway anew with its spool folder on a disk of its own."""
+    await node.stop()
+    with small_disk(node.spool) as disk:
+        await node.restart()
+        yield disk
+        await node.stop()
+
+
+async def page(node: Node) -> str:
+    async with (
+        aiohttp.ClientSession(trust_env=False) as session,
+        session.get(f"http://127.0.0.1:{node.gateway.status.port}/") as response,
+    ):
+        return await response.text()
+
+
+async def stalled(node: Node) -> bool:
+    return f"{node.spool} stands still: ENOSPC" in await page(node)
 
 
 async def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
@@ -78,3 +82,64 @@ async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
             await world.hospital.stop()
 
         assert (503, 200) == (full, roomy)
+
+
+async def test_a_full_spool_folder_holds_up_receipts_and_nothing_else(tmp_path: Path) -> None:
+    """What was dropped is sent; receipt and outcome come once there is room, and once each."""
+    async with (
+        world_in(tmp_path) as world,
+        spool_on_a_small_disk(world.ambulance) as disk,
+    ):
+        node = world.ambulance
+        for number in range(3):
+            (node.spool / f"outbox/tmp/r{number}.json").write_bytes(referral())
+        ballast = fill(disk)
+        for file in node.files("outbox/tmp/*"):
+            file.rename(node.spool / "outbox" / "new" / file.name)
+        await eventually(lambda: len(world.hospital.files("inbox/new/*.message.json")) == 3)
+        told = node.files("outbox/accepted/*") + node.files("inbox/new/*")
+        concern = await page(node)
+        ballast.unlink()
+        receipts = [await node.document(f"outbox/accepted/r{n}.receipt.json") for n in range(3)]
+        outcomes = [await node.outcome(receipt["request_id"]) for receipt in receipts]
+
+        assert [] == told
+        assert f"{node.spool} stands still: ENOSPC" in concern
+        assert ["acknowledged"] * 3 == [outcome["state"] for outcome in outcomes]
+        assert 6 == len(node.files("outbox/accepted/*"))
+        assert 3 == (await world.hospital.overview()).inbound
+
+
+async def test_a_full_spool_folder_keeps_what_was_received(tmp_path: Path) -> None:
+    """200, because it is stored; the EPR gets it byte for byte once there is room."""
+    async with (
+        world_in(tmp_path) as world,
+        spool_on_a_small_disk(world.hospital) as disk,
+    ):
+        node, body = world.hospital, referral()
+        ballast = fill(disk)
+        status, _, _ = await post(world, body, headers())
+        await in_time(lambda: stalled(node))
+        told = node.files("inbox/new/*")
+        ballast.unlink()
+        (arrived,) = await eventually(lambda: node.files("inbox/new/*.message.json"))
+
+        assert (200, []) == (status, told)
+        assert body == arrived.read_bytes()
+
+
+async def test_a_full_spool_folder_holds_up_questions(tmp_path: Path) -> None:
+    """The Sender hears that nobody answered, the operator why; then the EPR is asked."""
+    async with (
+        world_in(tmp_path, asked='questions = "folder"') as world,
+        spool_on_a_small_disk(world.hospital) as disk,
+    ):
+        node = world.hospital
+        ballast = fill(disk)
+        status, _, _ = await post(world, booking(), headers())
+        told = await stalled(node)
+        ballast.unlink()
+        (asked,) = await eventually(lambda: node.files("questions/new/*.question.json"))
+
+        assert (408, True) == (status, told)
+        assert "open" == json.loads(asked.read_bytes())["state"]

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from messages import referral
+from variants import a_booking
 from world import JSON, World, headers, post
 
 from bars_gateway.standard.headers import TargetIdentifier
@@ -127,7 +127,11 @@ MALFORMED = [
         changed(referral(), id="x"), {}, 400, ("REC_BAD_REQUEST", "invariant"), id="no-bundle-id"
     ),
     pytest.param(
-        changed(referral(), meta={}), {}, 400, ("REC_BAD_REQUEST", "invariant"), id="no-version"
+        changed(referral(), meta={"id": "1"}),
+        {},
+        400,
+        ("REC_BAD_REQUEST", "invariant"),
+        id="no-version",
     ),
     pytest.param(
         referral(version="7.0.0"),
@@ -177,25 +181,10 @@ async def test_a_refusal_is_repeated_and_a_corrected_message_is_another(world: W
     assert 200 == status
 
 
-def booking() -> bytes:
-    bundle = json.loads(referral())
-    header = bundle["entry"][0]["resource"]
-    header["eventCoding"]["code"] = "booking-request"
-    appointment = {
-        "resourceType": "Appointment",
-        "meta": {"lastUpdated": bundle["timestamp"]},
-        "status": "booked",
-    }
-    url = f"urn:uuid:{uuid.uuid4()}"
-    bundle["entry"].append({"fullUrl": url, "resource": appointment})
-    header["focus"] = [{"reference": url}]
-    return json.dumps(bundle).encode()
-
-
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        pytest.param(booking(), 501, "REC_NOT_IMPLEMENTED", id="booking"),
+        pytest.param(json.dumps(a_booking()).encode(), 501, "REC_NOT_IMPLEMENTED", id="booking"),
         pytest.param(referral(reason="update"), 501, "REC_NOT_IMPLEMENTED", id="update"),
         pytest.param(
             referral(reason="update", status="revoked"), 501, "REC_NOT_IMPLEMENTED", id="cancel"
@@ -216,7 +205,7 @@ async def test_a_warning_does_not_stop_a_patient(world: World) -> None:
     """On receipt, what only the strict side asks for is let through."""
     body = json.loads(referral())
     del body["timestamp"]
-    body["entry"][0]["resource"]["sender"] = {}
+    body["entry"][0]["resource"]["sender"] = {"display": "somebody"}
     status, _, _ = await post(world, json.dumps(body).encode(), headers())
 
     assert 200 == status

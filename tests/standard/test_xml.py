@@ -1,5 +1,6 @@
 """FHIR's XML: read without losing a value, refused where nobody could read it, written in order."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -380,5 +381,5 @@ def test_published_twins_say_the_same(reference_data: Path) -> None:
 
 def steering(file: Path, media_type: str) -> dict[str, object]:
     message = bundle.read(file.read_bytes(), media_type)
-    fields = set(message.__slots__) - {"entries", "root"}
+    fields = {each.name for each in dataclasses.fields(message)} - {"entries", "root"}
     return {name: getattr(message, name) for name in sorted(fields)}

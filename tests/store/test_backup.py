@@ -267,6 +267,7 @@ def test_a_newer_database_is_not_restored_over(home: Home, tmp_path: Path) -> No
 def test_a_database_that_somebody_began_anew_is_newer(home: Home) -> None:
     """Its numbers are lower than the backup's, and its messages are as new."""
     home.database.unlink()
+    home.database.with_name("gateway.db.lock").unlink()
     asyncio.run(one_message(home.database))
     with pytest.raises(RestoreRefused, match="0 messages that were received and 1"):
         restore(home.backup, home.database, LATER)

@@ -1,14 +1,19 @@
-"""The Bundle around the message (rules B02 to B17)."""
+"""The Bundle around the message (rules B02 to B19, B23)."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from bars_gateway.standard.bundle import Json, Message, instant, map_of, text_of
+from bars_gateway.standard.bundle import Message, Resource, instant, map_of, text_of
+from bars_gateway.standard.checks.looking import URN, objects_at, resources_at
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.headers import is_uuid
 
 _PROFILE = "https://fhir.nhs.uk/StructureDefinition/BARSBundleMessage"
-_URN = "urn:uuid:"
+_SEVEN_DECIMALS = re.compile(r".*\.\d{7}(Z|[+-]\d\d:\d\d)", re.ASCII)
+_IN_UTC = re.compile(r".*(Z|[+-]00:00)", re.ASCII)
+# What other messages gave an id to, and this one may therefore name without holding it.
+_ELSEWHERE = ("ServiceRequest/", "Appointment/", "EpisodeOfCare/")
 
 
 def type_is_not_message(message: Message, _offer: Offer) -> Iterator[str]:
@@ -44,11 +49,41 @@ def no_profile(message: Message, _offer: Offer) -> Iterator[str]:
 
 def no_last_updated(message: Message, _offer: Offer) -> Iterator[str]:
     """B10."""
-    if instant(text_of(map_of(message.root, "meta"), "lastUpdated")) is None:
-        yield "Bundle.meta.lastUpdated"
-    for index, entry in enumerate(message.entries):
-        if instant(text_of(map_of(entry.resource, "meta"), "lastUpdated")) is None:
-            yield f"Bundle.entry[{index}].resource.meta.lastUpdated"
+    yield from _last_updated(message, lambda written: instant(written) is None)
+
+
+def not_seven_decimals(message: Message, _offer: Offer) -> Iterator[str]:
+    """B11."""
+    yield from _last_updated(message, lambda text: text and not _SEVEN_DECIMALS.fullmatch(text))
+
+
+def not_in_utc(message: Message, _offer: Offer) -> Iterator[str]:
+    """B12."""
+    yield from _last_updated(message, lambda text: text and not _IN_UTC.fullmatch(text))
+
+
+def not_updated_together(message: Message, _offer: Offer) -> Iterator[str]:
+    """B13: a new message has one moment at which all in it was written."""
+    if message.reason == "new":
+        written = map(instant, dict.fromkeys(_moments(message)))
+        first = next((moment for moment in written if moment), None)
+        yield from _last_updated(message, lambda text: instant(text) not in {None, first})
+
+
+def _last_updated(message: Message, wrong: Callable[[str], object]) -> Iterator[str]:
+    """Yield where it is wrong: each text is looked at once, for most are the same."""
+    moments = _moments(message)
+    blamed = {text for text in set(moments) if wrong(text)}
+    if blamed:
+        for number, text in enumerate(moments):
+            if text in blamed:
+                holder = f"Bundle.entry[{number - 1}].resource" if number else "Bundle"
+                yield f"{holder}.meta.lastUpdated"
+
+
+def _moments(message: Message) -> list[str]:
+    resources = (message.root, *(entry.resource for entry in message.entries))
+    return [text_of(map_of(resource, "meta"), "lastUpdated") for resource in resources]
 
 
 def no_full_url(message: Message, _offer: Offer) -> Iterator[str]:
@@ -63,27 +98,56 @@ def bad_full_url(message: Message, _offer: Offer) -> Iterator[str]:
     times = Counter(entry.full_url for entry in message.entries)
     for index, entry in enumerate(message.entries):
         url = entry.full_url
-        well_formed = url.startswith(_URN) and is_uuid(url.removeprefix(_URN))
+        well_formed = url.startswith(URN) and is_uuid(url.removeprefix(URN))
         if url and (times[url] > 1 or not well_formed):
             yield f"Bundle.entry[{index}].fullUrl"
 
 
 def dangling_reference(message: Message, _offer: Offer) -> Iterator[str]:
-    """B17: what starts with urn:uuid: is inside the Bundle, or is nowhere."""
+    """B17: what starts with urn:uuid:, or is a bare id, is inside the Bundle or is nowhere."""
     known = {entry.full_url for entry in message.entries}
-    for index, entry in enumerate(message.entries):
-        for path, reference in _references(entry.resource, f"Bundle.entry[{index}].resource"):
-            if reference.startswith(_URN) and reference not in known:
-                yield path
+
+    def dangles(each: Resource) -> bool:
+        reference = each.get("reference")
+        if not isinstance(reference, str) or reference in known:
+            return False
+        return reference.startswith(URN) or is_uuid(reference)
+
+    yield from _objects(message, dangles, "reference")
 
 
-def _references(node: Json, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict):
-        for name, value in node.items():
-            if name == "reference" and isinstance(value, str):
-                yield f"{path}.reference", value
-            elif isinstance(value, dict | list):
-                yield from _references(value, f"{path}.{name}")
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _references(value, f"{path}[{index}]")
+def unexpected_relative_reference(message: Message, _offer: Offer) -> Iterator[str]:
+    """B18: Type/id is for what stands in no Bundle: journeys and what a Receiver gave an id to."""
+    yield from _objects(message, _is_unexpected, "reference")
+
+
+def _is_unexpected(each: Resource) -> bool:
+    reference = each.get("reference")
+    if not isinstance(reference, str) or not reference or ":" in reference:
+        return False
+    return not reference.startswith((*_ELSEWHERE, "#")) and not is_uuid(reference)
+
+
+def no_resource_profile(message: Message, _offer: Offer) -> Iterator[str]:
+    """B19."""
+    for path, resource in resources_at(message):
+        if not map_of(resource, "meta").get("profile"):
+            yield f"{path}.meta.profile"
+
+
+def no_display(message: Message, _offer: Offer) -> Iterator[str]:
+    """B23: people read displays, and what shows a bare code to them is of no use."""
+    yield from _objects(message, _is_bare, "display")
+
+
+def _is_bare(each: Resource) -> bool:
+    return "code" in each and "system" in each and "display" not in each
+
+
+def _objects(message: Message, wrong: Callable[[Resource], bool], element: str) -> Iterator[str]:
+    """Yield that element of each object that is wrong; paths are made only if there is one."""
+    for index, within in enumerate(message.objects):
+        if any(map(wrong, within)):
+            for path, each in objects_at(within[0], f"Bundle.entry[{index}].resource"):
+                if wrong(each):
+                    yield f"{path}.{element}"

@@ -124,12 +124,6 @@ def wrong_focus_type(message: Message, _offer: Offer) -> Iterator[str]:
         yield f"{_HEADER}.focus"
 
 
-def no_definition(message: Message, _offer: Offer) -> Iterator[str]:
-    """M14."""
-    if not message.definition:
-        yield f"{_HEADER}.definition"
-
-
 def response_misplaced(message: Message, _offer: Offer) -> Iterator[str]:
     """M16."""
     response = map_of(message.header, "response")

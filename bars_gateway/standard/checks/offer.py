@@ -3,10 +3,31 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bars_gateway.standard.headers import normalised
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """The services that a provider answers to, and what it has switched on."""
+    """
+    The services that a provider answers to, and what it has switched on.
+
+    The same value is enforced by the rules and advertised by `capability` and
+    `message_definitions`.
+    """
 
     services: frozenset[str]  # system|value, normalised
-    applications: Mapping[str, frozenset[int]]  # a4 → the major versions accepted
+    applications: Mapping[str, tuple[str, ...]]  # a4 → the versions switched on; none: any will do
+    for_anybody: bool = False  # whether whatever service a message names is taken for ours
+    booking_required: bool = False  # whether a new referral must name the booking made for it
+
+    def is_ours(self, service: str) -> bool:
+        """Tell whether *service* is one of them."""
+        return self.for_anybody or normalised(service) in self.services
+
+    def majors(self, application: str) -> frozenset[int]:
+        """Return the major versions accepted of *application*."""
+        versions = self.applications.get(application, ())
+        return frozenset(int(version.partition(".")[0]) for version in versions)
+
+
+EVERYTHING: Mapping[str, tuple[str, ...]] = {f"a{number}": () for number in range(1, 9)}

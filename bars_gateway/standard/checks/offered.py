@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.bundle import Message, maps_of, text_of
+from bars_gateway.standard.checks.kinds import is_new_request
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import application_of
@@ -13,7 +14,7 @@ _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})([-+].*)?", re.ASCII)
 
 def source_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
     """M06, when sending: we send for our own services only."""
-    if message.source and normalised(message.source) not in offer.services:
+    if message.source and not offer.is_ours(message.source):
         yield "Bundle.entry[0].resource.source.endpoint"
 
 
@@ -22,7 +23,7 @@ def destination_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
     if unswapped(message, offer):
         return
     for index, destination in enumerate(message.destinations):
-        if normalised(destination) not in offer.services:
+        if not offer.is_ours(destination):
             yield f"Bundle.entry[0].resource.destination[{index}].endpoint"
 
 
@@ -39,7 +40,7 @@ def unswapped(message: Message, offer: Offer) -> bool:
 
 def version_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:
     """B08: compared on the major number; pre-releases of it are read too."""
-    majors = offer.applications.get(application_of(message.use_case))
+    majors = offer.majors(application_of(message.use_case))
     version = _VERSION.fullmatch(message.version)
     if message.version and majors and (version is None or int(version[1]) not in majors):
         yield "Bundle.meta.versionId"
@@ -51,3 +52,13 @@ def use_case_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:
     if application and application not in offer.applications:
         for path, _ in message.all("ServiceRequest"):
             yield f"{path}.category"
+
+
+def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
+    """R23, where the service takes referrals with a booking only: it is made first."""
+    if not offer.booking_required or not is_new_request(message, "referral"):
+        return
+    for path, resource in message.all("ServiceRequest"):
+        named = (text_of(each, "reference") for each in maps_of(resource, "supportingInfo"))
+        if not any(reference.startswith("Appointment/") for reference in named):
+            yield f"{path}.supportingInfo"

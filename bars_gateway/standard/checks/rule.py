@@ -22,12 +22,14 @@ class Rule:
 
     rule: str
     text: str  # what is wrong and what to do
+    source: str  # who asks for it: the guide's page, the official tests, R4, or this project
     broken: Callable[[Message, Offer], Iterator[str]]  # yields FHIR paths
     sending: Severity | None = Severity.ERROR  # None: not looked at on that side
     receiving: Severity | None = Severity.ERROR
     http_status: int = 400
     code: str = "REC_BAD_REQUEST"
     issue: str = "invariant"
+    fixed: bool = False  # without it nobody could tell what a message is, or whose
 
     def severity(self, side: Side) -> Severity | None:
         """Return how gravely the rule is taken on *side*."""

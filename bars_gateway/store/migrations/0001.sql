@@ -123,16 +123,56 @@ CREATE TABLE notices (                          -- what we owe the EPR
     created_at   TEXT NOT NULL,
     collected_at TEXT,
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'overdue', 'reconciled',
-                                             'cancel_not_sent', 'amended'))
+                                             'cancel_not_sent', 'amended', 'decided_late'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
 CREATE INDEX notices_of      ON notices (message_id);
+
+CREATE TABLE questions (                        -- what the EPR is asked while the proxy waits
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,   -- the EPR's key: never used twice
+    provider       TEXT NOT NULL,
+    request_id     TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    operation      TEXT NOT NULL,               -- $process-message, GET Slot, …
+    changes        INTEGER NOT NULL,            -- 0: a read, which is forgotten soon
+    fingerprint    TEXT NOT NULL,               -- of what is asked
+    bundle_id      TEXT,                        -- NULL: it is no message
+    about          TEXT NOT NULL,               -- JSON: the message's ids, or the parameters of a read
+    state          TEXT NOT NULL,
+    asked_at       TEXT NOT NULL,
+    answer_by      TEXT NOT NULL,               -- until then the proxy waits
+    alarm_at       TEXT,                        -- when to tell the operator that nobody has answered; NULL once told
+    decided_at     TEXT,
+    accepted       INTEGER,
+    http_status    INTEGER,                     -- what the Sender is answered
+    answer_code    TEXT,
+    answer_type    TEXT,
+    answer         BLOB,                        -- NULL for a message that was taken: it is with the message
+    answered_with  TEXT,                        -- SHA-256 of the EPR's words: the same again is no second answer
+    message_id     INTEGER REFERENCES messages (id),
+    media_type     TEXT,                        -- the request, until it is decided
+    headers        TEXT,
+    encoding       TEXT,
+    body           BLOB,
+    CONSTRAINT question_state_is_known    CHECK (state IN ('open', 'answered')),
+    CONSTRAINT question_encoding_is_known CHECK (encoding IN ('identity', 'zstd')),
+    CONSTRAINT answered_is_decided        CHECK ((state = 'answered') = (decided_at IS NOT NULL)),
+    CONSTRAINT decided_has_an_answer      CHECK ((decided_at IS NULL) = (http_status IS NULL)),
+    CONSTRAINT open_message_has_its_bytes CHECK (state <> 'open' OR bundle_id IS NULL OR body IS NOT NULL)
+) STRICT;
+CREATE UNIQUE INDEX questions_once   ON questions (provider, request_id, fingerprint);
+CREATE INDEX        questions_open   ON questions (provider, id)        WHERE state = 'open';
+CREATE INDEX        questions_bundle ON questions (provider, bundle_id) WHERE state = 'open' AND bundle_id IS NOT NULL;
+CREATE INDEX        questions_alarms ON questions (alarm_at)            WHERE alarm_at IS NOT NULL;
+CREATE INDEX        questions_reads  ON questions (asked_at)            WHERE changes = 0;
+CREATE INDEX        questions_of     ON questions (message_id)          WHERE message_id IS NOT NULL;
 
 CREATE TABLE ledger (                           -- every X-Request-Id that was answered for good, or is being answered
     provider    TEXT NOT NULL,
     request_id  TEXT NOT NULL,
     fingerprint TEXT NOT NULL,                  -- the same id with other bytes is a conflict
     state       TEXT NOT NULL,
+    question_id INTEGER REFERENCES questions (id),  -- where the EPR decides
     message_id  INTEGER REFERENCES messages (id),   -- done: the message that it was
     http_status INTEGER,                        -- refused: the answer, to be repeated
     media_type  TEXT,
@@ -141,29 +181,14 @@ CREATE TABLE ledger (                           -- every X-Request-Id that was a
     created_at  TEXT NOT NULL,
     expires_at  TEXT,
     PRIMARY KEY (provider, request_id),
-    CONSTRAINT ledger_state_is_known CHECK (state IN ('processing', 'done', 'refused')),
-    CONSTRAINT done_has_a_message    CHECK ((state = 'done') = (message_id IS NOT NULL)),
-    CONSTRAINT refused_has_an_answer CHECK ((state = 'refused') = (answer IS NOT NULL))
+    CONSTRAINT ledger_state_is_known  CHECK (state IN ('processing', 'done', 'refused')),
+    CONSTRAINT processing_has_a_question CHECK (state <> 'processing' OR question_id IS NOT NULL),
+    CONSTRAINT done_has_a_message     CHECK (state <> 'done' OR message_id IS NOT NULL OR question_id IS NOT NULL),
+    CONSTRAINT only_done_is_a_message CHECK (state = 'done' OR message_id IS NULL),
+    CONSTRAINT refused_has_an_answer  CHECK ((state = 'refused') = (answer IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX ledger_of ON ledger (message_id) WHERE message_id IS NOT NULL;
-
-CREATE TABLE questions (                        -- what the EPR is asked while the proxy waits
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    provider    TEXT NOT NULL,
-    request_id  TEXT NOT NULL,
-    operation   TEXT NOT NULL,                  -- $process-message, GET Slot, …
-    media_type  TEXT NOT NULL,
-    request     BLOB NOT NULL,
-    state       TEXT NOT NULL,
-    asked_at    TEXT NOT NULL,
-    expires_at  TEXT NOT NULL,
-    answered_at TEXT,
-    http_status INTEGER,
-    answer      BLOB,
-    CONSTRAINT question_state_is_known CHECK (state IN ('open', 'answered', 'expired'))
-) STRICT;
-CREATE UNIQUE INDEX questions_once ON questions (provider, request_id);
-CREATE INDEX        questions_open ON questions (provider, id) WHERE state = 'open';
+CREATE INDEX ledger_of    ON ledger (message_id)  WHERE message_id IS NOT NULL;
+CREATE INDEX ledger_asked ON ledger (question_id) WHERE question_id IS NOT NULL;
 
 CREATE TABLE quarantine (                       -- what came and could not be tied to a workflow
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -198,7 +223,8 @@ CREATE TABLE events (                           -- the audit trail; append-only,
 ) STRICT;
 CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
-                                                         'message.unconfirmed', 'message.not_sent');
+                                                         'message.unconfirmed', 'message.not_sent',
+                                                         'question.decided_late', 'question.unanswered');
 
 CREATE TABLE seals (                            -- makes tampering with events show
     id          INTEGER PRIMARY KEY,

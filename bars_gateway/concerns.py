@@ -1,0 +1,205 @@
+"""
+What a person should look at, and why: the top of the status page.
+
+    Overview + Conditions ──concerns──► each with a sentence and what to do, gravest first
+
+A concern is there because of what the store and the running parts say now. None is ever
+stored, so none can outlive its cause; what ended badly is a concern for 24 hours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bars_gateway.clock import ClockStep
+from bars_gateway.store.port import OutboundState, Overview
+
+CLOCK_STEP_SHOWN = timedelta(days=1)
+LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCondition:
+    """How one provider stands with the token service."""
+
+    provider: str
+    key_id: str
+    expires_at: datetime | None  # None: no token in hand
+    failing_since: datetime | None
+    reason: str | None  # what the last failure was, in our words
+    advice: str | None
+    clock_skew_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateCondition:
+    """Until when a certificate is good."""
+
+    name: str  # what it is for
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the running parts know of themselves, beside the store."""
+
+    version: str
+    environment: str
+    node: str
+    started_at: datetime
+    address: str | None  # where the listener answers; None: it does not run
+    stopping: bool
+    tokens: Sequence[TokenCondition]
+    certificates: Sequence[CertificateCondition]
+    handshake_failures: Mapping[str, int]  # by reason, since the start
+    clock_step: ClockStep | None = None  # the last, since the start
+    stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
+    observes_until: datetime | None = None  # until then, names that are not listed are let in
+    revocations_until: datetime | None = None  # when the first revocation list is out of date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """One thing that a person should look at."""
+
+    text: str
+    advice: str
+
+
+def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> list[Concern]:
+    """Return what a person should look at, gravest first; none means that all is well."""
+    return [
+        *_settled_badly(overview),
+        *(
+            Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
+            for t in conditions.tokens
+            if t.failing_since
+        ),
+        *(
+            Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
+            for folder, reason in conditions.stalled.items()
+        ),
+        *_questions(overview),
+        *_open_doors(overview.at, conditions.observes_until),
+        *_late_lists(overview.at, conditions.revocations_until),
+        *_expiries(overview.at, conditions.certificates, soon),
+        *_inbound_alarms(overview),
+        *_clock_step(overview.at, conditions.clock_step),
+        *_waiting(overview),
+    ]
+
+
+_STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
+_BAD_ENDS = {
+    OutboundState.NOT_SENT: Concern(
+        text="never left this organisation",
+        advice="Act now by other means: nobody else knows what was asked.",
+    ),
+    OutboundState.UNCONFIRMED: Concern(
+        text="may or may not have arrived",
+        advice="Ask the Receiver by telephone before anything is sent again.",
+    ),
+    OutboundState.REFUSED: Concern(
+        text="got a refusal",
+        advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
+    ),
+}
+
+
+def _settled_badly(overview: Overview) -> list[Concern]:
+    return [
+        Concern(text=f"{_some(overview.lately[state], 'message')} {end.text}", advice=end.advice)
+        for state, end in _BAD_ENDS.items()
+        if overview.lately[state]
+    ]
+
+
+def _questions(overview: Overview) -> list[Concern]:
+    waiting = sum(found.late for found in overview.questions_open.values())
+    decided_late = sum(alarm.kind == "question.decided_late" for alarm in overview.alarms)
+    counted = (
+        (
+            f"{_some(waiting, 'question')} without an answer: the Sender was told that none came",
+            "See that the EPR answers; or find out what was done, and answer in its place.",
+            waiting,
+        ),
+        (
+            f"{_some(decided_late, 'question')} decided after the Sender had stopped waiting",
+            "The Sender may not know. If it matters to the patient, telephone.",
+            decided_late,
+        ),
+    )
+    return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
+
+
+def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
+    if until is None or until <= now:
+        return []
+    return [
+        Concern(
+            text=f"Callers whose names are not listed are let in until {until:%d %b %H:%M} UTC",
+            advice="Write the name that the log tells into inbound.allowed_client_names, and"
+            " take callers.observe_until out.",
+        )
+    ]
+
+
+def _late_lists(now: datetime, until: datetime | None) -> list[Concern]:
+    # Lists live for days: to warn before their end would be to warn always.
+    if until is None or until > now:
+        return []
+    return [
+        Concern(
+            text=f"A revocation list of the callers' authorities ran out on {until:%d %b}",
+            advice="Look at the job that fetches it, and restart the gateway with the new one.",
+        )
+    ]
+
+
+def _expiries(
+    now: datetime, certificates: Sequence[CertificateCondition], soon: timedelta
+) -> list[Concern]:
+    return [
+        Concern(
+            text=f"The certificate for {certificate.name} "
+            + ("has expired" if certificate.expires_at <= now else "expires soon"),
+            advice=f"It ends on {certificate.expires_at:%d %B %Y}; order its successor now.",
+        )
+        for certificate in certificates
+        if certificate.expires_at - now < soon
+    ]
+
+
+def _inbound_alarms(overview: Overview) -> list[Concern]:
+    reused = sum(alarm.kind == "inbound.request_id_reused" for alarm in overview.alarms)
+    counted = (
+        (
+            f"{_some(reused, 'inbound message')} came with the X-Request-Id of another message",
+            "Tell the Sender's supplier: what came second was not taken.",
+            reused,
+        ),
+        (
+            f"{_some(overview.quarantined, 'response')} came that no request of ours asked for",
+            "The Sender was told so. Find out with them whose patient it is about.",
+            overview.quarantined,
+        ),
+    )
+    return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
+
+
+def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
+    if step is None or now - step.at > CLOCK_STEP_SHOWN:
+        return []
+    return [Concern(text=f"{step} at {step.at:%d %b %H:%M} UTC", advice=step.advice)]
+
+
+def _waiting(overview: Overview) -> list[Concern]:
+    since = overview.oldest_open_at
+    if since is None or overview.at - since < LATE:
+        return []
+    advice = "See the last attempts for the reason; the gateway goes on trying meanwhile."
+    return [Concern(text=f"A message has waited since {since:%d %b %H:%M} UTC", advice=advice)]
+
+
+def _some(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,129 @@
+"""
+Opens what the EPRs come in by: folders, sockets, and questions in either.
+
+    settings ─► Intake ─┬─► DropFolder      Answering ─┬─► QuestionRequests ─► EprSocket
+                        └─► EprSocket                  └─► QuestionFolder
+
+Each provider has its own of everything.
+"""
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from bars_gateway.config import Provider, Settings
+from bars_gateway.epr.answering import Answering
+from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.question_folder import QuestionFolder
+from bars_gateway.epr.question_requests import QuestionRequests
+from bars_gateway.epr.socket import EprSocket
+from bars_gateway.parts import Clock, new_id, offer_of, overrides_of
+from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.standard.rules import Side
+from bars_gateway.standard.timing import timing_for
+from bars_gateway.store.port import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """How one provider's EPR comes in and is served."""
+
+    provider: str
+    folder: DropFolder
+    socket: EprSocket
+    questions: QuestionFolder | None  # None: they are not asked in a folder
+    delivers: bool  # whether notices go into the folder
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a folder stands still; None while they all move."""
+        asked = self.questions.trouble if self.questions else None
+        return self.folder.trouble or asked
+
+
+async def open_doors(
+    settings: Settings, store: Store, stack: AsyncExitStack, now: Clock
+) -> list[Door]:
+    """Open the folders and the socket of every provider."""
+    return [
+        await _open_door(settings, name, provider, store, stack, now)
+        for name, provider in settings.providers.items()
+    ]
+
+
+async def _open_door(  # noqa: PLR0917
+    settings: Settings,
+    name: str,
+    provider: Provider,
+    store: Store,
+    stack: AsyncExitStack,
+    now: Clock,
+) -> Door:
+    intake = Intake(
+        store,
+        provider=name,
+        identity=_sender_identity(provider),
+        offer=offer_of(provider),
+        timing=partial(timing_for, overrides=settings.timing_overrides),
+        now=now,
+        new_id=new_id,
+        max_bytes=settings.epr.max_submission_bytes,
+        overrides=overrides_of(settings, provider, Side.SENDING),
+    )
+    folder = stack.enter_context(
+        DropFolder(
+            store,
+            intake,
+            provider=name,
+            folder=provider.spool_dir,
+            now=now,
+            monotonic=time.monotonic,
+            new_id=new_id,
+            scan_seconds=settings.epr.scan_seconds,
+        )
+    )
+    asked, questions = _question_doors(settings, name, provider, store, now)
+    if questions is not None:
+        stack.callback(questions.close)
+    path = settings.epr.socket_of(name)
+    socket = EprSocket(store, intake, asked, provider=name, path=path, now=now)
+    await socket.open()
+    stack.push_async_callback(socket.close)
+    delivers = provider.notices == "folder"
+    return Door(provider=name, folder=folder, socket=socket, questions=questions, delivers=delivers)
+
+
+def _question_doors(
+    settings: Settings, name: str, provider: Provider, store: Store, now: Clock
+) -> tuple[QuestionRequests, QuestionFolder | None]:
+    """Return what the socket serves of questions, and the folder where they are asked there."""
+    answering = Answering(
+        store.questions,
+        provider=name,
+        now=now,
+        new_id=new_id,
+        max_bytes=settings.epr.max_submission_bytes,
+    )
+    attends = provider.questions == "socket"
+    requests = QuestionRequests(store.questions, answering, provider=name, attends=attends, now=now)
+    if provider.questions != "folder":
+        return requests, None
+    folder = QuestionFolder(
+        store.questions, answering, provider=name, folder=provider.spool_dir, now=now
+    )
+    return requests, folder
+
+
+def _sender_identity(provider: Provider) -> SenderIdentity:
+    software = provider.software
+    return SenderIdentity(
+        ods_code=provider.ods_code,
+        organisation=provider.name,
+        software_name=software.name,
+        software_version=software.version,
+        software_system=software.identifier_system,
+        software_value=software.identifier_value,
+        core_version=provider.core_version,
+    )

@@ -1,0 +1,86 @@
+"""
+The JSON that the EPR reads about questions: what is asked, and how it was decided.
+
+    Question ─► GET /questions, N.question.json        Decided ─► 200 of POST, N.decided.json
+    Issues   ─► 422 of POST, N.reason.json
+
+The rules are those of `documents`: names of the glossary, instants in UTC, `null` where
+there is no value, and a `meaning` for people.
+"""
+
+from collections.abc import Sequence
+
+from bars_gateway.epr.documents import Document, instant
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store.questions import Decided, Question
+
+_MEANINGS = {
+    Move.REQUEST: "another organisation asks for this; it waits for a yes or no",
+    Move.UPDATE: "another organisation wants to change this; it waits for a yes or no",
+    Move.CANCEL: "another organisation wants to cancel this; it waits for a yes or no",
+}
+
+
+def question(value: Question) -> Document:
+    """Return everything that a question tells; the Bundle or resource is fetched apart."""
+    return {
+        "question_id": value.question_id,
+        "operation": value.operation,
+        "meaning": _meaning(value),
+        "state": "open" if value.decided_at is None else "answered",
+        "asked_at": instant(value.asked_at),
+        "answer_by": instant(value.answer_by),
+        "decided_at": instant(value.decided_at),
+        "accepted": value.accepted,
+        "provider": value.provider,
+        "request_id": value.request_id,
+        "correlation_id": value.correlation_id,
+        "media_type": value.request.media_type if value.request else None,
+        **_about(value),
+        "proposed_focus_id": value.minted.focus_id if value.minted else None,
+        "proposed_reference": value.minted.reference if value.minted else None,
+    }
+
+
+def _about(value: Question) -> Document:
+    """Return what the message is, or what is read; what is new has no id of its own yet."""
+    hidden = {"focus_id", "reference"} if value.minted else {"reference"}
+    return {name: each for name, each in value.about.items() if name not in hidden}
+
+
+def decided(value: Decided) -> Document:
+    """Return how a question was decided, and what the Sender knows of it."""
+    return {
+        "question_id": value.question.question_id,
+        "request_id": value.question.request_id,
+        "accepted": value.question.accepted,
+        "http_status": value.question.http_status,
+        "decided_at": instant(value.question.decided_at),
+        "late": value.late,
+        "meaning": _LATE if value.late else "The Sender waited for this answer and gets it.",
+    }
+
+
+def refusal(issues: Sequence[Issue]) -> Document:
+    """Return why an answer was not taken."""
+    return {
+        "error": f"the answer was not taken, for {len(issues)} reason(s)",
+        "cure": "Correct what the issues name and answer again, unless it was answered already.",
+        "issues": [
+            {"rule": issue.rule, "path": issue.path, "problem": issue.text} for issue in issues
+        ],
+    }
+
+
+_LATE = (
+    "Decided after the Sender had been told that no answer came. It hears of it if it tries"
+    " again; if it matters to the patient, telephone."
+)
+
+
+def _meaning(value: Question) -> str:
+    if not value.is_message:
+        return f"another organisation waits for the answer to {value.operation}"
+    subject = Subject(str(value.about["subject"]))
+    return f"{subject}: {_MEANINGS[Move(str(value.about['move']))]}"

@@ -1,0 +1,193 @@
+"""
+Questions as files, for an EPR that looks into a folder at least twice a second.
+
+    questions/new/000000000012.request.json    the Bundle or resource, if there is one
+    questions/new/000000000012.question.json   what is asked              written last
+    answers/new/12.json                        the EPR's answer; in answers/tmp until complete
+    answers/accepted/12.decided.json           it was taken: how, and whether in time
+    answers/refused/12.json, 12.reason.json    it was not: the question is still open
+
+The proxy waits 4.5 s. The gateway writes a question as soon as it is on disk and looks for
+answers four times a second, so a folder costs an EPR about half a second of that; network
+shares may cost more, and then the socket is the better door. A question that is over is
+taken away again. Its number is the EPR's key: a restart may write it a second time.
+"""
+
+import asyncio
+import contextlib
+import errno
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from bars_gateway.epr import documents, question_documents
+from bars_gateway.epr.answering import Answering, AnswerRefused
+from bars_gateway.epr.spool import PRIVATE, SHARED, Folder
+from bars_gateway.epr.stopping import pause, unless_stopped
+from bars_gateway.errors import ConfigurationError
+from bars_gateway.store.questions import Question, Questions
+
+log = structlog.get_logger(__name__)
+
+SCAN_SECONDS = 0.25
+_AFTER_TROUBLE = 2.0  # seconds until a folder that cannot be used is tried again
+_MOST = 200  # questions that lie there at a time
+_ANSWER = re.compile(r"(\d{1,18})\.(json|xml)", re.ASCII)
+_WRITTEN = re.compile(r"(\d{12,18})\.(?:question|request)\.(?:json|xml)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    name: str
+    question_id: int
+    media_type: str
+    body: bytes
+
+
+class QuestionFolder:
+    """One provider's questions and answers, below its spool folder."""
+
+    def __init__(
+        self,
+        questions: Questions,
+        answering: Answering,
+        *,
+        provider: str,
+        folder: Path,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Create the folders; raise ConfigurationError where that fails."""
+        self._questions = questions
+        self._answering = answering
+        self._provider = provider
+        self._root = folder
+        self._now = now
+        self._stopping = asyncio.Event()
+        self.trouble: str | None = None  # why questions wait; None while they are asked
+        self._offered: set[int] = set()
+        try:
+            self._open = contextlib.ExitStack()
+            for name in ("questions", "answers", "answers/tmp"):
+                self._folder(name, SHARED)
+            self._tmp = self._folder("questions/tmp", PRIVATE)
+            self._new = self._folder("questions/new", SHARED)
+            self._answers = self._folder("answers/new", SHARED)
+            self._accepted = self._folder("answers/accepted", SHARED)
+            self._refused = self._folder("answers/refused", SHARED)
+        except OSError as error:
+            text = f"spool_dir {folder} cannot be used: {error.strerror} ({error.filename})"
+            raise ConfigurationError(text) from None
+
+    def close(self) -> None:
+        """Let go of the folders; `run` has ended by then."""
+        self._open.close()
+
+    def stop(self) -> None:
+        """End `run` once what it has in hand is finished."""
+        self._stopping.set()
+
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Offer questions and take answers until stopped; *beat* at each look."""
+        while not self._stopping.is_set():
+            beat()
+            try:
+                await self._round()
+                self.trouble = None
+                bell = self._questions.question_work(self._provider, SCAN_SECONDS)
+                await unless_stopped(self._stopping, bell)
+            except OSError as error:
+                self._complain(errno.errorcode.get(error.errno or 0, "unknown"))
+                await pause(self._stopping, _AFTER_TROUBLE)
+
+    async def _round(self) -> None:
+        for given in await asyncio.to_thread(self._take):
+            await self._hand_in(given)
+        open_ones = await self._questions.open_questions(self._provider, after=0, limit=_MOST)
+        await asyncio.to_thread(self._offer, {each.question_id: each for each in open_ones})
+        self._questions.attend(self._provider, self._now())
+
+    def _take(self) -> list[_Given]:
+        """Return the answers that lie there."""
+        self._answers.refresh()
+        found = []
+        for _, name in sorted(self._answers.files()):
+            match = _ANSWER.fullmatch(name)
+            if match is None:
+                continue
+            body = self._answers.read(name, self._answering.max_bytes).body
+            too_much = b" " * (self._answering.max_bytes + 1)  # it is refused for its size
+            media_type = "application/fhir+" + match[2]
+            found.append(
+                _Given(name, int(match[1]), media_type, too_much if body is None else body)
+            )
+        return found
+
+    async def _hand_in(self, given: _Given) -> None:
+        try:
+            decided = await self._answering.answer(given.question_id, given.body, given.media_type)
+        except AnswerRefused as refused:
+            document = documents.encode(question_documents.refusal(refused.issues))
+            await asyncio.to_thread(self._refuse, given, document)
+            return
+        document = documents.encode(question_documents.decided(decided))
+        await asyncio.to_thread(self._finish, given, document)
+
+    def _finish(self, given: _Given, document: bytes) -> None:
+        """Leave the receipt, and only then take the answer away."""
+        self._leave(self._accepted, f"{given.question_id}.decided.json", document)
+        self._answers.remove(given.name)
+        self._answers.sync()
+
+    def _refuse(self, given: _Given, document: bytes) -> None:
+        self._leave(self._refused, f"{given.question_id}.reason.json", document)
+        self._answers.move(given.name, self._refused, given.name)
+        self._refused.sync()
+
+    def _leave(self, folder: Folder, name: str, content: bytes) -> None:
+        self._tmp.write(name, content)
+        self._tmp.flush([name])
+        self._tmp.move(name, folder, name)
+        folder.sync()
+
+    def _offer(self, open_ones: Mapping[int, Question]) -> None:
+        """Write what is new, and take away what is over."""
+        self._new.refresh()
+        for _, name in list(self._new.files()):
+            match = _WRITTEN.fullmatch(name)
+            if match and int(match[1]) not in open_ones:
+                self._new.remove(name)
+        for number in sorted(open_ones.keys() - self._offered):
+            for name, content in _files(open_ones[number]):
+                self._leave(self._new, name, content)
+        self._offered = set(open_ones)
+
+    def _folder(self, name: str, mode: int) -> Folder:
+        folder = Folder(self._root / name, mode)
+        self._open.callback(folder.close)
+        return folder
+
+    def _complain(self, reason: str) -> None:
+        if self.trouble is None:
+            log.warning(
+                "epr.folder_stalled",
+                provider=self._provider,
+                path=str(self._root),
+                reason=reason,
+                advice="Make the folder usable, or room on its disk; questions wait meanwhile.",
+            )
+        self.trouble = reason
+
+
+def _files(question: Question) -> Sequence[tuple[str, bytes]]:
+    """Return the files of one question; the EPR acts on the last."""
+    number = f"{question.question_id:012d}"
+    document = documents.encode(question_documents.question(question))
+    asked = (f"{number}.question.json", document)
+    if question.request is None:
+        return [asked]
+    extension = "xml" if "xml" in question.request.media_type else "json"
+    return [(f"{number}.request.{extension}", question.request.body), asked]

@@ -1,0 +1,121 @@
+"""The Appointment and its Slot (rules K01 to K08)."""
+
+from collections.abc import Iterator
+
+from bars_gateway.standard.bundle import USE_CASES, Message, instant, maps_of, text_of
+from bars_gateway.standard.checks.kinds import CALLED_OFF, CANCELLED, is_booking
+from bars_gateway.standard.checks.looking import is_coded, missing, references_of, statuses
+from bars_gateway.standard.checks.offer import Offer
+
+_PARTS = ("Patient", "Slot", "Schedule", "HealthcareService")
+
+
+def booking_incomplete(message: Message, _offer: Offer) -> Iterator[str]:
+    """K01."""
+    if message.event != "booking-request":
+        return
+    yield from (path for path, _ in list(message.all("Appointment"))[1:])
+    if is_booking(message, called_off=False):
+        held = {entry.type for entry in message.entries}
+        yield from (missing(part) for part in _PARTS if part not in held)
+
+
+def new_booking_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
+    """K02."""
+    if not is_booking(message, called_off=False) or message.reason != "new":
+        return
+    for path, appointment in message.all("Appointment"):
+        if text_of(appointment, "status") != "booked":
+            yield f"{path}.status"
+        slots = references_of(appointment, "slot")
+        entries = [message.resolve(reference) for _, reference in slots]
+        if not any(entry and entry.type == "Slot" for entry in entries):
+            yield f"{path}.slot"
+        if not _patient_accepted(message, appointment):
+            yield f"{path}.participant"
+
+
+def _patient_accepted(message: Message, appointment: object) -> bool:
+    for participant in maps_of(appointment, "participant"):
+        for _, reference in references_of(participant, "actor"):
+            entry = message.resolve(reference)
+            if entry and entry.type == "Patient" and text_of(participant, "status") == "accepted":
+                return True
+    return False
+
+
+def new_booking_has_id(message: Message, _offer: Offer) -> Iterator[str]:
+    """K02, of the id: the Receiver gives its own, whatever was sent."""
+    if is_booking(message, called_off=False) and message.reason == "new":
+        for path, appointment in message.all("Appointment"):
+            if "id" in appointment:
+                yield f"{path}.id"
+
+
+def outside_of_the_slot(message: Message, _offer: Offer) -> Iterator[str]:
+    """K02a: the guide's own booking is six days off."""
+    if not is_booking(message, called_off=False):
+        return
+    for path, appointment in message.all("Appointment"):
+        for _, reference in references_of(appointment, "slot"):
+            entry = message.resolve(reference)
+            slot = entry.resource if entry else {}
+            for name, before in (("start", True), ("end", False)):
+                here, there = instant(text_of(appointment, name)), instant(text_of(slot, name))
+                if here and there and here != there and (here < there) is before:
+                    yield f"{path}.{name}"
+
+
+def bad_booking_cancel(message: Message, _offer: Offer) -> Iterator[str]:
+    """K04: a published cancellation says `new` and names no id; nobody could act on it."""
+    if not is_booking(message, called_off=True):
+        return
+    if message.reason == "new":
+        yield "Bundle.entry[0].resource.reason.coding.code"
+    if not message.focus_id:
+        for path, _ in message.all("Appointment"):
+            yield f"{path}.id"
+
+
+def booking_still_stands(message: Message, _offer: Offer) -> Iterator[str]:
+    """K04: a message that says it cancels, and an Appointment that says otherwise."""
+    if message.event == "booking-request" and message.definition.endswith(CANCELLED):
+        for path, status in statuses(message, "Appointment"):
+            if status not in CALLED_OFF:
+                yield path
+
+
+def no_use_case(message: Message, _offer: Offer) -> Iterator[str]:
+    """K06."""
+    if message.event == "booking-request":
+        for path, appointment in message.all("Appointment"):
+            if not is_coded(maps_of(appointment, "serviceCategory"), USE_CASES):
+                yield f"{path}.serviceCategory"
+
+
+def referral_not_named(message: Message, _offer: Offer) -> Iterator[str]:
+    """K07: what it is based on is named by the id that the Receiver gave."""
+    for path, appointment in message.all("Appointment"):
+        for at, reference in references_of(appointment, "basedOn"):
+            entry = message.resolve(reference)
+            inside = entry is not None and entry.type == "ServiceRequest"
+            if not inside and not reference.startswith("ServiceRequest/"):
+                yield f"{path}.{at}"
+
+
+def patient_not_reachable(message: Message, _offer: Offer) -> Iterator[str]:
+    """K08: who comes must be known by name, and be told of changes."""
+    if not is_booking(message, called_off=False):
+        return
+    for path, patient in message.all("Patient"):
+        names = [n for n in maps_of(patient, "name") if text_of(n, "use") == "official"]
+        if len(names) != 1 or not (names[0].get("family") and names[0].get("given")):
+            yield f"{path}.name"
+        homes = [a for a in maps_of(patient, "address") if text_of(a, "use") == "home"]
+        if len(homes) != 1 or not homes[0].get("postalCode"):
+            yield f"{path}.address"
+        if not text_of(patient, "birthDate"):
+            yield f"{path}.birthDate"
+        telecoms = [t for c in maps_of(patient, "contact") for t in maps_of(c, "telecom")]
+        if not any(text_of(telecom, "system") == "phone" for telecom in telecoms):
+            yield f"{path}.contact"

@@ -1,0 +1,79 @@
+"""What many rules look for: objects wherever they stand, codings, extensions, services."""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_of, text_of
+
+URN = "urn:uuid:"
+
+
+def objects_at(node: Json, path: str) -> Iterator[tuple[str, Resource]]:
+    """Yield every object in *node* with its path: slow, for when something is wrong."""
+    if isinstance(node, dict):
+        yield path, node
+        for name, value in node.items():
+            yield from objects_at(value, f"{path}.{name}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from objects_at(value, f"{path}[{index}]")
+
+
+def resources_at(message: Message) -> Iterator[tuple[str, Resource]]:
+    """Yield the path and the resource of every entry."""
+    for index, entry in enumerate(message.entries):
+        yield f"Bundle.entry[{index}].resource", entry.resource
+
+
+def extensions(resource: Resource, url: str) -> list[Resource]:
+    """Return the extensions of *resource* of that URL."""
+    return [each for each in maps_of(resource, "extension") if text_of(each, "url") == url]
+
+
+def codings(concepts: list[Resource]) -> list[Resource]:
+    """Return the codings of all *concepts*."""
+    return [coding for concept in concepts for coding in maps_of(concept, "coding")]
+
+
+def is_coded(concepts: list[Resource], system: str, codes: AbstractSet[str] | None = None) -> bool:
+    """Tell whether one of *concepts* has a coding of *system*, and of *codes* where given."""
+    return any(
+        text_of(coding, "system") == system and (codes is None or text_of(coding, "code") in codes)
+        for coding in codings(concepts)
+    )
+
+
+def concept_of(resource: Resource, element: str) -> list[Resource]:
+    """Return the one concept at *element*, as a list."""
+    concept = map_of(resource, element)
+    return [concept] if concept else []
+
+
+def references_of(resource: Resource, element: str) -> list[tuple[str, str]]:
+    """Return the references at *element*, one or a list, each with where it stands in it."""
+    value = resource.get(element)
+    if isinstance(value, Mapping):
+        return [(element, text_of(value, "reference"))]
+    return [
+        (f"{element}[{index}]", text_of(each, "reference"))
+        for index, each in enumerate(maps_of(resource, element))
+    ]
+
+
+def statuses(message: Message, resource_type: str) -> list[tuple[str, str]]:
+    """Return the status of each resource of that type, with its path."""
+    return [
+        (f"{path}.status", text_of(each, "status")) for path, each in message.all(resource_type)
+    ]
+
+
+def missing(resource_type: str) -> str:
+    """Return the FHIRPath of a resource that should be in the Bundle and is not."""
+    return f"Bundle.entry.resource.ofType({resource_type})"
+
+
+def not_in(message: Message, resource_type: str, allowed: AbstractSet[str]) -> Iterator[str]:
+    """Yield where no resource of that type has one of these statuses: the first, if any."""
+    found = statuses(message, resource_type)
+    if not any(status in allowed for _, status in found):
+        yield found[0][0] if found else missing(resource_type)

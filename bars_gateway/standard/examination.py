@@ -1,0 +1,126 @@
+"""
+Everything that is wrong with a message, at once: what a Receiver answers, and an EPR is told.
+
+    bytes ──read once──► tree ──structure──► Issue(B01) ──┐
+                          └──► Message ──rules──► Issue ──┴─► Examined(message │ None, issues)
+
+Only what cannot be read at all ends the look early: a body with a wrong element is also
+looked at by the rules, so that whoever repairs it sees all in one answer. The list is
+ordered, the gravest first, and ends after a hundred with a note of how many more there are.
+
+Structure (B01) is an error on both sides, and no agreement softens it. Receivers refuse
+what is no R4 (S12), no published message breaks it, and acknowledging and converting
+rest on it: `message` is None as long as one error stands, so that what R4 does not know
+(`tree.Stray` among it) can be neither mirrored nor written in the other format.
+
+Lines of XML stand in the text of an answer, beside FHIRPath in `expression`. R4's
+`location` would be the other place, but it is for XPath, and deprecated.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from bars_gateway.standard import bundle, rules, structure, workflow, xml
+from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.checks.offer import Offer
+from bars_gateway.standard.checks.rule import Side
+from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
+from bars_gateway.standard.tree import MalformedBundle, Resource
+from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.xml import Document
+
+MOST_TOLD = 100
+_LATE = "stands later than R4 has it: receivers may refuse that in XML"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What was found. There are errors, or a message with its move: never both."""
+
+    message: Message | None
+    move: Move | None
+    issues: tuple[Issue, ...]  # the gravest first; without content
+
+    @property
+    def errors(self) -> list[Issue]:
+        """Those that stop the message: what decides the status of the answer."""
+        return rules.errors(list(self.issues))
+
+
+def examine(
+    body: bytes,
+    media_type: str,
+    side: Side,
+    offer: Offer,
+    overrides: Overrides = NOTHING_AGREED,
+) -> Examined:
+    """Return what *body* says and everything that is wrong with it; never raises."""
+    try:
+        tree, document = _read(body, media_type)
+    except MalformedBundle as error:
+        return _told([replace(error.issue, line=error.line)])
+    found = _of_structure(tree, document)
+    try:
+        message = bundle.said_by(tree)
+    except MalformedBundle as error:
+        return _told([*found, error.issue], document)
+    issues = [*found, *rules.check(message, side, offer, overrides)]
+    move = workflow.classify(message)
+    if move is None and not rules.errors(issues):
+        issues.append(rules.NO_MEANING)
+    return _told(issues, document, message, move)
+
+
+def _read(body: bytes, media_type: str) -> tuple[Resource, Document | None]:
+    if "xml" not in media_type.lower():
+        return bundle.from_json(body), None
+    document = xml.to_tree(body)
+    return document.tree, document
+
+
+def _of_structure(tree: Resource, document: Document | None) -> list[Issue]:
+    late = document.out_of_order if document else []
+    return [
+        *structure.check(tree, path=bundle.text_of(tree, "resourceType") or "Bundle"),
+        *(Issue(rule="B01", path=path, text=_LATE, severity=Severity.WARNING) for path in late),
+    ]
+
+
+def _told(
+    issues: Iterable[Issue],
+    document: Document | None = None,
+    message: Message | None = None,
+    move: Move | None = None,
+) -> Examined:
+    ordered = rules.in_order(issues)
+    lines = document.lines if document and ordered else {}
+    told = [
+        replace(each, line=_line(lines, each.path) or each.line) for each in ordered[:MOST_TOLD]
+    ]
+    if len(ordered) > MOST_TOLD:
+        told.append(_and_more(len(ordered) - MOST_TOLD))
+    sound = not rules.errors(ordered)
+    return Examined(
+        message=message if sound else None, move=move if sound else None, issues=tuple(told)
+    )
+
+
+def _and_more(number: int) -> Issue:
+    return Issue(
+        rule="W02",
+        path="Bundle",
+        text=f"{number} more problems were found and are not listed",
+        severity=Severity.INFORMATION,
+        issue="informational",
+    )
+
+
+def _line(lines: Mapping[str, int], path: str) -> int | None:
+    """Return the line of *path*, or of the nearest element around it."""
+    while path:
+        line = lines.get(path) or lines.get(f"{path}[0]")
+        if line:
+            return line
+        path = path.rpartition(".")[0]
+    return None

@@ -1,0 +1,72 @@
+"""
+What single counterparties are let through with, or refused for: severities by agreement.
+
+    rule table ──► severity ◄── everybody's ◄── the ODS code's ◄── the service's
+
+Who the other side is stands in the message itself: its endpoint, and the ODS code of
+the Organization beside it. That is a claim and no proof, which is good enough for what
+can be switched off: how a message is written. Rules without which nobody could tell
+what a message is, or whose, are *fixed*, and no agreement changes them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
+from bars_gateway.standard.checks.rule import Rule, Side
+from bars_gateway.standard.headers import normalised
+from bars_gateway.standard.issues import Severity
+
+_ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
+
+
+class Taken(StrEnum):
+    """How gravely a rule is taken."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    OFF = "off"
+
+
+_SEVERITIES = {Taken.ERROR: Severity.ERROR, Taken.WARNING: Severity.WARNING, Taken.OFF: None}
+Agreement = Mapping[str, Taken]  # by rule
+
+
+EVERYBODY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What is agreed, by service (`system|value`, normalised), ODS code, or EVERYBODY."""
+
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)
+
+    def with_the_other_side(self, message: Message, side: Side) -> Agreement:
+        """Return what is agreed with who sent *message*, or is to get it; services win."""
+        agreed: dict[str, Taken] = {}
+        for name in (EVERYBODY, *_names(message, side)) if self.agreements else ():
+            agreed |= self.agreements.get(name, {})
+        return agreed
+
+
+NOTHING_AGREED = Overrides()
+
+
+def severity(rule: Rule, side: Side, agreed: Agreement) -> Severity | None:
+    """Return how gravely *rule* is taken; an agreement counts on both sides, if not fixed."""
+    if rule.fixed or rule.rule not in agreed:
+        return rule.severity(side)
+    return _SEVERITIES[agreed[rule.rule]]
+
+
+def _names(message: Message, side: Side) -> Iterator[str]:
+    """Yield what the other side may be agreed with as, the most particular last."""
+    receiving = side is Side.RECEIVING
+    destination = next(iter(maps_of(message.header, "destination")), {})
+    reference = map_of(message.header, "sender") if receiving else map_of(destination, "receiver")
+    entry = message.resolve(text_of(reference, "reference"))
+    for identifier in maps_of(entry.resource if entry else {}, "identifier"):
+        if text_of(identifier, "system") == _ODS:
+            yield text_of(identifier, "value").upper()
+    yield from map(normalised, (message.source,) if receiving else message.destinations)

@@ -1,0 +1,176 @@
+"""
+What the EPR's answer does: with the ledger, the message, its workflow and the notice, at once.
+
+    decide ──► yes: message + workflow + ledger done     ──► the Sender: 200, later 409 duplicate
+           └─► no:  ledger refused with its answer       ──► the Sender: that, again and again
+
+All of it is one transaction, so that no booking is acknowledged which the EPR has not
+committed, and none that it has is forgotten. An answer that comes after the Sender was
+told 408 does the same: the Sender's retry finds it. The EPR gets a notice of that, and the
+operator an alarm, because the Sender may meanwhile believe that nothing happened.
+"""
+
+import json
+import sqlite3
+from datetime import datetime
+
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store.inbound_works import open_workflow, remember, take
+from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
+from bars_gateway.store.questions import READ_LIVES, Decided, Decision
+from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.statements import move_workflow, one, rows, run
+from bars_gateway.store.values import Arrival, NoticeKind, Refusal
+
+
+def decide(
+    connection: sqlite3.Connection,
+    provider: str,
+    question_id: int,
+    decision: Decision,
+    now: datetime,
+) -> Decided | None:
+    """Do what the EPR has decided, or say how the question stands that it decided before."""
+    row = one(connection, "question", provider=provider, id=question_id)
+    if row is None:
+        return None
+    if row["state"] == "answered":
+        return _decided(row, other=row["answered_with"] != decision.answered_with)
+    late = instant(row["answer_by"]) < now
+    message_id = _carry_out(connection, row, decision, now, late=late)
+    run(
+        connection,
+        "decide_question",
+        id=question_id,
+        now=text(now),
+        accepted=int(decision.accepted),
+        http_status=decision.http_status,
+        answer_code=decision.code,
+        answer_type=decision.answer.media_type,
+        answer=None if message_id else decision.answer.body,
+        answered_with=decision.answered_with,
+        message_id=message_id,
+    )
+    if late and row["changes"]:
+        _alarm(connection, row, "question.decided_late", now)
+    decided = one(connection, "question", provider=provider, id=question_id)
+    assert decided is not None
+    return _decided(decided, other=False)
+
+
+def _decided(row: sqlite3.Row, *, other: bool) -> Decided:
+    found = question_of(row)
+    late = found.decided_at is not None and found.answer_by < found.decided_at
+    return Decided(question=found, late=late, other=other)
+
+
+def _carry_out(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    decision: Decision,
+    now: datetime,
+    *,
+    late: bool,
+) -> int | None:
+    """Enter the decision into the ledger; return the message where one was taken."""
+    if not row["changes"]:
+        return None
+    if not decision.accepted:
+        remember(connection, _refusal(row, decision), "inbound.refused", now)
+        return None
+    if row["operation"] == PROCESS_MESSAGE:
+        return _take(connection, row, decision, now, late=late)
+    run(connection, "ledger_written", provider=row["provider"], request_id=row["request_id"])
+    return None
+
+
+def _take(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    decision: Decision,
+    now: datetime,
+    *,
+    late: bool,
+) -> int:
+    """Take the message as `receive` would; the EPR has it, unless nobody waited any more."""
+    arrival = _arrival(row, decision)
+    if arrival.move is Move.REQUEST:
+        workflow_id = open_workflow(connection, arrival, now)
+    else:
+        workflow_id = _changed_workflow(connection, arrival, now)
+    notice = NoticeKind.DECIDED_LATE if late else NoticeKind.MESSAGE
+    taken = take(connection, arrival, workflow_id, notice, now, collected=not late)
+    return taken.message_id
+
+
+def _changed_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
+    """Move the workflow that a change is about; one that the EPR alone knew of is opened."""
+    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
+    workflow_id = next(
+        (
+            int(found["id"])
+            for found in rows(connection, "workflows_changed", **values)
+            if same_service(found["counterparty"], arrival.sender)
+        ),
+        None,
+    )
+    if workflow_id is None:
+        workflow_id = open_workflow(connection, arrival, now)
+    move_workflow(connection, workflow_id, arrival.move, now)
+    return workflow_id
+
+
+def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
+    about = json.loads(row["about"])
+    return Arrival(
+        provider=row["provider"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        bundle_id=row["bundle_id"],
+        move=Move(about["move"]),
+        subject=Subject(about["subject"]),
+        use_case=about["use_case"],
+        sender=about["sender"],
+        receiver=about["receiver"],
+        focus_id=decision.focus_id or about["focus_id"],
+        reference=decision.reference or about["reference"],
+        responds_to=about["responds_to"],
+        fingerprint=row["fingerprint"],
+        request=payload_of(row),
+        answer=decision.answer,
+        answer_due_at=instant(about["answer_due_at"]),
+    )
+
+
+def _refusal(row: sqlite3.Row, decision: Decision) -> Refusal:
+    return Refusal(
+        provider=row["provider"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        fingerprint=row["fingerprint"],
+        rules=[f"epr:{decision.word}"],
+        http_status=decision.http_status,
+        answer=decision.answer,
+    )
+
+
+def tell_unanswered(connection: sqlite3.Connection, now: datetime) -> int:
+    """Raise an alarm for each question that is due for one, and forget old reads."""
+    run(connection, "forget_reads", before=text(now - READ_LIVES))
+    found = rows(connection, "unanswered_questions", now=text(now))
+    for row in found:
+        _alarm(connection, row, "question.unanswered", now)
+    return len(found)
+
+
+def _alarm(connection: sqlite3.Connection, row: sqlite3.Row, kind: str, now: datetime) -> None:
+    run(
+        connection,
+        "add_event",
+        now=text(now),
+        provider=row["provider"],
+        kind=kind,
+        request_id=row["request_id"],
+        detail=json.dumps({"question_id": row["id"]}),
+    )

@@ -1,0 +1,209 @@
+"""
+What happens to a question: each function is one work, and so one transaction.
+
+    ask_about ──► ledger: processing + question ──decide──► ledger: done    + message + workflow
+                                                       └──► ledger: refused + answer
+    ask ────────► question ─────────────────────decide────► question: answered
+
+If we die before `ask_about` is on disk, nobody was asked and the retry asks. After it, the
+question is there for the EPR, and the retry meets 425. If we die before `decide` is on
+disk, the EPR got no receipt for its answer and gives it again. After it, the retry meets
+409 *duplicate*, or the refusal; and the EPR that gives the same answer again, its receipt.
+"""
+
+import json
+import sqlite3
+from dataclasses import asdict
+from datetime import datetime
+
+from bars_gateway.standard.answers import Minted
+from bars_gateway.store.inbound_works import already_met
+from bars_gateway.store.questions import (
+    READ_LIVES,
+    Answered,
+    Asked,
+    Enquiry,
+    Question,
+    Terms,
+    Unattended,
+)
+from bars_gateway.store.rows import instant, packed, payload_of, text
+from bars_gateway.store.statements import inserted, one, rows, run
+from bars_gateway.store.values import (
+    Arrival,
+    Met,
+    Part,
+    Payload,
+    Processing,
+)
+
+PROCESS_MESSAGE = "$process-message"
+_ABOUT = (  # of an Arrival, what the EPR is shown and the message is made of
+    *("move", "subject", "use_case", "sender", "receiver", "bundle_id", "focus_id"),
+    *("responds_to", "reference"),
+)
+
+
+def ask_about(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    minted: Minted | None,
+    terms: Terms,
+    now: datetime,
+    *,
+    attended: bool,
+) -> Met | Asked | Unattended:
+    """Put the question whether to take the message, or say what it met."""
+    met = already_met(connection, arrival, now)
+    if met is not None or not attended:
+        return met or Unattended()
+    about = {name: getattr(arrival, name) for name in _ABOUT} | {
+        "minted": asdict(minted) if minted else None,
+        "answer_due_at": text(arrival.answer_due_at),
+    }
+    question_id = inserted(
+        connection,
+        "put_question",
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        operation=PROCESS_MESSAGE,
+        changes=1,
+        fingerprint=arrival.fingerprint,
+        bundle_id=arrival.bundle_id,
+        about=json.dumps(about),
+        **_terms(terms, now),
+        **packed(arrival.request),
+    )
+    _enter(connection, arrival, question_id, now)
+    return Asked(question_id=question_id)
+
+
+def ask(
+    connection: sqlite3.Connection,
+    enquiry: Enquiry,
+    terms: Terms,
+    now: datetime,
+    *,
+    attended: bool,
+) -> Met | Asked | Answered | Unattended:
+    """Put the question, or say what the request met."""
+    if enquiry.changes:
+        met: Met | Answered | None = already_met(connection, enquiry, now)
+    else:
+        met = _repeated(connection, enquiry, now)
+    if met is not None or not attended:
+        return met or Unattended()
+    about = {
+        "resource_id": enquiry.resource_id,
+        "parameters": dict(enquiry.parameters),
+        "query": enquiry.query,
+    }
+    empty = {"media_type": None, "headers": None, "encoding": None, "body": None}
+    question_id = inserted(
+        connection,
+        "put_question",
+        provider=enquiry.provider,
+        request_id=enquiry.request_id,
+        correlation_id=enquiry.correlation_id,
+        operation=enquiry.operation,
+        changes=int(enquiry.changes),
+        fingerprint=enquiry.fingerprint,
+        bundle_id=None,
+        about=json.dumps(about),
+        **_terms(terms, now, alarmed=enquiry.changes),
+        **(packed(enquiry.body) if enquiry.body else empty),
+    )
+    if enquiry.changes:
+        _enter(connection, enquiry, question_id, now)
+    return Asked(question_id=question_id)
+
+
+def _terms(terms: Terms, now: datetime, *, alarmed: bool = True) -> dict[str, object]:
+    return {
+        "now": text(now),
+        "answer_by": text(terms.answer_by),
+        "alarm_at": text(terms.alarm_at) if alarmed else None,
+    }
+
+
+def _enter(
+    connection: sqlite3.Connection, asked: Arrival | Enquiry, question_id: int, now: datetime
+) -> None:
+    run(
+        connection,
+        "ledger_processing",
+        provider=asked.provider,
+        request_id=asked.request_id,
+        fingerprint=asked.fingerprint,
+        question_id=question_id,
+        now=text(now),
+    )
+
+
+def _repeated(
+    connection: sqlite3.Connection, enquiry: Enquiry, now: datetime
+) -> Processing | Answered | None:
+    """Return what became of the same read a moment ago; an old one is forgotten."""
+    row = one(
+        connection,
+        "question_repeated",
+        provider=enquiry.provider,
+        request_id=enquiry.request_id,
+        fingerprint=enquiry.fingerprint,
+    )
+    if row is None:
+        return None
+    if instant(row["asked_at"]) + READ_LIVES <= now:
+        run(connection, "forget_read", id=row["id"])
+        return None
+    return decision(connection, row["id"]) or Processing()
+
+
+def decision(connection: sqlite3.Connection, question_id: int) -> Answered | None:
+    """Return what the Sender of an answered question gets."""
+    row = one(connection, "question_decision", id=question_id)
+    if row is None:
+        return None
+    if row["message_id"] is not None:
+        kept = one(connection, "payload", message_id=row["message_id"], part=Part.ANSWER)
+        assert kept is not None
+        answer = payload_of(kept)
+    else:
+        answer = Payload(media_type=row["answer_type"], headers={}, body=bytes(row["answer"]))
+    return Answered(http_status=row["http_status"], code=row["answer_code"], answer=answer)
+
+
+def open_questions(
+    connection: sqlite3.Connection, provider: str, after: int, limit: int
+) -> list[Question]:
+    """Return the questions that wait for an answer."""
+    found = rows(connection, "open_questions", provider=provider, after=after, limit=limit)
+    return [question_of(row) for row in found]
+
+
+def question(connection: sqlite3.Connection, provider: str, question_id: int) -> Question | None:
+    """Return one question."""
+    row = one(connection, "question", provider=provider, id=question_id)
+    return None if row is None else question_of(row)
+
+
+def question_of(row: sqlite3.Row) -> Question:
+    """Return the question in *row*."""
+    about = json.loads(row["about"])
+    minted = about.pop("minted", None)
+    return Question(
+        question_id=row["id"],
+        provider=row["provider"],
+        operation=row["operation"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        about=about,
+        minted=None if minted is None else Minted(**minted),
+        asked_at=instant(row["asked_at"]),
+        answer_by=instant(row["answer_by"]),
+        decided_at=instant(row["decided_at"]),
+        accepted=None if row["accepted"] is None else bool(row["accepted"]),
+        http_status=row["http_status"],
+        request=None if row["body"] is None else payload_of(row),
+    )

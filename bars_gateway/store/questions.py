@@ -1,0 +1,167 @@
+"""
+What the EPR is asked while the proxy waits: the port, and the values it trades in.
+
+    ask_about │ ask ──► Asked ──► open_questions ──► decide ──► Answered
+       (inbound)          │          (the EPR's doors)             │
+                          └──────────── answer_to ◄────────────────┘
+
+A question is committed before the EPR sees it, and its answer before the Sender does. So
+it outlives the 408 that its proxy was told, and a restart; a retry meets `Processing`
+until the EPR has answered, and that answer afterwards (S4). The EPR is never asked twice
+about what changes something: it may be shown a question again, under the same number.
+
+A read changes nothing and is forgotten after `READ_LIVES`: until then a repeat of the
+very same request gets the same answer, and later it is asked anew. Another request always
+is: slots are never cached.
+
+Whether an EPR is there at all is not on disk, for after a restart nobody is there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from bars_gateway.standard.answers import Minted
+from bars_gateway.store.values import Arrival, Met, Payload
+
+READ_LIVES = timedelta(seconds=60)
+ATTENDED = timedelta(seconds=30)  # since an EPR last asked for questions, to count as there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Until when an answer is of use, and to whom."""
+
+    answer_by: datetime  # then the proxy is told 408
+    alarm_at: datetime  # then the operator is told that nobody has answered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enquiry:
+    """A request that is no message: a read, or a preview write."""
+
+    provider: str
+    request_id: str
+    correlation_id: str
+    operation: str  # GET Slot, PUT Appointment, …
+    changes: bool  # False: a read
+    resource_id: str | None  # of the path
+    parameters: Mapping[str, object]  # as they were understood; texts, numbers and lists
+    query: str  # as it came
+    fingerprint: str  # of all of this: what makes a repeat the same
+    body: Payload | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the EPR is asked, open or answered."""
+
+    question_id: int  # the EPR's key
+    provider: str
+    operation: str  # $process-message, GET Slot, …
+    request_id: str
+    correlation_id: str
+    about: Mapping[str, object]  # of a message: what it is; of an enquiry: its parameters
+    minted: Minted | None  # what we would call what a new message begins
+    asked_at: datetime
+    answer_by: datetime
+    decided_at: datetime | None
+    accepted: bool | None
+    http_status: int | None
+    request: Payload | None  # None: it has no body, or was decided
+
+    @property
+    def is_message(self) -> bool:
+        """Whether the question is about a message, and not about a resource."""
+        return self.operation == "$process-message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the EPR has said, as it is to be answered."""
+
+    accepted: bool
+    word: str | None  # of a refusal: slot-taken, …
+    http_status: int
+    code: str | None  # REC_CONFLICT, …
+    answer: Payload  # the resource, the acknowledgement, or the OperationOutcome
+    focus_id: str | None  # what the new ServiceRequest or Appointment is called
+    reference: str | None  # and its case number
+    answered_with: str  # SHA-256 of the EPR's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """How a question stands after `decide`, the same however often the same answer comes."""
+
+    question: Question
+    late: bool  # the Sender had been told 408 by then
+    other: bool  # it was answered before, in other words: those stand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The question is on disk, and the EPR may see it."""
+
+    question_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The EPR has answered: this goes to the Sender."""
+
+    http_status: int
+    code: str | None
+    answer: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unattended:
+    """No EPR is there to be asked: 503, and nothing is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenQuestions:
+    """How many of one provider's questions wait, for the status page."""
+
+    count: int
+    late: int  # of those, that no proxy waits for any more
+    oldest_at: datetime
+
+
+class Questions(Protocol):
+    """What the flows may ask of the store about questions. Each method is one transaction."""
+
+    async def ask_about(
+        self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
+    ) -> Met | Asked | Unattended:
+        """Put the question whether to take that message, or say what the message met."""
+
+    async def ask(
+        self, enquiry: Enquiry, terms: Terms, now: datetime
+    ) -> Met | Asked | Answered | Unattended:
+        """Put the question, or say what the request met."""
+
+    async def answer_to(self, question_id: int) -> Answered:
+        """Return the answer once it is on disk; cancel it when nobody waits any more."""
+
+    def attend(self, provider: str, now: datetime) -> None:
+        """Note that *provider*'s EPR has just asked for questions."""
+
+    async def open_questions(self, provider: str, *, after: int, limit: int) -> Sequence[Question]:
+        """Return what waits for *provider*'s EPR beyond the number *after*, oldest first."""
+
+    async def question(self, provider: str, question_id: int) -> Question | None:
+        """Return that question, or None if *provider* has no such (any more)."""
+
+    async def decide(
+        self, provider: str, question_id: int, decision: Decision, now: datetime
+    ) -> Decided | None:
+        """Do what the EPR has decided, with ledger, message, workflow and notice."""
+
+    async def tell_unanswered(self, now: datetime) -> int:
+        """Raise an alarm for each question that nobody answers, and forget old reads."""
+
+    async def question_work(self, provider: str, seconds: float) -> None:
+        """Return when *provider* may have a new question, after *seconds* at the latest."""

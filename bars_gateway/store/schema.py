@@ -1,0 +1,63 @@
+"""
+Makes an opened file ours: looks whether it is whole, sets it up, and brings it up to date.
+
+    quick_check ─► pragmas ─► migrations, one transaction each
+"""
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+import structlog
+
+from bars_gateway.errors import DatabaseDamaged, DatabaseNewer
+
+log = structlog.get_logger(__name__)
+
+_PRAGMAS = (
+    "PRAGMA page_size = 8192",  # before the first table: fewer, larger writes for 20 kB bodies
+    "PRAGMA auto_vacuum = INCREMENTAL",  # before the first table
+    "PRAGMA journal_mode = WAL",  # readers never wait for the writer
+    "PRAGMA synchronous = FULL",  # an acknowledged message survives a power cut
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 5000",  # ms; only a backup or a sqlite3 shell can make us wait
+    "PRAGMA secure_delete = ON",  # purged patient data is overwritten, not merely unlinked
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA wal_autocheckpoint = 16000",  # pages; a net: `checkpoint` does it out of the way
+)
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """
+    Set up *connection* to the file at *path*, with the schema of this release.
+
+    Raises DatabaseDamaged, or DatabaseNewer; either way the file is as it was.
+    """
+    # First of all: some of the pragmas write, and what is damaged is left as it is.
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise DatabaseDamaged(f"{path} failed its check")
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+    _migrate(connection, path)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    migrations = _migrations()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > max(migrations):
+        raise DatabaseNewer(f"{path} has schema {version}; this release knows {max(migrations)}")
+    for number in sorted(n for n in migrations if n > version):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{migrations[number]}\nPRAGMA user_version = {number};\nCOMMIT;"
+        )
+        log.info("store.migrated", version=number)
+
+
+def _migrations() -> dict[int, str]:
+    folder = resources.files("bars_gateway.store") / "migrations"
+    return {
+        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    }

@@ -1,0 +1,141 @@
+"""What the Sender gets for what an EPR says, and what an EPR cannot say."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bookings import booking, focus, searchset
+from store_values import NOW, payload
+
+from bars_gateway.epr.composing import Answer, composed
+from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.decisions import REFUSALS
+from bars_gateway.store.questions import Question
+
+BODY = booking()
+ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"
+BOOKING = Question(
+    question_id=1,
+    provider="trust",
+    operation="$process-message",
+    request_id=str(uuid.uuid4()),
+    correlation_id=str(uuid.uuid4()),
+    about={"move": "request", "subject": "booking", "bundle_id": json.loads(BODY)["id"]},
+    minted=Minted(
+        focus_id=str(uuid.uuid4()),
+        encounter_id=str(uuid.uuid4()),
+        reference="RAE-1",
+        reference_system="urn:x",
+    ),
+    asked_at=NOW,
+    answer_by=NOW + timedelta(seconds=4),
+    decided_at=None,
+    accepted=None,
+    http_status=None,
+    request=payload(BODY),
+)
+SEARCH = replace(
+    BOOKING, operation="GET Appointment", about={"resource_id": None}, minted=None, request=None
+)
+READ = replace(SEARCH, about={"resource_id": ID})
+CHANGE = replace(BOOKING, about={**BOOKING.about, "move": "cancel"}, minted=None)
+DELETE = replace(READ, operation="DELETE Appointment")
+PATCH = replace(READ, operation="PATCH Appointment")
+
+
+def said(question: Question, words: Mapping[str, Any] | bytes) -> Any:
+    body = words if isinstance(words, bytes) else json.dumps(words).encode()
+    return composed(question, body, "application/fhir+json", lambda: str(uuid.uuid4()), NOW)
+
+
+def own(**changes: Any) -> dict[str, Any]:
+    """Return the EPR's own acknowledgement of the booking."""
+    bundle: dict[str, Any] = json.loads(BODY)
+    focus(bundle)["id"] = ID
+    return bundle | changes
+
+
+@pytest.mark.parametrize("word", REFUSALS)
+def test_every_word_of_the_table_is_a_refusal(word: str):
+    """The EPR needs no status and no code."""
+    assert word == said(BOOKING, {"refuse": word})
+
+
+def test_no_refusal_says_duplicate_or_is_replaced_on_the_way():
+    """H03: `duplicate` means that it was taken. S11: 403, 503 and 504 lose their bodies."""
+    assert not [
+        word
+        for word, problem in REFUSALS.items()
+        if problem.issue == "duplicate" or problem.http_status in {403, 503, 504}
+    ]
+
+
+def test_a_mere_yes_takes_the_ids_that_were_minted():
+    """The acknowledgement is the message with them in it."""
+    answer = said(BOOKING, {"accept": True})
+
+    assert BOOKING.minted is not None
+    assert isinstance(answer, Answer)
+    assert BOOKING.minted.focus_id == focus(json.loads(answer.body))["id"] == answer.focus_id
+
+
+def test_an_own_acknowledgement_goes_out_as_it_is():
+    """Its ids are remembered."""
+    answer = said(BOOKING, own())
+
+    assert isinstance(answer, Answer)
+    assert (own(), ID) == (json.loads(answer.body), answer.focus_id)
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "path"),
+    [
+        pytest.param(BOOKING, b"{", "answer", id="no-json"),
+        pytest.param(BOOKING, {}, "answer", id="nothing"),
+        pytest.param(BOOKING, {"accept": False}, "answer", id="false"),
+        pytest.param(BOOKING, {"accept": True, "refuse": "exists"}, "answer", id="both"),
+        pytest.param(BOOKING, {"refuse": "because"}, "answer.refuse", id="unknown-word"),
+        pytest.param(BOOKING, {"refuse": ["exists"]}, "answer.refuse", id="no-word"),
+        pytest.param(BOOKING, {"accept": True, "note": "x"}, "answer", id="unknown-member"),
+        pytest.param(BOOKING, {"accept": True, "focus_id": "7"}, "answer.focus_id", id="no-uuid"),
+        pytest.param(
+            BOOKING, {"accept": True, "reference": "<b>"}, "answer.reference", id="no-reference"
+        ),
+        pytest.param(
+            CHANGE, {"accept": True, "focus_id": ID}, "answer.focus_id", id="nothing-is-new"
+        ),
+        pytest.param(READ, {"accept": True}, "answer", id="read-without-resource"),
+        pytest.param(PATCH, {"accept": True}, "answer", id="patch-without-resource"),
+        pytest.param(BOOKING, own(id=ID), "Bundle.id", id="another-bundle"),
+        pytest.param(BOOKING, own(type="searchset"), "Bundle", id="no-message"),
+        pytest.param(BOOKING, json.loads(BODY), "Bundle.entry", id="no-id-in-it"),
+        pytest.param(SEARCH, {"resourceType": "Patient"}, "Patient", id="no-searchset"),
+        pytest.param(READ, {"resourceType": "Patient", "id": ID}, "Patient", id="another-type"),
+        pytest.param(SEARCH, searchset() | {"totals": 1}, "Bundle.?[0]", id="no-r4"),
+        pytest.param(DELETE, searchset(), "Bundle", id="a-removal-has-no-resource"),
+    ],
+)
+def test_what_cannot_be_used_says_where(question: Question, words: Any, path: str):
+    """Every issue names a place, and none a value."""
+    issues = said(question, words)
+
+    assert isinstance(issues, list)
+    assert path in [issue.path for issue in issues]
+
+
+def test_nothing_of_an_answer_is_in_an_issue():
+    """The EPR's log is no place for patients' data either."""
+    canary = "Zebedee-9434765919"
+    answers = (
+        {"resourceType": "Patient", "id": canary, canary: canary},
+        {"resourceType": canary},
+        {"refuse": canary, canary: 1},
+    )
+    issues = [said(SEARCH, answer) for answer in answers]
+
+    assert all(issues)
+    assert canary not in repr(issues)

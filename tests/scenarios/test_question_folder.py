@@ -1,0 +1,112 @@
+"""Questions as files: an EPR that can rename files answers while the proxy waits."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookings import booking, focus, searchset, slot_query
+from world import Node, World, eventually, get, headers, post, world_in
+
+from bars_gateway.standard import xml
+from bars_gateway.standard.bundle import from_json
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_in(tmp_path, asked='questions = "folder"') as running:
+        yield running
+
+
+async def question(node: Node) -> tuple[int, dict[str, Any]]:
+    """Wait for a question; return its number and what it says."""
+    (file, *_) = await eventually(lambda: node.files("questions/new/*.question.json"))
+    return int(file.name.partition(".")[0]), json.loads(file.read_bytes())
+
+
+def answer(node: Node, name: str, content: bytes) -> None:
+    """Rename an answer into answers/new as an EPR should."""
+    half = node.spool / "answers" / "tmp" / name
+    half.write_bytes(content)
+    half.rename(node.spool / "answers" / "new" / name)
+
+
+async def test_a_booking_is_answered_by_a_file(world: World) -> None:
+    """Question, request, answer, receipt; what is over is taken away."""
+    body, hospital = booking(), world.hospital
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, body, headers()))
+        number, asked = await question(hospital)
+        seen = (hospital.spool / f"questions/new/{number:012d}.request.json").read_bytes()
+        answer(hospital, f"{number}.json", b'{"accept": true}')
+        receipt = await hospital.document(f"answers/accepted/{number}.decided.json")
+    await eventually(lambda: not hospital.files("questions/new/*"))
+    status, _, acknowledged = posted.result()
+
+    assert (body, number) == (seen, asked["question_id"])
+    assert (200, asked["proposed_focus_id"]) == (status, focus(acknowledged)["id"])
+    assert (True, False) == (receipt["accepted"], receipt["late"])
+    assert [] == hospital.files("answers/new/*")
+
+
+async def test_a_search_is_answered_by_an_xml_file(world: World) -> None:
+    """The Sender gets JSON; numbers and instants are as the EPR wrote them."""
+    found = from_json(json.dumps(searchset()).encode())
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(get(world, f"/Slot?{slot_query()}", headers()))
+        number, asked = await question(world.hospital)
+        answer(world.hospital, f"{number}.xml", xml.from_tree(found))
+    status, _, slots = reading.result()
+
+    assert ("GET Slot", 200, 0) == (asked["operation"], status, slots["total"])
+
+
+async def test_an_answer_that_cannot_be_used_is_laid_aside(world: World) -> None:
+    """With the reason beside it; the question is still open."""
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, booking(), headers()))
+        number, _ = await question(world.hospital)
+        answer(world.hospital, f"{number}.json", b'{"refuse": "because"}')
+        reason = await world.hospital.document(f"answers/refused/{number}.reason.json")
+        answer(world.hospital, f"{number}.json", b'{"refuse": "slot-taken"}')
+
+    assert ["answer.refuse"] == [issue["path"] for issue in reason["issues"]]
+    assert 409 == posted.result()[0]
+
+
+async def test_an_answer_to_nothing_is_laid_aside(world: World) -> None:
+    """Nothing that an EPR writes disappears without a word."""
+    answer(world.hospital, "4711.json", b'{"accept": true}')
+    reason = await world.hospital.document("answers/refused/4711.reason.json")
+
+    assert ["question"] == [issue["path"] for issue in reason["issues"]]
+
+
+async def test_a_restart_writes_an_open_question_again(world: World) -> None:
+    """Under the same number, though the EPR had taken it away."""
+    hospital = world.hospital
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, booking(), headers()))
+        number, _ = await question(hospital)
+        for file in hospital.files("questions/new/*"):
+            file.unlink()
+        await hospital.stop()
+    await hospital.restart()
+    again, _ = await question(hospital)
+
+    assert (408, number) == (posted.result()[0], again)
+
+
+async def test_a_folder_that_was_taken_away_is_made_anew(world: World) -> None:
+    """No trouble with a folder ends the gateway."""
+    folder = world.hospital.spool / "answers" / "new"
+    folder.rmdir()
+    await eventually(folder.is_dir)
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, booking(), headers()))
+        number, _ = await question(world.hospital)
+        answer(world.hospital, f"{number}.json", b'{"accept": true}')
+
+    assert 200 == posted.result()[0]

@@ -1,0 +1,204 @@
+"""What is wrong with a message, all of it at once, whichever format it came in."""
+
+import json
+from typing import Any
+
+import pytest
+from damages import DAMAGES, damaged, sites
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from messages import RECEIVER, referral
+from oracles import as_json
+from variants import Bundle, a_booking, a_referral, header, resource
+
+from bars_gateway.standard import answers, bundle, xml
+from bars_gateway.standard.examination import MOST_TOLD, Examined, examine
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.rules import RULES, Offer, Side
+from bars_gateway.standard.workflow import Move
+
+OFFER = Offer(
+    services=frozenset({RECEIVER}), applications={f"a{n}": ("2.0.0",) for n in range(1, 9)}
+)
+JSON, XML = "application/fhir+json", "application/fhir+xml"
+
+
+def look(body: bytes | Bundle, media_type: str = JSON, side: Side = Side.RECEIVING) -> Examined:
+    written = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return examine(written, media_type, side, OFFER)
+
+
+def as_xml(body: bytes) -> bytes:
+    return xml.from_tree(bundle.from_json(body))
+
+
+def rules_of(examined: Examined) -> list[str]:
+    return [issue.rule for issue in examined.issues]
+
+
+@pytest.mark.parametrize("media_type", [JSON, XML])
+def test_what_is_sound_is_a_message_with_its_move(media_type: str) -> None:
+    """Nothing is wrong, and the message is there to be taken."""
+    body = referral()
+    examined = look(body if media_type == JSON else as_xml(body), media_type)
+
+    assert (Move.REQUEST, ()) == (examined.move, examined.issues)
+    assert examined.message is not None
+
+
+def test_structure_and_rules_are_told_together() -> None:
+    """One answer is enough to repair everything."""
+    message = a_referral()
+    resource(message, "Patient")["birthDate"] = "1.2.1951"
+    message["id"] = "x"
+
+    assert ["B01", "B04"] == rules_of(look(message))
+
+
+def test_there_is_no_message_as_long_as_an_error_stands() -> None:
+    """What is not there can be neither acknowledged nor converted."""
+    message = a_referral()
+    resource(message, "Patient")["birthDate"] = "1.2.1951"
+    examined = look(message)
+
+    assert (None, None) == (examined.message, examined.move)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("<type ", "<kind/><type ", id="unknown-element"),
+        pytest.param("<type ", "<type value='batch'/><type ", id="element-twice"),
+        pytest.param("<type ", "<type lang='en' ", id="unknown-attribute"),
+        pytest.param("<type ", "and<type ", id="text-between"),
+    ],
+)
+@pytest.mark.parametrize("side", list(Side))
+def test_strays_of_xml_never_become_a_message(old: str, new: str, side: Side) -> None:
+    """They are kept in the tree to be named, and would be mirrored or lost without it."""
+    text = as_xml(referral()).decode().replace(old, new, 1)
+    examined = look(text.encode(), XML, side)
+
+    assert examined.message is None
+    assert "B01" in {issue.rule for issue in examined.errors}
+
+
+def test_no_agreement_lets_a_broken_structure_in() -> None:
+    """Not even one that switches off all that can be."""
+    agreed = Overrides({EVERYBODY: {"B01": Taken.OFF, **{r.rule: Taken.OFF for r in RULES}}})
+    text = as_xml(referral()).decode().replace("<type ", "<kind/><type ", 1)
+
+    assert examine(text.encode(), XML, Side.RECEIVING, OFFER, agreed).message is None
+
+
+def test_what_cannot_be_read_is_one_error_with_its_line() -> None:
+    """There is nothing that rules could look at."""
+    examined = look(b'<Bundle xmlns="http://hl7.org/fhir">\n<id', XML)
+
+    assert [("B01", 2)] == [(issue.rule, issue.line) for issue in examined.issues]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"resourceType": "Patient"}', b'{"resourceType": "Bundle", "entry": {}}']
+)
+def test_what_is_no_bundle_of_resources_is_told_with_its_structure(body: bytes) -> None:
+    """It can be read, and still there is no message in it."""
+    examined = look(body)
+
+    assert examined.message is None
+    assert {"B01"} == set(rules_of(examined))
+
+
+def test_issues_of_xml_have_a_line() -> None:
+    """Of the element, or of the nearest one around what is missing."""
+    text = as_xml(referral()).decode().replace("><", ">\n<")
+    broken = text.replace('value="1951-02-28"', 'value="1.2.1951"')
+    line = 1 + broken[: broken.index('value="1.2.1951"')].count("\n")
+
+    assert [line] == [issue.line for issue in look(broken.encode(), XML).issues]
+
+
+def test_issues_of_json_have_no_line() -> None:
+    """The path is enough: every tool for JSON follows it."""
+    message = a_referral()
+    message["id"] = "x"
+
+    assert [None] == [issue.line for issue in look(message).issues]
+
+
+def test_a_long_list_ends_with_how_many_more() -> None:
+    """A hundred are enough to begin with, and an answer stays readable."""
+    message = a_referral()
+    names = [{"use": "official", "family": 5} for _ in range(150)]
+    resource(message, "Patient")["name"] = names
+    *told, last = look(message).issues
+
+    assert MOST_TOLD == len(told)
+    assert (Severity.INFORMATION, "W02") == (last.severity, last.rule)
+    assert "51 more" in last.text  # 150 texts that are numbers, and P10
+
+
+def test_words_that_mean_nothing_together_are_told() -> None:
+    """W01: each rule is kept, and still it is no move of any workflow."""
+    message = a_booking()
+    header(message)["reason"]["coding"][0]["code"] = "update"
+    resource(message, "Appointment").update(status="pending", id="x")
+    examined = look(message)
+
+    assert ["W01"] == rules_of(examined)
+    assert examined.message is None
+
+
+def test_an_answer_names_path_and_line() -> None:
+    """FHIRPath in `expression`; the line in the text, for R4's `location` is for XPath."""
+    text = as_xml(referral()).decode().replace('value="1951-02-28"', 'value="1.2.1951"')
+    issue = json.loads(answers.outcome(look(text.encode(), XML).issues))["issue"][0]
+
+    assert ["Bundle.entry[4].resource.birthDate"] == issue["expression"]
+    assert issue["diagnostics"].endswith("(line 1)")
+
+
+def test_what_fhirpath_cannot_name_is_named_by_its_owner() -> None:
+    """An element that R4 does not know has no path; the one that holds it has."""
+    message = a_referral()
+    resource(message, "Patient")["CANARY"] = "CANARY"
+    body = answers.outcome(look(message).issues)
+
+    assert ["Bundle.entry[4].resource"] == json.loads(body)["issue"][0]["expression"]
+    assert b"CANARY" not in body
+
+
+def every_text(node: Any, canary: str) -> Any:
+    """Return a copy in which no text is what it was, but for the types of resources."""
+    if isinstance(node, dict):
+        return {
+            name: value if name == "resourceType" else every_text(value, canary)
+            for name, value in node.items()
+        }
+    return [every_text(each, canary) for each in node] if isinstance(node, list) else canary
+
+
+def test_nothing_of_the_content_is_told() -> None:
+    """Whatever is wrong with a message, an answer can be shown to anybody."""
+    message = every_text(a_referral(), "CANARY")
+    examined = look(message)
+
+    assert examined.issues
+    assert b"CANARY" not in answers.outcome(examined.issues)
+
+
+TREE = bundle.from_json(referral())
+PLACES = list(sites(TREE))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_no_damage_makes_it_fail(data: st.DataObject) -> None:
+    """Rules meet every kind of wrong structure, and none of them raises."""
+    damage = data.draw(st.sampled_from(sorted(DAMAGES)))
+    fitting = [site for site in PLACES if DAMAGES[damage].applies(site)]
+    if fitting:
+        examined = look(as_json(damaged(TREE, damage, data.draw(st.sampled_from(fitting)))))
+
+        assert examined.message is None

@@ -1,0 +1,169 @@
+"""What the store promises of questions."""
+
+import asyncio
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+from store_values import NOW, TERMS, arrival, decision, payload
+
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.port import Processing, Repeated
+from bars_gateway.store.questions import (
+    Answered,
+    Asked,
+    Enquiry,
+    Unattended,
+)
+from bars_gateway.store.sqlite import SqliteStore
+
+LATER = NOW + timedelta(minutes=20)
+
+
+def enquiry(**changes: object) -> Enquiry:
+    values: dict[str, object] = {
+        "provider": "trust",
+        "request_id": "0f9f5d2c-6d0e-4a86-9d2c-0d6a3a1f9b11",
+        "correlation_id": "7c1d1df5-93c2-4b55-8f0e-3f2b0b6c8a22",
+        "operation": "GET Slot",
+        "changes": False,
+        "resource_id": None,
+        "parameters": {},
+        "query": "",
+        "fingerprint": "f",
+        "body": None,
+    }
+    return Enquiry(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def attended(store: SqliteStore) -> SqliteStore:
+    store.questions.attend("trust", NOW)
+    return store
+
+
+async def put(store: SqliteStore, now: datetime = NOW, **changes: object) -> int:
+    asked = await store.questions.ask_about(arrival(**changes), None, TERMS, now)
+    assert isinstance(asked, Asked)
+    return asked.question_id
+
+
+async def test_twenty_at_once_are_one_question(attended: SqliteStore) -> None:
+    """The ledger decides inside the transaction."""
+    came = arrival()
+    fates = await asyncio.gather(
+        *(attended.questions.ask_about(came, None, TERMS, NOW) for _ in range(20))
+    )
+
+    assert {Asked: 1, Processing: 19} == Counter(type(fate) for fate in fates)
+
+
+async def test_the_answer_is_told_to_who_waits(attended: SqliteStore) -> None:
+    """Once it is on disk, whoever came first."""
+    number = await put(attended)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(attended.questions.answer_to(number))
+        await attended.questions.decide("trust", number, decision(), NOW)
+
+    expected = Answered(http_status=200, code=None, answer=payload(b'{"yes":true}'))
+    assert expected == waiting.result()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(29, Asked), (31, Unattended)], ids=["just-there", "gone"]
+)
+async def test_an_epr_is_there_for_half_a_minute(
+    attended: SqliteStore, seconds: int, expected: type
+) -> None:
+    """S3: whoever has not asked for questions since then is not there."""
+    now = NOW + timedelta(seconds=seconds)
+
+    assert expected is type(await attended.questions.ask_about(arrival(), None, TERMS, now))
+
+
+async def test_another_provider_sees_nothing(attended: SqliteStore) -> None:
+    """Every question belongs to one provider, and only its EPR may answer."""
+    number = await put(attended)
+
+    assert [] == list(await attended.questions.open_questions("other", after=0, limit=9))
+    assert await attended.questions.question("other", number) is None
+    assert await attended.questions.decide("other", number, decision(), NOW) is None
+
+
+async def test_the_first_answer_stands(attended: SqliteStore) -> None:
+    """The Sender was told it."""
+    number = await put(attended)
+    await attended.questions.decide("trust", number, decision(), NOW)
+    other = decision(accepted=False, word="exists", http_status=409, answered_with="second")
+    decided = await attended.questions.decide("trust", number, other, NOW)
+
+    assert decided is not None
+    assert (True, True, 200) == (
+        decided.other,
+        decided.question.accepted,
+        decided.question.http_status,
+    )
+
+
+async def test_a_change_of_what_the_gateway_never_saw_is_taken(attended: SqliteStore) -> None:
+    """The EPR may know it from before; then its workflow begins here, and ends."""
+    number = await put(attended, move=Move.CANCEL, focus_id="known-to-the-epr")
+    await attended.questions.decide("trust", number, decision(), NOW)
+    workflows = (await attended.overview(NOW)).workflows
+
+    assert {"cancelled": 1} == {state: count for state, count in workflows.items() if count}
+
+
+async def test_a_question_that_nobody_answers_is_an_alarm_once(attended: SqliteStore) -> None:
+    """And it stays open: only the EPR or an operator can say what was done."""
+    number = await put(attended)
+    told = [await attended.questions.tell_unanswered(at) for at in (NOW, LATER, LATER)]
+    overview = await attended.overview(LATER)
+    (still_open,) = await attended.questions.open_questions("trust", after=0, limit=9)
+
+    assert [0, 1, 0] == told
+    assert ["question.unanswered"] == [alarm.kind for alarm in overview.alarms]
+    assert (number, 1) == (still_open.question_id, overview.questions_open["trust"].late)
+
+
+async def test_a_read_is_forgotten_after_a_minute(attended: SqliteStore) -> None:
+    """Open or answered: nobody waits for it any more, and no patient's data stays."""
+    first = await attended.questions.ask(enquiry(), TERMS, NOW)
+    await attended.questions.tell_unanswered(NOW + timedelta(seconds=61))
+
+    assert isinstance(first, Asked)
+    assert await attended.questions.question("trust", first.question_id) is None
+
+
+async def test_a_read_that_is_repeated_later_is_asked_anew(attended: SqliteStore) -> None:
+    """Before housekeeping has come round, too."""
+    first = await attended.questions.ask(enquiry(), TERMS, NOW)
+    early = await attended.questions.ask(enquiry(), TERMS, NOW + timedelta(seconds=20))
+    attended.questions.attend("trust", NOW + timedelta(seconds=61))
+    late = await attended.questions.ask(enquiry(), TERMS, NOW + timedelta(seconds=61))
+
+    assert isinstance(first, Asked)
+    assert Processing() == early
+    assert isinstance(late, Asked)
+    assert first.question_id < late.question_id
+
+
+async def test_a_write_is_good_for_once(attended: SqliteStore) -> None:
+    """Its X-Request-Id is in the ledger, as a message's is."""
+    write = enquiry(operation="DELETE Appointment", changes=True)
+    asked = await attended.questions.ask(write, TERMS, NOW)
+    assert isinstance(asked, Asked)
+    await attended.questions.decide("trust", asked.question_id, decision(), NOW)
+
+    assert Repeated(reference=None) == await attended.questions.ask(write, TERMS, LATER)
+
+
+async def test_the_bytes_of_what_was_refused_are_not_kept(attended: SqliteStore) -> None:
+    """What was refused is nobody's record."""
+    number = await put(attended)
+    no = decision(accepted=False, word="exists", http_status=409)
+    await attended.questions.decide("trust", number, no, NOW)
+    question = await attended.questions.question("trust", number)
+
+    assert question is not None
+    assert question.request is None

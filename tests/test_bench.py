@@ -1,0 +1,30 @@
+"""The benchmarks run: what nobody runs for a month no longer does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = Path(__file__).parent / "bench" / "run.py"
+FEW = {"ROUNDS": "1", "MESSAGES": "32"}
+
+
+def test_every_figure_is_printed() -> None:
+    """One short round: it ends well, and says what it promises."""
+    ended = subprocess.run(
+        [sys.executable, str(PROGRAM)], env=os.environ | FEW, capture_output=True, check=False
+    )
+    figures = [line[:28].rstrip() for line in ended.stdout.decode().splitlines()[1:]]
+
+    assert (0, b"") == (ended.returncode, ended.stderr)
+    assert [
+        "durable intake",
+        "outbound to acknowledged",
+        "bare loop of the same",
+        "inbound to 200",
+        "store, grouped commits",
+        "store, one commit each",
+        "grouped to single commits",
+        "outbound to bare loop",
+        "idle memory",
+    ] == figures

@@ -1,0 +1,224 @@
+"""What becomes of a schedule when the wall clock is set: an hour, either way."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from national_side import Clock
+from store_values import NOW, SILENCE, attempt, submission
+from structlog.testing import capture_logs
+
+from bars_gateway.clock import STEP_SECONDS, ClockWatch
+from bars_gateway.errors import StorageFull
+from bars_gateway.housekeeping import Housekeeper
+from bars_gateway.store.database import open_database
+from bars_gateway.store.port import Claim, NoticeKind, TryAgain
+from bars_gateway.store.sqlite import SqliteStore
+
+PROVIDERS = ("trust",)
+HOUR = timedelta(hours=1)
+LATER = timedelta(days=1)  # for deadlines that are not looked at here
+LONGEST = timedelta(minutes=10)
+LEASE = timedelta(seconds=90)
+BOTH_WAYS = pytest.mark.parametrize("step", [HOUR, -HOUR], ids=["forward", "back"])
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(wall=NOW)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    async with open_database(tmp_path / "gateway.db") as database:
+        yield SqliteStore(database, node="here", lease=LEASE)
+
+
+@pytest.fixture
+def housekeeper(store: SqliteStore, clock: Clock) -> Housekeeper:
+    return Housekeeper(store, now=clock.now, monotonic=clock.monotonic, longest_wait=LONGEST)
+
+
+async def claimed(store: SqliteStore, now: datetime = NOW) -> Claim:
+    await store.submit(submission(give_up_at=now + LATER, delayed_at=now + LATER), now)
+    claim = await store.claim_next(now, PROVIDERS)
+    assert claim is not None
+    return claim
+
+
+async def waiting(store: SqliteStore, pause: timedelta, now: datetime = NOW) -> None:
+    """Let a message wait for its second attempt."""
+    claim = await claimed(store, now)
+    again = TryAgain(at=now + pause)
+    await store.settle(claim, SILENCE, attempt=attempt(claim), settlement=again)
+
+
+async def sent_at(store: SqliteStore, now: datetime) -> bool:
+    return await store.claim_next(now, PROVIDERS) is not None
+
+
+@BOTH_WAYS
+async def test_a_retry_waits_as_long_as_it_would_have(
+    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+) -> None:
+    """Ten seconds are ten seconds, whatever the clock says meanwhile."""
+    await waiting(store, timedelta(seconds=10))
+    clock.wall += step
+    await housekeeper.tidy()
+    clock.advance(9)
+    early = await sent_at(store, clock.now())
+    clock.advance(1)
+
+    assert (False, True) == (early, await sent_at(store, clock.now()))
+
+
+@BOTH_WAYS
+async def test_a_lease_lasts_as_long_as_it_would_have(
+    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+) -> None:
+    """What is being sent is not sent again, and what was left behind is."""
+    await claimed(store)
+    clock.wall += step
+    await housekeeper.tidy()
+    clock.advance(LEASE.total_seconds() - 1)
+    await housekeeper.tidy()
+    early = await sent_at(store, clock.now())
+    clock.advance(1)
+    await housekeeper.tidy()
+
+    assert (False, True) == (early, await sent_at(store, clock.now()))
+
+
+@BOTH_WAYS
+async def test_a_delay_is_told_when_it_would_have_been(
+    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+) -> None:
+    """The EPR hears of it neither an hour late nor at once."""
+    delayed_at = NOW + timedelta(seconds=60)
+    await store.submit(submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW)
+    clock.wall += step
+    await housekeeper.tidy()
+    early = await store.pending_notices("trust", 10)
+    clock.advance(60)
+    await housekeeper.tidy()
+    notices = await store.pending_notices("trust", 10)
+
+    assert ([], [NoticeKind.DELAYED]) == (early, [notice.kind for notice in notices])
+
+
+@pytest.mark.parametrize(
+    ("needed_by", "kinds"),
+    [(NOW + 2 * HOUR, [NoticeKind.OUTCOME]), (None, [])],
+    ids=["named", "not"],
+)
+async def test_the_clock_moves_no_clinical_time(
+    store: SqliteStore,
+    housekeeper: Housekeeper,
+    clock: Clock,
+    needed_by: datetime | None,
+    kinds: list[NoticeKind],
+) -> None:
+    """What a message says is an instant; what follows from its hand-in is a while from then."""
+    await store.submit(
+        submission(give_up_at=NOW + HOUR, delayed_at=NOW + LATER, needed_by=needed_by), NOW
+    )
+    clock.wall += HOUR
+    await housekeeper.tidy()
+    notices = await store.pending_notices("trust", 10)
+
+    assert kinds == [notice.kind for notice in notices]
+
+
+async def test_a_step_while_no_gateway_ran_makes_nobody_wait(
+    store: SqliteStore, housekeeper: Housekeeper, clock: Clock
+) -> None:
+    """No pause is as long as that: what was scheduled by a clock that ran ahead is due."""
+    await waiting(store, timedelta(seconds=10), now=NOW + HOUR)
+    before = await sent_at(store, NOW)
+    await housekeeper.tidy()
+
+    assert (False, True) == (before, await sent_at(store, NOW))
+
+
+async def test_a_step_while_no_gateway_ran_hides_no_delay(
+    store: SqliteStore, housekeeper: Housekeeper, clock: Clock
+) -> None:
+    """The EPR is told after the longest time that any message may take, and not after an hour."""
+    delayed_at = NOW + HOUR + timedelta(seconds=60)
+    await store.submit(submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW + HOUR)
+    await housekeeper.tidy()
+    clock.advance(LONGEST.total_seconds())
+    await housekeeper.tidy()
+    notices = await store.pending_notices("trust", 10)
+
+    assert [NoticeKind.DELAYED] == [notice.kind for notice in notices]
+
+
+async def test_a_pause_that_may_be_is_left_alone(
+    store: SqliteStore, housekeeper: Housekeeper, clock: Clock
+) -> None:
+    """A Receiver that asked for the longest pause gets it."""
+    await waiting(store, LONGEST)
+    await housekeeper.tidy()
+    clock.advance(LONGEST.total_seconds() - 1)
+
+    assert not await sent_at(store, clock.now())
+
+
+@BOTH_WAYS
+async def test_a_step_is_logged_once_and_remembered(
+    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+) -> None:
+    """The operator is told by how much, and for how many messages."""
+    await waiting(store, timedelta(seconds=10))
+    clock.wall += step
+    with capture_logs() as lines:
+        await housekeeper.tidy()
+        await housekeeper.tidy()
+    told = [(line["seconds"], line["count"]) for line in lines if line["event"] == "clock.stepped"]
+
+    assert [(step.total_seconds(), 1)] == told
+    assert housekeeper.clock_step is not None
+    assert NOW + step == housekeeper.clock_step.at
+
+
+class NoRoom(SqliteStore):
+    """A store whose disk is full at the first try."""
+
+    full = True
+
+    async def reschedule(self, step: timedelta) -> int:
+        if self.full:
+            self.full = False
+            raise StorageFull("no room")
+        return await super().reschedule(step)
+
+
+async def test_a_step_that_could_not_be_written_is_followed_later(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """A full disk does not let the schedule fall behind the clock for good."""
+    async with open_database(tmp_path / "gateway.db") as database:
+        store = NoRoom(database, node="here", lease=LEASE)
+        housekeeper = Housekeeper(
+            store, now=clock.now, monotonic=clock.monotonic, longest_wait=LONGEST
+        )
+        await claimed(store)
+        clock.wall += HOUR
+        with pytest.raises(StorageFull):
+            await housekeeper.tidy()
+        await housekeeper.tidy()
+
+        assert not await sent_at(store, clock.now())
+
+
+def test_slow_corrections_are_no_step(clock: Clock) -> None:
+    """A clock that is kept right drifts, for as long as one likes."""
+    watch = ClockWatch(clock.now, clock.monotonic)
+    steps = []
+    for _ in range(100):
+        clock.wall += timedelta(seconds=STEP_SECONDS / 2)
+        steps.append(watch.step())
+
+    assert {None} == set(steps)

@@ -1,0 +1,114 @@
+"""What the revocation lists of callers' authorities say, and which are believed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from bars_gateway.errors import IdentityError
+from bars_gateway.revocation import Standing, load_revocations
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+KEY = ec.generate_private_key(ec.SECP256R1())
+NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Example Authority")])
+POINT = "http://crl.example/part1.crl"
+
+
+def authority() -> x509.Certificate:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(NAME)
+        .issuer_name(NAME)
+        .public_key(KEY.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + 365 * DAY)
+        .sign(KEY, hashes.SHA256())
+    )
+
+
+def listing(
+    *serials: int,
+    key: ec.EllipticCurvePrivateKey = KEY,
+    extension: x509.ExtensionType | None = None,
+) -> x509.CertificateRevocationList:
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(NAME)
+        .last_update(NOW - DAY)
+        .next_update(NOW + DAY)
+    )
+    for serial in serials:
+        revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - DAY)
+        builder = builder.add_revoked_certificate(revoked.build())
+    if extension is not None:
+        builder = builder.add_extension(extension, critical=True)
+    return builder.sign(key, hashes.SHA256())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "list.crl"
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+def test_a_list_is_read_in_either_encoding(file: Path, encoding: Encoding) -> None:
+    """Whoever is on it is revoked, whoever is not is good, as long as it is up to date."""
+    file.write_bytes(listing(7).public_bytes(encoding))
+    found = load_revocations([file], [authority()])
+    issuer = NAME.public_bytes()
+
+    assert Standing.REVOKED == found.standing(issuer, 7, frozenset(), NOW)
+    assert Standing.GOOD == found.standing(issuer, 8, frozenset(), NOW)
+    assert Standing.UNKNOWN == found.standing(issuer, 8, frozenset(), NOW + DAY)
+    assert Standing.UNKNOWN == found.standing(b"another", 8, frozenset(), NOW)
+    assert NOW + DAY == found.next_update
+
+
+def test_a_part_of_a_list_says_which(file: Path) -> None:
+    """It covers the certificates that name the same place."""
+    part = x509.IssuingDistributionPoint(
+        [x509.UniformResourceIdentifier(POINT)], None, False, False, None, False, False
+    )
+    file.write_bytes(listing(extension=part).public_bytes(Encoding.PEM))
+    found = load_revocations([file], [authority()])
+    issuer = NAME.public_bytes()
+
+    assert Standing.UNKNOWN == found.standing(issuer, 8, frozenset(), NOW)
+    assert Standing.GOOD == found.standing(issuer, 8, frozenset({POINT}), NOW)
+
+
+def forged() -> bytes:
+    other = ec.generate_private_key(ec.SECP256R1())
+    return listing(key=other).public_bytes(Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (forged(), "signed by none of the callers' authorities"),
+        (b"nothing of the kind", "holds no revocation list"),
+        (
+            listing(extension=x509.DeltaCRLIndicator(3)).public_bytes(Encoding.DER),
+            "only whole revocation lists",
+        ),
+    ],
+)
+def test_what_cannot_be_believed_is_refused(file: Path, content: bytes, cause: str) -> None:
+    """T04: a forged list could free a stolen certificate, or shut the proxy out."""
+    file.write_bytes(content)
+
+    with pytest.raises(IdentityError, match=cause):
+        load_revocations([file], [authority()])
+
+
+def test_a_missing_list_is_named(tmp_path: Path) -> None:
+    """With its path and the system's reason."""
+    with pytest.raises(IdentityError, match=r"absent\.crl: No such file"):
+        load_revocations([tmp_path / "absent.crl"], [authority()])
