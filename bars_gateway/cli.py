@@ -216,22 +216,29 @@ def show(
 def demo(
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="Stop after the loop; exit 0 only if all was seen.")
+        bool, typer.Option("--once", help="Stop after the last; exit 0 only if all was seen.")
     ] = False,
     folder: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Where to keep everything; temporary otherwise."),
     ] = None,
+    chapter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Play only this one; repeatable.")
+    ] = None,
 ) -> None:
     """
-    Watch a referral go out and its acknowledgement come home.
+    Watch requests go out and their answers come home, in a few chapters.
 
     Starts a sandbox and two gateways on this machine, plays both EPRs, and leaves the
     status pages up until Ctrl-C.
     """
-    from bars_gateway.demo import play
+    from bars_gateway.demo import CHAPTERS, play
 
-    if not asyncio.run(play(folder, once=once)):
+    names = [one.name for one in CHAPTERS]
+    if unknown := set(chapter or ()).difference(names):
+        hint = f"{', '.join(sorted(unknown))}: there are {', '.join(names)}"
+        raise typer.BadParameter(hint, param_hint="--chapter")
+    if not asyncio.run(play(folder, chapter or (), once=once)):
         raise typer.Exit(1)
 
 

@@ -1,15 +1,17 @@
 """
-`bars-gateway demo`: a validation request goes out, and its answers come home.
+`bars-gateway demo`: what two organisations do with each other, in chapters.
 
     EPR ─folder─► ambulance service ──request──► sandbox ─► hospital ─socket─► EPR
      ▲                  └◄──────── 200, its ids ◄───┘          │                │
      ├─ outcome ────────┘                                      │                │
-     └─ interim, final ─folder─◄ ambulance ◄─── sandbox ◄── hospital ◄─socket───┘
+     └─ responses ─folder─◄ ambulance ◄──── sandbox ◄───── hospital ◄─socket────┘
 
 The sandbox and both gateways are processes of their own, as they would be in life; the
-demo plays the two EPRs and says what it sees, when it sees it.
+demo plays the two EPRs and says what it sees, when it sees it. A chapter has seen all
+only when each of its steps was.
 """
 
+from bars_gateway.demo.chapters import CHAPTERS
 from bars_gateway.demo.play import play
 
-__all__ = ["play"]
+__all__ = ["CHAPTERS", "play"]

@@ -1,18 +1,18 @@
-"""Plays the loop: starts the processes, watches every hand-over, and ends what it started."""
+"""Plays the chapters: starts the processes, watches every hand-over, and ends what it started."""
 
 import asyncio
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
 import orjson
 from rich.console import Console
 
-from bars_gateway.demo.eprs import WAIT_SECONDS, FolderEpr, SocketEpr
-from bars_gateway.demo.messages import validation_request
+from bars_gateway.demo.chapters import CHAPTERS
+from bars_gateway.demo.eprs import FolderEpr, socket_epr
 from bars_gateway.demo.processes import (
     Organisation,
     end,
@@ -20,53 +20,51 @@ from bars_gateway.demo.processes import (
     start_gateway,
     start_sandbox,
 )
+from bars_gateway.demo.stage import Chapter, Stage
 from bars_gateway.demo.timeline import Timeline
 
-STEPS = frozenset(
-    {
-        "dropped",
-        "receipt",
-        "token",
-        "forwarded",
-        "taken",
-        "collected",
-        "outcome",
-        "interim acknowledged",
-        "interim",
-        "final acknowledged",
-        "final",
-    }
-)
-_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
+CHAPTER_SECONDS = 60.0
 
 
-async def play(folder: Path | None, *, once: bool) -> bool:
+async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool:
     """
     Run the demo in *folder* (a temporary one where None); return whether every step was seen.
 
-    With *once* it ends after the loop, otherwise when it is interrupted.
+    Only the chapters of those *names* are played, or all where there are none. With *once*
+    it ends after them, otherwise when it is interrupted.
     """
     console = Console(soft_wrap=True, highlight=False)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     timeline = Timeline(console)
+    chapters = [chapter for chapter in CHAPTERS if not names or chapter.name in names]
     with _home(folder) as home:
-        async with AsyncExitStack() as stack:
-            organisations = _organisations()
-            sandbox = await _start(stack, home, organisations, timeline)
-            await _loop(home, organisations, sandbox, timeline)
-            missing = STEPS - set(timeline.seen)
-            console.print(_verdict(timeline, missing))
+        async with _stage(home, timeline) as stage, asyncio.TaskGroup() as group:
+            watching = group.create_task(_watch(stage))
+            missing = [missed for one in chapters if (missed := await _play(one, stage))]
+            console.print("\nNot everything was seen." if missing else _all_seen(timeline))
             if not once:
-                await _leave_up(console, organisations, home, stop)
+                await _leave_up(console, (stage.ambulance, stage.hospital), home, stop)
+            watching.cancel()
     return not missing
 
 
-def _verdict(timeline: Timeline, missing: frozenset[str]) -> str:
-    if missing:
-        return f"\nNot seen: {', '.join(sorted(missing))}."
+def _all_seen(timeline: Timeline) -> str:
     return f"\nEvery step was seen, in {timeline.seconds:.1f} s."
+
+
+async def _play(chapter: Chapter, stage: Stage) -> frozenset[str]:
+    """Play one chapter; return what of it was not seen."""
+    stage.timeline.begin(chapter.title)
+    try:
+        async with asyncio.timeout(CHAPTER_SECONDS):
+            await chapter.play(stage)
+            await stage.timeline.until(chapter.steps)
+    except TimeoutError:
+        missing = ", ".join(sorted(stage.timeline.missing(chapter.steps)))
+        stage.timeline.say("demo", f"gave up after {CHAPTER_SECONDS:.0f} s; not seen: {missing}")
+    return stage.timeline.missing(chapter.steps)
 
 
 @contextmanager
@@ -79,7 +77,7 @@ def _home(folder: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def _organisations() -> Sequence[Organisation]:
+def _organisations() -> tuple[Organisation, Organisation]:
     ports = free_ports(4)
     return (
         Organisation(
@@ -103,17 +101,29 @@ def _organisations() -> Sequence[Organisation]:
     )
 
 
-async def _start(
-    stack: AsyncExitStack, home: Path, organisations: Sequence[Organisation], timeline: Timeline
-) -> Mapping[str, str]:
-    timeline.say("demo", f"makes keys, certificates and settings below {home}")
-    process, sandbox = await start_sandbox(home / "sandbox", organisations, home / "sandbox.log")
-    stack.push_async_callback(end, process)
-    timeline.say("sandbox", f"token service and proxy answer at {sandbox['proxy_url']}")
-    async with asyncio.TaskGroup() as group:
-        for organisation in organisations:
-            group.create_task(_start_one(stack, home, organisation, sandbox, timeline))
-    return sandbox
+@asynccontextmanager
+async def _stage(home: Path, timeline: Timeline) -> AsyncIterator[Stage]:
+    """Start the national side and both gateways, and end them afterwards."""
+    organisations = ambulance, hospital = _organisations()
+    async with AsyncExitStack() as stack:
+        timeline.say("demo", f"makes keys, certificates and settings below {home}")
+        process, sandbox = await start_sandbox(
+            home / "sandbox", organisations, home / "sandbox.log"
+        )
+        stack.push_async_callback(end, process)
+        timeline.say("sandbox", f"token service and proxy answer at {sandbox['proxy_url']}")
+        async with asyncio.TaskGroup() as group:
+            for organisation in organisations:
+                group.create_task(_start_one(stack, home, organisation, sandbox, timeline))
+        socket = home / hospital.name / "run" / f"{hospital.name}.sock"
+        yield Stage(
+            ambulance=ambulance,
+            hospital=hospital,
+            caller=FolderEpr(home / ambulance.name / "spool"),
+            department=await stack.enter_async_context(socket_epr(socket)),
+            timeline=timeline,
+            admin_url=sandbox["admin_url"],
+        )
 
 
 async def _start_one(
@@ -128,56 +138,28 @@ async def _start_one(
     timeline.say(organisation.name, f"gateway is ready; status page {organisation.status_url}")
 
 
-async def _loop(
-    home: Path,
-    organisations: Sequence[Organisation],
-    sandbox: Mapping[str, str],
-    timeline: Timeline,
-) -> None:
-    caller, department = organisations
-    body = validation_request(
-        sender=f"{_SYSTEM}|{caller.service}",
-        receiver=f"{_SYSTEM}|{department.service}",
-    )
-    ambulance = FolderEpr(home / caller.name / "spool", "ambulance EPR", timeline)
-    hospital = SocketEpr(
-        home / department.name / "run" / f"{department.name}.sock", "hospital EPR", timeline
-    )
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(hospital.play(body))
-            group.create_task(_watch(sandbox["admin_url"], timeline))
-            ambulance.drop("request.json", body)
-            group.create_task(ambulance.receipt("request"))
-            group.create_task(ambulance.outcome())
-            group.create_task(ambulance.responses())
-    except* TimeoutError:
-        timeline.say("demo", f"gave up after {WAIT_SECONDS:.0f} s")
-
-
-async def _watch(admin_url: str, timeline: Timeline) -> None:
+async def _watch(stage: Stage) -> None:
     """Say what passes through the national side, as the sandbox reports it."""
-    seen, missing = 0, 5  # two tokens; a request and two responses
-    async with asyncio.timeout(WAIT_SECONDS), aiohttp.ClientSession(trust_env=False) as session:
-        while missing > 0:
-            query = {"wait": "10", "after": str(seen)}
-            async with session.get(f"{admin_url}/calls", params=query) as response:
+    seen = 0
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        while True:
+            query = {"wait": "30", "after": str(seen)}
+            async with session.get(f"{stage.admin_url}/calls", params=query) as response:
                 calls = orjson.loads(await response.read())["calls"]
             for call in calls:
                 seen = max(seen, call["number"])
-                missing -= 1
-                _say_call(call, timeline)
+                stage.timeline.say("sandbox", *_told(call))
 
 
-def _say_call(call: Mapping[str, object], timeline: Timeline) -> None:
+def _told(call: Mapping[str, object]) -> tuple[str, str | None]:
+    """Return what to say of a call, and which step it is."""
     if call["target"] is None:
-        timeline.say("sandbox", f"issues an access token: HTTP {call['answered_status']}", "token")
-        return
-    timeline.say(
-        "sandbox",
-        f"forwards a message to {call['target']} over mutual TLS: HTTP {call['receiver_status']}",
-        "forwarded" if call["receiver_status"] == 200 else None,  # noqa: PLR2004
-    )
+        return f"issues an access token: HTTP {call['answered_status']}", "token"
+    status = call["receiver_status"]
+    forwards = f"forwards to {call['target']} over mutual TLS: HTTP {status}"
+    if call["answered_status"] is None:
+        return f"{forwards}; the answer is lost on its way back", "lost"
+    return forwards, {200: "forwarded", 409: "duplicate"}.get(int(str(status or 0)))
 
 
 async def _leave_up(

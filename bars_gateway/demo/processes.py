@@ -143,6 +143,7 @@ api_key = "{registered["api_key"]}"
 private_key_file = "{theirs}/jwt.key"
 spool_dir = "{folder}/spool"
 notices = "{organisation.notices}"
+questions = "{organisation.notices}"
 
 [outbound]
 token_url = "{sandbox["token_url"]}"
@@ -159,7 +160,6 @@ allowed_client_names = ["{sandbox["allowed_client_name"]}"]
 [epr]
 socket_dir = "{folder}/run"
 scan_seconds = 0.2
-
 [store]
 minimum_free_bytes = 0
 
