@@ -3,7 +3,7 @@ The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
                   backup · restore · verify · sandbox · demo
-    bars-gateway init · keys · csr · certificate
+    bars-gateway init · keys · csr · certificate · doctor
 
 `queue` and `show` read the database themselves, so that they answer at night when the
 gateway is down; they open it for reading only and disturb nobody. `send` goes through
@@ -29,10 +29,9 @@ from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
 from bars_gateway.onboarding import verbs
+from bars_gateway.onboarding.choices import DEFAULT_CONFIG, Config
 from bars_gateway.safekeeping import backup, restore, verify
 from bars_gateway.sandbox.command import sandbox
-
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 
 app = typer.Typer(
     name="bars-gateway",
@@ -49,12 +48,6 @@ app.command()(restore)
 app.command()(verify)
 verbs.add_to(app)
 
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
-    ),
-]
 Sender = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,7 @@ NOW = datetime.now(UTC)
 YEAR = timedelta(days=365)
 LEAF_KEY = rsa.generate_private_key(65537, 2048)
 SHORT_KEY = rsa.generate_private_key(65537, 1024)
-_AUTHORITY_KEY = rsa.generate_private_key(65537, 2048)
+AUTHORITY_KEY = rsa.generate_private_key(65537, 2048)
 
 
 def pem(*certificates: x509.Certificate) -> bytes:
@@ -40,8 +40,8 @@ class Chain:
     def of(
         cls, root: str = "NHS PTL Root Authority G2", middle: str = "NHS INT Authentication G2"
     ) -> "Chain":
-        top = made(named(root), named(root), authority=True, key=_AUTHORITY_KEY)
-        return cls(top, made(named(middle), named(root), authority=True, key=_AUTHORITY_KEY))
+        top = made(named(root), named(root), authority=True, key=AUTHORITY_KEY)
+        return cls(top, made(named(middle), named(root), authority=True, key=AUTHORITY_KEY))
 
     def leaf(self, name: str, **changes) -> x509.Certificate:
         return made(named(name), self.middle.subject, **changes)
@@ -70,4 +70,4 @@ def made(
     )
     if usages and not authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    return builder.sign(_AUTHORITY_KEY, digest or hashes.SHA256())
+    return builder.sign(AUTHORITY_KEY, digest or hashes.SHA256())

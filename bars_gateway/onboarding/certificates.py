@@ -35,8 +35,9 @@ _MARKS = (
 
 
 class Grade(StrEnum):
-    """How well a rule is kept."""
+    """How well a rule is kept; the order is that of gravity."""
 
+    SKIP = "skip"  # not looked at, and why
     PASS = "pass"  # noqa: S105 - a grade
     WARN = "warn"
     FAIL = "fail"
@@ -107,14 +108,16 @@ def _warned(rule: str, seen: str, cure: str) -> Verdict:
     return Verdict(rule=rule, grade=Grade.WARN, seen=seen, cure=cure)
 
 
-def _leaf_first(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def leaf_first(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether our own certificate comes first."""
     if is_authority(delivered.leaf):
         seen = f"the first certificate, {common_name(delivered.leaf)!a}, is an authority's"
         return _failed("leaf", seen, "Put our own certificate first in the file.")
     return _passed("leaf", f"the first certificate is {common_name(delivered.leaf)!a}")
 
 
-def _key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether the key belongs to it."""
     if delivered.key is None:
         cure = "Name the key that the request was made with: --key FILE."
         return _failed("key", "there is no key that it could belong to", cure)
@@ -124,7 +127,8 @@ def _key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Verd
     return _passed("key", "certificate and key belong together")
 
 
-def _strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether key and signature are strong enough."""
     key, digest = delivered.leaf.public_key(), delivered.leaf.signature_hash_algorithm
     if isinstance(key, RSAPublicKey) and key.key_size < _BITS:
         cure = "Make a new request with `bars-gateway csr new`: its key has 4096 bits."
@@ -138,7 +142,8 @@ def _kind(key: object) -> str:
     return f"RSA of {key.key_size} bits" if isinstance(key, RSAPublicKey) else type(key).__name__
 
 
-def _chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether the chain is complete and in order."""
     for place, (lower, upper) in enumerate(
         zip(delivered.chain, delivered.chain[1:], strict=False), 1
     ):
@@ -155,7 +160,8 @@ def _chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict
     return _failed("chain", f"the chain ends below {issuer}", cure)
 
 
-def _of_the_environment(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether the chain is of this environment, and of the current series."""
     for authority in delivered.chain[1:]:
         found = environment_of_authority(authority)
         if found not in {None, settings.environment}:
@@ -176,7 +182,8 @@ def _is_superseded(authority: x509.Certificate) -> bool:
     return environment_of_authority(authority) is not None and "G2" not in common_name(authority)
 
 
-def _named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+def named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether it has the name that it should have."""
     name, wanted = common_name(delivered.leaf), settings.onboarding.fqdn
     if wanted is not None and name.lower() != wanted.lower():
         seen = f"its name is {name!a}, and onboarding.fqdn is {wanted!a}"
@@ -187,7 +194,8 @@ def _named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
     return _passed("name", f"its name is {name}")
 
 
-def _in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Verdict:
+def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Verdict:
+    """Tell whether all of the chain is valid now, and for some time."""
     for certificate in delivered.chain:
         name = common_name(certificate)
         if certificate.not_valid_before_utc > now:
@@ -204,7 +212,8 @@ def _in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Verdi
     return _passed("dates", f"it is valid until {first:%Y-%m-%d}")
 
 
-def _for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether it is meant for servers."""
     try:
         usage = delivered.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
@@ -217,14 +226,14 @@ def _for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> V
 
 Rule = Callable[[Delivered, Settings, datetime], Verdict]
 RULES: tuple[Rule, ...] = (
-    _leaf_first,
-    _key_fits,
-    _strong,
-    _chain,
-    _of_the_environment,
-    _named,
-    _in_force,
-    _for_servers,
+    leaf_first,
+    key_fits,
+    strong,
+    chain,
+    of_the_environment,
+    named,
+    in_force,
+    for_servers,
 )
 
 

@@ -100,7 +100,7 @@ def publish(folder: Path, key_id: KeyId) -> Path:
     """Write the JWKS of the owner of *key_id* from the public halves that are in *folder*."""
     files = KeyFiles.of(folder, key_id)
     current = [kept.key_id for kept in family(files) if not kept.retired]
-    keys = [jwk(str(one), _read_public(KeyFiles.of(folder, one).public)) for one in current]
+    keys = [jwk(str(one), read_public(KeyFiles.of(folder, one).public)) for one in current]
     put_in_place(files.jwks, json.dumps({"keys": keys}, indent=1).encode() + b"\n", PUBLIC)
     return files.jwks
 
@@ -134,7 +134,7 @@ def _kept(folder: Path, *, retired: bool) -> list[Kept]:
     found = [
         Kept(
             key_id=KeyId.parse(name),
-            bits=_read_public(path).key_size,
+            bits=read_public(path).key_size,
             made_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
             retired=retired,
         )
@@ -161,7 +161,8 @@ def public_pem(key: RSAPublicKey) -> bytes:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _read_public(path: Path) -> RSAPublicKey:
+def read_public(path: Path) -> RSAPublicKey:
+    """Return the public key in the PEM file at *path*."""
     try:
         key = load_pem_public_key(read(path))
     except ValueError:

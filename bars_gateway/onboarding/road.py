@@ -58,6 +58,14 @@ def printed(road: list[Step]) -> str:
     return "\n".join(f"{number:3}  {step}" for number, step in enumerate(road, 1))
 
 
+def callers_of(settings: Settings) -> str:
+    """Return who may connect, as a firewall is told of it."""
+    single = [
+        str(each).removesuffix("/32").removesuffix("/128") for each in settings.caller_addresses
+    ]
+    return ", ".join(single) or "everybody"
+
+
 def _step(what: str, how: str, *, done: bool, who: Desk = desks.OURSELVES) -> Step:
     open_stage = Stage.OURS if who in {desks.OURSELVES, desks.NETWORK} else Stage.THEIRS
     return Step(stage=Stage.DONE if done else open_stage, what=what, who=who, how=how)
@@ -99,8 +107,7 @@ def _receiving(settings: Settings) -> Iterator[Step]:
     if settings.environment is Environment.LOCAL:
         return
     yield _unseen("Have the name entered in the DNS", "bars-gateway letters dns", desks.DNS)
-    callers = ", ".join(settings.bundle.caller_addresses) or "nobody"
-    how = f"let {callers} in to {inbound.listen}, and us out to port 443"
+    how = f"let {callers_of(settings)} in to {inbound.listen}, and us out to port 443"
     yield _unseen("Open the firewall", how, desks.NETWORK)
     how = "bars-gateway letters catalogue"
     yield _unseen("Have the services entered in the endpoint catalogue", how, desks.BARS)
