@@ -123,7 +123,8 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     """
     Run the gateway until it is told to stop (SIGTERM or Ctrl-C).
 
-    Logs to standard output. When told to stop, it finishes what is in flight.
+    Logs to standard output. When told to stop, it finishes what is in flight. At SIGHUP it
+    takes new keys, certificates and callers; changed files it takes by itself.
     """
     from bars_gateway import daemon
 
@@ -132,7 +133,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     found = problems(settings, datetime.now(UTC))
     if found:
         raise ConfigurationError("\n".join(map(str, found)))
-    daemon.serve(settings)
+    daemon.serve(settings, partial(load, config, os.environ))
 
 
 @app.command()

@@ -46,11 +46,16 @@ class Identity:
 
     context: ssl.SSLContext
     names: frozenset[str]  # what our certificate calls us
-    not_after: datetime  # UTC; when the first certificate of our chain ends
-    client_ca_not_after: datetime  # UTC; when the first of the callers' authorities ends
+    chain: tuple[x509.Certificate, ...]  # ours, leaf first
+    authorities: tuple[x509.Certificate, ...]  # of the callers
     revocations: Revocations = field(
         default_factory=Revocations
     )  # what the callers' authorities have withdrawn
+
+    @property
+    def not_after(self) -> datetime:
+        """When (UTC) the first certificate of our chain ends."""
+        return _first_end(self.chain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,8 @@ def load_identity(
     return Identity(
         context=_server_context(certificate_file, private_key_file, authorities),
         names=_own_names(chain[0]),
-        not_after=_first_end(chain),
-        client_ca_not_after=_first_end(authorities),
+        chain=tuple(chain),
+        authorities=tuple(authorities),
         revocations=load_revocations(revocation_list_files, authorities),
     )
 

@@ -61,6 +61,17 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
     return [_problem(settings, fault) for fault in found]
 
 
+def problems_of_keys(settings: "Settings", provider: str) -> list[Problem]:
+    """Return what is wrong with the key that signs for *provider*."""
+    return [_problem(settings, fault) for fault in _signing_key(settings, provider)]
+
+
+def problems_of_inbound(settings: "Settings", now: datetime) -> list[Problem]:
+    """Return what is wrong with our certificate, or with what is known of callers, at *now*."""
+    found = [*_inbound(settings, now), *_callers(settings, now)]
+    return [_problem(settings, fault) for fault in found]
+
+
 def _problem(settings: "Settings", fault: Fault) -> Problem:
     key = ".".join(fault.key)
     place = settings.sources.place(key)
@@ -113,6 +124,11 @@ def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
     key = ("providers", name, "spool_dir")
     yield from _folder(key, provider.spool_dir)
     yield from _one_filesystem(key, provider)
+    yield from _signing_key(settings, name)
+
+
+def _signing_key(settings: "Settings", name: str) -> Iterator[Fault]:
+    provider = settings.providers[name]
     key = ("providers", name, "private_key_file")
     faults, signing_key = _private_key(key, provider.private_key_file)
     yield from faults

@@ -18,12 +18,13 @@ them no attempt.
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import aiohttp
 import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.refusals import Refused, classify
@@ -150,6 +151,15 @@ class TokenSource:
     def _good_until(self, held: _Token) -> float:
         """Return until when nobody need wait for a new token: somebody may be asking already."""
         return held.ends_at if self._one_at_a_time.locked() else held.renew_at
+
+    def use(self, key_id: str, key: RSAPrivateKey) -> None:
+        """
+        Sign with this key from the next request on, which need not wait for any pause.
+
+        A token in hand is kept until it ends: it is as good as it was.
+        """
+        self._credentials = replace(self._credentials, key_id=key_id, key=key)
+        self._reopens_at = self._monotonic()
 
     def discard(self, token: str | None) -> None:
         """Forget *token*, if it is the one in hand: the proxy has refused it."""

@@ -75,7 +75,6 @@ class Broken:
         self.installation, self.folder, self._stack = installation, folder, stack
         (folder / "systemd").mkdir()
         shutil.copy(UNIT, self.unit)
-        self.edit_unit("[Service]", "[Service]\nExecReload=/bin/kill -HUP $MAINPID")
         self.site = Site(
             load(installation.config, {}),
             config=installation.config,
