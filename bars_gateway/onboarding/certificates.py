@@ -21,17 +21,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bars_gateway.config import Environment, Settings
+from bars_gateway.config.environments import environment_of_authority_name, strange
 from bars_gateway.onboarding import names
 from bars_gateway.tls import is_authority
 
 _BITS = 2048  # below this nobody takes a key any more
 _SOON = timedelta(days=30)
 _WEAK = {"md5", "sha1"}
-# What the authorities of an environment have in their names: the first that fits counts.
-_MARKS = (
-    (("NHS INT ", "NHS PTL "), Environment.INT),
-    (("NHS Root ", "NHS Authentication", "NHS Level"), Environment.PROD),
-)
 
 
 class Grade(StrEnum):
@@ -80,8 +76,7 @@ def common_name(certificate: x509.Certificate) -> str:
 
 def environment_of_authority(certificate: x509.Certificate) -> Environment | None:
     """Return the environment of an authority of the NHS by its name, or None."""
-    name = common_name(certificate)
-    return next((where for marks, where in _MARKS if name.startswith(marks)), None)
+    return environment_of_authority_name(common_name(certificate))
 
 
 def same_key(one: Any, other: Any) -> bool:
@@ -164,7 +159,7 @@ def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime)
     """Tell whether the chain is of this environment, and of the current series."""
     for authority in delivered.chain[1:]:
         found = environment_of_authority(authority)
-        if found not in {None, settings.environment}:
+        if strange(found, settings.environment):
             seen = (
                 f"{common_name(authority)!a} is of the environment {found}, and this gateway is"
                 f" in {settings.environment}"

@@ -1,5 +1,6 @@
 """Our certificate and those of our callers, before anybody connects."""
 
+from bars_gateway.config.environments import strange
 from bars_gateway.onboarding import certificates, desks
 from bars_gateway.onboarding.certificates import Rule, common_name, environment_of_authority
 from bars_gateway.onboarding.doctor.checks import (
@@ -43,7 +44,7 @@ def _callers_environment(site: Site) -> Seen:
     own = site.settings.environment
     for authority in site.authorities:
         found = environment_of_authority(authority)
-        if found not in {None, own}:
+        if strange(found, own):
             cure = f"Leave only the chain of {own} in inbound.client_ca_file."
             return failed(f"{common_name(authority)!a} is of {found}, and this is {own}", cure)
     return passed(", ".join(map(common_name, site.authorities)))
