@@ -3,7 +3,7 @@ The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
                   backup · restore · verify · sandbox · demo
-    bars-gateway init · keys · csr · certificate · doctor
+    bars-gateway init · keys · csr · certificate · letters · doctor
 
 `queue` and `show` read the database themselves, so that they answer at night when the
 gateway is down; they open it for reading only and disturb nobody. `send` goes through

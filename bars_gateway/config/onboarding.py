@@ -74,6 +74,13 @@ class Onboarding(Section):
     Set it for the letter that registers the public key.
     """
 
+    int_application_id: Text | None = None
+    """
+    The id that the same application has in INT.
+
+    Set it in the settings of prod: the letter that registers the public key names both.
+    """
+
     contact: Text | None = None
     """
     Whom the desks may ask: name, e-mail address and telephone number, on one line.
