@@ -74,4 +74,5 @@ def _identity(settings: Settings, now: Clock) -> Identity:
 
 def _require_none(problems: Sequence[Problem]) -> None:
     if problems:
-        raise IdentityError(f"{problems[0].key} {problems[0].cause}. {problems[0].cure}")
+        first = problems[0]
+        raise IdentityError(f"{first.key} {first.cause} ({first.cure.rstrip('.')})")

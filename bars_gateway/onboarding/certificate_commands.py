@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bars_gateway.config import Settings, load
+from bars_gateway.config import Environment, Settings, load
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import csr, desks
 from bars_gateway.onboarding.certificates import Delivered, Grade, verdicts, worst
@@ -61,7 +61,11 @@ def new(
     made = csr.new_request(settings, name, bits)
     typer.echo(f"{made.key_file}: {bits} bits, mode 0600; it never leaves this machine")
     typer.echo(f"{made.file}: the request; nothing but CN={made.fqdn} is in it")
-    typer.echo(f"It goes to {desks.certificates(settings.environment)}: bars-gateway letters")
+    if settings.environment is Environment.LOCAL:
+        typer.echo("It goes to the sandbox: post it to /certificates of its admin port")
+    else:
+        desk = desks.certificates(settings.environment)
+        typer.echo(f"It goes to {desk}: bars-gateway letters certificate")
 
 
 @certificates.command()

@@ -96,7 +96,10 @@ def _receiving(settings: Settings) -> Iterator[Step]:
     yield _step("Agree on the name of the Receiver", named, done=onboarding.fqdn is not None)
     yield _step("Make the request for its certificate", "bars-gateway csr new", done=requested)
     signs = desks.certificates(settings.environment)
-    how = "bars-gateway letters certificate; then bars-gateway certificate install FILE"
+    asking = "bars-gateway letters certificate"
+    if settings.environment is Environment.LOCAL:
+        asking = "post it to /certificates of the sandbox's admin port"
+    how = f"{asking}; then bars-gateway certificate install FILE"
     yield _step("Have the certificate signed", how, done=installed, who=signs)
     where = f"from pki.nhs.uk (G2) into {inbound.client_ca_file}"
     placed = inbound.client_ca_file.exists()
