@@ -53,7 +53,7 @@ def new(
     hours = keys.NOT_BEFORE // timedelta(hours=1)
     typer.echo(
         f"\nPublish it. After {hours} hours: bars-gateway keys probe --key-id {wanted}\n"
-        f"When that gets a token, set key_id and private_key_file, and: systemctl reload bars-gateway"
+        "When that gets a token, set key_id and private_key_file: systemctl reload bars-gateway"
     )
 
 

@@ -48,17 +48,19 @@ async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
     async with Sandbox(settings) as sandbox:
         await sandbox.register(NAME, [f"{DOS}|{service}" for service in SERVICES], found.url)
         await asyncio.to_thread(install, found)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bars_gateway", "run", "--config", str(found.config)),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
+        command = (sys.executable, "-m", "bars_gateway", "run", "--config", str(found.config))
+        log = found.folder / "gateway.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
         try:
             async with asyncio.timeout(PATIENCE):
-                while not (found.folder / "run" / f"{NAME}.sock").exists():
+                while b"daemon.started" not in log.read_bytes():
                     await asyncio.sleep(0.05)
             yield found
+            assert process.returncode is None, log.read_text("utf-8")
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
 
 
