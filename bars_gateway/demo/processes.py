@@ -43,10 +43,10 @@ class Organisation:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return *count* ports on 127.0.0.1 that nobody listens on, and that none is given by chance."""
+    """Return *count* free ports on 127.0.0.1 that nobody is given by chance."""
     found: set[int] = set()
     while len(found) < count:
-        port = random.randrange(*_NEVER_BY_CHANCE)
+        port = random.SystemRandom().randrange(*_NEVER_BY_CHANCE)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             found.add(port)
     return list(found)
