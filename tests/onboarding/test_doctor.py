@@ -219,6 +219,7 @@ BREAKS |= {
         PLAIN.leaf(FQDN, usages=[ExtendedKeyUsageOID.CLIENT_AUTH]), PLAIN.middle, PLAIN.root
     ),
     "callers.environment": lambda b: b.callers(NATIONAL.root),
+    "callers.loads": lambda b: b.callers(PLAIN.root, PLAIN.leaf("a caller")),
     "callers.root": lambda b: b.callers(PLAIN.middle),
     "callers.dates": lambda b: b.callers(
         made(named("r"), named("r"), authority=True, key=AUTHORITY_KEY, end=NOW + timedelta(days=9))
@@ -309,6 +310,21 @@ def _private_jwks(b: Broken) -> None:
     document = json.loads(path.read_bytes())
     document["keys"][0]["d"] = "AQAB"
     b.write(path, json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("content", [b"[1,2", b"[1, 2]", b'{"keys": 7}', b'{"keys": [7]}', None])
+async def test_whatever_lies_in_the_place_of_the_jwks_is_a_finding(broken, content):
+    """Garbage, another shape, or a folder: it is named, and no traceback reaches anybody."""
+    path = broken.installation.folder / "keys" / "Northshire-LOCAL.jwks.json"
+    kept = path.rename(broken.folder / "kept")
+    try:
+        path.mkdir() if content is None else path.write_bytes(content)
+        finding = await broken.first()
+    finally:
+        path.rmdir() if content is None else path.unlink()
+        kept.rename(path)
+
+    assert ("jwks.file", Grade.FAIL) == (finding.check.name, finding.seen.grade)
 
 
 @breaks("jwks.shape")

@@ -1,6 +1,7 @@
 """Our certificate and those of our callers, before anybody connects."""
 
 from bars_gateway.config.environments import strange
+from bars_gateway.errors import IdentityError
 from bars_gateway.onboarding import certificates, desks
 from bars_gateway.onboarding.certificates import Rule, common_name, environment_of_authority
 from bars_gateway.onboarding.doctor.checks import (
@@ -14,6 +15,7 @@ from bars_gateway.onboarding.doctor.checks import (
     skipped,
     warned,
 )
+from bars_gateway.tls import load_identity
 
 _SOON_DAYS = 30
 _FILES = ("certificate.file", "certificate.key", "callers.file")
@@ -64,6 +66,22 @@ def _callers_dates(site: Site) -> Seen:
         cure = "Fetch the successors from pki.nhs.uk, and add them to inbound.client_ca_file."
         return warned(f"the first of them ends on {ends:%Y-%m-%d}", cure)
     return passed(f"all are valid until {ends:%Y-%m-%d}")
+
+
+def _loads(site: Site) -> Seen:
+    """Read the files as the listener does when it starts, and when they change."""
+    inbound = site.settings.inbound
+    try:
+        load_identity(
+            inbound.certificate_file,
+            inbound.private_key_file,
+            inbound.client_ca_file,
+            now=site.now(),
+            revocation_list_files=site.settings.callers.revocation_list_files,
+        )
+    except IdentityError as error:
+        return failed(str(error), error.advice)
+    return passed("the listener takes these files")
 
 
 def _fqdn(site: Site) -> Seen:
@@ -180,6 +198,14 @@ CHECKS = (
         why="A chain that does not end in a root is refused, whoever calls.",
         ask=desks.OURSELVES,
         look=_if_receiving(_callers_root),
+        after=_FILES,
+    ),
+    Check(
+        name="callers.loads",
+        title="The listener takes these files",
+        why="A gateway that runs keeps the old ones, and one that is restarted does not start.",
+        ask=desks.OURSELVES,
+        look=_if_receiving(_loads),
         after=_FILES,
     ),
     Check(

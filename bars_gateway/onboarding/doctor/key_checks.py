@@ -25,6 +25,7 @@ from bars_gateway.onboarding.doctor.checks import (
     warned,
 )
 from bars_gateway.onboarding.doctor.fetching import cause_of, fetch
+from bars_gateway.onboarding.files import read
 from bars_gateway.onboarding.key_ids import KeyId
 from bars_gateway.onboarding.keys import OLD, KeyFiles, jwk, read_public
 
@@ -99,7 +100,7 @@ def _file(site: Site) -> Seen:
         files = _files(provider)
         if files is None or not files.jwks.exists():
             return skipped("no JWKS lies beside the key")
-        return _judged(json.loads(files.jwks.read_bytes()), provider)
+        return _judged(json.loads(read(files.jwks)), provider)
 
     return for_each(site, _explained(look))
 
@@ -185,7 +186,7 @@ def _explained(look: Looking) -> Looking:
             return look(name, provider)
         except OnboardingError as error:
             return failed(str(error), error.advice)
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, TypeError):
             return failed("it is no JSON object with keys", "bars-gateway keys new writes it anew.")
 
     return explained
