@@ -79,7 +79,7 @@ def _key(settings: Settings) -> Letter:
     onboarding = settings.onboarding
     keys = {each.key_id: each.private_key_file for each in settings.providers.values()}
     hosted = onboarding.jwks_url
-    how = f"The JWKS is hosted by us: {hosted}" if hosted else "The public keys are attached."
+    how = f"The JWKS is hosted by us: {hosted}" if hosted else "The public half is attached."
     ids = f"Application id ({settings.environment.upper()}): {onboarding.application_id}"
     if _in_prod(settings):
         ids += f"\nApplication id (INT): {onboarding.int_application_id}"
@@ -187,7 +187,8 @@ Please agree with us on the day of
   1. the technical go-live: the happy paths of each use case, in PROD, with both sides present;
   2. the business go-live: the final end-to-end test, if it is on another day.
 
-Incidents after that go to {desks.SERVICE_DESK}, and to our contact below.
+Incidents after that go to {desks.SERVICE_DESK},
+and to our contact below.
 """
     return _letter("live", "go-live", desks.BARS, settings, body)
 

@@ -68,7 +68,10 @@ class Wishes:
 def values_of(wishes: Wishes, places: Places) -> dict[str, Any]:
     """Return the settings as a tree; raise ConfigurationError where a wish cannot be one."""
     assert wishes.environment is not None, "`missing` was looked at first"
-    owner = wishes.key_owner or wishes.supplier or wishes.organisation or ""
+    # In PROD each provider has a key of its own; before that, the supplier's serves them all.
+    in_prod = wishes.environment is Environment.PROD
+    owners = (wishes.key_owner, None if in_prod else wishes.supplier, wishes.organisation)
+    owner = next(filter(None, owners), "")
     key_id = KeyId.first(owner, wishes.environment)
     values: dict[str, Any] = {
         "environment": wishes.environment.value,

@@ -200,3 +200,17 @@ def test_the_file_is_toml_whatever_the_names_hold(tmp_path):
     found = tomllib.loads((tmp_path / "bars-gateway.toml").read_text())
 
     assert [name] == [provider["name"] for provider in found["providers"].values()]
+
+
+@pytest.mark.parametrize(("environment", "owner"), [("int", "ExLtd"), ("prod", "Northshire")])
+def test_in_prod_each_provider_has_a_key_of_its_own(tmp_path, environment, owner):
+    """Before that, one key of the supplier's serves all of them."""
+    flags = ("--ods-code", "ZX901", "--name", "Northshire", "--service", "2000000101")
+    hosted = ("--hosting", "supplier", "--supplier", "Ex Ltd")
+    done = typed(
+        *("init", "--folder", tmp_path, "--environment", environment, *flags, *hosted),
+        *("--key-bits", 2048),
+    )
+    (provider,) = load(tmp_path / "bars-gateway.toml", {}).providers.values()
+
+    assert (0, f"{owner}-{environment.upper()}-1") == (done.code, provider.key_id)
