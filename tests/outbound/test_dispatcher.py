@@ -29,7 +29,8 @@ from structlog.testing import capture_logs
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy
-from bars_gateway.outbound.token import Credentials, NoToken, TokenSource
+from bars_gateway.outbound.token import NoToken, TokenSource
+from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.timing import Timing
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
