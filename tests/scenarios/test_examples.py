@@ -78,9 +78,9 @@ FATES: dict[str, Fate] = {
     "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_ASKED,
     "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_ASKED,
     "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_ASKED,
-    # Sent by the hospital, which is its source, and answers REFREQ01, which went before it.
+    # The no-show response, which Application 1 has withdrawn.
     "REFRESP01-Referral-Service-Request-Response-New-Full-ED-to-111-Safeguarding-DNA-Feedback": (
-        Arrives()
+        here(("G11", HEADER))
     ),
     # Its source has eleven digits, and is nobody's service.
     "REFRESP03-Referral-Service-Request-Response-CAD-Out-of-Area-Response": here(

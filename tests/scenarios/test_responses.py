@@ -132,10 +132,12 @@ async def test_a_response_proves_that_its_request_arrived(world: World) -> None:
     world.ambulance.extra += (
         "\n[timing.a4]\nfirst_retry_seconds = 600\nlongest_retry_seconds = 600\n"
     )
-    world.ambulance.extra = world.ambulance.extra.replace("[timing.a4]", "[timing.a3]")
+    world.ambulance.extra = world.ambulance.extra.replace("[timing.a4]", "[timing.a6]")
     await world.ambulance.restart()
     world.sandbox.faults.arm({"kind": "drop_after", "count": 1})
-    receipt = await world.ambulance.sent("request.json", validation_request(use_case="a3t1"))
+    receipt = await world.ambulance.sent(
+        "request.json", validation_request(use_case="a6t1", version="1.0.0")
+    )
     (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
     body = response(answer.read_bytes(), encounter="in-progress")
     await answered(world, "i.json", body)

@@ -57,7 +57,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     created_at      TEXT NOT NULL,
     settled_at      TEXT,
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
-    CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'progress', 'decline', 'conclude')),
+    CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
            WHEN 'inbound'  THEN state = 'received'
            WHEN 'outbound' THEN state IN ('queued', 'held', 'sending', 'acknowledged', 'refused',
