@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 import orjson
 
 from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.remarks import MEANINGS
 from bars_gateway.store.port import (
     Accepted,
     Attempt,
@@ -96,6 +97,7 @@ def notice(value: Notice) -> Document:
         "notice_id": value.notice_id,
         "kind": value.kind,
         "meaning": _meaning(value),
+        "remarks": list(value.remarks),
         "created_at": instant(value.created_at),
         "collected_at": instant(value.collected_at),
         "provider": value.provider,
@@ -137,6 +139,7 @@ def state(history: MessageHistory) -> Document:
             "opened_at": instant(workflow.opened_at),
             "closed_at": instant(workflow.closed_at),
             "answer_due_at": instant(workflow.answer_due_at),
+            "told_status": workflow.told_status,
         },
         "events": [{"at": instant(event.at), "kind": event.kind} for event in history.events],
     }
@@ -191,7 +194,7 @@ def _issue(issue: Issue) -> Document:
 def _meaning(value: Notice) -> str:
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]
-    return _KINDS[value.kind]
+    return " ".join([_KINDS[value.kind], *(MEANINGS[remark] for remark in value.remarks)])
 
 
 def instant(moment: datetime | None) -> str | None:

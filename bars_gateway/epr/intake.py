@@ -29,6 +29,7 @@ from bars_gateway.standard import rules, workflow
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, format_of
+from bars_gateway.standard.guards import MoveRefused, enforced
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
@@ -55,7 +56,7 @@ class SubmissionRefused(Exception):
     ) -> None:
         super().__init__(", ".join(issue.rule for issue in issues))
         self.issues = tuple(issues)
-        self.http_status = http_status  # how the socket says it: 413, 415 or 422
+        self.http_status = http_status  # how the socket says it: 409, 413, 415 or 422
         self.request_id = request_id  # of the earlier sending, if the Receiver refused that
         self.code = code  # what the Receiver said then
 
@@ -112,7 +113,10 @@ class Intake:
     async def commit(self, submission: Submission) -> Accepted:
         """Queue what `prepare` made, or return the receipt that the same bytes have."""
         started = self._now()
-        accepted = await self._store.submit(submission, started)
+        try:
+            accepted = await self._store.submit(submission, started)
+        except MoveRefused as too_late:
+            raise self.refusal(too_late.issues, http_status=409) from None
         repeated = accepted.request_id != submission.request_id
         if repeated and accepted.state is OutboundState.REFUSED:
             refused = _refused_before(accepted)
@@ -207,6 +211,7 @@ class Intake:
             needed_by=None if needed_by is None else needed_by.astimezone(UTC),
             give_up_at=deadline(timing, needed_by, now),
             delayed_at=now + timing.delayed_after,
+            enforced=enforced(rules.Side.SENDING, message, self._overrides),
         )
 
 

@@ -41,6 +41,7 @@ from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.bundle import Json, Message
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, as_asked
+from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import Ids, normalised, read_ids
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.rules import Side
@@ -50,6 +51,7 @@ from bars_gateway.store.port import (
     Payload,
     Refusal,
     Store,
+    Told,
 )
 
 log = structlog.get_logger(__name__)
@@ -159,6 +161,8 @@ class Reception:
             # Every id in a response was given by its sender: there is nothing to add to it.
             answer=Payload(media_type=request.written_in, headers={}, body=request.body),
             answer_due_at=None,
+            reason=message.reason,
+            told=_told(message),
         )
         fate = await self._store.respond(arrival, _json(problem_reply(NO_WORKFLOW).body), now)
         return reply_to(fate, arrival.answer)
@@ -213,7 +217,14 @@ def _arrival(  # noqa: PLR0917
         request=_kept(request),
         answer=_json(b""),
         answer_due_at=message.needed_by if minted and subject is Subject.VALIDATION else None,
+        enforced=enforced(Side.RECEIVING, message, host.overrides),
     )
+
+
+def _told(message: Message) -> Told | None:
+    if message.focus_type != "Encounter" or message.focus_status is None:
+        return None
+    return Told(status=message.focus_status, at=message.focus_updated_at)
 
 
 def _kept(request: InboundRequest) -> Payload:

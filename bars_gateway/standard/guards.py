@@ -238,7 +238,7 @@ def too_late(
     ]
 
 
-class MoveRefused(Exception):
+class MoveRefused(ValueError):
     """The workflow is in no state for the move that the EPR wants; `issues` says why."""
 
     def __init__(self, issues: Sequence[Issue]) -> None:

@@ -40,12 +40,16 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.LATE: "It came after the time by which it was owed.",
     Remark.AFTER_END: "It came after the final response, and changes nothing.",
     Remark.AFTER_CANCEL: "It came after this organisation had cancelled; telephone the other side.",
-    Remark.AMENDED: "It is a second and different final response; a person must look at it.",
+    Remark.AMENDED: "It differs from what was said before; compare the two.",
     Remark.OUT_OF_ORDER: "It is older than what came before it; the newer one holds.",
     Remark.STOOD_DOWN: "Who was sent has been stood down; the other side waits for somebody else.",
     Remark.INTERIM_MISSED: "It follows an interim response that never came here.",
     Remark.UNFORESEEN: "The standard does not foresee it here; a person must look at it.",
 }
+
+
+# What an operator is told, too, for a person has to act.
+REMARKABLE = frozenset(Remark) - {Remark.OUT_OF_ORDER, Remark.INTERIM_MISSED, Remark.AFTER_END}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

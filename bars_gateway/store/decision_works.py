@@ -14,9 +14,8 @@ import json
 import sqlite3
 from datetime import datetime
 
-from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.inbound_works import open_workflow, remember, take
+from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
 from bars_gateway.store.rows import instant, payload_of, text
@@ -106,17 +105,8 @@ def _take(
 
 def _changed_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
     """Move the workflow that a change is about; one that the EPR alone knew of is opened."""
-    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
-    workflow_id = next(
-        (
-            int(found["id"])
-            for found in rows(connection, "workflows_changed", **values)
-            if same_service(found["counterparty"], arrival.sender)
-        ),
-        None,
-    )
-    if workflow_id is None:
-        workflow_id = open_workflow(connection, arrival, now)
+    found = changed_workflow(connection, arrival)
+    workflow_id = int(found["id"]) if found else open_workflow(connection, arrival, now)
     move_workflow(connection, workflow_id, arrival.move, now)
     return workflow_id
 

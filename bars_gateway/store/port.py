@@ -43,6 +43,7 @@ from bars_gateway.store.values import (
     Settlement,
     Submission,
     Taken,
+    Told,
     TryAgain,
 )
 from bars_gateway.store.views import (
@@ -84,6 +85,7 @@ __all__ = [
     "Store",
     "Submission",
     "Taken",
+    "Told",
     "TryAgain",
     "WorkflowRow",
 ]
@@ -97,7 +99,11 @@ class Store(Protocol):
         """Return what the EPR is asked while the proxy waits."""
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
-        """Queue the message, or return the receipt that the same bytes were given before."""
+        """
+        Queue the message, or return the receipt that the same bytes were given before.
+
+        Raises MoveRefused where its workflow is past such a move: nothing was taken then.
+        """
 
     async def correlation_of(self, provider: str, *keys: str) -> str | None:
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""

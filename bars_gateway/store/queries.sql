@@ -11,16 +11,21 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
 
 -- name: workflow_by_focus
 -- The Receiver's id names the workflow that a change belongs to.
-SELECT id, correlation_id, state FROM workflows
- WHERE provider = :provider AND focus_id = :key
- ORDER BY id DESC LIMIT 1;
+SELECT id, correlation_id, state, counterparty, subject, use_case FROM workflows
+ WHERE provider = :provider AND focus_id = :key AND role = coalesce(:role, role)
+ ORDER BY id DESC;
 
 -- name: workflow_by_bundle
 -- A response points back to any Bundle of its workflow; Application 6 repeats the Bundle's id.
-SELECT w.id, w.correlation_id, w.state
+SELECT w.id, w.correlation_id, w.state, w.counterparty, w.subject, w.use_case
   FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
- WHERE m.provider = :provider AND m.bundle_id = :key
- ORDER BY m.id DESC LIMIT 1;
+ WHERE m.provider = :provider AND m.bundle_id = :key AND w.role = coalesce(:role, w.role)
+ ORDER BY m.id DESC;
+
+-- name: moves_under_way
+-- What has been taken to be sent, and will have happened before anything that is taken now.
+SELECT move FROM messages
+ WHERE workflow_id = :workflow_id AND direction = 'outbound' AND settled_at IS NULL ORDER BY id;
 
 -- name: open_workflow
 INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, focus_id, state,
@@ -117,8 +122,8 @@ VALUES (:message_id, :number, :started_at, :ended_at, :verdict, :verdict_row, :f
         :issue, :ids_echoed);
 
 -- name: write_notice
-INSERT INTO notices (provider, kind, message_id, created_at, collected_at)
-VALUES (:provider, :kind, :message_id, :now, :collected_at);
+INSERT INTO notices (provider, kind, message_id, remarks, created_at, collected_at)
+VALUES (:provider, :kind, :message_id, :remarks, :now, :collected_at);
 
 -- name: workflow_state
 SELECT state, focus_id FROM workflows WHERE id = :id;
@@ -261,7 +266,7 @@ RETURNING id, provider, request_id;
 
 -- name: workflows_changed
 -- Whatever of ours has the id that a change names.
-SELECT id, counterparty FROM workflows
+SELECT id, counterparty, state, subject, use_case FROM workflows
  WHERE provider = :provider AND focus_id = :focus_id AND role = 'responder' ORDER BY id DESC;
 
 -- name: count_questions
@@ -271,11 +276,15 @@ SELECT provider, count(*) AS n, sum(answer_by <= :now) AS late, min(asked_at) AS
 
 -- name: workflows_responded_to
 -- Every workflow of ours that a Bundle with that id belongs to, whoever sent the Bundle.
-SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state
+SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.subject, w.use_case, w.answer_due_at,
+       w.told_at
   FROM workflows AS w
  WHERE w.role = 'requester'
    AND w.id IN (SELECT m.workflow_id FROM messages AS m
                  WHERE m.provider = :provider AND m.bundle_id = :bundle_id);
+
+-- name: note_told
+UPDATE workflows SET told_status = :status, told_at = coalesce(:at, told_at) WHERE id = :id;
 
 -- name: acknowledge_by_response
 -- A response proves that its request arrived: what waits for a retry need not be sent again.
@@ -365,7 +374,7 @@ SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 SELECT * FROM events
  WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                  'message.unconfirmed', 'message.not_sent', 'question.decided_late',
-                                 'question.unanswered')
+                                 'question.unanswered', 'response.remarked', 'workflow.overdue')
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all

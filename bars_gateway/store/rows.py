@@ -7,6 +7,7 @@ from typing import overload
 
 import zstandard
 
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.port import (
@@ -103,6 +104,7 @@ def workflow_of(row: sqlite3.Row) -> WorkflowRow:
         opened_at=instant(row["opened_at"]),
         closed_at=instant(row["closed_at"]),
         answer_due_at=instant(row["answer_due_at"]),
+        told_status=row["told_status"],
     )
 
 
@@ -161,4 +163,5 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
         media_type=message["media_type"] or "",
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
+        remarks=[Remark(word) for word in row["remarks"].split()],
     )

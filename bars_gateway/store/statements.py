@@ -49,6 +49,7 @@ def notify(
         provider=row["provider"],
         kind=kind,
         message_id=row["id"],
+        remarks="",
         now=text(now),
         collected_at=None,
     )

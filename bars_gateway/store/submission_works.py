@@ -8,14 +8,16 @@ receipt that they were given (M11b).
 import sqlite3
 from datetime import datetime
 
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, State
+from bars_gateway.standard.guards import MoveRefused, too_late
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on, role_of
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.statements import inserted, keep, one
+from bars_gateway.store.statements import inserted, keep, one, rows
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission
 
 
 def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
-    """Queue the message, or return the receipt that these bytes have."""
+    """Queue the message, or return the receipt that these bytes have; raise MoveRefused."""
     found = one(
         connection,
         "same_submission",
@@ -68,11 +70,18 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
 
 
 def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: datetime) -> int:
-    requester = submission.move in REQUESTER_MOVES
+    role = role_of(submission.move)
     if submission.move is not Move.REQUEST:
         keys = (submission.responds_to, submission.focus_id, submission.bundle_id)
-        found = find_workflow(connection, submission.provider, *(key for key in keys if key))
+        found = find_workflow(
+            connection,
+            submission.provider,
+            *(key for key in keys if key),
+            role=role,
+            counterparty=submission.receiver,
+        )
         if found is not None:
+            _refuse_what_is_too_late(connection, submission, found)
             return int(found["id"])
     # A change or response to what began before this gateway did: its workflow is known to exist.
     return inserted(
@@ -81,7 +90,7 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
         provider=submission.provider,
         correlation_id=submission.correlation_id,
         counterparty=submission.receiver,
-        role="requester" if requester else "responder",
+        role=role,
         subject=submission.subject,
         use_case=submission.use_case,
         focus_id=submission.focus_id,
@@ -91,11 +100,33 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
     )
 
 
-def find_workflow(connection: sqlite3.Connection, provider: str, *keys: str) -> sqlite3.Row | None:
-    """Return the workflow that a Bundle.id or the Receiver's id belongs to."""
+def _refuse_what_is_too_late(
+    connection: sqlite3.Connection, submission: Submission, workflow: sqlite3.Row
+) -> None:
+    """Raise MoveRefused where the workflow, once all that is under way has arrived, is past it."""
+    under_way = rows(connection, "moves_under_way", workflow_id=workflow["id"])
+    issues = too_late(
+        led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way)),
+        submission.move,
+        Subject(workflow["subject"]),
+        workflow["use_case"],
+        submission.enforced,
+    )
+    if issues:
+        raise MoveRefused(issues)
+
+
+def find_workflow(
+    connection: sqlite3.Connection,
+    provider: str,
+    *keys: str,
+    role: Role | None = None,
+    counterparty: str | None = None,
+) -> sqlite3.Row | None:
+    """Return the workflow that a Bundle.id or the Receiver's id belongs to, of that side."""
     for key in keys:
         for name in ("workflow_by_bundle", "workflow_by_focus"):
-            found = one(connection, name, provider=provider, key=key)
-            if found is not None:
-                return found
+            for found in rows(connection, name, provider=provider, key=key, role=role):
+                if counterparty is None or same_service(found["counterparty"], counterparty):
+                    return found
     return None

@@ -14,6 +14,8 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     state           TEXT NOT NULL,
     parent_id       INTEGER REFERENCES workflows (id),  -- the referral that this one carries onward
     answer_due_at   TEXT,                       -- when silence becomes news
+    told_status     TEXT,                       -- how far the Responder says it is: its Encounter.status
+    told_at         TEXT,                       -- when it wrote that, by its clock: what is older changes nothing
     opened_at       TEXT NOT NULL,
     closed_at       TEXT,
     CONSTRAINT role_is_known    CHECK (role IN ('requester', 'responder')),
@@ -120,6 +122,7 @@ CREATE TABLE notices (                          -- what we owe the EPR
     provider     TEXT NOT NULL,
     kind         TEXT NOT NULL,
     message_id   INTEGER NOT NULL REFERENCES messages (id),
+    remarks      TEXT NOT NULL DEFAULT '',      -- standard.remarks, of a response: late, out_of_order, …
     created_at   TEXT NOT NULL,
     collected_at TEXT,
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'overdue', 'reconciled',
@@ -224,7 +227,8 @@ CREATE TABLE events (                           -- the audit trail; append-only,
 CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                                          'message.unconfirmed', 'message.not_sent',
-                                                         'question.decided_late', 'question.unanswered');
+                                                         'question.decided_late', 'question.unanswered',
+                                                         'response.remarked', 'workflow.overdue');
 
 CREATE TABLE seals (                            -- makes tampering with events show
     id          INTEGER PRIMARY KEY,
