@@ -19,6 +19,7 @@ from bars_gateway.standard.overrides import EVERYBODY, Taken
 from bars_gateway.standard.rules import RULES, Rule
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
+UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
 

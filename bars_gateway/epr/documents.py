@@ -46,7 +46,10 @@ _OUTCOMES: Mapping[str, str] = {
 _KINDS: Mapping[NoticeKind, str] = {
     NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
     NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
-    NoticeKind.OVERDUE: "An answer that is owed to this organisation has not come.",
+    NoticeKind.DUE_SOON: "An answer to this message is owed soon, and has not been given.",
+    NoticeKind.OVERDUE: (
+        "No answer to this message was given in time; do what is foreseen for silence."
+    ),
     NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
     NoticeKind.CANCEL_NOT_SENT: "The cancellation was not sent; act now.",
     NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",

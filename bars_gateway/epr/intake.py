@@ -26,6 +26,7 @@ import structlog
 
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.standard import rules, workflow
+from bars_gateway.standard.applications import answer_due
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, format_of
@@ -187,6 +188,7 @@ class Intake:
         timing = self._timing(message.use_case)
         needed_by = envelope.needed_by or message.needed_by
         ids = Ids(self._new_id(), correlation_id)
+        due = answer_due(message.use_case, timing, needed_by, now)
         headers = for_sending(
             message,
             self._identity,
@@ -211,6 +213,7 @@ class Intake:
             needed_by=None if needed_by is None else needed_by.astimezone(UTC),
             give_up_at=deadline(timing, needed_by, now),
             delayed_at=now + timing.delayed_after,
+            answer_due_at=None if examined.move is not Move.REQUEST else due,
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
         )
 

@@ -38,6 +38,7 @@ from bars_gateway.inbound.replies import (
 )
 from bars_gateway.standard import answers, rules, workflow
 from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.applications import answer_due
 from bars_gateway.standard.bundle import Json, Message
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, as_asked
@@ -119,7 +120,8 @@ class Reception:
         if needs_epr and not host.asks:
             return problem_reply(NOT_OFFERED)
         minted = self._minted(host) if move is Move.REQUEST else None
-        arrival, now = _arrival(request, ids, host, message, move, minted), self._now()
+        now = self._now()
+        arrival = _arrival(request, ids, host, message, move, minted, now)
         if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
             return await self._asking.about(arrival, minted, request.received_at, now)
         assert minted is not None
@@ -197,16 +199,17 @@ def _arrival(  # noqa: PLR0917
     message: Message,
     move: Move,
     minted: Minted | None,
+    now: datetime,
 ) -> Arrival:
     """Return the Requester's message as it came, with no answer yet."""
-    subject = workflow.subject_of(message)
+    due = answer_due(message.use_case, host.timing(message.use_case), message.needed_by, now)
     return Arrival(
         provider=host.provider,
         request_id=ids.request_id,
         correlation_id=ids.correlation_id,
         bundle_id=message.bundle_id,
         move=move,
-        subject=subject,
+        subject=workflow.subject_of(message),
         use_case=message.use_case,
         sender=message.source,
         receiver=message.destinations[0],
@@ -216,7 +219,7 @@ def _arrival(  # noqa: PLR0917
         fingerprint=_fingerprint(request.body),
         request=_kept(request),
         answer=_json(b""),
-        answer_due_at=message.needed_by if minted and subject is Subject.VALIDATION else None,
+        answer_due_at=None if move is Move.CANCEL else due,
         enforced=enforced(Side.RECEIVING, message, host.overrides),
     )
 

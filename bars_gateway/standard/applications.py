@@ -10,9 +10,10 @@ guide publishes; which of them a provider has switched on stands in its settings
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.standard.timing import application_of
+from bars_gateway.standard.timing import Timing, application_of
 from bars_gateway.standard.workflow import Subject
 
 
@@ -107,6 +108,24 @@ _ALL = (
 )
 
 APPLICATIONS: Mapping[str, Application] = {each.code: each for each in _ALL}
+
+
+def answer_due(
+    use_case: str, timing: Timing, needed_by: datetime | None, now: datetime
+) -> datetime | None:
+    """
+    Return when an answer is owed to a request, or None where nothing is.
+
+    One final response is owed by the clinical time, or by the use case's own limit where
+    that comes first. A stream of them has no end to be late for: there a limit counts
+    alone, where the provider has set one.
+    """
+    found = application(use_case)
+    if found is None or found.answers is Answers.NONE:
+        return None
+    within = None if timing.answer_within is None else now + timing.answer_within
+    clinical = needed_by if found.answers is Answers.ONE else None
+    return min((moment for moment in (clinical, within) if moment is not None), default=None)
 
 
 def application(use_case: str) -> Application | None:

@@ -19,7 +19,7 @@ from bars_gateway.store.inbound_works import changed_workflow, open_workflow, re
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import move_workflow, one, rows, run
+from bars_gateway.store.statements import move_due, move_workflow, one, rows, run
 from bars_gateway.store.values import Arrival, NoticeKind, Refusal
 
 
@@ -108,6 +108,8 @@ def _changed_workflow(connection: sqlite3.Connection, arrival: Arrival, now: dat
     found = changed_workflow(connection, arrival)
     workflow_id = int(found["id"]) if found else open_workflow(connection, arrival, now)
     move_workflow(connection, workflow_id, arrival.move, now)
+    if arrival.move is Move.UPDATE and arrival.answer_due_at is not None:
+        move_due(connection, workflow_id, arrival.answer_due_at, now)
     return workflow_id
 
 

@@ -30,7 +30,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.questions import Enquiry
-from bars_gateway.store.rows import text
+from bars_gateway.store.rows import text, warning
 from bars_gateway.store.statements import inserted, keep, one, rows, run
 
 
@@ -106,6 +106,7 @@ def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetim
         focus_id=arrival.focus_id,
         state=State.ACTIVE,
         answer_due_at=text(arrival.answer_due_at),
+        warn_at=warning(arrival.answer_due_at, now),
         now=text(now),
     )
 

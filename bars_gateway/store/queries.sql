@@ -29,9 +29,9 @@ SELECT move FROM messages
 
 -- name: open_workflow
 INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, focus_id, state,
-                       answer_due_at, opened_at)
+                       answer_due_at, warn_at, overdue_at, opened_at)
 VALUES (:provider, :correlation_id, :counterparty, :role, :subject, :use_case, :focus_id, :state,
-        :answer_due_at, :now)
+        :answer_due_at, :warn_at, :answer_due_at, :now)
 RETURNING id;
 
 -- name: queue_message
@@ -113,7 +113,7 @@ UPDATE messages
 UPDATE messages
    SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
-RETURNING id, provider, move, workflow_id;
+RETURNING id, provider, move, workflow_id, needed_by;
 
 -- name: record_attempt
 INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,
@@ -127,6 +127,31 @@ VALUES (:provider, :kind, :message_id, :remarks, :now, :collected_at);
 
 -- name: workflow_state
 SELECT state, focus_id FROM workflows WHERE id = :id;
+
+-- name: workflows_due_soon
+-- Said once. What is owed is told with the message that asked for it.
+UPDATE workflows SET warn_at = NULL
+ WHERE closed_at IS NULL AND warn_at IS NOT NULL AND warn_at <= :now
+RETURNING id, provider;
+
+-- name: workflows_overdue
+UPDATE workflows SET overdue_at = NULL, warn_at = NULL
+ WHERE closed_at IS NULL AND overdue_at IS NOT NULL AND overdue_at <= :now
+RETURNING id, provider;
+
+-- name: request_of
+-- The message that began a workflow.
+SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;
+
+-- name: count_overdue
+-- Those that an answer is owed to still, by who owes it.
+SELECT role, count(*) AS n FROM workflows INDEXED BY workflows_due
+ WHERE closed_at IS NULL AND answer_due_at IS NOT NULL AND answer_due_at <= :now GROUP BY role;
+
+-- name: move_due
+-- An update of a request brings a clinical time of its own; the clock is set anew by it.
+UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
+ WHERE id = :id AND answer_due_at IS NOT NULL;
 
 -- name: move_workflow
 -- Guarded by the state that the move was decided from.

@@ -14,6 +14,7 @@ from functools import partial
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.verdict import Answer
 from bars_gateway.store import (
+    clock_works,
     inbound_works,
     outbound_works,
     readings,
@@ -145,13 +146,23 @@ class SqliteStore:
         """Write a delayed notice for each open message that is late; return how many."""
         return await self._tell(partial(outbound_works.tell_delays, now=now))
 
+    async def tell_due(self, now: datetime) -> tuple[int, int]:
+        """Write what falls due with answers that are owed; return how many soon, and overdue."""
+        told = await self._database.write(partial(clock_works.tell_due, now=now))
+        if any(told):
+            self._ring_all()
+        return told
+
     async def _tell(self, work: partial[int]) -> int:
         told = await self._database.write(work)
         if told:
             self._outbound.ring()
-            for bell in self._notices.values():
-                bell.ring()
+            self._ring_all()
         return told
+
+    def _ring_all(self) -> None:
+        for bell in self._notices.values():
+            bell.ring()
 
     async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
         """Return when, after *now*, the next queued message of *providers* is due, or None."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from bars_gateway.standard.guards import MoveRefused, too_late
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on, role_of
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import instant, text, warning
 from bars_gateway.store.statements import inserted, keep, one, rows
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission
 
@@ -95,7 +95,8 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
         use_case=submission.use_case,
         focus_id=submission.focus_id,
         state=State.REQUESTED if submission.move is Move.REQUEST else State.ACTIVE,
-        answer_due_at=None,
+        answer_due_at=text(submission.answer_due_at),
+        warn_at=warning(submission.answer_due_at, now),
         now=text(now),
     )
 

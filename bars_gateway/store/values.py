@@ -39,6 +39,7 @@ class NoticeKind(StrEnum):
     MESSAGE = "message"  # an inbound message was received
     OUTCOME = "outcome"  # an outbound message is settled
     DELAYED = "delayed"  # an outbound message is later than its use case allows for
+    DUE_SOON = "due_soon"  # an answer is owed soon, and has not come
     OVERDUE = "overdue"  # an answer that is owed has not come
     RECONCILED = "reconciled"  # the Receiver's ids were found after a duplicate
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
@@ -83,6 +84,7 @@ class Submission:
     needed_by: datetime | None  # the clinical time, from envelope or Bundle
     give_up_at: datetime  # after this a retry becomes unconfirmed, or not_sent
     delayed_at: datetime  # after this the EPR is told that it is late
+    answer_due_at: datetime | None = None  # when a response is owed
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, Role, State, Subject
 from bars_gateway.store.questions import OpenQuestions
 from bars_gateway.store.values import Attempt, NoticeKind, OutboundState
 
@@ -125,6 +125,7 @@ class Overview:
     quarantined: int  # responses of the last 24 hours that belong to no workflow
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider
+    overdue: Mapping[Role, int]  # open workflows whose answer is late, by our role in them
     questions_open: Mapping[str, OpenQuestions]  # by provider; only those that have any
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
     next_due_at: datetime | None  # of the queued ones

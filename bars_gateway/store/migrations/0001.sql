@@ -14,6 +14,8 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     state           TEXT NOT NULL,
     parent_id       INTEGER REFERENCES workflows (id),  -- the referral that this one carries onward
     answer_due_at   TEXT,                       -- when silence becomes news
+    warn_at         TEXT,                       -- when to say that it comes near; NULL once said
+    overdue_at      TEXT,                       -- when to say that it is late; NULL once said
     told_status     TEXT,                       -- how far the Responder says it is: its Encounter.status
     told_at         TEXT,                       -- when it wrote that, by its clock: what is older changes nothing
     opened_at       TEXT NOT NULL,
@@ -28,7 +30,9 @@ CREATE TABLE workflows (                        -- one referral, validation or b
 CREATE INDEX workflows_open    ON workflows (provider, correlation_id, counterparty, subject) WHERE closed_at IS NULL;
 CREATE INDEX workflows_focus   ON workflows (provider, focus_id) WHERE focus_id IS NOT NULL;
 CREATE INDEX workflows_parent  ON workflows (parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX workflows_overdue ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
+CREATE INDEX workflows_due     ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
+CREATE INDEX workflows_warned  ON workflows (warn_at)       WHERE closed_at IS NULL AND warn_at IS NOT NULL;
+CREATE INDEX workflows_overdue ON workflows (overdue_at)    WHERE closed_at IS NULL AND overdue_at IS NOT NULL;
 
 CREATE TABLE messages (                         -- one Bundle, in one direction
     id              INTEGER PRIMARY KEY AUTOINCREMENT,  -- also the order in which we took it
@@ -125,7 +129,7 @@ CREATE TABLE notices (                          -- what we owe the EPR
     remarks      TEXT NOT NULL DEFAULT '',      -- standard.remarks, of a response: late, out_of_order, …
     created_at   TEXT NOT NULL,
     collected_at TEXT,
-    CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'overdue', 'reconciled',
+    CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'due_soon', 'overdue', 'reconciled',
                                              'cancel_not_sent', 'amended', 'decided_late'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
