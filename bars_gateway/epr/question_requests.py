@@ -28,13 +28,6 @@ MOST_QUESTIONS = 100  # in one answer
 _SHOW_UP = 5.0  # seconds after which a poll that waits looks whether its EPR is still there
 _BODY_SECONDS = 30.0  # for a body to arrive
 
-REQUESTS = {
-    "GET /questions?wait=30&after=0": "what is to be decided, oldest first",
-    "GET /questions/{id}": "one question",
-    "GET /questions/{id}/request": "the Bundle or resource that it is about",
-    "POST /questions/{id}/answer": 'a resource, {"accept": true} or {"refuse": "slot-taken"}',
-}
-
 
 class QuestionRequests:
     """Serves one provider's questions on its socket."""

@@ -2,6 +2,7 @@
 The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once.
 
     POST /messages                      201 receipt · 200 the same receipt again · 422 issues
+    GET  /openapi.json                  all of this, for programs
     GET  /messages/{request_id}         state, attempts, workflow
     GET  /queue                         what is not settled yet
     GET  /notices?wait=30&limit=50      oldest first; waits until there is one
@@ -25,12 +26,13 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from bars_gateway.epr import documents, question_requests
+from bars_gateway.epr import documents, openapi
 from bars_gateway.epr.deliveries import log_collected
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.epr.listener import bound, uid_of
+from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
 from bars_gateway.errors import GatewayError
@@ -114,6 +116,7 @@ class EprSocket:
         application.router.add_routes(
             [
                 web.get("/", self._describe),
+                web.get("/openapi.json", self._describe_to_programs),
                 web.post("/messages", self._take_message),
                 web.get("/messages/{request_id}", self._show_message),
                 web.get("/queue", self._show_queue),
@@ -146,7 +149,11 @@ class EprSocket:
                 return answer
 
     async def _describe(self, _request: web.Request) -> web.Response:
-        return _json({"provider": self._provider, "requests": _REQUESTS})
+        requests = {f"{m.upper()} {path}": one["summary"] for (m, path), one in OPERATIONS.items()}
+        return _json({"provider": self._provider, "requests": requests})
+
+    async def _describe_to_programs(self, _request: web.Request) -> web.Response:
+        return _json(openapi.document())
 
     async def _take_message(self, request: web.Request) -> web.Response:
         try:
@@ -226,19 +233,6 @@ class EprSocket:
             if notice is not None:
                 return notice
         raise web.HTTPNotFound(reason="no notice has that number")
-
-
-_REQUESTS = {
-    "POST /messages": "a Bundle; X-Correlation-Id, Bars-Needed-By, Bars-Practitioner if need be",
-    "GET /messages/{request_id}": "state, attempts and workflow of a message",
-    "GET /queue": "messages that are not settled",
-    "GET /notices?wait=30&limit=50": "what is to be told, oldest first",
-    "GET /notices/{id}": "one notice",
-    "GET /notices/{id}/message": "the Bundle that it is about",
-    "GET /notices/{id}/answer": "what was answered to it",
-    "POST /notices/{id}/collected": "do not tell it again",
-    **question_requests.REQUESTS,
-}
 
 
 def _refusal(refused: SubmissionRefused) -> Document:

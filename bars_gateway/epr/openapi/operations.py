@@ -1,0 +1,163 @@
+"""What can be asked of the socket: every method and path, with all that may be answered."""
+
+from collections.abc import Mapping
+
+from bars_gateway.epr.envelope import CORRELATION_HEADER, NEEDED_BY_HEADER, PRACTITIONER_HEADER
+from bars_gateway.epr.openapi.schemas import Schema, instant, ref, text, uuid
+
+_FHIR = ("application/fhir+json", "application/fhir+xml")
+_UNAVAILABLE = 503  # may be the answer to everything
+
+
+def _parameter(name: str, where: str, schema: Schema) -> Schema:
+    description = schema.pop("description")
+    return {
+        "name": name,
+        "in": where,
+        "required": where == "path",
+        "description": description,
+        "schema": schema,
+    }
+
+
+def _answers(*answers: tuple[int, str, str]) -> dict[str, Schema]:
+    """Return the responses: status, what it means, and which schema the body has."""
+    return {
+        str(status): {
+            "description": meaning,
+            "content": {"application/json": {"schema": ref(name)}},
+        }
+        for status, meaning, name in (*answers, (_UNAVAILABLE, "try again later", "Problem"))
+    }
+
+
+def _bytes(description: str) -> Schema:
+    return {"description": description, "content": {name: {"schema": {}} for name in _FHIR}}
+
+
+def _query(name: str, kind: str, default: int, description: str) -> Schema:
+    schema = {"type": kind, "minimum": 0, "default": default, "description": description}
+    return _parameter(name, "query", schema)
+
+
+_REQUEST_ID = _parameter("request_id", "path", uuid("request_id of the receipt"))
+_NUMBER = _parameter("id", "path", {"type": "integer", "minimum": 1, "description": "its number"})
+_NOT_THERE = (404, "there is no such thing", "Problem")
+_NO_NUMBER = (400, "a parameter is no number", "Problem")
+_WAIT = _query("wait", "number", 0, "seconds to wait until there is one; 60 at most")
+
+_SUBMIT: Schema = {
+    "operationId": "submit",
+    "summary": "Hand in a message: it is on disk when this is answered with success",
+    "parameters": [
+        _parameter(CORRELATION_HEADER, "header", uuid("of a conversation to go on with")),
+        _parameter(NEEDED_BY_HEADER, "header", instant("the clinical time that ends the retries")),
+        _parameter(
+            PRACTITIONER_HEADER, "header", text("a PractitionerRole: Base64 of its JSON")
+        ),
+    ],
+    "requestBody": {
+        "required": True,
+        "description": "a FHIR message Bundle, which is sent as these bytes",
+        "content": {name: {"schema": {}} for name in _FHIR},
+    },
+    "responses": _answers(
+        (201, "taken", "Receipt"),
+        (200, "the same bytes were taken before: their receipt", "Receipt"),
+        (408, "the body did not arrive in time", "Problem"),
+        (413, "it is too large", "Refusal"),
+        (415, "it is neither FHIR JSON nor FHIR XML", "Refusal"),
+        (422, "it breaks rules: nothing was sent", "Refusal"),
+    ),
+}
+
+
+def _get(name: str, summary: str, *answers: tuple[int, str, str], **more: object) -> Schema:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": _answers(*answers),
+        **more,
+    }
+
+
+def _read(name: str, summary: str) -> Schema:
+    """Return a GET of bytes as they came."""
+    operation = _get(name, summary, _NOT_THERE, parameters=[_NUMBER])
+    operation["responses"]["200"] = _bytes("byte for byte as it came")
+    return operation
+
+
+_COLLECT: Schema = {
+    "operationId": "collect",
+    "summary": "Say that a notice is here, so that it is not told again",
+    "parameters": [_NUMBER],
+    "responses": {"204": {"description": "it is remembered"}, **_answers(_NOT_THERE)},
+}
+_DECIDE: Schema = {
+    "operationId": "answer_question",
+    "summary": "Answer a question; the same answer may be given again",
+    "parameters": [_NUMBER],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": ref("Answer")}}
+        | {name: {"schema": {}} for name in _FHIR},
+    },
+    "responses": _answers(
+        (200, "this is what the other side hears", "Decided"),
+        _NOT_THERE,
+        (408, "the body did not arrive in time", "Problem"),
+        (409, "it was answered before, in other words: those stand", "AnswerRefusal"),
+        (413, "it is too large", "AnswerRefusal"),
+        (422, "it cannot be used, and the question stays open", "AnswerRefusal"),
+    ),
+}
+_DESCRIBE: Schema = {
+    "operationId": "describe",
+    "summary": "What can be asked, for people",
+    "responses": {"200": {"description": "a list"}},
+}
+_OPENAPI: Schema = {
+    "operationId": "openapi",
+    "summary": "This document",
+    "responses": {"200": {"description": "OpenAPI 3.1"}},
+}
+
+OPERATIONS: Mapping[tuple[str, str], Schema] = {
+    ("get", "/"): _DESCRIBE,
+    ("get", "/openapi.json"): _OPENAPI,
+    ("post", "/messages"): _SUBMIT,
+    ("get", "/messages/{request_id}"): _get(
+        "message",
+        "State, attempts and workflow of a message",
+        (200, "the message", "Message"),
+        _NOT_THERE,
+        parameters=[_REQUEST_ID],
+    ),
+    ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
+    ("get", "/notices"): _get(
+        "notices",
+        "What is to be told, oldest first",
+        (200, "notices that are not collected", "Notices"),
+        _NO_NUMBER,
+        parameters=[_WAIT, _query("limit", "integer", 50, "how many at most, up to 500")],
+    ),
+    ("get", "/notices/{id}"): _get(
+        "notice", "One notice", (200, "the notice", "Notice"), _NOT_THERE, parameters=[_NUMBER]
+    ),
+    ("get", "/notices/{id}/message"): _read("notice_message", "The Bundle that it is about"),
+    ("get", "/notices/{id}/answer"): _read("notice_answer", "What was answered to it"),
+    ("post", "/notices/{id}/collected"): _COLLECT,
+    ("get", "/questions"): _get(
+        "questions",
+        "What is to be decided, oldest first",
+        (200, "open questions", "Questions"),
+        _NO_NUMBER,
+        parameters=[_WAIT, _query("after", "integer", 0, "only those beyond this number")],
+    ),
+    ("get", "/questions/{id}"): _get(
+        "question", "One question", (200, "it", "Question"), _NOT_THERE, parameters=[_NUMBER]
+    ),
+    ("get", "/questions/{id}/request"): _read("question_request", "What the question is about"),
+    ("post", "/questions/{id}/answer"): _DECIDE,
+}

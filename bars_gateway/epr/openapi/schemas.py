@@ -1,0 +1,270 @@
+"""JSON Schemas of everything that the EPR reads, and of the one thing that it writes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bars_gateway.standard.decisions import REFUSALS
+from bars_gateway.standard.use_cases import USE_CASE_NAMES
+from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.store.port import NoticeKind, OutboundState
+
+Schema = dict[str, Any]
+
+_INBOUND_STATES = ("received",)
+
+
+def text(description: str, **more: object) -> Schema:
+    """Return the schema of a string."""
+    return {"type": "string", "description": description, **more}
+
+
+def number(description: str) -> Schema:
+    """Return the schema of a whole number that is not negative."""
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
+def instant(description: str) -> Schema:
+    """Return the schema of an instant in UTC."""
+    return text(description, format="date-time")
+
+
+def uuid(description: str) -> Schema:
+    """Return the schema of a UUID."""
+    return text(description, format="uuid")
+
+
+def one_of(values: Iterable[str], description: str) -> Schema:
+    """Return the schema of a code."""
+    return text(description, enum=sorted(values))
+
+
+def or_null(schema: Schema) -> Schema:
+    """Return *schema*, or null where there is no value."""
+    description = schema.pop("description", None)
+    nullable: Schema = {"anyOf": [schema, {"type": "null"}]}
+    return nullable if description is None else nullable | {"description": description}
+
+
+def list_of(schema: Schema, description: str) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": schema, "description": description}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to another of these schemas."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def closed(description: str, **members: Schema) -> Schema:
+    """Return the schema of an object that has these members, all of them, and no other."""
+    return {
+        "type": "object",
+        "description": description,
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }
+
+
+def _ids() -> dict[str, Schema]:
+    return {
+        "request_id": uuid("X-Request-Id: the same at every attempt"),
+        "correlation_id": uuid("X-Correlation-Id of the conversation"),
+        "bundle_id": text("Bundle.id"),
+        "message_id": number("the gateway's number of the message"),
+        "workflow_id": number("the gateway's number of the workflow"),
+    }
+
+
+def _about() -> dict[str, Schema]:
+    return {
+        "move": one_of(Move, "what the message does to its workflow"),
+        "use_case": text("code of the use case", examples=sorted(USE_CASE_NAMES)[:2]),
+        "sender": text("target identifier: system|value"),
+        "receiver": text("target identifier: system|value"),
+    }
+
+
+def _state() -> Schema:
+    return one_of({*OutboundState, *_INBOUND_STATES}, "where the message is; software looks here")
+
+
+def _last_answer() -> dict[str, Schema]:
+    return {
+        "http_status": or_null(number("of the last attempt")),
+        "code": or_null(text("the standard's code")),
+        "issue": or_null(text("FHIR's issue type")),
+        "fault": or_null(one_of(Fault, "on whose side the cause lies")),
+    }
+
+
+_ISSUE = closed(
+    "One rule that is broken.",
+    rule=text("its id"),
+    path=text("where: a FHIR path, or the name of a header or member"),
+    problem=text("what is wrong and what to do, without content"),
+)
+
+_RECEIPT = closed(
+    "The message is on disk and will be sent.",
+    **{name: schema for name, schema in _ids().items() if name != "bundle_id"},
+    receiver=text("target identifier: system|value"),
+    fingerprint=text("SHA-256 of the bytes that were handed in"),
+    accepted_at=instant("when"),
+)
+
+_REFUSAL = closed(
+    "The message was not taken, and why.",
+    error=text("what happened"),
+    cure=text("what to do"),
+    request_id=or_null(uuid("of the message that these bytes were refused as before")),
+    code=or_null(text("the standard's code, where the Receiver or BaRS has refused it")),
+    issues=list_of(ref("Issue"), "every reason"),
+    warnings=list_of(ref("Issue"), "what else is not as it should be"),
+)
+
+_PROBLEM = closed("What went wrong.", error=text("what happened"), cure=text("what to do"))
+
+_NOTICE = closed(
+    "Something that the gateway owes the EPR until it is collected.",
+    notice_id=number("the EPR's key: a notice that comes twice keeps it"),
+    kind=one_of(NoticeKind, "what it tells"),
+    meaning=text("what a clinician may believe: a sentence for a screen"),
+    created_at=instant("when it was written"),
+    collected_at=or_null(instant("when the EPR took it")),
+    provider=text("as in the settings"),
+    direction=one_of(("inbound", "outbound"), "of the message"),
+    state=_state(),
+    **_about(),
+    **_ids(),
+    reference=or_null(text("the case number that this gateway gave to it")),
+    attempts=number("how often it was posted"),
+    **_last_answer(),
+    media_type=text("of the Bundle"),
+    fingerprint=text("SHA-256 of the Bundle"),
+    answer_media_type=or_null(text("of the answer; null: there is none to read")),
+)
+
+_ROW: dict[str, Schema] = {
+    **_ids(),
+    "direction": one_of(("inbound", "outbound"), "of the message"),
+    "state": _state(),
+    "meaning": or_null(text("what a clinician may believe, once it is settled")),
+    **_about(),
+    "attempts": number("how often it was posted"),
+    "next_attempt_at": or_null(instant("when it is posted again")),
+    "give_up_at": or_null(instant("when the gateway stops asking")),
+    "created_at": instant("when it was taken"),
+    "settled_at": or_null(instant("when its fate was known")),
+}
+
+_ATTEMPT = closed(
+    "One POST of a message.",
+    number=number("counted from 1"),
+    started_at=instant("when it began"),
+    ended_at=instant("when its answer was there, or was given up"),
+    verdict=one_of(Verdict, "what it led to"),
+    row=text("the row of the table of answers that fitted"),
+    **_last_answer(),
+)
+
+_WORKFLOW = closed(
+    "One referral, validation or booking.",
+    workflow_id=number("the gateway's number"),
+    subject=one_of(Subject, "what it is about"),
+    role=one_of(("requester", "responder"), "ours"),
+    counterparty=text("target identifier of the other side"),
+    state=one_of(State, "where it is"),
+    opened_at=instant("when it began"),
+    closed_at=or_null(instant("when it ended")),
+    answer_due_at=or_null(instant("when the Responder owes an answer")),
+)
+
+_MESSAGE = closed(
+    "One message with all that happened to it.",
+    **_ROW | {"attempts": list_of(ref("Attempt"), "every POST, in order")},
+    workflow=ref("Workflow"),
+    events=list_of(
+        closed("A line of the audit trail.", at=instant("when"), kind=text("what")), "in order"
+    ),
+)
+
+_QUESTION = closed(
+    "What another organisation waits to hear from the EPR.",
+    question_id=number("the EPR's key: a question that is shown again keeps it"),
+    operation=text("$process-message, or a method and a resource type"),
+    meaning=text("what is asked: a sentence for a screen"),
+    state=one_of(("open", "answered"), "whether it waits for an answer"),
+    asked_at=instant("when the request was there"),
+    answer_by=instant("when the other side stops waiting"),
+    decided_at=or_null(instant("when it was answered")),
+    accepted=or_null({"type": "boolean", "description": "yes or no"}),
+    provider=text("as in the settings"),
+    request_id=uuid("X-Request-Id"),
+    correlation_id=uuid("X-Correlation-Id"),
+    media_type=or_null(text("of the Bundle or resource; null: there is none to read")),
+    proposed_focus_id=or_null(text("the id that a yes gives to what is new")),
+    proposed_reference=or_null(text("the case number that goes with it")),
+) | {
+    # A message tells what it is, an enquiry its parameters.
+    "additionalProperties": True
+}
+
+_DECIDED = closed(
+    "How a question was decided.",
+    question_id=number("which"),
+    request_id=uuid("X-Request-Id"),
+    accepted={"type": "boolean", "description": "yes or no"},
+    http_status=number("what the other side hears"),
+    decided_at=instant("when"),
+    late={"type": "boolean", "description": "whether the other side had stopped waiting"},
+    meaning=text("what the Sender knows of it: a sentence for a screen"),
+)
+
+_ANSWER: Schema = {
+    "description": "The EPR's answer: yes, no, or the FHIR resource that was asked for.",
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {
+                "accept": {"const": True},
+                "focus_id": text("the EPR's own id for what is new"),
+                "reference": text("the EPR's own case number for it"),
+            },
+            "required": ["accept"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {"refuse": one_of(REFUSALS, "why not")},
+            "required": ["refuse"],
+            "additionalProperties": False,
+        },
+        {"type": "object", "properties": {"resourceType": text("")}, "required": ["resourceType"]},
+    ],
+}
+
+SCHEMAS: dict[str, Schema] = {
+    "Receipt": _RECEIPT,
+    "Refusal": _REFUSAL,
+    "Problem": _PROBLEM,
+    "Issue": _ISSUE,
+    "AnswerRefusal": closed(
+        "The EPR's answer was not taken, and the question is as it was.",
+        error=text("what happened"),
+        cure=text("what to do"),
+        issues=list_of(ref("Issue"), "every reason"),
+    ),
+    "Notice": _NOTICE,
+    "Notices": closed("Notices.", notices=list_of(ref("Notice"), "oldest first")),
+    "Row": closed("One line of the queue.", **_ROW),
+    "Queue": closed("What is not settled.", messages=list_of(ref("Row"), "oldest first")),
+    "Message": _MESSAGE,
+    "Attempt": _ATTEMPT,
+    "Workflow": _WORKFLOW,
+    "Question": _QUESTION,
+    "Questions": closed("Questions.", questions=list_of(ref("Question"), "oldest first")),
+    "Answer": _ANSWER,
+    "Decided": _DECIDED,
+}

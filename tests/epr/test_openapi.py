@@ -1,0 +1,142 @@
+"""What the socket says of itself, held against a socket that runs."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import messages
+import pytest
+import schemathesis
+from epr_side import PROVIDER, utc_now
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from store_values import ANSWER, NOW, TERMS, arrival, attempt, decision, payload
+
+from bars_gateway.epr import openapi
+from bars_gateway.epr.openapi.operations import OPERATIONS
+from bars_gateway.epr.socket import EprSocket
+from bars_gateway.store.port import OutboundState, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+FHIR = {"Content-Type": "application/fhir+json"}
+
+
+def routes(door: EprSocket) -> set[tuple[str, str]]:
+    """Return what is served: HEAD comes with every GET."""
+    resources = door._application().router.routes()
+    found = {
+        (route.method.lower(), route.resource.canonical) for route in resources if route.resource
+    }
+    return {one for one in found if one[0] != "head"}
+
+
+async def test_every_route_is_described(door: EprSocket) -> None:
+    """And nothing is described that is not served."""
+    assert routes(door) == set(OPERATIONS)
+
+
+async def test_the_socket_serves_its_description(epr: aiohttp.ClientSession) -> None:
+    """A program finds it where it finds everything else."""
+    async with epr.get("/openapi.json") as answer:
+        assert openapi.document() == await answer.json()
+
+
+@asynccontextmanager
+async def reached(path: Path) -> AsyncIterator[str]:
+    """Let the socket be asked at an address of 127.0.0.1, which is all that some clients know."""
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ours, theirs = await asyncio.open_unix_connection(path)
+        await asyncio.gather(pour(reader, theirs), pour(ours, writer))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def lived(store: SqliteStore, epr: aiohttp.ClientSession) -> str:
+    """Let something of every kind have happened; return a message's X-Request-Id."""
+    body = payload(messages.referral())
+    async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
+        request_id = (await answer.json())["request_id"]
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="x")
+    await store.settle(
+        claim, replace(ANSWER, body=body.body), attempt=attempt(claim), settlement=settled
+    )
+    await store.receive(arrival(provider=PROVIDER, request=body, answer=body), NOW)
+    store.questions.attend(PROVIDER, NOW)
+    for word in "one", "another":
+        came = arrival(provider=PROVIDER, fingerprint=word, request=body)
+        await store.questions.ask_about(came, None, TERMS, NOW)
+    await store.questions.decide(PROVIDER, 1, decision(), NOW)
+    async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
+        assert 201 == answer.status
+    return str(request_id)
+
+
+def ask_everything(document: dict[str, Any], address: str) -> None:
+    """Ask what the description allows for, and things beside it; hold each answer against it."""
+    for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=30,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy())
+        def holds(case: schemathesis.Case) -> None:
+            answer = case.call(base_url=address, timeout=10)
+            case.validate_response(answer, checks=CHECKS)
+
+        holds()
+
+
+_LIMITS = {"wait": 0.05, "id": 3}  # nobody waits for long, and most of what is asked for is there
+
+
+@pytest.mark.timeout(120)
+async def test_every_answer_is_as_described(
+    store: SqliteStore, epr: aiohttp.ClientSession, socket_path: Path
+) -> None:
+    """Whatever is asked: a status that is named, of the type and shape that go with it."""
+    document = json.loads(json.dumps(openapi.document()))
+    known = await lived(store, epr)
+    (parameter,) = document["paths"]["/messages/{request_id}"]["get"]["parameters"]
+    parameter["schema"] = {"enum": [known, "00000000-0000-4000-8000-000000000000", "nothing"]}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for one in operation.get("parameters", []):
+                if one["name"] in _LIMITS:
+                    one["schema"]["maximum"] = _LIMITS[one["name"]]
+    async with reached(socket_path) as address:
+        await asyncio.to_thread(ask_everything, document, address)
