@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     """The status page; what each setting is for stands with it."""
 
     timing: dict[UseCase, TimingSettings] = Field(default_factory=dict)
-    """What single Applications, or use cases of them, do otherwise than shipped; see there."""
+    """What single Applications or use cases do otherwise; what each is for stands with it."""
 
     _sources: Sources = PrivateAttr(default_factory=Sources)
 

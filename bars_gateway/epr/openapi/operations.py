@@ -52,9 +52,7 @@ _SUBMIT: Schema = {
     "parameters": [
         _parameter(CORRELATION_HEADER, "header", uuid("of a conversation to go on with")),
         _parameter(NEEDED_BY_HEADER, "header", instant("the clinical time that ends the retries")),
-        _parameter(
-            PRACTITIONER_HEADER, "header", text("a PractitionerRole: Base64 of its JSON")
-        ),
+        _parameter(PRACTITIONER_HEADER, "header", text("a PractitionerRole: Base64 of its JSON")),
     ],
     "requestBody": {
         "required": True,
@@ -65,6 +63,7 @@ _SUBMIT: Schema = {
         (201, "taken", "Receipt"),
         (200, "the same bytes were taken before: their receipt", "Receipt"),
         (408, "the body did not arrive in time", "Problem"),
+        (409, "its workflow is past it: nothing was sent", "Refusal"),
         (413, "it is too large", "Refusal"),
         (415, "it is neither FHIR JSON nor FHIR XML", "Refusal"),
         (422, "it breaks rules: nothing was sent", "Refusal"),
