@@ -73,6 +73,17 @@ def receipt(accepted: Accepted) -> Document:
     }
 
 
+def made(accepted: Accepted, message: bytes) -> Document:
+    """Return the receipt for a move, with the message that was composed for it."""
+    return {**receipt(accepted), "message": orjson.Fragment(message)}
+
+
+def move_refusal(issues: Sequence[Issue], message: bytes | None) -> Document:
+    """Return why a move is not made, with what was composed for it, if it came so far."""
+    shown = None if message is None else orjson.Fragment(message)
+    return {**refusal(issues), "message": shown}
+
+
 def refusal(
     issues: Sequence[Issue], *, request_id: str | None = None, code: str | None = None
 ) -> Document:

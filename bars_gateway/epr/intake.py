@@ -91,8 +91,8 @@ class Intake:
         self._offer = offer
         self._overrides = overrides
         self._timing = timing
-        self._now = now
-        self._new_id = new_id
+        self.now = now
+        self.new_id = new_id
         self.max_bytes = max_bytes  # of one message
 
     async def submit(self, body: bytes, media_type: str, envelope: Envelope) -> Accepted:
@@ -113,7 +113,7 @@ class Intake:
 
     async def commit(self, submission: Submission) -> Accepted:
         """Queue what `prepare` made, or return the receipt that the same bytes have."""
-        started = self._now()
+        started = self.now()
         try:
             accepted = await self._store.submit(submission, started)
         except MoveRefused as too_late:
@@ -134,7 +134,7 @@ class Intake:
             state=accepted.state,
             reason="repeated" if repeated else "accepted",
             bytes=len(submission.request.body),
-            seconds=round((self._now() - started).total_seconds(), 3),
+            seconds=round((self.now() - started).total_seconds(), 3),
         )
         return accepted
 
@@ -179,15 +179,15 @@ class Intake:
             found = await self._store.correlation_of(self._provider, *(key for key in keys if key))
             if found is not None:
                 return found
-        return self._new_id()
+        return self.new_id()
 
     def _submission(
         self, body: bytes, examined: _Examined, envelope: Envelope, correlation_id: str
     ) -> Submission:
-        message, now = examined.message, self._now()
+        message, now = examined.message, self.now()
         timing = self._timing(message.use_case)
         needed_by = envelope.needed_by or message.needed_by
-        ids = Ids(self._new_id(), correlation_id)
+        ids = Ids(self.new_id(), correlation_id)
         due = answer_due(message.use_case, timing, needed_by, now)
         headers = for_sending(
             message,

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.values import (
     Accepted,
@@ -97,6 +98,10 @@ class Store(Protocol):
     @property
     def questions(self) -> Questions:
         """Return what the EPR is asked while the proxy waits."""
+
+    @property
+    def conversations(self) -> Conversations:
+        """Return what has been said in workflows."""
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """

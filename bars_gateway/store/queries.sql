@@ -4,10 +4,39 @@
 -- name: same_submission
 -- The receipt for bytes that were handed in before, and what the Receiver said of them.
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
+       m.asked_as,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
  WHERE m.provider = :provider AND m.fingerprint = :fingerprint AND m.direction = 'outbound'
    AND m.resend_of IS NULL AND m.submission_id IS NULL;
+
+-- name: handed_submission
+-- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (M11b).
+SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
+       m.asked_as,
+       (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
+  FROM messages AS m
+ WHERE m.provider = :provider AND m.submission_id = :submission_id;
+
+-- name: workflow_numbered
+SELECT * FROM workflows WHERE id = :id AND provider = :provider AND role = :role;
+
+-- name: workflow_with_message
+SELECT w.* FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
+ WHERE m.request_id = :request_id AND m.provider = :provider AND w.role = :role;
+
+-- name: exchanged
+-- What either side has of the other: what was refused or never left is nobody's.
+SELECT m.move,
+       request.media_type AS media_type, request.headers AS headers, request.encoding AS encoding,
+       request.body AS body,
+       answer.media_type AS answer_media_type, answer.headers AS answer_headers,
+       answer.encoding AS answer_encoding, answer.body AS answer_body
+  FROM messages AS m
+  JOIN payloads AS request ON request.message_id = m.id AND request.part = 'request'
+  LEFT JOIN payloads AS answer ON answer.message_id = m.id AND answer.part = 'answer'
+ WHERE m.workflow_id = :workflow_id AND m.state NOT IN ('refused', 'not_sent', 'withdrawn')
+ ORDER BY m.id;
 
 -- name: workflow_by_focus
 -- The Receiver's id names the workflow that a change belongs to.
@@ -36,11 +65,11 @@ RETURNING id;
 
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
-                      use_case, sender, receiver, fingerprint, state, needed_by, next_attempt_at, give_up_at,
-                      delay_due_at, created_at)
+                      use_case, sender, receiver, fingerprint, submission_id, asked_as, state, needed_by,
+                      next_attempt_at, give_up_at, delay_due_at, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
-        :use_case, :sender, :receiver, :fingerprint, 'queued', :needed_by, :now, :give_up_at,
-        :delay_due_at, :now)
+        :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :needed_by,
+        :now, :give_up_at, :delay_due_at, :now)
 RETURNING id;
 
 -- name: take_message

@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import overload
+from typing import Any, overload
 
 import zstandard
 
@@ -65,7 +66,7 @@ def packed(payload: Payload) -> dict[str, object]:
     }
 
 
-def payload_of(row: sqlite3.Row) -> Payload:
+def payload_of(row: sqlite3.Row | Mapping[str, Any]) -> Payload:
     """Return the payload with the very bytes that were on the wire."""
     body = bytes(row["body"])
     if row["encoding"] == "zstd":

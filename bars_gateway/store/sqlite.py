@@ -41,6 +41,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.statements import run
 
@@ -64,6 +65,7 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.conversations = SqliteConversations(database)
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,

@@ -18,31 +18,43 @@ from bars_gateway.store.values import Accepted, OutboundState, Part, Submission
 
 def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
     """Queue the message, or return the receipt that these bytes have; raise MoveRefused."""
-    found = one(
-        connection,
-        "same_submission",
-        provider=submission.provider,
-        fingerprint=submission.fingerprint,
-    )
+    found = _found(connection, submission)
     if found is None:
         _insert(connection, submission, now)
-        found = one(
-            connection,
-            "same_submission",
-            provider=submission.provider,
-            fingerprint=submission.fingerprint,
-        )
+        found = _found(connection, submission)
     assert found is not None
+    return accepted_of(found)
+
+
+def _found(connection: sqlite3.Connection, submission: Submission) -> sqlite3.Row | None:
+    """Return what was taken before under the EPR's own key, or as the same bytes."""
+    if submission.submission_id is not None:
+        return handed_in(connection, submission.provider, submission.submission_id)
+    values = {"provider": submission.provider, "fingerprint": submission.fingerprint}
+    return one(connection, "same_submission", **values)
+
+
+def handed_in(
+    connection: sqlite3.Connection, provider: str, submission_id: str
+) -> sqlite3.Row | None:
+    """Return what was taken under the EPR's own key, or None."""
+    values = {"provider": provider, "submission_id": submission_id}
+    return one(connection, "handed_submission", **values)
+
+
+def accepted_of(row: sqlite3.Row) -> Accepted:
+    """Return the receipt for the message in *row*."""
     return Accepted(
-        message_id=found["id"],
-        workflow_id=found["workflow_id"],
-        request_id=found["request_id"],
-        correlation_id=found["correlation_id"],
-        receiver=found["receiver"],
-        fingerprint=found["fingerprint"],
-        state=OutboundState(found["state"]),
-        code=found["code"],
-        accepted_at=instant(found["created_at"]),
+        message_id=row["id"],
+        workflow_id=row["workflow_id"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        receiver=row["receiver"],
+        fingerprint=row["fingerprint"],
+        state=OutboundState(row["state"]),
+        code=row["code"],
+        accepted_at=instant(row["created_at"]),
+        asked_as=row["asked_as"],
     )
 
 
@@ -61,6 +73,8 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         sender=submission.sender,
         receiver=submission.receiver,
         fingerprint=submission.fingerprint,
+        submission_id=submission.submission_id,
+        asked_as=submission.asked_as,
         needed_by=text(submission.needed_by),
         give_up_at=text(submission.give_up_at),
         delay_due_at=text(submission.delayed_at),

@@ -85,6 +85,8 @@ class Submission:
     give_up_at: datetime  # after this a retry becomes unconfirmed, or not_sent
     delayed_at: datetime  # after this the EPR is told that it is late
     answer_due_at: datetime | None = None  # when a response is owed
+    submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
+    asked_as: str | None = None  # SHA-256 of what they were composed for
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
 
 
@@ -101,6 +103,7 @@ class Accepted:
     state: OutboundState  # queued when it is new
     code: str | None  # what the Receiver said, if it has refused these bytes before
     accepted_at: datetime
+    asked_as: str | None = None  # SHA-256 of what it was composed for, where it was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,8 @@ def json_tree(tree: Any) -> Any:
 
 @dataclass(frozen=True)
 class Case:
+    """A request that was taken, and what may be composed about it."""
+
     use_case: str
     request: Exchanged
 
@@ -180,16 +182,16 @@ def exchanged(made: Any) -> Exchanged:
 
 
 @pytest.mark.parametrize(
-    ("interim", "reason"),
+    ("interims", "reason"),
     [
-        pytest.param(True, "update", id="62-after-interim"),
-        pytest.param(False, "new", id="64-alone"),
+        pytest.param(1, "update", id="62-after-interim"),
+        pytest.param(0, "new", id="64-alone"),
     ],
 )
-def test_a_final_response_is_an_update_after_an_interim_one(interim: bool, reason: str) -> None:
+def test_a_final_response_is_an_update_after_an_interim_one(interims: int, reason: str) -> None:
     """The guide's rule of Application 4; what was sent decides."""
     given = case("a4t1")
-    before = [exchanged(given.make(wants(Move.PROGRESS)))] if interim else []
+    before = [exchanged(given.make(wants(Move.PROGRESS)))] * interims
     made = given.make(wants(Move.CONCLUDE, "no_action", CARE_PLAN), *before)
 
     assert reason == said_by(made).reason

@@ -49,6 +49,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     receiver        TEXT NOT NULL,              -- MessageHeader.destination.endpoint, system|value
     fingerprint     TEXT NOT NULL,              -- SHA-256 of the request payload; outlives it
     submission_id   TEXT,                       -- the EPR's own key, where we composed the bytes
+    asked_as        TEXT,                       -- SHA-256 of what the EPR said, where we composed the bytes
     reference       TEXT,                       -- inbound: the case number that we gave it
     state           TEXT NOT NULL,
     claims          INTEGER NOT NULL DEFAULT 0, -- the fencing token: grows with every claim
