@@ -1,20 +1,23 @@
 """
-docs/workflows.md is printed from the tables of the standard, to the letter.
+docs/workflows.md and docs/moves.md are printed from the tables of the standard, to the letter.
 
-    .venv/bin/python tests/test_workflow_document.py      prints it anew after a change
+    .venv/bin/python tests/test_workflow_document.py      prints them anew
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from bars_gateway.standard import remarks, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
+from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.guards import GUARDS, Guard
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import State
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "workflows.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 INTRODUCTION = """\
 # Workflows
@@ -152,11 +155,95 @@ def document() -> str:
     )
 
 
-def test_the_document_says_what_the_tables_say() -> None:
-    """Whoever reads it reads the rules in force."""
-    assert document() == DOCUMENT.read_text("utf-8")
+MOVES = """\
+# Moves: answers, updates and cancellations in a few words
+
+An EPR need not build the Bundle of a response, an update or a cancellation. It says what has
+happened; the gateway composes the message from the conversation, checks it by the strict rules,
+shows it, and sends it. On the socket:
+
+```sh
+curl --unix-socket run/trust.sock -H 'Content-Type: application/json' http://gateway/moves -d '{
+  "submission_id": "case-4711-arrived-1", "in_reply_to": "REQUEST_ID",
+  "move": "progress", "outcome": "arrived"}'
+```
+
+201 has the receipt, and the Bundle in `message`. In the folder, rename the same words into
+`outbox/new/NAME.move.json`, and find `outbox/accepted/NAME.move.receipt.json` or
+`outbox/refused/NAME.move.reason.json`.
+
+| Member | What it is |
+|---|---|
+| `submission_id` | your own key: the same words under it are one message, others are refused |
+| `in_reply_to` | `request_id` or `workflow_id` of a notice or receipt |
+| `move`, `outcome` | what has happened: the table below |
+| `text` | the reason in words, for a rejection or a cancellation |
+| `resources` | what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest |
+
+A resource with the `id` of one in the conversation changes the members that it names; so does one
+of a type that the message holds once. Any other is added. Resources refer to each other as
+`Type/id`. The ids of the conversation stand in the Bundle that came and in its answer.
+
+Composed for you: MessageHeader with both endpoints, `response.identifier`, focus, definition,
+reason; both Encounters, and every id that was given; the same X-Correlation-Id. Nothing clinical
+is: what is missing is named in the refusal, and so is a move for which it is too late.
+"""
+
+
+def moves() -> str:
+    return table(
+        ("Move", "Outcome", "Applications", "Written as", "You give"),
+        (
+            (
+                f"`{row.move}`",
+                outcome(row),
+                listed(row.applications),
+                written(row),
+                given(row),
+            )
+            for row in COMPOSITIONS
+        ),
+    )
+
+
+def outcome(row: Composition) -> str:
+    if not row.outcome:
+        return "-"
+    may_be_left_out = row is first_of(row) and not row.needs_word
+    return f"`{row.outcome}`" + (", or none" if may_be_left_out else "")
+
+
+def first_of(row: Composition) -> Composition:
+    same = (row.move, row.applications, row.subjects)
+    return next(e for e in COMPOSITIONS if same == (e.move, e.applications, e.subjects))
+
+
+def written(row: Composition) -> str:
+    kind = f"`{row.definition}`" if row.definition else "the definition of the request"
+    status = f"Encounter `{row.encounter}`" if row.encounter else f"`{row.status}`"
+    return f"{kind}, {status}"
+
+
+def given(row: Composition) -> str:
+    if row.plan:
+        return "CarePlan"
+    return "`text`" if row.asks else "-"
+
+
+def moves_document() -> str:
+    return "\n".join([MOVES, f"{moves()}\n"])
+
+
+PRINTED = {"workflows.md": document, "moves.md": moves_document}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_the_documents_say_what_the_tables_say(name: str) -> None:
+    """Whoever reads them reads the rules in force."""
+    assert PRINTED[name]() == (DOCS / name).read_text("utf-8")
 
 
 if __name__ == "__main__":
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(document(), "utf-8")
+    DOCS.mkdir(exist_ok=True)
+    for file, printed in PRINTED.items():
+        (DOCS / file).write_text(printed(), "utf-8")

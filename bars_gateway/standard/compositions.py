@@ -99,12 +99,12 @@ def _news(move: Move, outcome: str, encounter: str) -> Composition:
     )
 
 
-def _cancellation(subject: Subject, definition: str, focus: str, status: str) -> Composition:
+def _cancellation(definition: str, focus: str, status: str, *subjects: Subject) -> Composition:
     return Composition(
         move=Move.CANCEL,
         outcome=status,
         applications=_ANY,
-        subjects=frozenset({subject}),
+        subjects=frozenset(subjects),
         definition=definition,
         repeats=_CANCELLED | {focus},
         status=status,
@@ -146,11 +146,11 @@ COMPOSITIONS: tuple[Composition, ...] = (
     _news(Move.CONCLUDE, "", "finished"),
     _change(_ANY - _A6, echoes=False),
     _change(_A6, echoes=True),
-    _cancellation(Subject.REFERRAL, _REQUEST, "ServiceRequest", "revoked"),
-    _cancellation(Subject.REFERRAL, _REQUEST, "ServiceRequest", "entered-in-error"),
-    _cancellation(Subject.VALIDATION, _REQUEST, "ServiceRequest", "revoked"),
-    _cancellation(Subject.VALIDATION, _REQUEST, "ServiceRequest", "entered-in-error"),
-    _cancellation(Subject.BOOKING, "booking-request-cancelled", "Appointment", "cancelled"),
+    _cancellation(_REQUEST, "ServiceRequest", "revoked", Subject.REFERRAL, Subject.VALIDATION),
+    _cancellation(
+        _REQUEST, "ServiceRequest", "entered-in-error", Subject.REFERRAL, Subject.VALIDATION
+    ),
+    _cancellation("booking-request-cancelled", "Appointment", "cancelled", Subject.BOOKING),
 )
 
 
