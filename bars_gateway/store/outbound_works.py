@@ -149,7 +149,7 @@ def _settle_for_good(  # noqa: PLR0917
             row["workflow_id"],
             move,
             attempt.ended_at,
-            focus_id=settlement.focus_id,
+            focus_id=settlement.focus_id if move is Move.REQUEST else None,
         )
     if settlement.state is OutboundState.ACKNOWLEDGED and move is Move.UPDATE and row["needed_by"]:
         move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)

@@ -183,8 +183,9 @@ UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
  WHERE id = :id AND answer_due_at IS NOT NULL;
 
 -- name: move_workflow
--- Guarded by the state that the move was decided from.
-UPDATE workflows SET state = :state, focus_id = coalesce(:focus_id, focus_id), closed_at = :closed_at
+-- Guarded by the state that the move was decided from. The id that came first stays: test kits answer
+-- cancellations under other ones.
+UPDATE workflows SET state = :state, focus_id = coalesce(focus_id, :focus_id), closed_at = :closed_at
  WHERE id = :id AND state = :before;
 
 -- name: release_own

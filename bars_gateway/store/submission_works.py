@@ -107,7 +107,8 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
         role=role,
         subject=submission.subject,
         use_case=submission.use_case,
-        focus_id=submission.focus_id,
+        # What a new request calls itself is the EPR's own: the Receiver mints the id.
+        focus_id=None if submission.move is Move.REQUEST else submission.focus_id,
         state=State.REQUESTED if submission.move is Move.REQUEST else State.ACTIVE,
         answer_due_at=text(submission.answer_due_at),
         warn_at=warning(submission.answer_due_at, now),

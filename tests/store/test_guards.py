@@ -241,3 +241,22 @@ async def test_an_update_goes_to_the_workflow_with_its_receiver(store: Store) ->
 
     assert first.workflow_id != second.workflow_id
     assert first.workflow_id == update.workflow_id
+
+
+async def test_the_id_that_the_receiver_gave_stays(store: Store) -> None:
+    """An acknowledgement of a response or cancellation may name another; test kits do."""
+    request = await taken(store)
+    await answered(store, request, Move.PROGRESS)
+    claim = await store.claim_next(NOW, {"trust"})
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="their-encounter")
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    store.questions.attend("trust", NOW)
+    again = await answered(store, request, Move.CONCLUDE)
+    update = arrival(move=Move.UPDATE, focus_id="sr-2", **VALIDATION)
+    asked = await store.questions.ask_about(update, None, TERMS, NOW)
+    assert isinstance(asked, Asked)
+    await store.questions.decide("trust", asked.question_id, decision(), NOW)
+    (history,) = await store.history("trust", update.request_id)
+
+    assert again.workflow_id == history.workflow.workflow_id
