@@ -144,7 +144,9 @@ class Reception:
         """Take a response into the workflow that it answers; its mirror image acknowledges it."""
         now = self._now()
         # Published responses leave the endpoints as they were in the request (scenario 79).
-        unswapped = normalised(message.source) in host.offer.services
+        # Where both services are ours, the endpoints are as they should be (scenario 103).
+        ours = [normalised(each) in host.offer.services for each in _endpoints(message)]
+        unswapped = ours == [True, False]
         arrival = Arrival(
             provider=host.provider,
             request_id=ids.request_id,
@@ -222,6 +224,10 @@ def _arrival(  # noqa: PLR0917
         answer_due_at=None if move is Move.CANCEL else due,
         enforced=enforced(Side.RECEIVING, message, host.overrides),
     )
+
+
+def _endpoints(message: Message) -> tuple[str, str]:
+    return message.source, message.destinations[0]
 
 
 def _told(message: Message) -> Told | None:

@@ -187,3 +187,20 @@ async def test_scenario_95_assistance_that_is_given(world: World) -> None:
     await sent(world.hospital, move(notice["request_id"], "progress"))
 
     assert State.IN_PROGRESS == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_scenario_103_one_organisation_asks_itself(world: World) -> None:
+    """Two workflows, one in either role; request and responses go out and come back."""
+    own = world.ambulance.service.replace("2000000101", "2000000303")
+    world.ambulance.more = (own,)
+    await world.ambulance.restart()
+    receipt = await world.ambulance.sent("request.json", validation_request(receiver=own))
+    await world.ambulance.outcome(receipt["request_id"])
+    await sent(world.ambulance, move(receipt["request_id"], "progress"))
+    final = move(receipt["request_id"], "conclude", outcome="no_action", resources=[PLAN])
+    await sent(world.ambulance, final)
+    overview = await world.ambulance.overview()
+
+    assert [("responder", "completed"), ("requester", "completed")] == [
+        (row.role, row.state) for row in overview.last_workflows
+    ]
