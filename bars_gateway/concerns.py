@@ -110,11 +110,11 @@ _BAD_ENDS = {
 
 _OWED = {
     Role.REQUESTER: (
-        "owed to us is overdue",
+        "owed to us",
         "Do what is foreseen for silence, now: the patient may be waiting. Then telephone.",
     ),
     Role.RESPONDER: (
-        "that we owe is overdue",
+        "that we owe",
         "The other side may act without it. See that it is given; telephone if it cannot be.",
     ),
 }
@@ -122,7 +122,7 @@ _OWED = {
 
 def _overdue(overview: Overview) -> list[Concern]:
     return [
-        Concern(text=f"{_some(overview.overdue[role], 'answer')} {text}", advice=advice)
+        Concern(text=f"Overdue: {_some(overview.overdue[role], 'answer')} {text}", advice=advice)
         for role, (text, advice) in _OWED.items()
         if overview.overdue.get(role)
     ]

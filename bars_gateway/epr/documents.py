@@ -43,13 +43,11 @@ _OUTCOMES: Mapping[str, str] = {
     OutboundState.NOT_SENT: "The message never left this organisation; act now.",
     OutboundState.WITHDRAWN: "The message was withdrawn before it left this organisation.",
 }
-_KINDS: Mapping[NoticeKind, str] = {
+_KINDS: dict[NoticeKind, str] = {
     NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
     NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
-    NoticeKind.DUE_SOON: "An answer to this message is owed soon, and has not been given.",
-    NoticeKind.OVERDUE: (
-        "No answer to this message was given in time; do what is foreseen for silence."
-    ),
+    NoticeKind.DUE_SOON: "The answer to this message is due soon, and has not come.",
+    NoticeKind.OVERDUE: "No answer came in time; do what is foreseen for silence, now.",
     NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
     NoticeKind.CANCEL_NOT_SENT: "The cancellation was not sent; act now.",
     NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",
@@ -57,6 +55,12 @@ _KINDS: Mapping[NoticeKind, str] = {
         "The message was accepted after its Sender had been told that no answer came; the Sender"
         " may believe that it was not."
     ),
+}
+
+
+_OWED_BY_US: dict[NoticeKind, str] = {
+    NoticeKind.DUE_SOON: "This organisation owes an answer to this message soon.",
+    NoticeKind.OVERDUE: "This organisation has not answered in time; others may act without it.",
 }
 
 
@@ -208,7 +212,8 @@ def _issue(issue: Issue) -> Document:
 def _meaning(value: Notice) -> str:
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]
-    return " ".join([_KINDS[value.kind], *(MEANINGS[remark] for remark in value.remarks)])
+    kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS
+    return " ".join([kinds[value.kind], *(MEANINGS[remark] for remark in value.remarks)])
 
 
 def instant(moment: datetime | None) -> str | None:

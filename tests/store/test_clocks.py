@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from store_values import ANSWER, NOW, arrival, attempt, payload, submission
 
+from bars_gateway.epr import documents
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, Subject
 from bars_gateway.store.port import NoticeKind, OutboundState, Settled, Store
@@ -122,3 +123,4 @@ async def test_what_we_owe_is_told_to_us(store: Store) -> None:
     assert [("inbound", "message"), ("inbound", "due_soon")] == [
         (notice.direction, notice.kind) for notice in notices
     ]
+    assert "This organisation owes" in str(documents.notice(notices[1])["meaning"])
