@@ -256,6 +256,7 @@ class Gateway:
                 if isinstance(tokens, TokenSource)
             ],
             certificates=_certificates(inbound),
+            silent=self._dispatcher.receivers.open,
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},

@@ -247,6 +247,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="clock",
         ),
         pytest.param(
+            replace(WELL, silent={"https://fhir.nhs.uk/Id/dos-service-id|2000000202": NOW}),
+            "dos-service-id|2000000202 has not answered since 02 Mar 09:00 UTC",
+            id="silent",
+        ),
+        pytest.param(
             replace(WELL, stalled={"/spool/trust": "ENOSPC"}),
             "/spool/trust stands still: ENOSPC",
             id="folder",
