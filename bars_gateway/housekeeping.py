@@ -98,7 +98,7 @@ class Housekeeper:
         late = await self._store.tell_delays(now)
         if late:
             log.warning("outbound.delayed", count=late)
-        soon, overdue = await self._store.tell_due(now)
+        soon, overdue = await self._store.conversations.tell_due(now)
         if soon:
             log.warning("workflow.answers_due_soon", count=soon)
         if overdue:

@@ -1,12 +1,14 @@
 """
-What has been said in a workflow: the port, and the values it trades in.
+What has been said in a workflow, and what is owed: the port, and the values it trades in.
 
     in_reply_to ──about──► Conversation ──► what a composed message rests on
     submission_id ──handed_in──► the receipt that it was given
+    the time ──tell_due──► notices: due soon, overdue
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from bars_gateway.standard.workflow import Move, Role
@@ -36,6 +38,9 @@ class Conversations(Protocol):
 
     async def about(self, provider: str, key: str, role: Role) -> Conversation | None:
         """Return the workflow that *key* numbers, or a message of it has as X-Request-Id."""
+
+    async def tell_due(self, now: datetime) -> tuple[int, int]:
+        """Write what falls due with answers that are owed; return how many soon, and overdue."""
 
     async def handed_in(self, provider: str, submission_id: str) -> Accepted | None:
         """Return the receipt for what was composed under the EPR's own key, or None."""

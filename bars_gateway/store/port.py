@@ -152,9 +152,6 @@ class Store(Protocol):
     async def tell_delays(self, now: datetime) -> int:
         """Write a delayed notice for each open message that is late; return how many."""
 
-    async def tell_due(self, now: datetime) -> tuple[int, int]:
-        """Write what falls due with answers that are owed; return how many soon, and overdue."""
-
     async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
         """
         Return when, after *now*, the next queued message of *providers* is due, or None.

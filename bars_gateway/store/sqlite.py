@@ -14,7 +14,6 @@ from functools import partial
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.verdict import Answer
 from bars_gateway.store import (
-    clock_works,
     inbound_works,
     outbound_works,
     readings,
@@ -65,7 +64,7 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
-        self.conversations = SqliteConversations(database)
+        self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,
@@ -167,13 +166,6 @@ class SqliteStore:
     async def tell_delays(self, now: datetime) -> int:
         """Write a delayed notice for each open message that is late; return how many."""
         return await self._tell(partial(outbound_works.tell_delays, now=now))
-
-    async def tell_due(self, now: datetime) -> tuple[int, int]:
-        """Write what falls due with answers that are owed; return how many soon, and overdue."""
-        told = await self._database.write(partial(clock_works.tell_due, now=now))
-        if any(told):
-            self._ring_all()
-        return told
 
     async def _tell(self, work: partial[int]) -> int:
         told = await self._database.write(work)

@@ -1,8 +1,12 @@
-"""Conversations on SQLite: read whole, in one snapshot."""
+"""Conversations on SQLite: read whole, in one snapshot; and the clock of what is owed."""
 
 import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 
 from bars_gateway.standard.workflow import Move, Role
+from bars_gateway.store import clock_works
 from bars_gateway.store.conversations import Conversation, Said
 from bars_gateway.store.database import Database
 from bars_gateway.store.rows import payload_of, workflow_of
@@ -16,8 +20,16 @@ _PARTS = ("media_type", "headers", "encoding", "body")
 class SqliteConversations:
     """The `Conversations` of one open database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, ring_notices: Callable[[], None]) -> None:
         self._database = database
+        self._ring_notices = ring_notices
+
+    async def tell_due(self, now: datetime) -> tuple[int, int]:
+        """Write what falls due with answers that are owed; return how many soon, and overdue."""
+        told = await self._database.write(partial(clock_works.tell_due, now=now))
+        if any(told):
+            self._ring_notices()
+        return told
 
     async def about(self, provider: str, key: str, role: Role) -> Conversation | None:
         """Return the workflow that *key* numbers, or a message of it has as X-Request-Id."""

@@ -23,7 +23,9 @@ async def kinds(store: Store) -> list[NoticeKind]:
 async def test_an_answer_is_warned_of_and_then_overdue(store: Store) -> None:
     """Scenario 80: with a quarter of the time left, and at its end; each is said once."""
     await store.submit(submission(**OWED), NOW)
-    told = [await store.tell_due(NOW + timedelta(minutes=m)) for m in (14, 15, 16, 20, 21)]
+    told = [
+        await store.conversations.tell_due(NOW + timedelta(minutes=m)) for m in (14, 15, 16, 20, 21)
+    ]
     overview = await store.overview(NOW + timedelta(minutes=21))
 
     assert [(0, 0), (1, 0), (0, 0), (0, 1), (0, 0)] == told
@@ -36,7 +38,7 @@ async def test_after_a_long_stop_only_the_alarm_is_told(store: Store) -> None:
     """Nobody is warned of what has come already."""
     await store.submit(submission(**OWED), NOW)
 
-    assert (0, 1) == await store.tell_due(NOW + timedelta(hours=3))
+    assert (0, 1) == await store.conversations.tell_due(NOW + timedelta(hours=3))
 
 
 async def test_the_clock_runs_though_the_request_is_unconfirmed(store: Store) -> None:
@@ -47,7 +49,7 @@ async def test_the_clock_runs_though_the_request_is_unconfirmed(store: Store) ->
     await store.release_own(NOW)
     await store.give_up(NOW + timedelta(minutes=6))
 
-    assert (0, 1) == await store.tell_due(DUE)
+    assert (0, 1) == await store.conversations.tell_due(DUE)
 
 
 async def test_what_never_left_has_no_clock(store: Store) -> None:
@@ -55,7 +57,7 @@ async def test_what_never_left_has_no_clock(store: Store) -> None:
     await store.submit(submission(give_up_at=NOW + timedelta(minutes=5), **OWED), NOW)
     await store.give_up(NOW + timedelta(minutes=6))
 
-    assert (0, 0) == await store.tell_due(DUE)
+    assert (0, 0) == await store.conversations.tell_due(DUE)
     assert [NoticeKind.OUTCOME] == await kinds(store)
 
 
@@ -69,7 +71,7 @@ async def test_a_final_response_stops_the_clock(store: Store) -> None:
     await store.submit(submission(bundle_id="b1", **OWED), NOW)
     await answered(store, NOW)
 
-    assert (0, 0) == await store.tell_due(NOW + timedelta(hours=1))
+    assert (0, 0) == await store.conversations.tell_due(NOW + timedelta(hours=1))
 
 
 async def test_an_interim_response_does_not_stop_the_clock(store: Store) -> None:
@@ -77,14 +79,14 @@ async def test_an_interim_response_does_not_stop_the_clock(store: Store) -> None
     await store.submit(submission(bundle_id="b1", **OWED), NOW)
     await answered(store, NOW, Move.PROGRESS)
 
-    assert (0, 1) == await store.tell_due(NOW + timedelta(hours=1))
+    assert (0, 1) == await store.conversations.tell_due(NOW + timedelta(hours=1))
 
 
 async def test_what_comes_late_is_delivered_and_says_so(store: Store) -> None:
     """Scenario 81: it is the patient's answer all the same."""
     await store.submit(submission(bundle_id="b1", **OWED), NOW)
     late = NOW + timedelta(minutes=25)
-    await store.tell_due(late)
+    await store.conversations.tell_due(late)
     await answered(store, late)
     notice = list(await store.pending_notices("trust", 10))[-1]
 
@@ -104,7 +106,7 @@ async def test_an_update_moves_the_clock_once_the_receiver_has_it(store: Store) 
     await acknowledged(store)
 
     assert ({Role.REQUESTER: 1}, {}) == (before, (await store.overview(DUE)).overdue)
-    assert (0, 1) == await store.tell_due(later)
+    assert (0, 1) == await store.conversations.tell_due(later)
 
 
 async def acknowledged(store: Store) -> None:
@@ -117,7 +119,7 @@ async def acknowledged(store: Store) -> None:
 async def test_what_we_owe_is_told_to_us(store: Store) -> None:
     """The Responder's EPR is warned, too: its user can still answer."""
     await store.receive(arrival(**OWED), NOW)
-    await store.tell_due(NOW + timedelta(minutes=16))
+    await store.conversations.tell_due(NOW + timedelta(minutes=16))
     notices = await store.pending_notices("trust", 10)
 
     assert [("inbound", "message"), ("inbound", "due_soon")] == [
