@@ -28,7 +28,7 @@ from bars_gateway.store.port import (
     Settlement,
 )
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import keep, move_workflow, notify, one, rows, run
+from bars_gateway.store.statements import keep, move_due, move_workflow, notify, one, rows, run
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.
@@ -149,8 +149,10 @@ def _settle_for_good(  # noqa: PLR0917
             row["workflow_id"],
             move,
             attempt.ended_at,
-            focus_id=settlement.focus_id,
+            focus_id=settlement.focus_id if move is Move.REQUEST else None,
         )
+    if settlement.state is OutboundState.ACKNOWLEDGED and move is Move.UPDATE and row["needed_by"]:
+        move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at)
 
 
