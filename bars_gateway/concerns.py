@@ -46,6 +46,7 @@ class Conditions:
     expiries: Sequence[Expiry]
     handshake_failures: Mapping[str, int]  # by reason, since the start
     clock_step: ClockStep | None = None  # the last, since the start
+    silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
@@ -76,6 +77,12 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
             Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
             for folder, reason in conditions.stalled.items()
         ),
+        *(
+            Concern(
+                text=f"{receiver} has not answered since {since:%d %b %H:%M} UTC", advice=_SILENT
+            )
+            for receiver, since in conditions.silent.items()
+        ),
         *_questions(overview),
         *_open_doors(overview.at, conditions.observes_until),
         *_refused(conditions.refused),
@@ -86,6 +93,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     ]
 
 
+_SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
 _STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
 _BAD_ENDS = {
     OutboundState.NOT_SENT: Concern(
