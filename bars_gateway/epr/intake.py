@@ -213,6 +213,7 @@ class Intake:
             needed_by=None if needed_by is None else needed_by.astimezone(UTC),
             give_up_at=deadline(timing, needed_by, now),
             delayed_at=now + timing.delayed_after,
+            urgent=timing.urgent,
             answer_due_at=None if examined.move is not Move.REQUEST else due,
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
         )

@@ -9,6 +9,7 @@ or after the Application's own limit where the message names no clinical time.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Timing:
     give_up_after: timedelta  # where no clinical time is known
     lead: timedelta  # before the clinical time: for the telephone call
     answer_within: timedelta | None = None  # a response is owed so soon; None: no limit of its own
+    urgent: bool = False  # goes out before what is not
 
 
 URGENT = Timing(
@@ -29,6 +31,7 @@ URGENT = Timing(
     delayed_after=timedelta(seconds=60),
     give_up_after=timedelta(minutes=15),
     lead=timedelta(minutes=5),
+    urgent=True,
 )
 ROUTINE = Timing(
     first_retry=timedelta(seconds=5),
@@ -81,7 +84,7 @@ def timing_for(use_case: str, overrides: Mapping[str, Mapping[str, float]]) -> T
     """
     application = application_of(use_case)
     shipped = replace(TIMINGS.get(application, URGENT), answer_within=_ANSWERS_WITHIN.get(use_case))
-    changes = {
+    changes: dict[str, Any] = {
         _UNITS[name][0]: _UNITS[name][1] * value
         for key in dict.fromkeys((application, use_case))
         for name, value in overrides.get(key, {}).items()

@@ -47,16 +47,16 @@ def claim_next(  # noqa: PLR0917
     node: str,
     per_receiver: int,
 ) -> Claim | None:
-    """Take the message that has been due longest."""
-    row = one(
-        connection,
-        "claim_next",
-        now=text(now),
-        lease_until=text(lease_until),
-        providers=json.dumps(sorted(providers)),
-        node=node,
-        per_receiver=per_receiver,
-    )
+    """Take the message that has been due longest, of the urgent ones where there are any."""
+    values = {
+        "now": text(now),
+        "lease_until": text(lease_until),
+        "providers": json.dumps(sorted(providers)),
+        "node": node,
+        "per_receiver": per_receiver,
+    }
+    found = (one(connection, "claim_next", urgent=urgent, **values) for urgent in (1, 0))
+    row = next((row for row in found if row is not None), None)
     if row is None:
         return None
     payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)

@@ -114,7 +114,7 @@ class Store(Protocol):
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
 
     async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of one of *providers* that has been due longest, for us alone."""
+        """Take the message of *providers* that is due, the urgent first, for us alone."""
 
     async def settle(
         self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement

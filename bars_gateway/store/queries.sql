@@ -65,10 +65,10 @@ RETURNING id;
 
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
-                      use_case, sender, receiver, fingerprint, submission_id, asked_as, state, needed_by,
+                      use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
                       next_attempt_at, give_up_at, delay_due_at, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
-        :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :needed_by,
+        :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
         :now, :give_up_at, :delay_due_at, :now)
 RETURNING id;
 
@@ -94,7 +94,7 @@ SELECT media_type, headers, encoding, body FROM payloads WHERE message_id = :mes
 UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AND part = 'unproven';
 
 -- name: claim_next
--- Take the message that has been due longest, for this node alone.
+-- Take the message of that urgency that has been due longest, for this node alone.
 --
 -- Two rules keep one sick Receiver from harming the rest. Within a conversation
 -- with one Receiver, messages leave in the order in which they were taken, one at
@@ -105,7 +105,7 @@ UPDATE messages
        claimed_by = :node, claimed_until = :lease_until
  WHERE id = (SELECT m.id
                FROM messages AS m
-              WHERE m.state = 'queued' AND m.next_attempt_at <= :now
+              WHERE m.state = 'queued' AND m.urgent = :urgent AND m.next_attempt_at <= :now
                 AND +m.provider IN (SELECT value FROM json_each(:providers))  -- the +: by due time, not by provider
                 AND m.give_up_at > :now
                 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
@@ -241,9 +241,11 @@ UPDATE messages SET delay_due_at = NULL
 RETURNING id, provider;
 
 -- name: next_due
-SELECT min(next_attempt_at) AS at FROM messages
- WHERE state = 'queued' AND next_attempt_at > :now
-   AND +provider IN (SELECT value FROM json_each(:providers));
+SELECT min(at) AS at
+  FROM (SELECT (SELECT min(next_attempt_at) FROM messages
+                 WHERE state = 'queued' AND urgent = u.value AND next_attempt_at > :now
+                   AND +provider IN (SELECT value FROM json_each(:providers))) AS at
+          FROM json_each('[0, 1]') AS u);
 
 -- name: attempts_since
 SELECT m.provider, a.started_at FROM attempts AS a JOIN messages AS m ON m.id = a.message_id
@@ -444,4 +446,6 @@ SELECT * FROM events
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all
-SELECT min(next_attempt_at) AS at FROM messages WHERE state = 'queued';
+SELECT min(at) AS at
+  FROM (SELECT (SELECT min(next_attempt_at) FROM messages WHERE state = 'queued' AND urgent = u.value) AS at
+          FROM json_each('[0, 1]') AS u);

@@ -88,7 +88,7 @@ class SqliteStore:
         return None if found is None else str(found["correlation_id"])
 
     async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of one of *providers* that has been due longest, for us alone."""
+        """Take the message of *providers* that is due, the urgent first, for us alone."""
         return await self._database.write(
             lambda connection: outbound_works.claim_next(
                 connection, now, now + self._lease, providers, self._node, self._per_receiver

@@ -75,6 +75,7 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         fingerprint=submission.fingerprint,
         submission_id=submission.submission_id,
         asked_as=submission.asked_as,
+        urgent=int(submission.urgent),
         needed_by=text(submission.needed_by),
         give_up_at=text(submission.give_up_at),
         delay_due_at=text(submission.delayed_at),

@@ -84,6 +84,7 @@ class Submission:
     needed_by: datetime | None  # the clinical time, from envelope or Bundle
     give_up_at: datetime  # after this a retry becomes unconfirmed, or not_sent
     delayed_at: datetime  # after this the EPR is told that it is late
+    urgent: bool = False  # it goes out before what is not
     answer_due_at: datetime | None = None  # when a response is owed
     submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
     asked_as: str | None = None  # SHA-256 of what they were composed for

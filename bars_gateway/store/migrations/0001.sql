@@ -55,6 +55,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     claims          INTEGER NOT NULL DEFAULT 0, -- the fencing token: grows with every claim
     attempts        INTEGER NOT NULL DEFAULT 0, -- POSTs begun
     resend_of       INTEGER REFERENCES messages (id),   -- the message whose payload this sends again under new ids
+    urgent          INTEGER NOT NULL DEFAULT 0, -- outbound: 1 goes out before 0
     needed_by       TEXT,                       -- the clinical time
     next_attempt_at TEXT,
     give_up_at      TEXT,
@@ -80,7 +81,7 @@ CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
     WHERE direction = 'outbound' AND resend_of IS NULL AND submission_id IS NULL;
 CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
 CREATE INDEX        messages_bundle  ON messages (provider, bundle_id);
-CREATE INDEX        messages_due     ON messages (next_attempt_at, id)                    WHERE state = 'queued';
+CREATE INDEX        messages_due     ON messages (urgent, next_attempt_at, id)            WHERE state = 'queued';
 CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
