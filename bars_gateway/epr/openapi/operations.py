@@ -52,9 +52,7 @@ _SUBMIT: Schema = {
     "parameters": [
         _parameter(CORRELATION_HEADER, "header", uuid("of a conversation to go on with")),
         _parameter(NEEDED_BY_HEADER, "header", instant("the clinical time that ends the retries")),
-        _parameter(
-            PRACTITIONER_HEADER, "header", text("a PractitionerRole: Base64 of its JSON")
-        ),
+        _parameter(PRACTITIONER_HEADER, "header", text("a PractitionerRole: Base64 of its JSON")),
     ],
     "requestBody": {
         "required": True,
