@@ -110,7 +110,7 @@ class CounterpartyAdmin:
         except AdminProblem as problem:
             return _json({"error": str(problem)}, status=400)
         sent, held = await self._party.correspondence.request(body)
-        return _json(sent.document() | {"id": held.focus_id if held else None})
+        return _json(sent.document() | {"id": held.focus_id})
 
     async def _steer(self, request: web.Request) -> web.Response:
         verb = request.match_info["verb"]

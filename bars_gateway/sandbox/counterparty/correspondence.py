@@ -20,13 +20,13 @@ from bars_gateway.sandbox.counterparty.reception import held_for
 from bars_gateway.sandbox.counterparty.scripts import Of, Scripts, Verb
 from bars_gateway.sandbox.counterparty.sender import Sender, Sent
 from bars_gateway.standard import bundle, workflow
-from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.formats import Format, to_tree
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.workflow import Move, State
 
 RESPONSE_ATTEMPTS = 12  # with their pauses, some minutes
+_FATES = {Verdict.ACKNOWLEDGED: Move.REQUEST, Verdict.REFUSED: Move.REFUSE}
 
 
 class Correspondence:
@@ -62,15 +62,19 @@ class Correspondence:
         if steps and self._tasks is not None:
             self._tasks.create_task(self._follow(held, steps, pause))
 
-    async def request(self, body: bytes) -> tuple[Sent, Held | None]:
-        """Send a new request; hold it where it was taken."""
+    async def request(self, body: bytes) -> tuple[Sent, Held]:
+        """Send a new request. It is held before it leaves: its response may overtake its answer."""
         message, correlation_id = bundle.read(body), str(uuid.uuid4())
-        sent = await self._sender.send(body, correlation_id, attempts=1)
-        if sent.verdict is not Verdict.ACKNOWLEDGED:
-            return sent, None
-        held = held_for(message, to_tree(sent.body, Format.JSON), Direction.SENT, correlation_id)
-        self._note(held, message, sent)
+        held = held_for(message, message.root, Direction.SENT, correlation_id)
+        held.focus_id, held.state = message.bundle_id, State.REQUESTED
+        held.bundle_ids.append(message.bundle_id)
         self._holdings.keep(held)
+        sent = await self._sender.send(body, correlation_id, attempts=1)
+        if sent.verdict is Verdict.ACKNOWLEDGED:
+            tree = to_tree(sent.body, Format.JSON)
+            self._holdings.learn(held, held_for(message, tree, Direction.SENT, held.correlation_id))
+        held.move(_FATES.get(sent.verdict, Move.LAPSE), force=True)
+        held.note(f"sent {Move.REQUEST}", self._now(), **sent.document())
         return sent, held
 
     async def change(self, held: Held, *, cancel: bool) -> Sent:
@@ -90,7 +94,7 @@ class Correspondence:
     async def _follow(self, held: Held, steps: Sequence[Step], pause: float) -> None:
         for step in steps:
             await asyncio.sleep(pause)
-            if held.state is workflow.State.CANCELLED:
+            if held.state is State.CANCELLED:
                 return
             await self.respond(held, step, RESPONSE_ATTEMPTS)
 
@@ -98,20 +102,16 @@ class Correspondence:
         self, held: Held, body: bytes, attempts: int, request_id: str | None = None
     ) -> Sent:
         message = bundle.read(body)
+        move = workflow.classify(message)
+        assert move is not None
+        held.bundle_ids.append(message.bundle_id)
         sent = await self._sender.send(
             body, held.correlation_id, attempts=attempts, request_id=request_id
         )
         if sent.verdict is Verdict.ACKNOWLEDGED:
-            move = workflow.classify(message)
-            assert move is not None
             held.move(move, force=True)
-        self._note(held, message, sent)
+        held.note(f"sent {move}", self._now(), **sent.document())
         return sent
-
-    def _note(self, held: Held, message: Message, sent: Sent) -> None:
-        held.bundle_ids.append(message.bundle_id)
-        what = workflow.classify(message) or Move.REQUEST
-        held.note(f"sent {what}", self._now(), **sent.document())
 
 
 def _response(held: Held, step: Step) -> bytes:

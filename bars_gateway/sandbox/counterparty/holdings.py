@@ -137,6 +137,13 @@ class Holdings:
         """Hold it; one under the same id was a trial of the same official value, and goes."""
         self._held[held.direction, held.focus_id] = held
 
+    def learn(self, held: Held, acknowledged: Held) -> None:
+        """Hold what was sent under the id that its Receiver gave it."""
+        del self._held[held.direction, held.focus_id]
+        held.focus_id, held.resource = acknowledged.focus_id, acknowledged.resource
+        held.acknowledgement = acknowledged.acknowledgement
+        self.keep(held)
+
     def find(self, focus_id: str | None, direction: Direction = Direction.RECEIVED) -> Held | None:
         """Return what is held under that id."""
         return self._held.get((direction, focus_id or ""))
