@@ -16,12 +16,13 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lock clean
+.PHONY: help demo test conformance soak bench lock clean
 
 help:
 	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
 	@echo 'make demo ONCE=1     the same, ending by itself'
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
+	@echo 'make conformance     every official receiver test as a table: expected, got (BARS_REFERENCE_DATA=FOLDER)'
 	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
 	@echo 'make bench           messages a second, with p50 and p99'
 	@echo 'make lock            choose the versions anew (UPGRADE=1: the latest ones)'
@@ -35,6 +36,9 @@ test: $(VENV)/tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)
+
+conformance: $(VENV)/tests
+	@$(BIN)/pytest -q -s --show-capture=no tests/conformance | grep -e ' -> ' -e passed -e failed -e SKIPPED
 
 soak: $(VENV)/tests
 	@end=$$(( $$(date +%s) + 60 * $${MINUTES:-10} )); \

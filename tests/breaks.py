@@ -402,9 +402,10 @@ REQUEST = [
     Break("R06", SENT_WARNS, "ServiceRequest.id", own_id("ServiceRequest")),
     Break("R07", BOTH, "CarePlan.status", of("CarePlan", "active", "status")),
     Break("R07", BOTH, "Encounter.status", of("Encounter", "planned", "status")),
-    Break("R08", STRICT, "CarePlan.status", of("CarePlan", "completed", "status"), a_transfer),
+    Break("R08", BOTH, "Encounter.status", of("Encounter", "cancelled", "status"), a_transfer),
+    Break("R08L", STRICT, "CarePlan.status", of("CarePlan", "completed", "status"), a_transfer),
     Break(
-        "R08",
+        "R08L",
         STRICT,
         "Task.status",
         lambda b: add(b, "Task", status="draft", intent="order"),

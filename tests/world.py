@@ -239,12 +239,13 @@ class World:
         self.hospital = hospital
         self.folder = folder
 
-    def as_proxy(self) -> aiohttp.ClientSession:
+    def as_proxy(self, *, auto_decompress: bool = True) -> aiohttp.ClientSession:
         """Return a client that is, to a gateway, the proxy."""
         context = ssl.create_default_context(cafile=str(self.sandbox.client_ca_file))
         own = self.folder / "sandbox" / "national"
         context.load_cert_chain(own / "proxy-client.pem", own / "proxy-client.key")
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+        connector = aiohttp.TCPConnector(ssl=context)
+        return aiohttp.ClientSession(connector=connector, auto_decompress=auto_decompress)
 
     def forwarded(self) -> Sequence[dict[str, Any]]:
         """Return the calls that reached a Receiver."""

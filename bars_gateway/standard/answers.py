@@ -7,7 +7,7 @@ What we answer, and how to read what others answer.
     bytes   ──read_outcome─► Outcome(code, issue), whatever the bytes are
 
 The acknowledgement mirrors the request (Core, section 4): the same Bundle.id and
-fullUrls, the MessageHeader untouched, an id for each resource that has none, and a
+fullUrls, the MessageHeader untouched, an id of ours for each resource, and a
 `planned` Encounter with a case number that a person can read out on the telephone.
 Numbers and instants go back as they came (S13).
 """
@@ -15,7 +15,7 @@ Numbers and instants go back as they came (S13).
 import codecs
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
@@ -70,16 +70,31 @@ class Minted:
 def acknowledge(
     message: Message, minted: Minted, new_id: Callable[[], str], now: datetime
 ) -> Resource:
-    """Return the 200 Bundle for a new request; a booking gets no Encounter."""
+    """
+    Return the 200 Bundle for a new request; a booking gets no Encounter.
+
+    What a referral calls its resources is forgotten (R06); a booking names slots of ours.
+    """
     focus = message.header.get("focus")
     focus_url = text_of(focus[0], "reference") if isinstance(focus, list) and focus else ""
+    is_booking = message.focus_type == "Appointment"
     entries: list[Json] = [
-        _mirrored(entry, minted.focus_id if entry.full_url == focus_url else None, new_id, now)
+        _mirrored(
+            entry if is_booking else _nameless(entry),
+            minted.focus_id if entry.full_url == focus_url else None,
+            new_id,
+            now,
+        )
         for entry in message.entries
     ]
-    if message.focus_type != "Appointment":
+    if not is_booking:
         entries.append(_planned_encounter(message, minted, now))
     return {**message.root, "entry": entries}
+
+
+def _nameless(entry: Entry) -> Entry:
+    resource = {name: value for name, value in entry.resource.items() if name != "id"}
+    return replace(entry, resource=resource) if entry.type != "MessageHeader" else entry
 
 
 def acknowledge_change(message: Message, new_id: Callable[[], str], now: datetime) -> Resource:

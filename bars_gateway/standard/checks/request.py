@@ -84,8 +84,13 @@ def referral_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
 def transfer_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
     """R08: Application 6."""
     if is_new_request(message, "referral") and is_of(message, "a6"):
-        yield from not_in(message, "CarePlan", {"active"})
         yield from not_in(message, "Encounter", {"triaged", "finished", "in-progress"})
+
+
+def transfer_not_planned(message: Message, _offer: Offer) -> Iterator[str]:
+    """R08: Application 6, where the call may still be live."""
+    if is_new_request(message, "referral") and is_of(message, "a6"):
+        yield from not_in(message, "CarePlan", {"active"})
         yield from (path for path, status in statuses(message, "Task") if status != "requested")
 
 

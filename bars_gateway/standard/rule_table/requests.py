@@ -72,10 +72,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule="R08",
-        text="CarePlan must be active, Encounter triaged, in-progress or finished, and a Task"
-        " requested, in a new referral between control rooms",
-        source="Application 6: How-does-it-work",
+        text="Encounter must be triaged, in-progress or finished in a new referral between control"
+        " rooms",
+        source="Application 6: How-does-it-work; tests: EncounterChanged",
         broken=request.transfer_not_ready,
+    ),
+    Rule(
+        rule="R08L",
+        text="CarePlan must be active, and a Task requested, in a new referral between control"
+        " rooms",
+        source="Application 6: How-does-it-work",
+        broken=request.transfer_not_planned,
         receiving=_WARN,
     ),
     Rule(
