@@ -110,7 +110,7 @@ async def test_a_response_may_overtake_the_answer(box):
     [
         ({"use_case": "a9t1"}, "use_case must be one of a1t1"),
         ({"use_case": 1}, "use_case has the wrong type"),
-        ({"to": ""}, "to is missing"),
+        ({"to": ""}, "to is missing: the service"),
         ({"books": True}, "Application a4 knows no bookings"),
         ({"patient": "x"}, "unknown member 'patient'"),
     ],
@@ -195,6 +195,48 @@ async def test_what_it_does_not_hold_cannot_be_steered(box, verb):
 
     assert 404 == reply.status
     assert "is held under that id" in reply.json["error"]
+
+
+async def example(box, query: str):
+    return await steer(box, f"/messages?{query}", method="GET")
+
+
+@pytest.mark.parametrize("query", ["use_case=a4t1", "use_case=a1t1&books=true"])
+async def test_it_has_a_message_for_who_has_none(box, query):
+    """From the service that asks for it, to its own of that Application; it takes it."""
+    made = await example(box, f"{query}&from=2000000202&nhs_number=9990000026")
+    header = resource(made.json, "MessageHeader")
+
+    assert SENDER == header["source"]["endpoint"]
+    assert ("books" in query) == header["eventCoding"]["code"].startswith("booking")
+    assert 200 == (await post(box, made.body)).status
+
+
+@pytest.mark.parametrize("verb", ["update", "cancel"])
+async def test_it_has_a_change_of_what_it_received(box, verb):
+    """With the ids that it gave; it takes it."""
+    made = await post(box, asking("a4t1", VALIDATION))
+    change = await steer(box, f"/held/{focus_id(made)}/{verb}", method="GET")
+    unknown = await steer(box, f"/held/{uuid.uuid4()}/{verb}", method="GET")
+
+    assert (200, 404) == ((await post(box, change.body)).status, unknown.status)
+    assert verb == (await held(box))[0]["happened"][-1]["what"]
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("from=1", "use_case must be one of a1t1"),
+        ("use_case=a4t1", "from is missing"),
+        ("use_case=a1t1&from=1&books=perhaps", "books has the wrong type"),
+    ],
+)
+async def test_a_message_that_nobody_can_make_is_refused(box, query, named):
+    """With 400 and what is wrong."""
+    reply = await example(box, query)
+
+    assert 400 == reply.status
+    assert named in reply.json["error"]
 
 
 async def test_nothing_of_a_payload_is_listed_or_logged(box):

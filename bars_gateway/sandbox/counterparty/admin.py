@@ -9,10 +9,16 @@ The counterparty's part of the admin port; plain HTTP.
     POST   /counterparty/held/ID/respond    {"encounter": "in-progress"}
     POST   /counterparty/held/ID/update, /cancel    of what it sent
     POST   /counterparty/held/ID/act        it was dealt with, and is no longer current
+
+And what an EPR would hand to its gateway, for whoever has none at hand:
+
+    GET    /counterparty/messages?use_case=a4t1&from=2000000101     a new request to it
+    GET    /counterparty/held/ID/update, /cancel                    of what it received
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -55,6 +61,8 @@ class CounterpartyAdmin:
             web.delete("/counterparty/scripts", self._remove_script),
             web.delete("/counterparty/scripts/{number:\\d+}", self._remove_script),
             web.post("/counterparty/requests", self._request),
+            web.get("/counterparty/messages", self._message),
+            web.get(held + "/{id}/{verb:update|cancel}", self._change),
         ]
 
     async def _introduce(self, _request: web.Request) -> web.Response:
@@ -106,11 +114,31 @@ class CounterpartyAdmin:
 
     async def _request(self, request: web.Request) -> web.Response:
         try:
-            body = _described(await request.read())
+            wanted = _wanted(_object(await request.read()), "to")
         except AdminProblem as problem:
             return _json({"error": str(problem)}, status=400)
+        use_case, there = str(wanted["use_case"]), _identifier(str(wanted["to"]))
+        own = own_service(application_of(use_case)).identifier
+        body = requests.request(use_case, sender=own, receiver=there, **_more(wanted))
         sent, held = await self._party.correspondence.request(body)
         return _json(sent.document() | {"id": held.focus_id})
+
+    async def _message(self, request: web.Request) -> web.Response:
+        try:
+            wanted = _wanted(_typed(request.query), "from")
+        except AdminProblem as problem:
+            return _json({"error": str(problem)}, status=400)
+        use_case, there = str(wanted["use_case"]), _identifier(str(wanted["from"]))
+        own = own_service(application_of(use_case)).identifier
+        return _fhir(requests.request(use_case, sender=there, receiver=own, **_more(wanted)))
+
+    async def _change(self, request: web.Request) -> web.Response:
+        held = self._party.holdings.find(request.match_info["id"].lower())
+        if held is None or not held.acknowledgement:
+            return _json({"error": "nothing that was received is held under that id"}, status=404)
+        cancels = request.match_info["verb"] == "cancel"
+        make = requests.cancellation if cancels else requests.update
+        return _fhir(make(held.acknowledgement))
 
     async def _steer(self, request: web.Request) -> web.Response:
         verb = request.match_info["verb"]
@@ -136,22 +164,32 @@ class CounterpartyAdmin:
         return sent.document()
 
 
-def _described(body: bytes) -> bytes:
-    """Return the message that a JSON object asks for, or raise AdminProblem."""
-    wanted = _object(body)
-    _check(wanted, {"use_case": str, "to": str, "nhs_number": str, "books": bool})
-    use_case, to = wanted.get("use_case"), wanted.get("to")
+def _wanted(wanted: Mapping[str, object], other: str) -> Mapping[str, object]:
+    """Return what is said of a request to or from *other*, or raise AdminProblem."""
+    _check(wanted, {"use_case": str, other: str, "nhs_number": str, "books": bool})
+    use_case = wanted.get("use_case")
     if use_case not in USE_CASE_NAMES:
         raise AdminProblem(f"use_case must be one of {', '.join(USE_CASE_NAMES)}")
-    if not to:
-        raise AdminProblem("to is missing: the service that the message is for")
+    if not wanted.get(other):
+        raise AdminProblem(f"{other} is missing: the service at the other end")
     application = application_of(str(use_case))
     if wanted.get("books") and application not in requests.BOOKED:
         raise AdminProblem(f"Application {application} knows no bookings")
-    more = {name: wanted[name] for name in ("nhs_number", "books") if name in wanted}
-    receiver = str(to) if "|" in str(to) else f"{DOS_SERVICE}|{to}"
-    sender = own_service(application).identifier
-    return requests.request(str(use_case), sender=sender, receiver=receiver, **more)  # type: ignore[arg-type]
+    return wanted
+
+
+def _more(wanted: Mapping[str, object]) -> dict[str, Any]:
+    return {name: wanted[name] for name in ("nhs_number", "books") if name in wanted}
+
+
+def _identifier(service: str) -> str:
+    return service if "|" in service else f"{DOS_SERVICE}|{service}"
+
+
+def _typed(query: Mapping[str, str]) -> Mapping[str, object]:
+    """Return a query as the members of an object would be: `books` is true or false."""
+    words = {"true": True, "false": False}
+    return {n: words.get(text, text) if n == "books" else text for n, text in query.items()}
 
 
 def _step(wanted: Mapping[str, object]) -> Step:
@@ -185,6 +223,10 @@ def _check(wanted: Mapping[str, object], types: Mapping[str, type]) -> None:
             raise AdminProblem(f"unknown member {name!a}; known are {', '.join(types)}")
         if not isinstance(value, types[name]):
             raise AdminProblem(f"{name} has the wrong type")
+
+
+def _fhir(body: bytes) -> web.Response:
+    return web.Response(body=body + b"\n", content_type="application/fhir+json")
 
 
 def _json(document: object, *, status: int = 200) -> web.Response:
