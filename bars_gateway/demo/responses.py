@@ -77,12 +77,13 @@ def no_show(acknowledgement: bytes) -> bytes:
         "definition": f"{_DEFINITION}-referral",
     }
     _resource(bundle, "ServiceRequest")["status"] = "revoked"
+    actor = {"actor": {"reference": urls["Patient"]}} if "Patient" in urls else {}
     appointment = {
         "resourceType": "Appointment",
         "id": str(uuid4()),
         "status": "noshow",
         "basedOn": [{"reference": urls["ServiceRequest"]}],
-        "participant": [{"actor": {"reference": urls["Patient"]}, "status": "accepted"}],
+        "participant": [{**actor, "status": "accepted"}],
     }
     entries.append({"fullUrl": f"urn:uuid:{appointment['id']}", "resource": appointment})
     return _written(bundle, entries)
@@ -112,12 +113,18 @@ def _header(request: dict[str, Any]) -> dict[str, Any]:
     """Return the MessageHeader of a response: the request's, with its two sides swapped."""
     destination = request["destination"][0]
     profile = f"{NHS}/StructureDefinition/BARSMessageHeader-servicerequest-response"
-    return request | {
+    there = {"endpoint": request["source"]["endpoint"]}
+    # Either Organization may be missing where a Receiver was lenient.
+    if "sender" in request:
+        there["receiver"] = request["sender"]
+    kept = {name: value for name, value in request.items() if name != "sender"}
+    here = {"sender": destination["receiver"]} if "receiver" in destination else {}
+    return kept | {
         "meta": {"profile": [profile]},
         "eventCoding": _coding("message-events-bars", "servicerequest-response"),
         "source": {"name": "Invented EPR", "endpoint": destination["endpoint"]},
-        "destination": [{"endpoint": request["source"]["endpoint"], "receiver": request["sender"]}],
-        "sender": destination["receiver"],
+        "destination": [there],
+        **here,
     }
 
 

@@ -90,6 +90,22 @@ async def test_it_holds_what_was_not_taken(box, answer, state):
     assert (state, "sent", [kept["id"]]) == (kept["state"], kept["direction"], kept["bundle_ids"])
 
 
+@pytest.mark.parametrize("body", [b"taken", b"{}"])
+async def test_it_holds_what_was_taken_without_a_bundle(box, body):
+    """Under its Bundle.id: no other was told."""
+
+    async def terse(call):
+        answer = await mirroring(call)
+        answer.body = body
+        return answer
+
+    box.receiver.otherwise = terse
+    await requested(box)
+    (kept,) = await held(box)
+
+    assert ("active", [kept["id"]]) == (kept["state"], kept["bundle_ids"])
+
+
 async def test_a_response_may_overtake_the_answer(box):
     """Scenario 71: the request is known before it leaves."""
     responded = []

@@ -20,6 +20,7 @@ from bars_gateway.sandbox.counterparty.reception import held_for
 from bars_gateway.sandbox.counterparty.scripts import Of, Scripts, Verb
 from bars_gateway.sandbox.counterparty.sender import Sender, Sent
 from bars_gateway.standard import bundle, workflow
+from bars_gateway.standard.bundle import MalformedBundle, Message
 from bars_gateway.standard.formats import Format, to_tree
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.verdict import Verdict
@@ -71,11 +72,18 @@ class Correspondence:
         self._holdings.keep(held)
         sent = await self._sender.send(body, correlation_id, attempts=1)
         if sent.verdict is Verdict.ACKNOWLEDGED:
-            tree = to_tree(sent.body, Format.JSON)
-            self._holdings.learn(held, held_for(message, tree, Direction.SENT, held.correlation_id))
+            self._learn(held, message, sent.body)
         held.move(_FATES.get(sent.verdict, Move.LAPSE), force=True)
         held.note(f"sent {Move.REQUEST}", self._now(), **sent.document())
         return sent, held
+
+    def _learn(self, held: Held, message: Message, acknowledgement: bytes) -> None:
+        try:
+            tree = to_tree(acknowledgement, Format.JSON)
+            acknowledged = held_for(message, tree, Direction.SENT, held.correlation_id)
+        except MalformedBundle:
+            return  # taken all the same; what was given to it is not known
+        self._holdings.learn(held, acknowledged)
 
     async def change(self, held: Held, *, cancel: bool) -> Sent:
         """Update or cancel what was sent."""

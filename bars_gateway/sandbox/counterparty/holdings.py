@@ -138,9 +138,10 @@ class Holdings:
         self._held[held.direction, held.focus_id] = held
 
     def learn(self, held: Held, acknowledged: Held) -> None:
-        """Hold what was sent under the id that its Receiver gave it."""
+        """Hold what was sent under the id that its Receiver gave it, if it gave one."""
         del self._held[held.direction, held.focus_id]
-        held.focus_id, held.resource = acknowledged.focus_id, acknowledged.resource
+        held.focus_id = acknowledged.focus_id or held.focus_id
+        held.resource = acknowledged.resource
         held.acknowledgement = acknowledged.acknowledgement
         self.keep(held)
 
