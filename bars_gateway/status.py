@@ -12,6 +12,7 @@ it never reloads itself under a reader's eyes.
 """
 
 import hashlib
+import ipaddress
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from importlib import resources
@@ -127,13 +128,33 @@ class StatusServer:
 
 @web.middleware
 async def _safely(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)  # type: ignore[misc]
-    except StoreError as error:
-        response = web.Response(text=f"{error}\n{error.advice}\n", status=503)
+    response: web.StreamResponse
+    if not _is_of_this_machine(request.url.host or ""):
+        response = web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
+    else:
+        try:
+            response = await handler(request)  # type: ignore[misc]
+        except StoreError as error:
+            response = web.Response(text=f"{error}\n{error.advice}\n", status=503)
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'"
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
     return response
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """
+    Tell whether a browser may have been asked for this page, and not for somebody else's.
+
+    A page from elsewhere can let its own name lead here and read what comes; it cannot
+    do that with an address, nor with localhost.
+    """
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -87,10 +87,10 @@ class Shown:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.port}"
 
-    async def get(self, path: str) -> Answered:
+    async def get(self, path: str, **headers: str) -> Answered:
         async with (
             aiohttp.ClientSession(trust_env=False) as session,
-            session.get(self.url + path) as response,
+            session.get(self.url + path, headers=headers) as response,
         ):
             return Answered(response.status, dict(response.headers), await response.text())
 
@@ -424,6 +424,28 @@ async def test_every_answer_is_safe_to_show(shown: Shown, path: str) -> None:
     }
 
     assert expected == {name: headers.get(name) for name in expected}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost:8480", 200),
+        ("[::1]:8480", 200),
+        ("elsewhere.example", 421),
+        ("localhost.elsewhere.example", 421),
+        ("", 421),
+    ],
+)
+async def test_a_page_from_elsewhere_cannot_read_this_one(
+    shown: Shown, host: str, status: int
+) -> None:
+    """T25: a name that somebody else lets lead here is not answered; an address is."""
+    await settled(shown.store, OutboundState.REFUSED, Verdict.REFUSED)
+    answer = await shown.get("/", Host=host)
+
+    assert status == answer.status
+    assert (status == 200) == ("got a refusal" in answer.text)
 
 
 async def test_names_are_text(shown: Shown) -> None:
