@@ -149,6 +149,8 @@ class Sandbox:
         return await self.registry.register(name, services, url, self._settings.now())
 
     def _add_scripts(self, scripts: Sequence[object]) -> None:
+        if scripts and not self._settings.counterparty:
+            raise SandboxError("there is a script, and no counterparty to follow it")
         for described in scripts:
             try:
                 self.counterparty.scripts.add(described)

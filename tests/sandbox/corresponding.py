@@ -23,9 +23,16 @@ ORGANISATION = "ZX901"
 
 
 @asynccontextmanager
-async def corresponding(settings, *, pause_seconds=FAR):
+async def corresponding(settings, *, pause_seconds=FAR, answer_seconds=PATIENCE):
     """Yield a box with a counterparty; the Receiver there takes all that it writes."""
-    async with opened(replace(settings, counterparty=True, pause_seconds=pause_seconds)) as box:
+    changed = replace(
+        settings,
+        counterparty=True,
+        pause_seconds=pause_seconds,
+        connect_seconds=PATIENCE,
+        answer_seconds=answer_seconds,
+    )
+    async with opened(changed) as box:
         box.receiver.otherwise = mirroring
         yield box
 

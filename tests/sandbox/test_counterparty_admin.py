@@ -271,6 +271,12 @@ async def test_without_a_counterparty_there_is_no_such_path(settings):
         assert 404 == (await steer(box, "/held", method="GET")).status
 
 
+def test_a_script_needs_somebody_to_follow_it(settings):
+    """Without a counterparty it would be there, and nothing would come of it."""
+    with pytest.raises(SandboxError, match="no counterparty to follow it"):
+        Sandbox(replace(settings, scripts=[{"verb": "never"}]))
+
+
 def test_a_wrong_script_ends_the_sandbox_before_it_begins(settings):
     """What is wrong with it stands in the error."""
     wrong = replace(settings, counterparty=True, scripts=[{"verb": "sing"}])

@@ -73,7 +73,7 @@ class Correspondence:
         sent = await self._sender.send(body, correlation_id, attempts=1)
         if sent.verdict is Verdict.ACKNOWLEDGED:
             self._learn(held, message, sent.body)
-        held.move(_FATES.get(sent.verdict, Move.LAPSE), force=True)
+        held.move(_FATES.get(sent.verdict, Move.LAPSE))
         held.note(f"sent {Move.REQUEST}", self._now(), **sent.document())
         return sent, held
 
@@ -117,7 +117,7 @@ class Correspondence:
             body, held.correlation_id, attempts=attempts, request_id=request_id
         )
         if sent.verdict is Verdict.ACKNOWLEDGED:
-            held.move(move, force=True)
+            held.move(move)
         held.note(f"sent {move}", self._now(), **sent.document())
         return sent
 

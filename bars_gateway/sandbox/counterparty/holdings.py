@@ -18,8 +18,8 @@ from bars_gateway.standard.bundle import Json, Message, Resource, maps_of, text_
 from bars_gateway.standard.searches import NHS_NUMBERS
 from bars_gateway.standard.workflow import Move, MoveNotAllowed, State, Subject, after
 
-_REMEMBERED = range(400, 500)  # a failure of the Receiver's own is no decision: a retry is new
-_PASSING = frozenset({408, 425, 429})
+# What a retry hears again. Other failures are no decision: the retry does the work.
+_DECISIONS = frozenset(range(400, 500)) - {408, 425, 429}
 
 
 class Direction(StrEnum):
@@ -62,12 +62,12 @@ class Held:
         status = _STATUS[self.subject].get(self.state)
         return {**self.resource, "status": status} if status else self.resource
 
-    def move(self, move: Move, *, force: bool = False) -> bool:
-        """Make a move; return whether the standard allows it. *force*: a late one is let pass."""
+    def move(self, move: Move) -> bool:
+        """Make a move, if the standard knows it from here; return whether it does."""
         try:
             self.state = after(self.state, move)
         except MoveNotAllowed:
-            return force
+            return False
         return True
 
     def note(self, what: str, at: datetime, **more: object) -> None:
@@ -126,9 +126,9 @@ class Holdings:
         met = self._met.get(request_id.lower())
         if met is None:
             return  # everything was forgotten meanwhile
-        if reply.http_status < min(_REMEMBERED):
+        if reply.http_status == 200:  # noqa: PLR2004
             self._met[request_id.lower()] = _Met(met.fingerprint, refused(BEFORE))
-        elif reply.http_status in _REMEMBERED and reply.http_status not in _PASSING:
+        elif reply.http_status in _DECISIONS:
             self._met[request_id.lower()] = _Met(met.fingerprint, reply)
         else:
             del self._met[request_id.lower()]

@@ -203,7 +203,7 @@ class Reception:
         held = self._holdings.answered_by(read.message.responds_to)
         if held is None:
             return replies.refused(replies.NO_REQUEST)
-        held.move(read.move, force=True)
+        held.move(read.move)  # one that comes late changes nothing, and is taken all the same
         self._note(held, read)
         return replies.resource(read.message.root)
 
