@@ -11,6 +11,7 @@ from sandbox.around import opened
 from sandbox.corresponding import (
     SENDER,
     asking,
+    booking_of,
     corresponding,
     focus_id,
     heard,
@@ -179,6 +180,14 @@ async def test_a_wrong_response_is_refused(box, step, named):
     assert 400 == reply.status
     assert named in reply.json["error"]
     assert [] == box.receiver.heard
+
+
+async def test_a_booking_has_no_response(box):
+    """Nothing in the standard says one: 400, and nothing is sent."""
+    made = await post(box, booking_of("slot001"))
+    reply = await steer(box, f"/held/{focus_id(made)}/respond", {"encounter": "finished"})
+
+    assert (400, []) == (reply.status, box.receiver.heard)
 
 
 @pytest.mark.parametrize(("verb", "state"), [("update", "active"), ("cancel", "cancelled")])

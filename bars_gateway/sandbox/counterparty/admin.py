@@ -33,7 +33,7 @@ from bars_gateway.sandbox.counterparty.services import SERVICES, own_service
 from bars_gateway.sandbox.registry import DOS_SERVICE
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
-from bars_gateway.standard.workflow import State
+from bars_gateway.standard.workflow import State, Subject
 
 ENCOUNTERS = ("planned", "in-progress", "arrived", "finished", "cancelled")
 
@@ -157,6 +157,8 @@ class CounterpartyAdmin:
         if verb == "act":
             held.state = State.COMPLETED
             return held.document()
+        if verb == "respond" and held.subject is Subject.BOOKING:
+            raise AdminProblem("a booking has no response but its acknowledgement")
         if verb == "respond":
             sent = await self._party.correspondence.respond(held, _step(_object(body)))
         else:
