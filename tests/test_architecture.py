@@ -95,8 +95,15 @@ MAY_IMPORT = {
     "cli": ANYTHING,
     "__main__": {"cli"},
 }
-MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo", "demo.messages", "safekeeping"}
-MAY_READ_THE_CLOCK = {"daemon", "cli", "sandbox", "demo", "safekeeping", "onboarding"}
+MAY_READ_THE_CLOCK = {
+    "daemon",
+    "cli",
+    "sandbox",
+    "demo",
+    "demo.messages",
+    "safekeeping",
+    "onboarding",
+}
 PURE = {"standard": {"orjson"}}  # areas that import nobody else's packages but these
 
 
