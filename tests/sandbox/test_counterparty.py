@@ -23,8 +23,9 @@ from sandbox.corresponding import (
 from bars_gateway.demo.responses import response
 from bars_gateway.sandbox.counterparty.requests import cancellation, update
 from bars_gateway.sandbox.counterparty.services import SERVICES
+from bars_gateway.standard import structure
 from bars_gateway.standard.bundle import USE_CASES
-from bars_gateway.standard.formats import Format, converted
+from bars_gateway.standard.formats import Format, converted, to_tree
 from bars_gateway.standard.timing import application_of
 
 POSTCODE = "patient:address-postalcode=ZZ99%203VZ"
@@ -312,6 +313,29 @@ async def test_official_definitions(box, value, status):
 
     assert status == reply.status
     assert (value == "2000071898") == (b"Invoice" in reply.body)
+
+
+@pytest.mark.parametrize("written_in", Format)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metadata",
+        "/MessageDefinition?context=https://fhir.nhs.uk/Id/dos-service-id|2000000901",
+        "/ServiceRequest/79120f41-a431-4f08-bcc5-1e67006fcae0",
+        "/Appointment/ce1c4ced-2a84-4198-9982-9caf894d0bb7",
+        "/Appointment?patient:identifier=https://fhir.nhs.uk/Id/nhs-number|9990000018",
+        "/Slot",
+    ],
+)
+async def test_what_is_read_is_r4(box, path, written_in):
+    """In either format: whoever tries a strict reader finds no fault of the sandbox's."""
+    await post(box, booking_of("slot001"))
+    asked = next_days("2000072489") if path == "/Slot" else path
+    reply = await read(box, asked, Accept=written_in.value)
+    found = to_tree(reply.body, written_in)
+
+    assert (200, written_in.value) == (reply.status, reply.headers["Content-Type"])
+    assert [] == structure.check(found, path=str(found["resourceType"]))
 
 
 @pytest.mark.parametrize(

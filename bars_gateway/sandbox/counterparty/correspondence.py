@@ -112,7 +112,8 @@ class Correspondence:
         message = bundle.read(body)
         move = workflow.classify(message)
         assert move is not None
-        held.bundle_ids.append(message.bundle_id)
+        if message.bundle_id not in held.bundle_ids:
+            held.bundle_ids.append(message.bundle_id)
         sent = await self._sender.send(
             body, held.correlation_id, attempts=attempts, request_id=request_id
         )
