@@ -96,7 +96,8 @@ class Module:
 
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name; the port with its values is one."""
-    if name in {"store.port", "store.questions", "store.values", "store.views"}:
+    port = {"port", "interventions", "questions", "values", "views"}
+    if name.startswith("store.") and name.removeprefix("store.") in port:
         return "store.port"
     return name.partition(".")[0]
 

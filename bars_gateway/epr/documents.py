@@ -53,6 +53,12 @@ _KINDS: Mapping[NoticeKind, str] = {
         "The message was accepted after its Sender had been told that no answer came; the Sender"
         " may believe that it was not."
     ),
+    NoticeKind.HELD: "An operator has stopped the message; it waits until it is released.",
+    NoticeKind.RELEASED: "An operator has let the message go on.",
+    NoticeKind.RETRIED: "An operator has had the message sent again; its outcome is open again.",
+    NoticeKind.RESENT: (
+        "An operator has had an earlier message sent again as this one: see resend_of."
+    ),
 }
 
 
@@ -119,6 +125,7 @@ def notice(value: Notice) -> Document:
         "media_type": value.media_type,
         "fingerprint": value.fingerprint,
         "answer_media_type": value.answer_media_type,
+        "resend_of": value.resend_of,
     }
 
 

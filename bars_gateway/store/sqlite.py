@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.statements import run
 
@@ -63,6 +64,9 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.interventions = SqliteInterventions(
+            database, refuse_when_full=self._refuse_when_full, ring=self._ring_all
+        )
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,
@@ -148,10 +152,13 @@ class SqliteStore:
     async def _tell(self, work: partial[int]) -> int:
         told = await self._database.write(work)
         if told:
-            self._outbound.ring()
-            for bell in self._notices.values():
-                bell.ring()
+            self._ring_all()
         return told
+
+    def _ring_all(self) -> None:
+        self._outbound.ring()
+        for bell in self._notices.values():
+            bell.ring()
 
     async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
         """Return when, after *now*, the next queued message of *providers* is due, or None."""

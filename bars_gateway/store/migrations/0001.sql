@@ -56,6 +56,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     claimed_until   TEXT,
     created_at      TEXT NOT NULL,
     settled_at      TEXT,
+    seen_at         TEXT,                       -- when a person had dealt with how it ended
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
     CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'progress', 'decline', 'conclude')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
@@ -123,7 +124,8 @@ CREATE TABLE notices (                          -- what we owe the EPR
     created_at   TEXT NOT NULL,
     collected_at TEXT,
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'overdue', 'reconciled',
-                                             'cancel_not_sent', 'amended', 'decided_late'))
+                                             'cancel_not_sent', 'amended', 'decided_late',
+                                             'held', 'released', 'retried', 'resent'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
 CREATE INDEX notices_of      ON notices (message_id);
