@@ -2,6 +2,7 @@
 The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
+                  hold · release · withdraw · retry · resend · see
                   backup · restore · verify · sandbox · demo
 
 `queue` and `show` read the database themselves, so that they answer at night when the
@@ -26,6 +27,7 @@ from rich.console import Console
 from bars_gateway import __version__, log
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
+from bars_gateway.intervene import add_verbs
 from bars_gateway.lint import lint
 from bars_gateway.safekeeping import backup, restore, verify
 from bars_gateway.sandbox.command import sandbox
@@ -41,10 +43,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
-app.command()(lint)
-app.command()(backup)
-app.command()(restore)
-app.command()(verify)
+for command in (lint, backup, restore, verify):
+    app.command()(command)
+add_verbs(app)
 
 Config = Annotated[
     Path,

@@ -19,6 +19,8 @@ from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_folder import QuestionFolder
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.epr.verb_requests import VerbRequests
+from bars_gateway.epr.verbs import Verbs
 from bars_gateway.parts import Clock, new_id, offer_of, overrides_of
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.rules import Side
@@ -61,12 +63,13 @@ async def _open_door(  # noqa: PLR0917
     stack: AsyncExitStack,
     now: Clock,
 ) -> Door:
+    timing = partial(timing_for, overrides=settings.timing_overrides)
     intake = Intake(
         store,
         provider=name,
         identity=_sender_identity(provider),
         offer=offer_of(provider),
-        timing=partial(timing_for, overrides=settings.timing_overrides),
+        timing=timing,
         now=now,
         new_id=new_id,
         max_bytes=settings.epr.max_submission_bytes,
@@ -88,7 +91,8 @@ async def _open_door(  # noqa: PLR0917
     if questions is not None:
         stack.callback(questions.close)
     path = settings.epr.socket_of(name)
-    socket = EprSocket(store, intake, asked, provider=name, path=path, now=now)
+    verbs = VerbRequests(Verbs(store, provider=name, timing=timing, now=now, new_id=new_id))
+    socket = EprSocket(store, intake, asked, verbs, provider=name, path=path, now=now)
     await socket.open()
     stack.push_async_callback(socket.close)
     delivers = provider.notices == "folder"

@@ -12,7 +12,10 @@ from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_requests import QuestionRequests
+from bars_gateway.epr.verb_requests import VerbRequests
+from bars_gateway.epr.verbs import Verbs
 from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.sqlite import SqliteStore
 
 PROVIDER = "trust"
@@ -44,6 +47,18 @@ def answering(store: SqliteStore) -> Answering:
 def question_requests(store: SqliteStore) -> QuestionRequests:
     return QuestionRequests(
         store.questions, answering(store), provider=PROVIDER, attends=True, now=utc_now
+    )
+
+
+def verb_requests(store: SqliteStore) -> VerbRequests:
+    return VerbRequests(
+        Verbs(
+            store,
+            provider=PROVIDER,
+            timing=lambda use_case: timing_for(use_case, {}),
+            now=utc_now,
+            new_id=lambda: str(uuid4()),
+        )
     )
 
 

@@ -30,11 +30,21 @@ ANYTHING = FLOW | {
     "operator_client",
     "safekeeping",
     "lint",
+    "intervene",
     "sandbox",
     "demo",
     "cli",
 }
-OPERATORS = {"cli", "demo", "sandbox", "listings", "operator_client", "safekeeping", "lint"}
+OPERATORS = {
+    "cli",
+    "demo",
+    "sandbox",
+    "listings",
+    "operator_client",
+    "safekeeping",
+    "lint",
+    "intervene",
+}
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
@@ -64,6 +74,7 @@ MAY_IMPORT = {
     "listings": GROUND | {"store", "store.port"},
     "operator_client": {"errors"},
     "lint": GROUND,
+    "intervene": {"config", "errors", "operator_client", "store.port"},
     "safekeeping": GROUND | {"config", "store", "store.port"},
     "demo": GROUND | {"log", "sandbox", "config"},
     "parts": ANYTHING - OPERATORS - {"daemon", "doors"},

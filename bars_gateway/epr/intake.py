@@ -8,8 +8,8 @@ Everything that a retry must repeat is decided here, once: the two ids, every he
 the moment to give up. The bytes themselves go on as they came.
 
 The same bytes are sent once, however often they are handed in: the fingerprint finds
-the first receipt again. If the Receiver refused them then, that refusal is repeated,
-and names the verb that sends refused bytes a second time on purpose (M11b).
+the first receipt again. If they ended badly then, that is repeated, and names the verb
+that sends them a second time on purpose (M11b): a receipt would promise what nobody does.
 
 A refusal is an exception of this module and no GatewayError: it is for the EPR's
 people to act on, and not for the operator.
@@ -114,8 +114,8 @@ class Intake:
         started = self._now()
         accepted = await self._store.submit(submission, started)
         repeated = accepted.request_id != submission.request_id
-        if repeated and accepted.state is OutboundState.REFUSED:
-            refused = _refused_before(accepted)
+        if repeated and accepted.state in _ENDED:
+            refused = _ended_before(accepted)
             self._log(refused)
             raise refused
         log.info(
@@ -228,12 +228,23 @@ def _format_of(media_type: str) -> Format:
     return found
 
 
-def _refused_before(accepted: Accepted) -> SubmissionRefused:
-    said = accepted.code or "no code"
-    text = (
-        f"these bytes were sent before, and the Receiver refused them ({said}). Correct the"
-        " message: it is then another one. To resend the very same bytes takes a reason, and a"
-        " release that has that verb"
-    )
+# How these bytes ended before, and what sends them again.
+_ENDED = {
+    OutboundState.REFUSED: (
+        "the Receiver refused them ({said}). Correct the message: it is then another one. Where"
+        " the cause lay elsewhere, the verb retry or resend sends the very same bytes"
+    ),
+    OutboundState.UNCONFIRMED: (
+        "nobody knows whether they arrived. The verb retry sends them under the same ids, which"
+        " makes no second record"
+    ),
+    OutboundState.NOT_SENT: "they never left, and their time passed. The verb retry sends them",
+    OutboundState.WITHDRAWN: "they were withdrawn before they left. The verb retry sends them",
+}
+
+
+def _ended_before(accepted: Accepted) -> SubmissionRefused:
+    how = _ENDED[accepted.state].format(said=accepted.code or "no code")
+    text = f"these bytes were handed in before, and {how}"
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)

@@ -11,6 +11,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     GET  /notices/{id}/answer           what was answered to it
     POST /notices/{id}/collected        204: the EPR has it, and is not told again
     …    /questions                     what the EPR decides: `question_requests`
+    POST /messages/{id}/{verb}          hold, withdraw, retry, …: `verb_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for
 no other: every question to the store carries the provider's name. The caller's uid
@@ -35,6 +36,7 @@ from bars_gateway.epr.listener import bound, uid_of
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
+from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.errors import GatewayError
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.port import Notice, Part, Store
@@ -58,6 +60,7 @@ class EprSocket:
         store: Store,
         intake: Intake,
         questions: QuestionRequests,
+        verbs: VerbRequests,
         *,
         provider: str,
         path: Path,
@@ -66,6 +69,7 @@ class EprSocket:
         self._store = store
         self._intake = intake
         self._questions = questions
+        self._verbs = verbs
         self._provider = provider
         self._path = path
         self._now = now
@@ -126,6 +130,7 @@ class EprSocket:
                 web.get("/notices/{id}/answer", self._show_answer),
                 web.post("/notices/{id}/collected", self._collect_notice),
                 *self._questions.routes(),
+                *self._verbs.routes(),
             ]
         )
         return application

@@ -14,6 +14,7 @@ from epr_side import (
     open_folder,
     question_requests,
     utc_now,
+    verb_requests,
 )
 
 from bars_gateway.epr.drop import DropFolder
@@ -70,7 +71,13 @@ def socket_path() -> Iterator[Path]:
 @pytest.fixture
 async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
     opened = EprSocket(
-        store, intake, question_requests(store), provider=PROVIDER, path=socket_path, now=utc_now
+        store,
+        intake,
+        question_requests(store),
+        verb_requests(store),
+        provider=PROVIDER,
+        path=socket_path,
+        now=utc_now,
     )
     await opened.open()
     async with at_work(opened.stop, opened.run()):

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from bars_gateway.epr.envelope import CORRELATION_HEADER, NEEDED_BY_HEADER, PRACTITIONER_HEADER
-from bars_gateway.epr.openapi.schemas import Schema, instant, ref, text, uuid
+from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text, uuid
+from bars_gateway.store.interventions import Verb
 
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _UNAVAILABLE = 503  # may be the answer to everything
@@ -110,6 +111,26 @@ _DECIDE: Schema = {
         (422, "it cannot be used, and the question stays open", "AnswerRefusal"),
     ),
 }
+_VERB = _parameter("verb", "path", one_of(Verb, "what to do"))
+_ORDER_ANSWERS = (
+    (408, "the body did not arrive in time", "Problem"),
+    (413, "it is too large", "Problem"),
+    (422, "the order cannot be understood: nothing was done", "Problem"),
+)
+
+
+def _order(name: str, summary: str, schema: str, *answers: tuple[int, str, str]) -> Schema:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ref(schema)}},
+        },
+        "responses": _answers(*answers, *_ORDER_ANSWERS),
+    }
+
+
 _DESCRIBE: Schema = {
     "operationId": "describe",
     "summary": "What can be asked, for people",
@@ -131,6 +152,23 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         (200, "the message", "Message"),
         _NOT_THERE,
         parameters=[_REQUEST_ID],
+    ),
+    ("post", "/messages/{request_id}/{verb}"): {
+        **_order(
+            "intervene",
+            "Hold, release, withdraw, retry or resend a message, or mark it as seen",
+            "Order",
+            (200, "it is done, or would be", "Intervention"),
+            _NOT_THERE,
+            (409, "it is not done, and why", "Intervention"),
+        ),
+        "parameters": [_REQUEST_ID, _VERB],
+    },
+    ("post", "/interventions"): _order(
+        "intervene_in_bulk",
+        "The same with every message that fits a filter; a dry run says what would happen",
+        "BulkOrder",
+        (200, "what became of each, or would", "Report"),
     ),
     ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
     ("get", "/notices"): _get(
