@@ -4,6 +4,7 @@ The operator's verbs.
     bars-gateway check · config · lint · run · send · queue · show
                   hold · release · withdraw · retry · resend · see
                   backup · restore · verify · sandbox · demo
+    bars-gateway init · keys · csr · certificate · letters · doctor
 
 `queue` and `show` read the database themselves, so that they answer at night when the
 gateway is down; they open it for reading only and disturb nobody. `send` goes through
@@ -24,15 +25,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bars_gateway import __version__, log
+from bars_gateway import __version__, intervene, log
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
-from bars_gateway.intervene import add_verbs
 from bars_gateway.lint import lint
+from bars_gateway.onboarding import verbs
+from bars_gateway.onboarding.choices import DEFAULT_CONFIG, Config
 from bars_gateway.safekeeping import backup, restore, verify
 from bars_gateway.sandbox.command import sandbox
-
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 
 app = typer.Typer(
     name="bars-gateway",
@@ -45,14 +45,9 @@ app = typer.Typer(
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
 for command in (lint, backup, restore, verify):
     app.command()(command)
-add_verbs(app)
+for group in (intervene, verbs):
+    group.add_to(app)
 
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
-    ),
-]
 Sender = Annotated[
     str | None,
     typer.Option(
@@ -128,7 +123,8 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     """
     Run the gateway until it is told to stop (SIGTERM or Ctrl-C).
 
-    Logs to standard output. When told to stop, it finishes what is in flight.
+    Logs to standard output. When told to stop, it finishes what is in flight. At SIGHUP it
+    takes new keys, certificates and callers; changed files it takes by itself.
     """
     from bars_gateway import daemon
 
@@ -137,7 +133,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     found = problems(settings, datetime.now(UTC))
     if found:
         raise ConfigurationError("\n".join(map(str, found)))
-    daemon.serve(settings)
+    daemon.serve(settings, partial(load, config, os.environ))
 
 
 @app.command()

@@ -60,7 +60,7 @@ Config = Annotated[
 ]
 
 
-def add_verbs(app: typer.Typer) -> None:
+def add_to(app: typer.Typer) -> None:
     """Give *app* a command for each verb."""
     for verb in Verb:
         app.command(name=verb, help=_HELP[verb])(_command(verb))

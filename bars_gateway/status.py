@@ -14,7 +14,7 @@ it never reloads itself under a reader's eyes.
 import hashlib
 import ipaddress
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib import resources
 
 import structlog
@@ -42,10 +42,10 @@ class StatusServer:
         port: int,
         now: Callable[[], datetime],
         registry: CollectorRegistry,
-        soon: timedelta = timedelta(days=30),
+        first_days: int = 90,
     ) -> None:
-        """*soon*: how long before it an expiry becomes news."""
-        self._soon = soon
+        """*first_days*: how many days before its end a thing becomes news."""
+        self._first_days = first_days
         self._store = store
         self._conditions = conditions
         self._host, self._port = host, port
@@ -90,7 +90,7 @@ class StatusServer:
         html = await self._template.render_async(
             overview=overview,
             conditions=conditions,
-            concerns=concerns(overview, conditions, self._soon),
+            concerns=concerns(overview, conditions, self._first_days),
             style=hashlib.sha256(self._style.encode()).hexdigest()[:8],
         )
         return web.Response(text=html, content_type="text/html")
@@ -118,7 +118,9 @@ class StatusServer:
             OverviewCollector(
                 overview,
                 tokens={token.provider: token.expires_at for token in conditions.tokens},
-                certificates={c.name: c.expires_at for c in conditions.certificates},
+                expiries=conditions.expiries,
+                first_days=self._first_days,
+                refused=conditions.refused,
                 handshake_failures=conditions.handshake_failures,
             )
         )

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, submission
 
 from bars_gateway.clock import ClockStep
-from bars_gateway.concerns import CertificateCondition, Conditions, TokenCondition
+from bars_gateway.concerns import Conditions, TokenCondition
+from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.status import StatusServer
 from bars_gateway.store.database import Database, open_database
@@ -36,6 +37,14 @@ TOKEN = TokenCondition(
     advice=None,
     clock_skew_seconds=-0.4,
 )
+
+
+def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
+    ends = NOW + left
+    name = "The certificate for receiving"
+    return Expiry(kind=Kind.CERTIFICATE, name=name, begins_at=ends - life, ends_at=ends)
+
+
 WELL = Conditions(
     version="0.1.0",
     environment="int",
@@ -44,7 +53,7 @@ WELL = Conditions(
     address="0.0.0.0:8443",
     stopping=False,
     tokens=[TOKEN],
-    certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=200))],
+    expiries=[ending(timedelta(days=200))],
     clock_step=None,
     stalled={},
     handshake_failures={},
@@ -217,18 +226,13 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="token",
         ),
         pytest.param(
-            replace(
-                WELL,
-                certificates=[
-                    CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=9))
-                ],
-            ),
-            "The certificate for receiving expires soon",
+            replace(WELL, expiries=[ending(timedelta(days=9))]),
+            "The certificate for receiving ends in 9 days",
             id="expiring",
         ),
         pytest.param(
-            replace(WELL, certificates=[CertificateCondition(name="receiving", expires_at=NOW)]),
-            "The certificate for receiving has expired",
+            replace(WELL, expiries=[ending(timedelta())]),
+            "The certificate for receiving ended on 02 Mar 2026",
             id="expired",
         ),
         pytest.param(
@@ -237,14 +241,19 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="observing",
         ),
         pytest.param(
-            replace(WELL, revocations_until=NOW),
-            "A revocation list of the callers&#39; authorities ran out",
-            id="late-list",
+            replace(WELL, refused={"the signing key of trust": "it is no RSA key"}),
+            "What is new of the signing key of trust was not taken: it is no RSA key",
+            id="refused",
         ),
         pytest.param(
             replace(WELL, clock_step=ClockStep(seconds=-3600, at=NOW)),
             "The clock was set back by 3600 s at 02 Mar 09:00 UTC",
             id="clock",
+        ),
+        pytest.param(
+            replace(WELL, silent={"https://fhir.nhs.uk/Id/dos-service-id|2000000202": NOW}),
+            "dos-service-id|2000000202 has not answered since 02 Mar 09:00 UTC",
+            id="silent",
         ),
         pytest.param(
             replace(WELL, stalled={"/spool/trust": "ENOSPC"}),
@@ -268,7 +277,7 @@ async def test_what_a_part_knows_to_be_wrong_is_a_concern(
     "conditions",
     [
         replace(WELL, observes_until=NOW),
-        replace(WELL, revocations_until=NOW + timedelta(hours=1)),
+        replace(WELL, expiries=[ending(timedelta(days=4), life=timedelta(days=7))]),
     ],
 )
 async def test_what_is_over_or_still_to_come_is_none(shown: Shown, conditions: Conditions) -> None:
@@ -369,7 +378,7 @@ async def test_metrics_have_no_ids(shown: Shown) -> None:
         for name in sample.labels
     }
 
-    assert {"state", "provider", "certificate"} == names
+    assert {"state", "provider", "kind", "name"} == names
 
 
 async def test_a_living_gateway_is_healthy(shown: Shown) -> None:
@@ -487,7 +496,7 @@ async def busy(shown: Shown) -> None:
     shown.conditions = replace(
         WELL,
         tokens=[TOKEN, replace(FAILING, provider="another-trust-with-a-rather-long-name")],
-        certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=3))],
+        expiries=[ending(timedelta(days=3))],
         handshake_failures={"unknown authority": 3, "name not allowed": 1},
     )
 

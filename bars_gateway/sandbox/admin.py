@@ -1,4 +1,4 @@
-"""The admin port: arm faults, list calls, register gateways, revoke tokens; plain HTTP."""
+"""The admin port: faults, calls, gateways, certificates, revoked tokens; plain HTTP."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -46,6 +46,7 @@ class Admin:
                 web.get("/calls", self._list_calls),
                 web.post("/tokens/revoke", self._revoke),
                 web.post("/gateways", self._register),
+                web.post("/certificates", self._certify),
             ]
         )
         return application
@@ -89,6 +90,13 @@ class Admin:
         except (orjson.JSONDecodeError, SandboxError) as problem:
             return _json({"error": str(problem)}, status=400)
         return _json(registered.document(), status=201)
+
+    async def _certify(self, request: web.Request) -> web.Response:
+        try:
+            chain = self._registry.certified(await request.read(), self._now())
+        except SandboxError as problem:
+            return _json({"error": str(problem)}, status=400)
+        return web.Response(body=chain, status=201, content_type="application/x-pem-file")
 
 
 def _wanted(described: object) -> dict[str, Any]:

@@ -109,6 +109,10 @@ class Registry:
         self._point(registered)
         return registered
 
+    def certified(self, request: bytes, now: datetime) -> bytes:
+        """Return the certificate that a PEM *request* asks for, with its chain: we are the desk."""
+        return self._receivers.certify(request, now)
+
     def application(self, api_key: str) -> Registered | None:
         """Return the gateway with that API key."""
         return self._by_api_key.get(api_key)

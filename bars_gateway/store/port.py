@@ -119,6 +119,16 @@ class Store(Protocol):
     async def put_back(self, claim: Claim, retry_at: datetime) -> None:
         """Undo the claim: no POST began, so it was no attempt."""
 
+    async def put_off(
+        self, until: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Try nothing of that provider, or for that Receiver, before *until*; return how many."""
+
+    async def hasten(
+        self, now: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Make due what of that provider, or for that Receiver, waits; return how many."""
+
     async def release_own(self, now: datetime) -> int:
         """Queue again what this node was sending when it died; return how many."""
 

@@ -137,6 +137,17 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
 UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
  WHERE state = 'sending' AND claimed_until <= :now;
 
+-- name: put_off
+-- What waits for who does not answer waits for longer; what would be too late by then keeps its turn.
+UPDATE messages SET next_attempt_at = :until
+ WHERE state = 'queued' AND next_attempt_at < :until AND give_up_at > :until
+   AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver);
+
+-- name: hasten
+UPDATE messages SET next_attempt_at = :now
+ WHERE state = 'queued' AND next_attempt_at > :now
+   AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver);
+
 -- name: reschedule
 -- The clock was set by :step: what waits or is being sent has as long to go as it had before.
 -- So does the time to give up, unless it follows from a clinical time: that is an instant, and stays.

@@ -116,6 +116,26 @@ class SqliteStore:
         )
         self._outbound.ring()
 
+    async def put_off(
+        self, until: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Try nothing of that provider, or for that Receiver, before *until*; return how many."""
+        return await self._pace("put_off", until=text(until), provider=provider, receiver=receiver)
+
+    async def hasten(
+        self, now: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Make due what of that provider, or for that Receiver, waits; return how many."""
+        return await self._pace("hasten", now=text(now), provider=provider, receiver=receiver)
+
+    async def _pace(self, query: str, **values: str | None) -> int:
+        changed = await self._database.write(
+            lambda connection: run(connection, query, **values).rowcount
+        )
+        if changed:
+            self._outbound.ring()
+        return changed
+
     async def release_own(self, now: datetime) -> int:
         """Queue again what this node was sending when it died; return how many."""
         return await self._release("release_own", now)
