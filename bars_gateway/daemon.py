@@ -199,8 +199,8 @@ class Gateway:
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
         registry = CollectorRegistry()
-        tokens, dispatcher = await outbound_parts(settings, store, stack, now)
-        doors = await open_doors(settings, store, stack, now)
+        tokens, dispatcher, reads = await outbound_parts(settings, store, stack, now)
+        doors = await open_doors(settings, store, reads, stack, now)
         inbound = inbound_server(settings, store, registry, now)
         if inbound is not None:
             inbound.start()

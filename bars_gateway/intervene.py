@@ -92,9 +92,6 @@ def _command(verb: Verb) -> Callable[..., None]:
             "taken_from": taken_from,
             "taken_before": taken_before,
         }
-        given = {name: value for name, value in filters.items() if value}
-        if bool(request_ids) == everything or (given and not everything):
-            raise typer.BadParameter("name messages, or give --all with or without filters")
         order = {
             "why": why,
             "by": by or getpass.getuser(),
@@ -102,11 +99,11 @@ def _command(verb: Verb) -> Callable[..., None]:
             "dry_run": dry_run,
             "confirmed": yes,
         }
+        given = {name: value for name, value in filters.items() if value}
+        if bool(request_ids) == everything or (given and not everything):
+            raise typer.BadParameter("name messages, or give --all with or without filters")
         socket = _socket(load(config, os.environ), provider)
-        if everything:
-            _in_bulk(socket, {**order, "verb": verb, "messages": given})
-        else:
-            _one_by_one(socket, verb, request_ids or [], order)
+        _carry_out(socket, verb, request_ids, order, given)
 
     return command
 
@@ -117,6 +114,19 @@ def _socket(settings: Settings, provider: str | None) -> Path:
     if name not in names:
         raise typer.BadParameter(f"it must be one of: {', '.join(names)}", param_hint="--provider")
     return settings.epr.socket_of(name)
+
+
+def _carry_out(
+    socket: Path,
+    verb: Verb,
+    ids: list[str] | None,
+    order: Mapping[str, object],
+    filters: Mapping[str, object],
+) -> None:
+    if ids:
+        _one_by_one(socket, verb, ids, order)
+    else:
+        _in_bulk(socket, {**order, "verb": verb, "messages": filters})
 
 
 def _one_by_one(socket: Path, verb: Verb, ids: list[str], order: Mapping[str, object]) -> None:

@@ -30,8 +30,10 @@ from bars_gateway.inbound.reception import Reception
 from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
+from bars_gateway.outbound.reads import ProxyReads, ReadLimits
 from bars_gateway.outbound.signing_key import load_signing_key
 from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
 from bars_gateway.outbound.token_request import Credentials
@@ -70,8 +72,8 @@ def overrides_of(settings: Settings, provider: Provider, side: Side) -> Override
 
 async def outbound_parts(
     settings: Settings, store: Store, stack: AsyncExitStack, now: Clock
-) -> tuple[dict[str, Tokens], Dispatcher]:
-    """Return the token sources by provider, and the dispatcher that uses them."""
+) -> tuple[dict[str, Tokens], Dispatcher, ProxyReads]:
+    """Return the token sources by provider, and the dispatcher and the reads that use them."""
     outbound = settings.outbound
     session = await stack.enter_async_context(
         open_session(
@@ -97,7 +99,17 @@ async def outbound_parts(
         max_in_flight=outbound.max_in_flight,
         server_errors_limit=outbound.server_errors_limit,
     )
-    return tokens, Dispatcher(store, tokens, proxy, policy, now=now, rng=random.SystemRandom())
+    reads = ProxyReads(
+        session,
+        tokens,
+        budgets,
+        url=outbound.proxy_url,
+        cache=Cache(settings.cache_dir, timedelta(hours=outbound.cache_hours)),
+        limits=ReadLimits(seconds=outbound.answer_seconds, max_bytes=outbound.max_answer_bytes),
+        now=now,
+    )
+    dispatcher = Dispatcher(store, tokens, proxy, policy, now=now, rng=random.SystemRandom())
+    return tokens, dispatcher, reads
 
 
 def longest_wait(settings: Settings) -> timedelta:

@@ -35,6 +35,7 @@ ANYTHING = FLOW | {
     "safekeeping",
     "lint",
     "intervene",
+    "caching",
     "onboarding",
     "sandbox",
     "demo",
@@ -49,6 +50,7 @@ OPERATORS = {
     "safekeeping",
     "lint",
     "intervene",
+    "caching",
     "onboarding",
 }
 
@@ -82,6 +84,7 @@ MAY_IMPORT = {
     "listings": GROUND | {"store", "store.port"},
     "operator_client": {"errors"},
     "lint": GROUND,
+    "caching": {"config", "outbound"},
     "intervene": {"config", "errors", "operator_client", "store.port"},
     "safekeeping": GROUND | {"config", "store", "store.port"},
     # It runs beside the gateway, and tries what the flows do with their own code.

@@ -340,6 +340,7 @@ async def world_in(
             node.extra = extra
             await node.register()
             nodes.append(node)
+        nodes[0].outbound = outbound
         nodes[1].asked, nodes[1].inbound = asked, inbound
         nodes[0].outbound = outbound
         for node in nodes:

@@ -123,6 +123,23 @@ class Outbound(Section):
     if a counterparty's 500 are known to pass.
     """
 
+    cache_hours: Annotated[float, Field(ge=0, le=24)] = 12
+    """
+    How long what others publish about themselves is taken as true, in hours.
+
+    That is their CapabilityStatements and MessageDefinitions. Lower it while a counterparty
+    changes what it takes; `bars-gateway cache clear` forgets at once. 0 keeps nothing.
+    """
+
+    preview_operations: bool = False
+    """
+    Whether the EPR may use operations that the guide only previews.
+
+    They are Appointments written one by one, DocumentReference pointers and entries of the
+    Endpoint Catalogue, all passed on as they are. Leave it off unless you take part in that
+    programme; off, the EPR gets 405.
+    """
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         faults = []

@@ -12,6 +12,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     POST /notices/{id}/collected        204: the EPR has it, and is not told again
     …    /questions                     what the EPR decides: `question_requests`
     POST /messages/{id}/{verb}          hold, withdraw, retry, …: `verb_requests`
+    GET  /bars/…?to=system|value        what others are asked: `read_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for
 no other: every question to the store carries the provider's name. The caller's uid
@@ -23,6 +24,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -36,7 +38,6 @@ from bars_gateway.epr.listener import bound, uid_of
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
-from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.errors import GatewayError
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.port import Notice, Part, Store
@@ -52,6 +53,13 @@ _STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Routes(Protocol):
+    """Whatever else the socket serves."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+
+
 class EprSocket:
     """Serves one provider's EPR on one Unix socket."""
 
@@ -60,8 +68,7 @@ class EprSocket:
         store: Store,
         intake: Intake,
         questions: QuestionRequests,
-        verbs: VerbRequests,
-        *,
+        *further: Routes,
         provider: str,
         path: Path,
         now: Callable[[], datetime],
@@ -69,7 +76,7 @@ class EprSocket:
         self._store = store
         self._intake = intake
         self._questions = questions
-        self._verbs = verbs
+        self._further = further
         self._provider = provider
         self._path = path
         self._now = now
@@ -130,7 +137,7 @@ class EprSocket:
                 web.get("/notices/{id}/answer", self._show_answer),
                 web.post("/notices/{id}/collected", self._collect_notice),
                 *self._questions.routes(),
-                *self._verbs.routes(),
+                *(route for each in self._further for route in each.routes()),
             ]
         )
         return application

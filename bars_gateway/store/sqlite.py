@@ -42,7 +42,7 @@ from bars_gateway.store.port import (
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_questions import SqliteQuestions
-from bars_gateway.store.statements import run
+from bars_gateway.store.statements import collect, run
 
 
 class SqliteStore:
@@ -238,16 +238,7 @@ class SqliteStore:
     async def collect(self, provider: str, notice_ids: Sequence[int], now: datetime) -> int:
         """Mark notices as collected; return how many were not before."""
         return await self._database.write(
-            lambda connection: sum(
-                run(
-                    connection,
-                    "collect_notice",
-                    provider=provider,
-                    notice_id=notice_id,
-                    now=text(now),
-                ).rowcount
-                for notice_id in notice_ids
-            )
+            lambda connection: collect(connection, provider, notice_ids, now)
         )
 
     async def payload(self, message_id: int, part: Part) -> Payload | None:

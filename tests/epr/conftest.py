@@ -13,6 +13,7 @@ from epr_side import (
     at_work,
     open_folder,
     question_requests,
+    read_requests,
     utc_now,
     verb_requests,
 )
@@ -75,6 +76,7 @@ async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIt
         intake,
         question_requests(store),
         verb_requests(store),
+        read_requests(),
         provider=PROVIDER,
         path=socket_path,
         now=utc_now,

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import messages
 import pytest
-from epr_side import PROVIDER, question_requests, utc_now, verb_requests
+from epr_side import PROVIDER, question_requests, read_requests, utc_now, verb_requests
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
 
@@ -270,6 +270,7 @@ def _another(store: SqliteStore, intake: Intake, path: Path) -> EprSocket:
         intake,
         question_requests(store),
         verb_requests(store),
+        read_requests(),
         provider=PROVIDER,
         path=path,
         now=utc_now,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from bars_gateway.epr.envelope import CORRELATION_HEADER, NEEDED_BY_HEADER, PRACTITIONER_HEADER
+from bars_gateway.epr.openapi.read_operations import READ_OPERATIONS
 from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text, uuid
 from bars_gateway.store.interventions import Verb
 
@@ -196,4 +197,5 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ),
     ("get", "/questions/{id}/request"): _read("question_request", "What the question is about"),
     ("post", "/questions/{id}/answer"): _DECIDE,
+    **READ_OPERATIONS,
 }
