@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.statements import collect, run
@@ -65,8 +66,9 @@ class SqliteStore:
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
         self.interventions = SqliteInterventions(
-            database, refuse_when_full=self._refuse_when_full, ring=self._ring_all
+            database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
         )
+        self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,
@@ -90,7 +92,7 @@ class SqliteStore:
         return None if found is None else str(found["correlation_id"])
 
     async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of one of *providers* that has been due longest, for us alone."""
+        """Take the message of *providers* that is due, the urgent first, for us alone."""
         return await self._database.write(
             lambda connection: outbound_works.claim_next(
                 connection, now, now + self._lease, providers, self._node, self._per_receiver
@@ -172,11 +174,14 @@ class SqliteStore:
     async def _tell(self, work: partial[int]) -> int:
         told = await self._database.write(work)
         if told:
-            self._ring_all()
+            self._ring_everybody()
         return told
 
-    def _ring_all(self) -> None:
+    def _ring_everybody(self) -> None:
         self._outbound.ring()
+        self._ring_all()
+
+    def _ring_all(self) -> None:
         for bell in self._notices.values():
             bell.ring()
 

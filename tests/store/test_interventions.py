@@ -252,7 +252,9 @@ async def test_what_is_being_sent_is_left_alone(store: SqliteStore) -> None:
     accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
     await claim(store)
 
-    assert {"in_flight"} == {code(await act(store, verb, accepted)) for verb in Verb}
+    verbs = set(Verb) - {Verb.RESEND}
+
+    assert {"in_flight"} == {code(await act(store, verb, accepted)) for verb in verbs}
 
 
 async def test_what_was_tried_is_not_withdrawn(store: SqliteStore) -> None:
