@@ -20,6 +20,7 @@ from bars_gateway.epr.question_folder import QuestionFolder
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
 from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.epr.verbs import Verbs
 from bars_gateway.parts import Clock, new_id, offer_of, overrides_of
@@ -66,7 +67,7 @@ async def _open_door(  # noqa: PLR0917
     stack: AsyncExitStack,
     now: Clock,
 ) -> Door:
-    intake = _intake(settings, name, provider, store, now)
+    intake = _intake(settings, name, provider, store, reads, now)
     folder = stack.enter_context(
         DropFolder(
             store,
@@ -98,7 +99,9 @@ async def _open_door(  # noqa: PLR0917
     return Door(provider=name, folder=folder, socket=socket, questions=questions, delivers=delivers)
 
 
-def _intake(settings: Settings, name: str, provider: Provider, store: Store, now: Clock) -> Intake:
+def _intake(  # noqa: PLR0917
+    settings: Settings, name: str, provider: Provider, store: Store, reads: Reads, now: Clock
+) -> Intake:
     return Intake(
         store,
         provider=name,
@@ -109,6 +112,21 @@ def _intake(settings: Settings, name: str, provider: Provider, store: Store, now
         new_id=new_id,
         max_bytes=settings.epr.max_submission_bytes,
         overrides=overrides_of(settings, provider, Side.SENDING),
+        target_check=_target_check(settings, name, provider, reads),
+    )
+
+
+def _target_check(settings: Settings, name: str, provider: Provider, reads: Reads) -> TargetCheck:
+    seconds = settings.outbound.target_check_seconds
+    if not seconds:
+        return everything_goes
+    return TargetChecks(
+        reads,
+        provider=name,
+        identity=_sender_identity(provider),
+        new_id=new_id,
+        monotonic=time.monotonic,
+        seconds=seconds,
     )
 
 

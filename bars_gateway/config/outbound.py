@@ -123,6 +123,15 @@ class Outbound(Section):
     if a counterparty's 500 are known to pass.
     """
 
+    target_check_seconds: Annotated[float, Field(ge=0, le=20)] = 5
+    """
+    How long a new request may wait for what its service publishes that it takes, in seconds.
+
+    A request of a kind, version or use case that is not among it is refused at once, while
+    somebody is there to refer otherwise. Where no answer comes, the request is sent
+    unchecked. 0 checks nothing: for services that publish what is not so.
+    """
+
     cache_hours: Annotated[float, Field(ge=0, le=24)] = 12
     """
     How long what others publish about themselves is taken as true, in hours.

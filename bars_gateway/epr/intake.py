@@ -1,7 +1,7 @@
 """
 The one door for what the EPR hands in, by folder or by socket.
 
-    bytes ─► size ─► bundle ─► rules ─► move ─► ids and headers ─► store.submit ─► receipt
+    bytes ─► size ─► bundle ─► rules ─► target ─► ids and headers ─► store.submit ─► receipt
                └────────┴────────┴───────┴─► SubmissionRefused(every issue)
 
 Everything that a retry must repeat is decided here, once: the two ids, every header,
@@ -25,6 +25,7 @@ from functools import partial
 import structlog
 
 from bars_gateway.epr.envelope import Envelope
+from bars_gateway.epr.target_checks import TargetCheck, everything_goes
 from bars_gateway.standard import rules, workflow
 from bars_gateway.standard.applications import answer_due
 from bars_gateway.standard.bundle import Message
@@ -84,12 +85,14 @@ class Intake:
         new_id: Callable[[], str],
         max_bytes: int = MAX_BYTES,
         overrides: Overrides = NOTHING_AGREED,
+        target_check: TargetCheck = everything_goes,
     ) -> None:
         self._store = store
         self._provider = provider
         self._identity = identity
         self._offer = offer
         self._overrides = overrides
+        self._target_check = target_check
         self._timing = timing
         self.now = now
         self.new_id = new_id
@@ -162,6 +165,10 @@ class Intake:
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
         examined = _Examined(found.message, found.move, written_in)
+        if examined.move is Move.REQUEST:
+            objection = await self._target_check(examined.message)
+            if objection is not None:
+                raise SubmissionRefused([objection])
         correlation_id = await self._correlation_id(examined, envelope)
         return self._submission(body, examined, envelope, correlation_id)
 

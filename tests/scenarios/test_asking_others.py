@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from asked_epr import answering
 from bookings import searchset, slot_query
-from messages import RECEIVER
+from messages import RECEIVER, referral
 from world import JSON, World, world_in
 from yarl import URL
 
@@ -209,3 +209,28 @@ async def test_a_search_leaves_no_trace_of_a_patient(
 
     assert "9990000018" not in out + err
     assert [] == list((asked.ambulance.folder / "state").glob("cache/*"))
+
+
+async def test_a_use_case_that_is_not_taken_is_refused_at_once(tmp_path: Path) -> None:
+    """While the clinician is there; what is taken goes out, and the service is asked once."""
+    async with world_in(tmp_path, outbound="target_check_seconds = 5") as world:
+        world.ambulance.drop("no.json", referral(version="9.9.9"))
+        reason = await world.ambulance.document("outbox/refused/no.reason.json")
+        receipt = await world.ambulance.sent("yes.json", referral())
+        outcome = await world.ambulance.outcome(receipt["request_id"])
+
+        assert ["E05"] == [issue["rule"] for issue in reason["issues"]]
+        assert "acknowledged" == outcome["state"]
+        assert ["/MessageDefinition", "/$process-message"] == [
+            call["path"] for call in world.forwarded()
+        ]
+
+
+async def test_a_service_that_does_not_say_gets_the_request(tmp_path: Path) -> None:
+    """No answer is no objection."""
+    async with world_in(tmp_path, outbound="target_check_seconds = 0.2") as world:
+        world.sandbox.faults.arm({"kind": "delay", "seconds": 0.5, "count": 1})
+        receipt = await world.ambulance.sent("r.json", referral())
+        outcome = await world.ambulance.outcome(receipt["request_id"])
+
+    assert "acknowledged" == outcome["state"]
