@@ -11,6 +11,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from bars_gateway.config import Provider, Settings
 from bars_gateway.epr.answering import Answering
@@ -23,12 +24,18 @@ from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
 from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.epr.verbs import Verbs
-from bars_gateway.parts import Clock, new_id, offer_of, overrides_of
-from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.parts import Clock, new_id, offer_of, overrides_of, sender_identity
 from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rules import Side
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.port import Store
+
+
+class Stoppable(Protocol):
+    """A part that ends its `run` soon after it is told to."""
+
+    def stop(self) -> None:
+        """Begin nothing new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,7 @@ def _intake(  # noqa: PLR0917
     return Intake(
         store,
         provider=name,
-        identity=_sender_identity(provider),
+        identity=sender_identity(provider),
         offer=offer_of(provider),
         timing=partial(timing_for, overrides=settings.timing_overrides),
         now=now,
@@ -113,6 +120,7 @@ def _intake(  # noqa: PLR0917
         max_bytes=settings.epr.max_submission_bytes,
         overrides=overrides_of(settings, provider, Side.SENDING),
         target_check=_target_check(settings, name, provider, reads),
+        read_before_cancel=settings.outbound.read_before_cancel,
     )
 
 
@@ -123,7 +131,7 @@ def _target_check(settings: Settings, name: str, provider: Provider, reads: Read
     return TargetChecks(
         reads,
         provider=name,
-        identity=_sender_identity(provider),
+        identity=sender_identity(provider),
         new_id=new_id,
         monotonic=time.monotonic,
         seconds=seconds,
@@ -139,7 +147,7 @@ def _others(settings: Settings, name: str, provider: Provider, reads: Reads) -> 
     return ReadRequests(
         reads,
         provider=name,
-        identity=_sender_identity(provider),
+        identity=sender_identity(provider),
         new_id=new_id,
         previews=settings.outbound.preview_operations,
     )
@@ -164,16 +172,3 @@ def _question_doors(
         store.questions, answering, provider=name, folder=provider.spool_dir, now=now
     )
     return requests, folder
-
-
-def _sender_identity(provider: Provider) -> SenderIdentity:
-    software = provider.software
-    return SenderIdentity(
-        ods_code=provider.ods_code,
-        organisation=provider.name,
-        software_name=software.name,
-        software_version=software.version,
-        software_system=software.identifier_system,
-        software_value=software.identifier_value,
-        core_version=provider.core_version,
-    )

@@ -134,6 +134,7 @@ class Module:
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
     if name in {
+        "store.cancellations",
         "store.conversations",
         "store.interventions",
         "store.port",

@@ -324,7 +324,7 @@ async def world_in(
     hospital: str = "",
     asked: str = "",
     inbound: str = "",
-    outbound: str = "target_check_seconds = 0",
+    outbound: str = "target_check_seconds = 0\nread_before_cancel = false",
     services: tuple[str, str] = ("2000000101", "2000000202"),
 ) -> AsyncIterator[World]:
     """

@@ -132,6 +132,14 @@ class Outbound(Section):
     unchecked. 0 checks nothing: for services that publish what is not so.
     """
 
+    read_before_cancel: bool = True
+    """
+    Whether to read, before a cancellation is sent, that there is still something to cancel.
+
+    The guide asks for it. Turn it off only where a Receiver that cannot be read from must be
+    sent cancellations: it then decides alone.
+    """
+
     cache_hours: Annotated[float, Field(ge=0, le=24)] = 12
     """
     How long what others publish about themselves is taken as true, in hours.

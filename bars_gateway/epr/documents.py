@@ -43,13 +43,19 @@ _OUTCOMES: Mapping[str, str] = {
     OutboundState.NOT_SENT: "The message never left this organisation; act now.",
     OutboundState.WITHDRAWN: "The message was withdrawn before it left this organisation.",
 }
+_NOTHING_TO_CANCEL = (
+    "The cancellation was not sent: the Receiver says that there is nothing to cancel any more."
+)
 _KINDS: dict[NoticeKind, str] = {
     NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
     NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
     NoticeKind.DUE_SOON: "The answer to this message is due soon, and has not come.",
     NoticeKind.OVERDUE: "No answer came in time; do what is foreseen for silence, now.",
     NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
-    NoticeKind.CANCEL_NOT_SENT: "The cancellation was not sent; act now.",
+    NoticeKind.CANCEL_NOT_SENT: (
+        "The cancellation is not sent yet: what it is about cannot be read. The gateway goes on"
+        " trying; if it is urgent, telephone."
+    ),
     NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",
     NoticeKind.DECIDED_LATE: (
         "The message was accepted after its Sender had been told that no answer came; the Sender"
@@ -217,6 +223,8 @@ def _issue(issue: Issue) -> Document:
 
 
 def _meaning(value: Notice) -> str:
+    if value.kind is NoticeKind.OUTCOME and value.state == OutboundState.REFUSED:
+        return _OUTCOMES[value.state] if value.attempts else _NOTHING_TO_CANCEL
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]
     kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS

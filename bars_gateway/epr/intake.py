@@ -86,6 +86,7 @@ class Intake:
         max_bytes: int = MAX_BYTES,
         overrides: Overrides = NOTHING_AGREED,
         target_check: TargetCheck = everything_goes,
+        read_before_cancel: bool = False,
     ) -> None:
         self._store = store
         self._provider = provider
@@ -93,6 +94,7 @@ class Intake:
         self._offer = offer
         self._overrides = overrides
         self._target_check = target_check
+        self._read_before_cancel = read_before_cancel
         self._timing = timing
         self.now = now
         self.new_id = new_id
@@ -221,6 +223,7 @@ class Intake:
             give_up_at=deadline(timing, needed_by, now),
             delayed_at=now + timing.delayed_after,
             urgent=timing.urgent,
+            read_first=self._read_before_cancel and examined.move is Move.CANCEL,
             answer_due_at=None if examined.move is not Move.REQUEST else due,
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
         )

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.questions import Questions
@@ -100,6 +101,10 @@ class Store(Protocol):
     @property
     def questions(self) -> Questions:
         """Return what the EPR is asked while the proxy waits."""
+
+    @property
+    def cancellations(self) -> Cancellations:
+        """Return what waits to be read for before it is sent."""
 
     @property
     def interventions(self) -> Interventions:

@@ -66,10 +66,10 @@ RETURNING id;
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
-                      next_attempt_at, give_up_at, delay_due_at, created_at)
+                      next_attempt_at, give_up_at, delay_due_at, read_due_at, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
-        :now, :give_up_at, :delay_due_at, :now)
+        :now, :give_up_at, :delay_due_at, :read_due_at, :now)
 RETURNING id;
 
 -- name: take_message
@@ -107,7 +107,7 @@ UPDATE messages
                FROM messages AS m
               WHERE m.state = 'queued' AND m.urgent = :urgent AND m.next_attempt_at <= :now
                 AND +m.provider IN (SELECT value FROM json_each(:providers))  -- the +: by due time, not by provider
-                AND m.give_up_at > :now
+                AND m.give_up_at > :now AND m.read_due_at IS NULL
                 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
                                  WHERE earlier.settled_at IS NULL
                                    AND earlier.provider = m.provider
@@ -215,6 +215,7 @@ UPDATE messages
    SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step),
        claimed_until = strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step),
        delay_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step),
+       read_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, :step),
        give_up_at = CASE WHEN needed_by IS NULL
                          THEN strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step) ELSE give_up_at END
  WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
@@ -263,6 +264,38 @@ SELECT id FROM messages WHERE resend_of = :id LIMIT 1;
 -- name: has_request
 SELECT 1 FROM payloads WHERE message_id = :id AND part = 'request';
 
+-- name: cancellations_to_read
+-- The first of its conversation alone: before that, there may be nothing yet to cancel.
+SELECT m.id, m.provider, m.request_id, m.correlation_id, m.receiver FROM messages AS m
+ WHERE m.state = 'queued' AND m.read_due_at IS NOT NULL AND m.read_due_at <= :now AND m.give_up_at > :now
+   AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                    WHERE earlier.settled_at IS NULL
+                      AND earlier.provider = m.provider
+                      AND earlier.correlation_id = m.correlation_id
+                      AND earlier.receiver = m.receiver
+                      AND earlier.id < m.id)
+ ORDER BY m.read_due_at, m.id LIMIT :limit;
+
+-- name: confirm_cancellation
+UPDATE messages SET read_due_at = NULL WHERE id = :id AND state = 'queued';
+
+-- name: refuse_cancellation
+-- Its read stays due: whoever has it tried again asks for a new look.
+UPDATE messages
+   SET state = 'refused', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE id = :id AND state = 'queued' AND read_due_at IS NOT NULL
+RETURNING id, provider, request_id;
+
+-- name: postpone_cancellations
+UPDATE messages SET read_due_at = :at
+ WHERE state = 'queued' AND read_due_at IS NOT NULL AND read_due_at <= :now
+   AND (id = :id OR (:alike AND (provider, receiver) = (SELECT of.provider, of.receiver FROM messages AS of
+                                                         WHERE of.id = :id)))
+RETURNING id, provider;
+
+-- name: notice_told
+SELECT id FROM notices WHERE message_id = :message_id AND kind = :kind LIMIT 1;
+
 -- name: hold_message
 UPDATE messages SET state = 'held', next_attempt_at = NULL WHERE id = :id AND state = 'queued';
 
@@ -303,9 +336,10 @@ UPDATE messages SET seen_at = :now WHERE id = :id AND settled_at IS NOT NULL;
 -- The same payload in the same workflow and conversation, under ids of its own.
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, state, resend_of, urgent, needed_by, next_attempt_at,
-                      give_up_at, delay_due_at, created_at)
+                      give_up_at, delay_due_at, read_due_at, created_at)
 SELECT workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
-       use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :delay_due_at, :now
+       use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :delay_due_at,
+       read_due_at, :now
   FROM messages WHERE id = :id
 RETURNING id;
 

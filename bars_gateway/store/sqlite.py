@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_questions import SqliteQuestions
@@ -65,6 +66,7 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.cancellations = SqliteCancellations(database, ring=self._ring_everybody)
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
         )
@@ -82,6 +84,7 @@ class SqliteStore:
             partial(submission_works.submit, submission=submission, now=now)
         )
         self._outbound.ring()
+        self.cancellations.ring()
         return accepted
 
     async def correlation_of(self, provider: str, *keys: str) -> str | None:

@@ -92,6 +92,7 @@ class Submission:
     answer_due_at: datetime | None = None  # when a response is owed
     submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
     asked_as: str | None = None  # SHA-256 of what they were composed for
+    read_first: bool = False  # a cancellation: whether there is something to cancel (S8)
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
 
 

@@ -64,6 +64,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     claimed_until   TEXT,
     created_at      TEXT NOT NULL,
     settled_at      TEXT,
+    read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
     seen_at         TEXT,                       -- when a person had dealt with how it ended
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
     CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude')),
@@ -87,6 +88,7 @@ CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)      
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
 CREATE INDEX        messages_late    ON messages (delay_due_at)                           WHERE settled_at IS NULL AND delay_due_at IS NOT NULL;
+CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
 CREATE INDEX        messages_settled ON messages (settled_at)                             WHERE settled_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_states  ON messages (direction, state);
