@@ -28,13 +28,15 @@ Target = Annotated[
     str | None, typer.Option("--of", metavar="SYSTEM|VALUE", help="Only what this service says.")
 ]
 group = typer.Typer(
-    help="What others publish about themselves, as it is kept here.", no_args_is_help=True
+    name="cache",
+    help="What others publish about themselves, as it is kept here.",
+    no_args_is_help=True,
 )
 
 
 def add_to(app: typer.Typer) -> None:
     """Give *app* the group of commands."""
-    app.add_typer(group, name="cache")
+    app.add_typer(group)
 
 
 @group.command(name="list")
