@@ -127,7 +127,13 @@ class Module:
 
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
-    if name in {"store.port", "store.questions", "store.values", "store.views"}:
+    if name in {
+        "store.conversations",
+        "store.port",
+        "store.questions",
+        "store.values",
+        "store.views",
+    }:
         return "store.port"
     if name in {"demo.messages", "demo.bookings", "demo.responses"}:
         return "demo.messages"  # what the demo and the sandbox's counterparty send

@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.statements import run
 
@@ -63,6 +64,7 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,
@@ -86,7 +88,7 @@ class SqliteStore:
         return None if found is None else str(found["correlation_id"])
 
     async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of one of *providers* that has been due longest, for us alone."""
+        """Take the message of *providers* that is due, the urgent first, for us alone."""
         return await self._database.write(
             lambda connection: outbound_works.claim_next(
                 connection, now, now + self._lease, providers, self._node, self._per_receiver
@@ -169,9 +171,12 @@ class SqliteStore:
         told = await self._database.write(work)
         if told:
             self._outbound.ring()
-            for bell in self._notices.values():
-                bell.ring()
+            self._ring_all()
         return told
+
+    def _ring_all(self) -> None:
+        for bell in self._notices.values():
+            bell.ring()
 
     async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
         """Return when, after *now*, the next queued message of *providers* is due, or None."""

@@ -129,6 +129,11 @@ async def submit(store, body=b"", **changes):
     return await store.submit(submission, now)
 
 
+async def sending(store):
+    """Return how many are in flight."""
+    return (await store.overview(utc_now())).outbound[OutboundState.SENDING]
+
+
 async def outcomes(store, count=1, provider="trust"):
     """Wait for that many outcome notices and return them."""
     while True:
@@ -486,7 +491,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.receivers.open:
+                while not dispatcher.receivers.open or await sending(store):
                     await asyncio.sleep(0.01)
             national_proxy.otherwise = acknowledging
             await submit(store)
