@@ -189,6 +189,8 @@ class Reception:
             return replies.refused(replies.OTHER_PATIENT)
         if not held.move(read.move):
             return replies.refused(REFUSALS["not-current"])
+        if read.move is Move.UPDATE:
+            held.resource = _focus(read.message)
         self._note(held, read)
         tree = answers.acknowledge_change(read.message, self._new_id, self._now())
         if held.focus_id == sentinels.REFERRED_ID and read.move is Move.CANCEL:
