@@ -116,6 +116,17 @@ async def test_an_update_is_for_those_applications_that_know_it(box, use_case, s
     assert status == (await post(box, update(made.body))).status
 
 
+async def test_an_update_is_what_a_read_shows(box):
+    """The newest word of the Sender, as a Receiver's screen would have it."""
+    made = await post(box, asking("a4t1", "2000000904"))
+    bundle = json.loads(update(made.body))
+    resource(bundle, "ServiceRequest")["occurrencePeriod"]["end"] = "2030-01-01T12:00:00+00:00"
+    await post(box, json.dumps(bundle).encode())
+    shown = await read(box, f"/ServiceRequest/{focus_id(made)}")
+
+    assert "2030-01-01T12:00:00+00:00" == shown.json["occurrencePeriod"]["end"]
+
+
 async def test_what_is_cancelled_cannot_be_cancelled_again(box):
     """Scenarios 26 and 49: 409 conflict, and a read says that it is revoked."""
     made = await post(box, asking("a1t1", "2000000901"))

@@ -32,7 +32,6 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import Move, Subject
 
-UPDATABLE = frozenset({"a3", "a4", "a6"})  # Applications in which a live request may change
 NOBODY_WAITS_SECONDS = 40.0  # longer than the proxy does
 _REFERENCES = "https://counterparty.sandbox.local/Id/case-number"
 _LINKS = {Subject.REFERRAL: "supportingInfo", Subject.BOOKING: "basedOn"}
@@ -188,11 +187,10 @@ class Reception:
             return replies.refused(REFUSALS["not-found"])
         if held.nhs_number is not None and read.nhs_number not in {None, held.nhs_number}:
             return replies.refused(replies.OTHER_PATIENT)
-        fixed = read.application not in UPDATABLE or read.subject is Subject.BOOKING
-        if read.move is Move.UPDATE and fixed:
-            return replies.refused(replies.NO_UPDATES)
         if not held.move(read.move):
             return replies.refused(REFUSALS["not-current"])
+        if read.move is Move.UPDATE:
+            held.resource = _focus(read.message)
         self._note(held, read)
         tree = answers.acknowledge_change(read.message, self._new_id, self._now())
         if held.focus_id == sentinels.REFERRED_ID and read.move is Move.CANCEL:

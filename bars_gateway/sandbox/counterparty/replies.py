@@ -55,9 +55,6 @@ OTHER_PATIENT = _problem(
 NO_SUCH_LINK = _problem(
     400, "REC_BAD_REQUEST", "invariant", "The resource that it is linked to is not here."
 )
-NO_UPDATES = _problem(
-    400, "REC_BAD_REQUEST", "invariant", "The Application knows no update of this."
-)
 NO_REQUEST = _problem(
     404, "REC_NOT_FOUND", "not-found", "MessageHeader.response.identifier names nothing sent here."
 )

@@ -13,12 +13,15 @@ from uuid import uuid4
 from bars_gateway.demo.bookings import booking, change_of, focus
 from bars_gateway.demo.messages import NHS, NHS_NUMBER, referral, validation_request
 from bars_gateway.sandbox.counterparty.services import VERSIONS
+from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.timing import application_of
+from bars_gateway.standard.workflow import Subject
 
 Bundle = dict[str, Any]
 
-BOOKED = frozenset({"a1", "a2", "a7"})  # Applications that know bookings
-ONLY_BOOKED = frozenset({"a7"})
+_BOOKING = frozenset({Subject.BOOKING})
+BOOKED = frozenset(code for code, each in APPLICATIONS.items() if each.subjects >= _BOOKING)
+ONLY_BOOKED = frozenset(code for code in BOOKED if APPLICATIONS[code].subjects == _BOOKING)
 _INCIDENT = "https://fhir.hl7.org.uk/StructureDefinition/BARSLocation-incident-location"
 _SNOMED = "http://snomed.info/sct"
 _CANCELLED = frozenset(
