@@ -76,6 +76,17 @@ def focus(bundle: Resource) -> Resource:
     return found
 
 
+def free_slot(number: str) -> Resource:
+    """Return a slot of tomorrow."""
+    return {
+        "resourceType": "Slot",
+        "id": number,
+        "schedule": {"reference": f"urn:uuid:{uuid4()}"},
+        "status": "free",
+        **_times(datetime.now(UTC) + timedelta(days=1)),
+    }
+
+
 def searchset(*resources: Resource) -> Resource:
     """Return what an EPR answers to a search."""
     entries = [

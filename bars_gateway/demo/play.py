@@ -115,11 +115,12 @@ async def _stage(home: Path, timeline: Timeline) -> AsyncIterator[Stage]:
         async with asyncio.TaskGroup() as group:
             for organisation in organisations:
                 group.create_task(_start_one(stack, home, organisation, sandbox, timeline))
-        socket = home / hospital.name / "run" / f"{hospital.name}.sock"
+        own, socket = (home / one.name / "run" / f"{one.name}.sock" for one in organisations)
         yield Stage(
             ambulance=ambulance,
             hospital=hospital,
             caller=FolderEpr(home / ambulance.name / "spool"),
+            caller_socket=await stack.enter_async_context(socket_epr(own)),
             department=await stack.enter_async_context(socket_epr(socket)),
             timeline=timeline,
             admin_url=sandbox["admin_url"],

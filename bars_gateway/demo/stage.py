@@ -22,6 +22,7 @@ class Stage:
     ambulance: Organisation
     hospital: Organisation
     caller: FolderEpr
+    caller_socket: SocketEpr  # where it asks others
     department: SocketEpr
     timeline: Timeline
     admin_url: str  # of the sandbox
