@@ -38,14 +38,28 @@ async def _send(stage: Stage, name: str, body: bytes, step: str) -> Document:
 
 
 async def _decide(stage: Stage) -> None:
-    """Say yes to everything, as an EPR would that has looked into its diary."""
+    """Say yes to everything, and show what is booked, as an EPR would that looks into its diary."""
     number = 0
     while True:
         question = await stage.department.question(number)
         number = question["question_id"]
         stage.timeline.say(DEPARTMENT, f"is asked: {question['meaning']}", "asked")
-        decided = await stage.department.answer(number, _YES)
-        stage.timeline.say(DEPARTMENT, f"says yes; the Sender hears {decided['http_status']}")
+        reads = question["operation"].startswith("GET")
+        answer = _booked(question["resource_id"]) if reads else _YES
+        decided = await stage.department.answer(number, answer)
+        said = "shows it" if reads else "says yes"
+        stage.timeline.say(DEPARTMENT, f"{said}; the Sender hears {decided['http_status']}")
+
+
+def _booked(appointment: str) -> Document:
+    """Return the appointment as the diary has it, for the read before a cancellation."""
+    accepted = [{"status": "accepted"}]
+    return {
+        "resourceType": "Appointment",
+        "id": appointment,
+        "status": "booked",
+        "participant": accepted,
+    }
 
 
 CHAPTER = Chapter(
