@@ -24,12 +24,12 @@ from bars_gateway.store.interventions import Verb
 
 DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 _HELP = {
-    Verb.HOLD: "Stop messages where they are, with what waits behind them. Stops no clock.",
+    Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
     Verb.RELEASE: "Let held messages go on.",
-    Verb.WITHDRAW: "Take messages back that never left; with a request, what waits behind it.",
-    Verb.RETRY: "Send messages again under the same ids: never a second record. Also: at once.",
-    Verb.RESEND: "Send payloads again under new ids: the Receiver may end up with two records.",
-    Verb.SEE: "Say that how messages ended was dealt with: they are no concern any more.",
+    Verb.WITHDRAW: "Take messages back that never left. With a request goes what waits behind it.",
+    Verb.RETRY: "Send messages again, under the same ids. Never makes a second record.",
+    Verb.RESEND: "Send payloads again, under new ids. The Receiver may end up with two records.",
+    Verb.SEE: "Say that messages were seen to. They are no concern any more.",
 }
 
 Ids = Annotated[

@@ -114,8 +114,15 @@ class ProxyReads:
         if answer is None:
             return SILENCE
         if enquiry.is_kept:
-            await asyncio.to_thread(self._cache.keep, enquiry, answer, self._now())
+            await self._keep(enquiry, answer)
         return answer
+
+    async def _keep(self, enquiry: Enquiry, answer: BarsAnswer) -> None:
+        """Keep the answer where there is room; whoever asked has it in any case."""
+        try:
+            await asyncio.to_thread(self._cache.keep, enquiry, answer, self._now())
+        except OSError as error:
+            log.warning("outbound.answer_not_kept", reason=error.strerror)
 
     async def _with_token(self, enquiry: Enquiry) -> BarsAnswer | None:
         tokens = self._tokens[enquiry.provider]

@@ -199,6 +199,7 @@ def reschedule(connection: sqlite3.Connection, step: timedelta) -> int:
 def recall(connection: sqlite3.Connection, now: datetime, beyond: datetime) -> int:
     """Let nothing be scheduled further ahead than *beyond*."""
     run(connection, "recall_delays", beyond=text(beyond))
+    run(connection, "recall_reads", now=text(now), beyond=text(beyond))
     return run(connection, "recall", now=text(now), beyond=text(beyond)).rowcount
 
 

@@ -224,6 +224,10 @@ UPDATE messages
 -- No pause is that long: the clock was set back after this was scheduled. It is due now.
 UPDATE messages SET next_attempt_at = :now WHERE state = 'queued' AND next_attempt_at > :beyond;
 
+-- name: recall_reads
+UPDATE messages SET read_due_at = :now
+ WHERE state = 'queued' AND read_due_at IS NOT NULL AND read_due_at > :beyond;
+
 -- name: recall_delays
 UPDATE messages SET delay_due_at = :beyond
  WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond;

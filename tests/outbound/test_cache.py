@@ -1,0 +1,107 @@
+"""What others publish about themselves is kept for a while, and nothing else is."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bars_gateway.outbound.cache import Cache, clear, listed
+from bars_gateway.standard.headers import TargetIdentifier
+from bars_gateway.standard.reads import BarsAnswer, Enquiry
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+BODY = b'{"resourceType":"CapabilityStatement"}\n{"two":"lines"}'
+TARGET = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+
+
+def enquiry(**changes: object) -> Enquiry:
+    values: dict[str, object] = {
+        "provider": "trust",
+        "method": "GET",
+        "resource": "metadata",
+        "resource_id": None,
+        "query": "",
+        "target": TargetIdentifier.parse(TARGET),
+        "headers": {"Accept": "application/fhir+json; version=1.5.0"},
+    }
+    return Enquiry(**(values | changes))  # type: ignore[arg-type]
+
+
+def answer(http_status: int = 200) -> BarsAnswer:
+    return BarsAnswer(
+        http_status=http_status, media_type="application/fhir+json", body=BODY, headers={}
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", timedelta(hours=12))
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(0, BODY), (11.9, BODY), (12, None), (-1, None)])
+def test_an_answer_is_good_for_its_time(cache: Cache, hours: float, expected: bytes | None) -> None:
+    """Not longer, and not where the clock says that it is yet to come."""
+    cache.keep(enquiry(), answer(), NOW)
+    found = cache.find(enquiry(), NOW + timedelta(hours=hours))
+
+    assert expected == (found and found.body)
+
+
+def test_nothing_is_good_for_more_than_a_day(tmp_path: Path) -> None:
+    """Whatever the settings come to allow."""
+    cache = Cache(tmp_path, timedelta(days=9))
+    cache.keep(enquiry(), answer(), NOW)
+
+    assert cache.find(enquiry(), NOW + timedelta(hours=24)) is None
+
+
+def test_a_refusal_is_not_kept(cache: Cache) -> None:
+    """The service may be there in a minute."""
+    cache.keep(enquiry(), answer(503), NOW)
+
+    assert cache.find(enquiry(), NOW) is None
+
+
+def test_nothing_is_kept_where_it_is_switched_off(tmp_path: Path) -> None:
+    """Not even a folder."""
+    Cache(tmp_path / "cache", timedelta(0)).keep(enquiry(), answer(), NOW)
+
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"provider": "another"},
+        {"resource": "MessageDefinition"},
+        {"query": "_format=xml"},
+        {"headers": {"Accept": "application/fhir+xml; version=1.5.0"}},
+        {"target": TargetIdentifier.parse(TARGET.replace("202", "303"))},
+    ],
+)
+def test_another_question_has_another_answer(cache: Cache, other: dict[str, object]) -> None:
+    """By provider, service, resource, query and format."""
+    cache.keep(enquiry(), answer(), NOW)
+
+    assert cache.find(enquiry(**other), NOW) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}\n", b"[]\n", b'{"kept_at": 1}\n', b"\xff\n"])
+def test_a_damaged_file_counts_as_none(cache: Cache, tmp_path: Path, damage: bytes) -> None:
+    """The answer is then asked for anew."""
+    cache.keep(enquiry(), answer(), NOW)
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(damage)
+
+    assert cache.find(enquiry(), NOW) is None
+    assert [] == list(listed(tmp_path / "cache"))
+
+
+def test_what_one_service_said_can_be_forgotten(cache: Cache, tmp_path: Path) -> None:
+    """And what others said stays."""
+    other = enquiry(target=TargetIdentifier.parse("s|1"))
+    for each in (enquiry(), other):
+        cache.keep(each, answer(), NOW)
+
+    assert 1 == clear(tmp_path / "cache", TARGET)
+    assert ["s|1"] == [kept.target for kept in listed(tmp_path / "cache")]

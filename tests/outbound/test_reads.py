@@ -1,0 +1,145 @@
+"""One request that is no message: what goes out, and how whatever comes back is handed on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from national_side import FHIR, NOW, Clock, Service, after, hanging_up, saying, served
+
+from bars_gateway.errors import TokenServiceDown
+from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.cache import Cache
+from bars_gateway.outbound.reads import NO_TOKEN, SILENCE, TOO_LATE, ProxyReads, ReadLimits
+from bars_gateway.standard.headers import TargetIdentifier
+from bars_gateway.standard.reads import BarsAnswer, Enquiry
+
+BODY = b'{"resourceType": "Bundle", "total": 1.10}\r\n'
+
+
+class Handed:
+    """Tokens, handed out in turn; none left is a token service that is down."""
+
+    closed_until: datetime | None = None
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = list(tokens)
+
+    async def token(self) -> str:
+        if not self._tokens:
+            raise TokenServiceDown("none")
+        return self._tokens[0]
+
+    def discard(self, token: str | None) -> None:
+        self._tokens.remove(str(token))
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Service]:
+    async with served(saying(200, BODY, FHIR)) as service:
+        yield service
+
+
+def reads(
+    session: aiohttp.ClientSession,
+    url: str,
+    folder: Path,
+    tokens: Sequence[str] = ("t",),
+    seconds: float = 5.0,
+) -> ProxyReads:
+    return ProxyReads(
+        session,
+        {"trust": Handed(tokens)},
+        {"trust": Budget(100_000, monotonic=Clock().monotonic)},
+        url=f"{url}/base",
+        cache=Cache(folder / "cache", timedelta(hours=12)),
+        limits=ReadLimits(seconds=seconds, max_bytes=1000),
+        now=lambda: NOW,
+    )
+
+
+def slots(query: str = "start=ge2026-03-02T09:00:00%2B00:00&_include=Slot:schedule") -> Enquiry:
+    return Enquiry(
+        provider="trust",
+        method="GET",
+        resource="Slot",
+        resource_id=None,
+        query=query,
+        target=TargetIdentifier.parse("s|1"),
+        headers={"Accept": "x", "X-Request-Id": "1"},
+    )
+
+
+async def test_the_query_goes_out_as_it_was_written(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """To decode it and to encode it again would change what was asked."""
+    await reads(session, proxy.url, tmp_path).ask(slots())
+    (heard,) = proxy.heard
+
+    assert f"/base{slots().path}" == heard.target
+    assert ("Bearer t", "x") == (heard.headers["Authorization"], heard.headers["Accept"])
+
+
+@pytest.mark.parametrize("status", [200, 307, 404, 422, 503])
+async def test_an_answer_is_handed_on_as_it_came(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path, status: int
+) -> None:
+    """Whatever its status; a redirect is an answer, and is not followed."""
+    proxy.answers.append(saying(status, BODY, FHIR, Location="http://127.0.0.1:9/"))
+    answer = await reads(session, proxy.url, tmp_path).ask(slots())
+
+    assert isinstance(answer, BarsAnswer)
+    assert (status, BODY) == (answer.http_status, answer.body)
+    assert 1 == len(proxy.heard)
+
+
+async def test_a_refused_token_is_replaced_once(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """As for a message."""
+    proxy.answers.append(saying(401))
+    answer = await reads(session, proxy.url, tmp_path, ["old", "new"]).ask(slots())
+
+    assert 200 == answer.http_status
+    assert ["Bearer old", "Bearer new"] == [one.headers["Authorization"] for one in proxy.heard]
+
+
+async def test_no_token_is_said(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """Nothing leaves without one."""
+    answer = await reads(session, proxy.url, tmp_path, []).ask(slots())
+
+    assert (NO_TOKEN, []) == (answer, proxy.heard)
+
+
+async def test_what_is_too_long_is_no_answer(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """Nobody's memory is filled by others."""
+    proxy.answers.append(saying(200, b"x" * 1001, FHIR))
+
+    assert SILENCE == await reads(session, proxy.url, tmp_path).ask(slots())
+
+
+async def test_a_broken_connection_is_no_answer(
+    session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """Nor is nobody at all."""
+    async with served(hanging_up) as silent:
+        assert SILENCE == await reads(session, silent.url, tmp_path).ask(slots())
+
+
+async def test_an_answer_that_takes_too_long_is_not_waited_for(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """Whoever asked is told so."""
+    never = asyncio.Event()
+    proxy.answers.append(after(never, saying(200)))
+    answer = await reads(session, proxy.url, tmp_path, seconds=0.1).ask(slots())
+    never.set()
+
+    assert TOO_LATE == answer
