@@ -3,6 +3,7 @@ Opens what the EPRs come in by: folders, sockets, and questions in either.
 
     settings ─► Intake ─┬─► DropFolder      Answering ─┬─► QuestionRequests ─► EprSocket
                         └─► EprSocket                  └─► QuestionFolder
+                              └─ VerbRequests
 
 Each provider has its own of everything.
 """
@@ -16,9 +17,11 @@ from bars_gateway.config import Provider, Settings
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.interventions import Interventions
 from bars_gateway.epr.question_folder import QuestionFolder
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.parts import Clock, new_id, offer_of, overrides_of
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.rules import Side
@@ -61,17 +64,7 @@ async def _open_door(  # noqa: PLR0917
     stack: AsyncExitStack,
     now: Clock,
 ) -> Door:
-    intake = Intake(
-        store,
-        provider=name,
-        identity=_sender_identity(provider),
-        offer=offer_of(provider),
-        timing=partial(timing_for, overrides=settings.timing_overrides),
-        now=now,
-        new_id=new_id,
-        max_bytes=settings.epr.max_submission_bytes,
-        overrides=overrides_of(settings, provider, Side.SENDING),
-    )
+    intake = _intake(settings, name, provider, store, now)
     folder = stack.enter_context(
         DropFolder(
             store,
@@ -88,11 +81,32 @@ async def _open_door(  # noqa: PLR0917
     if questions is not None:
         stack.callback(questions.close)
     path = settings.epr.socket_of(name)
-    socket = EprSocket(store, intake, asked, provider=name, path=path, now=now)
+    verbs = _verbs(settings, name, store, now)
+    socket = EprSocket(store, intake, asked, provider=name, path=path, now=now, also=[verbs])
     await socket.open()
     stack.push_async_callback(socket.close)
     delivers = provider.notices == "folder"
     return Door(provider=name, folder=folder, socket=socket, questions=questions, delivers=delivers)
+
+
+def _intake(settings: Settings, name: str, provider: Provider, store: Store, now: Clock) -> Intake:
+    return Intake(
+        store,
+        provider=name,
+        identity=_sender_identity(provider),
+        offer=offer_of(provider),
+        timing=partial(timing_for, overrides=settings.timing_overrides),
+        now=now,
+        new_id=new_id,
+        max_bytes=settings.epr.max_submission_bytes,
+        overrides=overrides_of(settings, provider, Side.SENDING),
+    )
+
+
+def _verbs(settings: Settings, name: str, store: Store, now: Clock) -> VerbRequests:
+    timing = partial(timing_for, overrides=settings.timing_overrides)
+    interventions = Interventions(store, provider=name, timing=timing, now=now, new_id=new_id)
+    return VerbRequests(interventions, provider=name)
 
 
 def _question_doors(

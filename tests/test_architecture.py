@@ -96,7 +96,7 @@ class Module:
 
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name; the port with its values is one."""
-    if name in {"store.port", "store.questions", "store.values", "store.views"}:
+    if name in {"store.port", "store.questions", "store.values", "store.verbs", "store.views"}:
         return "store.port"
     return name.partition(".")[0]
 

@@ -53,6 +53,13 @@ _KINDS: Mapping[NoticeKind, str] = {
         "The message was accepted after its Sender had been told that no answer came; the Sender"
         " may believe that it was not."
     ),
+    NoticeKind.HELD: "An operator holds the message back: it is not sent until it is released.",
+    NoticeKind.RELEASED: "An operator has released the message: it is sent in its turn.",
+    NoticeKind.RETRIED: "An operator has the message sent once more, under the same ids.",
+    NoticeKind.RESENT: (
+        "An operator has an earlier message, resend_of, sent again as this one. Where that one"
+        " did arrive, the Receiver has it twice."
+    ),
 }
 
 
@@ -119,6 +126,7 @@ def notice(value: Notice) -> Document:
         "media_type": value.media_type,
         "fingerprint": value.fingerprint,
         "answer_media_type": value.answer_media_type,
+        "resend_of": value.resend_of,
     }
 
 
@@ -162,6 +170,7 @@ def row(message: MessageRow) -> Document:
         "give_up_at": instant(message.give_up_at),
         "created_at": instant(message.created_at),
         "settled_at": instant(message.settled_at),
+        "resend_of": message.resend_of,
     }
 
 

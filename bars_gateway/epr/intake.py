@@ -232,8 +232,8 @@ def _refused_before(accepted: Accepted) -> SubmissionRefused:
     said = accepted.code or "no code"
     text = (
         f"these bytes were sent before, and the Receiver refused them ({said}). Correct the"
-        " message: it is then another one. To resend the very same bytes takes a reason, and a"
-        " release that has that verb"
+        " message: it is then another one. Only the verb resend sends them as they are, for a"
+        " reason"
     )
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)

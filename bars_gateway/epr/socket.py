@@ -11,6 +11,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     GET  /notices/{id}/answer           what was answered to it
     POST /notices/{id}/collected        204: the EPR has it, and is not told again
     …    /questions                     what the EPR decides: `question_requests`
+    POST /messages/{request_id}/{verb}  hold, withdraw, …, and for many: `verb_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for
 no other: every question to the store carries the provider's name. The caller's uid
@@ -19,9 +20,10 @@ goes into the log. The EPR connects to us, and we never connect to the EPR (M8).
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -50,6 +52,13 @@ _STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Served(Protocol):
+    """Something else that the socket serves."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what there is to ask for."""
+
+
 class EprSocket:
     """Serves one provider's EPR on one Unix socket."""
 
@@ -62,7 +71,9 @@ class EprSocket:
         provider: str,
         path: Path,
         now: Callable[[], datetime],
+        also: Sequence[Served] = (),
     ) -> None:
+        self._also = also
         self._store = store
         self._intake = intake
         self._questions = questions
@@ -126,6 +137,7 @@ class EprSocket:
                 web.get("/notices/{id}/answer", self._show_answer),
                 web.post("/notices/{id}/collected", self._collect_notice),
                 *self._questions.routes(),
+                *(route for served in self._also for route in served.routes()),
             ]
         )
         return application

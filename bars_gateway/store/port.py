@@ -4,6 +4,7 @@ The store as the flows see it: whole transactions, and the values they trade in.
     submit ─► claim_next ─► settle │ put_back          an outbound message
     receive │ refuse                                   an inbound request
     questions                                          one that the EPR decides
+    verbs                                              what people do to outbound messages
     pending_notices ─► collect                         what we owe the EPR
 
 One method is one transaction is one sentence. A method returns after its changes
@@ -45,6 +46,7 @@ from bars_gateway.store.values import (
     Taken,
     TryAgain,
 )
+from bars_gateway.store.verbs import Verbs
 from bars_gateway.store.views import (
     Event,
     LastAttempt,
@@ -95,6 +97,10 @@ class Store(Protocol):
     @property
     def questions(self) -> Questions:
         """Return what the EPR is asked while the proxy waits."""
+
+    @property
+    def verbs(self) -> Verbs:
+        """Return what people may do to outbound messages."""
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """Queue the message, or return the receipt that the same bytes were given before."""

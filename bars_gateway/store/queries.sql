@@ -158,10 +158,11 @@ UPDATE messages SET delay_due_at = :beyond
 
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
+-- To hold a message stops no clinical clock.
 UPDATE messages
    SET state = CASE attempts WHEN 0 THEN 'not_sent' ELSE 'unconfirmed' END,
        settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
- WHERE state = 'queued' AND settled_at IS NULL AND give_up_at <= :now
+ WHERE state IN ('queued', 'held') AND settled_at IS NULL AND give_up_at <= :now
 RETURNING id, provider, move, workflow_id, state;
 
 -- name: late_messages
@@ -298,6 +299,79 @@ SELECT count(*) AS n FROM quarantine WHERE attached_to IS NULL AND created_at >=
 -- name: add_event
 INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
 
+-- name: add_message_event
+INSERT INTO events (at, provider, kind, message_id, request_id, detail)
+VALUES (:now, :provider, :kind, :message_id, :request_id, :detail);
+
+-- name: messages_meant_by_name
+SELECT id FROM messages
+ WHERE request_id IN (SELECT value FROM json_each(:request_ids))
+   AND provider = :provider AND direction = 'outbound' AND id > :after
+ ORDER BY id LIMIT :limit;
+
+-- name: messages_meant
+-- By its states, which are few and small, and not by its place in a table that grows.
+SELECT id FROM messages
+ WHERE direction = 'outbound' AND state IN (SELECT value FROM json_each(:states)) AND id > :after
+   AND +provider = :provider
+   AND (:receiver IS NULL OR receiver = :receiver OR substr(receiver, instr(receiver, '|') + 1) = :receiver)
+   AND (:use_case IS NULL OR use_case = :use_case)
+   AND (:correlation_id IS NULL OR correlation_id = :correlation_id)
+   AND (:taken_before IS NULL OR created_at < :taken_before)
+ ORDER BY id LIMIT :limit;
+
+-- name: candidates
+-- What there is to know of a message before a person does something to it (M5a).
+SELECT m.id, m.provider, m.workflow_id, m.request_id, m.use_case, m.needed_by, m.state, m.attempts, m.move, m.seen_at,
+       EXISTS (SELECT 1 FROM messages AS later
+                WHERE later.workflow_id = m.workflow_id AND later.id > m.id AND later.direction = 'outbound'
+                  AND later.attempts > 0) AS later_left,
+       EXISTS (SELECT 1 FROM messages AS later
+                WHERE later.workflow_id = m.workflow_id AND later.id > m.id AND later.direction = 'outbound'
+                  AND later.settled_at IS NULL) AS later_waits,
+       (SELECT again.request_id FROM messages AS again WHERE again.resend_of = m.id LIMIT 1) AS resent_as
+  FROM messages AS m
+ WHERE m.id IN (SELECT value FROM json_each(:ids)) AND m.provider = :provider AND m.direction = 'outbound'
+ ORDER BY m.id;
+
+-- name: hold
+UPDATE messages SET state = 'held', next_attempt_at = NULL WHERE id = :id AND state = 'queued';
+
+-- name: release
+UPDATE messages SET state = 'queued', next_attempt_at = :now WHERE id = :id AND state = 'held';
+
+-- name: withdraw
+UPDATE messages SET state = 'withdrawn', next_attempt_at = NULL, settled_at = :now, delay_due_at = NULL
+ WHERE id = :id AND state IN ('queued', 'held') AND attempts = 0
+RETURNING id, provider, move, workflow_id;
+
+-- name: retry
+-- At once, under the ids that it has. What we had stopped asking about gets as much time as a new one.
+UPDATE messages
+   SET give_up_at = CASE state WHEN 'unconfirmed' THEN :give_up_at ELSE give_up_at END,
+       state = 'queued', next_attempt_at = :now, settled_at = NULL, seen_at = NULL
+ WHERE id = :id AND state IN ('queued', 'unconfirmed');
+
+-- name: mark_seen
+UPDATE messages SET seen_at = :now WHERE id = :id AND settled_at IS NOT NULL;
+
+-- name: open_workflow_again
+-- A request that is sent again is another one: the Receiver makes a record of its own of it.
+INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, state, opened_at)
+SELECT provider, correlation_id, counterparty, role, subject, use_case, :state, :now
+  FROM workflows WHERE id = :workflow_id
+RETURNING id;
+
+-- name: queue_again
+INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
+                      use_case, sender, receiver, fingerprint, state, resend_of, needed_by, next_attempt_at,
+                      give_up_at, delay_due_at, created_at)
+SELECT :workflow_id, provider, direction, :request_id, correlation_id, :bundle_id, responds_to, move,
+       use_case, sender, receiver, :fingerprint, 'queued', id, needed_by, :now,
+       :give_up_at, :delay_due_at, :now
+  FROM messages WHERE id = :id
+RETURNING id;
+
 -- name: pending_notices
 SELECT * FROM notices AS n WHERE n.provider = :provider AND n.collected_at IS NULL ORDER BY n.id LIMIT :limit;
 
@@ -309,6 +383,7 @@ SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
 SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
        m.receiver, m.state, m.attempts, m.reference, m.fingerprint,
        a.http_status, a.code, a.issue, a.fault,
+       (SELECT original.request_id FROM messages AS original WHERE original.id = m.resend_of) AS resent_from,
        request.media_type AS media_type, answer.media_type AS answer_media_type
   FROM messages AS m
   LEFT JOIN attempts AS a
@@ -321,11 +396,14 @@ SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, 
 UPDATE notices SET collected_at = :now WHERE id = :notice_id AND provider = :provider AND collected_at IS NULL;
 
 -- name: open_messages
-SELECT * FROM messages WHERE settled_at IS NULL AND provider = coalesce(:provider, provider)
- ORDER BY id LIMIT :limit;
+SELECT m.*, (SELECT original.request_id FROM messages AS original WHERE original.id = m.resend_of) AS resent_from
+  FROM messages AS m WHERE m.settled_at IS NULL AND m.provider = coalesce(:provider, m.provider)
+ ORDER BY m.id LIMIT :limit;
 
 -- name: messages_named
-SELECT * FROM messages WHERE request_id = :request_id AND provider = coalesce(:provider, provider) ORDER BY id;
+SELECT m.*, (SELECT original.request_id FROM messages AS original WHERE original.id = m.resend_of) AS resent_from
+  FROM messages AS m WHERE m.request_id = :request_id AND m.provider = coalesce(:provider, m.provider)
+ ORDER BY m.id;
 
 -- name: message_attempts
 SELECT * FROM attempts WHERE message_id = :message_id ORDER BY number;
@@ -340,9 +418,10 @@ SELECT * FROM workflows WHERE id = :id;
 SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
 
 -- name: count_settled
--- How messages ended lately: what ended badly long ago has been seen to.
+-- How messages ended lately: what ended badly long ago, or is marked so, has been seen to.
 SELECT state, count(*) AS n FROM messages
- WHERE settled_at IS NOT NULL AND settled_at >= :since AND direction = 'outbound' GROUP BY state;
+ WHERE settled_at IS NOT NULL AND settled_at >= :since AND direction = 'outbound' AND seen_at IS NULL
+ GROUP BY state;
 
 -- name: count_workflows
 SELECT state, count(*) AS n FROM workflows GROUP BY state;
@@ -366,6 +445,7 @@ SELECT * FROM events
  WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                  'message.unconfirmed', 'message.not_sent', 'question.decided_late',
                                  'question.unanswered')
+   AND NOT EXISTS (SELECT 1 FROM messages AS seen WHERE seen.id = events.message_id AND seen.seen_at IS NOT NULL)
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all

@@ -86,6 +86,7 @@ def message_of(row: sqlite3.Row) -> MessageRow:
         give_up_at=instant(row["give_up_at"]),
         created_at=instant(row["created_at"]),
         settled_at=instant(row["settled_at"]),
+        resend_of=row["resent_from"],
     )
 
 
@@ -161,4 +162,5 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
         media_type=message["media_type"] or "",
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
+        resend_of=message["resent_from"],
     )

@@ -41,6 +41,7 @@ from bars_gateway.store.port import (
 )
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite_questions import SqliteQuestions
+from bars_gateway.store.sqlite_verbs import SqliteVerbs
 from bars_gateway.store.statements import run
 
 
@@ -67,6 +68,9 @@ class SqliteStore:
             database,
             refuse_when_full=self._refuse_when_full,
             ring_notices=lambda provider: self._bell(provider).ring(),
+        )
+        self.verbs = SqliteVerbs(
+            database, refuse_when_full=self._refuse_when_full, ring=self._ring_all
         )
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
@@ -260,6 +264,10 @@ class SqliteStore:
     def ring_outbound(self) -> None:
         """Wake one sender: there may be more to claim."""
         self._outbound.ring()
+
+    def _ring_all(self, provider: str) -> None:
+        self._outbound.ring()
+        self._bell(provider).ring()
 
     def _bell(self, provider: str) -> Bell:
         return self._notices.setdefault(provider, Bell(wakes_all=True))

@@ -40,7 +40,10 @@ def keep(connection: sqlite3.Connection, message_id: int, part: Part, payload: P
 
 
 def notify(
-    connection: sqlite3.Connection, kind: NoticeKind, row: sqlite3.Row, now: datetime
+    connection: sqlite3.Connection,
+    kind: NoticeKind,
+    row: sqlite3.Row | Mapping[str, object],
+    now: datetime,
 ) -> None:
     """Write a notice about the message in *row* (its id and provider)."""
     run(

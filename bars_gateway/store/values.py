@@ -22,7 +22,7 @@ class OutboundState(StrEnum):
     """
 
     QUEUED = "queued"  # intake, or the dispatcher after a retry; waits for next_attempt_at
-    HELD = "held"  # an operator; waits for an operator
+    HELD = "held"  # the EPR or an operator; waits for either, or for its time to be over
     SENDING = "sending"  # the dispatcher, for as long as its claim lasts
     ACKNOWLEDGED = "acknowledged"  # final: the Receiver has it
     REFUSED = "refused"  # final: the Receiver or BaRS said no, and why
@@ -42,6 +42,10 @@ class NoticeKind(StrEnum):
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
     AMENDED = "amended"  # a second, different final response came
     DECIDED_LATE = "decided_late"  # the EPR said yes after the Sender had been told 408
+    HELD = "held"  # an operator holds an outbound message back
+    RELEASED = "released"  # an operator has let it go
+    RETRIED = "retried"  # an operator has it sent again, under the same ids
+    RESENT = "resent"  # an operator has it sent again as another message, which this is about
 
 
 class Part(StrEnum):

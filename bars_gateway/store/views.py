@@ -38,6 +38,7 @@ class Notice:
     media_type: str  # of the Bundle
     fingerprint: str
     answer_media_type: str | None  # None: there is no answer to read
+    resend_of: str | None  # X-Request-Id of the message whose payload this sends again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class MessageRow:
     give_up_at: datetime | None
     created_at: datetime
     settled_at: datetime | None
+    resend_of: str | None  # X-Request-Id of the message whose payload this sends again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

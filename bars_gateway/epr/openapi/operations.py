@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 
 from bars_gateway.epr.envelope import CORRELATION_HEADER, NEEDED_BY_HEADER, PRACTITIONER_HEADER
-from bars_gateway.epr.openapi.schemas import Schema, instant, ref, text, uuid
+from bars_gateway.epr.openapi.schemas import (
+    Schema,
+    instant,
+    list_of,
+    number,
+    one_of,
+    ref,
+    text,
+    uuid,
+)
+from bars_gateway.epr.verb_requests import OPERATOR_HEADER
+from bars_gateway.store.port import OutboundState
+from bars_gateway.store.verbs import Verb
 
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _UNAVAILABLE = 503  # may be the answer to everything
@@ -121,6 +133,42 @@ _OPENAPI: Schema = {
     "responses": {"200": {"description": "OpenAPI 3.1"}},
 }
 
+_VERB = _parameter("verb", "path", one_of(Verb, "what is to be done"))
+_OPERATOR = _parameter(OPERATOR_HEADER, "header", text("who acts, where it is an operator"))
+_WHY: Schema = {"reason": text("why, for the audit trail", minLength=1, maxLength=500)}
+_MEANT: Schema = {
+    "dry_run": {"type": "boolean", "description": "do nothing, and say what would be done"},
+    "request_ids": list_of(uuid("X-Request-Id"), "the messages, or else:"),
+    "all": {"type": "boolean", "description": "every message that the verb is for"},
+    "after": number("more_after of the answer before"),
+    "receiver": text("target identifier: system|value, or its value"),
+    "use_case": text("code of the use case"),
+    "state": one_of(OutboundState, "where they are; all that the verb is for, otherwise"),
+    "correlation_id": uuid("X-Correlation-Id"),
+    "taken_before": instant("when they were taken at the latest"),
+}
+
+
+def _verb(name: str, summary: str, members: Schema, *parameters: Schema, **more: Schema) -> Schema:
+    body = {"type": "object", "properties": members, "required": ["reason"]}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": [*parameters, _VERB, _OPERATOR],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": body | {"additionalProperties": False}}},
+        },
+        "responses": _answers(
+            (200, "what was done", "Report"),
+            (404, "there is no such message or verb", "Problem"),
+            (413, "it is too large", "Problem"),
+            (422, "it does not say what is to be done, or why", "Problem"),
+        )
+        | more,
+    }
+
+
 OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ("get", "/"): _DESCRIBE,
     ("get", "/openapi.json"): _OPENAPI,
@@ -131,6 +179,16 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         (200, "the message", "Message"),
         _NOT_THERE,
         parameters=[_REQUEST_ID],
+    ),
+    ("post", "/messages/{request_id}/{verb}"): _verb(
+        "intervene",
+        "Do something to one message",
+        _WHY | {"dry_run": _MEANT["dry_run"]},
+        _REQUEST_ID,
+        **_answers((409, "it does not fit, and why", "Report")),
+    ),
+    ("post", "/verbs/{verb}"): _verb(
+        "intervene_in_many", "Do something to many messages", _WHY | _MEANT
     ),
     ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
     ("get", "/notices"): _get(
