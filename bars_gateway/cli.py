@@ -3,6 +3,7 @@ The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
                   backup · restore · verify · sandbox · demo
+    bars-gateway init · keys · csr · certificate · letters · doctor
 
 `queue` and `show` read the database themselves, so that they answer at night when the
 gateway is down; they open it for reading only and disturb nobody. `send` goes through
@@ -27,10 +28,10 @@ from bars_gateway import __version__, log
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
+from bars_gateway.onboarding import verbs
+from bars_gateway.onboarding.choices import DEFAULT_CONFIG, Config
 from bars_gateway.safekeeping import backup, restore, verify
 from bars_gateway.sandbox.command import sandbox
-
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 
 app = typer.Typer(
     name="bars-gateway",
@@ -45,13 +46,8 @@ app.command()(lint)
 app.command()(backup)
 app.command()(restore)
 app.command()(verify)
+verbs.add_to(app)
 
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
-    ),
-]
 Sender = Annotated[
     str | None,
     typer.Option(
@@ -127,7 +123,8 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     """
     Run the gateway until it is told to stop (SIGTERM or Ctrl-C).
 
-    Logs to standard output. When told to stop, it finishes what is in flight.
+    Logs to standard output. When told to stop, it finishes what is in flight. At SIGHUP it
+    takes new keys, certificates and callers; changed files it takes by itself.
     """
     from bars_gateway import daemon
 
@@ -136,7 +133,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     found = problems(settings, datetime.now(UTC))
     if found:
         raise ConfigurationError("\n".join(map(str, found)))
-    daemon.serve(settings)
+    daemon.serve(settings, partial(load, config, os.environ))
 
 
 @app.command()
@@ -229,7 +226,8 @@ def demo(
     Starts a sandbox and two gateways on this machine, plays both EPRs, and leaves the
     status pages up until Ctrl-C.
     """
-    from bars_gateway.demo import CHAPTERS, play
+    from bars_gateway.demo.chapters import CHAPTERS
+    from bars_gateway.demo.play import play
 
     names = [one.name for one in CHAPTERS]
     if unknown := set(chapter or ()).difference(names):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bars_gateway.clock import ClockStep
+from bars_gateway.expiry import Expiry, remaining, stage
+from bars_gateway.standard.workflow import Role
 from bars_gateway.store.port import OutboundState, Overview
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
@@ -32,14 +34,6 @@ class TokenCondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateCondition:
-    """Until when a certificate is good."""
-
-    name: str  # what it is for
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """What the running parts know of themselves, beside the store."""
 
@@ -50,12 +44,13 @@ class Conditions:
     address: str | None  # where the listener answers; None: it does not run
     stopping: bool
     tokens: Sequence[TokenCondition]
-    certificates: Sequence[CertificateCondition]
+    expiries: Sequence[Expiry]
     handshake_failures: Mapping[str, int]  # by reason, since the start
     clock_step: ClockStep | None = None  # the last, since the start
+    silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     observes_until: datetime | None = None  # until then, names that are not listed are let in
-    revocations_until: datetime | None = None  # when the first revocation list is out of date
+    refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +61,14 @@ class Concern:
     advice: str
 
 
-def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> list[Concern]:
-    """Return what a person should look at, gravest first; none means that all is well."""
+def concerns(overview: Overview, conditions: Conditions, first_days: int) -> list[Concern]:
+    """
+    Return what a person should look at, gravest first; none means that all is well.
+
+    *first_days*: how many days before its end a thing becomes news.
+    """
     return [
+        *_overdue(overview),
         *_settled_badly(overview),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
@@ -79,16 +79,23 @@ def concerns(overview: Overview, conditions: Conditions, soon: timedelta) -> lis
             Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
             for folder, reason in conditions.stalled.items()
         ),
+        *(
+            Concern(
+                text=f"{receiver} has not answered since {since:%d %b %H:%M} UTC", advice=_SILENT
+            )
+            for receiver, since in conditions.silent.items()
+        ),
         *_questions(overview),
         *_open_doors(overview.at, conditions.observes_until),
-        *_late_lists(overview.at, conditions.revocations_until),
-        *_expiries(overview.at, conditions.certificates, soon),
+        *_refused(conditions.refused),
+        *_expiries(overview.at, conditions.expiries, first_days),
         *_inbound_alarms(overview),
         *_clock_step(overview.at, conditions.clock_step),
         *_waiting(overview),
     ]
 
 
+_SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
 _STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
 _BAD_ENDS = {
     OutboundState.NOT_SENT: Concern(
@@ -104,6 +111,26 @@ _BAD_ENDS = {
         advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
     ),
 }
+
+
+_OWED = {
+    Role.REQUESTER: (
+        "owed to us",
+        "Do what is foreseen for silence, now: the patient may be waiting. Then telephone.",
+    ),
+    Role.RESPONDER: (
+        "that we owe",
+        "The other side may act without it. See that it is given; telephone if it cannot be.",
+    ),
+}
+
+
+def _overdue(overview: Overview) -> list[Concern]:
+    return [
+        Concern(text=f"Overdue: {_some(overview.overdue[role], 'answer')} {text}", advice=advice)
+        for role, (text, advice) in _OWED.items()
+        if overview.overdue.get(role)
+    ]
 
 
 def _settled_badly(overview: Overview) -> list[Concern]:
@@ -144,35 +171,33 @@ def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
     ]
 
 
-def _late_lists(now: datetime, until: datetime | None) -> list[Concern]:
-    # Lists live for days: to warn before their end would be to warn always.
-    if until is None or until > now:
-        return []
+def _refused(refused: Mapping[str, str]) -> list[Concern]:
     return [
         Concern(
-            text=f"A revocation list of the callers' authorities ran out on {until:%d %b}",
-            advice="Look at the job that fetches it, and restart the gateway with the new one.",
+            text=f"What is new of {name} was not taken: {reason}",
+            advice="The old goes on. Put it right, and it is taken; bars-gateway doctor says more.",
         )
+        for name, reason in refused.items()
     ]
 
 
-def _expiries(
-    now: datetime, certificates: Sequence[CertificateCondition], soon: timedelta
-) -> list[Concern]:
+def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> list[Concern]:
+    near = [expiry for expiry in expiries if stage(expiry, now, first_days) is not None]
     return [
-        Concern(
-            text=f"The certificate for {certificate.name} "
-            + ("has expired" if certificate.expires_at <= now else "expires soon"),
-            advice=f"It ends on {certificate.expires_at:%d %B %Y}; order its successor now.",
-        )
-        for certificate in certificates
-        if certificate.expires_at - now < soon
+        Concern(text=f"{expiry.name} {remaining(expiry, now)}", advice=expiry.advice)
+        for expiry in sorted(near, key=lambda expiry: expiry.ends_at)
     ]
 
 
 def _inbound_alarms(overview: Overview) -> list[Concern]:
+    remarked = sum(alarm.kind == "response.remarked" for alarm in overview.alarms)
     reused = sum(alarm.kind == "inbound.request_id_reused" for alarm in overview.alarms)
     counted = (
+        (
+            f"{_some(remarked, 'response')} came late, or out of turn",
+            "The notice to the EPR says what is odd about it; see that somebody looks at it.",
+            remarked,
+        ),
         (
             f"{_some(reused, 'inbound message')} came with the X-Request-Id of another message",
             "Tell the Sender's supplier: what came second was not taken.",

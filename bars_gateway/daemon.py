@@ -19,22 +19,27 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
-from bars_gateway.concerns import CertificateCondition, Conditions, TokenCondition
+from bars_gateway.concerns import Conditions
+from bars_gateway.conditions import expiries, token_conditions
 from bars_gateway.config import Settings
 from bars_gateway.doors import Door, open_doors
+from bars_gateway.expiry import Expiry, ExpiryWatch
 from bars_gateway.heartbeats import Heartbeats, Watchdog
 from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.materials import materials
 from bars_gateway.notify import Notifier
 from bars_gateway.outbound.dispatcher import Dispatcher
-from bars_gateway.outbound.token import Tokens, TokenSource
+from bars_gateway.outbound.token import Tokens
 from bars_gateway.parts import inbound_server, longest_wait, outbound_parts
+from bars_gateway.renewal import Renewals
 from bars_gateway.status import StatusServer
 from bars_gateway.store.database import open_database
 from bars_gateway.store.sqlite import SqliteStore
@@ -59,18 +64,33 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def serve(settings: Settings) -> None:
-    """Run the gateway until SIGTERM or SIGINT."""
+def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
+    """Run the gateway until SIGTERM or SIGINT; at SIGHUP it renews what *reread* names."""
 
     async def until_told() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await run(settings, stop, notifier=Notifier(os.environ.get("NOTIFY_SOCKET")))
+        # Before the doors are open there is nothing to renew, and its default would end us.
+        loop.add_signal_handler(signal.SIGHUP, _nothing)
+
+        def opened(gateway: Gateway) -> None:
+            loop.add_signal_handler(signal.SIGHUP, gateway.renewals.ask)
+
+        notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+        await run(settings, stop, opened, notifier=notifier, reread=reread)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(until_told())
+
+
+def _nothing() -> None:
+    """Let a signal pass."""
+
+
+def _same(settings: Settings) -> Settings:
+    return settings
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -88,11 +108,13 @@ async def run(
     ready: Callable[["Gateway"], None] | None = None,
     *,
     notifier: Notifier | None = None,
+    reread: Callable[[], Settings] | None = None,
 ) -> None:
     """
     Run the gateway until *stop* is set.
 
     Once every door is open, *ready* is called and the service manager hears of it by *notifier*.
+    *reread* gives the settings as they are written now; without it, they stay as they are.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
@@ -107,7 +129,8 @@ async def run(
         )
         released = await store.release_own(now())
         notifier = notifier or Notifier(None)
-        gateway = await Gateway.build(settings, store, stack, notifier)
+        reread = reread or partial(_same, settings)
+        gateway = await Gateway.build(settings, store, stack, notifier, reread)
         log.info(
             "daemon.started",
             version=__version__,
@@ -135,8 +158,10 @@ class Gateway:
         inbound: InboundServer | None,
         registry: CollectorRegistry,
         notifier: Notifier,
+        reread: Callable[[], Settings],
     ) -> None:
         self._settings = settings
+        self.renewals = Renewals(settings, materials(tokens, inbound, now), reread=reread)
         self._notifier = notifier
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens = tokens
@@ -151,6 +176,7 @@ class Gateway:
             monotonic=time.monotonic,
             longest_wait=longest_wait(settings),
             proven=Watchdog(self.heartbeats, notifier).feed,
+            expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
         )
         self.status = StatusServer(
             store,
@@ -159,12 +185,17 @@ class Gateway:
             port=settings.status.listen.port,
             now=now,
             registry=registry,
-            soon=timedelta(days=settings.status.expiry_warning_days),
+            first_days=settings.status.expiry_warning_days,
         )
 
     @classmethod
     async def build(
-        cls, settings: Settings, store: SqliteStore, stack: AsyncExitStack, notifier: Notifier
+        cls,
+        settings: Settings,
+        store: SqliteStore,
+        stack: AsyncExitStack,
+        notifier: Notifier,
+        reread: Callable[[], Settings],
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
         registry = CollectorRegistry()
@@ -182,6 +213,7 @@ class Gateway:
             inbound=inbound,
             registry=registry,
             notifier=notifier,
+            reread=reread,
         )
         await gateway.status.start()
         stack.push_async_callback(gateway.status.stop)
@@ -211,6 +243,8 @@ class Gateway:
         sending = 2 * (_ONE_TURN + self._settings.outbound.lease_seconds)
         dispatcher = keep("dispatcher", self._dispatcher.run, within_seconds=sending)
         group.create_task(dispatcher, name="dispatcher")
+        renewals = keep("renewals", self.renewals.run, within_seconds=_FOLDER_SECONDS)
+        group.create_task(renewals, name="renewals")
         if self._inbound is not None:
             inbound = keep(
                 "inbound",
@@ -232,7 +266,7 @@ class Gateway:
 
     def _stop(self) -> None:
         self._stopping = True
-        parts: list[Stoppable] = [self._dispatcher]
+        parts: list[Stoppable] = [self._dispatcher, self.renewals]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:
@@ -250,40 +284,15 @@ class Gateway:
             started_at=self._started_at,
             address=f"{self._settings.inbound.listen.host}:{inbound.port}" if inbound else None,
             stopping=self._stopping,
-            tokens=[
-                _token_condition(name, tokens)
-                for name, tokens in self._tokens.items()
-                if isinstance(tokens, TokenSource)
-            ],
-            certificates=_certificates(inbound),
+            tokens=token_conditions(self._tokens),
+            expiries=self._expiries(),
+            refused=self.renewals.refused,
+            silent=self._dispatcher.receivers.open,
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},
-            observes_until=self._settings.callers.observe_until if inbound else None,
-            revocations_until=inbound.identity.identity.revocations.next_update
-            if inbound
-            else None,
+            observes_until=self.renewals.settings.callers.observe_until if inbound else None,
         )
 
-
-def _token_condition(provider: str, tokens: TokenSource) -> TokenCondition:
-    status = tokens.status
-    return TokenCondition(
-        provider=provider,
-        key_id=status.key_id,
-        expires_at=status.expires_at,
-        failing_since=status.failing_since,
-        reason=status.reason,
-        advice=status.advice,
-        clock_skew_seconds=status.clock_skew_seconds,
-    )
-
-
-def _certificates(inbound: InboundServer | None) -> list[CertificateCondition]:
-    if inbound is None:
-        return []
-    identity = inbound.identity.identity
-    return [
-        CertificateCondition(name="receiving", expires_at=identity.not_after),
-        CertificateCondition(name="callers' authorities", expires_at=identity.client_ca_not_after),
-    ]
+    def _expiries(self) -> list[Expiry]:
+        return expiries(self.renewals.settings, self._inbound)

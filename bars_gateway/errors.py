@@ -17,6 +17,7 @@ What somebody must act on.
     │   └── TokenServiceDown        it did not answer, or asked us to wait
     ├── IdentityError               a certificate or key cannot be used
     ├── FolderInUse                 another gateway works on this spool folder
+    ├── OnboardingError             a key, name, certificate or letter cannot be made or used
     ├── GatewayUnreachable          the command line found no running gateway
     └── SandboxError                the sandbox cannot start
 
@@ -150,6 +151,17 @@ class FolderInUse(GatewayError):
     """Another gateway works on this spool folder."""
 
     advice = "Give each gateway, and each provider, a `spool_dir` of its own."
+
+
+class OnboardingError(GatewayError):
+    """A key, a name, a certificate or a letter cannot be made or used as it is."""
+
+    advice = "See `bars-gateway doctor` for all that stands between here and a connection."
+
+    def __init__(self, cause: str, cure: str) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
 
 
 class GatewayUnreachable(GatewayError):

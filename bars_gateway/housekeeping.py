@@ -1,8 +1,8 @@
 """
 What time does, when nobody sends anything: leases lapse, messages grow late, the log grows.
 
-    every second ─► was the clock set? · release_lapsed · tell_delays · give_up
-    every fifth ──► tell_unanswered · checkpoint
+    every second ─► was the clock set? · release_lapsed · tell_delays · tell_due · give_up
+    every fifth ──► what will end · tell_unanswered · checkpoint
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
 between two of them costs nothing. The checkpoint runs here, on a connection of its
@@ -42,14 +42,17 @@ class Housekeeper:
         longest_wait: timedelta,
         every_seconds: float = EVERY_SECONDS,
         proven: Callable[[], None] = lambda: None,
+        expiries: Callable[[datetime], None] = lambda _now: None,
     ) -> None:
         """
         Make one for *store*, where nothing is scheduled further ahead than *longest_wait*.
 
-        *proven* is called after each round: its writes were committed.
+        *proven* is called after each round: its writes were committed. *expiries* looks now
+        and then whether something that the gateway works with will end.
         """
         self._store = store
         self._proven = proven
+        self._expiries = expiries
         self._now = now
         self._longest_wait = longest_wait
         self._clock = ClockWatch(now, monotonic)
@@ -73,6 +76,7 @@ class Housekeeper:
         try:
             await self.tidy()
             if seldom:
+                self._expiries(self._now())
                 await self.look_at_questions()
                 await self._store.checkpoint()
         except StorageFull as error:
@@ -98,6 +102,11 @@ class Housekeeper:
         late = await self._store.tell_delays(now)
         if late:
             log.warning("outbound.delayed", count=late)
+        soon, overdue = await self._store.conversations.tell_due(now)
+        if soon:
+            log.warning("workflow.answers_due_soon", count=soon)
+        if overdue:
+            log.error("workflow.answers_overdue", count=overdue)
         given_up = await self._store.give_up(now)
         if given_up:
             log.error("outbound.given_up", count=given_up)

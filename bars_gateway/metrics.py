@@ -10,6 +10,7 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bars_gateway.expiry import Expiry, stage
 from bars_gateway.store.port import Overview
 
 
@@ -21,12 +22,16 @@ class OverviewCollector(Collector):
         overview: Overview,
         *,
         tokens: Mapping[str, datetime | None],
-        certificates: Mapping[str, datetime],
+        expiries: Iterable[Expiry],
+        first_days: int,
+        refused: Iterable[str],
         handshake_failures: Mapping[str, int],
     ) -> None:
         self._overview = overview
         self._tokens = tokens
-        self._certificates = certificates
+        self._expiries_seen = list(expiries)
+        self._first_days = first_days
+        self._refused = list(refused)
         self._handshake_failures = handshake_failures
 
     def collect(self) -> Iterator[Metric]:
@@ -73,11 +78,23 @@ class OverviewCollector(Collector):
             "provider",
             {name: max(0.0, -_seconds_since(at, now)) for name, at in self._tokens.items()}.items(),
         )
-        yield _labelled(
-            "bars_certificate_expires_seconds",
-            "Time until the certificate ends; negative once it has.",
-            "certificate",
-            {name: -_seconds_since(at, now) for name, at in self._certificates.items()}.items(),
+        left, stages = (
+            GaugeMetricFamily(name, text, labels=["kind", "name"])
+            for name, text in (
+                ("bars_expires_seconds", "Time until it ends; negative once it has."),
+                ("bars_expiry_stage_days", "The last warning that was due; -1 while none is."),
+            )
+        )
+        for expiry in self._expiries_seen:
+            reached = stage(expiry, now, self._first_days)
+            left.add_metric([expiry.kind, expiry.name], -_seconds_since(expiry.ends_at, now))
+            stages.add_metric([expiry.kind, expiry.name], -1 if reached is None else reached)
+        yield left
+        yield stages
+        yield GaugeMetricFamily(
+            "bars_renewals_refused",
+            "New keys, certificates or settings that were not taken; the old go on.",
+            value=len(self._refused),
         )
 
     def _failures(self) -> Metric:

@@ -33,14 +33,15 @@ from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
 from bars_gateway.outbound.signing_key import load_signing_key
-from bars_gateway.outbound.token import Credentials, NoToken, Tokens, TokenSource
+from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
+from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.capability import About
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
 from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
 from bars_gateway.store.port import Store
-from bars_gateway.tls import CurrentIdentity, client_context, load_identity
+from bars_gateway.tls import CurrentIdentity, Identity, client_context, load_identity
 
 Clock = Callable[[], datetime]
 
@@ -101,7 +102,8 @@ async def outbound_parts(
 
 def longest_wait(settings: Settings) -> timedelta:
     """Return how far ahead a retry or a delay may be scheduled: beyond it, the clock went back."""
-    timings = [timing_for(application, settings.timing_overrides) for application in TIMINGS]
+    names = (*TIMINGS, *settings.timing)
+    timings = [timing_for(name, settings.timing_overrides) for name in names]
     waits = [wait for one in timings for wait in (one.longest_retry, one.delayed_after)]
     return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
 
@@ -175,6 +177,18 @@ def callers_of(settings: Settings) -> Callers:
     )
 
 
+def identity_of(settings: Settings, now: datetime) -> Identity:
+    """Return who we are to callers, as the files are at *now*; raise IdentityError."""
+    inbound = settings.inbound
+    return load_identity(
+        inbound.certificate_file,
+        inbound.private_key_file,
+        inbound.client_ca_file,
+        now=now,
+        revocation_list_files=settings.callers.revocation_list_files,
+    )
+
+
 def inbound_server(
     settings: Settings, store: Store, registry: CollectorRegistry, now: Clock
 ) -> InboundServer | None:
@@ -182,17 +196,9 @@ def inbound_server(
     inbound = settings.inbound
     if not inbound.enabled:
         return None
-    hosted = _hosted(settings)
-    identity = load_identity(
-        inbound.certificate_file,
-        inbound.private_key_file,
-        inbound.client_ca_file,
-        now=now(),
-        revocation_list_files=settings.callers.revocation_list_files,
-    )
     return InboundServer(
-        _answerers(settings, store, hosted, now),
-        CurrentIdentity(identity),
+        _answerers(settings, store, _hosted(settings), now),
+        CurrentIdentity(identity_of(settings, now())),
         host=inbound.listen.host,
         port=inbound.listen.port,
         callers=callers_of(settings),
@@ -207,6 +213,7 @@ def _hosted(settings: Settings) -> list[Hosted]:
     return [
         Hosted(
             provider=name,
+            timing=partial(timing_for, overrides=settings.timing_overrides),
             ods_code=provider.ods_code,
             offer=offer_of(provider),
             case_number_system=provider.case_number_system,

@@ -12,8 +12,9 @@ it never reloads itself under a reader's eyes.
 """
 
 import hashlib
+import ipaddress
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib import resources
 
 import structlog
@@ -41,10 +42,10 @@ class StatusServer:
         port: int,
         now: Callable[[], datetime],
         registry: CollectorRegistry,
-        soon: timedelta = timedelta(days=30),
+        first_days: int = 90,
     ) -> None:
-        """*soon*: how long before it an expiry becomes news."""
-        self._soon = soon
+        """*first_days*: how many days before its end a thing becomes news."""
+        self._first_days = first_days
         self._store = store
         self._conditions = conditions
         self._host, self._port = host, port
@@ -89,7 +90,7 @@ class StatusServer:
         html = await self._template.render_async(
             overview=overview,
             conditions=conditions,
-            concerns=concerns(overview, conditions, self._soon),
+            concerns=concerns(overview, conditions, self._first_days),
             style=hashlib.sha256(self._style.encode()).hexdigest()[:8],
         )
         return web.Response(text=html, content_type="text/html")
@@ -117,7 +118,9 @@ class StatusServer:
             OverviewCollector(
                 overview,
                 tokens={token.provider: token.expires_at for token in conditions.tokens},
-                certificates={c.name: c.expires_at for c in conditions.certificates},
+                expiries=conditions.expiries,
+                first_days=self._first_days,
+                refused=conditions.refused,
                 handshake_failures=conditions.handshake_failures,
             )
         )
@@ -127,13 +130,33 @@ class StatusServer:
 
 @web.middleware
 async def _safely(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)  # type: ignore[misc]
-    except StoreError as error:
-        response = web.Response(text=f"{error}\n{error.advice}\n", status=503)
+    response: web.StreamResponse
+    if not _is_of_this_machine(request.url.host or ""):
+        response = web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
+    else:
+        try:
+            response = await handler(request)  # type: ignore[misc]
+        except StoreError as error:
+            response = web.Response(text=f"{error}\n{error.advice}\n", status=503)
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'"
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
     return response
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """
+    Tell whether a browser may have been asked for this page, and not for somebody else's.
+
+    A page from elsewhere can let its own name lead here and read what comes; it cannot
+    do that with an address, nor with localhost.
+    """
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

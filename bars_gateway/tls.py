@@ -46,11 +46,16 @@ class Identity:
 
     context: ssl.SSLContext
     names: frozenset[str]  # what our certificate calls us
-    not_after: datetime  # UTC; when the first certificate of our chain ends
-    client_ca_not_after: datetime  # UTC; when the first of the callers' authorities ends
+    chain: tuple[x509.Certificate, ...]  # ours, leaf first
+    authorities: tuple[x509.Certificate, ...]  # of the callers
     revocations: Revocations = field(
         default_factory=Revocations
     )  # what the callers' authorities have withdrawn
+
+    @property
+    def not_after(self) -> datetime:
+        """When (UTC) the first certificate of our chain ends."""
+        return _first_end(self.chain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,8 @@ def load_identity(
     return Identity(
         context=_server_context(certificate_file, private_key_file, authorities),
         names=_own_names(chain[0]),
-        not_after=_first_end(chain),
-        client_ca_not_after=_first_end(authorities),
+        chain=tuple(chain),
+        authorities=tuple(authorities),
         revocations=load_revocations(revocation_list_files, authorities),
     )
 
@@ -208,14 +213,15 @@ def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime) -> None:
 
 
 def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now: datetime) -> None:
-    if not all(_is_authority(authority) for authority in authorities):
+    if not all(is_authority(authority) for authority in authorities):
         raise IdentityError(f"{file}: holds a certificate that is no authority's")
     # One that has ended beside its successor is usual, and does no harm.
     if all(authority.not_valid_after_utc <= now for authority in authorities):
         raise IdentityError(f"{file}: every certificate authority in it has expired")
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Tell whether *certificate* may sign others."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:

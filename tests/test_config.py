@@ -31,6 +31,7 @@ TABLES = [
     config.Store,
     config.Epr,
     config.Status,
+    config.Onboarding,
     config.TimingSettings,
 ]
 PROVIDER = """
@@ -48,6 +49,11 @@ INBOUND = """
 allowed_client_names = ["proxy.example.nhs.uk"]
 """
 GOOD = f'environment = "int"\n{PROVIDER}{INBOUND}'
+
+
+def within(environment: str) -> str:
+    """Return good settings of another environment."""
+    return GOOD.replace('"int"', f'"{environment}"', 1).replace('"int-1"', f'"{environment}-1"')
 
 
 @pytest.fixture
@@ -114,7 +120,7 @@ def test_the_least_that_must_be_written(written):
 @pytest.mark.parametrize("environment", [e for e in Environment if e is not Environment.LOCAL])
 def test_an_environment_brings_its_bundle(written, environment):
     """Addresses and limits come with the environment's name."""
-    settings = written(GOOD.replace('"int"', f'"{environment}"'))
+    settings = written(within(environment))
     bundle = BUNDLES[environment]
 
     assert bundle.token_url == settings.outbound.token_url
@@ -125,7 +131,7 @@ def test_an_environment_brings_its_bundle(written, environment):
 
 def test_the_local_environment_has_no_addresses(refused):
     """The sandbox's ports are not known beforehand, so both addresses must be written."""
-    lines = refused(GOOD.replace('"int"', '"local"'))
+    lines = refused(within("local"))
 
     assert 2 == sum("is required" in line for line in lines)
     assert any("outbound.token_url" in line for line in lines)
@@ -150,16 +156,33 @@ def test_what_a_bundle_brings_can_be_overridden(written):
         ("prod", "outbound.proxy_url", "https://sandbox.api.service.nhs.uk/FHIR/R4"),
         ("local", "outbound.proxy_url", "https://api.service.nhs.uk/FHIR/R4"),
         ("prod", "inbound.allowed_client_names", "int.api.service.nhs.uk"),
+        ("prod", "inbound.public_url", "https://bars-int-rae.trust.nhs.uk/FHIR/R4"),
+        ("int", "onboarding.fqdn", "BaRS-PROD-RAE.trust.nhs.uk"),
+        ("int", "onboarding.receiver_url", "https://BaRS-PROD-RAE.trust.nhs.uk/FHIR/R4"),
+        ("prod", "onboarding.jwks_url", "https://int.api.service.nhs.uk/jwks.json"),
+        ("prod", "providers.example-trust.key_id", "Example-INT-2"),
+        ("int", "providers.example-trust.key_id", "Example-PROD-1"),
+        ("int", "providers.example-trust.key_id", "example-local-1"),
+        ("sandbox", "providers.example-trust.key_id", "Example-INT-1"),
+        ("prod", "providers.example-trust.services", "tests|NHS0001"),
     ],
 )
 def test_environments_are_not_mixed(refused, environment, key, value):
-    """An address or name of one environment is refused in another."""
+    """An address, name, key id or service of one environment is refused in another."""
     local = {"OUTBOUND__TOKEN_URL": "https://127.0.0.1/t", "OUTBOUND__PROXY_URL": "https://[::1]/p"}
     variables = local if environment == "local" else {}
     variables = variables | {key.replace(".", "__").upper(): value}
-    lines = refused(GOOD.replace('"int"', f'"{environment}"'), **variables)
+    lines = refused(within(environment), **variables)
 
-    assert any(key in line and "belongs to the environment" in line for line in lines)
+    named = f"and this gateway is in {environment}"
+    assert any(key in line and "belongs to the env" in line and named in line for line in lines)
+
+
+def test_what_is_for_trying_things_out_is_one(written):
+    """A key that was made for the sandbox of this project may sign for the public one."""
+    settings = written(within("sandbox").replace("sandbox-1", "Example-LOCAL-1"))
+
+    assert Environment.SANDBOX is settings.environment
 
 
 def test_the_environment_brings_the_addresses_of_its_proxy(written):
@@ -369,6 +392,7 @@ def test_the_shipped_file_holds_the_defaults(written):
         f"callers.{name}"
         for name in ("addresses", "issuers", "observe_until", "revocation_list_files")
     }
+    examples |= {key for key in rows(written(text)) if key.startswith("onboarding.")}
     shown = {key: value for key, value in shown.items() if not key.startswith("timing.")}
 
     assert plain.keys() == shown.keys()
@@ -470,6 +494,4 @@ def test_a_near_id_is_recognised(refused):
 )
 def test_a_wrong_check_digit_never_leaves_for_production(written, environment, side, expected):
     """Elsewhere it is a warning: test numbers fail it."""
-    text = GOOD.replace('"int"', f'"{environment}"', 1)
-
-    assert expected == agreement(written(text), side)
+    assert expected == agreement(written(within(environment)), side)

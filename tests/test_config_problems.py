@@ -4,8 +4,10 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import certs
 import pytest
 import trustme
+from certs import Chain
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -65,7 +67,7 @@ def settings(home):
             "ods_code": "RAE",
             "name": "Example NHS Trust",
             "services": ["system|value"],
-            "key_id": "local-1",
+            "key_id": "key-1",
             "api_key": "key",
             "private_key_file": home / "jwt.pem",
             "spool_dir": home / "spool",
@@ -213,6 +215,19 @@ def test_a_certificate_of_another_environment_is_reported(settings, home, author
     found = problems(settings(environment="prod", outbound={}), NOW)
 
     assert any("was made for the environment int" in cause for _, cause in said(found))
+
+
+@pytest.mark.parametrize("file", ["client_ca_file", "certificate_file"])
+def test_a_chain_of_another_environment_is_reported(settings, home, file):
+    """With the authorities of INT, test systems could send into production."""
+    chain = Chain.of()  # of INT
+    write(home / "certificate.pem", certs.pem(chain.leaf("gateway.example")))
+    write(home / "ca.pem", certs.pem(chain.root))
+    found = problems(settings(environment="prod", outbound={}), NOW)
+    names = {"client_ca_file": "NHS PTL Root Authority G2"}
+
+    name = names.get(file, "NHS INT Authentication G2")
+    assert ("environment", f"is prod, and '{name}' in inbound.{file} is of int") in said(found)
 
 
 def test_text_that_is_no_certificate(settings, home):

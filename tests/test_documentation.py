@@ -20,9 +20,10 @@ import pytest
 
 import bars_gateway
 from bars_gateway.cli import app
+from bars_gateway.config import Settings
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
-from bars_gateway.standard import verdict, workflow
+from bars_gateway.standard import verdict
 from bars_gateway.store import values
 
 ROOT = Path(__file__).parent.parent
@@ -74,23 +75,9 @@ def outbound_states() -> str:
     return "\n".join(["| State | Who moves it there, and what it waits for |", "|---|---|", *rows])
 
 
-def workflow_states() -> str:
-    """Return each state of a workflow with the moves that lead on from it."""
-    width = max(map(len, workflow.State))
-    lines = []
-    for state, moves in workflow.TRANSITIONS.items():
-        leads = [f"{move} → {after}" for move, after in moves.items()]
-        for at in range(0, len(leads), 4):
-            name = "" if at else state
-            lines.append(f"{name:<{width}}  {' · '.join(leads[at : at + 4])}")
-    final = ", ".join(state for state, moves in workflow.TRANSITIONS.items() if not moves)
-    return "\n".join(["```", *lines, f"final: {final}", "```"])
-
-
 PRINTED: dict[str, Callable[[], str]] = {
     "outbound states": outbound_states,
     "verdicts": verdict_table,
-    "workflow states": workflow_states,
 }
 
 
@@ -142,12 +129,7 @@ def test_the_readme_is_read_to_its_end() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     """What can be typed is named where people look first."""
-    names = {
-        command.name or getattr(command.callback, "__name__", "")
-        for command in app.registered_commands
-    }
-
-    assert set() == {name for name in names if f"bars-gateway {name}" not in readme()}
+    assert set() == {name for name in commands() if f"bars-gateway {name}" not in readme()}
 
 
 def test_every_module_is_on_the_map() -> None:
@@ -163,6 +145,34 @@ def test_every_module_is_on_the_map() -> None:
     }
 
     assert there == mapped
+
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def commands() -> set[str]:
+    return {
+        command.name or getattr(command.callback, "__name__", "")
+        for command in app.registered_commands
+    } | {str(group.typer_instance.info.name) for group in app.registered_groups}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
+    """A page names commands, settings and itself in the README as they are."""
+    text = page.read_text("utf-8")
+    typed = set(re.findall(r"bars-gateway ([a-z]+)", text))
+    known = set(_settings())
+    named = set(re.findall(r"`((?:onboarding|inbound|callers|outbound|status|epr)\.\w+)", text))
+
+    assert set() == typed - commands()
+    assert set() == named - known
+    assert f"docs/{page.name}" in readme()
+
+
+def _settings() -> Iterator[str]:
+    for table, field in Settings.model_fields.items():
+        yield from (f"{table}.{name}" for name in getattr(field.annotation, "model_fields", ()))
 
 
 def test_every_target_that_is_named_exists() -> None:

@@ -14,11 +14,13 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, payload, submission
 
 from bars_gateway.clock import ClockStep
-from bars_gateway.concerns import CertificateCondition, Conditions, TokenCondition
+from bars_gateway.concerns import Conditions, TokenCondition
+from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.workflow import Move
 from bars_gateway.status import StatusServer
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
@@ -36,6 +38,14 @@ TOKEN = TokenCondition(
     advice=None,
     clock_skew_seconds=-0.4,
 )
+
+
+def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
+    ends = NOW + left
+    name = "The certificate for receiving"
+    return Expiry(kind=Kind.CERTIFICATE, name=name, begins_at=ends - life, ends_at=ends)
+
+
 WELL = Conditions(
     version="0.1.0",
     environment="int",
@@ -44,7 +54,7 @@ WELL = Conditions(
     address="0.0.0.0:8443",
     stopping=False,
     tokens=[TOKEN],
-    certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=200))],
+    expiries=[ending(timedelta(days=200))],
     clock_step=None,
     stalled={},
     handshake_failures={},
@@ -87,10 +97,10 @@ class Shown:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.port}"
 
-    async def get(self, path: str) -> Answered:
+    async def get(self, path: str, **headers: str) -> Answered:
         async with (
             aiohttp.ClientSession(trust_env=False) as session,
-            session.get(self.url + path) as response,
+            session.get(self.url + path, headers=headers) as response,
         ):
             return Answered(response.status, dict(response.headers), await response.text())
 
@@ -216,18 +226,13 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="token",
         ),
         pytest.param(
-            replace(
-                WELL,
-                certificates=[
-                    CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=9))
-                ],
-            ),
-            "The certificate for receiving expires soon",
+            replace(WELL, expiries=[ending(timedelta(days=9))]),
+            "The certificate for receiving ends in 9 days",
             id="expiring",
         ),
         pytest.param(
-            replace(WELL, certificates=[CertificateCondition(name="receiving", expires_at=NOW)]),
-            "The certificate for receiving has expired",
+            replace(WELL, expiries=[ending(timedelta())]),
+            "The certificate for receiving ended on 02 Mar 2026",
             id="expired",
         ),
         pytest.param(
@@ -236,14 +241,19 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="observing",
         ),
         pytest.param(
-            replace(WELL, revocations_until=NOW),
-            "A revocation list of the callers&#39; authorities ran out",
-            id="late-list",
+            replace(WELL, refused={"the signing key of trust": "it is no RSA key"}),
+            "What is new of the signing key of trust was not taken: it is no RSA key",
+            id="refused",
         ),
         pytest.param(
             replace(WELL, clock_step=ClockStep(seconds=-3600, at=NOW)),
             "The clock was set back by 3600 s at 02 Mar 09:00 UTC",
             id="clock",
+        ),
+        pytest.param(
+            replace(WELL, silent={"https://fhir.nhs.uk/Id/dos-service-id|2000000202": NOW}),
+            "dos-service-id|2000000202 has not answered since 02 Mar 09:00 UTC",
+            id="silent",
         ),
         pytest.param(
             replace(WELL, stalled={"/spool/trust": "ENOSPC"}),
@@ -267,7 +277,7 @@ async def test_what_a_part_knows_to_be_wrong_is_a_concern(
     "conditions",
     [
         replace(WELL, observes_until=NOW),
-        replace(WELL, revocations_until=NOW + timedelta(hours=1)),
+        replace(WELL, expiries=[ending(timedelta(days=4), life=timedelta(days=7))]),
     ],
 )
 async def test_what_is_over_or_still_to_come_is_none(shown: Shown, conditions: Conditions) -> None:
@@ -326,6 +336,27 @@ async def test_what_was_decided_late_is_a_concern(shown: Shown) -> None:
     assert "1 question decided after" in (await shown.get("/")).text
 
 
+async def test_an_answer_that_is_owed_and_late_is_a_concern(shown: Shown) -> None:
+    """By whom it is owed: what a person has to do is not the same."""
+    due = NOW - timedelta(seconds=1)
+    await shown.store.submit(submission(answer_due_at=due), NOW - timedelta(minutes=1))
+    await shown.store.receive(arrival(answer_due_at=due), NOW)
+    page = (await shown.get("/")).text
+
+    assert "Overdue: 1 answer owed to us" in page
+    assert "Overdue: 1 answer that we owe" in page
+
+
+async def test_an_odd_response_is_a_concern(shown: Shown) -> None:
+    """It was delivered; somebody has to look at it."""
+    await shown.store.submit(submission(bundle_id="b1"), NOW)
+    for move in (Move.CONCLUDE, Move.CONCLUDE):
+        came = arrival(move=move, responds_to="b1", focus_id=None)
+        await shown.store.respond(came, payload(), NOW)
+
+    assert "1 response came late, or out of turn" in (await shown.get("/")).text
+
+
 async def test_open_questions_are_counted_for_monitoring(shown: Shown) -> None:
     """By provider, with the age of the oldest."""
     await asked(shown.store, NOW - timedelta(seconds=3))
@@ -368,7 +399,7 @@ async def test_metrics_have_no_ids(shown: Shown) -> None:
         for name in sample.labels
     }
 
-    assert {"state", "provider", "certificate"} == names
+    assert {"state", "provider", "kind", "name"} == names
 
 
 async def test_a_living_gateway_is_healthy(shown: Shown) -> None:
@@ -426,6 +457,28 @@ async def test_every_answer_is_safe_to_show(shown: Shown, path: str) -> None:
     assert expected == {name: headers.get(name) for name in expected}
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost:8480", 200),
+        ("[::1]:8480", 200),
+        ("elsewhere.example", 421),
+        ("localhost.elsewhere.example", 421),
+        ("", 421),
+    ],
+)
+async def test_a_page_from_elsewhere_cannot_read_this_one(
+    shown: Shown, host: str, status: int
+) -> None:
+    """T25: a name that somebody else lets lead here is not answered; an address is."""
+    await settled(shown.store, OutboundState.REFUSED, Verdict.REFUSED)
+    answer = await shown.get("/", Host=host)
+
+    assert status == answer.status
+    assert (status == 200) == ("got a refusal" in answer.text)
+
+
 async def test_names_are_text(shown: Shown) -> None:
     """What settings and counterparties call themselves is never taken for markup."""
     await shown.store.submit(submission(provider="<script>alert(1)</script>"), NOW)
@@ -464,7 +517,7 @@ async def busy(shown: Shown) -> None:
     shown.conditions = replace(
         WELL,
         tokens=[TOKEN, replace(FAILING, provider="another-trust-with-a-rather-long-name")],
-        certificates=[CertificateCondition(name="receiving", expires_at=NOW + timedelta(days=3))],
+        expiries=[ending(timedelta(days=3))],
         handshake_failures={"unknown authority": 3, "name not allowed": 1},
     )
 

@@ -57,6 +57,7 @@ class Node:
     def __init__(self, name: str, service: str, folder: Path, sandbox: Sandbox) -> None:
         self.name = name
         self.service = f"{SYSTEM}|{service}"
+        self.more: tuple[str, ...] = ()  # further services of the same organisation
         self.folder = folder
         self._sandbox = sandbox
         self._stop = asyncio.Event()
@@ -66,7 +67,7 @@ class Node:
         self.registered: Registered
         self.extra = ""
         self.asked = ""  # how the EPR is asked, and about what: lines of the provider's table
-        self.inbound = ""  # further lines of its table
+        self.inbound = self.outbound = ""  # further lines of those tables
         self.store = "[store]\nminimum_free_bytes = 0\n"
         self.database = folder / "state" / "gateway.db"
         self.gateway: daemon.Gateway
@@ -86,7 +87,9 @@ class Node:
         return f"https://127.0.0.1:{self._port}/any/base"
 
     async def register(self) -> None:
-        self.registered = await self._sandbox.register(self.name, [self.service], self.url)
+        self.registered = await self._sandbox.register(
+            self.name, [self.service, *self.more], self.url
+        )
 
     def settings(self) -> Settings:
         return load(self.settings_file(), {})
@@ -107,7 +110,9 @@ class Node:
         self._group = group
         self._stop = asyncio.Event()
         opened = asyncio.get_running_loop().create_future()
-        self._task = group.create_task(daemon.run(self.settings(), self._stop, opened.set_result))
+        settings = self.settings()
+        run = daemon.run(settings, self._stop, opened.set_result, reread=self.settings)
+        self._task = group.create_task(run)
         async with asyncio.timeout(PATIENCE):
             self.gateway = await opened
         assert self.gateway.inbound_port
@@ -191,7 +196,7 @@ log_level = "debug"
 [providers.{self.name}]
 ods_code = "ZX9{self.service[-2:]}"
 name = "Invented {self.name}"
-services = ["{self.service}"]
+services = {json.dumps([self.service, *self.more])}
 key_id = "{mine.key_id}"
 api_key = "{mine.api_key}"
 private_key_file = "{mine.private_key_file}"
@@ -202,6 +207,7 @@ spool_dir = "{self.spool}"
 token_url = "{sandbox.token_url}"
 proxy_url = "{sandbox.proxy_url}"
 ca_file = "{sandbox.ca_file}"
+{self.outbound}
 
 [inbound]
 listen = "127.0.0.1:{self._port}"
@@ -228,6 +234,23 @@ first_retry_seconds = 0.1
 longest_retry_seconds = 0.5
 {self.extra}
 """
+
+
+@asynccontextmanager
+async def process(node: Node, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the node's gateway as a process of its own instead of in this one."""
+    await node.stop()
+    with log.open("ab") as output:
+        running = await asyncio.create_subprocess_exec(
+            *node.command("run"), stdout=output, stderr=output
+        )
+    try:
+        await eventually(lambda: b"daemon.started" in log.read_bytes())
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
 
 
 class World:
@@ -301,12 +324,13 @@ async def world_in(
     hospital: str = "",
     asked: str = "",
     inbound: str = "",
+    outbound: str = "",
     services: tuple[str, str] = ("2000000101", "2000000202"),
 ) -> AsyncIterator[World]:
     """
     Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs.
 
-    *asked* and *inbound* are lines of the hospital's own tables.
+    *asked* and *inbound* are lines of the hospital's own tables, *outbound* of the ambulance's.
     """
     settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048)
     async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
@@ -320,6 +344,7 @@ async def world_in(
             await node.register()
             nodes.append(node)
         nodes[1].asked, nodes[1].inbound = asked, inbound
+        nodes[0].outbound = outbound
         for node in nodes:
             await node.start(group)
         world = World(sandbox, *nodes, folder)

@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -33,13 +32,26 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bars_gateway.config.callers import Callers
-from bars_gateway.config.contradictions import open_doors, refuse_strangers, shared
+from bars_gateway.config.contradictions import (
+    of_providers,
+    of_urls,
+    open_doors,
+    refuse_strangers,
+    shared,
+)
 from bars_gateway.config.describe import BUNDLED, Described, describe
-from bars_gateway.config.environments import BUNDLES, Bundle, Environment
+from bars_gateway.config.environments import (
+    BUNDLES,
+    Bundle,
+    Environment,
+    environment_of_host,
+    environment_of_own_name,
+)
 from bars_gateway.config.local import Epr, Inbound, Status, Store
+from bars_gateway.config.onboarding import Onboarding
 from bars_gateway.config.outbound import Outbound, TimingSettings
 from bars_gateway.config.problems import problems
-from bars_gateway.config.provider import Application, Provider, Software
+from bars_gateway.config.provider import Provider, Software, UseCase
 from bars_gateway.config.sources import Problem, Sources, explain
 from bars_gateway.config.values import AbsolutePath, Address, Fault, reject
 from bars_gateway.errors import ConfigurationError
@@ -51,6 +63,7 @@ __all__ = [
     "Environment",
     "Epr",
     "Inbound",
+    "Onboarding",
     "Outbound",
     "Problem",
     "Provider",
@@ -139,8 +152,11 @@ class Settings(BaseSettings):
     status: Status = Status()
     """The status page; what each setting is for stands with it."""
 
-    timing: dict[Application, TimingSettings] = Field(default_factory=dict)
-    """What single Applications do otherwise than shipped; what each is for stands with it."""
+    onboarding: Onboarding = Onboarding()
+    """What the desks are told about us; what each setting is for stands with it."""
+
+    timing: dict[UseCase, TimingSettings] = Field(default_factory=dict)
+    """What single Applications or use cases do otherwise; what each is for stands with it."""
 
     _sources: Sources = PrivateAttr(default_factory=Sources)
 
@@ -174,14 +190,24 @@ class Settings(BaseSettings):
     @classmethod
     def _stays_in_its_environment(cls, outbound: Outbound, info: Any) -> Outbound:
         urls = {"token_url": outbound.token_url, "proxy_url": outbound.proxy_url}
-        refuse_strangers({k: [urlsplit(url).hostname or ""] for k, url in urls.items()}, info)
+        refuse_strangers(of_urls(urls), info)
         return outbound
 
     @field_validator("inbound")
     @classmethod
     def _lets_in_its_own(cls, inbound: Inbound, info: Any) -> Inbound:
-        refuse_strangers({"allowed_client_names": inbound.allowed_client_names}, info)
+        names = [environment_of_host(name) for name in inbound.allowed_client_names]
+        marks = [(("allowed_client_names",), environment) for environment in names]
+        refuse_strangers([*marks, *of_urls({"public_url": inbound.public_url})], info)
         return inbound
+
+    @field_validator("onboarding")
+    @classmethod
+    def _is_known_by_its_own_name(cls, onboarding: Onboarding, info: Any) -> Onboarding:
+        fqdn = environment_of_own_name(onboarding.fqdn or "")
+        urls = {"receiver_url": onboarding.receiver_url, "jwks_url": onboarding.jwks_url}
+        refuse_strangers([(("fqdn",), fqdn), *of_urls(urls)], info)
+        return onboarding
 
     @field_validator("callers")
     @classmethod
@@ -192,8 +218,9 @@ class Settings(BaseSettings):
 
     @field_validator("providers")
     @classmethod
-    def _keeps_apart(cls, providers: dict[str, Provider]) -> dict[str, Provider]:
+    def _keeps_apart(cls, providers: dict[str, Provider], info: Any) -> dict[str, Provider]:
         reject(shared(providers))
+        refuse_strangers(of_providers(providers), info)
         return providers
 
     @field_validator("epr")

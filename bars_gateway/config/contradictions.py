@@ -4,29 +4,56 @@ Settings that are right one by one and wrong together.
     names of another environment, doors left open in prod, one service for two providers ──► Fault
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from bars_gateway.config.callers import Callers
-from bars_gateway.config.environments import environment_of_host
+from bars_gateway.config.environments import (
+    Environment,
+    environment_of_host,
+    environment_of_key_id,
+    environment_of_own_name,
+    environment_of_service,
+    strange,
+)
 from bars_gateway.config.provider import Provider
 from bars_gateway.config.values import Fault, reject
 
+Marks = Iterable[tuple[tuple[str, ...], Environment | None]]  # a setting, and whose it is
 
-def refuse_strangers(names: Mapping[str, Any], info: Any) -> None:
-    """Refuse names (by setting) that are known to belong to another environment."""
+
+def refuse_strangers(marks: Marks, info: Any) -> None:
+    """Refuse settings that are known to belong to another environment."""
     own = info.data.get("environment")
     if own is None:
         return  # refused already, and nothing can be compared with it
     reject(
         Fault(
-            key=(key,),
+            key=key,
             cause=f"belongs to the environment {other}, and this gateway is in {own}",
             cure=f'Write one of {own}, or set environment = "{other}".',
         )
-        for key, hosts in names.items()
-        for other in {environment_of_host(host) for host in hosts} - {None, own}
+        for key, other in marks
+        if strange(other, own)
     )
+
+
+def of_urls(urls: Mapping[str, str | None]) -> Marks:
+    """Return whose these addresses (by setting) are, of the national side or of a Receiver."""
+    hosts = {key: urlsplit(url or "").hostname or "" for key, url in urls.items()}
+    return [
+        ((key,), environment_of_host(host) or environment_of_own_name(host))
+        for key, host in hosts.items()
+    ]
+
+
+def of_providers(providers: Mapping[str, Provider]) -> Marks:
+    """Return whose the key ids and services of these providers are."""
+    for name, provider in providers.items():
+        yield (name, "key_id"), environment_of_key_id(provider.key_id)
+        for service in provider.services:
+            yield (name, "services"), environment_of_service(service)
 
 
 def open_doors(callers: Callers) -> Iterator[Fault]:

@@ -7,12 +7,14 @@ What belongs together: one bundle of addresses, names and limits per environment
 A message about a real patient that goes to a test system is lost, and a test message
 in production is believed. So each environment is one word in the settings, what it
 brings along can be overridden, and an address or a name that is known to belong to
-another environment is refused at start.
+another environment is refused at start, and so is a key id, a certificate, a chain or a
+service.
 
 The surprising choice: `local` has no addresses of its own. They are the ports that
 `bars-gateway sandbox` happened to open, and it prints the lines to copy.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -96,3 +98,34 @@ def environment_of_own_name(name: str) -> Environment | None:
         (e for e, b in BUNDLES.items() if b.own_name_prefix and name.startswith(b.own_name_prefix)),
         None,
     )
+
+
+# What the authorities of an environment have in their names: the first that fits counts.
+_AUTHORITIES = (
+    (("NHS INT ", "NHS PTL "), Environment.INT),
+    (("NHS Root ", "NHS Authentication", "NHS Level"), Environment.PROD),
+)
+_KEY_ID = re.compile(r"(?:^|-)(LOCAL|SANDBOX|INT|PROD)-\d+", re.IGNORECASE)
+_FOR_TESTS = "tests"  # the naming system of the services that only answer tests
+
+
+def environment_of_authority_name(name: str) -> Environment | None:
+    """Return the environment of the authority of the NHS called *name*, or None."""
+    return next((where for marks, where in _AUTHORITIES if name.startswith(marks)), None)
+
+
+def environment_of_key_id(key_id: str) -> Environment | None:
+    """Return the environment that *key_id* names by the convention, or None."""
+    found = _KEY_ID.search(key_id)
+    return Environment(found[1].lower()) if found else None
+
+
+def environment_of_service(service: str) -> Environment | None:
+    """Return INT for a `system|value` that only answers tests, else None."""
+    return Environment.INT if service.partition("|")[0] == _FOR_TESTS else None
+
+
+def strange(found: Environment | None, own: Environment) -> bool:
+    """Tell whether what is of the environment *found* has no place in *own*."""
+    ours = {Environment.LOCAL, Environment.SANDBOX}  # what is for trying things out is one
+    return found is not None and found is not own and not ours >= {found, own}

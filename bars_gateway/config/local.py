@@ -227,11 +227,11 @@ class Status(Section):
     does in front of it to show it elsewhere.
     """
 
-    expiry_warning_days: Annotated[int, Field(ge=1, le=365)] = 30
+    expiry_warning_days: Annotated[int, Field(ge=1, le=365)] = 90
     """
-    How many days before a certificate expires the page warns.
+    How many days before a certificate, key or list ends the first warning is given.
 
-    Raise it to the time that a new certificate takes in your organisation.
+    More follow at 60, 30, 14, 7 and 1. Raise it to the time that a new certificate takes.
     """
 
     @model_validator(mode="after")

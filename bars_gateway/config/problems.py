@@ -23,7 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bars_gateway.config.environments import environment_of_own_name
+from bars_gateway.config.environments import (
+    Environment,
+    environment_of_authority_name,
+    environment_of_own_name,
+    strange,
+)
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Fault
 from bars_gateway.errors import IdentityError
@@ -58,6 +63,17 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
         *_authorities(("outbound", "ca_file"), settings.outbound.ca_file),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
     ]
+    return [_problem(settings, fault) for fault in found]
+
+
+def problems_of_keys(settings: "Settings", provider: str) -> list[Problem]:
+    """Return what is wrong with the key that signs for *provider*."""
+    return [_problem(settings, fault) for fault in _signing_key(settings, provider)]
+
+
+def problems_of_inbound(settings: "Settings", now: datetime) -> list[Problem]:
+    """Return what is wrong with our certificate, or with what is known of callers, at *now*."""
+    found = [*_inbound(settings, now), *_callers(settings, now)]
     return [_problem(settings, fault) for fault in found]
 
 
@@ -113,6 +129,11 @@ def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
     key = ("providers", name, "spool_dir")
     yield from _folder(key, provider.spool_dir)
     yield from _one_filesystem(key, provider)
+    yield from _signing_key(settings, name)
+
+
+def _signing_key(settings: "Settings", name: str) -> Iterator[Fault]:
+    provider = settings.providers[name]
     key = ("providers", name, "private_key_file")
     faults, signing_key = _private_key(key, provider.private_key_file)
     yield from faults
@@ -174,7 +195,9 @@ def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
     inbound = settings.inbound
     if not inbound.enabled:
         return
-    yield from _authorities(("inbound", "client_ca_file"), inbound.client_ca_file)
+    own = settings.environment
+    faults, callers = _certificates(("inbound", "client_ca_file"), inbound.client_ca_file)
+    yield from [*faults, *_of_one_environment("client_ca_file", callers, own)]
     faults, private = _private_key(("inbound", "private_key_file"), inbound.private_key_file)
     yield from faults
     key = ("inbound", "certificate_file")
@@ -183,6 +206,7 @@ def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
     if chain:
         yield from _in_force(key, chain[0], now)
         yield from _named_for(key, chain[0], settings)
+        yield from _of_one_environment("certificate_file", chain, own)
     if chain and private and chain[0].public_key() != private.public_key():
         cure = (
             "Put the leaf first in the file, and the key that its request was made with beside it."
@@ -224,9 +248,28 @@ def _named_for(
 ) -> Iterator[Fault]:
     common = [n.value for n in leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
     for other in {environment_of_own_name(str(name)) for name in common}:
-        if other not in {None, settings.environment}:
+        if strange(other, settings.environment):
             cause = f"was made for the environment {other}, and this is {settings.environment}"
             yield Fault(key=key, cause=cause, cure=f"Use the one for {settings.environment}.")
+
+
+def _of_one_environment(
+    key: str, chain: Iterable[x509.Certificate], own: Environment
+) -> Iterator[Fault]:
+    # The issuer too: without its certificate in the file, its name still tells whose it is.
+    names = [
+        str(part.value)
+        for each in chain
+        for name in (each.subject, each.issuer)
+        for part in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    ]
+    for name in names:
+        other = environment_of_authority_name(name)
+        if strange(other, own):
+            cause = f"is {own}, and {name!a} in inbound.{key} is of {other}"
+            cure = f"Leave only the chain of {own} in that file: the two never mix."
+            yield Fault(key=("environment",), cause=cause, cure=cure)
+            return
 
 
 def _authorities(key: tuple[str, ...], path: Path | None) -> Iterable[Fault]:

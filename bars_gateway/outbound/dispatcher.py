@@ -25,7 +25,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
+from bars_gateway.outbound.circuits import FOR_PROVIDERS, FOR_RECEIVERS, Circuits
 from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.settlement import backoff, settlement_of
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import focus_id_of
 from bars_gateway.standard.timing import Timing
@@ -33,20 +35,17 @@ from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge
 from bars_gateway.store.port import (
     Attempt,
     Claim,
-    OutboundState,
     Part,
     Settled,
     Settlement,
     Store,
-    TryAgain,
 )
 
 log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 PAUSE_WITHOUT_ROOM = 5.0  # seconds
-PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
-_MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
+_OUR_TROUBLE = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +76,8 @@ class Dispatcher:
         self._policy = policy
         self._now = now
         self._rng = rng
+        self.receivers = Circuits(FOR_RECEIVERS, now=now)
+        self.providers = Circuits(FOR_PROVIDERS, now=now)
         self._stopping = asyncio.Event()
         self._waiting_room = asyncio.Lock()
         self._beat: Callable[[], None] = lambda: None
@@ -161,6 +162,7 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
             return
         _log(claim, attempt, settlement)
+        await self._look_at_circuits(claim, judgement)
 
     async def _post(self, claim: Claim, tokens: Tokens) -> tuple[Answer, Judgement]:
         """Post the message; once more with a new token where the proxy refuses ours (S2)."""
@@ -194,6 +196,31 @@ class Dispatcher:
             advice=error.advice,
         )
 
+    async def _look_at_circuits(self, claim: Claim, judgement: Judgement) -> None:
+        """Put off what waits for who does not answer, and hasten it once they do."""
+        if judgement.verdict in _OUR_TROUBLE:
+            await self._put_off(self.providers, claim.provider, provider=claim.provider)
+        elif judgement.is_silence:
+            await self._put_off(self.receivers, claim.receiver, receiver=claim.receiver)
+        else:
+            if self.receivers.answered(claim.receiver):
+                await self._hasten(receiver=claim.receiver)
+            if self.providers.answered(claim.provider):
+                await self._hasten(provider=claim.provider)
+
+    async def _put_off(self, circuits: Circuits, name: str, **whose: str) -> None:
+        pause = circuits.failed(name)
+        if pause is None:
+            return
+        count = await self._store.put_off(self._now() + pause, **whose)
+        log.warning("outbound.put_off", seconds=pause.total_seconds(), count=count, **whose)
+        if name not in circuits.open:  # an answer came meanwhile, and has hastened too early
+            await self._hasten(**whose)
+
+    async def _hasten(self, **whose: str) -> None:
+        count = await self._store.hasten(self._now(), **whose)
+        log.info("outbound.hastened", count=count, **whose)
+
     async def _settlement(
         self, judgement: Judgement, claim: Claim, answer: Answer, now: datetime
     ) -> Settlement:
@@ -217,46 +244,6 @@ class Dispatcher:
     def _pause(self, claim: Claim, answer: Answer) -> timedelta:
         pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)
         return max(pause, timedelta(seconds=answer.retry_after or 0))
-
-
-def settlement_of(
-    judgement: Judgement,
-    claim: Claim,
-    now: datetime,
-    *,
-    pause: timedelta,
-    server_errors_limit: int,
-    focus_id: str | None = None,
-) -> Settlement:
-    """Return what a verdict leads to: final, or another try after *pause*."""
-    unconfirmed = Settled(state=OutboundState.UNCONFIRMED)
-    match judgement.verdict:
-        case Verdict.ACKNOWLEDGED:
-            return Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
-        case Verdict.REFUSED:
-            return Settled(state=OutboundState.REFUSED)
-        case Verdict.UNAUTHORIZED | Verdict.FORBIDDEN:
-            pause = max(pause, PAUSE_FOR_OUR_TROUBLE)
-        case Verdict.RETRY_LIMITED:
-            if claim.server_errors + 1 >= server_errors_limit:
-                return unconfirmed
-        case Verdict.RETRY:
-            pass
-    again = now + pause
-    return TryAgain(at=again) if again < claim.give_up_at else _last_try(claim, now, unconfirmed)
-
-
-def _last_try(claim: Claim, now: datetime, unconfirmed: Settled) -> Settlement:
-    """Return a try just before the deadline, where there is time for one."""
-    at = claim.give_up_at - timedelta(seconds=1)
-    return TryAgain(at=at) if at > now else unconfirmed
-
-
-def backoff(timing: Timing, attempt: int, rng: random.Random) -> timedelta:
-    """Return the pause after that attempt: doubling, with jitter, up to the longest."""
-    doublings: int = 2 ** min(attempt - 1, _MAX_DOUBLINGS)
-    longest = min(timing.first_retry * doublings, timing.longest_retry)
-    return longest * rng.uniform(0.5, 1.0)
 
 
 def _judge(answer: Answer, claim: Claim) -> Judgement:

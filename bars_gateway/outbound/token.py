@@ -16,30 +16,30 @@ them no attempt.
 """
 
 import asyncio
-import email.utils
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import aiohttp
-import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.proxy import body_within
 from bars_gateway.outbound.refusals import Refused, classify
+from bars_gateway.outbound.token_request import (
+    Credentials,
+    request_token,
+    sign_assertion,
+    skew_seconds,
+)
 
 log = structlog.get_logger(__name__)
 
-ASSERTION_SECONDS = 150  # tolerates a clock that is wrong by as much, either way
-_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _UNREADABLE_LIFETIME = 300.0  # seconds, where `expires_in` is missing or garbage
 _RENEW_BELOW_SECONDS = 60.0
 _RENEW_BELOW_SHARE = 0.2
-_MAX_ANSWER_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,16 +79,6 @@ class NoToken:
 
     def discard(self, token: str | None) -> None:
         """Do nothing: there is nothing to forget."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """As whom, and to where, one provider asks."""
-
-    token_url: str  # also the audience, character for character
-    api_key: str
-    key_id: str
-    key: RSAPrivateKey  # parsed once: parsing a PEM of 4096 bits takes 0.4 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +152,15 @@ class TokenSource:
         """Return until when nobody need wait for a new token: somebody may be asking already."""
         return held.ends_at if self._one_at_a_time.locked() else held.renew_at
 
+    def use(self, key_id: str, key: RSAPrivateKey) -> None:
+        """
+        Sign with this key from the next request on, which need not wait for any pause.
+
+        A token in hand is kept until it ends: it is as good as it was.
+        """
+        self._credentials = replace(self._credentials, key_id=key_id, key=key)
+        self._reopens_at = self._monotonic()
+
     def discard(self, token: str | None) -> None:
         """Forget *token*, if it is the one in hand: the proxy has refused it."""
         if self._held is not None and self._held.text == token:
@@ -187,51 +186,22 @@ class TokenSource:
 
     async def _ask(self) -> _Token | Refused:
         await self._budget.take()
-        assertion = await asyncio.to_thread(self._assertion)
+        credentials = self._credentials
+        assertion = await asyncio.to_thread(
+            sign_assertion, credentials, new_id=self._new_id(), now=self._now()
+        )
         asked = self._monotonic()
-        status, date, body = await self._post(assertion)
-        self._measure_skew(date)
-        token = self._read(body, asked) if status == 200 else None  # noqa: PLR2004
-        return token or classify(status, body, self._now())
+        reply = await request_token(
+            self._session, credentials.token_url, assertion, self._timeout_seconds
+        )
+        self._skew = skew_seconds(reply.date, self._now(), self._skew)
+        token = self._read(reply.body, asked) if reply.status == 200 else None  # noqa: PLR2004
+        return token or classify(reply.status, reply.body, self._now())
 
     def _keep(self, token: _Token) -> None:
         self._held = token
         self._failures, self._failing_since, self._refused = 0, None, None
         log.info("token.renewed", key_id=self._credentials.key_id)
-
-    def _assertion(self) -> str:
-        claims = {
-            "iss": self._credentials.api_key,
-            "sub": self._credentials.api_key,
-            "aud": self._credentials.token_url,
-            "jti": self._new_id(),
-            "exp": int(self._now().timestamp()) + ASSERTION_SECONDS,
-        }
-        return jwt.encode(
-            claims,
-            self._credentials.key,
-            algorithm="RS512",
-            headers={"kid": self._credentials.key_id},
-        )
-
-    async def _post(self, assertion: str) -> tuple[int | None, str | None, bytes]:
-        """Return status, Date and body of the answer; silence has no status."""
-        form = {
-            "grant_type": "client_credentials",
-            "client_assertion_type": _ASSERTION_TYPE,
-            "client_assertion": assertion,
-        }
-        try:
-            async with (
-                asyncio.timeout(self._timeout_seconds),
-                self._session.post(
-                    self._credentials.token_url, data=form, allow_redirects=False
-                ) as response,
-            ):
-                body = await body_within(response, _MAX_ANSWER_BYTES)
-                return response.status, response.headers.get("Date"), body or b""
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            return None, None, b""
 
     def _read(self, body: bytes, asked: float) -> _Token | None:
         try:
@@ -263,15 +233,6 @@ class TokenSource:
             advice=refused.error.advice,
             retry_at=(self._now() + pause).isoformat(),
         )
-
-    def _measure_skew(self, date: str | None) -> None:
-        try:
-            theirs = email.utils.parsedate_to_datetime(date or "")
-        except (ValueError, OverflowError):
-            return
-        # A zone of -0000 is read as none; HTTP's dates are in UTC whatever they say.
-        theirs = theirs.replace(tzinfo=theirs.tzinfo or UTC)
-        self._skew = round((self._now() - theirs).total_seconds(), 1)
 
 
 def _fits_in_a_header(token: str) -> bool:

@@ -1,6 +1,6 @@
-"""The admin port: arm faults, list calls, register gateways, revoke tokens; plain HTTP."""
+"""The admin port: faults, calls, gateways, certificates, revoked tokens; plain HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,9 +34,10 @@ class Admin:
         self._tokens = tokens
         self._now = now
 
-    def application(self) -> web.Application:
-        """Return the routes."""
+    def application(self, more: Sequence[web.RouteDef] = ()) -> web.Application:
+        """Return the routes, with *more* of them."""
         application = web.Application()
+        application.add_routes(more)
         application.add_routes(
             [
                 web.get("/faults", self._list),
@@ -46,6 +47,7 @@ class Admin:
                 web.get("/calls", self._list_calls),
                 web.post("/tokens/revoke", self._revoke),
                 web.post("/gateways", self._register),
+                web.post("/certificates", self._certify),
             ]
         )
         return application
@@ -89,6 +91,13 @@ class Admin:
         except (orjson.JSONDecodeError, SandboxError) as problem:
             return _json({"error": str(problem)}, status=400)
         return _json(registered.document(), status=201)
+
+    async def _certify(self, request: web.Request) -> web.Response:
+        try:
+            chain = self._registry.certified(await request.read(), self._now())
+        except SandboxError as problem:
+            return _json({"error": str(problem)}, status=400)
+        return web.Response(body=chain, status=201, content_type="application/x-pem-file")
 
 
 def _wanted(described: object) -> dict[str, Any]:

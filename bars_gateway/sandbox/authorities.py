@@ -22,6 +22,7 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -74,7 +75,7 @@ class Authority:
         if not file.exists():
             key = ec.generate_private_key(ec.SECP256R1())
             subject = _name(f"bars_gateway sandbox {name}")
-            builder = _builder(subject, subject, key, now).add_extension(
+            builder = _builder(subject, subject, key.public_key(), now).add_extension(
                 x509.BasicConstraints(ca=True, path_length=0), critical=True
             )
             builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
@@ -93,6 +94,25 @@ class Authority:
         if (folder / f"{stem}.pem").exists():
             return
         key = ec.generate_private_key(ec.SECP256R1())
+        chain = self._signed(name, key.public_key(), purpose, now)
+        write_private(folder / f"{stem}.key", _pem(key))
+        write_private(folder / f"{stem}.pem", chain)
+
+    def certify(self, request: bytes, now: datetime) -> bytes:
+        """Return the server's certificate that a PEM *request* asks for, with its chain."""
+        try:
+            asked = x509.load_pem_x509_csr(request)
+        except ValueError:
+            raise SandboxError("this is no request for a certificate in PEM form") from None
+        names = asked.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        if len(names) != 1 or not asked.is_signature_valid:
+            raise SandboxError("the request has no common name, or its signature is broken")
+        return self._signed(str(names[0].value), asked.public_key(), "server", now)
+
+    def _signed(
+        self, name: str, key: CertificatePublicKeyTypes, purpose: str, now: datetime
+    ) -> bytes:
+        """Return a certificate for 127.0.0.1 called *name*, and ours below it, as PEM."""
         alternative = [
             x509.DNSName(name),
             x509.DNSName("localhost"),
@@ -114,10 +134,7 @@ class Authority:
             )
         )
         certificate = builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
-        write_private(folder / f"{stem}.key", _pem(key))
-        write_private(
-            folder / f"{stem}.pem", certificate + self.certificate.public_bytes(Encoding.PEM)
-        )
+        return certificate + self.certificate.public_bytes(Encoding.PEM)
 
 
 def make_signing_key(folder: Path, key_id: str, bits: int) -> None:
@@ -141,17 +158,17 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: _Key, now: datetime
+    subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes, now: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + _LIFETIME)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 

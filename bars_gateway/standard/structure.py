@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache, partial
+from itertools import count
 
 from bars_gateway.standard.elements import (
     RESOURCE,
@@ -139,10 +140,11 @@ def _no_object(value: Json) -> str:
 
 def _members(value: Resource, plan: _Plan, path: str, found: _Findings) -> None:
     looks = plan.looks
+    nameless = count()
     for name, item in value.items():
         look = looks.get(name)
         if look is None:
-            found.add(*_unknown(name, value, plan, path))
+            found.add(*_unknown(name, nameless, plan, path))
         else:
             look(item, value, path, found)
     for element, names in plan.required:
@@ -154,7 +156,7 @@ def _members(value: Resource, plan: _Plan, path: str, found: _Findings) -> None:
             found.add(f"{path}.{element}", "may appear with one type only")
 
 
-def _unknown(name: str, owner: Resource, plan: _Plan, path: str) -> tuple[str, str]:
+def _unknown(name: str, nameless: Iterator[int], plan: _Plan, path: str) -> tuple[str, str]:
     mark = Stray(name[0]) if name and name[0] in _STRAY else Stray.ELEMENT
     if mark is Stray.TEXT:
         return path, _STRAY[mark]
@@ -163,7 +165,8 @@ def _unknown(name: str, owner: Resource, plan: _Plan, path: str) -> tuple[str, s
     if mark is Stray.ELEMENT:
         near = get_close_matches(bare[:_LONGEST_NAME], plan.looks, n=1, cutoff=0.75)
         text += "".join(f"; perhaps {other} is meant" for other in near if other != bare)
-    return f"{path}.{_shown_name(bare, name, owner)}", text
+    shown = bare if bare in vocabulary() else f"?[{next(nameless)}]"
+    return f"{path}.{shown}", text
 
 
 def bare_name(name: str) -> str:
@@ -171,13 +174,6 @@ def bare_name(name: str) -> str:
     if name and name[0] in _STRAY:
         return name[1:].partition("#")[0]
     return name.removeprefix("_")
-
-
-def _shown_name(bare: str, name: str, owner: Resource) -> str:
-    if bare in vocabulary():
-        return bare
-    others = [other for other in owner if bare_name(other) not in vocabulary()]
-    return f"?[{others.index(name)}]"
 
 
 def _nothing(_value: Json, _owner: Resource, _path: str, _found: _Findings) -> None:

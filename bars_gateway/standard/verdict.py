@@ -89,6 +89,15 @@ class Judgement:
     fault: Fault | None
     ids_echoed: bool
 
+    @property
+    def is_silence(self) -> bool:
+        """Whether nobody at the Receiver's has said anything, now or in time."""
+        return self.row in _NO_ANSWER
+
+
+_NO_ANSWER = frozenset(
+    {"silence", "timeout", "unavailable", "intermediary", "redirect", "unknown-status"}
+)
 
 ROWS: tuple[Row, ...] = (
     # 2xx: only the Receiver can repeat our ids.

@@ -28,7 +28,7 @@ from bars_gateway.store.port import (
     Settlement,
 )
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import keep, move_workflow, notify, one, rows, run
+from bars_gateway.store.statements import keep, move_due, move_workflow, notify, one, rows, run
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.
@@ -47,16 +47,16 @@ def claim_next(  # noqa: PLR0917
     node: str,
     per_receiver: int,
 ) -> Claim | None:
-    """Take the message that has been due longest."""
-    row = one(
-        connection,
-        "claim_next",
-        now=text(now),
-        lease_until=text(lease_until),
-        providers=json.dumps(sorted(providers)),
-        node=node,
-        per_receiver=per_receiver,
-    )
+    """Take the message that has been due longest, of the urgent ones where there are any."""
+    values = {
+        "now": text(now),
+        "lease_until": text(lease_until),
+        "providers": json.dumps(sorted(providers)),
+        "node": node,
+        "per_receiver": per_receiver,
+    }
+    found = (one(connection, "claim_next", urgent=urgent, **values) for urgent in (1, 0))
+    row = next((row for row in found if row is not None), None)
     if row is None:
         return None
     payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
@@ -149,8 +149,10 @@ def _settle_for_good(  # noqa: PLR0917
             row["workflow_id"],
             move,
             attempt.ended_at,
-            focus_id=settlement.focus_id,
+            focus_id=settlement.focus_id if move is Move.REQUEST else None,
         )
+    if settlement.state is OutboundState.ACKNOWLEDGED and move is Move.UPDATE and row["needed_by"]:
+        move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at)
 
 

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.values import (
     Accepted,
@@ -44,6 +45,7 @@ from bars_gateway.store.values import (
     Settlement,
     Submission,
     Taken,
+    Told,
     TryAgain,
 )
 from bars_gateway.store.verbs import Verbs
@@ -86,6 +88,7 @@ __all__ = [
     "Store",
     "Submission",
     "Taken",
+    "Told",
     "TryAgain",
     "WorkflowRow",
 ]
@@ -102,14 +105,22 @@ class Store(Protocol):
     def verbs(self) -> Verbs:
         """Return what people may do to outbound messages."""
 
+    @property
+    def conversations(self) -> Conversations:
+        """Return what has been said in workflows."""
+
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
-        """Queue the message, or return the receipt that the same bytes were given before."""
+        """
+        Queue the message, or return the receipt that the same bytes were given before.
+
+        Raises MoveRefused where its workflow is past such a move: nothing was taken then.
+        """
 
     async def correlation_of(self, provider: str, *keys: str) -> str | None:
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
 
     async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of one of *providers* that has been due longest, for us alone."""
+        """Take the message of *providers* that is due, the urgent first, for us alone."""
 
     async def settle(
         self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement
@@ -118,6 +129,16 @@ class Store(Protocol):
 
     async def put_back(self, claim: Claim, retry_at: datetime) -> None:
         """Undo the claim: no POST began, so it was no attempt."""
+
+    async def put_off(
+        self, until: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Try nothing of that provider, or for that Receiver, before *until*; return how many."""
+
+    async def hasten(
+        self, now: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Make due what of that provider, or for that Receiver, waits; return how many."""
 
     async def release_own(self, now: datetime) -> int:
         """Queue again what this node was sending when it died; return how many."""

@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.sqlite_verbs import SqliteVerbs
 from bars_gateway.store.statements import run
@@ -64,14 +65,13 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,
             ring_notices=lambda provider: self._bell(provider).ring(),
         )
-        self.verbs = SqliteVerbs(
-            database, refuse_when_full=self._refuse_when_full, ring=self._ring_all
-        )
+        self.verbs = SqliteVerbs(database, self._refuse_when_full, self._ring)
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """Queue the message, or return the receipt that the same bytes were given before."""
@@ -90,7 +90,7 @@ class SqliteStore:
         return None if found is None else str(found["correlation_id"])
 
     async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of one of *providers* that has been due longest, for us alone."""
+        """Take the message of *providers* that is due, the urgent first, for us alone."""
         return await self._database.write(
             lambda connection: outbound_works.claim_next(
                 connection, now, now + self._lease, providers, self._node, self._per_receiver
@@ -106,8 +106,7 @@ class SqliteStore:
                 connection, claim, answer, attempt, settlement, self._node
             )
         )
-        self._outbound.ring()
-        self._bell(claim.provider).ring()
+        self._ring(claim.provider)
 
     async def put_back(self, claim: Claim, retry_at: datetime) -> None:
         """Undo the claim: no POST began, so it was no attempt."""
@@ -115,6 +114,26 @@ class SqliteStore:
             lambda connection: outbound_works.put_back(connection, claim, retry_at, self._node)
         )
         self._outbound.ring()
+
+    async def put_off(
+        self, until: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Try nothing of that provider, or for that Receiver, before *until*; return how many."""
+        return await self._pace("put_off", until=text(until), provider=provider, receiver=receiver)
+
+    async def hasten(
+        self, now: datetime, *, provider: str | None = None, receiver: str | None = None
+    ) -> int:
+        """Make due what of that provider, or for that Receiver, waits; return how many."""
+        return await self._pace("hasten", now=text(now), provider=provider, receiver=receiver)
+
+    async def _pace(self, query: str, **values: str | None) -> int:
+        changed = await self._database.write(
+            lambda connection: run(connection, query, **values).rowcount
+        )
+        if changed:
+            self._outbound.ring()
+        return changed
 
     async def release_own(self, now: datetime) -> int:
         """Queue again what this node was sending when it died; return how many."""
@@ -153,9 +172,12 @@ class SqliteStore:
         told = await self._database.write(work)
         if told:
             self._outbound.ring()
-            for bell in self._notices.values():
-                bell.ring()
+            self._ring_all()
         return told
+
+    def _ring_all(self) -> None:
+        for bell in self._notices.values():
+            bell.ring()
 
     async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
         """Return when, after *now*, the next queued message of *providers* is due, or None."""
@@ -182,8 +204,7 @@ class SqliteStore:
             lambda connection: response_works.respond(connection, arrival, not_found, now)
         )
         if isinstance(fate, Taken):
-            self._outbound.ring()  # what it proves may let the next of its conversation go
-            self._bell(arrival.provider).ring()
+            self._ring(arrival.provider)  # what it proves may let the next message go
         return fate
 
     async def refuse(self, refusal: Refusal, now: datetime) -> Fate:
@@ -214,15 +235,10 @@ class SqliteStore:
 
     async def collect(self, provider: str, notice_ids: Sequence[int], now: datetime) -> int:
         """Mark notices as collected; return how many were not before."""
+        values = {"provider": provider, "now": text(now)}
         return await self._database.write(
             lambda connection: sum(
-                run(
-                    connection,
-                    "collect_notice",
-                    provider=provider,
-                    notice_id=notice_id,
-                    now=text(now),
-                ).rowcount
+                run(connection, "collect_notice", notice_id=notice_id, **values).rowcount
                 for notice_id in notice_ids
             )
         )
@@ -265,7 +281,7 @@ class SqliteStore:
         """Wake one sender: there may be more to claim."""
         self._outbound.ring()
 
-    def _ring_all(self, provider: str) -> None:
+    def _ring(self, provider: str) -> None:
         self._outbound.ring()
         self._bell(provider).ring()
 

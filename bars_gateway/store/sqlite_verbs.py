@@ -15,7 +15,6 @@ class SqliteVerbs:
     def __init__(
         self,
         database: Database,
-        *,
         refuse_when_full: Callable[[], None],
         ring: Callable[[str], None],
     ) -> None:

@@ -19,7 +19,7 @@ from datetime import datetime
 
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.workflow import Move, State
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import instant, text, warning
 from bars_gateway.store.statements import inserted, keep, move_workflow, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, OutboundState, Part
 from bars_gateway.store.verbs import Candidate, Deadline, Order, Resent, Selection, Verb
@@ -213,13 +213,7 @@ def _queue_again(
 ) -> int:
     workflow_id = row["workflow_id"]
     if row["move"] == Move.REQUEST:
-        workflow_id = inserted(
-            connection,
-            "open_workflow_again",
-            workflow_id=workflow_id,
-            state=State.REQUESTED,
-            now=text(now),
-        )
+        workflow_id = _workflow_again(connection, workflow_id, now)
     new = inserted(
         connection,
         "queue_again",
@@ -234,6 +228,25 @@ def _queue_again(
     )
     keep(connection, new, Part.REQUEST, resent.request)
     return new
+
+
+def _workflow_again(connection: sqlite3.Connection, workflow_id: int, now: datetime) -> int:
+    """Open another workflow like that one, whose answer is owed as long after it."""
+    old = one(connection, "workflow", id=workflow_id)
+    assert old is not None
+    due = instant(old["answer_due_at"])
+    due = None if due is None else now + (due - instant(old["opened_at"]))
+    kept = ("provider", "correlation_id", "counterparty", "role", "subject", "use_case")
+    return inserted(
+        connection,
+        "open_workflow",
+        **{name: old[name] for name in kept},
+        focus_id=None,
+        state=State.REQUESTED,
+        answer_due_at=text(due),
+        warn_at=warning(due, now),
+        now=text(now),
+    )
 
 
 def _audit(

@@ -36,14 +36,20 @@ def moments(per_minute, count, ages=()):
     """Return when each of *count* requests that all want to begin at once may begin."""
 
     async def measure():
-        clock = asyncio.get_running_loop().time
-        started = clock()
+        loop = asyncio.get_running_loop()
+        started = seen = loop.time()
+
+        def clock():
+            nonlocal seen
+            seen = loop.time()
+            return seen
+
         budget = Budget(per_minute, monotonic=clock, ages=ages)
         taken = []
 
         async def caller():
             await budget.take()
-            taken.append(clock() - started)
+            taken.append(seen - started)  # as the budget saw it: no task is late by its own clock
 
         async with asyncio.TaskGroup() as callers:
             for _ in range(count):

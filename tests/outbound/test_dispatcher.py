@@ -29,7 +29,8 @@ from structlog.testing import capture_logs
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy
-from bars_gateway.outbound.token import Credentials, NoToken, TokenSource
+from bars_gateway.outbound.token import NoToken, TokenSource
+from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.timing import Timing
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
@@ -126,6 +127,11 @@ async def submit(store, body=b"", **changes):
         | changes,
     )
     return await store.submit(submission, now)
+
+
+async def sending(store):
+    """Return how many are in flight."""
+    return (await store.overview(utc_now())).outbound[OutboundState.SENDING]
 
 
 async def outcomes(store, count=1, provider="trust"):
@@ -457,6 +463,55 @@ class TestSenders:
             recovered.set()
 
         assert healthy.request_id == notice.request_id
+
+    async def test_a_receiver_that_is_away_is_asked_now_and_then(
+        self, store, dispatcher, national_proxy
+    ):
+        """Forty messages wait for it, and after a handful of calls nobody calls any more."""
+        national_proxy.otherwise = declining(503, "REC_UNAVAILABLE", "transient")
+        for _ in range(40):
+            await submit(store)
+        async with at_work(dispatcher):
+            async with asyncio.timeout(10):
+                while not dispatcher.receivers.open:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)  # far longer than any pause of a message
+        waiting = await store.queue("trust", 100)
+
+        assert 5 + 4 * 4 >= len(national_proxy.heard)
+        assert 40 == len(waiting)
+        assert all(row.next_attempt_at > utc_now() + timedelta(seconds=5) for row in waiting)
+
+    async def test_a_receiver_that_is_back_gets_all_that_waited(
+        self, store, dispatcher, national_proxy
+    ):
+        """One message gets an answer, and the others do not wait for their time."""
+        national_proxy.otherwise = declining(503, "REC_UNAVAILABLE", "transient")
+        for _ in range(20):
+            await submit(store)
+        async with at_work(dispatcher):
+            async with asyncio.timeout(10):
+                while not dispatcher.receivers.open or await sending(store):
+                    await asyncio.sleep(0.01)
+            national_proxy.otherwise = acknowledging
+            await submit(store)
+            found = await outcomes(store, 21)
+
+        assert {"acknowledged"} == {notice.state for notice in found}
+
+    async def test_a_wrong_registration_costs_few_calls(self, store, dispatcher, national_proxy):
+        """All of the provider's messages wait with the first that was refused."""
+        national_proxy.otherwise = declining(403, "SEND_FORBIDDEN", "forbidden")
+        for number in range(40):
+            await submit(store, receiver=f"{store_values.THEIRS}{number}")
+        async with at_work(dispatcher):
+            async with asyncio.timeout(10):
+                while not dispatcher.providers.open:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)
+
+        assert 16 >= len(national_proxy.heard)
+        assert 40 == len(await store.queue("trust", 100))
 
     async def test_an_idle_dispatcher_does_not_look(self, store, dispatcher, monkeypatch):
         """Eight senders with nothing to send are woken by the bell, and by nothing else."""

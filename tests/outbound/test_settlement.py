@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from national_side import FOCUS_ID, NOW, a_claim
 
-from bars_gateway.outbound.dispatcher import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of
+from bars_gateway.outbound.settlement import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of
 from bars_gateway.standard.timing import ROUTINE, URGENT
 from bars_gateway.standard.verdict import Judgement, Verdict
 from bars_gateway.store.port import OutboundState, Settled, TryAgain

@@ -16,7 +16,8 @@ from bars_gateway.outbound.refusals import (
     ClockRefused,
     KeyUnknown,
 )
-from bars_gateway.outbound.token import Credentials, TokenSource
+from bars_gateway.outbound.token import TokenSource
+from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.tls import client_context
 

@@ -196,3 +196,13 @@ async def test_nothing_that_passes_is_logged_or_listed(box):
 def test_routes(path, route):
     """What is logged of a path is its kind."""
     assert route == route_of(path)
+
+
+async def test_a_request_that_is_none_gets_no_certificate(box):
+    """With 400, and with what is wrong; what a right one gets is tried from nothing to live."""
+    reply = await box.admin("POST", "/certificates", {"not": "a request"})
+
+    assert (400, {"error": "this is no request for a certificate in PEM form"}) == (
+        reply.status,
+        reply.json,
+    )

@@ -4,34 +4,15 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 from messages import NHS_NUMBER, referral
-from world import Node, World, eventually, in_time
+from world import Node, World, eventually, in_time, process
 
 from bars_gateway.store.port import OutboundState
 
 CANARIES = ("CANARYFAMILY", "CANARYGIVEN", "CANARYNOTES", NHS_NUMBER)
-
-
-@asynccontextmanager
-async def process(node: Node, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the node's gateway as a process of its own instead of in this one."""
-    await node.stop()
-    with log.open("ab") as output:
-        running = await asyncio.create_subprocess_exec(
-            *node.command("run"), stdout=output, stderr=output
-        )
-    try:
-        await eventually(lambda: b"daemon.started" in log.read_bytes())
-        yield running
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.wait()
 
 
 async def sending(node: Node) -> bool:

@@ -1,0 +1,1 @@
+"""From nothing to connected: keys, certificates, settings, letters, and what is still missing."""

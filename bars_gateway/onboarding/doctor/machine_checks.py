@@ -1,0 +1,236 @@
+"""The machine below the gateway: clock, folders, database, disk."""
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bars_gateway.config import Provider
+from bars_gateway.errors import StoreError
+from bars_gateway.onboarding import desks
+from bars_gateway.onboarding.doctor.checks import (
+    Check,
+    Seen,
+    Site,
+    failed,
+    for_each,
+    of_problems,
+    passed,
+    skipped,
+    warned,
+)
+from bars_gateway.store.examination import examined, reading
+
+if TYPE_CHECKING:
+    import os
+
+_FIRST_YEAR = 2026  # this release did not exist before
+_SLOW_SECONDS = 1.0
+_LATE_SECONDS = 300.0
+_OTHERS = 0o007
+_FEW_INODES = 1000
+_COMFORT = 4  # times the least free space
+
+
+def _plausible(site: Site) -> Seen:
+    now = site.now()
+    if now.year < _FIRST_YEAR:
+        return failed(f"it says {now:%Y-%m-%d %H:%M} UTC", "timedatectl set-ntp true")
+    return passed(f"it says {now:%Y-%m-%d %H:%M} UTC")
+
+
+def _synchronised(site: Site) -> Seen:
+    is_set = site.machine.clock_is_set()
+    if is_set is None:
+        return skipped("the kernel does not say")
+    if not is_set:
+        cure = "timedatectl set-ntp true; on HSCN the servers are 155.231.231.3 and .4"
+        return warned("nobody sets this machine's clock", cure)
+    return passed("somebody sets this machine's clock")
+
+
+def _state_private(site: Site) -> Seen:
+    return _closed(site.settings.state_dir, "0700")
+
+
+def _spool_private(site: Site) -> Seen:
+    return for_each(site, lambda _name, provider: _closed(provider.spool_dir, "2750"))
+
+
+def _closed(folder: Path, wanted: str) -> Seen:
+    mode = folder.stat().st_mode & 0o7777
+    if mode & _OTHERS:
+        return failed(f"{folder} has mode {mode:04o}", f"chmod {wanted} {folder}")
+    return passed(f"{folder} is closed to others")
+
+
+def _written(site: Site) -> Seen:
+    folder = site.settings.database_path.parent
+    try:
+        seconds = site.machine.seconds_to_disk(folder)
+    except OSError as error:
+        return failed(f"nothing can be written to {folder}: {error.strerror}", "Look at that disk.")
+    if seconds > _SLOW_SECONDS:
+        cure = "Move state_dir to a quicker disk: each answer waits for it."
+        return warned(f"a small file took {seconds:.1f} s", cure)
+    return passed(f"a small file took {seconds * 1000:.0f} ms")
+
+
+def _outbox(site: Site) -> Seen:
+    def look(_name: str, provider: Provider) -> Seen:
+        waiting = [p for p in (provider.spool_dir / "outbox" / "new").glob("*") if p.is_file()]
+        ages = [site.now().timestamp() - path.stat().st_mtime for path in waiting]
+        if ages and max(ages) > _LATE_SECONDS:
+            cure = "Start the gateway: systemctl start bars-gateway; its log says what it met."
+            return warned(f"{len(waiting)} lie there, one for {max(ages) / 60:.0f} min", cure)
+        return passed("nothing lies in the outbox for long")
+
+    return for_each(site, look)
+
+
+def _sound(site: Site) -> Seen:
+    path = site.settings.database_path
+    if not path.exists():
+        return passed(f"{path} is made at the first start")
+    try:
+        with reading(path) as connection:
+            found = examined(connection, contents=False)
+    except (StoreError, sqlite3.Error) as error:
+        return failed(f"{path}: {error}", "bars-gateway verify, and then bars-gateway restore FILE")
+    if found.problems:
+        cure = "bars-gateway verify says all; bars-gateway restore FILE goes back."
+        return failed(f"{path}: {found.problems[0]}", cure)
+    return passed(f"{path} is whole, schema {found.schema}")
+
+
+def _private(site: Site) -> Seen:
+    path = site.settings.database_path
+    if not path.exists():
+        return skipped("there is no database yet")
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return failed(f"{path} has mode {mode:04o}", f"chmod 0600 {path}")
+    return passed("only the gateway's user may read it")
+
+
+def _space(site: Site) -> Seen:
+    disk = site.machine.disk(site.settings.database_path.parent)
+    free, least = disk.f_bavail * disk.f_frsize, site.settings.store.minimum_free_bytes
+    shown = f"{free / 1024**3:.1f} GiB are free"
+    if free < least:
+        cure = "Make room on that disk; below store.minimum_free_bytes nothing is accepted."
+        return failed(shown, cure)
+    if free < _COMFORT * least:
+        return warned(shown, "Make room on that disk before the gateway refuses messages.")
+    return passed(shown)
+
+
+def _inodes(site: Site) -> Seen:
+    disk: os.statvfs_result = site.machine.disk(site.settings.database_path.parent)
+    if not disk.f_files:
+        return skipped("this filesystem does not count its files")
+    if disk.f_favail < _FEW_INODES:
+        return failed(f"room for {disk.f_favail} more files", "Remove small files on that disk.")
+    return passed(f"room for {disk.f_favail:,} more files")
+
+
+CHECKS = (
+    Check(
+        name="clock.plausible",
+        title="The clock shows a time that can be",
+        why="Tokens are refused and certificates look expired when the clock is wrong.",
+        ask=desks.OURSELVES,
+        look=_plausible,
+    ),
+    Check(
+        name="clock.synchronised",
+        title="Somebody sets the clock",
+        why="A clock that nobody sets is wrong by minutes after weeks; tokens allow 150 s.",
+        ask=desks.OURSELVES,
+        look=_synchronised,
+    ),
+    Check(
+        name="folders.state",
+        title="The state folder is there, writable, on a local disk",
+        why="What was promised lies in it.",
+        ask=desks.OURSELVES,
+        look=of_problems("it is there and may be written", "state_dir", "store.path"),
+    ),
+    Check(
+        name="folders.state_private",
+        title="The state folder is closed to others",
+        why="The database holds patients' data.",
+        ask=desks.OURSELVES,
+        look=_state_private,
+        after=("folders.state",),
+    ),
+    Check(
+        name="folders.disk",
+        title="What is written reaches the disk quickly",
+        why="Nothing is acknowledged before it is on disk, and the proxy waits 5 s.",
+        ask=desks.OURSELVES,
+        look=_written,
+        after=("folders.state",),
+    ),
+    Check(
+        name="folders.spool",
+        title="The EPR's folders are there, writable, on one filesystem",
+        why="Messages are handed over by renaming, which works within one filesystem only.",
+        ask=desks.OURSELVES,
+        look=of_problems("they are there and may be written", "providers.*.spool_dir"),
+    ),
+    Check(
+        name="folders.spool_private",
+        title="The EPR's folders are closed to others",
+        why="Referrals of patients lie in them.",
+        ask=desks.OURSELVES,
+        look=_spool_private,
+        after=("folders.spool",),
+    ),
+    Check(
+        name="folders.outbox",
+        title="What the EPR hands over is taken",
+        why="A file that lies in the outbox was not sent, and nobody was told.",
+        ask=desks.OURSELVES,
+        look=_outbox,
+        after=("folders.spool",),
+    ),
+    Check(
+        name="folders.sockets",
+        title="The folder of the sockets is there and writable",
+        why="The EPR and the operator's commands come in by a socket in it.",
+        ask=desks.OURSELVES,
+        look=of_problems("it is there and may be written", "epr.socket_dir"),
+    ),
+    Check(
+        name="database.sound",
+        title="The database is whole, and of this release",
+        why="It is the only memory of what was promised.",
+        ask=desks.OURSELVES,
+        look=_sound,
+        after=("folders.state",),
+    ),
+    Check(
+        name="database.private",
+        title="Only the gateway reads the database",
+        why="It holds patients' data.",
+        ask=desks.OURSELVES,
+        look=_private,
+        after=("folders.state",),
+    ),
+    Check(
+        name="disk.space",
+        title="There is room on the disk",
+        why="A full database cannot even delete.",
+        ask=desks.OURSELVES,
+        look=_space,
+        after=("folders.state",),
+    ),
+    Check(
+        name="disk.files",
+        title="There is room for more files",
+        why="A disk with free space and no free inodes refuses new files all the same.",
+        ask=desks.OURSELVES,
+        look=_inodes,
+        after=("folders.state",),
+    ),
+)

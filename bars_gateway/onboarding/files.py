@@ -1,0 +1,104 @@
+"""
+Files that appear whole or not at all, and keys that are never written over.
+
+    content ──► NAME.tmp, synced ──► linked to NAME (refused where it is there)   write_new
+                                └──► renamed to NAME                              put_in_place
+
+Whatever the disk or the system refuses is an OnboardingError that names the file, so
+that no command of the onboarding ends in a traceback.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bars_gateway.errors import OnboardingError
+
+PRIVATE, PUBLIC = 0o600, 0o644
+_FOLDER = 0o750
+
+
+@contextmanager
+def explained(path: Path, doing: str) -> Iterator[None]:
+    """Turn what the system refuses into an error that names *path*."""
+    try:
+        yield
+    except OSError as error:
+        raise OnboardingError(
+            f"{error.filename or path} cannot be {doing}: {error.strerror}",
+            "Run the command as the gateway's user, with room on the disk, or name another place.",
+        ) from None
+
+
+def read(path: Path) -> bytes:
+    """Return what is in *path*."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise OnboardingError(f"{path} is no file", "Name the file itself.")
+    with explained(path, "read"):
+        return path.read_bytes()
+
+
+def make_folder(folder: Path, mode: int = _FOLDER) -> bool:
+    """Make *folder* and those above it; return whether it was missing."""
+    if folder.is_dir():
+        return False
+    with explained(folder, "made"):
+        folder.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+        folder.mkdir(mode=mode)
+        folder.chmod(mode)  # whatever the umask took
+    return True
+
+
+def write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write *path*, and refuse where something is there."""
+    with explained(path, "written"):
+        half = _written(path, content, mode)
+        try:
+            os.link(half, path)
+        except FileExistsError:
+            raise OnboardingError(
+                f"{path} is there, and is not written over",
+                "Move it away yourself if it is no longer needed, or name another.",
+            ) from None
+        finally:
+            half.unlink()
+        _sync_folder(path.parent)
+
+
+def put_in_place(path: Path, content: bytes, mode: int) -> None:
+    """Write *path* over whatever is there, at one moment."""
+    with explained(path, "written"):
+        _written(path, content, mode).replace(path)
+        _sync_folder(path.parent)
+
+
+def move(path: Path, target: Path) -> None:
+    """Rename *path*, and refuse where *target* is there."""
+    make_folder(target.parent, 0o700)
+    with explained(path, "moved"):
+        if target.exists():
+            raise OnboardingError(f"{target} is there already", "Look at both, and keep one.")
+        path.rename(target)
+        _sync_folder(path.parent)
+        _sync_folder(target.parent)
+
+
+def _written(path: Path, content: bytes, mode: int) -> Path:
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    half.unlink(missing_ok=True)
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    return half
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,130 @@
+"""
+The road from an empty machine to a live connection: what is done, and who is waited for.
+
+    settings, and what lies where they point ──► Step, Step, Step …   printed with numbers
+
+What a file shows is read from it. What only the world outside knows (a DNS entry, an
+open firewall) is *not seen from here*: `bars-gateway doctor` goes and looks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bars_gateway.config import Environment, Settings
+from bars_gateway.onboarding import desks
+from bars_gateway.onboarding.csr import requests_in
+from bars_gateway.onboarding.desks import Desk
+from bars_gateway.onboarding.names import form_for
+from bars_gateway.onboarding.places import PENDING, PENDING_NAME
+
+
+class Stage(StrEnum):
+    """How far a step is."""
+
+    DONE = "done"
+    OURS = "to do"  # nobody else is needed
+    THEIRS = "waits"  # for the desk that is named
+    UNSEEN = "look"  # not to be seen from here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the road."""
+
+    stage: Stage
+    what: str
+    who: Desk
+    how: str  # a command, or where to look
+
+    def __str__(self) -> str:
+        """Return it as one line of the list; what is done needs no more words."""
+        if self.stage is Stage.DONE:
+            return f"{self.stage:5}  {self.what}"
+        return f"{self.stage:5}  {self.what}\n           {self.who}: {self.how}"
+
+
+def steps(settings: Settings) -> list[Step]:
+    """Return the road of this installation."""
+    return [
+        *_sending(settings),
+        *(_receiving(settings) if settings.inbound.enabled else ()),
+        *_together(settings),
+    ]
+
+
+def printed(road: list[Step]) -> str:
+    """Return the road as numbered lines."""
+    return "\n".join(f"{number:3}  {step}" for number, step in enumerate(road, 1))
+
+
+def callers_of(settings: Settings) -> str:
+    """Return who may connect, as a firewall is told of it."""
+    single = [
+        str(each).removesuffix("/32").removesuffix("/128") for each in settings.caller_addresses
+    ]
+    return ", ".join(single) or "everybody"
+
+
+def _step(what: str, how: str, *, done: bool, who: Desk = desks.OURSELVES) -> Step:
+    open_stage = Stage.OURS if who in {desks.OURSELVES, desks.NETWORK} else Stage.THEIRS
+    return Step(stage=Stage.DONE if done else open_stage, what=what, who=who, how=how)
+
+
+def _unseen(what: str, how: str, who: Desk) -> Step:
+    return Step(stage=Stage.UNSEEN, what=what, who=who, how=how)
+
+
+def _sending(settings: Settings) -> Iterator[Step]:
+    providers = settings.providers.values()
+    yield _step("Write the settings", "bars-gateway init", done=True)
+    made = all(provider.private_key_file.exists() for provider in providers)
+    yield _step("Make the keys that sign", "bars-gateway keys new", done=made)
+    if settings.environment is Environment.LOCAL:
+        who, how = desks.OURSELVES, "give the sandbox the JWKS, and set api_key"
+    else:
+        who, how = desks.BARS, "bars-gateway letters key; then set api_key to what they tell you"
+    told = all(provider.api_key != PENDING for provider in providers)
+    yield _step("Have the public key registered", how, done=told, who=who)
+
+
+def _receiving(settings: Settings) -> Iterator[Step]:
+    onboarding, inbound = settings.onboarding, settings.inbound
+    installed = inbound.certificate_file.exists() and inbound.private_key_file.exists()
+    requested = installed or bool(requests_in(settings))
+    named = f"set onboarding.fqdn; its form is {form_for(settings)}"
+    yield _step("Agree on the name of the Receiver", named, done=onboarding.fqdn is not None)
+    yield _step("Make the request for its certificate", "bars-gateway csr new", done=requested)
+    signs = desks.certificates(settings.environment)
+    asking = "bars-gateway letters certificate"
+    if settings.environment is Environment.LOCAL:
+        asking = "post it to /certificates of the sandbox's admin port"
+    how = f"{asking}; then bars-gateway certificate install FILE"
+    yield _step("Have the certificate signed", how, done=installed, who=signs)
+    where = f"from pki.nhs.uk (G2) into {inbound.client_ca_file}"
+    placed = inbound.client_ca_file.exists()
+    yield _step("Fetch the authorities of the callers", where, done=placed)
+    known = PENDING_NAME not in inbound.allowed_client_names
+    how = "ask for the name in the proxy's certificate, and set inbound.allowed_client_names"
+    yield _step("Learn who will call", how, done=known, who=desks.BARS)
+    if settings.environment is Environment.LOCAL:
+        return
+    yield _unseen("Have the name entered in the DNS", "bars-gateway letters dns", desks.DNS)
+    how = f"let {callers_of(settings)} in to {inbound.listen}, and us out to port 443"
+    yield _unseen("Open the firewall", how, desks.NETWORK)
+    how = "bars-gateway letters catalogue"
+    yield _unseen("Have the services entered in the endpoint catalogue", how, desks.BARS)
+
+
+def _together(settings: Settings) -> Iterator[Step]:
+    yield _unseen("See everything green", "bars-gateway doctor", desks.OURSELVES)
+    match settings.environment:
+        case Environment.INT:
+            how = "test with the toolkit and other suppliers, fill in the SCAL, show it end to end"
+            yield _unseen("Be assured: SCAL approved, conformance certificate", how, desks.BARS)
+        case Environment.PROD:
+            how = "bars-gateway letters live; happy paths first, then business"
+            yield _unseen("Go live", how, desks.BARS)
+        case _:
+            how = "bars-gateway run, and bars-gateway send FILE"
+            yield _unseen("Send the first message", how, desks.OURSELVES)

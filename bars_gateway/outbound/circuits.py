@@ -1,0 +1,72 @@
+"""
+Leaves in peace who does not answer, and finds out when they do again.
+
+    so many POSTs in a row without an answer of their own ─► open: what waits is put off
+    each that goes out meanwhile is a look ──────────┬─────► none again: put off for longer
+                                                     └─────► an answer: what waits is due now
+
+Nothing is dropped, and no message loses its last chance: only the time of its next attempt
+changes, in the database, where an operator sees it. What is handed in meanwhile goes out at
+once, for a new message is worth a look; where nothing is, the first that falls due is one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+_MAX_DOUBLINGS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """When to leave somebody in peace, and for how long."""
+
+    failures: int  # in a row, until then
+    first: timedelta
+    longest: timedelta
+
+
+# One Receiver of many: the others go on meanwhile.
+FOR_RECEIVERS = Patience(failures=5, first=timedelta(seconds=10), longest=timedelta(seconds=60))
+# Our own token or registration, refused by the proxy: only a person can change that.
+FOR_PROVIDERS = Patience(failures=1, first=timedelta(minutes=1), longest=timedelta(minutes=15))
+
+
+@dataclass(slots=True)
+class _Circuit:
+    failures: int
+    since: datetime
+
+
+class Circuits:
+    """How the POSTs to each of several went lately."""
+
+    def __init__(self, patience: Patience, *, now: Callable[[], datetime]) -> None:
+        self._patience = patience
+        self._now = now
+        self._circuits: dict[str, _Circuit] = {}
+
+    @property
+    def open(self) -> Mapping[str, datetime]:
+        """Return who is left in peace, and since when nothing came from them."""
+        return {
+            name: circuit.since
+            for name, circuit in self._circuits.items()
+            if circuit.failures >= self._patience.failures
+        }
+
+    def failed(self, name: str) -> timedelta | None:
+        """Note that nothing came; return for how long to put off what waits, or None."""
+        circuit = self._circuits.setdefault(name, _Circuit(0, self._now()))
+        circuit.failures += 1
+        beyond = circuit.failures - self._patience.failures
+        if beyond < 0:
+            return None
+        doublings: int = 2 ** min(beyond, _MAX_DOUBLINGS)
+        return min(self._patience.longest, self._patience.first * doublings)
+
+    def answered(self, name: str) -> bool:
+        """Note that an answer came; return whether what waits was put off until now."""
+        was_open = name in self.open
+        self._circuits.pop(name, None)
+        return was_open

@@ -1,0 +1,55 @@
+"""
+What a verdict leads to: a fate, or another try and when.
+
+    Judgement + Claim ──settlement_of──► Settled │ TryAgain        attempt ──backoff──► pause
+"""
+
+import random
+from datetime import datetime, timedelta
+
+from bars_gateway.standard.timing import Timing
+from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.store.port import Claim, OutboundState, Settled, Settlement, TryAgain
+
+PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
+_MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
+
+
+def settlement_of(
+    judgement: Judgement,
+    claim: Claim,
+    now: datetime,
+    *,
+    pause: timedelta,
+    server_errors_limit: int,
+    focus_id: str | None = None,
+) -> Settlement:
+    """Return what a verdict leads to: final, or another try after *pause*."""
+    unconfirmed = Settled(state=OutboundState.UNCONFIRMED)
+    match judgement.verdict:
+        case Verdict.ACKNOWLEDGED:
+            return Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
+        case Verdict.REFUSED:
+            return Settled(state=OutboundState.REFUSED)
+        case Verdict.UNAUTHORIZED | Verdict.FORBIDDEN:
+            pause = max(pause, PAUSE_FOR_OUR_TROUBLE)
+        case Verdict.RETRY_LIMITED:
+            if claim.server_errors + 1 >= server_errors_limit:
+                return unconfirmed
+        case Verdict.RETRY:
+            pass
+    again = now + pause
+    return TryAgain(at=again) if again < claim.give_up_at else _last_try(claim, now, unconfirmed)
+
+
+def _last_try(claim: Claim, now: datetime, unconfirmed: Settled) -> Settlement:
+    """Return a try just before the deadline, where there is time for one."""
+    at = claim.give_up_at - timedelta(seconds=1)
+    return TryAgain(at=at) if at > now else unconfirmed
+
+
+def backoff(timing: Timing, attempt: int, rng: random.Random) -> timedelta:
+    """Return the pause after that attempt: doubling, with jitter, up to the longest."""
+    doublings: int = 2 ** min(attempt - 1, _MAX_DOUBLINGS)
+    longest = min(timing.first_retry * doublings, timing.longest_retry)
+    return longest * rng.uniform(0.5, 1.0)

@@ -1,0 +1,73 @@
+"""Certificates of every kind that a desk may send, right and wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+NOW = datetime.now(UTC)
+YEAR = timedelta(days=365)
+LEAF_KEY = rsa.generate_private_key(65537, 2048)
+SHORT_KEY = rsa.generate_private_key(65537, 1024)
+AUTHORITY_KEY = rsa.generate_private_key(65537, 2048)
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+
+
+def key_pem(key=LEAF_KEY) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A root, a middle and what the middle signs: those of INT unless named otherwise."""
+
+    root: x509.Certificate
+    middle: x509.Certificate
+
+    @classmethod
+    def of(
+        cls, root: str = "NHS PTL Root Authority G2", middle: str = "NHS INT Authentication G2"
+    ) -> "Chain":
+        top = made(named(root), named(root), authority=True, key=AUTHORITY_KEY)
+        return cls(top, made(named(middle), named(root), authority=True, key=AUTHORITY_KEY))
+
+    def leaf(self, name: str, **changes) -> x509.Certificate:
+        return made(named(name), self.middle.subject, **changes)
+
+
+def made(
+    subject: x509.Name,
+    issuer: x509.Name,
+    *,
+    authority: bool = False,
+    key=LEAF_KEY,
+    start: datetime = NOW - timedelta(days=1),
+    end: datetime = NOW + YEAR,
+    usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
+    digest: hashes.HashAlgorithm | None = None,
+) -> x509.Certificate:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    )
+    if usages and not authority:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    return builder.sign(AUTHORITY_KEY, digest or hashes.SHA256())

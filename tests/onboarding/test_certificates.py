@@ -1,0 +1,398 @@
+"""Requests hold what the desk asks for, and every wrong certificate gets its own words."""
+
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from certs import LEAF_KEY, NOW, SHORT_KEY, Chain, key_pem, pem
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from typed import settings_text, typed
+
+from bars_gateway.config import Settings, load
+from bars_gateway.onboarding import names
+from bars_gateway.onboarding.certificates import Grade, verdicts
+from bars_gateway.onboarding.delivery import Delivered
+from bars_gateway.tls import load_identity
+
+INT = Chain.of()
+NAME = "BaRS-INT-ZX901.northshire.nhs.uk"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Return settings of a provider-hosted gateway in INT that receives."""
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "client-ca.pem").write_bytes(pem(INT.root, INT.middle))
+    file = tmp_path / "bars-gateway.toml"
+    file.write_text(
+        settings_text(
+            tmp_path,
+            environment="int",
+            key_id="Northshire-INT-1",
+            token_url="https://int.api.service.nhs.uk/oauth2/token",
+            proxy_url="https://int.api.service.nhs.uk/booking-and-referral/FHIR/R4",
+            rest=f"""\
+[inbound]
+certificate_file = "{tmp_path}/tls/certificate.pem"
+private_key_file = "{tmp_path}/tls/key.pem"
+client_ca_file = "{tmp_path}/tls/client-ca.pem"
+allowed_client_names = ["int.api.service.nhs.uk"]
+
+[onboarding]
+fqdn = "{NAME}"
+""",
+        ),
+        "utf-8",
+    )
+    return file
+
+
+@pytest.fixture
+def settings(config: Path) -> Settings:
+    return load(config, {})
+
+
+def requested(config: Path, *more: object) -> tuple[x509.CertificateSigningRequest, Path]:
+    done = typed("csr", "new", "-c", config, "--bits", 2048, *more)
+    assert (0, "") == (done.code, done.err)
+    (file,) = (config.parent / "tls" / "requests").glob("*.csr")
+    return x509.load_pem_x509_csr(file.read_bytes()), file.with_suffix(".key")
+
+
+def test_a_request_holds_the_name_and_nothing_else(config):
+    """The desk returns a request that holds an organisation, a country or an e-mail address."""
+    request, _ = requested(config)
+
+    assert [("2.5.4.3", NAME)] == [(a.oid.dotted_string, a.value) for a in request.subject]
+    assert [] == list(request.extensions)
+    assert "sha256" == request.signature_hash_algorithm.name
+
+
+def test_the_key_of_a_request_stays_private(config):
+    """It is of mode 0600, beside the request."""
+    request, key_file = requested(config)
+    key = load_pem_private_key(key_file.read_bytes(), None)
+
+    assert 0o600 == stat.S_IMODE(key_file.stat().st_mode)
+    assert key.public_key() == request.public_key()
+
+
+def test_a_request_has_a_key_of_4096_bits(config):
+    """Unless somebody says otherwise."""
+    typed("csr", "new", "-c", config)
+    (file,) = (config.parent / "tls" / "requests").glob("*.csr")
+
+    assert 4096 == x509.load_pem_x509_csr(file.read_bytes()).public_key().key_size
+
+
+def test_a_second_request_leaves_the_first_alone(config):
+    """The certificate for the first may still be on its way."""
+    requested(config)
+    typed("csr", "new", "-c", config, "--bits", 2048)
+    found = sorted(file.name for file in (config.parent / "tls" / "requests").iterdir())
+
+    assert [f"{NAME}-1.csr", f"{NAME}-1.key", f"{NAME}-2.csr", f"{NAME}-2.key"] == found
+
+
+def test_it_is_said_where_a_request_goes(config):
+    """In INT that is a web form of ITOC."""
+    assert "It goes to ITOC (the web form" in typed("csr", "new", "-c", config, "--bits", 2048).out
+
+
+@pytest.mark.parametrize(
+    ("environment", "hosting", "fqdn"),
+    [
+        ("int", "provider", "BaRS-INT-ZX901.northshire.nhs.uk"),
+        ("int", "supplier", "BaRS-INT-ABC1.supplier.thirdparty.nhs.uk"),
+        ("prod", "provider", "BaRS-PROD-ZX901.northshire.nhs.uk"),
+        ("prod", "provider", "BaRS-PROD-ZX901WARD.northshire.nhs.uk"),
+        ("prod", "supplier", "bars-prod-zx901.supplier.thirdparty.nhs.uk"),
+    ],
+)
+def test_the_four_forms_of_a_name(settings, environment, hosting, fqdn):
+    """Each is taken in its environment, with or without a setting in PROD."""
+    assert [] == names.faults_of(fqdn, of(settings, environment, hosting))
+
+
+def of(settings: Settings, environment: str, hosting: str) -> Settings:
+    onboarding = settings.onboarding.model_copy(update={"hosting": hosting})
+    return settings.model_copy(
+        update={"environment": type(settings.environment)(environment), "onboarding": onboarding}
+    )
+
+
+@pytest.mark.parametrize(
+    ("fqdn", "hosting", "expected"),
+    [
+        ("BaRS-PROD-ZX901.northshire.nhs.uk", "provider", "is made for the environment prod"),
+        ("gateway.northshire.nhs.uk", "provider", "names no environment"),
+        ("BaRS-INT-RAE.northshire.nhs.uk", "provider", "where the ODS code of the provider"),
+        ("BaRS-INT-ZX901WARD.northshire.nhs.uk", "provider", "where the ODS code of the provider"),
+        ("BaRS-INT-.supplier.thirdparty.nhs.uk", "supplier", "is no name of a machine"),
+        ("BaRS-INT-ZX901.northshire.org", "provider", "is not in a domain below nhs.uk"),
+        ("BaRS-INT-ZX901.thirdparty.nhs.uk", "supplier", "is not in a domain below nhs.uk"),
+        ("BaRS-INT-ZX901.northshire.nhs.uk", "supplier", "does not end in .thirdparty.nhs.uk"),
+        ("BaRS-INT-ZX901.x.thirdparty.nhs.uk", "provider", "does not end in .nhs.uk"),
+        (f"BaRS-INT-ZX901.{'n' * 43}.nhs.uk", "provider", "has 65 characters"),
+        ("BaRS-INT-ZX901_1.northshire.nhs.uk", "provider", "is no name of a machine"),
+        ("BaRS-INT-ZX901", "provider", "has no domain"),
+    ],
+)
+def test_every_wrong_name_gets_its_own_message(settings, fqdn, hosting, expected):
+    """The desk would take days to say the same."""
+    found = [fault.cause for fault in names.faults_of(fqdn, of(settings, "int", hosting))]
+
+    assert expected in "; ".join(found)
+
+
+def test_a_wrong_name_makes_no_request(config):
+    """Neither a key nor a request is left behind."""
+    done = typed("csr", "new", "-c", config, "--fqdn", "BaRS-PROD-ZX901.northshire.nhs.uk")
+
+    assert 1 == done.code
+    assert done.err.splitlines()[1] == "   try: Name it BaRS-INT-ZX901.<provider>.nhs.uk."
+    assert not (config.parent / "tls" / "requests").exists()
+
+
+def test_a_name_that_nobody_gave_is_asked_for(config):
+    """With the form that it should have."""
+    config.write_text(config.read_text().replace(f'fqdn = "{NAME}"', ""))
+    done = typed("csr", "new", "-c", config)
+
+    assert done.err.startswith("error: the name of this Receiver is not known\n   try: Add --fqdn")
+
+
+GOOD = (INT.leaf(NAME), INT.middle)
+PROD = Chain.of("NHS Root Authority G2", "NHS Authentication G2")
+G1 = Chain.of("NHS INT Root", "NHS INT Level 1C")
+WRONG = {
+    "an-authority-first": ((INT.middle, INT.root), "leaf", "is an authority's"),
+    "another-key": (
+        (INT.leaf(NAME, key=rsa.generate_private_key(65537, 2048)), INT.middle),
+        "key",
+        "belongs to another key",
+    ),
+    "a-short-key": ((INT.leaf(NAME, key=SHORT_KEY), INT.middle), "strength", "has 1024 bits"),
+    "no-middle": ((INT.leaf(NAME),), "chain", "the chain ends below CN=NHS INT Authentication G2"),
+    "wrong-order": ((INT.leaf(NAME), INT.root, INT.middle), "chain", "did not issue certificate 1"),
+    "of-prod": (
+        (PROD.leaf(NAME), PROD.middle, PROD.root),
+        "environment",
+        "is of the environment prod, and this gateway is in int",
+    ),
+    "of-another-name": (
+        (INT.leaf("BaRS-INT-ZX902.x.nhs.uk"), INT.middle),
+        "name",
+        "and onboarding.fqdn is",
+    ),
+    "expired": ((INT.leaf(NAME, end=NOW - timedelta(hours=1)), INT.middle), "dates", "expired on"),
+    "not-yet": (
+        (INT.leaf(NAME, start=NOW + timedelta(hours=1)), INT.middle),
+        "dates",
+        "is not valid before",
+    ),
+    "for-clients": (
+        (INT.leaf(NAME, usages=[ExtendedKeyUsageOID.CLIENT_AUTH]), INT.middle),
+        "purpose",
+        "not meant for servers",
+    ),
+}
+
+
+def judged(settings: Settings, chain, key=LEAF_KEY):
+    delivered = Delivered(chain=tuple(chain), key=key, trusted=(INT.root, INT.middle))
+    return verdicts(delivered, settings, NOW)
+
+
+def test_a_right_certificate_passes_every_rule(settings):
+    """Nothing is left to ask the desk."""
+    assert {Grade.PASS} == {verdict.grade for verdict in judged(settings, GOOD)}
+
+
+@pytest.mark.parametrize(("chain", "rule", "expected"), WRONG.values(), ids=WRONG)
+def test_every_wrong_certificate_gets_its_own_message(settings, chain, rule, expected):
+    """The rule, what was seen, and a cure; before anything is installed."""
+    found = {verdict.rule: verdict for verdict in judged(settings, chain)}
+
+    assert Grade.FAIL is found[rule].grade
+    assert expected in found[rule].seen
+    assert found[rule].cure.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("chain", "rule"),
+    [
+        ((INT.leaf(NAME, end=NOW + timedelta(days=29)), INT.middle), "dates"),
+        ((G1.leaf(NAME), G1.middle, G1.root), "environment"),
+    ],
+    ids=["expires-soon", "first-series"],
+)
+def test_what_will_not_do_for_long_is_a_warning(settings, chain, rule):
+    """It may be used today, and somebody should know."""
+    grades = {verdict.rule: verdict.grade for verdict in judged(settings, chain)}
+
+    assert Grade.WARN is grades[rule]
+
+
+def test_a_certificate_without_key_is_not_enough(settings):
+    """The request was made elsewhere, and its key is still there."""
+    found = {verdict.rule: verdict.seen for verdict in judged(settings, GOOD, key=None)}
+
+    assert "there is no key that it could belong to" == found["key"]
+
+
+def installed(config: Path):
+    folder = config.parent / "tls"
+    return load_identity(
+        folder / "certificate.pem", folder / "key.pem", folder / "client-ca.pem", now=NOW
+    )
+
+
+def test_a_certificate_for_a_request_is_installed_with_its_key(config, tmp_path):
+    """The key is found beside the request, and both are where the gateway reads them."""
+    _, key_file = requested(config)
+    key = load_pem_private_key(key_file.read_bytes(), None)
+    delivered = tmp_path / "from-the-desk.crt"
+    delivered.write_bytes(pem(INT.leaf(NAME, key=key), INT.middle))
+    done = typed("certificate", "install", delivered, "-c", config)
+
+    assert (0, "") == (done.code, done.err)
+    assert {NAME} == installed(config).names
+    assert 0o600 == stat.S_IMODE((config.parent / "tls" / "key.pem").stat().st_mode)
+
+
+@pytest.mark.parametrize("password", [None, b"a password"])
+def test_a_certificate_comes_as_pkcs12_too(config, tmp_path, password):
+    """The guide has people wrap key and certificate in one file, with or without a password."""
+    file, secret = tmp_path / "receiver.pfx", tmp_path / "password"
+    locked = BestAvailableEncryption(password) if password else None
+    file.write_bytes(
+        pkcs12.serialize_key_and_certificates(
+            b"bars", LEAF_KEY, GOOD[0], [INT.middle], locked or NoEncryption()
+        )
+    )
+    secret.write_bytes((password or b"") + b"\n")
+    more = ["--password-file", secret] if password else []
+    done = typed("certificate", "install", file, "-c", config, *more)
+
+    assert (0, "") == (done.code, done.err)
+    assert {NAME} == installed(config).names
+
+
+def test_what_was_there_is_kept(config, tmp_path):
+    """The way back is a copy."""
+    for _ in range(2):
+        (tmp_path / "leaf.pem").write_bytes(pem(*GOOD))
+        (tmp_path / "leaf.key").write_bytes(key_pem())
+        done = typed(
+            "certificate",
+            "install",
+            tmp_path / "leaf.pem",
+            "--key",
+            tmp_path / "leaf.key",
+            "-c",
+            config,
+        )
+    kept = {file.name.partition("-")[2] for file in (tmp_path / "tls" / "previous").iterdir()}
+
+    assert {"certificate.pem", "key.pem"} == kept
+    assert "what was there before" in done.out
+
+
+def test_a_wrong_certificate_changes_nothing(config, tmp_path):
+    """All that is wrong is said, and what was in place stays."""
+    (tmp_path / "leaf.pem").write_bytes(pem(PROD.leaf(NAME), PROD.middle, PROD.root))
+    (tmp_path / "leaf.key").write_bytes(key_pem())
+    done = typed(
+        "certificate",
+        "install",
+        tmp_path / "leaf.pem",
+        "--key",
+        tmp_path / "leaf.key",
+        "-c",
+        config,
+    )
+
+    assert 1 == done.code
+    assert "fail  environment" in done.out
+    assert "was not installed; nothing was changed" in done.err
+    assert not (tmp_path / "tls" / "certificate.pem").exists()
+
+
+def test_a_certificate_is_checked_without_using_it(config, tmp_path):
+    """`check` prints the same verdicts, and its exit code says which way they went."""
+    (tmp_path / "leaf.pem").write_bytes(pem(*GOOD))
+    (tmp_path / "leaf.key").write_bytes(key_pem())
+    arguments = ("certificate", "check", tmp_path / "leaf.pem", "-c", config)
+
+    assert 0 == typed(*arguments, "--key", tmp_path / "leaf.key").code
+    assert 1 == typed(*arguments).code
+    assert not (tmp_path / "tls" / "certificate.pem").exists()
+
+
+CASES = {
+    "missing": (None, "cannot be read: No such file or directory"),
+    "empty": (b"", "is no certificate, or its password is another one"),
+    "garbage": (b"\x00\x01garbage", "is no certificate, or its password is another one"),
+    "half a PEM": (b"-----BEGIN CERTIFICATE-----\nAAAA", "holds no certificate in PEM form"),
+    "the key": (key_pem(), "holds no certificate in PEM form"),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), CASES.values(), ids=CASES)
+def test_a_file_that_is_no_certificate_is_said_to_be_none(config, tmp_path, content, expected):
+    """In two lines, without a traceback."""
+    file = tmp_path / "sent.crt"
+    if content is not None:
+        file.write_bytes(content)
+    done = typed("certificate", "check", file, "-c", config)
+    what, cure = done.err.splitlines()
+
+    assert (1, "") == (done.code, done.out)
+    assert what == f"error: {file} {expected}"
+    assert cure.startswith("   try: ")
+
+
+def test_the_request_is_not_the_certificate(config):
+    """They lie side by side, and have the same look."""
+    requested(config)
+    (file,) = (config.parent / "tls" / "requests").glob("*.csr")
+
+    assert (
+        "is the request, and not the certificate"
+        in typed("certificate", "check", file, "-c", config).err
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"garbage", "holds no private key in PEM form"),
+        (
+            LEAF_KEY.private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+            ),
+            "is locked with a passphrase",
+        ),
+    ],
+)
+def test_a_key_that_cannot_be_read_is_said(config, tmp_path, content, expected):
+    """Its own words for each."""
+    (tmp_path / "leaf.pem").write_bytes(pem(*GOOD))
+    (tmp_path / "leaf.key").write_bytes(content)
+    done = typed(
+        "certificate", "check", tmp_path / "leaf.pem", "--key", tmp_path / "leaf.key", "-c", config
+    )
+
+    assert expected in done.err

@@ -1,0 +1,216 @@
+"""From nothing to an installation that only waits for others, and never a step back."""
+
+import stat
+import tomllib
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from typed import Done, typed
+
+from bars_gateway.config import describe, load
+from bars_gateway.onboarding import beginning
+from bars_gateway.onboarding.places import PENDING, PENDING_NAME
+from bars_gateway.onboarding.wishes import Wishes
+
+FLAGS = (
+    *("--environment", "int", "--ods-code", "ZX901", "--name", "Northshire General Hospital"),
+    *("--service", "2000000101"),
+)
+
+
+def init(folder: Path, *flags: object) -> Done:
+    # 2048 bits: how long a prime takes is no fact about init.
+    return typed("init", "--folder", folder, "--key-bits", 2048, *flags)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_was_said_is_in_the_settings(tmp_path):
+    """The file is read by the gateway as it is."""
+    done = init(tmp_path, *FLAGS, "--epr", "socket", "--fqdn", "BaRS-INT-ZX901.northshire.nhs.uk")
+    settings = load(tmp_path / "bars-gateway.toml", {})
+    provider = settings.providers["northshire-general-hospital"]
+
+    assert (0, "") == (done.code, done.err)
+    assert "int" == settings.environment
+    assert ("ZX901", "socket") == (provider.ods_code, provider.notices)
+    assert ("https://fhir.nhs.uk/Id/dos-service-id|2000000101",) == provider.services
+    assert "NorthshireGeneralHospital-INT-1" == provider.key_id
+    assert "BaRS-INT-ZX901.northshire.nhs.uk" == settings.onboarding.fqdn
+
+
+def test_every_setting_is_explained_in_the_file(tmp_path):
+    """Whoever opens it needs no other document."""
+    init(tmp_path, *FLAGS)
+    text = (tmp_path / "bars-gateway.toml").read_text()
+    flat = " ".join(text.replace("\n#", " ").split())
+    shown = [
+        d for d in describe(load(tmp_path / "bars-gateway.toml", {})) if "applications" not in d.key
+    ]
+
+    assert [] == [d.key for d in shown if d.description.splitlines()[0] not in flat]
+
+
+def test_defaults_in_the_file_are_those_of_the_environment(tmp_path):
+    """In PROD the quota is another one than in INT."""
+    init(tmp_path, *FLAGS, "--environment", "prod")
+
+    assert "#requests_per_minute = 1000" in (tmp_path / "bars-gateway.toml").read_text()
+
+
+def test_folders_are_made_with_safe_modes(tmp_path):
+    """Keys and database for the gateway alone; the spool folder for the EPR's group too."""
+    init(tmp_path, *FLAGS)
+    spool = tmp_path / "spool" / "northshire-general-hospital"
+
+    assert [0o700, 0o700, 0o2750] == [
+        mode(p) for p in (tmp_path / "keys", tmp_path / "state", spool)
+    ]
+    assert 0o600 == mode(tmp_path / "keys" / "NorthshireGeneralHospital-INT-1.pem")
+
+
+def test_what_nobody_knows_yet_cannot_work_by_accident(tmp_path):
+    """The API key and the caller's name come from the BaRS team, weeks later."""
+    init(tmp_path, *FLAGS)
+    settings = load(tmp_path / "bars-gateway.toml", {})
+
+    assert PENDING == settings.providers["northshire-general-hospital"].api_key
+    assert (PENDING_NAME,) == settings.inbound.allowed_client_names
+
+
+def test_running_it_again_continues(tmp_path):
+    """What is missing is made again; what is there stays as it was."""
+    init(tmp_path, *FLAGS)
+    key = tmp_path / "keys" / "NorthshireGeneralHospital-INT-1.pem"
+    before = key.read_bytes(), (tmp_path / "bars-gateway.toml").read_bytes()
+    (tmp_path / "run").rmdir()
+    done = init(tmp_path)
+
+    assert 0 == done.code
+    assert f"{tmp_path}/run: made\n" in done.out
+    assert before == (key.read_bytes(), (tmp_path / "bars-gateway.toml").read_bytes())
+
+
+def test_a_key_that_is_missing_is_made_later(tmp_path):
+    """An attempt that broke off is continued."""
+    init(tmp_path, *FLAGS)
+    key = tmp_path / "keys" / "NorthshireGeneralHospital-INT-1.pem"
+    key.unlink()
+    init(tmp_path)
+
+    assert key.exists()
+
+
+def test_settings_are_never_written_over(tmp_path):
+    """A flag that says otherwise is refused, with both named."""
+    init(tmp_path, *FLAGS)
+    done = init(tmp_path, "--ods-code", "RAE")
+
+    assert (1, "") == (done.code, done.out)
+    assert (
+        "error: --ods-code says RAE, and the settings ZX901\n   try: Settings are never" in done.err
+    )
+
+
+def test_without_a_terminal_it_names_what_is_missing(tmp_path):
+    """A script is told which flags to add, and nothing is made."""
+    done = init(tmp_path / "new", "--environment", "int")
+
+    assert (1, "") == (done.code, done.out)
+    assert done.err.startswith("error: not said: --ods-code, --name, --service\n   try: ")
+    assert not (tmp_path / "new").exists()
+
+
+def test_at_a_terminal_it_asks(tmp_path):
+    """One question for each thing that no flag said."""
+    answers = ["int", "ZX901", "Northshire", "supplier", "Ex Ltd", "1, 2", "folder"]
+    with mock.patch.object(beginning.typer, "prompt", side_effect=answers):
+        asked = beginning._asked(Wishes())
+
+    assert ("int", "ZX901", "Northshire") == (asked.environment, asked.ods_code, asked.organisation)
+    assert ("supplier", "Ex Ltd", ("1", "2")) == (asked.hosting, asked.supplier, asked.services)
+    assert [] == asked.missing
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--ods-code", "zx 901"), "ods_code"),
+        (("--hosting", "somebody"), "onboarding.hosting"),
+        (("--epr", "pigeon"), "notices"),
+        (("--listen", "8443"), "inbound.listen"),
+        (("--fqdn", "not a name"), "onboarding.fqdn"),
+    ],
+)
+def test_what_cannot_be_a_setting_is_refused(tmp_path, flags, expected):
+    """With the setting, the cause and the cure; and no half of an installation is left."""
+    done = init(tmp_path / "new", *FLAGS, *flags)
+
+    assert 2 == done.code
+    assert expected in done.err.splitlines()[0]
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_sandbox_that_does_not_run_is_said(tmp_path):
+    """Its addresses are in a file that only a running one has."""
+    done = init(tmp_path / "new", *FLAGS, "--environment", "local", "--sandbox", tmp_path)
+
+    assert f"error: no sandbox runs in {tmp_path}\n" in done.err
+
+
+def test_the_road_names_who_is_waited_for(tmp_path):
+    """What is done, what is ours, and which desk has to do what."""
+    lines = init(tmp_path, *FLAGS).out.partition("From here to live")[2]
+
+    assert "  1  done   Write the settings\n  2  done   Make the keys that sign\n" in lines
+    assert "  3  waits  Have the public key registered\n" in lines
+    assert "the BaRS team <england.bookingandreferralstandard@nhs.net>" in lines
+    assert "set onboarding.fqdn; its form is BaRS-INT-ZX901.<provider>.nhs.uk" in lines
+    assert "let 35.197.254.55, 35.246.55.143 in to 0.0.0.0:8443" in lines
+
+
+def test_the_road_sees_what_was_done(tmp_path):
+    """A request was made, and the API key was told."""
+    flags = ("--fqdn", "BaRS-INT-ZX901.northshire.nhs.uk", "--api-key", "told")
+    init(tmp_path, *FLAGS, *flags)
+    typed("csr", "new", "-c", tmp_path / "bars-gateway.toml", "--bits", 2048)
+    out = init(tmp_path).out
+
+    assert "3  done   Have the public key registered" in out
+    assert "5  done   Make the request for its certificate" in out
+    assert "6  waits  Have the certificate signed" in out
+
+
+def test_a_file_in_the_way(tmp_path):
+    """A file in its place is no traceback."""
+    (tmp_path / "file").write_text("")
+    done = init(tmp_path / "file" / "new", *FLAGS)
+
+    assert 1 == done.code
+    assert "cannot be made: File exists" in done.err
+
+
+def test_the_file_is_toml_whatever_the_names_hold(tmp_path):
+    """Quotes and backslashes in a name are the name's."""
+    name = 'St "Mary\'s" \\ Hospital'
+    init(tmp_path, *FLAGS[:4], "--name", name, "--service", "1")
+    found = tomllib.loads((tmp_path / "bars-gateway.toml").read_text())
+
+    assert [name] == [provider["name"] for provider in found["providers"].values()]
+
+
+@pytest.mark.parametrize(("environment", "owner"), [("int", "ExLtd"), ("prod", "Northshire")])
+def test_in_prod_each_provider_has_a_key_of_its_own(tmp_path, environment, owner):
+    """Before that, one key of the supplier's serves all of them."""
+    flags = ("--ods-code", "ZX901", "--name", "Northshire", "--service", "2000000101")
+    hosted = ("--hosting", "supplier", "--supplier", "Ex Ltd")
+    done = typed(
+        *("init", "--folder", tmp_path, "--environment", environment, *flags, *hosted),
+        *("--key-bits", 2048),
+    )
+    (provider,) = load(tmp_path / "bars-gateway.toml", {}).providers.values()
+
+    assert (0, f"{owner}-{environment.upper()}-1") == (done.code, provider.key_id)
