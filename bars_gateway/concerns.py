@@ -4,7 +4,8 @@ What a person should look at, and why: the top of the status page.
     Overview + Conditions ──concerns──► each with a sentence and what to do, gravest first
 
 A concern is there because of what the store and the running parts say now. None is ever
-stored, so none can outlive its cause; what ended badly is a concern for 24 hours.
+stored, so none can outlive its cause; what ended badly is a concern for 24 hours, or until
+somebody says that it was seen to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,6 +86,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
             )
             for receiver, since in conditions.silent.items()
         ),
+        *_held(overview),
         *_questions(overview),
         *_open_doors(overview.at, conditions.observes_until),
         *_refused(conditions.refused),
@@ -139,6 +141,14 @@ def _settled_badly(overview: Overview) -> list[Concern]:
         for state, end in _BAD_ENDS.items()
         if overview.lately[state]
     ]
+
+
+def _held(overview: Overview) -> list[Concern]:
+    held = overview.outbound[OutboundState.HELD]
+    advice = (
+        "Nobody sends them until they are released, and their time runs on: bars-gateway release."
+    )
+    return [Concern(text=f"{_some(held, 'message')} held back", advice=advice)] if held else []
 
 
 def _questions(overview: Overview) -> list[Concern]:

@@ -27,6 +27,25 @@ async def send(socket: Path, bundles: Mapping[Path, bytes], say: Callable[[str],
     return refused
 
 
+async def intervene(
+    socket: Path, verb: str, meant: Mapping[str, object], operator: str
+) -> tuple[int, dict[str, object]]:
+    """Have *verb* done to the messages that are *meant*; return the status and what it led to."""
+    connector = aiohttp.UnixConnector(str(socket))
+    headers = {"Bars-Operator": operator, "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+        try:
+            async with (
+                asyncio.timeout(_ANSWER_SECONDS),
+                session.post(
+                    f"http://gateway/verbs/{verb}", data=orjson.dumps(meant), headers=headers
+                ) as response,
+            ):
+                return response.status, orjson.loads(await response.read())
+        except (OSError, aiohttp.ClientError) as error:
+            raise _unreachable(socket, error) from None
+
+
 async def _post(
     session: aiohttp.ClientSession, file: Path, body: bytes, socket: Path
 ) -> tuple[int, object]:
@@ -41,8 +60,12 @@ async def _post(
         ):
             return response.status, orjson.loads(await response.read())
     except (OSError, aiohttp.ClientError) as error:
-        reason = getattr(error, "strerror", None) or "no answer came"
-        raise GatewayUnreachable(f"no gateway answers on {socket}: {reason}") from None
+        raise _unreachable(socket, error) from None
+
+
+def _unreachable(socket: Path, error: Exception) -> GatewayUnreachable:
+    reason = getattr(error, "strerror", None) or "no answer came"
+    return GatewayUnreachable(f"no gateway answers on {socket}: {reason}")
 
 
 def _sentence(status: int) -> str:

@@ -34,6 +34,7 @@ ANYTHING = FLOW | {
     "operator_client",
     "safekeeping",
     "lint",
+    "interventions",
     "onboarding",
     "sandbox",
     "demo",
@@ -49,6 +50,7 @@ OPERATORS = {
     "operator_client",
     "safekeeping",
     "lint",
+    "interventions",
     "onboarding",
 }
 
@@ -84,6 +86,8 @@ MAY_IMPORT = {
     "operator_client": {"errors"},
     "lint": GROUND,
     "safekeeping": GROUND | {"config", "store", "store.port"},
+    # Through the socket of a running gateway, as `operator_client` does it.
+    "interventions": {"config", "onboarding", "operator_client", "store.port"},
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store", "outbound"},
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
