@@ -5,7 +5,7 @@ What a person should look at, and why: the top of the status page.
 
 A concern is there because of what the store and the running parts say now. None is ever
 stored, so none can outlive its cause; what ended badly is a concern for 24 hours, or until
-somebody says that it was seen to.
+a person says that it was seen to (`bars-gateway see`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,6 +71,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     return [
         *_overdue(overview),
         *_settled_badly(overview),
+        *_held(overview),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
             for t in conditions.tokens
@@ -86,7 +87,6 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
             )
             for receiver, since in conditions.silent.items()
         ),
-        *_held(overview),
         *_questions(overview),
         *_open_doors(overview.at, conditions.observes_until),
         *_refused(conditions.refused),
@@ -145,10 +145,13 @@ def _settled_badly(overview: Overview) -> list[Concern]:
 
 def _held(overview: Overview) -> list[Concern]:
     held = overview.outbound[OutboundState.HELD]
+    if not held:
+        return []
     advice = (
-        "Nobody sends them until they are released, and their time runs on: bars-gateway release."
+        "Release or withdraw them: nothing leaves of what waits behind them, and a message whose"
+        " time passes ends as not sent."
     )
-    return [Concern(text=f"{_some(held, 'message')} held back", advice=advice)] if held else []
+    return [Concern(text=f"{_some(held, 'message')} held by hand", advice=advice)]
 
 
 def _questions(overview: Overview) -> list[Concern]:

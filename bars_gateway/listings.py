@@ -87,13 +87,13 @@ def _show(history: MessageHistory, console: Console) -> None:
         console.print(f"  {name:<17}{value}")
     _show_attempts(history, console)
     for event in history.events:
-        console.print(f"  {_clock(event.at)}  {event.kind}{_by_whom(event)}")
+        console.print(f"  {_clock(event.at)}  {event.kind}{_said(event)}", markup=False)
 
 
-def _by_whom(event: Event) -> str:
+def _said(event: Event) -> str:
     """Return who did it and why, where a person did."""
     detail = json.loads(event.detail)
-    return f": {detail['who']}, because: {detail['why']}" if "who" in detail else ""
+    return f" by {detail['who']}: {detail['why']}" if "why" in detail else ""
 
 
 def _show_attempts(history: MessageHistory, console: Console) -> None:

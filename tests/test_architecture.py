@@ -34,7 +34,8 @@ ANYTHING = FLOW | {
     "operator_client",
     "safekeeping",
     "lint",
-    "interventions",
+    "intervene",
+    "caching",
     "onboarding",
     "sandbox",
     "demo",
@@ -50,7 +51,8 @@ OPERATORS = {
     "operator_client",
     "safekeeping",
     "lint",
-    "interventions",
+    "intervene",
+    "caching",
     "onboarding",
 }
 
@@ -85,9 +87,9 @@ MAY_IMPORT = {
     "listings": GROUND | {"store", "store.port"},
     "operator_client": {"errors"},
     "lint": GROUND,
+    "caching": {"config", "outbound"},
+    "intervene": {"config", "errors", "operator_client", "store.port"},
     "safekeeping": GROUND | {"config", "store", "store.port"},
-    # Through the socket of a running gateway, as `operator_client` does it.
-    "interventions": {"config", "onboarding", "operator_client", "store.port"},
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store", "outbound"},
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
@@ -132,11 +134,12 @@ class Module:
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
     if name in {
+        "store.cancellations",
         "store.conversations",
+        "store.interventions",
         "store.port",
         "store.questions",
         "store.values",
-        "store.verbs",
         "store.views",
     }:
         return "store.port"

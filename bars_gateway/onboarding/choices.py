@@ -22,18 +22,13 @@ Whose = Annotated[
 ]
 
 
-def name_of(settings: Settings, name: str | None) -> str:
-    """Return *name* if it is a provider's, or that of the only one."""
+def provider_of(settings: Settings, name: str | None) -> Provider:
+    """Return the provider called *name*, or the only one."""
     known = ", ".join(settings.providers)
     if name is None and len(settings.providers) > 1:
         cure = f"Add --provider with one of: {known}"
         raise OnboardingError("there are several providers, and none was named", cure)
-    found = name or next(iter(settings.providers))
-    if found not in settings.providers:
+    found = settings.providers.get(name or next(iter(settings.providers)))
+    if found is None:
         raise OnboardingError(f"{name!a} is no provider of the settings", f"Name one of: {known}")
     return found
-
-
-def provider_of(settings: Settings, name: str | None) -> Provider:
-    """Return the provider called *name*, or the only one."""
-    return settings.providers[name_of(settings, name)]

@@ -94,7 +94,6 @@ def message_of(row: sqlite3.Row) -> MessageRow:
         give_up_at=instant(row["give_up_at"]),
         created_at=instant(row["created_at"]),
         settled_at=instant(row["settled_at"]),
-        resend_of=row["resent_from"],
     )
 
 
@@ -171,6 +170,6 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
         media_type=message["media_type"] or "",
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
-        resend_of=message["resent_from"],
+        resend_of=message["resend_of"],
         remarks=[Remark(word) for word in row["remarks"].split()],
     )

@@ -40,10 +40,11 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
+from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_questions import SqliteQuestions
-from bars_gateway.store.sqlite_verbs import SqliteVerbs
-from bars_gateway.store.statements import run
+from bars_gateway.store.statements import collect, run
 
 
 class SqliteStore:
@@ -65,13 +66,16 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.cancellations = SqliteCancellations(database, ring=self._ring_everybody)
+        self.interventions = SqliteInterventions(
+            database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
+        )
         self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,
             ring_notices=lambda provider: self._bell(provider).ring(),
         )
-        self.verbs = SqliteVerbs(database, self._refuse_when_full, self._ring)
 
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
         """Queue the message, or return the receipt that the same bytes were given before."""
@@ -80,6 +84,7 @@ class SqliteStore:
             partial(submission_works.submit, submission=submission, now=now)
         )
         self._outbound.ring()
+        self.cancellations.ring()
         return accepted
 
     async def correlation_of(self, provider: str, *keys: str) -> str | None:
@@ -106,7 +111,8 @@ class SqliteStore:
                 connection, claim, answer, attempt, settlement, self._node
             )
         )
-        self._ring(claim.provider)
+        self._outbound.ring()
+        self._bell(claim.provider).ring()
 
     async def put_back(self, claim: Claim, retry_at: datetime) -> None:
         """Undo the claim: no POST began, so it was no attempt."""
@@ -171,9 +177,12 @@ class SqliteStore:
     async def _tell(self, work: partial[int]) -> int:
         told = await self._database.write(work)
         if told:
-            self._outbound.ring()
-            self._ring_all()
+            self._ring_everybody()
         return told
+
+    def _ring_everybody(self) -> None:
+        self._outbound.ring()
+        self._ring_all()
 
     def _ring_all(self) -> None:
         for bell in self._notices.values():
@@ -204,7 +213,8 @@ class SqliteStore:
             lambda connection: response_works.respond(connection, arrival, not_found, now)
         )
         if isinstance(fate, Taken):
-            self._ring(arrival.provider)  # what it proves may let the next message go
+            self._outbound.ring()  # what it proves may let the next of its conversation go
+            self._bell(arrival.provider).ring()
         return fate
 
     async def refuse(self, refusal: Refusal, now: datetime) -> Fate:
@@ -235,12 +245,8 @@ class SqliteStore:
 
     async def collect(self, provider: str, notice_ids: Sequence[int], now: datetime) -> int:
         """Mark notices as collected; return how many were not before."""
-        values = {"provider": provider, "now": text(now)}
         return await self._database.write(
-            lambda connection: sum(
-                run(connection, "collect_notice", notice_id=notice_id, **values).rowcount
-                for notice_id in notice_ids
-            )
+            lambda connection: collect(connection, provider, notice_ids, now)
         )
 
     async def payload(self, message_id: int, part: Part) -> Payload | None:
@@ -280,10 +286,6 @@ class SqliteStore:
     def ring_outbound(self) -> None:
         """Wake one sender: there may be more to claim."""
         self._outbound.ring()
-
-    def _ring(self, provider: str) -> None:
-        self._outbound.ring()
-        self._bell(provider).ring()
 
     def _bell(self, provider: str) -> Bell:
         return self._notices.setdefault(provider, Bell(wakes_all=True))

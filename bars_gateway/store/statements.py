@@ -1,7 +1,7 @@
 """The statements of queries.sql, run by name: the one place where SQL meets Python."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
@@ -40,10 +40,7 @@ def keep(connection: sqlite3.Connection, message_id: int, part: Part, payload: P
 
 
 def notify(
-    connection: sqlite3.Connection,
-    kind: NoticeKind,
-    row: sqlite3.Row | Mapping[str, object],
-    now: datetime,
+    connection: sqlite3.Connection, kind: NoticeKind, row: sqlite3.Row, now: datetime
 ) -> None:
     """Write a notice about the message in *row* (its id and provider)."""
     run(
@@ -55,6 +52,17 @@ def notify(
         remarks="",
         now=text(now),
         collected_at=None,
+    )
+
+
+def collect(
+    connection: sqlite3.Connection, provider: str, notice_ids: Sequence[int], now: datetime
+) -> int:
+    """Mark notices as collected; return how many were not before."""
+    values = {"provider": provider, "now": text(now)}
+    return sum(
+        run(connection, "collect_notice", notice_id=notice_id, **values).rowcount
+        for notice_id in notice_ids
     )
 
 

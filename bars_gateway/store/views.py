@@ -64,7 +64,6 @@ class MessageRow:
     give_up_at: datetime | None
     created_at: datetime
     settled_at: datetime | None
-    resend_of: str | None  # X-Request-Id of the message whose payload this sends again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,7 @@ class Overview:
 
     at: datetime
     outbound: Mapping[OutboundState, int]  # every state, also those with none
-    lately: Mapping[OutboundState, int]  # of those, settled within the last 24 hours
+    lately: Mapping[OutboundState, int]  # settled within the last 24 hours, and not seen since
     inbound: int  # messages received
     quarantined: int  # responses of the last 24 hours that belong to no workflow
     workflows: Mapping[State, int]

@@ -13,14 +13,14 @@ from epr_side import (
     at_work,
     open_folder,
     question_requests,
+    read_requests,
     utc_now,
+    verb_requests,
 )
 
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
-from bars_gateway.epr.interventions import Interventions
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.database import Database, open_database
@@ -71,21 +71,15 @@ def socket_path() -> Iterator[Path]:
 
 @pytest.fixture
 async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
-    interventions = Interventions(
-        store,
-        provider=PROVIDER,
-        timing=lambda use_case: timing_for(use_case, {}),
-        now=utc_now,
-        new_id=lambda: str(uuid4()),
-    )
     opened = EprSocket(
         store,
         intake,
         question_requests(store),
+        verb_requests(store),
+        read_requests(),
         provider=PROVIDER,
         path=socket_path,
         now=utc_now,
-        also=[VerbRequests(interventions, provider=PROVIDER)],
     )
     await opened.open()
     async with at_work(opened.stop, opened.run()):

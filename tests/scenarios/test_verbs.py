@@ -1,89 +1,95 @@
-"""An operator's verbs, typed beside a running gateway, and what the Receiver and the EPR see."""
+"""What an operator types about messages, with whole gateways around it."""
 
 import asyncio
-import subprocess
-from collections.abc import Sequence
 
-import messages
-from world import World, in_time
+from messages import referral
+from world import World, eventually, in_time
 
-WHY = ("--reason", "a drill")
+UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
 
 
-async def typed(world: World, verb: str, *arguments: str) -> tuple[int, str]:
-    """Type a verb of the ambulance's gateway; return its exit code and all that it printed."""
-    command: Sequence[str] = world.ambulance.command(verb, *arguments, *WHY)
-    done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, check=False, timeout=60
+async def typed(world: World, *arguments: str) -> tuple[int, list[str]]:
+    """Run a verb for the ambulance service; return how it exits, and its lines."""
+    verb, *rest = arguments
+    process = await asyncio.create_subprocess_exec(
+        *world.ambulance.command(verb, "--why", "INC-7", "--by", "jo", *rest),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    return done.returncode, done.stdout + done.stderr
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, (out + err).decode().splitlines()
 
 
-async def waiting(world: World) -> str:
-    """Let the far side be down, and a message wait for its next attempt; return its id."""
-    world.sandbox.faults.arm({"kind": "status", "status": 503})
-    receipt = await world.ambulance.sent("referral.json", messages.referral())
-
-    async def tried() -> bool:
-        history = await world.ambulance.history(receipt["request_id"])
-        return history is not None and bool(history.attempts)
-
-    await in_time(tried)
-    return str(receipt["request_id"])
-
-
-async def held(world: World, request_id: str) -> None:
-    """Hold it by filter: between two attempts, for what is being sent cannot be held."""
-
-    async def taken() -> bool:
-        code, _ = await typed(world, "hold", "--receiver", "2000000202", "--yes")
-        return code == 0
-
-    await in_time(taken)
+async def tried(world: World, request_id: str) -> bool:
     found = await world.ambulance.history(request_id)
-    assert found is not None
-    assert "held" == found.message.state
+    return found is not None and found.message.attempts > 0 and found.message.state == "queued"
 
 
-async def test_what_is_held_goes_out_once_it_is_released(world: World) -> None:
-    """Under its old ids, and the EPR hears of both, and of its outcome."""
-    request_id = await waiting(world)
-    await held(world, request_id)
+async def test_a_message_waits_for_an_operator_and_then_arrives(world: World) -> None:
+    """Held while the Receiver is sick, released when it is well; the EPR hears of both."""
+    world.sandbox.faults.arm(UNAVAILABLE)
+    receipt = await world.ambulance.sent("r.json", referral())
+    name = receipt["request_id"]
+    await in_time(lambda: tried(world, name))
+    held = (1, [""])
+    while held[0]:  # it may be on its way at the moment
+        held = await typed(world, "hold", name)
     world.sandbox.faults.clear()
-    code, said = await typed(world, "release", request_id)
-    outcome = await world.ambulance.outcome(request_id)
-    told = [file.name.split(".")[1] for file in world.ambulance.files("inbox/new/*.json")]
+    released = await typed(world, "release", "--all", "--use-case", "a1t1")
+    outcome = await world.ambulance.outcome(name)
 
-    assert (0, "acknowledged") == (code, outcome["state"])
-    assert "release was done to 1; 0 left as they are." in said
-    assert ["held", "released", "outcome"] == [kind for kind in told if kind != "answer"]
-
-
-async def test_a_filter_is_counted_before_it_is_used(world: World) -> None:
-    """Whoever does not say yes has changed nothing."""
-    request_id = await waiting(world)
-    await held(world, request_id)
-    code, said = await typed(world, "release", "--all", "--dry-run")
-    found = await world.ambulance.history(request_id)
-
-    assert found is not None
-    assert (0, "held") == (code, found.message.state)
-    assert "release would be done to 1; 0 left as they are." in said
+    assert (0, [f"{name}: held"]) == held
+    assert (0, [f"{name}: queued", "done: 1"]) == released
+    assert "acknowledged" == outcome["state"]
+    assert ["held", "released"] == [
+        file.name.split(".")[1]
+        for file in await eventually(
+            lambda: (
+                world.ambulance.files("inbox/new/*.held.json")
+                + world.ambulance.files("inbox/new/*.released.json")
+            )
+        )
+    ]
 
 
-async def test_what_was_posted_is_not_withdrawn(world: World) -> None:
-    """The command says so, and ends with 1."""
-    request_id = await waiting(world)
-    await held(world, request_id)
-    code, said = await typed(world, "withdraw", request_id)
+async def test_a_resend_makes_a_second_record_only_when_that_is_wanted(world: World) -> None:
+    """What the Receiver has is sent again under new ids, once somebody has said yes to that."""
+    receipt = await world.ambulance.sent("r.json", referral())
+    name = receipt["request_id"]
+    await world.ambulance.outcome(name)
+    dry = await typed(world, "resend", name, "--dry-run")
+    refused = await typed(world, "resend", name)
+    code, (line,) = await typed(world, "resend", name, "--yes")
+    again = await world.ambulance.outcome(line.split()[-1])
 
-    assert 1 == code
-    assert "it was posted before, and may have arrived: send its cancellation instead" in said
+    assert "would be done (acknowledged); then the Receiver has the message" in dry[1][0]
+    assert (0, 1, 0) == (dry[0], refused[0], code)
+    assert "acknowledged" == again["state"]
+    assert 2 == (await world.hospital.overview()).inbound
 
 
-async def test_nobody_is_meant_by_nothing(world: World) -> None:
-    """A verb without ids and filters is a slip: exit code 2, and the cure."""
-    code, said = await typed(world, "hold")
+async def test_what_was_done_and_why_is_shown(world: World) -> None:
+    """The audit trail answers who asked for it."""
+    receipt = await world.ambulance.sent("r.json", referral())
+    await world.ambulance.outcome(receipt["request_id"])
+    await typed(world, "resend", receipt["request_id"], "--yes")
+    process = await asyncio.create_subprocess_exec(
+        *world.ambulance.command("show", receipt["request_id"], "--provider", "ambulance"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
 
-    assert 2 == code
-    assert "   try: name request_ids, or filters, or say all = true" in said
+    assert "operator.resent by jo (uid " in out.decode()
+    assert ": INC-7" in out.decode()
+
+
+async def test_a_verb_needs_to_know_which_messages(world: World) -> None:
+    """Neither none nor both: a filter without --all was meant to be something else."""
+    found = [
+        await typed(world, "hold"),
+        await typed(world, "hold", "some", "--all"),
+        await typed(world, "hold", "some", "--receiver", "x"),
+    ]
+
+    assert [2, 2, 2] == [code for code, _ in found]

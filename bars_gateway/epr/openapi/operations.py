@@ -3,19 +3,9 @@
 from collections.abc import Mapping
 
 from bars_gateway.epr.envelope import CORRELATION_HEADER, NEEDED_BY_HEADER, PRACTITIONER_HEADER
-from bars_gateway.epr.openapi.schemas import (
-    Schema,
-    instant,
-    list_of,
-    number,
-    one_of,
-    ref,
-    text,
-    uuid,
-)
-from bars_gateway.epr.verb_requests import OPERATOR_HEADER
-from bars_gateway.store.port import OutboundState
-from bars_gateway.store.verbs import Verb
+from bars_gateway.epr.openapi.read_operations import READ_OPERATIONS
+from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text, uuid
+from bars_gateway.store.interventions import Verb
 
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _UNAVAILABLE = 503  # may be the answer to everything
@@ -123,6 +113,26 @@ _DECIDE: Schema = {
         (422, "it cannot be used, and the question stays open", "AnswerRefusal"),
     ),
 }
+_VERB = _parameter("verb", "path", one_of(Verb, "what to do"))
+_ORDER_ANSWERS = (
+    (408, "the body did not arrive in time", "Problem"),
+    (413, "it is too large", "Problem"),
+    (422, "the order cannot be understood: nothing was done", "Problem"),
+)
+
+
+def _order(name: str, summary: str, schema: str, *answers: tuple[int, str, str]) -> Schema:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ref(schema)}},
+        },
+        "responses": _answers(*answers, *_ORDER_ANSWERS),
+    }
+
+
 _MAKE: Schema = {
     "operationId": "make_move",
     "summary": "Say what has happened: the message for it is composed, checked and queued",
@@ -151,42 +161,6 @@ _OPENAPI: Schema = {
     "responses": {"200": {"description": "OpenAPI 3.1"}},
 }
 
-_VERB = _parameter("verb", "path", one_of(Verb, "what is to be done"))
-_OPERATOR = _parameter(OPERATOR_HEADER, "header", text("who acts, where it is an operator"))
-_WHY: Schema = {"reason": text("why, for the audit trail", minLength=1, maxLength=500)}
-_MEANT: Schema = {
-    "dry_run": {"type": "boolean", "description": "do nothing, and say what would be done"},
-    "request_ids": list_of(uuid("X-Request-Id"), "the messages, or else:"),
-    "all": {"type": "boolean", "description": "every message that the verb is for"},
-    "after": number("more_after of the answer before"),
-    "receiver": text("target identifier: system|value, or its value"),
-    "use_case": text("code of the use case"),
-    "state": one_of(OutboundState, "where they are; all that the verb is for, otherwise"),
-    "correlation_id": uuid("X-Correlation-Id"),
-    "taken_before": instant("when they were taken at the latest"),
-}
-
-
-def _verb(name: str, summary: str, members: Schema, *parameters: Schema, **more: Schema) -> Schema:
-    body = {"type": "object", "properties": members, "required": ["reason"]}
-    return {
-        "operationId": name,
-        "summary": summary,
-        "parameters": [*parameters, _VERB, _OPERATOR],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": body | {"additionalProperties": False}}},
-        },
-        "responses": _answers(
-            (200, "what was done", "Report"),
-            (404, "there is no such message or verb", "Problem"),
-            (413, "it is too large", "Problem"),
-            (422, "it does not say what is to be done, or why", "Problem"),
-        )
-        | more,
-    }
-
-
 OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ("get", "/"): _DESCRIBE,
     ("get", "/openapi.json"): _OPENAPI,
@@ -199,15 +173,22 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         _NOT_THERE,
         parameters=[_REQUEST_ID],
     ),
-    ("post", "/messages/{request_id}/{verb}"): _verb(
-        "intervene",
-        "Do something to one message",
-        _WHY | {"dry_run": _MEANT["dry_run"]},
-        _REQUEST_ID,
-        **_answers((409, "it does not fit, and why", "Report")),
-    ),
-    ("post", "/verbs/{verb}"): _verb(
-        "intervene_in_many", "Do something to many messages", _WHY | _MEANT
+    ("post", "/messages/{request_id}/{verb}"): {
+        **_order(
+            "intervene",
+            "Hold, release, withdraw, retry or resend a message, or mark it as seen",
+            "Order",
+            (200, "it is done, or would be", "Intervention"),
+            _NOT_THERE,
+            (409, "it is not done, and why", "Intervention"),
+        ),
+        "parameters": [_REQUEST_ID, _VERB],
+    },
+    ("post", "/interventions"): _order(
+        "intervene_in_bulk",
+        "The same with every message that fits a filter; a dry run says what would happen",
+        "BulkOrder",
+        (200, "what became of each, or would", "Report"),
     ),
     ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
     ("get", "/notices"): _get(
@@ -235,4 +216,5 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ),
     ("get", "/questions/{id}/request"): _read("question_request", "What the question is about"),
     ("post", "/questions/{id}/answer"): _DECIDE,
+    **READ_OPERATIONS,
 }

@@ -9,7 +9,6 @@ from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.port import NoticeKind, OutboundState
-from bars_gateway.store.verbs import Verb
 
 Schema = dict[str, Any]
 
@@ -147,7 +146,7 @@ _NOTICE = closed(
     media_type=text("of the Bundle"),
     fingerprint=text("SHA-256 of the Bundle"),
     answer_media_type=or_null(text("of the answer; null: there is none to read")),
-    resend_of=or_null(uuid("of the message that was sent again as this one")),
+    resend_of=or_null(uuid("of the message whose payload this one sends again")),
 )
 
 _ROW: dict[str, Schema] = {
@@ -161,7 +160,6 @@ _ROW: dict[str, Schema] = {
     "give_up_at": or_null(instant("when the gateway stops asking")),
     "created_at": instant("when it was taken"),
     "settled_at": or_null(instant("when its fate was known")),
-    "resend_of": or_null(uuid("of the message that was sent again as this one")),
 }
 
 _ATTEMPT = closed(
@@ -216,26 +214,6 @@ _QUESTION = closed(
     # A message tells what it is, an enquiry its parameters.
     "additionalProperties": True
 }
-
-_REPORT = closed(
-    "What a verb did to each message that was meant, or would do.",
-    verb=one_of(Verb, "which"),
-    dry_run={"type": "boolean", "description": "whether nothing was done"},
-    done=number("to how many it was done, or would be"),
-    left=number("how many were left as they were"),
-    meaning=text("what follows from it: a sentence for a screen"),
-    more_after=or_null(number("there may be more: ask again with this as after")),
-    messages=list_of(
-        closed(
-            "One message.",
-            request_id=uuid("X-Request-Id"),
-            state=_state(),
-            obstacle=or_null(text("why it was left as it was: a sentence for a screen")),
-            resent_as=or_null(uuid("X-Request-Id of the new message")),
-        ),
-        "oldest first",
-    ),
-)
 
 _DECIDED = closed(
     "How a question was decided.",
@@ -293,5 +271,4 @@ SCHEMAS: dict[str, Schema] = {
     "Questions": closed("Questions.", questions=list_of(ref("Question"), "oldest first")),
     "Answer": _ANSWER,
     "Decided": _DECIDED,
-    "Report": _REPORT,
 }

@@ -64,7 +64,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     claimed_until   TEXT,
     created_at      TEXT NOT NULL,
     settled_at      TEXT,
-    seen_at         TEXT,                       -- when a person had seen to how it ended
+    read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
+    seen_at         TEXT,                       -- when a person had dealt with how it ended
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
     CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
@@ -75,7 +76,6 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     CONSTRAINT queued_has_a_time    CHECK ((state = 'queued')  = (next_attempt_at IS NOT NULL)),
     CONSTRAINT sending_has_a_lease  CHECK ((state = 'sending') = (claimed_until IS NOT NULL)),
     CONSTRAINT open_means_unsettled CHECK ((state IN ('queued', 'held', 'sending')) = (settled_at IS NULL)),
-    CONSTRAINT seen_means_settled   CHECK (seen_at IS NULL OR settled_at IS NOT NULL),
     CONSTRAINT not_sent_never_left  CHECK (state NOT IN ('not_sent', 'withdrawn') OR attempts = 0)
 ) STRICT;
 CREATE UNIQUE INDEX messages_once    ON messages (provider, direction, request_id);
@@ -88,6 +88,7 @@ CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)      
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
 CREATE INDEX        messages_late    ON messages (delay_due_at)                           WHERE settled_at IS NULL AND delay_due_at IS NOT NULL;
+CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
 CREATE INDEX        messages_settled ON messages (settled_at)                             WHERE settled_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_states  ON messages (direction, state);
@@ -134,8 +135,8 @@ CREATE TABLE notices (                          -- what we owe the EPR
     created_at   TEXT NOT NULL,
     collected_at TEXT,
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'due_soon', 'overdue', 'reconciled',
-                                             'cancel_not_sent', 'amended', 'decided_late', 'held', 'released',
-                                             'retried', 'resent'))
+                                             'cancel_not_sent', 'amended', 'decided_late',
+                                             'held', 'released', 'retried', 'resent'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
 CREATE INDEX notices_of      ON notices (message_id);
