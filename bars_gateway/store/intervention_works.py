@@ -167,7 +167,7 @@ def _against(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> st
         behind = one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"])
         return "attempted" if row["attempts"] else _if_any(behind, "overtaken")
     if verb in {Verb.RETRY, Verb.RESEND} and state != OutboundState.QUEUED:
-        return _against_reviving(connection, row)
+        return _against_reviving(connection, row) or _against_a_copy(connection, row, verb)
     return None
 
 
@@ -187,6 +187,14 @@ def _against_reviving(connection: sqlite3.Connection, row: sqlite3.Row) -> str |
         or ("ended" if ended else None)
         or (None if one(connection, "has_request", id=row["id"]) else "bytes_gone")
     )
+
+
+def _against_a_copy(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> str | None:
+    """Return what stands against a copy: it goes behind what waits, where a retry goes before."""
+    if verb is not Verb.RESEND:
+        return None
+    waits = one(connection, "later_that_waits", id=row["id"], workflow_id=row["workflow_id"])
+    return _if_any(waits, "outrun")
 
 
 def _if_any(found: sqlite3.Row | None, code: str) -> str | None:

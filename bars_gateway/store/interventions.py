@@ -110,6 +110,11 @@ OBJECTIONS: Mapping[str, Objection] = {
             cure="find out what the Receiver has, and send what is true now as a new message",
         ),
         Objection(
+            code="outrun",
+            text="a later message of its workflow waits, and would leave before its copy",
+            cure="withdraw that one, or retry this one, which keeps its place before it",
+        ),
+        Objection(
             code="ended",
             text="its workflow has ended",
             cure="if it is still wanted, begin anew with a message of its own",

@@ -262,6 +262,12 @@ SELECT id FROM messages
  WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND (attempts > 0 OR state = 'sending')
  LIMIT 1;
 
+-- name: later_that_waits
+-- A later message of the workflow that has yet to leave, for the first time or again.
+SELECT id FROM messages
+ WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND settled_at IS NULL
+ LIMIT 1;
+
 -- name: resent_message
 SELECT id FROM messages WHERE resend_of = :id LIMIT 1;
 

@@ -200,6 +200,45 @@ async def test_a_queued_message_is_retried_at_once(store: SqliteStore) -> None:
     assert accepted.request_id == (await claim(store)).request_id
 
 
+@pytest.mark.parametrize("verb", [None, Verb.HOLD])
+async def test_nothing_is_resent_past_what_waits(store: SqliteStore, verb: Verb | None) -> None:
+    """M5a: its copy would come after the cancellation, and a cancelled referral arrive."""
+    bundle = "17e2f9d6-2e5b-4a5e-8f6d-6c1a4f4f2b10"
+    first = await ended(store, OutboundState.UNCONFIRMED, bundle_id=bundle)
+    cancellation = await queued(store, bundle_id=bundle, move=Move.CANCEL)
+    if verb is not None:
+        await act(store, verb, cancellation)
+    refused = await resent(store, first)
+
+    assert isinstance(refused, Objection)
+    assert "outrun" == refused.code
+
+
+async def test_what_is_retried_keeps_its_place_before_what_waits(store: SqliteStore) -> None:
+    """The same message under the same ids goes first: order is that of the messages."""
+    bundle, conversation = "17e2f9d6-2e5b-4a5e-8f6d-6c1a4f4f2b10", "c"
+    first = await ended(
+        store, OutboundState.UNCONFIRMED, bundle_id=bundle, correlation_id=conversation
+    )
+    late = LATER + timedelta(hours=1)
+    await queued(
+        store, bundle_id=bundle, correlation_id=conversation, move=Move.CANCEL, give_up_at=late
+    )
+    await act(store, Verb.RETRY, first)
+
+    assert first.request_id == (await claim(store)).request_id
+
+
+async def test_what_was_withdrawn_stands_in_nobodys_way(store: SqliteStore) -> None:
+    """Once the later message is out of the way for good, the earlier one may be resent."""
+    bundle = "17e2f9d6-2e5b-4a5e-8f6d-6c1a4f4f2b10"
+    first = await ended(store, OutboundState.UNCONFIRMED, bundle_id=bundle)
+    cancellation = await queued(store, bundle_id=bundle, move=Move.CANCEL)
+    await act(store, Verb.WITHDRAW, cancellation)
+
+    assert isinstance(await resent(store, first), Done)
+
+
 async def test_what_was_overtaken_is_not_revived(store: SqliteStore) -> None:
     """M5a: a cancelled referral must not arrive."""
     request = await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1")
