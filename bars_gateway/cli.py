@@ -2,6 +2,7 @@
 The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
+                  hold · release · withdraw · retry · resend · see · cache
                   backup · restore · verify · sandbox · demo
     bars-gateway init · keys · csr · certificate · letters · doctor
 
@@ -24,7 +25,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bars_gateway import __version__, log
+from bars_gateway import __version__, caching, intervene, log
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
@@ -42,11 +43,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
-app.command()(lint)
-app.command()(backup)
-app.command()(restore)
-app.command()(verify)
-verbs.add_to(app)
+for command in (lint, backup, restore, verify):
+    app.command()(command)
+for group in (intervene, caching, verbs):
+    group.add_to(app)
 
 Sender = Annotated[
     str | None,

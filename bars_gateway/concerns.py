@@ -4,7 +4,8 @@ What a person should look at, and why: the top of the status page.
     Overview + Conditions ──concerns──► each with a sentence and what to do, gravest first
 
 A concern is there because of what the store and the running parts say now. None is ever
-stored, so none can outlive its cause; what ended badly is a concern for 24 hours.
+stored, so none can outlive its cause; what ended badly is a concern for 24 hours, or until
+a person says that it was seen to (`bars-gateway see`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     return [
         *_overdue(overview),
         *_settled_badly(overview),
+        *_held(overview),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
             for t in conditions.tokens
@@ -139,6 +141,17 @@ def _settled_badly(overview: Overview) -> list[Concern]:
         for state, end in _BAD_ENDS.items()
         if overview.lately[state]
     ]
+
+
+def _held(overview: Overview) -> list[Concern]:
+    held = overview.outbound[OutboundState.HELD]
+    if not held:
+        return []
+    advice = (
+        "Release or withdraw them: nothing leaves of what waits behind them, and a message whose"
+        " time passes ends as not sent."
+    )
+    return [Concern(text=f"{_some(held, 'message')} held by hand", advice=advice)]
 
 
 def _questions(overview: Overview) -> list[Concern]:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -29,13 +28,14 @@ from bars_gateway import __version__
 from bars_gateway.concerns import Conditions
 from bars_gateway.conditions import expiries, token_conditions
 from bars_gateway.config import Settings
-from bars_gateway.doors import Door, open_doors
+from bars_gateway.doors import Door, Stoppable, open_doors
 from bars_gateway.expiry import Expiry, ExpiryWatch
 from bars_gateway.heartbeats import Heartbeats, Watchdog
 from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.materials import materials
 from bars_gateway.notify import Notifier
+from bars_gateway.outbound.cancel_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.parts import inbound_server, longest_wait, outbound_parts
@@ -50,13 +50,6 @@ log = structlog.get_logger(__name__)
 _ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
 _FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
 _DOOR_SECONDS = 30.0  # somebody knocks, there is room, and nobody opens
-
-
-class Stoppable(Protocol):
-    """A part that ends its `run` soon after it is told to."""
-
-    def stop(self) -> None:
-        """Begin nothing new."""
 
 
 def now() -> datetime:
@@ -154,6 +147,7 @@ class Gateway:
         *,
         tokens: dict[str, Tokens],
         dispatcher: Dispatcher,
+        cancels: CancelReader,
         doors: Sequence[Door],
         inbound: InboundServer | None,
         registry: CollectorRegistry,
@@ -165,11 +159,10 @@ class Gateway:
         self._notifier = notifier
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens = tokens
-        self._dispatcher = dispatcher
+        self._dispatcher, self._cancels = dispatcher, cancels
         self._doors = doors
         self._inbound = inbound
-        self._started_at = now()
-        self._stopping = False
+        self._started_at, self._stopping = now(), False
         self._housekeeper = Housekeeper(
             store,
             now=now,
@@ -199,8 +192,8 @@ class Gateway:
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
         registry = CollectorRegistry()
-        tokens, dispatcher = await outbound_parts(settings, store, stack, now)
-        doors = await open_doors(settings, store, stack, now)
+        tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, now)
+        doors = await open_doors(settings, store, reads, stack, now)
         inbound = inbound_server(settings, store, registry, now)
         if inbound is not None:
             inbound.start()
@@ -209,6 +202,7 @@ class Gateway:
             store,
             tokens=tokens,
             dispatcher=dispatcher,
+            cancels=cancels,
             doors=doors,
             inbound=inbound,
             registry=registry,
@@ -243,6 +237,8 @@ class Gateway:
         sending = 2 * (_ONE_TURN + self._settings.outbound.lease_seconds)
         dispatcher = keep("dispatcher", self._dispatcher.run, within_seconds=sending)
         group.create_task(dispatcher, name="dispatcher")
+        cancels = keep("cancels", self._cancels.run, within_seconds=_ONE_TURN + 2 * READ_SECONDS)
+        group.create_task(cancels, name="cancels")
         renewals = keep("renewals", self.renewals.run, within_seconds=_FOLDER_SECONDS)
         group.create_task(renewals, name="renewals")
         if self._inbound is not None:
@@ -266,7 +262,7 @@ class Gateway:
 
     def _stop(self) -> None:
         self._stopping = True
-        parts: list[Stoppable] = [self._dispatcher, self.renewals]
+        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.renewals]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:

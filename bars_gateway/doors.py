@@ -11,6 +11,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from bars_gateway.config import Provider, Settings
 from bars_gateway.epr.answering import Answering
@@ -18,12 +19,23 @@ from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_folder import QuestionFolder
 from bars_gateway.epr.question_requests import QuestionRequests
+from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.parts import Clock, new_id, offer_of, overrides_of
-from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
+from bars_gateway.epr.verb_requests import VerbRequests
+from bars_gateway.epr.verbs import Verbs
+from bars_gateway.parts import Clock, new_id, offer_of, overrides_of, sender_identity
+from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rules import Side
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.port import Store
+
+
+class Stoppable(Protocol):
+    """A part that ends its `run` soon after it is told to."""
+
+    def stop(self) -> None:
+        """Begin nothing new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +56,11 @@ class Door:
 
 
 async def open_doors(
-    settings: Settings, store: Store, stack: AsyncExitStack, now: Clock
+    settings: Settings, store: Store, reads: Reads, stack: AsyncExitStack, now: Clock
 ) -> list[Door]:
     """Open the folders and the socket of every provider."""
     return [
-        await _open_door(settings, name, provider, store, stack, now)
+        await _open_door(settings, name, provider, store, reads, stack, now)
         for name, provider in settings.providers.items()
     ]
 
@@ -58,20 +70,11 @@ async def _open_door(  # noqa: PLR0917
     name: str,
     provider: Provider,
     store: Store,
+    reads: Reads,
     stack: AsyncExitStack,
     now: Clock,
 ) -> Door:
-    intake = Intake(
-        store,
-        provider=name,
-        identity=_sender_identity(provider),
-        offer=offer_of(provider),
-        timing=partial(timing_for, overrides=settings.timing_overrides),
-        now=now,
-        new_id=new_id,
-        max_bytes=settings.epr.max_submission_bytes,
-        overrides=overrides_of(settings, provider, Side.SENDING),
-    )
+    intake = _intake(settings, name, provider, store, reads, now)
     folder = stack.enter_context(
         DropFolder(
             store,
@@ -87,12 +90,67 @@ async def _open_door(  # noqa: PLR0917
     asked, questions = _question_doors(settings, name, provider, store, now)
     if questions is not None:
         stack.callback(questions.close)
-    path = settings.epr.socket_of(name)
-    socket = EprSocket(store, intake, asked, provider=name, path=path, now=now)
+    socket = EprSocket(
+        store,
+        intake,
+        asked,
+        _verbs(settings, name, store, now),
+        _others(settings, name, provider, reads),
+        provider=name,
+        path=settings.epr.socket_of(name),
+        now=now,
+    )
     await socket.open()
     stack.push_async_callback(socket.close)
     delivers = provider.notices == "folder"
     return Door(provider=name, folder=folder, socket=socket, questions=questions, delivers=delivers)
+
+
+def _intake(  # noqa: PLR0917
+    settings: Settings, name: str, provider: Provider, store: Store, reads: Reads, now: Clock
+) -> Intake:
+    return Intake(
+        store,
+        provider=name,
+        identity=sender_identity(provider),
+        offer=offer_of(provider),
+        timing=partial(timing_for, overrides=settings.timing_overrides),
+        now=now,
+        new_id=new_id,
+        max_bytes=settings.epr.max_submission_bytes,
+        overrides=overrides_of(settings, provider, Side.SENDING),
+        target_check=_target_check(settings, name, provider, reads),
+        read_before_cancel=settings.outbound.read_before_cancel,
+    )
+
+
+def _target_check(settings: Settings, name: str, provider: Provider, reads: Reads) -> TargetCheck:
+    seconds = settings.outbound.target_check_seconds
+    if not seconds:
+        return everything_goes
+    return TargetChecks(
+        reads,
+        provider=name,
+        identity=sender_identity(provider),
+        new_id=new_id,
+        monotonic=time.monotonic,
+        seconds=seconds,
+    )
+
+
+def _verbs(settings: Settings, name: str, store: Store, now: Clock) -> VerbRequests:
+    timing = partial(timing_for, overrides=settings.timing_overrides)
+    return VerbRequests(Verbs(store, provider=name, timing=timing, now=now, new_id=new_id))
+
+
+def _others(settings: Settings, name: str, provider: Provider, reads: Reads) -> ReadRequests:
+    return ReadRequests(
+        reads,
+        provider=name,
+        identity=sender_identity(provider),
+        new_id=new_id,
+        previews=settings.outbound.preview_operations,
+    )
 
 
 def _question_doors(
@@ -114,16 +172,3 @@ def _question_doors(
         store.questions, answering, provider=name, folder=provider.spool_dir, now=now
     )
     return requests, folder
-
-
-def _sender_identity(provider: Provider) -> SenderIdentity:
-    software = provider.software
-    return SenderIdentity(
-        ods_code=provider.ods_code,
-        organisation=provider.name,
-        software_name=software.name,
-        software_version=software.version,
-        software_system=software.identifier_system,
-        software_value=software.identifier_value,
-        core_version=provider.core_version,
-    )

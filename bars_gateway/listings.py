@@ -1,5 +1,6 @@
 """Lists for the operator's terminal, read straight from the database: ids, states and codes."""
 
+import json
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +12,7 @@ from rich.console import Console
 from bars_gateway.errors import StoreError
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.port import MessageHistory, MessageRow
+from bars_gateway.store.port import Event, MessageHistory, MessageRow
 
 T = TypeVar("T")
 
@@ -86,7 +87,13 @@ def _show(history: MessageHistory, console: Console) -> None:
         console.print(f"  {name:<17}{value}")
     _show_attempts(history, console)
     for event in history.events:
-        console.print(f"  {_clock(event.at)}  {event.kind}")
+        console.print(f"  {_clock(event.at)}  {event.kind}{_said(event)}", markup=False)
+
+
+def _said(event: Event) -> str:
+    """Return who did it and why, where a person did."""
+    detail = json.loads(event.detail)
+    return f" by {detail['who']}: {detail['why']}" if "why" in detail else ""
 
 
 def _show_attempts(history: MessageHistory, console: Console) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
@@ -20,23 +21,32 @@ async def send(socket: Path, bundles: Mapping[Path, bytes], say: Callable[[str],
     connector = aiohttp.UnixConnector(str(socket))
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
         for file, body in bundles.items():
-            status, document = await _post(session, file, body, socket)
+            media_type = _MEDIA_TYPES.get(file.suffix.lower(), "application/fhir+json")
+            status, document = await _post(session, "/messages", body, media_type, socket)
             refused += status not in {200, 201}
             say(f"{file}: {_sentence(status)}")
             say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     return refused
 
 
+async def order(
+    socket: Path, path: str, wanted: Mapping[str, object]
+) -> tuple[int, Mapping[str, Any]]:
+    """Ask for something to be done with messages; return status and document of the answer."""
+    connector = aiohttp.UnixConnector(str(socket))
+    async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+        return await _post(session, path, orjson.dumps(wanted), "application/json", socket)
+
+
 async def _post(
-    session: aiohttp.ClientSession, file: Path, body: bytes, socket: Path
-) -> tuple[int, object]:
-    media_type = _MEDIA_TYPES.get(file.suffix.lower(), "application/fhir+json")
+    session: aiohttp.ClientSession, path: str, body: bytes, media_type: str, socket: Path
+) -> tuple[int, Any]:
     headers = {"Content-Type": media_type}
     try:
         async with (
             asyncio.timeout(_ANSWER_SECONDS),
             session.post(
-                "http://gateway/messages", data=io.BytesIO(body), headers=headers
+                f"http://gateway{path}", data=io.BytesIO(body), headers=headers
             ) as response,
         ):
             return response.status, orjson.loads(await response.read())

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,13 +30,16 @@ from bars_gateway.inbound.reception import Reception
 from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.cache import Cache
+from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
+from bars_gateway.outbound.reads import ProxyReads, ReadLimits
 from bars_gateway.outbound.signing_key import load_signing_key
 from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.capability import About
-from bars_gateway.standard.headers import normalised
+from bars_gateway.standard.headers import SenderIdentity, normalised
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
 from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
@@ -68,10 +71,24 @@ def overrides_of(settings: Settings, provider: Provider, side: Side) -> Override
     return Overrides({**provider.rules, EVERYBODY: agreed})
 
 
+def sender_identity(provider: Provider) -> SenderIdentity:
+    """Return who a provider says that it is."""
+    software = provider.software
+    return SenderIdentity(
+        ods_code=provider.ods_code,
+        organisation=provider.name,
+        software_name=software.name,
+        software_version=software.version,
+        software_system=software.identifier_system,
+        software_value=software.identifier_value,
+        core_version=provider.core_version,
+    )
+
+
 async def outbound_parts(
     settings: Settings, store: Store, stack: AsyncExitStack, now: Clock
-) -> tuple[dict[str, Tokens], Dispatcher]:
-    """Return the token sources by provider, and the dispatcher that uses them."""
+) -> tuple[dict[str, Tokens], Dispatcher, ProxyReads, CancelReader]:
+    """Return the token sources by provider, and the dispatcher and the readers that use them."""
     outbound = settings.outbound
     session = await stack.enter_async_context(
         open_session(
@@ -97,7 +114,30 @@ async def outbound_parts(
         max_in_flight=outbound.max_in_flight,
         server_errors_limit=outbound.server_errors_limit,
     )
-    return tokens, Dispatcher(store, tokens, proxy, policy, now=now, rng=random.SystemRandom())
+    reads = _reads(settings, session, tokens, budgets, now)
+    dispatcher = Dispatcher(store, tokens, proxy, policy, now=now, rng=random.SystemRandom())
+    identities = {name: sender_identity(each) for name, each in settings.providers.items()}
+    cancels = CancelReader(store.cancellations, reads, identities, now=now, new_id=new_id)
+    return tokens, dispatcher, reads, cancels
+
+
+def _reads(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    tokens: Mapping[str, Tokens],
+    budgets: Mapping[str, Budget],
+    now: Clock,
+) -> ProxyReads:
+    outbound = settings.outbound
+    return ProxyReads(
+        session,
+        tokens,
+        budgets,
+        url=outbound.proxy_url,
+        cache=Cache(settings.cache_dir, timedelta(hours=outbound.cache_hours)),
+        limits=ReadLimits(seconds=outbound.answer_seconds, max_bytes=outbound.max_answer_bytes),
+        now=now,
+    )
 
 
 def longest_wait(settings: Settings) -> timedelta:

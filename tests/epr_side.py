@@ -12,7 +12,12 @@ from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_requests import QuestionRequests
+from bars_gateway.epr.read_requests import ReadRequests
+from bars_gateway.epr.verb_requests import VerbRequests
+from bars_gateway.epr.verbs import Verbs
 from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
+from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.sqlite import SqliteStore
 
 PROVIDER = "trust"
@@ -44,6 +49,42 @@ def answering(store: SqliteStore) -> Answering:
 def question_requests(store: SqliteStore) -> QuestionRequests:
     return QuestionRequests(
         store.questions, answering(store), provider=PROVIDER, attends=True, now=utc_now
+    )
+
+
+def verb_requests(store: SqliteStore) -> VerbRequests:
+    return VerbRequests(
+        Verbs(
+            store,
+            provider=PROVIDER,
+            timing=lambda use_case: timing_for(use_case, {}),
+            now=utc_now,
+            new_id=lambda: str(uuid4()),
+        )
+    )
+
+
+class Nobody:
+    """In the place of the proxy: notes what it is asked, and gives one answer."""
+
+    def __init__(self, answer: BarsAnswer | Unanswered | None = None) -> None:
+        self.answer = answer or Unanswered(reason="no", cure="none", http_status=502)
+        self.asked: list[Enquiry] = []
+
+    async def ask(
+        self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
+    ) -> BarsAnswer | Unanswered:
+        self.asked.append(enquiry)
+        return self.answer
+
+
+def read_requests(reads: Nobody | None = None, *, previews: bool = False) -> ReadRequests:
+    return ReadRequests(
+        reads or Nobody(),
+        provider=PROVIDER,
+        identity=IDENTITY,
+        new_id=lambda: str(uuid4()),
+        previews=previews,
     )
 
 

@@ -34,6 +34,8 @@ ANYTHING = FLOW | {
     "operator_client",
     "safekeeping",
     "lint",
+    "intervene",
+    "caching",
     "onboarding",
     "sandbox",
     "demo",
@@ -49,6 +51,8 @@ OPERATORS = {
     "operator_client",
     "safekeeping",
     "lint",
+    "intervene",
+    "caching",
     "onboarding",
 }
 
@@ -83,6 +87,8 @@ MAY_IMPORT = {
     "listings": GROUND | {"store", "store.port"},
     "operator_client": {"errors"},
     "lint": GROUND,
+    "caching": {"config", "outbound"},
+    "intervene": {"config", "errors", "operator_client", "store.port"},
     "safekeeping": GROUND | {"config", "store", "store.port"},
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store", "outbound"},
@@ -128,7 +134,9 @@ class Module:
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
     if name in {
+        "store.cancellations",
         "store.conversations",
+        "store.interventions",
         "store.port",
         "store.questions",
         "store.values",

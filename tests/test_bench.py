@@ -22,9 +22,13 @@ def test_every_figure_is_printed() -> None:
         "outbound to acknowledged",
         "bare loop of the same",
         "inbound to 200",
+        "inbound at 200 a second",
+        "bare server of the same",
         "store, grouped commits",
         "store, one commit each",
         "grouped to single commits",
+        "inbound to bare server",
         "outbound to bare loop",
         "idle memory",
+        "memory under load",
     ] == figures

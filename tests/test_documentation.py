@@ -24,7 +24,7 @@ from bars_gateway.config import Settings
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.standard import verdict
-from bars_gateway.store import values
+from bars_gateway.store import interventions, values
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
@@ -168,6 +168,23 @@ def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
     assert set() == typed - commands()
     assert set() == named - known
     assert f"docs/{page.name}" in readme()
+
+
+def test_the_verbs_lead_on_from_where_the_page_says() -> None:
+    """The table of verbs is that of the code."""
+    page = (ROOT / "docs" / "sending.md").read_text("utf-8")
+    table = re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
+
+    assert {verb: sorted(states) for verb, states in interventions.FROM.items()} == {
+        verb: re.findall(r"\w+", states) for verb, states in table
+    }
+
+
+def test_every_objection_is_explained() -> None:
+    """Whoever is told no finds out when that happens."""
+    page = (ROOT / "docs" / "sending.md").read_text("utf-8")
+
+    assert set() == {code for code in interventions.OBJECTIONS if f"| `{code}` |" not in page}
 
 
 def _settings() -> Iterator[str]:

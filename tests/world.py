@@ -324,7 +324,7 @@ async def world_in(
     hospital: str = "",
     asked: str = "",
     inbound: str = "",
-    outbound: str = "",
+    outbound: str = "target_check_seconds = 0\nread_before_cancel = false",
     services: tuple[str, str] = ("2000000101", "2000000202"),
 ) -> AsyncIterator[World]:
     """
@@ -343,6 +343,7 @@ async def world_in(
             node.extra = extra
             await node.register()
             nodes.append(node)
+        nodes[0].outbound = outbound
         nodes[1].asked, nodes[1].inbound = asked, inbound
         nodes[0].outbound = outbound
         for node in nodes:

@@ -249,6 +249,11 @@ class Settings(BaseSettings):
         return self.store.path or self.state_dir / "gateway.db"
 
     @property
+    def cache_dir(self) -> Path:
+        """Where answers are kept that others give about themselves."""
+        return self.state_dir / "cache"
+
+    @property
     def caller_addresses(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Who may connect: `callers.addresses`, else the proxy of the environment; empty: all."""
         own = self.callers.addresses

@@ -123,6 +123,40 @@ class Outbound(Section):
     if a counterparty's 500 are known to pass.
     """
 
+    target_check_seconds: Annotated[float, Field(ge=0, le=20)] = 5
+    """
+    How long a new request may wait for what its service publishes that it takes, in seconds.
+
+    A request of a kind, version or use case that is not among it is refused at once, while
+    somebody is there to refer otherwise. Where no answer comes, the request is sent
+    unchecked. 0 checks nothing: for services that publish what is not so.
+    """
+
+    read_before_cancel: bool = True
+    """
+    Whether to read, before a cancellation is sent, that there is still something to cancel.
+
+    The guide asks for it. Turn it off only where a Receiver that cannot be read from must be
+    sent cancellations: it then decides alone.
+    """
+
+    cache_hours: Annotated[float, Field(ge=0, le=24)] = 12
+    """
+    How long what others publish about themselves is taken as true, in hours.
+
+    That is their CapabilityStatements and MessageDefinitions. Lower it while a counterparty
+    changes what it takes; `bars-gateway cache clear` forgets at once. 0 keeps nothing.
+    """
+
+    preview_operations: bool = False
+    """
+    Whether the EPR may use operations that the guide only previews.
+
+    They are Appointments written one by one, DocumentReference pointers and entries of the
+    Endpoint Catalogue, all passed on as they are. Leave it off unless you take part in that
+    programme; off, the EPR gets 405.
+    """
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         faults = []

@@ -43,17 +43,29 @@ _OUTCOMES: Mapping[str, str] = {
     OutboundState.NOT_SENT: "The message never left this organisation; act now.",
     OutboundState.WITHDRAWN: "The message was withdrawn before it left this organisation.",
 }
+_NOTHING_TO_CANCEL = (
+    "The cancellation was not sent: the Receiver says that there is nothing to cancel any more."
+)
 _KINDS: dict[NoticeKind, str] = {
     NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
     NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
     NoticeKind.DUE_SOON: "The answer to this message is due soon, and has not come.",
     NoticeKind.OVERDUE: "No answer came in time; do what is foreseen for silence, now.",
     NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
-    NoticeKind.CANCEL_NOT_SENT: "The cancellation was not sent; act now.",
+    NoticeKind.CANCEL_NOT_SENT: (
+        "The cancellation is not sent yet: what it is about cannot be read. The gateway goes on"
+        " trying; if it is urgent, telephone."
+    ),
     NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",
     NoticeKind.DECIDED_LATE: (
         "The message was accepted after its Sender had been told that no answer came; the Sender"
         " may believe that it was not."
+    ),
+    NoticeKind.HELD: "An operator has stopped the message; it waits until it is released.",
+    NoticeKind.RELEASED: "An operator has let the message go on.",
+    NoticeKind.RETRIED: "An operator has had the message sent again; its outcome is open again.",
+    NoticeKind.RESENT: (
+        "An operator has had an earlier message sent again as this one: see resend_of."
     ),
 }
 
@@ -139,6 +151,7 @@ def notice(value: Notice) -> Document:
         "media_type": value.media_type,
         "fingerprint": value.fingerprint,
         "answer_media_type": value.answer_media_type,
+        "resend_of": value.resend_of,
     }
 
 
@@ -210,6 +223,8 @@ def _issue(issue: Issue) -> Document:
 
 
 def _meaning(value: Notice) -> str:
+    if value.kind is NoticeKind.OUTCOME and value.state == OutboundState.REFUSED:
+        return _OUTCOMES[value.state] if value.attempts else _NOTHING_TO_CANCEL
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]
     kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS

@@ -1,15 +1,15 @@
 """
 The one door for what the EPR hands in, by folder or by socket.
 
-    bytes ─► size ─► bundle ─► rules ─► move ─► ids and headers ─► store.submit ─► receipt
+    bytes ─► size ─► bundle ─► rules ─► target ─► ids and headers ─► store.submit ─► receipt
                └────────┴────────┴───────┴─► SubmissionRefused(every issue)
 
 Everything that a retry must repeat is decided here, once: the two ids, every header,
 the moment to give up. The bytes themselves go on as they came.
 
 The same bytes are sent once, however often they are handed in: the fingerprint finds
-the first receipt again. If the Receiver refused them then, that refusal is repeated,
-and names the verb that sends refused bytes a second time on purpose (M11b).
+the first receipt again. If they ended badly then, that is repeated, and names the verb
+that sends them a second time on purpose (M11b): a receipt would promise what nobody does.
 
 A refusal is an exception of this module and no GatewayError: it is for the EPR's
 people to act on, and not for the operator.
@@ -25,6 +25,7 @@ from functools import partial
 import structlog
 
 from bars_gateway.epr.envelope import Envelope
+from bars_gateway.epr.target_checks import TargetCheck, everything_goes
 from bars_gateway.standard import rules, workflow
 from bars_gateway.standard.applications import answer_due
 from bars_gateway.standard.bundle import Message
@@ -84,12 +85,16 @@ class Intake:
         new_id: Callable[[], str],
         max_bytes: int = MAX_BYTES,
         overrides: Overrides = NOTHING_AGREED,
+        target_check: TargetCheck = everything_goes,
+        read_before_cancel: bool = False,
     ) -> None:
         self._store = store
         self._provider = provider
         self._identity = identity
         self._offer = offer
         self._overrides = overrides
+        self._target_check = target_check
+        self._read_before_cancel = read_before_cancel
         self._timing = timing
         self.now = now
         self.new_id = new_id
@@ -119,8 +124,8 @@ class Intake:
         except MoveRefused as too_late:
             raise self.refusal(too_late.issues, http_status=409) from None
         repeated = accepted.request_id != submission.request_id
-        if repeated and accepted.state is OutboundState.REFUSED:
-            refused = _refused_before(accepted)
+        if repeated and accepted.state in _ENDED:
+            refused = _ended_before(accepted)
             self._log(refused)
             raise refused
         log.info(
@@ -162,6 +167,10 @@ class Intake:
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
         examined = _Examined(found.message, found.move, written_in)
+        if examined.move is Move.REQUEST:
+            objection = await self._target_check(examined.message)
+            if objection is not None:
+                raise SubmissionRefused([objection])
         correlation_id = await self._correlation_id(examined, envelope)
         return self._submission(body, examined, envelope, correlation_id)
 
@@ -214,6 +223,7 @@ class Intake:
             give_up_at=deadline(timing, needed_by, now),
             delayed_at=now + timing.delayed_after,
             urgent=timing.urgent,
+            read_first=self._read_before_cancel and examined.move is Move.CANCEL,
             answer_due_at=None if examined.move is not Move.REQUEST else due,
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
         )
@@ -237,12 +247,23 @@ def _format_of(media_type: str) -> Format:
     return found
 
 
-def _refused_before(accepted: Accepted) -> SubmissionRefused:
-    said = accepted.code or "no code"
-    text = (
-        f"these bytes were sent before, and the Receiver refused them ({said}). Correct the"
-        " message: it is then another one. To resend the very same bytes takes a reason, and a"
-        " release that has that verb"
-    )
+# How these bytes ended before, and what sends them again.
+_ENDED = {
+    OutboundState.REFUSED: (
+        "the Receiver refused them ({said}). Correct the message: it is then another one. Where"
+        " the cause lay elsewhere, the verb retry or resend sends the very same bytes"
+    ),
+    OutboundState.UNCONFIRMED: (
+        "nobody knows whether they arrived. The verb retry sends them under the same ids, which"
+        " makes no second record"
+    ),
+    OutboundState.NOT_SENT: "they never left, and their time passed. The verb retry sends them",
+    OutboundState.WITHDRAWN: "they were withdrawn before they left. The verb retry sends them",
+}
+
+
+def _ended_before(accepted: Accepted) -> SubmissionRefused:
+    how = _ENDED[accepted.state].format(said=accepted.code or "no code")
+    text = f"these bytes were handed in before, and {how}"
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)

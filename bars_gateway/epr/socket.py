@@ -12,6 +12,8 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     GET  /notices/{id}/answer           what was answered to it
     POST /notices/{id}/collected        204: the EPR has it, and is not told again
     …    /questions                     what the EPR decides: `question_requests`
+    POST /messages/{id}/{verb}          hold, withdraw, retry, …: `verb_requests`
+    GET  /bars/…?to=system|value        what others are asked: `read_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for
 no other: every question to the store carries the provider's name. The caller's uid
@@ -23,6 +25,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -53,6 +56,13 @@ _STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Routes(Protocol):
+    """Whatever else the socket serves."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+
+
 class EprSocket:
     """Serves one provider's EPR on one Unix socket."""
 
@@ -61,7 +71,7 @@ class EprSocket:
         store: Store,
         intake: Intake,
         questions: QuestionRequests,
-        *,
+        *further: Routes,
         provider: str,
         path: Path,
         now: Callable[[], datetime],
@@ -69,6 +79,7 @@ class EprSocket:
         self._store = store
         self._intake = intake
         self._questions = questions
+        self._further = further
         self._moves = MoveRequests(Moves(store, intake, provider=provider))
         self._provider = provider
         self._path = path
@@ -131,6 +142,7 @@ class EprSocket:
                 web.post("/notices/{id}/collected", self._collect_notice),
                 *self._moves.routes(),
                 *self._questions.routes(),
+                *(route for each in self._further for route in each.routes()),
             ]
         )
         return application

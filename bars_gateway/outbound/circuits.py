@@ -2,11 +2,12 @@
 Leaves in peace who does not answer, and finds out when they do again.
 
     so many POSTs in a row without an answer of their own ─► open: what waits is put off
-    each that goes out meanwhile is a look ──────────┬─────► none again: put off for longer
+    each that begins after that is a look ───────────┬─────► none again: put off for longer
                                                      └─────► an answer: what waits is due now
 
 Nothing is dropped, and no message loses its last chance: only the time of its next attempt
-changes, in the database, where an operator sees it. What is handed in meanwhile goes out at
+changes, in the database, where an operator sees it, and never by more than the longest pause
+that the message itself would make. What is handed in meanwhile goes out at
 once, for a new message is worth a look; where nothing is, the first that falls due is one.
 """
 
@@ -27,7 +28,7 @@ class Patience:
 
 
 # One Receiver of many: the others go on meanwhile.
-FOR_RECEIVERS = Patience(failures=5, first=timedelta(seconds=10), longest=timedelta(seconds=60))
+FOR_RECEIVERS = Patience(failures=5, first=timedelta(seconds=2), longest=timedelta(seconds=60))
 # Our own token or registration, refused by the proxy: only a person can change that.
 FOR_PROVIDERS = Patience(failures=1, first=timedelta(minutes=1), longest=timedelta(minutes=15))
 
@@ -35,7 +36,8 @@ FOR_PROVIDERS = Patience(failures=1, first=timedelta(minutes=1), longest=timedel
 @dataclass(slots=True)
 class _Circuit:
     failures: int
-    since: datetime
+    since: datetime  # nothing came
+    looked_at: datetime | None = None  # when it was put off last
 
 
 class Circuits:
@@ -55,13 +57,20 @@ class Circuits:
             if circuit.failures >= self._patience.failures
         }
 
-    def failed(self, name: str) -> timedelta | None:
-        """Note that nothing came; return for how long to put off what waits, or None."""
+    def failed(self, name: str, began: datetime) -> timedelta | None:
+        """
+        Note that nothing came of a POST; return for how long to put off what waits, or None.
+
+        One that *began* before the last time something was put off says nothing new.
+        """
         circuit = self._circuits.setdefault(name, _Circuit(0, self._now()))
+        if circuit.looked_at is not None and began < circuit.looked_at:
+            return None
         circuit.failures += 1
         beyond = circuit.failures - self._patience.failures
         if beyond < 0:
             return None
+        circuit.looked_at = self._now()
         doublings: int = 2 ** min(beyond, _MAX_DOUBLINGS)
         return min(self._patience.longest, self._patience.first * doublings)
 

@@ -162,7 +162,7 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
             return
         _log(claim, attempt, settlement)
-        await self._look_at_circuits(claim, judgement)
+        await self._look_at_circuits(claim, judgement, started)
 
     async def _post(self, claim: Claim, tokens: Tokens) -> tuple[Answer, Judgement]:
         """Post the message; once more with a new token where the proxy refuses ours (S2)."""
@@ -196,25 +196,31 @@ class Dispatcher:
             advice=error.advice,
         )
 
-    async def _look_at_circuits(self, claim: Claim, judgement: Judgement) -> None:
+    async def _look_at_circuits(self, claim: Claim, judgement: Judgement, began: datetime) -> None:
         """Put off what waits for who does not answer, and hasten it once they do."""
         if judgement.verdict in _OUR_TROUBLE:
-            await self._put_off(self.providers, claim.provider, provider=claim.provider)
+            pause = self.providers.failed(claim.provider, began)
+            await self._put_off(self.providers, pause, provider=claim.provider)
         elif judgement.is_silence:
-            await self._put_off(self.receivers, claim.receiver, receiver=claim.receiver)
+            pause = self.receivers.failed(claim.receiver, began)
+            longest = self._policy.timing(claim.use_case).longest_retry
+            await self._put_off(
+                self.receivers, pause and min(pause, longest), receiver=claim.receiver
+            )
         else:
             if self.receivers.answered(claim.receiver):
                 await self._hasten(receiver=claim.receiver)
             if self.providers.answered(claim.provider):
                 await self._hasten(provider=claim.provider)
 
-    async def _put_off(self, circuits: Circuits, name: str, **whose: str) -> None:
-        pause = circuits.failed(name)
+    async def _put_off(self, circuits: Circuits, pause: timedelta | None, **whose: str) -> None:
         if pause is None:
             return
         count = await self._store.put_off(self._now() + pause, **whose)
         log.warning("outbound.put_off", seconds=pause.total_seconds(), count=count, **whose)
-        if name not in circuits.open:  # an answer came meanwhile, and has hastened too early
+        if circuits.open.keys().isdisjoint(
+            whose.values()
+        ):  # an answer came meanwhile, and has hastened too early
             await self._hasten(**whose)
 
     async def _hasten(self, **whose: str) -> None:

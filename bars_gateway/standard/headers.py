@@ -116,6 +116,32 @@ def for_sending(
     return headers
 
 
+def for_asking(
+    target: TargetIdentifier | None,
+    identity: SenderIdentity,
+    *,
+    ids: Ids,
+    accept: str,
+    media_type: str | None = None,
+    practitioner: Mapping[str, object] | None = None,
+) -> dict[str, str]:
+    """Return every header of a request that is no message, but for Authorization."""
+    headers = {
+        REQUEST_ID: ids.request_id,
+        CORRELATION_ID: ids.correlation_id,
+        "Accept": accept,
+        "NHSD-End-User-Organisation": encode(_organisation(identity)),
+        "NHSD-Requesting-Software": encode(_software(identity)),
+    }
+    if target is not None:
+        headers[TARGET] = target.encode()
+    if media_type is not None:
+        headers["Content-Type"] = f"{media_type}; version={identity.core_version}"
+    if practitioner is not None:
+        headers["NHSD-Requesting-Practitioner"] = encode(practitioner)
+    return headers
+
+
 def use_context(message: Message) -> str:
     """Return use case, category (or booking status), event and reason, joined by bars."""
     booking = message.focus_type == "Appointment"

@@ -4,6 +4,7 @@ The store as the flows see it: whole transactions, and the values they trade in.
     submit ─► claim_next ─► settle │ put_back          an outbound message
     receive │ refuse                                   an inbound request
     questions                                          one that the EPR decides
+    interventions                                      what a person does to a message
     pending_notices ─► collect                         what we owe the EPR
 
 One method is one transaction is one sentence. A method returns after its changes
@@ -20,7 +21,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.conversations import Conversations
+from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.values import (
     Accepted,
@@ -98,6 +101,14 @@ class Store(Protocol):
     @property
     def questions(self) -> Questions:
         """Return what the EPR is asked while the proxy waits."""
+
+    @property
+    def cancellations(self) -> Cancellations:
+        """Return what waits to be read for before it is sent."""
+
+    @property
+    def interventions(self) -> Interventions:
+        """Return what a person may do to an outbound message."""
 
     @property
     def conversations(self) -> Conversations:

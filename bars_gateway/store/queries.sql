@@ -66,10 +66,10 @@ RETURNING id;
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
-                      next_attempt_at, give_up_at, delay_due_at, created_at)
+                      next_attempt_at, give_up_at, delay_due_at, read_due_at, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
-        :now, :give_up_at, :delay_due_at, :now)
+        :now, :give_up_at, :delay_due_at, :read_due_at, :now)
 RETURNING id;
 
 -- name: take_message
@@ -107,7 +107,7 @@ UPDATE messages
                FROM messages AS m
               WHERE m.state = 'queued' AND m.urgent = :urgent AND m.next_attempt_at <= :now
                 AND +m.provider IN (SELECT value FROM json_each(:providers))  -- the +: by due time, not by provider
-                AND m.give_up_at > :now
+                AND m.give_up_at > :now AND m.read_due_at IS NULL
                 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
                                  WHERE earlier.settled_at IS NULL
                                    AND earlier.provider = m.provider
@@ -215,6 +215,7 @@ UPDATE messages
    SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step),
        claimed_until = strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step),
        delay_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step),
+       read_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, :step),
        give_up_at = CASE WHEN needed_by IS NULL
                          THEN strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step) ELSE give_up_at END
  WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
@@ -229,11 +230,118 @@ UPDATE messages SET delay_due_at = :beyond
 
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
+-- Being held stops no clock: the patient's time passes all the same, and the EPR must hear of it.
 UPDATE messages
    SET state = CASE attempts WHEN 0 THEN 'not_sent' ELSE 'unconfirmed' END,
        settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
- WHERE state = 'queued' AND settled_at IS NULL AND give_up_at <= :now
+ WHERE state IN ('queued', 'held') AND settled_at IS NULL AND give_up_at <= :now
 RETURNING id, provider, move, workflow_id, state;
+
+-- name: message
+SELECT * FROM messages WHERE id = :id;
+
+-- name: message_sent
+SELECT * FROM messages WHERE provider = :provider AND direction = 'outbound' AND request_id = :request_id;
+
+-- name: select_messages
+-- By state first: there are few in those that a person acts on.
+SELECT * FROM messages
+ WHERE direction = 'outbound' AND state IN (SELECT value FROM json_each(:states)) AND +provider = :provider
+   AND receiver = coalesce(:receiver, receiver) AND use_case = coalesce(:use_case, use_case)
+   AND correlation_id = coalesce(:correlation_id, correlation_id)
+   AND created_at >= coalesce(:taken_from, created_at) AND (:taken_before IS NULL OR created_at < :taken_before)
+ ORDER BY id LIMIT :limit;
+
+-- name: later_that_left
+-- A later message of the workflow that the Receiver has, or may have.
+SELECT id FROM messages
+ WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND (attempts > 0 OR state = 'sending')
+ LIMIT 1;
+
+-- name: resent_message
+SELECT id FROM messages WHERE resend_of = :id LIMIT 1;
+
+-- name: has_request
+SELECT 1 FROM payloads WHERE message_id = :id AND part = 'request';
+
+-- name: cancellations_to_read
+-- The first of its conversation alone: before that, there may be nothing yet to cancel.
+SELECT m.id, m.provider, m.request_id, m.correlation_id, m.receiver FROM messages AS m
+ WHERE m.state = 'queued' AND m.read_due_at IS NOT NULL AND m.read_due_at <= :now AND m.give_up_at > :now
+   AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                    WHERE earlier.settled_at IS NULL
+                      AND earlier.provider = m.provider
+                      AND earlier.correlation_id = m.correlation_id
+                      AND earlier.receiver = m.receiver
+                      AND earlier.id < m.id)
+ ORDER BY m.read_due_at, m.id LIMIT :limit;
+
+-- name: confirm_cancellation
+UPDATE messages SET read_due_at = NULL WHERE id = :id AND state = 'queued';
+
+-- name: refuse_cancellation
+-- Its read stays due: whoever has it tried again asks for a new look.
+UPDATE messages
+   SET state = 'refused', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE id = :id AND state = 'queued' AND read_due_at IS NOT NULL
+RETURNING id, provider, request_id;
+
+-- name: postpone_cancellations
+UPDATE messages SET read_due_at = :at
+ WHERE state = 'queued' AND read_due_at IS NOT NULL AND read_due_at <= :now
+   AND (id = :id OR (:alike AND (provider, receiver) = (SELECT of.provider, of.receiver FROM messages AS of
+                                                         WHERE of.id = :id)))
+RETURNING id, provider;
+
+-- name: notice_told
+SELECT id FROM notices WHERE message_id = :message_id AND kind = :kind LIMIT 1;
+
+-- name: hold_message
+UPDATE messages SET state = 'held', next_attempt_at = NULL WHERE id = :id AND state = 'queued';
+
+-- name: release_message
+UPDATE messages SET state = 'queued', next_attempt_at = :now WHERE id = :id AND state = 'held';
+
+-- name: withdraw_message
+UPDATE messages
+   SET state = 'withdrawn', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE id = :id AND state IN ('queued', 'held') AND attempts = 0;
+
+-- name: withdraw_behind
+-- What was to change a request that never left has nothing to change.
+UPDATE messages
+   SET state = 'withdrawn', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND state IN ('queued', 'held')
+   AND attempts = 0
+RETURNING id, provider, request_id;
+
+-- name: hasten_message
+UPDATE messages SET next_attempt_at = :now WHERE id = :id AND state = 'queued';
+
+-- name: revive_message
+-- The same ids and bytes, with a time of its own: whoever asked wants it to be tried now.
+UPDATE messages
+   SET state = 'queued', next_attempt_at = :now, settled_at = NULL, seen_at = NULL,
+       give_up_at = :give_up_at, delay_due_at = :delay_due_at
+ WHERE id = :id AND state IN ('refused', 'unconfirmed', 'not_sent', 'withdrawn');
+
+-- name: revive_workflow
+UPDATE workflows SET state = 'requested', closed_at = NULL
+ WHERE id = :id AND state IN (SELECT value FROM json_each(:fates));
+
+-- name: see_message
+UPDATE messages SET seen_at = :now WHERE id = :id AND settled_at IS NOT NULL;
+
+-- name: queue_resent
+-- The same payload in the same workflow and conversation, under ids of its own.
+INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
+                      use_case, sender, receiver, fingerprint, state, resend_of, urgent, needed_by, next_attempt_at,
+                      give_up_at, delay_due_at, read_due_at, created_at)
+SELECT workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
+       use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :delay_due_at,
+       read_due_at, :now
+  FROM messages WHERE id = :id
+RETURNING id;
 
 -- name: late_messages
 UPDATE messages SET delay_due_at = NULL
@@ -359,8 +467,8 @@ UPDATE workflows SET told_status = :status, told_at = coalesce(:at, told_at) WHE
 -- What is being sent at this moment is left alone: its own answer is on the way.
 UPDATE messages
    SET state = 'acknowledged', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
- WHERE workflow_id = :workflow_id AND direction = 'outbound' AND move = 'request' AND state = 'queued'
-   AND attempts > 0
+ WHERE workflow_id = :workflow_id AND direction = 'outbound' AND move = 'request'
+   AND state IN ('queued', 'held') AND attempts > 0
 RETURNING id, provider;
 
 -- name: quarantine
@@ -375,6 +483,10 @@ SELECT count(*) AS n FROM quarantine WHERE attached_to IS NULL AND created_at >=
 -- name: add_event
 INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
 
+-- name: add_message_event
+INSERT INTO events (at, provider, kind, message_id, request_id, detail)
+VALUES (:now, :provider, :kind, :message_id, :request_id, :detail);
+
 -- name: pending_notices
 SELECT * FROM notices AS n WHERE n.provider = :provider AND n.collected_at IS NULL ORDER BY n.id LIMIT :limit;
 
@@ -386,7 +498,8 @@ SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
 SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
        m.receiver, m.state, m.attempts, m.reference, m.fingerprint,
        a.http_status, a.code, a.issue, a.fault,
-       request.media_type AS media_type, answer.media_type AS answer_media_type
+       request.media_type AS media_type, answer.media_type AS answer_media_type,
+       (SELECT original.request_id FROM messages AS original WHERE original.id = m.resend_of) AS resend_of
   FROM messages AS m
   LEFT JOIN attempts AS a
     ON a.message_id = m.id AND a.number = (SELECT max(number) FROM attempts WHERE message_id = m.id)
@@ -417,9 +530,10 @@ SELECT * FROM workflows WHERE id = :id;
 SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
 
 -- name: count_settled
--- How messages ended lately: what ended badly long ago has been seen to.
+-- How messages ended lately, but for what a person has seen: what ended badly long ago has been seen to.
 SELECT state, count(*) AS n FROM messages
- WHERE settled_at IS NOT NULL AND settled_at >= :since AND direction = 'outbound' GROUP BY state;
+ WHERE settled_at IS NOT NULL AND settled_at >= :since AND direction = 'outbound' AND seen_at IS NULL
+ GROUP BY state;
 
 -- name: count_workflows
 SELECT state, count(*) AS n FROM workflows GROUP BY state;

@@ -170,5 +170,6 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
         media_type=message["media_type"] or "",
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
+        resend_of=message["resend_of"],
         remarks=[Remark(word) for word in row["remarks"].split()],
     )

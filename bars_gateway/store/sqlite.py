@@ -40,9 +40,11 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
+from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_questions import SqliteQuestions
-from bars_gateway.store.statements import run
+from bars_gateway.store.statements import collect, run
 
 
 class SqliteStore:
@@ -64,6 +66,10 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.cancellations = SqliteCancellations(database, ring=self._ring_everybody)
+        self.interventions = SqliteInterventions(
+            database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
+        )
         self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
@@ -78,6 +84,7 @@ class SqliteStore:
             partial(submission_works.submit, submission=submission, now=now)
         )
         self._outbound.ring()
+        self.cancellations.ring()
         return accepted
 
     async def correlation_of(self, provider: str, *keys: str) -> str | None:
@@ -170,9 +177,12 @@ class SqliteStore:
     async def _tell(self, work: partial[int]) -> int:
         told = await self._database.write(work)
         if told:
-            self._outbound.ring()
-            self._ring_all()
+            self._ring_everybody()
         return told
+
+    def _ring_everybody(self) -> None:
+        self._outbound.ring()
+        self._ring_all()
 
     def _ring_all(self) -> None:
         for bell in self._notices.values():
@@ -236,16 +246,7 @@ class SqliteStore:
     async def collect(self, provider: str, notice_ids: Sequence[int], now: datetime) -> int:
         """Mark notices as collected; return how many were not before."""
         return await self._database.write(
-            lambda connection: sum(
-                run(
-                    connection,
-                    "collect_notice",
-                    provider=provider,
-                    notice_id=notice_id,
-                    now=text(now),
-                ).rowcount
-                for notice_id in notice_ids
-            )
+            lambda connection: collect(connection, provider, notice_ids, now)
         )
 
     async def payload(self, message_id: int, part: Part) -> Payload | None:

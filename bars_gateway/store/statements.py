@@ -1,7 +1,7 @@
 """The statements of queries.sql, run by name: the one place where SQL meets Python."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
@@ -52,6 +52,17 @@ def notify(
         remarks="",
         now=text(now),
         collected_at=None,
+    )
+
+
+def collect(
+    connection: sqlite3.Connection, provider: str, notice_ids: Sequence[int], now: datetime
+) -> int:
+    """Mark notices as collected; return how many were not before."""
+    values = {"provider": provider, "now": text(now)}
+    return sum(
+        run(connection, "collect_notice", notice_id=notice_id, **values).rowcount
+        for notice_id in notice_ids
     )
 
 

@@ -79,6 +79,7 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         needed_by=text(submission.needed_by),
         give_up_at=text(submission.give_up_at),
         delay_due_at=text(submission.delayed_at),
+        read_due_at=text(now) if submission.read_first else None,
         now=text(now),
     )
     keep(connection, message_id, Part.REQUEST, submission.request)

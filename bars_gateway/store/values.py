@@ -24,7 +24,7 @@ class OutboundState(StrEnum):
     """
 
     QUEUED = "queued"  # intake, or the dispatcher after a retry; waits for next_attempt_at
-    HELD = "held"  # an operator; waits for an operator
+    HELD = "held"  # an operator or the EPR; waits to be released, or for its time to pass
     SENDING = "sending"  # the dispatcher, for as long as its claim lasts
     ACKNOWLEDGED = "acknowledged"  # final: the Receiver has it
     REFUSED = "refused"  # final: the Receiver or BaRS said no, and why
@@ -45,6 +45,10 @@ class NoticeKind(StrEnum):
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
     AMENDED = "amended"  # a second, different final response came
     DECIDED_LATE = "decided_late"  # the EPR said yes after the Sender had been told 408
+    HELD = "held"  # an operator stopped an outbound message where it was
+    RELEASED = "released"  # an operator let it go on
+    RETRIED = "retried"  # an operator had it sent again under the same ids
+    RESENT = "resent"  # an operator had its payload sent again under new ids: this message
 
 
 class Part(StrEnum):
@@ -88,6 +92,7 @@ class Submission:
     answer_due_at: datetime | None = None  # when a response is owed
     submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
     asked_as: str | None = None  # SHA-256 of what they were composed for
+    read_first: bool = False  # a cancellation: whether there is something to cancel (S8)
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
 
 

@@ -39,6 +39,7 @@ class Notice:
     media_type: str  # of the Bundle
     fingerprint: str
     answer_media_type: str | None  # None: there is no answer to read
+    resend_of: str | None  # X-Request-Id of the message whose payload this sends again
     remarks: Sequence[Remark]  # of a response: what a person should know beside what it says
 
 
@@ -120,7 +121,7 @@ class Overview:
 
     at: datetime
     outbound: Mapping[OutboundState, int]  # every state, also those with none
-    lately: Mapping[OutboundState, int]  # of those, settled within the last 24 hours
+    lately: Mapping[OutboundState, int]  # settled within the last 24 hours, and not seen since
     inbound: int  # messages received
     quarantined: int  # responses of the last 24 hours that belong to no workflow
     workflows: Mapping[State, int]

@@ -16,6 +16,7 @@ import os
 import platform
 import random
 import sqlite3
+import ssl
 import statistics
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+from aiohttp import web
 from bare import send
 from prometheus_client import CollectorRegistry
 
@@ -59,6 +61,7 @@ CALLERS = 32
 MESSAGES = int(os.environ.get("MESSAGES", "640"))
 RATIOS = (
     ("grouped to single commits", "store, grouped commits", "store, one commit each"),
+    ("inbound to bare server", "inbound to 200", "bare server of the same"),
     ("outbound to bare loop", "outbound to acknowledged", "bare loop of the same"),
 )
 HERE = Path(__file__).parent
@@ -219,7 +222,7 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
         return Run(count / seconds, store.ms)
 
 
-async def inbound(folder: Path, sandbox: Path) -> Run:
+async def inbound(folder: Path, sandbox: Path, rate: float = 0) -> Run:
     """Post over mutual TLS until the 200, each message with its acknowledgement on disk."""
     certificates = sandbox / "gateways" / "hospital"
     async with store_in(folder) as store:
@@ -246,19 +249,41 @@ async def inbound(folder: Path, sandbox: Path) -> Run:
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run())
             url = f"https://127.0.0.1:{server.port}/$process-message"
-            national = sandbox / "national"
-            found = json.loads(
-                await output_of(
-                    HERE / "load.py",
-                    url,
-                    authority,
-                    national / "proxy-client.pem",
-                    national / "proxy-client.key",
-                    MESSAGES,
-                )
-            )
+            run = await loaded(url, sandbox, rate)
             server.stop()
-        return Run(MESSAGES / found["seconds"], found["ms"])
+        return run
+
+
+async def loaded(url: str, sandbox: Path, rate: float = 0) -> Run:
+    """Let the proxy call, as fast as it can or so many times a second."""
+    authority = sandbox / "authorities" / "receivers.pem"
+    own = sandbox / "national" / "proxy-client"
+    certificate, key = own.with_suffix(".pem"), own.with_suffix(".key")
+    found = json.loads(
+        await output_of(HERE / "load.py", url, authority, certificate, key, MESSAGES, rate)
+    )
+    return Run(MESSAGES / found["seconds"], found["ms"])
+
+
+async def bare_receiver(sandbox: Path) -> Run:
+    """Answer the same calls with aiohttp alone: nothing is looked at, nothing kept."""
+    certificates = sandbox / "gateways" / "hospital"
+    context = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cafile=sandbox / "authorities" / "receivers.pem"
+    )
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(body=await request.read(), content_type="application/fhir+json")
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    try:
+        return await loaded(f"https://127.0.0.1:{runner.addresses[0][1]}/", sandbox)
+    finally:
+        await runner.cleanup()
 
 
 async def output_of(script: Path, *arguments: object) -> bytes:
@@ -288,15 +313,19 @@ async def sink(sandbox: Path) -> AsyncIterator[int]:
         await end(process)
 
 
-async def idle_megabytes(folder: Path, organisation: Organisation, addresses) -> float:
-    """Resident memory of a real gateway, two seconds after it was ready."""
+async def megabytes_of(folder: Path, organisation: Organisation, addresses) -> tuple[float, float]:
+    """Resident memory of a real gateway: two seconds after it was ready, and at its most later."""
     gateway = await start_gateway(organisation, folder, addresses)
+    status = Path(f"/proc/{gateway.pid}/status")
     try:
         await asyncio.sleep(2)
-        status = Path(f"/proc/{gateway.pid}/status").read_text("utf-8")
+        idle = status.read_text("utf-8").partition("VmRSS:")[2]
+        for _ in range(3):
+            await loaded(f"{organisation.url}/$process-message", folder.parent / "sandbox")
+        most = status.read_text("utf-8").partition("VmHWM:")[2]
     finally:
         await end(gateway)
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return int(idle.split()[0]) / 1024, int(most.split()[0]) / 1024
 
 
 def organisation(ports: list[int]) -> Organisation:
@@ -348,7 +377,7 @@ async def main() -> None:
             folder / "sandbox", [hospital], folder / "sandbox.log"
         )
         await end(sandbox)
-        megabytes = await idle_megabytes(folder / "idle", hospital, addresses)
+        idle, most = await megabytes_of(folder / "idle", hospital, addresses)
         runs: dict[str, list[Run]] = {}
         async with sink(folder / "sandbox") as port:
             await one_round(folder, port, {})  # cold, and left out
@@ -358,7 +387,8 @@ async def main() -> None:
             show(name, of_it)
         for name, one, other in RATIOS:
             compare(name, runs[one], runs[other])
-        print(f"idle memory                 {megabytes:8.0f} MB resident")
+        print(f"idle memory                 {idle:8.0f} MB resident")
+        print(f"memory under load           {most:8.0f} MB resident, at the most")
 
 
 async def one_round(
@@ -371,6 +401,8 @@ async def one_round(
         "outbound to acknowledged": lambda: outbound(folder, port, authority),
         "bare loop of the same": lambda: bare(folder, port, authority),
         "inbound to 200": lambda: inbound(folder, sandbox),
+        "inbound at 200 a second": lambda: inbound(folder, sandbox, 200),
+        "bare server of the same": lambda: bare_receiver(sandbox),
         "store, grouped commits": lambda: commits(folder, 100),
         "store, one commit each": lambda: commits(folder, 1),
     }

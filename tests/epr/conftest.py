@@ -13,7 +13,9 @@ from epr_side import (
     at_work,
     open_folder,
     question_requests,
+    read_requests,
     utc_now,
+    verb_requests,
 )
 
 from bars_gateway.epr.drop import DropFolder
@@ -70,7 +72,14 @@ def socket_path() -> Iterator[Path]:
 @pytest.fixture
 async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
     opened = EprSocket(
-        store, intake, question_requests(store), provider=PROVIDER, path=socket_path, now=utc_now
+        store,
+        intake,
+        question_requests(store),
+        verb_requests(store),
+        read_requests(),
+        provider=PROVIDER,
+        path=socket_path,
+        now=utc_now,
     )
     await opened.open()
     async with at_work(opened.stop, opened.run()):

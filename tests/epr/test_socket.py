@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import messages
 import pytest
-from epr_side import PROVIDER, question_requests, utc_now
+from epr_side import PROVIDER, question_requests, read_requests, utc_now, verb_requests
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
 
@@ -266,7 +266,14 @@ async def test_a_dead_socket_is_replaced(
 
 def _another(store: SqliteStore, intake: Intake, path: Path) -> EprSocket:
     return EprSocket(
-        store, intake, question_requests(store), provider=PROVIDER, path=path, now=utc_now
+        store,
+        intake,
+        question_requests(store),
+        verb_requests(store),
+        read_requests(),
+        provider=PROVIDER,
+        path=path,
+        now=utc_now,
     )
 
 

@@ -12,6 +12,7 @@ import random
 import signal
 import sqlite3
 import sys
+import time
 import uuid
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -24,6 +25,7 @@ CONVERSATIONS = 100
 MESSAGES_EACH = 3
 KILLS_EACH = 12
 WHEN_READY = 0.8  # of the lives are counted from there: on a slow machine the rest end before it
+QUICK_START = 1.0  # seconds: who takes longer to be ready is given longer lives, for the same work
 LAUNCHER = Path(__file__).parent.parent / "crashing_gateway.py"
 FAULTS = (
     {"kind": "drop_after", "probability": 0.08},
@@ -39,6 +41,7 @@ class Killed:
     def __init__(self, node: Node, rng: random.Random) -> None:
         self.node = node
         self.kills = 0
+        self._slowness = 1.0
         self._rng = rng
         self._log = node.folder / "gateway.log"
 
@@ -48,9 +51,11 @@ class Killed:
             starts = self._starts()
             process = await self._start(self._point())
             if self._rng.random() < WHEN_READY:
+                began = time.monotonic()
                 await eventually(
                     lambda: self._starts() > starts or process.returncode is not None  # noqa: B023
                 )
+                self._slowness = max(1.0, (time.monotonic() - began) / QUICK_START)
             await self._die(process)
         starts = self._starts()
         process = await self._start("never:0")
@@ -77,7 +82,7 @@ class Killed:
     async def _die(self, process: asyncio.subprocess.Process) -> None:
         """Kill it at random, unless it was quicker."""
         try:
-            async with asyncio.timeout(self._rng.uniform(0.2, 1.5)):
+            async with asyncio.timeout(self._rng.uniform(0.2, 1.5) * self._slowness):
                 code = await process.wait()
         except TimeoutError:
             process.kill()

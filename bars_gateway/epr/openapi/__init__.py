@@ -13,6 +13,7 @@ its answers against the schemas, in which no member may be missing and none may 
 from bars_gateway import __version__
 from bars_gateway.epr.openapi.move_schemas import MOVE_SCHEMAS
 from bars_gateway.epr.openapi.operations import OPERATIONS
+from bars_gateway.epr.openapi.order_schemas import ORDER_SCHEMAS
 from bars_gateway.epr.openapi.schemas import SCHEMAS, Schema
 
 __all__ = ["document"]
@@ -33,5 +34,5 @@ def document() -> Schema:
         },
         "servers": [{"url": "http://gateway", "description": "the Unix socket of the provider"}],
         "paths": paths,
-        "components": {"schemas": SCHEMAS | MOVE_SCHEMAS},
+        "components": {"schemas": SCHEMAS | MOVE_SCHEMAS | ORDER_SCHEMAS},
     }

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from bars_gateway.epr.envelope import CORRELATION_HEADER, NEEDED_BY_HEADER, PRACTITIONER_HEADER
-from bars_gateway.epr.openapi.schemas import Schema, instant, ref, text, uuid
+from bars_gateway.epr.openapi.read_operations import READ_OPERATIONS
+from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text, uuid
+from bars_gateway.store.interventions import Verb
 
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _UNAVAILABLE = 503  # may be the answer to everything
@@ -111,6 +113,26 @@ _DECIDE: Schema = {
         (422, "it cannot be used, and the question stays open", "AnswerRefusal"),
     ),
 }
+_VERB = _parameter("verb", "path", one_of(Verb, "what to do"))
+_ORDER_ANSWERS = (
+    (408, "the body did not arrive in time", "Problem"),
+    (413, "it is too large", "Problem"),
+    (422, "the order cannot be understood: nothing was done", "Problem"),
+)
+
+
+def _order(name: str, summary: str, schema: str, *answers: tuple[int, str, str]) -> Schema:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ref(schema)}},
+        },
+        "responses": _answers(*answers, *_ORDER_ANSWERS),
+    }
+
+
 _MAKE: Schema = {
     "operationId": "make_move",
     "summary": "Say what has happened: the message for it is composed, checked and queued",
@@ -151,6 +173,23 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         _NOT_THERE,
         parameters=[_REQUEST_ID],
     ),
+    ("post", "/messages/{request_id}/{verb}"): {
+        **_order(
+            "intervene",
+            "Hold, release, withdraw, retry or resend a message, or mark it as seen",
+            "Order",
+            (200, "it is done, or would be", "Intervention"),
+            _NOT_THERE,
+            (409, "it is not done, and why", "Intervention"),
+        ),
+        "parameters": [_REQUEST_ID, _VERB],
+    },
+    ("post", "/interventions"): _order(
+        "intervene_in_bulk",
+        "The same with every message that fits a filter; a dry run says what would happen",
+        "BulkOrder",
+        (200, "what became of each, or would", "Report"),
+    ),
     ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
     ("get", "/notices"): _get(
         "notices",
@@ -177,4 +216,5 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ),
     ("get", "/questions/{id}/request"): _read("question_request", "What the question is about"),
     ("post", "/questions/{id}/answer"): _DECIDE,
+    **READ_OPERATIONS,
 }

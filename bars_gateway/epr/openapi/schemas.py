@@ -146,6 +146,7 @@ _NOTICE = closed(
     media_type=text("of the Bundle"),
     fingerprint=text("SHA-256 of the Bundle"),
     answer_media_type=or_null(text("of the answer; null: there is none to read")),
+    resend_of=or_null(uuid("of the message whose payload this one sends again")),
 )
 
 _ROW: dict[str, Schema] = {

@@ -64,6 +64,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     claimed_until   TEXT,
     created_at      TEXT NOT NULL,
     settled_at      TEXT,
+    read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
+    seen_at         TEXT,                       -- when a person had dealt with how it ended
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
     CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
@@ -86,6 +88,7 @@ CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)      
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
 CREATE INDEX        messages_late    ON messages (delay_due_at)                           WHERE settled_at IS NULL AND delay_due_at IS NOT NULL;
+CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
 CREATE INDEX        messages_settled ON messages (settled_at)                             WHERE settled_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_states  ON messages (direction, state);
@@ -132,7 +135,8 @@ CREATE TABLE notices (                          -- what we owe the EPR
     created_at   TEXT NOT NULL,
     collected_at TEXT,
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'due_soon', 'overdue', 'reconciled',
-                                             'cancel_not_sent', 'amended', 'decided_late'))
+                                             'cancel_not_sent', 'amended', 'decided_late',
+                                             'held', 'released', 'retried', 'resent'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
 CREATE INDEX notices_of      ON notices (message_id);

@@ -1,0 +1,92 @@
+"""JSON Schemas of what somebody asks to be done with messages, and of what became of it."""
+
+from bars_gateway.epr.openapi.schemas import (
+    Schema,
+    closed,
+    instant,
+    list_of,
+    number,
+    one_of,
+    or_null,
+    ref,
+    text,
+    uuid,
+)
+from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
+from bars_gateway.store.interventions import OBJECTIONS, Verb
+from bars_gateway.store.port import OutboundState
+
+_WORD = r"^[!-~]+( [!-~]+)*$"
+
+
+def _flag(description: str) -> Schema:
+    return {"type": "boolean", "description": description}
+
+
+def _some(description: str, *required: str, **members: Schema) -> Schema:
+    """Return the schema of an object of which only some members are required."""
+    return {**closed(description, **members), "required": list(required)}
+
+
+_MEMBERS: dict[str, Schema] = {
+    "why": text(
+        "the reason, for the audit trail: a ticket, and never a patient",
+        maxLength=LONGEST_REASON,
+        pattern=_WORD,
+    ),
+    "by": text("who asks, as they call themselves", maxLength=LONGEST_NAME, pattern=_WORD),
+    "role": one_of(("epr", "operator"), "as whom: an EPR is not told what it did itself"),
+    "confirmed": _flag("what may come of a resend was read, and is wanted"),
+    "dry_run": _flag("say what would happen, and do nothing"),
+}
+_FILTER = _some(
+    "Which messages: all that is given has to fit.",
+    states=list_of(one_of(OutboundState, "a state"), "only those that the verb leads on from"),
+    receiver=text("target identifier: system|value", maxLength=300, pattern=_WORD),
+    use_case=text("code of the use case", maxLength=LONGEST_NAME, pattern=_WORD),
+    correlation_id=uuid("X-Correlation-Id of the conversation"),
+    taken_from=instant("handed in then or later"),
+    taken_before=instant("handed in before then"),
+)
+_OBJECTION = closed(
+    "Why it is not done.",
+    code=one_of({*OBJECTIONS, "not_confirmed"}, "for software"),
+    problem=text("what stands against it"),
+    cure=text("what to do instead"),
+)
+
+ORDER_SCHEMAS: dict[str, Schema] = {
+    "Order": _some("What to do with one message, and why.", "why", **_MEMBERS),
+    "BulkOrder": _some(
+        "What to do with every message that fits, and why.",
+        "verb",
+        "why",
+        verb=one_of(Verb, "what to do"),
+        messages=_FILTER,
+        **_MEMBERS,
+    ),
+    "Intervention": closed(
+        "What became, or would become, of one message.",
+        verb=one_of(Verb, "what was asked for"),
+        request_id=uuid("X-Request-Id of the message"),
+        state=one_of(OutboundState, "where it is now"),
+        done=_flag("whether it was done"),
+        objection=or_null({"description": "null: nothing stands against it", **_OBJECTION}),
+        may_happen=or_null(text("what a resend may lead to")),
+        resent_as=or_null(uuid("X-Request-Id of the new message, after a resend")),
+        also=list_of(uuid("X-Request-Id"), "what was withdrawn with its request"),
+    ),
+    "Report": closed(
+        "What became, or would become, of each.",
+        verb=one_of(Verb, "what was asked for"),
+        dry_run=_flag("whether nothing was done"),
+        possible=number("how many it was done with, or would be"),
+        objections={
+            "type": "object",
+            "description": "how many it was not, by the code of the objection",
+            "additionalProperties": {"type": "integer"},
+        },
+        more=_flag("there were more than are done at once: ask again"),
+        messages=list_of(ref("Intervention"), "each, oldest first"),
+    ),
+}

@@ -1,0 +1,67 @@
+"""What the EPR asks of other organisations, in the words of OpenAPI."""
+
+from collections.abc import Mapping
+
+from bars_gateway.epr.openapi.schemas import Schema, ref, text
+from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, TO
+from bars_gateway.standard.reads import PREVIEW, READABLE
+
+_ANY: Schema = {"*/*": {"schema": {}}}
+_BODY: Schema = {name: {"schema": {}} for name in ("application/fhir+json", "application/fhir+xml")}
+
+
+def _parameter(name: str, where: str, schema: Schema) -> Schema:
+    required = where == "path"
+    return {
+        "name": name,
+        "in": where,
+        "required": required,
+        "description": schema.pop("description"),
+        "schema": schema,
+    }
+
+
+def _own(meaning: str) -> Schema:
+    return {"description": meaning, "content": {"application/json": {"schema": ref("Problem")}}}
+
+
+def _operation(method: str, *, with_id: bool) -> Schema:
+    names = sorted(READABLE | PREVIEW) if method == "GET" else sorted(PREVIEW)
+    parameters = [
+        _parameter("resource", "path", text("what is asked for", enum=names)),
+        _parameter(TO, "query", text("target identifier of who is asked: system|value")),
+    ]
+    if with_id:
+        parameters.append(_parameter("id", "path", text("the id that they gave to it")))
+    reading = method == "GET"
+    return {
+        "operationId": f"ask_{method.lower()}{'_one' if with_id else ''}",
+        "summary": "Ask another organisation, through BaRS"
+        if reading
+        else "A preview operation, where the settings let it pass",
+        "description": "Every other parameter is passed on as it is written.",
+        "parameters": parameters,
+        **({} if reading or method == "DELETE" else {"requestBody": {"content": _BODY}}),
+        "responses": {
+            "default": {
+                "description": "their answer, or BaRS's: status and bytes as they came",
+                "headers": {
+                    ANSWERED_BY: {
+                        "description": "whose answer it is",
+                        "schema": {"enum": ["bars", "cache", "gateway"]},
+                    }
+                },
+                "content": _ANY,
+            },
+            "502": _own("no answer came, or theirs"),
+            "503": _own("no access token, or theirs"),
+            "504": _own("no answer came in time, or theirs"),
+        },
+    }
+
+
+READ_OPERATIONS: Mapping[tuple[str, str], Schema] = {
+    (method.lower(), path): _operation(method, with_id=path.endswith("{id}"))
+    for path in ("/bars/{resource}", "/bars/{resource}/{id}")
+    for method in METHODS
+}

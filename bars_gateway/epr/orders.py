@@ -1,0 +1,170 @@
+"""
+What somebody asks to be done with messages that they handed in before.
+
+    {"why": "INC-7", "by": "jo"} ──► Order            POST /messages/{request_id}/hold
+    {"verb": "hold", "why": …, "messages": {…}}       POST /interventions
+                 └──► Order + Selection
+
+A reason is asked for every time, because the audit trail is read years later. A member
+that nobody knows is refused by name: a misspelt `dry_run` would otherwise be the real thing.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from bars_gateway.standard.headers import is_uuid
+from bars_gateway.store.interventions import IN_BULK, Selection, Verb
+from bars_gateway.store.port import OutboundState
+
+LONGEST_REASON = 200  # characters; it names a ticket, and never a patient
+LONGEST_NAME = 64
+_LONGEST_SERVICE = 300
+
+
+class OrderProblem(ValueError):
+    """The order cannot be understood; the text says what is wrong, without its values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be done, by whom and why."""
+
+    verb: Verb
+    why: str
+    by: str | None = None  # as they call themselves
+    role: str = "epr"
+    confirmed: bool = False  # what may come of a resend was read
+    dry_run: bool = False
+
+
+def read_order(body: bytes, verb: str) -> Order:
+    """Return the order for one message, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, _MEMBERS)
+    return _order({**found, "verb": verb})
+
+
+def read_bulk_order(body: bytes) -> tuple[Order, Selection]:
+    """Return the order and which messages it is for, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, {*_MEMBERS, "verb", "messages"})
+    order = _order(found)
+    return order, _selection(found.get("messages", {}), order.verb)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise OrderProblem("the body is no valid JSON") from None
+    if not isinstance(found, dict):
+        raise OrderProblem("the body is no JSON object")
+    return found
+
+
+def _refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:
+    if found.keys() - set(known):
+        raise OrderProblem(f"there is a member that is none of {', '.join(sorted(known))}")
+
+
+def _order(found: Mapping[str, Any]) -> Order:
+    if "why" not in found:
+        raise OrderProblem("why is missing: a reason, such as the number of a ticket")
+    if "verb" not in found:
+        raise OrderProblem(f"verb is missing: one of {', '.join(Verb)}")
+    readers = {**_MEMBERS, "verb": _verb}
+    values = {name: readers[name](value) for name, value in found.items() if name in readers}
+    return Order(**values)  # type: ignore[arg-type]
+
+
+def _selection(found: Any, verb: Verb) -> Selection:
+    wanted = _filter(found)
+    _refuse_unknown(wanted, _FILTERS)
+    values = {name: _FILTERS[name](value) for name, value in wanted.items()}
+    states = values.pop("states", IN_BULK[verb])
+    if not states <= IN_BULK[verb]:
+        allowed = ", ".join(sorted(IN_BULK[verb]))
+        raise OrderProblem(f"by a filter, {verb} is for messages that are {allowed}")
+    return Selection(states=states, **values)
+
+
+def _text(name: str, longest: int) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if isinstance(value, str) and 0 < len(value.strip()) <= longest and value.isprintable():
+            return value.strip()
+        raise OrderProblem(f"{name} must be a text of 1 to {longest} characters on one line")
+
+    return read
+
+
+def _flag(name: str) -> Callable[[Any], bool]:
+    def read(value: Any) -> bool:
+        if isinstance(value, bool):
+            return value
+        raise OrderProblem(f"{name} must be true or false")
+
+    return read
+
+
+def _instant(name: str) -> Callable[[Any], datetime]:
+    def read(value: Any) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise OrderProblem(f"{name} must be an instant such as 2026-03-02T09:00:00Z")
+        return moment
+
+    return read
+
+
+def _role(value: Any) -> str:
+    if value in ("epr", "operator"):
+        return str(value)
+    raise OrderProblem("role must be epr or operator")
+
+
+def _verb(value: Any) -> Verb:
+    if isinstance(value, str) and value in list(Verb):
+        return Verb(value)
+    raise OrderProblem(f"verb must be one of {', '.join(Verb)}")
+
+
+def _filter(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise OrderProblem("messages must be an object of filters")
+
+
+def _states(value: Any) -> frozenset[OutboundState]:
+    if isinstance(value, list) and all(each in list(OutboundState) for each in value):
+        return frozenset(map(OutboundState, value))
+    raise OrderProblem("messages.states must be a list of states")
+
+
+def _correlation_id(value: Any) -> str:
+    if isinstance(value, str) and is_uuid(value):
+        return value.strip()
+    raise OrderProblem("messages.correlation_id must be a UUID")
+
+
+_MEMBERS: Mapping[str, Callable[[Any], object]] = {
+    "why": _text("why", LONGEST_REASON),
+    "by": _text("by", LONGEST_NAME),
+    "role": _role,
+    "confirmed": _flag("confirmed"),
+    "dry_run": _flag("dry_run"),
+}
+_FILTERS: Mapping[str, Callable[[Any], Any]] = {
+    "states": _states,
+    "receiver": _text("messages.receiver", _LONGEST_SERVICE),
+    "use_case": _text("messages.use_case", LONGEST_NAME),
+    "correlation_id": _correlation_id,
+    "taken_from": _instant("messages.taken_from"),
+    "taken_before": _instant("messages.taken_before"),
+}

@@ -1,0 +1,170 @@
+"""
+What the EPR asks of other organisations, on the socket: reads, and the preview operations.
+
+    GET /bars/Slot?to=system|value&…            GET /bars/ServiceRequest/{id}?to=system|value
+    preview (S16): POST · PUT · PATCH · DELETE of Appointment, DocumentReference and the
+    Endpoint Catalogue's resources, GET of the last two
+
+The gateway adds token and headers, and hands on what came: status, media type and bytes,
+an OperationOutcome included. `Bars-Answered-By` says whether it is such an answer (`bars`),
+one that was kept (`cache`), or the gateway's own word that there is none (`gateway`).
+`Cache-Control: no-cache` asks for a new one.
+"""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from bars_gateway.epr import documents
+from bars_gateway.epr.envelope import (
+    CORRELATION_HEADER,
+    PRACTITIONER_HEADER,
+    EnvelopeProblem,
+    envelope_from_headers,
+)
+from bars_gateway.standard.headers import (
+    HeaderProblem,
+    Ids,
+    SenderIdentity,
+    TargetIdentifier,
+    for_asking,
+)
+from bars_gateway.standard.reads import (
+    PREVIEW,
+    READABLE,
+    WITH_ID,
+    WITHOUT_TARGET,
+    BarsAnswer,
+    Enquiry,
+    Reads,
+    accept_of,
+    without,
+)
+
+ANSWERED_BY = "Bars-Answered-By"
+TO = "to"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_LONGEST_ID = 64  # R4's
+
+
+class NotAsked(Exception):
+    """The gateway passes it on to nobody."""
+
+    def __init__(self, http_status: int, error: str, cure: str) -> None:
+        super().__init__(error)
+        self.http_status = http_status
+        self.cure = cure
+
+
+class ReadRequests:
+    """Serves one provider's questions to others."""
+
+    def __init__(
+        self,
+        reads: Reads,
+        *,
+        provider: str,
+        identity: SenderIdentity,
+        new_id: Callable[[], str],
+        previews: bool,
+    ) -> None:
+        self._reads = reads
+        self._provider = provider
+        self._identity = identity
+        self._new_id = new_id
+        self._previews = previews
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+        paths = ("/bars/{resource}", "/bars/{resource}/{id}")
+        return [
+            web.route(method, path, self._ask, **({"allow_head": False} if method == "GET" else {}))
+            for path in paths
+            for method in METHODS
+        ]
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        try:
+            enquiry = await self._enquiry(request)
+        except NotAsked as problem:
+            return _own(problem.http_status, str(problem), problem.cure)
+        fresh = "no-cache" in request.headers.get("Cache-Control", "")
+        answer = await self._reads.ask(enquiry, fresh=fresh)
+        if not isinstance(answer, BarsAnswer):
+            return _own(answer.http_status, answer.reason, answer.cure)
+        headers = {**answer.headers, "Content-Type": answer.media_type}
+        headers[ANSWERED_BY] = "cache" if answer.kept_since else "bars"
+        if answer.kept_since:
+            headers["Last-Modified"] = f"{answer.kept_since:%a, %d %b %Y %H:%M:%S GMT}"
+        return web.Response(status=answer.http_status, body=answer.body, headers=headers)
+
+    async def _enquiry(self, request: web.Request) -> Enquiry:
+        resource, resource_id = request.match_info["resource"], request.match_info.get("id")
+        self._require_known(request.method, resource, resource_id)
+        query, named = without(request.rel_url.raw_query_string, TO)
+        target = _target(named, needed=resource not in WITHOUT_TARGET)
+        try:
+            envelope = envelope_from_headers(
+                {k: v for k, v in request.headers.items() if k in _ENVELOPE}
+            )
+        except EnvelopeProblem as problem:
+            raise NotAsked(400, str(problem), "correct or leave out that header") from None
+        body = await request.read()
+        return Enquiry(
+            provider=self._provider,
+            method=request.method,
+            resource=resource,
+            resource_id=resource_id,
+            query=query,
+            target=target,
+            headers=for_asking(
+                target,
+                self._identity,
+                ids=Ids(self._new_id(), envelope.correlation_id or self._new_id()),
+                accept=accept_of(request.headers.get("Accept", ""), self._identity.core_version),
+                media_type=request.content_type if body else None,
+                practitioner=envelope.practitioner,
+            ),
+            body=body,
+        )
+
+    def _require_known(self, method: str, resource: str, resource_id: str | None) -> None:
+        reading = method == "GET" and resource in READABLE
+        if resource_id is not None and not _is_id(resource_id):
+            raise NotAsked(400, "the id is none", "an id has up to 64 letters, digits, - and .")
+        if reading and (resource_id is None or resource in WITH_ID):
+            return
+        if resource not in PREVIEW | READABLE or (reading and resource_id is not None):
+            known = ", ".join(sorted(READABLE))
+            raise NotAsked(404, "nobody is asked for that", f"ask for {known}")
+        if resource not in PREVIEW or not self._previews:
+            cure = "it is a preview operation, if at all: outbound.preview_operations lets it pass"
+            raise NotAsked(405, "that is not passed on", cure)
+
+
+_ENVELOPE = frozenset({CORRELATION_HEADER, PRACTITIONER_HEADER})
+
+
+def _target(named: list[str], *, needed: bool) -> TargetIdentifier | None:
+    if not named and not needed:
+        return None
+    try:
+        (text,) = named
+        return TargetIdentifier.parse(text)
+    except (ValueError, HeaderProblem):
+        cure = "name the service that is asked, once: ?to=system|value, percent-encoded"
+        raise NotAsked(400, "to is missing or is no target identifier", cure) from None
+
+
+def _is_id(text: str) -> bool:
+    plain = text.replace("-", "").replace(".", "")
+    return len(text) <= _LONGEST_ID and plain.isascii() and plain.isalnum()
+
+
+def _own(status: int, error: str, cure: str) -> web.Response:
+    return web.Response(
+        status=status,
+        body=documents.encode(documents.problem(error, cure)),
+        content_type="application/json",
+        headers={ANSWERED_BY: "gateway"},
+    )

@@ -1,0 +1,110 @@
+"""
+Asks whether a service takes a request, before it is accepted: while somebody is still there.
+
+    Message ─► MessageDefinitions of its service, kept or asked for ─► Issue, or None
+
+No answer, and one that nobody can read, is no objection: then the request is sent, the log
+says that it went unchecked, and the service is not asked again for a minute, so that one
+that is silent holds up nobody's work.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from bars_gateway.standard.answers import read_outcome
+from bars_gateway.standard.bundle import MalformedBundle, Message, Resource
+from bars_gateway.standard.formats import Format, format_of, to_tree
+from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of
+from bars_gateway.standard.targets import objection, question, unknown_target
+
+log = structlog.get_logger(__name__)
+
+_PAUSE = 60.0  # seconds
+_OK = 200
+_UNKNOWN = "PROXY_NOT_FOUND"
+
+TargetCheck = Callable[[Message], Awaitable[Issue | None]]
+
+
+async def everything_goes(_message: Message) -> None:
+    """Object to nothing: for where the check is switched off."""
+
+
+class TargetChecks:
+    """Checks one provider's requests."""
+
+    def __init__(
+        self,
+        reads: Reads,
+        *,
+        provider: str,
+        identity: SenderIdentity,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
+        seconds: float,
+    ) -> None:
+        self._reads = reads
+        self._provider = provider
+        self._identity = identity
+        self._new_id = new_id
+        self._monotonic = monotonic
+        self._seconds = seconds
+        self._silent_until: dict[str, float] = {}  # by service
+
+    async def __call__(self, message: Message) -> Issue | None:
+        """Return what the service of *message* does not take of it, or None."""
+        service = message.destinations[0]
+        if self._silent_until.get(service, 0.0) > self._monotonic():
+            self._unchecked(service, "it gave no answer within the last minute")
+            return None
+        answer = await self._reads.ask(self._enquiry(service), self._seconds)
+        if isinstance(answer, Unanswered):
+            self._silent_until[service] = self._monotonic() + _PAUSE
+            self._unchecked(service, answer.reason)
+            return None
+        return self._judged(message, answer, service)
+
+    def _judged(self, message: Message, answer: BarsAnswer, service: str) -> Issue | None:
+        if answer.http_status != _OK:
+            if read_outcome(answer.body).code == _UNKNOWN:
+                return unknown_target()
+            self._silent_until[service] = self._monotonic() + _PAUSE
+            self._unchecked(service, f"it answered with HTTP {answer.http_status}")
+            return None
+        published = _tree(answer)
+        if published is None:
+            self._unchecked(service, "its answer cannot be read")
+            return None
+        return objection(message, published)
+
+    def _enquiry(self, service: str) -> Enquiry:
+        target = TargetIdentifier.parse(service)
+        return Enquiry(
+            provider=self._provider,
+            method="GET",
+            resource="MessageDefinition",
+            resource_id=None,
+            query=question(service),
+            target=target,
+            headers=for_asking(
+                target,
+                self._identity,
+                ids=Ids(self._new_id(), self._new_id()),
+                accept=accept_of("", self._identity.core_version),
+            ),
+        )
+
+    def _unchecked(self, service: str, reason: str) -> None:
+        log.warning(
+            "epr.target_unchecked", provider=self._provider, receiver=service, reason=reason
+        )
+
+
+def _tree(answer: BarsAnswer) -> Resource | None:
+    try:
+        return to_tree(answer.body, format_of(answer.media_type) or Format.JSON)
+    except MalformedBundle:
+        return None

@@ -1,0 +1,102 @@
+"""
+What a person does to messages, on the socket: one message, or all that fit a filter.
+
+    POST /messages/{request_id}/{verb}    200 done, or would be · 404 · 409 and why not
+    POST /interventions                   200 how many, and each one of them
+
+The body says why, by whom, and whether it is a dry run: see `orders`. The operator's
+command line asks the same, under the name of an operator.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from bars_gateway.epr import documents
+from bars_gateway.epr.documents import Document
+from bars_gateway.epr.listener import uid_of
+from bars_gateway.epr.orders import OrderProblem, read_bulk_order, read_order
+from bars_gateway.epr.verbs import Intervention, Report, Verbs
+from bars_gateway.standard.headers import is_uuid
+from bars_gateway.store.interventions import Verb
+
+_BODY_SECONDS = 30.0  # for a body to arrive
+_CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was done'
+
+
+class VerbRequests:
+    """Serves the verbs of one provider's messages."""
+
+    def __init__(self, verbs: Verbs) -> None:
+        self._verbs = verbs
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+        return [
+            web.post("/messages/{request_id}/{verb}", self._act),
+            web.post("/interventions", self._act_on_all),
+        ]
+
+    async def _act(self, request: web.Request) -> web.Response:
+        request_id, verb = request.match_info["request_id"], request.match_info["verb"]
+        if verb not in list(Verb):
+            raise web.HTTPNotFound(reason="there is no such verb")
+        try:
+            order = read_order(await _body(request), verb)
+        except (OrderProblem, TimeoutError) as problem:
+            return _refused(problem)
+        uid = uid_of(request)
+        done = await self._verbs.act(order, request_id, uid) if is_uuid(request_id) else None
+        if done is None:
+            raise web.HTTPNotFound(reason="no outbound message has that request id")
+        return _json(_intervention(done), 409 if done.objection else 200)
+
+    async def _act_on_all(self, request: web.Request) -> web.Response:
+        try:
+            order, selection = read_bulk_order(await _body(request))
+        except (OrderProblem, TimeoutError) as problem:
+            return _refused(problem)
+        report = await self._verbs.act_on_all(order, selection, uid_of(request))
+        return _json(_report(report))
+
+
+async def _body(request: web.Request) -> bytes:
+    async with asyncio.timeout(_BODY_SECONDS):
+        return await request.read()
+
+
+def _refused(problem: Exception) -> web.Response:
+    if isinstance(problem, TimeoutError):
+        return _json(documents.problem("the body did not arrive in time", "send it again"), 408)
+    return _json(documents.problem(str(problem), _CURE), 422)
+
+
+def _intervention(done: Intervention) -> Document:
+    against = done.objection
+    return {
+        "verb": done.verb,
+        "request_id": done.request_id,
+        "state": done.state,
+        "done": done.done,
+        "objection": against
+        and {"code": against.code, "problem": against.text, "cure": against.cure},
+        "may_happen": done.may_happen,
+        "resent_as": done.resent_as,
+        "also": list(done.also),
+    }
+
+
+def _report(report: Report) -> Document:
+    return {
+        "verb": report.verb,
+        "dry_run": report.dry_run,
+        "possible": report.possible,
+        "objections": dict(report.objections),
+        "more": report.more,
+        "messages": [_intervention(each) for each in report.interventions],
+    }
+
+
+def _json(document: Document, status: int = 200) -> web.Response:
+    body = documents.encode(document)
+    return web.Response(body=body, status=status, content_type="application/json")

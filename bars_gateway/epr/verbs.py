@@ -1,0 +1,190 @@
+"""
+Does what a person asks for with messages that were handed in: one, or all that fit a filter.
+
+    Order ─► candidates ─► objection? ─► store: one transaction each ─► Intervention
+
+A dry run ends before the store is asked for anything: it says what would happen. A resend
+is prepared here, from the stored bytes: new ids, and a new Bundle.id where the message is a
+new one. It happens only once somebody has confirmed what may come of it.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from bars_gateway.epr.orders import Order
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.headers import REQUEST_ID
+from bars_gateway.standard.renewal import renewed
+from bars_gateway.standard.timing import Timing, deadline
+from bars_gateway.store.interventions import (
+    MAY_HAPPEN,
+    OBJECTIONS,
+    Actor,
+    Candidate,
+    Done,
+    Limits,
+    Objection,
+    Renewal,
+    Selection,
+    Verb,
+)
+from bars_gateway.store.port import MessageRow, OutboundState, Part, Payload, Store
+
+log = structlog.get_logger(__name__)
+
+MOST_AT_ONCE = 500  # messages that one filter may lead to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervention:
+    """What became, or would become, of a verb on one message."""
+
+    verb: Verb
+    request_id: str
+    state: str  # of the message, afterwards
+    done: bool
+    objection: Objection | None
+    may_happen: str | None  # of a resend
+    resent_as: str | None = None
+    also: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became, or would become, of a verb on everything that a filter found."""
+
+    verb: Verb
+    dry_run: bool
+    interventions: Sequence[Intervention]
+    more: bool  # there were more than are done at once
+
+    @property
+    def possible(self) -> int:
+        """How many were done, or would be."""
+        return sum(each.objection is None for each in self.interventions)
+
+    @property
+    def objections(self) -> Mapping[str, int]:
+        """How many were not, by the code of the objection."""
+        return Counter(each.objection.code for each in self.interventions if each.objection)
+
+
+class Verbs:
+    """Acts on one provider's outbound messages."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        provider: str,
+        timing: Callable[[str], Timing],
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._provider = provider
+        self._timing = timing
+        self._now = now
+        self._new_id = new_id
+
+    async def act(self, order: Order, request_id: str, uid: int | None) -> Intervention | None:
+        """Do it with that message; None if there is none."""
+        found = await self._store.interventions.candidate(self._provider, request_id, order.verb)
+        return None if found is None else await self._act(order, found, uid)
+
+    async def act_on_all(self, order: Order, selection: Selection, uid: int | None) -> Report:
+        """Do it with each message that fits, oldest first, up to `MOST_AT_ONCE`."""
+        found = await self._store.interventions.candidates(
+            self._provider, selection, order.verb, MOST_AT_ONCE + 1
+        )
+        return Report(
+            verb=order.verb,
+            dry_run=order.dry_run,
+            interventions=[await self._act(order, each, uid) for each in found[:MOST_AT_ONCE]],
+            more=len(found) > MOST_AT_ONCE,
+        )
+
+    async def _act(self, order: Order, candidate: Candidate, uid: int | None) -> Intervention:
+        message = candidate.message
+        objection = candidate.objection or _unconfirmed(order, message)
+        if order.dry_run or objection is not None:
+            return _told(order, message, objection)
+        actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
+        done = await self._do(order.verb, message, actor)
+        objection = done if isinstance(done, Objection) else None
+        log.info(
+            "epr.intervention_ended",
+            provider=self._provider,
+            operation=order.verb,
+            request_id=message.request_id,
+            message_id=message.message_id,
+            kind=order.role,
+            reason=objection.code if objection else "done",
+        )
+        return _told(order, message, done)
+
+    async def _do(self, verb: Verb, message: MessageRow, actor: Actor) -> Done | Objection:
+        now, interventions = self._now(), self._store.interventions
+        if verb is not Verb.RESEND:
+            return await interventions.intervene(verb, message.message_id, actor, self._limits, now)
+        payload = await self._store.payload(message.message_id, Part.REQUEST)
+        if payload is None:
+            return OBJECTIONS["bytes_gone"]
+        renewal = await asyncio.to_thread(renewal_of, message, payload, self._new_id)
+        return await interventions.resend(message.message_id, renewal, actor, self._limits, now)
+
+    def _limits(self, use_case: str, needed_by: datetime | None) -> Limits:
+        timing, now = self._timing(use_case), self._now()
+        return Limits(
+            give_up_at=deadline(timing, needed_by, now), delayed_at=now + timing.delayed_after
+        )
+
+
+def renewal_of(message: MessageRow, payload: Payload, new_id: Callable[[], str]) -> Renewal:
+    """Return the payload under new ids: a new message gets a new Bundle.id too (M11b)."""
+    request_id, bundle_id, body = new_id(), message.bundle_id, payload.body
+    if read(body, payload.media_type).reason == "new":
+        bundle_id = new_id()
+        body = renewed(body, payload.media_type, bundle_id)
+    return Renewal(
+        request_id=request_id,
+        bundle_id=bundle_id,
+        fingerprint=hashlib.sha256(body).hexdigest(),
+        request=Payload(
+            media_type=payload.media_type,
+            headers={**payload.headers, REQUEST_ID: request_id},
+            body=body,
+        ),
+    )
+
+
+def _unconfirmed(order: Order, message: MessageRow) -> Objection | None:
+    if order.verb is not Verb.RESEND or order.confirmed or order.dry_run:
+        return None
+    return Objection(
+        code="not_confirmed",
+        text=MAY_HAPPEN[OutboundState(message.state)],
+        cure="if that is wanted, ask again and say that it is confirmed",
+    )
+
+
+def _told(order: Order, message: MessageRow, what: Done | Objection | None) -> Intervention:
+    done = what if isinstance(what, Done) else None
+    state = done.state if done else message.state
+    resending = order.verb is Verb.RESEND and not (isinstance(what, Objection) or done)
+    return Intervention(
+        verb=order.verb,
+        request_id=message.request_id,
+        state=state,
+        done=done is not None,
+        objection=what if isinstance(what, Objection) else None,
+        may_happen=MAY_HAPPEN[OutboundState(message.state)] if resending else None,
+        resent_as=done.resent_as if done else None,
+        also=done.also if done else (),
+    )

@@ -1,0 +1,119 @@
+"""
+Keeps what others publish about themselves: CapabilityStatements and MessageDefinitions.
+
+    answer ──keep──► cache/KEY: one line of JSON, then the bytes ──kept──► the same answer
+
+They change with a release and are asked for before every first message, so an answer is
+given again for some hours, and never beyond a day. Nothing of a patient is in them. A file
+that cannot be read, or lies ahead of the clock, counts as none. Slots are never kept.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bars_gateway.standard.reads import BarsAnswer, Enquiry
+
+LONGEST = timedelta(hours=24)
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One answer that is kept, for the operator's list."""
+
+    file: Path
+    provider: str
+    resource: str
+    target: str  # system|value; empty: the proxy's own
+    kept_at: datetime
+    bytes: int
+
+
+class Cache:
+    """A folder of answers."""
+
+    def __init__(self, folder: Path, lifetime: timedelta) -> None:
+        self._folder = folder
+        self._lifetime = min(lifetime, LONGEST)
+
+    def find(self, enquiry: Enquiry, now: datetime) -> BarsAnswer | None:
+        """Return the answer that was kept for *enquiry*, or None if there is none or it is old."""
+        read = _read(self._file(enquiry))
+        if read is None:
+            return None
+        head, body = read
+        kept_at = datetime.fromisoformat(head["kept_at"])
+        if not timedelta(0) <= now - kept_at < self._lifetime:
+            return None
+        return BarsAnswer(
+            http_status=_OK,
+            media_type=head["media_type"],
+            body=body,
+            headers={},
+            kept_since=kept_at,
+        )
+
+    def keep(self, enquiry: Enquiry, answer: BarsAnswer, now: datetime) -> None:
+        """Keep *answer* if it is one to be kept: a success, while keeping is switched on."""
+        if answer.http_status != _OK or not self._lifetime:
+            return
+        head = {
+            "provider": enquiry.provider,
+            "resource": enquiry.resource,
+            "target": enquiry.target.text if enquiry.target else "",
+            "media_type": answer.media_type,
+            "kept_at": now.isoformat(),
+        }
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        file = self._file(enquiry)
+        half = file.with_suffix(".half")
+        half.write_bytes(json.dumps(head).encode() + b"\n" + answer.body)
+        half.replace(file)
+
+    def _file(self, enquiry: Enquiry) -> Path:
+        target = enquiry.target.text if enquiry.target else ""
+        key = "\n".join((enquiry.provider, target, enquiry.path, enquiry.headers["Accept"]))
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.answer"
+
+
+def listed(folder: Path) -> Iterator[Kept]:
+    """Yield everything that is kept in *folder*, in the order of its files."""
+    for file in sorted(folder.glob("*.answer")):
+        read = _read(file)
+        if read is not None:
+            head, body = read
+            yield Kept(
+                file=file,
+                provider=head["provider"],
+                resource=head["resource"],
+                target=head["target"],
+                kept_at=datetime.fromisoformat(head["kept_at"]),
+                bytes=len(body),
+            )
+
+
+def clear(folder: Path, target: str | None) -> int:
+    """Forget what is kept, or what is kept of *target*; return how many answers."""
+    found = [each for each in listed(folder) if target in {None, each.target}]
+    for each in found:
+        each.file.unlink(missing_ok=True)
+    return len(found)
+
+
+_MEMBERS = {"provider", "resource", "target", "media_type", "kept_at"}
+
+
+def _read(file: Path) -> tuple[dict[str, str], bytes] | None:
+    try:
+        head, _, body = file.read_bytes().partition(b"\n")
+        found = json.loads(head)
+        if not isinstance(found, dict) or not found.keys() >= _MEMBERS:
+            return None
+        datetime.fromisoformat(found["kept_at"])
+    except (OSError, ValueError, TypeError):
+        return None
+    return found, body

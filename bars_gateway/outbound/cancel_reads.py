@@ -1,0 +1,126 @@
+"""
+Reads, before a cancellation is sent, whether there is still something to cancel (S8).
+
+    store ──to_read──► GET /ServiceRequest/{id} │ /Appointment/{id} ─┬─ current ──► may be sent
+                                                                    ├─ over ─────► refused
+                                                                    └─ no answer ► later; EPR told
+
+The user who cancels must hear soon that a cancellation has not left: one read takes twenty
+seconds at the most, and the first that fails writes the notice. One Receiver is read from
+once at a time, so that a silent one costs each round one wait and holds up no other.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from bars_gateway.errors import StorageFull
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.cancelling import Current, state_of
+from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
+from bars_gateway.standard.reads import Enquiry, Reads, Unanswered, accept_of
+from bars_gateway.store.cancellations import Cancellation, Cancellations
+
+log = structlog.get_logger(__name__)
+
+READ_SECONDS = 20.0
+AGAIN_AFTER = timedelta(seconds=10)
+_LOOKED_AT = 200  # in one round; of these, the first of each Receiver
+_LOOK_AGAIN = 2.0  # seconds; what waits behind a request rings no bell of its own
+
+
+class CancelReader:
+    """Reads for every provider's cancellations."""
+
+    def __init__(
+        self,
+        cancellations: Cancellations,
+        reads: Reads,
+        identities: Mapping[str, SenderIdentity],
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._cancellations = cancellations
+        self._reads = reads
+        self._identities = identities
+        self._now = now
+        self._new_id = new_id
+        self._stopping = asyncio.Event()
+
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Read until stopped, with a *beat* each round."""
+        while not self._stopping.is_set():
+            beat()
+            try:
+                if not await self.round():
+                    await self._cancellations.cancel_work(_LOOK_AGAIN)
+            except* StorageFull as errors:
+                for error in errors.exceptions:
+                    log.error("store.full", reason=str(error))
+                await self._cancellations.cancel_work(_LOOK_AGAIN)
+
+    def stop(self) -> None:
+        """Begin no further round."""
+        self._stopping.set()
+        self._cancellations.ring()
+
+    async def round(self) -> int:
+        """Read once from each Receiver that something is to be cancelled at; return how many."""
+        due = await self._cancellations.to_read(self._now(), _LOOKED_AT)
+        first: dict[tuple[str, str], Cancellation] = {}
+        for each in due:
+            if each.provider in self._identities:
+                first.setdefault((each.provider, each.receiver), each)
+        async with asyncio.TaskGroup() as group:
+            for each in first.values():
+                group.create_task(self._read_for(each))
+        return len(first)
+
+    async def _read_for(self, cancellation: Cancellation) -> None:
+        enquiry = self._enquiry(cancellation)
+        answer = None if enquiry is None else await self._reads.ask(enquiry, READ_SECONDS)
+        silent = answer is None or isinstance(answer, Unanswered)
+        state = Current.UNKNOWN
+        if enquiry is not None and answer is not None and not isinstance(answer, Unanswered):
+            state = state_of(enquiry.resource, answer.http_status, answer.media_type, answer.body)
+        now = self._now()
+        match state:
+            case Current.YES:
+                await self._cancellations.confirm(cancellation.message_id)
+            case Current.NO:
+                await self._cancellations.refuse(cancellation.message_id, now)
+            case Current.UNKNOWN:
+                await self._cancellations.postpone(
+                    cancellation.message_id, now + AGAIN_AFTER, now, alike=silent
+                )
+        log.info(
+            "outbound.cancel_read",
+            provider=cancellation.provider,
+            request_id=cancellation.request_id,
+            receiver=cancellation.receiver,
+            state=state,
+        )
+
+    def _enquiry(self, cancellation: Cancellation) -> Enquiry | None:
+        message = read(cancellation.request.body, cancellation.request.media_type)
+        if not (message.focus_type and message.focus_id):
+            return None
+        identity = self._identities[cancellation.provider]
+        target = TargetIdentifier.parse(cancellation.receiver)
+        return Enquiry(
+            provider=cancellation.provider,
+            method="GET",
+            resource=message.focus_type,
+            resource_id=message.focus_id,
+            query="",
+            target=target,
+            headers=for_asking(
+                target,
+                identity,
+                ids=Ids(self._new_id(), cancellation.correlation_id),
+                accept=accept_of("", identity.core_version),
+            ),
+        )

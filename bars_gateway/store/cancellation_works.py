@@ -1,0 +1,57 @@
+"""What becomes of a cancellation before it is sent: each function is one work."""
+
+import sqlite3
+from datetime import datetime
+
+from bars_gateway.store.cancellations import Cancellation
+from bars_gateway.store.rows import payload_of, text
+from bars_gateway.store.statements import notify, one, rows, run
+from bars_gateway.store.values import NoticeKind, Part
+
+
+def to_read(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Cancellation]:
+    """Return what a read is due for."""
+    return [
+        Cancellation(
+            message_id=row["id"],
+            provider=row["provider"],
+            request_id=row["request_id"],
+            correlation_id=row["correlation_id"],
+            receiver=row["receiver"],
+            request=payload_of(payload),
+        )
+        for row in rows(connection, "cancellations_to_read", now=text(now), limit=limit)
+        if (payload := one(connection, "payload", message_id=row["id"], part=Part.REQUEST))
+    ]
+
+
+def confirm(connection: sqlite3.Connection, message_id: int) -> None:
+    """Let it be sent."""
+    run(connection, "confirm_cancellation", id=message_id)
+
+
+def refuse(connection: sqlite3.Connection, message_id: int, now: datetime) -> None:
+    """Settle it, with a notice and a line of the audit trail, if it still waits."""
+    for row in rows(connection, "refuse_cancellation", id=message_id, now=text(now)):
+        notify(connection, NoticeKind.OUTCOME, row, now)
+        run(
+            connection,
+            "add_message_event",
+            now=text(now),
+            provider=row["provider"],
+            kind="cancel.nothing_to_cancel",
+            message_id=row["id"],
+            request_id=row["request_id"],
+            detail="{}",
+        )
+
+
+def postpone(
+    connection: sqlite3.Connection, message_id: int, at: datetime, now: datetime, *, alike: bool
+) -> None:
+    """Read later, and tell each EPR once."""
+    values = {"id": message_id, "at": text(at), "now": text(now), "alike": int(alike)}
+    for row in rows(connection, "postpone_cancellations", **values):
+        told = one(connection, "notice_told", message_id=row["id"], kind=NoticeKind.CANCEL_NOT_SENT)
+        if told is None:
+            notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now)

@@ -1,0 +1,48 @@
+"""
+Cancellations that wait until somebody has read whether there is still something to cancel.
+
+    queued, to be read ─confirm─► queued, may be sent
+                       ├─refuse─► refused: nothing to cancel, and nothing was sent
+                       └─postpone─► read again later; the EPR is told once
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bars_gateway.store.values import Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """A cancellation that is to be read for."""
+
+    message_id: int
+    provider: str
+    request_id: str
+    correlation_id: str
+    receiver: str
+    request: Payload
+
+
+class Cancellations(Protocol):
+    """What the flows may ask of the store about cancellations. Each method is one transaction."""
+
+    async def to_read(self, now: datetime, limit: int) -> Sequence[Cancellation]:
+        """Return those that a read is due for, the first in its conversation each."""
+
+    async def confirm(self, message_id: int) -> None:
+        """Let it be sent: there is something to cancel."""
+
+    async def refuse(self, message_id: int, now: datetime) -> None:
+        """Settle it as refused: there is nothing to cancel any more."""
+
+    async def postpone(self, message_id: int, at: datetime, now: datetime, *, alike: bool) -> None:
+        """Read again at *at*, and tell the EPR once; *alike*: all of its Receiver that are due."""
+
+    async def cancel_work(self, seconds: float) -> None:
+        """Return when a cancellation may have come, after *seconds* at the latest."""
+
+    def ring(self) -> None:
+        """Wake whoever waits for `cancel_work`."""

@@ -1,0 +1,269 @@
+"""
+What a person does to an outbound message: each function is one work, and so one transaction.
+
+    objection ─none─► the change, guarded by the state ─► workflow ─► notice ─► audit trail
+
+What stands against a verb is looked up in the same transaction as the change, so nothing
+can come in between. The EPR gets a notice where somebody else acted on its message.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store.interventions import (
+    FROM,
+    OBJECTIONS,
+    Actor,
+    Candidate,
+    Done,
+    Limits,
+    Objection,
+    Renewal,
+    Schedule,
+    Selection,
+    Verb,
+)
+from bars_gateway.store.rows import instant, message_of, text
+from bars_gateway.store.statements import inserted, keep, move_workflow, notify, one, rows, run
+from bars_gateway.store.values import NoticeKind, OutboundState, Part
+
+# A workflow that ended because of its request's fate may live again with the request.
+_FATES = frozenset({State.REFUSED, State.ABANDONED})
+_DONE_WORD = {
+    Verb.HOLD: "held",
+    Verb.RELEASE: "released",
+    Verb.WITHDRAW: "withdrawn",
+    Verb.RETRY: "retried",
+    Verb.RESEND: "resent",
+    Verb.SEE: "seen",
+}
+_NOTICES = {
+    Verb.HOLD: NoticeKind.HELD,
+    Verb.RELEASE: NoticeKind.RELEASED,
+    Verb.RETRY: NoticeKind.RETRIED,
+}
+
+
+def candidate(
+    connection: sqlite3.Connection, provider: str, request_id: str, verb: Verb
+) -> Candidate | None:
+    """Return the message and what stands against the verb."""
+    row = one(connection, "message_sent", provider=provider, request_id=request_id)
+    return None if row is None else _candidate(connection, row, verb)
+
+
+def candidates(
+    connection: sqlite3.Connection, provider: str, selection: Selection, verb: Verb, limit: int
+) -> list[Candidate]:
+    """Return each message that is selected, and what stands against the verb."""
+    found = rows(
+        connection,
+        "select_messages",
+        provider=provider,
+        states=json.dumps(sorted(selection.states)),
+        receiver=selection.receiver,
+        use_case=selection.use_case,
+        correlation_id=selection.correlation_id,
+        taken_from=text(selection.taken_from),
+        taken_before=text(selection.taken_before),
+        limit=limit,
+    )
+    return [_candidate(connection, row, verb) for row in found]
+
+
+def _candidate(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> Candidate:
+    return Candidate(message=message_of(row), objection=_objection(connection, row, verb))
+
+
+def intervene(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    verb: Verb,
+    message_id: int,
+    actor: Actor,
+    schedule: Schedule,
+    now: datetime,
+) -> Done | Objection:
+    """Hold, release, withdraw, retry or see; a resend has a work of its own."""
+    assert verb is not Verb.RESEND
+    row = _message(connection, message_id)
+    objection = _objection(connection, row, verb)
+    if objection is not None:
+        return objection
+    also: list[str] = []
+    match verb:
+        case Verb.HOLD:
+            state = OutboundState.HELD
+            run(connection, "hold_message", id=message_id)
+        case Verb.RELEASE:
+            state = OutboundState.QUEUED
+            run(connection, "release_message", id=message_id, now=text(now))
+        case Verb.WITHDRAW:
+            state = OutboundState.WITHDRAWN
+            also = _withdraw(connection, row, actor, now)
+        case Verb.RETRY:
+            state = OutboundState.QUEUED
+            _retry(connection, row, schedule, now)
+        case _:
+            state = OutboundState(row["state"])
+            run(connection, "see_message", id=message_id, now=text(now))
+    _conclude(connection, row, verb, actor, now)
+    return Done(state=state, also=also)
+
+
+def resend(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    message_id: int,
+    renewal: Renewal,
+    actor: Actor,
+    schedule: Schedule,
+    now: datetime,
+) -> Done | Objection:
+    """Queue the payload under its new ids."""
+    row = _message(connection, message_id)
+    objection = _objection(connection, row, Verb.RESEND)
+    if objection is not None:
+        return objection
+    new_id = inserted(
+        connection,
+        "queue_resent",
+        id=message_id,
+        request_id=renewal.request_id,
+        bundle_id=renewal.bundle_id,
+        fingerprint=renewal.fingerprint,
+        **_times(_limits(row, schedule)),
+        now=text(now),
+    )
+    keep(connection, new_id, Part.REQUEST, renewal.request)
+    _revive_workflow(connection, row)
+    run(connection, "see_message", id=message_id, now=text(now))
+    _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": renewal.request_id})
+    if actor.role != "epr":
+        notify(connection, NoticeKind.RESENT, _message(connection, new_id), now)
+    return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
+
+
+def _message(connection: sqlite3.Connection, message_id: int) -> sqlite3.Row:
+    row = one(connection, "message", id=message_id)
+    assert row is not None
+    return row
+
+
+def _objection(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> Objection | None:
+    code = _against(connection, row, verb)
+    return None if code is None else OBJECTIONS[code]
+
+
+def _against(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> str | None:
+    """Return the code of what stands against the verb."""
+    state = row["state"]
+    if state == OutboundState.SENDING:
+        return "in_flight"
+    if state not in FROM[verb]:
+        return "wrong_state"
+    if verb is Verb.WITHDRAW:
+        behind = one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"])
+        return "attempted" if row["attempts"] else _if_any(behind, "overtaken")
+    if verb in {Verb.RETRY, Verb.RESEND} and state != OutboundState.QUEUED:
+        return _against_reviving(connection, row)
+    return None
+
+
+def _against_reviving(connection: sqlite3.Connection, row: sqlite3.Row) -> str | None:
+    workflow = one(connection, "workflow_state", id=row["workflow_id"])
+    ended = workflow is not None and State(workflow["state"]) in {
+        State.COMPLETED,
+        State.DECLINED,
+        State.CANCELLED,
+    }
+    return (
+        _if_any(one(connection, "resent_message", id=row["id"]), "resent")
+        or _if_any(
+            one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"]),
+            "overtaken",
+        )
+        or ("ended" if ended else None)
+        or (None if one(connection, "has_request", id=row["id"]) else "bytes_gone")
+    )
+
+
+def _if_any(found: sqlite3.Row | None, code: str) -> str | None:
+    return None if found is None else code
+
+
+def _withdraw(
+    connection: sqlite3.Connection, row: sqlite3.Row, actor: Actor, now: datetime
+) -> list[str]:
+    """Withdraw the message; with a request, also what waits behind it in its workflow."""
+    run(connection, "withdraw_message", id=row["id"], now=text(now))
+    notify(connection, NoticeKind.OUTCOME, row, now)
+    if row["move"] != Move.REQUEST:
+        return []
+    move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
+    moot = rows(
+        connection,
+        "withdraw_behind",
+        id=row["id"],
+        workflow_id=row["workflow_id"],
+        now=text(now),
+    )
+    for later in moot:
+        notify(connection, NoticeKind.OUTCOME, later, now)
+        _audit(connection, later, Verb.WITHDRAW, actor, now, {"behind": row["request_id"]})
+    return [later["request_id"] for later in moot]
+
+
+def _retry(
+    connection: sqlite3.Connection, row: sqlite3.Row, schedule: Schedule, now: datetime
+) -> None:
+    if row["state"] == OutboundState.QUEUED:
+        run(connection, "hasten_message", id=row["id"], now=text(now))
+        return
+    times = _times(_limits(row, schedule))
+    run(connection, "revive_message", id=row["id"], now=text(now), **times)
+    _revive_workflow(connection, row)
+
+
+def _limits(row: sqlite3.Row, schedule: Schedule) -> Limits:
+    return schedule(row["use_case"], instant(row["needed_by"]))
+
+
+def _times(limits: Limits) -> dict[str, str]:
+    return {"give_up_at": text(limits.give_up_at), "delay_due_at": text(limits.delayed_at)}
+
+
+def _revive_workflow(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
+    """Undo what the fate of a request meant for its workflow: that fate is open again."""
+    if row["move"] == Move.REQUEST:
+        fates = json.dumps(sorted(_FATES))
+        run(connection, "revive_workflow", id=row["workflow_id"], fates=fates)
+
+
+def _conclude(
+    connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb, actor: Actor, now: datetime
+) -> None:
+    _audit(connection, row, verb, actor, now, {})
+    if verb in _NOTICES and actor.role != "epr":
+        notify(connection, _NOTICES[verb], row, now)
+
+
+def _audit(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    verb: Verb,
+    actor: Actor,
+    now: datetime,
+    more: Mapping[str, str],
+) -> None:
+    run(
+        connection,
+        "add_message_event",
+        now=text(now),
+        provider=row["provider"],
+        kind=f"{actor.role}.{_DONE_WORD[verb]}",
+        message_id=row["id"],
+        request_id=row["request_id"],
+        detail=json.dumps({"who": actor.who, "why": actor.why, **more}),
+    )

@@ -1,0 +1,50 @@
+"""Cancellations on SQLite: the works of `cancellation_works`, and the bells after them."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+
+from bars_gateway.store import cancellation_works
+from bars_gateway.store.bells import Bell
+from bars_gateway.store.cancellations import Cancellation
+from bars_gateway.store.database import Database
+
+
+class SqliteCancellations:
+    """The `Cancellations` of one node over one open database."""
+
+    def __init__(self, database: Database, *, ring: Callable[[], None]) -> None:
+        self._database = database
+        self._ring = ring
+        self._bell = Bell()
+
+    async def to_read(self, now: datetime, limit: int) -> Sequence[Cancellation]:
+        """Return those that a read is due for, the first in its conversation each."""
+        return await self._database.read(partial(cancellation_works.to_read, now=now, limit=limit))
+
+    async def confirm(self, message_id: int) -> None:
+        """Let it be sent: there is something to cancel."""
+        await self._database.write(partial(cancellation_works.confirm, message_id=message_id))
+        self._ring()
+
+    async def refuse(self, message_id: int, now: datetime) -> None:
+        """Settle it as refused: there is nothing to cancel any more."""
+        await self._database.write(
+            partial(cancellation_works.refuse, message_id=message_id, now=now)
+        )
+        self._ring()
+
+    async def postpone(self, message_id: int, at: datetime, now: datetime, *, alike: bool) -> None:
+        """Read again at *at*, and tell the EPR once; *alike*: all of its Receiver that are due."""
+        await self._database.write(
+            partial(cancellation_works.postpone, message_id=message_id, at=at, now=now, alike=alike)
+        )
+        self._ring()
+
+    async def cancel_work(self, seconds: float) -> None:
+        """Return when a cancellation may have come, after *seconds* at the latest."""
+        await self._bell.wait(seconds)
+
+    def ring(self) -> None:
+        """Wake whoever waits for `cancel_work`."""
+        self._bell.ring()

@@ -1,0 +1,102 @@
+"""Whether a service takes a request is asked before it is accepted."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from epr_side import IDENTITY, PROVIDER, Nobody
+from messages import referral
+from structlog.testing import capture_logs
+
+from bars_gateway.epr.target_checks import TargetChecks
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.reads import BarsAnswer
+
+MESSAGE = read(referral())
+
+
+class Clock:
+    """A monotonic clock that stands until it is moved."""
+
+    at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def checks(reads: Nobody, clock: Clock) -> TargetChecks:
+    return TargetChecks(
+        reads,
+        provider=PROVIDER,
+        identity=IDENTITY,
+        new_id=lambda: str(uuid4()),
+        monotonic=clock,
+        seconds=5,
+    )
+
+
+def answered(status: int, document: object) -> BarsAnswer:
+    body = json.dumps(document).encode()
+    return BarsAnswer(http_status=status, media_type="application/json", body=body, headers={})
+
+
+def outcome(code: str) -> dict[str, object]:
+    issue = {"severity": "error", "code": "x", "details": {"coding": [{"code": code}]}}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def definitions(*versions: str) -> dict[str, object]:
+    return {
+        "resourceType": "Bundle",
+        "entry": [
+            {
+                "resource": {
+                    "resourceType": "MessageDefinition",
+                    "url": MESSAGE.definition,
+                    "version": version,
+                }
+            }
+            for version in versions
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        (answered(200, definitions("2.0.0")), None),
+        (answered(200, definitions("9.9.9")), "Bundle.meta.versionId"),
+        (answered(404, outcome("PROXY_NOT_FOUND")), "MessageHeader.destination.endpoint"),
+        (answered(404, outcome("REC_NOT_FOUND")), None),
+        (answered(501, outcome("REC_NOT_IMPLEMENTED")), None),
+        (answered(200, ["no resource"]), None),
+        (None, None),
+    ],
+)
+async def test_only_a_clear_no_is_an_objection(
+    answer: BarsAnswer | None, place: str | None
+) -> None:
+    """What nobody can read, or nobody answers, keeps no request back."""
+    found = await checks(Nobody(answer), Clock())(MESSAGE)
+
+    assert place == (found and found.path)
+
+
+async def test_a_request_that_went_unchecked_is_said_to_have() -> None:
+    """The operator reads for which service, and why."""
+    with capture_logs() as logs:
+        await checks(Nobody(), Clock())(MESSAGE)
+
+    assert [("epr.target_unchecked", MESSAGE.destinations[0], "no")] == [
+        (line["event"], line["receiver"], line["reason"]) for line in logs
+    ]
+
+
+async def test_a_silent_service_is_left_alone_for_a_minute() -> None:
+    """It must not hold up each request that is handed in."""
+    reads, clock = Nobody(), Clock()
+    check = checks(reads, clock)
+    for clock.at in (0.0, 59.0, 61.0):
+        await check(MESSAGE)
+
+    assert 2 == len(reads.asked)

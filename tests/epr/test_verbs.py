@@ -1,0 +1,193 @@
+"""What a person may ask of the socket to be done with messages."""
+
+from typing import Any
+
+import aiohttp
+import messages
+import pytest
+from epr_side import PROVIDER, utc_now
+from store_values import SILENCE, attempt, payload, submission
+from structlog.testing import capture_logs
+
+from bars_gateway.epr.verbs import renewal_of
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.store.port import OutboundState, Part, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+FHIR = {"Content-Type": "application/fhir+json"}
+WHY = {"why": "INC-7", "by": "jo"}
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+async def handed_in(epr: aiohttp.ClientSession, **changes: Any) -> str:
+    async with epr.post("/messages", data=messages.referral(**changes), headers=FHIR) as answer:
+        return str((await answer.json())["request_id"])
+
+
+async def ask(epr: aiohttp.ClientSession, path: str, order: object) -> tuple[int, dict[str, Any]]:
+    async with epr.post(path, json=order) as answer:
+        return answer.status, await answer.json()
+
+
+async def state(epr: aiohttp.ClientSession, request_id: str) -> str:
+    async with epr.get(f"/messages/{request_id}") as answer:
+        return str((await answer.json())["state"])
+
+
+async def refused(store: SqliteStore, epr: aiohttp.ClientSession) -> str:
+    request_id = await handed_in(epr)
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    tried = attempt(claim, Verdict.REFUSED)
+    settled = Settled(state=OutboundState.REFUSED)
+    await store.settle(claim, SILENCE, attempt=tried, settlement=settled)
+    return request_id
+
+
+async def test_a_message_is_held_and_released(epr: aiohttp.ClientSession) -> None:
+    """One POST each, and the answer says where the message is now."""
+    request_id = await handed_in(epr)
+    answers = [
+        await ask(epr, f"/messages/{request_id}/{verb}", WHY) for verb in ("hold", "release")
+    ]
+
+    assert [(200, "held"), (200, "queued")] == [(status, one["state"]) for status, one in answers]
+
+
+async def test_an_objection_says_what_to_do_instead(epr: aiohttp.ClientSession) -> None:
+    """409, and nothing was done."""
+    request_id = await handed_in(epr)
+    status, answer = await ask(epr, f"/messages/{request_id}/release", WHY)
+
+    assert (409, False, "wrong_state") == (status, answer["done"], answer["objection"]["code"])
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "status"),
+    [
+        (f"/messages/{NOBODY}/hold", WHY, 404),
+        ("/messages/nothing/hold", WHY, 404),
+        (f"/messages/{NOBODY}/burn", WHY, 404),
+        (f"/messages/{NOBODY}/hold", {}, 422),
+        (f"/messages/{NOBODY}/hold", [], 422),
+        (f"/messages/{NOBODY}/hold", WHY | {"dryrun": True}, 422),
+        (f"/messages/{NOBODY}/hold", {"why": " "}, 422),
+        (f"/messages/{NOBODY}/hold", {"why": "x" * 201}, 422),
+        (f"/messages/{NOBODY}/hold", {"why": "two\nlines"}, 422),
+        (f"/messages/{NOBODY}/hold", WHY | {"dry_run": "yes"}, 422),
+        (f"/messages/{NOBODY}/hold", WHY | {"role": ["epr"]}, 422),
+        ("/interventions", WHY, 422),
+        ("/interventions", WHY | {"verb": "burn"}, 422),
+        ("/interventions", WHY | {"verb": "hold", "messages": []}, 422),
+        ("/interventions", WHY | {"verb": "hold", "messages": {"state": "x"}}, 422),
+        ("/interventions", WHY | {"verb": "hold", "messages": {"states": ["held"]}}, 422),
+        ("/interventions", WHY | {"verb": "resend", "messages": {"states": ["acknowledged"]}}, 422),
+        ("/interventions", WHY | {"verb": "hold", "messages": {"taken_from": "now"}}, 422),
+        ("/interventions", WHY | {"verb": "hold", "messages": {"correlation_id": "x"}}, 422),
+    ],
+)
+async def test_what_is_not_understood_is_not_done(
+    epr: aiohttp.ClientSession, path: str, order: object, status: int
+) -> None:
+    """A misspelt member would otherwise be the real thing."""
+    found, answer = await ask(epr, path, order)
+
+    assert (status, {"error", "cure"}) == (found, answer.keys())
+
+
+async def test_a_resend_asks_to_be_confirmed(
+    store: SqliteStore, epr: aiohttp.ClientSession
+) -> None:
+    """What may come of it is said first."""
+    request_id = await refused(store, epr)
+    status, answer = await ask(epr, f"/messages/{request_id}/resend", WHY)
+
+    assert (409, "not_confirmed") == (status, answer["objection"]["code"])
+
+
+async def test_a_resend_has_new_ids_throughout(
+    store: SqliteStore, epr: aiohttp.ClientSession
+) -> None:
+    """M11b: a new message gets a new Bundle.id too, and nothing else of it changes."""
+    request_id = await refused(store, epr)
+    order = WHY | {"confirmed": True}
+    _, answer = await ask(epr, f"/messages/{request_id}/resend", order)
+    old, new = [
+        (await store.history(PROVIDER, one))[0].message for one in (request_id, answer["resent_as"])
+    ]
+    before, after = [await store.payload(one.message_id, Part.REQUEST) for one in (old, new)]
+    assert before is not None
+    assert after is not None
+
+    assert new.bundle_id == read(after.body).bundle_id != old.bundle_id
+    assert before.body == after.body.replace(new.bundle_id.encode(), old.bundle_id.encode())
+    assert {**before.headers, "X-Request-Id": new.request_id} == after.headers
+
+
+async def test_an_update_is_resent_as_it_is(store: SqliteStore) -> None:
+    """Only what is new needs a Bundle.id of its own."""
+    accepted = await store.submit(submission(), utc_now())
+    (history,) = await store.history(PROVIDER, accepted.request_id)
+    update = payload(messages.referral(reason="update"))
+    renewal = renewal_of(history.message, update, lambda: NOBODY)
+
+    assert (history.message.bundle_id, update.body) == (renewal.bundle_id, renewal.request.body)
+
+
+async def test_a_dry_run_does_nothing(epr: aiohttp.ClientSession) -> None:
+    """It counts what would happen."""
+    request_id = await handed_in(epr)
+    order = WHY | {"verb": "withdraw", "dry_run": True}
+    _, report = await ask(epr, "/interventions", order)
+
+    assert (1, [False]) == (report["possible"], [each["done"] for each in report["messages"]])
+    assert "queued" == await state(epr, request_id)
+
+
+async def test_a_filter_reaches_all_that_fits(epr: aiohttp.ClientSession) -> None:
+    """And nothing else."""
+    held = [await handed_in(epr) for _ in range(3)]
+    other = await handed_in(epr, use_case="a3t1")
+    order = WHY | {"verb": "hold", "messages": {"use_case": "a1t1", "receiver": messages.RECEIVER}}
+    _, report = await ask(epr, "/interventions", order)
+
+    assert held == [each["request_id"] for each in report["messages"]]
+    assert "queued" == await state(epr, other)
+
+
+async def test_what_cannot_be_done_is_counted_by_its_reason(
+    store: SqliteStore, epr: aiohttp.ClientSession
+) -> None:
+    """So that somebody can look at those."""
+    await refused(store, epr)
+    _, report = await ask(epr, "/interventions", WHY | {"verb": "resend"})
+
+    assert (0, {"not_confirmed": 1}) == (report["possible"], report["objections"])
+
+
+async def test_a_verb_is_logged_without_its_reason(epr: aiohttp.ClientSession) -> None:
+    """The reason is what somebody typed: it is kept in the audit trail, and goes nowhere else."""
+    request_id = await handed_in(epr)
+    with capture_logs() as logs:
+        await ask(epr, f"/messages/{request_id}/hold", WHY)
+
+    assert [("hold", "done")] == [
+        (line["operation"], line["reason"])
+        for line in logs
+        if line["event"] == "epr.intervention_ended"
+    ]
+    assert "INC-7" not in str(logs)
+
+
+async def test_what_was_withdrawn_gets_no_receipt_again(epr: aiohttp.ClientSession) -> None:
+    """It would promise that the bytes are sent; the refusal names the verb that does it."""
+    body = messages.referral()
+    async with epr.post("/messages", data=body, headers=FHIR) as answer:
+        request_id = (await answer.json())["request_id"]
+    await ask(epr, f"/messages/{request_id}/withdraw", WHY)
+    async with epr.post("/messages", data=body, headers=FHIR) as answer:
+        refusal = await answer.json()
+
+    assert (422, request_id) == (answer.status, refusal["request_id"])
+    assert "retry" in refusal["issues"][0]["problem"]

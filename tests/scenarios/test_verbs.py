@@ -1,0 +1,95 @@
+"""What an operator types about messages, with whole gateways around it."""
+
+import asyncio
+
+from messages import referral
+from world import World, eventually, in_time
+
+UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
+
+
+async def typed(world: World, *arguments: str) -> tuple[int, list[str]]:
+    """Run a verb for the ambulance service; return how it exits, and its lines."""
+    verb, *rest = arguments
+    process = await asyncio.create_subprocess_exec(
+        *world.ambulance.command(verb, "--why", "INC-7", "--by", "jo", *rest),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, (out + err).decode().splitlines()
+
+
+async def tried(world: World, request_id: str) -> bool:
+    found = await world.ambulance.history(request_id)
+    return found is not None and found.message.attempts > 0 and found.message.state == "queued"
+
+
+async def test_a_message_waits_for_an_operator_and_then_arrives(world: World) -> None:
+    """Held while the Receiver is sick, released when it is well; the EPR hears of both."""
+    world.sandbox.faults.arm(UNAVAILABLE)
+    receipt = await world.ambulance.sent("r.json", referral())
+    name = receipt["request_id"]
+    await in_time(lambda: tried(world, name))
+    held = (1, [""])
+    while held[0]:  # it may be on its way at the moment
+        held = await typed(world, "hold", name)
+    world.sandbox.faults.clear()
+    released = await typed(world, "release", "--all", "--use-case", "a1t1")
+    outcome = await world.ambulance.outcome(name)
+
+    assert (0, [f"{name}: held"]) == held
+    assert (0, [f"{name}: queued", "done: 1"]) == released
+    assert "acknowledged" == outcome["state"]
+    assert ["held", "released"] == [
+        file.name.split(".")[1]
+        for file in await eventually(
+            lambda: (
+                world.ambulance.files("inbox/new/*.held.json")
+                + world.ambulance.files("inbox/new/*.released.json")
+            )
+        )
+    ]
+
+
+async def test_a_resend_makes_a_second_record_only_when_that_is_wanted(world: World) -> None:
+    """What the Receiver has is sent again under new ids, once somebody has said yes to that."""
+    receipt = await world.ambulance.sent("r.json", referral())
+    name = receipt["request_id"]
+    await world.ambulance.outcome(name)
+    dry = await typed(world, "resend", name, "--dry-run")
+    refused = await typed(world, "resend", name)
+    code, (line,) = await typed(world, "resend", name, "--yes")
+    again = await world.ambulance.outcome(line.split()[-1])
+
+    assert "would be done (acknowledged); then the Receiver has the message" in dry[1][0]
+    assert (0, 1, 0) == (dry[0], refused[0], code)
+    assert "acknowledged" == again["state"]
+    assert 2 == (await world.hospital.overview()).inbound
+
+
+async def test_what_was_done_and_why_is_shown(world: World) -> None:
+    """The audit trail answers who asked for it."""
+    receipt = await world.ambulance.sent("r.json", referral())
+    await world.ambulance.outcome(receipt["request_id"])
+    await typed(world, "resend", receipt["request_id"], "--yes")
+    process = await asyncio.create_subprocess_exec(
+        *world.ambulance.command("show", receipt["request_id"], "--provider", "ambulance"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+
+    assert "operator.resent by jo (uid " in out.decode()
+    assert ": INC-7" in out.decode()
+
+
+async def test_a_verb_needs_to_know_which_messages(world: World) -> None:
+    """Neither none nor both: a filter without --all was meant to be something else."""
+    found = [
+        await typed(world, "hold"),
+        await typed(world, "hold", "some", "--all"),
+        await typed(world, "hold", "some", "--receiver", "x"),
+    ]
+
+    assert [2, 2, 2] == [code for code, _ in found]

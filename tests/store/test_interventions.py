@@ -1,0 +1,341 @@
+"""What the store promises when a person acts on an outbound message."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from store_values import ANSWER, NOW, SILENCE, attempt, payload, submission
+
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store.interventions import (
+    FROM,
+    IN_BULK,
+    Actor,
+    Done,
+    Limits,
+    Objection,
+    Renewal,
+    Selection,
+    Verb,
+)
+from bars_gateway.store.port import Accepted, Claim, MessageHistory, OutboundState, Part, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
+EPR = replace(OPERATOR, role="epr")
+LATER = NOW + timedelta(hours=3)
+
+
+def schedule(_use_case: str, _needed_by: datetime | None) -> Limits:
+    return Limits(give_up_at=LATER + timedelta(hours=2), delayed_at=LATER + timedelta(minutes=5))
+
+
+async def queued(store: SqliteStore, **changes: object) -> Accepted:
+    return await store.submit(submission(**changes), NOW)
+
+
+async def claim(store: SqliteStore) -> Claim:
+    found = await store.claim_next(LATER, ["trust"])
+    assert found is not None
+    return found
+
+
+async def ended(store: SqliteStore, state: OutboundState, **changes: object) -> Accepted:
+    """Return a message that has ended in *state*."""
+    accepted = await queued(store, **changes)
+    if state is OutboundState.WITHDRAWN:
+        await act(store, Verb.WITHDRAW, accepted, EPR)
+    elif state is OutboundState.NOT_SENT:
+        await store.give_up(LATER)
+    else:
+        claimed = await store.claim_next(NOW, ["trust"])
+        assert claimed is not None
+        verdict = {
+            OutboundState.ACKNOWLEDGED: Verdict.ACKNOWLEDGED,
+            OutboundState.REFUSED: Verdict.REFUSED,
+        }.get(state, Verdict.RETRY)
+        answer = ANSWER if verdict is Verdict.ACKNOWLEDGED else SILENCE
+        tried = attempt(claimed, verdict)
+        await store.settle(claimed, answer, attempt=tried, settlement=Settled(state=state))
+    return accepted
+
+
+async def act(
+    store: SqliteStore, verb: Verb, accepted: Accepted, actor: Actor = OPERATOR
+) -> Done | Objection:
+    return await store.interventions.intervene(verb, accepted.message_id, actor, schedule, LATER)
+
+
+async def resent(store: SqliteStore, accepted: Accepted, number: int = 1) -> Done | Objection:
+    renewal = Renewal(
+        request_id=f"00000000-0000-4000-8000-{number:012}",
+        bundle_id="new-bundle",
+        fingerprint="f" * 64,
+        request=payload(b"again"),
+    )
+    return await store.interventions.resend(accepted.message_id, renewal, OPERATOR, schedule, LATER)
+
+
+async def history(store: SqliteStore, accepted: Accepted) -> MessageHistory:
+    (found,) = await store.history("trust", accepted.request_id)
+    return found
+
+
+async def notices(store: SqliteStore) -> list[str]:
+    return [notice.kind for notice in await store.pending_notices("trust", 50)]
+
+
+def code(found: Done | Objection) -> str:
+    return found.code if isinstance(found, Objection) else "done"
+
+
+async def test_a_held_message_is_not_sent(store: SqliteStore) -> None:
+    """Nor is what waits behind it in its conversation."""
+    first = await queued(store)
+    await queued(store, correlation_id=first.correlation_id)
+    await act(store, Verb.HOLD, first)
+
+    assert await store.claim_next(LATER, ["trust"]) is None
+
+
+async def test_a_released_message_is_due_at_once(store: SqliteStore) -> None:
+    """It goes on from where it was held."""
+    accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
+    await act(store, Verb.HOLD, accepted)
+    await act(store, Verb.RELEASE, accepted)
+
+    assert accepted.request_id == (await claim(store)).request_id
+
+
+async def test_holding_stops_no_clock(store: SqliteStore) -> None:
+    """The patient's time passes all the same, and the EPR hears that nothing left."""
+    accepted = await queued(store)
+    await act(store, Verb.HOLD, accepted)
+    await store.give_up(LATER)
+
+    assert OutboundState.NOT_SENT == (await history(store, accepted)).message.state
+
+
+async def test_a_withdrawn_request_ends_its_workflow(store: SqliteStore) -> None:
+    """It never left this organisation, and the EPR has an outcome."""
+    accepted = await queued(store)
+    await act(store, Verb.WITHDRAW, accepted)
+    found = await history(store, accepted)
+
+    assert (OutboundState.WITHDRAWN, State.ABANDONED) == (found.message.state, found.workflow.state)
+    assert ["outcome"] == await notices(store)
+
+
+async def test_what_would_change_a_withdrawn_request_is_withdrawn_with_it(
+    store: SqliteStore,
+) -> None:
+    """A cancellation of what never left would only puzzle the Receiver."""
+    request = await queued(store, bundle_id="b-1")
+    cancel = await queued(
+        store, move=Move.CANCEL, bundle_id="b-1", correlation_id=request.correlation_id
+    )
+
+    assert Done(state=OutboundState.WITHDRAWN, also=[cancel.request_id]) == await act(
+        store, Verb.WITHDRAW, request
+    )
+    assert ["outcome", "outcome"] == await notices(store)
+
+
+async def test_a_withdrawn_change_leaves_its_workflow_alone(store: SqliteStore) -> None:
+    """The referral is as the Receiver knows it."""
+    accepted = await queued(store, move=Move.UPDATE)
+    await act(store, Verb.WITHDRAW, accepted)
+
+    assert State.ACTIVE == (await history(store, accepted)).workflow.state
+
+
+@pytest.mark.parametrize("state", sorted(FROM[Verb.RETRY] - {OutboundState.QUEUED}))
+async def test_a_retry_sends_the_same_bytes_under_the_same_ids(
+    store: SqliteStore, state: OutboundState
+) -> None:
+    """So it can never make a second record at the Receiver."""
+    accepted = await ended(store, state, body=b"same")
+    await act(store, Verb.RETRY, accepted)
+    claimed = await claim(store)
+
+    assert (accepted.request_id, payload(b"same")) == (claimed.request_id, claimed.request)
+    assert State.COMPLETED != (await history(store, accepted)).workflow.state
+
+
+@pytest.mark.parametrize(
+    ("state", "workflow"),
+    [
+        (OutboundState.REFUSED, State.REQUESTED),
+        (OutboundState.NOT_SENT, State.REQUESTED),
+        (OutboundState.WITHDRAWN, State.REQUESTED),
+        (OutboundState.UNCONFIRMED, State.UNCONFIRMED),
+    ],
+)
+async def test_a_retried_request_opens_its_workflow_again(
+    store: SqliteStore, state: OutboundState, workflow: State
+) -> None:
+    """What its fate meant for the workflow is undone with that fate."""
+    accepted = await ended(store, state)
+    await act(store, Verb.RETRY, accepted)
+
+    assert workflow == (await history(store, accepted)).workflow.state
+
+
+async def test_a_retried_message_has_its_time_anew(store: SqliteStore) -> None:
+    """Whoever asks for a retry wants it to be tried, and not to be given up at once."""
+    accepted = await ended(store, OutboundState.NOT_SENT)
+    await act(store, Verb.RETRY, accepted)
+
+    assert 0 == await store.give_up(LATER)
+
+
+async def test_a_queued_message_is_retried_at_once(store: SqliteStore) -> None:
+    """Without waiting for the pause after its last attempt to pass."""
+    accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
+    await store.put_back(await claim(store), LATER + timedelta(minutes=5))
+    await act(store, Verb.RETRY, accepted)
+
+    assert accepted.request_id == (await claim(store)).request_id
+
+
+async def test_what_was_overtaken_is_not_revived(store: SqliteStore) -> None:
+    """M5a: a cancelled referral must not arrive."""
+    request = await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1")
+    await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1", move=Move.CANCEL)
+
+    assert ["overtaken", "overtaken"] == [
+        code(await act(store, Verb.RETRY, request)),
+        code(await resent(store, request)),
+    ]
+
+
+async def test_a_resend_is_a_new_message_of_the_same_workflow(store: SqliteStore) -> None:
+    """Under its own ids, in the same conversation, so that an answer to either is understood."""
+    accepted = await ended(store, OutboundState.REFUSED)
+    done = await resent(store, accepted)
+    assert isinstance(done, Done)
+    (new,) = await store.history("trust", done.resent_as or "")
+
+    assert (accepted.workflow_id, accepted.correlation_id, "new-bundle", State.REQUESTED) == (
+        new.message.workflow_id,
+        new.message.correlation_id,
+        new.message.bundle_id,
+        new.workflow.state,
+    )
+    assert payload(b"again") == await store.payload(new.message.message_id, Part.REQUEST)
+
+
+async def test_the_notice_of_a_resend_names_the_earlier_message(store: SqliteStore) -> None:
+    """The EPR knows that one, and not the new one."""
+    accepted = await ended(store, OutboundState.REFUSED)
+    await resent(store, accepted)
+    *_, notice = await store.pending_notices("trust", 50)
+
+    assert ("resent", accepted.request_id) == (notice.kind, notice.resend_of)
+
+
+async def test_what_was_resent_is_revived_no_more(store: SqliteStore) -> None:
+    """Two of one payload on their way would be two records."""
+    accepted = await ended(store, OutboundState.REFUSED)
+    await resent(store, accepted)
+
+    assert ["resent", "resent"] == [
+        code(await act(store, Verb.RETRY, accepted)),
+        code(await resent(store, accepted, 2)),
+    ]
+
+
+async def test_what_is_being_sent_is_left_alone(store: SqliteStore) -> None:
+    """Its answer is on the way, and says more than a person can."""
+    accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
+    await claim(store)
+
+    verbs = set(Verb) - {Verb.RESEND}
+
+    assert {"in_flight"} == {code(await act(store, verb, accepted)) for verb in verbs}
+
+
+async def test_what_was_tried_is_not_withdrawn(store: SqliteStore) -> None:
+    """The Receiver may have it: only a cancellation takes it back."""
+    accepted = await ended(store, OutboundState.UNCONFIRMED)
+    await act(store, Verb.RETRY, accepted)
+
+    assert "attempted" == code(await act(store, Verb.WITHDRAW, accepted))
+
+
+async def test_an_ended_workflow_is_not_begun_again(store: SqliteStore) -> None:
+    """A referral that was completed must not arrive once more."""
+    accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1")
+    await store._database.write(
+        lambda c: c.execute("UPDATE workflows SET state = 'completed', closed_at = 'x'")
+    )
+
+    assert "ended" == code(await resent(store, accepted))
+
+
+async def test_the_audit_trail_says_who_and_why(store: SqliteStore) -> None:
+    """Whatever a person did can be asked for years later."""
+    accepted = await queued(store)
+    await act(store, Verb.HOLD, accepted)
+    event = (await history(store, accepted)).events[-1]
+
+    assert ("operator.held", {"who": "jo (uid 1000)", "why": "INC-7"}) == (
+        event.kind,
+        json.loads(event.detail),
+    )
+
+
+@pytest.mark.parametrize(("actor", "told"), [(OPERATOR, ["held", "released"]), (EPR, [])])
+async def test_the_epr_is_told_what_others_did(
+    store: SqliteStore, actor: Actor, told: list[str]
+) -> None:
+    """And not what it did itself."""
+    accepted = await queued(store)
+    await act(store, Verb.HOLD, accepted, actor)
+    await act(store, Verb.RELEASE, accepted, actor)
+
+    assert told == await notices(store)
+
+
+async def test_what_was_seen_is_no_concern_any_more(store: SqliteStore) -> None:
+    """It does not count among what ended badly, until it does so again."""
+    accepted = await ended(store, OutboundState.REFUSED)
+    before = (await store.overview(NOW)).lately[OutboundState.REFUSED]
+    await act(store, Verb.SEE, accepted)
+    after = (await store.overview(NOW)).lately[OutboundState.REFUSED]
+
+    assert (1, 0) == (before, after)
+
+
+async def test_a_selection_asks_for_all_that_it_names(store: SqliteStore) -> None:
+    """What differs in one respect is not meant."""
+    wanted = await queued(store, receiver="s|1", use_case="a1t1")
+    await queued(store, receiver="s|1", use_case="a3t1")
+    await queued(store, receiver="s|2", use_case="a1t1")
+    await queued(store, receiver="s|1", use_case="a1t1", provider="other")
+    selection = Selection(
+        states=IN_BULK[Verb.HOLD],
+        receiver="s|1",
+        use_case="a1t1",
+        taken_from=NOW,
+        taken_before=LATER,
+    )
+    found = await store.interventions.candidates("trust", selection, Verb.HOLD, 10)
+
+    assert [wanted.request_id] == [each.message.request_id for each in found]
+
+
+async def test_a_candidate_is_only_looked_at(store: SqliteStore) -> None:
+    """A dry run changes nothing, and tells what stands against the verb."""
+    accepted = await queued(store)
+    found = [
+        await store.interventions.candidate("trust", accepted.request_id, verb)
+        for verb in (Verb.HOLD, Verb.RELEASE)
+    ]
+
+    assert [None, "wrong_state"] == [
+        each.objection and each.objection.code for each in found if each
+    ]
+    assert OutboundState.QUEUED == (await history(store, accepted)).message.state
