@@ -32,7 +32,7 @@ from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
-from bars_gateway.outbound.signing_key import load_signing_key
+from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
 from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.capability import About
@@ -131,24 +131,25 @@ async def _tokens(
 ) -> Tokens:
     if not settings.outbound.token_required:
         return NoToken()
-    key = await asyncio.to_thread(
-        load_signing_key, provider.private_key_file, settings.bundle.minimum_key_bits
-    )
-    credentials = Credentials(
-        token_url=settings.outbound.token_url,
-        api_key=provider.api_key,
-        key_id=provider.key_id,
-        key=key,
-    )
     return TokenSource(
         session,
-        credentials,
+        Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key),
+        await asyncio.to_thread(keys_of, provider, settings.bundle.minimum_key_bits),
         budget,
         now=now,
         monotonic=time.monotonic,
         new_id=new_id,
         timeout_seconds=settings.outbound.token_seconds,
     )
+
+
+def keys_of(provider: Provider, minimum_bits: int) -> list[SigningKey]:
+    """Return the keys of *provider*, best first; raise IdentityError. Slow: call it in a thread."""
+    files = {provider.key_id: provider.private_key_file, **provider.former_keys}
+    return [
+        SigningKey(key_id=key_id, key=load_signing_key(file, minimum_bits))
+        for key_id, file in files.items()
+    ]
 
 
 _LIMITS = (

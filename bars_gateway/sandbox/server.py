@@ -34,7 +34,7 @@ from bars_gateway.sandbox.authorities import (
 )
 from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
 from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
-from bars_gateway.sandbox.faults import Fault, FaultKind, Faults, OutageMode
+from bars_gateway.sandbox.faults import TOKEN_FAULTS, Fault, Faults, OutageMode
 from bars_gateway.sandbox.forwarding import BUFFER_BYTES, open_session
 from bars_gateway.sandbox.proxy import BASE, SandboxProxy
 from bars_gateway.sandbox.registry import Registered, Registry
@@ -165,9 +165,7 @@ class Sandbox:
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
-        fault = self.faults.strikes(
-            FaultKind.TOKEN_OUTAGE, FaultKind.TOKEN_UNAUTHORISED, FaultKind.TOKEN_RATE_LIMITED
-        )
+        fault = self.faults.strikes(*TOKEN_FAULTS)
         response = await self.tokens.answer(request, fault)
         dropped = fault is not None and fault.mode is OutageMode.DROP
         status = None if dropped else response.status

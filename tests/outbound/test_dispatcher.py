@@ -29,6 +29,7 @@ from structlog.testing import capture_logs
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import NoToken, TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.timing import Timing
@@ -60,12 +61,10 @@ async def store(tmp_path):
 @pytest.fixture
 def tokens(session, key, clock, token_service):
     """Return the token source of one provider; its pauses pass when the test says so."""
-    credentials = Credentials(
-        token_url=token_service.url, api_key="the-api-key", key_id="Trust-INT-1", key=key
-    )
     return TokenSource(
         session,
-        credentials,
+        Credentials(token_url=token_service.url, api_key="the-api-key"),
+        [SigningKey(key_id="Trust-INT-1", key=key)],
         Budget(100_000, monotonic=clock.monotonic),
         now=utc_now,
         monotonic=clock.monotonic,

@@ -98,12 +98,12 @@ async def _token(site: Site) -> Seen:
         return skipped("this environment asks for none")
     for name, provider in site.settings.providers.items():
         try:
-            found = await probe(site.settings, credentials_of(site.settings, provider), site.now())
+            found = await probe(site.settings, *credentials_of(site.settings, provider), site.now())
         except IdentityError as error:
             return failed(str(error), error.advice)
         site.probes[name] = found
         if found.refused is not None:
-            return failed(f"{name}: {found.refused.reason}", found.refused.error.advice)
+            return failed(f"{name}: {found.refused.reason}", found.refused.row.kind.advice)
     return passed(f"a token for {', '.join(site.settings.providers)}")
 
 
