@@ -9,6 +9,7 @@ or after the Application's own limit where the message names no clinical time.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import IntEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,20 @@ TIMINGS: Mapping[str, Timing] = {
     "a7": ROUTINE,
     "a8": ROUTINE,
 }
+
+
+class Urgency(IntEnum):
+    """Which message goes first where several wait."""
+
+    URGENT = 0
+    ROUTINE = 1
+
+
+def urgency_of(use_case: str) -> Urgency:
+    """Return how urgent a message of *use_case* is; without a use case it is urgent."""
+    timing = TIMINGS.get(application_of(use_case), URGENT)
+    return Urgency.URGENT if timing is URGENT else Urgency.ROUTINE
+
 
 _UNITS = {
     "first_retry_seconds": ("first_retry", timedelta(seconds=1)),

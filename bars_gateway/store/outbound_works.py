@@ -15,6 +15,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from bars_gateway.errors import StaleState
+from bars_gateway.standard.timing import Urgency
 from bars_gateway.standard.verdict import Answer, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import (
@@ -42,23 +43,33 @@ _FATE_OF_REQUEST = {
 def claim_next(  # noqa: PLR0917
     connection: sqlite3.Connection,
     now: datetime,
-    lease_until: datetime,
+    claimant: tuple[str, datetime],
     providers: Collection[str],
-    node: str,
+    not_for: Collection[str],
     per_receiver: int,
 ) -> Claim | None:
-    """Take the message that has been due longest."""
-    row = one(
-        connection,
-        "claim_next",
-        now=text(now),
-        lease_until=text(lease_until),
-        providers=json.dumps(sorted(providers)),
-        node=node,
-        per_receiver=per_receiver,
-    )
+    """
+    Take the message that has been due longest, an urgent one where there is one.
+
+    *claimant*: which node, and until when its lease lasts.
+    """
+    node, lease_until = claimant
+    values = {
+        "now": text(now),
+        "lease_until": text(lease_until),
+        "providers": json.dumps(sorted(providers)),
+        "not_for": json.dumps(sorted(not_for)),
+        "node": node,
+        "per_receiver": per_receiver,
+    }
+    found = (one(connection, "claim_next", urgency=urgency, **values) for urgency in Urgency)
+    row = next((row for row in found if row is not None), None)
     if row is None:
         return None
+    return _claim(connection, row)
+
+
+def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:
     payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
     errors = one(connection, "server_errors", message_id=row["id"])
     assert payload is not None

@@ -85,11 +85,14 @@ class SqliteStore:
         )
         return None if found is None else str(found["correlation_id"])
 
-    async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of one of *providers* that has been due longest, for us alone."""
+    async def claim_next(
+        self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
+    ) -> Claim | None:
+        """Take a message of one of *providers* for us alone, for none of *not_for*."""
+        claimant = (self._node, now + self._lease)
         return await self._database.write(
             lambda connection: outbound_works.claim_next(
-                connection, now, now + self._lease, providers, self._node, self._per_receiver
+                connection, now, claimant, providers, not_for, self._per_receiver
             )
         )
 

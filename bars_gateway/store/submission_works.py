@@ -8,6 +8,7 @@ receipt that they were given (M11b).
 import sqlite3
 from datetime import datetime
 
+from bars_gateway.standard.timing import urgency_of
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, State
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.statements import inserted, keep, one
@@ -56,6 +57,7 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         responds_to=submission.responds_to,
         move=submission.move,
         use_case=submission.use_case,
+        urgency=urgency_of(submission.use_case),
         sender=submission.sender,
         receiver=submission.receiver,
         fingerprint=submission.fingerprint,

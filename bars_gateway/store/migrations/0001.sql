@@ -39,6 +39,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     responds_to     TEXT,                       -- MessageHeader.response.identifier, of a response
     move            TEXT NOT NULL,              -- standard.workflow.Move
     use_case        TEXT NOT NULL,
+    urgency         INTEGER NOT NULL DEFAULT 1, -- standard.timing.Urgency: what goes first
     sender          TEXT NOT NULL,              -- MessageHeader.source.endpoint, system|value
     receiver        TEXT NOT NULL,              -- MessageHeader.destination.endpoint, system|value
     fingerprint     TEXT NOT NULL,              -- SHA-256 of the request payload; outlives it
@@ -74,6 +75,7 @@ CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
 CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
 CREATE INDEX        messages_bundle  ON messages (provider, bundle_id);
 CREATE INDEX        messages_due     ON messages (next_attempt_at, id)                    WHERE state = 'queued';
+CREATE INDEX        messages_waiting ON messages (urgency, receiver, next_attempt_at, id) WHERE state = 'queued';
 CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
