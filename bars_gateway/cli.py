@@ -226,7 +226,8 @@ def demo(
     Starts a sandbox and two gateways on this machine, plays both EPRs, and leaves the
     status pages up until Ctrl-C.
     """
-    from bars_gateway.demo import CHAPTERS, play
+    from bars_gateway.demo.chapters import CHAPTERS
+    from bars_gateway.demo.play import play
 
     names = [one.name for one in CHAPTERS]
     if unknown := set(chapter or ()).difference(names):

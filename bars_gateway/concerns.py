@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from bars_gateway.clock import ClockStep
 from bars_gateway.expiry import Expiry, remaining, stage
+from bars_gateway.standard.workflow import Role
 from bars_gateway.store.port import OutboundState, Overview
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
@@ -69,6 +70,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     *first_days*: how many days before its end a thing becomes news.
     """
     return [
+        *_overdue(overview),
         *_settled_badly(overview),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
@@ -113,6 +115,26 @@ _BAD_ENDS = {
         advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
     ),
 }
+
+
+_OWED = {
+    Role.REQUESTER: (
+        "owed to us",
+        "Do what is foreseen for silence, now: the patient may be waiting. Then telephone.",
+    ),
+    Role.RESPONDER: (
+        "that we owe",
+        "The other side may act without it. See that it is given; telephone if it cannot be.",
+    ),
+}
+
+
+def _overdue(overview: Overview) -> list[Concern]:
+    return [
+        Concern(text=f"Overdue: {_some(overview.overdue[role], 'answer')} {text}", advice=advice)
+        for role, (text, advice) in _OWED.items()
+        if overview.overdue.get(role)
+    ]
 
 
 def _settled_badly(overview: Overview) -> list[Concern]:
@@ -196,8 +218,14 @@ def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> lis
 
 
 def _inbound_alarms(overview: Overview) -> list[Concern]:
+    remarked = sum(alarm.kind == "response.remarked" for alarm in overview.alarms)
     reused = sum(alarm.kind == "inbound.request_id_reused" for alarm in overview.alarms)
     counted = (
+        (
+            f"{_some(remarked, 'response')} came late, or out of turn",
+            "The notice to the EPR says what is odd about it; see that somebody looks at it.",
+            remarked,
+        ),
         (
             f"{_some(reused, 'inbound message')} came with the X-Request-Id of another message",
             "Tell the Sender's supplier: what came second was not taken.",

@@ -102,7 +102,8 @@ async def outbound_parts(
 
 def longest_wait(settings: Settings) -> timedelta:
     """Return how far ahead a retry or a delay may be scheduled: beyond it, the clock went back."""
-    timings = [timing_for(application, settings.timing_overrides) for application in TIMINGS]
+    names = (*TIMINGS, *settings.timing)
+    timings = [timing_for(name, settings.timing_overrides) for name in names]
     waits = [wait for one in timings for wait in (one.longest_retry, one.delayed_after)]
     return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
 
@@ -213,6 +214,7 @@ def _hosted(settings: Settings) -> list[Hosted]:
     return [
         Hosted(
             provider=name,
+            timing=partial(timing_for, overrides=settings.timing_overrides),
             ods_code=provider.ods_code,
             offer=offer_of(provider),
             case_number_system=provider.case_number_system,

@@ -23,7 +23,7 @@ from bars_gateway.cli import app
 from bars_gateway.config import Settings
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
-from bars_gateway.standard import verdict, workflow
+from bars_gateway.standard import verdict
 from bars_gateway.store import values
 
 ROOT = Path(__file__).parent.parent
@@ -75,23 +75,9 @@ def outbound_states() -> str:
     return "\n".join(["| State | Who moves it there, and what it waits for |", "|---|---|", *rows])
 
 
-def workflow_states() -> str:
-    """Return each state of a workflow with the moves that lead on from it."""
-    width = max(map(len, workflow.State))
-    lines = []
-    for state, moves in workflow.TRANSITIONS.items():
-        leads = [f"{move} → {after}" for move, after in moves.items()]
-        for at in range(0, len(leads), 4):
-            name = "" if at else state
-            lines.append(f"{name:<{width}}  {' · '.join(leads[at : at + 4])}")
-    final = ", ".join(state for state, moves in workflow.TRANSITIONS.items() if not moves)
-    return "\n".join(["```", *lines, f"final: {final}", "```"])
-
-
 PRINTED: dict[str, Callable[[], str]] = {
     "outbound states": outbound_states,
     "verdicts": verdict_table,
-    "workflow states": workflow_states,
 }
 
 

@@ -272,7 +272,7 @@ async def test_the_way_in_rests_until_somebody_stands_before_it():
 async def test_every_loop_of_a_gateway_beats(world):
     """One message there, and its outcome back: each loop has moved since."""
     gateway = world.hospital.gateway
-    expected = {"dispatcher", "inbound", "collect-hospital", "deliver-hospital"}
+    expected = {"dispatcher", "inbound", "collect-hospital", "deliver-hospital", "renewals"}
     before = set(gateway.heartbeats.silences())
     await asyncio.sleep(0.5)
     receipt = await world.ambulance.sent("there.json", referral())
@@ -282,6 +282,7 @@ async def test_every_loop_of_a_gateway_beats(world):
         "back.json", referral(receiver=world.ambulance.service, sender=world.hospital.service)
     )
     await world.hospital.outcome(own["request_id"])
+    gateway.renewals.ask()
 
     assert expected == before
     await eventually(lambda: all(s < 0.5 for s in gateway.heartbeats.silences().values()))

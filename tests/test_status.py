@@ -14,12 +14,13 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, payload, submission
 
 from bars_gateway.clock import ClockStep
 from bars_gateway.concerns import Conditions, TokenCondition
 from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.workflow import Move
 from bars_gateway.status import StatusServer
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
@@ -334,6 +335,27 @@ async def test_what_was_decided_late_is_a_concern(shown: Shown) -> None:
     await shown.store.questions.decide("trust", number, decision(), NOW)
 
     assert "1 question decided after" in (await shown.get("/")).text
+
+
+async def test_an_answer_that_is_owed_and_late_is_a_concern(shown: Shown) -> None:
+    """By whom it is owed: what a person has to do is not the same."""
+    due = NOW - timedelta(seconds=1)
+    await shown.store.submit(submission(answer_due_at=due), NOW - timedelta(minutes=1))
+    await shown.store.receive(arrival(answer_due_at=due), NOW)
+    page = (await shown.get("/")).text
+
+    assert "Overdue: 1 answer owed to us" in page
+    assert "Overdue: 1 answer that we owe" in page
+
+
+async def test_an_odd_response_is_a_concern(shown: Shown) -> None:
+    """It was delivered; somebody has to look at it."""
+    await shown.store.submit(submission(bundle_id="b1"), NOW)
+    for move in (Move.CONCLUDE, Move.CONCLUDE):
+        came = arrival(move=move, responds_to="b1", focus_id=None)
+        await shown.store.respond(came, payload(), NOW)
+
+    assert "1 response came late, or out of turn" in (await shown.get("/")).text
 
 
 async def test_open_questions_are_counted_for_monitoring(shown: Shown) -> None:

@@ -57,6 +57,7 @@ class Node:
     def __init__(self, name: str, service: str, folder: Path, sandbox: Sandbox) -> None:
         self.name = name
         self.service = f"{SYSTEM}|{service}"
+        self.more: tuple[str, ...] = ()  # further services of the same organisation
         self.folder = folder
         self._sandbox = sandbox
         self._stop = asyncio.Event()
@@ -86,7 +87,9 @@ class Node:
         return f"https://127.0.0.1:{self._port}/any/base"
 
     async def register(self) -> None:
-        self.registered = await self._sandbox.register(self.name, [self.service], self.url)
+        self.registered = await self._sandbox.register(
+            self.name, [self.service, *self.more], self.url
+        )
 
     def settings(self) -> Settings:
         return load(self.settings_file(), {})
@@ -193,7 +196,7 @@ log_level = "debug"
 [providers.{self.name}]
 ods_code = "ZX9{self.service[-2:]}"
 name = "Invented {self.name}"
-services = ["{self.service}"]
+services = {json.dumps([self.service, *self.more])}
 key_id = "{mine.key_id}"
 api_key = "{mine.api_key}"
 private_key_file = "{mine.private_key_file}"

@@ -51,7 +51,7 @@ from bars_gateway.config.local import Epr, Inbound, Status, Store
 from bars_gateway.config.onboarding import Onboarding
 from bars_gateway.config.outbound import Outbound, TimingSettings
 from bars_gateway.config.problems import problems
-from bars_gateway.config.provider import Application, Provider, Software
+from bars_gateway.config.provider import Provider, Software, UseCase
 from bars_gateway.config.sources import Problem, Sources, explain
 from bars_gateway.config.values import AbsolutePath, Address, Fault, reject
 from bars_gateway.errors import ConfigurationError
@@ -155,8 +155,8 @@ class Settings(BaseSettings):
     onboarding: Onboarding = Onboarding()
     """What the desks are told about us; what each setting is for stands with it."""
 
-    timing: dict[Application, TimingSettings] = Field(default_factory=dict)
-    """What single Applications do otherwise than shipped; what each is for stands with it."""
+    timing: dict[UseCase, TimingSettings] = Field(default_factory=dict)
+    """What single Applications or use cases do otherwise; what each is for stands with it."""
 
     _sources: Sources = PrivateAttr(default_factory=Sources)
 

@@ -177,6 +177,14 @@ class TimingSettings(Section):
     Shipped: 5 for a3, a4 and a6, else 30. Set it to the time that a telephone call takes.
     """
 
+    answer_within_minutes: Minutes | None = None
+    """
+    How soon an answer is owed after a request, in minutes; the clinical time counts if earlier.
+
+    Shipped: 120 for a4t3, else no limit but the clinical time. Set it where a counterparty
+    has agreed to answer within a time: when it is over, the EPR and the status page say so.
+    """
+
     @model_validator(mode="after")
     def _grows(self) -> Self:
         first, longest = self.first_retry_seconds, self.longest_retry_seconds

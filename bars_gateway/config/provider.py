@@ -13,11 +13,13 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bars_gateway import __version__
 from bars_gateway.config.values import AbsolutePath, Fault, Section, Text, Words, reject
+from bars_gateway.standard.guards import GUARDS, Guard
 from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
 from bars_gateway.standard.overrides import EVERYBODY, Taken
-from bars_gateway.standard.rules import RULES
+from bars_gateway.standard.rules import RULES, Rule
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
+UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
 
@@ -56,7 +58,8 @@ def _counterparty(name: str) -> str:
 
 
 def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
-    known = {rule.rule: rule for rule in RULES}
+    rows: tuple[Rule | Guard, ...] = (*RULES, *GUARDS)
+    known = {row.rule: row for row in rows}
     faults = []
     for name in agreement:
         if name not in known:

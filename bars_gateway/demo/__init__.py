@@ -10,8 +10,3 @@ The sandbox and both gateways are processes of their own, as they would be in li
 demo plays the two EPRs and says what it sees, when it sees it. A chapter has seen all
 only when each of its steps was.
 """
-
-from bars_gateway.demo.chapters import CHAPTERS
-from bars_gateway.demo.play import play
-
-__all__ = ["CHAPTERS", "play"]

@@ -61,7 +61,10 @@ async def start_sandbox(
     gateways = [f"--gateway={o.name}={o.service}@{o.url}" for o in organisations]
     process = await _start(
         # 2048 bits, which `local` allows: nobody waits for a prime in a demonstration.
-        ["sandbox", str(folder), "--port=0", "--admin-port=0", "--key-bits=2048", *gateways],
+        [
+            *("sandbox", str(folder), "--port=0", "--admin-port=0", "--key-bits=2048"),
+            *("--no-counterparty", *gateways),
+        ],
         log,
     )
     async with asyncio.timeout(START_SECONDS):

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 import orjson
 
 from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.remarks import MEANINGS
 from bars_gateway.store.port import (
     Accepted,
     Attempt,
@@ -42,10 +43,11 @@ _OUTCOMES: Mapping[str, str] = {
     OutboundState.NOT_SENT: "The message never left this organisation; act now.",
     OutboundState.WITHDRAWN: "The message was withdrawn before it left this organisation.",
 }
-_KINDS: Mapping[NoticeKind, str] = {
+_KINDS: dict[NoticeKind, str] = {
     NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
     NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
-    NoticeKind.OVERDUE: "An answer that is owed to this organisation has not come.",
+    NoticeKind.DUE_SOON: "The answer to this message is due soon, and has not come.",
+    NoticeKind.OVERDUE: "No answer came in time; do what is foreseen for silence, now.",
     NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
     NoticeKind.CANCEL_NOT_SENT: "The cancellation was not sent; act now.",
     NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",
@@ -53,6 +55,12 @@ _KINDS: Mapping[NoticeKind, str] = {
         "The message was accepted after its Sender had been told that no answer came; the Sender"
         " may believe that it was not."
     ),
+}
+
+
+_OWED_BY_US: dict[NoticeKind, str] = {
+    NoticeKind.DUE_SOON: "This organisation owes an answer to this message soon.",
+    NoticeKind.OVERDUE: "This organisation has not answered in time; others may act without it.",
 }
 
 
@@ -67,6 +75,17 @@ def receipt(accepted: Accepted) -> Document:
         "workflow_id": accepted.workflow_id,
         "accepted_at": instant(accepted.accepted_at),
     }
+
+
+def made(accepted: Accepted, message: bytes) -> Document:
+    """Return the receipt for a move, with the message that was composed for it."""
+    return {**receipt(accepted), "message": orjson.Fragment(message)}
+
+
+def move_refusal(issues: Sequence[Issue], message: bytes | None) -> Document:
+    """Return why a move is not made, with what was composed for it, if it came so far."""
+    shown = None if message is None else orjson.Fragment(message)
+    return {**refusal(issues), "message": shown}
 
 
 def refusal(
@@ -96,6 +115,7 @@ def notice(value: Notice) -> Document:
         "notice_id": value.notice_id,
         "kind": value.kind,
         "meaning": _meaning(value),
+        "remarks": list(value.remarks),
         "created_at": instant(value.created_at),
         "collected_at": instant(value.collected_at),
         "provider": value.provider,
@@ -137,6 +157,7 @@ def state(history: MessageHistory) -> Document:
             "opened_at": instant(workflow.opened_at),
             "closed_at": instant(workflow.closed_at),
             "answer_due_at": instant(workflow.answer_due_at),
+            "told_status": workflow.told_status,
         },
         "events": [{"at": instant(event.at), "kind": event.kind} for event in history.events],
     }
@@ -191,7 +212,8 @@ def _issue(issue: Issue) -> Document:
 def _meaning(value: Notice) -> str:
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]
-    return _KINDS[value.kind]
+    kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS
+    return " ".join([kinds[value.kind], *(MEANINGS[remark] for remark in value.remarks)])
 
 
 def instant(moment: datetime | None) -> str | None:

@@ -27,6 +27,7 @@ from bars_gateway.epr import documents
 from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
+from bars_gateway.epr.moves import Made, MoveNotMade, Moves
 from bars_gateway.epr.outbox import Drop, Fate, Outbox
 from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stopping import pause
@@ -38,12 +39,13 @@ from bars_gateway.store.port import Store, Submission
 log = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
+MOVES = ".move.json"  # a move of a few words, and no Bundle
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     drop: Drop
-    result: Submission | SubmissionRefused
+    result: Submission | Made | SubmissionRefused
 
 
 class DropFolder:
@@ -67,6 +69,7 @@ class DropFolder:
         scan_seconds: float = SCAN_SECONDS,
     ) -> None:
         self._intake = intake
+        self._moves = Moves(store, intake, provider=provider)
         self._provider = provider
         self._scan_seconds = scan_seconds
         self._stopping = asyncio.Event()
@@ -152,6 +155,8 @@ class DropFolder:
             envelope = self._envelope(drop)
             if drop.body is None:
                 raise self._intake.refusal([too_large(self._intake.max_bytes)])
+            if _is_move(drop):
+                return _Prepared(drop, await self._moves.prepare(drop.body))
             return _Prepared(drop, await self._intake.prepare(drop.body, media_type, envelope))
         except SubmissionRefused as refused:
             return _Prepared(drop, refused)
@@ -170,7 +175,11 @@ class DropFolder:
         drop, result = prepared.drop, prepared.result
         if isinstance(result, SubmissionRefused):
             return _refused(drop, result)
+        if isinstance(result, Made):
+            return _made(drop, result)
         try:
+            if _is_move(drop):
+                return _made(drop, await self._moves.commit(result))
             accepted = await self._intake.commit(result)
         except SubmissionRefused as refused:
             return _refused(drop, refused)
@@ -201,6 +210,20 @@ _ENVELOPE_LOST = Issue(
 )
 
 
+def _is_move(drop: Drop) -> bool:
+    return drop.ticket.name.endswith(MOVES)
+
+
+def _made(drop: Drop, made: Made) -> Fate:
+    document = documents.encode(documents.made(made.accepted, made.message))
+    return Fate(drop=drop, accepted=True, document=document)
+
+
 def _refused(drop: Drop, refused: SubmissionRefused) -> Fate:
-    document = documents.refusal(refused.issues, request_id=refused.request_id, code=refused.code)
+    if isinstance(refused, MoveNotMade):
+        document = documents.move_refusal(refused.issues, refused.message)
+    else:
+        document = documents.refusal(
+            refused.issues, request_id=refused.request_id, code=refused.code
+        )
     return Fate(drop=drop, accepted=False, document=documents.encode(document))

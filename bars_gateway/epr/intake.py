@@ -26,9 +26,11 @@ import structlog
 
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.standard import rules, workflow
+from bars_gateway.standard.applications import answer_due
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, format_of
+from bars_gateway.standard.guards import MoveRefused, enforced
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
@@ -55,7 +57,7 @@ class SubmissionRefused(Exception):
     ) -> None:
         super().__init__(", ".join(issue.rule for issue in issues))
         self.issues = tuple(issues)
-        self.http_status = http_status  # how the socket says it: 413, 415 or 422
+        self.http_status = http_status  # how the socket says it: 409, 413, 415 or 422
         self.request_id = request_id  # of the earlier sending, if the Receiver refused that
         self.code = code  # what the Receiver said then
 
@@ -89,8 +91,8 @@ class Intake:
         self._offer = offer
         self._overrides = overrides
         self._timing = timing
-        self._now = now
-        self._new_id = new_id
+        self.now = now
+        self.new_id = new_id
         self.max_bytes = max_bytes  # of one message
 
     async def submit(self, body: bytes, media_type: str, envelope: Envelope) -> Accepted:
@@ -111,8 +113,11 @@ class Intake:
 
     async def commit(self, submission: Submission) -> Accepted:
         """Queue what `prepare` made, or return the receipt that the same bytes have."""
-        started = self._now()
-        accepted = await self._store.submit(submission, started)
+        started = self.now()
+        try:
+            accepted = await self._store.submit(submission, started)
+        except MoveRefused as too_late:
+            raise self.refusal(too_late.issues, http_status=409) from None
         repeated = accepted.request_id != submission.request_id
         if repeated and accepted.state is OutboundState.REFUSED:
             refused = _refused_before(accepted)
@@ -129,7 +134,7 @@ class Intake:
             state=accepted.state,
             reason="repeated" if repeated else "accepted",
             bytes=len(submission.request.body),
-            seconds=round((self._now() - started).total_seconds(), 3),
+            seconds=round((self.now() - started).total_seconds(), 3),
         )
         return accepted
 
@@ -174,15 +179,16 @@ class Intake:
             found = await self._store.correlation_of(self._provider, *(key for key in keys if key))
             if found is not None:
                 return found
-        return self._new_id()
+        return self.new_id()
 
     def _submission(
         self, body: bytes, examined: _Examined, envelope: Envelope, correlation_id: str
     ) -> Submission:
-        message, now = examined.message, self._now()
+        message, now = examined.message, self.now()
         timing = self._timing(message.use_case)
         needed_by = envelope.needed_by or message.needed_by
-        ids = Ids(self._new_id(), correlation_id)
+        ids = Ids(self.new_id(), correlation_id)
+        due = answer_due(message.use_case, timing, needed_by, now)
         headers = for_sending(
             message,
             self._identity,
@@ -207,6 +213,9 @@ class Intake:
             needed_by=None if needed_by is None else needed_by.astimezone(UTC),
             give_up_at=deadline(timing, needed_by, now),
             delayed_at=now + timing.delayed_after,
+            urgent=timing.urgent,
+            answer_due_at=None if examined.move is not Move.REQUEST else due,
+            enforced=enforced(rules.Side.SENDING, message, self._overrides),
         )
 
 

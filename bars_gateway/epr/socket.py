@@ -1,6 +1,7 @@
 """
 The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once.
 
+    POST /moves                         a message that is composed here: `move_requests`
     POST /messages                      201 receipt · 200 the same receipt again · 422 issues
     GET  /openapi.json                  all of this, for programs
     GET  /messages/{request_id}         state, attempts, workflow
@@ -32,6 +33,8 @@ from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.epr.listener import bound, uid_of
+from bars_gateway.epr.move_requests import MoveRequests
+from bars_gateway.epr.moves import Moves
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
@@ -66,6 +69,7 @@ class EprSocket:
         self._store = store
         self._intake = intake
         self._questions = questions
+        self._moves = MoveRequests(Moves(store, intake, provider=provider))
         self._provider = provider
         self._path = path
         self._now = now
@@ -125,6 +129,7 @@ class EprSocket:
                 web.get("/notices/{id}/message", self._show_request),
                 web.get("/notices/{id}/answer", self._show_answer),
                 web.post("/notices/{id}/collected", self._collect_notice),
+                *self._moves.routes(),
                 *self._questions.routes(),
             ]
         )

@@ -1,12 +1,13 @@
 """The organisations that we receive for, and which of them a request is for (H06)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bars_gateway.standard.headers import TARGET, HeaderProblem, TargetIdentifier, normalised
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.rules import Offer
+from bars_gateway.standard.timing import Timing, shipped_timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Hosted:
     offer: Offer
     case_number_system: str  # whose numbers the references are
     overrides: Overrides = NOTHING_AGREED
+    timing: Callable[[str], Timing] = shipped_timing  # by use case
     asks: bool = False  # whether its EPR answers questions; else what needs it is 501
     asked_about_all: frozenset[str] = frozenset()  # services whose new messages the EPR decides
 

@@ -38,9 +38,11 @@ from bars_gateway.inbound.replies import (
 )
 from bars_gateway.standard import answers, rules, workflow
 from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.applications import answer_due
 from bars_gateway.standard.bundle import Json, Message
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, as_asked
+from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import Ids, normalised, read_ids
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.rules import Side
@@ -50,6 +52,7 @@ from bars_gateway.store.port import (
     Payload,
     Refusal,
     Store,
+    Told,
 )
 
 log = structlog.get_logger(__name__)
@@ -117,7 +120,8 @@ class Reception:
         if needs_epr and not host.asks:
             return problem_reply(NOT_OFFERED)
         minted = self._minted(host) if move is Move.REQUEST else None
-        arrival, now = _arrival(request, ids, host, message, move, minted), self._now()
+        now = self._now()
+        arrival = _arrival(request, ids, host, message, move, minted, now)
         if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
             return await self._asking.about(arrival, minted, request.received_at, now)
         assert minted is not None
@@ -140,7 +144,9 @@ class Reception:
         """Take a response into the workflow that it answers; its mirror image acknowledges it."""
         now = self._now()
         # Published responses leave the endpoints as they were in the request (scenario 79).
-        unswapped = normalised(message.source) in host.offer.services
+        # Where both services are ours, the endpoints are as they should be (scenario 103).
+        ours = [normalised(each) in host.offer.services for each in _endpoints(message)]
+        unswapped = ours == [True, False]
         arrival = Arrival(
             provider=host.provider,
             request_id=ids.request_id,
@@ -159,6 +165,8 @@ class Reception:
             # Every id in a response was given by its sender: there is nothing to add to it.
             answer=Payload(media_type=request.written_in, headers={}, body=request.body),
             answer_due_at=None,
+            reason=message.reason,
+            told=_told(message),
         )
         fate = await self._store.respond(arrival, _json(problem_reply(NO_WORKFLOW).body), now)
         return reply_to(fate, arrival.answer)
@@ -193,16 +201,17 @@ def _arrival(  # noqa: PLR0917
     message: Message,
     move: Move,
     minted: Minted | None,
+    now: datetime,
 ) -> Arrival:
     """Return the Requester's message as it came, with no answer yet."""
-    subject = workflow.subject_of(message)
+    due = answer_due(message.use_case, host.timing(message.use_case), message.needed_by, now)
     return Arrival(
         provider=host.provider,
         request_id=ids.request_id,
         correlation_id=ids.correlation_id,
         bundle_id=message.bundle_id,
         move=move,
-        subject=subject,
+        subject=workflow.subject_of(message),
         use_case=message.use_case,
         sender=message.source,
         receiver=message.destinations[0],
@@ -212,8 +221,19 @@ def _arrival(  # noqa: PLR0917
         fingerprint=_fingerprint(request.body),
         request=_kept(request),
         answer=_json(b""),
-        answer_due_at=message.needed_by if minted and subject is Subject.VALIDATION else None,
+        answer_due_at=None if move is Move.CANCEL else due,
+        enforced=enforced(Side.RECEIVING, message, host.overrides),
     )
+
+
+def _endpoints(message: Message) -> tuple[str, str]:
+    return message.source, message.destinations[0]
+
+
+def _told(message: Message) -> Told | None:
+    if message.focus_type != "Encounter" or message.focus_status is None:
+        return None
+    return Told(status=message.focus_status, at=message.focus_updated_at)
 
 
 def _kept(request: InboundRequest) -> Payload:

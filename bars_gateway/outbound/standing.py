@@ -11,7 +11,7 @@ for good costs one POST and one token a look.
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -66,19 +66,23 @@ class Standing:
     async def judged(self, claim: Claim, judgement: Judgement) -> None:
         """Put off what waits for who does not answer, and hasten it once they do."""
         if judgement.verdict in _OUR_TROUBLE:
-            await self._put_off(self.providers.failed(claim.provider), provider=claim.provider)
+            await self._put_off(self.providers, claim.provider, provider=claim.provider)
         elif judgement.is_silence:
-            await self._put_off(self.receivers.failed(claim.receiver), receiver=claim.receiver)
+            await self._put_off(self.receivers, claim.receiver, receiver=claim.receiver)
         else:
             if self.receivers.answered(claim.receiver):
                 await self._hasten(receiver=claim.receiver)
             if self.providers.answered(claim.provider):
                 await self._hasten(provider=claim.provider)
 
-    async def _put_off(self, pause: timedelta | None, **whose: str) -> None:
-        if pause is not None:
-            count = await self._store.put_off(self._now() + pause, **whose)
-            log.warning("outbound.put_off", seconds=pause.total_seconds(), count=count, **whose)
+    async def _put_off(self, circuits: Circuits, name: str, **whose: str) -> None:
+        pause = circuits.failed(name)
+        if pause is None:
+            return
+        count = await self._store.put_off(self._now() + pause, **whose)
+        log.warning("outbound.put_off", seconds=pause.total_seconds(), count=count, **whose)
+        if name not in circuits.open:  # an answer came meanwhile, and has hastened too early
+            await self._hasten(**whose)
 
     async def _hasten(self, **whose: str) -> None:
         count = await self._store.hasten(self._now(), **whose)

@@ -1,6 +1,6 @@
 """The admin port: faults, calls, gateways, certificates, revoked tokens; plain HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,9 +34,10 @@ class Admin:
         self._tokens = tokens
         self._now = now
 
-    def application(self) -> web.Application:
-        """Return the routes."""
+    def application(self, more: Sequence[web.RouteDef] = ()) -> web.Application:
+        """Return the routes, with *more* of them."""
         application = web.Application()
+        application.add_routes(more)
         application.add_routes(
             [
                 web.get("/faults", self._list),

@@ -78,18 +78,24 @@ class Registry:
             self._remember(_read(known))
 
     async def register(
-        self, name: str, services: Sequence[str], url: str, now: datetime, *, enabled: bool = True
+        self,
+        name: str,
+        services: Sequence[str],
+        url: str,
+        now: datetime,
+        *,
+        enabled: bool = True,
+        signs: bool = True,
     ) -> Registered:
         """
         Make a gateway's credentials, where it has none, and point its services to *url*.
 
+        One that does not sign JWTs has no key for them, and gets no token at the endpoint.
+
         Raises SandboxError for a name that makes no folder, or a URL that leads elsewhere
         than to this machine.
         """
-        if not name.replace("-", "").isalnum() or not name.isascii():
-            raise SandboxError(f"a gateway's name is letters, digits and hyphens: {name!a}")
-        if not is_local(url):
-            raise SandboxError(f"a gateway's URL begins with https://127.0.0.1: and is not {url!a}")
+        _check(name, url)
         folder = self._folder / "gateways" / name
         registered = Registered(
             name=name,
@@ -103,7 +109,8 @@ class Registry:
         self._receivers.issue(folder, "server", f"{name}.sandbox.local", "server", now)
         # Registered twice at once, a gateway still gets one key, and the JWKS of that key.
         async with self._making.setdefault(name, asyncio.Lock()):
-            await asyncio.to_thread(make_signing_key, folder, registered.key_id, self._key_bits)
+            if signs:
+                await asyncio.to_thread(make_signing_key, folder, registered.key_id, self._key_bits)
         write_private(folder / "gateway.json", json.dumps(registered.document(), indent=1).encode())
         self._remember(registered)
         self._point(registered)
@@ -116,6 +123,11 @@ class Registry:
     def application(self, api_key: str) -> Registered | None:
         """Return the gateway with that API key."""
         return self._by_api_key.get(api_key)
+
+    def is_claimed(self, service: str, name: str) -> bool:
+        """Tell whether a gateway other than *name* is registered for that `system|value`."""
+        others = (each for each in self._by_api_key.values() if each.name != name)
+        return any(service in other.services for other in others)
 
     def public_keys(self, registered: Registered) -> Mapping[str, Mapping[str, str]]:
         """Return the JWKS of a gateway by key id."""
@@ -155,6 +167,13 @@ def is_local(url: str) -> bool:
     except ValueError:
         return False
     return found.scheme == "https" and found.host in {"127.0.0.1", "localhost"}
+
+
+def _check(name: str, url: str) -> None:
+    if not name.replace("-", "").isalnum() or not name.isascii():
+        raise SandboxError(f"a gateway's name is letters, digits and hyphens: {name!a}")
+    if not is_local(url):
+        raise SandboxError(f"a gateway's URL begins with https://127.0.0.1: and is not {url!a}")
 
 
 def _is_column(values: object) -> bool:

@@ -8,6 +8,7 @@ import typer
 
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.authorities import PROXY_NAME
+from bars_gateway.sandbox.counterparty.services import SERVICES
 from bars_gateway.sandbox.registry import Registered
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 
@@ -56,9 +57,24 @@ Faults, for the next three calls:
   curl -d '{{"kind": "token_outage", "count": 3}}' {national.admin_url}/faults
   curl -X DELETE {national.admin_url}/faults
   curl {national.admin_url}/calls
-
+{_counterparty(national)}
 Ctrl-C ends it."""
     )
+
+
+def _counterparty(national: Sandbox) -> str:
+    """Return what to know of the counterparty, where there is one."""
+    if not national.counterparty.url:
+        return ""
+    own = [each for each in SERVICES.values() if not each.official]
+    listed = "\n".join(f"  {each.value}  {each.applications[0]}  {each.title}" for each in own)
+    return f"""
+Services behind the proxy to write to, by Application; see docs/sandbox.md:
+
+{listed}
+
+  curl {national.admin_url}/counterparty/held
+"""
 
 
 def _settings_for(gateway: Registered, national: Sandbox) -> str:

@@ -2,7 +2,8 @@
 The whole sandbox: one HTTPS port for token service and proxy, one admin port for faults.
 
     127.0.0.1:8440  POST /oauth2/token · /booking-and-referral/FHIR/R4/…
-    127.0.0.1:8441  /faults · /calls · /gateways · /tokens/revoke
+    127.0.0.1:8441  /faults · /calls · /gateways · /tokens/revoke · /counterparty/…
+    a free port     the counterparty's Receiver, which the proxy calls
 
 Whoever starts it waits for `sandbox.json`, which is written last and taken away at the
 end. Only one that was killed leaves it behind, with the number of a process that is gone.
@@ -13,7 +14,7 @@ import json
 import os
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +35,11 @@ from bars_gateway.sandbox.authorities import (
 )
 from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
 from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
+from bars_gateway.sandbox.counterparty import party
+from bars_gateway.sandbox.counterparty.admin import CounterpartyAdmin
+from bars_gateway.sandbox.counterparty.party import Counterparty, Surroundings
+from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
+from bars_gateway.sandbox.counterparty.scripts import ScriptProblem
 from bars_gateway.sandbox.faults import TOKEN_FAULTS, Fault, Faults, OutageMode
 from bars_gateway.sandbox.forwarding import BUFFER_BYTES, open_session
 from bars_gateway.sandbox.proxy import BASE, SandboxProxy
@@ -55,6 +61,9 @@ class SandboxSettings:
     key_bits: int = 4096  # of the gateways' signing keys
     connect_seconds: float = 3.0  # as the live proxy
     answer_seconds: float = 32.0  # as the live proxy
+    counterparty: bool = False  # whether somebody stands behind the proxy to write to
+    pause_seconds: float = 2.0  # of the counterparty, before each of its responses
+    scripts: Sequence[object] = ()  # of the counterparty, as the admin port would get them
     rng: random.Random = field(default_factory=random.Random)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -77,7 +86,10 @@ class Sandbox:
         self.faults = Faults(settings.rng)
         self.calls = Calls()
         self.tokens = TokenService(self.registry, lambda: self.token_url, settings.now)
+        self.counterparty = Counterparty(self._surroundings())
+        self._add_scripts(settings.scripts)
         self._told = folder / "sandbox.json"
+        self._party: Registered
         self._stack = AsyncExitStack()
         self._ports: dict[str, int] = {}
 
@@ -113,8 +125,10 @@ class Sandbox:
             national = await self._national_side(opened)
             port, tls = self._settings.port, self._server_context()
             self._ports["national"] = await _serve(opened, national, port, tls)
+            with_party = self._settings.counterparty
+            routes = await self._open_counterparty(opened) if with_party else ()
             port = self._settings.admin_port
-            self._ports["admin"] = await _serve(opened, admin.application(), port, None)
+            self._ports["admin"] = await _serve(opened, admin.application(routes), port, None)
             self._tell()  # not before: where a port is taken, the file may be another's
             self._stack = opened.pop_all()
         log.info("sandbox.started", port=self._ports["national"], pid=os.getpid())
@@ -133,6 +147,38 @@ class Sandbox:
     async def register(self, name: str, services: list[str], url: str) -> Registered:
         """Make credentials for a gateway and point its services to *url*."""
         return await self.registry.register(name, services, url, self._settings.now())
+
+    def _add_scripts(self, scripts: Sequence[object]) -> None:
+        if scripts and not self._settings.counterparty:
+            raise SandboxError("there is a script, and no counterparty to follow it")
+        for described in scripts:
+            try:
+                self.counterparty.scripts.add(described)
+            except ScriptProblem as problem:
+                raise SandboxError(f"a script of the counterparty: {problem}") from None
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            proxy_url=lambda: self.proxy_url,
+            token=lambda: self.tokens.grant(self._party),
+            ca_file=self.ca_file,
+            pause_seconds=self._settings.pause_seconds,
+            now=self._settings.now,
+        )
+
+    async def _open_counterparty(self, opened: AsyncExitStack) -> Sequence[web.RouteDef]:
+        """Let the counterparty answer behind the proxy; return its part of the admin port."""
+        folder, now = self._settings.folder / "gateways" / party.NAME, self._settings.now()
+        self._receivers.issue(folder, "server", f"{party.NAME}.sandbox.local", "server", now)
+        application = await self.counterparty.open(opened)
+        tls = party.server_context(folder, self._receivers.file)
+        port = await _serve(opened, application, 0, tls)
+        self.counterparty.url = f"https://{HOST}:{port}{RECEIVER_BASE}"
+        services = [s for s in party.identifiers() if not self.registry.is_claimed(s, party.NAME)]
+        self._party = await self.registry.register(
+            party.NAME, services, self.counterparty.url, now, signs=False
+        )
+        return CounterpartyAdmin(self.counterparty).routes()
 
     def _make(self, folder: Path, now: datetime) -> None:
         make_private_folder(folder)

@@ -86,11 +86,16 @@ class TokenService:
             return bodies.as_json(200, bodies.PING)
         return _refused(Refusal(404, "invalid_request", "Not Found"))
 
-    def _issue(self, registered: Registered, form: Mapping[str, str]) -> web.Response:
+    def grant(self, registered: Registered, lifetime: timedelta = LIFETIME) -> str:
+        """Return a new token, without a JWT: for whoever lives in this process."""
         token = secrets.token_urlsafe(21)
+        self._issued[token] = _Grant(registered.api_key, self._now() + lifetime)
+        return token
+
+    def _issue(self, registered: Registered, form: Mapping[str, str]) -> web.Response:
         now = self._now()
         lifetime = _lifetime(form)
-        self._issued[token] = _Grant(registered.api_key, now + lifetime)
+        token = self.grant(registered, lifetime)
         granted = {
             "access_token": token,
             "expires_in": str(int(lifetime.total_seconds())),

@@ -20,7 +20,7 @@ Lines of XML stand in the text of an answer, beside FHIRPath in `expression`. R4
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bars_gateway.standard import bundle, rules, structure, workflow, xml
+from bars_gateway.standard import bundle, guards, rules, structure, workflow, xml
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.checks.rule import Side
@@ -69,6 +69,8 @@ def examine(
     move = workflow.classify(message)
     if move is None and not rules.errors(issues):
         issues.append(rules.NO_MEANING)
+    if move is not None:
+        issues += guards.foreseen(message, move, side, overrides)
     return _told(issues, document, message, move)
 
 

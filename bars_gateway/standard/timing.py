@@ -9,7 +9,7 @@ or after the Application's own limit where the message names no clinical time.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import IntEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class Timing:
     delayed_after: timedelta  # the EPR is told that the message is late
     give_up_after: timedelta  # where no clinical time is known
     lead: timedelta  # before the clinical time: for the telephone call
+    answer_within: timedelta | None = None  # a response is owed so soon; None: no limit of its own
+    urgent: bool = False  # goes out before what is not
 
 
 URGENT = Timing(
@@ -29,6 +31,7 @@ URGENT = Timing(
     delayed_after=timedelta(seconds=60),
     give_up_after=timedelta(minutes=15),
     lead=timedelta(minutes=5),
+    urgent=True,
 )
 ROUTINE = Timing(
     first_retry=timedelta(seconds=5),
@@ -49,19 +52,8 @@ TIMINGS: Mapping[str, Timing] = {
     "a8": ROUTINE,
 }
 
-
-class Urgency(IntEnum):
-    """Which message goes first where several wait."""
-
-    URGENT = 0
-    ROUTINE = 1
-
-
-def urgency_of(use_case: str) -> Urgency:
-    """Return how urgent a message of *use_case* is; without a use case it is urgent."""
-    timing = TIMINGS.get(application_of(use_case), URGENT)
-    return Urgency.URGENT if timing is URGENT else Urgency.ROUTINE
-
+# What the guide sets for single use cases: a community service replies within two hours.
+_ANSWERS_WITHIN: Mapping[str, timedelta] = {"a4t3": timedelta(hours=2)}
 
 _UNITS = {
     "first_retry_seconds": ("first_retry", timedelta(seconds=1)),
@@ -69,6 +61,7 @@ _UNITS = {
     "delayed_after_seconds": ("delayed_after", timedelta(seconds=1)),
     "give_up_after_minutes": ("give_up_after", timedelta(minutes=1)),
     "lead_minutes": ("lead", timedelta(minutes=1)),
+    "answer_within_minutes": ("answer_within", timedelta(minutes=1)),
 }
 
 
@@ -85,15 +78,28 @@ def timing_for(use_case: str, overrides: Mapping[str, Mapping[str, float]]) -> T
     """
     Return the figures for *use_case*, with the provider's own in place of the shipped ones.
 
-    *overrides* maps an Application to settings such as `lead_minutes`. A message that
-    names no use case is taken as urgent: to tell too early does less harm.
+    *overrides* maps an Application, or one use case of it, to settings such as
+    `lead_minutes`; those of the use case win. A message that names no use case is taken as
+    urgent: to tell too early does less harm.
     """
     application = application_of(use_case)
-    changes = {
+    shipped = replace(TIMINGS.get(application, URGENT), answer_within=_ANSWERS_WITHIN.get(use_case))
+    changes: dict[str, Any] = {
         _UNITS[name][0]: _UNITS[name][1] * value
-        for name, value in overrides.get(application, {}).items()
+        for key in dict.fromkeys((application, use_case))
+        for name, value in overrides.get(key, {}).items()
     }
-    return replace(TIMINGS.get(application, URGENT), **changes)
+    return replace(shipped, **changes)
+
+
+def warning_at(due: datetime, now: datetime) -> datetime:
+    """Return when to warn of an answer that is due: with a quarter of the time left."""
+    return due - max(due - now, timedelta()) / 4
+
+
+def shipped_timing(use_case: str) -> Timing:
+    """Return the figures for *use_case* as they are shipped."""
+    return timing_for(use_case, {})
 
 
 def deadline(timing: Timing, needed_by: datetime | None, now: datetime) -> datetime:

@@ -25,6 +25,7 @@ class Move(StrEnum):
     REQUEST = "request"  # the Requester asks: referral, validation or booking
     UPDATE = "update"  # the Requester changes what it asked
     CANCEL = "cancel"  # the Requester takes it back
+    WAIT = "wait"  # the Responder waits for somebody to send, for the first time or again
     PROGRESS = "progress"  # the Responder has begun
     DECLINE = "decline"  # the Responder will not
     CONCLUDE = "conclude"  # the Responder has finished
@@ -55,6 +56,13 @@ class State(StrEnum):
     ABANDONED = "abandoned"  # never left this organisation
 
 
+class Role(StrEnum):
+    """Which side of a workflow we are on."""
+
+    REQUESTER = "requester"
+    RESPONDER = "responder"
+
+
 class MoveNotAllowed(ValueError):
     """The standard knows no such move from that state."""
 
@@ -65,6 +73,7 @@ class MoveNotAllowed(ValueError):
 
 
 _ANSWERS = {
+    Move.WAIT: State.ACTIVE,
     Move.PROGRESS: State.IN_PROGRESS,
     Move.DECLINE: State.DECLINED,
     Move.CONCLUDE: State.COMPLETED,
@@ -76,7 +85,8 @@ TRANSITIONS: Mapping[State, Mapping[Move, State]] = {
     State.REQUESTED: _FATE
     | {Move.LAPSE: State.UNCONFIRMED, Move.ABANDON: State.ABANDONED}
     | _ANSWERS,
-    State.UNCONFIRMED: _FATE | _ANSWERS,
+    # What changes it goes after it, and proves like an answer that it had arrived.
+    State.UNCONFIRMED: _FATE | _CANCEL | {Move.UPDATE: State.ACTIVE} | _ANSWERS,
     State.ACTIVE: _CANCEL | {Move.UPDATE: State.ACTIVE} | _ANSWERS,
     State.IN_PROGRESS: _CANCEL | {Move.UPDATE: State.IN_PROGRESS} | _ANSWERS,
     State.COMPLETED: {},
@@ -96,6 +106,13 @@ def after(state: State, *moves: Move) -> State:
             state = TRANSITIONS[state][move]
         except KeyError:
             raise MoveNotAllowed(state, move) from None
+    return state
+
+
+def led_on(state: State, *moves: Move) -> State:
+    """Return where *moves* lead from *state*; one that leads nowhere leaves it as it is."""
+    for move in moves:
+        state = TRANSITIONS[state].get(move, state)
     return state
 
 
@@ -151,9 +168,18 @@ SENTENCES: tuple[Sentence, ...] = (
         event="servicerequest-response",
         reasons=_ANY,
         focus=_RESPONSE_FOCUS,
-        statuses=frozenset({"planned", "arrived", "in-progress"}),
+        statuses=frozenset({"arrived", "in-progress"}),
         categories=_BOTH,
         move=Move.PROGRESS,
+    ),
+    # A control room whose vehicle was stood down waits for another one (App. 6).
+    Sentence(
+        event="servicerequest-response",
+        reasons=_ANY,
+        focus=_RESPONSE_FOCUS,
+        statuses=frozenset({"planned"}),
+        categories=_BOTH,
+        move=Move.WAIT,
     ),
     Sentence(
         event="servicerequest-response",
@@ -238,6 +264,11 @@ def classify(message: Message) -> Move | None:
         ):
             return row.move
     return None
+
+
+def role_of(move: Move) -> Role:
+    """Return which side makes *move*."""
+    return Role.REQUESTER if move in REQUESTER_MOVES else Role.RESPONDER
 
 
 def subject_of(message: Message) -> Subject:

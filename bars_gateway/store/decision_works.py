@@ -14,13 +14,12 @@ import json
 import sqlite3
 from datetime import datetime
 
-from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.inbound_works import open_workflow, remember, take
+from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import move_workflow, one, rows, run
+from bars_gateway.store.statements import move_due, move_workflow, one, rows, run
 from bars_gateway.store.values import Arrival, NoticeKind, Refusal
 
 
@@ -106,18 +105,11 @@ def _take(
 
 def _changed_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
     """Move the workflow that a change is about; one that the EPR alone knew of is opened."""
-    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
-    workflow_id = next(
-        (
-            int(found["id"])
-            for found in rows(connection, "workflows_changed", **values)
-            if same_service(found["counterparty"], arrival.sender)
-        ),
-        None,
-    )
-    if workflow_id is None:
-        workflow_id = open_workflow(connection, arrival, now)
+    found = changed_workflow(connection, arrival)
+    workflow_id = int(found["id"]) if found else open_workflow(connection, arrival, now)
     move_workflow(connection, workflow_id, arrival.move, now)
+    if arrival.move is Move.UPDATE and arrival.answer_due_at is not None:
+        move_due(connection, workflow_id, arrival.answer_due_at, now)
     return workflow_id
 
 

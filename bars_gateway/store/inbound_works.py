@@ -8,8 +8,11 @@ requests at once make one record, whatever the network does (H03, S5).
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.port import (
     Arrival,
@@ -27,8 +30,8 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.questions import Enquiry
-from bars_gateway.store.rows import text
-from bars_gateway.store.statements import inserted, keep, one, run
+from bars_gateway.store.rows import text, warning
+from bars_gateway.store.statements import inserted, keep, one, rows, run
 
 
 def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> Fate:
@@ -48,11 +51,12 @@ def take(
     now: datetime,
     *,
     collected: bool = False,
+    remarks: Sequence[Remark] = (),
 ) -> Taken:
     """
     Store the message in its workflow, with its answer, ledger entry and notice.
 
-    *collected*: the EPR has it already, for it was asked.
+    *collected*: the EPR has it already, for it was asked. *remarks* go with the notice.
     """
     message_id = _insert(connection, arrival, workflow_id, now)
     keep(connection, message_id, Part.REQUEST, arrival.request)
@@ -72,10 +76,20 @@ def take(
         provider=arrival.provider,
         kind=notice,
         message_id=message_id,
+        remarks=" ".join(remarks),
         now=text(now),
         collected_at=text(now) if collected else None,
     )
     return Taken(message_id=message_id, workflow_id=workflow_id)
+
+
+def changed_workflow(connection: sqlite3.Connection, arrival: Arrival) -> sqlite3.Row | None:
+    """Return the workflow that a change is about, or None: one that the EPR alone knows of."""
+    if arrival.move is Move.REQUEST:
+        return None
+    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
+    found = rows(connection, "workflows_changed", **values)
+    return next((row for row in found if same_service(row["counterparty"], arrival.sender)), None)
 
 
 def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
@@ -92,6 +106,7 @@ def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetim
         focus_id=arrival.focus_id,
         state=State.ACTIVE,
         answer_due_at=text(arrival.answer_due_at),
+        warn_at=warning(arrival.answer_due_at, now),
         now=text(now),
     )
 
@@ -142,7 +157,7 @@ def remember(connection: sqlite3.Connection, refusal: Refusal, kind: str, now: d
         now=text(now),
     )
     rules = list(refusal.rules)
-    _add_event(connection, refusal, kind, now, rules=rules, http_status=refusal.http_status)
+    add_event(connection, refusal, kind, now, rules=rules, http_status=refusal.http_status)
 
 
 def already_met(
@@ -153,7 +168,7 @@ def already_met(
     if entry is None:
         return _bundle_reused(connection, came, now) if isinstance(came, Arrival) else None
     if entry["fingerprint"] != came.fingerprint:
-        _add_event(connection, came, "inbound.request_id_reused", now)
+        add_event(connection, came, "inbound.request_id_reused", now)
         return Conflicting()
     if entry["state"] == "processing":
         return Processing()
@@ -172,17 +187,18 @@ def _bundle_reused(
     values = {"provider": arrival.provider, "sender": arrival.sender}
     if one(connection, "bundle_seen", bundle_id=arrival.bundle_id, **values) is None:
         return None
-    _add_event(connection, arrival, "inbound.refused", now, rules=["B05"])
+    add_event(connection, arrival, "inbound.refused", now, rules=["B05"])
     return BundleReused()
 
 
-def _add_event(
+def add_event(
     connection: sqlite3.Connection,
     came: Arrival | Refusal | Enquiry,
     kind: str,
     now: datetime,
     **detail: object,
 ) -> None:
+    """Add a line about the request to the audit trail."""
     run(
         connection,
         "add_event",

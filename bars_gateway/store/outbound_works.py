@@ -15,7 +15,6 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from bars_gateway.errors import StaleState
-from bars_gateway.standard.timing import Urgency
 from bars_gateway.standard.verdict import Answer, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import (
@@ -29,7 +28,7 @@ from bars_gateway.store.port import (
     Settlement,
 )
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import keep, move_workflow, notify, one, rows, run
+from bars_gateway.store.statements import keep, move_due, move_workflow, notify, one, rows, run
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.
@@ -40,16 +39,17 @@ _FATE_OF_REQUEST = {
 }
 
 
-def claim_next(  # noqa: PLR0917
+def claim_next(
     connection: sqlite3.Connection,
     now: datetime,
     claimant: tuple[str, datetime],
+    per_receiver: int,
+    *,
     providers: Collection[str],
     not_for: Collection[str],
-    per_receiver: int,
 ) -> Claim | None:
     """
-    Take the message that has been due longest, an urgent one where there is one.
+    Take the message that has been due longest, of the urgent ones where there are any.
 
     *claimant*: which node, and until when its lease lasts.
     """
@@ -62,7 +62,7 @@ def claim_next(  # noqa: PLR0917
         "node": node,
         "per_receiver": per_receiver,
     }
-    found = (one(connection, "claim_next", urgency=urgency, **values) for urgency in Urgency)
+    found = (one(connection, "claim_next", urgent=urgent, **values) for urgent in (1, 0))
     row = next((row for row in found if row is not None), None)
     if row is None:
         return None
@@ -160,8 +160,10 @@ def _settle_for_good(  # noqa: PLR0917
             row["workflow_id"],
             move,
             attempt.ended_at,
-            focus_id=settlement.focus_id,
+            focus_id=settlement.focus_id if move is Move.REQUEST else None,
         )
+    if settlement.state is OutboundState.ACKNOWLEDGED and move is Move.UPDATE and row["needed_by"]:
+        move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at)
 
 

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.values import (
     Accepted,
@@ -43,6 +44,7 @@ from bars_gateway.store.values import (
     Settlement,
     Submission,
     Taken,
+    Told,
     TryAgain,
 )
 from bars_gateway.store.views import (
@@ -84,6 +86,7 @@ __all__ = [
     "Store",
     "Submission",
     "Taken",
+    "Told",
     "TryAgain",
     "WorkflowRow",
 ]
@@ -96,8 +99,16 @@ class Store(Protocol):
     def questions(self) -> Questions:
         """Return what the EPR is asked while the proxy waits."""
 
+    @property
+    def conversations(self) -> Conversations:
+        """Return what has been said in workflows."""
+
     async def submit(self, submission: Submission, now: datetime) -> Accepted:
-        """Queue the message, or return the receipt that the same bytes were given before."""
+        """
+        Queue the message, or return the receipt that the same bytes were given before.
+
+        Raises MoveRefused where its workflow is past such a move: nothing was taken then.
+        """
 
     async def correlation_of(self, provider: str, *keys: str) -> str | None:
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""

@@ -4,38 +4,72 @@
 -- name: same_submission
 -- The receipt for bytes that were handed in before, and what the Receiver said of them.
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
+       m.asked_as,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
  WHERE m.provider = :provider AND m.fingerprint = :fingerprint AND m.direction = 'outbound'
    AND m.resend_of IS NULL AND m.submission_id IS NULL;
 
+-- name: handed_submission
+-- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (M11b).
+SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
+       m.asked_as,
+       (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
+  FROM messages AS m
+ WHERE m.provider = :provider AND m.submission_id = :submission_id;
+
+-- name: workflow_numbered
+SELECT * FROM workflows WHERE id = :id AND provider = :provider AND role = :role;
+
+-- name: workflow_with_message
+SELECT w.* FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
+ WHERE m.request_id = :request_id AND m.provider = :provider AND w.role = :role;
+
+-- name: exchanged
+-- What either side has of the other: what was refused or never left is nobody's.
+SELECT m.move,
+       request.media_type AS media_type, request.headers AS headers, request.encoding AS encoding,
+       request.body AS body,
+       answer.media_type AS answer_media_type, answer.headers AS answer_headers,
+       answer.encoding AS answer_encoding, answer.body AS answer_body
+  FROM messages AS m
+  JOIN payloads AS request ON request.message_id = m.id AND request.part = 'request'
+  LEFT JOIN payloads AS answer ON answer.message_id = m.id AND answer.part = 'answer'
+ WHERE m.workflow_id = :workflow_id AND m.state NOT IN ('refused', 'not_sent', 'withdrawn')
+ ORDER BY m.id;
+
 -- name: workflow_by_focus
 -- The Receiver's id names the workflow that a change belongs to.
-SELECT id, correlation_id, state FROM workflows
- WHERE provider = :provider AND focus_id = :key
- ORDER BY id DESC LIMIT 1;
+SELECT id, correlation_id, state, counterparty, subject, use_case FROM workflows
+ WHERE provider = :provider AND focus_id = :key AND role = coalesce(:role, role)
+ ORDER BY id DESC;
 
 -- name: workflow_by_bundle
 -- A response points back to any Bundle of its workflow; Application 6 repeats the Bundle's id.
-SELECT w.id, w.correlation_id, w.state
+SELECT w.id, w.correlation_id, w.state, w.counterparty, w.subject, w.use_case
   FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
- WHERE m.provider = :provider AND m.bundle_id = :key
- ORDER BY m.id DESC LIMIT 1;
+ WHERE m.provider = :provider AND m.bundle_id = :key AND w.role = coalesce(:role, w.role)
+ ORDER BY m.id DESC;
+
+-- name: moves_under_way
+-- What has been taken to be sent, and will have happened before anything that is taken now.
+SELECT move FROM messages
+ WHERE workflow_id = :workflow_id AND direction = 'outbound' AND settled_at IS NULL ORDER BY id;
 
 -- name: open_workflow
 INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, focus_id, state,
-                       answer_due_at, opened_at)
+                       answer_due_at, warn_at, overdue_at, opened_at)
 VALUES (:provider, :correlation_id, :counterparty, :role, :subject, :use_case, :focus_id, :state,
-        :answer_due_at, :now)
+        :answer_due_at, :warn_at, :answer_due_at, :now)
 RETURNING id;
 
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
-                      use_case, urgency, sender, receiver, fingerprint, state, needed_by, next_attempt_at, give_up_at,
-                      delay_due_at, created_at)
+                      use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
+                      next_attempt_at, give_up_at, delay_due_at, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
-        :use_case, :urgency, :sender, :receiver, :fingerprint, 'queued', :needed_by, :now, :give_up_at,
-        :delay_due_at, :now)
+        :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
+        :now, :give_up_at, :delay_due_at, :now)
 RETURNING id;
 
 -- name: take_message
@@ -60,7 +94,7 @@ SELECT media_type, headers, encoding, body FROM payloads WHERE message_id = :mes
 UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AND part = 'unproven';
 
 -- name: claim_next
--- Take the message that has been due longest, for this node alone.
+-- Take the message of that urgency that has been due longest, for this node alone.
 --
 -- Three rules keep one sick Receiver from harming the rest. Within a conversation
 -- with one Receiver, messages leave in the order in which they were taken, one at
@@ -69,10 +103,10 @@ UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AN
 -- Receiver's queue is looked at apart, from its head: however much waits for one of
 -- them, or may not go yet, to find what is due for another takes no longer.
 WITH RECURSIVE waiting (receiver) AS (
-    SELECT min(receiver) FROM messages WHERE state = 'queued' AND urgency = :urgency
+    SELECT min(receiver) FROM messages WHERE state = 'queued' AND urgent = :urgent
      UNION ALL
     SELECT (SELECT min(m.receiver) FROM messages AS m
-             WHERE m.state = 'queued' AND m.urgency = :urgency AND m.receiver > waiting.receiver)
+             WHERE m.state = 'queued' AND m.urgent = :urgent AND m.receiver > waiting.receiver)
       FROM waiting WHERE waiting.receiver IS NOT NULL
 )
 UPDATE messages
@@ -83,7 +117,7 @@ UPDATE messages
                JOIN messages AS head
                  ON head.id = (SELECT m.id
                                  FROM messages AS m
-                                WHERE m.state = 'queued' AND m.urgency = :urgency
+                                WHERE m.state = 'queued' AND m.urgent = :urgent
                                   AND m.receiver = waiting.receiver AND m.next_attempt_at <= :now
                                   AND m.provider IN (SELECT value FROM json_each(:providers))
                                   AND m.give_up_at > :now
@@ -124,7 +158,7 @@ UPDATE messages
 UPDATE messages
    SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
-RETURNING id, provider, move, workflow_id;
+RETURNING id, provider, move, workflow_id, needed_by;
 
 -- name: record_attempt
 INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,
@@ -133,15 +167,41 @@ VALUES (:message_id, :number, :started_at, :ended_at, :verdict, :verdict_row, :f
         :issue, :ids_echoed);
 
 -- name: write_notice
-INSERT INTO notices (provider, kind, message_id, created_at, collected_at)
-VALUES (:provider, :kind, :message_id, :now, :collected_at);
+INSERT INTO notices (provider, kind, message_id, remarks, created_at, collected_at)
+VALUES (:provider, :kind, :message_id, :remarks, :now, :collected_at);
 
 -- name: workflow_state
 SELECT state, focus_id FROM workflows WHERE id = :id;
 
+-- name: workflows_due_soon
+-- Said once. What is owed is told with the message that asked for it.
+UPDATE workflows SET warn_at = NULL
+ WHERE closed_at IS NULL AND warn_at IS NOT NULL AND warn_at <= :now
+RETURNING id, provider;
+
+-- name: workflows_overdue
+UPDATE workflows SET overdue_at = NULL, warn_at = NULL
+ WHERE closed_at IS NULL AND overdue_at IS NOT NULL AND overdue_at <= :now
+RETURNING id, provider;
+
+-- name: request_of
+-- The message that began a workflow.
+SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;
+
+-- name: count_overdue
+-- Those that an answer is owed to still, by who owes it.
+SELECT role, count(*) AS n FROM workflows INDEXED BY workflows_due
+ WHERE closed_at IS NULL AND answer_due_at IS NOT NULL AND answer_due_at <= :now GROUP BY role;
+
+-- name: move_due
+-- An update of a request brings a clinical time of its own; the clock is set anew by it.
+UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
+ WHERE id = :id AND answer_due_at IS NOT NULL;
+
 -- name: move_workflow
--- Guarded by the state that the move was decided from.
-UPDATE workflows SET state = :state, focus_id = coalesce(:focus_id, focus_id), closed_at = :closed_at
+-- Guarded by the state that the move was decided from. The id that came first stays: test kits answer
+-- cancellations under other ones.
+UPDATE workflows SET state = :state, focus_id = coalesce(focus_id, :focus_id), closed_at = :closed_at
  WHERE id = :id AND state = :before;
 
 -- name: release_own
@@ -198,9 +258,11 @@ UPDATE messages SET delay_due_at = NULL
 RETURNING id, provider;
 
 -- name: next_due
-SELECT min(next_attempt_at) AS at FROM messages
- WHERE state = 'queued' AND next_attempt_at > :now
-   AND +provider IN (SELECT value FROM json_each(:providers));
+SELECT min(at) AS at
+  FROM (SELECT (SELECT min(next_attempt_at) FROM messages
+                 WHERE state = 'queued' AND urgent = u.value AND next_attempt_at > :now
+                   AND +provider IN (SELECT value FROM json_each(:providers))) AS at
+          FROM json_each('[0, 1]') AS u);
 
 -- name: attempts_since
 SELECT m.provider, a.started_at FROM attempts AS a JOIN messages AS m ON m.id = a.message_id
@@ -289,7 +351,7 @@ RETURNING id, provider, request_id;
 
 -- name: workflows_changed
 -- Whatever of ours has the id that a change names.
-SELECT id, counterparty FROM workflows
+SELECT id, counterparty, state, subject, use_case FROM workflows
  WHERE provider = :provider AND focus_id = :focus_id AND role = 'responder' ORDER BY id DESC;
 
 -- name: count_questions
@@ -299,11 +361,15 @@ SELECT provider, count(*) AS n, sum(answer_by <= :now) AS late, min(asked_at) AS
 
 -- name: workflows_responded_to
 -- Every workflow of ours that a Bundle with that id belongs to, whoever sent the Bundle.
-SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state
+SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.subject, w.use_case, w.answer_due_at,
+       w.told_at
   FROM workflows AS w
  WHERE w.role = 'requester'
    AND w.id IN (SELECT m.workflow_id FROM messages AS m
                  WHERE m.provider = :provider AND m.bundle_id = :bundle_id);
+
+-- name: note_told
+UPDATE workflows SET told_status = :status, told_at = coalesce(:at, told_at) WHERE id = :id;
 
 -- name: acknowledge_by_response
 -- A response proves that its request arrived: what waits for a retry need not be sent again.
@@ -393,8 +459,10 @@ SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 SELECT * FROM events
  WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                  'message.unconfirmed', 'message.not_sent', 'question.decided_late',
-                                 'question.unanswered')
+                                 'question.unanswered', 'response.remarked', 'workflow.overdue')
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all
-SELECT min(next_attempt_at) AS at FROM messages WHERE state = 'queued';
+SELECT min(at) AS at
+  FROM (SELECT (SELECT min(next_attempt_at) FROM messages WHERE state = 'queued' AND urgent = u.value) AS at
+          FROM json_each('[0, 1]') AS u);

@@ -16,8 +16,11 @@ import sqlite3
 from dataclasses import asdict
 from datetime import datetime
 
-from bars_gateway.standard.answers import Minted
-from bars_gateway.store.inbound_works import already_met
+from bars_gateway.standard.answers import Minted, outcome
+from bars_gateway.standard.formats import Format
+from bars_gateway.standard.guards import too_late
+from bars_gateway.standard.workflow import State, Subject
+from bars_gateway.store.inbound_works import already_met, changed_workflow, remember
 from bars_gateway.store.questions import (
     READ_LIVES,
     Answered,
@@ -35,6 +38,8 @@ from bars_gateway.store.values import (
     Part,
     Payload,
     Processing,
+    Refusal,
+    RefusedBefore,
 )
 
 PROCESS_MESSAGE = "$process-message"
@@ -54,7 +59,7 @@ def ask_about(
     attended: bool,
 ) -> Met | Asked | Unattended:
     """Put the question whether to take the message, or say what it met."""
-    met = already_met(connection, arrival, now)
+    met = already_met(connection, arrival, now) or _too_late(connection, arrival, now)
     if met is not None or not attended:
         return met or Unattended()
     about = {name: getattr(arrival, name) for name in _ABOUT} | {
@@ -77,6 +82,35 @@ def ask_about(
     )
     _enter(connection, arrival, question_id, now)
     return Asked(question_id=question_id)
+
+
+def _too_late(
+    connection: sqlite3.Connection, arrival: Arrival, now: datetime
+) -> RefusedBefore | None:
+    """Refuse a change of what is over: the EPR need not be asked about that, nor be there."""
+    workflow = changed_workflow(connection, arrival)
+    if workflow is None:
+        return None
+    issues = too_late(
+        State(workflow["state"]),
+        arrival.move,
+        Subject(workflow["subject"]),
+        workflow["use_case"],
+        arrival.enforced,
+    )
+    if not issues:
+        return None
+    refusal = Refusal(
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        fingerprint=arrival.fingerprint,
+        rules=[issue.rule for issue in issues],
+        http_status=issues[0].http_status,
+        answer=Payload(media_type=Format.JSON, headers={}, body=outcome(issues)),
+    )
+    remember(connection, refusal, "inbound.refused", now)
+    return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 
 def ask(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bars_gateway.standard.workflow import State
+from bars_gateway.standard.workflow import Role, State
 from bars_gateway.store.port import (
     LastAttempt,
     MessageHistory,
@@ -117,6 +117,9 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
         quarantined=quarantined["n"] if quarantined else 0,
         workflows={state: workflows.get(state, 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
+        overdue={
+            Role(row["role"]): row["n"] for row in rows(connection, "count_overdue", now=text(now))
+        },
         questions_open=_open_questions(connection, now),
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,

@@ -12,7 +12,8 @@ nothing is guessed: the Sender hears 404, the bytes are kept aside, a person is 
 A response proves that the request arrived, whatever we believed until then: what still
 waits for its retry is acknowledged now (scenario 71). A response that is late changes
 no state and is delivered all the same; a second final one is an amendment that a
-person has to look at (scenarios 72 and 74).
+person has to look at (scenarios 72 and 74). One that is older than what came before it,
+by the Responder's clock, changes nothing either (scenario 90).
 """
 
 import sqlite3
@@ -20,14 +21,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from bars_gateway.standard.headers import same_service
-from bars_gateway.standard.workflow import Move, State
-from bars_gateway.store.inbound_works import already_met, remember, take
-from bars_gateway.store.rows import packed, text
+from bars_gateway.standard.remarks import REMARKABLE, Remark, Response, Standing, remarks_on
+from bars_gateway.standard.workflow import FINAL, State, Subject
+from bars_gateway.store.inbound_works import add_event, already_met, remember, take
+from bars_gateway.store.rows import instant, packed, text
 from bars_gateway.store.statements import move_workflow, notify, rows, run
 from bars_gateway.store.values import Arrival, Fate, NoticeKind, Payload, Quarantined, Refusal
-
-_FINAL_MOVES = frozenset({Move.CONCLUDE, Move.DECLINE})
-_ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
 
 
 def respond(
@@ -41,12 +40,42 @@ def respond(
     if len(found) != 1:
         return _quarantine(connection, arrival, not_found, found, now)
     (workflow,) = found
-    amends = State(workflow["state"]) in _ANSWERED and arrival.move in _FINAL_MOVES
-    notice = NoticeKind.AMENDED if amends else NoticeKind.MESSAGE
-    taken = take(connection, arrival, workflow["id"], notice, now)
+    remarks = _remarks(workflow, arrival, now)
+    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
+    taken = take(connection, arrival, workflow["id"], notice, now, remarks=remarks)
     _prove_arrival(connection, workflow["id"], now)
-    move_workflow(connection, workflow["id"], arrival.move, now, focus_id=arrival.focus_id)
+    if Remark.OUT_OF_ORDER not in remarks:
+        _follow(connection, workflow, arrival, now)
+    if set(remarks) & REMARKABLE:
+        add_event(connection, arrival, "response.remarked", now, remarks=remarks)
     return taken
+
+
+def _remarks(workflow: sqlite3.Row, arrival: Arrival, now: datetime) -> tuple[Remark, ...]:
+    before = Standing(
+        state=State(workflow["state"]),
+        due_at=instant(workflow["answer_due_at"]),
+        told_at=instant(workflow["told_at"]),
+    )
+    response = Response(
+        move=arrival.move,
+        subject=Subject(workflow["subject"]),
+        use_case=workflow["use_case"],
+        reason=arrival.reason,
+        told_at=arrival.told.at if arrival.told else None,
+        came_at=now,
+    )
+    return remarks_on(before, response)
+
+
+def _follow(
+    connection: sqlite3.Connection, workflow: sqlite3.Row, arrival: Arrival, now: datetime
+) -> None:
+    """Move the workflow, and note how far the Responder is, unless it is over."""
+    move_workflow(connection, workflow["id"], arrival.move, now, focus_id=arrival.focus_id)
+    if arrival.told and State(workflow["state"]) not in FINAL:
+        told = arrival.told
+        run(connection, "note_told", id=workflow["id"], status=told.status, at=text(told.at))
 
 
 def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3.Row]:

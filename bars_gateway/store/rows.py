@@ -2,11 +2,14 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import overload
+from typing import Any, overload
 
 import zstandard
 
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.timing import warning_at
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.port import (
@@ -42,6 +45,11 @@ def instant(stored: str | None) -> datetime | None:
     return None if stored is None else datetime.fromisoformat(stored)
 
 
+def warning(due: datetime | None, now: datetime) -> str | None:
+    """Return when to warn of what is due then, as it is stored."""
+    return None if due is None else text(warning_at(due, now))
+
+
 def packed(payload: Payload) -> dict[str, object]:
     """Return the columns of a payload; large bodies are compressed."""
     body, encoding = payload.body, "identity"
@@ -58,7 +66,7 @@ def packed(payload: Payload) -> dict[str, object]:
     }
 
 
-def payload_of(row: sqlite3.Row) -> Payload:
+def payload_of(row: sqlite3.Row | Mapping[str, Any]) -> Payload:
     """Return the payload with the very bytes that were on the wire."""
     body = bytes(row["body"])
     if row["encoding"] == "zstd":
@@ -103,6 +111,7 @@ def workflow_of(row: sqlite3.Row) -> WorkflowRow:
         opened_at=instant(row["opened_at"]),
         closed_at=instant(row["closed_at"]),
         answer_due_at=instant(row["answer_due_at"]),
+        told_status=row["told_status"],
     )
 
 
@@ -161,4 +170,5 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
         media_type=message["media_type"] or "",
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
+        remarks=[Remark(word) for word in row["remarks"].split()],
     )

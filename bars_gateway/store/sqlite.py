@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.statements import run
 
@@ -63,6 +64,7 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
             refuse_when_full=self._refuse_when_full,
@@ -89,12 +91,9 @@ class SqliteStore:
         self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
     ) -> Claim | None:
         """Take a message of one of *providers* for us alone, for none of *not_for*."""
-        claimant = (self._node, now + self._lease)
-        return await self._database.write(
-            lambda connection: outbound_works.claim_next(
-                connection, now, claimant, providers, not_for, self._per_receiver
-            )
-        )
+        claimant, most = (self._node, now + self._lease), self._per_receiver
+        work = partial(outbound_works.claim_next, providers=providers, not_for=not_for)
+        return await self._database.write(lambda connection: work(connection, now, claimant, most))
 
     async def settle(
         self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement
@@ -172,9 +171,12 @@ class SqliteStore:
         told = await self._database.write(work)
         if told:
             self._outbound.ring()
-            for bell in self._notices.values():
-                bell.ring()
+            self._ring_all()
         return told
+
+    def _ring_all(self) -> None:
+        for bell in self._notices.values():
+            bell.ring()
 
     async def next_due(self, now: datetime, providers: Collection[str]) -> datetime | None:
         """Return when, after *now*, the next queued message of *providers* is due, or None."""

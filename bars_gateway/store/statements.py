@@ -7,7 +7,7 @@ from datetime import datetime
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
 from bars_gateway.store.database import named_queries
 from bars_gateway.store.port import NoticeKind, Part, Payload
-from bars_gateway.store.rows import packed, text
+from bars_gateway.store.rows import packed, text, warning
 
 QUERIES: Mapping[str, str] = named_queries()
 
@@ -49,9 +49,17 @@ def notify(
         provider=row["provider"],
         kind=kind,
         message_id=row["id"],
+        remarks="",
         now=text(now),
         collected_at=None,
     )
+
+
+def move_due(
+    connection: sqlite3.Connection, workflow_id: int, due: datetime, now: datetime
+) -> None:
+    """Set the clock of a workflow that has one: its request was updated."""
+    run(connection, "move_due", id=workflow_id, due=text(due), warn_at=warning(due, now))
 
 
 def move_workflow(

@@ -8,40 +8,53 @@ receipt that they were given (M11b).
 import sqlite3
 from datetime import datetime
 
-from bars_gateway.standard.timing import urgency_of
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, State
-from bars_gateway.store.rows import instant, text
-from bars_gateway.store.statements import inserted, keep, one
+from bars_gateway.standard.guards import MoveRefused, too_late
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on, role_of
+from bars_gateway.store.rows import instant, text, warning
+from bars_gateway.store.statements import inserted, keep, one, rows
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission
 
 
 def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
-    """Queue the message, or return the receipt that these bytes have."""
-    found = one(
-        connection,
-        "same_submission",
-        provider=submission.provider,
-        fingerprint=submission.fingerprint,
-    )
+    """Queue the message, or return the receipt that these bytes have; raise MoveRefused."""
+    found = _found(connection, submission)
     if found is None:
         _insert(connection, submission, now)
-        found = one(
-            connection,
-            "same_submission",
-            provider=submission.provider,
-            fingerprint=submission.fingerprint,
-        )
+        found = _found(connection, submission)
     assert found is not None
+    return accepted_of(found)
+
+
+def _found(connection: sqlite3.Connection, submission: Submission) -> sqlite3.Row | None:
+    """Return what was taken before under the EPR's own key, or as the same bytes."""
+    if submission.submission_id is not None:
+        return handed_in(connection, submission.provider, submission.submission_id)
+    values = {"provider": submission.provider, "fingerprint": submission.fingerprint}
+    return one(connection, "same_submission", **values)
+
+
+def handed_in(
+    connection: sqlite3.Connection, provider: str, submission_id: str
+) -> sqlite3.Row | None:
+    """Return what was taken under the EPR's own key, or None."""
+    values = {"provider": provider, "submission_id": submission_id}
+    return one(connection, "handed_submission", **values)
+
+
+def accepted_of(row: sqlite3.Row) -> Accepted:
+    """Return the receipt for the message in *row*."""
     return Accepted(
-        message_id=found["id"],
-        workflow_id=found["workflow_id"],
-        request_id=found["request_id"],
-        correlation_id=found["correlation_id"],
-        receiver=found["receiver"],
-        fingerprint=found["fingerprint"],
-        state=OutboundState(found["state"]),
-        code=found["code"],
-        accepted_at=instant(found["created_at"]),
+        message_id=row["id"],
+        workflow_id=row["workflow_id"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        receiver=row["receiver"],
+        fingerprint=row["fingerprint"],
+        state=OutboundState(row["state"]),
+        code=row["code"],
+        accepted_at=instant(row["created_at"]),
+        asked_as=row["asked_as"],
     )
 
 
@@ -57,10 +70,12 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         responds_to=submission.responds_to,
         move=submission.move,
         use_case=submission.use_case,
-        urgency=urgency_of(submission.use_case),
         sender=submission.sender,
         receiver=submission.receiver,
         fingerprint=submission.fingerprint,
+        submission_id=submission.submission_id,
+        asked_as=submission.asked_as,
+        urgent=int(submission.urgent),
         needed_by=text(submission.needed_by),
         give_up_at=text(submission.give_up_at),
         delay_due_at=text(submission.delayed_at),
@@ -70,11 +85,18 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
 
 
 def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: datetime) -> int:
-    requester = submission.move in REQUESTER_MOVES
+    role = role_of(submission.move)
     if submission.move is not Move.REQUEST:
         keys = (submission.responds_to, submission.focus_id, submission.bundle_id)
-        found = find_workflow(connection, submission.provider, *(key for key in keys if key))
+        found = find_workflow(
+            connection,
+            submission.provider,
+            *(key for key in keys if key),
+            role=role,
+            counterparty=submission.receiver,
+        )
         if found is not None:
+            _refuse_what_is_too_late(connection, submission, found)
             return int(found["id"])
     # A change or response to what began before this gateway did: its workflow is known to exist.
     return inserted(
@@ -83,21 +105,45 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
         provider=submission.provider,
         correlation_id=submission.correlation_id,
         counterparty=submission.receiver,
-        role="requester" if requester else "responder",
+        role=role,
         subject=submission.subject,
         use_case=submission.use_case,
-        focus_id=submission.focus_id,
+        # What a new request calls itself is the EPR's own: the Receiver mints the id.
+        focus_id=None if submission.move is Move.REQUEST else submission.focus_id,
         state=State.REQUESTED if submission.move is Move.REQUEST else State.ACTIVE,
-        answer_due_at=None,
+        answer_due_at=text(submission.answer_due_at),
+        warn_at=warning(submission.answer_due_at, now),
         now=text(now),
     )
 
 
-def find_workflow(connection: sqlite3.Connection, provider: str, *keys: str) -> sqlite3.Row | None:
-    """Return the workflow that a Bundle.id or the Receiver's id belongs to."""
+def _refuse_what_is_too_late(
+    connection: sqlite3.Connection, submission: Submission, workflow: sqlite3.Row
+) -> None:
+    """Raise MoveRefused where the workflow, once all that is under way has arrived, is past it."""
+    under_way = rows(connection, "moves_under_way", workflow_id=workflow["id"])
+    issues = too_late(
+        led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way)),
+        submission.move,
+        Subject(workflow["subject"]),
+        workflow["use_case"],
+        submission.enforced,
+    )
+    if issues:
+        raise MoveRefused(issues)
+
+
+def find_workflow(
+    connection: sqlite3.Connection,
+    provider: str,
+    *keys: str,
+    role: Role | None = None,
+    counterparty: str | None = None,
+) -> sqlite3.Row | None:
+    """Return the workflow that a Bundle.id or the Receiver's id belongs to, of that side."""
     for key in keys:
         for name in ("workflow_by_bundle", "workflow_by_focus"):
-            found = one(connection, name, provider=provider, key=key)
-            if found is not None:
-                return found
+            for found in rows(connection, name, provider=provider, key=key, role=role):
+                if counterparty is None or same_service(found["counterparty"], counterparty):
+                    return found
     return None

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.standard.checks.rule import Side
+from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 
@@ -37,6 +39,7 @@ class NoticeKind(StrEnum):
     MESSAGE = "message"  # an inbound message was received
     OUTCOME = "outcome"  # an outbound message is settled
     DELAYED = "delayed"  # an outbound message is later than its use case allows for
+    DUE_SOON = "due_soon"  # an answer is owed soon, and has not come
     OVERDUE = "overdue"  # an answer that is owed has not come
     RECONCILED = "reconciled"  # the Receiver's ids were found after a duplicate
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
@@ -81,6 +84,11 @@ class Submission:
     needed_by: datetime | None  # the clinical time, from envelope or Bundle
     give_up_at: datetime  # after this a retry becomes unconfirmed, or not_sent
     delayed_at: datetime  # after this the EPR is told that it is late
+    urgent: bool = False  # it goes out before what is not
+    answer_due_at: datetime | None = None  # when a response is owed
+    submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
+    asked_as: str | None = None  # SHA-256 of what they were composed for
+    enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +104,7 @@ class Accepted:
     state: OutboundState  # queued when it is new
     code: str | None  # what the Receiver said, if it has refused these bytes before
     accepted_at: datetime
+    asked_as: str | None = None  # SHA-256 of what it was composed for, where it was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +165,14 @@ Settlement = TryAgain | Settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """How far the Responder says that it is."""
+
+    status: str  # of the Encounter that the response is about
+    at: datetime | None  # when that was written, by the Responder's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """An inbound message that every rule has passed, with the answer it will get."""
 
@@ -175,6 +192,9 @@ class Arrival:
     request: Payload
     answer: Payload  # what the Sender gets if this is taken; empty until the EPR has decided
     answer_due_at: datetime | None  # when a response is owed
+    reason: str = "new"  # of a response
+    told: Told | None = None  # of a response: how far its Sender is
+    enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move for its time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Move, Role, State, Subject
 from bars_gateway.store.questions import OpenQuestions
 from bars_gateway.store.values import Attempt, NoticeKind, OutboundState
 
@@ -38,6 +39,7 @@ class Notice:
     media_type: str  # of the Bundle
     fingerprint: str
     answer_media_type: str | None  # None: there is no answer to read
+    remarks: Sequence[Remark]  # of a response: what a person should know beside what it says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ class WorkflowRow:
     opened_at: datetime
     closed_at: datetime | None
     answer_due_at: datetime | None
+    told_status: str | None  # how far the Responder says that it is: its Encounter.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,7 @@ class Overview:
     quarantined: int  # responses of the last 24 hours that belong to no workflow
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider
+    overdue: Mapping[Role, int]  # open workflows whose answer is late, by our role in them
     questions_open: Mapping[str, OpenQuestions]  # by provider; only those that have any
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
     next_due_at: datetime | None  # of the queued ones

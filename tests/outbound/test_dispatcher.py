@@ -137,6 +137,11 @@ async def submit(store, body=b"", **changes):
     return await store.submit(submission, now)
 
 
+async def sending(store):
+    """Return how many are in flight."""
+    return (await store.overview(utc_now())).outbound[OutboundState.SENDING]
+
+
 async def outcomes(store, count=1, provider="trust"):
     """Wait for that many outcome notices and return them."""
     while True:
@@ -171,11 +176,6 @@ async def open_messages(store):
     """Return how many messages are not settled."""
     counts = (await store.overview(utc_now())).outbound
     return counts[OutboundState.QUEUED] + counts[OutboundState.SENDING]
-
-
-async def flying(store):
-    """Return how many messages are being sent at this moment."""
-    return (await store.overview(utc_now())).outbound[OutboundState.SENDING]
 
 
 async def without_ids(_request):
@@ -513,7 +513,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.standing.receivers.open or await flying(store):
+                while not dispatcher.standing.receivers.open or await sending(store):
                     await asyncio.sleep(0.01)
             national_proxy.otherwise = acknowledging
             await submit(store)
@@ -543,7 +543,7 @@ class TestSenders:
         for number in range(40):
             await submit(store, receiver=f"{store_values.THEIRS}{number}")
         async with at_work(dispatcher):
-            while not dispatcher.standing.providers.open or await flying(store):
+            while not dispatcher.standing.providers.open or await sending(store):
                 await asyncio.sleep(0.01)  # nobody is told that nothing is under way any more
             before = len(national_proxy.heard), len(token_service.heard)
             await store.hasten(utc_now(), provider="trust")
@@ -563,7 +563,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.standing.receivers.open or await flying(store):
+                while not dispatcher.standing.receivers.open or await sending(store):
                     await asyncio.sleep(0.01)
             recovered, before = asyncio.Event(), len(national_proxy.heard)
             national_proxy.otherwise = after(recovered, acknowledging)
@@ -579,8 +579,8 @@ class TestSenders:
 
     async def test_what_is_urgent_goes_first(self, store, one_sender, national_proxy):
         """An ambulance's message does not wait behind those that were there before it."""
-        routine = [await submit(store, use_case="a1t1") for _ in range(3)]
-        urgent = await submit(store, use_case="a4t1")
+        routine = [await submit(store) for _ in range(3)]
+        urgent = await submit(store, urgent=True)
         async with at_work(one_sender):
             await outcomes(store, 4)
         sent = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]

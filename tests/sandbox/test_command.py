@@ -8,6 +8,7 @@ import socket
 import sys
 import tomllib
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.command import _by_name, _parsed
 from bars_gateway.sandbox.running import _introduce
+from bars_gateway.sandbox.server import Sandbox
 
 GATEWAY = "--gateway=trust=2000000202@https://127.0.0.1:8443/FHIR/R4"
 
@@ -78,6 +80,29 @@ async def test_what_it_prints_is_settings(box, capsys):
     assert ["https://fhir.nhs.uk/Id/dos-service-id|2000000202"] == (
         settings["providers"]["trust"]["services"]
     )
+
+
+async def test_it_names_the_counterparty(settings, capsys):
+    """Whoever has no partner reads whom to write to; without a counterparty, nothing of it."""
+    for with_party in (True, False):
+        async with Sandbox(replace(settings, counterparty=with_party)) as national:
+            _introduce(national, [])
+    told, untold = capsys.readouterr().out.split("Ctrl-C ends it.")[:2]
+
+    assert "2000000904  a4  Validation desk, invented" in told
+    assert "2000000904" not in untold
+
+
+@pytest.mark.parametrize("text", ["{", '{"verb": "sing"}'])
+async def test_a_wrong_script_ends_it_in_two_lines(folder, text):
+    """What is wrong and what to do, and no traceback."""
+    async with started(folder, f"--script={text}") as process:
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+    first, second = err.decode().splitlines()
+
+    assert 1 == process.returncode
+    assert "script" in first
+    assert second.startswith("   try: ")
 
 
 async def test_a_wrong_gateway_ends_it_in_two_lines(tmp_path):

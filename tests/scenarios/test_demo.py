@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bars_gateway.demo import CHAPTERS
+from bars_gateway.demo.chapters import CHAPTERS
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:

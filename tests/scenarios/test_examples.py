@@ -48,6 +48,7 @@ def here(*issues: tuple[str, str]) -> Fate:
 USE_CASE = ("R02", "Bundle.entry[1].resource.category")
 DEFINITION = ("M14", f"{HEADER}.definition")
 NOT_ASKED = RefusedThere(501, "REC_NOT_IMPLEMENTED")
+OVER = here(("G01", HEADER))
 REUSED = RefusedThere(400, "REC_BAD_REQUEST")
 NO_WORKFLOW = RefusedThere(404, "REC_NOT_FOUND")
 
@@ -75,12 +76,13 @@ FATES: dict[str, Fate] = {
     "REFREQ06-Referral-Service-Request-New-Full-GP-to-BP-ABPM": Arrives(),
     # It has the Bundle.id of REFREQ04, which went before it from the same service (B05).
     "REFREQ8A-Referral-Service-Request-CAD-Out-of-Area-C1-1-of-4-Initial": REUSED,
-    "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": NOT_ASKED,
-    "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": NOT_ASKED,
-    "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": NOT_ASKED,
-    # Sent by the hospital, which is its source, and answers REFREQ01, which went before it.
+    # What they change was refused as REFREQ8A.
+    "REFREQ8B-Referral-Service-Request-CAD-Out-of-Area-C1-2-of-4-Update": OVER,
+    "REFREQ8C-Referral-Service-Request-CAD-Out-of-Area-C1-3-of-4-Update": OVER,
+    "REFREQ8D-Referral-Service-Request-CAD-Out-of-Area-C1-4-of-4-Final-Update": OVER,
+    # The no-show response, which Application 1 has withdrawn.
     "REFRESP01-Referral-Service-Request-Response-New-Full-ED-to-111-Safeguarding-DNA-Feedback": (
-        Arrives()
+        here(("G11", HEADER))
     ),
     # Its source has eleven digits, and is nobody's service.
     "REFRESP03-Referral-Service-Request-Response-CAD-Out-of-Area-Response": here(

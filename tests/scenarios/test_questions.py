@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from asked_epr import YES, answering, epr_at
 from bookings import booking, change_of, focus
-from messages import RECEIVER, referral
+from messages import RECEIVER, referral, validation_request
 from world import World, headers, post, world_in
 
 BRIEF = "answer_within_seconds = 0.5"
@@ -250,10 +250,10 @@ async def test_what_is_not_current_cannot_be_cancelled(world: World) -> None:
     assert [("active",)] == stored(world, "SELECT state FROM workflows")
 
 
-async def test_a_referrals_update_is_asked_too(world: World) -> None:
-    """S3: new referrals are ours to acknowledge, changes are the EPR's."""
+async def test_a_validations_update_is_asked_too(world: World) -> None:
+    """S3: new validations are ours to acknowledge, changes are the EPR's."""
     async with answering(world.hospital.socket) as epr:
-        _, _, taken = await post(world, referral(), headers())
+        _, _, taken = await post(world, validation_request(), headers())
         first = len(epr.seen)
         body = change_of(taken, priority="urgent")
         status, _, _ = await post(world, body, headers())
@@ -265,7 +265,7 @@ async def test_a_referrals_update_is_asked_too(world: World) -> None:
 async def test_an_update_may_keep_its_first_bundle_id(world: World) -> None:
     """B05 is about new messages: Application 6 repeats the Bundle's id."""
     async with answering(world.hospital.socket):
-        _, _, taken = await post(world, referral(), headers())
+        _, _, taken = await post(world, validation_request(), headers())
         body = json.loads(change_of(taken)) | {"id": taken["id"]}
         status, _, _ = await post(world, json.dumps(body).encode(), headers())
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from messages import referral
+from messages import referral, validation_request
 from variants import a_booking
 from world import JSON, World, headers, post
 
@@ -185,7 +185,7 @@ async def test_a_refusal_is_repeated_and_a_corrected_message_is_another(world: W
     ("body", "status", "code"),
     [
         pytest.param(json.dumps(a_booking()).encode(), 501, "REC_NOT_IMPLEMENTED", id="booking"),
-        pytest.param(referral(reason="update"), 501, "REC_NOT_IMPLEMENTED", id="update"),
+        pytest.param(validation_request(reason="update"), 501, "REC_NOT_IMPLEMENTED", id="update"),
         pytest.param(
             referral(reason="update", status="revoked"), 501, "REC_NOT_IMPLEMENTED", id="cancel"
         ),

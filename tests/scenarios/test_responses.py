@@ -132,10 +132,12 @@ async def test_a_response_proves_that_its_request_arrived(world: World) -> None:
     world.ambulance.extra += (
         "\n[timing.a4]\nfirst_retry_seconds = 600\nlongest_retry_seconds = 600\n"
     )
-    world.ambulance.extra = world.ambulance.extra.replace("[timing.a4]", "[timing.a3]")
+    world.ambulance.extra = world.ambulance.extra.replace("[timing.a4]", "[timing.a6]")
     await world.ambulance.restart()
     world.sandbox.faults.arm({"kind": "drop_after", "count": 1})
-    receipt = await world.ambulance.sent("request.json", validation_request(use_case="a3t1"))
+    receipt = await world.ambulance.sent(
+        "request.json", validation_request(use_case="a6t1", version="1.0.0")
+    )
     (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
     body = response(answer.read_bytes(), encounter="in-progress")
     await answered(world, "i.json", body)
@@ -149,11 +151,24 @@ async def test_a_late_interim_response_changes_no_state(world: World) -> None:
     """Scenario 72: it is stored and delivered, and nothing goes backwards."""
     receipt, acknowledgement = await requested(world)
     await answered(world, "f.json", response(acknowledgement, encounter="finished"))
-    late = await answered(world, "i.json", response(acknowledgement, encounter="in-progress"))
+    late = response(acknowledgement, encounter="in-progress")
+    status, _, _ = await post(world, late, headers(world.ambulance.service), node=world.ambulance)
 
-    assert "acknowledged" == late["state"]
-    assert State.COMPLETED == await state(world, receipt)
-    assert ["conclude", "progress"] == [notice["move"] for notice in await received(world, 2)]
+    assert (200, State.COMPLETED) == (status, await state(world, receipt))
+    notices = await received(world, 2)
+    assert [("conclude", []), ("progress", ["after_end"])] == [
+        (notice["move"], notice["remarks"]) for notice in notices
+    ]
+
+
+async def test_what_is_over_is_not_answered_again(world: World) -> None:
+    """The Responder's own user reads it at once, and nothing is sent."""
+    _, acknowledgement = await requested(world)
+    await answered(world, "f.json", response(acknowledgement, encounter="finished"))
+    world.hospital.drop("i.json", response(acknowledgement, encounter="in-progress"))
+    reason = await world.hospital.document("outbox/refused/i.reason.json")
+
+    assert ["G04"] == [issue["rule"] for issue in reason["issues"]]
 
 
 async def test_a_second_final_response_is_an_amendment(world: World) -> None:

@@ -335,3 +335,15 @@ async def test_a_refused_work_undoes_itself_alone(store: SqliteStore, database: 
 
     assert isinstance(outcomes[1], StaleState)
     assert 3 == (await store.overview(NOW)).outbound[OutboundState.QUEUED]
+
+
+async def test_what_is_urgent_goes_out_first(store: SqliteStore) -> None:
+    """However long the others have waited; and when there is nothing urgent they go."""
+    routine = await store.submit(submission(receiver="a"), NOW)
+    urgent = await store.submit(submission(receiver="b", urgent=True), NOW + timedelta(seconds=1))
+    later = NOW + timedelta(seconds=2)
+    claims = [await store.claim_next(later, ["trust"]) for _ in range(3)]
+
+    assert [urgent.request_id, routine.request_id, None] == [
+        claim and claim.request_id for claim in claims
+    ]

@@ -11,6 +11,7 @@ its answers against the schemas, in which no member may be missing and none may 
 """
 
 from bars_gateway import __version__
+from bars_gateway.epr.openapi.move_schemas import MOVE_SCHEMAS
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.openapi.schemas import SCHEMAS, Schema
 
@@ -32,5 +33,5 @@ def document() -> Schema:
         },
         "servers": [{"url": "http://gateway", "description": "the Unix socket of the provider"}],
         "paths": paths,
-        "components": {"schemas": SCHEMAS},
+        "components": {"schemas": SCHEMAS | MOVE_SCHEMAS},
     }

@@ -63,6 +63,7 @@ _SUBMIT: Schema = {
         (201, "taken", "Receipt"),
         (200, "the same bytes were taken before: their receipt", "Receipt"),
         (408, "the body did not arrive in time", "Problem"),
+        (409, "its workflow is past it: nothing was sent", "Refusal"),
         (413, "it is too large", "Refusal"),
         (415, "it is neither FHIR JSON nor FHIR XML", "Refusal"),
         (422, "it breaks rules: nothing was sent", "Refusal"),
@@ -110,6 +111,23 @@ _DECIDE: Schema = {
         (422, "it cannot be used, and the question stays open", "AnswerRefusal"),
     ),
 }
+_MAKE: Schema = {
+    "operationId": "make_move",
+    "summary": "Say what has happened: the message for it is composed, checked and queued",
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": ref("Move")}},
+    },
+    "responses": _answers(
+        (201, "composed and taken", "Made"),
+        (200, "the same was composed before: its receipt", "Made"),
+        (404, "there is no such workflow", "MoveRefusal"),
+        (408, "the body did not arrive in time", "Problem"),
+        (409, "the workflow is past it, or submission_id was used", "MoveRefusal"),
+        (413, "it is too large", "Problem"),
+        (422, "something is missing or wrong: nothing was sent", "MoveRefusal"),
+    ),
+}
 _DESCRIBE: Schema = {
     "operationId": "describe",
     "summary": "What can be asked, for people",
@@ -125,6 +143,7 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ("get", "/"): _DESCRIBE,
     ("get", "/openapi.json"): _OPENAPI,
     ("post", "/messages"): _SUBMIT,
+    ("post", "/moves"): _MAKE,
     ("get", "/messages/{request_id}"): _get(
         "message",
         "State, attempts and workflow of a message",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bars_gateway.standard.decisions import REFUSALS
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
@@ -131,6 +132,7 @@ _NOTICE = closed(
     notice_id=number("the EPR's key: a notice that comes twice keeps it"),
     kind=one_of(NoticeKind, "what it tells"),
     meaning=text("what a clinician may believe: a sentence for a screen"),
+    remarks=list_of(one_of(Remark, ""), "of a response: what a person should know beside it"),
     created_at=instant("when it was written"),
     collected_at=or_null(instant("when the EPR took it")),
     provider=text("as in the settings"),
@@ -179,6 +181,7 @@ _WORKFLOW = closed(
     opened_at=instant("when it began"),
     closed_at=or_null(instant("when it ended")),
     answer_due_at=or_null(instant("when the Responder owes an answer")),
+    told_status=or_null(text("how far the Responder says it is: its Encounter.status")),
 )
 
 _MESSAGE = closed(

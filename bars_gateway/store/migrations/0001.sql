@@ -14,6 +14,10 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     state           TEXT NOT NULL,
     parent_id       INTEGER REFERENCES workflows (id),  -- the referral that this one carries onward
     answer_due_at   TEXT,                       -- when silence becomes news
+    warn_at         TEXT,                       -- when to say that it comes near; NULL once said
+    overdue_at      TEXT,                       -- when to say that it is late; NULL once said
+    told_status     TEXT,                       -- how far the Responder says it is: its Encounter.status
+    told_at         TEXT,                       -- when it wrote that, by its clock: what is older changes nothing
     opened_at       TEXT NOT NULL,
     closed_at       TEXT,
     CONSTRAINT role_is_known    CHECK (role IN ('requester', 'responder')),
@@ -26,7 +30,9 @@ CREATE TABLE workflows (                        -- one referral, validation or b
 CREATE INDEX workflows_open    ON workflows (provider, correlation_id, counterparty, subject) WHERE closed_at IS NULL;
 CREATE INDEX workflows_focus   ON workflows (provider, focus_id) WHERE focus_id IS NOT NULL;
 CREATE INDEX workflows_parent  ON workflows (parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX workflows_overdue ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
+CREATE INDEX workflows_due     ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
+CREATE INDEX workflows_warned  ON workflows (warn_at)       WHERE closed_at IS NULL AND warn_at IS NOT NULL;
+CREATE INDEX workflows_overdue ON workflows (overdue_at)    WHERE closed_at IS NULL AND overdue_at IS NOT NULL;
 
 CREATE TABLE messages (                         -- one Bundle, in one direction
     id              INTEGER PRIMARY KEY AUTOINCREMENT,  -- also the order in which we took it
@@ -39,16 +45,17 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     responds_to     TEXT,                       -- MessageHeader.response.identifier, of a response
     move            TEXT NOT NULL,              -- standard.workflow.Move
     use_case        TEXT NOT NULL,
-    urgency         INTEGER NOT NULL DEFAULT 1, -- standard.timing.Urgency: what goes first
     sender          TEXT NOT NULL,              -- MessageHeader.source.endpoint, system|value
     receiver        TEXT NOT NULL,              -- MessageHeader.destination.endpoint, system|value
     fingerprint     TEXT NOT NULL,              -- SHA-256 of the request payload; outlives it
     submission_id   TEXT,                       -- the EPR's own key, where we composed the bytes
+    asked_as        TEXT,                       -- SHA-256 of what the EPR said, where we composed the bytes
     reference       TEXT,                       -- inbound: the case number that we gave it
     state           TEXT NOT NULL,
     claims          INTEGER NOT NULL DEFAULT 0, -- the fencing token: grows with every claim
     attempts        INTEGER NOT NULL DEFAULT 0, -- POSTs begun
     resend_of       INTEGER REFERENCES messages (id),   -- the message whose payload this sends again under new ids
+    urgent          INTEGER NOT NULL DEFAULT 0, -- outbound: 1 goes out before 0
     needed_by       TEXT,                       -- the clinical time
     next_attempt_at TEXT,
     give_up_at      TEXT,
@@ -58,7 +65,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     created_at      TEXT NOT NULL,
     settled_at      TEXT,
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
-    CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'progress', 'decline', 'conclude')),
+    CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
            WHEN 'inbound'  THEN state = 'received'
            WHEN 'outbound' THEN state IN ('queued', 'held', 'sending', 'acknowledged', 'refused',
@@ -74,8 +81,8 @@ CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
     WHERE direction = 'outbound' AND resend_of IS NULL AND submission_id IS NULL;
 CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
 CREATE INDEX        messages_bundle  ON messages (provider, bundle_id);
-CREATE INDEX        messages_due     ON messages (next_attempt_at, id)                    WHERE state = 'queued';
-CREATE INDEX        messages_waiting ON messages (urgency, receiver, next_attempt_at, id) WHERE state = 'queued';
+CREATE INDEX        messages_due     ON messages (urgent, next_attempt_at, id)            WHERE state = 'queued';
+CREATE INDEX        messages_waiting ON messages (urgent, receiver, next_attempt_at, id)  WHERE state = 'queued';
 CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
@@ -122,9 +129,10 @@ CREATE TABLE notices (                          -- what we owe the EPR
     provider     TEXT NOT NULL,
     kind         TEXT NOT NULL,
     message_id   INTEGER NOT NULL REFERENCES messages (id),
+    remarks      TEXT NOT NULL DEFAULT '',      -- standard.remarks, of a response: late, out_of_order, …
     created_at   TEXT NOT NULL,
     collected_at TEXT,
-    CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'overdue', 'reconciled',
+    CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'due_soon', 'overdue', 'reconciled',
                                              'cancel_not_sent', 'amended', 'decided_late'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
@@ -226,7 +234,8 @@ CREATE TABLE events (                           -- the audit trail; append-only,
 CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                                          'message.unconfirmed', 'message.not_sent',
-                                                         'question.decided_late', 'question.unanswered');
+                                                         'question.decided_late', 'question.unanswered',
+                                                         'response.remarked', 'workflow.overdue');
 
 CREATE TABLE seals (                            -- makes tampering with events show
     id          INTEGER PRIMARY KEY,

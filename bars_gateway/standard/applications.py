@@ -1,0 +1,133 @@
+"""
+The Applications of BaRS as a table: what each is about, and who answers in it.
+
+    use case ──► Application ──► subjects · answers ──► guards, clocks, composition
+
+Nothing elsewhere asks which Application a message is of: what differs between them is a
+column here, a row of `guards`, or a row of `compositions`. Versions are those that the
+guide publishes; which of them a provider has switched on stands in its settings.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bars_gateway.standard.timing import Timing, application_of
+from bars_gateway.standard.workflow import Subject
+
+
+class Answers(StrEnum):
+    """What the Responder sends later, by itself."""
+
+    NONE = "none"  # the acknowledgement is all
+    ONE = "one"  # one final response, perhaps after an interim one
+    STREAM = "stream"  # a response each time that things have moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One Application of the guide."""
+
+    code: str  # the first half of its use cases: a4 of a4t1
+    name: str
+    version: str  # published
+    phase: str  # live, beta or alpha
+    subjects: frozenset[Subject]
+    answers: Answers
+
+
+_REFERRAL = frozenset({Subject.REFERRAL})
+_BOTH = frozenset({Subject.REFERRAL, Subject.BOOKING})
+
+_ALL = (
+    Application(
+        code="a1",
+        name="Bookings and referrals into urgent care",
+        version="2.1.0",
+        phase="live",
+        subjects=_BOTH,
+        answers=Answers.NONE,
+    ),
+    Application(
+        code="a2",
+        name="Bookings and referrals into urgent care, online",
+        version="2.1.0",
+        phase="live",
+        subjects=_BOTH,
+        answers=Answers.NONE,
+    ),
+    Application(
+        code="a3",
+        name="Referrals from ambulance to assessment service",
+        version="2.0.0",
+        phase="live",
+        subjects=_REFERRAL,
+        answers=Answers.NONE,
+    ),
+    Application(
+        code="a4",
+        name="Validation of ambulance calls",
+        version="2.0.0",
+        phase="live",
+        subjects=frozenset({Subject.VALIDATION}),
+        answers=Answers.ONE,
+    ),
+    Application(
+        code="a5",
+        name="Referrals into pharmacy",
+        version="1.2.0",
+        phase="live",
+        subjects=_REFERRAL,
+        answers=Answers.NONE,
+    ),
+    Application(
+        code="a6",
+        name="Referrals between ambulance control rooms",
+        version="1.0.0-beta.8",
+        phase="beta",
+        subjects=_REFERRAL,
+        answers=Answers.STREAM,
+    ),
+    Application(
+        code="a7",
+        name="Bookings into general practice",
+        version="1.0.0-alpha.4",
+        phase="alpha",
+        subjects=frozenset({Subject.BOOKING}),
+        answers=Answers.NONE,
+    ),
+    Application(
+        code="a8",
+        name="Referrals into a broker",
+        version="1.0.0-alpha.3",
+        phase="alpha",
+        subjects=_REFERRAL,
+        answers=Answers.NONE,
+    ),
+)
+
+APPLICATIONS: Mapping[str, Application] = {each.code: each for each in _ALL}
+
+
+def answer_due(
+    use_case: str, timing: Timing, needed_by: datetime | None, now: datetime
+) -> datetime | None:
+    """
+    Return when an answer is owed to a request, or None where nothing is.
+
+    One final response is owed by the clinical time, or by the use case's own limit where
+    that comes first. A stream of them has no end to be late for: there a limit counts
+    alone, where the provider has set one.
+    """
+    found = application(use_case)
+    if found is None or found.answers is Answers.NONE:
+        return None
+    within = None if timing.answer_within is None else now + timing.answer_within
+    clinical = needed_by if found.answers is Answers.ONE else None
+    return min((moment for moment in (clinical, within) if moment is not None), default=None)
+
+
+def application(use_case: str) -> Application | None:
+    """Return the Application of *use_case*, or None where it names none that we know."""
+    return APPLICATIONS.get(application_of(use_case))

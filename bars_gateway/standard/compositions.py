@@ -1,0 +1,171 @@
+"""
+What each move is written as, per Application: the rows that `composition` follows.
+
+    (Application, move, outcome) ──► definition · statuses · codes · what only the EPR knows
+
+`outcome` is the EPR's word; without one the first row of a move is meant, unless it
+needs a word. Where
+the guide's pages, examples and pseudo-code differ, rows follow the pages and examples:
+the ServiceRequest stays active in a response, and its focus is the Responder's Encounter.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bars_gateway.standard.timing import application_of
+from bars_gateway.standard.workflow import Move, Subject
+
+_CODES = "https://fhir.nhs.uk/CodeSystem"
+_STARTED = (f"{_CODES}/message-reason-encounter", "validation-triage-outcome")
+_REJECTIONS = {"RRNA": "", "FC": "", "OTH": "text"}
+_PEOPLE = frozenset({"Organization", "Practitioner", "PractitionerRole"})
+_SHORT = _PEOPLE | {"ServiceRequest", "Patient", "Encounter", "HealthcareService"}
+_WHERE = frozenset({"Consent", "Location", "Flag"})  # scene safety goes with the place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """One row of the table."""
+
+    move: Move
+    outcome: str  # the EPR's word
+    applications: frozenset[str]
+    subjects: frozenset[Subject] = frozenset({Subject.REFERRAL, Subject.VALIDATION})
+    definition: str | None  # the last part of its URL; None: that of the request
+    repeats: frozenset[str] | None  # types that are taken over; None: all of them
+    status: str  # of the focus
+    encounter: str | None = None  # status of the Responder's Encounter, which is the focus then
+    plan: str | None = None  # status of the CarePlan, which the EPR has to give
+    code: tuple[str, str] | None = None  # system and code of Encounter.reasonCode
+    needs_word: bool = False  # whether silence would say too much
+    asks: str = ""  # `text`: the reason in words, which only the EPR knows
+    after_interim: str = "new"  # the reason code, once an interim response was sent
+    echoes: bool = False  # whether the Responder's Encounter is repeated to it
+
+    @property
+    def is_response(self) -> bool:
+        """Whether the Responder sends it."""
+        return self.encounter is not None
+
+
+_A4, _A6 = frozenset({"a4"}), frozenset({"a6"})
+_INTERIM = "servicerequest-response-validation-interim"
+_FULL = "servicerequest-response-validation-full"
+_STREAM = "servicerequest-response-referral-short"
+_CANCELLED = frozenset({"Patient", "Organization"})
+_ANY = frozenset(f"a{number}" for number in range(1, 9))
+
+
+def _rejections(applications: frozenset[str], definition: str) -> Iterator[Composition]:
+    for code, asks in _REJECTIONS.items():
+        yield Composition(
+            move=Move.DECLINE,
+            outcome=code,
+            applications=applications,
+            definition=definition,
+            repeats=_SHORT,
+            status="active",
+            encounter="cancelled",
+            code=(f"{_CODES}/rejected-reasons-bars", code),
+            needs_word=True,
+            asks=asks,
+        )
+
+
+def _final(outcome: str, plan: str) -> Composition:
+    return Composition(
+        move=Move.CONCLUDE,
+        outcome=outcome,
+        applications=_A4,
+        definition=_FULL,
+        repeats=_SHORT | _WHERE,
+        status="active",
+        encounter="finished",
+        plan=plan,
+        needs_word=True,
+        after_interim="update",
+    )
+
+
+def _news(move: Move, outcome: str, encounter: str) -> Composition:
+    return Composition(
+        move=move,
+        outcome=outcome,
+        applications=_A6,
+        definition=_STREAM,
+        repeats=_SHORT,
+        status="active",
+        encounter=encounter,
+    )
+
+
+def _cancellation(definition: str, focus: str, status: str, *subjects: Subject) -> Composition:
+    return Composition(
+        move=Move.CANCEL,
+        outcome=status,
+        applications=_ANY,
+        subjects=frozenset(subjects),
+        definition=definition,
+        repeats=_CANCELLED | {focus},
+        status=status,
+    )
+
+
+def _change(applications: frozenset[str], *, echoes: bool) -> Composition:
+    return Composition(
+        move=Move.UPDATE,
+        outcome="",
+        applications=applications,
+        definition=None,
+        repeats=None,
+        status="active",
+        echoes=echoes,
+    )
+
+
+_REQUEST = "servicerequest-request-cancelled"
+
+COMPOSITIONS: tuple[Composition, ...] = (
+    Composition(
+        move=Move.PROGRESS,
+        outcome="",
+        applications=_A4,
+        definition=_INTERIM,
+        repeats=_SHORT,
+        status="active",
+        encounter="in-progress",
+        code=_STARTED,
+    ),
+    *_rejections(_A4, _INTERIM),
+    _final("no_action", "completed"),  # the Requester may close
+    _final("action", "active"),  # the Requester has to act
+    _news(Move.WAIT, "", "planned"),
+    _news(Move.PROGRESS, "allocated", "in-progress"),
+    _news(Move.PROGRESS, "arrived", "arrived"),
+    *_rejections(_A6, _STREAM),
+    _news(Move.CONCLUDE, "", "finished"),
+    _change(_ANY - _A6, echoes=False),
+    _change(_A6, echoes=True),
+    _cancellation(_REQUEST, "ServiceRequest", "revoked", Subject.REFERRAL, Subject.VALIDATION),
+    _cancellation(
+        _REQUEST, "ServiceRequest", "entered-in-error", Subject.REFERRAL, Subject.VALIDATION
+    ),
+    _cancellation("booking-request-cancelled", "Appointment", "cancelled", Subject.BOOKING),
+)
+
+
+def known_for(use_case: str, subject: Subject, move: Move) -> tuple[Composition, ...]:
+    """Return the rows that there are for such a move, in the order of the table."""
+    application = application_of(use_case)
+    return tuple(
+        row
+        for row in COMPOSITIONS
+        if row.move is move and application in row.applications and subject in row.subjects
+    )
+
+
+def chosen(rows: tuple[Composition, ...], outcome: str | None) -> Composition | None:
+    """Return the row for the EPR's word, or None where it has to choose or misspelt it."""
+    if outcome is None:
+        return rows[0] if rows and not rows[0].needs_word else None
+    return next((row for row in rows if row.outcome == outcome), None)

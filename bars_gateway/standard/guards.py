@@ -1,0 +1,246 @@
+"""
+Which moves are impossible, per Application, direction and state: a table, and who asks it.
+
+    Message + Move ──foreseen──► Issues      moves that an Application never knows
+    State + Move ───too_late───► Issues      moves that come too late, asked in the transaction
+
+Strict before sending: the user is still there, and can be told what to do instead. On
+receipt a response is never refused for its time: it is stored, delivered and remarked
+upon (`remarks`), for it may be the only word that there is about a patient.
+
+Each row has an id that an agreement with a counterparty may soften or harden, as any
+rule's (`overrides`). `states` are those in which the move is guarded against; a row for
+every state is one that needs no workflow to be asked.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from bars_gateway.standard.applications import APPLICATIONS
+from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.checks.rule import Side
+from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.overrides import NOTHING_AGREED, Agreement, Overrides, Taken
+from bars_gateway.standard.timing import application_of
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject, subject_of
+
+_ERROR, _WARN = Severity.ERROR, Severity.WARNING
+_HEADER = "Bundle.entry[0].resource"
+_RESPONSES = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE})
+_EVERY = frozenset(State)
+_EVERYBODY = frozenset(APPLICATIONS) | {""}
+
+
+class _Answer(TypedDict):
+    http_status: int
+    code: str
+    issue: str
+
+
+_INVARIANT: _Answer = {"http_status": 400, "code": "REC_BAD_REQUEST", "issue": "invariant"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """One row of the table."""
+
+    rule: str
+    text: str  # what is wrong, and what to do instead
+    source: str
+    moves: frozenset[Move]
+    states: frozenset[State] = _EVERY  # in which the move is guarded against
+    applications: frozenset[str] = _EVERYBODY
+    use_cases: frozenset[str] | None = None  # None: every one of the Applications
+    subjects: frozenset[Subject] = frozenset(Subject)
+    sending: Severity | None = _ERROR
+    receiving: Severity | None = _ERROR
+    http_status: int = 409
+    code: str = "REC_CONFLICT"
+    issue: str = "conflict"
+    fixed: bool = False
+
+    def about(self, move: Move, subject: Subject, use_case: str) -> bool:
+        """Tell whether the row is about such a move at all."""
+        return (
+            move in self.moves
+            and subject in self.subjects
+            and application_of(use_case) in self.applications
+            and (self.use_cases is None or use_case in self.use_cases)
+        )
+
+    def severity(self, side: Side) -> Severity | None:
+        """Return how gravely the row is taken on *side*."""
+        return self.sending if side is Side.SENDING else self.receiving
+
+    def said(self, severity: Severity, path: str = _HEADER) -> Issue:
+        """Return the row as an issue."""
+        return Issue(
+            rule=self.rule,
+            path=path,
+            text=self.text,
+            severity=severity,
+            http_status=self.http_status,
+            code=self.code,
+            issue=self.issue,
+        )
+
+
+GUARDS: tuple[Guard, ...] = (
+    Guard(
+        rule="G01",
+        text="this can no longer be changed: it is over. Make a new request, or telephone",
+        source="Core: Cancellation; Applications 4 and 6: How-does-it-work",
+        moves=frozenset({Move.UPDATE}),
+        states=FINAL,
+    ),
+    Guard(
+        rule="G02",
+        text="this can no longer be cancelled: it is over. Telephone if somebody is on the way",
+        source="Core: Cancellation",
+        moves=frozenset({Move.CANCEL}),
+        states=FINAL,
+    ),
+    Guard(
+        rule="G03",
+        text="this was cancelled by the Requester: nothing more may be answered to it",
+        source="Application 4: How-does-it-work",
+        moves=_RESPONSES,
+        states=frozenset({State.CANCELLED}),
+        receiving=None,
+    ),
+    Guard(
+        rule="G04",
+        text="the last word about this was sent; only another final response may amend it",
+        source="Applications 4 and 6: How-does-it-work",
+        moves=_RESPONSES - {Move.CONCLUDE},
+        states=frozenset({State.COMPLETED, State.DECLINED}),
+        receiving=None,
+    ),
+    Guard(
+        rule="G05",
+        text="this Application knows no updates by its payloads: cancel, and ask anew",
+        source="Application 3: requirements and payloads disagree",
+        moves=frozenset({Move.UPDATE}),
+        applications=frozenset({"a3"}),
+        receiving=_WARN,
+        **_INVARIANT,
+    ),
+    Guard(
+        rule="G06",
+        text="this Application knows no updates: cancel, and ask anew",
+        source="Applications 1, 2, 5, 7 and 8: How-does-it-work",
+        moves=frozenset({Move.UPDATE}),
+        applications=frozenset({"a1", "a2", "a5", "a7", "a8"}),
+        **_INVARIANT,
+    ),
+    Guard(
+        rule="G07",
+        text="this was turned down, and has gone back to the Requester: nothing can conclude it",
+        source="Applications 4 and 6: How-does-it-work",
+        moves=frozenset({Move.CONCLUDE}),
+        states=frozenset({State.DECLINED}),
+        receiving=None,
+    ),
+    Guard(
+        rule="G08",
+        text="the Responder has begun: what has changed since is told by telephone",
+        source="Application 4: How-does-it-work (SHOULD NOT)",
+        moves=frozenset({Move.UPDATE}),
+        states=frozenset({State.IN_PROGRESS}),
+        applications=frozenset({"a4"}),
+        receiving=_WARN,
+    ),
+    Guard(
+        rule="G09",
+        text="what was begun is not turned down any more: conclude it, and say what was found",
+        source="Applications 4 and 6: How-does-it-work",
+        moves=frozenset({Move.DECLINE}),
+        states=frozenset({State.IN_PROGRESS}),
+        receiving=_WARN,
+    ),
+    Guard(
+        rule="G10",
+        text="an out-of-area referral cannot be turned down: the patient is in your area",
+        source="Application 6: How-does-it-work",
+        moves=frozenset({Move.DECLINE}),
+        use_cases=frozenset({"a6t1"}),
+        receiving=_WARN,
+        **_INVARIANT,
+    ),
+    Guard(
+        rule="G11",
+        text="this Application knows no responses beyond the acknowledgement",
+        source="Applications 1, 2, 3, 5, 7 and 8; the no-show response was withdrawn at 1.0.0",
+        moves=_RESPONSES,
+        applications=frozenset({"a1", "a2", "a3", "a5", "a7", "a8"}),
+        http_status=422,
+        code="REC_UNPROCESSABLE_ENTITY",
+        issue="not-supported",
+    ),
+    Guard(
+        rule="G12",
+        text="this Application knows no digital cancellation: telephone the broker",
+        source="Application 8: How-does-it-work",
+        moves=frozenset({Move.CANCEL}),
+        applications=frozenset({"a8"}),
+        receiving=_WARN,
+        **_INVARIANT,
+    ),
+    Guard(
+        rule="G13",
+        text="a validation is never answered with planned: the interim response says in-progress",
+        source="Application 4: How-does-it-work",
+        moves=frozenset({Move.WAIT}),
+        applications=frozenset({"a4"}),
+        receiving=_WARN,
+    ),
+)
+
+_TAKEN = {Taken.ERROR: _ERROR, Taken.WARNING: _WARN, Taken.OFF: None}
+_AT_ANY_TIME = tuple(guard for guard in GUARDS if guard.states == _EVERY)
+_IN_TIME = tuple(guard for guard in GUARDS if guard.states != _EVERY)
+
+
+def _grave(guard: Guard, side: Side, agreed: Agreement) -> Severity | None:
+    return _TAKEN[agreed[guard.rule]] if guard.rule in agreed else guard.severity(side)
+
+
+def foreseen(
+    message: Message, move: Move, side: Side, overrides: Overrides = NOTHING_AGREED
+) -> Iterator[Issue]:
+    """Yield what speaks against *move* in whatever state the workflow is."""
+    agreed = overrides.with_the_other_side(message, side)
+    for guard in _AT_ANY_TIME:
+        grave = _grave(guard, side, agreed)
+        if grave is not None and guard.about(move, subject_of(message), message.use_case):
+            yield guard.said(grave)
+
+
+def enforced(
+    side: Side, message: Message | None = None, overrides: Overrides = NOTHING_AGREED
+) -> frozenset[str]:
+    """Return the ids of the rows that refuse a move for its time, on that side."""
+    agreed = overrides.with_the_other_side(message, side) if message else {}
+    return frozenset(
+        guard.rule for guard in _IN_TIME if _grave(guard, side, agreed) is Severity.ERROR
+    )
+
+
+def too_late(
+    state: State, move: Move, subject: Subject, use_case: str, enforced: frozenset[str]
+) -> Sequence[Issue]:
+    """Return what speaks against *move* in *state*, of the rows that are *enforced*."""
+    return [
+        guard.said(_ERROR)
+        for guard in _IN_TIME
+        if guard.rule in enforced and state in guard.states and guard.about(move, subject, use_case)
+    ]
+
+
+class MoveRefused(ValueError):
+    """The workflow is in no state for the move that the EPR wants; `issues` says why."""
+
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        super().__init__(", ".join(issue.rule for issue in issues))
+        self.issues = tuple(issues)

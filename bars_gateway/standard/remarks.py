@@ -1,0 +1,134 @@
+"""
+What is remarkable about a response: late, too late, out of order, stood down, amended.
+
+    Standing (before it) + Response ──remarks_on──► which sentences the EPR is told with it
+
+No response is refused for being any of these: it is stored and delivered, and the
+remark tells a person to look. Rows are data, and each is a scenario of the guide's
+Applications 4 and 6.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bars_gateway.standard.applications import Answers, application
+from bars_gateway.standard.guards import GUARDS
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+
+_ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
+_LAST_WORDS = frozenset({Move.CONCLUDE, Move.DECLINE})
+_UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
+
+
+class Remark(StrEnum):
+    """What a person should know about a response beside what it says."""
+
+    LATE = "late"
+    AFTER_END = "after_end"
+    AFTER_CANCEL = "after_cancel"
+    AMENDED = "amended"
+    OUT_OF_ORDER = "out_of_order"
+    STOOD_DOWN = "stood_down"
+    INTERIM_MISSED = "interim_missed"
+    UNFORESEEN = "unforeseen"
+
+
+MEANINGS: Mapping[Remark, str] = {
+    Remark.LATE: "It came after the time by which it was owed.",
+    Remark.AFTER_END: "It came after the final response, and changes nothing.",
+    Remark.AFTER_CANCEL: "It came after this organisation had cancelled; telephone the other side.",
+    Remark.AMENDED: "It differs from what was said before; compare the two.",
+    Remark.OUT_OF_ORDER: "It is older than what came before it; the newer one holds.",
+    Remark.STOOD_DOWN: "Who was sent has been stood down; the other side waits for somebody else.",
+    Remark.INTERIM_MISSED: "It follows an interim response that never came here.",
+    Remark.UNFORESEEN: "The standard does not foresee it here; a person must look at it.",
+}
+
+
+# What an operator is told, too, for a person has to act.
+REMARKABLE = frozenset(Remark) - {Remark.OUT_OF_ORDER, Remark.INTERIM_MISSED, Remark.AFTER_END}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a workflow is before a response comes into it."""
+
+    state: State
+    due_at: datetime | None
+    told_at: datetime | None  # Encounter.meta.lastUpdated of the newest response so far
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What a response says of itself."""
+
+    move: Move
+    subject: Subject
+    use_case: str
+    reason: str  # new or update
+    told_at: datetime | None  # Encounter.meta.lastUpdated
+    came_at: datetime
+
+
+_Row = Callable[[Standing, Response], bool]
+
+
+def _is_old(before: Standing, response: Response) -> bool:
+    return (
+        response.move in _UNDER_WAY
+        and before.told_at is not None
+        and response.told_at is not None
+        and response.told_at < before.told_at
+    )
+
+
+def _misses_interim(before: Standing, response: Response) -> bool:
+    found = application(response.use_case)
+    return (
+        found is not None
+        and found.answers is Answers.ONE
+        and response.move is Move.CONCLUDE
+        and response.reason == "update"
+        and before.state not in FINAL | {State.IN_PROGRESS}
+    )
+
+
+def _is_unforeseen(before: Standing, response: Response) -> bool:
+    return any(
+        guard.receiving is Severity.WARNING
+        and before.state in guard.states
+        and guard.about(response.move, response.subject, response.use_case)
+        for guard in GUARDS
+    )
+
+
+ROWS: Mapping[Remark, _Row] = {
+    Remark.LATE: lambda before, response: (
+        before.state not in FINAL and before.due_at is not None and before.due_at < response.came_at
+    ),
+    Remark.AFTER_END: lambda before, response: (
+        before.state in _ANSWERED and response.move in _UNDER_WAY
+    ),
+    Remark.AFTER_CANCEL: lambda before, _: before.state is State.CANCELLED,
+    Remark.AMENDED: lambda before, response: (
+        before.state in _ANSWERED and response.move in _LAST_WORDS
+    ),
+    Remark.OUT_OF_ORDER: lambda before, response: (
+        before.state not in FINAL and _is_old(before, response)
+    ),
+    Remark.STOOD_DOWN: lambda before, response: (
+        before.state is State.IN_PROGRESS
+        and response.move is Move.WAIT
+        and not _is_old(before, response)
+    ),
+    Remark.INTERIM_MISSED: _misses_interim,
+    Remark.UNFORESEEN: _is_unforeseen,
+}
+
+
+def remarks_on(before: Standing, response: Response) -> tuple[Remark, ...]:
+    """Return what is remarkable about *response*, in the order of the table."""
+    return tuple(remark for remark, row in ROWS.items() if row(before, response))

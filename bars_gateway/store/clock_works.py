@@ -1,0 +1,44 @@
+"""
+What falls due with a workflow: a warning, and then the word that an answer is overdue.
+
+    warn_at ──► due_soon, once          answer_due_at ──► overdue, once, with an event
+
+The clock runs whatever became of the messages, and most of all where the request is
+unconfirmed: it may never have arrived. It ends with the workflow. The notice names the
+message that asked, in either role: its direction says who owes the answer.
+"""
+
+import sqlite3
+from datetime import datetime
+
+from bars_gateway.store.rows import text
+from bars_gateway.store.statements import notify, one, rows, run
+from bars_gateway.store.values import NoticeKind
+
+
+def tell_due(connection: sqlite3.Connection, now: datetime) -> tuple[int, int]:
+    """Write what is due to be said; return how many warnings, and how many overdue answers."""
+    overdue = rows(connection, "workflows_overdue", now=text(now))
+    soon = rows(connection, "workflows_due_soon", now=text(now))
+    for kind, found in ((NoticeKind.OVERDUE, overdue), (NoticeKind.DUE_SOON, soon)):
+        for workflow in found:
+            _tell(connection, kind, workflow["id"], now)
+    return len(soon), len(overdue)
+
+
+def _tell(
+    connection: sqlite3.Connection, kind: NoticeKind, workflow_id: int, now: datetime
+) -> None:
+    request = one(connection, "request_of", id=workflow_id)
+    if request is None:
+        return
+    notify(connection, kind, request, now)
+    run(
+        connection,
+        "add_event",
+        now=text(now),
+        provider=request["provider"],
+        kind=f"workflow.{kind}",
+        request_id=request["request_id"],
+        detail="{}",
+    )

@@ -1,0 +1,109 @@
+"""What the counterparty writes is what a strict gateway would let out, for every use case."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+
+from bars_gateway.demo.responses import no_show, response
+from bars_gateway.sandbox.counterparty.plans import PLANS
+from bars_gateway.sandbox.counterparty.requests import (
+    BOOKED,
+    ONLY_BOOKED,
+    cancellation,
+    request,
+    update,
+)
+from bars_gateway.sandbox.counterparty.services import SERVICES, own_service
+from bars_gateway.standard import bundle
+from bars_gateway.standard.answers import Minted, acknowledge
+from bars_gateway.standard.checks.offer import Offer
+from bars_gateway.standard.checks.rule import Side
+from bars_gateway.standard.examination import Examined, examine
+from bars_gateway.standard.formats import Format, to_bytes
+from bars_gateway.standard.headers import normalised
+from bars_gateway.standard.timing import application_of
+from bars_gateway.standard.use_cases import USE_CASE_NAMES
+
+THERE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+OFFER = Offer(
+    services=frozenset(normalised(each.identifier) for each in SERVICES.values()),
+    applications=dict.fromkeys((f"a{number}" for number in range(1, 9)), ()),
+)
+KINDS = [
+    pytest.param(case, books, id=f"{case}-{'booking' if books else 'request'}")
+    for case in USE_CASE_NAMES
+    for books in (False, True)
+    if not books or application_of(case) in BOOKED - ONLY_BOOKED
+]
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def examined(body: bytes) -> Examined:
+    return examine(body, Format.JSON, Side.SENDING, OFFER)
+
+
+def ours(case: str, books: object = None) -> bytes:
+    """Return a request of the counterparty's."""
+    own = own_service(application_of(case)).identifier
+    return request(case, sender=own, receiver=THERE, books=bool(books))
+
+
+def theirs(case: str) -> bytes:
+    """Return a request to the counterparty."""
+    own = own_service(application_of(case)).identifier
+    return request(case, sender=THERE, receiver=own)
+
+
+def acknowledged(body: bytes) -> bytes:
+    minted = Minted(
+        focus_id=new_id(),
+        encounter_id=new_id(),
+        reference="ZX909-1",
+        reference_system="https://counterparty.sandbox.local/Id/case-number",
+    )
+    tree = acknowledge(bundle.read(body), minted, new_id, datetime.now(UTC))
+    return to_bytes(tree, Format.JSON)
+
+
+# What an Application does not know at all is refused before it is sent, and is here to be refused.
+UNKNOWN = {"a8t1": ["G12"], "a8t2": ["G12"], "a8t3": ["G12"], "a6t1": ["G10"]}
+
+
+def broken(*bodies):
+    return [error.rule for body in bodies for error in examined(body).errors]
+
+
+@pytest.mark.parametrize(("case", "books"), KINDS)
+def test_a_request_breaks_no_rule(case, books):
+    """Nor does its cancellation, which holds no more than it needs, where there are any."""
+    request = ours(case, books)
+    cancelled = cancellation(acknowledged(ours(case, books)))
+    unknown = UNKNOWN.get(case, []) if case.startswith("a8") else []
+
+    assert ([], unknown) == (broken(request), broken(cancelled))
+    assert ["request", None if unknown else "cancel"] == [
+        examined(body).move for body in (request, cancelled)
+    ]
+
+
+@pytest.mark.parametrize("case", [c for c in USE_CASE_NAMES if application_of(c) in {"a4", "a6"}])
+def test_an_update_and_the_responses_break_no_rule(case):
+    """Of those Applications that know them."""
+    changed = update(acknowledged(ours(case)))
+    body = acknowledged(theirs(case))
+    responses = [
+        response(body, encounter=step.encounter, reason=step.reason)
+        for step in PLANS[application_of(case)]
+    ]
+    rejection = response(body, encounter="cancelled", rejection=("OTH", "Invented."))
+
+    assert ([], UNKNOWN.get(case, [])) == (broken(changed, *responses), broken(rejection))
+
+
+def test_the_withdrawn_response_breaks_one_rule():
+    """That its Application knows no responses any more; nothing else is wrong with it."""
+    assert ["G11"] == broken(no_show(acknowledged(theirs("a1t1"))))

@@ -1,0 +1,293 @@
+"""The counterparty's part of the admin port: what it sends, and what it says that it holds."""
+
+import json
+import uuid
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from national_side import saying
+from sandbox.around import opened
+from sandbox.corresponding import (
+    SENDER,
+    asking,
+    booking_of,
+    corresponding,
+    focus_id,
+    heard,
+    held,
+    mirroring,
+    post,
+    resource,
+    steer,
+)
+from structlog.testing import capture_logs
+
+from bars_gateway.demo.messages import FAMILY, NHS_NUMBER
+from bars_gateway.errors import SandboxError
+from bars_gateway.sandbox.server import Sandbox
+
+VALIDATION = "2000000904"
+OUTCOME = b'{"resourceType": "OperationOutcome", "issue": [{"code": "not-supported"}]}'
+
+
+@pytest_asyncio.fixture
+async def box(settings):
+    async with corresponding(settings) as made:
+        yield made
+
+
+async def requested(box, **described: object):
+    return await steer(box, "/requests", {"use_case": "a4t1", "to": SENDER} | described)
+
+
+async def test_it_says_who_it_is(box):
+    """Its services with their Applications, and the official values."""
+    told = (await steer(box, "", method="GET")).json
+    titles = {each["value"]: each["applications"] for each in told["services"]}
+
+    assert ["a4"] == titles[VALIDATION]
+    assert 404 == told["nhs_numbers"]["9658499015"]["refused_with"]
+    assert 408 == told["read_ids"]["9e595424-9d67-45db-9a90-03259653cd37"]
+
+
+async def test_it_sends_a_request(box):
+    """From its own service of that Application, and tells what became of it."""
+    reply = await requested(box, to="2000000202", nhs_number="9990000026")
+    (message,) = await heard(box, 1)
+    header = resource(message, "MessageHeader")
+
+    assert (200, 200, "acknowledged") == (
+        reply.status,
+        reply.json["http_status"],
+        reply.json["verdict"],
+    )
+    assert header["source"]["endpoint"].endswith(f"|{VALIDATION}")
+    assert SENDER == header["destination"][0]["endpoint"]
+    assert "9990000026" == resource(message, "Patient")["identifier"][0]["value"]
+
+
+async def test_it_sends_a_booking(box):
+    """Where the Application knows bookings."""
+    await requested(box, use_case="a7t1", books=True)
+    (message,) = await heard(box, 1)
+
+    assert "booking-request" == resource(message, "MessageHeader")["eventCoding"]["code"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (saying(422, OUTCOME), "refused"),
+        (saying(503), "unconfirmed"),
+    ],
+)
+async def test_it_holds_what_was_not_taken(box, answer, state):
+    """Under its Bundle.id, for there is no other."""
+    box.receiver.otherwise = answer
+    await requested(box)
+    (kept,) = await held(box)
+
+    assert (state, "sent", [kept["id"]]) == (kept["state"], kept["direction"], kept["bundle_ids"])
+
+
+@pytest.mark.parametrize("body", [b"taken", b"{}"])
+async def test_it_holds_what_was_taken_without_a_bundle(box, body):
+    """Under its Bundle.id: no other was told."""
+
+    async def terse(call):
+        answer = await mirroring(call)
+        answer.body = body
+        return answer
+
+    box.receiver.otherwise = terse
+    await requested(box)
+    (kept,) = await held(box)
+
+    assert ("active", [kept["id"]]) == (kept["state"], kept["bundle_ids"])
+
+
+async def test_a_response_may_overtake_the_answer(box):
+    """Scenario 71: the request is known before it leaves."""
+    responded = []
+
+    async def hasty(call):
+        bundle = json.loads(await call.read())
+        responded.append(box.sandbox.counterparty.holdings.answered_by(bundle["id"]))
+        return await mirroring(call)
+
+    box.receiver.otherwise = hasty
+    await requested(box)
+
+    assert [True] == [found is not None for found in responded]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"use_case": "a9t1"}, "use_case must be one of a1t1"),
+        ({"use_case": 1}, "use_case has the wrong type"),
+        ({"to": ""}, "to is missing: the service"),
+        ({"books": True}, "Application a4 knows no bookings"),
+        ({"patient": "x"}, "unknown member 'patient'"),
+    ],
+)
+async def test_a_wrong_request_is_refused(box, change, named):
+    """With 400 and what is wrong; nothing is sent."""
+    reply = await requested(box, **change)
+
+    assert 400 == reply.status
+    assert named in reply.json["error"]
+    assert [] == await held(box)
+
+
+@pytest.mark.parametrize("path", ["/requests", "/scripts"])
+@pytest.mark.parametrize("body", [b"{", b"[]"])
+async def test_what_is_no_json_object_is_refused(box, path, body):
+    """With 400, and not with a failure of ours."""
+    url = f"{box.sandbox.admin_url}/counterparty{path}"
+
+    assert 400 == (await box.ask("POST", url, data=body)).status
+
+
+async def test_a_response_can_be_sent_by_hand(box):
+    """To what was received; its Encounter's status, its reason and its code are given."""
+    made = await post(box, asking("a4t1", VALIDATION))
+    step = {"encounter": "cancelled", "code": "FC", "text": "Busy."}
+    reply = await steer(box, f"/held/{focus_id(made)}/respond", step)
+    (message,) = await heard(box, 1)
+    (kept,) = await held(box)
+
+    assert "acknowledged" == reply.json["verdict"]
+    assert "FC" == resource(message, "Encounter", 1)["reasonCode"][0]["coding"][0]["code"]
+    assert "declined" == kept["state"]
+
+
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [
+        ({}, "encounter must be one of planned"),
+        ({"encounter": "finished", "reason": "delete"}, "reason must be new or update"),
+        ({"encounter": "cancelled", "code": "NO"}, "code must be one of RRNA"),
+        ({"encounter": "cancelled", "because": "x"}, "unknown member 'because'"),
+    ],
+)
+async def test_a_wrong_response_is_refused(box, step, named):
+    """With 400 and what is wrong; nothing is sent."""
+    made = await post(box, asking("a4t1", VALIDATION))
+    reply = await steer(box, f"/held/{focus_id(made)}/respond", step)
+
+    assert 400 == reply.status
+    assert named in reply.json["error"]
+    assert [] == box.receiver.heard
+
+
+async def test_a_booking_has_no_response(box):
+    """Nothing in the standard says one: 400, and nothing is sent."""
+    made = await post(box, booking_of("slot001"))
+    reply = await steer(box, f"/held/{focus_id(made)}/respond", {"encounter": "finished"})
+
+    assert (400, []) == (reply.status, box.receiver.heard)
+
+
+@pytest.mark.parametrize(("verb", "state"), [("update", "active"), ("cancel", "cancelled")])
+async def test_what_it_sent_can_be_changed(box, verb, state):
+    """With the ids that the Receiver gave, as an update is."""
+    box.receiver.otherwise = acknowledging
+    made = await requested(box)
+    reply = await steer(box, f"/held/{made.json['id']}/{verb}")
+    _, message = await heard(box, 2)
+    (kept,) = await held(box)
+
+    assert ("acknowledged", state) == (reply.json["verdict"], kept["state"])
+    assert made.json["id"] == resource(message, "ServiceRequest")["id"]
+    assert "update" == resource(message, "MessageHeader")["reason"]["coding"][0]["code"]
+
+
+async def acknowledging(call):
+    """Answer as a Receiver that takes a request: with an id for it."""
+    bundle = json.loads(await call.read())
+    resource(bundle, "ServiceRequest").setdefault("id", str(uuid.uuid4()))
+    answer = await mirroring(call)
+    answer.body = json.dumps(bundle).encode()
+    return answer
+
+
+@pytest.mark.parametrize("verb", ["respond", "update", "cancel", "act"])
+async def test_what_it_does_not_hold_cannot_be_steered(box, verb):
+    """404, and what there would have to be."""
+    reply = await steer(box, f"/held/{uuid.uuid4()}/{verb}", {})
+
+    assert 404 == reply.status
+    assert "is held under that id" in reply.json["error"]
+
+
+async def example(box, query: str):
+    return await steer(box, f"/messages?{query}", method="GET")
+
+
+@pytest.mark.parametrize("query", ["use_case=a4t1", "use_case=a1t1&books=true"])
+async def test_it_has_a_message_for_who_has_none(box, query):
+    """From the service that asks for it, to its own of that Application; it takes it."""
+    made = await example(box, f"{query}&from=2000000202&nhs_number=9990000026")
+    header = resource(made.json, "MessageHeader")
+
+    assert SENDER == header["source"]["endpoint"]
+    assert ("books" in query) == header["eventCoding"]["code"].startswith("booking")
+    assert 200 == (await post(box, made.body)).status
+
+
+@pytest.mark.parametrize("verb", ["update", "cancel"])
+async def test_it_has_a_change_of_what_it_received(box, verb):
+    """With the ids that it gave; it takes it."""
+    made = await post(box, asking("a4t1", VALIDATION))
+    change = await steer(box, f"/held/{focus_id(made)}/{verb}", method="GET")
+    unknown = await steer(box, f"/held/{uuid.uuid4()}/{verb}", method="GET")
+
+    assert (200, 404) == ((await post(box, change.body)).status, unknown.status)
+    assert verb == (await held(box))[0]["happened"][-1]["what"]
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("from=1", "use_case must be one of a1t1"),
+        ("use_case=a4t1", "from is missing"),
+        ("use_case=a1t1&from=1&books=perhaps", "books has the wrong type"),
+    ],
+)
+async def test_a_message_that_nobody_can_make_is_refused(box, query, named):
+    """With 400 and what is wrong."""
+    reply = await example(box, query)
+
+    assert 400 == reply.status
+    assert named in reply.json["error"]
+
+
+async def test_nothing_of_a_payload_is_listed_or_logged(box):
+    """Ids, states and rules: a sandbox may be shown on a screen in a meeting."""
+    with capture_logs() as events:
+        await post(box, asking("a4t1", VALIDATION))
+        await requested(box)
+    told = json.dumps([events, await held(box), (await box.calls())])
+
+    assert [] == [text for text in (FAMILY, NHS_NUMBER, "Invented Row") if text in told]
+
+
+async def test_without_a_counterparty_there_is_no_such_path(settings):
+    """A sandbox between two gateways needs none."""
+    async with opened(replace(settings, counterparty=False)) as box:
+        assert 404 == (await steer(box, "/held", method="GET")).status
+
+
+def test_a_script_needs_somebody_to_follow_it(settings):
+    """Without a counterparty it would be there, and nothing would come of it."""
+    with pytest.raises(SandboxError, match="no counterparty to follow it"):
+        Sandbox(replace(settings, scripts=[{"verb": "never"}]))
+
+
+def test_a_wrong_script_ends_the_sandbox_before_it_begins(settings):
+    """What is wrong with it stands in the error."""
+    wrong = replace(settings, counterparty=True, scripts=[{"verb": "sing"}])
+    with pytest.raises(SandboxError, match="verb must be one of delay"):
+        Sandbox(wrong)

@@ -1,0 +1,190 @@
+"""The EPR says what has happened in a few words; the gateways and the national side do the rest."""
+
+import json
+from pathlib import Path
+
+import pytest
+from asked_epr import YES, answering
+from messages import validation_request
+from moving import PLAN, arrived, made, move, requested, sent, state, transfer
+from world import World, eventually, in_time, world_in
+
+from bars_gateway.standard.workflow import State
+
+
+async def test_scenario_62_a_validation_is_answered_in_a_few_words(world: World) -> None:
+    """Begun, and then concluded without action: one workflow, the same conversation."""
+    receipt, notice = await requested(world, validation_request())
+    await sent(world.hospital, move(notice["request_id"], "progress"))
+    halfway = await state(world.ambulance, receipt["request_id"])
+    final = move(notice["workflow_id"], "conclude", outcome="no_action", resources=[PLAN])
+    document = await sent(world.hospital, final)
+
+    assert receipt["correlation_id"] == document["correlation_id"]
+    assert [State.IN_PROGRESS, State.COMPLETED] == [
+        halfway,
+        await state(world.ambulance, receipt["request_id"]),
+    ]
+    assert ["progress", "conclude"] == [each["move"] for each in await arrived(world.ambulance, 2)]
+
+
+async def test_scenario_65_a_validation_is_turned_down(world: World) -> None:
+    """It goes back to the Requester, whose EPR is told."""
+    receipt, notice = await requested(world, validation_request())
+    await sent(world.hospital, move(notice["request_id"], "decline", outcome="RRNA"))
+
+    assert State.DECLINED == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_the_folder_takes_a_move_too(world: World) -> None:
+    """NAME.move.json; the receipt shows the Bundle, and no clinical word was made up."""
+    receipt, notice = await requested(world, validation_request())
+    asked = json.dumps(move(notice["request_id"], "progress")).encode()
+    world.hospital.drop("begun.move.json", asked)
+    shown = await world.hospital.document("outbox/accepted/begun.move.receipt.json")
+    await world.hospital.outcome(shown["request_id"])
+    (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.message.json"))
+
+    assert State.IN_PROGRESS == await state(world.ambulance, receipt["request_id"])
+    assert json.loads(file.read_bytes()) == shown["message"]
+
+
+async def test_the_folder_says_what_is_missing(world: World) -> None:
+    """What only the EPR can know is named."""
+    _, notice = await requested(world, validation_request())
+    asked = json.dumps(move(notice["request_id"], "conclude", outcome="action")).encode()
+    world.hospital.drop("done.move.json", asked)
+    reason = await world.hospital.document("outbox/refused/done.move.reason.json")
+
+    assert ["resources"] == [issue["path"] for issue in reason["issues"]]
+
+
+async def test_scenario_68_nothing_is_answered_to_what_was_cancelled(tmp_path: Path) -> None:
+    """A cancel of a few words; afterwards the Responder's user reads that it is over."""
+    async with (
+        world_in(tmp_path, asked='questions = "socket"') as world,
+        answering(world.hospital.socket, lambda _: YES),
+    ):
+        receipt, notice = await requested(world, validation_request())
+        await sent(
+            world.ambulance, move(receipt["request_id"], "cancel", text="Invented: went by car")
+        )
+        status, refused = await made(world.hospital, move(notice["request_id"], "progress"))
+
+        assert State.CANCELLED == await state(world.ambulance, receipt["request_id"])
+        assert (409, ["G03"]) == (status, [issue["rule"] for issue in refused["issues"]])
+
+
+async def test_scenario_66_an_update_of_a_few_words_moves_the_clock(tmp_path: Path) -> None:
+    """The ids that the Receiver gave are filled in; what is given replaces what was."""
+    period = {"start": "2030-03-02T09:00:00+00:00", "end": "2030-03-02T10:00:00+00:00"}
+    changed = {"resourceType": "ServiceRequest", "occurrencePeriod": period}
+    async with (
+        world_in(tmp_path, asked='questions = "socket"') as world,
+        answering(world.hospital.socket, lambda _: YES),
+    ):
+        receipt, notice = await requested(world, validation_request())
+        await sent(world.ambulance, move(receipt["request_id"], "update", resources=[changed]))
+        ours = await world.ambulance.history(receipt["request_id"])
+        theirs = await world.hospital.history(notice["request_id"])
+
+        assert ours is not None
+        assert theirs is not None
+        due = [each.workflow.answer_due_at for each in (ours, theirs)]
+        assert ["2030-03-02T10:00:00+00:00"] * 2 == [at.isoformat() for at in due if at]
+
+
+async def test_scenario_88_a_control_room_tells_how_far_it_is(world: World) -> None:
+    """Allocated, arrived, stood down (89), allocated again in the same words, finished."""
+    receipt, notice = await requested(world, transfer("a6t1"))
+    steps = [
+        ("progress", "allocated"),
+        ("progress", "arrived"),
+        ("wait", None),
+        ("progress", "allocated"),
+        ("conclude", None),
+    ]
+    for name, outcome in steps:
+        await sent(world.hospital, move(notice["request_id"], name, outcome=outcome))
+    notices = await arrived(world.ambulance, len(steps))
+    history = await world.ambulance.history(receipt["request_id"])
+
+    assert history is not None
+    assert (State.COMPLETED, "finished") == (history.workflow.state, history.workflow.told_status)
+    assert [[], [], ["stood_down"], [], []] == [each["remarks"] for each in notices]
+
+
+async def test_scenario_91_a_call_for_assistance_is_turned_down(world: World) -> None:
+    """a6t2 may be; the user who asked is told at once."""
+    receipt, notice = await requested(world, transfer("a6t2"))
+    await sent(world.hospital, move(notice["request_id"], "decline", outcome="RRNA"))
+
+    assert State.DECLINED == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_scenario_93_an_out_of_area_referral_is_not_turned_down(world: World) -> None:
+    """The refusal shows what would have been sent."""
+    _, notice = await requested(world, transfer("a6t1"))
+    status, refused = await made(
+        world.hospital, move(notice["request_id"], "decline", outcome="RRNA")
+    )
+
+    assert (422, ["G10"]) == (status, [issue["rule"] for issue in refused["issues"]])
+    assert "Bundle" == refused["message"]["resourceType"]
+
+
+async def test_the_same_words_under_the_same_key_are_one_message(world: World) -> None:
+    """An EPR that is not sure may repeat itself; other words under that key are refused."""
+    _, notice = await requested(world, validation_request())
+    asked = move(notice["request_id"], "progress")
+    first = await made(world.hospital, asked)
+    again = await made(world.hospital, asked)
+    other = await made(world.hospital, asked | {"move": "decline", "outcome": "FC"})
+
+    assert (201, 200, 409) == (first[0], again[0], other[0])
+    assert first[1] == again[1]
+    assert ["submission_id"] == [issue["path"] for issue in other[1]["issues"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "path"),
+    [
+        pytest.param({"in_reply_to": 4711}, 404, "in_reply_to", id="no-such-workflow"),
+        pytest.param({"in_reply_to": "4711x"}, 422, "in_reply_to", id="no-reference"),
+        pytest.param({"outcom": "FC"}, 422, "outcom", id="misspelt-member"),
+        pytest.param({"move": "request"}, 422, "move", id="no-move-of-that-name"),
+        pytest.param({"submission_id": None}, 422, "submission_id", id="no-key"),
+        pytest.param({"resources": [1]}, 422, "resources", id="no-resources"),
+    ],
+)
+async def test_what_is_wrong_with_a_move_is_named(
+    world: World, changes: dict[str, object], status: int, path: str
+) -> None:
+    """The member, and the cure; nothing is sent."""
+    found, document = await made(world.hospital, move(1, "progress") | changes)
+
+    assert (status, [path]) == (found, [issue["path"] for issue in document["issues"]])
+    assert document["message"] is None
+
+
+async def test_scenario_80_silence_is_told_to_both_sides(world: World) -> None:
+    """The clinical time passes: both EPRs are told, and both pages say so."""
+    period = {"start": "2020-03-02T09:00:00+00:00", "end": "2020-03-02T10:00:00+00:00"}
+    bundle = json.loads(validation_request())
+    bundle["entry"][1]["resource"]["occurrencePeriod"] = period
+    await requested(world, json.dumps(bundle).encode())
+
+    async def overdue() -> bool:
+        overviews = [await node.overview() for node in (world.ambulance, world.hospital)]
+        return all("workflow.overdue" in [a.kind for a in o.alarms] for o in overviews)
+
+    await in_time(overdue)
+    for node in (world.ambulance, world.hospital):
+        kinds = await eventually(
+            lambda node=node: [
+                kind
+                for file in node.files("inbox/new/*.json")
+                if (kind := json.loads(file.read_bytes()).get("kind")) == "overdue"
+            ]
+        )
+        assert ["overdue"] == kinds

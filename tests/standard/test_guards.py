@@ -1,0 +1,168 @@
+"""Which moves are refused, remarked upon, or let through: the tables of Applications 1 to 8."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from messages import RECEIVER, referral
+
+from bars_gateway.standard.applications import APPLICATIONS, Answers, application
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.checks.rule import Side
+from bars_gateway.standard.guards import GUARDS, enforced, foreseen, too_late
+from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.remarks import MEANINGS, ROWS, Remark, Response, Standing, remarks_on
+from bars_gateway.standard.rules import RULES
+from bars_gateway.standard.timing import TIMINGS, application_of
+from bars_gateway.standard.use_cases import USE_CASE_NAMES
+from bars_gateway.standard.workflow import Move, State, Subject
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+SENDING, RECEIVING = enforced(Side.SENDING), enforced(Side.RECEIVING)
+
+
+def test_every_use_case_is_of_an_application() -> None:
+    """One that were of none would be guarded and timed by nobody."""
+    assert set(APPLICATIONS) == {application_of(code) for code in USE_CASE_NAMES} == set(TIMINGS)
+
+
+def test_a_guard_has_an_id_of_its_own() -> None:
+    """Agreements name guards as they name rules."""
+    ids = [row.rule for row in (*RULES, *GUARDS)]
+
+    assert len(ids) == len(set(ids))
+    assert [] == [guard.rule for guard in GUARDS if not guard.source]
+
+
+@pytest.mark.parametrize(
+    ("state", "move", "use_case", "expected"),
+    [
+        pytest.param(State.CANCELLED, Move.UPDATE, "a4t1", {"G01"}, id="update-of-cancelled"),
+        pytest.param(State.COMPLETED, Move.CANCEL, "a4t1", {"G02"}, id="49-cancel-of-completed"),
+        pytest.param(State.CANCELLED, Move.CANCEL, "a1t1", {"G02"}, id="26-cancelled-twice"),
+        pytest.param(State.CANCELLED, Move.CONCLUDE, "a4t1", {"G03"}, id="68-answer-to-cancelled"),
+        pytest.param(State.COMPLETED, Move.PROGRESS, "a4t1", {"G04"}, id="interim-after-final"),
+        pytest.param(State.COMPLETED, Move.CONCLUDE, "a4t1", set(), id="74-amended"),
+        pytest.param(State.DECLINED, Move.CONCLUDE, "a6t2", {"G07"}, id="conclude-declined"),
+        pytest.param(State.IN_PROGRESS, Move.UPDATE, "a4t1", {"G08"}, id="67-update-in-progress"),
+        pytest.param(State.IN_PROGRESS, Move.UPDATE, "a6t1", set(), id="87-update-in-progress"),
+        pytest.param(State.IN_PROGRESS, Move.DECLINE, "a6t3", {"G09"}, id="decline-of-begun"),
+        pytest.param(State.IN_PROGRESS, Move.CANCEL, "a6t1", set(), id="96-cancel-under-way"),
+        pytest.param(State.UNCONFIRMED, Move.CANCEL, "a3t1", set(), id="cancel-of-unconfirmed"),
+    ],
+)
+def test_what_comes_too_late_is_refused_before_sending(
+    state: State, move: Move, use_case: str, expected: set[str]
+) -> None:
+    """The user is still there, and reads what to do instead."""
+    assert expected == {
+        issue.rule for issue in too_late(state, move, Subject.REFERRAL, use_case, SENDING)
+    }
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("move", [Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE])
+def test_no_response_is_refused_for_its_time(state: State, move: Move) -> None:
+    """Scenarios 72 to 75: it may be the only word that there is about a patient."""
+    assert [] == too_late(state, move, Subject.VALIDATION, "a4t1", RECEIVING)
+
+
+@pytest.mark.parametrize(
+    ("use_case", "sending", "receiving"),
+    [
+        pytest.param("a1t1", {"G06": "error"}, {"G06": "error"}, id="54-application-1"),
+        pytest.param("a5t1", {"G06": "error"}, {"G06": "error"}, id="54-application-5"),
+        pytest.param("a3t1", {"G05": "error"}, {"G05": "warning"}, id="57-application-3"),
+        pytest.param("a6t1", {}, {}, id="87-application-6"),
+    ],
+)
+def test_only_some_applications_know_updates(
+    use_case: str, sending: dict[str, str], receiving: dict[str, str]
+) -> None:
+    """Strict before sending; on receipt as the guide has it."""
+    message = read(referral(use_case=use_case, reason="update"))
+
+    def found(side: Side) -> dict[str, str]:
+        return {i.rule: i.severity for i in foreseen(message, Move.UPDATE, side)}
+
+    assert (sending, receiving) == (found(Side.SENDING), found(Side.RECEIVING))
+
+
+def test_an_agreement_lets_an_update_through() -> None:
+    """Scenario 57: strict or lenient is a switch, by counterparty."""
+    message = read(referral(use_case="a1t1", reason="update"))
+    agreed = Overrides({RECEIVER.lower(): {"G06": Taken.OFF}, EVERYBODY: {"G06": Taken.OFF}})
+
+    assert [] == list(foreseen(message, Move.UPDATE, Side.SENDING, agreed))
+
+
+def test_an_agreement_hardens_what_is_only_remarked_upon() -> None:
+    """A counterparty may be held to the guide's word, too."""
+    agreed = Overrides({EVERYBODY: {"G08": Taken.ERROR, "G01": Taken.WARNING}})
+    message = read(referral())
+
+    assert {"G02", "G08"} == enforced(Side.RECEIVING, message, agreed)
+
+
+def response(move: Move, use_case: str = "a4t1", reason: str = "new", told: int = 0) -> Response:
+    return Response(
+        move=move,
+        subject=Subject.VALIDATION,
+        use_case=use_case,
+        reason=reason,
+        told_at=NOW + timedelta(minutes=told),
+        came_at=NOW,
+    )
+
+
+def standing(state: State, due: int = 60, told: int | None = None) -> Standing:
+    return Standing(
+        state=state,
+        due_at=NOW + timedelta(minutes=due),
+        told_at=None if told is None else NOW + timedelta(minutes=told),
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "came", "expected"),
+    [
+        (standing(State.ACTIVE), response(Move.PROGRESS), ()),
+        (standing(State.IN_PROGRESS), response(Move.CONCLUDE, reason="update"), ()),
+        (standing(State.COMPLETED), response(Move.PROGRESS), (Remark.AFTER_END,)),
+        (standing(State.COMPLETED), response(Move.CONCLUDE), (Remark.AMENDED,)),
+        (standing(State.CANCELLED), response(Move.CONCLUDE), (Remark.AFTER_CANCEL,)),
+        (
+            standing(State.ACTIVE),
+            response(Move.CONCLUDE, reason="update"),
+            (Remark.INTERIM_MISSED,),
+        ),
+        (standing(State.ACTIVE, due=-1), response(Move.CONCLUDE), (Remark.LATE,)),
+        (standing(State.IN_PROGRESS), response(Move.WAIT, "a6t1"), (Remark.STOOD_DOWN,)),
+        (
+            standing(State.IN_PROGRESS, told=5),
+            response(Move.PROGRESS, "a6t1", told=4),
+            (Remark.OUT_OF_ORDER,),
+        ),
+        (standing(State.ACTIVE), response(Move.DECLINE, "a6t2"), ()),
+        (standing(State.ACTIVE), response(Move.DECLINE, "a6t1"), (Remark.UNFORESEEN,)),
+    ],
+    ids=str,
+)
+def test_what_is_remarkable_is_told(
+    before: Standing, came: Response, expected: tuple[Remark, ...]
+) -> None:
+    """Scenarios 72, 74, 75, 81, 89, 90 and 93."""
+    assert expected == remarks_on(before, came)
+
+
+def test_every_remark_has_a_row_and_a_sentence() -> None:
+    """A word that nobody explains helps nobody."""
+    assert set(Remark) == set(ROWS) == set(MEANINGS)
+
+
+def test_control_rooms_answer_in_a_stream() -> None:
+    """Application 6 tells of each change; a use case that nobody knows tells of nothing."""
+    found = application("a6t1")
+
+    assert found is not None
+    assert Answers.STREAM is found.answers
+    assert application("nothing") is None

@@ -1,0 +1,249 @@
+"""
+docs/workflows.md and docs/moves.md are printed from the tables of the standard, to the letter.
+
+    .venv/bin/python tests/test_workflow_document.py      prints them anew
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from bars_gateway.standard import remarks, workflow
+from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
+from bars_gateway.standard.compositions import COMPOSITIONS, Composition
+from bars_gateway.standard.guards import GUARDS, Guard
+from bars_gateway.standard.timing import application_of
+from bars_gateway.standard.use_cases import USE_CASE_NAMES
+from bars_gateway.standard.workflow import State
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+INTRODUCTION = """\
+# Workflows
+
+A workflow is one referral, validation or booking, from its request to its end. A message moves
+it when it is received, or when it was sent and has been acknowledged. What is here is printed
+from the tables that the gateway obeys (`standard/applications.py`, `workflow.py`, `guards.py`,
+`remarks.py`): `python tests/test_workflow_document.py` prints it anew.
+"""
+ANSWERS = {
+    Answers.NONE: "none beyond the acknowledgement",
+    Answers.ONE: "one final response, perhaps after an interim one",
+    Answers.STREAM: "one each time that things have moved",
+}
+
+
+def table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    cells = [list(titles), *(list(row) for row in rows)]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join([lines[0], "|---" * len(cells[0]) + "|", *lines[1:]])
+
+
+def applications() -> str:
+    return table(
+        ("Application", "Version", "About", "Use cases", "Responses"),
+        (
+            (
+                f"`{each.code}` {each.name}",
+                f"{each.version} ({each.phase})",
+                ", ".join(sorted(each.subjects)),
+                ", ".join(f"`{code}`" for code in use_cases(each)),
+                ANSWERS[each.answers],
+            )
+            for each in APPLICATIONS.values()
+        ),
+    )
+
+
+def use_cases(of: Application) -> list[str]:
+    return [code for code in USE_CASE_NAMES if application_of(code) == of.code]
+
+
+def diagram() -> str:
+    """Return the states as a diagram that browsers of repositories draw."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> requested: the EPR hands it in"]
+    for state, moves in workflow.TRANSITIONS.items():
+        leads: dict[State, list[str]] = {}
+        for move, after in moves.items():
+            leads.setdefault(after, []).append(move)
+        lines += [f"    {state} --> {after}: {', '.join(by)}" for after, by in leads.items()]
+    lines += [f"    {state} --> [*]" for state in workflow.TRANSITIONS if state in workflow.FINAL]
+    return "\n".join([*lines, "```"])
+
+
+def words() -> str:
+    return table(
+        ("Event", "Reason", "Focus", "Its status", "Move"),
+        (
+            (
+                f"`{row.event}`",
+                listed(row.reasons),
+                listed(row.focus),
+                listed(row.statuses),
+                f"**{row.move}**",
+            )
+            for row in workflow.SENTENCES
+        ),
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def guards() -> str:
+    return table(
+        ("Rule", "Move", "Where", "In the states", "Sending", "Receiving", "What the sender reads"),
+        (
+            (
+                f"`{guard.rule}`",
+                listed(guard.moves),
+                where(guard),
+                "every" if guard.states == frozenset(State) else listed(guard.states),
+                guard.sending or "-",
+                answer(guard),
+                guard.text,
+            )
+            for guard in GUARDS
+        ),
+    )
+
+
+def where(guard: Guard) -> str:
+    if guard.use_cases is not None:
+        return listed(guard.use_cases)
+    if set(APPLICATIONS) <= guard.applications:
+        return "everywhere"
+    return listed(guard.applications)
+
+
+def answer(guard: Guard) -> str:
+    if guard.receiving is None:
+        return "-"
+    return f"{guard.receiving}, {guard.http_status} `{guard.issue}`"
+
+
+def remarked() -> str:
+    return table(
+        ("Remark", "What the EPR is told"),
+        ((f"`{remark}`", meaning) for remark, meaning in remarks.MEANINGS.items()),
+    )
+
+
+def document() -> str:
+    return "\n".join(
+        [
+            INTRODUCTION,
+            "## The Applications\n",
+            f"{applications()}\n",
+            "## The states\n",
+            f"{diagram()}\n",
+            "## What moves a workflow\n",
+            "The first row that fits says what a message means; one that fits none is refused.\n",
+            f"{words()}\n",
+            "## What is refused\n",
+            "On sending, an *error* refuses a message to the EPR while the user is still there. On",
+            "receipt it is the answer to the Sender; a *warning* lets the message through. The",
+            "`rules` of a provider soften or harden each row for single counterparties.\n",
+            f"{guards()}\n",
+            "## What is remarked upon\n",
+            "No response is refused for its time: it is stored and delivered, and its notice has",
+            "these words in `remarks`.\n",
+            f"{remarked()}\n",
+        ]
+    )
+
+
+MOVES = """\
+# Moves: answers, updates and cancellations in a few words
+
+An EPR need not build the Bundle of a response, an update or a cancellation. It says what has
+happened; the gateway composes the message from the conversation, checks it by the strict rules,
+shows it, and sends it. On the socket:
+
+```sh
+curl --unix-socket run/trust.sock -H 'Content-Type: application/json' http://gateway/moves -d '{
+  "submission_id": "case-4711-arrived-1", "in_reply_to": "REQUEST_ID",
+  "move": "progress", "outcome": "arrived"}'
+```
+
+201 has the receipt, and the Bundle in `message`. In the folder, rename the same words into
+`outbox/new/NAME.move.json`, and find `outbox/accepted/NAME.move.receipt.json` or
+`outbox/refused/NAME.move.reason.json`.
+
+| Member | What it is |
+|---|---|
+| `submission_id` | your own key: the same words under it are one message, others are refused |
+| `in_reply_to` | `request_id` or `workflow_id` of a notice or receipt |
+| `move`, `outcome` | what has happened: the table below |
+| `text` | the reason in words, for a rejection or a cancellation |
+| `resources` | what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest |
+
+A resource with the `id` of one in the conversation changes the members that it names; so does one
+of a type that the message holds once. Any other is added. Resources refer to each other as
+`Type/id`. The ids of the conversation stand in the Bundle that came and in its answer.
+
+Composed for you: MessageHeader with both endpoints, `response.identifier`, focus, definition,
+reason; both Encounters, and every id that was given; the same X-Correlation-Id. Nothing clinical
+is: what is missing is named in the refusal, and so is a move for which it is too late.
+"""
+
+
+def moves() -> str:
+    return table(
+        ("Move", "Outcome", "Applications", "Written as", "You give"),
+        (
+            (
+                f"`{row.move}`",
+                outcome(row),
+                listed(row.applications),
+                written(row),
+                given(row),
+            )
+            for row in COMPOSITIONS
+        ),
+    )
+
+
+def outcome(row: Composition) -> str:
+    if not row.outcome:
+        return "-"
+    may_be_left_out = row is first_of(row) and not row.needs_word
+    return f"`{row.outcome}`" + (", or none" if may_be_left_out else "")
+
+
+def first_of(row: Composition) -> Composition:
+    same = (row.move, row.applications, row.subjects)
+    return next(e for e in COMPOSITIONS if same == (e.move, e.applications, e.subjects))
+
+
+def written(row: Composition) -> str:
+    kind = f"`{row.definition}`" if row.definition else "the definition of the request"
+    status = f"Encounter `{row.encounter}`" if row.encounter else f"`{row.status}`"
+    return f"{kind}, {status}"
+
+
+def given(row: Composition) -> str:
+    if row.plan:
+        return "CarePlan"
+    return "`text`" if row.asks else "-"
+
+
+def moves_document() -> str:
+    return "\n".join([MOVES, f"{moves()}\n"])
+
+
+PRINTED = {"workflows.md": document, "moves.md": moves_document}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_the_documents_say_what_the_tables_say(name: str) -> None:
+    """Whoever reads them reads the rules in force."""
+    assert PRINTED[name]() == (DOCS / name).read_text("utf-8")
+
+
+if __name__ == "__main__":
+    DOCS.mkdir(exist_ok=True)
+    for file, printed in PRINTED.items():
+        (DOCS / file).write_text(printed(), "utf-8")
