@@ -78,6 +78,7 @@ async def outbound_parts(
             client_context(outbound.ca_file),
             connections=outbound.max_in_flight + len(settings.providers),
             connect_seconds=outbound.connect_seconds,
+            egress_proxy=outbound.egress_proxy,
         )
     )
     budgets = await _budgets(settings, store, now)

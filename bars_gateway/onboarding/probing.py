@@ -56,7 +56,12 @@ async def probe(
     )
     outbound = settings.outbound
     context = client_context(outbound.ca_file)
-    session = open_session(context, connections=1, connect_seconds=outbound.connect_seconds)
+    session = open_session(
+        context,
+        connections=1,
+        connect_seconds=outbound.connect_seconds,
+        egress_proxy=outbound.egress_proxy,
+    )
     async with session:
         reply = await request_token(
             session, credentials.token_url, assertion, outbound.token_seconds

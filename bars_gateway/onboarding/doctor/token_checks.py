@@ -69,7 +69,8 @@ async def _capabilities(site: Site) -> Seen:
 
 async def _got(site: Site, url: str, headers: dict[str, str] | None = None) -> Fetched | Seen:
     try:
-        return await fetch(url, site.settings.outbound.ca_file, headers)
+        outbound = site.settings.outbound
+        return await fetch(url, outbound.ca_file, headers, egress_proxy=outbound.egress_proxy)
     except _UNREACHABLE as error:
         return failed(f"{urlsplit(url).netloc}: {cause_of(error)}", _FIREWALL)
 
