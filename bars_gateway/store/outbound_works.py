@@ -190,6 +190,7 @@ def _record(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> N
         code=attempt.code,
         issue=attempt.issue,
         ids_echoed=int(attempt.ids_echoed),
+        table_version=attempt.table_version,
     )
 
 

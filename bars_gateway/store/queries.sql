@@ -162,9 +162,9 @@ RETURNING id, provider, move, workflow_id, needed_by;
 
 -- name: record_attempt
 INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,
-                      issue, ids_echoed)
+                      issue, ids_echoed, table_version)
 VALUES (:message_id, :number, :started_at, :ended_at, :verdict, :verdict_row, :fault, :http_status, :code,
-        :issue, :ids_echoed);
+        :issue, :ids_echoed, :table_version);
 
 -- name: write_notice
 INSERT INTO notices (provider, kind, message_id, remarks, created_at, collected_at)

@@ -117,6 +117,7 @@ CREATE TABLE attempts (                         -- one POST
     code        TEXT,                           -- REC_TIMEOUT, PROXY_NOT_FOUND, …
     issue       TEXT,                           -- FHIR IssueType
     ids_echoed  INTEGER NOT NULL,
+    table_version INTEGER NOT NULL,             -- of the verdict table, as it was then
     PRIMARY KEY (message_id, number),
     CONSTRAINT verdict_is_known CHECK (verdict IN ('acknowledged', 'retry', 'retry_limited', 'refused',
                                                    'unauthorized', 'forbidden')),
