@@ -18,6 +18,7 @@ from bars_gateway.standard.workflow import Role
 from bars_gateway.store.port import OutboundState, Overview
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
+SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
 
 
@@ -27,6 +28,7 @@ class TokenCondition:
 
     provider: str
     key_id: str
+    refused_keys: Sequence[str]  # that should sign, and that the token service does not know
     expires_at: datetime | None  # None: no token in hand
     failing_since: datetime | None
     reason: str | None  # what the last failure was, in our words
@@ -77,6 +79,8 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
             for t in conditions.tokens
             if t.failing_since
         ),
+        *_keys(conditions.tokens),
+        *_skews(conditions.tokens),
         *(
             Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
             for folder, reason in conditions.stalled.items()
@@ -152,6 +156,30 @@ def _held(overview: Overview) -> list[Concern]:
         " time passes ends as not sent."
     )
     return [Concern(text=f"{_some(held, 'message')} held by hand", advice=advice)]
+
+
+def _keys(tokens: Sequence[TokenCondition]) -> list[Concern]:
+    return [
+        Concern(
+            text=f"The token service does not know the key {key_id} of {token.provider}",
+            advice=f"{token.key_id} signs in its place. A key that was published within the last"
+            " hour is noticed by itself; otherwise see what is registered.",
+        )
+        for token in tokens
+        if token.failing_since is None
+        for key_id in token.refused_keys
+    ]
+
+
+def _skews(tokens: Sequence[TokenCondition]) -> list[Concern]:
+    return [
+        Concern(
+            text=f"Our clock is {token.clock_skew_seconds:+.0f} s off the token service's",
+            advice="Set it right (timedatectl): at 150 s no token is given any more.",
+        )
+        for token in tokens
+        if abs(token.clock_skew_seconds or 0) > SKEW_SHOWN
+    ][:1]  # it is the same clock for all of them
 
 
 def _questions(overview: Overview) -> list[Concern]:

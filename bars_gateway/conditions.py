@@ -19,6 +19,7 @@ def token_conditions(tokens: Mapping[str, Tokens]) -> list[TokenCondition]:
         TokenCondition(
             provider=provider,
             key_id=source.status.key_id,
+            refused_keys=source.status.refused_keys,
             expires_at=source.status.expires_at,
             failing_since=source.status.failing_since,
             reason=source.status.reason,

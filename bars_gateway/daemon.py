@@ -283,7 +283,7 @@ class Gateway:
             tokens=token_conditions(self._tokens),
             expiries=self._expiries(),
             refused=self.renewals.refused,
-            silent=self._dispatcher.receivers.open,
+            silent=self._dispatcher.standing.receivers.open,
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},

@@ -18,9 +18,8 @@ from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.config.sources import Problem
 from bars_gateway.errors import IdentityError
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.outbound.signing_key import load_signing_key
 from bars_gateway.outbound.token import Tokens, TokenSource
-from bars_gateway.parts import Clock, callers_of, identity_of
+from bars_gateway.parts import Clock, callers_of, identity_of, keys_of
 from bars_gateway.renewal import Material
 from bars_gateway.tls import Identity
 
@@ -45,15 +44,14 @@ def materials(
 
 
 def _key_files(provider: str, settings: Settings) -> Sequence[Path]:
-    return [settings.providers[provider].private_key_file]
+    own = settings.providers[provider]
+    return [own.private_key_file, *own.former_keys.values()]
 
 
 async def _take_key(provider: str, source: TokenSource, settings: Settings) -> None:
-    own = settings.providers[provider]
     _require_none(await asyncio.to_thread(problems_of_keys, settings, provider))
     bits = settings.bundle.minimum_key_bits
-    key = await asyncio.to_thread(load_signing_key, own.private_key_file, bits)
-    source.use(own.key_id, key)
+    source.use(await asyncio.to_thread(keys_of, settings.providers[provider], bits))
 
 
 def _trust_files(settings: Settings) -> Sequence[Path]:

@@ -35,7 +35,7 @@ from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
 from bars_gateway.outbound.reads import ProxyReads, ReadLimits
-from bars_gateway.outbound.signing_key import load_signing_key
+from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
 from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.capability import About
@@ -95,6 +95,7 @@ async def outbound_parts(
             client_context(outbound.ca_file),
             connections=outbound.max_in_flight + len(settings.providers),
             connect_seconds=outbound.connect_seconds,
+            egress_proxy=outbound.egress_proxy,
         )
     )
     budgets = await _budgets(settings, store, now)
@@ -172,18 +173,10 @@ async def _tokens(
 ) -> Tokens:
     if not settings.outbound.token_required:
         return NoToken()
-    key = await asyncio.to_thread(
-        load_signing_key, provider.private_key_file, settings.bundle.minimum_key_bits
-    )
-    credentials = Credentials(
-        token_url=settings.outbound.token_url,
-        api_key=provider.api_key,
-        key_id=provider.key_id,
-        key=key,
-    )
     return TokenSource(
         session,
-        credentials,
+        Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key),
+        await asyncio.to_thread(keys_of, provider, settings.bundle.minimum_key_bits),
         budget,
         now=now,
         monotonic=time.monotonic,
@@ -192,15 +185,19 @@ async def _tokens(
     )
 
 
+def keys_of(provider: Provider, minimum_bits: int) -> list[SigningKey]:
+    """Return the keys of *provider*, best first; raise IdentityError. Slow: call it in a thread."""
+    files = {provider.key_id: provider.private_key_file, **provider.former_keys}
+    return [
+        SigningKey(key_id=key_id, key=load_signing_key(file, minimum_bits))
+        for key_id, file in files.items()
+    ]
+
+
 _LIMITS = (
-    "max_connections",
-    "max_body_bytes",
-    "handshake_seconds",
-    "header_seconds",
-    "body_seconds",
-    "answer_within_seconds",
-    "idle_seconds",
-)
+    "max_connections max_body_bytes handshake_seconds header_seconds body_seconds"
+    " answer_within_seconds idle_seconds"
+).split()
 
 
 def callers_of(settings: Settings) -> Callers:

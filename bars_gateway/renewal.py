@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 5.0
 SETTINGS = "the settings"
 # What is taken without a restart; everything else that a changed file says waits for one.
-_OF_PROVIDERS = ("key_id", "private_key_file")
+_OF_PROVIDERS = ("key_id", "private_key_file", "former_keys")
 _OF_INBOUND = ("certificate_file", "private_key_file", "client_ca_file", "allowed_client_names")
 
 Look = tuple[object, ...]  # what tells one state of some files from another

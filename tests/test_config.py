@@ -254,6 +254,11 @@ def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
             {},
             "is no address of a service",
         ),
+        (
+            '[outbound]\negress_proxy = "https://proxy.example"\n',
+            {},
+            "outbound.egress_proxy is no address of an egress proxy",
+        ),
         ('[outbound]\nca_file = "ca.pem"\n', {}, "outbound.ca_file is no absolute path"),
         ("[timing.a9]\n", {}, "timing.a9 is wrong"),
         ("[timing.a1]\nlead_minutes = -1\n", {}, "timing.a1.lead_minutes is wrong"),
@@ -388,7 +393,13 @@ def test_the_shipped_file_holds_the_defaults(written):
     """What the file shows as defaults are the defaults; some are examples, having none."""
     text = SHIPPED.read_text("utf-8")
     plain, shown = rows(written(text)), rows(written(uncommented(text)))
-    examples = {"node", "inbound.public_url", "outbound.ca_file", "store.path"} | {
+    examples = {
+        "node",
+        "inbound.public_url",
+        "outbound.ca_file",
+        "outbound.egress_proxy",
+        "store.path",
+    } | {
         f"callers.{name}"
         for name in ("addresses", "issuers", "observe_until", "revocation_list_files")
     }

@@ -1,7 +1,7 @@
 """
 What is written for people agrees with the code: README, advice, events, targets.
 
-Some parts of the README are printed from the code. To print them anew after a change:
+Some parts of README and docs are printed from the code. To print them anew after a change:
 
     .venv/bin/python tests/test_documentation.py
 """
@@ -23,12 +23,14 @@ from bars_gateway.cli import app
 from bars_gateway.config import Settings
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
+from bars_gateway.outbound import refusal_table
 from bars_gateway.standard import verdict
 from bars_gateway.store import interventions, values
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
 README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 LONGEST = 290
 
 
@@ -75,7 +77,30 @@ def outbound_states() -> str:
     return "\n".join(["| State | Who moves it there, and what it waits for |", "|---|---|", *rows])
 
 
+def token_refusals() -> str:
+    """Return the table of the token service's refusals, in the order in which it is tried."""
+    rest = ("QUOTA", "UNKNOWN", "SERVER_ERROR", "INTERMEDIARY", "SILENCE")
+    rows = (*refusal_table.TABLE, *(getattr(refusal_table, name) for name in rest))
+    lines = ["| Row | The refusal | Remedy | What to do |", "|---|---|---|---|"]
+    for row in rows:
+        remedy = f"{row.remedy}, next key" if row.next_key else row.remedy
+        lines.append(f"| `{row.name}` | {_refusal(row)} | {remedy} | {row.kind.advice} |")
+    return "\n".join(lines)
+
+
+def _refusal(row: refusal_table.Row) -> str:
+    text = f"“{row.beginning}{f' … {row.holding}' if row.holding else ''}…”"
+    parts = [
+        str(row.status or ""),
+        f"`{row.error}`" if row.error else "",
+        text if row.beginning else "",
+    ]
+    seen = "; ".join(filter(None, parts))
+    return f"{seen}: {row.reason}" if seen else row.reason
+
+
 PRINTED: dict[str, Callable[[], str]] = {
+    "token refusals": token_refusals,
     "outbound states": outbound_states,
     "verdicts": verdict_table,
 }
@@ -102,7 +127,7 @@ def comments(module: object, name: str) -> dict[str, str]:
 
 
 def section(name: str) -> re.Pattern[str]:
-    """Return what finds the printed part *name* of the README."""
+    """Return what finds the printed part *name* of a document."""
     return re.compile(
         rf"(<!-- {name}: printed from the code -->\n)(.*?)(\n<!-- end -->)", re.DOTALL
     )
@@ -113,12 +138,16 @@ def readme() -> str:
     return README.read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", PRINTED)
-def test_the_readme_says_what_the_code_does(name: str) -> None:
-    """Its tables and diagrams are those of the code, to the letter."""
-    found = section(name).search(readme())
+@cache
+def documents() -> dict[Path, str]:
+    return {path: path.read_text("utf-8") for path in (README, *PAGES)}
 
-    assert found is not None
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_the_documents_say_what_the_code_does(name: str) -> None:
+    """Their tables and diagrams are those of the code, to the letter."""
+    (found,) = (m for text in documents().values() if (m := section(name).search(text)))
+
     assert PRINTED[name]() == found[2]
 
 
@@ -145,9 +174,6 @@ def test_every_module_is_on_the_map() -> None:
     }
 
     assert there == mapped
-
-
-PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
 def commands() -> set[str]:
@@ -299,8 +325,13 @@ def test_no_document_holds_the_words_that_say_nothing() -> None:
     assert {} == {name: words for name, words in found.items() if words}
 
 
-if __name__ == "__main__":
-    text = README.read_text("utf-8")
+def printed_anew(text: str) -> str:
+    """Return a document with its printed parts as the code has them now."""
     for title, printed in PRINTED.items():
         text = section(title).sub(lambda found, new=printed: found[1] + new() + found[3], text)
-    README.write_text(text, "utf-8")
+    return text
+
+
+if __name__ == "__main__":
+    for document, now in documents().items():
+        document.write_text(printed_anew(now), "utf-8")

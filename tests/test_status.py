@@ -30,6 +30,7 @@ from bars_gateway.store.sqlite import SqliteStore
 CANARY = "CANARY-OF-A-PATIENT"
 LONG_AGO = NOW - timedelta(hours=1)
 TOKEN = TokenCondition(
+    refused_keys=(),
     provider="trust",
     key_id="int-1",
     expires_at=NOW + timedelta(minutes=9),

@@ -52,6 +52,8 @@ def of_providers(providers: Mapping[str, Provider]) -> Marks:
     """Return whose the key ids and services of these providers are."""
     for name, provider in providers.items():
         yield (name, "key_id"), environment_of_key_id(provider.key_id)
+        for key_id in provider.former_keys:
+            yield (name, "former_keys"), environment_of_key_id(key_id)
         for service in provider.services:
             yield (name, "services"), environment_of_service(service)
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from bars_gateway.config.values import (
     AbsolutePath,
     Bytes,
+    EgressProxy,
     Fault,
     Seconds,
     Section,
@@ -49,6 +50,14 @@ class Outbound(Section):
     Set it for the local sandbox, or where a gateway of your own stands in between.
     """
 
+    egress_proxy: EgressProxy | None = None
+    """
+    The web proxy of your own network that leads to the internet, `http://HOST:PORT`.
+
+    Set it where nothing gets out without one. It passes TLS on and sees nothing of it; a variable
+    such as `https_proxy` counts for nothing here. It must not open what it passes on.
+    """
+
     token_required: bool = True
     """
     Whether to ask for an access token at all.
@@ -78,7 +87,7 @@ class Outbound(Section):
     It keeps one slow Receiver from holding up the others; raise it if there is only one.
     """
 
-    connect_seconds: Seconds = 10
+    connect_seconds: Seconds = 3
     """
     The longest to wait for a connection.
 

@@ -134,11 +134,13 @@ def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
 
 def _signing_key(settings: "Settings", name: str) -> Iterator[Fault]:
     provider = settings.providers[name]
-    key = ("providers", name, "private_key_file")
-    faults, signing_key = _private_key(key, provider.private_key_file)
-    yield from faults
-    if signing_key is not None:
-        yield from _signs(key, signing_key, settings.bundle.minimum_key_bits)
+    former = [("former_keys", file) for file in provider.former_keys.values()]
+    for setting, file in [("private_key_file", provider.private_key_file), *former]:
+        key = ("providers", name, setting)
+        faults, signing_key = _private_key(key, file)
+        yield from faults
+        if signing_key is not None:
+            yield from _signs(key, signing_key, settings.bundle.minimum_key_bits)
 
 
 def _one_filesystem(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:

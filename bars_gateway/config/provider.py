@@ -157,6 +157,14 @@ class Provider(Section):
     /run/credentials keeps it out of reach of everything else on the machine.
     """
 
+    former_keys: dict[Text, AbsolutePath] = Field(default_factory=dict)
+    """
+    Keys to sign with where the token service does not know `key_id`: key id = file, best first.
+
+    Name the key before it here when you change `key_id`: the token service notices a new key within
+    the hour, and nothing waits for that. Take it out once the status page shows the new one in use.
+    """
+
     spool_dir: AbsolutePath
     """
     The folder with `outbox/` and `inbox/`, where the EPR hands over and collects files.

@@ -123,6 +123,18 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _egress(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname and parts.port)
+    except ValueError:
+        named = False
+    if not named or parts.scheme != "http" or parts.path.strip("/") or parts.username:
+        cure = "Write http://, the host and the port, such as http://proxy.trust.example:3128."
+        reject([Fault(cause="is no address of an egress proxy", cure=cure)])
+    return text.rstrip("/")
+
+
 _ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")
 
 Text = Annotated[str, _ONE_LINE]
@@ -130,5 +142,6 @@ Listen = Annotated[Address, BeforeValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(listed)]
 Url = Annotated[Text, AfterValidator(_url)]
+EgressProxy = Annotated[Text, AfterValidator(_egress)]
 Bytes = Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)]
 Seconds = Annotated[float, Field(ge=0.1, le=300)]

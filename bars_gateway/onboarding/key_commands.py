@@ -116,9 +116,11 @@ def probe(config: Config = DEFAULT_CONFIG, provider: Whose = None, key_id: Named
     if key_id is not None:
         file = keys.KeyFiles.of(whose.private_key_file.parent, KeyId.parse(key_id)).private
         whose = whose.model_copy(update={"key_id": key_id, "private_key_file": file})
-    found = asyncio.run(ask(settings, credentials_of(settings, whose), datetime.now(UTC)))
+    found = asyncio.run(ask(settings, *credentials_of(settings, whose), datetime.now(UTC)))
     if found.refused is not None:
-        raise OnboardingError(f"{whose.key_id}: {found.refused.reason}", found.refused.error.advice)
+        raise OnboardingError(
+            f"{whose.key_id}: {found.refused.reason}", found.refused.row.kind.advice
+        )
     typer.echo(f"{whose.key_id}: {settings.outbound.token_url} gave a token")
 
 
@@ -148,9 +150,16 @@ def _require_fit(settings: Settings, key_id: KeyId, bits: int) -> None:
 
 
 def _require_unused(settings: Settings, key_id: str) -> None:
-    users = [name for name, other in settings.providers.items() if other.key_id == key_id]
+    users = [
+        name
+        for name, other in settings.providers.items()
+        if key_id in {other.key_id, *other.former_keys}
+    ]
     if users:
-        cure = "Name its successor in the settings first, reload, and come back after 70 minutes."
+        cure = (
+            "Name its successor in the settings, and it in former_keys no more; reload, and come"
+            " back after 70 minutes."
+        )
         raise OnboardingError(f"{key_id} is in use by {', '.join(users)}", cure)
 
 

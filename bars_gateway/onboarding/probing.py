@@ -16,7 +16,7 @@ from datetime import datetime
 from bars_gateway.config import Provider, Settings
 from bars_gateway.outbound.proxy import open_session
 from bars_gateway.outbound.refusals import Refused, classify
-from bars_gateway.outbound.signing_key import load_signing_key
+from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
 from bars_gateway.outbound.token_request import (
     Credentials,
     TokenReply,
@@ -40,25 +40,28 @@ class Probe:
     skew_seconds: float | None  # our clock less theirs
 
 
-def credentials_of(settings: Settings, provider: Provider) -> Credentials:
+def credentials_of(settings: Settings, provider: Provider) -> tuple[Credentials, SigningKey]:
     """Return what *provider* signs with; raise IdentityError. Slow: call it in a thread."""
     key = load_signing_key(provider.private_key_file, settings.bundle.minimum_key_bits)
-    return Credentials(
-        token_url=settings.outbound.token_url,
-        api_key=provider.api_key,
-        key_id=provider.key_id,
-        key=key,
-    )
+    credentials = Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key)
+    return credentials, SigningKey(key_id=provider.key_id, key=key)
 
 
-async def probe(settings: Settings, credentials: Credentials, now: datetime) -> Probe:
+async def probe(
+    settings: Settings, credentials: Credentials, key: SigningKey, now: datetime
+) -> Probe:
     """Ask for a token once."""
     assertion = await asyncio.to_thread(
-        sign_assertion, credentials, new_id=str(uuid.uuid4()), now=now
+        sign_assertion, credentials, key, new_id=str(uuid.uuid4()), now=now
     )
     outbound = settings.outbound
     context = client_context(outbound.ca_file)
-    session = open_session(context, connections=1, connect_seconds=outbound.connect_seconds)
+    session = open_session(
+        context,
+        connections=1,
+        connect_seconds=outbound.connect_seconds,
+        egress_proxy=outbound.egress_proxy,
+    )
     async with session:
         reply = await request_token(
             session, credentials.token_url, assertion, outbound.token_seconds

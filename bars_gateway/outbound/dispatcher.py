@@ -25,9 +25,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
-from bars_gateway.outbound.circuits import FOR_PROVIDERS, FOR_RECEIVERS, Circuits
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.settlement import backoff, settlement_of
+from bars_gateway.outbound.standing import Standing
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import focus_id_of
 from bars_gateway.standard.timing import Timing
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 PAUSE_WITHOUT_ROOM = 5.0  # seconds
-_OUR_TROUBLE = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
+PAUSE_BEHIND_A_LOOK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,7 @@ class Dispatcher:
         self._policy = policy
         self._now = now
         self._rng = rng
-        self.receivers = Circuits(FOR_RECEIVERS, now=now)
-        self.providers = Circuits(FOR_PROVIDERS, now=now)
+        self.standing = Standing(store, now=now)
         self._stopping = asyncio.Event()
         self._waiting_room = asyncio.Lock()
         self._beat: Callable[[], None] = lambda: None
@@ -100,7 +99,7 @@ class Dispatcher:
             try:
                 claim = await self._claim() or await self._wait_and_claim()
                 if claim is not None:
-                    await self._send(claim)
+                    await self._send_in_turn(claim)
             except StorageFull as error:
                 await self._wait_for_room(error)
 
@@ -130,11 +129,17 @@ class Dispatcher:
         return None
 
     async def _claim(self) -> Claim | None:
-        """Take a message of a provider that can have a token."""
-        return await self._store.claim_next(self._now(), self._open_providers())
+        """Take a message of a provider that can have a token, for who is not being looked at."""
+        return await self._store.claim_next(
+            self._now(), self._open_providers(), self.standing.looked_at
+        )
 
     def _open_providers(self) -> list[str]:
-        return [name for name, tokens in self._tokens.items() if tokens.closed_until is None]
+        return [
+            name
+            for name, tokens in self._tokens.items()
+            if tokens.closed_until is None and name not in self.standing.looked_at
+        ]
 
     async def _seconds_to_sleep(self, now: datetime) -> float:
         due = await self._store.next_due(now, self._open_providers())
@@ -142,6 +147,14 @@ class Dispatcher:
         moments = [moment for moment in (due, *reopening) if moment is not None]
         seconds = ((moment - self._now()).total_seconds() for moment in moments)
         return max(0.001, min((*seconds, LONGEST_SLEEP)))
+
+    async def _send_in_turn(self, claim: Claim) -> None:
+        """Send *claim*, unless two senders have claimed for somebody who gets one at a time."""
+        if self.standing.is_looking(claim):
+            await self._back_to_the_queue(claim, self._now() + PAUSE_BEHIND_A_LOOK)
+            return
+        with self.standing.look(claim):
+            await self._send(claim)
 
     async def _send(self, claim: Claim) -> None:
         tokens = self._tokens[claim.provider]
@@ -162,7 +175,8 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
             return
         _log(claim, attempt, settlement)
-        await self._look_at_circuits(claim, judgement, started)
+        longest = self._policy.timing(claim.use_case).longest_retry
+        await self.standing.judged(claim, judgement, began=started, longest=longest)
 
     async def _post(self, claim: Claim, tokens: Tokens) -> tuple[Answer, Judgement]:
         """Post the message; once more with a new token where the proxy refuses ours (S2)."""
@@ -172,22 +186,23 @@ class Dispatcher:
         if judgement.verdict is not Verdict.UNAUTHORIZED:
             return answer, judgement
         tokens.discard(token)
+        if claim.provider in self.standing.providers.open:
+            return answer, judgement  # a new token did not help before: the next look has another
         try:
             fresh = await tokens.token()
         except TokenUnavailable:
             return answer, judgement  # this POST began, so it stays an attempt
         await self._proxy.wait_for_turn(claim.provider)
         answer = await self._proxy.post(claim, fresh)
-        return answer, _judge(answer, claim)
+        judgement = _judge(answer, claim)
+        if judgement.verdict is Verdict.UNAUTHORIZED:
+            tokens.discard(fresh)
+        return answer, judgement
 
     async def _put_back(self, claim: Claim, tokens: Tokens, error: TokenUnavailable) -> None:
         # Our trouble, not the message's: no POST began, so this was no attempt.
         retry_at = tokens.closed_until or self._now() + timedelta(seconds=1)
-        try:
-            await self._store.put_back(claim, retry_at)
-        except StaleState:
-            log.warning("outbound.claim_lapsed", request_id=claim.request_id)
-            return
+        await self._back_to_the_queue(claim, retry_at)
         log.warning(
             "outbound.put_back",
             provider=claim.provider,
@@ -196,36 +211,11 @@ class Dispatcher:
             advice=error.advice,
         )
 
-    async def _look_at_circuits(self, claim: Claim, judgement: Judgement, began: datetime) -> None:
-        """Put off what waits for who does not answer, and hasten it once they do."""
-        if judgement.verdict in _OUR_TROUBLE:
-            pause = self.providers.failed(claim.provider, began)
-            await self._put_off(self.providers, pause, provider=claim.provider)
-        elif judgement.is_silence:
-            pause = self.receivers.failed(claim.receiver, began)
-            longest = self._policy.timing(claim.use_case).longest_retry
-            await self._put_off(
-                self.receivers, pause and min(pause, longest), receiver=claim.receiver
-            )
-        else:
-            if self.receivers.answered(claim.receiver):
-                await self._hasten(receiver=claim.receiver)
-            if self.providers.answered(claim.provider):
-                await self._hasten(provider=claim.provider)
-
-    async def _put_off(self, circuits: Circuits, pause: timedelta | None, **whose: str) -> None:
-        if pause is None:
-            return
-        count = await self._store.put_off(self._now() + pause, **whose)
-        log.warning("outbound.put_off", seconds=pause.total_seconds(), count=count, **whose)
-        if circuits.open.keys().isdisjoint(
-            whose.values()
-        ):  # an answer came meanwhile, and has hastened too early
-            await self._hasten(**whose)
-
-    async def _hasten(self, **whose: str) -> None:
-        count = await self._store.hasten(self._now(), **whose)
-        log.info("outbound.hastened", count=count, **whose)
+    async def _back_to_the_queue(self, claim: Claim, retry_at: datetime) -> None:
+        try:
+            await self._store.put_back(claim, retry_at)
+        except StaleState:
+            log.warning("outbound.claim_lapsed", request_id=claim.request_id)
 
     async def _settlement(
         self, judgement: Judgement, claim: Claim, answer: Answer, now: datetime

@@ -31,9 +31,17 @@ SILENCE = Answer(status=None)
 
 
 def open_session(
-    context: ssl.SSLContext, *, connections: int, connect_seconds: float
+    context: ssl.SSLContext,
+    *,
+    connections: int,
+    connect_seconds: float,
+    egress_proxy: str | None = None,
 ) -> aiohttp.ClientSession:
-    """Return the one warm pool to the token service and the proxy."""
+    """
+    Return the one warm pool to the token service and the proxy.
+
+    It goes through *egress_proxy* where one is set, whatever the environment's variables say.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=connections, limit_per_host=connections, ssl=context, keepalive_timeout=50
@@ -41,6 +49,7 @@ def open_session(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
+        proxy=egress_proxy,
         skip_auto_headers=("User-Agent",),
     )
 

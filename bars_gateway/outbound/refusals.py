@@ -1,123 +1,120 @@
 """
-What a refusal of the token service means, and what somebody should do about it.
+What a refusal of the token service means, and when to ask again.
 
-Status, error and the beginning of the description decide (onboarding guide, section
-1.5): the wording differs between releases of the service, so nothing is compared as a
-whole, and an unknown 4xx is our configuration while anything else passes by itself.
+    status, body ──classify──► Refused: a row of the table, and the pause that it leads to
+
+Three shapes are read: the service's own, the platform's `fault`, and the quota's, which
+says when it ends. What fits no row: an unknown 4xx is our configuration, and anything
+else passes by itself.
 """
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bars_gateway.errors import CredentialsRefused, TokenServiceDown, TokenUnavailable
+from bars_gateway.errors import TokenUnavailable
+from bars_gateway.outbound.refusal_table import (
+    INTERMEDIARY,
+    PAUSES,
+    QUOTA,
+    SERVER_ERROR,
+    SILENCE,
+    TABLE,
+    UNKNOWN,
+    Row,
+)
 
-_RETRY_FIRST, _RETRY_LONGEST = timedelta(seconds=5), timedelta(seconds=60)
-_CONFIGURATION_PAUSE = timedelta(minutes=5)
-
-
-class ClockRefused(CredentialsRefused):
-    """The token service refused the time in our JWT."""
-
-    advice = "Set the clock right (timedatectl): it must agree with the world within seconds."
-
-
-class KeyUnknown(CredentialsRefused):
-    """The token service knows no such key for this application."""
-
-    advice = (
-        "Check that key_id names a key in the registered JWKS. A key that was registered within"
-        " the last hour is not seen yet: the service keeps its copy for an hour."
-    )
-
-
-class ApplicationUnknown(CredentialsRefused):
-    """The API key is unknown in this environment, or is not approved for BaRS."""
-
-    advice = (
-        "Check that api_key is the one of this environment, and that the application is approved"
-        " for the Booking and Referral API."
-    )
-
-
-class AudienceRefused(CredentialsRefused):
-    """The audience of our JWT is not the address that was asked."""
-
-    advice = "Check outbound.token_url: it must be this environment's, character for character."
+_MAX_DOUBLINGS = 10
+_LONGEST_QUOTA = timedelta(minutes=2)
+_SUPPORT_ID = re.compile(r"rrt-[0-9a-f-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """Why there is no token, in words of ours, and when to ask again."""
 
-    error: TokenUnavailable
-    reason: str
-    retry_at: timedelta | None = None  # what the service asked for
+    row: Row
+    status: int | None
+    retry_after: timedelta | None = None  # what the service asked for
+    support_id: str | None = None  # theirs, for a call to the national service desk
+
+    @property
+    def reason(self) -> str:
+        """What happened."""
+        return self.row.reason if self.status is None else f"{self.row.reason} ({self.status})"
+
+    @property
+    def error(self) -> TokenUnavailable:
+        """A new error each time: one that was raised keeps the frames that it passed."""
+        return self.row.kind(self.reason)
 
     def pause(self, failures: int) -> timedelta:
         """Return how long to wait after so many failures in a row."""
-        if self.retry_at is not None:
-            return self.retry_at
-        if isinstance(self.error, CredentialsRefused):
-            return _CONFIGURATION_PAUSE if failures > 1 else _RETRY_LONGEST
-        doublings: int = 2 ** min(failures - 1, 10)
-        return min(_RETRY_LONGEST, _RETRY_FIRST * doublings)
-
-
-# (status, error, the description begins with) → what it is. None matches anything: the
-# platform's own refusals of an application have no status that is written down.
-TABLE: tuple[tuple[int | None, str | None, str, type[TokenUnavailable], str], ...] = (
-    (400, None, "Invalid 'exp' claim", ClockRefused, "the time in our JWT was refused"),
-    (400, None, "Non-unique 'jti'", TokenServiceDown, "a JWT was used twice"),
-    (401, None, "Invalid 'iss'/'sub'", ApplicationUnknown, "the API key is unknown here"),
-    (401, None, "Missing or invalid 'aud'", AudienceRefused, "the audience was refused"),
-    (401, None, "Invalid 'kid'", KeyUnknown, "the key id is not in the registered JWKS"),
-    (401, "public_key error", "", KeyUnknown, "the signature does not fit the registered key"),
-    (403, "public_key error", "The JWKS endpoint", TokenServiceDown, "our JWKS is unreachable"),
-    (403, "public_key error", "", KeyUnknown, "no public key is registered"),
-    (401, "unauthorized_client", "", ApplicationUnknown, "the application may not use BaRS"),
-    (None, "invalid_client", "", ApplicationUnknown, "the application is not known"),
-    (None, "access_denied", "", ApplicationUnknown, "the application is not approved"),
-)
+        if self.retry_after is not None:
+            return self.retry_after
+        first, longest = PAUSES[self.row.remedy]
+        doublings: int = 2 ** min(failures - 1, _MAX_DOUBLINGS)
+        return min(longest, first * doublings)
 
 
 def classify(status: int | None, body: bytes, now: datetime) -> Refused:
     """Return what the answer means; *status* None is silence."""
     if status is None:
-        return _passing("the token service did not answer")
+        return Refused(row=SILENCE, status=None)
     found = _object(body)
+    wait = _quota_ends(found, now) if status == 429 else None  # noqa: PLR2004
+    row = _row_of(status, body, found)
+    return Refused(row=row, status=status, retry_after=wait, support_id=_support_id(found))
+
+
+def _row_of(status: int, body: bytes, found: Mapping[str, object]) -> Row:
     if status == 429:  # noqa: PLR2004
-        return _throttled(found, now)
+        return QUOTA
+    if found or not body:
+        error, description = _said(found)
+        for row in TABLE:
+            if _fits(row, status, error, description):
+                return row
     if not found:
-        return _passing(f"something in between answered {status} for the token service")
-    if status < 400 or status >= 500:  # noqa: PLR2004
-        return _passing(f"the token service answered {status}")
-    error, description = str(found.get("error", "")), str(found.get("error_description", ""))
-    for row_status, row_error, beginning, kind, reason in TABLE:
-        if (
-            row_status in {None, status}
-            and row_error in {None, error}
-            and description.startswith(beginning)
-        ):
-            return Refused(error=kind(f"{reason} ({status})"), reason=f"{reason} ({status})")
-    reason = f"the token service refused our request ({status})"
-    return Refused(error=CredentialsRefused(reason), reason=reason)
+        return INTERMEDIARY
+    return UNKNOWN if 400 <= status < 500 else SERVER_ERROR  # noqa: PLR2004
 
 
-def _passing(reason: str) -> Refused:
-    return Refused(error=TokenServiceDown(reason), reason=reason)
+def _fits(row: Row, status: int, error: str, description: str) -> bool:
+    return (
+        row.status in {None, status}
+        and row.error in {None, error}
+        and description.startswith(row.beginning)
+        and row.holding in description
+    )
 
 
-def _throttled(found: dict[str, object], now: datetime) -> Refused:
-    reason = "the token service asks for fewer requests (429)"
+def _said(found: Mapping[str, object]) -> tuple[str, str]:
+    """Return error and description, from the service's own shape or the platform's."""
+    fault = found.get("fault")
+    if isinstance(fault, dict):
+        detail = fault.get("detail")
+        code = detail.get("errorcode") if isinstance(detail, dict) else None
+        return str(code or ""), str(fault.get("faultstring", ""))
+    return str(found.get("error", "")), str(found.get("error_description", ""))
+
+
+def _quota_ends(found: Mapping[str, object], now: datetime) -> timedelta | None:
     try:
         until = datetime.fromtimestamp(
             float(str(found.get("ratelimiting_expiry_time_ms"))) / 1000, UTC
         )
     except (ValueError, OverflowError, OSError):
-        return _passing(reason)
-    wait = min(max(until - now, timedelta(seconds=1)), timedelta(minutes=2))
-    return Refused(error=TokenServiceDown(reason), reason=reason, retry_at=wait)
+        return None
+    return min(max(until - now, timedelta(seconds=1)), _LONGEST_QUOTA)
+
+
+def _support_id(found: Mapping[str, object]) -> str | None:
+    """Return the id that the service desk asks for, where it has the form of one."""
+    said = str(found.get("message_id", ""))
+    return said if _SUPPORT_ID.fullmatch(said) else None
 
 
 def _object(body: bytes) -> dict[str, object]:

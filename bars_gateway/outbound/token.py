@@ -1,8 +1,8 @@
 """
 Signs JWTs and keeps access tokens, one source per provider.
 
-    key ──RS512──► client assertion ──POST──► token service ──► token, for ten minutes
-                                                   └─► TokenUnavailable, with advice
+    keys ──RS512──► client assertion ──POST──► token service ──► token, for ten minutes
+                                                    └─► TokenUnavailable, with advice
 
 However many senders wait, one of them asks and the others share the answer. A token is
 renewed early: while one sender asks, the others go on with the old one. Its end, and
@@ -12,22 +12,22 @@ the request: a step of the wall clock (the cure for one kind of failure) changes
 The service remembers every `jti` for thirty days, also of requests that it refused
 afterwards, so each POST carries a new one (S14). After a failure nobody asks until a
 pause is over; meanwhile this provider's messages are left in the queue, and it costs
-them no attempt.
+them no attempt. Where the service does not know our key, the one before it is tried at once.
 """
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import aiohttp
 import structlog
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.refusals import Refused, classify
+from bars_gateway.outbound.signing_key import KeyRing, SigningKey
 from bars_gateway.outbound.token_request import (
     Credentials,
     request_token,
@@ -46,7 +46,8 @@ _RENEW_BELOW_SHARE = 0.2
 class TokenStatus:
     """How a provider stands with the token service, for people."""
 
-    key_id: str
+    key_id: str  # of the key that signs
+    refused_keys: Sequence[str]  # before it, and not known to the token service
     expires_at: datetime | None  # UTC; None: no token in hand
     failing_since: datetime | None
     reason: str | None
@@ -96,6 +97,7 @@ class TokenSource:
         self,
         session: aiohttp.ClientSession,
         credentials: Credentials,
+        keys: Sequence[SigningKey],
         budget: Budget,
         *,
         now: Callable[[], datetime],
@@ -103,8 +105,10 @@ class TokenSource:
         new_id: Callable[[], str],
         timeout_seconds: float = 30.0,
     ) -> None:
+        """*keys*: the one to sign with, and those to sign with where the service lacks it."""
         self._session = session
         self._credentials = credentials
+        self._keys = KeyRing(keys, monotonic=monotonic)
         self._budget = budget
         self._now, self._monotonic, self._new_id = now, monotonic, new_id
         self._timeout_seconds = timeout_seconds
@@ -129,11 +133,12 @@ class TokenSource:
         """How things stand."""
         held = self._held if self._usable() else None
         return TokenStatus(
-            key_id=self._credentials.key_id,
+            key_id=self._keys.in_turn()[0].key_id,
+            refused_keys=self._keys.refused,
             expires_at=held.expires_at if held else None,
             failing_since=self._failing_since,
             reason=self._refused.reason if self._refused else None,
-            advice=self._refused.error.advice if self._refused else None,
+            advice=self._refused.row.kind.advice if self._refused else None,
             clock_skew_seconds=self._skew,
         )
 
@@ -152,13 +157,13 @@ class TokenSource:
         """Return until when nobody need wait for a new token: somebody may be asking already."""
         return held.ends_at if self._one_at_a_time.locked() else held.renew_at
 
-    def use(self, key_id: str, key: RSAPrivateKey) -> None:
+    def use(self, keys: Sequence[SigningKey]) -> None:
         """
-        Sign with this key from the next request on, which need not wait for any pause.
+        Sign with these keys from the next request on, which need not wait for any pause.
 
         A token in hand is kept until it ends: it is as good as it was.
         """
-        self._credentials = replace(self._credentials, key_id=key_id, key=key)
+        self._keys.replace(keys)
         self._reopens_at = self._monotonic()
 
     def discard(self, token: str | None) -> None:
@@ -175,20 +180,35 @@ class TokenSource:
         if refused is None or self._monotonic() >= self._reopens_at:
             found = await self._ask()
             if isinstance(found, _Token):
-                self._keep(found)
                 return found
             refused = found
             self._pause(refused)
         if self._held is not None and self._usable():
             return self._held
-        # A new error each time: the one that is kept would keep the frames that it passed.
-        raise type(refused.error)(refused.reason)
+        raise refused.error
 
     async def _ask(self) -> _Token | Refused:
+        """Ask with the first key, and with the next for as long as the service lacks them."""
+        first: Refused | None = None
+        for key in self._keys.in_turn():
+            found = await self._ask_with(key)
+            if isinstance(found, _Token):
+                self._keys.accept(key)
+                self._keep(found, key)
+                return found
+            first = first or found
+            if not found.row.next_key:
+                return found
+            self._keys.refuse(key)
+            log.warning("token.key_refused", key_id=key.key_id, reason=found.reason)
+        assert first is not None
+        return first
+
+    async def _ask_with(self, key: SigningKey) -> _Token | Refused:
         await self._budget.take()
         credentials = self._credentials
         assertion = await asyncio.to_thread(
-            sign_assertion, credentials, new_id=self._new_id(), now=self._now()
+            sign_assertion, credentials, key, new_id=self._new_id(), now=self._now()
         )
         asked = self._monotonic()
         reply = await request_token(
@@ -198,10 +218,10 @@ class TokenSource:
         token = self._read(reply.body, asked) if reply.status == 200 else None  # noqa: PLR2004
         return token or classify(reply.status, reply.body, self._now())
 
-    def _keep(self, token: _Token) -> None:
+    def _keep(self, token: _Token, key: SigningKey) -> None:
         self._held = token
         self._failures, self._failing_since, self._refused = 0, None, None
-        log.info("token.renewed", key_id=self._credentials.key_id)
+        log.info("token.renewed", key_id=key.key_id)
 
     def _read(self, body: bytes, asked: float) -> _Token | None:
         try:
@@ -228,9 +248,10 @@ class TokenSource:
         self._reopens_at = self._monotonic() + pause.total_seconds()
         log.warning(
             "token.refused",
-            key_id=self._credentials.key_id,
+            row=refused.row.name,
             reason=refused.reason,
-            advice=refused.error.advice,
+            advice=refused.row.kind.advice,
+            support_id=refused.support_id,
             retry_at=(self._now() + pause).isoformat(),
         )
 

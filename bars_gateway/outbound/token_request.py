@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 
 import aiohttp
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.outbound.proxy import body_within
+from bars_gateway.outbound.signing_key import SigningKey
 
 ASSERTION_SECONDS = 150  # tolerates a clock that is wrong by as much, either way
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -29,8 +29,6 @@ class Credentials:
 
     token_url: str  # also the audience, character for character
     api_key: str
-    key_id: str
-    key: RSAPrivateKey  # parsed once: parsing a PEM of 4096 bits takes 0.4 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,9 @@ class TokenReply:
     body: bytes = b""
 
 
-def sign_assertion(credentials: Credentials, *, new_id: str, now: datetime) -> str:
+def sign_assertion(
+    credentials: Credentials, signing: SigningKey, *, new_id: str, now: datetime
+) -> str:
     """Return the JWT for one POST, and no other: its `jti` *new_id* is spent with it (S14)."""
     claims = {
         "iss": credentials.api_key,
@@ -51,9 +51,7 @@ def sign_assertion(credentials: Credentials, *, new_id: str, now: datetime) -> s
         "jti": new_id,
         "exp": int(now.timestamp()) + ASSERTION_SECONDS,
     }
-    return jwt.encode(
-        claims, credentials.key, algorithm="RS512", headers={"kid": credentials.key_id}
-    )
+    return jwt.encode(claims, signing.key, algorithm="RS512", headers={"kid": signing.key_id})
 
 
 async def request_token(

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from bars_gateway.sandbox.token_refusals import REFUSALS
+
 STATUSES = frozenset({401, 429, 500, 502, 503, 504})
 
 
@@ -28,6 +30,7 @@ class FaultKind(StrEnum):
     TOKEN_OUTAGE = "token_outage"  # the token endpoint is down  # noqa: S105
     TOKEN_UNAUTHORISED = "token_unauthorised"  # it knows no such API key  # noqa: S105
     TOKEN_RATE_LIMITED = "token_rate_limited"  # it asks to wait `seconds`  # noqa: S105
+    TOKEN_REFUSED = "token_refused"  # it refuses with the words of `refusal`  # noqa: S105
 
 
 class OutageMode(StrEnum):
@@ -57,6 +60,7 @@ class Fault:
     after: bool = False  # of a status: whether the Receiver sees the message first
     target: str | None = None  # value of the service; None: every one
     mode: OutageMode = OutageMode.HTML
+    refusal: str = "server-error"  # a name of token_refusals.REFUSALS
 
     def document(self) -> dict[str, object]:
         """Return what GET /faults says: what this kind uses, and nothing else."""
@@ -74,6 +78,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "after": (bool,),
     "target": (str,),
     "mode": (str,),
+    "refusal": (str,),
 }
 _COMMON = frozenset({"kind", "count", "probability"})
 _USED: Mapping[FaultKind, frozenset[str]] = {
@@ -85,8 +90,14 @@ _USED: Mapping[FaultKind, frozenset[str]] = {
     FaultKind.TOKEN_OUTAGE: frozenset({"mode"}),
     FaultKind.TOKEN_UNAUTHORISED: frozenset(),
     FaultKind.TOKEN_RATE_LIMITED: frozenset({"seconds"}),
+    FaultKind.TOKEN_REFUSED: frozenset({"refusal"}),
 }
-_NEEDED: Mapping[FaultKind, str] = {FaultKind.DELAY: "seconds", FaultKind.STATUS: "status"}
+_NEEDED: Mapping[FaultKind, str] = {
+    FaultKind.DELAY: "seconds",
+    FaultKind.STATUS: "status",
+    FaultKind.TOKEN_REFUSED: "refusal",
+}
+TOKEN_FAULTS = tuple(kind for kind in FaultKind if kind.startswith("token_"))
 
 
 class Faults:
@@ -174,3 +185,5 @@ def _check(fault: Fault) -> None:
         raise FaultProblem("seconds is between 0 and 600")
     if fault.status not in STATUSES:
         raise FaultProblem(f"status must be one of {', '.join(map(str, sorted(STATUSES)))}")
+    if fault.refusal not in REFUSALS:
+        raise FaultProblem(f"refusal must be one of {', '.join(REFUSALS)}")

@@ -40,7 +40,7 @@ from bars_gateway.sandbox.counterparty.admin import CounterpartyAdmin
 from bars_gateway.sandbox.counterparty.party import Counterparty, Surroundings
 from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
 from bars_gateway.sandbox.counterparty.scripts import ScriptProblem
-from bars_gateway.sandbox.faults import Fault, FaultKind, Faults, OutageMode
+from bars_gateway.sandbox.faults import TOKEN_FAULTS, Fault, Faults, OutageMode
 from bars_gateway.sandbox.forwarding import BUFFER_BYTES, open_session
 from bars_gateway.sandbox.proxy import BASE, SandboxProxy
 from bars_gateway.sandbox.registry import Registered, Registry
@@ -211,9 +211,7 @@ class Sandbox:
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
-        fault = self.faults.strikes(
-            FaultKind.TOKEN_OUTAGE, FaultKind.TOKEN_UNAUTHORISED, FaultKind.TOKEN_RATE_LIMITED
-        )
+        fault = self.faults.strikes(*TOKEN_FAULTS)
         response = await self.tokens.answer(request, fault)
         dropped = fault is not None and fault.mode is OutageMode.DROP
         status = None if dropped else response.status

@@ -24,6 +24,7 @@ from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.assertions import Assertion, Refusal, public_key
 from bars_gateway.sandbox.faults import Fault, FaultKind
 from bars_gateway.sandbox.registry import Registered, Registry
+from bars_gateway.sandbox.token_refusals import refusal
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = "application/x-www-form-urlencoded"
@@ -75,8 +76,8 @@ class TokenService:
         try:
             form = await _form(request)
             registered = self._check(form, fault)
-        except Refusal as refusal:
-            return _refused(refusal)
+        except Refusal as refused:
+            return _refused(refused)
         return self._issue(registered, form)
 
     def answer_elsewhere(self, request: web.Request) -> web.Response:
@@ -171,14 +172,16 @@ class _QuotaExceeded(Refusal):
 def _told(fault: Fault, now: datetime) -> Refusal:
     if fault.kind is FaultKind.TOKEN_RATE_LIMITED:
         return _QuotaExceeded(now + timedelta(seconds=fault.seconds))
+    if fault.kind is FaultKind.TOKEN_REFUSED:
+        return refusal(fault.refusal)
     return Refusal(401, "invalid_request", _UNKNOWN)
 
 
-def _refused(refusal: Refusal) -> web.Response:
-    document: dict[str, object] = dict(refusal.document)
-    if not isinstance(refusal, _BadJwks):
+def _refused(refused: Refusal) -> web.Response:
+    document: dict[str, object] = dict(refused.document)
+    if not isinstance(refused, _BadJwks):
         document["message_id"] = f"rrt-{secrets.token_hex(8)}"
-    return bodies.as_json(refusal.status, json.dumps(document).encode())
+    return bodies.as_json(refused.status, json.dumps(document).encode())
 
 
 async def _form(request: web.Request) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-TABLE_VERSION = "1"
+TABLE_VERSION = 1  # grows with every change of ROWS, and is kept with each attempt
 
 
 class Verdict(StrEnum):

@@ -39,19 +39,26 @@ _FATE_OF_REQUEST = {
 }
 
 
-def claim_next(  # noqa: PLR0917
+def claim_next(
     connection: sqlite3.Connection,
     now: datetime,
-    lease_until: datetime,
-    providers: Collection[str],
-    node: str,
+    claimant: tuple[str, datetime],
     per_receiver: int,
+    *,
+    providers: Collection[str],
+    not_for: Collection[str],
 ) -> Claim | None:
-    """Take the message that has been due longest, of the urgent ones where there are any."""
+    """
+    Take the message that has been due longest, of the urgent ones where there are any.
+
+    *claimant*: which node, and until when its lease lasts.
+    """
+    node, lease_until = claimant
     values = {
         "now": text(now),
         "lease_until": text(lease_until),
         "providers": json.dumps(sorted(providers)),
+        "not_for": json.dumps(sorted(not_for)),
         "node": node,
         "per_receiver": per_receiver,
     }
@@ -59,6 +66,10 @@ def claim_next(  # noqa: PLR0917
     row = next((row for row in found if row is not None), None)
     if row is None:
         return None
+    return _claim(connection, row)
+
+
+def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:
     payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
     errors = one(connection, "server_errors", message_id=row["id"])
     assert payload is not None
@@ -179,6 +190,7 @@ def _record(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> N
         code=attempt.code,
         issue=attempt.issue,
         ids_echoed=int(attempt.ids_echoed),
+        table_version=attempt.table_version,
     )
 
 

@@ -124,8 +124,14 @@ class Store(Protocol):
     async def correlation_of(self, provider: str, *keys: str) -> str | None:
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
 
-    async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of *providers* that is due, the urgent first, for us alone."""
+    async def claim_next(
+        self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
+    ) -> Claim | None:
+        """
+        Take a message of one of *providers* for us alone, for none of the Receivers *not_for*.
+
+        What is urgent goes first, and of that what has been due longest.
+        """
 
     async def settle(
         self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement

@@ -96,27 +96,43 @@ UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AN
 -- name: claim_next
 -- Take the message of that urgency that has been due longest, for this node alone.
 --
--- Two rules keep one sick Receiver from harming the rest. Within a conversation
+-- Three rules keep one sick Receiver from harming the rest. Within a conversation
 -- with one Receiver, messages leave in the order in which they were taken, one at
--- a time: an update must not overtake its request. And no Receiver has more than
--- :per_receiver in flight, so the others always find a free sender.
+-- a time: an update must not overtake its request. No Receiver has more than
+-- :per_receiver in flight, so the others always find a free sender. And each
+-- Receiver's queue is looked at apart, from its head: however much waits for one of
+-- them, or may not go yet, to find what is due for another takes no longer.
+WITH RECURSIVE waiting (receiver) AS (
+    SELECT min(receiver) FROM messages WHERE state = 'queued' AND urgent = :urgent
+     UNION ALL
+    SELECT (SELECT min(m.receiver) FROM messages AS m
+             WHERE m.state = 'queued' AND m.urgent = :urgent AND m.receiver > waiting.receiver)
+      FROM waiting WHERE waiting.receiver IS NOT NULL
+)
 UPDATE messages
    SET state = 'sending', claims = claims + 1, attempts = attempts + 1, next_attempt_at = NULL,
        claimed_by = :node, claimed_until = :lease_until
- WHERE id = (SELECT m.id
-               FROM messages AS m
-              WHERE m.state = 'queued' AND m.urgent = :urgent AND m.next_attempt_at <= :now
-                AND +m.provider IN (SELECT value FROM json_each(:providers))  -- the +: by due time, not by provider
-                AND m.give_up_at > :now AND m.read_due_at IS NULL
-                AND NOT EXISTS (SELECT 1 FROM messages AS earlier
-                                 WHERE earlier.settled_at IS NULL
-                                   AND earlier.provider = m.provider
-                                   AND earlier.correlation_id = m.correlation_id
-                                   AND earlier.receiver = m.receiver
-                                   AND earlier.id < m.id)
+ WHERE id = (SELECT head.id
+               FROM waiting
+               JOIN messages AS head
+                 ON head.id = (SELECT m.id
+                                 FROM messages AS m
+                                WHERE m.state = 'queued' AND m.urgent = :urgent
+                                  AND m.receiver = waiting.receiver AND m.next_attempt_at <= :now
+                                  AND m.provider IN (SELECT value FROM json_each(:providers))
+                                  AND m.give_up_at > :now AND m.read_due_at IS NULL
+                                  AND NOT EXISTS (SELECT 1 FROM messages AS earlier
+                                                   WHERE earlier.settled_at IS NULL
+                                                     AND earlier.provider = m.provider
+                                                     AND earlier.correlation_id = m.correlation_id
+                                                     AND earlier.receiver = m.receiver
+                                                     AND earlier.id < m.id)
+                                ORDER BY m.next_attempt_at, m.id
+                                LIMIT 1)
+              WHERE waiting.receiver NOT IN (SELECT value FROM json_each(:not_for))
                 AND (SELECT count(*) FROM messages AS flying
-                      WHERE flying.state = 'sending' AND flying.receiver = m.receiver) < :per_receiver
-              ORDER BY m.next_attempt_at, m.id
+                      WHERE flying.state = 'sending' AND flying.receiver = waiting.receiver) < :per_receiver
+              ORDER BY head.next_attempt_at, head.id
               LIMIT 1)
 RETURNING id, provider, request_id, correlation_id, receiver, use_case, claims, attempts, created_at, give_up_at;
 
@@ -146,9 +162,9 @@ RETURNING id, provider, move, workflow_id, needed_by;
 
 -- name: record_attempt
 INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,
-                      issue, ids_echoed)
+                      issue, ids_echoed, table_version)
 VALUES (:message_id, :number, :started_at, :ended_at, :verdict, :verdict_row, :fault, :http_status, :code,
-        :issue, :ids_echoed);
+        :issue, :ids_echoed, :table_version);
 
 -- name: write_notice
 INSERT INTO notices (provider, kind, message_id, remarks, created_at, collected_at)
@@ -198,9 +214,10 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
  WHERE state = 'sending' AND claimed_until <= :now;
 
 -- name: put_off
--- What waits for who does not answer waits for longer; what would be too late by then keeps its turn.
-UPDATE messages SET next_attempt_at = :until
- WHERE state = 'queued' AND next_attempt_at < :until AND give_up_at > :until
+-- What waits for who does not answer waits for longer; what would be too late by then gets a last try in time.
+UPDATE messages
+   SET next_attempt_at = min(:until, max(next_attempt_at, strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds')))
+ WHERE state = 'queued' AND next_attempt_at < :until
    AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver);
 
 -- name: hasten

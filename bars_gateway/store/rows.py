@@ -128,6 +128,7 @@ def attempt_of(row: sqlite3.Row) -> Attempt:
         code=row["code"],
         issue=row["issue"],
         ids_echoed=bool(row["ids_echoed"]),
+        table_version=row["table_version"],
     )
 
 

@@ -94,13 +94,13 @@ class SqliteStore:
         )
         return None if found is None else str(found["correlation_id"])
 
-    async def claim_next(self, now: datetime, providers: Collection[str]) -> Claim | None:
-        """Take the message of *providers* that is due, the urgent first, for us alone."""
-        return await self._database.write(
-            lambda connection: outbound_works.claim_next(
-                connection, now, now + self._lease, providers, self._node, self._per_receiver
-            )
-        )
+    async def claim_next(
+        self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
+    ) -> Claim | None:
+        """Take a message of one of *providers* for us alone, for none of *not_for*."""
+        claimant, most = (self._node, now + self._lease), self._per_receiver
+        work = partial(outbound_works.claim_next, providers=providers, not_for=not_for)
+        return await self._database.write(lambda connection: work(connection, now, claimant, most))
 
     async def settle(
         self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import enforced
-from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.verdict import TABLE_VERSION, Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 
 
@@ -149,6 +149,7 @@ class Attempt:
     code: str | None  # REC_TIMEOUT, PROXY_NOT_FOUND, …
     issue: str | None  # FHIR IssueType
     ids_echoed: bool  # whether both of our ids came back
+    table_version: int = TABLE_VERSION  # of the verdict table, as it was then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

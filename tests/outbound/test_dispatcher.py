@@ -20,6 +20,7 @@ from national_side import (
     acknowledging,
     after,
     declining,
+    granting,
     hanging_up,
     ids_of,
     refusing,
@@ -30,6 +31,7 @@ from structlog.testing import capture_logs
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import NoToken, TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.timing import Timing
@@ -62,12 +64,10 @@ async def store(tmp_path):
 @pytest.fixture
 def tokens(session, key, clock, token_service):
     """Return the token source of one provider; its pauses pass when the test says so."""
-    credentials = Credentials(
-        token_url=token_service.url, api_key="the-api-key", key_id="Trust-INT-1", key=key
-    )
     return TokenSource(
         session,
-        credentials,
+        Credentials(token_url=token_service.url, api_key="the-api-key"),
+        [SigningKey(key_id="Trust-INT-1", key=key)],
         Budget(100_000, monotonic=clock.monotonic),
         now=utc_now,
         monotonic=clock.monotonic,
@@ -76,31 +76,39 @@ def tokens(session, key, clock, token_service):
 
 
 @pytest.fixture
-def dispatcher(store, session, tokens, national_proxy):
+def dispatcher_with(store, session, tokens, national_proxy):
     """Return a dispatcher for a provider with tokens, and for one that needs none."""
-    budget = Budget(100_000, monotonic=time.monotonic)
-    proxy = Proxy(
-        session,
-        url=national_proxy.url,
-        budgets={"trust": budget, "other": budget},
-        answer_seconds=10,
-        max_answer_bytes=100_000,
-    )
-    policy = Policy(timing=lambda _use_case: QUICK, max_in_flight=8)
-    return Dispatcher(
-        store,
-        {"trust": tokens, "other": NoToken()},
-        proxy,
-        policy,
-        now=utc_now,
-        rng=random.Random(1),
-    )
+
+    def make(senders=8, now=utc_now):
+        budget = Budget(100_000, monotonic=time.monotonic)
+        proxy = Proxy(
+            session,
+            url=national_proxy.url,
+            budgets={"trust": budget, "other": budget},
+            answer_seconds=10,
+            max_answer_bytes=100_000,
+        )
+        policy = Policy(timing=lambda _use_case: QUICK, max_in_flight=senders)
+        sources = {"trust": tokens, "other": NoToken()}
+        return Dispatcher(store, sources, proxy, policy, now=now, rng=random.Random(1))
+
+    return make
+
+
+@pytest.fixture
+def dispatcher(dispatcher_with):
+    return dispatcher_with()
+
+
+@pytest.fixture
+def one_sender(dispatcher_with):
+    return dispatcher_with(senders=1)
 
 
 @asynccontextmanager
-async def at_work(dispatcher):
+async def at_work(dispatcher, seconds=20):
     """Run the dispatcher for as long as the block lasts, and until nothing is in flight."""
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
         group.create_task(dispatcher.run())
         try:
             yield
@@ -156,6 +164,20 @@ async def back_in_the_queue(store, receipt):
     while not (found := await history(store, receipt)).attempts:
         await store.notice_work("trust", 10)
     return found
+
+
+async def a_conversation(store, number):
+    """Queue two messages of one conversation and return their ids."""
+    receiver = f"{store_values.THEIRS}{number % 20}"
+    first = await submit(store, receiver=receiver)
+    second = await submit(store, receiver=receiver, correlation_id=first.correlation_id)
+    return first.request_id, second.request_id
+
+
+async def open_messages(store):
+    """Return how many messages are not settled."""
+    counts = (await store.overview(utc_now())).outbound
+    return counts[OutboundState.QUEUED] + counts[OutboundState.SENDING]
 
 
 async def without_ids(_request):
@@ -476,7 +498,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.receivers.open:
+                while not dispatcher.standing.receivers.open:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)  # far longer than any pause of a message
         waiting = await store.queue("trust", 100)
@@ -494,7 +516,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.receivers.open or await sending(store):
+                while not dispatcher.standing.receivers.open or await sending(store):
                     await asyncio.sleep(0.01)
             national_proxy.otherwise = acknowledging
             await submit(store)
@@ -511,20 +533,96 @@ class TestSenders:
             await submit(store, receiver=f"{store_values.THEIRS}{number}")
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.providers.open:
+                while not dispatcher.standing.providers.open:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)
 
         assert 16 >= len(national_proxy.heard)
         assert 40 == len(await store.queue("trust", 100))
 
+    async def test_a_registration_refused_for_good_is_looked_at_once_a_time(
+        self, store, dispatcher, national_proxy, token_service
+    ):
+        """Forty messages fall due at once, and cost one POST and one token a look."""
+        national_proxy.otherwise = TOKEN_REFUSED
+        for number in range(40):
+            await submit(store, receiver=f"{store_values.THEIRS}{number}")
+        async with at_work(dispatcher):
+            while not dispatcher.standing.providers.open or await sending(store):
+                await asyncio.sleep(0.01)  # nobody is told that nothing is under way any more
+            before = len(national_proxy.heard), len(token_service.heard)
+            await store.hasten(utc_now(), provider="trust")
+            while len(national_proxy.heard) == before[0]:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)  # time for as many more as would come
+        after_one_look = len(national_proxy.heard), len(token_service.heard)
+
+        assert (1, 1) == (after_one_look[0] - before[0], after_one_look[1] - before[1])
+
+    async def test_to_a_receiver_that_hangs_one_message_goes_at_a_time(
+        self, store, dispatcher, national_proxy
+    ):
+        """Otherwise a few of them would take every sender, for as long as they hang."""
+        national_proxy.otherwise = declining(503, "REC_UNAVAILABLE", "transient")
+        for _ in range(12):
+            await submit(store)
+        async with at_work(dispatcher):
+            async with asyncio.timeout(10):
+                while not dispatcher.standing.receivers.open or await sending(store):
+                    await asyncio.sleep(0.01)
+            recovered, before = asyncio.Event(), len(national_proxy.heard)
+            national_proxy.otherwise = after(recovered, acknowledging)
+            await store.hasten(utc_now(), receiver=store_values.THEIRS)
+            while len(national_proxy.heard) == before:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)
+            at_once = len(national_proxy.heard) - before
+            recovered.set()
+            await outcomes(store, 12)
+
+        assert 1 == at_once
+
+    async def test_what_is_urgent_goes_first(self, store, one_sender, national_proxy):
+        """An ambulance's message does not wait behind those that were there before it."""
+        routine = [await submit(store) for _ in range(3)]
+        urgent = await submit(store, urgent=True)
+        async with at_work(one_sender):
+            await outcomes(store, 4)
+        sent = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]
+
+        assert [receipt.request_id for receipt in (urgent, *routine)] == sent
+
+    async def test_ten_minutes_without_tokens_cost_no_message_an_attempt(  # noqa: PLR0917
+        self, store, dispatcher_with, tokens, clock, token_service, national_proxy
+    ):
+        """A thousand messages wait, hardly anybody asks, and then all arrive, each in its turn."""
+        token_service.otherwise = saying(503)
+        pairs = await asyncio.gather(*(a_conversation(store, number) for number in range(500)))
+        clock.wall, begun, granting_again = utc_now(), clock.seconds, granting()
+        async with at_work(dispatcher_with(now=clock.now), seconds=120):
+            while clock.seconds < begun + 600:
+                while tokens.closed_until is None:
+                    await asyncio.sleep(0.005)  # a token source tells nobody of its failures
+                clock.advance((tokens.closed_until - utc_now()).total_seconds() + 0.1)
+                store.ring_outbound()
+            asked, token_service.otherwise = len(token_service.heard), granting_again
+            while await open_messages(store):
+                await asyncio.sleep(0.05)  # a bell for each of a thousand would be looked at
+            found = await outcomes(store, 1000)
+        arrived = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]
+
+        assert 15 >= asked
+        assert {("acknowledged", 1)} == {(notice.state, notice.attempts) for notice in found}
+        assert sorted(sum(pairs, ())) == sorted(arrived)
+        assert all(arrived.index(first) < arrived.index(second) for first, second in pairs)
+
     async def test_an_idle_dispatcher_does_not_look(self, store, dispatcher, monkeypatch):
         """Eight senders with nothing to send are woken by the bell, and by nothing else."""
         looked, settled_down, claim_next = 0, asyncio.Event(), store.claim_next
 
-        async def counting(now, providers):
+        async def counting(*arguments):
             nonlocal looked
-            claim = await claim_next(now, providers)
+            claim = await claim_next(*arguments)
             looked += 1
             if looked == 9:  # each of the eight once, and once more before the first of them waits
                 settled_down.set()

@@ -144,6 +144,16 @@ class TestTheRequest:
 
         assert ([], 1) == (elsewhere.heard, len(national_proxy.heard))
 
+    async def test_an_egress_proxy_is_used_where_one_is_set(self, trusted, national_proxy):
+        """Where nothing gets out without one, the settings name it, and not a variable."""
+        async with (
+            served(acknowledging) as egress,
+            open_session(trusted, connections=1, connect_seconds=5, egress_proxy=egress.url) as way,
+        ):
+            answer = await proxy_at(way, national_proxy.url).post(a_claim(), "t")
+
+        assert (200, [], 1) == (answer.status, national_proxy.heard, len(egress.heard))
+
     async def test_a_lost_answer_is_not_asked_for_again_behind_our_back(
         self, proxy, national_proxy
     ):

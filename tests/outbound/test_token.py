@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import CredentialsRefused, TokenServiceDown, TokenUnavailable
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import NoToken, TokenSource
 from bars_gateway.outbound.token_request import Credentials
 
@@ -38,10 +39,11 @@ def new_ids():
 def source_at(session, key, clock, new_ids):
     """Return a token source for a URL."""
 
-    def make(url, *, timeout_seconds=5.0, per_minute=100_000):
+    def make(url, *, timeout_seconds=5.0, per_minute=100_000, key_ids=("Trust-INT-1",)):
         return TokenSource(
             session,
-            Credentials(token_url=url, api_key="the-api-key", key_id="Trust-INT-1", key=key),
+            Credentials(token_url=url, api_key="the-api-key"),
+            [SigningKey(key_id=key_id, key=key) for key_id in key_ids],
             Budget(per_minute, monotonic=clock.monotonic),
             now=clock.now,
             monotonic=clock.monotonic,
@@ -503,6 +505,90 @@ class TestFailing:
         assert ["token.renewed"] == [line["event"] for line in logs]
         assert "token-1" not in str(logs)
         assert assertion_of(token_service.heard[0]) not in str(logs)
+
+
+class TestKeys:
+    """Which of several keys signs."""
+
+    @pytest.fixture
+    def source(self, source_at, token_service):
+        return source_at(token_service.url, key_ids=("Trust-INT-2", "Trust-INT-1"))
+
+    @pytest.mark.parametrize(
+        "answering",
+        [
+            pytest.param(WRONG_KEY, id="unknown"),
+            pytest.param(
+                refusing(401, "public_key error", "JWT signature verification failed"),
+                id="another-half",
+            ),
+        ],
+    )
+    async def test_where_the_first_is_not_known_the_next_signs_at_once(
+        self, source, token_service, answering
+    ):
+        """A new key that the service has not noticed yet holds up no message."""
+        token_service.answers.append(answering)
+        await source.token()
+
+        assert ["Trust-INT-2", "Trust-INT-1"] == key_ids(token_service)
+        assert ("Trust-INT-1", ["Trust-INT-2"], None) == (
+            source.status.key_id,
+            source.status.refused_keys,
+            source.status.failing_since,
+        )
+
+    @pytest.mark.parametrize(
+        ("seconds", "signs"), [(3599, "Trust-INT-1"), (3600, "Trust-INT-2")], ids=str
+    )
+    async def test_the_first_is_tried_again_after_an_hour(
+        self, source, token_service, clock, seconds, signs
+    ):
+        """For so long the service keeps its copy of the JWKS, and does not look again."""
+        token_service.answers.append(WRONG_KEY)
+        await source.token()
+        clock.advance(seconds)
+        await source.token()
+
+        assert signs == key_ids(token_service)[-1]
+
+    async def test_once_it_is_known_the_first_signs(self, source, token_service, clock):
+        """What was refused an hour ago is no concern any more."""
+        token_service.answers.append(WRONG_KEY)
+        await source.token()
+        clock.advance(3600)
+        await source.token()
+
+        assert ("Trust-INT-2", []) == (source.status.key_id, source.status.refused_keys)
+
+    async def test_another_refusal_is_not_met_by_another_key(self, source, token_service):
+        """A wrong clock is wrong for every key, and each request counts."""
+        token_service.answers.append(refusing(400, "invalid_request", "Invalid 'exp' claim"))
+        await failure(source)
+
+        assert ["Trust-INT-2"] == key_ids(token_service)
+
+    async def test_where_none_is_known_the_first_refusal_is_told(self, source, token_service):
+        """It is about the key that the settings name first."""
+        token_service.answers.extend(
+            [WRONG_KEY, refusing(401, "public_key error", "JWT signature verification failed")]
+        )
+
+        assert "the key id is not in" in str(await failure(source))
+
+    async def test_new_keys_are_tried_whatever_became_of_the_old(self, source, token_service, key):
+        """Somebody has put it right, and need not wait for an hour."""
+        token_service.answers.append(WRONG_KEY)
+        source.discard(await source.token())
+        source.use([SigningKey(key_id="Trust-INT-2", key=key)])
+        await source.token()
+
+        assert "Trust-INT-2" == key_ids(token_service)[-1]
+
+
+def key_ids(service):
+    """Return the kid of each JWT that came, in order."""
+    return [jwt.get_unverified_header(assertion_of(heard))["kid"] for heard in service.heard]
 
 
 class TestStatus:

@@ -1,6 +1,8 @@
 """The token source before the strict token service of the sandbox, over TLS."""
 
 import asyncio
+import json
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -10,15 +12,20 @@ from sandbox.around import SERVICE, loaded, opened
 from bars_gateway.errors import TokenUnavailable
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.proxy import open_session
-from bars_gateway.outbound.refusals import (
+from bars_gateway.outbound.refusal_table import (
+    SERVER_ERROR,
+    TABLE,
     ApplicationUnknown,
     AudienceRefused,
     ClockRefused,
+    KeySetRefused,
     KeyUnknown,
 )
+from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.sandbox.token_refusals import REFUSALS
 from bars_gateway.tls import client_context
 
 
@@ -48,10 +55,12 @@ async def source_with(box):
                 "api_key": box.trust.api_key,
                 "key_id": box.trust.key_id,
                 "key": loaded(box.trust.private_key_file),
-            }
+            } | changes
+            signing = {name: right.pop(name) for name in ("key_id", "key")}
             return TokenSource(
                 session,
-                Credentials(**right | changes),
+                Credentials(**right),
+                [SigningKey(**signing)],
                 Budget(100_000, monotonic=box.clock.monotonic),
                 now=lambda: box.clock.now() + fast,
                 monotonic=box.clock.monotonic,
@@ -138,3 +147,35 @@ async def test_a_wrong_clock_is_named(source_with, minutes):
 async def test_a_clock_that_is_a_little_wrong_will_do(source_with, minutes):
     """Neither iat nor nbf is there to be refused, and exp leaves room either way (S14)."""
     assert await source_with(fast=timedelta(minutes=minutes)).token()
+
+
+# These the sandbox answers for what was sent, or for what is registered, and not on demand.
+_BY_ITSELF = {"verb", "jwks"}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_every_refusal_is_met_by_its_row(box, source_with, name):
+    """The words of the live service, all the way over TLS, lead to the row with our advice."""
+    row = next(row for row in (*TABLE, SERVER_ERROR) if row.name == name)
+    await box.arm(kind="token_refused", refusal=name, count=1)
+    source = source_with()
+    with pytest.raises(row.kind, match=re.escape(row.reason)):
+        await source.token()
+
+    assert row.kind.advice == source.status.advice
+
+
+async def test_a_registration_that_is_no_key_set_is_named(box, source_with):
+    """The platform fails with a body of its own, which is read too."""
+    file = box.trust.folder / "jwks.json"
+    before = file.read_bytes()
+    file.write_text(json.dumps(json.loads(before)["keys"][0]))
+    try:
+        assert KeySetRefused is await refusal(source_with())
+    finally:
+        file.write_bytes(before)
+
+
+def test_the_sandbox_knows_every_row():
+    """A row that nothing can produce would be a guess."""
+    assert {row.name for row in (*TABLE, SERVER_ERROR)} == {*REFUSALS, *_BY_ITSELF}

@@ -1,8 +1,18 @@
 """What each answer means: the table of verdicts, row by row."""
 
+import hashlib
+
 import pytest
 
-from bars_gateway.standard.verdict import ROWS, SILENCE, Answer, Fault, Verdict, judge
+from bars_gateway.standard.verdict import (
+    ROWS,
+    SILENCE,
+    TABLE_VERSION,
+    Answer,
+    Fault,
+    Verdict,
+    judge,
+)
 
 REQUEST_ID = "0b5d1f0a-7a51-4d6e-8d0b-3f2f6a9c1e01"
 CORRELATION_ID = "6a7f3c1e-0b1d-4f5a-9c3e-2d1f0a9b8c02"
@@ -279,3 +289,10 @@ def test_an_echo_is_recorded_whatever_the_verdict():
 def test_our_own_trouble_is_called_ours():
     """A token or registration that BaRS refuses is neither the message's fault nor theirs."""
     assert Fault.HERE is judge(said(401, "SEND_UNAUTHORIZED", "unknown"), **OURS).fault
+
+
+def test_a_changed_table_has_another_version():
+    """An attempt of last year is looked up in last year's table: give it a new number."""
+    rows = hashlib.sha256(repr((*ROWS, SILENCE)).encode()).hexdigest()[:12]
+
+    assert (1, "95d2cbf5032e") == (TABLE_VERSION, rows)

@@ -181,7 +181,10 @@ async def test_no_statement_walks_a_whole_table(database: Database, name: str) -
 
 
 def _bounded(step: str, sql: str) -> bool:
-    return "json_each" in step or "VIRTUAL TABLE" in step or "LIMIT :limit" in sql
+    of_receivers = step == "SCAN waiting"  # one row for each Receiver for which something waits
+    return of_receivers or any(
+        ("json_each" in step, "VIRTUAL TABLE" in step, "LIMIT :limit" in sql)
+    )
 
 
 def _parameters(sql: str) -> set[str]:
@@ -205,5 +208,6 @@ async def test_what_is_due_is_found_by_its_time(database: Database, name: str) -
         ]
     )
 
-    assert any("messages_due" in step for step in plan)
+    index = {"claim_next": "messages_waiting", "next_due": "messages_due"}[name]
+    assert any(index in step for step in plan)
     assert [] == [step for step in plan if "messages_bundle" in step]

@@ -70,12 +70,14 @@ def token(
     settings = load(config, os.environ)
     whose = provider_of(settings, provider)
     now = _now()
-    found = asyncio.run(probe(settings, credentials_of(settings, whose), now))
+    found = asyncio.run(probe(settings, *credentials_of(settings, whose), now))
     if explain:
         for line in explained(settings, whose, found, now):
             typer.echo(line)
     elif found.refused is not None:
-        typer.echo(f"error: {found.refused.reason}\n   try: {found.refused.error.advice}", err=True)
+        typer.echo(
+            f"error: {found.refused.reason}\n   try: {found.refused.row.kind.advice}", err=True
+        )
     else:
         typer.echo(f"{settings.outbound.token_url} gave a token")
     if found.refused is not None:

@@ -31,10 +31,11 @@ async def fetch(
     *,
     context: ssl.SSLContext | None = None,
     seconds: float = SECONDS,
+    egress_proxy: str | None = None,
 ) -> Fetched:
     """Return what *url* answers; raise OSError, ClientError or TimeoutError where it does not."""
     trust = context or client_context(ca_file)
-    session = open_session(trust, connections=1, connect_seconds=SECONDS)
+    session = open_session(trust, connections=1, connect_seconds=SECONDS, egress_proxy=egress_proxy)
     async with (
         asyncio.timeout(seconds),
         session,

@@ -69,7 +69,8 @@ async def _capabilities(site: Site) -> Seen:
 
 async def _got(site: Site, url: str, headers: dict[str, str] | None = None) -> Fetched | Seen:
     try:
-        return await fetch(url, site.settings.outbound.ca_file, headers)
+        outbound = site.settings.outbound
+        return await fetch(url, outbound.ca_file, headers, egress_proxy=outbound.egress_proxy)
     except _UNREACHABLE as error:
         return failed(f"{urlsplit(url).netloc}: {cause_of(error)}", _FIREWALL)
 
@@ -98,12 +99,12 @@ async def _token(site: Site) -> Seen:
         return skipped("this environment asks for none")
     for name, provider in site.settings.providers.items():
         try:
-            found = await probe(site.settings, credentials_of(site.settings, provider), site.now())
+            found = await probe(site.settings, *credentials_of(site.settings, provider), site.now())
         except IdentityError as error:
             return failed(str(error), error.advice)
         site.probes[name] = found
         if found.refused is not None:
-            return failed(f"{name}: {found.refused.reason}", found.refused.error.advice)
+            return failed(f"{name}: {found.refused.reason}", found.refused.row.kind.advice)
     return passed(f"a token for {', '.join(site.settings.providers)}")
 
 

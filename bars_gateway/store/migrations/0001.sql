@@ -84,6 +84,7 @@ CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
 CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
 CREATE INDEX        messages_bundle  ON messages (provider, bundle_id);
 CREATE INDEX        messages_due     ON messages (urgent, next_attempt_at, id)            WHERE state = 'queued';
+CREATE INDEX        messages_waiting ON messages (urgent, receiver, next_attempt_at, id)  WHERE state = 'queued';
 CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
 CREATE INDEX        messages_open    ON messages (provider, correlation_id, receiver, id) WHERE settled_at IS NULL;
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
@@ -119,6 +120,7 @@ CREATE TABLE attempts (                         -- one POST
     code        TEXT,                           -- REC_TIMEOUT, PROXY_NOT_FOUND, …
     issue       TEXT,                           -- FHIR IssueType
     ids_echoed  INTEGER NOT NULL,
+    table_version INTEGER NOT NULL,             -- of the verdict table, as it was then
     PRIMARY KEY (message_id, number),
     CONSTRAINT verdict_is_known CHECK (verdict IN ('acknowledged', 'retry', 'retry_limited', 'refused',
                                                    'unauthorized', 'forbidden')),

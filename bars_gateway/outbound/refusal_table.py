@@ -1,0 +1,277 @@
+"""
+Every refusal of the token service that is known: what it is, whose, and what to do (S14).
+
+    status · error · beginning ──► Row: remedy, kind (with advice), our words for it
+
+The order is the meaning: the first row that fits decides. It is the onboarding guide's
+table, section 1.5, and is printed in `docs/answers.md`. The wording differs between
+releases of the service, so nothing is compared as a whole.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from bars_gateway.errors import CredentialsRefused, TokenServiceDown, TokenUnavailable
+
+
+class Remedy(StrEnum):
+    """What ends the trouble."""
+
+    RETRY = "retry"  # it passes by itself
+    CONFIGURATION = "configuration"  # a person mends a setting or a registration
+    CLOCK = "clock"  # a person sets the clock
+    OUR_BUG = "our bug"  # a release of the gateway
+
+
+# After so long the service is asked again, first and at most; the pause doubles in between.
+PAUSES: Mapping[Remedy, tuple[timedelta, timedelta]] = {
+    Remedy.RETRY: (timedelta(seconds=5), timedelta(minutes=1)),
+    Remedy.CLOCK: (timedelta(minutes=1), timedelta(minutes=5)),
+    Remedy.CONFIGURATION: (timedelta(minutes=1), timedelta(minutes=15)),
+    Remedy.OUR_BUG: (timedelta(minutes=1), timedelta(minutes=15)),
+}
+
+
+class ClockRefused(CredentialsRefused):
+    """The token service refused the time in our JWT."""
+
+    advice = "Set the clock right (timedatectl): it must agree with the world within seconds."
+
+
+class KeyUnknown(CredentialsRefused):
+    """The token service knows no such key for this application."""
+
+    advice = (
+        "Check that key_id names a key in the registered JWKS, and that private_key_file is its"
+        " private half. A key that was registered within the last hour is not seen yet: the service"
+        " keeps its copy for an hour. Until then, name the key before it in former_keys."
+    )
+
+
+class KeySetRefused(CredentialsRefused):
+    """No set of public keys is registered for the application, or what is registered is none."""
+
+    advice = (
+        "Register the public keys: a JWKS, which is a list named keys, also where there is but one."
+        " bars-gateway letters says to whom to write."
+    )
+
+
+class KeySetUnreachable(TokenServiceDown):
+    """The token service could not fetch our public keys."""
+
+    advice = "Check that the address of the registered JWKS answers; whoever hosts it can tell."
+
+
+class ApplicationUnknown(CredentialsRefused):
+    """The API key is unknown in this environment, or is not approved for BaRS."""
+
+    advice = (
+        "Check that api_key is the one of this environment, and that the application is approved"
+        " for the Booking and Referral API."
+    )
+
+
+class AudienceRefused(CredentialsRefused):
+    """The audience of our JWT, or the address that was asked, is not the token service's."""
+
+    advice = "Check outbound.token_url: it must be this environment's, character for character."
+
+
+class RequestMalformed(CredentialsRefused):
+    """The token service cannot read what the gateway makes."""
+
+    advice = (
+        "No setting cures this: it is a fault of the gateway, or something between rewrites its"
+        " requests. Report it with the release, this line and its support_id; try the release"
+        " before this one."
+    )
+
+
+class JwtUsedTwice(TokenServiceDown):
+    """The token service has seen the `jti` before, and each is made for one request."""
+
+    advice = (
+        "Nothing to do at first: the next request has a new one. If it lasts, something on the way"
+        " to the token service repeats requests; take it out, or let it pass them once."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table: a refusal with all of these is that."""
+
+    name: str
+    remedy: Remedy
+    kind: type[TokenUnavailable]
+    reason: str  # in words of ours
+    status: int | None = None  # None: any
+    error: str | None = None  # None: any
+    beginning: str = ""  # of the description
+    holding: str = ""  # further on in it
+    next_key: bool = False  # another of our keys may be accepted
+
+
+_INVALID = "invalid_request"
+
+
+def _row(
+    name: str,
+    seen: tuple[int | None, str | None, str],
+    remedy: Remedy,
+    kind: type[TokenUnavailable],
+    reason: str,
+    *,
+    holding: str = "",
+    next_key: bool = False,
+) -> Row:
+    status, error, beginning = seen
+    return Row(
+        name=name,
+        remedy=remedy,
+        kind=kind,
+        reason=reason,
+        status=status,
+        error=error,
+        beginning=beginning,
+        holding=holding,
+        next_key=next_key,
+    )
+
+
+def _malformed(
+    name: str, status: int, beginning: str, error: str = _INVALID, holding: str = ""
+) -> Row:
+    reason = f"our request was malformed: {name}"
+    seen = (status, error, beginning)
+    return _row(name, seen, Remedy.OUR_BUG, RequestMalformed, reason, holding=holding)
+
+
+def _setting(
+    name: str,
+    seen: tuple[int | None, str | None, str],
+    kind: type[TokenUnavailable],
+    reason: str,
+    *,
+    next_key: bool = False,
+) -> Row:
+    return _row(name, seen, Remedy.CONFIGURATION, kind, reason, next_key=next_key)
+
+
+TABLE: tuple[Row, ...] = (
+    _malformed("verb", 405, "", error=""),
+    _malformed("media-type", 415, ""),
+    _setting("path", (404, _INVALID, ""), AudienceRefused, "there is no token service there"),
+    _malformed("no-grant-type", 400, "grant_type is missing"),
+    _malformed("grant-type", 400, "", error="unsupported_grant_type"),
+    _malformed("assertion-type", 400, "Missing or invalid client_assertion_type"),
+    _malformed("no-assertion", 400, "Missing client_assertion"),
+    _malformed("jwt", 400, "Malformed JWT"),
+    _malformed("no-alg", 400, "Missing 'alg'"),
+    _malformed("alg", 400, "Invalid 'alg'"),
+    _setting("no-kid", (400, _INVALID, "Missing 'kid'"), KeyUnknown, "our JWT names no key"),
+    _malformed("typ", 400, "Invalid 'typ'"),
+    _malformed("no-exp", 400, "Missing 'exp'"),
+    _malformed("exp", 400, "Invalid 'exp'", holding="must be an integer"),
+    _row(
+        "clock",
+        (400, _INVALID, "Invalid 'exp'"),
+        Remedy.CLOCK,
+        ClockRefused,
+        "the time in our JWT was refused",
+    ),
+    _malformed("iss-and-sub", 400, "Missing or non-matching 'iss'/'sub'"),
+    _malformed("no-jti", 400, "Missing 'jti'"),
+    _malformed("jti", 400, "Invalid 'jti'"),
+    _row(
+        "jti-spent",
+        (400, _INVALID, "Non-unique 'jti'"),
+        Remedy.RETRY,
+        JwtUsedTwice,
+        "a JWT was used twice",
+    ),
+    _setting(
+        "api-key",
+        (401, _INVALID, "Invalid 'iss'/'sub'"),
+        ApplicationUnknown,
+        "the API key is unknown here",
+    ),
+    _setting(
+        "audience",
+        (401, _INVALID, "Missing or invalid 'aud'"),
+        AudienceRefused,
+        "the audience was refused",
+    ),
+    _setting(
+        "kid",
+        (401, _INVALID, "Invalid 'kid'"),
+        KeyUnknown,
+        "the key id is not in the registered JWKS",
+        next_key=True,
+    ),
+    _setting(
+        "signature",
+        (401, "public_key error", ""),
+        KeyUnknown,
+        "the signature does not fit the registered key",
+        next_key=True,
+    ),
+    _row(
+        "jwks-unreachable",
+        (403, "public_key error", "The JWKS endpoint"),
+        Remedy.RETRY,
+        KeySetUnreachable,
+        "our JWKS is unreachable",
+    ),
+    _setting(
+        "no-jwks", (403, "public_key error", ""), KeySetRefused, "no public key is registered"
+    ),
+    _setting(
+        "jwks",
+        (401, "steps.jwt.InvalidKeyConfiguration", ""),
+        KeySetRefused,
+        "what is registered is no JWKS",
+    ),
+    _setting(
+        "not-subscribed",
+        (401, "unauthorized_client", ""),
+        ApplicationUnknown,
+        "the application may not use BaRS",
+    ),
+    # The platform's own refusals of an application have no status that is written down.
+    _setting(
+        "client", (None, "invalid_client", ""), ApplicationUnknown, "the application is not known"
+    ),
+    _setting(
+        "not-approved",
+        (None, "access_denied", ""),
+        ApplicationUnknown,
+        "the application is not approved",
+    ),
+)
+# Where no row fits, one of these does.
+QUOTA = _row(
+    "quota",
+    (429, None, ""),
+    Remedy.RETRY,
+    TokenServiceDown,
+    "the token service asks for fewer requests",
+)
+SERVER_ERROR = _row(
+    "server-error", (None, None, ""), Remedy.RETRY, TokenServiceDown, "the token service failed"
+)
+INTERMEDIARY = _row(
+    "intermediary",
+    (None, None, ""),
+    Remedy.RETRY,
+    TokenServiceDown,
+    "something in between answered for the token service",
+)
+SILENCE = _row(
+    "silence", (None, None, ""), Remedy.RETRY, TokenServiceDown, "the token service did not answer"
+)
+UNKNOWN = _setting(
+    "unknown", (None, None, ""), CredentialsRefused, "the token service refused our request"
+)

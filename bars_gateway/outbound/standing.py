@@ -1,0 +1,97 @@
+"""
+How we stand with each Receiver, and each provider with the proxy: who is left in peace.
+
+    judgement ──► Circuits ──► open: what waits is put off, and one at a time goes as a look
+                          └──► answered: what waits is due now
+
+While somebody is left in peace, one message at a time goes to them, however many are due:
+hanging Receivers take one sender each and not four, and a registration that the proxy refuses
+for good costs one POST and one token a look.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import structlog
+
+from bars_gateway.outbound.circuits import FOR_PROVIDERS, FOR_RECEIVERS, Circuits
+from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.store.port import Claim, Store
+
+log = structlog.get_logger(__name__)
+
+_OUR_TROUBLE = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
+
+
+class Standing:
+    """Keeps the circuits, and moves what waits in the store accordingly."""
+
+    def __init__(self, store: Store, *, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+        self.receivers = Circuits(FOR_RECEIVERS, now=now)
+        self.providers = Circuits(FOR_PROVIDERS, now=now)
+        self._looks: list[str] = []  # Receivers and providers that a look is under way to
+
+    @property
+    def looked_at(self) -> Collection[str]:
+        """Receivers and providers that are asked at this moment whether they are back."""
+        return self._looks
+
+    def is_looking(self, claim: Claim) -> bool:
+        """Tell whether another message has gone meanwhile to where *claim* would go."""
+        return claim.receiver in self._looks or claim.provider in self._looks
+
+    @contextmanager
+    def look(self, claim: Claim) -> Iterator[None]:
+        """Let nobody else go where *claim* goes, if it is to somebody who is left in peace."""
+        looks = [
+            name
+            for name, circuits in (
+                (claim.receiver, self.receivers),
+                (claim.provider, self.providers),
+            )
+            if name in circuits.open
+        ]
+        self._looks.extend(looks)
+        try:
+            yield
+        finally:
+            for name in looks:
+                self._looks.remove(name)
+            if looks:
+                self._store.ring_outbound()
+
+    async def judged(
+        self, claim: Claim, judgement: Judgement, *, began: datetime, longest: timedelta
+    ) -> None:
+        """
+        Put off what waits for who does not answer, and hasten it once they do.
+
+        *longest*: what the message itself would wait for at the most.
+        """
+        if judgement.verdict in _OUR_TROUBLE:
+            pause = self.providers.failed(claim.provider, began)
+            await self._put_off(self.providers, pause, provider=claim.provider)
+        elif judgement.is_silence:
+            pause = self.receivers.failed(claim.receiver, began)
+            pause = pause and min(pause, longest)
+            await self._put_off(self.receivers, pause, receiver=claim.receiver)
+        else:
+            if self.receivers.answered(claim.receiver):
+                await self._hasten(receiver=claim.receiver)
+            if self.providers.answered(claim.provider):
+                await self._hasten(provider=claim.provider)
+
+    async def _put_off(self, circuits: Circuits, pause: timedelta | None, **whose: str) -> None:
+        if pause is None:
+            return
+        count = await self._store.put_off(self._now() + pause, **whose)
+        log.warning("outbound.put_off", seconds=pause.total_seconds(), count=count, **whose)
+        if circuits.open.keys().isdisjoint(whose.values()):
+            await self._hasten(**whose)  # an answer came meanwhile, and had hastened too early
+
+    async def _hasten(self, **whose: str) -> None:
+        count = await self._store.hasten(self._now(), **whose)
+        log.info("outbound.hastened", count=count, **whose)
