@@ -272,7 +272,14 @@ async def test_the_way_in_rests_until_somebody_stands_before_it():
 async def test_every_loop_of_a_gateway_beats(world):
     """One message there, and its outcome back: each loop has moved since."""
     gateway = world.hospital.gateway
-    expected = {"dispatcher", "inbound", "collect-hospital", "deliver-hospital", "renewals"}
+    expected = {
+        "dispatcher",
+        "inbound",
+        "collect-hospital",
+        "deliver-hospital",
+        "renewals",
+        "cancels",
+    }
     before = set(gateway.heartbeats.silences())
     await asyncio.sleep(0.5)
     receipt = await world.ambulance.sent("there.json", referral())
