@@ -35,6 +35,7 @@ from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
 from bars_gateway.outbound.reads import ProxyReads, ReadLimits
+from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
 from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
 from bars_gateway.outbound.token_request import Credentials
@@ -116,7 +117,9 @@ async def outbound_parts(
         server_errors_limit=outbound.server_errors_limit,
     )
     reads = _reads(settings, session, tokens, budgets, now)
-    dispatcher = Dispatcher(store, tokens, proxy, policy, now=now, rng=random.SystemRandom())
+    reconciler = Reconciler(store.reconciliations, reads, now=now, new_id=new_id)
+    rng = random.SystemRandom()
+    dispatcher = Dispatcher(store, tokens, proxy, policy, reconciler=reconciler, now=now, rng=rng)
     identities = {name: sender_identity(each) for name, each in settings.providers.items()}
     cancels = CancelReader(store.cancellations, reads, identities, now=now, new_id=new_id)
     return tokens, dispatcher, reads, cancels

@@ -135,6 +135,7 @@ def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
     if name in {
         "store.cancellations",
+        "store.reconciliations",
         "store.conversations",
         "store.interventions",
         "store.port",

@@ -51,7 +51,6 @@ _KINDS: dict[NoticeKind, str] = {
     NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
     NoticeKind.DUE_SOON: "The answer to this message is due soon, and has not come.",
     NoticeKind.OVERDUE: "No answer came in time; do what is foreseen for silence, now.",
-    NoticeKind.RECONCILED: "The ids that the Receiver gave to the message are now known.",
     NoticeKind.CANCEL_NOT_SENT: (
         "The cancellation is not sent yet: what it is about cannot be read. The gateway goes on"
         " trying; if it is urgent, telephone."
@@ -70,6 +69,21 @@ _KINDS: dict[NoticeKind, str] = {
 }
 
 
+_RECONCILED: Mapping[str | None, str] = {
+    "found": "The Receiver has the message; what it calls the record is known: see focus_id.",
+    "none": (
+        "The Receiver has the message, but shows no record that says so. Ask it before you change"
+        " or cancel anything."
+    ),
+    "several": (
+        "The Receiver has the message, and several records fit it. Ask it which, before you change"
+        " or cancel anything."
+    ),
+    "unread": (
+        "The Receiver has the message, but could not be asked what it calls the record. Read it"
+        " before you change or cancel anything."
+    ),
+}
 _OWED_BY_US: dict[NoticeKind, str] = {
     NoticeKind.DUE_SOON: "This organisation owes an answer to this message soon.",
     NoticeKind.OVERDUE: "This organisation has not answered in time; others may act without it.",
@@ -152,6 +166,8 @@ def notice(value: Notice) -> Document:
         "fingerprint": value.fingerprint,
         "answer_media_type": value.answer_media_type,
         "resend_of": value.resend_of,
+        "reconciled": value.reconciled,
+        "focus_id": value.focus_id,
     }
 
 
@@ -227,6 +243,8 @@ def _meaning(value: Notice) -> str:
         return _OUTCOMES[value.state] if value.attempts else _NOTHING_TO_CANCEL
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]
+    if value.kind is NoticeKind.RECONCILED:
+        return _RECONCILED[value.reconciled]
     kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS
     return " ".join([kinds[value.kind], *(MEANINGS[remark] for remark in value.remarks)])
 

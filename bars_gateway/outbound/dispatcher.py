@@ -26,6 +26,7 @@ import structlog
 
 from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
 from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.settlement import backoff, settlement_of
 from bars_gateway.outbound.standing import Standing
 from bars_gateway.outbound.token import Tokens
@@ -67,10 +68,12 @@ class Dispatcher:
         proxy: Proxy,
         policy: Policy,
         *,
+        reconciler: Reconciler,
         now: Callable[[], datetime],
         rng: random.Random,
     ) -> None:
         self._store = store
+        self._reconciler = reconciler
         self._tokens = tokens
         self._proxy = proxy
         self._policy = policy
@@ -85,6 +88,7 @@ class Dispatcher:
         """Send until stopped, with a *beat* at each step; return once nothing is in flight."""
         self._beat = beat or self._beat
         async with asyncio.TaskGroup() as senders:
+            senders.create_task(self._reconciler.run(), name="reconciler")
             for number in range(self._policy.max_in_flight):
                 senders.create_task(self._send_each(), name=f"sender-{number}")
 
@@ -92,6 +96,7 @@ class Dispatcher:
         """Take no new claims. Those in flight are finished: their answers matter."""
         self._stopping.set()
         self._store.ring_outbound()
+        self._reconciler.stop()
 
     async def _send_each(self) -> None:
         while not self._stopping.is_set():
@@ -175,6 +180,8 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
             return
         _log(claim, attempt, settlement)
+        if judgement.row == "duplicate":
+            self._reconciler.ring()
         longest = self._policy.timing(claim.use_case).longest_retry
         await self.standing.judged(claim, judgement, began=started, longest=longest)
 

@@ -165,6 +165,8 @@ def _settle_for_good(  # noqa: PLR0917
     if settlement.state is OutboundState.ACKNOWLEDGED and move is Move.UPDATE and row["needed_by"]:
         move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at)
+    if attempt.row == "duplicate" and settlement.focus_id is None and move is Move.REQUEST:
+        run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
 
 
 def _earlier_answer_holds(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> bool:

@@ -25,6 +25,7 @@ from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.questions import Questions
+from bars_gateway.store.reconciliations import Reconciliation, Reconciliations
 from bars_gateway.store.values import (
     Accepted,
     Arrival,
@@ -81,6 +82,7 @@ __all__ = [
     "Payload",
     "Processing",
     "Quarantined",
+    "Reconciliation",
     "Refusal",
     "RefusedBefore",
     "Repeated",
@@ -101,6 +103,10 @@ class Store(Protocol):
     @property
     def questions(self) -> Questions:
         """Return what the EPR is asked while the proxy waits."""
+
+    @property
+    def reconciliations(self) -> Reconciliations:
+        """Return what is to be found out after a duplicate."""
 
     @property
     def cancellations(self) -> Cancellations:

@@ -160,6 +160,26 @@ UPDATE messages
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
 RETURNING id, provider, move, workflow_id, needed_by;
 
+-- name: want_reconciliation
+-- The Receiver has it, and the ids that it gave to it were in the answer that got lost.
+UPDATE messages SET reconciliation = 'wanted', reconcile_at = :now WHERE id = :id;
+
+-- name: next_unreconciled
+SELECT id, provider, correlation_id, receiver, reconcile_at, settled_at FROM messages
+ WHERE reconcile_at IS NOT NULL ORDER BY reconcile_at LIMIT 1;
+
+-- name: reconcile_later
+UPDATE messages SET reconcile_at = :at WHERE id = :id AND reconciliation = 'wanted';
+
+-- name: reconcile
+UPDATE messages SET reconciliation = :reconciliation, reconcile_at = NULL
+ WHERE id = :id AND reconciliation = 'wanted'
+RETURNING id, provider, workflow_id;
+
+-- name: name_focus
+-- What the Receiver calls the record, unless an answer of its own has told meanwhile.
+UPDATE workflows SET focus_id = :focus_id WHERE id = :workflow_id AND focus_id IS NULL;
+
 -- name: record_attempt
 INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,
                       issue, ids_echoed, table_version)
@@ -523,7 +543,8 @@ SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
 -- name: notice_message
 -- What a notice is about: its message, the last attempt, and whether there is an answer to read.
 SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
-       m.receiver, m.state, m.attempts, m.reference, m.fingerprint,
+       m.receiver, m.state, m.attempts, m.reference, m.fingerprint, m.reconciliation,
+       (SELECT w.focus_id FROM workflows AS w WHERE w.id = m.workflow_id) AS focus_id,
        a.http_status, a.code, a.issue, a.fault,
        request.media_type AS media_type, answer.media_type AS answer_media_type,
        (SELECT original.request_id FROM messages AS original WHERE original.id = m.resend_of) AS resend_of

@@ -172,5 +172,7 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
         resend_of=message["resend_of"],
+        reconciled=None if message["reconciliation"] == "wanted" else message["reconciliation"],
+        focus_id=message["focus_id"],
         remarks=[Remark(word) for word in row["remarks"].split()],
     )

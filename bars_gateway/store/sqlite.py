@@ -44,6 +44,7 @@ from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_questions import SqliteQuestions
+from bars_gateway.store.sqlite_reconciliations import SqliteReconciliations
 from bars_gateway.store.statements import collect, run
 
 
@@ -70,6 +71,7 @@ class SqliteStore:
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
         )
+        self.reconciliations = SqliteReconciliations(database, ring_notices=self._ring_all)
         self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
@@ -100,16 +102,14 @@ class SqliteStore:
         """Take a message of one of *providers* for us alone, for none of *not_for*."""
         claimant, most = (self._node, now + self._lease), self._per_receiver
         work = partial(outbound_works.claim_next, providers=providers, not_for=not_for)
-        return await self._database.write(lambda connection: work(connection, now, claimant, most))
+        return await self._database.write(lambda c: work(c, now, claimant, most))
 
     async def settle(
         self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement
     ) -> None:
         """Record the attempt and what it led to; raise StaleState if the claim has lapsed."""
         await self._database.write(
-            lambda connection: outbound_works.settle(
-                connection, claim, answer, attempt, settlement, self._node
-            )
+            lambda c: outbound_works.settle(c, claim, answer, attempt, settlement, self._node)
         )
         self._outbound.ring()
         self._bell(claim.provider).ring()

@@ -46,9 +46,12 @@ from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, open_session
+from bars_gateway.outbound.reads import SILENCE
+from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.store.database import Database, open_database
@@ -198,6 +201,13 @@ async def bare(folder: Path, port: int, authority: Path) -> Run:
         return Run(MESSAGES / seconds, spent)
 
 
+class Unread:
+    """Reads that nobody answers: no duplicate comes from this sink."""
+
+    async def ask(self, *_arguments: object) -> Unanswered:
+        return SILENCE
+
+
 async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
     """Queue messages for forty Receivers, so that none of them is the limit, and send them."""
     async with open_database(folder / f"{uuid.uuid4()}.db") as database:
@@ -208,8 +218,11 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
             lambda body: door.submit(body, Format.JSON, Envelope()),
         )
         policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
+        sources = {"bench": NoToken()}
+        reconciler = Reconciler(store.reconciliations, Unread(), now=now, new_id=new_id)
+        rng = random.Random(1)
         dispatcher = Dispatcher(
-            store, {"bench": NoToken()}, proxy, policy, now=now, rng=random.Random(1)
+            store, sources, proxy, policy, reconciler=reconciler, now=now, rng=rng
         )
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:

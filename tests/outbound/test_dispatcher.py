@@ -31,6 +31,8 @@ from structlog.testing import capture_logs
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.reads import SILENCE
+from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import NoToken, TokenSource
 from bars_gateway.outbound.token_request import Credentials
@@ -75,6 +77,13 @@ def tokens(session, key, clock, token_service):
     )
 
 
+class Unread:
+    """Reads that nobody answers."""
+
+    async def ask(self, *_arguments):
+        return SILENCE
+
+
 @pytest.fixture
 def dispatcher_with(store, session, tokens, national_proxy):
     """Return a dispatcher for a provider with tokens, and for one that needs none."""
@@ -90,7 +99,11 @@ def dispatcher_with(store, session, tokens, national_proxy):
         )
         policy = Policy(timing=lambda _use_case: QUICK, max_in_flight=senders)
         sources = {"trust": tokens, "other": NoToken()}
-        return Dispatcher(store, sources, proxy, policy, now=now, rng=random.Random(1))
+        reconciler = Reconciler(
+            store.reconciliations, Unread(), now=now, new_id=lambda: str(uuid4())
+        )
+        rng = random.Random(1)
+        return Dispatcher(store, sources, proxy, policy, reconciler=reconciler, now=now, rng=rng)
 
     return make
 

@@ -8,7 +8,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
-from bars_gateway.store.port import NoticeKind, OutboundState
+from bars_gateway.store.port import NoticeKind, OutboundState, Reconciliation
 
 Schema = dict[str, Any]
 
@@ -147,6 +147,8 @@ _NOTICE = closed(
     fingerprint=text("SHA-256 of the Bundle"),
     answer_media_type=or_null(text("of the answer; null: there is none to read")),
     resend_of=or_null(uuid("of the message whose payload this one sends again")),
+    reconciled=or_null(one_of(Reconciliation, "what came of looking for the Receiver's id")),
+    focus_id=or_null(text("what the Receiver calls the record, where that is known")),
 )
 
 _ROW: dict[str, Schema] = {

@@ -59,6 +59,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     needed_by       TEXT,                       -- the clinical time
     next_attempt_at TEXT,
     give_up_at      TEXT,
+    reconciliation  TEXT,                       -- after a duplicate: whether the Receiver's ids were found
+    reconcile_at    TEXT,                       -- when to look for them
     delay_due_at    TEXT,                       -- when to tell the EPR that it is late; NULL once told
     claimed_by      TEXT,                       -- node name
     claimed_until   TEXT,
@@ -66,6 +68,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     settled_at      TEXT,
     read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
     seen_at         TEXT,                       -- when a person had dealt with how it ended
+    CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
+    CONSTRAINT wanted_has_a_time    CHECK ((reconciliation IS 'wanted') = (reconcile_at IS NOT NULL)),
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
     CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
@@ -90,6 +94,7 @@ CREATE INDEX        messages_open    ON messages (provider, correlation_id, rece
 CREATE INDEX        messages_ageing  ON messages (give_up_at)                             WHERE settled_at IS NULL;
 CREATE INDEX        messages_late    ON messages (delay_due_at)                           WHERE settled_at IS NULL AND delay_due_at IS NOT NULL;
 CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
+CREATE INDEX        messages_to_find ON messages (reconcile_at)                           WHERE reconcile_at IS NOT NULL;
 CREATE INDEX        messages_settled ON messages (settled_at)                             WHERE settled_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_states  ON messages (direction, state);

@@ -1,0 +1,133 @@
+"""
+Finds out what the Receiver calls a record whose acknowledgement got lost.
+
+    409 duplicate ─settle─► wanted ──► GET …?patient:identifier=… ──► found │ none │ several
+                                                                            └─► the EPR is told
+
+A duplicate proves that the Receiver has the message; the ids that it gave to the record were in
+the answer that never came, and a later change must name them (CS-079). So the Receiver is asked
+for the patient's records, and the one that says itself that it is ours is taken. Where none
+does, or several do, a person asks: the wrong id would cancel somebody else's referral.
+
+One at a time, beside the messages and within the same budget: nothing clinical waits for it.
+It only reads, so a crash in between costs one more read.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+import structlog
+
+from bars_gateway.errors import StaleState, StorageFull
+from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.headers import REQUEST_ID, TargetIdentifier
+from bars_gateway.standard.matching import Search, is_searchset, matches, search_of
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered
+from bars_gateway.store.reconciliations import Reconciliation, Reconciliations, Unreconciled
+
+log = structlog.get_logger(__name__)
+
+AGAIN_AFTER = timedelta(minutes=1)
+UNREAD_AFTER = timedelta(hours=1)  # since the duplicate: then a person asks
+LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
+_BODY_HEADERS = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
+_OK = 200
+
+
+class Reconciler:
+    """Asks for what the duplicates have left open, until stopped."""
+
+    def __init__(
+        self,
+        reconciliations: Reconciliations,
+        reads: Reads,
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._reconciliations = reconciliations
+        self._reads = reads
+        self._now = now
+        self._new_id = new_id
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look for one after the other; return once stopped."""
+        while not self._stopping.is_set():
+            wanted = await self._reconciliations.next()
+            wait = LONGEST_SLEEP
+            if wanted is not None:
+                wait = min(wait, (wanted.due_at - self._now()).total_seconds())
+            if wanted is None or wait > 0:
+                await self._reconciliations.work(wait)
+                continue
+            try:
+                await self._reconcile(wanted)
+            except (StorageFull, StaleState) as error:
+                log.warning("reconciliation.failed", reason=str(error), advice=error.advice)
+                await self._reconciliations.work(LONGEST_SLEEP)
+
+    def ring(self) -> None:
+        """Look now: there may be one more."""
+        self._reconciliations.ring()
+
+    def stop(self) -> None:
+        """Begin nothing more; what is under way is finished."""
+        self._stopping.set()
+        self.ring()
+
+    async def _reconcile(self, wanted: Unreconciled) -> None:
+        message = _read(wanted.request.body, wanted.request.media_type)
+        search = search_of(message) if message is not None else None
+        if message is None or search is None:
+            await self._settle(wanted, Reconciliation.UNREAD, None)
+            return
+        found = _found(await self._ask(wanted, search))
+        if found is not None:
+            ids = matches(message, found)
+            result = _RESULTS.get(len(ids), Reconciliation.SEVERAL)
+            await self._settle(wanted, result, ids[0] if len(ids) == 1 else None)
+        elif self._now() - wanted.settled_at >= UNREAD_AFTER:
+            await self._settle(wanted, Reconciliation.UNREAD, None)
+        else:
+            await self._reconciliations.later(wanted.message_id, self._now() + AGAIN_AFTER)
+
+    async def _ask(self, wanted: Unreconciled, search: Search) -> BarsAnswer | Unanswered:
+        headers = {n: v for n, v in wanted.request.headers.items() if n not in _BODY_HEADERS}
+        headers[REQUEST_ID] = self._new_id()
+        enquiry = Enquiry(
+            provider=wanted.provider,
+            method="GET",
+            resource=search.resource_type,
+            resource_id=None,
+            query=urlencode({"patient:identifier": search.identifier}),
+            target=TargetIdentifier.parse(wanted.receiver),
+            headers=headers,
+        )
+        return await self._reads.ask(enquiry)
+
+    async def _settle(
+        self, wanted: Unreconciled, result: Reconciliation, focus_id: str | None
+    ) -> None:
+        await self._reconciliations.settle(wanted.message_id, result, focus_id, self._now())
+        log.info("reconciliation.ended", provider=wanted.provider, kind=result)
+
+
+_RESULTS = {0: Reconciliation.NONE, 1: Reconciliation.FOUND}
+
+
+def _found(answer: BarsAnswer | Unanswered) -> Message | None:
+    """Return the searchset that came, or None where nothing came that is one."""
+    if isinstance(answer, Unanswered) or answer.http_status != _OK:
+        return None
+    found = _read(answer.body, answer.media_type)
+    return found if found is not None and is_searchset(found) else None
+
+
+def _read(body: bytes, media_type: str) -> Message | None:
+    try:
+        return read(body, media_type)
+    except MalformedBundle:
+        return None

@@ -1,0 +1,71 @@
+"""
+Which of a Receiver's records is the one that a message made, after a duplicate (TI, 409).
+
+    our Bundle ──search_of──► GET …?patient:identifier=…
+    our Bundle + what came ──matches──► the ids of the records that can only be ours
+
+A patient may have several referrals at one service, and a change that names the wrong one
+cancels somebody else's work. So a record counts only if it says itself that it is ours: by an
+identifier that we gave, by our id, or by the very instant that we wrote into it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
+from bars_gateway.standard.tree import Resource
+
+NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+_INSTANTS = {"ServiceRequest": ("authoredOn",), "Appointment": ("start", "end")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search of a Receiver for what it has of one patient."""
+
+    resource_type: str
+    identifier: str  # of the patient, system|value
+
+
+def search_of(message: Message) -> Search | None:
+    """Return how to look for the record that *message* made; None: it names no NHS number."""
+    numbers = [
+        text_of(identifier, "value")
+        for _, patient in message.all("Patient")
+        for identifier in maps_of(patient, "identifier")
+        if text_of(identifier, "system") == NHS_NUMBER
+    ]
+    if message.focus_type not in _INSTANTS or len(set(numbers)) != 1 or not numbers[0]:
+        return None
+    return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER}|{numbers[0]}")
+
+
+def matches(message: Message, found: Message) -> Sequence[str]:
+    """Return the ids of those records in *found*, a searchset, that *message* made."""
+    references = [text_of(each, "reference") for each in maps_of(message.header, "focus")]
+    ours = next((e.resource for ref in references if (e := message.resolve(ref))), {})
+    theirs = (record for _, record in found.all(message.focus_type or ""))
+    return sorted({text_of(record, "id") for record in theirs if _is_same(ours, record)} - {""})
+
+
+def _is_same(ours: Resource, theirs: Resource) -> bool:
+    if _identifiers(ours) & _identifiers(theirs):
+        return True
+    if text_of(ours, "id") == text_of(theirs, "id") != "":
+        return True
+    names = _INSTANTS.get(text_of(ours, "resourceType"), ("id",))
+    moments = [(instant(text_of(ours, name)), instant(text_of(theirs, name))) for name in names]
+    return all(our is not None and our == their for our, their in moments)
+
+
+def _identifiers(resource: Resource) -> set[tuple[str, str]]:
+    return {
+        (text_of(each, "system"), text_of(each, "value"))
+        for each in maps_of(resource, "identifier")
+        if text_of(each, "value")
+    }
+
+
+def is_searchset(found: Message) -> bool:
+    """Tell whether what came is the answer to a search, and not some other Bundle."""
+    return text_of(found.root, "type") == "searchset"

@@ -1,0 +1,83 @@
+"""Reconciliations on SQLite: which messages want their Receiver's ids, and what came of it."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from bars_gateway.errors import StaleState
+from bars_gateway.store.bells import Bell
+from bars_gateway.store.database import Database
+from bars_gateway.store.reconciliations import Reconciliation, Unreconciled
+from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.statements import notify, one, run
+from bars_gateway.store.values import NoticeKind, Part
+
+
+class SqliteReconciliations:
+    """The `Reconciliations` of one open database."""
+
+    def __init__(self, database: Database, *, ring_notices: Callable[[], None]) -> None:
+        self._database = database
+        self._ring_notices = ring_notices
+        self._bell = Bell()
+
+    async def next(self) -> Unreconciled | None:
+        """Return the message that is to be looked for first, due or not."""
+        return await self._database.read(_next)
+
+    async def later(self, message_id: int, at: datetime) -> None:
+        """Look again at *at*."""
+        await self._database.write(
+            lambda connection: run(connection, "reconcile_later", id=message_id, at=text(at))
+        )
+
+    async def settle(
+        self, message_id: int, result: Reconciliation, focus_id: str | None, now: datetime
+    ) -> None:
+        """Keep what came of it, and tell the EPR; raise StaleState where that was done before."""
+        await self._database.write(
+            partial(_settle, message_id=message_id, result=result, focus_id=focus_id, now=now)
+        )
+        self._ring_notices()
+
+    async def work(self, seconds: float) -> None:
+        """Return when there may be one more, after *seconds* at the latest."""
+        await self._bell.wait(seconds)
+
+    def ring(self) -> None:
+        """Wake whoever waits for work."""
+        self._bell.ring()
+
+
+def _next(connection: sqlite3.Connection) -> Unreconciled | None:
+    row = one(connection, "next_unreconciled")
+    if row is None:
+        return None
+    payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
+    assert payload is not None
+    return Unreconciled(
+        message_id=row["id"],
+        provider=row["provider"],
+        correlation_id=row["correlation_id"],
+        receiver=row["receiver"],
+        due_at=instant(row["reconcile_at"]),
+        settled_at=instant(row["settled_at"]),
+        request=payload_of(payload),
+    )
+
+
+def _settle(
+    connection: sqlite3.Connection,
+    *,
+    message_id: int,
+    result: Reconciliation,
+    focus_id: str | None,
+    now: datetime,
+) -> None:
+    row = one(connection, "reconcile", id=message_id, reconciliation=result)
+    if row is None:
+        raise StaleState(f"message {message_id} wants no reconciliation any more")
+    if focus_id is not None:
+        run(connection, "name_focus", workflow_id=row["workflow_id"], focus_id=focus_id)
+    notify(connection, NoticeKind.RECONCILED, row, now)
