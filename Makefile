@@ -49,6 +49,8 @@ soak: $(VENV)/tests
 bench: $(VENV)/tests
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 	@$(BIN)/python tests/bench/examining.py
+	@$(BIN)/python tests/bench/backlog.py
+	@$(BIN)/python tests/bench/sick.py
 
 # A folder that a broken attempt has left behind is made anew.
 $(BIN)/python:

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = Path(__file__).parent / "bench" / "run.py"
+import pytest
+
+FOLDER = Path(__file__).parent / "bench"
+PROGRAM = FOLDER / "run.py"
 FEW = {"ROUNDS": "1", "MESSAGES": "32"}
 
 
@@ -32,3 +35,23 @@ def test_every_figure_is_printed() -> None:
         "idle memory",
         "memory under load",
     ] == figures
+
+
+@pytest.mark.parametrize(
+    ("program", "few", "last"),
+    [
+        ("backlog.py", {"BACKLOG": "10000", "CLAIMS": "10"}, "memory added by 10 messages"),
+        ("sick.py", {"MESSAGES": "20"}, "ratio of the two"),
+    ],
+)
+def test_the_others_end_well(program: str, few: dict[str, str], last: str) -> None:
+    """With few messages, whose figures mean nothing."""
+    ended = subprocess.run(
+        [sys.executable, str(FOLDER / program)],
+        env=os.environ | few,
+        capture_output=True,
+        check=False,
+    )
+
+    assert (0, b"") == (ended.returncode, ended.stderr)
+    assert ended.stdout.decode().splitlines()[-1].startswith(last)
