@@ -18,7 +18,7 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Order
-from bars_gateway.standard.bundle import read
+from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.headers import REQUEST_ID
 from bars_gateway.standard.renewal import renewed
 from bars_gateway.standard.timing import Timing, deadline
@@ -136,7 +136,10 @@ class Verbs:
         payload = await self._store.payload(message.message_id, Part.REQUEST)
         if payload is None:
             return OBJECTIONS["bytes_gone"]
-        renewal = await asyncio.to_thread(renewal_of, message, payload, self._new_id)
+        try:
+            renewal = await asyncio.to_thread(renewal_of, message, payload, self._new_id)
+        except MalformedBundle:
+            return OBJECTIONS["id_fixed"]
         return await interventions.resend(message.message_id, renewal, actor, self._limits, now)
 
     def _limits(self, use_case: str, needed_by: datetime | None) -> Limits:

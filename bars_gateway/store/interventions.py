@@ -129,6 +129,11 @@ OBJECTIONS: Mapping[str, Objection] = {
             text="its bytes are no longer kept",
             cure="hand in a new message",
         ),
+        Objection(
+            code="id_fixed",
+            text="its Bundle.id is written so that it cannot be changed safely",
+            cure="hand in a new message",
+        ),
     )
 }
 

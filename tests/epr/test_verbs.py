@@ -35,8 +35,9 @@ async def state(epr: aiohttp.ClientSession, request_id: str) -> str:
         return str((await answer.json())["state"])
 
 
-async def refused(store: SqliteStore, epr: aiohttp.ClientSession) -> str:
-    request_id = await handed_in(epr)
+async def refused(store: SqliteStore, epr: aiohttp.ClientSession, body: bytes = b"") -> str:
+    async with epr.post("/messages", data=body or messages.referral(), headers=FHIR) as answer:
+        request_id = str((await answer.json())["request_id"])
     claim = await store.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     tried = attempt(claim, Verdict.REFUSED)
@@ -123,6 +124,21 @@ async def test_a_resend_has_new_ids_throughout(
     assert new.bundle_id == read(after.body).bundle_id != old.bundle_id
     assert before.body == after.body.replace(new.bundle_id.encode(), old.bundle_id.encode())
     assert {**before.headers, "X-Request-Id": new.request_id} == after.headers
+
+
+async def test_a_bundle_whose_id_cannot_be_found_is_not_resent(
+    epr: aiohttp.ClientSession, store: SqliteStore
+) -> None:
+    """JSON may write a name in more than one way; the others that were meant are resent."""
+    odd = await refused(store, epr, messages.referral().replace(b'"id"', b'"\\u0069d"', 1))
+    plain = await refused(store, epr)
+    confirmed = WHY | {"confirmed": True}
+    status, answer = await ask(epr, f"/messages/{odd}/resend", confirmed)
+    _, report = await ask(epr, "/interventions", confirmed | {"verb": "resend"})
+    done = {each["request_id"]: each["done"] for each in report["messages"]}
+
+    assert (409, "id_fixed") == (status, answer["objection"]["code"])
+    assert {odd: False, plain: True} == done
 
 
 async def test_an_update_is_resent_as_it_is(store: SqliteStore) -> None:
