@@ -138,7 +138,7 @@ def settled(node: Node) -> int:
     return int(str(count))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 async def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     """One record per message, order within each conversation, one final notice each."""
     seed = int(os.environ.get("BARS_SEED") or random.SystemRandom().randrange(10**6))
@@ -157,7 +157,7 @@ async def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
             for gateway in killed:
                 group.create_task(gateway.run(finished))
             expected = await drop_all(rng, plan)
-            async with asyncio.timeout(240):
+            async with asyncio.timeout(420):
                 while sum(map(settled, nodes)) < CONVERSATIONS * MESSAGES_EACH:
                     await asyncio.sleep(0.2)
             world.sandbox.faults.clear()
