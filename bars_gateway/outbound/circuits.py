@@ -6,8 +6,7 @@ Leaves in peace who does not answer, and finds out when they do again.
                                                      └─────► an answer: what waits is due now
 
 Nothing is dropped, and no message loses its last chance: only the time of its next attempt
-changes, in the database, where an operator sees it, and never by more than the longest pause
-that the message itself would make. What is handed in meanwhile goes out at
+changes, in the database, where an operator sees it. What is handed in meanwhile goes out at
 once, for a new message is worth a look; where nothing is, the first that falls due is one.
 """
 
@@ -19,18 +18,11 @@ _MAX_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """When to leave somebody in peace, and for how long."""
+class Pauses:
+    """For how long somebody is left in peace: doubling, from look to look."""
 
-    failures: int  # in a row, until then
     first: timedelta
     longest: timedelta
-
-
-# One Receiver of many: the others go on meanwhile.
-FOR_RECEIVERS = Patience(failures=5, first=timedelta(seconds=2), longest=timedelta(seconds=60))
-# Our own token or registration, refused by the proxy: only a person can change that.
-FOR_PROVIDERS = Patience(failures=1, first=timedelta(minutes=1), longest=timedelta(minutes=15))
 
 
 @dataclass(slots=True)
@@ -43,8 +35,9 @@ class _Circuit:
 class Circuits:
     """How the POSTs to each of several went lately."""
 
-    def __init__(self, patience: Patience, *, now: Callable[[], datetime]) -> None:
-        self._patience = patience
+    def __init__(self, failures: int, *, now: Callable[[], datetime]) -> None:
+        """Leave in peace whoever did not answer so many times in a row."""
+        self._failures = failures
         self._now = now
         self._circuits: dict[str, _Circuit] = {}
 
@@ -54,10 +47,10 @@ class Circuits:
         return {
             name: circuit.since
             for name, circuit in self._circuits.items()
-            if circuit.failures >= self._patience.failures
+            if circuit.failures >= self._failures
         }
 
-    def failed(self, name: str, began: datetime) -> timedelta | None:
+    def failed(self, name: str, began: datetime, pauses: Pauses) -> timedelta | None:
         """
         Note that nothing came of a POST; return for how long to put off what waits, or None.
 
@@ -67,12 +60,12 @@ class Circuits:
         if circuit.looked_at is not None and began < circuit.looked_at:
             return None
         circuit.failures += 1
-        beyond = circuit.failures - self._patience.failures
+        beyond = circuit.failures - self._failures
         if beyond < 0:
             return None
         circuit.looked_at = self._now()
         doublings: int = 2 ** min(beyond, _MAX_DOUBLINGS)
-        return min(self._patience.longest, self._patience.first * doublings)
+        return min(pauses.longest, pauses.first * doublings)
 
     def answered(self, name: str) -> bool:
         """Note that an answer came; return whether what waits was put off until now."""

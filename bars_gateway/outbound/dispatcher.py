@@ -182,8 +182,8 @@ class Dispatcher:
         _log(claim, attempt, settlement)
         if judgement.row == "duplicate":
             self._reconciler.ring()
-        longest = self._policy.timing(claim.use_case).longest_retry
-        await self.standing.judged(claim, judgement, began=started, longest=longest)
+        timing = self._policy.timing(claim.use_case)
+        await self.standing.judged(claim, judgement, began=started, timing=timing)
 
     async def _post(self, claim: Claim, tokens: Tokens) -> tuple[Answer, Judgement]:
         """Post the message; once more with a new token where the proxy refuses ours (S2)."""

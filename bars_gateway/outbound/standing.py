@@ -15,13 +15,18 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.outbound.circuits import FOR_PROVIDERS, FOR_RECEIVERS, Circuits
+from bars_gateway.outbound.circuits import Circuits, Pauses
+from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict
 from bars_gateway.store.port import Claim, Store
 
 log = structlog.get_logger(__name__)
 
-_OUR_TROUBLE = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
+FAILURES_OF_A_RECEIVER = 5
+LONGEST_PEACE = timedelta(seconds=60)
+# Our own token or registration, refused by the proxy: only a person can change that.
+OUR_TROUBLE = Pauses(first=timedelta(minutes=1), longest=timedelta(minutes=15))
+_OURS_TO_MEND = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
 
 
 class Standing:
@@ -30,8 +35,8 @@ class Standing:
     def __init__(self, store: Store, *, now: Callable[[], datetime]) -> None:
         self._store = store
         self._now = now
-        self.receivers = Circuits(FOR_RECEIVERS, now=now)
-        self.providers = Circuits(FOR_PROVIDERS, now=now)
+        self.receivers = Circuits(FAILURES_OF_A_RECEIVER, now=now)
+        self.providers = Circuits(1, now=now)
         self._looks: list[str] = []  # Receivers and providers that a look is under way to
 
     @property
@@ -64,19 +69,22 @@ class Standing:
                 self._store.ring_outbound()
 
     async def judged(
-        self, claim: Claim, judgement: Judgement, *, began: datetime, longest: timedelta
+        self, claim: Claim, judgement: Judgement, *, began: datetime, timing: Timing
     ) -> None:
         """
         Put off what waits for who does not answer, and hasten it once they do.
 
-        *longest*: what the message itself would wait for at the most.
+        A Receiver is left in peace for as long as the message would leave it by its *timing*,
+        so that what is urgent does not wait for longer because others wait with it.
         """
-        if judgement.verdict in _OUR_TROUBLE:
-            pause = self.providers.failed(claim.provider, began)
+        if judgement.verdict in _OURS_TO_MEND:
+            pause = self.providers.failed(claim.provider, began, OUR_TROUBLE)
             await self._put_off(self.providers, pause, provider=claim.provider)
         elif judgement.is_silence:
-            pause = self.receivers.failed(claim.receiver, began)
-            pause = pause and min(pause, longest)
+            pauses = Pauses(
+                first=timing.first_retry, longest=min(timing.longest_retry, LONGEST_PEACE)
+            )
+            pause = self.receivers.failed(claim.receiver, began, pauses)
             await self._put_off(self.receivers, pause, receiver=claim.receiver)
         else:
             if self.receivers.answered(claim.receiver):

@@ -48,7 +48,7 @@ QUICK = Timing(
     give_up_after=timedelta(minutes=15),
     lead=timedelta(minutes=5),
 )
-CALM = replace(QUICK, longest_retry=timedelta(seconds=30))
+CALM = replace(QUICK, first_retry=timedelta(seconds=2), longest_retry=timedelta(seconds=30))
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
 TOKEN_REFUSED = declining(401, "SEND_UNAUTHORIZED", "security")
 
