@@ -73,14 +73,12 @@ def _run_one(connection: sqlite3.Connection, work: Work[Any]) -> _Fate:
     connection.execute("SAVEPOINT work")
     try:
         value = work(connection)
-    except BaseException as error:
+    except (sqlite3.Error, StoreError, ValueError) as error:
         # A full disk rolls the whole transaction back by itself: then nobody's work is left.
         if not connection.in_transaction:
             raise sqlite3.OperationalError("the transaction was lost in the middle") from error
         connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
-        if not isinstance(error, sqlite3.Error | StoreError | ValueError):
-            raise
         return _Fate(error=_translated(error))
     connection.execute("RELEASE work")
     return _Fate(value=value)
