@@ -157,7 +157,8 @@ def _told(call: Mapping[str, object]) -> tuple[str, str | None]:
     if call["target"] is None:
         return f"issues an access token: HTTP {call['answered_status']}", "token"
     status = call["receiver_status"]
-    forwards = f"forwards to {call['target']} over mutual TLS: HTTP {status}"
+    what = "a read" if call["method"] == "GET" else "a message"
+    forwards = f"forwards {what} to {call['target']} over mutual TLS: HTTP {status}"
     if call["answered_status"] is None:
         return f"{forwards}; the answer is lost on its way back", "lost"
     return forwards, {200: "forwarded", 409: "duplicate"}.get(int(str(status or 0)))
