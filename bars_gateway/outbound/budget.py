@@ -4,7 +4,8 @@ How often we may ask: one budget per application key, tokens included (M7).
 The platform refuses what goes beyond its quota a minute, and also what comes in too
 close a burst. So requests are spread: a small burst at once, then one each time a
 place comes free. It starts loaded with what was sent in the last minute, because a
-restart does not give us a second quota.
+restart does not give us a second quota. Where the platform says all the same that it is too
+much, nothing goes out for as long as it asks: each request more would be refused as well.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ class Budget:
         self._monotonic = monotonic
         self._taken = deque(sorted(now - max(age, 0.0) for age in ages if age < _MINUTE))
         self._turn = asyncio.Lock()
+        self._held_until = now
 
     async def take(self) -> None:
         """Return when one more request may begin; callers are served in order."""
@@ -46,8 +48,14 @@ class Budget:
                 await asyncio.sleep(wait)
             self._taken.append(self._monotonic())
 
+    def hold(self, seconds: float) -> None:
+        """Let nobody through for so long: the platform has said that it is too much."""
+        self._held_until = max(self._held_until, self._monotonic() + seconds)
+
     def _wait(self) -> float:
         now = self._monotonic()
+        if self._held_until > now:
+            return self._held_until - now
         while self._taken and self._taken[0] <= now - _MINUTE:
             self._taken.popleft()
         if len(self._taken) >= self._per_minute:

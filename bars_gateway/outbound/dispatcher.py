@@ -27,7 +27,7 @@ import structlog
 from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
-from bars_gateway.outbound.settlement import backoff, settlement_of
+from bars_gateway.outbound.settlement import backoff, is_too_much, settlement_of
 from bars_gateway.outbound.standing import Standing
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import focus_id_of
@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 PAUSE_WITHOUT_ROOM = 5.0  # seconds
+HELD_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_LOOK = timedelta(seconds=1)
 
 
@@ -182,6 +183,8 @@ class Dispatcher:
         _log(claim, attempt, settlement)
         if judgement.row == "duplicate":
             self._reconciler.ring()
+        if is_too_much(answer, judgement):
+            self._proxy.hold(claim.provider, answer.retry_after or HELD_BY_QUOTA)
         timing = self._policy.timing(claim.use_case)
         await self.standing.judged(claim, judgement, began=started, timing=timing)
 

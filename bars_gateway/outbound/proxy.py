@@ -77,6 +77,10 @@ class Proxy:
         """Return when the provider's budget allows for one more request."""
         await self._budgets[provider].take()
 
+    def hold(self, provider: str, seconds: float) -> None:
+        """Send nothing under the provider's application key for so long."""
+        self._budgets[provider].hold(seconds)
+
     async def post(self, claim: Claim, token: str | None) -> Answer:
         """Send the message once and return what came back."""
         headers = dict(claim.request.headers)

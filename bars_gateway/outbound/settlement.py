@@ -8,7 +8,7 @@ import random
 from datetime import datetime, timedelta
 
 from bars_gateway.standard.timing import Timing
-from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.standard.verdict import Answer, Fault, Judgement, Verdict
 from bars_gateway.store.port import Claim, OutboundState, Settled, Settlement, TryAgain
 
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
@@ -40,6 +40,12 @@ def settlement_of(
             pass
     again = now + pause
     return TryAgain(at=again) if again < claim.give_up_at else _last_try(claim, now, unconfirmed)
+
+
+def is_too_much(answer: Answer, judgement: Judgement) -> bool:
+    """Tell whether the platform, and not a Receiver, wants fewer requests of us."""
+    asks = answer.status == 429 or judgement.row == "quota-as-500"  # noqa: PLR2004
+    return asks and judgement.fault is not Fault.REC
 
 
 def _last_try(claim: Claim, now: datetime, unconfirmed: Settled) -> Settlement:

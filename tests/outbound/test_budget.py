@@ -183,3 +183,27 @@ async def test_a_caller_that_goes_away_uses_nothing():
     clock.advance(3)
 
     assert 1 == await takes_at_once(budget)
+
+
+async def test_what_the_platform_asks_for_is_held_to():
+    """After a 429 each request more would be refused as well."""
+    clock = Clock()
+    budget = Budget(300, monotonic=clock.monotonic)
+    budget.hold(30)
+    budget.hold(10)
+    clock.advance(29.9)
+
+    assert 0 == await takes_at_once(budget, limit=1)
+
+    clock.advance(0.2)
+
+    assert 15 == await takes_at_once(budget)
+
+
+def test_a_burst_of_five_thousand_stays_within_the_quota():
+    """Whatever waits, no rolling minute of production holds more than a thousand requests."""
+    taken = moments(1000, 5000)
+
+    assert all(
+        later - earlier >= 60 - 1e-6 for earlier, later in zip(taken, taken[1000:], strict=False)
+    )

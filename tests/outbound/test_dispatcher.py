@@ -157,6 +157,12 @@ async def sending(store):
     return (await store.overview(utc_now())).outbound[OutboundState.SENDING]
 
 
+async def all_wait(store):
+    """Tell whether nothing is in flight, and nothing due."""
+    rows = await store.queue("trust", 100)
+    return all(row.next_attempt_at and row.next_attempt_at > utc_now() for row in rows)
+
+
 async def outcomes(store, count=1, provider="trust"):
     """Wait for that many outcome notices and return them."""
     while True:
@@ -529,7 +535,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.standing.receivers.open or await sending(store):
+                while not dispatcher.standing.receivers.open or not await all_wait(store):
                     await asyncio.sleep(0.01)
             national_proxy.otherwise = acknowledging
             await submit(store)
@@ -594,6 +600,31 @@ class TestSenders:
             await outcomes(store, 12)
 
         assert 1 == at_once
+
+    @pytest.mark.parametrize(
+        ("answering", "sent"),
+        [
+            pytest.param(declining(429, "PROXY_TOO_MANY_REQUESTS", "throttled"), 1, id="platform"),
+            pytest.param(saying(429, b"{}"), 1, id="spike-arrest"),
+            pytest.param(declining(429, "REC_TOO_MANY_REQUESTS", "throttled"), 3, id="receiver"),
+        ],
+    )
+    async def test_a_quota_of_the_platform_holds_everything(
+        self, store, one_sender, national_proxy, answering, sent
+    ):
+        """What it says of one request it would say of the next; a Receiver speaks for itself."""
+        national_proxy.answers.append(answering)
+        for number in range(3):
+            await submit(store, receiver=f"{store_values.THEIRS}{number}")
+        async with asyncio.timeout(15), asyncio.TaskGroup() as group:
+            task = group.create_task(one_sender.run())
+            while not national_proxy.heard:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.3)  # time for the others, if they may go
+            heard = len(national_proxy.heard)
+            task.cancel()
+
+        assert sent <= heard <= sent + (sent > 1)
 
     async def test_what_is_urgent_goes_first(self, store, one_sender, national_proxy):
         """An ambulance's message does not wait behind those that were there before it."""
