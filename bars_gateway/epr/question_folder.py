@@ -81,6 +81,7 @@ class QuestionFolder:
         except OSError as error:
             text = f"spool_dir {folder} cannot be used: {error.strerror} ({error.filename})"
             raise ConfigurationError(text) from None
+        questions.attend(provider, now())  # or who asks before the first round would hear 503
 
     def close(self) -> None:
         """Let go of the folders; `run` has ended by then."""

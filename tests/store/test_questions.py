@@ -3,10 +3,13 @@
 import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from store_values import NOW, TERMS, arrival, decision, payload
 
+from bars_gateway.epr.answering import Answering
+from bars_gateway.epr.question_folder import QuestionFolder
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Processing, Repeated
 from bars_gateway.store.questions import (
@@ -79,6 +82,21 @@ async def test_an_epr_is_there_for_half_a_minute(
     now = NOW + timedelta(seconds=seconds)
 
     assert expected is type(await attended.questions.ask_about(arrival(), None, TERMS, now))
+
+
+async def test_an_epr_with_a_folder_is_there_before_the_first_look(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """The folder is, and so is the server: nobody hears 503 for having come first."""
+    answering = Answering(
+        store.questions, provider="trust", now=lambda: NOW, new_id=str, max_bytes=1
+    )
+    folder = QuestionFolder(
+        store.questions, answering, provider="trust", folder=tmp_path, now=lambda: NOW
+    )
+    folder.close()
+
+    assert await put(store)
 
 
 async def test_another_provider_sees_nothing(attended: SqliteStore) -> None:
