@@ -6,6 +6,7 @@ The seed is printed with every run; `BARS_SEED=… make test` repeats one, and
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -85,7 +86,8 @@ class Killed:
             async with asyncio.timeout(self._rng.uniform(0.2, 1.5) * self._slowness):
                 code = await process.wait()
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it may have died this very moment
+                process.kill()
             code = await process.wait()
         assert -signal.SIGKILL == code, self._log.read_text()[-2000:]
         self.kills += 1
