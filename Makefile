@@ -35,7 +35,7 @@ test: $(VENV)/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 conformance: $(VENV)/tests
 	@$(BIN)/pytest -q -s --show-capture=no tests/conformance | grep -e ' -> ' -e passed -e failed -e SKIPPED

@@ -1,7 +1,9 @@
 """From nothing to an installation that only waits for others, and never a step back."""
 
 import stat
+import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +24,13 @@ FLAGS = (
 def init(folder: Path, *flags: object) -> Done:
     # 2048 bits: how long a prime takes is no fact about init.
     return typed("init", "--folder", folder, "--key-bits", 2048, *flags)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a folder with a short path: that of a socket below it has 107 bytes at most."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def mode(path: Path) -> int:

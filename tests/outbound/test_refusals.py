@@ -197,7 +197,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", sorted(KINDS, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__
+)
 def test_each_class_says_what_to_do(kind):
     """Whoever is woken at night reads this and nothing else."""
     assert kind.advice
