@@ -345,7 +345,6 @@ async def world_in(
             nodes.append(node)
         nodes[0].outbound = outbound
         nodes[1].asked, nodes[1].inbound = asked, inbound
-        nodes[0].outbound = outbound
         for node in nodes:
             await node.start(group)
         world = World(sandbox, *nodes, folder)

@@ -189,10 +189,10 @@ class Provider(Section):
 
     acknowledged_by_epr: Words = ()
     """
-    The services whose new referrals and validation requests the EPR decides, too: `system|value`.
+    The services whose EPR decides about new referrals, validation requests and responses, too.
 
-    Elsewhere they are acknowledged once they are on disk. Name a service here whose EPR must be
-    able to say no; while that EPR is away, nobody can refer to it.
+    Elsewhere they are acknowledged once they are on disk. Name a service here (`system|value`)
+    whose EPR must be able to say no; while that EPR is away, nobody can refer to it or answer it.
     """
 
     core_version: Annotated[str, StringConstraints(pattern=_VERSION)] = "1.5.0"

@@ -116,7 +116,7 @@ def _acceptance(answer: Answer, said: str) -> Decision:
         word=None,
         http_status=answer.http_status,
         code=None,
-        answer=Payload(media_type=Format.JSON, headers={}, body=answer.body),
+        answer=Payload(media_type=answer.media_type, headers={}, body=answer.body),
         focus_id=answer.focus_id,
         reference=answer.reference,
         answered_with=said,

@@ -41,7 +41,8 @@ class Answer:
     """What the Sender gets, and what is remembered of it."""
 
     http_status: int
-    body: bytes  # JSON
+    body: bytes
+    media_type: str = Format.JSON
     focus_id: str | None = None
     reference: str | None = None
 
@@ -126,6 +127,11 @@ def _acknowledgement(
     tree: Resource, question: Question, new_id: Callable[[], str], now: datetime
 ) -> Answer:
     assert question.request is not None
+    if question.is_response:
+        # Every id in a response was given by its sender: its mirror image acknowledges it.
+        return Answer(
+            http_status=200, body=question.request.body, media_type=question.request.media_type
+        )
     message = read(question.request.body, question.request.media_type)
     if question.minted is None:
         changed = answers.acknowledge_change(message, new_id, now)
@@ -196,7 +202,7 @@ def _own(tree: Resource, question: Question) -> Answer:
     return Answer(
         http_status=200,
         body=body,
-        focus_id=message.focus_id,
+        focus_id=message.focus_id if question.minted else None,
         reference=_reference(message) if question.minted else None,
     )
 

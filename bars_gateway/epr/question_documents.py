@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from bars_gateway.epr.documents import Document, instant
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.remarks import MEANINGS
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.questions import Decided, Question
 
@@ -20,6 +21,7 @@ _MEANINGS = {
     Move.UPDATE: "another organisation wants to change this; it waits for a yes or no",
     Move.CANCEL: "another organisation wants to cancel this; it waits for a yes or no",
 }
+_RESPONSE = "another organisation answers what was asked of it; it waits for a yes or no"
 
 
 def question(value: Question) -> Document:
@@ -83,4 +85,5 @@ def _meaning(value: Question) -> str:
     if not value.is_message:
         return f"another organisation waits for the answer to {value.operation}"
     subject = Subject(str(value.about["subject"]))
-    return f"{subject}: {_MEANINGS[Move(str(value.about['move']))]}"
+    asked = _MEANINGS.get(Move(str(value.about["move"])), _RESPONSE)
+    return ". ".join([f"{subject}: {asked}", *(MEANINGS[each] for each in value.remarks)])

@@ -20,7 +20,7 @@ from bars_gateway.inbound.exchange import Reply
 from bars_gateway.inbound.replies import UNATTENDED, met_reply, problem_reply
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.formats import Format
-from bars_gateway.store.port import Arrival, Met
+from bars_gateway.store.port import Arrival, Met, Payload
 from bars_gateway.store.questions import (
     Answered,
     Asked,
@@ -54,6 +54,14 @@ class Asking:
         """Return the EPR's answer to a message; it is on disk by then, with all that it does."""
         terms = self._terms(received_at)
         met = await self._questions.ask_about(arrival, minted, terms, now)
+        return await self._reply(met, arrival.request_id)
+
+    async def about_response(
+        self, arrival: Arrival, not_found: Payload, received_at: datetime, now: datetime
+    ) -> Reply:
+        """Return the EPR's answer to a response, or the 404 of one that answers nothing."""
+        terms = self._terms(received_at)
+        met = await self._questions.ask_about_response(arrival, not_found, terms, now)
         return await self._reply(met, arrival.request_id)
 
     async def enquire(self, enquiry: Enquiry, received_at: datetime, now: datetime) -> Reply:

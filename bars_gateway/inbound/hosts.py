@@ -21,7 +21,7 @@ class Hosted:
     overrides: Overrides = NOTHING_AGREED
     timing: Callable[[str], Timing] = shipped_timing  # by use case
     asks: bool = False  # whether its EPR answers questions; else what needs it is 501
-    asked_about_all: frozenset[str] = frozenset()  # services whose new messages the EPR decides
+    asked_about_all: frozenset[str] = frozenset()  # services whose every message the EPR decides
 
 
 class Hosts:

@@ -10,10 +10,11 @@ on disk (A3 hands over the duty of care on our 200). What a rule refused is
 remembered, so that a retry gets the same answer; trouble of our own is not, so that
 a retry does the work.
 
-New referrals, new validation requests and responses are acknowledged here. What only the
-EPR can answer (bookings, changes of anything) it is asked about while the Sender waits
-(`asking`); where no EPR answers questions it is 501. A response that belongs to no
-workflow, or to several, is 404: a copy is kept and a person is told.
+New referrals, new validation requests and responses are acknowledged here, unless their
+service leaves everything to its EPR. What only the EPR can answer (bookings, changes of
+anything) it is asked about while the Sender waits (`asking`); where no EPR answers
+questions it is 501. A response that belongs to no workflow, or to several, is 404: a copy
+is kept and a person is told.
 """
 
 import asyncio
@@ -168,7 +169,10 @@ class Reception:
             reason=message.reason,
             told=_told(message),
         )
-        fate = await self._store.respond(arrival, _json(problem_reply(NO_WORKFLOW).body), now)
+        not_found = _json(problem_reply(NO_WORKFLOW).body)
+        if normalised(arrival.receiver) in host.asked_about_all:
+            return await self._asking.about_response(arrival, not_found, request.received_at, now)
+        fate = await self._store.respond(arrival, not_found, now)
         return reply_to(fate, arrival.answer)
 
     async def _refuse(

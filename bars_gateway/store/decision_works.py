@@ -12,15 +12,18 @@ operator an alarm, because the Sender may meanwhile believe that nothing happene
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from datetime import datetime
 
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
+from bars_gateway.store.response_works import follow, remarks_about
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.statements import move_due, move_workflow, one, rows, run
-from bars_gateway.store.values import Arrival, NoticeKind, Refusal
+from bars_gateway.store.values import Arrival, NoticeKind, Refusal, Told
 
 
 def decide(
@@ -94,12 +97,35 @@ def _take(
 ) -> int:
     """Take the message as `receive` would; the EPR has it, unless nobody waited any more."""
     arrival = _arrival(row, decision)
+    if arrival.move not in REQUESTER_MOVES:
+        return _take_response(connection, row, arrival, now, late=late)
     if arrival.move is Move.REQUEST:
         workflow_id = open_workflow(connection, arrival, now)
     else:
         workflow_id = _changed_workflow(connection, arrival, now)
     notice = NoticeKind.DECIDED_LATE if late else NoticeKind.MESSAGE
     taken = take(connection, arrival, workflow_id, notice, now, collected=not late)
+    return taken.message_id
+
+
+def _take_response(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    arrival: Arrival,
+    now: datetime,
+    *,
+    late: bool,
+) -> int:
+    """Take the response as `respond` would, into the workflow as it is by now."""
+    workflow_id = json.loads(row["about"])["workflow_id"]
+    workflow = one(connection, "workflow_responded_to", id=workflow_id)
+    assert workflow is not None
+    remarks = remarks_about(workflow, arrival, instant(row["asked_at"]))
+    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
+    if late:
+        notice = NoticeKind.DECIDED_LATE
+    taken = take(connection, arrival, workflow_id, notice, now, collected=not late, remarks=remarks)
+    follow(connection, workflow, arrival, remarks, now)
     return taken.message_id
 
 
@@ -131,8 +157,15 @@ def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
         fingerprint=row["fingerprint"],
         request=payload_of(row),
         answer=decision.answer,
-        answer_due_at=instant(about["answer_due_at"]),
+        answer_due_at=instant(about.get("answer_due_at")),
+        reason=about.get("reason", ""),
+        told=_told(about),
     )
+
+
+def _told(about: Mapping[str, str | None]) -> Told | None:
+    status = about.get("told_status")
+    return None if status is None else Told(status=status, at=instant(about["told_at"]))
 
 
 def _refusal(row: sqlite3.Row, decision: Decision) -> Refusal:

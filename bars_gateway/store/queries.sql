@@ -506,6 +506,9 @@ SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.subject, w
    AND w.id IN (SELECT m.workflow_id FROM messages AS m
                  WHERE m.provider = :provider AND m.bundle_id = :bundle_id);
 
+-- name: workflow_responded_to
+SELECT id, state, subject, use_case, answer_due_at, told_at FROM workflows WHERE id = :id;
+
 -- name: note_told
 UPDATE workflows SET told_status = :status, told_at = coalesce(:at, told_at) WHERE id = :id;
 

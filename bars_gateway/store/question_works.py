@@ -3,6 +3,7 @@ What happens to a question: each function is one work, and so one transaction.
 
     ask_about ──► ledger: processing + question ──decide──► ledger: done    + message + workflow
                                                        └──► ledger: refused + answer
+    ask_about_response ─► the same, in the workflow that it answers, or quarantine
     ask ────────► question ─────────────────────decide────► question: answered
 
 If we die before `ask_about` is on disk, nobody was asked and the retry asks. After it, the
@@ -13,6 +14,7 @@ disk, the EPR got no receipt for its answer and gives it again. After it, the re
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -30,6 +32,7 @@ from bars_gateway.store.questions import (
     Terms,
     Unattended,
 )
+from bars_gateway.store.response_works import answered_workflow, remarks_about
 from bars_gateway.store.rows import instant, packed, payload_of, text
 from bars_gateway.store.statements import inserted, one, rows, run
 from bars_gateway.store.values import (
@@ -38,6 +41,7 @@ from bars_gateway.store.values import (
     Part,
     Payload,
     Processing,
+    Quarantined,
     Refusal,
     RefusedBefore,
 )
@@ -62,10 +66,48 @@ def ask_about(
     met = already_met(connection, arrival, now) or _too_late(connection, arrival, now)
     if met is not None or not attended:
         return met or Unattended()
-    about = {name: getattr(arrival, name) for name in _ABOUT} | {
+    about = {
         "minted": asdict(minted) if minted else None,
         "answer_due_at": text(arrival.answer_due_at),
     }
+    return _put(connection, arrival, about, terms, now)
+
+
+def ask_about_response(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    not_found: Payload,
+    terms: Terms,
+    now: datetime,
+    *,
+    attended: bool,
+) -> Met | Asked | Unattended:
+    """Put the question whether to take the response, unless it is about no one workflow."""
+    met = already_met(connection, arrival, now)
+    if met is not None:
+        return met
+    workflow = answered_workflow(connection, arrival, not_found, now)
+    if isinstance(workflow, Quarantined):
+        return workflow
+    if not attended:
+        return Unattended()
+    about = {
+        "workflow_id": workflow["id"],
+        "remarks": remarks_about(workflow, arrival, now),
+        "reason": arrival.reason,
+        "told_status": arrival.told.status if arrival.told else None,
+        "told_at": text(arrival.told.at) if arrival.told else None,
+    }
+    return _put(connection, arrival, about, terms, now)
+
+
+def _put(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    about: Mapping[str, object],
+    terms: Terms,
+    now: datetime,
+) -> Asked:
     question_id = inserted(
         connection,
         "put_question",
@@ -76,7 +118,7 @@ def ask_about(
         changes=1,
         fingerprint=arrival.fingerprint,
         bundle_id=arrival.bundle_id,
-        about=json.dumps(about),
+        about=json.dumps({**{name: getattr(arrival, name) for name in _ABOUT}, **about}),
         **_terms(terms, now),
         **packed(arrival.request),
     )

@@ -20,9 +20,11 @@ Whether an EPR is there at all is not on disk, for after a restart nobody is the
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, cast
 
 from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move
 from bars_gateway.store.values import Arrival, Met, Payload
 
 READ_LIVES = timedelta(seconds=60)
@@ -75,6 +77,16 @@ class Question:
     def is_message(self) -> bool:
         """Whether the question is about a message, and not about a resource."""
         return self.operation == "$process-message"
+
+    @property
+    def remarks(self) -> Sequence[Remark]:
+        """What a person should know about a response, as the workflow was when it came."""
+        return [Remark(each) for each in cast("Sequence[str]", self.about.get("remarks", ()))]
+
+    @property
+    def is_response(self) -> bool:
+        """Whether it is about the answer to what this organisation asked of another."""
+        return self.is_message and Move(str(self.about["move"])) not in REQUESTER_MOVES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +149,11 @@ class Questions(Protocol):
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
     ) -> Met | Asked | Unattended:
         """Put the question whether to take that message, or say what the message met."""
+
+    async def ask_about_response(
+        self, arrival: Arrival, not_found: Payload, terms: Terms, now: datetime
+    ) -> Met | Asked | Unattended:
+        """Put the question whether to take that response; quarantined, it gets *not_found*."""
 
     async def ask(
         self, enquiry: Enquiry, terms: Terms, now: datetime

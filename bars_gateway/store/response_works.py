@@ -17,12 +17,12 @@ by the Responder's clock, changes nothing either (scenario 90).
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.remarks import REMARKABLE, Remark, Response, Standing, remarks_on
-from bars_gateway.standard.workflow import FINAL, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 from bars_gateway.store.inbound_works import add_event, already_met, remember, take
 from bars_gateway.store.rows import instant, packed, text
 from bars_gateway.store.statements import move_workflow, notify, rows, run
@@ -36,22 +36,44 @@ def respond(
     met = already_met(connection, arrival, now)
     if met is not None:
         return met
+    workflow = answered_workflow(connection, arrival, not_found, now)
+    if isinstance(workflow, Quarantined):
+        return workflow
+    remarks = remarks_about(workflow, arrival, now)
+    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
+    taken = take(connection, arrival, workflow["id"], notice, now, remarks=remarks)
+    follow(connection, workflow, arrival, remarks, now)
+    return taken
+
+
+def answered_workflow(
+    connection: sqlite3.Connection, arrival: Arrival, not_found: Payload, now: datetime
+) -> sqlite3.Row | Quarantined:
+    """Return the workflow that the response is about, or quarantine it; 71: it has arrived."""
     found = _workflows(connection, arrival)
     if len(found) != 1:
         return _quarantine(connection, arrival, not_found, found, now)
     (workflow,) = found
-    remarks = _remarks(workflow, arrival, now)
-    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
-    taken = take(connection, arrival, workflow["id"], notice, now, remarks=remarks)
     _prove_arrival(connection, workflow["id"], now)
+    return workflow
+
+
+def follow(
+    connection: sqlite3.Connection,
+    workflow: sqlite3.Row,
+    arrival: Arrival,
+    remarks: Sequence[Remark],
+    now: datetime,
+) -> None:
+    """Let the workflow follow a response that was taken, as far as *remarks* allow."""
     if Remark.OUT_OF_ORDER not in remarks:
-        _follow(connection, workflow, arrival, now)
+        _move(connection, workflow, arrival, now)
     if set(remarks) & REMARKABLE:
         add_event(connection, arrival, "response.remarked", now, remarks=remarks)
-    return taken
 
 
-def _remarks(workflow: sqlite3.Row, arrival: Arrival, now: datetime) -> tuple[Remark, ...]:
+def remarks_about(workflow: sqlite3.Row, arrival: Arrival, came_at: datetime) -> tuple[Remark, ...]:
+    """Return what a person should know about a response to *workflow*, beside what it says."""
     before = Standing(
         state=State(workflow["state"]),
         due_at=instant(workflow["answer_due_at"]),
@@ -63,12 +85,12 @@ def _remarks(workflow: sqlite3.Row, arrival: Arrival, now: datetime) -> tuple[Re
         use_case=workflow["use_case"],
         reason=arrival.reason,
         told_at=arrival.told.at if arrival.told else None,
-        came_at=now,
+        came_at=came_at,
     )
     return remarks_on(before, response)
 
 
-def _follow(
+def _move(
     connection: sqlite3.Connection, workflow: sqlite3.Row, arrival: Arrival, now: datetime
 ) -> None:
     """Move the workflow, and note how far the Responder is, unless it is over."""
@@ -100,6 +122,7 @@ def _narrowed(found: list[sqlite3.Row], fits: Callable[[sqlite3.Row], bool]) -> 
 
 
 def _prove_arrival(connection: sqlite3.Connection, workflow_id: int, now: datetime) -> None:
+    move_workflow(connection, workflow_id, Move.REQUEST, now)
     proven = rows(connection, "acknowledge_by_response", workflow_id=workflow_id, now=text(now))
     for row in proven:
         notify(connection, NoticeKind.OUTCOME, row, now)

@@ -28,7 +28,7 @@ from bars_gateway.store.questions import (
     Terms,
     Unattended,
 )
-from bars_gateway.store.values import Arrival, Met
+from bars_gateway.store.values import Arrival, Met, Payload
 
 T = TypeVar("T")
 
@@ -62,6 +62,23 @@ class SqliteQuestions:
                 question_works.ask_about,
                 arrival=arrival,
                 minted=minted,
+                terms=terms,
+                now=now,
+                attended=self._is_attended(arrival.provider, now),
+            )
+        )
+        return self._asked(arrival.provider, met)
+
+    async def ask_about_response(
+        self, arrival: Arrival, not_found: Payload, terms: Terms, now: datetime
+    ) -> Met | Asked | Unattended:
+        """Put the question whether to take that response; quarantined, it gets *not_found*."""
+        self._refuse_when_full()
+        met = await self._database.write(
+            partial(
+                question_works.ask_about_response,
+                arrival=arrival,
+                not_found=not_found,
                 terms=terms,
                 now=now,
                 attended=self._is_attended(arrival.provider, now),
