@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -56,9 +57,11 @@ from bars_gateway.store.port import (
     Told,
 )
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
 
-# Above this, reading and judging would hold up everything else on the loop.
+# Above this, reading, judging and acknowledging would hold up everything else on the loop.
 THREAD_FROM_BYTES = 64 * 1024
 
 # Access-control and routing headers are kept for audit; Authorization never is.
@@ -126,10 +129,15 @@ class Reception:
         if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
             return await self._asking.about(arrival, minted, request.received_at, now)
         assert minted is not None
-        acknowledgement = answers.acknowledge(message, minted, self._new_id, now)
-        answer = _written(acknowledgement, request.answer_in)
+        write = partial(self._acknowledgement, message, minted, request.answer_in, now)
+        answer = await _off_the_loop_if_long(write, request.body)
         fate = await self._store.receive(replace(arrival, answer=answer), now)
         return reply_to(fate, answer)
+
+    def _acknowledgement(
+        self, message: Message, minted: Minted, wanted: Format | Issue, now: datetime
+    ) -> Payload:
+        return _written(answers.acknowledge(message, minted, self._new_id, now), wanted)
 
     def _minted(self, host: Hosted) -> Minted:
         return Minted(
@@ -195,7 +203,11 @@ async def _examined(request: InboundRequest, host: Hosted) -> Examined:
     look = partial(
         examine, request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides
     )
-    return look() if len(request.body) < THREAD_FROM_BYTES else await asyncio.to_thread(look)
+    return await _off_the_loop_if_long(look, request.body)
+
+
+async def _off_the_loop_if_long(work: Callable[[], T], body: bytes) -> T:
+    return work() if len(body) < THREAD_FROM_BYTES else await asyncio.to_thread(work)
 
 
 def _arrival(  # noqa: PLR0917

@@ -1,8 +1,8 @@
 """
 The answer as it leaves: in the format and the encoding that were asked for.
 
-    Reply, in the format that it was composed in ──rendered──► Reply, in the other one
-                                                 ──response──► HTTP: the two ids, gzip, no name
+    Reply, in the format that it was composed in ──rendered──► Reply, as asked for, packed
+                                                 ──response──► HTTP: the two ids, no name
 
 An answer that XML cannot carry leaves as it is: what was decided, and is on disk, is
 worth more to the Sender than its format.
@@ -24,19 +24,23 @@ _GZIP_LEVEL = 1
 _THREAD_FROM_BYTES = 64 * 1024  # above, the work would hold up everything else on the loop
 
 
-async def rendered(reply: Reply, wanted: Format) -> Reply:
-    """Return *reply* in the format that was asked for."""
+async def rendered(reply: Reply, wanted: Format, accept_encoding: str) -> Reply:
+    """Return *reply* in the format that was asked for, packed where that is welcome."""
+    packs = len(reply.body) >= _GZIP_FROM_BYTES and _takes_gzip(accept_encoding)
     if len(reply.body) < _THREAD_FROM_BYTES:
-        return rendered_at_once(reply, wanted)
-    return await asyncio.to_thread(rendered_at_once, reply, wanted)
+        return rendered_at_once(reply, wanted, packs=packs)
+    return await asyncio.to_thread(rendered_at_once, reply, wanted, packs=packs)
 
 
-def rendered_at_once(reply: Reply, wanted: Format) -> Reply:
+def rendered_at_once(reply: Reply, wanted: Format, *, packs: bool = False) -> Reply:
     """Return *reply* in the format that was asked for; for answers that are short."""
-    if reply.written_in is wanted:
-        return reply
-    body, written_in = as_asked(to_tree(reply.body, reply.written_in), wanted)
-    return replace(reply, written_in=written_in, body=body)
+    if reply.written_in is not wanted:
+        body, written_in = as_asked(to_tree(reply.body, reply.written_in), wanted)
+        reply = replace(reply, written_in=written_in, body=body)
+    if packs:
+        body = gzip.compress(reply.body, _GZIP_LEVEL, mtime=0)
+        reply = replace(reply, body=body, headers={**reply.headers, "Content-Encoding": "gzip"})
+    return reply
 
 
 def response(request: web.BaseRequest, reply: Reply, headers: Mapping[str, str]) -> web.Response:
@@ -48,11 +52,7 @@ def response(request: web.BaseRequest, reply: Reply, headers: Mapping[str, str])
         **reply.headers,
         **echo(headers),
     }
-    body = reply.body
-    if len(body) >= _GZIP_FROM_BYTES and _takes_gzip(headers.get("accept-encoding", "")):
-        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        fields["Content-Encoding"] = "gzip"
-    answer = _Answer(status=reply.http_status, body=body, headers=fields)
+    answer = _Answer(status=reply.http_status, body=reply.body, headers=fields)
     if not request.content.is_eof():
         answer.force_close()  # what is still to come of the body belongs to nothing
     return answer

@@ -134,7 +134,8 @@ class InboundServer:
         request[_STARTED] = asyncio.get_running_loop().time()
         way = route(request.method, request.path, writes=self._writes)
         reply = await self._reply(request, way)
-        return self._ended(request, way, await rendered(reply, _preferred(request)))
+        packed_as = request.headers.get("Accept-Encoding", "")
+        return self._ended(request, way, await rendered(reply, _preferred(request), packed_as))
 
     async def _reply(self, request: web.BaseRequest, way: Route) -> Reply:
         problem = self._refusal(request, way)

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from world import World, headers, post
 from yarl import URL
 
-from bars_gateway.inbound import reception
+from bars_gateway.inbound import reception, rendering
 
 REFUSED = {400, 413, 415, 422}
 
@@ -210,6 +210,31 @@ async def test_a_long_message_holds_up_nobody(
     assert [200, 200] == [status, long.result()[0]]
     assert threading.main_thread() not in threads
     assert 1 == len(threads)
+
+
+@pytest.mark.parametrize(
+    ("notes", "on_the_loop"), [("x", True), ("x" * 70_000, False)], ids=["short", "long"]
+)
+async def test_a_long_acknowledgement_holds_up_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch, notes: str, *, on_the_loop: bool
+) -> None:
+    """It is written and packed in a thread, and only a long one is."""
+    loops: dict[str, bool] = {}
+
+    def watch(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def noted(*arguments: Any, **more: Any) -> object:
+            loops[name] = threading.current_thread() is threading.main_thread()
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(module, name, noted)
+
+    watch(reception.answers, "acknowledge")
+    watch(rendering, "rendered_at_once")
+    await post(world, referral(notes=notes), headers(Accept_Encoding="gzip"))
+
+    assert {"acknowledge": on_the_loop, "rendered_at_once": on_the_loop} == loops
 
 
 async def test_memory_is_bound(world: World, tmp_path: Path) -> None:
