@@ -66,7 +66,7 @@ UNAVAILABLE = Problem(
 STORE_TROUBLE = Problem(
     http_status=500,
     code="REC_SERVER_ERROR",
-    issue="transient",
+    issue="no-store",
     text="The Receiver could not store the message. Send it again with the same ids.",
 )
 UNEXPECTED = Problem(

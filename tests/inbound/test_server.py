@@ -331,7 +331,7 @@ async def test_what_is_no_http_is_answered_and_closed(
     ("error", "expected"),
     [
         pytest.param(StorageFull(CANARY), (503, "REC_SERVICE_UNAVAILABLE", "transient")),
-        pytest.param(DatabaseDamaged(CANARY), (500, "REC_SERVER_ERROR", "transient")),
+        pytest.param(DatabaseDamaged(CANARY), (500, "REC_SERVER_ERROR", "no-store")),
         pytest.param(GatewayError(CANARY), (500, "REC_SERVER_ERROR", "exception")),
         pytest.param(ValueError(CANARY), (500, "REC_SERVER_ERROR", "exception")),
     ],
