@@ -17,7 +17,7 @@ from functools import partial
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from bars_gateway import __version__
+from bars_gateway import __version__, quota
 from bars_gateway.config import Environment, Provider, Settings
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.asking import Asking, Patience
@@ -29,7 +29,7 @@ from bars_gateway.inbound.publications import Publications
 from bars_gateway.inbound.reception import Reception
 from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
@@ -99,9 +99,10 @@ async def outbound_parts(
             egress_proxy=outbound.egress_proxy,
         )
     )
-    budgets = await _budgets(settings, store, now)
+    budgets = await quota.budgets(settings, store, now)
+    turns = quota.noted(budgets, store, now)
     tokens = {
-        name: await _tokens(settings, provider, session, budgets[name], now)
+        name: await _tokens(settings, provider, session, turns[name], now)
         for name, provider in settings.providers.items()
     }
     proxy = Proxy(
@@ -116,7 +117,7 @@ async def outbound_parts(
         max_in_flight=outbound.max_in_flight,
         server_errors_limit=outbound.server_errors_limit,
     )
-    reads = _reads(settings, session, tokens, budgets, now)
+    reads = _reads(settings, session, tokens, turns, now)
     reconciler = Reconciler(store.reconciliations, reads, now=now, new_id=new_id)
     rng = random.SystemRandom()
     dispatcher = Dispatcher(store, tokens, proxy, policy, reconciler=reconciler, now=now, rng=rng)
@@ -129,14 +130,14 @@ def _reads(
     settings: Settings,
     session: aiohttp.ClientSession,
     tokens: Mapping[str, Tokens],
-    budgets: Mapping[str, Budget],
+    turns: Mapping[str, Turns],
     now: Clock,
 ) -> ProxyReads:
     outbound = settings.outbound
     return ProxyReads(
         session,
         tokens,
-        budgets,
+        turns,
         url=outbound.proxy_url,
         cache=Cache(settings.cache_dir, timedelta(hours=outbound.cache_hours)),
         limits=ReadLimits(seconds=outbound.answer_seconds, max_bytes=outbound.max_answer_bytes),
@@ -152,26 +153,11 @@ def longest_wait(settings: Settings) -> timedelta:
     return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
 
 
-async def _budgets(settings: Settings, store: Store, now: Clock) -> dict[str, Budget]:
-    """Return a budget per application key, loaded with what was sent in the last minute (M7)."""
-    moment = now()
-    sent = await store.attempts_since(moment - timedelta(minutes=1))
-    keys: dict[str, list[float]] = {}
-    for name, provider in settings.providers.items():
-        ages = [(moment - at).total_seconds() for at in sent.get(name, ())]
-        keys.setdefault(provider.api_key, []).extend(ages)
-    budgets = {
-        key: Budget(settings.outbound.requests_per_minute, monotonic=time.monotonic, ages=ages)
-        for key, ages in keys.items()
-    }
-    return {name: budgets[provider.api_key] for name, provider in settings.providers.items()}
-
-
 async def _tokens(
     settings: Settings,
     provider: Provider,
     session: aiohttp.ClientSession,
-    budget: Budget,
+    turns: Turns,
     now: Clock,
 ) -> Tokens:
     if not settings.outbound.token_required:
@@ -180,7 +166,7 @@ async def _tokens(
         session,
         Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key),
         await asyncio.to_thread(keys_of, provider, settings.bundle.minimum_key_bits),
-        budget,
+        turns,
         now=now,
         monotonic=time.monotonic,
         new_id=new_id,

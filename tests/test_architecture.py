@@ -25,6 +25,7 @@ ANYTHING = FLOW | {
     "heartbeats",
     "expiry",
     "renewal",
+    "quota",
     "parts",
     "doors",
     "conditions",
@@ -93,6 +94,7 @@ MAY_IMPORT = {
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store", "outbound"},
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
+    "quota": FLOW | {"outbound"},
     "parts": ANYTHING - OPERATORS - {"daemon", "doors", "conditions", "materials"},
     "conditions": ANYTHING - OPERATORS - {"daemon", "doors", "parts", "materials"},
     "materials": ANYTHING - OPERATORS - {"daemon", "doors", "conditions"},
@@ -134,6 +136,7 @@ class Module:
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
     if name in {
+        "store.calls",
         "store.cancellations",
         "store.reconciliations",
         "store.conversations",

@@ -1,19 +1,30 @@
 """
 How often we may ask: one budget per application key, tokens included (M7).
 
+    message ─► claim only where a place is free ─┐
+    token, read ─► note on disk ─────────────────┴─► take ─► the urgent line, then the other
+
 The platform refuses what goes beyond its quota a minute, and also what comes in too
 close a burst. So requests are spread: a small burst at once, then one each time a
-place comes free. It starts loaded with what was sent in the last minute, because a
-restart does not give us a second quota. Where the platform says all the same that it is too
-much, nothing goes out for as long as it asks: each request more would be refused as well.
+place comes free. What is urgent goes first, but of four places one is for those who have
+waited longest, so that nobody waits for ever. It starts loaded with what was sent in the
+last minute, because a restart does not give us a second quota: attempts tell of messages,
+and everything else is noted before it is sent. Where the platform says all the same that
+it is too much, nothing goes out for as long as it asks: each request more would be refused
+as well.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from bars_gateway.errors import StoreError
 
 _MINUTE = 60.0
 _BURST_SHARE = 20  # a twentieth of the minute's quota may go out at once
+_URGENT_IN_A_ROW = 3  # places, where others wait as well
 
 
 class Budget:
@@ -38,15 +49,44 @@ class Budget:
         self._spacing = _MINUTE / per_minute
         self._monotonic = monotonic
         self._taken = deque(sorted(now - max(age, 0.0) for age in ages if age < _MINUTE))
-        self._turn = asyncio.Lock()
         self._held_until = now
+        self._urgent: deque[asyncio.Event] = deque()
+        self._others: deque[asyncio.Event] = deque()
+        self._first: asyncio.Event | None = None  # of both lines; set, and no other is
+        self._urgent_in_a_row = 0
 
-    async def take(self) -> None:
-        """Return when one more request may begin; callers are served in order."""
-        async with self._turn:
-            while (wait := self._wait()) > 0:  # noqa: ASYNC110 - it waits for time, not for an event
+    async def take(self, *, urgent: bool = False) -> None:
+        """Return when one more request may begin; each line is served in order."""
+        line = self._urgent if urgent else self._others
+        my_turn = asyncio.Event()
+        line.append(my_turn)
+        self._call()
+        try:
+            await my_turn.wait()
+            while (wait := self._wait()) > 0:
                 await asyncio.sleep(wait)
+                await my_turn.wait()  # somebody urgent may have come meanwhile
             self._taken.append(self._monotonic())
+            self._urgent_in_a_row = self._urgent_in_a_row + 1 if urgent else 0
+        finally:
+            line.remove(my_turn)
+            self._call()
+
+    def seconds_to_turn(self) -> float:
+        """Return after how long a caller who comes now may expect a place; 0: at once."""
+        waiting = len(self._urgent) + len(self._others)
+        return max(0.0, self._wait()) + waiting * self._spacing
+
+    def _call(self) -> None:
+        """Let the one who is first now know it, and who was that it no longer is."""
+        others_turn = self._urgent_in_a_row >= _URGENT_IN_A_ROW and self._others
+        line = self._others if others_turn or not self._urgent else self._urgent
+        first = line[0] if line else None
+        if self._first is not None and self._first is not first:
+            self._first.clear()
+        if first is not None:
+            first.set()
+        self._first = first
 
     def hold(self, seconds: float) -> None:
         """Let nobody through for so long: the platform has said that it is too much."""
@@ -63,3 +103,24 @@ class Budget:
         if len(self._taken) >= self._burst:
             return self._taken[-self._burst] + self._burst * self._spacing - now
         return 0.0
+
+
+class Turns(Protocol):
+    """A way into the budget."""
+
+    async def take(self, *, urgent: bool = False) -> None:
+        """Return when one more request may begin."""
+
+
+class NotedTurns:
+    """The way of what leaves no attempt, a token or a read: it is noted on disk first."""
+
+    def __init__(self, budget: Budget, note: Callable[[], Awaitable[None]]) -> None:
+        self._budget = budget
+        self._note = note
+
+    async def take(self, *, urgent: bool = False) -> None:
+        """Return when one more request may begin, and is on disk for the next start to count."""
+        await self._budget.take(urgent=urgent)
+        with contextlib.suppress(StoreError):  # a full disk keeps nobody from reading
+            await self._note()

@@ -135,7 +135,11 @@ class Dispatcher:
         return None
 
     async def _claim(self) -> Claim | None:
-        """Take a message of a provider that can have a token, for who is not being looked at."""
+        """
+        Take a message that may leave now: with a token, a place in the budget, and no look on.
+
+        What waits for a place waits unclaimed, so that something urgent still goes before it.
+        """
         return await self._store.claim_next(
             self._now(), self._open_providers(), self.standing.looked_at
         )
@@ -144,15 +148,18 @@ class Dispatcher:
         return [
             name
             for name, tokens in self._tokens.items()
-            if tokens.closed_until is None and name not in self.standing.looked_at
+            if tokens.closed_until is None
+            and name not in self.standing.looked_at
+            and self._proxy.seconds_to_turn(name) <= 0
         ]
 
     async def _seconds_to_sleep(self, now: datetime) -> float:
         due = await self._store.next_due(now, self._open_providers())
         reopening = [tokens.closed_until for tokens in self._tokens.values()]
         moments = [moment for moment in (due, *reopening) if moment is not None]
-        seconds = ((moment - self._now()).total_seconds() for moment in moments)
-        return max(0.001, min((*seconds, LONGEST_SLEEP)))
+        seconds = [(moment - self._now()).total_seconds() for moment in moments]
+        turns = [self._proxy.seconds_to_turn(name) for name in self._tokens]
+        return max(0.001, min((*seconds, *filter(None, turns), LONGEST_SLEEP)))
 
     async def _send_in_turn(self, claim: Claim) -> None:
         """Send *claim*, unless two senders have claimed for somebody who gets one at a time."""
@@ -165,7 +172,8 @@ class Dispatcher:
     async def _send(self, claim: Claim) -> None:
         tokens = self._tokens[claim.provider]
         try:
-            await self._proxy.wait_for_turn(claim.provider)
+            urgent = self._policy.timing(claim.use_case).urgent
+            await self._proxy.wait_for_turn(claim.provider, urgent=urgent)
             started = self._now()
             answer, judgement = await self._post(claim, tokens)
         except TokenUnavailable as error:

@@ -73,9 +73,13 @@ class Proxy:
         self._answer_seconds = answer_seconds
         self._max_answer_bytes = max_answer_bytes
 
-    async def wait_for_turn(self, provider: str) -> None:
+    async def wait_for_turn(self, provider: str, *, urgent: bool = False) -> None:
         """Return when the provider's budget allows for one more request."""
-        await self._budgets[provider].take()
+        await self._budgets[provider].take(urgent=urgent)
+
+    def seconds_to_turn(self, provider: str) -> float:
+        """Return after how long a message of the provider may expect to leave; 0: at once."""
+        return self._budgets[provider].seconds_to_turn()
 
     def hold(self, provider: str, seconds: float) -> None:
         """Send nothing under the provider's application key for so long."""

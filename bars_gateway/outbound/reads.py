@@ -22,7 +22,7 @@ import structlog
 from yarl import URL
 
 from bars_gateway.errors import TokenUnavailable
-from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.proxy import body_within
 from bars_gateway.outbound.token import Tokens
@@ -58,7 +58,7 @@ class ProxyReads:
         self,
         session: aiohttp.ClientSession,
         tokens: Mapping[str, Tokens],
-        budgets: Mapping[str, Budget],
+        turns: Mapping[str, Turns],
         *,
         url: str,
         cache: Cache,
@@ -67,7 +67,7 @@ class ProxyReads:
     ) -> None:
         self._session = session
         self._tokens = tokens
-        self._budgets = budgets
+        self._turns = turns
         self._url = url
         self._cache = cache
         self._limits = limits
@@ -134,7 +134,7 @@ class ProxyReads:
         return await self._send(enquiry, await tokens.token())
 
     async def _send(self, enquiry: Enquiry, token: str | None) -> BarsAnswer | None:
-        await self._budgets[enquiry.provider].take()
+        await self._turns[enquiry.provider].take(urgent=enquiry.urgent)
         headers = dict(enquiry.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"

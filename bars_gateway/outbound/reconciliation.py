@@ -105,6 +105,7 @@ class Reconciler:
             query=urlencode({"patient:identifier": search.identifier}),
             target=TargetIdentifier.parse(wanted.receiver),
             headers=headers,
+            urgent=False,
         )
         return await self._reads.ask(enquiry)
 

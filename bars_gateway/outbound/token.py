@@ -25,7 +25,7 @@ from typing import Protocol
 import aiohttp
 import structlog
 
-from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.refusals import Refused, classify
 from bars_gateway.outbound.signing_key import KeyRing, SigningKey
 from bars_gateway.outbound.token_request import (
@@ -98,7 +98,7 @@ class TokenSource:
         session: aiohttp.ClientSession,
         credentials: Credentials,
         keys: Sequence[SigningKey],
-        budget: Budget,
+        turns: Turns,
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -109,7 +109,7 @@ class TokenSource:
         self._session = session
         self._credentials = credentials
         self._keys = KeyRing(keys, monotonic=monotonic)
-        self._budget = budget
+        self._turns = turns
         self._now, self._monotonic, self._new_id = now, monotonic, new_id
         self._timeout_seconds = timeout_seconds
         self._one_at_a_time = asyncio.Lock()
@@ -205,7 +205,7 @@ class TokenSource:
         return first
 
     async def _ask_with(self, key: SigningKey) -> _Token | Refused:
-        await self._budget.take()
+        await self._turns.take(urgent=True)
         credentials = self._credentials
         assertion = await asyncio.to_thread(
             sign_assertion, credentials, key, new_id=self._new_id(), now=self._now()

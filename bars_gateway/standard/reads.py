@@ -40,6 +40,7 @@ class Enquiry:
     target: TargetIdentifier | None  # None: the proxy needs none
     headers: Mapping[str, str]  # every header but Authorization
     body: bytes = b""
+    urgent: bool = True  # somebody waits for the answer, at a screen or to send a message
 
     @property
     def path(self) -> str:

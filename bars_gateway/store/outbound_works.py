@@ -28,6 +28,7 @@ from bars_gateway.store.port import (
     Settlement,
 )
 from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.sqlite_calls import note
 from bars_gateway.store.statements import keep, move_due, move_workflow, notify, one, rows, run
 
 # What the fate of a request means for the workflow that it opened. The fate of later
@@ -66,6 +67,7 @@ def claim_next(
     row = next((row for row in found if row is not None), None)
     if row is None:
         return None
+    note(connection, row["provider"], now)
     return _claim(connection, row)
 
 

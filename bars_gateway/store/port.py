@@ -16,11 +16,12 @@ The two bells (`outbound_work`, `notice_work`) are rung after a commit. Silence 
 bell *before* looking and nothing is missed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.interventions import Interventions
@@ -105,6 +106,10 @@ class Store(Protocol):
         """Return what the EPR is asked while the proxy waits."""
 
     @property
+    def calls(self) -> Calls:
+        """Return what was asked of the platform in the last minute (M7)."""
+
+    @property
     def reconciliations(self) -> Reconciliations:
         """Return what is to be found out after a duplicate."""
 
@@ -182,9 +187,6 @@ class Store(Protocol):
         Pass the *now* of the claim that found nothing: what was due then and not
         claimable waits for another message, and the bell rings when that is settled.
         """
-
-    async def attempts_since(self, since: datetime) -> Mapping[str, Sequence[datetime]]:
-        """Return when each provider's POSTs of the time since *since* began (M7)."""
 
     async def receive(self, arrival: Arrival, now: datetime) -> Fate:
         """Take the message with its workflow, answer and notice, or say what it met."""

@@ -402,9 +402,14 @@ SELECT min(at) AS at
                    AND +provider IN (SELECT value FROM json_each(:providers))) AS at
           FROM json_each('[0, 1]') AS u);
 
--- name: attempts_since
-SELECT m.provider, a.started_at FROM attempts AS a JOIN messages AS m ON m.id = a.message_id
- WHERE a.started_at >= :since ORDER BY a.started_at;
+-- name: note_call
+INSERT INTO calls (provider, began_at) VALUES (:provider, :now);
+
+-- name: forget_calls
+DELETE FROM calls WHERE began_at < :before;
+
+-- name: calls_since
+SELECT provider, began_at FROM calls WHERE began_at >= :since ORDER BY began_at;
 
 -- name: ledger_entry
 SELECT l.fingerprint, l.state, l.http_status, l.media_type, l.answer,

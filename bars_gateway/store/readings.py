@@ -3,8 +3,7 @@
 import json
 import os
 import sqlite3
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -86,16 +85,6 @@ def _history(connection: sqlite3.Connection, row: sqlite3.Row) -> MessageHistory
         ],
         events=[event_of(e) for e in rows(connection, "message_events", message_id=row["id"])],
     )
-
-
-def attempts_since(
-    connection: sqlite3.Connection, since: datetime
-) -> Mapping[str, Sequence[datetime]]:
-    """Return when the POSTs since then began, by provider."""
-    found: dict[str, list[datetime]] = defaultdict(list)
-    for row in rows(connection, "attempts_since", since=text(since)):
-        found[row["provider"]].append(instant(row["started_at"]))
-    return found
 
 
 def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overview:

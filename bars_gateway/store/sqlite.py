@@ -7,7 +7,7 @@ promised, and the bells after the commit.
 """
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_calls import SqliteCalls
 from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_interventions import SqliteInterventions
@@ -67,6 +68,7 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.calls = SqliteCalls(database)
         self.cancellations = SqliteCancellations(database, ring=self._ring_everybody)
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
@@ -193,10 +195,6 @@ class SqliteStore:
         return await self._database.read(
             lambda connection: readings.next_due(connection, now, providers)
         )
-
-    async def attempts_since(self, since: datetime) -> Mapping[str, Sequence[datetime]]:
-        """Return when each provider's POSTs of the time since *since* began (M7)."""
-        return await self._database.read(partial(readings.attempts_since, since=since))
 
     async def receive(self, arrival: Arrival, now: datetime) -> Fate:
         """Take the message with its workflow, answer and notice, or say what it met."""

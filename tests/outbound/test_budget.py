@@ -6,7 +6,8 @@ import selectors
 import pytest
 from national_side import Clock
 
-from bars_gateway.outbound.budget import Budget
+from bars_gateway.errors import StorageFull
+from bars_gateway.outbound.budget import Budget, NotedTurns
 
 
 class HurriedSelector(selectors.DefaultSelector):
@@ -162,6 +163,81 @@ def test_callers_are_served_in_the_order_in_which_they_came():
 
     with asyncio.Runner(loop_factory=HurriedLoop) as runner:
         assert list(range(10)) == runner.run(measure())
+
+
+def order_of(callers, per_minute=20):
+    """Return the names of *callers*, each with its urgency, as they get their places."""
+
+    async def measure():
+        clock = asyncio.get_running_loop().time
+        budget, served = Budget(per_minute, monotonic=clock, ages=[0.0]), []
+
+        async def caller(name, urgent):
+            await budget.take(urgent=urgent)
+            served.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for name, urgent in callers:
+                group.create_task(caller(name, urgent))
+        return served
+
+    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        return runner.run(measure())
+
+
+def test_what_is_urgent_goes_before_what_was_there_first():
+    """An ambulance does not stand behind routine referrals."""
+    assert ["urgent", "first", "second"] == order_of(
+        [("first", False), ("second", False), ("urgent", True)]
+    )
+
+
+def test_of_four_places_one_is_for_who_has_waited_longest():
+    """What is routine moves on, however much is urgent."""
+    callers = [("routine", False), *((f"urgent {number}", True) for number in range(5))]
+
+    assert 3 == order_of(callers).index("routine")
+
+
+async def test_who_goes_away_leaves_the_line():
+    """A read that nobody waits for any more takes no place from a message."""
+    clock = Clock()
+    budget = Budget(20, monotonic=clock.monotonic, ages=[2.9])
+    waiting = asyncio.create_task(budget.take(urgent=True))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    clock.advance(3)
+
+    assert 0 == budget.seconds_to_turn()
+    assert 1 == await takes_at_once(budget)
+
+
+async def test_a_place_is_foretold_with_those_who_wait_already():
+    """Whoever claims a message knows that it will leave at once, or claims none."""
+    clock = Clock()
+    budget = Budget(20, monotonic=clock.monotonic)
+    free = budget.seconds_to_turn()
+    await budget.take()
+    taken = budget.seconds_to_turn()
+    waiting = asyncio.create_task(budget.take())
+    await asyncio.sleep(0)
+    with_one_more = budget.seconds_to_turn()
+    waiting.cancel()
+
+    assert [0, 3, 6] == [free, taken, with_one_more]
+
+
+async def test_a_full_disk_keeps_nobody_from_reading():
+    """The note is lost then, and the read is not."""
+
+    async def nowhere():
+        raise StorageFull("no room")
+
+    budget = Budget(20, monotonic=Clock().monotonic)
+    await NotedTurns(budget, nowhere).take()
+
+    assert budget.seconds_to_turn() > 0
 
 
 async def test_the_burst_comes_back_with_time():

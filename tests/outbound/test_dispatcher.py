@@ -88,8 +88,8 @@ class Unread:
 def dispatcher_with(store, session, tokens, national_proxy):
     """Return a dispatcher for a provider with tokens, and for one that needs none."""
 
-    def make(senders=8, now=utc_now):
-        budget = Budget(100_000, monotonic=time.monotonic)
+    def make(senders=8, now=utc_now, budget=None):
+        budget = budget or Budget(100_000, monotonic=time.monotonic)
         proxy = Proxy(
             session,
             url=national_proxy.url,
@@ -635,6 +635,23 @@ class TestSenders:
         sent = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]
 
         assert [receipt.request_id for receipt in (urgent, *routine)] == sent
+
+    async def test_what_waits_for_a_place_is_not_claimed(
+        self, store, dispatcher_with, clock, national_proxy
+    ):
+        """So what is urgent goes before it, however many senders there are."""
+        full = Budget(600, monotonic=clock.monotonic, ages=[2.9] * 30)
+        routine = [await submit(store) for _ in range(8)]
+        async with at_work(dispatcher_with(budget=full)):
+            await asyncio.sleep(0.3)  # time to claim, if that may be
+            claimed = await sending(store)
+            urgent = await submit(store, urgent=True)
+            clock.advance(3)
+            await outcomes(store, 9)
+        first, *_ = (heard.headers["X-Request-Id"] for heard in national_proxy.heard)
+
+        assert (0, urgent.request_id) == (claimed, first)
+        assert 9 == len(national_proxy.heard) == len({*routine, urgent})
 
     async def test_ten_minutes_without_tokens_cost_no_message_an_attempt(  # noqa: PLR0917
         self, store, dispatcher_with, tokens, clock, token_service, national_proxy

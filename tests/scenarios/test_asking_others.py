@@ -234,3 +234,13 @@ async def test_a_service_that_does_not_say_gets_the_request(tmp_path: Path) -> N
         outcome = await world.ambulance.outcome(receipt["request_id"])
 
     assert "acknowledged" == outcome["state"]
+
+
+async def test_tokens_and_reads_count_for_the_next_start(asked: World) -> None:
+    """M7: the platform counts a token, a read and a message, and so does the gateway."""
+    async with answering(asked.hospital.socket, lambda _: searchset(SLOT)):
+        await ask(asked, f"Slot?{TO}&{slot_query()}")
+    receipt = await asked.ambulance.sent("r.json", referral())
+    await asked.ambulance.outcome(receipt["request_id"])
+
+    assert 3 == await asked.ambulance.rows("calls")

@@ -133,6 +133,12 @@ CREATE TABLE attempts (                         -- one POST
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempts_started ON attempts (started_at);
 
+CREATE TABLE calls (                            -- what was asked of the platform in the last minute
+    provider    TEXT NOT NULL,
+    began_at    TEXT NOT NULL
+) STRICT;
+CREATE INDEX calls_began ON calls (began_at);
+
 CREATE TABLE notices (                          -- what we owe the EPR
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     provider     TEXT NOT NULL,

@@ -1,0 +1,40 @@
+"""Calls on SQLite: a row each, for a minute."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bars_gateway.store.database import Database
+from bars_gateway.store.rows import instant, text
+from bars_gateway.store.statements import rows, run
+
+_KEPT = timedelta(minutes=1)
+
+
+class SqliteCalls:
+    """The `Calls` of one open database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def note(self, provider: str, now: datetime) -> None:
+        """Note a call that is no message."""
+        await self._database.write(lambda connection: note(connection, provider, now))
+
+    async def since(self, since: datetime) -> Mapping[str, Sequence[datetime]]:
+        """Return when the calls since *since* began, by provider: a minute of them at most."""
+        return await self._database.read(lambda connection: _since(connection, since))
+
+
+def note(connection: sqlite3.Connection, provider: str, now: datetime) -> None:
+    """Note a call, and forget those that no minute holds any more."""
+    run(connection, "forget_calls", before=text(now - _KEPT))
+    run(connection, "note_call", provider=provider, now=text(now))
+
+
+def _since(connection: sqlite3.Connection, since: datetime) -> Mapping[str, Sequence[datetime]]:
+    found: dict[str, list[datetime]] = defaultdict(list)
+    for row in rows(connection, "calls_since", since=text(since)):
+        found[row["provider"]].append(instant(row["began_at"]))
+    return found

@@ -1,0 +1,43 @@
+"""What the store remembers of the platform's quota."""
+
+from datetime import timedelta
+
+from store_values import NOW, submission
+
+from bars_gateway.store.sqlite import SqliteStore
+
+MINUTE = timedelta(minutes=1)
+
+
+async def test_a_claim_counts_from_the_moment_that_it_is_on_disk(store: SqliteStore) -> None:
+    """Whoever dies between the claim and the POST has used a place, for all that we know."""
+    await store.submit(submission(), NOW)
+    await store.claim_next(NOW, ("trust",))
+
+    assert {"trust": [NOW]} == await store.calls.since(NOW - MINUTE)
+
+
+async def test_a_look_that_finds_nothing_is_no_call(store: SqliteStore) -> None:
+    """An idle gateway uses nothing up."""
+    await store.claim_next(NOW, ("trust",))
+
+    assert {} == await store.calls.since(NOW - MINUTE)
+
+
+async def test_calls_of_every_kind_are_told_by_provider(store: SqliteStore) -> None:
+    """Tokens and reads share the quota with messages."""
+    await store.calls.note("trust", NOW)
+    await store.calls.note("other", NOW)
+    await store.calls.note("trust", NOW + timedelta(seconds=5))
+
+    found = await store.calls.since(NOW - MINUTE)
+
+    assert {"trust": [NOW, NOW + timedelta(seconds=5)], "other": [NOW]} == found
+
+
+async def test_what_no_minute_holds_any_more_is_forgotten(store: SqliteStore) -> None:
+    """Or a year of calls would lie there."""
+    await store.calls.note("trust", NOW)
+    await store.calls.note("trust", NOW + timedelta(seconds=61))
+
+    assert {"trust": [NOW + timedelta(seconds=61)]} == await store.calls.since(NOW - MINUTE)
