@@ -14,6 +14,7 @@ from variants import (
     NHS,
     Bundle,
     a_booking,
+    a_broker_referral,
     a_cancelled_booking,
     a_cancelled_referral,
     a_full_response,
@@ -29,6 +30,7 @@ from variants import (
     cites,
     coding,
     header,
+    offer_choices,
     path_of,
     resource,
     url_of,
@@ -125,6 +127,18 @@ def ranks(*numbers: int) -> Change:
         for number in numbers
     ]
     return of("Patient", contacts, "contact")
+
+
+def four_encounters(bundle: Bundle) -> None:
+    """Say in an update what one Requester and one or two Responders cannot have seen."""
+    reason("update")(bundle)
+    for number in (3, 4):
+        add(bundle, "Encounter", number, **{"class": {"code": "EMER"}}, status="finished")
+
+
+def choices(number: int) -> Change:
+    """Name so many services from which the broker lets the patient choose."""
+    return lambda bundle: offer_choices(bundle, number)
 
 
 def placed(**said: str) -> Change:
@@ -239,6 +253,7 @@ BUNDLE = [
     Break(
         "B22", STRICT, "Bundle.entry.resource.ofType(PractitionerRole)", less("PractitionerRole")
     ),
+    Break("B22", STRICT, "Encounter[3]", four_encounters, a_full_response),
     Break(
         "B22L",
         WARNS,
@@ -386,6 +401,13 @@ REQUEST = [
         of("ServiceRequest", "a1t99", *CATEGORY, 1, "code"),
     ),
     Break(
+        "R03W",
+        STRICT,
+        "ServiceRequest.category",
+        of("ServiceRequest", "a5t3", *CATEGORY, 1, "code"),
+        a_pharmacy_referral,
+    ),
+    Break(
         "R04", STRICT, "ServiceRequest.authoredOn", lose("ServiceRequest", "authoredOn"), also="B21"
     ),
     Break(
@@ -495,6 +517,7 @@ REQUEST = [
     ),
     Break("R22", STRICT, "Bundle.entry.resource.ofType(Task)", less("Task"), a_pharmacy_referral),
     Break("R22", STRICT, "Condition.category", lose("Condition", "category"), a_pharmacy_referral),
+    Break("R22B", STRICT, "CarePlan.activity", choices(21), a_broker_referral),
     Break("R24", WARNS, "Encounter.identifier", lose("Encounter", "identifier")),
     Break("R24", WARNS, "Encounter.episodeOfCare", lose("Encounter", "episodeOfCare")),
 ]

@@ -65,17 +65,22 @@ def verb_requests(store: SqliteStore) -> VerbRequests:
 
 
 class Nobody:
-    """In the place of the proxy: notes what it is asked, and gives one answer."""
+    """In the place of the proxy: notes what it is asked; gives one answer, or another anew."""
 
-    def __init__(self, answer: BarsAnswer | Unanswered | None = None) -> None:
+    def __init__(
+        self,
+        answer: BarsAnswer | Unanswered | None = None,
+        anew: BarsAnswer | Unanswered | None = None,
+    ) -> None:
         self.answer = answer or Unanswered(reason="no", cure="none", http_status=502)
+        self.anew = anew or self.answer
         self.asked: list[Enquiry] = []
 
     async def ask(
         self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         self.asked.append(enquiry)
-        return self.answer
+        return self.anew if fresh else self.answer
 
 
 def read_requests(reads: Nobody | None = None, *, previews: bool = False) -> ReadRequests:

@@ -48,12 +48,16 @@ def applications() -> str:
                 f"`{each.code}` {each.name}",
                 f"{each.version} ({each.phase})",
                 ", ".join(sorted(each.subjects)),
-                ", ".join(f"`{code}`" for code in use_cases(each)),
+                ", ".join(told(each, code) for code in use_cases(each)),
                 ANSWERS[each.answers],
             )
             for each in APPLICATIONS.values()
         ),
     )
+
+
+def told(of: Application, use_case: str) -> str:
+    return f"`{use_case}`" + (" (withdrawn)" if use_case in of.withdrawn else "")
 
 
 def use_cases(of: Application) -> list[str]:

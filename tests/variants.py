@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import uuid4
 
 from messages import referral, validation_request
 
@@ -84,6 +85,34 @@ def a_pharmacy_referral() -> Bundle:
     subject = {"reference": url_of(bundle, "Patient")}
     add(bundle, "Condition", category=[{"coding": [snomed]}], subject=subject)
     return bundle
+
+
+def a_broker_referral(**ends: str) -> Bundle:
+    """Return a referral to the broker, which lets the patient choose among twenty services."""
+    bundle: Bundle = json.loads(referral(use_case="a8t1", version="1.0.0", **ends))
+    offer_choices(bundle, 20)
+    broker = {"deviceName": [{"name": "Invented broker", "type": "user-friendly-name"}]}
+    add(bundle, "Device", status="active", **broker)
+    resource(bundle, "Device")["meta"]["profile"] = [
+        "http://hl7.org/fhir/StructureDefinition/Device"
+    ]
+    resource(bundle, "ServiceRequest")["performer"] = [{"reference": url_of(bundle, "Device")}]
+    code = {"system": "http://snomed.info/sct", "code": "792891000000102", "display": "x"}
+    add(bundle, "Task", status="requested", intent="plan", code={"coding": [code]})
+    return bundle
+
+
+def offer_choices(bundle: Bundle, number: int) -> None:
+    """Name so many services in the CarePlan."""
+    services = [e for e in bundle["entry"] if e["resource"]["resourceType"] == "HealthcareService"]
+    for _ in range(number - len(services)):
+        url = f"urn:uuid:{uuid4()}"
+        services.append({"fullUrl": url, "resource": dict(services[0]["resource"])})
+        bundle["entry"].append(services[-1])
+    performer = [{"reference": each["fullUrl"]} for each in services]
+    detail = {"status": "not-started", "performer": performer}
+    activity = resource(bundle, "CarePlan")["activity"]
+    activity[:] = [each for each in activity if "detail" not in each] + [{"detail": detail}]
 
 
 def a_booking() -> Bundle:
@@ -213,6 +242,7 @@ KINDS = (
     a_validation,
     a_transfer,
     a_pharmacy_referral,
+    a_broker_referral,
     a_booking,
     a_cancelled_booking,
     an_update,

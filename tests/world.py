@@ -326,13 +326,15 @@ async def world_in(
     inbound: str = "",
     outbound: str = "target_check_seconds = 0\nread_before_cancel = false",
     services: tuple[str, str] = ("2000000101", "2000000202"),
+    counterparty: bool = False,
 ) -> AsyncIterator[World]:
     """
     Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs.
 
     *asked* and *inbound* are lines of the hospital's own tables, *outbound* of the ambulance's.
+    *counterparty*: whether the sandbox's own services are there as well.
     """
-    settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048)
+    settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048, counterparty=counterparty)
     async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
         nodes = []
         for name, service, extra in (

@@ -2,10 +2,14 @@
 Asks whether a service takes a request, before it is accepted: while somebody is still there.
 
     Message ─► MessageDefinitions of its service, kept or asked for ─► Issue, or None
+                                 └◄─ asked for anew ─┘ where the kept ones would refuse
 
-No answer, and one that nobody can read, is no objection: then the request is sent, the log
-says that it went unchecked, and the service is not asked again for a minute, so that one
-that is silent holds up nobody's work.
+What is kept may be older than the service's last release: nobody is refused for that. So
+an objection by what is kept is held against what the service says now.
+
+No answer, and one that nobody can read or believe, is no objection: then the request is
+sent, and the log says that it went unchecked. A service that gave no answer is not asked
+again for a minute, so that one that is silent holds up nobody's work.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,13 +22,12 @@ from bars_gateway.standard.formats import Format, format_of, to_tree
 from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of
-from bars_gateway.standard.targets import objection, question, unknown_target
+from bars_gateway.standard.targets import are_believable, objection, question, unreachable
 
 log = structlog.get_logger(__name__)
 
 _PAUSE = 60.0  # seconds
 _OK = 200
-_UNKNOWN = "PROXY_NOT_FOUND"
 
 TargetCheck = Callable[[Message], Awaitable[Issue | None]]
 
@@ -60,23 +63,32 @@ class TargetChecks:
         if self._silent_until.get(service, 0.0) > self._monotonic():
             self._unchecked(service, "it gave no answer within the last minute")
             return None
-        answer = await self._reads.ask(self._enquiry(service), self._seconds)
+        enquiry = self._enquiry(service)
+        answer = await self._reads.ask(enquiry, self._seconds)
         if isinstance(answer, Unanswered):
             self._silent_until[service] = self._monotonic() + _PAUSE
             self._unchecked(service, answer.reason)
             return None
-        return self._judged(message, answer, service)
+        found = self._judged(message, answer, service)
+        if found is None or answer.kept_since is None:
+            return found
+        anew = await self._reads.ask(enquiry, self._seconds, fresh=True)
+        return found if isinstance(anew, Unanswered) else self._judged(message, anew, service)
 
     def _judged(self, message: Message, answer: BarsAnswer, service: str) -> Issue | None:
         if answer.http_status != _OK:
-            if read_outcome(answer.body).code == _UNKNOWN:
-                return unknown_target()
+            address_problem = unreachable(read_outcome(answer.body))
+            if address_problem is not None:
+                return address_problem
             self._silent_until[service] = self._monotonic() + _PAUSE
             self._unchecked(service, f"it answered with HTTP {answer.http_status}")
             return None
         published = _tree(answer)
         if published is None:
             self._unchecked(service, "its answer cannot be read")
+            return None
+        if not are_believable(published):
+            self._unchecked(service, "its definitions ask for what no message of BaRS holds")
             return None
         return objection(message, published)
 

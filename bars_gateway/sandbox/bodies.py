@@ -122,6 +122,12 @@ NO_TARGET = Body(
     code="PROXY_NOT_FOUND",
     text="The target endpoint does not exist in the Endpoint Catalogue.",
 )
+TWO_TARGETS = Body(
+    status=404,
+    issue="multiple-matches",
+    code="NOT_FOUND",
+    text="The target identifier found two endpoints.",
+)
 FORBIDDEN = Body(
     status=403,
     issue="forbidden",

@@ -19,7 +19,7 @@ from aiohttp import web
 from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.assertions import no_json
 from bars_gateway.sandbox.bodies import Body
-from bars_gateway.sandbox.registry import Registered
+from bars_gateway.sandbox.registry import Registered, Targets
 
 _ALPHABET = re.compile(rb"[^A-Za-z0-9+/=]")
 _DOCUMENT_VERSION = 1_01_00
@@ -71,9 +71,7 @@ def accepted_version(accept: str) -> int:
     return max(found)
 
 
-def target_of(
-    header: str | None, targets: Callable[[], Mapping[str, Mapping[str, str]]]
-) -> tuple[str, str] | Body:
+def target_of(header: str | None, targets: Callable[[], Targets]) -> tuple[str, str] | Body:
     """Make checks 8 to 12: return the service's value and its base URL, or the refusal."""
     decoded = _decoded(header)
     if decoded is None:
@@ -88,8 +86,17 @@ def target_of(
         services = targets()[found["system"]]
     except (KeyError, ValueError, TypeError, OSError):
         return bodies.SCRIPT_FAILED
-    url = services.get(str(found["value"]))
-    return bodies.NO_TARGET if url is None else (str(found["value"]), url.removesuffix("/"))
+    return _place_of(str(found["value"]), services)
+
+
+def _place_of(value: str, services: Mapping[str, str | list[str]]) -> tuple[str, str] | Body:
+    match services.get(value):
+        case None:
+            return bodies.NO_TARGET
+        case str(url) | [url]:
+            return value, url.removesuffix("/")
+        case _:
+            return bodies.TWO_TARGETS
 
 
 def _decoded(header: str | None) -> bytes | None:

@@ -2,10 +2,11 @@
 Who is registered: gateways with their credentials, and services with their addresses.
 
     folder/gateways/NAME/   certificate, keys, gateway.json
-    folder/targets.json     system → value → base URL
+    folder/targets.json     system → value → base URL, or a list: a double entry
 
 The targets are read again for each request, as the live proxy reads its own: edit the
-file while the sandbox runs, and the next request goes elsewhere.
+file while the sandbox runs, and the next request goes elsewhere. A list of two URLs is a
+mistake in the catalogue, and answered as such.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.authorities import Authority, make_signing_key, write_private
 
 DOS_SERVICE = "https://fhir.nhs.uk/Id/dos-service-id"
+
+Targets = Mapping[str, Mapping[str, str | list[str]]]  # system → value → base URL, or several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +137,7 @@ class Registry:
         found = json.loads((registered.folder / "jwks.json").read_text("utf-8"))
         return {key["kid"]: key for key in found["keys"]}
 
-    def targets(self) -> Mapping[str, Mapping[str, str]]:
+    def targets(self) -> Targets:
         """Return system → value → base URL; raise ValueError where the file is no such table."""
         found = json.loads(self.targets_file.read_text("utf-8"))
         table = found.get("NHSD-Target-Identifier") if isinstance(found, dict) else None
@@ -155,7 +158,7 @@ class Registry:
             table.setdefault(system, {})[value] = registered.url
         self._write_targets(table)
 
-    def _write_targets(self, table: Mapping[str, Mapping[str, str]]) -> None:
+    def _write_targets(self, table: Targets) -> None:
         document = {"NHSD-Target-Identifier": table}
         write_private(self.targets_file, json.dumps(document, indent=1).encode())
 
@@ -177,7 +180,12 @@ def _check(name: str, url: str) -> None:
 
 
 def _is_column(values: object) -> bool:
-    return isinstance(values, dict) and all(isinstance(url, str) for url in values.values())
+    return isinstance(values, dict) and all(map(_is_place, values.values()))
+
+
+def _is_place(found: object) -> bool:
+    several = found if isinstance(found, list) else [found]
+    return bool(several) and all(isinstance(url, str) for url in several)
 
 
 def _read(file: Path) -> Registered:

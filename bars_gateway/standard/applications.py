@@ -35,6 +35,7 @@ class Application:
     phase: str  # live, beta or alpha
     subjects: frozenset[Subject]
     answers: Answers
+    withdrawn: frozenset[str] = frozenset()  # use cases that have codes, and are not built (R03W)
 
 
 _REFERRAL = frozenset({Subject.REFERRAL})
@@ -80,6 +81,7 @@ _ALL = (
         phase="live",
         subjects=_REFERRAL,
         answers=Answers.NONE,
+        withdrawn=frozenset({"a5t2", "a5t3", "referraltopharmacy"}),
     ),
     Application(
         code="a6",
@@ -126,6 +128,12 @@ def answer_due(
     within = None if timing.answer_within is None else now + timing.answer_within
     clinical = needed_by if found.answers is Answers.ONE else None
     return min((moment for moment in (clinical, within) if moment is not None), default=None)
+
+
+def is_withdrawn(use_case: str) -> bool:
+    """Tell whether *use_case* is one that its Application has taken back."""
+    found = application(use_case)
+    return found is not None and use_case in found.withdrawn
 
 
 def application(use_case: str) -> Application | None:

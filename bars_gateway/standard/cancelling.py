@@ -38,8 +38,8 @@ _GONE = frozenset({404, 410})
 def state_of(resource_type: str, http_status: int, media_type: str, body: bytes) -> Current:
     """Return whether the resource that was read is current."""
     if http_status in _GONE:
-        code = read_outcome(body).code or ""
-        return Current.NO if code.endswith("NOT_FOUND") and "PROXY" not in code else Current.UNKNOWN
+        # NOT_FOUND alone is the proxy's, of a service that is entered twice.
+        return Current.NO if read_outcome(body).code == "REC_NOT_FOUND" else Current.UNKNOWN
     if http_status != _OK:
         return Current.UNKNOWN
     try:

@@ -7,7 +7,7 @@ One table for both ends of it: what is published (`message_definitions`) is what
 counted (rule B22). Keyed by the last part of the URL, for published ids are not unique.
 
 Where the national definitions and the guide's own messages differ, the messages win:
-an update carries the Encounter that the Receiver added, so one more is let through.
+a request's update carries the Encounter that the Receiver added, so one more is let through.
 """
 
 from collections.abc import Mapping

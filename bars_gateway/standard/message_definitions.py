@@ -5,7 +5,8 @@ Which messages a service takes, for which use cases and in which version: `/Mess
 
 What is published is what rule B22 counts (`definitions.py`), and the Applications and
 versions are those of the Offer that B08 and R03R enforce. A definition is published
-once for each version that is switched on, because Senders choose by it.
+once for each version that is switched on, because Senders choose by it. Use cases that
+were withdrawn (R03W) are named to those only who ask for them: the official tests do.
 
 A `context` may say the service, the use case, or both in one value that was encoded
 twice, as the specification prints and the official tests send it.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.standard import capability
+from bars_gateway.standard.applications import is_withdrawn
 from bars_gateway.standard.bundle import USE_CASES
 from bars_gateway.standard.checks.header import ENDPOINT_SYSTEMS, EVENTS_SYSTEM
 from bars_gateway.standard.checks.offer import Offer
@@ -30,6 +32,7 @@ from bars_gateway.standard.use_cases import USE_CASE_NAMES
 _CONTEXT = "http://terminology.hl7.org/CodeSystem/usage-context-type"
 _PARAMETER = "context"
 _JOINT = "&context="
+_OPEN = tuple(case for case in USE_CASE_NAMES if not is_withdrawn(case))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def _definitions(asked: Asked, offer: Offer, since: datetime) -> Iterator[dict[s
 def _versions(definition: Definition, asked: Asked, offer: Offer) -> dict[str, list[str]]:
     """Return the use cases of each version that is switched on."""
     found: dict[str, list[str]] = {}
-    for case in asked.use_cases or USE_CASE_NAMES:
+    for case in asked.use_cases or _OPEN:
         application = application_of(case)
         if application in definition.applications:
             for version in offer.applications.get(application, ()):

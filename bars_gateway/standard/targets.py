@@ -7,23 +7,39 @@ Whether a service takes a message, by the MessageDefinitions that it publishes.
 A definition is matched by its `url` and never by its id, for the guide's own share one
 (CS-044). What a definition leaves open counts as taken: to refuse what a Receiver would
 have taken does a patient more harm than to let it refuse by itself.
+
+Versions are compared on the major number, as a Receiver does (B08): it ignores what a newer
+minor version has added, and a Sender picks the closest that it can write (CS-045).
 """
 
 import re
 from collections.abc import Iterator
 
+from bars_gateway.standard.answers import Outcome
 from bars_gateway.standard.bundle import USE_CASES, Message, map_of, maps_of, text_of
-from bars_gateway.standard.definitions import cited
+from bars_gateway.standard.definitions import DEFINITIONS, cited
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.tree import Resource
 
 _VERSION = re.compile(r"[0-9A-Za-z.-]{1,20}", re.ASCII)  # it is others' text, and is shown
+_UNKNOWN, _TWICE = "PROXY_NOT_FOUND", "multiple-matches"
+_RESOURCES = frozenset(focus.type for each in DEFINITIONS.values() for focus in each.focuses)
 
 
 def question(service: str) -> str:
     """Return the query that asks for everything that *service* takes."""
     system, _, value = service.partition("|")
     return f"context={system}%7C{value}"
+
+
+def are_believable(published: Resource) -> bool:
+    """Tell whether no definition asks for a resource that no message of BaRS has (CS-033)."""
+    asked = (
+        text_of(focus, "code")
+        for definition in _definitions(published)
+        for focus in maps_of(definition, "focus")
+    )
+    return all(kind in _RESOURCES for kind in asked)
 
 
 def objection(message: Message, published: Resource) -> Issue | None:
@@ -34,11 +50,11 @@ def objection(message: Message, published: Resource) -> Issue | None:
     same = [each for each in definitions if _is(text_of(each, "url"), message.definition)]
     if not same:
         return _refusal("MessageHeader.definition", "does not take messages of that definition")
-    versions = sorted({text_of(each, "version") for each in same} - {""})
-    if versions and message.version not in versions:
+    meant = [each for each in same if _is_compatible(text_of(each, "version"), message.version)]
+    if not meant:
+        versions = sorted({text_of(each, "version") for each in same})
         taken = ", ".join(filter(_VERSION.fullmatch, versions)) or "another"
         return _refusal("Bundle.meta.versionId", f"takes that definition in version {taken}")
-    meant = [each for each in same if text_of(each, "version") in {"", message.version}]
     cases = [_use_cases(each) for each in meant]
     if all(cases) and not any(message.use_case in each for each in cases):
         return _refusal("ServiceRequest.category", "does not take that use case")
@@ -48,6 +64,14 @@ def objection(message: Message, published: Resource) -> Issue | None:
 def _is(published: str, named: str) -> bool:
     known = cited(named)
     return published == named or (known is not None and cited(published) is known)
+
+
+def _is_compatible(published: str, written: str) -> bool:
+    return not published or _major(published) == _major(written)
+
+
+def _major(version: str) -> str:
+    return version.partition(".")[0]
 
 
 def _definitions(published: Resource) -> Iterator[Resource]:
@@ -72,9 +96,16 @@ def _refusal(path: str, what: str) -> Issue:
     return Issue(rule="E05", path=path, text=text, issue="not-supported")
 
 
-def unknown_target() -> Issue:
-    """Return the issue for a service that BaRS has no address of."""
-    text = "is not known to BaRS: look at the identifier, and whether the service is connected"
-    return Issue(
-        rule="E05", path="MessageHeader.destination.endpoint", text=text, issue="not-found"
-    )
+def unreachable(said: Outcome) -> Issue | None:
+    """Return the issue for a service that BaRS has not one address of, by what the proxy *said*."""
+    if said.issue == _TWICE and not (said.code or "").startswith("REC_"):
+        text = (
+            "has two addresses in BaRS, which sends nothing there until one of them is taken out:"
+            " report it to NHS England, and refer by other means"
+        )
+    elif said.code == _UNKNOWN:
+        text = "is not known to BaRS: look at the identifier, and whether the service is connected"
+    else:
+        return None
+    path = "MessageHeader.destination.endpoint"
+    return Issue(rule="E05", path=path, text=text, issue=said.issue or "not-found")

@@ -1,6 +1,8 @@
 """Whether a service takes a request is asked before it is accepted."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -10,7 +12,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.epr.target_checks import TargetChecks
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.reads import BarsAnswer
+from bars_gateway.standard.reads import BarsAnswer, Unanswered
 
 MESSAGE = read(referral())
 
@@ -80,6 +82,32 @@ async def test_only_a_clear_no_is_an_objection(
     found = await checks(Nobody(answer), Clock())(MESSAGE)
 
     assert place == (found and found.path)
+
+
+@pytest.mark.parametrize(
+    ("anew", "expected"),
+    [
+        (answered(200, definitions("2.0.0")), None),
+        (answered(200, definitions("3.0.0")), "E05"),
+        (Unanswered(reason="no", cure="none", http_status=502), "E05"),
+    ],
+)
+async def test_nobody_is_refused_by_what_was_kept_alone(
+    anew: BarsAnswer | Unanswered, expected: str | None
+) -> None:
+    """The service may have had a release since; where it gives no answer, what is kept holds."""
+    kept = replace(answered(200, definitions("1.0.0")), kept_since=datetime.now(UTC))
+    found = await checks(Nobody(kept, anew), Clock())(MESSAGE)
+
+    assert expected == (found and found.rule)
+
+
+async def test_what_is_taken_by_what_was_kept_is_not_asked_again() -> None:
+    """One look at the disk, and no call (scenario 2)."""
+    reads = Nobody(replace(answered(200, definitions("2.0.0")), kept_since=datetime.now(UTC)))
+    await checks(reads, Clock())(MESSAGE)
+
+    assert 1 == len(reads.asked)
 
 
 async def test_a_request_that_went_unchecked_is_said_to_have() -> None:

@@ -66,15 +66,17 @@ async def test_what_is_current_is_read_and_then_cancelled(world: World) -> None:
     assert [posted, ("GET", "ServiceRequest"), posted] == to_the_receiver(world)
 
 
-async def test_what_is_over_is_not_cancelled(world: World) -> None:
-    """Nothing is sent, and the EPR reads why."""
-    async with answering(world.hospital.socket, says("completed")):
+async def test_scenario_48_what_is_over_is_not_cancelled(world: World) -> None:
+    """Nothing is sent, the EPR reads why, and the Receiver is not asked about any change."""
+    async with answering(world.hospital.socket, says("completed")) as epr:
         request_id = await cancelled(world)
         outcome = await world.ambulance.outcome(request_id)
+    asked = [question["operation"] for question in epr.seen]
 
     assert ("refused", 0) == (outcome["state"], outcome["attempts"])
     assert "nothing to cancel" in outcome["meaning"]
-    assert 1 == to_the_receiver(world).count(("POST", "$process-message"))
+    assert [("POST", "$process-message"), ("GET", "ServiceRequest")] == to_the_receiver(world)
+    assert ["GET ServiceRequest"] == asked
 
 
 async def test_what_cannot_be_read_is_said_and_tried_again(

@@ -73,7 +73,10 @@ FATES: dict[str, Fate] = {
     "REFREQ01-Referral-Service-Request-New-Full-111-to-ED": Arrives(),
     "REFREQ03-Referral-Service-Request-New-Full-GP-to-CPCS-Minor-Illness": Arrives(),
     "REFREQ04-Referral-Service-Request-CAD-Out-of-Area": Arrives(),
-    "REFREQ06-Referral-Service-Request-New-Full-GP-to-BP-ABPM": Arrives(),
+    # Application 5 withdrew the use case with 1.2.0; an agreement lets it through (scenario 59).
+    "REFREQ06-Referral-Service-Request-New-Full-GP-to-BP-ABPM": here(
+        ("R03W", "Bundle.entry[1].resource.category"),
+    ),
     # It has the Bundle.id of REFREQ04, which went before it from the same service (B05).
     "REFREQ8A-Referral-Service-Request-CAD-Out-of-Area-C1-1-of-4-Initial": REUSED,
     # What they change was refused as REFREQ8A.

@@ -30,6 +30,7 @@ def outcome(code: str) -> bytes:
         ("Appointment", 200, resource("Appointment", "cancelled"), Current.NO),
         ("Appointment", 404, outcome("REC_NOT_FOUND"), Current.NO),
         ("Appointment", 404, outcome("PROXY_NOT_FOUND"), Current.UNKNOWN),
+        ("Appointment", 404, outcome("NOT_FOUND"), Current.UNKNOWN),
         ("Appointment", 404, b"<html>", Current.UNKNOWN),
         ("Appointment", 501, outcome("REC_NOT_IMPLEMENTED"), Current.UNKNOWN),
         ("Appointment", 503, outcome("REC_UNAVAILABLE"), Current.UNKNOWN),

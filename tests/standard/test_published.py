@@ -18,6 +18,7 @@ from bars_gateway.standard.definitions import DEFINITIONS
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.message_definitions import Asked, asked_for, searchset
 from bars_gateway.standard.rules import Offer
+from bars_gateway.standard.timing import application_of
 
 URL = "https://gateway.example.nhs.uk/FHIR/R4"
 SINCE = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -203,6 +204,14 @@ def test_a_use_case_is_published_alone() -> None:
     assert {"a5t1"} == {
         code for d in found for system, code in contexts_of(d) if system == USE_CASES
     }
+
+
+def test_what_was_withdrawn_is_told_to_those_only_who_ask() -> None:
+    """R03W: nobody is led to it, and the official tests still ask for the old name."""
+    cases = {code for d in published(EVERYTHING) for _, code in contexts_of(d)}
+
+    assert {"a5t1"} == {code for code in cases if application_of(code) == "a5"}
+    assert published(Asked(RECEIVER, frozenset({"referraltopharmacy"})))
 
 
 def test_the_same_document_has_the_same_id() -> None:

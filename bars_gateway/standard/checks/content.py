@@ -18,6 +18,7 @@ _CODES = "https://fhir.nhs.uk/CodeSystem/"
 _SNOMED = "http://snomed.info/sct"
 _PLACE = "https://fhir.nhs.uk/StructureDefinition/LocationExtension"
 _INCIDENT = "https://fhir.hl7.org.uk/StructureDefinition/BARSLocation-incident-location"
+_MOST_SERVICES = 20
 _POINTS = ("subject", "encounter", "requester", "performer", "locationReference")
 _UPRN = re.compile(r"\d{1,12}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -139,6 +140,20 @@ def _uncoded(message: Message, resource_type: str, element: str) -> Iterator[str
         concepts = maps_of(each, element) or concept_of(each, element)
         if not is_coded(concepts, _SNOMED):
             yield f"{path}.{element}"
+
+
+def too_many_services(message: Message, _offer: Offer) -> Iterator[str]:
+    """R22, of Application 8: the broker offers the patient what the CarePlan names."""
+    if not (is_new_request(message, "referral") and is_of(message, "a8")):
+        return
+    for path, plan in message.all("CarePlan"):
+        named = {
+            reference
+            for activity in maps_of(plan, "activity")
+            for _, reference in references_of(map_of(activity, "detail"), "performer")
+        }
+        if len(named) > _MOST_SERVICES:
+            yield f"{path}.activity"
 
 
 def no_journey(message: Message, _offer: Offer) -> Iterator[str]:

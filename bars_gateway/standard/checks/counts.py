@@ -49,7 +49,8 @@ def miscounted(message: Message, _offer: Offer) -> Iterator[str]:
     if definition is None:
         return
     counts = Counter(entry.type for entry in message.entries)
-    for resource_type, least, most in _limits(definition, message.reason):
+    more = 1 if definition.from_requester and message.reason == "update" else 0
+    for resource_type, least, most in _limits(definition, more):
         if counts[resource_type] < least:
             yield missing(resource_type)
         if most is not None and counts[resource_type] > most:
@@ -67,15 +68,15 @@ def unlisted_resource(message: Message, _offer: Offer) -> Iterator[str]:
             yield f"Bundle.entry[{index}].resource"
 
 
-def _limits(definition: Definition, reason: str) -> Iterator[tuple[str, int, int | None]]:
-    """Yield how often each type may appear, whatever its profile."""
+def _limits(definition: Definition, encounters: int) -> Iterator[tuple[str, int, int | None]]:
+    """Yield how often each type may appear, whatever its profile; so many more Encounters."""
     by_type: dict[str, list[Focus]] = {}
     for focus in definition.focuses[1:]:  # the first is the Bundle
         by_type.setdefault(focus.type, []).append(focus)
     for resource_type, focuses in by_type.items():
         most = [focus.most for focus in focuses]
         total = None if None in most else sum(number for number in most if number is not None)
-        more = 1 if resource_type == "Encounter" and reason == "update" else 0
+        more = encounters if resource_type == "Encounter" else 0
         yield (
             resource_type,
             sum(focus.least for focus in focuses),

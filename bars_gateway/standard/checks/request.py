@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bars_gateway.standard.applications import is_withdrawn
 from bars_gateway.standard.bundle import CATEGORIES, USE_CASES, Message, map_of, maps_of, text_of
 from bars_gateway.standard.checks.kinds import (
     TAKEN_BACK,
@@ -43,6 +44,12 @@ def two_use_cases(message: Message, _offer: Offer) -> Iterator[str]:
 def unknown_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     """R03."""
     if message.use_case and message.use_case not in USE_CASE_NAMES:
+        yield from _categories(message)
+
+
+def withdrawn_use_case(message: Message, _offer: Offer) -> Iterator[str]:
+    """R03, of what was withdrawn; what was asked for before may still be cancelled."""
+    if is_new_request(message) and is_withdrawn(message.use_case):
         yield from _categories(message)
 
 

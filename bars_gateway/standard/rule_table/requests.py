@@ -43,6 +43,17 @@ RULES: tuple[Rule, ...] = (
         issue="not-supported",
     ),
     Rule(
+        rule="R03W",
+        text="this use case was withdrawn: nobody is to build it. Refer in another one, or by other"
+        " means",
+        source="Application 5, 1.2.0: Index; Core: Use-Case-Categories",
+        broken=request.withdrawn_use_case,
+        receiving=_WARN,
+        http_status=422,
+        code="REC_UNPROCESSABLE_ENTITY",
+        issue="not-supported",
+    ),
+    Rule(
         rule="R04",
         text="intent must be plan; a referral needs authoredOn, a validation occurrencePeriod with"
         " both ends",
@@ -200,6 +211,13 @@ RULES: tuple[Rule, ...] = (
         text="a referral to a pharmacy needs Task.code and Condition.category in SNOMED",
         source="tests: referraltopharmacy",
         broken=content.no_pharmacy_task,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="R22B",
+        text="a referral to the broker names at most 20 services, as performers of its CarePlan",
+        source="Application 8: Scope-and-Requirements",
+        broken=content.too_many_services,
         receiving=_WARN,
     ),
     Rule(
