@@ -147,8 +147,7 @@ def _reads(
 
 def longest_wait(settings: Settings) -> timedelta:
     """Return how far ahead a retry or a delay may be scheduled: beyond it, the clock went back."""
-    names = (*TIMINGS, *settings.timing)
-    timings = [timing_for(name, settings.timing_overrides) for name in names]
+    timings = [timing_for(name, settings.timing_overrides) for name in (*TIMINGS, *settings.timing)]
     waits = [wait for one in timings for wait in (one.longest_retry, one.delayed_after)]
     return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
 
@@ -246,6 +245,7 @@ def _hosted(settings: Settings) -> list[Hosted]:
             overrides=overrides_of(settings, provider, Side.RECEIVING),
             asks=provider.questions != "none",
             asked_about_all=frozenset(map(normalised, provider.acknowledged_by_epr)),
+            refused_organisations=frozenset(provider.refused_organisations),
         )
         for name, provider in settings.providers.items()
     ]

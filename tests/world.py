@@ -334,7 +334,9 @@ async def world_in(
     *asked* and *inbound* are lines of the hospital's own tables, *outbound* of the ambulance's.
     *counterparty*: whether the sandbox's own services are there as well.
     """
-    settings = SandboxSettings(folder=folder / "sandbox", key_bits=2048, counterparty=counterparty)
+    settings = SandboxSettings(
+        folder=folder / "sandbox", key_bits=2048, counterparty=counterparty, pause_seconds=0.05
+    )
     async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
         nodes = []
         for name, service, extra in (

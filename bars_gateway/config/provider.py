@@ -20,6 +20,7 @@ from bars_gateway.standard.rules import RULES, Rule
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
 UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
+OdsCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,12}$")]
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
 
@@ -113,7 +114,7 @@ class Software(Section):
 class Provider(Section):
     """One organisation that the gateway speaks for."""
 
-    ods_code: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,12}$")]
+    ods_code: OdsCode
     """
     The organisation's ODS code, in capitals: who sends, in every message.
 
@@ -236,6 +237,14 @@ class Provider(Section):
 
     Set it to true where nobody is seen without an appointment: a referral that names none in
     `supportingInfo` is then refused, and the refusal is announced in `/metadata`.
+    """
+
+    refused_organisations: tuple[OdsCode, ...] = ()
+    """
+    ODS codes of organisations whose messages and reads are all refused, with 401.
+
+    BaRS is open to all: name one only where your organisation has decided so, and tell its people
+    how patients reach you otherwise. It goes by what a request says of its Sender.
     """
 
     rules: dict[Counterparty, Agreement] = Field(default_factory=dict)

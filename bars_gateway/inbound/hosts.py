@@ -1,9 +1,26 @@
-"""The organisations that we receive for, and which of them a request is for (H06)."""
+"""
+The organisations that we receive for, and which of them a request is for (H06).
+
+    headers ──► target identifier ──► Hosted, or 400 │ 404
+                end-user organisation ──► one that is let in, or 401
+
+Certificates are looked at before (`admission`); here it is about whom a request says that
+it is from. BaRS is open to all of its members, and a provider refuses by explicit
+exception only (CS-198), whatever is asked for. 401 and never 403, whose body the proxy
+would replace (S11).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bars_gateway.standard.headers import TARGET, HeaderProblem, TargetIdentifier, normalised
+from bars_gateway.standard.headers import (
+    ORGANISATION,
+    TARGET,
+    HeaderProblem,
+    TargetIdentifier,
+    normalised,
+    organisation_code,
+)
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.rules import Offer
@@ -22,6 +39,7 @@ class Hosted:
     timing: Callable[[str], Timing] = shipped_timing  # by use case
     asks: bool = False  # whether its EPR answers questions; else what needs it is 501
     asked_about_all: frozenset[str] = frozenset()  # services whose every message the EPR decides
+    refused_organisations: frozenset[str] = frozenset()  # ODS codes from which nothing is taken
 
 
 class Hosts:
@@ -30,8 +48,15 @@ class Hosts:
     def __init__(self, hosted: Sequence[Hosted]) -> None:
         self._by_service = {service: host for host in hosted for service in host.offer.services}
 
-    def named_by(self, headers: Mapping[str, str]) -> Hosted | Issue:
-        """Return the provider that the target identifier names, or what is wrong with it."""
+    def open_to(self, headers: Mapping[str, str]) -> Hosted | Issue:
+        """Return the provider that the request is for, or why there is none for its Sender."""
+        host = self._named_by(headers)
+        if isinstance(host, Issue):
+            return host
+        sender = organisation_code(headers.get(ORGANISATION.lower(), "")) or ""
+        return NOT_LET_IN if sender.upper() in host.refused_organisations else host
+
+    def _named_by(self, headers: Mapping[str, str]) -> Hosted | Issue:
         path = f"header {TARGET}"
         try:
             target = TargetIdentifier.decode(headers.get(TARGET.lower(), ""))
@@ -45,3 +70,13 @@ class Hosts:
             code="REC_NOT_FOUND",
             issue="not-found",
         )
+
+
+NOT_LET_IN = Issue(
+    rule="H08",
+    path=f"header {ORGANISATION}",
+    text="this Receiver takes nothing from that organisation: ask its people why, by telephone",
+    http_status=401,
+    code="REC_UNAUTHORIZED",
+    issue="security",
+)

@@ -53,7 +53,7 @@ class Publications:
         # The guide leaves the target out of the headers that this one needs.
         if request.name == "metadata" and self._only and TARGET.lower() not in request.headers:
             return self._only
-        return self._hosts.named_by(request.headers)
+        return self._hosts.open_to(request.headers)
 
     def _document(self, request: InboundRequest, host: Hosted) -> Mapping[str, Json] | Issue:
         about = self._about(host.provider)

@@ -101,7 +101,7 @@ class Reception:
         ids = read_ids(request.headers)
         if not isinstance(ids, Ids):
             return refused(ids)
-        host = self._hosts.named_by(request.headers)
+        host = self._hosts.open_to(request.headers)
         if isinstance(host, Issue):
             return refused([host])
         bind_contextvars(provider=host.provider)

@@ -24,6 +24,7 @@ from bars_gateway.standard.issues import Issue
 REQUEST_ID = "X-Request-Id"
 CORRELATION_ID = "X-Correlation-Id"
 TARGET = "NHSD-Target-Identifier"
+ORGANISATION = "NHSD-End-User-Organisation"
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
@@ -108,7 +109,7 @@ def for_sending(
         "use-context": use_context(message),
         "Accept": f"{media_type}; version={identity.core_version}",
         "Content-Type": f"{media_type}; version={identity.core_version}",
-        "NHSD-End-User-Organisation": encode(_organisation(identity)),
+        ORGANISATION: encode(_organisation(identity)),
         "NHSD-Requesting-Software": encode(_software(identity)),
     }
     if practitioner is not None:
@@ -130,7 +131,7 @@ def for_asking(
         REQUEST_ID: ids.request_id,
         CORRELATION_ID: ids.correlation_id,
         "Accept": accept,
-        "NHSD-End-User-Organisation": encode(_organisation(identity)),
+        ORGANISATION: encode(_organisation(identity)),
         "NHSD-Requesting-Software": encode(_software(identity)),
     }
     if target is not None:

@@ -1,0 +1,43 @@
+"""Whom a request is for, and whether its Sender is let in."""
+
+import pytest
+from messages import RECEIVER
+
+from bars_gateway.inbound.hosts import Hosted, Hosts
+from bars_gateway.standard.headers import ODS, TargetIdentifier, encode
+from bars_gateway.standard.rules import Offer
+
+HOSTS = Hosts(
+    [
+        Hosted(
+            provider="trust",
+            ods_code="ZX902",
+            offer=Offer(services=frozenset({RECEIVER}), applications={}),
+            case_number_system="urn:x",
+            refused_organisations=frozenset({"ZX905"}),
+        )
+    ]
+)
+
+
+def by(system: str, value: str) -> str:
+    return encode({"identifier": [{"system": system, "value": value}]})
+
+
+@pytest.mark.parametrize(
+    ("sender", "let_in"),
+    [
+        pytest.param(by(ODS, "ZX905"), False, id="refused"),
+        pytest.param(by(ODS, "zx905"), False, id="in-small-letters"),
+        pytest.param(by(ODS, "ZX906"), True, id="another"),
+        pytest.param(by("https://example.org", "ZX905"), True, id="another-system"),
+        pytest.param("?", True, id="unreadable"),
+        pytest.param("", True, id="empty"),
+    ],
+)
+def test_only_who_is_named_is_refused(sender: str, *, let_in: bool) -> None:
+    """By explicit exception: whoever does not say who it is was let in by its certificate."""
+    target = TargetIdentifier.parse(RECEIVER).encode()
+    headers = {"nhsd-target-identifier": target, "nhsd-end-user-organisation": sender}
+
+    assert let_in is isinstance(HOSTS.open_to(headers), Hosted)
