@@ -13,6 +13,8 @@ would replace (S11).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from bars_gateway.standard.headers import (
     ORGANISATION,
     TARGET,
@@ -25,6 +27,8 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import Timing, shipped_timing
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +57,11 @@ class Hosts:
         host = self._named_by(headers)
         if isinstance(host, Issue):
             return host
-        sender = organisation_code(headers.get(ORGANISATION.lower(), "")) or ""
-        return NOT_LET_IN if sender.upper() in host.refused_organisations else host
+        sender = (organisation_code(headers.get(ORGANISATION.lower(), "")) or "").upper()
+        if sender not in host.refused_organisations:
+            return host
+        log.warning("inbound.organisation_refused", provider=host.provider, sender=sender)
+        return NOT_LET_IN
 
     def _named_by(self, headers: Mapping[str, str]) -> Hosted | Issue:
         path = f"header {TARGET}"

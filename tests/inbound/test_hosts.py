@@ -2,6 +2,7 @@
 
 import pytest
 from messages import RECEIVER
+from structlog.testing import capture_logs
 
 from bars_gateway.inbound.hosts import Hosted, Hosts
 from bars_gateway.standard.headers import ODS, TargetIdentifier, encode
@@ -18,6 +19,9 @@ HOSTS = Hosts(
         )
     ]
 )
+
+
+TARGET = TargetIdentifier.parse(RECEIVER).encode()
 
 
 def by(system: str, value: str) -> str:
@@ -37,7 +41,17 @@ def by(system: str, value: str) -> str:
 )
 def test_only_who_is_named_is_refused(sender: str, *, let_in: bool) -> None:
     """By explicit exception: whoever does not say who it is was let in by its certificate."""
-    target = TargetIdentifier.parse(RECEIVER).encode()
-    headers = {"nhsd-target-identifier": target, "nhsd-end-user-organisation": sender}
+    headers = {"nhsd-target-identifier": TARGET, "nhsd-end-user-organisation": sender}
 
     assert let_in is isinstance(HOSTS.open_to(headers), Hosted)
+
+
+def test_the_operator_reads_who_was_refused() -> None:
+    """A patient may be behind it: the list is looked at again by somebody."""
+    sender = by(ODS, "ZX905")
+    with capture_logs() as lines:
+        HOSTS.open_to({"nhsd-target-identifier": TARGET, "nhsd-end-user-organisation": sender})
+
+    assert [("inbound.organisation_refused", "trust", "ZX905")] == [
+        (line["event"], line["provider"], line["sender"]) for line in lines
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moving import made, move, requested, state
+from moving import arrived, made, move, requested, state
 from variants import (
     Bundle,
     a_broker_referral,
@@ -61,15 +61,18 @@ async def test_scenario_59_what_was_withdrawn_may_be_refused(tmp_path: Path) -> 
         assert 0 == (await world.hospital.overview()).inbound
 
 
-@pytest.mark.parametrize("use_case", WITHDRAWN)
-async def test_scenario_59_what_still_comes_is_taken(tmp_path: Path, use_case: str) -> None:
+async def test_scenario_59_what_still_comes_is_taken(tmp_path: Path) -> None:
     """An agreement lets it out, and on receipt it is a warning: a patient stands behind it."""
     softened = '[providers.ambulance.rules."*"]\nR03W = "warning"'
     async with world_in(tmp_path, ambulance=softened) as world:
-        receipt, notice = await requested(world, pharmacy(use_case))
+        receipts = [
+            await world.ambulance.sent(f"{code}.json", pharmacy(code)) for code in WITHDRAWN
+        ]
+        outcomes = [await world.ambulance.outcome(each["request_id"]) for each in receipts]
+        notices = await arrived(world.hospital, 3)
 
-        assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
-        assert use_case == notice["use_case"]
+        assert ["acknowledged"] * 3 == [outcome["state"] for outcome in outcomes]
+        assert set(WITHDRAWN) == {notice["use_case"] for notice in notices}
 
 
 async def as_broker(world: World) -> str:
@@ -83,10 +86,10 @@ async def test_scenario_60_a_referral_to_the_broker(world: World) -> None:
     """Twenty services to choose from, for a patient whose NHS number is verified."""
     body = written(a_broker_referral(receiver=await as_broker(world)))
     receipt, notice = await requested(world, body)
-    (arrived_as,) = world.hospital.files("inbox/new/*.message.json")
+    (came,) = world.hospital.files("inbox/new/*.message.json")
 
     assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
-    assert ("a8t1", body) == (notice["use_case"], arrived_as.read_bytes())
+    assert ("a8t1", body) == (notice["use_case"], came.read_bytes())
 
 
 async def test_scenario_61_what_the_broker_does_not_take(world: World) -> None:

@@ -44,8 +44,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule="R03W",
-        text="this use case was withdrawn: nobody is to build it. Refer in another one, or by other"
-        " means",
+        text="the standard has withdrawn this use case: refer under another one, or by other means",
         source="Application 5, 1.2.0: Index; Core: Use-Case-Categories",
         broken=request.withdrawn_use_case,
         receiving=_WARN,
