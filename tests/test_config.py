@@ -141,10 +141,21 @@ def test_the_local_environment_has_no_addresses(refused):
 def test_what_a_bundle_brings_can_be_overridden(written):
     """The gateway can be pointed at any conforming token service and proxy."""
     outbound = '[outbound]\ntoken_url = "https://127.0.0.1:9443/token"\nrequests_per_minute = 7\n'
-    settings = written(GOOD + outbound)
+    hosts = 'hosts = ["127.0.0.1", "int.api.service.nhs.uk"]\n'
+    settings = written(GOOD + outbound + hosts)
 
     assert "https://127.0.0.1:9443/token" == settings.outbound.token_url
     assert 7 == settings.outbound.requests_per_minute
+
+
+@pytest.mark.parametrize("environment", ["sandbox", "int", "prod"])
+@pytest.mark.parametrize("key", ["token_url", "proxy_url"])
+def test_no_other_host_is_contacted_than_those_of_the_environment(refused, environment, key):
+    """A slip of the pen in an address would send patients' data to whoever has that name."""
+    variables = {f"OUTBOUND__{key.upper()}": "https://api.service.nhs.uk.example/FHIR/R4"}
+    lines = refused(within(environment), **variables)
+
+    assert any(f"outbound.{key}" in line and "api.service.nhs.uk.example" in line for line in lines)
 
 
 @pytest.mark.parametrize(

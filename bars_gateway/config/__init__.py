@@ -33,6 +33,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bars_gateway.config.callers import Callers
 from bars_gateway.config.contradictions import (
+    elsewhere,
     of_providers,
     of_urls,
     open_doors,
@@ -191,6 +192,7 @@ class Settings(BaseSettings):
     def _stays_in_its_environment(cls, outbound: Outbound, info: Any) -> Outbound:
         urls = {"token_url": outbound.token_url, "proxy_url": outbound.proxy_url}
         refuse_strangers(of_urls(urls), info)
+        reject(elsewhere(urls, outbound.hosts))
         return outbound
 
     @field_validator("inbound")

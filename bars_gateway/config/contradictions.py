@@ -4,7 +4,7 @@ Settings that are right one by one and wrong together.
     names of another environment, doors left open in prod, one service for two providers ──► Fault
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +46,15 @@ def of_urls(urls: Mapping[str, str | None]) -> Marks:
         ((key,), environment_of_host(host) or environment_of_own_name(host))
         for key, host in hosts.items()
     ]
+
+
+def elsewhere(urls: Mapping[str, str], hosts: Collection[str]) -> Iterator[Fault]:
+    """Yield the addresses (by setting) that are on none of *hosts*; without any, none is."""
+    for key, url in urls.items():
+        host = (urlsplit(url).hostname or "").rstrip(".")
+        if hosts and host not in hosts:
+            cause = f"is on the host {host}, and outbound.hosts has {', '.join(hosts)} only"
+            yield Fault(key=(key,), cause=cause, cure="Write one of them, or name the host there.")
 
 
 def of_providers(providers: Mapping[str, Provider]) -> Marks:

@@ -15,7 +15,7 @@ from bars_gateway.config.sources import Sources
 if TYPE_CHECKING:
     from bars_gateway.config import Settings
 
-BUNDLED = ("token_url", "proxy_url", "token_required", "requests_per_minute")  # of `outbound`
+BUNDLED = ("token_url", "proxy_url", "hosts", "token_required", "requests_per_minute")
 _FROM_BUNDLE = frozenset(f"outbound.{name}" for name in BUNDLED)
 
 

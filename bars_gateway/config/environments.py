@@ -38,7 +38,7 @@ class Bundle:
     token_required: bool
     requests_per_minute: int  # of one application key, tokens included
     minimum_key_bits: int  # of the RSA key that signs our JWT
-    hosts: frozenset[str]  # names of the national side that belong here and nowhere else
+    hosts: tuple[str, ...]  # names of the national side that belong here and nowhere else
     own_name_prefix: str | None  # what a Receiver's certificate name starts with here
     caller_addresses: tuple[str, ...] = ()  # of the proxy (section 0.3); empty: every address
 
@@ -50,7 +50,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         token_required=True,
         requests_per_minute=60_000,
         minimum_key_bits=2048,
-        hosts=frozenset(),
+        hosts=(),
         own_name_prefix=None,
     ),
     Environment.SANDBOX: Bundle(
@@ -59,7 +59,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         token_required=False,
         requests_per_minute=300,
         minimum_key_bits=2048,
-        hosts=frozenset({"sandbox.api.service.nhs.uk"}),
+        hosts=("sandbox.api.service.nhs.uk",),
         own_name_prefix=None,
     ),
     Environment.INT: Bundle(
@@ -68,7 +68,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         token_required=True,
         requests_per_minute=300,
         minimum_key_bits=4096,
-        hosts=frozenset({"int.api.service.nhs.uk", "bars.int.api.platform.nhs.uk"}),
+        hosts=("int.api.service.nhs.uk", "bars.int.api.platform.nhs.uk"),
         own_name_prefix="bars-int-",
         caller_addresses=("35.197.254.55", "35.246.55.143"),
     ),
@@ -78,7 +78,7 @@ BUNDLES: Mapping[Environment, Bundle] = {
         token_required=True,
         requests_per_minute=1000,
         minimum_key_bits=4096,
-        hosts=frozenset({"api.service.nhs.uk", "bars-proxy.spineservices.nhs.uk"}),
+        hosts=("api.service.nhs.uk", "bars-proxy.spineservices.nhs.uk"),
         own_name_prefix="bars-prod-",
         caller_addresses=("34.89.0.111", "34.89.69.6"),
     ),

@@ -18,6 +18,7 @@ from bars_gateway.config.values import (
     Seconds,
     Section,
     Url,
+    Words,
     reject,
 )
 
@@ -40,6 +41,14 @@ class Outbound(Section):
     The base address of the BaRS proxy, without `/$process-message`.
 
     The environment brings it, but for `local`: there `bars-gateway sandbox` prints it.
+    """
+
+    hosts: Words = ()
+    """
+    The names of the hosts that the two addresses may have; every other is refused at start.
+
+    The environment brings those of the national services; in `local` there are none, and every host
+    will do. Name a gateway of your own here, if one stands in between.
     """
 
     ca_file: AbsolutePath | None = None

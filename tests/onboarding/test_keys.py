@@ -261,6 +261,7 @@ def test_a_short_key_for_int_is_refused(config):
         config.read_text()
         .replace('"local"', '"int"')
         .replace("Northshire-LOCAL-1", "Northshire-INT-1")
+        .replace("https://127.0.0.1:1/", "https://int.api.service.nhs.uk/")
     )
     config.write_text(text)
 
