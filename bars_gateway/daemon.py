@@ -155,7 +155,8 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings = settings
-        self.renewals = Renewals(settings, materials(tokens, inbound, now), reread=reread)
+        renewed = materials(tokens, inbound, now, store.ring_outbound)
+        self.renewals = Renewals(settings, renewed, reread=reread)
         self._notifier = notifier
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens = tokens

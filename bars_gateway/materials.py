@@ -9,7 +9,7 @@ start would fail.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,14 +25,17 @@ from bars_gateway.tls import Identity
 
 
 def materials(
-    tokens: Mapping[str, Tokens], inbound: InboundServer | None, now: Clock
+    tokens: Mapping[str, Tokens],
+    inbound: InboundServer | None,
+    now: Clock,
+    ring_outbound: Callable[[], None],
 ) -> list[Material]:
-    """Return everything that is renewed, in the order in which it is read."""
+    """Return everything that is renewed, in the order in which it is read; a new key is tried."""
     found = [
         Material(
             name=f"the signing key of {provider}",
             files=partial(_key_files, provider),
-            take=partial(_take_key, provider, source),
+            take=partial(_take_key, provider, source, ring_outbound),
         )
         for provider, source in tokens.items()
         if isinstance(source, TokenSource)
@@ -48,10 +51,13 @@ def _key_files(provider: str, settings: Settings) -> Sequence[Path]:
     return [own.private_key_file, *own.former_keys.values()]
 
 
-async def _take_key(provider: str, source: TokenSource, settings: Settings) -> None:
+async def _take_key(
+    provider: str, source: TokenSource, ring_outbound: Callable[[], None], settings: Settings
+) -> None:
     _require_none(await asyncio.to_thread(problems_of_keys, settings, provider))
     bits = settings.bundle.minimum_key_bits
     source.use(await asyncio.to_thread(keys_of, settings.providers[provider], bits))
+    ring_outbound()
 
 
 def _trust_files(settings: Settings) -> Sequence[Path]:

@@ -218,8 +218,9 @@ class Dispatcher:
         return answer, judgement
 
     async def _put_back(self, claim: Claim, tokens: Tokens, error: TokenUnavailable) -> None:
-        # Our trouble, not the message's: no POST began, so this was no attempt.
-        retry_at = tokens.closed_until or self._now() + timedelta(seconds=1)
+        # Our trouble, not the message's: no POST began, so this was no attempt. Nor does it get a
+        # pause: while no token can be had, nothing of the provider is claimed, and then all is due.
+        retry_at = self._now() + timedelta(seconds=0 if tokens.closed_until else 1)
         await self._back_to_the_queue(claim, retry_at)
         log.warning(
             "outbound.put_back",

@@ -133,6 +133,18 @@ async def test_a_broken_connection_is_no_answer(
         assert SILENCE == await reads(session, silent.url, tmp_path).ask(slots())
 
 
+async def test_a_connection_that_breaks_when_it_is_warm_repeats_nothing(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """What goes out twice counts twice, so the library may not do it behind our back."""
+    asking = reads(session, proxy.url, tmp_path)
+    await asking.ask(slots())
+    proxy.answers.append(hanging_up)
+
+    assert SILENCE == await asking.ask(slots())
+    assert 2 == len(proxy.heard)
+
+
 async def test_an_answer_that_takes_too_long_is_not_waited_for(
     session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
 ) -> None:
