@@ -8,6 +8,7 @@ stored, so none can outlive its cause; what ended badly is a concern for 24 hour
 a person says that it was seen to (`bars-gateway see`).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,6 +73,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     """
     return [
         *_overdue(overview),
+        *_unreplaced(overview),
         *_settled_badly(overview),
         *_held(overview),
         *(
@@ -145,6 +147,14 @@ def _settled_badly(overview: Overview) -> list[Concern]:
         for state, end in _BAD_ENDS.items()
         if overview.lately[state]
     ]
+
+
+def _unreplaced(overview: Overview) -> list[Concern]:
+    if not overview.unreplaced:
+        return []
+    advice = "The patient has neither the old nor the new: see that somebody asks anew, now."
+    text = f"{_some(overview.unreplaced, 'cancellation')} for something new that came to nothing"
+    return [Concern(text=text, advice=advice)]
 
 
 def _held(overview: Overview) -> list[Concern]:
@@ -231,13 +241,18 @@ def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> lis
 
 
 def _inbound_alarms(overview: Overview) -> list[Concern]:
-    remarked = sum(alarm.kind == "response.remarked" for alarm in overview.alarms)
-    reused = sum(alarm.kind == "inbound.request_id_reused" for alarm in overview.alarms)
+    kinds = Counter(alarm.kind for alarm in overview.alarms)
+    reused = kinds["inbound.request_id_reused"]
     counted = (
         (
-            f"{_some(remarked, 'response')} came late, or out of turn",
+            f"{_some(kinds['link.refused'], 'request')} named a record that is not theirs to name",
+            "The Sender was told so. Find out with them: two patients may have been mixed up.",
+            kinds["link.refused"],
+        ),
+        (
+            f"{_some(kinds['response.remarked'], 'response')} came late, or out of turn",
             "The notice to the EPR says what is odd about it; see that somebody looks at it.",
-            remarked,
+            kinds["response.remarked"],
         ),
         (
             f"{_some(reused, 'inbound message')} came with the X-Request-Id of another message",

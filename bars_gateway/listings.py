@@ -82,9 +82,16 @@ def _show(history: MessageHistory, console: Console) -> None:
         ("taken (UTC)", _clock(message.created_at)),
         ("settled (UTC)", _clock(message.settled_at)),
         ("gives up (UTC)", _clock(message.give_up_at)),
-        ("workflow", f"{workflow.subject} as {workflow.role}: {workflow.state}"),
+        (
+            "workflow",
+            f"{workflow.workflow_id}, {workflow.subject} as {workflow.role}: {workflow.state}",
+        ),
     ):
         console.print(f"  {name:<17}{value}")
+    for link in workflow.links:
+        console.print(
+            f"  {link.relation:<17}workflow {link.workflow_id}, {link.state} (by {link.by})"
+        )
     _show_attempts(history, console)
     for event in history.events:
         console.print(f"  {_clock(event.at)}  {event.kind}{_said(event)}", markup=False)

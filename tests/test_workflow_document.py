@@ -13,6 +13,8 @@ from bars_gateway.standard import remarks, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.guards import GUARDS, Guard
+from bars_gateway.standard.link_rules import LINK_RULES, LinkRule
+from bars_gateway.standard.links import TIES
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import State
@@ -25,7 +27,7 @@ INTRODUCTION = """\
 A workflow is one referral, validation or booking, from its request to its end. A message moves
 it when it is received, or when it was sent and has been acknowledged. What is here is printed
 from the tables that the gateway obeys (`standard/applications.py`, `workflow.py`, `guards.py`,
-`remarks.py`): `python tests/test_workflow_document.py` prints it anew.
+`links.py`, `link_rules.py`, `remarks.py`): `python tests/test_workflow_document.py` prints it anew.
 """
 ANSWERS = {
     Answers.NONE: "none beyond the acknowledgement",
@@ -128,11 +130,50 @@ def answer(guard: Guard) -> str:
     return f"{guard.receiving}, {guard.http_status} `{guard.issue}`"
 
 
+def ties() -> str:
+    return table(
+        ("By", "Kind", "The earlier one is its", "and it is the", "What has to fit"),
+        (
+            (f"`{by}`", tie.kind, f"`{tie.there}`", f"`{tie.back}`", tie.text)
+            for by, tie in TIES.items()
+        ),
+    )
+
+
+def link_rules() -> str:
+    return table(
+        ("Rule", "Sending", "Receiving", "What the sender reads"),
+        ((f"`{row.rule}`", row.sending or "-", link_answer(row), row.text) for row in LINK_RULES),
+    )
+
+
+def link_answer(row: LinkRule) -> str:
+    severity = row.receiving or "-"
+    alarm = ", alarm" if row.alarming else ""
+    return f"{severity}, {row.http_status} `{row.issue}`{alarm}" if row.receiving else severity
+
+
 def remarked() -> str:
     return table(
         ("Remark", "What the EPR is told"),
         ((f"`{remark}`", meaning) for remark, meaning in remarks.MEANINGS.items()),
     )
+
+
+LINKS = """\
+A new request is tied to an earlier workflow in the transaction that takes it, whichever side we
+are on. Each of the two shows the other in `links`: what it is to it, by what, and where it is.
+Nothing is guessed: where several workflows fit, none is linked. The patient is the same if both
+Bundles have the same NHS number, or, where one has none, the same name and birth date. A link
+stays when one of the two ends: its `state` tells.
+"""
+LINK_RULES_READ = """\
+What speaks against a booking or referral that is named. The link is not made then; an *error*
+refuses the request as well, to the EPR before it is sent (409), or to the Sender. Where the EPR
+is asked about a request, it decides about an id that is not known here. The `rules` of a provider
+soften or harden each row for single counterparties, but for `L02` and `L10`: make `L01` a
+*warning* for those who name bookings that were not made through the gateway.
+"""
 
 
 def document() -> str:
@@ -151,9 +192,14 @@ def document() -> str:
             "receipt it is the answer to the Sender; a *warning* lets the message through. The",
             "`rules` of a provider soften or harden each row for single counterparties.\n",
             f"{guards()}\n",
+            "## What belongs together\n",
+            LINKS,
+            f"{ties()}\n",
+            LINK_RULES_READ,
+            f"{link_rules()}\n",
             "## What is remarked upon\n",
             "No response is refused for its time: it is stored and delivered, and its notice has",
-            "these words in `remarks`.\n",
+            "these words in `remarks`. The last two are said of the outcome of what we have sent.\n",
             f"{remarked()}\n",
         ]
     )

@@ -13,10 +13,11 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bars_gateway import __version__
 from bars_gateway.config.values import AbsolutePath, Fault, Section, Text, Words, reject
-from bars_gateway.standard.guards import GUARDS, Guard
+from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
-from bars_gateway.standard.overrides import EVERYBODY, Taken
-from bars_gateway.standard.rules import RULES, Rule
+from bars_gateway.standard.link_rules import LINK_RULES
+from bars_gateway.standard.overrides import EVERYBODY, Taken, Weighed
+from bars_gateway.standard.rules import RULES
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
 UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
@@ -59,7 +60,7 @@ def _counterparty(name: str) -> str:
 
 
 def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
-    rows: tuple[Rule | Guard, ...] = (*RULES, *GUARDS)
+    rows: tuple[Weighed, ...] = (*RULES, *GUARDS, *LINK_RULES)
     known = {row.rule: row for row in rows}
     faults = []
     for name in agreement:

@@ -25,6 +25,7 @@ from bars_gateway.standard.remarks import MEANINGS
 from bars_gateway.store.port import (
     Accepted,
     Attempt,
+    Link,
     MessageHistory,
     MessageRow,
     Notice,
@@ -140,7 +141,7 @@ def notice(value: Notice) -> Document:
     return {
         "notice_id": value.notice_id,
         "kind": value.kind,
-        "meaning": _meaning(value),
+        "meaning": " ".join([_meaning(value), *(MEANINGS[each] for each in value.remarks)]),
         "remarks": list(value.remarks),
         "created_at": instant(value.created_at),
         "collected_at": instant(value.collected_at),
@@ -168,6 +169,7 @@ def notice(value: Notice) -> Document:
         "resend_of": value.resend_of,
         "reconciled": value.reconciled,
         "focus_id": value.focus_id,
+        "links": [_link(link) for link in value.links],
     }
 
 
@@ -187,8 +189,21 @@ def state(history: MessageHistory) -> Document:
             "closed_at": instant(workflow.closed_at),
             "answer_due_at": instant(workflow.answer_due_at),
             "told_status": workflow.told_status,
+            "links": [_link(link) for link in workflow.links],
         },
         "events": [{"at": instant(event.at), "kind": event.kind} for event in history.events],
+    }
+
+
+def _link(link: Link) -> Document:
+    return {
+        "relation": link.relation,
+        "by": link.by,
+        "workflow_id": link.workflow_id,
+        "subject": link.subject,
+        "role": link.role,
+        "state": link.state,
+        "focus_id": link.focus_id,
     }
 
 
@@ -246,7 +261,7 @@ def _meaning(value: Notice) -> str:
     if value.kind is NoticeKind.RECONCILED:
         return _RECONCILED[value.reconciled]
     kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS
-    return " ".join([kinds[value.kind], *(MEANINGS[remark] for remark in value.remarks)])
+    return kinds[value.kind]
 
 
 def instant(moment: datetime | None) -> str | None:

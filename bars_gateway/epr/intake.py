@@ -34,6 +34,7 @@ from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.guards import MoveRefused, enforced
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.timing import Timing, deadline
 from bars_gateway.standard.workflow import Move
@@ -226,6 +227,9 @@ class Intake:
             read_first=self._read_before_cancel and examined.move is Move.CANCEL,
             answer_due_at=None if examined.move is not Move.REQUEST else due,
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
+            ties=ties_of(message, rules.Side.SENDING, self._overrides)
+            if examined.move is Move.REQUEST
+            else None,
         )
 
 

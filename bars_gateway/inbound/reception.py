@@ -47,6 +47,7 @@ from bars_gateway.standard.formats import Format, as_asked
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import Ids, normalised, read_ids
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.rules import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.port import (
@@ -239,6 +240,7 @@ def _arrival(  # noqa: PLR0917
         answer=_json(b""),
         answer_due_at=None if move is Move.CANCEL else due,
         enforced=enforced(Side.RECEIVING, message, host.overrides),
+        ties=ties_of(message, Side.RECEIVING, host.overrides) if move is Move.REQUEST else None,
     )
 
 

@@ -12,9 +12,10 @@ what a message is, or whose, are *fixed*, and no agreement changes them.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
-from bars_gateway.standard.checks.rule import Rule, Side
+from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.issues import Severity
 
@@ -53,7 +54,22 @@ class Overrides:
 NOTHING_AGREED = Overrides()
 
 
-def severity(rule: Rule, side: Side, agreed: Agreement) -> Severity | None:
+class Weighed(Protocol):
+    """A row of any table that agreements are about."""
+
+    @property
+    def rule(self) -> str:
+        """Its id."""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether no agreement changes it."""
+
+    def severity(self, side: Side) -> Severity | None:
+        """Return how gravely it is taken on *side*."""
+
+
+def severity(rule: Weighed, side: Side, agreed: Agreement) -> Severity | None:
     """Return how gravely *rule* is taken; an agreement counts on both sides, if not fixed."""
     if rule.fixed or rule.rule not in agreed:
         return rule.severity(side)

@@ -24,7 +24,7 @@ _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
 
 
 class Remark(StrEnum):
-    """What a person should know about a response beside what it says."""
+    """What a person should know about a response, or an outcome, beside what it says."""
 
     LATE = "late"
     AFTER_END = "after_end"
@@ -34,6 +34,8 @@ class Remark(StrEnum):
     STOOD_DOWN = "stood_down"
     INTERIM_MISSED = "interim_missed"
     UNFORESEEN = "unforeseen"
+    PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
+    UNREPLACED = "unreplaced"
 
 
 MEANINGS: Mapping[Remark, str] = {
@@ -45,11 +47,18 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.STOOD_DOWN: "Who was sent has been stood down; the other side waits for somebody else.",
     Remark.INTERIM_MISSED: "It follows an interim response that never came here.",
     Remark.UNFORESEEN: "The standard does not foresee it here; a person must look at it.",
+    Remark.PARTNER_STANDS: "What it was linked to still stands: it was not cancelled along.",
+    Remark.UNREPLACED: (
+        "What was cancelled for it stays cancelled, and the patient has neither: ask anew, or"
+        " telephone."
+    ),
 }
 
 
 # What an operator is told, too, for a person has to act.
 REMARKABLE = frozenset(Remark) - {Remark.OUT_OF_ORDER, Remark.INTERIM_MISSED, Remark.AFTER_END}
+# What is no remark on a response: it is said with the outcome of what we have sent.
+OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,13 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+from bars_gateway.standard.link_rules import Ties
+from bars_gateway.standard.links import By
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+from bars_gateway.store import link_works
 from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
@@ -99,12 +103,14 @@ def _take(
     arrival = _arrival(row, decision)
     if arrival.move not in REQUESTER_MOVES:
         return _take_response(connection, row, arrival, now, late=late)
+    found = link_works.find(connection, arrival)
     if arrival.move is Move.REQUEST:
         workflow_id = open_workflow(connection, arrival, now)
     else:
         workflow_id = _changed_workflow(connection, arrival, now)
     notice = NoticeKind.DECIDED_LATE if late else NoticeKind.MESSAGE
     taken = take(connection, arrival, workflow_id, notice, now, collected=not late)
+    link_works.link(connection, arrival, found, taken, now)
     return taken.message_id
 
 
@@ -160,6 +166,18 @@ def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
         answer_due_at=instant(about.get("answer_due_at")),
         reason=about.get("reason", ""),
         told=_told(about),
+        ties=_ties(about.get("ties")),
+    )
+
+
+def _ties(about: Mapping[str, Any] | None) -> Ties | None:
+    if about is None:
+        return None
+    return Ties(
+        names=tuple((By(by), name) for by, name in about["names"]),
+        journey_id=about["journey_id"],
+        looked_at=frozenset(about["looked_at"]),
+        refused_for=frozenset(about["refused_for"]),
     )
 
 

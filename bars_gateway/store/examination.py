@@ -30,8 +30,8 @@ from bars_gateway.store.rows import instant
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 COUNTED = (
-    *("workflows", "messages", "payloads", "attempts", "notices", "ledger", "questions"),
-    "events",
+    *("workflows", "links", "messages", "payloads", "attempts", "notices", "ledger"),
+    *("questions", "events"),
 )
 _LARGEST = 256 * 1024 * 1024  # bytes: a turned bit may claim any size, and would be given it
 _NAMED = 5  # ids that stand for the others
@@ -69,6 +69,12 @@ _CONTRADICTIONS: Mapping[str, str] = {
         SELECT m.request_id FROM messages AS m
          WHERE m.attempts < (SELECT coalesce(max(a.number), 0) FROM attempts AS a
                               WHERE a.message_id = m.id)
+    """,
+    "link workflows that are not of one provider, or not of theirs": """
+        SELECT m.request_id FROM links AS l
+          JOIN messages AS m ON m.id = l.message_id
+          JOIN workflows AS f ON f.id = l.workflow_id JOIN workflows AS t ON t.id = l.to_id
+         WHERE f.provider <> t.provider OR m.workflow_id <> l.workflow_id
     """,
     "belong to a workflow of another provider": """
         SELECT m.request_id FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id

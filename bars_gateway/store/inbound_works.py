@@ -11,9 +11,13 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from bars_gateway.standard.answers import outcome
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store import link_works
 from bars_gateway.store.port import (
     Arrival,
     BundleReused,
@@ -39,8 +43,49 @@ def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> 
     met = already_met(connection, arrival, now)
     if met is not None:
         return met
+    found = link_works.find(connection, arrival)
+    unlinkable = refused_links(connection, arrival, found, now)
+    if unlinkable is not None:
+        return unlinkable
     workflow_id = open_workflow(connection, arrival, now)
-    return take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now)
+    taken = take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now)
+    link_works.link(connection, arrival, found, taken, now)
+    return taken
+
+
+def refused_links(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    found: link_works.Found,
+    now: datetime,
+    *,
+    asked: bool = False,
+) -> RefusedBefore | None:
+    """Refuse a request for what it names; None: it may be taken. *asked*: the EPR will be."""
+    issues = link_works.refused(arrival, found, asked=asked)
+    if not issues:
+        return None
+    if link_works.is_alarming(found):
+        rules = [row.rule for row in found.broken]
+        add_event(connection, arrival, "link.refused", now, rules=rules)
+    return refuse_for(connection, arrival, issues, now)
+
+
+def refuse_for(
+    connection: sqlite3.Connection, arrival: Arrival, issues: Sequence[Issue], now: datetime
+) -> RefusedBefore:
+    """Remember that the message is refused for *issues*, with the answer that names them."""
+    refusal = Refusal(
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        fingerprint=arrival.fingerprint,
+        rules=[issue.rule for issue in issues],
+        http_status=issues[0].http_status,
+        answer=Payload(media_type=Format.JSON, headers={}, body=outcome(issues)),
+    )
+    remember(connection, refusal, "inbound.refused", now)
+    return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 
 def take(

@@ -26,6 +26,7 @@ from bars_gateway.store.interventions import (
     Selection,
     Verb,
 )
+from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, message_of, text
 from bars_gateway.store.statements import inserted, keep, move_workflow, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, OutboundState, Part
@@ -206,10 +207,11 @@ def _withdraw(
 ) -> list[str]:
     """Withdraw the message; with a request, also what waits behind it in its workflow."""
     run(connection, "withdraw_message", id=row["id"], now=text(now))
-    notify(connection, NoticeKind.OUTCOME, row, now)
     if row["move"] != Move.REQUEST:
+        notify(connection, NoticeKind.OUTCOME, row, now)
         return []
     move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
+    notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
     moot = rows(
         connection,
         "withdraw_behind",

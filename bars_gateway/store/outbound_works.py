@@ -27,6 +27,7 @@ from bars_gateway.store.port import (
     Settled,
     Settlement,
 )
+from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.sqlite_calls import note
 from bars_gateway.store.statements import keep, move_due, move_workflow, notify, one, rows, run
@@ -166,7 +167,8 @@ def _settle_for_good(  # noqa: PLR0917
         )
     if settlement.state is OutboundState.ACKNOWLEDGED and move is Move.UPDATE and row["needed_by"]:
         move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)
-    notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at)
+    remarks = left_with(connection, row, attempt.ended_at)
+    notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at, remarks)
     if attempt.row == "duplicate" and settlement.focus_id is None and move is Move.REQUEST:
         run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
 
@@ -226,7 +228,7 @@ def give_up(connection: sqlite3.Connection, now: datetime) -> int:
         if row["move"] == Move.REQUEST:
             fate = _FATE_OF_REQUEST[OutboundState(row["state"])]
             move_workflow(connection, row["workflow_id"], fate, now)
-        notify(connection, NoticeKind.OUTCOME, row, now)
+        notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
     return len(settled)
 
 

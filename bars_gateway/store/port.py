@@ -55,6 +55,7 @@ from bars_gateway.store.values import (
 from bars_gateway.store.views import (
     Event,
     LastAttempt,
+    Link,
     MessageHistory,
     MessageRow,
     Notice,
@@ -72,6 +73,7 @@ __all__ = [
     "Event",
     "Fate",
     "LastAttempt",
+    "Link",
     "MessageHistory",
     "MessageRow",
     "Met",

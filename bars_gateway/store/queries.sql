@@ -51,6 +51,58 @@ SELECT w.id, w.correlation_id, w.state, w.counterparty, w.subject, w.use_case
  WHERE m.provider = :provider AND m.bundle_id = :key AND w.role = coalesce(:role, w.role)
  ORDER BY m.id DESC;
 
+-- name: workflows_named
+-- By the id that the Receiver gave, which is unique to that Receiver only.
+SELECT id, subject, state, counterparty FROM workflows
+ WHERE provider = :provider AND focus_id = :focus_id AND role = :role
+   AND subject IN (SELECT value FROM json_each(:subjects))
+ ORDER BY id;
+
+-- name: workflows_to_carry_on
+-- A conversation spans several workflows and organisations: these are candidates, and no more.
+SELECT id, counterparty FROM workflows
+ WHERE provider = :provider AND correlation_id = :correlation_id AND role = :role
+   AND subject IN ('referral', 'validation') AND state NOT IN ('cancelled', 'refused', 'abandoned')
+ ORDER BY id;
+
+-- name: workflows_to_replace
+-- What was cancelled in a conversation, or is being, and has nothing in its place that may come to something.
+SELECT w.id, w.counterparty FROM workflows AS w
+ WHERE w.provider = :provider AND w.correlation_id = :correlation_id AND w.role = :role AND w.subject = :subject
+   AND (w.state = 'cancelled'
+        OR EXISTS (SELECT 1 FROM messages AS m
+                    WHERE m.workflow_id = w.id AND m.direction = 'outbound' AND m.move = 'cancel'
+                      AND m.settled_at IS NULL))
+   AND NOT EXISTS (SELECT 1 FROM links AS l JOIN workflows AS other ON other.id = l.workflow_id
+                    WHERE l.to_id = w.id AND l.kind = 'replacement'
+                      AND other.state NOT IN ('refused', 'abandoned'))
+ ORDER BY w.id;
+
+-- name: link_workflows
+INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
+VALUES (:workflow_id, :to_id, :kind, :by, :message_id, :now)
+ON CONFLICT DO NOTHING;
+
+-- name: links_of
+-- Those that the workflow's own request asked for, and those that later requests did.
+SELECT l.by, 1 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
+  FROM links AS l JOIN workflows AS o ON o.id = l.to_id WHERE l.workflow_id = :id
+ UNION ALL
+SELECT l.by, 0 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
+  FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id
+ ORDER BY 3;
+
+-- name: count_unreplaced
+-- What was cancelled lately, for something that came to nothing; not what a person has seen to.
+SELECT count(DISTINCT l.to_id) AS n
+  FROM links AS l
+  JOIN workflows AS cancelled ON cancelled.id = l.to_id AND cancelled.state = 'cancelled'
+  JOIN messages AS m ON m.id = l.message_id AND m.seen_at IS NULL
+ WHERE l.kind = 'replacement' AND l.made_at >= :since
+   AND NOT EXISTS (SELECT 1 FROM links AS other JOIN workflows AS w ON w.id = other.workflow_id
+                    WHERE other.to_id = l.to_id AND other.kind = 'replacement'
+                      AND w.state NOT IN ('refused', 'abandoned'));
+
 -- name: moves_under_way
 -- What has been taken to be sent, and will have happened before anything that is taken now.
 SELECT move FROM messages
@@ -612,7 +664,8 @@ SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 SELECT * FROM events
  WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                  'message.unconfirmed', 'message.not_sent', 'question.decided_late',
-                                 'question.unanswered', 'response.remarked', 'workflow.overdue')
+                                 'question.unanswered', 'response.remarked', 'workflow.overdue',
+                                 'workflow.unreplaced', 'link.refused')
  ORDER BY id DESC LIMIT :limit;
 
 -- name: next_due_of_all

@@ -18,11 +18,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from bars_gateway.standard.answers import Minted, outcome
-from bars_gateway.standard.formats import Format
+from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.guards import too_late
 from bars_gateway.standard.workflow import State, Subject
-from bars_gateway.store.inbound_works import already_met, changed_workflow, remember
+from bars_gateway.store import link_works
+from bars_gateway.store.inbound_works import (
+    already_met,
+    changed_workflow,
+    refuse_for,
+    refused_links,
+)
 from bars_gateway.store.questions import (
     READ_LIVES,
     Answered,
@@ -42,7 +47,6 @@ from bars_gateway.store.values import (
     Payload,
     Processing,
     Quarantined,
-    Refusal,
     RefusedBefore,
 )
 
@@ -63,12 +67,17 @@ def ask_about(
     attended: bool,
 ) -> Met | Asked | Unattended:
     """Put the question whether to take the message, or say what it met."""
-    met = already_met(connection, arrival, now) or _too_late(connection, arrival, now)
+    met = (
+        already_met(connection, arrival, now)
+        or _too_late(connection, arrival, now)
+        or _unlinkable(connection, arrival, now)
+    )
     if met is not None or not attended:
         return met or Unattended()
     about = {
         "minted": asdict(minted) if minted else None,
         "answer_due_at": text(arrival.answer_due_at),
+        "ties": _ties(arrival),
     }
     return _put(connection, arrival, about, terms, now)
 
@@ -126,6 +135,13 @@ def _put(
     return Asked(question_id=question_id)
 
 
+def _ties(arrival: Arrival) -> dict[str, object] | None:
+    if arrival.ties is None:
+        return None
+    listed = {name: sorted(getattr(arrival.ties, name)) for name in ("looked_at", "refused_for")}
+    return {"names": arrival.ties.names, "journey_id": arrival.ties.journey_id, **listed}
+
+
 def _too_late(
     connection: sqlite3.Connection, arrival: Arrival, now: datetime
 ) -> RefusedBefore | None:
@@ -142,17 +158,15 @@ def _too_late(
     )
     if not issues:
         return None
-    refusal = Refusal(
-        provider=arrival.provider,
-        request_id=arrival.request_id,
-        correlation_id=arrival.correlation_id,
-        fingerprint=arrival.fingerprint,
-        rules=[issue.rule for issue in issues],
-        http_status=issues[0].http_status,
-        answer=Payload(media_type=Format.JSON, headers={}, body=outcome(issues)),
-    )
-    remember(connection, refusal, "inbound.refused", now)
-    return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
+    return refuse_for(connection, arrival, issues, now)
+
+
+def _unlinkable(
+    connection: sqlite3.Connection, arrival: Arrival, now: datetime
+) -> RefusedBefore | None:
+    """Refuse a request that names another patient's record; one not known here the EPR may know."""
+    found = link_works.find(connection, arrival)
+    return refused_links(connection, arrival, found, now, asked=True)
 
 
 def ask(
@@ -268,6 +282,7 @@ def question_of(row: sqlite3.Row) -> Question:
     """Return the question in *row*."""
     about = json.loads(row["about"])
     minted = about.pop("minted", None)
+    about.pop("ties", None)
     return Question(
         question_id=row["id"],
         provider=row["provider"],

@@ -29,7 +29,7 @@ from bars_gateway.store.rows import (
     text,
     workflow_of,
 )
-from bars_gateway.store.statements import one, rows
+from bars_gateway.store.statements import links, one, rows
 
 LISTED = 20
 LATELY = timedelta(hours=24)  # how long ago something may be to need a person still
@@ -50,7 +50,7 @@ def notice(connection: sqlite3.Connection, provider: str, notice_id: int) -> Not
 def _notice(connection: sqlite3.Connection, row: sqlite3.Row) -> Notice:
     message = one(connection, "notice_message", message_id=row["message_id"])
     assert message is not None
-    return notice_of(row, message)
+    return notice_of(row, message, links(connection, message["workflow_id"]))
 
 
 def payload(connection: sqlite3.Connection, message_id: int, part: Part) -> Payload | None:
@@ -79,7 +79,7 @@ def _history(connection: sqlite3.Connection, row: sqlite3.Row) -> MessageHistory
     assert workflow is not None
     return MessageHistory(
         message=message_of(row),
-        workflow=workflow_of(workflow),
+        workflow=workflow_of(workflow, links(connection, workflow["id"])),
         attempts=[
             attempt_of(a) for a in rows(connection, "message_attempts", message_id=row["id"])
         ],
@@ -97,12 +97,14 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
     oldest = one(connection, "oldest_open")
     due = one(connection, "next_due_of_all")
     quarantined = one(connection, "count_quarantined", since=since)
+    unreplaced = one(connection, "count_unreplaced", since=since)
     disk = os.statvfs(path.parent)
     return Overview(
         at=now,
         outbound={state: messages.get(("outbound", state), 0) for state in OutboundState},
         lately={state: lately.get(state, 0) for state in OutboundState},
         inbound=messages.get(("inbound", "received"), 0),
+        unreplaced=unreplaced["n"] if unreplaced else 0,
         quarantined=quarantined["n"] if quarantined else 0,
         workflows={state: workflows.get(state, 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
@@ -113,7 +115,10 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
         last_attempts=_last_attempts(connection),
-        last_workflows=[workflow_of(w) for w in rows(connection, "last_workflows", limit=LISTED)],
+        last_workflows=[
+            workflow_of(row, links(connection, row["id"]))
+            for row in rows(connection, "last_workflows", limit=LISTED)
+        ],
         alarms=[event_of(e) for e in rows(connection, "alarms", since=since, limit=LISTED)],
         database_bytes=path.stat().st_size,
         free_bytes=disk.f_bavail * disk.f_frsize,

@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 
 import zstandard
 
+from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import warning_at
 from bars_gateway.standard.verdict import Fault, Verdict
@@ -15,6 +16,7 @@ from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.port import (
     Attempt,
     Event,
+    Link,
     MessageRow,
     Notice,
     NoticeKind,
@@ -97,7 +99,21 @@ def message_of(row: sqlite3.Row) -> MessageRow:
     )
 
 
-def workflow_of(row: sqlite3.Row) -> WorkflowRow:
+def link_of(row: sqlite3.Row) -> Link:
+    """Return a link as one of its two workflows sees it."""
+    by = By(row["by"])
+    return Link(
+        relation=TIES[by].there if row["from_here"] else TIES[by].back,
+        by=by,
+        workflow_id=row["id"],
+        subject=Subject(row["subject"]),
+        role=row["role"],
+        state=State(row["state"]),
+        focus_id=row["focus_id"],
+    )
+
+
+def workflow_of(row: sqlite3.Row, links: Sequence[Link]) -> WorkflowRow:
     """Return a workflow."""
     return WorkflowRow(
         workflow_id=row["id"],
@@ -112,6 +128,7 @@ def workflow_of(row: sqlite3.Row) -> WorkflowRow:
         closed_at=instant(row["closed_at"]),
         answer_due_at=instant(row["answer_due_at"]),
         told_status=row["told_status"],
+        links=links,
     )
 
 
@@ -143,7 +160,7 @@ def event_of(row: sqlite3.Row) -> Event:
     )
 
 
-def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
+def notice_of(row: sqlite3.Row, message: sqlite3.Row, links: Sequence[Link]) -> Notice:
     """Return a notice with what it is about."""
     return Notice(
         notice_id=row["id"],
@@ -175,4 +192,5 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row) -> Notice:
         reconciled=None if message["reconciliation"] == "wanted" else message["reconciliation"],
         focus_id=message["focus_id"],
         remarks=[Remark(word) for word in row["remarks"].split()],
+        links=links,
     )

@@ -10,7 +10,7 @@ from bars_gateway.store import clock_works
 from bars_gateway.store.conversations import Conversation, Said
 from bars_gateway.store.database import Database
 from bars_gateway.store.rows import payload_of, workflow_of
-from bars_gateway.store.statements import one, rows
+from bars_gateway.store.statements import links, one, rows
 from bars_gateway.store.submission_works import accepted_of, handed_in
 from bars_gateway.store.values import Accepted, Payload
 
@@ -52,7 +52,8 @@ def _about(
     if row is None:
         return None
     found = rows(connection, "exchanged", workflow_id=row["id"])
-    return Conversation(workflow=workflow_of(row), said=[_said(each) for each in found])
+    workflow = workflow_of(row, links(connection, row["id"]))
+    return Conversation(workflow=workflow, said=[_said(each) for each in found])
 
 
 def _said(row: sqlite3.Row) -> Said:

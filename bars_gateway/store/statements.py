@@ -4,10 +4,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
 from bars_gateway.store.database import named_queries
-from bars_gateway.store.port import NoticeKind, Part, Payload
-from bars_gateway.store.rows import packed, text, warning
+from bars_gateway.store.port import Link, NoticeKind, Part, Payload
+from bars_gateway.store.rows import link_of, packed, text, warning
 
 QUERIES: Mapping[str, str] = named_queries()
 
@@ -34,13 +35,22 @@ def inserted(connection: sqlite3.Connection, name: str, **values: object) -> int
     return int(number)
 
 
+def links(connection: sqlite3.Connection, workflow_id: int) -> list[Link]:
+    """Return the workflows that belong to one, whichever of them says so."""
+    return [link_of(row) for row in rows(connection, "links_of", id=workflow_id)]
+
+
 def keep(connection: sqlite3.Connection, message_id: int, part: Part, payload: Payload) -> None:
     """Store the bytes of one part of a message."""
     run(connection, "keep_payload", message_id=message_id, part=part, **packed(payload))
 
 
 def notify(
-    connection: sqlite3.Connection, kind: NoticeKind, row: sqlite3.Row, now: datetime
+    connection: sqlite3.Connection,
+    kind: NoticeKind,
+    row: sqlite3.Row,
+    now: datetime,
+    remarks: Sequence[Remark] = (),
 ) -> None:
     """Write a notice about the message in *row* (its id and provider)."""
     run(
@@ -49,7 +59,7 @@ def notify(
         provider=row["provider"],
         kind=kind,
         message_id=row["id"],
-        remarks="",
+        remarks=" ".join(remarks),
         now=text(now),
         collected_at=None,
     )

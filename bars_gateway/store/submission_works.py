@@ -11,9 +11,10 @@ from datetime import datetime
 from bars_gateway.standard.guards import MoveRefused, too_late
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on, role_of
+from bars_gateway.store import link_works
 from bars_gateway.store.rows import instant, text, warning
 from bars_gateway.store.statements import inserted, keep, one, rows
-from bars_gateway.store.values import Accepted, OutboundState, Part, Submission
+from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken
 
 
 def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
@@ -59,10 +60,15 @@ def accepted_of(row: sqlite3.Row) -> Accepted:
 
 
 def _insert(connection: sqlite3.Connection, submission: Submission, now: datetime) -> None:
+    found = link_works.find(connection, submission)
+    issues = link_works.refused(submission, found)
+    if issues:
+        raise MoveRefused(issues)
+    workflow_id = _workflow_for(connection, submission, now)
     message_id = inserted(
         connection,
         "queue_message",
-        workflow_id=_workflow_for(connection, submission, now),
+        workflow_id=workflow_id,
         provider=submission.provider,
         request_id=submission.request_id,
         correlation_id=submission.correlation_id,
@@ -83,6 +89,8 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         now=text(now),
     )
     keep(connection, message_id, Part.REQUEST, submission.request)
+    taken = Taken(message_id=message_id, workflow_id=workflow_id)
+    link_works.link(connection, submission, found, taken, now)
 
 
 def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: datetime) -> int:

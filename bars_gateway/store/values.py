@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import enforced
+from bars_gateway.standard.link_rules import Ties
 from bars_gateway.standard.verdict import TABLE_VERSION, Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 
@@ -94,6 +95,7 @@ class Submission:
     asked_as: str | None = None  # SHA-256 of what they were composed for
     read_first: bool = False  # a cancellation: whether there is something to cancel (S8)
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
+    ties: Ties | None = None  # of a new request: what it says of other workflows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,7 @@ class Arrival:
     reason: str = "new"  # of a response
     told: Told | None = None  # of a response: how far its Sender is
     enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move for its time
+    ties: Ties | None = None  # of a new request: what it says of other workflows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State, Subject
 from bars_gateway.store.questions import OpenQuestions
 from bars_gateway.store.values import Attempt, NoticeKind, OutboundState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Another workflow that belongs to the one that is looked at."""
+
+    relation: Relation  # what the other is to this one
+    by: By  # what says so
+    workflow_id: int  # of the other
+    subject: Subject
+    role: str  # ours in the other
+    state: State
+    focus_id: str | None  # what the Receiver calls the other, where that is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +56,8 @@ class Notice:
     resend_of: str | None  # X-Request-Id of the message whose payload this sends again
     reconciled: str | None  # after a duplicate: found, none, several or unread
     focus_id: str | None  # what the Receiver calls the record, where that is known
-    remarks: Sequence[Remark]  # of a response: what a person should know beside what it says
+    remarks: Sequence[Remark]  # what a person should know beside what it says
+    links: Sequence[Link]  # of its workflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +120,7 @@ class WorkflowRow:
     closed_at: datetime | None
     answer_due_at: datetime | None
     told_status: str | None  # how far the Responder says that it is: its Encounter.status
+    links: Sequence[Link]  # oldest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +141,7 @@ class Overview:
     outbound: Mapping[OutboundState, int]  # every state, also those with none
     lately: Mapping[OutboundState, int]  # settled within the last 24 hours, and not seen since
     inbound: int  # messages received
+    unreplaced: int  # of the last 24 hours: cancelled, for something that came to nothing
     quarantined: int  # responses of the last 24 hours that belong to no workflow
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider

@@ -9,8 +9,17 @@ from bars_gateway.standard.applications import APPLICATIONS, Answers, applicatio
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import GUARDS, enforced, foreseen, too_late
+from bars_gateway.standard.link_rules import LINK_RULES
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
-from bars_gateway.standard.remarks import MEANINGS, ROWS, Remark, Response, Standing, remarks_on
+from bars_gateway.standard.remarks import (
+    MEANINGS,
+    OF_OUTCOMES,
+    ROWS,
+    Remark,
+    Response,
+    Standing,
+    remarks_on,
+)
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.timing import TIMINGS, application_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
@@ -27,7 +36,7 @@ def test_every_use_case_is_of_an_application() -> None:
 
 def test_a_guard_has_an_id_of_its_own() -> None:
     """Agreements name guards as they name rules."""
-    ids = [row.rule for row in (*RULES, *GUARDS)]
+    ids = [row.rule for row in (*RULES, *GUARDS, *LINK_RULES)]
 
     assert len(ids) == len(set(ids))
     assert [] == [guard.rule for guard in GUARDS if not guard.source]
@@ -156,7 +165,7 @@ def test_what_is_remarkable_is_told(
 
 def test_every_remark_has_a_row_and_a_sentence() -> None:
     """A word that nobody explains helps nobody."""
-    assert set(Remark) == set(ROWS) == set(MEANINGS)
+    assert set(Remark) == set(ROWS) | OF_OUTCOMES == set(MEANINGS)
 
 
 def test_control_rooms_answer_in_a_stream() -> None:

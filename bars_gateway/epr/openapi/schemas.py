@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bars_gateway.standard.decisions import REFUSALS
+from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
@@ -132,7 +133,7 @@ _NOTICE = closed(
     notice_id=number("the EPR's key: a notice that comes twice keeps it"),
     kind=one_of(NoticeKind, "what it tells"),
     meaning=text("what a clinician may believe: a sentence for a screen"),
-    remarks=list_of(one_of(Remark, ""), "of a response: what a person should know beside it"),
+    remarks=list_of(one_of(Remark, ""), "what a person should know beside what it tells"),
     created_at=instant("when it was written"),
     collected_at=or_null(instant("when the EPR took it")),
     provider=text("as in the settings"),
@@ -149,6 +150,7 @@ _NOTICE = closed(
     resend_of=or_null(uuid("of the message whose payload this one sends again")),
     reconciled=or_null(one_of(Reconciliation, "what came of looking for the Receiver's id")),
     focus_id=or_null(text("what the Receiver calls the record, where that is known")),
+    links=list_of(ref("Link"), "what belongs to its workflow, oldest first"),
 )
 
 _ROW: dict[str, Schema] = {
@@ -185,6 +187,18 @@ _WORKFLOW = closed(
     closed_at=or_null(instant("when it ended")),
     answer_due_at=or_null(instant("when the Responder owes an answer")),
     told_status=or_null(text("how far the Responder says it is: its Encounter.status")),
+    links=list_of(ref("Link"), "what belongs to it, oldest first"),
+)
+
+_LINK = closed(
+    "Another workflow that belongs to this one.",
+    relation=one_of(Relation, "what the other is to this one"),
+    by=one_of(By, "what says that they belong together"),
+    workflow_id=number("the gateway's number of the other"),
+    subject=one_of(Subject, "what the other is about"),
+    role=one_of(("requester", "responder"), "ours in the other"),
+    state=one_of(State, "where the other is"),
+    focus_id=or_null(text("what the Receiver calls the other, where that is known")),
 )
 
 _MESSAGE = closed(
@@ -269,6 +283,7 @@ SCHEMAS: dict[str, Schema] = {
     "Message": _MESSAGE,
     "Attempt": _ATTEMPT,
     "Workflow": _WORKFLOW,
+    "Link": _LINK,
     "Question": _QUESTION,
     "Questions": closed("Questions.", questions=list_of(ref("Question"), "oldest first")),
     "Answer": _ANSWER,

@@ -12,7 +12,6 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     use_case        TEXT NOT NULL,              -- usecases-categories-bars, e.g. a4t1
     focus_id        TEXT,                       -- ServiceRequest.id or Appointment.id, once the Receiver has minted it
     state           TEXT NOT NULL,
-    parent_id       INTEGER REFERENCES workflows (id),  -- the referral that this one carries onward
     answer_due_at   TEXT,                       -- when silence becomes news
     warn_at         TEXT,                       -- when to say that it comes near; NULL once said
     overdue_at      TEXT,                       -- when to say that it is late; NULL once said
@@ -27,9 +26,8 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     CONSTRAINT closed_means_final CHECK ((closed_at IS NOT NULL)
                                     = (state IN ('completed', 'declined', 'cancelled', 'refused', 'abandoned')))
 ) STRICT;
-CREATE INDEX workflows_open    ON workflows (provider, correlation_id, counterparty, subject) WHERE closed_at IS NULL;
+CREATE INDEX workflows_talk    ON workflows (provider, correlation_id);
 CREATE INDEX workflows_focus   ON workflows (provider, focus_id) WHERE focus_id IS NOT NULL;
-CREATE INDEX workflows_parent  ON workflows (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX workflows_due     ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
 CREATE INDEX workflows_warned  ON workflows (warn_at)       WHERE closed_at IS NULL AND warn_at IS NOT NULL;
 CREATE INDEX workflows_overdue ON workflows (overdue_at)    WHERE closed_at IS NULL AND overdue_at IS NOT NULL;
@@ -100,6 +98,23 @@ CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_states  ON messages (direction, state);
 CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
 CREATE INDEX        messages_named   ON messages (request_id);
+
+CREATE TABLE links (                            -- two workflows that belong together
+    workflow_id INTEGER NOT NULL REFERENCES workflows (id) ON DELETE CASCADE,  -- the one whose request says so
+    to_id       INTEGER NOT NULL REFERENCES workflows (id) ON DELETE CASCADE,  -- the earlier one
+    kind        TEXT NOT NULL,
+    by          TEXT NOT NULL,                  -- what says so: an element of the Bundle, or the conversation
+    message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,   -- the request
+    made_at     TEXT NOT NULL,
+    PRIMARY KEY (workflow_id, to_id),
+    CONSTRAINT link_kind_is_known CHECK (kind IN ('pair', 'onward', 'replacement')),
+    CONSTRAINT link_by_is_known   CHECK (by IN ('ServiceRequest.supportingInfo', 'Appointment.basedOn',
+                                                'Encounter.episodeOfCare', 'X-Correlation-Id')),
+    CONSTRAINT linked_to_another  CHECK (workflow_id <> to_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX links_back ON links (to_id);
+CREATE INDEX links_of   ON links (message_id);
+CREATE INDEX links_late ON links (made_at) WHERE kind = 'replacement';
 
 CREATE TABLE payloads (                         -- apart from messages, so that it can be purged first
     message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
@@ -251,7 +266,8 @@ CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
                                                          'message.unconfirmed', 'message.not_sent',
                                                          'question.decided_late', 'question.unanswered',
-                                                         'response.remarked', 'workflow.overdue');
+                                                         'response.remarked', 'workflow.overdue', 'workflow.unreplaced',
+                                                         'link.refused');
 
 CREATE TABLE seals (                            -- makes tampering with events show
     id          INTEGER PRIMARY KEY,

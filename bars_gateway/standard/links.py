@@ -1,0 +1,171 @@
+"""
+Which workflows belong together: a booking and its referral, what is carried on, what takes a place.
+
+    new request ──names_in, journey_of──► candidates
+    new request + candidate ──same_patient──► yes, no, or nobody can tell
+
+Nothing is guessed. A booking and a referral are tied by the id that the Receiver gave to the
+one, in the other; `link_rules` has what speaks against that. Where the standard has no such
+element (what is referred onward, what is booked anew) only workflows of the same
+X-Correlation-Id are looked at, the patient has to be the same, and where several fit none is
+linked.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bars_gateway.standard.bundle import Message, bare_id, maps_of, text_of
+from bars_gateway.standard.matching import NHS_NUMBER
+from bars_gateway.standard.tree import Resource
+from bars_gateway.standard.workflow import Subject, subject_of
+
+
+class LinkKind(StrEnum):
+    """What sort of link there is between two workflows."""
+
+    PAIR = "pair"  # a booking and the referral that it is made for
+    ONWARD = "onward"  # a referral that came, and the one that carries it on
+    REPLACEMENT = "replacement"  # what was cancelled, and what takes its place
+
+
+class By(StrEnum):
+    """What says that two workflows belong together."""
+
+    SUPPORTING_INFO = "ServiceRequest.supportingInfo"
+    BASED_ON = "Appointment.basedOn"
+    JOURNEY = "Encounter.episodeOfCare"
+    CONVERSATION = "X-Correlation-Id"
+
+
+class Relation(StrEnum):
+    """What the other workflow is to the one that is looked at."""
+
+    BOOKING = "booking"
+    REFERRAL = "referral"
+    PARENT = "parent"  # it came to us, or left us, and this one carries it on
+    CHILD = "child"
+    REPLACED = "replaced"  # it was cancelled, and this one takes its place
+    REPLACEMENT = "replacement"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tie:
+    """One row: how a new request is tied to an earlier workflow."""
+
+    kind: LinkKind
+    there: Relation  # what the earlier one is to the new one
+    back: Relation  # and the new one to the earlier
+    text: str
+
+
+TIES: Mapping[By, Tie] = {
+    By.SUPPORTING_INFO: Tie(
+        kind=LinkKind.PAIR,
+        there=Relation.BOOKING,
+        back=Relation.REFERRAL,
+        text="a new referral names its booking as `Appointment/id`",
+    ),
+    By.BASED_ON: Tie(
+        kind=LinkKind.PAIR,
+        there=Relation.REFERRAL,
+        back=Relation.BOOKING,
+        text="a new booking names its referral as `ServiceRequest/id`",
+    ),
+    By.JOURNEY: Tie(
+        kind=LinkKind.ONWARD,
+        there=Relation.PARENT,
+        back=Relation.CHILD,
+        text="a new referral of whoever had got the other one; the same journey, patient and"
+        " X-Correlation-Id",
+    ),
+    By.CONVERSATION: Tie(
+        kind=LinkKind.REPLACEMENT,
+        there=Relation.REPLACED,
+        back=Relation.REPLACEMENT,
+        text="a new request after one of its kind was cancelled; the same patient and"
+        " X-Correlation-Id",
+    ),
+}
+_NAMES: Mapping[Subject, tuple[By, str, str]] = {
+    Subject.REFERRAL: (By.SUPPORTING_INFO, "supportingInfo", "Appointment"),
+    Subject.BOOKING: (By.BASED_ON, "basedOn", "ServiceRequest"),
+}
+NAMED_SUBJECTS: Mapping[By, frozenset[Subject]] = {
+    By.SUPPORTING_INFO: frozenset({Subject.BOOKING}),
+    By.BASED_ON: frozenset({Subject.REFERRAL, Subject.VALIDATION}),
+}
+
+
+def names_in(message: Message) -> tuple[tuple[By, str], ...]:
+    """Return what a new request names of others: by which element, and the Receiver's id."""
+    return tuple(_named(message, subject_of(message)))
+
+
+def _named(message: Message, subject: Subject) -> Iterator[tuple[By, str]]:
+    if subject not in _NAMES:
+        return
+    by, element, kind = _NAMES[subject]
+    references = (text_of(each, "reference") for each in maps_of(_focus(message), element))
+    found = (_id_in(message, reference, kind) for reference in references)
+    yield from ((by, each) for each in dict.fromkeys(found) if each)
+
+
+def _focus(message: Message) -> Resource:
+    references = (text_of(each, "reference") for each in maps_of(message.header, "focus"))
+    return next((e.resource for each in references if (e := message.resolve(each))), {})
+
+
+_REFERENCE = re.compile(r"(?:.*/)?([A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/.*)?", re.ASCII)
+
+
+def _id_in(message: Message, reference: str, kind: str) -> str:
+    """Return the id that the Receiver gave to what *reference* names, or an empty text."""
+    entry = message.resolve(reference)
+    if entry is not None:
+        return text_of(entry.resource, "id") if entry.type == kind else ""
+    match = _REFERENCE.fullmatch(reference)
+    return match[2] if match and match[1] == kind else ""
+
+
+def journey_of(message: Message) -> str | None:
+    """Return the journey id, if the Encounters of *message* name one and no more (CS-117)."""
+    found = {
+        bare_id(text_of(episode, "reference").rpartition("/")[2])
+        for _, encounter in message.all("Encounter")
+        for episode in maps_of(encounter, "episodeOfCare")
+    } - {""}
+    return found.pop() if len(found) == 1 else None
+
+
+def same_patient(one: Message, other: Message) -> bool | None:
+    """
+    Tell whether both are about one patient; None where neither can be told.
+
+    By the NHS numbers where both have one, else by name and birth date: twins share the rest.
+    """
+    ours, theirs = _numbers(one), _numbers(other)
+    if ours and theirs:
+        return ours == theirs
+    mine, yours = _person(one), _person(other)
+    return mine == yours if all(mine) and all(yours) else None
+
+
+def _numbers(message: Message) -> set[str]:
+    return {
+        text_of(identifier, "value")
+        for _, patient in message.all("Patient")
+        for identifier in maps_of(patient, "identifier")
+        if text_of(identifier, "system") == NHS_NUMBER
+    } - {""}
+
+
+def _person(message: Message) -> tuple[str, str, str]:
+    _, patient = next(message.all("Patient"), ("", {}))
+    names = maps_of(patient, "name")
+    name = next((n for n in names if text_of(n, "use") == "official"), names[0] if names else {})
+    given = name.get("given")
+    first = given[0] if isinstance(given, list) and given and isinstance(given[0], str) else ""
+    family = text_of(name, "family").casefold()
+    return family, first.casefold(), text_of(patient, "birthDate")

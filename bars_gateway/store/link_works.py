@@ -1,0 +1,244 @@
+"""
+Ties a new request to the workflows that it belongs to, in the transaction that takes it.
+
+    ties ─► candidates ─► what speaks against each ─┬─► refused: nothing is taken
+                                                    ├─► links, written with the message
+                                                    └─► not linked, and a line that says why
+
+The patients of two workflows are compared by the Bundles that began them, as they are kept:
+nothing of a patient is written down a second time. A Bundle is read for that only where a
+request names another workflow, or shares its conversation with one that may be meant.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+
+from bars_gateway.standard.bundle import Message, read
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.link_rules import AMBIGUOUS, UNKNOWN, LinkRule, Named, against, refusing
+from bars_gateway.standard.links import (
+    NAMED_SUBJECTS,
+    TIES,
+    By,
+    LinkKind,
+    journey_of,
+    same_patient,
+)
+from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
+from bars_gateway.store.rows import payload_of, text
+from bars_gateway.store.statements import links, one, rows, run
+from bars_gateway.store.values import Arrival, Part, Payload, Submission, Taken
+
+_CARRIED_ON = frozenset({Subject.REFERRAL, Subject.VALIDATION})
+_MOST = 8  # candidates of one conversation whose Bundles are read; more are no choice
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a new request belongs to, and what of it could not be linked."""
+
+    to: Sequence[tuple[int, By]] = ()
+    broken: Sequence[LinkRule] = ()
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """A new request, and the side that we are on in it."""
+
+    role: Role
+    counterparty: str
+    request: Arrival | Submission
+
+    @cached_property
+    def message(self) -> Message:
+        """What it says; read once, and only if there is something to compare it with."""
+        return _read(self.request.request)
+
+
+def find(connection: sqlite3.Connection, request: Arrival | Submission) -> Found:
+    """Return what the new *request* is to be linked to, and which rows speak against it."""
+    if request.ties is None or request.move is not Move.REQUEST:
+        return Found()
+    ours = isinstance(request, Submission)
+    asking = _Asking(
+        role=Role.REQUESTER if ours else Role.RESPONDER,
+        counterparty=request.receiver if ours else request.sender,
+        request=request,
+    )
+    to: list[tuple[int, By]] = []
+    broken: list[LinkRule] = []
+    for by, focus_id in request.ties.names:
+        named = _named(connection, asking, by, focus_id)
+        if isinstance(named, int):
+            to.append((named, by))
+        else:
+            broken += named
+    for by, candidates in _conversation(connection, asking):
+        if len(candidates) > 1:
+            broken.append(AMBIGUOUS)
+        to += [(each, by) for each in candidates if len(candidates) == 1]
+    return Found(to, list(dict.fromkeys(broken)))
+
+
+def refused(request: Arrival | Submission, found: Found, *, asked: bool = False) -> Sequence[Issue]:
+    """Return for what the request is refused; where the EPR is *asked*, it may know more."""
+    if request.ties is None:
+        return []
+    broken = [row for row in found.broken if not (asked and row is UNKNOWN)]
+    return refusing(broken, request.ties)
+
+
+def is_alarming(found: Found) -> bool:
+    """Tell whether a person here has to hear of what the request named."""
+    return any(row.alarming for row in found.broken)
+
+
+def link(
+    connection: sqlite3.Connection,
+    request: Arrival | Submission,
+    found: Found,
+    taken: Taken,
+    now: datetime,
+) -> None:
+    """Write the links of a request that was taken, and why others were not made."""
+    for to_id, by in found.to:
+        run(
+            connection,
+            "link_workflows",
+            workflow_id=taken.workflow_id,
+            to_id=to_id,
+            kind=TIES[by].kind,
+            by=by,
+            message_id=taken.message_id,
+            now=text(now),
+        )
+    if found.broken:
+        run(
+            connection,
+            "add_message_event",
+            now=text(now),
+            provider=request.provider,
+            kind="link.not_made",
+            message_id=taken.message_id,
+            request_id=request.request_id,
+            detail=json.dumps({"rules": [row.rule for row in found.broken]}),
+        )
+
+
+def _named(
+    connection: sqlite3.Connection, asking: _Asking, by: By, focus_id: str
+) -> int | list[LinkRule]:
+    """Return the workflow that has the id, or what speaks against a link to it."""
+    request = asking.request
+    assert request.ties is not None
+    found = rows(
+        connection,
+        "workflows_named",
+        provider=request.provider,
+        focus_id=focus_id,
+        role=asking.role,
+        subjects=json.dumps(sorted(NAMED_SUBJECTS[by])),
+    )
+    found = _theirs(found, asking) or found
+    if len(found) > 1:
+        return [AMBIGUOUS]
+    began = _began(connection, found[0]["id"]) if found else None
+    if began is None:
+        return [UNKNOWN]
+    named = Named(
+        state=_reached(connection, found[0]),
+        request=began,
+        pairs=frozenset(
+            each.state
+            for each in links(connection, found[0]["id"])
+            if TIES[each.by].kind is LinkKind.PAIR
+        ),
+    )
+    return list(against(asking.message, named, request.ties)) or int(found[0]["id"])
+
+
+def _conversation(
+    connection: sqlite3.Connection, asking: _Asking
+) -> Iterator[tuple[By, list[int]]]:
+    """Yield what of its conversation the request carries on, or takes the place of."""
+    assert asking.request.ties is not None
+    journey_id = asking.request.ties.journey_id
+    if journey_id and asking.request.subject in _CARRIED_ON:
+        fits = partial(_is_same_journey, asking, journey_id)
+        yield By.JOURNEY, _fitting(connection, _parents(connection, asking), fits)
+    yield (
+        By.CONVERSATION,
+        _fitting(connection, _replaced(connection, asking), partial(_is_same, asking)),
+    )
+
+
+def _parents(connection: sqlite3.Connection, asking: _Asking) -> list[sqlite3.Row]:
+    """Return what whoever sends the request had got from others."""
+    if asking.role is Role.RESPONDER:
+        found = _talked_about(connection, "workflows_to_carry_on", asking, Role.REQUESTER)
+        return _theirs(found, asking)
+    found = _talked_about(connection, "workflows_to_carry_on", asking, Role.RESPONDER)
+    # Where two of our own services write to each other, neither carries on what it sent itself.
+    return [row for row in found if not same_service(row["counterparty"], asking.request.sender)]
+
+
+def _replaced(connection: sqlite3.Connection, asking: _Asking) -> list[sqlite3.Row]:
+    """Return what was cancelled, and has nothing in its place yet."""
+    subject = asking.request.subject
+    found = _talked_about(connection, "workflows_to_replace", asking, asking.role, subject=subject)
+    theirs = _theirs(found, asking)
+    # What we ask anew we may ask of another service; what others ask of us anew is theirs.
+    return theirs or found if asking.role is Role.REQUESTER else theirs
+
+
+def _talked_about(
+    connection: sqlite3.Connection, query: str, asking: _Asking, role: Role, **values: object
+) -> list[sqlite3.Row]:
+    conversation = asking.request.correlation_id
+    provider = asking.request.provider
+    return rows(
+        connection, query, provider=provider, correlation_id=conversation, role=role, **values
+    )
+
+
+def _theirs(found: list[sqlite3.Row], asking: _Asking) -> list[sqlite3.Row]:
+    return [row for row in found if same_service(row["counterparty"], asking.counterparty)]
+
+
+def _fitting(
+    connection: sqlite3.Connection, found: list[sqlite3.Row], fits: Callable[[Message], bool]
+) -> list[int]:
+    if len(found) > _MOST:
+        return [row["id"] for row in found]
+    began = ((row["id"], _began(connection, row["id"])) for row in found)
+    return [number for number, message in began if message is not None and fits(message)]
+
+
+def _is_same(asking: _Asking, theirs: Message) -> bool:
+    return same_patient(asking.message, theirs) is True
+
+
+def _is_same_journey(asking: _Asking, journey_id: str, theirs: Message) -> bool:
+    return journey_of(theirs) == journey_id and _is_same(asking, theirs)
+
+
+def _began(connection: sqlite3.Connection, workflow_id: int) -> Message | None:
+    """Return the Bundle that a workflow began with, or None where it is kept no more."""
+    message = one(connection, "request_of", id=workflow_id)
+    kept = message and one(connection, "payload", message_id=message["id"], part=Part.REQUEST)
+    return _read(payload_of(kept)) if kept else None
+
+
+def _read(payload: Payload) -> Message:
+    return read(payload.body, payload.media_type)
+
+
+def _reached(connection: sqlite3.Connection, workflow: sqlite3.Row) -> State:
+    """Return where the workflow is once all that we have to say about it has arrived."""
+    under_way = rows(connection, "moves_under_way", workflow_id=workflow["id"])
+    return led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way))

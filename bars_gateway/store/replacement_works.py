@@ -1,0 +1,81 @@
+"""
+What an outcome leaves a patient with: told with the notice, and to the operator.
+
+    cancelled, and what was to take its place came to nothing ─► unreplaced, an alarm
+    cancelled, and what it was linked to stands               ─► partner_stands
+
+A rebooking is two messages. Where the first was done and the second was not, the patient
+has nothing, and nobody but us knows it (scenario 29).
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from bars_gateway.standard.links import TIES, LinkKind, Relation
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import FINAL, Move, State
+from bars_gateway.store.rows import text
+from bars_gateway.store.statements import links, one, run
+
+_CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
+
+
+def left_with(
+    connection: sqlite3.Connection, message: sqlite3.Row, now: datetime
+) -> Sequence[Remark]:
+    """Return what the EPR is told with the outcome of *message*, whose workflow has moved."""
+    if message["move"] == Move.CANCEL:
+        cancelled = [message["workflow_id"]]
+    elif message["move"] == Move.REQUEST:
+        cancelled = [
+            each.workflow_id
+            for each in links(connection, message["workflow_id"])
+            if each.relation is Relation.REPLACED
+        ]
+    else:
+        return ()
+    remarks = []
+    if message["move"] == Move.CANCEL and _has_a_standing_partner(connection, cancelled[0]):
+        remarks.append(Remark.PARTNER_STANDS)
+    if any(_is_unreplaced(connection, each) for each in cancelled):
+        remarks.append(Remark.UNREPLACED)
+        _alarm(connection, message, now)
+    return remarks
+
+
+def _is_cancelled(connection: sqlite3.Connection, workflow_id: int) -> bool:
+    found = one(connection, "workflow_state", id=workflow_id)
+    return found is not None and found["state"] == State.CANCELLED
+
+
+def _has_a_standing_partner(connection: sqlite3.Connection, workflow_id: int) -> bool:
+    return _is_cancelled(connection, workflow_id) and any(
+        TIES[each.by].kind is LinkKind.PAIR and each.state not in FINAL
+        for each in links(connection, workflow_id)
+    )
+
+
+def _is_unreplaced(connection: sqlite3.Connection, workflow_id: int) -> bool:
+    """Tell whether all that was to take the place of what is cancelled came to nothing."""
+    states = {
+        each.state
+        for each in links(connection, workflow_id)
+        if each.relation is Relation.REPLACEMENT
+    }
+    return bool(states) and states <= _CAME_TO_NOTHING and _is_cancelled(connection, workflow_id)
+
+
+def _alarm(connection: sqlite3.Connection, message: sqlite3.Row, now: datetime) -> None:
+    found = one(connection, "message", id=message["id"])
+    assert found is not None
+    run(
+        connection,
+        "add_message_event",
+        now=text(now),
+        provider=found["provider"],
+        kind="workflow.unreplaced",
+        message_id=found["id"],
+        request_id=found["request_id"],
+        detail="{}",
+    )

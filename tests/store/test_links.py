@@ -1,0 +1,431 @@
+"""What belongs together is linked in the transaction that takes the request, and never guessed."""
+
+import json
+import sqlite3
+from datetime import datetime, timedelta
+
+import pytest
+from bookings import booking, focus
+from messages import RECEIVER, SENDER, referral
+from store_values import (
+    ANSWER,
+    NOW,
+    SILENCE,
+    TERMS,
+    arrival,
+    attempt,
+    decision,
+    submission,
+)
+
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.checks.rule import Side
+from bars_gateway.standard.guards import MoveRefused
+from bars_gateway.standard.link_rules import ties_of
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.standard.workflow import Move, subject_of
+from bars_gateway.store.database import Database, named_queries
+from bars_gateway.store.examination import examine
+from bars_gateway.store.interventions import Actor, Limits, Verb
+from bars_gateway.store.port import (
+    Accepted,
+    Arrival,
+    Link,
+    MessageHistory,
+    NoticeKind,
+    OutboundState,
+    RefusedBefore,
+    Settled,
+    Submission,
+    Taken,
+)
+from bars_gateway.store.questions import Asked
+from bars_gateway.store.sqlite import SqliteStore
+
+TALK = "00000000-0000-4000-8000-0000000000c1"
+THIRD = RECEIVER.replace("2000000202", "2000000303")
+OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
+
+
+def to_send(body: bytes, **changes: object) -> Submission:
+    """Return what the EPR hands in, with all that it says."""
+    found = read(body)
+    values = {
+        "subject": subject_of(found),
+        "use_case": found.use_case,
+        "bundle_id": found.bundle_id,
+        "sender": found.source,
+        "receiver": found.destinations[0],
+        "correlation_id": TALK,
+        "ties": ties_of(found, Side.SENDING),
+    }
+    return submission(body=body, **(values | changes))
+
+
+def to_take(body: bytes, **changes: object) -> Arrival:
+    """Return what comes from another organisation, with all that it says."""
+    found = read(body)
+    values = {
+        "subject": subject_of(found),
+        "use_case": found.use_case,
+        "bundle_id": found.bundle_id,
+        "sender": found.source,
+        "receiver": found.destinations[0],
+        "correlation_id": TALK,
+        "ties": ties_of(found, Side.RECEIVING),
+    }
+    return arrival(body=body, **(values | changes))
+
+
+async def settled(
+    store: SqliteStore, state: OutboundState = OutboundState.ACKNOWLEDGED, number: str | None = None
+) -> None:
+    """Settle the message that is next."""
+    claim = await store.claim_next(NOW, {"trust"})
+    assert claim is not None
+    taken = state is OutboundState.ACKNOWLEDGED
+    answer = ANSWER if taken else SILENCE
+    tried = attempt(claim, Verdict.ACKNOWLEDGED if taken else Verdict.REFUSED)
+    settlement = Settled(state=state, focus_id=number)
+    await store.settle(claim, answer, attempt=tried, settlement=settlement)
+
+
+async def booked(store: SqliteStore, number: str = "ap-1", **changes: object) -> Accepted:
+    accepted = await store.submit(to_send(booking(), **changes), NOW)
+    await settled(store, number=number)
+    return accepted
+
+
+async def cancelling(store: SqliteStore, number: str = "ap-1") -> Accepted:
+    values = {"move": Move.CANCEL, "focus_id": number, "correlation_id": TALK, "use_case": "a1t1"}
+    return await store.submit(submission(sender=SENDER, receiver=RECEIVER, **values), NOW)
+
+
+async def history(store: SqliteStore, request_id: str) -> MessageHistory:
+    (found,) = await store.history("trust", request_id)
+    return found
+
+
+async def links_of(store: SqliteStore, request_id: str) -> list[tuple[str, int]]:
+    links: list[Link] = list((await history(store, request_id)).workflow.links)
+    return [(link.relation, link.workflow_id) for link in links]
+
+
+def referral_for(number: str, **changes: str) -> bytes:
+    bundle = json.loads(referral(**changes))
+    focus(bundle)["supportingInfo"] = [{"reference": f"Appointment/{number}"}]
+    return json.dumps(bundle).encode()
+
+
+def with_journey(number: int, **changes: str) -> bytes:
+    bundle = json.loads(referral(**changes))
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "Encounter":
+            entry["resource"]["episodeOfCare"] = [{"reference": f"EpisodeOfCare/j{number}"}]
+    return json.dumps(bundle).encode()
+
+
+async def test_the_link_is_there_with_the_message(store: SqliteStore) -> None:
+    """Before anything was sent: the EPR's own screen shows the two together."""
+    first = await booked(store)
+    second = await store.submit(to_send(referral_for("ap-1")), NOW)
+
+    assert [("booking", first.workflow_id)] == await links_of(store, second.request_id)
+    assert [("referral", second.workflow_id)] == await links_of(store, first.request_id)
+
+
+async def test_what_is_refused_for_its_link_leaves_nothing(store: SqliteStore) -> None:
+    """Another patient's booking: no message, no workflow."""
+    await booked(store)
+    with pytest.raises(MoveRefused) as refused:
+        await store.submit(to_send(referral_for("ap-1", nhs_number="9990000026")), NOW)
+
+    assert ["L02"] == [issue.rule for issue in refused.value.issues]
+    assert [] == list(await store.queue("trust", 10))
+
+
+async def test_an_id_is_of_one_receiver(store: SqliteStore) -> None:
+    """Two Receivers may give the same id: the one is meant that the referral goes to."""
+    await booked(store)
+    there = await store.submit(to_send(booking(receiver=THIRD)), NOW)
+    await settled(store, number="ap-1")
+    to = await store.submit(to_send(referral_for("ap-1", receiver=THIRD)), NOW)
+
+    assert [("booking", there.workflow_id)] == await links_of(store, to.request_id)
+
+
+async def test_what_is_not_known_here_is_sent_without_a_link(store: SqliteStore) -> None:
+    """It may have been booked before this gateway was; the history says why there is no link."""
+    sent = await store.submit(to_send(referral_for("ap-9")), NOW)
+    found = await history(store, sent.request_id)
+    (event,) = [each for each in found.events if each.kind == "link.not_made"]
+
+    assert ([], ["L01"]) == (list(found.workflow.links), json.loads(event.detail)["rules"])
+
+
+async def test_the_epr_decides_about_what_is_not_known_here(store: SqliteStore) -> None:
+    """A booking for a referral that the EPR alone knows is asked about, and taken."""
+    store.questions.attend("trust", NOW)
+    bundle = json.loads(booking())
+    focus(bundle)["basedOn"] = [{"reference": "ServiceRequest/sr-9"}]
+    came = to_take(json.dumps(bundle).encode())
+    asked = await store.questions.ask_about(came, None, TERMS, NOW)
+    assert isinstance(asked, Asked)
+    decided = await store.questions.decide("trust", asked.question_id, decision(), NOW)
+
+    assert decided is not None
+    assert [] == await links_of(store, came.request_id)
+
+
+async def test_the_epr_is_not_asked_about_another_patients_record(store: SqliteStore) -> None:
+    """Refused at once, with an alarm; the retry gets the same answer."""
+    store.questions.attend("trust", NOW)
+    await store.receive(to_take(referral(nhs_number="9990000026"), focus_id="sr-1"), NOW)
+    bundle = json.loads(booking())
+    focus(bundle)["basedOn"] = [{"reference": "ServiceRequest/sr-1"}]
+    came = to_take(json.dumps(bundle).encode())
+    fates = [await store.questions.ask_about(came, None, TERMS, NOW) for _ in range(2)]
+    alarms = [alarm.kind for alarm in (await store.overview(NOW)).alarms]
+
+    assert [409, 409] == [each.http_status for each in fates if isinstance(each, RefusedBefore)]
+    assert ["link.refused"] == alarms
+
+
+async def came_in(store: SqliteStore, body: bytes, **changes: object) -> int:
+    taken = await store.receive(to_take(body, **changes), NOW)
+    assert isinstance(taken, Taken)
+    return taken.workflow_id
+
+
+async def test_an_onward_referral_has_its_parent(store: SqliteStore) -> None:
+    """Of the same conversation, journey and patient; others of the conversation are not."""
+    await came_in(store, with_journey(2, sender=RECEIVER, receiver=SENDER))
+    parent = await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
+    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+
+    assert [("parent", parent)] == await links_of(store, child.request_id)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"correlation_id": "another"}, id="another-conversation"),
+        pytest.param({"body": with_journey(1, nhs_number="9990000026")}, id="another-patient"),
+        pytest.param({"body": with_journey(2)}, id="another-journey"),
+        pytest.param({"sender": SENDER}, id="what-we-sent-ourselves"),
+    ],
+)
+async def test_what_is_no_parent(store: SqliteStore, other: dict[str, object]) -> None:
+    """Nothing is carried on of which conversation, patient and journey are not the same."""
+    values = {"sender": RECEIVER, "receiver": SENDER} | other
+    body = values.pop("body", with_journey(1))
+    assert isinstance(body, bytes)
+    await came_in(store, body, **values)
+    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+
+    assert [] == await links_of(store, child.request_id)
+
+
+async def test_of_two_parents_none_is_taken(store: SqliteStore) -> None:
+    """The history says that more than one would fit."""
+    for _ in range(2):
+        await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
+    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+    events = (await history(store, child.request_id)).events
+
+    assert [] == await links_of(store, child.request_id)
+    assert ["L10"] == json.loads(events[-1].detail)["rules"]
+
+
+async def test_a_long_conversation_is_not_read_through(store: SqliteStore) -> None:
+    """Among more workflows than one conversation has there is nothing to choose."""
+    for _ in range(8):
+        await came_in(store, with_journey(2, sender=RECEIVER, receiver=SENDER))
+    await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
+    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+
+    assert [] == await links_of(store, child.request_id)
+
+
+async def test_a_replacement_may_wait_behind_the_cancellation(store: SqliteStore) -> None:
+    """Both are handed in at once; the queue keeps their order."""
+    old = await booked(store)
+    await cancelling(store)
+    new = await store.submit(to_send(booking()), NOW)
+
+    assert [("replaced", old.workflow_id)] == await links_of(store, new.request_id)
+
+
+async def test_a_second_try_takes_the_place_of_the_first(store: SqliteStore) -> None:
+    """What came to nothing replaced nothing, and the page is quiet again."""
+    old = await booked(store)
+    await cancelling(store)
+    await settled(store)
+    failed = await store.submit(to_send(booking()), NOW)
+    await settled(store, OutboundState.REFUSED)
+    before = (await store.overview(NOW)).unreplaced
+    again = await store.submit(to_send(booking()), NOW)
+
+    assert [("replaced", old.workflow_id)] == await links_of(store, again.request_id)
+    assert [("replaced", old.workflow_id)] == await links_of(store, failed.request_id)
+    assert (1, 0) == (before, (await store.overview(NOW)).unreplaced)
+
+
+async def test_a_third_booking_replaces_the_second_alone(store: SqliteStore) -> None:
+    """A chain of rebookings: each takes the place of the one before."""
+    await booked(store, "ap-1")
+    await cancelling(store, "ap-1")
+    await settled(store)
+    second = await booked(store, "ap-2")
+    await cancelling(store, "ap-2")
+    await settled(store)
+    third = await booked(store, "ap-3")
+
+    assert [("replaced", second.workflow_id)] == await links_of(store, third.request_id)
+
+
+async def remarks(store: SqliteStore, request_id: str) -> list[Remark]:
+    notices = await store.pending_notices("trust", 50)
+    (found,) = [
+        each for each in notices if (each.request_id, each.kind) == (request_id, NoticeKind.OUTCOME)
+    ]
+    return list(found.remarks)
+
+
+def schedule(_use_case: str, _needed_by: datetime | None) -> Limits:
+    return Limits(give_up_at=NOW + timedelta(hours=5), delayed_at=NOW + timedelta(minutes=5))
+
+
+async def test_a_replacement_that_is_withdrawn_leaves_nothing(store: SqliteStore) -> None:
+    """Whoever withdraws it is told what the patient has left."""
+    await booked(store)
+    await cancelling(store)
+    await settled(store)
+    new = await store.submit(to_send(booking()), NOW)
+    await store.interventions.intervene(Verb.WITHDRAW, new.message_id, OPERATOR, schedule, NOW)
+
+    assert [Remark.UNREPLACED] == await remarks(store, new.request_id)
+
+
+async def test_a_replacement_that_never_left_leaves_nothing(store: SqliteStore) -> None:
+    """Its time passed before it was tried."""
+    await booked(store)
+    await cancelling(store)
+    await settled(store)
+    new = await store.submit(to_send(booking()), NOW)
+    await store.give_up(NOW + timedelta(hours=1))
+
+    assert [Remark.UNREPLACED] == await remarks(store, new.request_id)
+
+
+async def test_a_cancellation_that_ends_last_tells_it(store: SqliteStore) -> None:
+    """At another Receiver the new request may be refused before the old one is cancelled."""
+    await booked(store)
+    old = await cancelling(store)
+    await store.interventions.intervene(Verb.HOLD, old.message_id, OPERATOR, schedule, NOW)
+    new = await store.submit(to_send(booking(receiver=THIRD)), NOW)
+    await settled(store, OutboundState.REFUSED)
+    before = (await store.overview(NOW)).unreplaced
+    await store.interventions.intervene(Verb.RELEASE, old.message_id, OPERATOR, schedule, NOW)
+    await settled(store)
+
+    assert ([], 0) == (await remarks(store, new.request_id), before)
+    assert [Remark.UNREPLACED] == await remarks(store, old.request_id)
+    assert 1 == (await store.overview(NOW)).unreplaced
+
+
+async def test_what_a_person_has_seen_is_no_concern_any_more(store: SqliteStore) -> None:
+    """`see` says that somebody dealt with it, by telephone or otherwise."""
+    await booked(store)
+    await cancelling(store)
+    await settled(store)
+    failed = await store.submit(to_send(booking()), NOW)
+    await settled(store, OutboundState.REFUSED)
+    await store.interventions.intervene(Verb.SEE, failed.message_id, OPERATOR, schedule, NOW)
+
+    assert 0 == (await store.overview(NOW)).unreplaced
+
+
+async def test_an_unconfirmed_replacement_may_be_there(store: SqliteStore) -> None:
+    """Nobody knows; the outcome says so itself, and nothing is said beyond that."""
+    await booked(store)
+    await cancelling(store)
+    await settled(store)
+    new = await store.submit(to_send(booking()), NOW)
+    await settled(store, OutboundState.UNCONFIRMED)
+
+    assert [] == await remarks(store, new.request_id)
+
+
+async def test_what_others_book_anew_is_theirs(store: SqliteStore) -> None:
+    """A conversation spans organisations: what one cancels, another does not replace."""
+    first = await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER), focus_id="sr-1")
+    await _cancelled_there(store, "sr-1")
+    await came_in(store, with_journey(2, sender=THIRD, receiver=SENDER))
+    mine = to_take(with_journey(3, sender=RECEIVER, receiver=SENDER))
+    await store.receive(mine, NOW)
+
+    assert [("replaced", first)] == await links_of(store, mine.request_id)
+
+
+async def _cancelled_there(store: SqliteStore, number: str) -> None:
+    store.questions.attend("trust", NOW)
+    came = arrival(move=Move.CANCEL, focus_id=number, sender=RECEIVER, use_case="a1t1")
+    asked = await store.questions.ask_about(came, None, TERMS, NOW)
+    assert isinstance(asked, Asked)
+    await store.questions.decide("trust", asked.question_id, decision(), NOW)
+
+
+async def test_a_bundle_that_is_kept_no_more_is_not_compared(
+    store: SqliteStore, database: Database
+) -> None:
+    """Whose the booking is cannot be told then, and no link is made."""
+    first = await booked(store)
+    await database.write(
+        lambda c: c.execute("DELETE FROM payloads WHERE message_id = ?", [first.message_id])
+    )
+    sent = await store.submit(to_send(referral_for("ap-1")), NOW)
+
+    assert [] == await links_of(store, sent.request_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        pytest.param("workflows_named", "workflows_focus", id="by-id"),
+        pytest.param("workflows_to_carry_on", "workflows_talk", id="onward"),
+        pytest.param("workflows_to_replace", "workflows_talk", id="replaced"),
+        pytest.param("links_of", "links_back", id="of-a-workflow"),
+        pytest.param("count_unreplaced", "links_late", id="on-the-page"),
+    ],
+)
+async def test_links_are_found_by_an_index(database: Database, name: str, index: str) -> None:
+    """However many workflows there are."""
+    sql = named_queries()[name]
+    values = dict.fromkeys(
+        ("id", "provider", "focus_id", "role", "subject", "subjects", "correlation_id", "since")
+    )
+
+    def explain(connection: sqlite3.Connection) -> list[str]:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+        return [row["detail"] for row in plan]
+
+    assert any(index in step for step in await database.read(explain))
+
+
+async def test_a_link_that_its_message_does_not_ask_for_is_a_contradiction(
+    store: SqliteStore, database: Database
+) -> None:
+    """`verify` counts links, and names the request of one that cannot be."""
+    first = await booked(store)
+    await store.submit(to_send(referral_for("ap-1")), NOW)
+    whole = examine(database.path)
+    await database.write(
+        lambda c: c.execute("UPDATE links SET message_id = ?", [first.message_id]).rowcount
+    )
+    (problem,) = examine(database.path).problems
+
+    assert ([], 1) == (list(whole.problems), whole.counts["links"])
+    assert "1 messages link workflows" in problem
+    assert first.request_id in problem
