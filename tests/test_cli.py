@@ -206,7 +206,7 @@ def test_a_message_is_shown_with_all_that_happened(home: Home) -> None:
     assert (0, "") == (done.code, done.err)
     assert "outbound request of trust: acknowledged" == first
     assert f"  X-Request-Id     {home.settled}" in rest
-    assert "  workflow         referral as requester: active" in rest
+    assert "  workflow         1, referral as requester: active" in rest
     assert "  attempt 1 at 2026-03-02 09:00:00: HTTP 200 → acknowledged (row acknowledged)" in rest
 
 

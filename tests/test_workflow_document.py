@@ -170,7 +170,8 @@ stays when one of the two ends: its `state` tells.
 LINK_RULES_READ = """\
 What speaks against a booking or referral that is named. The link is not made then; an *error*
 refuses the request as well, to the EPR before it is sent (409), or to the Sender. Where the EPR
-is asked about a request, it decides about an id that is not known here. The `rules` of a provider
+is asked about a request, it decides about an id that is not known here; and where `questions` is
+`"none"`, bookings are made past the gateway, and `L01` refuses nothing. The `rules` of a provider
 soften or harden each row for single counterparties, but for `L02` and `L10`: make `L01` a
 *warning* for those who name bookings that were not made through the gateway.
 """
@@ -199,7 +200,7 @@ def document() -> str:
             f"{link_rules()}\n",
             "## What is remarked upon\n",
             "No response is refused for its time: it is stored and delivered, and its notice has",
-            "these words in `remarks`. The last two are said of the outcome of what we have sent.\n",
+            "these words in `remarks`. The last two are of outcomes of what we sent.\n",
             f"{remarked()}\n",
         ]
     )

@@ -240,7 +240,9 @@ def _arrival(  # noqa: PLR0917
         answer=_json(b""),
         answer_due_at=None if move is Move.CANCEL else due,
         enforced=enforced(Side.RECEIVING, message, host.overrides),
-        ties=ties_of(message, Side.RECEIVING, host.overrides) if move is Move.REQUEST else None,
+        ties=ties_of(message, Side.RECEIVING, host.overrides, all_known=host.asks)
+        if move is Move.REQUEST
+        else None,
     )
 
 

@@ -8,7 +8,8 @@ What speaks against a link that a new request asks for: a table, and who asks it
 A link that breaks a row is not made. Whether the request is refused as well is the severity
 of the row, on either side, which an agreement with a counterparty may change as any rule's
 (`overrides`); that the two are of one patient is fixed. An id that is not known here is no
-reason to refuse what the EPR is asked about: it may know more, and it decides.
+reason to refuse what the EPR is asked about: it may know more, and it decides. Nor is it where
+bookings are not made through this gateway at all, which is so while no EPR answers questions.
 """
 
 from collections.abc import Callable, Sequence
@@ -180,10 +181,22 @@ class Ties:
     refused_for: frozenset[str]  # those of them for which the request is refused
 
 
-def ties_of(message: Message, side: Side, overrides: Overrides = NOTHING_AGREED) -> Ties:
-    """Return what the new request *message* says of other workflows."""
+def ties_of(
+    message: Message,
+    side: Side,
+    overrides: Overrides = NOTHING_AGREED,
+    *,
+    all_known: bool = True,
+) -> Ties:
+    """
+    Return what the new request *message* says of other workflows.
+
+    *all_known*: what it may name came through here, so that what is unknown is wrong.
+    """
     agreed = overrides.with_the_other_side(message, side)
     severities = {row.rule: severity(row, side, agreed) for row in LINK_RULES}
+    if not all_known:
+        severities[UNKNOWN.rule] = _WARN
     return Ties(
         names=names_in(message),
         journey_id=journey_of(message),

@@ -6,6 +6,7 @@ They share two gateways: each has a conversation of its own, and looks only at w
 
 import json
 from collections.abc import AsyncIterator
+from io import StringIO
 from typing import Any
 from uuid import uuid4
 
@@ -16,8 +17,10 @@ from asked_epr import YES, answering
 from bookings import booking, focus
 from messages import referral, validation_request
 from moving import move, sent, socket_of, state
+from rich.console import Console
 from world import Node, World, headers, post, world_in
 
+from bars_gateway import listings
 from bars_gateway.standard.workflow import State
 
 Document = dict[str, Any]
@@ -265,6 +268,41 @@ async def test_scenario_105_what_came_is_carried_on(world: World) -> None:
     for node in (world.ambulance, world.hospital):
         assert [("parent", by, "active")] == await linked(node, child["request_id"])
         assert [("child", by, "in_progress")] == await linked(node, parent["request_id"])
+
+
+async def test_operators_see_what_belongs_together(world: World) -> None:
+    """In the terminal and on the page, with the number of the other workflow."""
+    caller = Caller(world.ambulance)
+    booked = await caller.send(booking())
+    referred = await caller.send(naming(referral(), f"Appointment/{booked['focus_id']}"))
+    console = Console(file=StringIO(), width=200)
+    await listings.show(world.ambulance.database, None, referred["request_id"], console)
+    number = booked["workflow_id"]
+
+    assert isinstance(console.file, StringIO)
+    assert f"  booking          workflow {number}, active (by {NAMED})" in (
+        console.file.getvalue().splitlines()
+    )
+    assert f"<td>booking {number}</td>" in await page(world.ambulance)
+
+
+async def test_the_notice_tells_the_epr_what_belongs_together(world: World) -> None:
+    """In the folder, too: there is nothing else that its EPR could ask."""
+    caller = Caller(world.ambulance)
+    booked = await caller.send(booking())
+    referred = await caller.send(naming(referral(), f"Appointment/{booked['focus_id']}"))
+
+    assert [
+        {
+            "relation": "booking",
+            "by": NAMED,
+            "workflow_id": booked["workflow_id"],
+            "subject": "booking",
+            "role": "requester",
+            "state": "active",
+            "focus_id": booked["focus_id"],
+        }
+    ] == referred["links"]
 
 
 def encounter(bundle: Document) -> Document:

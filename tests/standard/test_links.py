@@ -181,6 +181,14 @@ def test_which_rows_refuse_a_request() -> None:
     assert {"L01", "L02", "L04", "L05", "L06", "L07", "L08"} == refused[Side.RECEIVING]
 
 
+def test_what_was_never_made_here_need_not_be_known() -> None:
+    """Where no EPR answers questions, every booking is made past the gateway."""
+    assert {"L01"} == (
+        ties_of(NEW, Side.RECEIVING).refused_for
+        - ties_of(NEW, Side.RECEIVING, all_known=False).refused_for
+    )
+
+
 def test_an_agreement_changes_a_row_but_not_whose_patient_it_is() -> None:
     """A counterparty may name what is not known here, and never another patient's."""
     agreed = Overrides({EVERYBODY: {"L01": Taken.WARNING, "L02": Taken.OFF, "L06": Taken.OFF}})
