@@ -57,6 +57,11 @@ class OverviewCollector(Collector):
             "bars_inbound_messages", "Inbound messages received.", value=overview.inbound
         )
         yield GaugeMetricFamily(
+            "bars_unreplaced",
+            "What was cancelled in the last 24 hours for something new that came to nothing.",
+            value=overview.unreplaced,
+        )
+        yield GaugeMetricFamily(
             "bars_oldest_open_seconds",
             "Age of the oldest outbound message that is not settled; 0 where there is none.",
             value=_seconds_since(overview.oldest_open_at, overview.at),

@@ -204,12 +204,14 @@ async def test_scenario_29_a_rebooking_fails_half_way(world: World) -> None:
     failed = await caller.send(booking(bundle_id=TAKEN))
     overview = await world.ambulance.overview()
     before = await page(world.ambulance)
+    figures = await page(world.ambulance, "metrics")
     await caller.send(booking(slot="slot002"))
 
     assert ("refused", ["unreplaced"]) == (failed["state"], failed["remarks"])
     assert ("workflow.unreplaced", failed["request_id"]) in [
         (alarm.kind, alarm.request_id) for alarm in overview.alarms
     ]
+    assert "bars_unreplaced 1.0" in figures.splitlines()
     assert (True, False) == (UNREPLACED in before, UNREPLACED in await page(world.ambulance))
     assert State.CANCELLED == await state(world.hospital, old["request_id"])
 
@@ -217,9 +219,9 @@ async def test_scenario_29_a_rebooking_fails_half_way(world: World) -> None:
 UNREPLACED = "for something new that came to nothing"
 
 
-async def page(node: Node) -> str:
-    """Return the operator's page."""
-    url = f"http://127.0.0.1:{node.gateway.status.port}/"
+async def page(node: Node, path: str = "") -> str:
+    """Return the operator's page, or what is there for machines."""
+    url = f"http://127.0.0.1:{node.gateway.status.port}/{path}"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         return await answer.text()
 
