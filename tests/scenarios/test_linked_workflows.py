@@ -174,8 +174,9 @@ async def test_scenario_28_a_rebooking(world: World) -> None:
     new = await caller.send(booking(slot="slot002"))
     named = f"Appointment/{new['focus_id']}"
     new_referral = await caller.send(naming(referral(), named))
-    await caller.cancel(old_referral)
+    revoked = await caller.cancel(old_referral)
 
+    assert [] == revoked["remarks"]  # its booking is cancelled, too
     for node in (world.ambulance, world.hospital):
         assert [("booking", NAMED, "cancelled")] == await linked(node, old_referral["request_id"])
         assert [("booking", NAMED, "active")] == await linked(node, new_referral["request_id"])

@@ -155,6 +155,42 @@ async def test_an_id_is_of_one_receiver(store: SqliteStore) -> None:
     assert [("booking", there.workflow_id)] == await links_of(store, to.request_id)
 
 
+async def test_what_is_being_cancelled_is_over(store: SqliteStore) -> None:
+    """The Receiver will have cancelled it by the time that the referral arrives."""
+    await booked(store)
+    await cancelling(store)
+    with pytest.raises(MoveRefused) as refused:
+        await store.submit(to_send(referral_for("ap-1")), NOW)
+
+    assert ["L07"] == [issue.rule for issue in refused.value.issues]
+
+
+async def test_what_we_gave_an_id_to_is_not_what_they_gave_it_to(store: SqliteStore) -> None:
+    """Each asks the other, and both Receivers gave the same id."""
+    back = {"sender": RECEIVER, "receiver": SENDER}
+    ours = await booked(store)
+    theirs = await came_in(store, booking(**back), focus_id="ap-1")
+    sent = await store.submit(to_send(referral_for("ap-1")), NOW)
+    taken = to_take(referral_for("ap-1", **back), request_id="came")
+    await store.receive(taken, NOW)
+
+    assert [("booking", ours.workflow_id)] == await links_of(store, sent.request_id)
+    assert [("booking", theirs)] == await links_of(store, taken.request_id)
+
+
+async def test_a_cancellation_that_is_refused_says_nothing_of_the_partner(
+    store: SqliteStore,
+) -> None:
+    """Both stand."""
+    await booked(store)
+    await store.submit(to_send(referral_for("ap-1")), NOW)
+    await settled(store)
+    refused = await cancelling(store)
+    await settled(store, OutboundState.REFUSED)
+
+    assert [] == await remarks(store, refused.request_id)
+
+
 async def test_what_is_not_known_here_is_sent_without_a_link(store: SqliteStore) -> None:
     """It may have been booked before this gateway was; the history says why there is no link."""
     sent = await store.submit(to_send(referral_for("ap-9")), NOW)
