@@ -98,9 +98,10 @@ def _show(history: MessageHistory, console: Console) -> None:
 
 
 def _said(event: Event) -> str:
-    """Return who did it and why, where a person did."""
+    """Return who did it and why, where a person did, or by which rules."""
     detail = json.loads(event.detail)
-    return f" by {detail['who']}: {detail['why']}" if "why" in detail else ""
+    rules = f" ({', '.join(detail['rules'])})" if "rules" in detail else ""
+    return f" by {detail['who']}: {detail['why']}" if "why" in detail else rules
 
 
 def _show_attempts(history: MessageHistory, console: Console) -> None:

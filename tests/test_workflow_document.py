@@ -165,9 +165,9 @@ A new request is tied to an earlier workflow in the transaction that takes it, w
 are on. Each of the two shows the other in `links`: what it is to it, by what, and where it is.
 Nothing is guessed: where several workflows fit, none is linked. The patient is the same if both
 Bundles have the same NHS number, or, where one has none, the same name and birth date. A link
-stays when one of the two ends: its `state` tells. A new request begins a conversation of its own:
-whoever refers onward, books anew or refers anew hands it in with the `correlation_id` of the
-earlier one, beside the file or as a header.
+stays when one of the two ends: its `state` tells. A new request begins a conversation of its own,
+unless it names a booking or referral that is known: whoever refers onward, books anew or refers
+anew hands it in with the `correlation_id` of the earlier one, beside the file or as a header.
 """
 LINK_RULES_READ = """\
 What speaks against a booking or referral that is named. The link is not made then; an *error*

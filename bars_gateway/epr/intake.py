@@ -35,6 +35,7 @@ from bars_gateway.standard.guards import MoveRefused, enforced
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
+from bars_gateway.standard.links import names_in
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.timing import Timing, deadline
 from bars_gateway.standard.workflow import Move
@@ -183,13 +184,15 @@ class Intake:
         if envelope.correlation_id is not None:
             return envelope.correlation_id
         message = examined.message
-        # A new request begins a conversation, whatever ids are in it: those are the EPR's own.
-        if examined.move is not Move.REQUEST:
-            keys = (message.responds_to, message.focus_id, message.bundle_id)
-            found = await self._store.correlation_of(self._provider, *(key for key in keys if key))
-            if found is not None:
-                return found
-        return self.new_id()
+        if examined.move is Move.REQUEST:
+            # It begins a conversation, whatever ids are in it: those are the EPR's own. But a
+            # booking and its referral share one, and name each other by the Receiver's id.
+            keys = [name for _, name in names_in(message)]
+        else:
+            listed = (message.responds_to, message.focus_id, message.bundle_id)
+            keys = [key for key in listed if key]
+        found = await self._store.correlation_of(self._provider, *keys) if keys else None
+        return found or self.new_id()
 
     def _submission(
         self, body: bytes, examined: _Examined, envelope: Envelope, correlation_id: str

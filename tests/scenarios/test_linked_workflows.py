@@ -273,6 +273,17 @@ async def test_scenario_105_what_came_is_carried_on(world: World) -> None:
         assert [("child", by, "in_progress")] == await linked(node, parent["request_id"])
 
 
+async def test_a_booking_and_its_referral_share_their_conversation(world: World) -> None:
+    """Core: X-Correlation-Id is one for the pair, though the EPR does not say so."""
+    first, booked = await handed_in(world.ambulance, booking())
+    outcome = await world.ambulance.outcome(booked["request_id"])
+    body = naming(referral(), f"Appointment/{outcome['focus_id']}")
+    second, referred = await handed_in(world.ambulance, body)
+
+    assert (201, 201) == (first, second)
+    assert booked["correlation_id"] == referred["correlation_id"]
+
+
 async def test_operators_see_what_belongs_together(world: World) -> None:
     """In the terminal and on the page, with the number of the other workflow."""
     caller = Caller(world.ambulance)
