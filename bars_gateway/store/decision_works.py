@@ -14,10 +14,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from bars_gateway.standard.link_rules import Ties
-from bars_gateway.standard.links import By
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store import link_works
@@ -166,18 +163,7 @@ def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
         answer_due_at=instant(about.get("answer_due_at")),
         reason=about.get("reason", ""),
         told=_told(about),
-        ties=_ties(about.get("ties")),
-    )
-
-
-def _ties(about: Mapping[str, Any] | None) -> Ties | None:
-    if about is None:
-        return None
-    return Ties(
-        names=tuple((By(by), name) for by, name in about["names"]),
-        journey_id=about["journey_id"],
-        looked_at=frozenset(about["looked_at"]),
-        refused_for=frozenset(about["refused_for"]),
+        ties=link_works.as_written(about.get("ties")),
     )
 
 

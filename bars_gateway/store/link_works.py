@@ -12,15 +12,24 @@ request names another workflow, or shares its conversation with one that may be 
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
+from typing import Any
 
 from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.link_rules import AMBIGUOUS, UNKNOWN, LinkRule, Named, against, refusing
+from bars_gateway.standard.link_rules import (
+    AMBIGUOUS,
+    UNKNOWN,
+    LinkRule,
+    Named,
+    Ties,
+    against,
+    refusing,
+)
 from bars_gateway.standard.links import (
     NAMED_SUBJECTS,
     TIES,
@@ -128,6 +137,26 @@ def link(
             request_id=request.request_id,
             detail=json.dumps({"rules": [row.rule for row in found.broken]}),
         )
+
+
+def written(ties: Ties | None) -> dict[str, object] | None:
+    """Return *ties* as a question keeps them until it is decided."""
+    if ties is None:
+        return None
+    listed = {name: sorted(getattr(ties, name)) for name in ("looked_at", "refused_for")}
+    return {"names": ties.names, "journey_id": ties.journey_id, **listed}
+
+
+def as_written(kept: Mapping[str, Any] | None) -> Ties | None:
+    """Return what `written` kept."""
+    if kept is None:
+        return None
+    return Ties(
+        names=tuple((By(by), name) for by, name in kept["names"]),
+        journey_id=kept["journey_id"],
+        looked_at=frozenset(kept["looked_at"]),
+        refused_for=frozenset(kept["refused_for"]),
+    )
 
 
 def _named(

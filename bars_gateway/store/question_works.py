@@ -77,7 +77,7 @@ def ask_about(
     about = {
         "minted": asdict(minted) if minted else None,
         "answer_due_at": text(arrival.answer_due_at),
-        "ties": _ties(arrival),
+        "ties": link_works.written(arrival.ties),
     }
     return _put(connection, arrival, about, terms, now)
 
@@ -133,13 +133,6 @@ def _put(
     )
     _enter(connection, arrival, question_id, now)
     return Asked(question_id=question_id)
-
-
-def _ties(arrival: Arrival) -> dict[str, object] | None:
-    if arrival.ties is None:
-        return None
-    listed = {name: sorted(getattr(arrival.ties, name)) for name in ("looked_at", "refused_for")}
-    return {"names": arrival.ties.names, "journey_id": arrival.ties.journey_id, **listed}
 
 
 def _too_late(
