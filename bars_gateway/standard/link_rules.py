@@ -98,6 +98,15 @@ UNKNOWN = LinkRule(
     code="REC_BAD_REQUEST",
     issue="invariant",
 )
+UNCERTAIN = LinkRule(
+    rule="L03",
+    text="whether the booking or referral that is named is this patient's cannot be told:"
+    " give the NHS number, or the name and the birth date",
+    source="Application 1: Payloads",
+    broken=_unknown_patient,
+    sending=_WARN,
+    receiving=_WARN,
+)
 AMBIGUOUS = LinkRule(
     rule="L10",
     text="more than one workflow fits, and none is linked",
@@ -116,15 +125,7 @@ LINK_RULES: tuple[LinkRule, ...] = (
         fixed=True,
         alarming=True,
     ),
-    LinkRule(
-        rule="L03",
-        text="whether the booking or referral that is named is this patient's cannot be told:"
-        " give the NHS number, or the name and the birth date",
-        source="Application 1: Payloads",
-        broken=_unknown_patient,
-        sending=_WARN,
-        receiving=_WARN,
-    ),
+    UNCERTAIN,
     LinkRule(
         rule="L04",
         text="the booking or referral that is named was made by another Sender",

@@ -18,11 +18,14 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
-from bars_gateway.standard.bundle import Message, read
+from zstandard import ZstdError
+
+from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import (
     AMBIGUOUS,
+    UNCERTAIN,
     UNKNOWN,
     LinkRule,
     Named,
@@ -174,11 +177,11 @@ def _named(
         subjects=json.dumps(sorted(NAMED_SUBJECTS[by])),
     )
     found = _theirs(found, asking) or found
-    if len(found) > 1:
-        return [AMBIGUOUS]
-    began = _began(connection, found[0]["id"]) if found else None
+    if len(found) != 1:
+        return [AMBIGUOUS if found else UNKNOWN]
+    began = _began(connection, found[0]["id"])
     if began is None:
-        return [UNKNOWN]
+        return [UNCERTAIN]
     named = Named(
         state=_reached(connection, found[0]),
         request=began,
@@ -257,10 +260,17 @@ def _is_same_journey(asking: _Asking, journey_id: str, theirs: Message) -> bool:
 
 
 def _began(connection: sqlite3.Connection, workflow_id: int) -> Message | None:
-    """Return the Bundle that a workflow began with, or None where it is kept no more."""
+    """
+    Return the Bundle that a workflow began with, or None where it is kept no more.
+
+    Nor is one that the disk has spoilt: it must not stand in the way of another message.
+    """
     message = one(connection, "request_of", id=workflow_id)
     kept = message and one(connection, "payload", message_id=message["id"], part=Part.REQUEST)
-    return _read(payload_of(kept)) if kept else None
+    try:
+        return _read(payload_of(kept)) if kept else None
+    except (MalformedBundle, ZstdError):
+        return None
 
 
 def _read(payload: Payload) -> Message:

@@ -413,17 +413,26 @@ async def _cancelled_there(store: SqliteStore, number: str) -> None:
     await store.questions.decide("trust", asked.question_id, decision(), NOW)
 
 
-async def test_a_bundle_that_is_kept_no_more_is_not_compared(
-    store: SqliteStore, database: Database
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param("DELETE FROM payloads WHERE message_id = 1", id="purged"),
+        pytest.param("UPDATE payloads SET body = x'00', encoding = 'zstd'", id="no-zstd"),
+        pytest.param("UPDATE payloads SET body = x'00', encoding = 'identity'", id="no-bundle"),
+    ],
+)
+async def test_a_bundle_that_is_gone_does_not_stop_another(
+    store: SqliteStore, database: Database, spoilt: str
 ) -> None:
-    """Whose the booking is cannot be told then, and no link is made."""
-    first = await booked(store)
-    await database.write(
-        lambda c: c.execute("DELETE FROM payloads WHERE message_id = ?", [first.message_id])
-    )
-    sent = await store.submit(to_send(referral_for("ap-1")), NOW)
+    """Whose the booking is cannot be told: the referral is taken, and not linked."""
+    await came_in(store, booking(), focus_id="ap-1")
+    await database.write(lambda c: c.execute(spoilt).rowcount)
+    came = to_take(referral_for("ap-1"))
+    await store.receive(came, NOW)
+    found = await history(store, came.request_id)
 
-    assert [] == await links_of(store, sent.request_id)
+    assert [] == list(found.workflow.links)
+    assert ["L03"] == json.loads(found.events[-1].detail)["rules"]
 
 
 @pytest.mark.parametrize(
