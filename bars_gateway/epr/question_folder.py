@@ -4,13 +4,16 @@ Questions as files, for an EPR that looks into a folder at least twice a second.
     questions/new/000000000012.request.json    the Bundle or resource, if there is one
     questions/new/000000000012.question.json   what is asked              written last
     answers/new/12.json                        the EPR's answer; in answers/tmp until complete
+    answers/claimed/12.json                    ours alone: what is being taken in
     answers/accepted/12.decided.json           it was taken: how, and whether in time
     answers/refused/12.json, 12.reason.json    it was not: the question is still open
 
 The proxy waits 4.5 s. The gateway writes a question as soon as it is on disk and looks for
 answers four times a second, so a folder costs an EPR about half a second of that; network
 shares may cost more, and then the socket is the better door. A question that is over is
-taken away again. Its number is the EPR's key: a restart may write it a second time.
+taken away again. Its number is the EPR's key: a restart may write it a second time. An
+answer is claimed before it is read, so that one that corrects it, under the same name and
+maybe as soon as the reason can be seen, is another file.
 """
 
 import asyncio
@@ -76,6 +79,7 @@ class QuestionFolder:
             self._tmp = self._folder("questions/tmp", PRIVATE)
             self._new = self._folder("questions/new", SHARED)
             self._answers = self._folder("answers/new", SHARED)
+            self._claimed = self._folder("answers/claimed", PRIVATE)
             self._accepted = self._folder("answers/accepted", SHARED)
             self._refused = self._folder("answers/refused", SHARED)
         except OSError as error:
@@ -112,14 +116,18 @@ class QuestionFolder:
         self._questions.attend(self._provider, self._now())
 
     def _take(self) -> list[_Given]:
-        """Return the answers that lie there."""
+        """Claim the answers that lie there; return them, and those that were claimed before."""
         self._answers.refresh()
-        found = []
+        self._claimed.refresh()
         for _, name in sorted(self._answers.files()):
+            if _ANSWER.fullmatch(name) and not self._claimed.has(name):
+                self._answers.move(name, self._claimed, name)
+        found = []
+        for _, name in sorted(self._claimed.files()):
             match = _ANSWER.fullmatch(name)
             if match is None:
                 continue
-            body = self._answers.read(name, self._answering.max_bytes).body
+            body = self._claimed.read(name, self._answering.max_bytes).body
             too_much = b" " * (self._answering.max_bytes + 1)  # it is refused for its size
             media_type = "application/fhir+" + match[2]
             found.append(
@@ -140,12 +148,12 @@ class QuestionFolder:
     def _finish(self, given: _Given, document: bytes) -> None:
         """Leave the receipt, and only then take the answer away."""
         self._leave(self._accepted, f"{given.question_id}.decided.json", document)
-        self._answers.remove(given.name)
-        self._answers.sync()
+        self._claimed.remove(given.name)
+        self._claimed.sync()
 
     def _refuse(self, given: _Given, document: bytes) -> None:
         self._leave(self._refused, f"{given.question_id}.reason.json", document)
-        self._answers.move(given.name, self._refused, given.name)
+        self._claimed.move(given.name, self._refused, given.name)
         self._refused.sync()
 
     def _leave(self, folder: Folder, name: str, content: bytes) -> None:

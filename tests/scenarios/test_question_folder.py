@@ -76,6 +76,39 @@ async def test_an_answer_that_cannot_be_used_is_laid_aside(world: World) -> None
     assert 409 == posted.result()[0]
 
 
+async def test_a_correction_that_comes_at_once_is_no_part_of_what_it_corrects(
+    world: World,
+) -> None:
+    """The EPR sees the reason, writes the same name again, and that file is the next answer."""
+    refused = world.hospital.spool / "answers" / "refused"
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, booking(), headers()))
+        number, _ = await question(world.hospital)
+        answer(world.hospital, f"{number}.json", b'{"refuse": "because"}')
+        await eventually((refused / f"{number}.reason.json").exists)
+        answer(world.hospital, f"{number}.json", b'{"refuse": "slot-taken"}')
+        await posted
+
+    assert b"because" in (refused / f"{number}.json").read_bytes()
+    assert 409 == posted.result()[0]
+
+
+async def test_an_answer_that_was_claimed_when_the_gateway_died_counts(world: World) -> None:
+    """The file is found where it was being taken in."""
+    hospital = world.hospital
+    async with asyncio.TaskGroup() as group:
+        group.create_task(post(world, booking(), headers()))
+        number, _ = await question(hospital)
+        await hospital.stop()
+    claimed = hospital.spool / "answers" / "claimed" / f"{number}.json"
+    claimed.write_bytes(b'{"accept": true}')
+    await hospital.restart()
+    receipt = await hospital.document(f"answers/accepted/{number}.decided.json")
+
+    assert receipt["accepted"]
+    assert not claimed.exists()
+
+
 async def test_an_answer_to_nothing_is_laid_aside(world: World) -> None:
     """Nothing that an EPR writes disappears without a word."""
     answer(world.hospital, "4711.json", b'{"accept": true}')
