@@ -154,10 +154,9 @@ class Gateway:
         notifier: Notifier,
         reread: Callable[[], Settings],
     ) -> None:
-        self._settings = settings
+        self._settings, self._notifier = settings, notifier
         renewed = materials(tokens, inbound, now, store.ring_outbound)
         self.renewals = Renewals(settings, renewed, reread=reread)
-        self._notifier = notifier
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens = tokens
         self._dispatcher, self._cancels = dispatcher, cancels

@@ -17,6 +17,7 @@ the limit holds before any work is done for a caller whom we do not know.
 """
 
 import asyncio
+import contextlib
 import select
 import socket
 from collections import Counter
@@ -134,7 +135,7 @@ class Acceptor:
 
     async def _accept(self, listener: socket.socket) -> tuple[socket.socket, str] | None:
         try:
-            sock, address = await asyncio.get_running_loop().sock_accept(listener)
+            sock, address = await next_caller(listener)
         except OSError as error:  # EMFILE and its like: it passes, and those inside go on
             self._metrics.note_failure(Failure.NO_RESOURCES)
             log.warning(
@@ -220,3 +221,23 @@ class Acceptor:
         # Whoever only looks whether the port is open leaves like this, every few seconds.
         report: Any = log.info if reason is Failure.GONE else log.warning
         report("tls.handshake_failed", reason=reason.value, peer=peer)
+
+
+async def next_caller(listener: socket.socket) -> tuple[socket.socket, Any]:
+    """
+    Return who comes next, and from where.
+
+    Cancelled, it has let nobody in: `sock_accept` may lose a connection that it had accepted.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        knocked = asyncio.Event()
+        loop.add_reader(listener, knocked.set)
+        try:
+            await knocked.wait()
+        finally:
+            loop.remove_reader(listener)
+        with contextlib.suppress(BlockingIOError):  # whoever knocked has left
+            sock, address = listener.accept()
+            sock.setblocking(False)
+            return sock, address

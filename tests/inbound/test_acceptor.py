@@ -1,5 +1,6 @@
 import asyncio
 import datetime as dt
+import gc
 import os
 import resource
 import socket
@@ -21,6 +22,7 @@ from inbound_callers import (
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import ConfigurationError
+from bars_gateway.inbound import acceptor
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.failures import Failure
 from bars_gateway.tls import Identity
@@ -242,6 +244,23 @@ async def test_accepting_survives_a_lack_of_file_descriptors(
 
     assert 200 == answer.status
     assert server.failures[Failure.NO_RESOURCES] >= 1
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_who_knocks_while_the_door_is_shut_is_not_left_standing_inside(steps: int):
+    """At whatever step accepting ends, a connection that was accepted is handed on or never was."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        accepting = asyncio.create_task(acceptor.next_caller(listener))
+        await asyncio.sleep(0)
+        with socket.create_connection(listener.getsockname()):
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            accepting.cancel()
+            (ended,) = await asyncio.gather(accepting, return_exceptions=True)
+            if isinstance(ended, tuple):
+                ended[0].close()
+            gc.collect()  # a socket that nobody has would say so here
 
 
 def lowest_free_descriptor() -> int:
