@@ -101,6 +101,7 @@ def receipt(accepted: Accepted) -> Document:
         "message_id": accepted.message_id,
         "workflow_id": accepted.workflow_id,
         "accepted_at": instant(accepted.accepted_at),
+        "target_unchecked": accepted.target_unchecked,
     }
 
 
@@ -227,6 +228,7 @@ def row(message: MessageRow) -> Document:
         "give_up_at": instant(message.give_up_at),
         "created_at": instant(message.created_at),
         "settled_at": instant(message.settled_at),
+        "target_unchecked": message.target_unchecked,
     }
 
 

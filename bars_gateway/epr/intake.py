@@ -18,14 +18,14 @@ people to act on, and not for the operator.
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 
 from bars_gateway.epr.envelope import Envelope
-from bars_gateway.epr.target_checks import TargetCheck, everything_goes
+from bars_gateway.epr.target_checks import TargetCheck, Unchecked, everything_goes
 from bars_gateway.standard import rules, workflow
 from bars_gateway.standard.applications import answer_due
 from bars_gateway.standard.bundle import Message
@@ -169,12 +169,21 @@ class Intake:
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
         examined = _Examined(found.message, found.move, written_in)
-        if examined.move is Move.REQUEST:
-            objection = await self._target_check(examined.message)
-            if objection is not None:
-                raise SubmissionRefused([objection])
+        unchecked = await self._target_of(examined)
         correlation_id = await self._correlation_id(examined, envelope)
-        return self._submission(body, examined, envelope, correlation_id)
+        submission = self._submission(body, examined, envelope, correlation_id)
+        return replace(submission, target_unchecked=unchecked)
+
+    async def _target_of(self, examined: _Examined) -> str | None:
+        """Refuse a request that its service does not take; return why nobody could say, if so."""
+        if examined.move is not Move.REQUEST:
+            return None
+        found = await self._target_check(examined.message)
+        if isinstance(found, Unchecked):
+            return found.reason
+        if found is not None:
+            raise SubmissionRefused([found])
+        return None
 
     def _check_size(self, body: bytes) -> None:
         if len(body) > self.max_bytes:

@@ -1,18 +1,20 @@
 """
 Asks whether a service takes a request, before it is accepted: while somebody is still there.
 
-    Message ─► MessageDefinitions of its service, kept or asked for ─► Issue, or None
+    Message ─► MessageDefinitions of its service, kept or asked for ─► Issue, Unchecked, or None
                                  └◄─ asked for anew ─┘ where the kept ones would refuse
 
 What is kept may be older than the service's last release: nobody is refused for that. So
 an objection by what is kept is held against what the service says now.
 
 No answer, and one that nobody can read or believe, is no objection: then the request is
-sent, and the log says that it went unchecked. A service that gave no answer is not asked
-again for a minute, so that one that is silent holds up nobody's work.
+sent, and log and receipt say that it went unchecked: who hands it in may want to telephone.
+A service that gave no answer is not asked again for a minute, so that one that is silent
+holds up nobody's work.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -29,11 +31,20 @@ log = structlog.get_logger(__name__)
 _PAUSE = 60.0  # seconds
 _OK = 200
 
-TargetCheck = Callable[[Message], Awaitable[Issue | None]]
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """Nobody knows whether the service takes the request, and it is sent all the same."""
+
+    reason: str  # in words for the EPR's people; nothing of what the service said
 
 
-async def everything_goes(_message: Message) -> None:
+TargetCheck = Callable[[Message], Awaitable[Issue | Unchecked | None]]
+
+
+async def everything_goes(_message: Message) -> Unchecked:
     """Object to nothing: for where the check is switched off."""
+    return Unchecked("the check is switched off")
 
 
 class TargetChecks:
@@ -57,39 +68,37 @@ class TargetChecks:
         self._seconds = seconds
         self._silent_until: dict[str, float] = {}  # by service
 
-    async def __call__(self, message: Message) -> Issue | None:
-        """Return what the service of *message* does not take of it, or None."""
+    async def __call__(self, message: Message) -> Issue | Unchecked | None:
+        """Return what the service of *message* does not take of it; None: it takes it."""
         service = message.destinations[0]
         if self._silent_until.get(service, 0.0) > self._monotonic():
-            self._unchecked(service, "it gave no answer within the last minute")
-            return None
+            return self._unchecked(service, "it gave no answer within the last minute")
         enquiry = self._enquiry(service)
         answer = await self._reads.ask(enquiry, self._seconds)
         if isinstance(answer, Unanswered):
             self._silent_until[service] = self._monotonic() + _PAUSE
-            self._unchecked(service, answer.reason)
-            return None
+            return self._unchecked(service, answer.reason)
         found = self._judged(message, answer, service)
-        if found is None or answer.kept_since is None:
+        if not isinstance(found, Issue) or answer.kept_since is None:
             return found
         anew = await self._reads.ask(enquiry, self._seconds, fresh=True)
         return found if isinstance(anew, Unanswered) else self._judged(message, anew, service)
 
-    def _judged(self, message: Message, answer: BarsAnswer, service: str) -> Issue | None:
+    def _judged(
+        self, message: Message, answer: BarsAnswer, service: str
+    ) -> Issue | Unchecked | None:
         if answer.http_status != _OK:
             address_problem = unreachable(read_outcome(answer.body))
             if address_problem is not None:
                 return address_problem
             self._silent_until[service] = self._monotonic() + _PAUSE
-            self._unchecked(service, f"it answered with HTTP {answer.http_status}")
-            return None
+            return self._unchecked(service, f"it answered with HTTP {answer.http_status}")
         published = _tree(answer)
         if published is None:
-            self._unchecked(service, "its answer cannot be read")
-            return None
+            return self._unchecked(service, "its answer cannot be read")
         if not are_believable(published):
-            self._unchecked(service, "its definitions ask for what no message of BaRS holds")
-            return None
+            reason = "its definitions ask for what no message of BaRS holds"
+            return self._unchecked(service, reason)
         return objection(message, published)
 
     def _enquiry(self, service: str) -> Enquiry:
@@ -109,10 +118,11 @@ class TargetChecks:
             ),
         )
 
-    def _unchecked(self, service: str, reason: str) -> None:
+    def _unchecked(self, service: str, reason: str) -> Unchecked:
         log.warning(
             "epr.target_unchecked", provider=self._provider, receiver=service, reason=reason
         )
+        return Unchecked(reason)
 
 
 def _tree(answer: BarsAnswer) -> Resource | None:

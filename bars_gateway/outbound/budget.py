@@ -8,8 +8,9 @@ The platform refuses what goes beyond its quota a minute, and also what comes in
 close a burst. So requests are spread: a small burst at once, then one each time a
 place comes free. What is urgent goes first, but of four places one is for those who have
 waited longest, so that nobody waits for ever. It starts loaded with what was sent in the
-last minute, because a restart does not give us a second quota: attempts tell of messages,
-and everything else is noted before it is sent. Where the platform says all the same that
+last minute, because a restart does not give us a second quota: a message counts from its
+claim, and everything else is noted before it is sent, so that one who dies over a call again
+and again still cannot make more of them. Where the platform says all the same that
 it is too much, nothing goes out for as long as it asks: each request more would be refused
 as well.
 """

@@ -96,6 +96,7 @@ def message_of(row: sqlite3.Row) -> MessageRow:
         give_up_at=instant(row["give_up_at"]),
         created_at=instant(row["created_at"]),
         settled_at=instant(row["settled_at"]),
+        target_unchecked=row["target_unchecked"],
     )
 
 

@@ -56,6 +56,7 @@ def accepted_of(row: sqlite3.Row) -> Accepted:
         code=row["code"],
         accepted_at=instant(row["created_at"]),
         asked_as=row["asked_as"],
+        target_unchecked=row["target_unchecked"],
     )
 
 
@@ -86,6 +87,7 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         give_up_at=text(submission.give_up_at),
         delay_due_at=text(submission.delayed_at),
         read_due_at=text(now) if submission.read_first else None,
+        target_unchecked=submission.target_unchecked,
         now=text(now),
     )
     keep(connection, message_id, Part.REQUEST, submission.request)

@@ -94,6 +94,7 @@ class Submission:
     submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
     asked_as: str | None = None  # SHA-256 of what they were composed for
     read_first: bool = False  # a cancellation: whether there is something to cancel (S8)
+    target_unchecked: str | None = None  # why nobody knows that the service takes the request
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
     ties: Ties | None = None  # of a new request: what it says of other workflows
 
@@ -112,6 +113,7 @@ class Accepted:
     code: str | None  # what the Receiver said, if it has refused these bytes before
     accepted_at: datetime
     asked_as: str | None = None  # SHA-256 of what it was composed for, where it was
+    target_unchecked: str | None = None  # why nobody knows that the service takes the request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

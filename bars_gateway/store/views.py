@@ -81,6 +81,7 @@ class MessageRow:
     give_up_at: datetime | None
     created_at: datetime
     settled_at: datetime | None
+    target_unchecked: str | None  # why nobody knew, when it came, that its service takes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from epr_side import IDENTITY, PROVIDER, Nobody
 from messages import referral
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.target_checks import TargetChecks
+from bars_gateway.epr.target_checks import TargetChecks, Unchecked
 from bars_gateway.standard.bundle import read
+from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.reads import BarsAnswer, Unanswered
 
 MESSAGE = read(referral())
@@ -81,7 +82,7 @@ async def test_only_a_clear_no_is_an_objection(
     """What nobody can read, or nobody answers, keeps no request back."""
     found = await checks(Nobody(answer), Clock())(MESSAGE)
 
-    assert place == (found and found.path)
+    assert place == (found.path if isinstance(found, Issue) else None)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ async def test_nobody_is_refused_by_what_was_kept_alone(
     kept = replace(answered(200, definitions("1.0.0")), kept_since=datetime.now(UTC))
     found = await checks(Nobody(kept, anew), Clock())(MESSAGE)
 
-    assert expected == (found and found.rule)
+    assert expected == (found.rule if isinstance(found, Issue) else None)
 
 
 async def test_what_is_taken_by_what_was_kept_is_not_asked_again() -> None:
@@ -118,6 +119,30 @@ async def test_a_request_that_went_unchecked_is_said_to_have() -> None:
     assert [("epr.target_unchecked", MESSAGE.destinations[0], "no")] == [
         (line["event"], line["receiver"], line["reason"]) for line in logs
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (answered(200, definitions("2.0.0")), None),
+        (answered(501, outcome("REC_NOT_IMPLEMENTED")), Unchecked("it answered with HTTP 501")),
+        (answered(200, ["no resource"]), Unchecked("its answer cannot be read")),
+        (None, Unchecked("no")),
+    ],
+)
+async def test_who_hands_it_in_learns_what_the_operator_learns(
+    answer: BarsAnswer | None, expected: Unchecked | None
+) -> None:
+    """A request that may be refused later is not to look like one that was checked."""
+    assert expected == await checks(Nobody(answer), Clock())(MESSAGE)
+
+
+async def test_a_service_in_its_pause_is_unchecked_as_well() -> None:
+    """The second request of that minute went as unchecked as the first."""
+    check = checks(Nobody(), Clock())
+    await check(MESSAGE)
+
+    assert Unchecked("it gave no answer within the last minute") == await check(MESSAGE)
 
 
 async def test_a_silent_service_is_left_alone_for_a_minute() -> None:

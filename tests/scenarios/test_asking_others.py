@@ -12,6 +12,7 @@ import pytest
 from asked_epr import answering
 from bookings import searchset, slot_query
 from messages import RECEIVER, referral
+from moving import socket_of
 from world import JSON, World, world_in
 from yarl import URL
 
@@ -219,6 +220,7 @@ async def test_a_use_case_that_is_not_taken_is_refused_at_once(tmp_path: Path) -
         receipt = await world.ambulance.sent("yes.json", referral())
         outcome = await world.ambulance.outcome(receipt["request_id"])
 
+        assert receipt["target_unchecked"] is None
         assert ["E05"] == [issue["rule"] for issue in reason["issues"]]
         assert "acknowledged" == outcome["state"]
         assert ["/MessageDefinition", "/$process-message"] == [
@@ -227,13 +229,18 @@ async def test_a_use_case_that_is_not_taken_is_refused_at_once(tmp_path: Path) -
 
 
 async def test_a_service_that_does_not_say_gets_the_request(tmp_path: Path) -> None:
-    """No answer is no objection."""
+    """No answer is no objection, and receipt and state say that there was none."""
     async with world_in(tmp_path, outbound="target_check_seconds = 0.2") as world:
         world.sandbox.faults.arm({"kind": "delay", "seconds": 0.5, "count": 1})
         receipt = await world.ambulance.sent("r.json", referral())
         outcome = await world.ambulance.outcome(receipt["request_id"])
+        async with socket_of(world.ambulance) as session:
+            answer = await session.get(f"/messages/{receipt['request_id']}")
+            state = await answer.json()
 
     assert "acknowledged" == outcome["state"]
+    assert receipt["target_unchecked"]
+    assert receipt["target_unchecked"] == state["target_unchecked"]
 
 
 async def test_tokens_and_reads_count_for_the_next_start(asked: World) -> None:

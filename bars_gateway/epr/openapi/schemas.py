@@ -108,12 +108,19 @@ _ISSUE = closed(
     problem=text("what is wrong and what to do, without content"),
 )
 
+
+def _unchecked() -> Schema:
+    meaning = "why nobody knew, when it came, whether its service takes it"
+    return or_null(text(f"{meaning}; null: it does, or this is no new request"))
+
+
 _RECEIPT = closed(
     "The message is on disk and will be sent.",
     **{name: schema for name, schema in _ids().items() if name != "bundle_id"},
     receiver=text("target identifier: system|value"),
     fingerprint=text("SHA-256 of the bytes that were handed in"),
     accepted_at=instant("when"),
+    target_unchecked=_unchecked(),
 )
 
 _REFUSAL = closed(
@@ -164,6 +171,7 @@ _ROW: dict[str, Schema] = {
     "give_up_at": or_null(instant("when the gateway stops asking")),
     "created_at": instant("when it was taken"),
     "settled_at": or_null(instant("when its fate was known")),
+    "target_unchecked": _unchecked(),
 }
 
 _ATTEMPT = closed(

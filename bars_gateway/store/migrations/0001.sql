@@ -66,6 +66,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     settled_at      TEXT,
     read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
     seen_at         TEXT,                       -- when a person had dealt with how it ended
+    target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
     CONSTRAINT wanted_has_a_time    CHECK ((reconciliation IS 'wanted') = (reconcile_at IS NOT NULL)),
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
