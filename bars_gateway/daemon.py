@@ -160,8 +160,7 @@ class Gateway:
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens = tokens
         self._dispatcher, self._cancels = dispatcher, cancels
-        self._doors = doors
-        self._inbound = inbound
+        self._doors, self._inbound = doors, inbound
         self._started_at, self._stopping = now(), False
         self._housekeeper = Housekeeper(
             store,
