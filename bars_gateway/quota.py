@@ -13,22 +13,27 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bars_gateway.config import Settings
-from bars_gateway.outbound.budget import Budget, NotedTurns, Turns
+from bars_gateway.outbound.budget import NOTE_HOLDS, Budget, NotedTurns, Turns
 from bars_gateway.store.port import Store
 
 Clock = Callable[[], datetime]
 
 
-async def budgets(settings: Settings, store: Store, now: Clock) -> dict[str, Budget]:
+async def budgets(
+    settings: Settings,
+    store: Store,
+    now: Clock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> dict[str, Budget]:
     """Return each provider's budget, in which what was asked in the last minute counts."""
-    moment = now()
+    moment = now() - NOTE_HOLDS  # as if each had begun as late after its note as it may
     asked = await store.calls.since(moment - timedelta(minutes=1))
     ages: dict[str, list[float]] = {}
     for name, provider in settings.providers.items():
         found = [(moment - at).total_seconds() for at in asked.get(name, ())]
         ages.setdefault(provider.api_key, []).extend(found)
     made = {
-        key: Budget(settings.outbound.requests_per_minute, monotonic=time.monotonic, ages=of_key)
+        key: Budget(settings.outbound.requests_per_minute, monotonic=monotonic, ages=of_key)
         for key, of_key in ages.items()
     }
     return {name: made[provider.api_key] for name, provider in settings.providers.items()}

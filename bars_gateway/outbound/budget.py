@@ -19,10 +19,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 from typing import Protocol
 
 from bars_gateway.errors import StoreError
 
+NOTE_HOLDS = timedelta(seconds=1)  # so much later than its note a call may begin
 _MINUTE = 60.0
 _BURST_SHARE = 20  # a twentieth of the minute's quota may go out at once
 _URGENT_IN_A_ROW = 3  # places, where others wait as well

@@ -17,6 +17,7 @@ with it the process, and systemd is better at restarting than we are.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
+from bars_gateway.outbound.budget import NOTE_HOLDS
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.settlement import backoff, is_too_much, settlement_of
@@ -33,14 +35,7 @@ from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import focus_id_of
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge
-from bars_gateway.store.port import (
-    Attempt,
-    Claim,
-    Part,
-    Settled,
-    Settlement,
-    Store,
-)
+from bars_gateway.store.port import Attempt, Claim, Part, Settled, Settlement, Store
 
 log = structlog.get_logger(__name__)
 
@@ -117,11 +112,9 @@ class Dispatcher:
         Receiver then says that it is a duplicate.
         """
         log.error("store.full", reason=str(error), advice=error.advice)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PAUSE_WITHOUT_ROOM):
                 await self._stopping.wait()
-        except TimeoutError:
-            return
 
     async def _wait_and_claim(self) -> Claim | None:
         async with self._waiting_room:
@@ -155,9 +148,8 @@ class Dispatcher:
 
     async def _seconds_to_sleep(self, now: datetime) -> float:
         due = await self._store.next_due(now, self._open_providers())
-        reopening = [tokens.closed_until for tokens in self._tokens.values()]
-        moments = [moment for moment in (due, *reopening) if moment is not None]
-        seconds = [(moment - self._now()).total_seconds() for moment in moments]
+        moments = [due, *(tokens.closed_until for tokens in self._tokens.values())]
+        seconds = [(moment - self._now()).total_seconds() for moment in moments if moment]
         turns = [self._proxy.seconds_to_turn(name) for name in self._tokens]
         return max(0.001, min((*seconds, *filter(None, turns), LONGEST_SLEEP)))
 
@@ -172,8 +164,8 @@ class Dispatcher:
     async def _send(self, claim: Claim) -> None:
         tokens = self._tokens[claim.provider]
         try:
-            urgent = self._policy.timing(claim.use_case).urgent
-            await self._proxy.wait_for_turn(claim.provider, urgent=urgent)
+            await tokens.token()  # before the turn: whoever waits for one would leave long after it
+            await self._wait_for_turn(claim)
             started = self._now()
             answer, judgement = await self._post(claim, tokens)
         except TokenUnavailable as error:
@@ -196,6 +188,14 @@ class Dispatcher:
         timing = self._policy.timing(claim.use_case)
         await self.standing.judged(claim, judgement, began=started, timing=timing)
 
+    async def _wait_for_turn(self, claim: Claim, *, again: bool = False) -> None:
+        """Return when a POST may begin; the claim has noted it, unless it is long ago or used."""
+        came = self._now()
+        urgent = again or self._policy.timing(claim.use_case).urgent
+        await self._proxy.wait_for_turn(claim.provider, urgent=urgent)
+        if again or self._now() - came > NOTE_HOLDS:
+            await self._store.calls.note(claim.provider, self._now())
+
     async def _post(self, claim: Claim, tokens: Tokens) -> tuple[Answer, Judgement]:
         """Post the message; once more with a new token where the proxy refuses ours (S2)."""
         token = await tokens.token()
@@ -210,7 +210,7 @@ class Dispatcher:
             fresh = await tokens.token()
         except TokenUnavailable:
             return answer, judgement  # this POST began, so it stays an attempt
-        await self._proxy.wait_for_turn(claim.provider)
+        await self._wait_for_turn(claim, again=True)
         answer = await self._proxy.post(claim, fresh)
         judgement = _judge(answer, claim)
         if judgement.verdict is Verdict.UNAUTHORIZED:

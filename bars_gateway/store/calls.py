@@ -4,8 +4,8 @@ What went out to the platform in the last minute, so that a restart gives us no 
     claim ────────► in the claim's own transaction ─┐
     token, read ──► note, before it is sent ────────┴─► since: what the next start counts
 
-A call is noted before it begins, and so counts even where we died over it. What is older
-than a minute is forgotten with the next one.
+A call is noted before it begins, and so counts even where we died over it. What no
+minute can hold any more is forgotten with the next one.
 """
 
 from collections.abc import Mapping, Sequence

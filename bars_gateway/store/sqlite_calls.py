@@ -1,4 +1,4 @@
-"""Calls on SQLite: a row each, for a minute."""
+"""Calls on SQLite: a row each, for a minute and a little."""
 
 import sqlite3
 from collections import defaultdict
@@ -9,7 +9,7 @@ from bars_gateway.store.database import Database
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.statements import rows, run
 
-_KEPT = timedelta(minutes=1)
+_KEPT = timedelta(seconds=65)  # a call may begin a little after its note
 
 
 class SqliteCalls:

@@ -378,6 +378,34 @@ class TestTokens:
         assert ("queued", verdict) == (found.message.state, found.attempts[0].verdict)
         assert timedelta(seconds=59) < wait <= timedelta(seconds=61)
 
+    async def test_a_second_post_within_an_attempt_counts_for_the_next_start(
+        self, store, dispatcher, national_proxy
+    ):
+        """The platform has counted it, and so must a gateway that starts now (M7)."""
+        national_proxy.answers += [TOKEN_REFUSED]
+        await submit(store)
+        async with at_work(dispatcher):
+            await outcomes(store)
+        calls = await store.calls.since(utc_now() - timedelta(minutes=1))
+
+        assert 2 == len(national_proxy.heard)
+        assert 2 == len(calls["trust"])
+
+    async def test_no_place_is_taken_before_there_is_a_token(
+        self, store, dispatcher_with, token_service
+    ):
+        """Or what waited for one would leave in a heap, long after its places were counted."""
+        token_service.otherwise = saying(503)
+        budget = Budget(1, monotonic=time.monotonic)
+        receipt = await submit(store)
+        async with at_work(dispatcher_with(budget=budget)):
+            while (
+                not token_service.heard or "queued" != (await history(store, receipt)).message.state
+            ):
+                await asyncio.sleep(0.005)  # a message that goes back tells nobody
+
+        assert 0 == budget.seconds_to_turn()
+
     async def test_without_a_token_nothing_is_sent_and_nothing_counted(
         self, store, dispatcher, token_service, national_proxy
     ):
