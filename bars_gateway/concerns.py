@@ -250,8 +250,8 @@ def _inbound_alarms(overview: Overview) -> list[Concern]:
             kinds["link.refused"],
         ),
         (
-            f"{_some(kinds['response.remarked'], 'response')} came late, or out of turn",
-            "The notice to the EPR says what is odd about it; see that somebody looks at it.",
+            f"{_some(kinds['response.remarked'], 'response')} came with a remark",
+            "Late, out of turn or stood down: its notice says which. See that somebody looks.",
             kinds["response.remarked"],
         ),
         (

@@ -1,4 +1,4 @@
-"""The two EPRs: one works with folders, the other with the socket."""
+"""The EPRs: one works with folders, the others with the socket."""
 
 import asyncio
 import json
@@ -83,6 +83,10 @@ class SocketEpr:
     async def submit(self, body: bytes) -> Document:
         """Hand in a message; return its receipt."""
         return await self._post("/messages", body)
+
+    async def move(self, words: Document) -> Document:
+        """Say what has happened; return the receipt of the message that was made of it."""
+        return await self._post("/moves", json.dumps(words).encode())
 
     async def question(self, after: int) -> Document:
         """Wait for the next question beyond number *after*."""

@@ -45,7 +45,9 @@ async def play(folder: Path | None, names: Sequence[str], *, once: bool) -> bool
             missing = [missed for one in chapters if (missed := await _play(one, stage))]
             console.print("\nNot everything was seen." if missing else _all_seen(timeline))
             if not once:
-                await _leave_up(console, (stage.ambulance, stage.hospital), home, stop)
+                await _leave_up(
+                    console, (stage.ambulance, stage.hospital, stage.neighbour), home, stop
+                )
             watching.cancel()
     return not missing
 
@@ -77,8 +79,8 @@ def _home(folder: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def _organisations() -> tuple[Organisation, Organisation]:
-    ports = free_ports(4)
+def _organisations() -> tuple[Organisation, Organisation, Organisation]:
+    ports = free_ports(6)
     return (
         Organisation(
             name="ambulance",
@@ -98,13 +100,22 @@ def _organisations() -> tuple[Organisation, Organisation]:
             port=ports[2],
             status_port=ports[3],
         ),
+        Organisation(
+            name="neighbour",
+            title="Southshire Ambulance Service",
+            ods_code="ZX903",
+            service="2000000303",
+            notices="socket",
+            port=ports[4],
+            status_port=ports[5],
+        ),
     )
 
 
 @asynccontextmanager
 async def _stage(home: Path, timeline: Timeline) -> AsyncIterator[Stage]:
-    """Start the national side and both gateways, and end them afterwards."""
-    organisations = ambulance, hospital = _organisations()
+    """Start the national side and the gateways, and end them afterwards."""
+    organisations = ambulance, hospital, neighbour = _organisations()
     async with AsyncExitStack() as stack:
         timeline.say("demo", f"makes keys, certificates and settings below {home}")
         process, sandbox = await start_sandbox(
@@ -115,13 +126,16 @@ async def _stage(home: Path, timeline: Timeline) -> AsyncIterator[Stage]:
         async with asyncio.TaskGroup() as group:
             for organisation in organisations:
                 group.create_task(_start_one(stack, home, organisation, sandbox, timeline))
-        own, socket = (home / one.name / "run" / f"{one.name}.sock" for one in organisations)
+        sockets = [home / one.name / "run" / f"{one.name}.sock" for one in organisations]
+        eprs = [await stack.enter_async_context(socket_epr(socket)) for socket in sockets]
         yield Stage(
             ambulance=ambulance,
             hospital=hospital,
+            neighbour=neighbour,
             caller=FolderEpr(home / ambulance.name / "spool"),
-            caller_socket=await stack.enter_async_context(socket_epr(own)),
-            department=await stack.enter_async_context(socket_epr(socket)),
+            caller_socket=eprs[0],
+            department=eprs[1],
+            neighbour_epr=eprs[2],
             timeline=timeline,
             admin_url=sandbox["admin_url"],
         )
@@ -167,7 +181,7 @@ def _told(call: Mapping[str, object]) -> tuple[str, str | None]:
 async def _leave_up(
     console: Console, organisations: Sequence[Organisation], home: Path, stop: asyncio.Event
 ) -> None:
-    console.print("\nBoth gateways go on running. Look at their status pages:")
+    console.print("\nThe gateways go on running. Look at their status pages:")
     for organisation in organisations:
         console.print(f"  {organisation.title:<30} {organisation.status_url}")
     console.print(f"Drop message files into {home}/ambulance/spool/outbox/new.")

@@ -1,4 +1,4 @@
-"""What every chapter of the demo is played on: two organisations, their EPRs, the national side."""
+"""What every chapter of the demo is played on: organisations, their EPRs, the national side."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,27 +12,34 @@ from bars_gateway.errors import SandboxError
 
 CALLER = "ambulance EPR"
 DEPARTMENT = "hospital EPR"
+NEIGHBOUR = "neighbour EPR"
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """The two who take part, and what lies between them."""
+    """Those who take part, and what lies between them."""
 
     ambulance: Organisation
     hospital: Organisation
+    neighbour: Organisation  # another ambulance service
     caller: FolderEpr
     caller_socket: SocketEpr  # where it asks others
     department: SocketEpr
+    neighbour_epr: SocketEpr
     timeline: Timeline
     admin_url: str  # of the sandbox
 
     @property
     def ends(self) -> dict[str, str]:
-        """Return *sender* and *receiver* of a message from the ambulance service."""
+        """Return *sender* and *receiver* of a message from the ambulance to the hospital."""
+        return self.ends_with(self.hospital)
+
+    def ends_with(self, receiver: Organisation) -> dict[str, str]:
+        """Return *sender* and *receiver* of a message from the ambulance to *receiver*."""
         return {
             "sender": f"{_SYSTEM}|{self.ambulance.service}",
-            "receiver": f"{_SYSTEM}|{self.hospital.service}",
+            "receiver": f"{_SYSTEM}|{receiver.service}",
         }
 
     async def arm(self, **fault: object) -> None:
