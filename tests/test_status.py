@@ -349,6 +349,17 @@ async def test_an_answer_that_is_owed_and_late_is_a_concern(shown: Shown) -> Non
     assert "Overdue: 1 answer that we owe" in page
 
 
+async def test_the_workflow_that_is_overdue_is_marked_in_its_row(shown: Shown) -> None:
+    """Of two that run, only the one whose time is over."""
+    for minutes in (-10, 10):
+        due = NOW + timedelta(minutes=minutes)
+        await shown.store.submit(submission(answer_due_at=due), NOW - timedelta(hours=1))
+    page = (await shown.get("/")).text
+
+    assert 1 == page.count("overdue since")
+    assert f"overdue since {NOW - timedelta(minutes=10):%d %b %H:%M}" in page
+
+
 async def test_an_odd_response_is_a_concern(shown: Shown) -> None:
     """It was delivered; somebody has to look at it."""
     await shown.store.submit(submission(bundle_id="b1"), NOW)
