@@ -3,7 +3,7 @@
 import asyncio
 
 from messages import referral
-from world import World, eventually, in_time
+from world import SYSTEM, World, eventually, in_time
 
 UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
 
@@ -67,6 +67,40 @@ async def test_a_resend_makes_a_second_record_only_when_that_is_wanted(world: Wo
     assert (0, 1, 0) == (dry[0], refused[0], code)
     assert "acknowledged" == again["state"]
     assert 2 == (await world.hospital.overview()).inbound
+
+
+async def test_a_dead_letter_that_may_have_arrived_keeps_its_ids(world: World) -> None:
+    """Scenario 122: the Receiver has it and knows the ids again, so there is one record."""
+    world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True})
+    receipt = await world.ambulance.sent("r.json", referral())
+    name = receipt["request_id"]
+    dead = await world.ambulance.outcome(name)
+    for file in world.ambulance.files("inbox/new/*.outcome.json"):
+        file.unlink()
+    world.sandbox.faults.clear()
+    retried = await typed(world, "retry", name)
+    revived = await world.ambulance.outcome(name)
+
+    assert (0, [f"{name}: queued"]) == retried
+    assert ["unconfirmed", "acknowledged"] == [dead["state"], revived["state"]]
+    assert 1 == (await world.hospital.overview()).inbound
+
+
+async def test_a_dead_letter_that_was_refused_gets_new_ids(world: World) -> None:
+    """Scenario 122: a refusal proves that nothing was stored; what was wrong is put right."""
+    service = "2000000303"
+    receipt = await world.ambulance.sent("r.json", referral(receiver=f"{SYSTEM}|{service}"))
+    name = receipt["request_id"]
+    dead = await world.ambulance.outcome(name)
+    world.hospital.more = (f"{SYSTEM}|{service}",)
+    await world.hospital.restart()
+    code, (line,) = await typed(world, "resend", name, "--yes")
+    renewed = line.split()[-1]
+    revived = await world.ambulance.outcome(renewed)
+
+    assert (0, False) == (code, renewed == name)
+    assert ["refused", "acknowledged"] == [dead["state"], revived["state"]]
+    assert 1 == (await world.hospital.overview()).inbound
 
 
 async def test_what_was_done_and_why_is_shown(world: World) -> None:
