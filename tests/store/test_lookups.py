@@ -1,0 +1,43 @@
+"""Whatever a workflow is looked up by, an index leads to it: nothing is walked."""
+
+import sqlite3
+
+import pytest
+from bench.lookups import KINDS, asked, fill
+
+from bars_gateway.store.database import Database
+
+INDEXES = {
+    "Bundle.id of a response": "messages_bundle (provider=? AND bundle_id=?)",
+    "Bundle.id": "messages_bundle (provider=? AND bundle_id=?)",
+    "request id": "messages_named (request_id=?)",
+    "resource id": "workflows_focus (provider=? AND focus_id=?)",
+    "resource id of a change": "workflows_focus (provider=? AND focus_id=?)",
+    "number": "INTEGER PRIMARY KEY (rowid=?)",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_workflow_is_found_by_an_index(database: Database, kind: str) -> None:
+    """The first step of the plan is the index for that kind of id, and no step is a scan."""
+    sql, values = asked(kind, 7)
+
+    def plan(connection: sqlite3.Connection) -> list[str]:
+        found = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+        return [row["detail"] for row in found]
+
+    steps = await database.read(plan)
+
+    assert any(INDEXES[kind] in step for step in steps)
+    assert [] == [step for step in steps if step.startswith("SCAN")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_kind_of_id_leads_to_its_own_workflow(database: Database, kind: str) -> None:
+    """Of twenty workflows, that one."""
+    await fill(database, 100)
+    workflow = 8 if kind == "resource id of a change" else 7
+    sql, values = asked(kind, workflow)
+    found = await database.read(lambda connection: connection.execute(sql, values).fetchall())
+
+    assert [workflow] == [row["id"] for row in found]
