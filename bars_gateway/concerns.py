@@ -261,7 +261,7 @@ def _inbound_alarms(overview: Overview) -> list[Concern]:
         ),
         (
             f"{_some(overview.quarantined, 'response')} came that no request of ours asked for",
-            "The Sender was told so. Find out with them whose patient it is about.",
+            "The Sender was told so. Find out with them whose patient it is about; then attach it.",
             overview.quarantined,
         ),
     )

@@ -102,13 +102,14 @@ def _command(verb: Verb) -> Callable[..., None]:
         given = {name: value for name, value in filters.items() if value}
         if bool(request_ids) == everything or (given and not everything):
             raise typer.BadParameter("name messages, or give --all with or without filters")
-        socket = _socket(load(config, os.environ), provider)
+        socket = socket_of(load(config, os.environ), provider)
         _carry_out(socket, verb, request_ids, order, given)
 
     return command
 
 
-def _socket(settings: Settings, provider: str | None) -> Path:
+def socket_of(settings: Settings, provider: str | None) -> Path:
+    """Return the socket of that provider, or of the only one."""
     names = list(settings.providers)
     name = names[0] if provider is None and len(names) == 1 else provider
     if name not in names:

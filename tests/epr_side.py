@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bars_gateway.epr.answering import Answering
+from bars_gateway.epr.attaching import Attaching
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_requests import QuestionRequests
@@ -60,7 +61,8 @@ def verb_requests(store: SqliteStore) -> VerbRequests:
             timing=lambda use_case: timing_for(use_case, {}),
             now=utc_now,
             new_id=lambda: str(uuid4()),
-        )
+        ),
+        Attaching(store, provider=PROVIDER, now=utc_now),
     )
 
 

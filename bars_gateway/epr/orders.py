@@ -23,6 +23,7 @@ from bars_gateway.store.port import OutboundState
 LONGEST_REASON = 200  # characters; it names a ticket, and never a patient
 LONGEST_NAME = 64
 _LONGEST_SERVICE = 300
+_LARGEST = 2**63  # what SQLite can number
 
 
 class OrderProblem(ValueError):
@@ -41,11 +42,33 @@ class Order:
     dry_run: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """To which workflow a quarantined response belongs, who says so and why."""
+
+    workflow_id: int
+    why: str
+    by: str | None = None
+    role: str = "epr"
+    dry_run: bool = False
+
+
 def read_order(body: bytes, verb: str) -> Order:
     """Return the order for one message, or raise OrderProblem."""
     found = _object(body)
     _refuse_unknown(found, _MEMBERS)
     return _order({**found, "verb": verb})
+
+
+def read_attachment(body: bytes) -> Attachment:
+    """Return what is to be attached to which workflow, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, _ATTACHMENT)
+    for name in ("why", "workflow_id"):
+        if name not in found:
+            raise OrderProblem(f"{name} is missing")
+    values = {name: _ATTACHMENT[name](value) for name, value in found.items()}
+    return Attachment(**values)
 
 
 def read_bulk_order(body: bytes) -> tuple[Order, Selection]:
@@ -123,6 +146,12 @@ def _instant(name: str) -> Callable[[Any], datetime]:
     return read
 
 
+def _number(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST:
+        return value
+    raise OrderProblem("workflow_id must be the number of a workflow")
+
+
 def _role(value: Any) -> str:
     if value in ("epr", "operator"):
         return str(value)
@@ -167,4 +196,8 @@ _FILTERS: Mapping[str, Callable[[Any], Any]] = {
     "correlation_id": _correlation_id,
     "taken_from": _instant("messages.taken_from"),
     "taken_before": _instant("messages.taken_before"),
+}
+_ATTACHMENT: Mapping[str, Callable[[Any], Any]] = {
+    "workflow_id": _number,
+    **{name: reader for name, reader in _MEMBERS.items() if name != "confirmed"},
 }

@@ -3,6 +3,7 @@ What a person does to messages, on the socket: one message, or all that fit a fi
 
     POST /messages/{request_id}/{verb}    200 done, or would be · 404 · 409 and why not
     POST /interventions                   200 how many, and each one of them
+    POST /quarantine/{id}/attach          200 done, or would be · 404 · 409 and why not
 
 The body says why, by whom, and whether it is a dry run: see `orders`. The operator's
 command line asks the same, under the name of an operator.
@@ -13,28 +14,32 @@ import asyncio
 from aiohttp import web
 
 from bars_gateway.epr import documents
+from bars_gateway.epr.attaching import Attaching, Outcome
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.listener import uid_of
-from bars_gateway.epr.orders import OrderProblem, read_bulk_order, read_order
+from bars_gateway.epr.orders import OrderProblem, read_attachment, read_bulk_order, read_order
 from bars_gateway.epr.verbs import Intervention, Report, Verbs
 from bars_gateway.standard.headers import is_uuid
-from bars_gateway.store.interventions import Verb
+from bars_gateway.store.interventions import Objection, Verb
 
 _BODY_SECONDS = 30.0  # for a body to arrive
+_DIGITS = 18  # of a number that SQLite can hold
 _CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was done'
 
 
 class VerbRequests:
     """Serves the verbs of one provider's messages."""
 
-    def __init__(self, verbs: Verbs) -> None:
+    def __init__(self, verbs: Verbs, attaching: Attaching) -> None:
         self._verbs = verbs
+        self._attaching = attaching
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the socket has to serve."""
         return [
             web.post("/messages/{request_id}/{verb}", self._act),
             web.post("/interventions", self._act_on_all),
+            web.post(r"/quarantine/{id:\d+}/attach", self._attach),
         ]
 
     async def _act(self, request: web.Request) -> web.Response:
@@ -59,6 +64,17 @@ class VerbRequests:
         report = await self._verbs.act_on_all(order, selection, uid_of(request))
         return _json(_report(report))
 
+    async def _attach(self, request: web.Request) -> web.Response:
+        try:
+            order = read_attachment(await _body(request))
+        except (OrderProblem, TimeoutError) as problem:
+            return _refused(problem)
+        number = int(request.match_info["id"][:_DIGITS])
+        done = await self._attaching.attach(order, number, uid_of(request))
+        if done is None:
+            raise web.HTTPNotFound(reason="no quarantined response has that number")
+        return _json(_outcome(done, order.dry_run), 409 if done.objection else 200)
+
 
 async def _body(request: web.Request) -> bytes:
     async with asyncio.timeout(_BODY_SECONDS):
@@ -71,15 +87,30 @@ def _refused(problem: Exception) -> web.Response:
     return _json(documents.problem(str(problem), _CURE), 422)
 
 
+def _objection(against: Objection | None) -> Document | None:
+    if against is None:
+        return None
+    return {"code": against.code, "problem": against.text, "cure": against.cure}
+
+
+def _outcome(done: Outcome, dry_run: bool) -> Document:  # noqa: FBT001
+    return {
+        "quarantine_id": done.number,
+        "workflow_id": done.workflow_id,
+        "dry_run": dry_run,
+        "done": done.state is not None,
+        "state": done.state,
+        "objection": _objection(done.objection),
+    }
+
+
 def _intervention(done: Intervention) -> Document:
-    against = done.objection
     return {
         "verb": done.verb,
         "request_id": done.request_id,
         "state": done.state,
         "done": done.done,
-        "objection": against
-        and {"code": against.code, "problem": against.text, "cure": against.cure},
+        "objection": _objection(done.objection),
         "may_happen": done.may_happen,
         "resent_as": done.resent_as,
         "also": list(done.also),

@@ -29,15 +29,23 @@ class Search:
 
 def search_of(message: Message) -> Search | None:
     """Return how to look for the record that *message* made; None: it names no NHS number."""
-    numbers = [
+    numbers = nhs_numbers(message)
+    if message.focus_type not in _INSTANTS or len(numbers) != 1:
+        return None
+    (number,) = numbers
+    if not number:
+        return None
+    return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER}|{number}")
+
+
+def nhs_numbers(message: Message) -> set[str]:
+    """Return the NHS numbers that *message* gives to its patients."""
+    return {
         text_of(identifier, "value")
         for _, patient in message.all("Patient")
         for identifier in maps_of(patient, "identifier")
         if text_of(identifier, "system") == NHS_NUMBER
-    ]
-    if message.focus_type not in _INSTANTS or len(set(numbers)) != 1 or not numbers[0]:
-        return None
-    return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER}|{numbers[0]}")
+    }
 
 
 def matches(message: Message, found: Message) -> Sequence[str]:

@@ -34,6 +34,7 @@ class Remark(StrEnum):
     STOOD_DOWN = "stood_down"
     INTERIM_MISSED = "interim_missed"
     UNFORESEEN = "unforeseen"
+    ATTACHED = "attached"  # not by a row: an operator did it
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
 
@@ -47,6 +48,7 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.STOOD_DOWN: "Who was sent has been stood down; the other side waits for somebody else.",
     Remark.INTERIM_MISSED: "It follows an interim response that never came here.",
     Remark.UNFORESEEN: "The standard does not foresee it here; a person must look at it.",
+    Remark.ATTACHED: "An operator said that it belongs here; see that it is about this patient.",
     Remark.PARTNER_STANDS: "What it was linked to still stands: it was not cancelled along.",
     Remark.UNREPLACED: (
         "What was cancelled for it stays cancelled, and the patient has neither: ask anew, or"
@@ -56,7 +58,12 @@ MEANINGS: Mapping[Remark, str] = {
 
 
 # What an operator is told, too, for a person has to act.
-REMARKABLE = frozenset(Remark) - {Remark.OUT_OF_ORDER, Remark.INTERIM_MISSED, Remark.AFTER_END}
+REMARKABLE = frozenset(Remark) - {
+    Remark.OUT_OF_ORDER,
+    Remark.INTERIM_MISSED,
+    Remark.AFTER_END,
+    Remark.ATTACHED,
+}
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED})
 

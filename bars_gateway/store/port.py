@@ -25,6 +25,7 @@ from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.interventions import Interventions
+from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.reconciliations import Reconciliation, Reconciliations
 from bars_gateway.store.values import (
@@ -118,6 +119,10 @@ class Store(Protocol):
     @property
     def cancellations(self) -> Cancellations:
         """Return what waits to be read for before it is sent."""
+
+    @property
+    def quarantine(self) -> Quarantines:
+        """What belongs to no workflow, until an operator says where it belongs."""
 
     @property
     def interventions(self) -> Interventions:

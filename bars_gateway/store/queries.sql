@@ -584,6 +584,22 @@ INSERT INTO quarantine (provider, request_id, correlation_id, bundle_id, respond
 VALUES (:provider, :request_id, :correlation_id, :bundle_id, :responds_to, :sender, :receiver, :reason,
         :fingerprint, :media_type, :headers, :encoding, :body, :now);
 
+-- name: quarantined
+SELECT * FROM quarantine WHERE id = :id AND provider = :provider;
+
+-- name: quarantine_waiting
+SELECT * FROM quarantine WHERE attached_to IS NULL AND provider = coalesce(:provider, provider)
+ ORDER BY id LIMIT :limit;
+
+-- name: attach_quarantined
+-- With every copy of the same bytes: an EPR gets a response once.
+UPDATE quarantine SET attached_to = :workflow_id
+ WHERE provider = :provider AND fingerprint = :fingerprint AND attached_to IS NULL;
+
+-- name: forget_refusal
+-- An operator has overruled it: the same X-Request-Id is a duplicate from now on.
+DELETE FROM ledger WHERE provider = :provider AND request_id = :request_id AND state = 'refused';
+
 -- name: count_quarantined
 SELECT count(*) AS n FROM quarantine WHERE attached_to IS NULL AND created_at >= :since;
 

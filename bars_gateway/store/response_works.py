@@ -54,7 +54,7 @@ def answered_workflow(
     if len(found) != 1:
         return _quarantine(connection, arrival, not_found, found, now)
     (workflow,) = found
-    _prove_arrival(connection, workflow["id"], now)
+    prove_arrival(connection, workflow["id"], now)
     return workflow
 
 
@@ -121,7 +121,8 @@ def _narrowed(found: list[sqlite3.Row], fits: Callable[[sqlite3.Row], bool]) -> 
     return [row for row in found if fits(row)] or found if len(found) > 1 else found
 
 
-def _prove_arrival(connection: sqlite3.Connection, workflow_id: int, now: datetime) -> None:
+def prove_arrival(connection: sqlite3.Connection, workflow_id: int, now: datetime) -> None:
+    """Let what still waits for its retry be acknowledged: a response came to it (71)."""
     move_workflow(connection, workflow_id, Move.REQUEST, now)
     proven = rows(connection, "acknowledge_by_response", workflow_id=workflow_id, now=text(now))
     for row in proven:

@@ -44,6 +44,7 @@ from bars_gateway.store.sqlite_calls import SqliteCalls
 from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_interventions import SqliteInterventions
+from bars_gateway.store.sqlite_quarantine import SqliteQuarantines
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.sqlite_reconciliations import SqliteReconciliations
 from bars_gateway.store.statements import collect, run
@@ -73,6 +74,7 @@ class SqliteStore:
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
         )
+        self.quarantine = SqliteQuarantines(database, ring=self._ring_everybody)
         self.reconciliations = SqliteReconciliations(database, ring_notices=self._ring_all)
         self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(

@@ -165,7 +165,7 @@ def test_what_is_remarkable_is_told(
 
 def test_every_remark_has_a_row_and_a_sentence() -> None:
     """A word that nobody explains helps nobody."""
-    assert set(Remark) == set(ROWS) | OF_OUTCOMES == set(MEANINGS)
+    assert set(Remark) == set(ROWS) | OF_OUTCOMES | {Remark.ATTACHED} == set(MEANINGS)
 
 
 def test_control_rooms_answer_in_a_stream() -> None:

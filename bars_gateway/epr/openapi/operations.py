@@ -190,6 +190,17 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         "BulkOrder",
         (200, "what became of each, or would", "Report"),
     ),
+    ("post", "/quarantine/{id}/attach"): {
+        **_order(
+            "attach",
+            "Say to which workflow a response belongs that answered none",
+            "Attachment",
+            (200, "it is done, or would be", "Attached"),
+            _NOT_THERE,
+            (409, "it is not done, and why", "Attached"),
+        ),
+        "parameters": [_NUMBER],
+    },
     ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
     ("get", "/notices"): _get(
         "notices",

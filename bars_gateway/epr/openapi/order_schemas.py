@@ -1,5 +1,7 @@
 """JSON Schemas of what somebody asks to be done with messages, and of what became of it."""
 
+from collections.abc import Iterable
+
 from bars_gateway.epr.openapi.schemas import (
     Schema,
     closed,
@@ -13,8 +15,10 @@ from bars_gateway.epr.openapi.schemas import (
     uuid,
 )
 from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
+from bars_gateway.standard.workflow import State
 from bars_gateway.store.interventions import OBJECTIONS, Verb
 from bars_gateway.store.port import OutboundState
+from bars_gateway.store.quarantine import AGAINST
 
 _WORD = r"^[!-~]+( [!-~]+)*$"
 
@@ -48,12 +52,21 @@ _FILTER = _some(
     taken_from=instant("handed in then or later"),
     taken_before=instant("handed in before then"),
 )
-_OBJECTION = closed(
-    "Why it is not done.",
-    code=one_of({*OBJECTIONS, "not_confirmed"}, "for software"),
-    problem=text("what stands against it"),
-    cure=text("what to do instead"),
-)
+
+
+def _objection(codes: Iterable[str]) -> Schema:
+    return or_null(
+        {
+            **closed(
+                "Why it is not done.",
+                code=one_of(codes, "for software"),
+                problem=text("what stands against it"),
+                cure=text("what to do instead"),
+            ),
+            "description": "why it is not done; null: nothing stands against it",
+        }
+    )
+
 
 ORDER_SCHEMAS: dict[str, Schema] = {
     "Order": _some("What to do with one message, and why.", "why", **_MEMBERS),
@@ -65,13 +78,29 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         messages=_FILTER,
         **_MEMBERS,
     ),
+    "Attachment": _some(
+        "To which workflow a response belongs, and why.",
+        "workflow_id",
+        "why",
+        workflow_id={**number("its number"), "minimum": 1},
+        **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
+    ),
+    "Attached": closed(
+        "What became, or would become, of a quarantined response.",
+        quarantine_id=number("its number"),
+        workflow_id=number("of the workflow that was named"),
+        dry_run=_flag("whether nothing was asked for but the look"),
+        done=_flag("whether it was done"),
+        state=or_null(one_of(State, "of the workflow; null: nothing was done")),
+        objection=_objection(AGAINST),
+    ),
     "Intervention": closed(
         "What became, or would become, of one message.",
         verb=one_of(Verb, "what was asked for"),
         request_id=uuid("X-Request-Id of the message"),
         state=one_of(OutboundState, "where it is now"),
         done=_flag("whether it was done"),
-        objection=or_null({"description": "null: nothing stands against it", **_OBJECTION}),
+        objection=_objection({*OBJECTIONS, "not_confirmed"}),
         may_happen=or_null(text("what a resend may lead to")),
         resent_as=or_null(uuid("X-Request-Id of the new message, after a resend")),
         also=list_of(uuid("X-Request-Id"), "what was withdrawn with its request"),

@@ -1,0 +1,106 @@
+"""
+`quarantine` and `attach`: responses that answered nothing, and where they belong.
+
+    bars-gateway quarantine ─► the database: ids and services, nothing of what they say
+    bars-gateway attach NUMBER WORKFLOW --why TEXT ─► the provider's socket
+
+Which workflow it is only people can say, after asking the Sender: ids have not settled it.
+"""
+
+import asyncio
+import getpass
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from bars_gateway.config import load
+from bars_gateway.intervene import DEFAULT_CONFIG, By, Config, DryRun, Provider, Why, socket_of
+from bars_gateway.store import quarantine_works
+from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.quarantine import Quarantine
+
+Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `quarantine` prints it.")]
+Workflow = Annotated[
+    int, typer.Argument(min=1, metavar="WORKFLOW", help="workflow_id of the request's receipt.")
+]
+Limit = Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give *app* the two commands."""
+    app.command()(quarantine)
+    app.command()(attach)
+
+
+def quarantine(
+    config: Config = DEFAULT_CONFIG, provider: Provider = None, limit: Limit = 100
+) -> None:
+    """
+    List the responses that belong to no workflow, oldest first.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
+    path = load(config, os.environ).database_path
+    if not path.exists():
+        raise typer.BadParameter(f"there is no database at {path}: no gateway ran with it")
+
+    async def waiting() -> Sequence[Quarantine]:
+        work = partial(quarantine_works.waiting, provider=provider, limit=limit)
+        async with open_reader(path) as reader:
+            return await read_with(reader, work)
+
+    found = asyncio.run(waiting())
+    for each in found:
+        typer.echo(_line(each))
+    if not found:
+        typer.echo("Nothing is quarantined.")
+
+
+def attach(  # noqa: PLR0917
+    number: Number,
+    workflow: Workflow,
+    why: Why,
+    config: Config = DEFAULT_CONFIG,
+    provider: Provider = None,
+    by: By = None,
+    *,
+    dry_run: DryRun = False,
+) -> None:
+    """
+    Attach a quarantined response to the workflow that it belongs to.
+
+    The EPR gets it as if it had just come, with the remark that an operator attached it.
+    Exits with 1 if it was not done; why not is printed.
+    """
+    from bars_gateway import operator_client
+
+    order = {
+        "workflow_id": workflow,
+        "why": why,
+        "by": by or getpass.getuser(),
+        "role": "operator",
+        "dry_run": dry_run,
+    }
+    socket = socket_of(load(config, os.environ), provider)
+    status, answer = asyncio.run(
+        operator_client.order(socket, f"/quarantine/{number}/attach", order)
+    )
+    if status == 200:  # noqa: PLR2004
+        done = f"attached; the workflow is {answer['state']}"
+        typer.echo(f"{number}: {done if answer['done'] else 'would be attached'}")
+        return
+    against = answer.get("objection") or {"problem": answer["error"], "cure": answer["cure"]}
+    typer.echo(f"{number}: not done: {against['problem']}; {against['cure']}")
+    raise typer.Exit(1)
+
+
+def _line(each: Quarantine) -> str:
+    return (
+        f"{each.number}: {each.reason}, came to {each.provider} at {each.came_at:%Y-%m-%d %H:%M:%S}"
+        f" UTC\n  from {each.sender} to {each.receiver}\n  X-Request-Id {each.request_id},"
+        f" X-Correlation-Id {each.correlation_id}\n  Bundle.id {each.bundle_id}, responds to"
+        f" {each.responds_to or '-'}"
+    )

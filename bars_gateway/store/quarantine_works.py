@@ -1,0 +1,124 @@
+"""
+Takes a quarantined response into the workflow that an operator names: one work.
+
+    against ─none─► arrival proven ─► ledger ─► message, notice ─► move ─► audit trail
+
+What stands against it is looked up in the same transaction, so nothing comes in between and
+two operators at once attach it once. A copy that the Sender sent under another X-Request-Id
+is seen to with it: the EPR gets a response once.
+"""
+
+import json
+import sqlite3
+from datetime import datetime
+
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.inbound_works import take
+from bars_gateway.store.interventions import Actor, Objection
+from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
+from bars_gateway.store.response_works import follow, prove_arrival, remarks_about
+from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.statements import one, rows, run
+from bars_gateway.store.values import Arrival, NoticeKind, Payload
+
+
+def quarantined(
+    connection: sqlite3.Connection, provider: str, number: int
+) -> tuple[Quarantine, Payload] | None:
+    """Return that one of *provider*'s with its bytes, or None."""
+    row = one(connection, "quarantined", provider=provider, id=number)
+    return None if row is None else (_quarantine_of(row), payload_of(row))
+
+
+def waiting(connection: sqlite3.Connection, provider: str | None, limit: int) -> list[Quarantine]:
+    """Return what is not attached, oldest first."""
+    found = rows(connection, "quarantine_waiting", provider=provider, limit=limit)
+    return [_quarantine_of(row) for row in found]
+
+
+def against(
+    connection: sqlite3.Connection, number: int, workflow_id: int, arrival: Arrival
+) -> Objection | None:
+    """Return what stands against attaching it, changing nothing."""
+    kept = one(connection, "quarantined", provider=arrival.provider, id=number)
+    if kept is None or kept["attached_to"] is not None:
+        return AGAINST["attached_before"]
+    values = {"id": workflow_id, "provider": arrival.provider, "role": "requester"}
+    workflow = one(connection, "workflow_numbered", **values)
+    if workflow is None:
+        return AGAINST["no_workflow"]
+    return _misfit(workflow, arrival)
+
+
+def attach(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    number: int,
+    workflow_id: int,
+    arrival: Arrival,
+    actor: Actor,
+    now: datetime,
+) -> Attached | Objection:
+    """Take it into that workflow, with notice, ledger and audit trail."""
+    objection = against(connection, number, workflow_id, arrival)
+    if objection is not None:
+        return objection
+    prove_arrival(connection, workflow_id, now)
+    workflow = one(connection, "workflow", id=workflow_id)
+    assert workflow is not None
+    remarks = (*remarks_about(workflow, arrival, now), Remark.ATTACHED)
+    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
+    values = {"provider": arrival.provider, "request_id": arrival.request_id}
+    run(connection, "forget_refusal", **values)
+    taken = take(connection, arrival, workflow_id, notice, now, remarks=remarks)
+    follow(connection, workflow, arrival, remarks, now)
+    copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
+    run(connection, "attach_quarantined", workflow_id=workflow_id, **copies)
+    detail = {"who": actor.who, "why": actor.why, "quarantine": number}
+    run(
+        connection,
+        "add_message_event",
+        now=text(now),
+        provider=arrival.provider,
+        kind=f"{actor.role}.attached",
+        message_id=taken.message_id,
+        request_id=arrival.request_id,
+        detail=json.dumps(detail),
+    )
+    return Attached(workflow_id=workflow_id, state=_state(connection, workflow_id))
+
+
+def _misfit(workflow: sqlite3.Row, arrival: Arrival) -> Objection | None:
+    if not same_service(workflow["counterparty"], arrival.sender):
+        return AGAINST["other_service"]
+    ours = (workflow["subject"], workflow["use_case"])
+    if ours != (arrival.subject, arrival.use_case):
+        return AGAINST["other_use_case"]
+    if None not in {workflow["focus_id"], arrival.focus_id} and (
+        workflow["focus_id"] != arrival.focus_id
+    ):
+        return AGAINST["other_record"]
+    return None
+
+
+def _state(connection: sqlite3.Connection, workflow_id: int) -> str:
+    found = one(connection, "workflow_state", id=workflow_id)
+    assert found is not None
+    return str(found["state"])
+
+
+def _quarantine_of(row: sqlite3.Row) -> Quarantine:
+    return Quarantine(
+        number=row["id"],
+        provider=row["provider"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        bundle_id=row["bundle_id"],
+        responds_to=row["responds_to"],
+        sender=row["sender"],
+        receiver=row["receiver"],
+        reason=row["reason"],
+        fingerprint=row["fingerprint"],
+        came_at=instant(row["created_at"]),
+        attached_to=row["attached_to"],
+    )
