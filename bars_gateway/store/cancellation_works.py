@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bars_gateway.store.cancellations import Cancellation
 from bars_gateway.store.rows import payload_of, text
-from bars_gateway.store.statements import notify, one, rows, run
+from bars_gateway.store.statements import add_message_event, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, Part
 
 
@@ -34,16 +34,8 @@ def refuse(connection: sqlite3.Connection, message_id: int, now: datetime) -> No
     """Settle it, with a notice and a line of the audit trail, if it still waits."""
     for row in rows(connection, "refuse_cancellation", id=message_id, now=text(now)):
         notify(connection, NoticeKind.OUTCOME, row, now)
-        run(
-            connection,
-            "add_message_event",
-            now=text(now),
-            provider=row["provider"],
-            kind="cancel.nothing_to_cancel",
-            message_id=row["id"],
-            request_id=row["request_id"],
-            detail="{}",
-        )
+        about = (row["provider"], row["id"], row["request_id"])
+        add_message_event(connection, *about, "cancel.nothing_to_cancel", now)
 
 
 def postpone(

@@ -28,7 +28,16 @@ from bars_gateway.store.interventions import (
 )
 from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, message_of, text
-from bars_gateway.store.statements import inserted, keep, move_workflow, notify, one, rows, run
+from bars_gateway.store.statements import (
+    add_message_event,
+    inserted,
+    keep,
+    move_workflow,
+    notify,
+    one,
+    rows,
+    run,
+)
 from bars_gateway.store.values import NoticeKind, OutboundState, Part
 
 # A workflow that ended because of its request's fate may live again with the request.
@@ -267,13 +276,6 @@ def _audit(  # noqa: PLR0917
     now: datetime,
     more: Mapping[str, str],
 ) -> None:
-    run(
-        connection,
-        "add_message_event",
-        now=text(now),
-        provider=row["provider"],
-        kind=f"{actor.role}.{_DONE_WORD[verb]}",
-        message_id=row["id"],
-        request_id=row["request_id"],
-        detail=json.dumps({"who": actor.who, "why": actor.why, **more}),
-    )
+    about = (row["provider"], row["id"], row["request_id"])
+    kind = f"{actor.role}.{_DONE_WORD[verb]}"
+    add_message_event(connection, *about, kind, now, who=actor.who, why=actor.why, **more)

@@ -43,7 +43,7 @@ from bars_gateway.standard.links import (
 )
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
 from bars_gateway.store.rows import payload_of, text
-from bars_gateway.store.statements import links, one, rows, run
+from bars_gateway.store.statements import add_message_event, links, one, rows, run
 from bars_gateway.store.values import Arrival, Part, Payload, Submission, Taken
 
 _CARRIED_ON = frozenset({Subject.REFERRAL, Subject.VALIDATION})
@@ -130,16 +130,9 @@ def link(
             now=text(now),
         )
     if found.broken:
-        run(
-            connection,
-            "add_message_event",
-            now=text(now),
-            provider=request.provider,
-            kind="link.not_made",
-            message_id=taken.message_id,
-            request_id=request.request_id,
-            detail=json.dumps({"rules": [row.rule for row in found.broken]}),
-        )
+        about = (request.provider, taken.message_id, request.request_id)
+        rules = [row.rule for row in found.broken]
+        add_message_event(connection, *about, "link.not_made", now, rules=rules)
 
 
 def written(ties: Ties | None) -> dict[str, object] | None:

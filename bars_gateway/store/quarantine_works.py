@@ -8,7 +8,6 @@ two operators at once attach it once. A copy that the Sender sent under another 
 is seen to with it: the EPR gets a response once.
 """
 
-import json
 import sqlite3
 from datetime import datetime
 
@@ -18,8 +17,8 @@ from bars_gateway.store.inbound_works import take
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
 from bars_gateway.store.response_works import follow, prove_arrival, remarks_about
-from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import one, rows, run
+from bars_gateway.store.rows import instant, payload_of
+from bars_gateway.store.statements import add_message_event, one, rows, run
 from bars_gateway.store.values import Arrival, NoticeKind, Payload
 
 
@@ -74,17 +73,9 @@ def attach(  # noqa: PLR0917
     follow(connection, workflow, arrival, remarks, now)
     copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
     run(connection, "attach_quarantined", workflow_id=workflow_id, **copies)
-    detail = {"who": actor.who, "why": actor.why, "quarantine": number}
-    run(
-        connection,
-        "add_message_event",
-        now=text(now),
-        provider=arrival.provider,
-        kind=f"{actor.role}.attached",
-        message_id=taken.message_id,
-        request_id=arrival.request_id,
-        detail=json.dumps(detail),
-    )
+    about = (arrival.provider, taken.message_id, arrival.request_id)
+    done = {"who": actor.who, "why": actor.why, "quarantine": number}
+    add_message_event(connection, *about, f"{actor.role}.attached", now, **done)
     return Attached(workflow_id=workflow_id, state=_state(connection, workflow_id))
 
 

@@ -15,8 +15,7 @@ from datetime import datetime
 from bars_gateway.standard.links import TIES, LinkKind, Relation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, State
-from bars_gateway.store.rows import text
-from bars_gateway.store.statements import links, one, run
+from bars_gateway.store.statements import add_message_event, links, one
 
 _CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 
@@ -69,13 +68,5 @@ def _is_unreplaced(connection: sqlite3.Connection, workflow_id: int) -> bool:
 def _alarm(connection: sqlite3.Connection, message: sqlite3.Row, now: datetime) -> None:
     found = one(connection, "message", id=message["id"])
     assert found is not None
-    run(
-        connection,
-        "add_message_event",
-        now=text(now),
-        provider=found["provider"],
-        kind="workflow.unreplaced",
-        message_id=found["id"],
-        request_id=found["request_id"],
-        detail="{}",
-    )
+    about = (found["provider"], found["id"], found["request_id"])
+    add_message_event(connection, *about, "workflow.unreplaced", now)

@@ -1,5 +1,6 @@
 """The statements of queries.sql, run by name: the one place where SQL meets Python."""
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -33,6 +34,28 @@ def inserted(connection: sqlite3.Connection, name: str, **values: object) -> int
     """Run an INSERT … RETURNING id and return the id."""
     (number,) = run(connection, name, **values).fetchone()
     return int(number)
+
+
+def add_message_event(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    provider: str,
+    message_id: int,
+    request_id: str,
+    kind: str,
+    now: datetime,
+    **detail: object,
+) -> None:
+    """Add a line about a message to the audit trail."""
+    run(
+        connection,
+        "add_message_event",
+        now=text(now),
+        provider=provider,
+        kind=kind,
+        message_id=message_id,
+        request_id=request_id,
+        detail=json.dumps(detail),
+    )
 
 
 def links(connection: sqlite3.Connection, workflow_id: int) -> list[Link]:
