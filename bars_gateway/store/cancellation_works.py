@@ -35,7 +35,7 @@ def refuse(connection: sqlite3.Connection, message_id: int, now: datetime) -> No
     for row in rows(connection, "refuse_cancellation", id=message_id, now=text(now)):
         notify(connection, NoticeKind.OUTCOME, row, now)
         about = (row["provider"], row["id"], row["request_id"])
-        add_message_event(connection, *about, "cancel.nothing_to_cancel", now)
+        add_message_event(connection, about, "cancel.nothing_to_cancel", now)
 
 
 def postpone(

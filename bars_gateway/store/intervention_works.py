@@ -278,4 +278,4 @@ def _audit(  # noqa: PLR0917
 ) -> None:
     about = (row["provider"], row["id"], row["request_id"])
     kind = f"{actor.role}.{_DONE_WORD[verb]}"
-    add_message_event(connection, *about, kind, now, who=actor.who, why=actor.why, **more)
+    add_message_event(connection, about, kind, now, {"who": actor.who, "why": actor.why, **more})

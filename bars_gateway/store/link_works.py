@@ -132,7 +132,7 @@ def link(
     if found.broken:
         about = (request.provider, taken.message_id, request.request_id)
         rules = [row.rule for row in found.broken]
-        add_message_event(connection, *about, "link.not_made", now, rules=rules)
+        add_message_event(connection, about, "link.not_made", now, {"rules": rules})
 
 
 def written(ties: Ties | None) -> dict[str, object] | None:

@@ -75,7 +75,7 @@ def attach(  # noqa: PLR0917
     run(connection, "attach_quarantined", workflow_id=workflow_id, **copies)
     about = (arrival.provider, taken.message_id, arrival.request_id)
     done = {"who": actor.who, "why": actor.why, "quarantine": number}
-    add_message_event(connection, *about, f"{actor.role}.attached", now, **done)
+    add_message_event(connection, about, f"{actor.role}.attached", now, done)
     return Attached(workflow_id=workflow_id, state=_state(connection, workflow_id))
 
 

@@ -69,4 +69,4 @@ def _alarm(connection: sqlite3.Connection, message: sqlite3.Row, now: datetime) 
     found = one(connection, "message", id=message["id"])
     assert found is not None
     about = (found["provider"], found["id"], found["request_id"])
-    add_message_event(connection, *about, "workflow.unreplaced", now)
+    add_message_event(connection, about, "workflow.unreplaced", now)

@@ -4,12 +4,15 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
 from bars_gateway.store.database import named_queries
 from bars_gateway.store.port import Link, NoticeKind, Part, Payload
 from bars_gateway.store.rows import link_of, packed, text, warning
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 QUERIES: Mapping[str, str] = named_queries()
 
@@ -36,16 +39,15 @@ def inserted(connection: sqlite3.Connection, name: str, **values: object) -> int
     return int(number)
 
 
-def add_message_event(  # noqa: PLR0917
+def add_message_event(
     connection: sqlite3.Connection,
-    provider: str,
-    message_id: int,
-    request_id: str,
+    about: tuple[str, int, str],
     kind: str,
     now: datetime,
-    **detail: object,
+    detail: Mapping[str, object] = _NOTHING,
 ) -> None:
-    """Add a line about a message to the audit trail."""
+    """Add a line to the audit trail about a message: its provider, number and request id."""
+    provider, message_id, request_id = about
     run(
         connection,
         "add_message_event",
@@ -54,7 +56,7 @@ def add_message_event(  # noqa: PLR0917
         kind=kind,
         message_id=message_id,
         request_id=request_id,
-        detail=json.dumps(detail),
+        detail=json.dumps(dict(detail)),
     )
 
 
