@@ -245,7 +245,7 @@ def _inbound_alarms(overview: Overview) -> list[Concern]:
     reused = kinds["inbound.request_id_reused"]
     counted = (
         (
-            f"{_some(kinds['link.refused'], 'request')} named a record that is not theirs to name",
+            f"{_some(kinds['link.refused'], 'message')} named a record that is not theirs",
             "The Sender was told so. Find out with them: two patients may have been mixed up.",
             kinds["link.refused"],
         ),

@@ -138,6 +138,7 @@ class Module:
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
     if name in {
+        "store.arrivals",
         "store.calls",
         "store.cancellations",
         "store.reconciliations",

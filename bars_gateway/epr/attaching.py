@@ -5,8 +5,8 @@ Attaches a quarantined response to a workflow, because somebody knows where it b
 
     POST /quarantine/{id}/attach    200 done, or would be · 404 · 409 and why not
 
-It is judged as when it came: which move it makes, about what, for whom. Its NHS number is held
-against that of the request, as far as both have one. A dry run ends before the store is asked.
+It is judged as when it came: which move it makes, about what, for whom. A dry run asks the store
+the same question, and ends there. Whoever sends it again hears 409 from then on.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ import structlog
 from bars_gateway.epr.orders import Attachment
 from bars_gateway.standard import workflow
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
-from bars_gateway.standard.matching import nhs_numbers
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Role
+from bars_gateway.standard.workflow import REQUESTER_MOVES
+from bars_gateway.store.arrivals import response_arrival
 from bars_gateway.store.interventions import Actor, Objection
-from bars_gateway.store.port import Arrival, Payload, Store, Told
+from bars_gateway.store.port import Arrival, Payload, Store
 from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
 
 log = structlog.get_logger(__name__)
@@ -77,24 +77,10 @@ class Attaching:
             return AGAINST["unreadable"]
         quarantine, workflow_id = self._store.quarantine, order.workflow_id
         against = await quarantine.against(kept.number, workflow_id, arrival)
-        if against is None and not await self._is_of_patient(message, workflow_id):
-            against = AGAINST["other_patient"]
         if against is not None or order.dry_run:
             return against
         actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
         return await quarantine.attach(kept.number, workflow_id, arrival, actor, self._now())
-
-    async def _is_of_patient(self, message: Message, workflow_id: int) -> bool:
-        about = await self._store.conversations.about(
-            self._provider, str(workflow_id), Role.REQUESTER
-        )
-        numbers = nhs_numbers(message)
-        for said in about.said if about else ():
-            asked = await asyncio.to_thread(_read, said.request)
-            known = nhs_numbers(asked) if asked else set()
-            if numbers and known and numbers != known:
-                return False
-        return True
 
 
 def _read(payload: Payload) -> Message | None:
@@ -109,25 +95,13 @@ def _arrival(kept: Quarantine, payload: Payload, message: Message) -> Arrival | 
     move = workflow.classify(message)
     if move is None or move in REQUESTER_MOVES:
         return None
-    encounter = message.focus_type == "Encounter" and message.focus_status
-    return Arrival(
+    return response_arrival(
+        message,
+        move,
+        payload,
         provider=kept.provider,
         request_id=kept.request_id,
         correlation_id=kept.correlation_id,
-        bundle_id=kept.bundle_id,
-        move=move,
-        subject=workflow.subject_of(message),
-        use_case=message.use_case,
         sender=kept.sender,
         receiver=kept.receiver,
-        focus_id=message.request_id,
-        reference=None,
-        responds_to=kept.responds_to,
-        fingerprint=kept.fingerprint,
-        request=payload,
-        # Its mirror image, as of every response: what its Sender hears is 409 from now on.
-        answer=Payload(media_type=payload.media_type, headers={}, body=payload.body),
-        answer_due_at=None,
-        reason=message.reason,
-        told=Told(status=encounter, at=message.focus_updated_at) if encounter else None,
     )

@@ -37,6 +37,7 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
+from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.timing import Timing, deadline
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission
@@ -207,6 +208,7 @@ class Intake:
         self, body: bytes, examined: _Examined, envelope: Envelope, correlation_id: str
     ) -> Submission:
         message, now = examined.message, self.now()
+        new = examined.move is Move.REQUEST
         timing = self._timing(message.use_case)
         needed_by = envelope.needed_by or message.needed_by
         ids = Ids(self.new_id(), correlation_id)
@@ -237,11 +239,10 @@ class Intake:
             delayed_at=now + timing.delayed_after,
             urgent=timing.urgent,
             read_first=self._read_before_cancel and examined.move is Move.CANCEL,
-            answer_due_at=None if examined.move is not Move.REQUEST else due,
+            answer_due_at=due if new else None,
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
-            ties=ties_of(message, rules.Side.SENDING, self._overrides)
-            if examined.move is Move.REQUEST
-            else None,
+            ties=ties_of(message, rules.Side.SENDING, self._overrides) if new else None,
+            particulars=None if new else particulars_of(message),
         )
 
 

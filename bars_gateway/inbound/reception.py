@@ -48,14 +48,15 @@ from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import Ids, normalised, read_ids
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
+from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.rules import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+from bars_gateway.store.arrivals import fingerprint, response_arrival
 from bars_gateway.store.port import (
     Arrival,
     Payload,
     Refusal,
     Store,
-    Told,
 )
 
 T = TypeVar("T")
@@ -157,26 +158,15 @@ class Reception:
         # Where both services are ours, the endpoints are as they should be (scenario 103).
         ours = [normalised(each) in host.offer.services for each in _endpoints(message)]
         unswapped = ours == [True, False]
-        arrival = Arrival(
+        arrival = response_arrival(
+            message,
+            move,
+            _kept(request),
             provider=host.provider,
             request_id=ids.request_id,
             correlation_id=ids.correlation_id,
-            bundle_id=message.bundle_id,
-            move=move,
-            subject=workflow.subject_of(message),
-            use_case=message.use_case,
             sender=message.destinations[0] if unswapped else message.source,
             receiver=message.source if unswapped else message.destinations[0],
-            focus_id=message.request_id,
-            reference=None,
-            responds_to=message.responds_to,
-            fingerprint=_fingerprint(request.body),
-            request=_kept(request),
-            # Every id in a response was given by its sender: there is nothing to add to it.
-            answer=Payload(media_type=request.written_in, headers={}, body=request.body),
-            answer_due_at=None,
-            reason=message.reason,
-            told=_told(message),
         )
         not_found = _json(problem_reply(NO_WORKFLOW).body)
         if normalised(arrival.receiver) in host.asked_about_all:
@@ -192,7 +182,7 @@ class Reception:
             provider=host.provider,
             request_id=ids.request_id,
             correlation_id=ids.correlation_id,
-            fingerprint=_fingerprint(request.body),
+            fingerprint=fingerprint(request.body),
             rules=sorted({issue.rule for issue in rules.errors(list(issues))}),
             http_status=answer.http_status,
             answer=_json(answer.body),
@@ -235,7 +225,7 @@ def _arrival(  # noqa: PLR0917
         focus_id=minted.focus_id if minted else message.focus_id,
         reference=minted.reference if minted else None,
         responds_to=None,
-        fingerprint=_fingerprint(request.body),
+        fingerprint=fingerprint(request.body),
         request=_kept(request),
         answer=_json(b""),
         answer_due_at=None if move is Move.CANCEL else due,
@@ -243,17 +233,12 @@ def _arrival(  # noqa: PLR0917
         ties=ties_of(message, Side.RECEIVING, host.overrides, all_known=host.asks)
         if move is Move.REQUEST
         else None,
+        particulars=None if move is Move.REQUEST else particulars_of(message),
     )
 
 
 def _endpoints(message: Message) -> tuple[str, str]:
     return message.source, message.destinations[0]
-
-
-def _told(message: Message) -> Told | None:
-    if message.focus_type != "Encounter" or message.focus_status is None:
-        return None
-    return Told(status=message.focus_status, at=message.focus_updated_at)
 
 
 def _kept(request: InboundRequest) -> Payload:
@@ -268,10 +253,6 @@ def _written(tree: Json, wanted: Format | Issue) -> Payload:
 
 def _json(body: bytes) -> Payload:
     return Payload(media_type=Format.JSON, headers={}, body=body)
-
-
-def _fingerprint(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
 
 
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that is misheard or misread for another

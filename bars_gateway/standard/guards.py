@@ -1,8 +1,9 @@
 """
 Which moves are impossible, per Application, direction and state: a table, and who asks it.
 
-    Message + Move ──foreseen──► Issues      moves that an Application never knows
-    State + Move ───too_late───► Issues      moves that come too late, asked in the transaction
+    Message + Move ─────foreseen──► Issues    moves that an Application never knows
+    State + Move ──────too_late───► Issues    moves that come too late, asked in the transaction
+    Particulars ───inconsistent──► Issues    moves of what began otherwise, asked there, too
 
 Strict before sending: the user is still there, and can be told what to do instead. On
 receipt a response is never refused for its time: it is stored, delivered and remarked
@@ -10,10 +11,10 @@ upon (`remarks`), for it may be the only word that there is about a patient.
 
 Each row has an id that an agreement with a counterparty may soften or harden, as any
 rule's (`overrides`). `states` are those in which the move is guarded against; a row for
-every state is one that needs no workflow to be asked.
+every state needs no workflow to be asked, unless it has something to compare (`differs`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -22,12 +23,14 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.overrides import NOTHING_AGREED, Agreement, Overrides, Taken
+from bars_gateway.standard.particulars import Particulars, other_patient, other_use_case
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, subject_of
 
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
 _HEADER = "Bundle.entry[0].resource"
 _RESPONSES = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE})
+_LATER = _RESPONSES | {Move.UPDATE, Move.CANCEL}
 _EVERY = frozenset(State)
 _EVERYBODY = frozenset(APPLICATIONS) | {""}
 
@@ -59,6 +62,8 @@ class Guard:
     code: str = "REC_CONFLICT"
     issue: str = "conflict"
     fixed: bool = False
+    path: str = _HEADER
+    differs: Callable[[Particulars, Particulars], bool] | None = None  # from what began it
 
     def about(self, move: Move, subject: Subject, use_case: str) -> bool:
         """Tell whether the row is about such a move at all."""
@@ -73,11 +78,11 @@ class Guard:
         """Return how gravely the row is taken on *side*."""
         return self.sending if side is Side.SENDING else self.receiving
 
-    def said(self, severity: Severity, path: str = _HEADER) -> Issue:
+    def said(self, severity: Severity) -> Issue:
         """Return the row as an issue."""
         return Issue(
             rule=self.rule,
-            path=path,
+            path=self.path,
             text=self.text,
             severity=severity,
             http_status=self.http_status,
@@ -195,11 +200,30 @@ GUARDS: tuple[Guard, ...] = (
         applications=frozenset({"a4"}),
         receiving=_WARN,
     ),
+    Guard(
+        rule="G14",
+        text="what this belongs to began with another NHS number: find out who the patient is."
+        " If the number was wrong from the start, cancel with that one, and ask anew",
+        source="Core: Cancellation (the Receiver cross-checks the patient)",
+        moves=_LATER,
+        fixed=True,
+        path="Patient.identifier",
+        differs=other_patient,
+    ),
+    Guard(
+        rule="G15",
+        text="what this belongs to began in another use case: cancel, and ask anew",
+        source="Core: Cancellation (category unchanged)",
+        moves=frozenset({Move.UPDATE, Move.CANCEL}),
+        path="ServiceRequest.category",
+        differs=other_use_case,
+    ),
 )
 
 _TAKEN = {Taken.ERROR: _ERROR, Taken.WARNING: _WARN, Taken.OFF: None}
-_AT_ANY_TIME = tuple(guard for guard in GUARDS if guard.states == _EVERY)
+_COMPARED = tuple(guard for guard in GUARDS if guard.differs is not None)
 _IN_TIME = tuple(guard for guard in GUARDS if guard.states != _EVERY)
+_AT_ANY_TIME = tuple(guard for guard in GUARDS if guard not in {*_COMPARED, *_IN_TIME})
 
 
 def _grave(guard: Guard, side: Side, agreed: Agreement) -> Severity | None:
@@ -220,10 +244,12 @@ def foreseen(
 def enforced(
     side: Side, message: Message | None = None, overrides: Overrides = NOTHING_AGREED
 ) -> frozenset[str]:
-    """Return the ids of the rows that refuse a move for its time, on that side."""
+    """Return the ids of the rows that refuse a move of a workflow, on that side."""
     agreed = overrides.with_the_other_side(message, side) if message else {}
     return frozenset(
-        guard.rule for guard in _IN_TIME if _grave(guard, side, agreed) is Severity.ERROR
+        guard.rule
+        for guard in (*_IN_TIME, *_COMPARED)
+        if _grave(guard, side, agreed) is Severity.ERROR
     )
 
 
@@ -238,8 +264,22 @@ def too_late(
     ]
 
 
+def inconsistent(
+    move: Move, later: Particulars, began: Particulars, enforced: frozenset[str]
+) -> Sequence[Issue]:
+    """Return in what a *later* message disagrees with what its workflow *began* with."""
+    return [
+        guard.said(_ERROR)
+        for guard in _COMPARED
+        if guard.rule in enforced
+        and move in guard.moves
+        and guard.differs is not None
+        and guard.differs(later, began)
+    ]
+
+
 class MoveRefused(ValueError):
-    """The workflow is in no state for the move that the EPR wants; `issues` says why."""
+    """The workflow is none for the move that the EPR wants; `issues` says why."""
 
     def __init__(self, issues: Sequence[Issue]) -> None:
         super().__init__(", ".join(issue.rule for issue in issues))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bars_gateway.standard.bundle import Message, bare_id, maps_of, text_of
-from bars_gateway.standard.matching import NHS_NUMBER
+from bars_gateway.standard.matching import nhs_numbers
 from bars_gateway.standard.tree import Resource
 from bars_gateway.standard.workflow import Subject, subject_of
 
@@ -145,20 +145,11 @@ def same_patient(one: Message, other: Message) -> bool | None:
 
     By the NHS numbers where both have one, else by name and birth date: twins share the rest.
     """
-    ours, theirs = _numbers(one), _numbers(other)
+    ours, theirs = nhs_numbers(one), nhs_numbers(other)
     if ours and theirs:
         return ours == theirs
     mine, yours = _person(one), _person(other)
     return mine == yours if all(mine) and all(yours) else None
-
-
-def _numbers(message: Message) -> set[str]:
-    return {
-        text_of(identifier, "value")
-        for _, patient in message.all("Patient")
-        for identifier in maps_of(patient, "identifier")
-        if text_of(identifier, "system") == NHS_NUMBER
-    } - {""}
 
 
 def _person(message: Message) -> tuple[str, str, str]:

@@ -33,8 +33,6 @@ def search_of(message: Message) -> Search | None:
     if message.focus_type not in _INSTANTS or len(numbers) != 1:
         return None
     (number,) = numbers
-    if not number:
-        return None
     return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER}|{number}")
 
 
@@ -45,7 +43,7 @@ def nhs_numbers(message: Message) -> set[str]:
         for _, patient in message.all("Patient")
         for identifier in maps_of(patient, "identifier")
         if text_of(identifier, "system") == NHS_NUMBER
-    }
+    } - {""}
 
 
 def matches(message: Message, found: Message) -> Sequence[str]:

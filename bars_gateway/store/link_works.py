@@ -18,9 +18,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
-from zstandard import ZstdError
-
-from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import (
@@ -42,9 +40,10 @@ from bars_gateway.standard.links import (
     same_patient,
 )
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
-from bars_gateway.store.rows import payload_of, text
-from bars_gateway.store.statements import add_message_event, links, one, rows, run
-from bars_gateway.store.values import Arrival, Part, Payload, Submission, Taken
+from bars_gateway.store.beginnings import began, read_payload
+from bars_gateway.store.rows import text
+from bars_gateway.store.statements import add_message_event, links, rows, run
+from bars_gateway.store.values import Arrival, Submission, Taken
 
 _CARRIED_ON = frozenset({Subject.REFERRAL, Subject.VALIDATION})
 _MOST = 8  # candidates of one conversation whose Bundles are read; more are no choice
@@ -69,7 +68,7 @@ class _Asking:
     @cached_property
     def message(self) -> Message:
         """What it says; read once, and only if there is something to compare it with."""
-        return _read(self.request.request)
+        return read_payload(self.request.request)
 
 
 def find(connection: sqlite3.Connection, request: Arrival | Submission) -> Found:
@@ -172,12 +171,12 @@ def _named(
     found = _theirs(found, asking) or found
     if len(found) != 1:
         return [AMBIGUOUS if found else UNKNOWN]
-    began = _began(connection, found[0]["id"])
-    if began is None:
+    first = began(connection, found[0]["id"])
+    if first is None:
         return [UNCERTAIN]
     named = Named(
         state=_reached(connection, found[0]),
-        request=began,
+        request=first,
         pairs=frozenset(
             each.state
             for each in links(connection, found[0]["id"])
@@ -240,8 +239,8 @@ def _fitting(
 ) -> list[int]:
     if len(found) > _MOST:
         return [row["id"] for row in found]
-    began = ((row["id"], _began(connection, row["id"])) for row in found)
-    return [number for number, message in began if message is not None and fits(message)]
+    read = ((row["id"], began(connection, row["id"])) for row in found)
+    return [number for number, message in read if message is not None and fits(message)]
 
 
 def _is_same(asking: _Asking, theirs: Message) -> bool:
@@ -250,24 +249,6 @@ def _is_same(asking: _Asking, theirs: Message) -> bool:
 
 def _is_same_journey(asking: _Asking, journey_id: str, theirs: Message) -> bool:
     return journey_of(theirs) == journey_id and _is_same(asking, theirs)
-
-
-def _began(connection: sqlite3.Connection, workflow_id: int) -> Message | None:
-    """
-    Return the Bundle that a workflow began with, or None where it is kept no more.
-
-    Nor is one that the disk has spoilt: it must not stand in the way of another message.
-    """
-    message = one(connection, "request_of", id=workflow_id)
-    kept = message and one(connection, "payload", message_id=message["id"], part=Part.REQUEST)
-    try:
-        return _read(payload_of(kept)) if kept else None
-    except (MalformedBundle, ZstdError):
-        return None
-
-
-def _read(payload: Payload) -> Message:
-    return read(payload.body, payload.media_type)
 
 
 def _reached(connection: sqlite3.Connection, workflow: sqlite3.Row) -> State:

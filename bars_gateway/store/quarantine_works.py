@@ -13,6 +13,7 @@ from datetime import datetime
 
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.guard_works import mixed_up
 from bars_gateway.store.inbound_works import take
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
@@ -47,7 +48,8 @@ def against(
     workflow = one(connection, "workflow_numbered", **values)
     if workflow is None:
         return AGAINST["no_workflow"]
-    return _misfit(workflow, arrival)
+    other = AGAINST["other_patient"] if mixed_up(connection, arrival, workflow_id) else None
+    return _misfit(workflow, arrival) or other
 
 
 def attach(  # noqa: PLR0917

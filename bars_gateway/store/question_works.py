@@ -19,15 +19,9 @@ from dataclasses import asdict
 from datetime import datetime
 
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.guards import too_late
-from bars_gateway.standard.workflow import State, Subject
 from bars_gateway.store import link_works
-from bars_gateway.store.inbound_works import (
-    already_met,
-    changed_workflow,
-    refuse_for,
-    refused_links,
-)
+from bars_gateway.store.guard_works import refuse_change
+from bars_gateway.store.inbound_works import already_met, refused_links
 from bars_gateway.store.questions import (
     READ_LIVES,
     Answered,
@@ -46,7 +40,6 @@ from bars_gateway.store.values import (
     Part,
     Payload,
     Processing,
-    Quarantined,
     RefusedBefore,
 )
 
@@ -69,7 +62,7 @@ def ask_about(
     """Put the question whether to take the message, or say what it met."""
     met = (
         already_met(connection, arrival, now)
-        or _too_late(connection, arrival, now)
+        or refuse_change(connection, arrival, now)
         or _unlinkable(connection, arrival, now)
     )
     if met is not None or not attended:
@@ -92,11 +85,8 @@ def ask_about_response(
     attended: bool,
 ) -> Met | Asked | Unattended:
     """Put the question whether to take the response, unless it is about no one workflow."""
-    met = already_met(connection, arrival, now)
-    if met is not None:
-        return met
     workflow = answered_workflow(connection, arrival, not_found, now)
-    if isinstance(workflow, Quarantined):
+    if not isinstance(workflow, sqlite3.Row):
         return workflow
     if not attended:
         return Unattended()
@@ -133,25 +123,6 @@ def _put(
     )
     _enter(connection, arrival, question_id, now)
     return Asked(question_id=question_id)
-
-
-def _too_late(
-    connection: sqlite3.Connection, arrival: Arrival, now: datetime
-) -> RefusedBefore | None:
-    """Refuse a change of what is over: the EPR need not be asked about that, nor be there."""
-    workflow = changed_workflow(connection, arrival)
-    if workflow is None:
-        return None
-    issues = too_late(
-        State(workflow["state"]),
-        arrival.move,
-        Subject(workflow["subject"]),
-        workflow["use_case"],
-        arrival.enforced,
-    )
-    if not issues:
-        return None
-    return refuse_for(connection, arrival, issues, now)
 
 
 def _unlinkable(

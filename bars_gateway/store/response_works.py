@@ -7,7 +7,8 @@ Finds the workflow that a response is about, and draws from it what it proves.
 Every Bundle.id of a workflow counts, in both directions: a final response may point
 back to the interim one instead of the request (S9). X-Correlation-Id only narrows a
 choice down, for it is a conversation and no key. Where that leaves none or several,
-nothing is guessed: the Sender hears 404, the bytes are kept aside, a person is told.
+nothing is guessed: the Sender hears 404, the bytes are kept aside, a person is told. One
+that names another patient than its workflow is refused, and a person is told of that, too.
 
 A response proves that the request arrived, whatever we believed until then: what still
 waits for its retry is acknowledged now (scenario 71). A response that is late changes
@@ -23,21 +24,19 @@ from datetime import datetime
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.remarks import REMARKABLE, Remark, Response, Standing, remarks_on
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.store.guard_works import refuse_mixed_up
 from bars_gateway.store.inbound_works import add_event, already_met, remember, take
 from bars_gateway.store.rows import instant, packed, text
 from bars_gateway.store.statements import move_workflow, notify, rows, run
-from bars_gateway.store.values import Arrival, Fate, NoticeKind, Payload, Quarantined, Refusal
+from bars_gateway.store.values import Arrival, Fate, Met, NoticeKind, Payload, Quarantined, Refusal
 
 
 def respond(
     connection: sqlite3.Connection, arrival: Arrival, not_found: Payload, now: datetime
 ) -> Fate:
     """Take the response into its workflow, or quarantine it with *not_found* as its answer."""
-    met = already_met(connection, arrival, now)
-    if met is not None:
-        return met
     workflow = answered_workflow(connection, arrival, not_found, now)
-    if isinstance(workflow, Quarantined):
+    if not isinstance(workflow, sqlite3.Row):
         return workflow
     remarks = remarks_about(workflow, arrival, now)
     notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
@@ -48,12 +47,18 @@ def respond(
 
 def answered_workflow(
     connection: sqlite3.Connection, arrival: Arrival, not_found: Payload, now: datetime
-) -> sqlite3.Row | Quarantined:
-    """Return the workflow that the response is about, or quarantine it; 71: it has arrived."""
+) -> sqlite3.Row | Met:
+    """Return the workflow that the response is about, or what it met; 71: it has arrived."""
+    met = already_met(connection, arrival, now)
+    if met is not None:
+        return met
     found = _workflows(connection, arrival)
     if len(found) != 1:
         return _quarantine(connection, arrival, not_found, found, now)
     (workflow,) = found
+    refused = refuse_mixed_up(connection, arrival, workflow["id"], now)
+    if refused is not None:
+        return refused
     prove_arrival(connection, workflow["id"], now)
     return workflow
 

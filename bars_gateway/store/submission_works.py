@@ -8,10 +8,11 @@ receipt that they were given (M11b).
 import sqlite3
 from datetime import datetime
 
-from bars_gateway.standard.guards import MoveRefused, too_late
+from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.headers import same_service
-from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on, role_of
+from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import link_works
+from bars_gateway.store.guard_works import mixed_up, out_of_time
 from bars_gateway.store.rows import instant, text, warning
 from bars_gateway.store.statements import inserted, keep, one, rows
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken
@@ -107,7 +108,7 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
             counterparty=submission.receiver,
         )
         if found is not None:
-            _refuse_what_is_too_late(connection, submission, found)
+            _refuse_what_does_not_fit(connection, submission, found)
             return int(found["id"])
     # A change or response to what began before this gateway did: its workflow is known to exist.
     return inserted(
@@ -128,18 +129,16 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
     )
 
 
-def _refuse_what_is_too_late(
+def _refuse_what_does_not_fit(
     connection: sqlite3.Connection, submission: Submission, workflow: sqlite3.Row
 ) -> None:
-    """Raise MoveRefused where the workflow, once all that is under way has arrived, is past it."""
+    """Raise MoveRefused where it is another patient's, or past this once all has arrived."""
     under_way = rows(connection, "moves_under_way", workflow_id=workflow["id"])
-    issues = too_late(
-        led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way)),
-        submission.move,
-        Subject(workflow["subject"]),
-        workflow["use_case"],
-        submission.enforced,
-    )
+    reached = led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way))
+    issues = [
+        *mixed_up(connection, submission, workflow["id"]),
+        *out_of_time(submission, workflow, reached),
+    ]
     if issues:
         raise MoveRefused(issues)
 

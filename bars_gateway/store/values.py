@@ -12,6 +12,7 @@ from enum import StrEnum
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.link_rules import Ties
+from bars_gateway.standard.particulars import Particulars
 from bars_gateway.standard.verdict import TABLE_VERSION, Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 
@@ -95,8 +96,9 @@ class Submission:
     asked_as: str | None = None  # SHA-256 of what they were composed for
     read_first: bool = False  # a cancellation: whether there is something to cancel (S8)
     target_unchecked: str | None = None  # why nobody knows that the service takes the request
-    enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move for its time
+    enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
+    particulars: Particulars | None = None  # of what comes later: to agree with its workflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +206,9 @@ class Arrival:
     answer_due_at: datetime | None  # when a response is owed
     reason: str = "new"  # of a response
     told: Told | None = None  # of a response: how far its Sender is
-    enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move for its time
+    enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
+    particulars: Particulars | None = None  # of what comes later: to agree with its workflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

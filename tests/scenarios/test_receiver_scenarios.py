@@ -123,6 +123,30 @@ async def test_scenario_33_an_acknowledgement_without_second_encounter(tmp_path:
     assert focus(bundle)["id"] == outcome["focus_id"]
 
 
+@pytest.mark.parametrize(
+    ("request_body", "status"),
+    [
+        pytest.param(booking(), "cancelled", id="cancellation"),
+        pytest.param(transfer("a6t1"), "active", id="update"),
+    ],
+)
+async def test_scenario_51_a_change_of_what_is_another_patients(
+    world: World, request_body: bytes, status: str
+) -> None:
+    """The EPR is not even asked, what it names stands, and a person is told."""
+    async with answering(world.hospital.socket, lambda _: YES) as epr:
+        _, _, taken = await post(world, request_body, headers())
+        asked_before = len(epr.seen)
+        body = change_of(taken, status=status).replace(b"9990000018", b"9990000026")
+        http_status, _, outcome = await post(world, body, headers())
+        overview = await world.hospital.overview()
+
+    assert (409, ("REC_CONFLICT", "conflict")) == (http_status, issue(outcome))
+    assert asked_before == len(epr.seen)
+    assert ["link.refused"] == [alarm.kind for alarm in overview.alarms]
+    assert [("active",)] == states(world)
+
+
 async def test_scenario_50_a_cancellation_of_an_unknown_id(world: World) -> None:
     """The EPR knows no such booking: 404, and nothing is recorded."""
     says = {"request": YES, "cancel": {"refuse": "not-found"}}

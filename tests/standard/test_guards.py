@@ -8,9 +8,10 @@ from messages import RECEIVER, referral
 from bars_gateway.standard.applications import APPLICATIONS, Answers, application
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.checks.rule import Side
-from bars_gateway.standard.guards import GUARDS, enforced, foreseen, too_late
+from bars_gateway.standard.guards import GUARDS, enforced, foreseen, inconsistent, too_late
 from bars_gateway.standard.link_rules import LINK_RULES
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.remarks import (
     MEANINGS,
     OF_OUTCOMES,
@@ -68,6 +69,38 @@ def test_what_comes_too_late_is_refused_before_sending(
     }
 
 
+def particulars(*nhs_numbers: str, use_case: str = "a4t1") -> Particulars:
+    return Particulars(nhs_numbers=frozenset(nhs_numbers), use_case=use_case)
+
+
+@pytest.mark.parametrize(
+    ("move", "later", "expected"),
+    [
+        pytest.param(Move.CANCEL, particulars("one"), [], id="the-same"),
+        pytest.param(Move.CANCEL, particulars("other"), ["G14"], id="51-cancel-of-anothers"),
+        pytest.param(Move.UPDATE, particulars("other"), ["G14"], id="update-of-anothers"),
+        pytest.param(Move.CONCLUDE, particulars("other"), ["G14"], id="response-about-another"),
+        pytest.param(Move.CANCEL, particulars(), [], id="without-number"),
+        pytest.param(Move.UPDATE, particulars("one", "other"), [], id="number-added"),
+        pytest.param(Move.UPDATE, particulars("one", use_case="a4t2"), ["G15"], id="use-case"),
+        pytest.param(Move.CONCLUDE, particulars("one", use_case="a4t2"), [], id="of-a-response"),
+        pytest.param(Move.CANCEL, particulars("one", use_case=""), [], id="without-use-case"),
+    ],
+)
+def test_what_comes_later_is_about_the_same_patient_and_use_case(
+    move: Move, later: Particulars, expected: list[str]
+) -> None:
+    """The right id with the wrong patient would cancel one patient's booking for another's."""
+    for enforced_there in (SENDING, RECEIVING):
+        found = inconsistent(move, later, particulars("one"), enforced_there)
+        assert expected == [issue.rule for issue in found]
+
+
+def test_nothing_shows_an_nhs_number_by_accident() -> None:
+    """What is compared may end up in a traceback; the number may not."""
+    assert "999" not in repr(particulars_of(read(referral())))
+
+
 @pytest.mark.parametrize("state", list(State))
 @pytest.mark.parametrize("move", [Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE])
 def test_no_response_is_refused_for_its_time(state: State, move: Move) -> None:
@@ -109,7 +142,7 @@ def test_an_agreement_hardens_what_is_only_remarked_upon() -> None:
     agreed = Overrides({EVERYBODY: {"G08": Taken.ERROR, "G01": Taken.WARNING}})
     message = read(referral())
 
-    assert {"G02", "G08"} == enforced(Side.RECEIVING, message, agreed)
+    assert {"G02", "G08", "G14", "G15"} == enforced(Side.RECEIVING, message, agreed)
 
 
 def response(move: Move, use_case: str = "a4t1", reason: str = "new", told: int = 0) -> Response:

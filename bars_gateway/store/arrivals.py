@@ -1,0 +1,60 @@
+"""
+A message from the proxy, as the store takes it: read once, judged in one transaction.
+
+    Requester's message ──► Arrival, its answer minted here or decided by the EPR
+    response ─────────────► Arrival, its answer the same Bundle: every id in it is its sender's
+"""
+
+import hashlib
+
+from bars_gateway.standard import workflow
+from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.values import Arrival, Payload, Told
+
+
+def response_arrival(
+    message: Message,
+    move: Move,
+    request: Payload,
+    *,
+    provider: str,
+    request_id: str,
+    correlation_id: str,
+    sender: str,
+    receiver: str,
+) -> Arrival:
+    """Return the response *message*, whose bytes are *request*, for the workflow it answers."""
+    return Arrival(
+        provider=provider,
+        request_id=request_id,
+        correlation_id=correlation_id,
+        bundle_id=message.bundle_id,
+        move=move,
+        subject=workflow.subject_of(message),
+        use_case=message.use_case,
+        sender=sender,
+        receiver=receiver,
+        focus_id=message.request_id,
+        reference=None,
+        responds_to=message.responds_to,
+        fingerprint=fingerprint(request.body),
+        request=request,
+        answer=Payload(media_type=request.media_type, headers={}, body=request.body),
+        answer_due_at=None,
+        reason=message.reason,
+        told=_told(message),
+        particulars=particulars_of(message),
+    )
+
+
+def fingerprint(body: bytes) -> str:
+    """Return what tells these bytes from others: SHA-256, in hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def _told(message: Message) -> Told | None:
+    if message.focus_type != "Encounter" or message.focus_status is None:
+        return None
+    return Told(status=message.focus_status, at=message.focus_updated_at)
