@@ -73,7 +73,7 @@ def _run_one(connection: sqlite3.Connection, work: Work[Any]) -> _Fate:
     connection.execute("SAVEPOINT work")
     try:
         value = work(connection)
-    except (sqlite3.Error, StoreError, ValueError) as error:
+    except Exception as error:  # raised where the work was asked for; the group goes on without it
         # A full disk rolls the whole transaction back by itself: then nobody's work is left.
         if not connection.in_transaction:
             raise sqlite3.OperationalError("the transaction was lost in the middle") from error

@@ -145,6 +145,25 @@ async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(database: D
     assert 9 == sum(not task.cancelled() for task in tasks)
 
 
+async def test_a_defect_in_one_work_is_its_callers_alone(database: Database) -> None:
+    """A message that trips a line of ours may not take the gateway, or its neighbours, with it."""
+
+    def stumble(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO events (at, kind) VALUES ('now', 'half')")
+        raise KeyError("focus")
+
+    def good(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO events (at, kind) VALUES ('now', 'whole')")
+
+    fates = await asyncio.gather(
+        *(database.write(work) for work in (good, stumble, good)), return_exceptions=True
+    )
+    kept = await database.read(lambda c: c.execute("SELECT kind FROM events").fetchall())
+
+    assert [None, KeyError, None] == [fate and type(fate) for fate in fates]
+    assert ["whole", "whole"] == [row["kind"] for row in kept]
+
+
 async def test_a_closed_database_says_so(tmp_path: Path) -> None:
     """A late write is refused, not left waiting."""
     async with open_database(tmp_path / "gateway.db") as database:
