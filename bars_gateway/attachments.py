@@ -92,6 +92,8 @@ def attach(  # noqa: PLR0917
         done = f"attached; the workflow is {answer['state']}"
         typer.echo(f"{number}: {done if answer['done'] else 'would be attached'}")
         return
+    if status == 404:  # noqa: PLR2004
+        answer = {**answer, "cure": "`bars-gateway quarantine` lists them, with their numbers"}
     against = answer.get("objection") or {"problem": answer["error"], "cure": answer["cure"]}
     typer.echo(f"{number}: not done: {against['problem']}; {against['cure']}")
     raise typer.Exit(1)

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 import orjson
 
 from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.remarks import MEANINGS
+from bars_gateway.standard.remarks import MEANINGS, Remark
 from bars_gateway.store.port import (
     Accepted,
     Attempt,
@@ -46,6 +46,9 @@ _OUTCOMES: Mapping[str, str] = {
 }
 _NOTHING_TO_CANCEL = (
     "The cancellation was not sent: the Receiver says that there is nothing to cancel any more."
+)
+_ATTACHED = (
+    "A response came for this organisation, answered nothing that was known, and was kept aside."
 )
 _KINDS: dict[NoticeKind, str] = {
     NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
@@ -262,6 +265,8 @@ def _meaning(value: Notice) -> str:
         return _OUTCOMES[value.state]
     if value.kind is NoticeKind.RECONCILED:
         return _RECONCILED[value.reconciled]
+    if value.kind is NoticeKind.MESSAGE and Remark.ATTACHED in value.remarks:
+        return _ATTACHED
     kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS
     return kinds[value.kind]
 

@@ -23,7 +23,6 @@ from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.interventions import Objection, Verb
 
 _BODY_SECONDS = 30.0  # for a body to arrive
-_DIGITS = 18  # of a number that SQLite can hold
 _CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was done'
 
 
@@ -39,7 +38,7 @@ class VerbRequests:
         return [
             web.post("/messages/{request_id}/{verb}", self._act),
             web.post("/interventions", self._act_on_all),
-            web.post(r"/quarantine/{id:\d+}/attach", self._attach),
+            web.post(r"/quarantine/{id:\d{1,18}}/attach", self._attach),
         ]
 
     async def _act(self, request: web.Request) -> web.Response:
@@ -69,7 +68,7 @@ class VerbRequests:
             order = read_attachment(await _body(request))
         except (OrderProblem, TimeoutError) as problem:
             return _refused(problem)
-        number = int(request.match_info["id"][:_DIGITS])
+        number = int(request.match_info["id"])
         done = await self._attaching.attach(order, number, uid_of(request))
         if done is None:
             raise web.HTTPNotFound(reason="no quarantined response has that number")

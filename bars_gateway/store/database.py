@@ -41,6 +41,13 @@ Work = Callable[[sqlite3.Connection], T]
 _FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
+# What ends one work and not the others of its group: SQLite's errors, our own, and defects. Its
+# caller gets it. Else a message that trips a line of ours would keep everybody's from the disk.
+_OF_ONE_WORK = (
+    *(sqlite3.Error, StoreError),
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Fate:
@@ -73,7 +80,7 @@ def _run_one(connection: sqlite3.Connection, work: Work[Any]) -> _Fate:
     connection.execute("SAVEPOINT work")
     try:
         value = work(connection)
-    except Exception as error:  # raised where the work was asked for; the group goes on without it
+    except _OF_ONE_WORK as error:
         # A full disk rolls the whole transaction back by itself: then nobody's work is left.
         if not connection.in_transaction:
             raise sqlite3.OperationalError("the transaction was lost in the middle") from error

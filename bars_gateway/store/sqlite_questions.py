@@ -56,48 +56,29 @@ class SqliteQuestions:
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
     ) -> Met | Asked | Unattended:
         """Put the question whether to take that message, or say what the message met."""
-        self._refuse_when_full()
-        met = await self._database.write(
-            partial(
-                question_works.ask_about,
-                arrival=arrival,
-                minted=minted,
-                terms=terms,
-                now=now,
-                attended=self._is_attended(arrival.provider, now),
-            )
-        )
-        return self._asked(arrival.provider, met)
+        work = partial(question_works.ask_about, arrival=arrival, minted=minted, terms=terms)
+        return await self._put(work, arrival.provider, now)
 
     async def ask_about_response(
         self, arrival: Arrival, not_found: Payload, terms: Terms, now: datetime
     ) -> Met | Asked | Unattended:
         """Put the question whether to take that response; quarantined, it gets *not_found*."""
-        self._refuse_when_full()
-        met = await self._database.write(
-            partial(
-                question_works.ask_about_response,
-                arrival=arrival,
-                not_found=not_found,
-                terms=terms,
-                now=now,
-                attended=self._is_attended(arrival.provider, now),
-            )
+        work = partial(
+            question_works.ask_about_response, arrival=arrival, not_found=not_found, terms=terms
         )
-        return self._asked(arrival.provider, met)
+        return await self._put(work, arrival.provider, now)
 
     async def ask(
         self, enquiry: Enquiry, terms: Terms, now: datetime
     ) -> Met | Asked | Answered | Unattended:
         """Put the question, or say what the request met."""
-        self._refuse_when_full()
-        attended = self._is_attended(enquiry.provider, now)
-        met = await self._database.write(
-            partial(question_works.ask, enquiry=enquiry, terms=terms, now=now, attended=attended)
-        )
-        return self._asked(enquiry.provider, met)
+        work = partial(question_works.ask, enquiry=enquiry, terms=terms)
+        return await self._put(work, enquiry.provider, now)
 
-    def _asked(self, provider: str, met: T) -> T:
+    async def _put(self, work: Callable[..., T], provider: str, now: datetime) -> T:
+        self._refuse_when_full()
+        attended = self._is_attended(provider, now)
+        met = await self._database.write(partial(work, now=now, attended=attended))
         if isinstance(met, Asked):
             self._asker(provider).ring()
         return met

@@ -63,10 +63,9 @@ async def test_an_operator_attaches_a_response(world: World) -> None:
     assert (0, True, False) == (listed[0], NOWHERE in listed[1], "Patient" in listed[1])
     assert (0, "1: would be attached\n", State.ACTIVE) == (*dry, before)
     assert (0, "1: attached; the workflow is completed\n") == done
-    assert (["attached"], body) == (
-        json.loads(notice.read_bytes())["remarks"],
-        message.read_bytes(),
-    )
+    told = json.loads(notice.read_bytes())
+    assert (["attached"], body) == (told["remarks"], message.read_bytes())
+    assert "answered nothing that was known" in told["meaning"]
     assert (State.COMPLETED, 0) == (
         await state(world, receipt),
         (await world.ambulance.overview()).quarantined,
@@ -109,11 +108,16 @@ async def test_what_does_not_fit_is_not_attached(world: World) -> None:
     record = await attached(world, theirs["workflow_id"])
     patient = await typed(world, "attach", "2", str(receipt["workflow_id"]), *order)
     unknown = await attached(world, 99)
+    missing = await typed(world, "attach", "7", "1", *order)
 
     assert [AGAINST[code].text for code in ("other_record", "other_patient", "no_workflow")] == [
         line.removeprefix(f"{number}: not done: ").partition(";")[0]
         for number, (_, line) in ((1, record), (2, patient), (1, unknown))
     ]
-    assert {1} == {record[0], patient[0], unknown[0]}
+    assert (
+        "7: not done: no quarantined response has that number; `bars-gateway quarantine`"
+        in (missing[1])
+    )
+    assert {1} == {record[0], patient[0], unknown[0], missing[0]}
     assert [State.ACTIVE] * 2 == [await state(world, receipt), await state(world, theirs)]
     assert [] == world.ambulance.files("inbox/new/*.notice.json")
