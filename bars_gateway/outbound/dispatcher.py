@@ -181,7 +181,7 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
             return
         _log(claim, attempt, settlement)
-        if judgement.row == "duplicate":
+        if isinstance(settlement, Settled) and settlement.focus_id is None:
             self._reconciler.ring()
         if is_too_much(answer, judgement):
             self._proxy.hold(claim.provider, answer.retry_after or HELD_BY_QUOTA)

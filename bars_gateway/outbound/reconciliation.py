@@ -1,11 +1,12 @@
 """
-Finds out what the Receiver calls a record whose acknowledgement got lost.
+Finds out what the Receiver calls a record whose id it did not tell.
 
-    409 duplicate ─settle─► wanted ──► GET …?patient:identifier=… ──► found │ none │ several
-                                                                            └─► the EPR is told
+    409 duplicate, or 200 without id ─settle─► wanted ──► GET …?patient:identifier=…
+                             found │ none │ several │ unread: the EPR is told ◄──┘
 
 A duplicate proves that the Receiver has the message; the ids that it gave to the record were in
-the answer that never came, and a later change must name them (CS-079). So the Receiver is asked
+the answer that never came, and a later change must name them (CS-079). An acknowledgement that
+came without them, as published ones do, leaves the same gap. So the Receiver is asked
 for the patient's records, and the one that says itself that it is ours is taken. Where none
 does, or several do, a person asks: the wrong id would cancel somebody else's referral.
 
@@ -30,14 +31,14 @@ from bars_gateway.store.reconciliations import Reconciliation, Reconciliations, 
 log = structlog.get_logger(__name__)
 
 AGAIN_AFTER = timedelta(minutes=1)
-UNREAD_AFTER = timedelta(hours=1)  # since the duplicate: then a person asks
+UNREAD_AFTER = timedelta(hours=1)  # since it was acknowledged: then a person asks
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 _BODY_HEADERS = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
 _OK = 200
 
 
 class Reconciler:
-    """Asks for what the duplicates have left open, until stopped."""
+    """Asks for the ids that are not known, until stopped."""
 
     def __init__(
         self,

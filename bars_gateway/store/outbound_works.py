@@ -169,7 +169,12 @@ def _settle_for_good(  # noqa: PLR0917
         move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)
     remarks = left_with(connection, row, attempt.ended_at)
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at, remarks)
-    if attempt.row == "duplicate" and settlement.focus_id is None and move is Move.REQUEST:
+    # After a duplicate, or an acknowledgement that has none: a later change must name the id.
+    if (
+        settlement.state is OutboundState.ACKNOWLEDGED
+        and settlement.focus_id is None
+        and move is Move.REQUEST
+    ):
         run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
 
 

@@ -1,7 +1,7 @@
 """
-What the store offers to whoever looks for the Receiver's ids after a duplicate.
+What the store offers to whoever looks for ids of the Receiver's that are not known.
 
-    settle: duplicate, no ids ──► wanted ──► found │ none │ several │ unread, and a notice
+    settle: acknowledged, no id ─► wanted ──► found │ none │ several │ unread, and a notice
 """
 
 from dataclasses import dataclass

@@ -43,7 +43,7 @@ class NoticeKind(StrEnum):
     DELAYED = "delayed"  # an outbound message is later than its use case allows for
     DUE_SOON = "due_soon"  # an answer is owed soon, and has not come
     OVERDUE = "overdue"  # an answer that is owed has not come
-    RECONCILED = "reconciled"  # the Receiver's ids were found after a duplicate
+    RECONCILED = "reconciled"  # what came of looking for the Receiver's id
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
     AMENDED = "amended"  # a second, different final response came
     DECIDED_LATE = "decided_late"  # the EPR said yes after the Sender had been told 408

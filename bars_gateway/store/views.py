@@ -54,7 +54,7 @@ class Notice:
     fingerprint: str
     answer_media_type: str | None  # None: there is no answer to read
     resend_of: str | None  # X-Request-Id of the message whose payload this sends again
-    reconciled: str | None  # after a duplicate: found, none, several or unread
+    reconciled: str | None  # where no id came: found, none, several or unread
     focus_id: str | None  # what the Receiver calls the record, where that is known
     remarks: Sequence[Remark]  # what a person should know beside what it says
     links: Sequence[Link]  # of its workflow

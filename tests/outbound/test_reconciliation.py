@@ -1,4 +1,4 @@
-"""After a duplicate: the id is found by what the Receiver shows, or a person asks."""
+"""Where no id came: it is found by what the Receiver shows, or a person asks."""
 
 import asyncio
 import json
@@ -39,6 +39,7 @@ class Receiver:
         self.searches = []
         self.extra = []  # records of others, shown as well
         self.loses = lambda _request: False
+        self.acknowledges = acknowledging
         self.reading = None  # what to answer to a search, instead of the records
 
     async def answer(self, request):
@@ -55,7 +56,7 @@ class Receiver:
         if known:
             body = outcome("REC_CONFLICT", "duplicate")
             return web.Response(status=409, body=body, content_type=FHIR, headers=ids_of(request))
-        return await acknowledging(request)
+        return await self.acknowledges(request)
 
     async def _show(self, request):
         number = request.query["patient:identifier"].rpartition("|")[2]
@@ -63,6 +64,12 @@ class Receiver:
         entries = [{"resource": resource} for resource in [*shown, *self.extra]]
         bundle = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
         return web.Response(body=json.dumps(bundle).encode(), content_type=FHIR)
+
+
+async def without_id(request):
+    """Answer as the published validation response does: nothing in it has an id."""
+    body = b'{"resourceType": "Bundle", "type": "message"}'
+    return web.Response(body=body, content_type=FHIR, headers=ids_of(request))
 
 
 def _record(body):
@@ -172,6 +179,18 @@ async def test_the_one_record_that_is_ours_is_found(store, dispatcher_at, receiv
 
     assert ("found", record["resource"]["id"]) == (notice.reconciled, notice.focus_id)
     assert receipt.correlation_id == await store.correlation_of("trust", notice.focus_id)
+
+
+async def test_scenario_34_an_acknowledgement_without_ids(store, dispatcher_at, receiver):
+    """It is acknowledged at once, and the id is searched for as after a duplicate."""
+    receiver.acknowledges = without_id
+    await submit(store)
+    async with at_work(dispatcher_at()):
+        (notice,) = await reconciled(store)
+    (record,) = receiver.records.values()
+
+    assert ("acknowledged", 1) == (notice.state, notice.attempts)
+    assert ("found", record["resource"]["id"]) == (notice.reconciled, notice.focus_id)
 
 
 async def test_the_search_is_a_request_of_its_own_to_the_same_service(

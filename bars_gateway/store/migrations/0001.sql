@@ -57,7 +57,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     needed_by       TEXT,                       -- the clinical time
     next_attempt_at TEXT,
     give_up_at      TEXT,
-    reconciliation  TEXT,                       -- after a duplicate: whether the Receiver's ids were found
+    reconciliation  TEXT,                       -- where no id came: whether the Receiver's was found
     reconcile_at    TEXT,                       -- when to look for them
     delay_due_at    TEXT,                       -- when to tell the EPR that it is late; NULL once told
     claimed_by      TEXT,                       -- node name
