@@ -9,7 +9,7 @@ from asked_epr import answering
 from bookings import change_of
 from messages import validation_request
 from moving import PLAN, arrived, made, move, requested, sent, state, transfer
-from world import World, headers, post, world_in
+from world import World, eventually, headers, post, world_in
 
 from bars_gateway.demo.responses import response
 from bars_gateway.standard.workflow import State
@@ -29,6 +29,11 @@ async def come_to_the_ambulance(
     asked = headers(world.ambulance.service, **changes)
     status, _, answer = await post(world, body, asked, node=world.ambulance)
     return status, answer
+
+
+def encounter_of(body: bytes) -> dict[str, Any]:
+    resources = (entry["resource"] for entry in json.loads(body)["entry"])
+    return next(each for each in resources if each["resourceType"] == "Encounter")
 
 
 def issue(outcome: dict[str, Any]) -> str:
@@ -123,6 +128,25 @@ async def test_scenario_81_a_final_response_after_its_time(world: World) -> None
     assert State.COMPLETED == await state(world.ambulance, receipt["request_id"])
 
 
+async def test_scenario_84_outcome_codes_that_nobody_knows(world: World) -> None:
+    """They pass as data, byte for byte: what they mean is between the two services."""
+    request = validation_request().replace(b'"a4t1"', b'"a4t2"')
+    receipt, _ = await requested(world, request)
+    (answer,) = world.hospital.files("inbox/new/*.answer.json")
+    bundle = json.loads(response(answer.read_bytes(), encounter="finished"))
+    resources = (entry["resource"] for entry in bundle["entry"])
+    plan = next(each for each in resources if each["resourceType"] == "CarePlan")
+    unknown = [{"system": "https://nowhere.example/outcomes", "code": c} for c in ("PATLIFT", "C5")]
+    plan["activity"] = [{"outcomeCodeableConcept": [{"coding": [each]} for each in unknown]}]
+    body = json.dumps(bundle).encode()
+    sending = await world.hospital.sent("final.json", body)
+    outcome = await world.hospital.outcome(sending["request_id"])
+    (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.message.json"))
+
+    assert ("acknowledged", body) == (outcome["state"], file.read_bytes())
+    assert State.COMPLETED == await state(world.ambulance, receipt["request_id"])
+
+
 async def test_scenario_90_a_status_that_is_older_than_the_last(world: World) -> None:
     """The newest by the Responder's clock holds; the other is delivered and says so."""
     receipt, notice = await requested(world, transfer("a6t1"))
@@ -187,6 +211,44 @@ async def test_scenario_95_assistance_that_is_given(world: World) -> None:
     await sent(world.hospital, move(notice["request_id"], "progress"))
 
     assert State.IN_PROGRESS == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_scenario_94_mutual_aid_is_accepted_and_the_case_shared(tmp_path: Path) -> None:
+    """The update goes to the service that has begun; the case stays open on both sides."""
+    asked = 'questions = "socket"'
+    async with (
+        world_in(tmp_path, asked=asked) as world,
+        answering(world.hospital.socket) as epr,
+    ):
+        receipt, notice = await requested(world, transfer("a6t3"))
+        await sent(world.hospital, move(notice["request_id"], "progress"))
+        shared = await sent(world.ambulance, move(receipt["request_id"], "update"))
+        states = [
+            await state(world.ambulance, receipt["request_id"]),
+            await state(world.hospital, shared["request_id"]),
+        ]
+
+    assert ["update"] == [each["move"] for each in epr.seen]
+    assert [State.IN_PROGRESS, State.IN_PROGRESS] == states
+
+
+async def test_scenario_104_one_install_asks_and_is_asked_about_one_patient(world: World) -> None:
+    """Same patient and journey, other conversations: what is said of the one leaves the other."""
+    body = validation_request()
+    (journey,) = {each["reference"] for each in encounter_of(body)["episodeOfCare"]}
+    first, _ = await requested(world, body)
+    asked = validation_request(sender=world.hospital.service, receiver=world.ambulance.service)
+    (theirs,) = {each["reference"] for each in encounter_of(asked)["episodeOfCare"]}
+    second = await world.hospital.sent("own.json", asked.replace(theirs.encode(), journey.encode()))
+    await world.hospital.outcome(second["request_id"])
+    await sent(world.ambulance, move(second["request_id"], "progress"))
+    overview = await world.hospital.overview()
+
+    assert {("responder", "active"), ("requester", "in_progress")} == {
+        (row.role, row.state) for row in overview.last_workflows
+    }
+    assert State.ACTIVE == await state(world.ambulance, first["request_id"])
+    assert first["correlation_id"] != second["correlation_id"]
 
 
 async def test_scenario_103_one_organisation_asks_itself(world: World) -> None:
