@@ -6,9 +6,10 @@ Finds the workflow that a response is about, and draws from it what it proves.
 
 Every Bundle.id of a workflow counts, in both directions: a final response may point
 back to the interim one instead of the request (S9). X-Correlation-Id only narrows a
-choice down, for it is a conversation and no key. Where that leaves none or several,
-nothing is guessed: the Sender hears 404, the bytes are kept aside, a person is told. One
-that names another patient than its workflow is refused, and a person is told of that, too.
+choice down, for it is a conversation and no key. Where that leaves none or several, or
+the ServiceRequest.id is of another workflow of that Responder, nothing is guessed: the
+Sender hears 404, the bytes are kept aside, a person is told. One that names another
+patient than its workflow is refused, and a person is told of that, too.
 
 A response proves that the request arrived, whatever we believed until then: what still
 waits for its retry is acknowledged now (scenario 71). A response that is late changes
@@ -23,7 +24,7 @@ from datetime import datetime
 
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.remarks import REMARKABLE, Remark, Response, Standing, remarks_on
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, Role, State, Subject
 from bars_gateway.store.guard_works import refuse_mixed_up
 from bars_gateway.store.inbound_works import add_event, already_met, remember, take
 from bars_gateway.store.rows import instant, packed, text
@@ -107,18 +108,22 @@ def _move(
 
 def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3.Row]:
     """Return the workflows that the response may be about; one is an answer."""
-    found = [
-        row
-        for row in rows(
-            connection,
-            "workflows_responded_to",
-            provider=arrival.provider,
-            bundle_id=arrival.responds_to,
-        )
-        if same_service(row["counterparty"], arrival.sender)
-    ]
+    found = _theirs(connection, arrival, "workflows_responded_to", bundle_id=arrival.responds_to)
     found = _narrowed(found, lambda row: row["focus_id"] == arrival.focus_id)
-    return _narrowed(found, lambda row: row["correlation_id"] == arrival.correlation_id)
+    found = _narrowed(found, lambda row: row["correlation_id"] == arrival.correlation_id)
+    # A ServiceRequest.id that nobody here knows says nothing; that of another workflow does.
+    keys = {"key": arrival.focus_id, "role": Role.REQUESTER}
+    named = _theirs(connection, arrival, "workflow_by_focus", **keys)
+    contradicts = named and not {row["id"] for row in found} & {row["id"] for row in named}
+    return [*found, *named] if found and contradicts else found
+
+
+def _theirs(
+    connection: sqlite3.Connection, arrival: Arrival, query: str, **keys: object
+) -> list[sqlite3.Row]:
+    """Return what the Responder of *arrival* was asked, of the workflows that *query* finds."""
+    found = rows(connection, query, provider=arrival.provider, **keys)
+    return [row for row in found if same_service(row["counterparty"], arrival.sender)]
 
 
 def _narrowed(found: list[sqlite3.Row], fits: Callable[[sqlite3.Row], bool]) -> list[sqlite3.Row]:

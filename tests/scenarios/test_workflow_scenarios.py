@@ -191,6 +191,27 @@ async def test_scenario_107_a_response_never_goes_to_another_case(world: World) 
     ]
 
 
+async def test_a_response_that_names_two_cases_goes_to_neither(world: World) -> None:
+    """The Bundle.id of the one, the ServiceRequest.id of the other: a person looks at it."""
+    receipts = [
+        await world.ambulance.sent(f"{name}.json", validation_request()) for name in ("a", "b")
+    ]
+    outcomes = [await world.ambulance.outcome(each["request_id"]) for each in receipts]
+    answers = await eventually(
+        lambda: len(f := world.hospital.files("inbox/new/*.answer.json")) == len(receipts) and f
+    )
+    bundles = [json.loads(file.read_bytes()) for file in answers]
+    body = response(answers[0].read_bytes(), encounter="finished", responds_to=bundles[1]["id"])
+    status, _ = await come_to_the_ambulance(world, body)
+    overview = await world.ambulance.overview()
+
+    assert ["acknowledged"] * 2 == [each["state"] for each in outcomes]
+    assert (404, 1) == (status, overview.quarantined)
+    assert [State.ACTIVE] * 2 == [
+        await state(world.ambulance, each["request_id"]) for each in receipts
+    ]
+
+
 @pytest.mark.parametrize("use_case", ["a1t1", "a5t1"])
 async def test_scenario_100_the_withdrawn_response_is_not_supported(
     world: World, use_case: str
