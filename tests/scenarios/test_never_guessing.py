@@ -1,0 +1,281 @@
+"""
+Whatever is thrown at two gateways, in whatever order: nothing ends in the wrong workflow.
+
+Each organisation asks the other. What then comes is shuffled, repeated, sent again under new
+ids, about other patients, from strangers, or about two cases at once; some of it comes before
+the Requester has heard that its request arrived. Two things have to hold afterwards: a
+workflow has the messages of one case and of no other, and it is where those lead by the table.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from asked_epr import answering
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from messages import NHS_NUMBER, validation_request
+from world import Node, World, headers, in_time, post, world_in
+
+from bars_gateway.demo.bookings import change_of
+from bars_gateway.demo.responses import response
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Move, State, led_on
+from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.port import Part
+from bars_gateway.store.rows import payload_of
+from bars_gateway.store.statements import one
+
+ANOTHER_PATIENT = "9990000026"
+STRANGER = "2000000909"
+TO_REQUESTER = (
+    "interim",
+    "final",
+    "decline",
+    "by-a-stranger",
+    "of-another",
+    "nowhere",
+    "two-cases",
+)
+TO_RESPONDER = ("cancel", "asked-again", "cancel-by-a-stranger", "cancel-of-another")
+TAKEN_BY_NOBODY = {
+    "by-a-stranger": {404},
+    "of-another": {409},
+    "nowhere": {404},
+    "two-cases": {404},
+    "asked-again": {400},
+    "cancel-of-another": {409},
+}
+
+THROWS = st.tuples(
+    st.integers(0, 2),
+    st.sampled_from([*TO_REQUESTER, *TO_RESPONDER]),
+    st.sampled_from(["once", "twice", "again under a new id"]),
+)
+PLANS = st.fixed_dictionaries(
+    {
+        "cases": st.lists(st.tuples(st.booleans(), st.booleans()), min_size=3, max_size=3),
+        "throws": st.lists(THROWS, min_size=6, max_size=14),
+        "at_once": st.integers(1, 4),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One request, and both sides of it."""
+
+    requester: Node
+    responder: Node
+    bundle_id: str
+    request_id: str
+    body: bytes
+    acknowledgement: bytes  # as the Responder wrote it, whether or not it was heard
+
+
+@dataclass
+class Course:
+    """What was thrown in one example, and what it was really about."""
+
+    about: dict[str, str] = field(default_factory=dict)  # Bundle.id → what it belongs to
+    answers: list[tuple[str, Node, str, int]] = field(default_factory=list)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Return a world in which either EPR says yes to whatever it is asked."""
+    asked = 'questions = "socket"'
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(world_in(tmp_path, asked=asked))
+        made.ambulance.asked, made.hospital.outbound = asked, made.ambulance.outbound
+        for node in (made.ambulance, made.hospital):
+            await node.restart()
+            await stack.enter_async_context(answering(node.socket))
+        yield made
+
+
+async def test_nothing_ends_in_the_wrong_workflow(world: World) -> None:
+    """Fifty courses of events, drawn anew in the same way each time."""
+    loop = asyncio.get_running_loop()
+
+    @settings(
+        max_examples=50,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(plan=PLANS)
+    def holds(plan: dict[str, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(play(world, **plan), loop).result(60)
+
+    await asyncio.to_thread(holds)
+
+
+async def play(
+    world: World,
+    cases: Sequence[tuple[bool, bool]],
+    throws: Sequence[tuple[int, str, str]],
+    at_once: int,
+) -> None:
+    """Ask what is asked, throw what is thrown, so many at once, and look at what became of it."""
+    course, conversation = Course(), str(uuid4())
+    begun = [
+        await begin(world, course, conversation, turned=turned, lost=lost) for turned, lost in cases
+    ]
+    for start in range(0, len(throws), at_once):
+        async with asyncio.TaskGroup() as group:
+            for number, kind, copies in throws[start : start + at_once]:
+                group.create_task(throw(world, course, begun, begun[number], kind, copies))
+    for case in begun:
+        outcome = await case.requester.outcome(case.request_id)
+        assert "acknowledged" == outcome["state"]
+    for node in (world.ambulance, world.hospital):
+        await look(node, course)
+
+
+async def begin(
+    world: World, course: Course, conversation: str, *, turned: bool, lost: bool
+) -> Case:
+    """Send a request, all in one conversation and about one patient; its answer may get lost."""
+    sides = (world.hospital, world.ambulance) if turned else (world.ambulance, world.hospital)
+    requester, responder = sides
+    bundle_id = str(uuid4())
+    body = validation_request(
+        bundle_id=bundle_id, sender=requester.service, receiver=responder.service
+    )
+    if lost:
+        world.sandbox.faults.arm({"kind": "drop_after", "count": 1})
+    envelope = json.dumps({"correlation_id": conversation}).encode()
+    requester.drop(f"{bundle_id}.json", body, envelope)
+    receipt = await requester.document(f"outbox/accepted/{bundle_id}.receipt.json")
+    course.about[bundle_id] = bundle_id
+    return Case(
+        requester=requester,
+        responder=responder,
+        bundle_id=bundle_id,
+        request_id=receipt["request_id"],
+        body=body,
+        acknowledgement=await in_time(lambda: answer_of(responder, receipt["request_id"])),
+    )
+
+
+async def answer_of(node: Node, request_id: str) -> bytes | None:
+    found = await node.history(request_id)
+    if found is None:
+        return None
+    keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
+    async with open_reader(node.database) as reader:
+        row = await read_with(reader, lambda connection: one(connection, "payload", **keys))
+    return None if row is None else payload_of(row).body
+
+
+async def throw(  # noqa: PLR0917
+    world: World, course: Course, cases: Sequence[Case], case: Case, kind: str, copies: str
+) -> None:
+    """Hand one message over as the proxy would, and perhaps a second time."""
+    if kind == "two-cases" and not await ids_are_known(cases):
+        return
+    node = case.requester if kind in TO_REQUESTER else case.responder
+    body = written(cases, case, kind)
+    bundle_id = json.loads(body)["id"]
+    really = {"cancel-by-a-stranger": f"{case.bundle_id} and a stranger"}
+    course.about.setdefault(bundle_id, really.get(kind, case.bundle_id))
+    sent = headers(node.service)
+    again = headers(node.service) if copies == "again under a new id" else sent
+    async with asyncio.TaskGroup() as group:
+        for each in (sent,) if copies == "once" else (sent, again):
+            group.create_task(hand_over(world, course, node, kind, body, each))
+
+
+async def ids_are_known(cases: Sequence[Case]) -> bool:
+    """Tell whether the Requesters could see that two ids are of two cases."""
+    outcomes = [await each.requester.outcome(each.request_id) for each in cases]
+    return all(each["focus_id"] for each in outcomes)
+
+
+async def hand_over(  # noqa: PLR0917
+    world: World, course: Course, node: Node, kind: str, body: bytes, sent: dict[str, str]
+) -> None:
+    status, _, _ = await post(world, body, sent, node=node)
+    course.answers.append((kind, node, sent["X-Request-Id"], status))
+
+
+def written(cases: Sequence[Case], case: Case, kind: str) -> bytes:
+    """Return the message; each has a Bundle.id of its own, but for what is asked again."""
+    own, theirs = case.requester.service, case.responder.service
+    other = next(each for each in cases if each is not case)
+    rejection = ("RRNA", "Invented.")
+    match kind:
+        case "asked-again":
+            return case.body
+        case "interim" | "two-cases" | "nowhere":
+            points = {"two-cases": other.bundle_id, "nowhere": str(uuid4())}
+            return response(
+                case.acknowledgement, encounter="in-progress", responds_to=points.get(kind)
+            )
+        case "decline":
+            return response(case.acknowledgement, encounter="cancelled", rejection=rejection)
+        case "final" | "by-a-stranger" | "of-another":
+            body = response(case.acknowledgement, encounter="finished")
+            stranger = theirs.replace(theirs.rpartition("|")[2], STRANGER)
+        case _:
+            body = cancellation(case.acknowledgement)
+            stranger = own.replace(own.rpartition("|")[2], STRANGER)
+    if kind.endswith("by-a-stranger"):
+        known = theirs if kind == "by-a-stranger" else own
+        return body.replace(known.encode(), stranger.encode())
+    number = ANOTHER_PATIENT if kind.endswith("of-another") else NHS_NUMBER
+    return body.replace(NHS_NUMBER.encode(), number.encode())
+
+
+def cancellation(acknowledgement: bytes) -> bytes:
+    bundle = json.loads(change_of(json.loads(acknowledgement), status="revoked"))
+    definition = "bars-message-servicerequest-request-cancelled"
+    header = bundle["entry"][0]["resource"]
+    header["definition"] = f"https://fhir.nhs.uk/MessageDefinition/{definition}"
+    return json.dumps(bundle).encode()
+
+
+KEPT = """
+SELECT w.id, w.role, w.state, m.bundle_id, m.request_id, m.direction, m.move,
+       (SELECT n.remarks FROM notices AS n
+         WHERE n.message_id = m.id AND n.kind IN ('message', 'amended')) AS remarks
+  FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id ORDER BY m.id
+"""
+
+
+async def look(node: Node, course: Course) -> None:
+    """Hold what the gateway has against what was thrown at it."""
+    async with open_reader(node.database) as reader:
+        rows = await read_with(reader, lambda connection: connection.execute(KEPT).fetchall())
+    kept = [row for row in rows if row["bundle_id"] in course.about]
+    for number in {row["id"] for row in kept}:
+        history = [row for row in kept if row["id"] == number]
+        assert 1 == len({course.about[row["bundle_id"]] for row in history})
+        assert history[-1]["state"] == State(led_on(State.REQUESTED, *moves(history)))
+    taken = Counter(row["request_id"] for row in kept if row["direction"] == "inbound")
+    answers = [(kind, of, status) for kind, at, of, status in course.answers if at is node]
+    assert set(taken.values()) <= {1}
+    assert {of for _, of, status in answers if status == 200} <= set(taken)
+    assert {} == {
+        kind: status
+        for kind, of, status in answers
+        if kind in TAKEN_BY_NOBODY and (of in taken or status not in TAKEN_BY_NOBODY[kind])
+    }
+
+
+def moves(history: Sequence[Any]) -> Iterator[Move]:
+    """Yield what moved a workflow: what came out of order did not."""
+    yield Move.REQUEST
+    for row in history:
+        if Remark.OUT_OF_ORDER not in (row["remarks"] or "").split():
+            yield Move(row["move"])
