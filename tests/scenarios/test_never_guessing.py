@@ -28,15 +28,16 @@ from bars_gateway.demo.bookings import change_of
 from bars_gateway.demo.responses import response
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, led_on
+from bars_gateway.store import statements
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.port import Part
 from bars_gateway.store.rows import payload_of
-from bars_gateway.store.statements import one
 
 ANOTHER_PATIENT = "9990000026"
 STRANGER = "2000000909"
 TO_REQUESTER = (
     "interim",
+    "planned",
     "final",
     "decline",
     "by-a-stranger",
@@ -58,6 +59,7 @@ THROWS = st.tuples(
     st.integers(0, 2),
     st.sampled_from([*TO_REQUESTER, *TO_RESPONDER]),
     st.sampled_from(["once", "twice", "again under a new id"]),
+    st.integers(0, 9),  # how late it comes: all are written before the first is on its way
 )
 PLANS = st.fixed_dictionaries(
     {
@@ -78,6 +80,17 @@ class Case:
     request_id: str
     body: bytes
     acknowledgement: bytes  # as the Responder wrote it, whether or not it was heard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throw:
+    """One message, addressed to one of the two."""
+
+    kind: str
+    copies: str
+    node: Node
+    belongs_to: str
+    body: bytes
 
 
 @dataclass
@@ -123,7 +136,7 @@ async def test_nothing_ends_in_the_wrong_workflow(world: World) -> None:
 async def play(
     world: World,
     cases: Sequence[tuple[bool, bool]],
-    throws: Sequence[tuple[int, str, str]],
+    throws: Sequence[tuple[int, str, str, int]],
     at_once: int,
 ) -> None:
     """Ask what is asked, throw what is thrown, so many at once, and look at what became of it."""
@@ -131,10 +144,13 @@ async def play(
     begun = [
         await begin(world, course, conversation, turned=turned, lost=lost) for turned, lost in cases
     ]
-    for start in range(0, len(throws), at_once):
+    late = [late for _, _, _, late in throws]
+    made = [thrown(begun, begun[number], kind, copies) for number, kind, copies, _ in throws]
+    order = sorted(range(len(made)), key=late.__getitem__)
+    for start in range(0, len(order), at_once):
         async with asyncio.TaskGroup() as group:
-            for number, kind, copies in throws[start : start + at_once]:
-                group.create_task(throw(world, course, begun, begun[number], kind, copies))
+            for number in order[start : start + at_once]:
+                group.create_task(throw(world, course, begun, made[number]))
     for case in begun:
         outcome = await case.requester.outcome(case.request_id)
         assert "acknowledged" == outcome["state"]
@@ -174,26 +190,31 @@ async def answer_of(node: Node, request_id: str) -> bytes | None:
         return None
     keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
     async with open_reader(node.database) as reader:
-        row = await read_with(reader, lambda connection: one(connection, "payload", **keys))
+        row = await read_with(reader, lambda c: statements.one(c, "payload", **keys))
     return None if row is None else payload_of(row).body
 
 
-async def throw(  # noqa: PLR0917
-    world: World, course: Course, cases: Sequence[Case], case: Case, kind: str, copies: str
-) -> None:
+def thrown(cases: Sequence[Case], case: Case, kind: str, copies: str) -> Throw:
+    belongs_to = case.bundle_id
+    return Throw(
+        kind=kind,
+        copies=copies,
+        node=case.requester if kind in TO_REQUESTER else case.responder,
+        belongs_to=f"{belongs_to}, but a stranger's" if "stranger" in kind else belongs_to,
+        body=written(cases, case, kind),
+    )
+
+
+async def throw(world: World, course: Course, cases: Sequence[Case], one: Throw) -> None:
     """Hand one message over as the proxy would, and perhaps a second time."""
-    if kind == "two-cases" and not await ids_are_known(cases):
+    if one.kind == "two-cases" and not await ids_are_known(cases):
         return
-    node = case.requester if kind in TO_REQUESTER else case.responder
-    body = written(cases, case, kind)
-    bundle_id = json.loads(body)["id"]
-    really = {"cancel-by-a-stranger": f"{case.bundle_id} and a stranger"}
-    course.about.setdefault(bundle_id, really.get(kind, case.bundle_id))
-    sent = headers(node.service)
-    again = headers(node.service) if copies == "again under a new id" else sent
+    course.about.setdefault(json.loads(one.body)["id"], one.belongs_to)
+    sent = headers(one.node.service)
+    again = headers(one.node.service) if one.copies == "again under a new id" else sent
     async with asyncio.TaskGroup() as group:
-        for each in (sent,) if copies == "once" else (sent, again):
-            group.create_task(hand_over(world, course, node, kind, body, each))
+        for each in (sent,) if one.copies == "once" else (sent, again):
+            group.create_task(hand_over(world, course, one, each))
 
 
 async def ids_are_known(cases: Sequence[Case]) -> bool:
@@ -202,11 +223,9 @@ async def ids_are_known(cases: Sequence[Case]) -> bool:
     return all(each["focus_id"] for each in outcomes)
 
 
-async def hand_over(  # noqa: PLR0917
-    world: World, course: Course, node: Node, kind: str, body: bytes, sent: dict[str, str]
-) -> None:
-    status, _, _ = await post(world, body, sent, node=node)
-    course.answers.append((kind, node, sent["X-Request-Id"], status))
+async def hand_over(world: World, course: Course, one: Throw, sent: dict[str, str]) -> None:
+    status, _, _ = await post(world, one.body, sent, node=one.node)
+    course.answers.append((one.kind, one.node, sent["X-Request-Id"], status))
 
 
 def written(cases: Sequence[Case], case: Case, kind: str) -> bytes:
@@ -222,6 +241,8 @@ def written(cases: Sequence[Case], case: Case, kind: str) -> bytes:
             return response(
                 case.acknowledgement, encounter="in-progress", responds_to=points.get(kind)
             )
+        case "planned":
+            return response(case.acknowledgement, encounter="planned")
         case "decline":
             return response(case.acknowledgement, encounter="cancelled", rejection=rejection)
         case "final" | "by-a-stranger" | "of-another":
