@@ -1,7 +1,7 @@
 """
 Measures how fast a workflow is found: `make bench`, or with fewer messages `STORED=10000`.
 
-    Bundle.id · X-Request-Id · number · the Receiver's id ─► the workflow
+    Bundle.id · X-Request-Id · X-Correlation-Id · number · the Receiver's id ─► the workflow
 
 The messages are made by SQL, five to a workflow, each workflow with a Bundle.id of its own for
 every message. What is timed is each statement that the flows find a workflow by, from the call
@@ -50,6 +50,7 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
     "request id": ("workflow_with_message", "request_id", "r"),
     "resource id": ("workflow_by_focus", "key", "f"),
     "resource id of a change": ("workflows_changed", "focus_id", "f"),
+    "X-Correlation-Id": ("workflows_to_carry_on", "correlation_id", "c"),
     "number": ("workflow_numbered", "id", ""),
 }
 

@@ -13,6 +13,7 @@ INDEXES = {
     "request id": "messages_named (request_id=?)",
     "resource id": "workflows_focus (provider=? AND focus_id=?)",
     "resource id of a change": "workflows_focus (provider=? AND focus_id=?)",
+    "X-Correlation-Id": "workflows_talk (provider=? AND correlation_id=?)",
     "number": "INTEGER PRIMARY KEY (rowid=?)",
 }
 
