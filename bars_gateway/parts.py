@@ -60,6 +60,7 @@ def offer_of(provider: Provider) -> Offer:
     return Offer(
         services=frozenset(map(normalised, provider.services)),
         applications=provider.applications,
+        refused_use_cases=frozenset(provider.refused_use_cases),
         booking_required=provider.booking_required,
     )
 

@@ -343,6 +343,14 @@ def test_a_misspelt_setting_is_recognised(refused):
     assert "   try: Did you mean log_level?" in refused(f"log_levle = 1\n{GOOD}")
 
 
+def test_a_use_case_that_there_is_not_cannot_be_switched_off(refused):
+    """It would stay on, and nobody would notice."""
+    lines = refused(GOOD.replace("ods_code", 'refused_use_cases = ["a4t33"]\nods_code', 1))
+
+    assert any("refused_use_cases" in line and "no use case" in line for line in lines)
+    assert "   try: Did you mean a4t3?" in lines
+
+
 def test_no_value_is_repeated(refused):
     """Somebody will paste a key where its path belongs."""
     text = GOOD.replace("/keys/int-1.pem", "canary-key")

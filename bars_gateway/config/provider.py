@@ -18,6 +18,7 @@ from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, norma
 from bars_gateway.standard.link_rules import LINK_RULES
 from bars_gateway.standard.overrides import EVERYBODY, Taken, Weighed
 from bars_gateway.standard.rules import RULES
+from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
 UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
@@ -75,6 +76,15 @@ def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
     return agreement
 
 
+def _use_case(code: str) -> str:
+    if code not in USE_CASE_NAMES:
+        near = get_close_matches(code, USE_CASE_NAMES, n=1)
+        cure = f"Did you mean {near[0]}?" if near else "Write one such as a4t1."
+        reject([Fault(cause="is no use case of BaRS", cure=cure)])
+    return code
+
+
+KnownUseCase = Annotated[str, AfterValidator(_use_case)]
 Counterparty = Annotated[str, AfterValidator(_counterparty)]
 Agreement = Annotated[dict[str, Taken], AfterValidator(_agreement)]
 
@@ -230,6 +240,14 @@ class Provider(Section):
     The BaRS Applications that are switched on, each with its versions; only the major counts.
 
     Leave out what the organisation is not assured for: it is then refused, and not advertised.
+    """
+
+    refused_use_cases: tuple[KnownUseCase, ...] = ()
+    """
+    Use cases that are switched off though their Application is on, such as `["a6t2", "a6t3"]`.
+
+    Name those that the organisation is not assured for: new requests of them are then refused
+    with 422, and they are not advertised. What was taken before can still be changed.
     """
 
     booking_required: bool = False

@@ -76,7 +76,7 @@ def _service(text: str, offer: Offer) -> str | None:
 
 def _matching(services: set[str], use_cases: set[str], offer: Offer) -> Asked | Issue:
     held = services & offer.services
-    offered = {case for case in use_cases if application_of(case) in offer.applications}
+    offered = set(filter(offer.takes, use_cases))
     if len(services) != 1 or not held or (use_cases and not offered):
         return _nothing()
     return Asked(held.pop(), frozenset(offered))
@@ -133,7 +133,7 @@ def _versions(definition: Definition, asked: Asked, offer: Offer) -> dict[str, l
     found: dict[str, list[str]] = {}
     for case in asked.use_cases or _OPEN:
         application = application_of(case)
-        if application in definition.applications:
+        if application in definition.applications and offer.takes(case):
             for version in offer.applications.get(application, ()):
                 found.setdefault(version, []).append(case)
     return found

@@ -214,6 +214,17 @@ def test_what_was_withdrawn_is_told_to_those_only_who_ask() -> None:
     assert published(Asked(RECEIVER, frozenset({"referraltopharmacy"})))
 
 
+def test_a_use_case_that_is_switched_off_is_not_published() -> None:
+    """Nor found by who asks for it alone: the others of its Application are."""
+    offer = replace(OFFER, refused_use_cases=frozenset({"a4t3"}))
+    cases = {code for d in published(EVERYTHING, offer) for _, code in contexts_of(d)}
+    alone = asked_for(["a4t3"], offer)
+
+    assert ("a4t1" in cases, "a4t3" in cases) == (True, False)
+    assert isinstance(alone, Issue)
+    assert (404, "not-found") == (alone.http_status, alone.issue)
+
+
 def test_the_same_document_has_the_same_id() -> None:
     """At every start and on every node, and never that of another."""
     ids = [d["id"] for d in published(EVERYTHING)]

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from breaks import BREAKS, Break, Change, drop, in_header, of, put
 from messages import RECEIVER, SENDER, referral
-from variants import KINDS, Bundle, a_referral, a_transfer, path_of, resource
+from variants import (
+    KINDS,
+    Bundle,
+    a_booking,
+    a_cancelled_referral,
+    a_referral,
+    a_transfer,
+    path_of,
+    resource,
+)
 
 from bars_gateway.standard import rules
 from bars_gateway.standard.bundle import read
@@ -73,6 +82,24 @@ def test_an_application_that_is_switched_off_is_unprocessable() -> None:
     issues = check(read(referral()), Side.RECEIVING, offer)
 
     assert [("R03R", 422)] == [(issue.rule, issue.http_status) for issue in issues]
+
+
+ONE_OFF = Offer(
+    services=RECEIVERS.services,
+    applications=RECEIVERS.applications,
+    refused_use_cases=frozenset({"a1t1"}),
+)
+
+
+@pytest.mark.parametrize("make", [a_referral, a_booking])
+def test_a_use_case_that_is_switched_off_is_unprocessable(make: Any) -> None:
+    """R03R, though its Application is on; of a booking, too."""
+    assert {"R03R"} == {rule for rule, _, _ in found(make(), Side.RECEIVING, ONE_OFF)}
+
+
+def test_what_was_taken_before_may_be_cancelled_though_its_use_case_is_off_now() -> None:
+    """Else nobody could take back what the Receiver still has."""
+    assert set() == found(a_cancelled_referral(), Side.RECEIVING, ONE_OFF)
 
 
 def only_with_a_booking() -> Offer:

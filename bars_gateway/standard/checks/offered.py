@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 
 from bars_gateway.standard.bundle import Message, maps_of, text_of
-from bars_gateway.standard.checks.kinds import is_new_request
+from bars_gateway.standard.checks.kinds import RESPONSE, is_new_request
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import application_of
 
+_CATEGORIES = {"ServiceRequest": "category", "Appointment": "serviceCategory"}
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})([-+].*)?", re.ASCII)
 
 
@@ -47,11 +48,13 @@ def version_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:
 
 
 def use_case_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:
-    """R03, on receipt: the Application is known, and not switched on here."""
-    application = application_of(message.use_case)
-    if application and application not in offer.applications:
-        for path, _ in message.all("ServiceRequest"):
-            yield f"{path}.category"
+    """R03R, on receipt: known, and not switched on. What was taken before may still be changed."""
+    known = application_of(message.use_case)
+    if message.event == RESPONSE or message.reason != "new" or not known:
+        return
+    if not offer.takes(message.use_case):
+        for path, _ in message.all(message.focus_type or ""):
+            yield f"{path}.{_CATEGORIES.get(message.focus_type or '', 'category')}"
 
 
 def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
