@@ -153,29 +153,30 @@ def _settle_for_good(  # noqa: PLR0917
         raise StaleState(f"message {claim.message_id} is no longer ours to settle")
     if not _earlier_answer_holds(connection, claim, attempt) and answer.body:
         keep(connection, claim.message_id, Part.ANSWER, _payload(answer))
-    if settlement.state is OutboundState.ACKNOWLEDGED:
-        move: Move | None = Move(row["move"])
-    else:
-        move = _FATE_OF_REQUEST.get(settlement.state) if row["move"] == Move.REQUEST else None
-    if move is not None:
-        move_workflow(
-            connection,
-            row["workflow_id"],
-            move,
-            attempt.ended_at,
-            focus_id=settlement.focus_id if move is Move.REQUEST else None,
-        )
-    if settlement.state is OutboundState.ACKNOWLEDGED and move is Move.UPDATE and row["needed_by"]:
-        move_due(connection, row["workflow_id"], instant(row["needed_by"]), attempt.ended_at)
+    move = _lead_on(connection, row, settlement, attempt.ended_at)
     remarks = left_with(connection, row, attempt.ended_at)
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at, remarks)
     # After a duplicate, or an acknowledgement that has none: a later change must name the id.
-    if (
-        settlement.state is OutboundState.ACKNOWLEDGED
-        and settlement.focus_id is None
-        and move is Move.REQUEST
-    ):
+    acknowledged = settlement.state is OutboundState.ACKNOWLEDGED
+    if acknowledged and move is Move.REQUEST and settlement.focus_id is None:
         run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
+
+
+def _lead_on(
+    connection: sqlite3.Connection, row: sqlite3.Row, settlement: Settled, now: datetime
+) -> Move | None:
+    """Let the workflow follow the message in *row*; return the move that this is, if one."""
+    acknowledged = settlement.state is OutboundState.ACKNOWLEDGED
+    move: Move | None = Move(row["move"])
+    if not acknowledged:
+        move = _FATE_OF_REQUEST.get(settlement.state) if move is Move.REQUEST else None
+    if move is None:
+        return None
+    focus_id = settlement.focus_id if move is Move.REQUEST else None
+    move_workflow(connection, row["workflow_id"], move, now, focus_id=focus_id)
+    if acknowledged and move is Move.UPDATE and row["needed_by"]:
+        move_due(connection, row["workflow_id"], instant(row["needed_by"]), now)
+    return move
 
 
 def _earlier_answer_holds(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> bool:
