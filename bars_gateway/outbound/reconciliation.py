@@ -30,11 +30,13 @@ from bars_gateway.store.reconciliations import Reconciliation, Reconciliations, 
 
 log = structlog.get_logger(__name__)
 
-AGAIN_AFTER = timedelta(minutes=1)
+AGAIN_AFTER = timedelta(minutes=1)  # at least
 UNREAD_AFTER = timedelta(hours=1)  # since it was acknowledged: then a person asks
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 _BODY_HEADERS = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
 _OK = 200
+# It would say the same again; whoever never gives ids may not answer searches either.
+_ANSWERS_NO_SEARCH = frozenset({400, 403, 404, 405, 406, 410, 415, 422, 501})
 
 
 class Reconciler:
@@ -85,15 +87,17 @@ class Reconciler:
         if message is None or search is None:
             await self._settle(wanted, Reconciliation.UNREAD, None)
             return
-        found = _found(await self._ask(wanted, search))
+        answer, waited = await self._ask(wanted, search), self._now() - wanted.settled_at
+        found = _found(answer)
         if found is not None:
             ids = matches(message, found)
             result = _RESULTS.get(len(ids), Reconciliation.SEVERAL)
             await self._settle(wanted, result, ids[0] if len(ids) == 1 else None)
-        elif self._now() - wanted.settled_at >= UNREAD_AFTER:
+        elif waited >= UNREAD_AFTER or answer.http_status in _ANSWERS_NO_SEARCH:
             await self._settle(wanted, Reconciliation.UNREAD, None)
         else:
-            await self._reconciliations.later(wanted.message_id, self._now() + AGAIN_AFTER)
+            again = self._now() + max(AGAIN_AFTER, waited)  # each pause as long as all before it
+            await self._reconciliations.later(wanted.message_id, again)
 
     async def _ask(self, wanted: Unreconciled, search: Search) -> BarsAnswer | Unanswered:
         headers = {n: v for n, v in wanted.request.headers.items() if n not in _BODY_HEADERS}

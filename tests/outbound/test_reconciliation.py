@@ -254,9 +254,34 @@ async def test_a_receiver_that_cannot_be_read_is_asked_again_later(store, dispat
     assert NoticeKind.RECONCILED not in {n.kind for n in await store.pending_notices("trust", 9)}
 
 
-@pytest.mark.parametrize(
-    "reading", [saying(503), saying(200, b"{}", FHIR), declining(404, "REC_NOT_FOUND", "not-found")]
-)
+async def test_the_pauses_grow(store, dispatcher_at, receiver):
+    """A Receiver that has been away for ten minutes is asked again in another ten."""
+    await submit(store)
+    receiver.reading = saying(503)
+    lost = iter([True])
+    receiver.loses = lambda _request: next(lost, False)
+    later = timedelta(minutes=10)
+    async with at_work(dispatcher_at(later=later)):
+        while not receiver.searches or not await store.reconciliations.next():
+            await asyncio.sleep(0.01)  # whoever will look again tells nobody
+    waiting = await store.reconciliations.next()
+
+    assert timedelta(minutes=19) < waiting.due_at - utc_now() <= timedelta(minutes=21)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_receiver_that_answers_no_searches_is_asked_once(
+    store, dispatcher_at, receiver, status
+):
+    """It would say the same for an hour, once a minute and message."""
+    await submit(store)
+    receiver.reading = saying(status)
+    notice = await told(store, dispatcher_at(), receiver)
+
+    assert ("unread", 1) == (notice.reconciled, len(receiver.searches))
+
+
+@pytest.mark.parametrize("reading", [saying(503), saying(200, b"{}", FHIR)])
 async def test_after_an_hour_a_person_reads_it(store, dispatcher_at, receiver, reading):
     """What could not be read is told as that, and not as if nothing were there."""
     await submit(store)
