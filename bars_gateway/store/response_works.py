@@ -5,8 +5,8 @@ Finds the workflow that a response is about, and draws from it what it proves.
                                                          └► none, several ─► quarantine
 
 Every Bundle.id of a workflow counts, in both directions: a final response may point
-back to the interim one instead of the request (S9). X-Correlation-Id only narrows a
-choice down, for it is a conversation and no key. Where that leaves none or several, or
+back to the interim one instead of the request (S9). X-Correlation-Id, case number and
+journey only narrow a choice down: none is a key. Where that leaves none or several, or
 the ServiceRequest.id is of another workflow of that Responder, nothing is guessed: the
 Sender hears 404, the bytes are kept aside, a person is told. One that names another
 patient than its workflow is refused, and a person is told of that, too.
@@ -21,10 +21,18 @@ by the Responder's clock, changes nothing either (scenario 90).
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.particulars import (
+    Particulars,
+    particulars_of,
+    same_case,
+    same_journey,
+)
 from bars_gateway.standard.remarks import REMARKABLE, Remark, Response, Standing, remarks_on
 from bars_gateway.standard.workflow import FINAL, Move, Role, State, Subject
+from bars_gateway.store.beginnings import began
 from bars_gateway.store.guard_works import refuse_mixed_up
 from bars_gateway.store.inbound_works import add_event, already_met, remember, take
 from bars_gateway.store.rows import instant, packed, text
@@ -111,11 +119,24 @@ def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3
     found = _theirs(connection, arrival, "workflows_responded_to", bundle_id=arrival.responds_to)
     found = _narrowed(found, lambda row: row["focus_id"] == arrival.focus_id)
     found = _narrowed(found, lambda row: row["correlation_id"] == arrival.correlation_id)
+    for alike in (same_case, same_journey):
+        found = _narrowed(found, partial(_is_alike, connection, arrival, alike))
     # A ServiceRequest.id that nobody here knows says nothing; that of another workflow does.
     keys = {"key": arrival.focus_id, "role": Role.REQUESTER}
     named = _theirs(connection, arrival, "workflow_by_focus", **keys)
     contradicts = named and not {row["id"] for row in found} & {row["id"] for row in named}
     return [*found, *named] if found and contradicts else found
+
+
+def _is_alike(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    alike: Callable[[Particulars, Particulars], bool],
+    row: sqlite3.Row,
+) -> bool:
+    first = began(connection, row["id"])
+    ours = arrival.particulars
+    return first is not None and ours is not None and alike(ours, particulars_of(first))
 
 
 def _theirs(

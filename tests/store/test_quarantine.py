@@ -1,17 +1,22 @@
-"""What stands against attaching a quarantined response, and what becomes of its copies."""
+"""Which response is quarantined, what stands against attaching it, and what becomes of copies."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from messages import validation_request
 from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.interventions import Actor
-from bars_gateway.store.port import Arrival, OutboundState, Quarantined, Settled
+from bars_gateway.store.port import Arrival, OutboundState, Quarantined, Settled, Taken
 from bars_gateway.store.quarantine import AGAINST, Attached
 from bars_gateway.store.sqlite import SqliteStore
 
+VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 STRANGER = THEIRS.replace("2000000202", "2000000909")
@@ -33,8 +38,7 @@ def answer(**changes: object) -> Arrival:
 
 async def asked(store: SqliteStore) -> int:
     """Send a validation request that the Receiver calls FOCUS; return its workflow's number."""
-    values = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
-    sent = await store.submit(submission(sender=OURS, receiver=THEIRS, **values), NOW)
+    sent = await store.submit(submission(sender=OURS, receiver=THEIRS, **VALIDATION), NOW)
     claim = await store.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=FOCUS)
@@ -77,3 +81,41 @@ async def test_a_copy_that_comes_later_is_kept_aside_again(store: SqliteStore) -
 
     assert isinstance(done, Attached)
     assert isinstance(fate, Quarantined)
+
+
+@pytest.mark.parametrize("element", ["identifier", "episodeOfCare"])
+async def test_one_bundle_id_is_told_apart_by_case_number_or_journey(
+    store: SqliteStore, element: str
+) -> None:
+    """Two requests of one conversation under one Bundle.id: what their Encounters say decides."""
+    ids = {"bundle_id": "b1", "correlation_id": "c1"}
+    bodies = [validation_request(), validation_request()]
+    marked = [with_encounter(body, element, str(number)) for number, body in enumerate(bodies)]
+    receipts = []
+    for body in marked:
+        fields = {"fingerprint": str(len(receipts)), "request": payload(body)}
+        receipts.append(await store.submit(submission(**(VALIDATION | ids | fields)), NOW))
+    about = {"responds_to": "b1", "correlation_id": "c1", "focus_id": None}
+    said = particulars_of(read(marked[1]))
+    unsaid = await store.respond(
+        arrival(move=Move.PROGRESS, **(VALIDATION | about)), NOT_FOUND, NOW
+    )
+    fate = await store.respond(
+        arrival(move=Move.PROGRESS, particulars=said, **(VALIDATION | about)), NOT_FOUND, NOW
+    )
+
+    assert isinstance(unsaid, Quarantined)
+    assert isinstance(fate, Taken)
+    assert receipts[1].workflow_id == fate.workflow_id != receipts[0].workflow_id
+
+
+def with_encounter(body: bytes, element: str, name: str) -> bytes:
+    """Return the request with Encounters that say that alone of their case."""
+    bundle = json.loads(body)
+    for encounter in (entry["resource"] for entry in bundle["entry"]):
+        if encounter["resourceType"] == "Encounter":
+            encounter.pop("identifier", None)
+            encounter.pop("episodeOfCare", None)
+            written = {"identifier": {"value": name}, "episodeOfCare": {"reference": name}}
+            encounter[element] = [written[element]]
+    return json.dumps(bundle).encode()
