@@ -59,6 +59,7 @@ class Fault:
     status: int = 503
     after: bool = False  # of a status: whether the Receiver sees the message first
     target: str | None = None  # value of the service; None: every one
+    method: str | None = None  # POST: messages only, GET: reads; None: both
     mode: OutageMode = OutageMode.HTML
     refusal: str = "server-error"  # a name of token_refusals.REFUSALS
 
@@ -77,16 +78,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "status": (int,),
     "after": (bool,),
     "target": (str,),
+    "method": (str,),
     "mode": (str,),
     "refusal": (str,),
 }
 _COMMON = frozenset({"kind", "count", "probability"})
 _USED: Mapping[FaultKind, frozenset[str]] = {
-    FaultKind.DELAY: frozenset({"target", "seconds"}),
-    FaultKind.DROP_BEFORE: frozenset({"target"}),
-    FaultKind.DROP_AFTER: frozenset({"target"}),
-    FaultKind.STATUS: frozenset({"target", "status", "after"}),
-    FaultKind.NO_IDS: frozenset({"target"}),
+    FaultKind.DELAY: frozenset({"target", "method", "seconds"}),
+    FaultKind.DROP_BEFORE: frozenset({"target", "method"}),
+    FaultKind.DROP_AFTER: frozenset({"target", "method"}),
+    FaultKind.STATUS: frozenset({"target", "method", "status", "after"}),
+    FaultKind.NO_IDS: frozenset({"target", "method"}),
     FaultKind.TOKEN_OUTAGE: frozenset({"mode"}),
     FaultKind.TOKEN_UNAUTHORISED: frozenset(),
     FaultKind.TOKEN_RATE_LIMITED: frozenset({"seconds"}),
@@ -97,6 +99,7 @@ _NEEDED: Mapping[FaultKind, str] = {
     FaultKind.STATUS: "status",
     FaultKind.TOKEN_REFUSED: "refusal",
 }
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 TOKEN_FAULTS = tuple(kind for kind in FaultKind if kind.startswith("token_"))
 
 
@@ -128,11 +131,17 @@ class Faults:
         return found
 
     def strikes(
-        self, *kinds: FaultKind, target: str | None = None, after: bool = False
+        self,
+        *kinds: FaultKind,
+        target: str | None = None,
+        method: str | None = None,
+        after: bool = False,
     ) -> Fault | None:
         """Return the fault of these kinds that this call meets, and count it."""
         for fault in self.armed():
             if fault.kind not in kinds or fault.target not in {None, target}:
+                continue
+            if fault.method not in {None, method}:
                 continue
             if fault.kind is FaultKind.STATUS and fault.after != after:
                 continue
@@ -183,6 +192,8 @@ def _check(fault: Fault) -> None:
         raise FaultProblem("count is 1 or more")
     if not 0 <= fault.seconds <= 600:  # noqa: PLR2004 - ten minutes
         raise FaultProblem("seconds is between 0 and 600")
+    if fault.method not in {None, *_METHODS}:
+        raise FaultProblem(f"method must be one of {', '.join(_METHODS)}")
     if fault.status not in STATUSES:
         raise FaultProblem(f"status must be one of {', '.join(map(str, sorted(STATUSES)))}")
     if fault.refusal not in REFUSALS:

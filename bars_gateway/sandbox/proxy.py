@@ -36,6 +36,7 @@ _FAULT_BODIES = {401: bodies.BAD_TOKEN, 429: bodies.QUOTA, 500: bodies.SCRIPT_FA
 class _Passage:
     """What is known of one call while it passes."""
 
+    method: str
     suffix: str
     target: str | None = None
     receiver_status: int | None = None
@@ -66,7 +67,7 @@ class SandboxProxy:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Return the answer to one call; close the connection where a fault says so."""
         begun = asyncio.get_running_loop().time()
-        passage = _Passage(suffix=request.raw_path.removeprefix(BASE))
+        passage = _Passage(method=request.method, suffix=request.raw_path.removeprefix(BASE))
         response = await self._answer(request, passage)
         struck = passage.fault is not None and passage.fault.kind is FaultKind.NO_IDS
         if struck:
@@ -113,7 +114,7 @@ class SandboxProxy:
     async def _forward_or_fail(
         self, request: web.Request, passage: _Passage, url: str
     ) -> web.Response:
-        delay = self._faults.strikes(FaultKind.DELAY, target=passage.target)
+        delay = self._met(passage, FaultKind.DELAY)
         if delay is not None:
             passage.fault = delay
             await asyncio.sleep(delay.seconds)
@@ -125,12 +126,17 @@ class SandboxProxy:
         failed = self._struck(passage, FaultKind.DROP_AFTER, FaultKind.STATUS, after=True)
         if failed is not None:
             return failed
-        no_ids = self._faults.strikes(FaultKind.NO_IDS, target=passage.target)
+        no_ids = self._met(passage, FaultKind.NO_IDS)
         passage.fault = no_ids or passage.fault
         return forwarded.response
 
+    def _met(self, passage: _Passage, *kinds: FaultKind, after: bool = False) -> Fault | None:
+        """Return the armed fault of those kinds that the call meets."""
+        call = {"target": passage.target, "method": passage.method}
+        return self._faults.strikes(*kinds, **call, after=after)
+
     def _struck(self, passage: _Passage, *kinds: FaultKind, after: bool) -> web.Response | None:
-        fault = self._faults.strikes(*kinds, target=passage.target, after=after)
+        fault = self._met(passage, *kinds, after=after)
         if fault is None:
             return None
         passage.fault = fault

@@ -28,6 +28,7 @@ async def test_faults_are_armed_listed_and_taken_away(box):
         "probability": 1.0,
         "seconds": 2,
         "target": None,
+        "method": None,
     } == listed.json["faults"][0]
 
 

@@ -157,6 +157,14 @@ async def test_a_target_spares_the_others(box):
     assert 200 == (await box.call()).status
 
 
+async def test_a_method_spares_the_others(box):
+    """What a Sender reads before it sends does not use up what is meant for the message."""
+    await box.arm(kind="status", status=503, method="POST", count=1)
+    read, sent = await box.call("/metadata", "GET"), await box.call()
+
+    assert (200, 503) == (read.status, sent.status)
+
+
 async def test_a_target_is_struck(box):
     """The value of the service is what a fault is armed for."""
     await box.arm(kind="status", status=503, target=SERVICE)
@@ -222,6 +230,7 @@ def test_the_oldest_fault_strikes_first():
         ({"kind": "status", "count": 1}, "status needs status"),
         ({"kind": "status", "status": 404}, "status must be one of 401"),
         ({"kind": "token_outage", "target": "1"}, "token_outage does not use target"),
+        ({"kind": "no_ids", "method": "POKE"}, "method must be one of GET, POST"),
         ({"kind": "token_outage", "mode": "slow"}, "mode must be one of html, drop"),
     ],
 )
