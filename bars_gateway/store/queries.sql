@@ -189,8 +189,13 @@ UPDATE messages
 RETURNING id, provider, request_id, correlation_id, receiver, use_case, claims, attempts, created_at, give_up_at;
 
 -- name: server_errors
--- How often the message has met a 500: that proves nothing, and may not go on for ever.
-SELECT count(*) AS n FROM attempts WHERE message_id = :message_id AND verdict = 'retry_limited';
+-- How often the message has met a 500: that proves nothing, and may not go on for ever. Whoever
+-- has it sent again begins anew.
+SELECT count(*) AS n FROM attempts
+ WHERE message_id = :message_id AND verdict = 'retry_limited'
+   AND started_at >= coalesce((SELECT max(at) FROM events
+                                WHERE message_id = :message_id
+                                  AND kind IN ('operator.retried', 'epr.retried')), '');
 
 -- name: put_back
 -- No POST began, so it was no attempt; the count of claims still grows.

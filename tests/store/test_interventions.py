@@ -20,7 +20,15 @@ from bars_gateway.store.interventions import (
     Selection,
     Verb,
 )
-from bars_gateway.store.port import Accepted, Claim, MessageHistory, OutboundState, Part, Settled
+from bars_gateway.store.port import (
+    Accepted,
+    Claim,
+    MessageHistory,
+    OutboundState,
+    Part,
+    Settled,
+    TryAgain,
+)
 from bars_gateway.store.sqlite import SqliteStore
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
@@ -189,6 +197,25 @@ async def test_a_retried_message_has_its_time_anew(store: SqliteStore) -> None:
     await act(store, Verb.RETRY, accepted)
 
     assert 0 == await store.give_up(LATER)
+
+
+@pytest.mark.parametrize("actor", [OPERATOR, EPR])
+async def test_a_retried_message_may_meet_as_many_server_errors_again(
+    store: SqliteStore, actor: Actor
+) -> None:
+    """Those that ended it do not count twice; those since then do."""
+    accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
+    first = await claim(store)
+    error = attempt(first, Verdict.RETRY_LIMITED)
+    unconfirmed = Settled(state=OutboundState.UNCONFIRMED)
+    await store.settle(first, SILENCE, attempt=error, settlement=unconfirmed)
+    await act(store, Verb.RETRY, accepted, actor)
+    second = await claim(store)
+    since = attempt(second, Verdict.RETRY_LIMITED, started_at=LATER)
+    await store.settle(second, SILENCE, attempt=since, settlement=TryAgain(at=LATER))
+    third = await claim(store)
+
+    assert [0, 0, 1] == [each.server_errors for each in (first, second, third)]
 
 
 async def test_a_queued_message_is_retried_at_once(store: SqliteStore) -> None:
