@@ -57,14 +57,15 @@ TAKEN_BY_NOBODY = {
 
 THROWS = st.tuples(
     st.integers(0, 2),
-    st.sampled_from([*TO_REQUESTER, *TO_RESPONDER]),
+    st.sampled_from(["interim", "planned", *TO_REQUESTER, *TO_REQUESTER, *TO_RESPONDER]),
     st.sampled_from(["once", "twice", "again under a new id"]),
     st.integers(0, 9),  # how late it comes: all are written before the first is on its way
 )
+SELDOM = st.sampled_from([False, False, True])  # the other way about; its answer lost
 PLANS = st.fixed_dictionaries(
     {
-        "cases": st.lists(st.tuples(st.booleans(), st.booleans()), min_size=3, max_size=3),
-        "throws": st.lists(THROWS, min_size=6, max_size=14),
+        "cases": st.lists(st.tuples(SELDOM, SELDOM), min_size=3, max_size=3),
+        "throws": st.lists(THROWS, min_size=8, max_size=16),
         "at_once": st.integers(1, 4),
     }
 )
@@ -114,12 +115,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
+@pytest.mark.timeout(400)
 async def test_nothing_ends_in_the_wrong_workflow(world: World) -> None:
-    """Fifty courses of events, drawn anew in the same way each time."""
+    """Forty courses of events, drawn anew in the same way each time."""
     loop = asyncio.get_running_loop()
 
     @settings(
-        max_examples=50,
+        max_examples=40,
         deadline=None,
         derandomize=True,
         database=None,
