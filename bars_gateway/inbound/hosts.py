@@ -57,7 +57,7 @@ class Hosts:
         host = self._named_by(headers)
         if isinstance(host, Issue):
             return host
-        sender = (organisation_code(headers.get(ORGANISATION.lower(), "")) or "").upper()
+        sender = organisation_code(headers.get(ORGANISATION.lower(), ""))
         if sender not in host.refused_organisations:
             return host
         log.warning("inbound.organisation_refused", provider=host.provider, sender=sender)

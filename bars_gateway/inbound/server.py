@@ -38,7 +38,13 @@ from bars_gateway.inbound.rendering import rendered, rendered_at_once, response
 from bars_gateway.inbound.routes import Route, route
 from bars_gateway.standard.answers import Problem, problem_outcome
 from bars_gateway.standard.formats import Format, format_of
-from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, echo
+from bars_gateway.standard.headers import (
+    CORRELATION_ID,
+    ORGANISATION,
+    REQUEST_ID,
+    echo,
+    organisation_code,
+)
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.negotiation import negotiate
 from bars_gateway.tls import CurrentIdentity
@@ -209,7 +215,7 @@ class InboundServer:
             code=reply.code,
             seconds=round(seconds, 3),
             peer=_connection(request).peer,
-            **_ids(request),
+            **_named(request),
         )
         return response(request, reply, _headers(request))
 
@@ -222,7 +228,7 @@ class InboundServer:
             exception=type(error).__name__,
             advice=advice,
             peer=_connection(request).peer,
-            **_ids(request),
+            **_named(request),
         )
 
 
@@ -269,7 +275,11 @@ def _headers(request: web.BaseRequest) -> dict[str, str]:
     return found
 
 
-def _ids(request: web.BaseRequest) -> dict[str, str]:
-    echoed = echo(_headers(request))
+def _named(request: web.BaseRequest) -> dict[str, str]:
+    """Return what the request names itself by: its ids, and the organisation that sends it."""
+    headers = _headers(request)
+    echoed = echo(headers)
     fields = {"request_id": REQUEST_ID, "correlation_id": CORRELATION_ID}
-    return {field: echoed[name] for field, name in fields.items() if name in echoed}
+    found = {field: echoed[name] for field, name in fields.items() if name in echoed}
+    sender = organisation_code(headers.get(ORGANISATION.lower(), ""))
+    return found if sender is None else {**found, "sender": sender}

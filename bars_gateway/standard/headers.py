@@ -27,6 +27,7 @@ TARGET = "NHSD-Target-Identifier"
 ORGANISATION = "NHSD-End-User-Organisation"
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
+_ODS_CODE = re.compile(r"[A-Z0-9]{3,12}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
@@ -206,12 +207,13 @@ def decode(header: str) -> Mapping[str, object]:
 
 
 def organisation_code(header: str) -> str | None:
-    """Return the ODS code in an NHSD-End-User-Organisation header, or None."""
+    """Return the ODS code in an NHSD-End-User-Organisation header, in capitals, or None."""
     try:
         identifiers = maps_of(decode(header), "identifier")
     except HeaderProblem:
         return None
-    return next((text_of(i, "value") for i in identifiers if text_of(i, "system") == ODS), None)
+    codes = (text_of(i, "value").upper() for i in identifiers if text_of(i, "system") == ODS)
+    return next(filter(_ODS_CODE.fullmatch, codes), None)
 
 
 def _id_problem(name: str, value: str | None) -> Issue | None:

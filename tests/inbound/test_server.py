@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import json
 import ssl
 import uuid
@@ -379,6 +380,24 @@ async def test_one_line_tells_of_a_request(identity: Identity, proxy: ssl.SSLCon
         "correlation_id": CORRELATION_ID,
     } == ended
     assert 0 <= seconds < 5
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [("zx905", "ZX905"), (CANARY, None), ("ZX905 " + CANARY, None)]
+)
+async def test_the_line_names_the_organisation_that_sends(
+    identity: Identity, proxy: ssl.SSLContext, code: str, expected: str | None
+):
+    """CS-193: whose system the trouble is; only what looks like an ODS code, for it is logged."""
+    identifier = [{"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": code}]
+    header = base64.b64encode(json.dumps({"identifier": identifier}).encode()).decode()
+    with capture_logs() as events:
+        await one(
+            post(extra=f"NHSD-End-User-Organisation: {header}\r\n"), Receiver(), identity, proxy
+        )
+
+    [ended] = [event for event in events if event["event"] == "inbound.request_ended"]
+    assert expected == ended.get("sender")
 
 
 async def test_nothing_of_a_request_is_logged(identity: Identity, proxy: ssl.SSLContext):
