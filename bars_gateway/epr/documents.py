@@ -8,7 +8,7 @@ The JSON that the EPR reads: receipts, refusals, notices, states. Here and nowhe
 
 Names are those of the glossary and of the store. Instants are UTC with a `Z`. A
 member that has no value is there as `null`, so that a reader need not ask whether it
-may be missing. `meaning` says in a sentence what a clinician may believe; it is text
+may be missing. `means` says in a sentence what a clinician may believe; it is text
 for people, and software looks at `kind` and `state`.
 
 What is the same twice reads the same twice: a receipt or a refusal holds nothing that
@@ -145,7 +145,7 @@ def notice(value: Notice) -> Document:
     return {
         "notice_id": value.notice_id,
         "kind": value.kind,
-        "meaning": " ".join([_meaning(value), *(MEANINGS[each] for each in value.remarks)]),
+        "means": " ".join([_meaning(value), *(MEANINGS[each] for each in value.remarks)]),
         "remarks": list(value.remarks),
         "created_at": instant(value.created_at),
         "collected_at": instant(value.collected_at),
@@ -221,7 +221,7 @@ def row(message: MessageRow) -> Document:
         "workflow_id": message.workflow_id,
         "direction": message.direction,
         "state": message.state,
-        "meaning": _OUTCOMES.get(message.state),
+        "means": _OUTCOMES.get(message.state),
         "move": message.move,
         "use_case": message.use_case,
         "sender": message.sender,

@@ -5,7 +5,7 @@ The JSON that the EPR reads about questions: what is asked, and how it was decid
     Issues   ─► 422 of POST, N.reason.json
 
 The rules are those of `documents`: names of the glossary, instants in UTC, `null` where
-there is no value, and a `meaning` for people.
+there is no value, and `means` for people.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def question(value: Question) -> Document:
     return {
         "question_id": value.question_id,
         "operation": value.operation,
-        "meaning": _meaning(value),
+        "means": _meaning(value),
         "state": "open" if value.decided_at is None else "answered",
         "asked_at": instant(value.asked_at),
         "answer_by": instant(value.answer_by),
@@ -60,7 +60,7 @@ def decided(value: Decided) -> Document:
         "http_status": value.question.http_status,
         "decided_at": instant(value.question.decided_at),
         "late": value.late,
-        "meaning": _LATE if value.late else "The Sender waited for this answer and gets it.",
+        "means": _LATE if value.late else "The Sender waited for this answer and gets it.",
     }
 
 

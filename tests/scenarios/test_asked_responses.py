@@ -72,7 +72,7 @@ async def test_a_response_is_acknowledged_when_the_epr_says_yes(world: World) ->
     assert State.COMPLETED is await state(world, request_id)
     (asked,) = epr.seen
     assert ("conclude", []) == (asked["move"], asked["remarks"])
-    assert "validation: another organisation answers" in asked["meaning"]
+    assert "validation: another organisation answers" in asked["means"]
     assert [] == await told(world)
 
 
@@ -138,7 +138,7 @@ async def test_what_is_remarkable_is_said_with_the_question(world: World) -> Non
     asked = epr.seen[-1]
 
     assert ["amended"] == asked["remarks"]
-    assert "compare the two" in asked["meaning"]
+    assert "compare the two" in asked["means"]
 
 
 async def test_an_answer_after_the_deadline_still_moves_the_workflow(world: World) -> None:

@@ -74,7 +74,7 @@ async def test_scenario_48_what_is_over_is_not_cancelled(world: World) -> None:
     asked = [question["operation"] for question in epr.seen]
 
     assert ("refused", 0) == (outcome["state"], outcome["attempts"])
-    assert "nothing to cancel" in outcome["meaning"]
+    assert "nothing to cancel" in outcome["means"]
     assert [("POST", "$process-message"), ("GET", "ServiceRequest")] == to_the_receiver(world)
     assert ["GET ServiceRequest"] == asked
 

@@ -39,7 +39,7 @@ async def test_a_message_that_never_left_is_reported_in_those_words(tmp_path: Pa
         outcome = await world.ambulance.outcome(receipt["request_id"])
 
         assert ("not_sent", 0) == (outcome["state"], outcome["attempts"])
-        assert "never left this organisation" in outcome["meaning"]
+        assert "never left this organisation" in outcome["means"]
         assert ("delayed", "queued") in kinds(world, receipt["request_id"])
         assert [] == list(world.forwarded())
 
@@ -54,7 +54,7 @@ async def test_a_message_that_was_tried_in_vain_is_unconfirmed(tmp_path: Path) -
 
         assert "unconfirmed" == outcome["state"]
         assert outcome["attempts"] > 1
-        assert "may have" in outcome["meaning"]
+        assert "may have" in outcome["means"]
 
 
 async def test_a_server_error_is_asked_again_five_times_at_most(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ class _Diary:
             number = question["question_id"]
             answer = await self._answer(question)
             decided = await self._stage.department.answer(number, answer)
-            heard = f"{question['meaning']}: it hears {decided['http_status']}"
+            heard = f"{question['means']}: it hears {decided['http_status']}"
             self._stage.timeline.say(DEPARTMENT, f"is asked: {heard}", "asked")
 
     async def _answer(self, question: Document) -> Document:

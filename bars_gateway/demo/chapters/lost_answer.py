@@ -34,12 +34,10 @@ async def play(stage: Stage) -> None:
         )
         question = await asked
     await stage.department.answer(question["question_id"], searchset(record))
-    stage.timeline.say(DEPARTMENT, f"is asked: {question['meaning']}: it shows the one record")
+    stage.timeline.say(DEPARTMENT, f"is asked: {question['means']}: it shows the one record")
     found = await _told(stage, receipt, "reconciled")
     same = found["focus_id"] == record["id"]
-    stage.timeline.say(
-        CALLER, f"is told: {found['meaning']}", found["reconciled"] if same else None
-    )
+    stage.timeline.say(CALLER, f"is told: {found['means']}", found["reconciled"] if same else None)
     waiting = await stage.department.waiting()
     again = "nothing else has arrived" if not waiting else f"{waiting} MORE HAVE ARRIVED"
     stage.timeline.say(DEPARTMENT, again, "once" if not waiting else None)

@@ -43,9 +43,9 @@ async def _silence(stage: Stage, receipt: Document) -> None:
     _, notice = await stage.caller.notice(
         lambda found: found["request_id"] == receipt["request_id"], "overdue"
     )
-    stage.timeline.say(CALLER, f"is told overdue: {notice['meaning']}", "overdue")
+    stage.timeline.say(CALLER, f"is told overdue: {notice['means']}", "overdue")
     owing = await stage.department.notice(lambda found: found["kind"] == "overdue")
-    stage.timeline.say(DEPARTMENT, f"is told overdue: {owing['meaning']}", "owing")
+    stage.timeline.say(DEPARTMENT, f"is told overdue: {owing['means']}", "owing")
     await _page(stage, stage.ambulance, "Overdue: 1 answer owed to us", "alarm here")
     await _page(stage, stage.hospital, "Overdue: 1 answer that we owe", "alarm there")
 

@@ -139,7 +139,7 @@ _NOTICE = closed(
     "Something that the gateway owes the EPR until it is collected.",
     notice_id=number("the EPR's key: a notice that comes twice keeps it"),
     kind=one_of(NoticeKind, "what it tells"),
-    meaning=text("what a clinician may believe: a sentence for a screen"),
+    means=text("what a clinician may believe: a sentence for a screen"),
     remarks=list_of(one_of(Remark, ""), "what a person should know beside what it tells"),
     created_at=instant("when it was written"),
     collected_at=or_null(instant("when the EPR took it")),
@@ -164,7 +164,7 @@ _ROW: dict[str, Schema] = {
     **_ids(),
     "direction": one_of(("inbound", "outbound"), "of the message"),
     "state": _state(),
-    "meaning": or_null(text("what a clinician may believe, once it is settled")),
+    "means": or_null(text("what a clinician may believe, once it is settled")),
     **_about(),
     "attempts": number("how often it was posted"),
     "next_attempt_at": or_null(instant("when it is posted again")),
@@ -222,7 +222,7 @@ _QUESTION = closed(
     "What another organisation waits to hear from the EPR.",
     question_id=number("the EPR's key: a question that is shown again keeps it"),
     operation=text("$process-message, or a method and a resource type"),
-    meaning=text("what is asked: a sentence for a screen"),
+    means=text("what is asked: a sentence for a screen"),
     state=one_of(("open", "answered"), "whether it waits for an answer"),
     asked_at=instant("when the request was there"),
     answer_by=instant("when the other side stops waiting"),
@@ -247,7 +247,7 @@ _DECIDED = closed(
     http_status=number("what the other side hears"),
     decided_at=instant("when"),
     late={"type": "boolean", "description": "whether the other side had stopped waiting"},
-    meaning=text("what the Sender knows of it: a sentence for a screen"),
+    means=text("what the Sender knows of it: a sentence for a screen"),
 )
 
 _ANSWER: Schema = {
