@@ -243,10 +243,10 @@ def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> lis
 def _inbound_alarms(overview: Overview) -> list[Concern]:
     kinds = Counter(alarm.kind for alarm in overview.alarms)
     reused = kinds["inbound.request_id_reused"]
-    others = _some(kinds["link.refused"], "message")
+    misnaming = _some(kinds["link.refused"], "message")
     counted = (
         (
-            f"{others} named a record of another Sender or patient",
+            f"{misnaming} named a record of another Sender or patient",
             "The Sender was told so. Find out with them: two patients may have been mixed up.",
             kinds["link.refused"],
         ),

@@ -76,9 +76,8 @@ class Attaching:
         if message is None or arrival is None:
             return AGAINST["unreadable"]
         quarantine, workflow_id = self._store.quarantine, order.workflow_id
-        against = await quarantine.against(kept.number, workflow_id, arrival)
-        if against is not None or order.dry_run:
-            return against
+        if order.dry_run:
+            return await quarantine.against(kept.number, workflow_id, arrival)
         actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
         return await quarantine.attach(kept.number, workflow_id, arrival, actor, self._now())
 

@@ -132,8 +132,9 @@ class SandboxProxy:
 
     def _met(self, passage: _Passage, *kinds: FaultKind, after: bool = False) -> Fault | None:
         """Return the armed fault of those kinds that the call meets."""
-        call = {"target": passage.target, "method": passage.method}
-        return self._faults.strikes(*kinds, **call, after=after)
+        return self._faults.strikes(
+            *kinds, target=passage.target, method=passage.method, after=after
+        )
 
     def _struck(self, passage: _Passage, *kinds: FaultKind, after: bool) -> web.Response | None:
         fault = self._met(passage, *kinds, after=after)

@@ -1,8 +1,7 @@
 """
-A message from the proxy, as the store takes it: read once, judged in one transaction.
+A response as the store takes it, whether it comes from the proxy or out of quarantine.
 
-    Requester's message ──► Arrival, its answer minted here or decided by the EPR
-    response ─────────────► Arrival, its answer the same Bundle: every id in it is its sender's
+    message, its bytes ──► Arrival, its answer the same Bundle: every id in it is its sender's
 """
 
 import hashlib

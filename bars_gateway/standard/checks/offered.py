@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator
 
 from bars_gateway.standard.bundle import Message, maps_of, text_of
-from bars_gateway.standard.checks.kinds import RESPONSE, is_new_request
+from bars_gateway.standard.checks.kinds import is_booking, is_new_request
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import application_of
 
-_CATEGORIES = {"ServiceRequest": "category", "Appointment": "serviceCategory"}
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})([-+].*)?", re.ASCII)
 
 
@@ -49,12 +48,12 @@ def version_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:
 
 def use_case_is_not_offered(message: Message, offer: Offer) -> Iterator[str]:
     """R03R, on receipt: known, and not switched on. What was taken before may still be changed."""
-    known = application_of(message.use_case)
-    if message.event == RESPONSE or message.reason != "new" or not known:
+    if not application_of(message.use_case) or offer.takes(message.use_case):
         return
-    if not offer.takes(message.use_case):
-        for path, _ in message.all(message.focus_type or ""):
-            yield f"{path}.{_CATEGORIES.get(message.focus_type or '', 'category')}"
+    if is_new_request(message):
+        yield from (f"{path}.category" for path, _ in message.all("ServiceRequest"))
+    if is_booking(message, called_off=False) and message.reason == "new":
+        yield from (f"{path}.serviceCategory" for path, _ in message.all("Appointment"))
 
 
 def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
