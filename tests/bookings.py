@@ -1,10 +1,13 @@
 """Bookings, and changes of what was acknowledged, for people who do not exist."""
 
+import json
+from typing import Any
+
 from messages import RECEIVER
 
 from bars_gateway.demo.bookings import booking, change_of, focus, searchset
 
-__all__ = ["booking", "change_of", "focus", "searchset", "slot_query"]
+__all__ = ["booking", "cancelled_referral", "change_of", "focus", "searchset", "slot_query"]
 
 
 def slot_query(**changes: str | None) -> str:
@@ -17,3 +20,12 @@ def slot_query(**changes: str | None) -> str:
     }
     values |= changes
     return "&".join(value for value in values.values() if value is not None)
+
+
+def cancelled_referral(acknowledgement: dict[str, Any], status: str = "revoked") -> bytes:
+    """Return the message that takes back a referral, or a validation, that was acknowledged."""
+    bundle = json.loads(change_of(acknowledgement, status=status))
+    definition = "bars-message-servicerequest-request-cancelled"
+    header = bundle["entry"][0]["resource"]
+    header["definition"] = f"https://fhir.nhs.uk/MessageDefinition/{definition}"
+    return json.dumps(bundle).encode()

@@ -301,6 +301,12 @@ async def get(
         return response.status, response.headers, json.loads(await response.read())
 
 
+def issue(outcome: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the code of the guide and FHIR's own, of the first issue."""
+    (found, *_) = outcome["issue"]
+    return found["details"]["coding"][0]["code"], found["code"]
+
+
 async def post(
     world: World,
     body: bytes,

@@ -13,8 +13,9 @@ import aiohttp
 import messages
 import pytest
 import schemathesis
+from drawing import alike
 from epr_side import PROVIDER, utc_now
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -105,14 +106,7 @@ def ask_everything(document: dict[str, Any], address: str) -> None:
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         operation = found.ok()
 
-        @settings(
-            max_examples=30,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=[Phase.explicit, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
+        @alike(30)
         @given(case=operation.as_strategy())
         def holds(case: schemathesis.Case) -> None:
             answer = case.call(base_url=address, timeout=10)

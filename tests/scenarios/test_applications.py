@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moving import arrived, made, move, requested, state
@@ -15,7 +14,7 @@ from variants import (
     offer_choices,
     resource,
 )
-from world import Node, World, headers, post, world_in
+from world import Node, World, headers, issue, post, world_in
 
 from bars_gateway.demo.responses import response
 from bars_gateway.standard.workflow import State
@@ -36,11 +35,6 @@ async def refused_rules(node: Node, name: str, body: bytes) -> list[str]:
     node.drop(f"{name}.json", body)
     reason = await node.document(f"outbox/refused/{name}.reason.json")
     return [issue["rule"] for issue in reason["issues"]]
-
-
-def issue(outcome: dict[str, Any]) -> tuple[str, str]:
-    (found, *_) = outcome["issue"]
-    return found["details"]["coding"][0]["code"], found["code"]
 
 
 async def test_scenario_59_what_was_withdrawn_is_not_sent(world: World) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import malformed
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from drawing import each_drawn
 from hypothesis import strategies as st
 from messages import referral
 from structlog.testing import capture_logs
@@ -156,7 +156,6 @@ async def test_no_request_is_answered_with_a_500(
     world: World, requests: st.SearchStrategy[dict[str, Any]]
 ) -> None:
     """Whatever the path, the headers and the body are; on one connection, which outlives them."""
-    loop = asyncio.get_running_loop()
     statuses: set[int] = set()
 
     async def ask(method: str, path: str, more: dict[str, str], body: bytes) -> None:
@@ -165,20 +164,8 @@ async def test_no_request_is_answered_with_a_500(
             await response.read()
             statuses.add(response.status)
 
-    @settings(
-        max_examples=150,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(request=requests)
-    def holds(request: dict[str, Any]) -> None:
-        asyncio.run_coroutine_threadsafe(ask(**request), loop).result(30)
-
     async with world.as_proxy() as session:
-        await asyncio.to_thread(holds)
+        await each_drawn(requests, ask, examples=150)
         status, _, _ = await post(world, referral(), headers())
 
     assert 200 == status

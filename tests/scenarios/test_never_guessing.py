@@ -13,18 +13,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from asked_epr import answering
-from hypothesis import HealthCheck, Phase, given, settings
+from bookings import cancelled_referral
+from drawing import each_drawn
 from hypothesis import strategies as st
 from messages import NHS_NUMBER, validation_request
 from world import Node, World, headers, in_time, post, world_in
 
-from bars_gateway.demo.bookings import change_of
 from bars_gateway.demo.responses import response
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, led_on
@@ -118,21 +119,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 @pytest.mark.timeout(400)
 async def test_nothing_ends_in_the_wrong_workflow(world: World) -> None:
     """Forty courses of events, drawn anew in the same way each time."""
-    loop = asyncio.get_running_loop()
-
-    @settings(
-        max_examples=40,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(plan=PLANS)
-    def holds(plan: dict[str, Any]) -> None:
-        asyncio.run_coroutine_threadsafe(play(world, **plan), loop).result(60)
-
-    await asyncio.to_thread(holds)
+    await each_drawn(PLANS, partial(play, world), examples=40)
 
 
 async def play(
@@ -171,7 +158,7 @@ async def begin(
         bundle_id=bundle_id, sender=requester.service, receiver=responder.service
     )
     if lost:
-        world.sandbox.faults.arm({"kind": "drop_after", "count": 1})
+        world.sandbox.faults.arm({"kind": "drop_after", "method": "POST", "count": 1})
     envelope = json.dumps({"correlation_id": conversation}).encode()
     requester.drop(f"{bundle_id}.json", body, envelope)
     receipt = await requester.document(f"outbox/accepted/{bundle_id}.receipt.json")
@@ -251,21 +238,13 @@ def written(cases: Sequence[Case], case: Case, kind: str) -> bytes:
             body = response(case.acknowledgement, encounter="finished")
             stranger = theirs.replace(theirs.rpartition("|")[2], STRANGER)
         case _:
-            body = cancellation(case.acknowledgement)
+            body = cancelled_referral(json.loads(case.acknowledgement))
             stranger = own.replace(own.rpartition("|")[2], STRANGER)
     if kind.endswith("by-a-stranger"):
         known = theirs if kind == "by-a-stranger" else own
         return body.replace(known.encode(), stranger.encode())
     number = ANOTHER_PATIENT if kind.endswith("of-another") else NHS_NUMBER
     return body.replace(NHS_NUMBER.encode(), number.encode())
-
-
-def cancellation(acknowledgement: bytes) -> bytes:
-    bundle = json.loads(change_of(json.loads(acknowledgement), status="revoked"))
-    definition = "bars-message-servicerequest-request-cancelled"
-    header = bundle["entry"][0]["resource"]
-    header["definition"] = f"https://fhir.nhs.uk/MessageDefinition/{definition}"
-    return json.dumps(bundle).encode()
 
 
 KEPT = """

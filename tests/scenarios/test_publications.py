@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from messages import RECEIVER
-from world import JSON, World, get, headers, world_in
+from world import JSON, World, get, headers, issue, world_in
 
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CONTEXT = f"/MessageDefinition?context={quote(RECEIVER)}"
@@ -17,11 +17,6 @@ CONTEXT = f"/MessageDefinition?context={quote(RECEIVER)}"
 async def asked(tmp_path: Path) -> AsyncIterator[World]:
     async with world_in(tmp_path, asked='questions = "socket"') as running:
         yield running
-
-
-def issue(outcome: Mapping[str, Any]) -> tuple[str, str]:
-    (found, *_) = outcome["issue"]
-    return found["details"]["coding"][0]["code"], found["code"]
 
 
 def received(statement: Mapping[str, Any]) -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 from asked_epr import YES, answering, epr_at
 from bookings import booking, change_of, focus
 from messages import RECEIVER, referral, validation_request
-from world import World, headers, post, world_in
+from world import World, headers, issue, post, world_in
 
 BRIEF = "answer_within_seconds = 0.5"
 
@@ -29,11 +29,6 @@ async def hasty(tmp_path: Path) -> AsyncIterator[World]:
     """Return a world whose proxy is told 408 after half a second."""
     async with world_in(tmp_path, asked='questions = "socket"', inbound=BRIEF) as running:
         yield running
-
-
-def issue(outcome: Mapping[str, Any]) -> tuple[str, str]:
-    (found, *_) = outcome["issue"]
-    return found["details"]["coding"][0]["code"], found["code"]
 
 
 def stored(world: World, sql: str) -> list[tuple[Any, ...]]:

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asked_epr import YES, answering, epr_at
 from bookings import booking, searchset, slot_query
-from world import World, get, headers, post, world_in
+from world import World, get, headers, issue, post, world_in
 
 PATIENT = "patient:identifier=https://fhir.nhs.uk/Id/nhs-number%7C9990000018"
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"
@@ -33,11 +33,6 @@ async def writable(tmp_path: Path) -> AsyncIterator[World]:
     inbound = "preview_writes = true"
     async with world_in(tmp_path, asked='questions = "socket"', inbound=inbound) as running:
         yield running
-
-
-def issue(outcome: Mapping[str, Any]) -> tuple[str, str]:
-    (found, *_) = outcome["issue"]
-    return found["details"]["coding"][0]["code"], found["code"]
 
 
 async def test_slots_come_from_the_epr(world: World) -> None:

@@ -6,7 +6,7 @@ knows none but its own records. Each test looks only at what is in its own conve
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
@@ -14,12 +14,12 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from asked_epr import YES, Document, answering
-from bookings import booking, change_of, slot_query
+from bookings import booking, cancelled_referral, change_of, slot_query
 from breaks import BREAKS
 from messages import RECEIVER, SENDER, referral, validation_request
 from moving import PLAN, move, sent, state, transfer
-from variants import a_pharmacy_referral
-from world import World, eventually, get, headers, post, world_in
+from variants import a_pharmacy_referral, resource
+from world import World, eventually, get, headers, issue, post, world_in
 
 from bars_gateway.standard.workflow import State
 
@@ -59,20 +59,6 @@ def without(kind: str) -> bytes:
     return json.dumps(bundle).encode()
 
 
-def cancellation(acknowledgement: Mapping[str, Any], status: str = "revoked") -> bytes:
-    """Return the message that takes back what was acknowledged."""
-    bundle = json.loads(change_of(dict(acknowledgement), status=status))
-    definition = "bars-message-servicerequest-request-cancelled"
-    header = bundle["entry"][0]["resource"]
-    header["definition"] = f"https://fhir.nhs.uk/MessageDefinition/{definition}"
-    return json.dumps(bundle).encode()
-
-
-def problem(outcome: Mapping[str, Any]) -> tuple[str, str]:
-    (found, *_) = outcome["issue"]
-    return found["details"]["coding"][0]["code"], found["code"]
-
-
 BAD, UNFIT = ("REC_BAD_REQUEST", "invariant"), ("REC_UNPROCESSABLE_ENTITY", "not-supported")
 
 
@@ -97,7 +83,7 @@ async def test_scenarios_11_12_20_43_and_44_what_is_refused_is_not_kept(
     status, _, outcome = await post(world, body, asked)
     again, _, repeated = await post(world, body, asked)
 
-    assert expected == (status, problem(outcome))
+    assert expected == (status, issue(outcome))
     assert (status, outcome) == (again, repeated)
     assert await world.hospital.history(asked["X-Request-Id"]) is None
 
@@ -118,7 +104,7 @@ async def test_scenario_16_slots_of_an_unknown_service(world: World) -> None:
     query = slot_query(service="Schedule.actor:HealthcareService=2000000999")
     status, _, outcome = await get(world, f"/Slot?{query}", headers())
 
-    assert (404, ("REC_NOT_FOUND", "not-found")) == (status, problem(outcome))
+    assert (404, ("REC_NOT_FOUND", "not-found")) == (status, issue(outcome))
 
 
 async def test_scenario_45_a_destination_that_is_not_ours(world: World) -> None:
@@ -127,7 +113,7 @@ async def test_scenario_45_a_destination_that_is_not_ours(world: World) -> None:
     status, _, outcome = await post(world, body, headers())
 
     assert 422 == status
-    assert "REC_UNPROCESSABLE_ENTITY" == problem(outcome)[0]
+    assert "REC_UNPROCESSABLE_ENTITY" == issue(outcome)[0]
 
 
 async def test_scenario_26_a_booking_is_cancelled_twice(world: World) -> None:
@@ -137,7 +123,7 @@ async def test_scenario_26_a_booking_is_cancelled_twice(world: World) -> None:
     answers = [await post(world, change_of(booked, status="cancelled"), each) for each in asked]
 
     assert [200, 409] == [status for status, _, _ in answers]
-    assert ("REC_CONFLICT", "conflict") == problem(answers[1][2])
+    assert ("REC_CONFLICT", "conflict") == issue(answers[1][2])
     assert State.CANCELLED == await state(world.hospital, asked[0]["X-Request-Id"])
 
 
@@ -145,7 +131,7 @@ async def test_scenario_47_what_was_entered_in_error(world: World) -> None:
     """It is over, as after a cancellation."""
     _, _, taken = await post(world, referral(), headers())
     asked = headers()
-    status, _, _ = await post(world, cancellation(taken, "entered-in-error"), asked)
+    status, _, _ = await post(world, cancelled_referral(taken, "entered-in-error"), asked)
 
     assert (200, State.CANCELLED) == (
         status,
@@ -187,7 +173,7 @@ async def test_scenario_97_an_update_of_an_unknown_transfer(world: World) -> Non
     _, _, taken = await post(world, transfer("a6t1"), headers())
     status, _, outcome = await post(world, change_of(taken, id=UNKNOWN), headers())
 
-    assert (404, ("REC_NOT_FOUND", "not-found")) == (status, problem(outcome))
+    assert (404, ("REC_NOT_FOUND", "not-found")) == (status, issue(outcome))
 
 
 async def test_scenario_99_an_update_with_two_encounters(world: World) -> None:
@@ -218,10 +204,7 @@ async def test_scenario_121_an_instant_goes_back_as_it_came(world: World) -> Non
     """With its offset of summer time and its seven digits."""
     written = "2026-06-01T10:00:00.1234567+01:00"
     bundle = json.loads(referral())
-    request = next(
-        e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "ServiceRequest"
-    )
-    request["authoredOn"] = written
+    resource(bundle, "ServiceRequest")["authoredOn"] = written
     status, _, taken = await post(world, json.dumps(bundle).encode(), headers())
 
     assert 200 == status

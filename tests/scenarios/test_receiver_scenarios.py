@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,13 @@ from asked_epr import YES, Document, Epr, answering, epr_at
 from bookings import booking, change_of, focus
 from messages import RECEIVER, referral
 from moving import transfer
-from world import World, headers, post, world_in
+from world import World, headers, issue, post, world_in
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with world_in(tmp_path, asked='questions = "socket"') as running:
         yield running
-
-
-def issue(outcome: Mapping[str, Any]) -> tuple[str, str]:
-    (found, *_) = outcome["issue"]
-    return found["details"]["coding"][0]["code"], found["code"]
 
 
 def states(world: World) -> list[tuple[Any, ...]]:

@@ -93,5 +93,6 @@ async def test_scenario_119_the_head_of_a_queue_is_stuck(world: World) -> None:
     arrived = [call["request_id"] for call in world.forwarded() if call["method"] == "POST"]
 
     assert "acknowledged" == flowed["state"]
+    assert None not in waiting
     assert {"queued", "sending"} >= {each.message.state for each in waiting if each is not None}
     assert numbers == [number for number in arrived if number in numbers]

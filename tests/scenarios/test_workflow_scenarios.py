@@ -9,9 +9,12 @@ from asked_epr import answering
 from bookings import change_of
 from messages import validation_request
 from moving import PLAN, arrived, made, move, requested, sent, state, transfer
+from variants import resource
 from world import World, eventually, headers, post, world_in
 
 from bars_gateway.demo.responses import response
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.links import journey_of
 from bars_gateway.standard.workflow import State
 
 
@@ -29,11 +32,6 @@ async def come_to_the_ambulance(
     asked = headers(world.ambulance.service, **changes)
     status, _, answer = await post(world, body, asked, node=world.ambulance)
     return status, answer
-
-
-def encounter_of(body: bytes) -> dict[str, Any]:
-    resources = (entry["resource"] for entry in json.loads(body)["entry"])
-    return next(each for each in resources if each["resourceType"] == "Encounter")
 
 
 def issue(outcome: dict[str, Any]) -> str:
@@ -134,8 +132,7 @@ async def test_scenario_84_outcome_codes_that_nobody_knows(world: World) -> None
     receipt, _ = await requested(world, request)
     (answer,) = world.hospital.files("inbox/new/*.answer.json")
     bundle = json.loads(response(answer.read_bytes(), encounter="finished"))
-    resources = (entry["resource"] for entry in bundle["entry"])
-    plan = next(each for each in resources if each["resourceType"] == "CarePlan")
+    plan = resource(bundle, "CarePlan")
     unknown = [{"system": "https://nowhere.example/outcomes", "code": c} for c in ("PATLIFT", "C5")]
     plan["activity"] = [{"outcomeCodeableConcept": [{"coding": [each]} for each in unknown]}]
     body = json.dumps(bundle).encode()
@@ -256,11 +253,10 @@ async def test_scenario_94_mutual_aid_is_accepted_and_the_case_shared(tmp_path: 
 async def test_scenario_104_one_install_asks_and_is_asked_about_one_patient(world: World) -> None:
     """Same patient and journey, other conversations: what is said of the one leaves the other."""
     body = validation_request()
-    (journey,) = {each["reference"] for each in encounter_of(body)["episodeOfCare"]}
-    first, _ = await requested(world, body)
     asked = validation_request(sender=world.hospital.service, receiver=world.ambulance.service)
-    (theirs,) = {each["reference"] for each in encounter_of(asked)["episodeOfCare"]}
-    second = await world.hospital.sent("own.json", asked.replace(theirs.encode(), journey.encode()))
+    ours, theirs = (journey_of(read(each)) or "" for each in (body, asked))
+    first, _ = await requested(world, body)
+    second = await world.hospital.sent("own.json", asked.replace(theirs.encode(), ours.encode()))
     await world.hospital.outcome(second["request_id"])
     await sent(world.ambulance, move(second["request_id"], "progress"))
     overview = await world.hospital.overview()

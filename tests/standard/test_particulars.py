@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from messages import referral
+from variants import resource
 
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.particulars import (
@@ -23,8 +24,7 @@ def of(**changes: Any) -> Particulars:
 def test_a_message_says_it_in_its_patient_and_encounters() -> None:
     """An empty case number says nothing."""
     bundle = json.loads(referral(nhs_number="9990000018", use_case="a1t2"))
-    resources = [entry["resource"] for entry in bundle["entry"]]
-    encounter = next(each for each in resources if each["resourceType"] == "Encounter")
+    encounter = resource(bundle, "Encounter")
     encounter["identifier"] = [{"value": "S-1"}, {"value": ""}, {"system": "urn:x"}]
     encounter["episodeOfCare"] = [{"reference": "EpisodeOfCare/j-1"}]
     found = particulars_of(read(json.dumps(bundle).encode()))
