@@ -163,11 +163,11 @@ def remarked() -> str:
 LINKS = """\
 A new request is tied to an earlier workflow in the transaction that takes it, whichever side we
 are on. Each of the two shows the other in `links`: what it is to it, by what, and where it is.
-Nothing is guessed: where several workflows fit, none is linked. The patient is the same if both
-Bundles have the same NHS number, or, where one has none, the same name and birth date. A link
-stays when one of the two ends: its `state` tells. A new request begins a conversation of its own,
-unless it names a booking or referral that is known: whoever refers onward, books anew or refers
-anew hands it in with the `correlation_id` of the earlier one, beside the file or as a header.
+Nothing is guessed: where several workflows fit, none is linked. The patient has to be the same.
+A link stays when one of the two ends: its `state` tells. A new request begins a conversation of
+its own, unless it names a booking or referral that is known: whoever refers onward, books anew
+or refers anew hands it in with the `correlation_id` of the earlier one, beside the file or as a
+header.
 """
 LINK_RULES_READ = """\
 What speaks against a booking or referral that is named. The link is not made then; an *error*
@@ -176,6 +176,16 @@ is asked about a request, it decides about an id that is not known here; and whe
 `"none"`, bookings are made past the gateway, and `L01` refuses nothing. The `rules` of a provider
 soften or harden each row for single counterparties, but for `L02` and `L10`: make `L01` a
 *warning* for those who name bookings that were not made through the gateway.
+"""
+
+
+ONE_PATIENT = """\
+"The same patient" means one thing everywhere in the gateway. NHS numbers decide where both
+messages have one: the numbers of one are among those of the other, or they are two patients;
+names are corrected, and do not count then. Where one side has none, the same name and birth
+date are the same patient, newly traced; another name or birth date is another patient; and
+where either is missing nobody can tell. A placeholder (one digit ten times) or a number with
+a wrong check digit counts as none.
 """
 
 
@@ -195,8 +205,8 @@ def document() -> str:
             "receipt it is the answer to the Sender; a *warning* lets the message through. The",
             "`rules` of a provider soften or harden each row for single counterparties, but for",
             "`G14`. That one and `G15` hold a message against the Bundle that its workflow began",
-            "with, and raise an alarm at the Receiver. NHS numbers alone count there: names are",
-            "corrected, and whoever was unknown has a name an hour later.\n",
+            "with, and raise an alarm at the Receiver.\n",
+            ONE_PATIENT,
             f"{guards()}\n",
             "## What belongs together\n",
             LINKS,

@@ -19,8 +19,9 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.links import By, journey_of, names_in, same_patient
+from bars_gateway.standard.links import By, journey_of, names_in
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, severity
+from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.workflow import FINAL, State, Subject, subject_of
 
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
@@ -35,12 +36,16 @@ class Named:
     pairs: frozenset[State]  # the states of those that it is a pair with already
 
 
+def _compared(new: Message, named: Named) -> Sameness:
+    return compare(patient_of(new), patient_of(named.request))
+
+
 def _other_patient(new: Message, named: Named) -> bool:
-    return same_patient(new, named.request) is False
+    return _compared(new, named) is Sameness.OTHER_PATIENT
 
 
 def _unknown_patient(new: Message, named: Named) -> bool:
-    return same_patient(new, named.request) is None
+    return _compared(new, named) is Sameness.UNKNOWN_PATIENT
 
 
 def _other_sender(new: Message, named: Named) -> bool:

@@ -2,7 +2,7 @@
 Which workflows belong together: a booking and its referral, what is carried on, what takes a place.
 
     new request ──names_in, journey_of──► candidates
-    new request + candidate ──same_patient──► yes, no, or nobody can tell
+    new request + candidate ──patients.compare──► the same, another's, or nobody can tell
 
 Nothing is guessed. A booking and a referral are tied by the id that the Receiver gave to the
 one, in the other; `link_rules` has what speaks against that. Where the standard has no such
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bars_gateway.standard.bundle import Message, bare_id, maps_of, text_of
-from bars_gateway.standard.matching import nhs_numbers
 from bars_gateway.standard.tree import Resource
 from bars_gateway.standard.workflow import Subject, subject_of
 
@@ -137,26 +136,3 @@ def journey_of(message: Message) -> str | None:
         for episode in maps_of(encounter, "episodeOfCare")
     } - {""}
     return found.pop() if len(found) == 1 else None
-
-
-def same_patient(one: Message, other: Message) -> bool | None:
-    """
-    Tell whether both are about one patient; None where neither can be told.
-
-    By the NHS numbers where both have one, else by name and birth date: twins share the rest.
-    """
-    ours, theirs = nhs_numbers(one), nhs_numbers(other)
-    if ours and theirs:
-        return ours == theirs
-    mine, yours = _person(one), _person(other)
-    return mine == yours if all(mine) and all(yours) else None
-
-
-def _person(message: Message) -> tuple[str, str, str]:
-    _, patient = next(message.all("Patient"), ("", {}))
-    names = maps_of(patient, "name")
-    name = next((n for n in names if text_of(n, "use") == "official"), names[0] if names else {})
-    given = name.get("given")
-    first = given[0] if isinstance(given, list) and given and isinstance(given[0], str) else ""
-    family = text_of(name, "family").casefold()
-    return family, first.casefold(), text_of(patient, "birthDate")

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
+from bars_gateway.standard.patients import NHS_NUMBER, is_placeholder, numbers_written
 from bars_gateway.standard.tree import Resource
 
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 _INSTANTS = {"ServiceRequest": ("authoredOn",), "Appointment": ("start", "end")}
 
 
@@ -28,22 +28,16 @@ class Search:
 
 
 def search_of(message: Message) -> Search | None:
-    """Return how to look for the record that *message* made; None: it names no NHS number."""
-    numbers = nhs_numbers(message)
+    """
+    Return how to look for the record that *message* made; None: it names no NHS number.
+
+    One that fails its check digit finds what is kept under it; a placeholder finds everybody.
+    """
+    numbers = {each for each in numbers_written(message) if not is_placeholder(each)}
     if message.focus_type not in _INSTANTS or len(numbers) != 1:
         return None
     (number,) = numbers
     return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER}|{number}")
-
-
-def nhs_numbers(message: Message) -> set[str]:
-    """Return the NHS numbers that *message* gives to its patients."""
-    return {
-        text_of(identifier, "value")
-        for _, patient in message.all("Patient")
-        for identifier in maps_of(patient, "identifier")
-        if text_of(identifier, "system") == NHS_NUMBER
-    } - {""}
 
 
 def matches(message: Message, found: Message) -> Sequence[str]:

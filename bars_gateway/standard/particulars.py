@@ -5,9 +5,8 @@ What every later message of a workflow has to agree in with the one that began i
                                               └─ same_case, same_journey: where several fit
 
 The right id with the wrong patient is how one patient's booking is cancelled for another's.
-Only NHS numbers are held against each other: names are corrected, and whoever was unknown
-when the ambulance was called has a name an hour later. Where one message has none, or names
-no use case, nothing is said against it. (Guide: Cancellation; the Receiver cross-checks.)
+Who is who is decided in `patients`, and nowhere else. Where one message names no use case,
+nothing is said against it. (Guide: Cancellation; the Receiver cross-checks.)
 
 Case numbers and the journey never find a workflow: they tell apart those that ids have found.
 """
@@ -17,14 +16,14 @@ from dataclasses import dataclass, field
 
 from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.links import journey_of
-from bars_gateway.standard.matching import nhs_numbers
+from bars_gateway.standard.patients import ONE_PATIENT, Patient, Sameness, compare, patient_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Particulars:
     """Whom a message is about, and in which use case."""
 
-    nhs_numbers: frozenset[str] = field(repr=False)
+    patient: Patient
     use_case: str  # a4t1; empty where the message names none
     case_numbers: frozenset[str] = field(default=frozenset(), repr=False)  # of its Encounters
     journey_id: str | None = None
@@ -33,7 +32,7 @@ class Particulars:
 def particulars_of(message: Message) -> Particulars:
     """Return what *message* says of itself."""
     return Particulars(
-        nhs_numbers=frozenset(nhs_numbers(message)),
+        patient=patient_of(message),
         use_case=message.use_case,
         case_numbers=frozenset(_case_numbers(message)),
         journey_id=journey_of(message),
@@ -48,9 +47,8 @@ def _case_numbers(message: Message) -> Iterator[str]:
 
 
 def other_patient(one: Particulars, other: Particulars) -> bool:
-    """Tell whether both have NHS numbers, and none in common."""
-    both = bool(one.nhs_numbers and other.nhs_numbers)
-    return both and one.nhs_numbers.isdisjoint(other.nhs_numbers)
+    """Tell whether what they say of the patient speaks of two."""
+    return compare(one.patient, other.patient) is Sameness.OTHER_PATIENT
 
 
 def other_use_case(one: Particulars, other: Particulars) -> bool:
@@ -64,6 +62,6 @@ def same_case(one: Particulars, other: Particulars) -> bool:
 
 
 def same_journey(one: Particulars, other: Particulars) -> bool:
-    """Tell whether both name the same journey, of a patient with the same NHS number."""
+    """Tell whether both name the same journey, of the same patient."""
     journey = one.journey_id is not None and one.journey_id == other.journey_id
-    return journey and not one.nhs_numbers.isdisjoint(other.nhs_numbers)
+    return journey and compare(one.patient, other.patient) in ONE_PATIENT

@@ -37,8 +37,8 @@ from bars_gateway.standard.links import (
     By,
     LinkKind,
     journey_of,
-    same_patient,
 )
+from bars_gateway.standard.patients import ONE_PATIENT, compare, patient_of
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
 from bars_gateway.store.beginnings import began, read_payload
 from bars_gateway.store.rows import text
@@ -244,7 +244,7 @@ def _fitting(
 
 
 def _is_same(asking: _Asking, theirs: Message) -> bool:
-    return same_patient(asking.message, theirs) is True
+    return compare(patient_of(asking.message), patient_of(theirs)) in ONE_PATIENT
 
 
 def _is_same_journey(asking: _Asking, journey_id: str, theirs: Message) -> bool:

@@ -12,6 +12,7 @@ from bars_gateway.standard.guards import GUARDS, enforced, foreseen, inconsisten
 from bars_gateway.standard.link_rules import LINK_RULES
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
 from bars_gateway.standard.particulars import Particulars, particulars_of
+from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import (
     MEANINGS,
     OF_OUTCOMES,
@@ -70,7 +71,7 @@ def test_what_comes_too_late_is_refused_before_sending(
 
 
 def particulars(*nhs_numbers: str, use_case: str = "a4t1") -> Particulars:
-    return Particulars(nhs_numbers=frozenset(nhs_numbers), use_case=use_case)
+    return Particulars(patient=Patient(nhs_numbers=frozenset(nhs_numbers)), use_case=use_case)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 """Which workflows belong together, and what speaks against it."""
 
 import json
-from typing import Any
 
 import pytest
 from bookings import booking, focus
 from messages import RECEIVER, referral
-from variants import GIVEN_ID, add, keep, resource, url_of
+from variants import GIVEN_ID, add, resource, url_of
 
 from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.checks.rule import Side
@@ -24,7 +23,6 @@ from bars_gateway.standard.links import (
     By,
     journey_of,
     names_in,
-    same_patient,
 )
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
 from bars_gateway.standard.workflow import State
@@ -104,41 +102,6 @@ def test_the_journey_is_what_all_encounters_say(
     assert expected == journey_of(read(json.dumps(bundle).encode()))
 
 
-def patient(**changes: Any) -> Message:
-    """Return a referral whose patient has these members; None takes one out."""
-    bundle = json.loads(referral())
-    found = resource(bundle, "Patient")
-    found |= changes
-    for name in [name for name, value in changes.items() if value is None]:
-        del found[name]
-    return read(json.dumps(bundle).encode())
-
-
-TWIN = [{"use": "official", "family": "TESTCASE", "given": ["Martha"]}]
-SPELT = [{"use": "official", "family": "Testcase", "given": ["MARY", "Ann"]}]
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        pytest.param(patient(), True, id="the-same"),
-        pytest.param(patient(name=TWIN), True, id="the-number-decides"),
-        pytest.param(read(referral(nhs_number="9990000026")), False, id="another-number"),
-        pytest.param(patient(identifier=None), True, id="by-name-and-birth-date"),
-        pytest.param(patient(identifier=None, name=SPELT), True, id="spelt-otherwise"),
-        pytest.param(patient(identifier=None, name=TWIN), False, id="a-twin"),
-        pytest.param(patient(identifier=None, birthDate="1951-02-27"), False, id="another-day"),
-        pytest.param(patient(identifier=None, birthDate=None), None, id="nobody-can-tell"),
-        pytest.param(patient(identifier=None, name=None), None, id="without-name"),
-        pytest.param(patient(name="x"), True, id="a-name-that-is-none"),
-    ],
-)
-def test_whether_it_is_the_same_patient(*, other: Message, expected: bool | None) -> None:
-    """By NHS number where both have one; else by name and birth date; else nobody knows."""
-    assert expected is same_patient(patient(), other)
-    assert expected is same_patient(other, patient())
-
-
 def named(body: bytes | None = None, state: State = State.ACTIVE, *pairs: State) -> Named:
     return Named(state=state, request=read(body or booking()), pairs=frozenset(pairs))
 
@@ -146,12 +109,20 @@ def named(body: bytes | None = None, state: State = State.ACTIVE, *pairs: State)
 NEW = read(referral())
 
 
+def unnamed() -> Message:
+    """Return a referral whose patient has neither number nor name."""
+    bundle = json.loads(referral())
+    for member in ("identifier", "name"):
+        del resource(bundle, "Patient")[member]
+    return read(json.dumps(bundle).encode())
+
+
 @pytest.mark.parametrize(
     ("new", "other", "expected"),
     [
         pytest.param(NEW, named(), [], id="nothing"),
         pytest.param(read(referral(nhs_number="9990000026")), named(), ["L02"], id="24-patient"),
-        pytest.param(patient(identifier=None, name=None), named(), ["L03"], id="unknown-patient"),
+        pytest.param(unnamed(), named(), ["L03"], id="unknown-patient"),
         pytest.param(NEW, named(booking(sender=OTHER)), ["L04"], id="another-sender"),
         pytest.param(NEW, named(booking(receiver=OTHER)), ["L05"], id="another-service"),
         pytest.param(read(referral(use_case="a1t2")), named(), ["L06"], id="another-use-case"),
@@ -216,12 +187,3 @@ def test_a_tie_is_told_from_both_ends() -> None:
     assert set(By) == set(TIES)
     assert set() == set(NAMED_SUBJECTS) - set(TIES)
     assert [] == [row.rule for row in LINK_RULES if not row.source]
-
-
-def test_a_cancellation_without_a_patient_cannot_be_compared() -> None:
-    """Where there is no Patient at all, nobody can tell."""
-    bundle = json.loads(referral())
-    keep(bundle, "ServiceRequest")
-    bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != "Patient"]
-
-    assert same_patient(NEW, read(json.dumps(bundle).encode())) is None

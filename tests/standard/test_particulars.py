@@ -14,10 +14,15 @@ from bars_gateway.standard.particulars import (
     same_case,
     same_journey,
 )
+from bars_gateway.standard.patients import Patient, patient_of
+
+
+def numbered(*numbers: str) -> Patient:
+    return Patient(nhs_numbers=frozenset(numbers))
 
 
 def of(**changes: Any) -> Particulars:
-    values: dict[str, Any] = {"nhs_numbers": frozenset({"one"}), "use_case": "a4t1"}
+    values: dict[str, Any] = {"patient": numbered("9990000018"), "use_case": "a4t1"}
     return Particulars(**(values | changes))
 
 
@@ -27,11 +32,12 @@ def test_a_message_says_it_in_its_patient_and_encounters() -> None:
     encounter = resource(bundle, "Encounter")
     encounter["identifier"] = [{"value": "S-1"}, {"value": ""}, {"system": "urn:x"}]
     encounter["episodeOfCare"] = [{"reference": "EpisodeOfCare/j-1"}]
-    found = particulars_of(read(json.dumps(bundle).encode()))
+    message = read(json.dumps(bundle).encode())
+    found = particulars_of(message)
 
     assert (
         of(
-            nhs_numbers=frozenset({"9990000018"}),
+            patient=patient_of(message),
             use_case="a1t2",
             case_numbers=frozenset({"S-1"}),
             journey_id="j-1",
@@ -63,8 +69,8 @@ def test_a_case_is_known_by_one_of_its_numbers(
         pytest.param({}, True, id="both"),
         pytest.param({"journey_id": "j-2"}, False, id="another-journey"),
         pytest.param({"journey_id": None}, False, id="no-journey"),
-        pytest.param({"nhs_numbers": frozenset()}, False, id="no-nhs-number"),
-        pytest.param({"nhs_numbers": frozenset({"two"})}, False, id="another-patient"),
+        pytest.param({"patient": numbered()}, False, id="no-nhs-number"),
+        pytest.param({"patient": numbered("9990000026")}, False, id="another-patient"),
     ],
 )
 def test_a_journey_counts_with_its_patient(*, changes: dict[str, Any], expected: bool) -> None:

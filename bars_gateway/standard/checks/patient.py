@@ -6,9 +6,8 @@ from bars_gateway.standard.bundle import Message, Number, Resource, maps_of, tex
 from bars_gateway.standard.checks.kinds import is_of
 from bars_gateway.standard.checks.looking import concept_of, extensions
 from bars_gateway.standard.checks.offer import Offer
+from bars_gateway.standard.patients import NHS_NUMBER, has_check_digit, has_ten_digits
 
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
-NHS_NUMBER_DIGITS = 10
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-"
 _STATUS = f"{_UK_CORE}NHSNumberVerificationStatus"
 _RANK = f"{_UK_CORE}ContactRank"
@@ -20,7 +19,7 @@ _UNTRACED = "number-present-but-not-traced"
 def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
     """P01. A patient without a number is accepted (P04)."""
     for path, identifier in _nhs_numbers(message):
-        if not _ten_digits(text_of(identifier, "value")):
+        if not has_ten_digits(text_of(identifier, "value")):
             yield f"{path}.value"
 
 
@@ -28,14 +27,8 @@ def wrong_check_digit(message: Message, _offer: Offer) -> Iterator[str]:
     """P02: the guide's own sample number fails it."""
     for path, identifier in _nhs_numbers(message):
         number = text_of(identifier, "value")
-        if _ten_digits(number) and not has_check_digit(number):
+        if has_ten_digits(number) and not has_check_digit(number):
             yield f"{path}.value"
-
-
-def has_check_digit(number: str) -> bool:
-    """Tell whether the last of ten digits is the one that modulus 11 gives to the others."""
-    weighted = sum(int(digit) * weight for digit, weight in zip(number, range(10, 1, -1)))  # noqa: B905 - the tenth is the check
-    return (11 - weighted % 11) % 11 == int(number[-1])
 
 
 def number_not_traced(message: Message, _offer: Offer) -> Iterator[str]:
@@ -107,10 +100,6 @@ def no_official_name(message: Message, _offer: Offer) -> Iterator[str]:
         uses = [text_of(name, "use") for name in maps_of(patient, "name")]
         if uses.count("official") != 1:
             yield f"{path}.name"
-
-
-def _ten_digits(number: str) -> bool:
-    return number.isascii() and number.isdigit() and len(number) == NHS_NUMBER_DIGITS
 
 
 def _nhs_numbers(message: Message) -> Iterator[tuple[str, Resource]]:

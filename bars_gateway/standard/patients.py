@@ -1,0 +1,131 @@
+"""
+Whether two messages are about the same patient: the one place where that is decided.
+
+    message ──patient_of──► Patient          compare(one, other) ──► Sameness
+
+    the NHS numbers of one contain those of the other ─► same
+    both have numbers, and these do not fit together  ─► other_patient
+    one has none, name and birth date are equal       ─► newly_traced: the same, with a number now
+    one has none, name or birth date differs          ─► other_patient
+    one has none, and there is too little to compare  ─► unknown_patient
+
+Numbers decide where both sides have them: names are corrected, and whoever was unknown when
+the ambulance was called has a name an hour later. A placeholder (one digit, ten times) or a
+number with a wrong check digit says nothing about anybody, and counts as none: two strangers
+with 0000000000 are not one person.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bars_gateway.standard.bundle import Message, maps_of, text_of
+from bars_gateway.standard.tree import Resource
+
+NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+NHS_NUMBER_DIGITS = 10
+_WHOLE_DATE = len("1950-01-31")
+
+
+class Sameness(StrEnum):
+    """What two messages say together about whose they are."""
+
+    SAME = "same"
+    NEWLY_TRACED = "newly_traced"  # the same; one of them has the NHS number, the other none
+    OTHER_PATIENT = "other_patient"
+    UNKNOWN_PATIENT = "unknown_patient"  # there is too little to compare
+
+
+# Those of whom nothing says that they are somebody else.
+ONE_PATIENT = frozenset({Sameness.SAME, Sameness.NEWLY_TRACED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """Whom a message is about: what of it can be compared, and is never shown."""
+
+    nhs_numbers: frozenset[str] = field(default=frozenset(), repr=False)  # those that are some
+    names: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)  # family, given
+    birth_dates: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+def patient_of(message: Message) -> Patient:
+    """Return whom *message* is about."""
+    patients = [patient for _, patient in message.all("Patient")]
+    return Patient(
+        nhs_numbers=frozenset(filter(is_nhs_number, map(_digits, numbers_written(message)))),
+        names=frozenset(name for patient in patients for name in _names(patient)),
+        birth_dates=frozenset(text_of(each, "birthDate") for each in patients) - {""},
+    )
+
+
+def compare(one: Patient, other: Patient) -> Sameness:
+    """Return whether they are one; the order in which they are given makes no difference."""
+    ours, theirs = one.nhs_numbers, other.nhs_numbers
+    if ours and theirs:
+        fits = ours <= theirs or theirs <= ours
+        return Sameness.SAME if fits else Sameness.OTHER_PATIENT
+    equal = _looks_equal(one, other)
+    if equal is None:
+        return Sameness.UNKNOWN_PATIENT
+    if not equal:
+        return Sameness.OTHER_PATIENT
+    return Sameness.NEWLY_TRACED if ours or theirs else Sameness.SAME
+
+
+def is_nhs_number(number: str) -> bool:
+    """Tell whether *number* can be somebody's: ten digits that check, and no placeholder."""
+    return has_ten_digits(number) and has_check_digit(number) and not is_placeholder(number)
+
+
+def has_ten_digits(number: str) -> bool:
+    """Tell whether *number* is written as an NHS number."""
+    return number.isascii() and number.isdigit() and len(number) == NHS_NUMBER_DIGITS
+
+
+def has_check_digit(number: str) -> bool:
+    """Tell whether the last of ten digits is the one that modulus 11 gives to the others."""
+    weighted = sum(int(digit) * weight for digit, weight in zip(number, range(10, 1, -1)))  # noqa: B905 - the tenth is the check
+    return (11 - weighted % 11) % 11 == int(number[-1])
+
+
+def is_placeholder(number: str) -> bool:
+    """Tell whether it is one digit ten times, which checks, and is issued to nobody."""
+    return has_ten_digits(number) and len(set(number)) == 1
+
+
+def numbers_written(message: Message) -> set[str]:
+    """Return what *message* gives as NHS numbers, whatever they are worth."""
+    return {
+        text_of(identifier, "value")
+        for _, patient in message.all("Patient")
+        for identifier in maps_of(patient, "identifier")
+        if text_of(identifier, "system") == NHS_NUMBER
+    } - {""}
+
+
+def _digits(number: str) -> str:
+    """Return the number as it is compared: some write it as on a card, 3-3-4."""
+    return number.replace(" ", "").replace("-", "")
+
+
+def _names(patient: Resource) -> Iterator[tuple[str, str]]:
+    """Yield the full names: a family name alone is shared by a household."""
+    for name in maps_of(patient, "name"):
+        given = name.get("given")
+        first = given[0] if isinstance(given, list) and given else None
+        words = first.casefold().split() if isinstance(first, str) else []
+        family = " ".join(text_of(name, "family").casefold().split())
+        if family and words:
+            yield family, words[0]
+
+
+def _looks_equal(one: Patient, other: Patient) -> bool | None:
+    """Tell whether name and birth date are equal; None where either cannot be compared."""
+    if not (one.names and other.names):
+        return None
+    days = {day[:_WHOLE_DATE] for day in one.birth_dates | other.birth_dates}
+    if not (one.birth_dates and other.birth_dates) or any(len(day) < _WHOLE_DATE for day in days):
+        return None
+    born = not one.birth_dates.isdisjoint(other.birth_dates)
+    return born and not one.names.isdisjoint(other.names)

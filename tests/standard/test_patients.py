@@ -1,0 +1,117 @@
+"""Whether two messages are about one patient: the table, from either side."""
+
+import json
+from typing import Any
+
+import pytest
+from messages import referral
+from variants import keep, resource
+
+from bars_gateway.standard.bundle import Message, read
+from bars_gateway.standard.patients import (
+    ONE_PATIENT,
+    Patient,
+    Sameness,
+    compare,
+    is_nhs_number,
+    is_placeholder,
+    patient_of,
+)
+
+ONE, OTHER, THIRD = "9990000018", "9990000026", "9990000034"
+WRONG = "9990000019"
+PLACEHOLDERS = [str(digit) * 10 for digit in range(10)]
+TWIN = [{"use": "official", "family": "TESTCASE", "given": ["Martha"]}]
+SPELT = [{"use": "official", "family": " Testcase", "given": ["MARY Ann"]}]
+MARRIED = [{"use": "official", "family": "NEWNAME", "given": ["Mary"]}]
+BOTH_NAMES = [*MARRIED, {"use": "maiden", "family": "TESTCASE", "given": ["Mary"]}]
+
+
+def message(*numbers: str, **changes: Any) -> Message:
+    """Return a referral whose patient has these numbers and members; None takes one out."""
+    bundle = json.loads(referral())
+    found = resource(bundle, "Patient")
+    found |= changes
+    kept = found["identifier"][0]
+    found["identifier"] = [kept | {"value": number} for number in numbers]
+    for name in [name for name, value in changes.items() if value is None]:
+        del found[name]
+    return read(json.dumps(bundle).encode())
+
+
+def without_patient() -> Message:
+    bundle = json.loads(referral())
+    keep(bundle, "ServiceRequest")
+    bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != "Patient"]
+    return read(json.dumps(bundle).encode())
+
+
+S = Sameness
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        pytest.param(message(ONE), message(ONE), S.SAME, id="one-number"),
+        pytest.param(message(ONE), message(ONE, name=TWIN), S.SAME, id="the-number-decides"),
+        pytest.param(message(ONE), message(OTHER), S.OTHER_PATIENT, id="another-number"),
+        pytest.param(message(ONE), message(ONE, OTHER), S.SAME, id="merged-contains-it"),
+        pytest.param(message(ONE), message("999 000 0018"), S.SAME, id="written-as-on-a-card"),
+        pytest.param(
+            message(ONE, OTHER), message(OTHER, THIRD), S.OTHER_PATIENT, id="overlap-only"
+        ),
+        pytest.param(message(ONE), message(), S.NEWLY_TRACED, id="traced-since"),
+        pytest.param(message(ONE), message(WRONG), S.NEWLY_TRACED, id="wrong-check-digit-is-none"),
+        pytest.param(
+            message(ONE), message(WRONG, name=TWIN), S.OTHER_PATIENT, id="wrong-digit-of-a-twin"
+        ),
+        pytest.param(message(WRONG), message(WRONG), S.SAME, id="neither-has-one-names-equal"),
+        pytest.param(message(), message(), S.SAME, id="both-without"),
+        pytest.param(message(), message(name=TWIN), S.OTHER_PATIENT, id="both-without-a-twin"),
+        pytest.param(message(ONE), message(name=SPELT), S.NEWLY_TRACED, id="spelt-otherwise"),
+        pytest.param(message(ONE), message(name=BOTH_NAMES), S.NEWLY_TRACED, id="a-maiden-name"),
+        pytest.param(message(ONE), message(name=MARRIED), S.OTHER_PATIENT, id="a-married-name"),
+        pytest.param(message(ONE), message(name=TWIN), S.OTHER_PATIENT, id="a-twin"),
+        pytest.param(
+            message(ONE), message(birthDate="1951-02-27"), S.OTHER_PATIENT, id="another-day"
+        ),
+        pytest.param(message(ONE), message(birthDate="1951"), S.UNKNOWN_PATIENT, id="a-year-only"),
+        pytest.param(message(ONE), message(birthDate=None), S.UNKNOWN_PATIENT, id="no-birth-date"),
+        pytest.param(message(ONE), message(name=None), S.UNKNOWN_PATIENT, id="no-name"),
+        pytest.param(message(ONE), message(name="x"), S.UNKNOWN_PATIENT, id="a-name-that-is-none"),
+        pytest.param(message(ONE), without_patient(), S.UNKNOWN_PATIENT, id="no-patient-at-all"),
+        pytest.param(without_patient(), without_patient(), S.UNKNOWN_PATIENT, id="neither-has-one"),
+    ],
+)
+def test_whether_it_is_the_same_patient(one: Message, other: Message, expected: Sameness) -> None:
+    """By NHS number where both have one, else by name and birth date, else nobody knows."""
+    assert expected is compare(patient_of(one), patient_of(other))
+    assert expected is compare(patient_of(other), patient_of(one))
+
+
+@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
+def test_a_placeholder_is_nobodys_number(placeholder: str) -> None:
+    """Any one digit ten times checks, and two strangers who have it are not one person."""
+    strangers = message(placeholder), message(placeholder, name=TWIN, birthDate="1962-03-04")
+
+    assert is_placeholder(placeholder)
+    assert not is_nhs_number(placeholder)
+    assert Sameness.OTHER_PATIENT is compare(*map(patient_of, strangers))
+
+
+@pytest.mark.parametrize("number", ["", "999000001", "99900000180", WRONG, "١٢٣٤٥٦٧٨٩٠", "one"])
+def test_what_is_no_number(number: str) -> None:
+    """What cannot be issued proves nothing about anybody."""
+    assert not is_nhs_number(number)
+    assert patient_of(message(number)).nhs_numbers == frozenset()
+
+
+def test_only_two_answers_say_that_it_is_one_patient() -> None:
+    """Where nobody can tell, nothing is taken for granted."""
+    assert {Sameness.SAME, Sameness.NEWLY_TRACED} == ONE_PATIENT
+
+
+def test_nothing_shows_a_patient_by_accident() -> None:
+    """What is compared may end up in a traceback; number, name and birth date may not."""
+    assert "Patient()" == repr(patient_of(message(ONE)))
+    assert Patient() != patient_of(message(ONE))
