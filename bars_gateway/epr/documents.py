@@ -170,6 +170,8 @@ def notice(value: Notice) -> Document:
         "media_type": value.media_type,
         "fingerprint": value.fingerprint,
         "answer_media_type": value.answer_media_type,
+        "says": value.says,
+        "reason_code": value.reason_code,
         "resend_of": value.resend_of,
         "reconciled": value.reconciled,
         "focus_id": value.focus_id,

@@ -10,7 +10,7 @@ Applications 4 and 6.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bars_gateway.standard.applications import Answers, application
@@ -21,6 +21,7 @@ from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
 _LAST_WORDS = frozenset({Move.CONCLUDE, Move.DECLINE})
 _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
+_CLOCKS_DIFFER = timedelta(minutes=2)  # by more than two clocks in good order do
 
 
 class Remark(StrEnum):
@@ -31,6 +32,8 @@ class Remark(StrEnum):
     AFTER_CANCEL = "after_cancel"
     AMENDED = "amended"
     OUT_OF_ORDER = "out_of_order"
+    CLOCK_AHEAD = "clock_ahead"
+    CONTRADICTS = "contradicts"
     STOOD_DOWN = "stood_down"
     INTERIM_MISSED = "interim_missed"
     UNFORESEEN = "unforeseen"
@@ -45,6 +48,14 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.AFTER_CANCEL: "It came after this organisation had cancelled; telephone the other side.",
     Remark.AMENDED: "It differs from what was said before; compare the two.",
     Remark.OUT_OF_ORDER: "It is older than what came before it; the newer one holds.",
+    Remark.CLOCK_AHEAD: (
+        "It is stamped later than it came: the other side's clock is wrong, and what its times say"
+        " cannot be relied on."
+    ),
+    Remark.CONTRADICTS: (
+        "It is newer than what ended this, and speaks against it: nobody knows which holds."
+        " Telephone the other service."
+    ),
     Remark.STOOD_DOWN: "Who was sent has been stood down; the other side waits for somebody else.",
     Remark.INTERIM_MISSED: "It follows an interim response that never came here.",
     Remark.UNFORESEEN: "The standard does not foresee it here; a person must look at it.",
@@ -63,6 +74,7 @@ REMARKABLE = frozenset(Remark) - {
     Remark.INTERIM_MISSED,
     Remark.AFTER_END,
     Remark.ATTACHED,
+    Remark.CLOCK_AHEAD,
 }
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED})
@@ -134,6 +146,9 @@ ROWS: Mapping[Remark, _Row] = {
     ),
     Remark.OUT_OF_ORDER: lambda before, response: (
         before.state not in FINAL and _is_old(before, response)
+    ),
+    Remark.CLOCK_AHEAD: lambda _, response: (
+        response.told_at is not None and response.told_at > response.came_at + _CLOCKS_DIFFER
     ),
     Remark.STOOD_DOWN: lambda before, response: (
         before.state is State.IN_PROGRESS

@@ -29,6 +29,7 @@ class Move(StrEnum):
     PROGRESS = "progress"  # the Responder has begun
     DECLINE = "decline"  # the Responder will not
     CONCLUDE = "conclude"  # the Responder has finished
+    UNCLEAR = "unclear"  # the Responder has written, and a person has to find out what it means
     REFUSE = "refuse"  # the Receiver's gateway or BaRS said no to the request
     LAPSE = "lapse"  # we stopped asking and do not know
     ABANDON = "abandon"  # it never left: given up or withdrawn before the first POST
@@ -49,6 +50,8 @@ class State(StrEnum):
     UNCONFIRMED = "unconfirmed"  # we stopped asking; it may have arrived
     ACTIVE = "active"  # the Receiver has it
     IN_PROGRESS = "in_progress"  # the Responder has said that it began
+    UNCLEAR = "unclear"  # what the Responder said last does not add up: a person has to look
+    CONTRADICTED = "contradicted"  # something newer speaks against its end: a person settles it
     COMPLETED = "completed"
     DECLINED = "declined"
     CANCELLED = "cancelled"
@@ -77,6 +80,7 @@ _ANSWERS = {
     Move.PROGRESS: State.IN_PROGRESS,
     Move.DECLINE: State.DECLINED,
     Move.CONCLUDE: State.COMPLETED,
+    Move.UNCLEAR: State.UNCLEAR,
 }
 _FATE = {Move.REQUEST: State.ACTIVE, Move.REFUSE: State.REFUSED}
 _CANCEL = {Move.CANCEL: State.CANCELLED}
@@ -89,6 +93,9 @@ TRANSITIONS: Mapping[State, Mapping[Move, State]] = {
     State.UNCONFIRMED: _FATE | _CANCEL | {Move.UPDATE: State.ACTIVE} | _ANSWERS,
     State.ACTIVE: _CANCEL | {Move.UPDATE: State.ACTIVE} | _ANSWERS,
     State.IN_PROGRESS: _CANCEL | {Move.UPDATE: State.IN_PROGRESS} | _ANSWERS,
+    State.UNCLEAR: _CANCEL | {Move.UPDATE: State.UNCLEAR} | _ANSWERS,
+    # Nothing that the Responder says settles it: only a person does.
+    State.CONTRADICTED: _CANCEL | {Move.UPDATE: State.CONTRADICTED},
     State.COMPLETED: {},
     State.DECLINED: {},
     State.CANCELLED: {},

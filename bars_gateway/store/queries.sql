@@ -625,6 +625,7 @@ SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
 -- What a notice is about: its message, the last attempt, and whether there is an answer to read.
 SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
        m.receiver, m.state, m.attempts, m.reference, m.fingerprint, m.reconciliation,
+       m.says, m.reason_code,
        (SELECT w.focus_id FROM workflows AS w WHERE w.id = m.workflow_id) AS focus_id,
        a.http_status, a.code, a.issue, a.fault,
        request.media_type AS media_type, answer.media_type AS answer_media_type,

@@ -9,6 +9,7 @@ from typing import Any, overload
 import zstandard
 
 from bars_gateway.standard.links import TIES, By
+from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import warning_at
 from bars_gateway.standard.verdict import Fault, Verdict
@@ -189,6 +190,8 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row, links: Sequence[Link]) -> 
         media_type=message["media_type"] or "",
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
+        says=Said(message["says"]) if message["says"] else None,
+        reason_code=Reason(message["reason_code"]) if message["reason_code"] else None,
         resend_of=message["resend_of"],
         reconciled=None if message["reconciliation"] == "wanted" else message["reconciliation"],
         focus_id=message["focus_id"],

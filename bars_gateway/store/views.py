@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.standard.links import By, Relation
+from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State, Subject
 from bars_gateway.store.questions import OpenQuestions
@@ -53,6 +54,8 @@ class Notice:
     media_type: str  # of the Bundle
     fingerprint: str
     answer_media_type: str | None  # None: there is no answer to read
+    says: Said | None  # of a response: what the Responder says with it
+    reason_code: Reason | None  # of a rejection, where it gives a code of the standard's
     resend_of: str | None  # X-Request-Id of the message whose payload this sends again
     reconciled: str | None  # where no id came: found, none, several or unread
     focus_id: str | None  # what the Receiver calls the record, where that is known

@@ -181,8 +181,8 @@ def standing(state: State, due: int = 60, told: int | None = None) -> Standing:
         (standing(State.ACTIVE, due=-1), response(Move.CONCLUDE), (Remark.LATE,)),
         (standing(State.IN_PROGRESS), response(Move.WAIT, "a6t1"), (Remark.STOOD_DOWN,)),
         (
-            standing(State.IN_PROGRESS, told=5),
-            response(Move.PROGRESS, "a6t1", told=4),
+            standing(State.IN_PROGRESS, told=-4),
+            response(Move.PROGRESS, "a6t1", told=-5),
             (Remark.OUT_OF_ORDER,),
         ),
         (standing(State.ACTIVE), response(Move.DECLINE, "a6t2"), ()),
@@ -199,7 +199,11 @@ def test_what_is_remarkable_is_told(
 
 def test_every_remark_has_a_row_and_a_sentence() -> None:
     """A word that nobody explains helps nobody."""
-    assert set(Remark) == set(ROWS) | OF_OUTCOMES | {Remark.ATTACHED} == set(MEANINGS)
+    assert (
+        set(Remark)
+        == set(ROWS) | OF_OUTCOMES | {Remark.ATTACHED, Remark.CONTRADICTS}
+        == set(MEANINGS)
+    )
 
 
 def test_control_rooms_answer_in_a_stream() -> None:

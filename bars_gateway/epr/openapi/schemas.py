@@ -5,6 +5,7 @@ from typing import Any
 
 from bars_gateway.standard.decisions import REFUSALS
 from bars_gateway.standard.links import By, Relation
+from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
@@ -154,6 +155,8 @@ _NOTICE = closed(
     media_type=text("of the Bundle"),
     fingerprint=text("SHA-256 of the Bundle"),
     answer_media_type=or_null(text("of the answer; null: there is none to read")),
+    says=or_null(one_of(Said, "what the Responder says with it, of a response")),
+    reason_code=or_null(one_of(Reason, "why it was rejected, where a code says so")),
     resend_of=or_null(uuid("of the message whose payload this one sends again")),
     reconciled=or_null(one_of(Reconciliation, "what came of looking for the Receiver's id")),
     focus_id=or_null(text("what the Receiver calls the record, where that is known")),

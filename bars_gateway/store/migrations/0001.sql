@@ -21,8 +21,8 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     closed_at       TEXT,
     CONSTRAINT role_is_known    CHECK (role IN ('requester', 'responder')),
     CONSTRAINT subject_is_known CHECK (subject IN ('referral', 'validation', 'booking')),
-    CONSTRAINT state_is_known   CHECK (state IN ('requested', 'unconfirmed', 'active', 'in_progress',
-                                    'completed', 'declined', 'cancelled', 'refused', 'abandoned')),
+    CONSTRAINT state_is_known   CHECK (state IN ('requested', 'unconfirmed', 'active', 'in_progress', 'unclear',
+                                    'contradicted', 'completed', 'declined', 'cancelled', 'refused', 'abandoned')),
     CONSTRAINT closed_means_final CHECK ((closed_at IS NOT NULL)
                                     = (state IN ('completed', 'declined', 'cancelled', 'refused', 'abandoned')))
 ) STRICT;
@@ -66,11 +66,18 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     settled_at      TEXT,
     read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
     seen_at         TEXT,                       -- when a person had dealt with how it ended
+    says            TEXT,                       -- of a response: what the Responder says with it (standard.meaning)
+    reason_code     TEXT,                       -- of a rejection: a code of the standard's; never free text
     target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
     CONSTRAINT wanted_has_a_time    CHECK ((reconciliation IS 'wanted') = (reconcile_at IS NOT NULL)),
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
-    CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude')),
+    CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude',
+                                                  'unclear')),
+    CONSTRAINT says_is_known        CHECK (says IN ('accepted', 'assigned', 'on_scene', 'stood_down', 'finished',
+                                                  'validation_started', 'validation_acts', 'validation_closes',
+                                                  'rejected', 'not_attended', 'unclear')),
+    CONSTRAINT reason_is_known      CHECK (reason_code IN ('RRNA', 'FC', 'OTH')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
            WHEN 'inbound'  THEN state = 'received'
            WHEN 'outbound' THEN state IN ('queued', 'held', 'sending', 'acknowledged', 'refused',
