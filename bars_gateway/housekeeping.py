@@ -1,7 +1,8 @@
 """
 What time does, when nobody sends anything: leases lapse, messages grow late, the log grows.
 
-    every second ─► was the clock set? · release_lapsed · tell_delays · tell_due · give_up
+    every second ─► was the clock set? · release_lapsed · tell_delays · tell_unread · tell_due
+                    · give_up
     every fifth ──► what will end · tell_unanswered · checkpoint
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
@@ -102,6 +103,9 @@ class Housekeeper:
         late = await self._store.tell_delays(now)
         if late:
             log.warning("outbound.delayed", count=late)
+        unread = await self._store.cancellations.tell_unread(now)
+        if unread:
+            log.warning("outbound.cancellations_unread", count=unread)
         soon, overdue = await self._store.conversations.tell_due(now)
         if soon:
             log.warning("workflow.answers_due_soon", count=soon)

@@ -154,8 +154,8 @@ class Outbound(Section):
     """
     Whether to read, before a cancellation is sent, that there is still something to cancel.
 
-    The guide asks for it. Turn it off only where a Receiver that cannot be read from must be
-    sent cancellations: it then decides alone.
+    The guide asks for it. A Receiver that does not show the record gets the cancellation all
+    the same; turn it off only where one leaves reads unanswered, so that it decides alone.
     """
 
     cache_hours: Annotated[float, Field(ge=0, le=24)] = 12

@@ -45,7 +45,8 @@ _OUTCOMES: Mapping[str, str] = {
     OutboundState.WITHDRAWN: "The message was withdrawn before it left this organisation.",
 }
 _NOTHING_TO_CANCEL = (
-    "The cancellation was not sent: the Receiver says that there is nothing to cancel any more."
+    "The cancellation was not sent: the receiving service shows no current record under that"
+    " number. Its status there is {status}. Somebody may have acted on it already. Telephone."
 )
 _ATTACHED = (
     "A response came for this organisation, answered nothing that was known, and was kept aside."
@@ -175,6 +176,7 @@ def notice(value: Notice) -> Document:
         "resend_of": value.resend_of,
         "reconciled": value.reconciled,
         "focus_id": value.focus_id,
+        "shown": value.shown,
         "links": [_link(link) for link in value.links],
     }
 
@@ -262,7 +264,8 @@ def _issue(issue: Issue) -> Document:
 
 def _meaning(value: Notice) -> str:
     if value.kind is NoticeKind.OUTCOME and value.state == OutboundState.REFUSED:
-        return _OUTCOMES[value.state] if value.attempts else _NOTHING_TO_CANCEL
+        ended = value.shown not in {None, "unshown"}
+        return _NOTHING_TO_CANCEL.format(status=value.shown) if ended else _OUTCOMES[value.state]
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]
     if value.kind is NoticeKind.RECONCILED:

@@ -3,11 +3,14 @@ Reads, before a cancellation is sent, whether there is still something to cancel
 
     store ──to_read──► GET /ServiceRequest/{id} │ /Appointment/{id} ─┬─ current ──► may be sent
                                                                     ├─ over ─────► refused
-                                                                    └─ no answer ► later; EPR told
+                                                                    ├─ not shown ► twice: sent
+                                                                    └─ no answer ► asked again
 
 The user who cancels must hear soon that a cancellation has not left: one read takes twenty
-seconds at the most, and the first that fails writes the notice. One Receiver is read from
-once at a time, so that a silent one costs each round one wait and holds up no other.
+seconds at the most, and what still waits after a minute is told (`housekeeping`). One Receiver
+is read from once at a time, so that a silent one costs each round one wait and holds up no
+other. Where the Receiver answers reads and shows nothing of the record, the cancellation is sent
+all the same: one that comes too late is refused, and one that never comes lets somebody drive out.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ import structlog
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.cancelling import Current, state_of
+from bars_gateway.standard.cancelling import Current, Finding, finding_in
 from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
 from bars_gateway.standard.reads import Enquiry, Reads, Unanswered, accept_of
 from bars_gateway.store.cancellations import Cancellation, Cancellations
@@ -83,26 +86,38 @@ class CancelReader:
         enquiry = self._enquiry(cancellation)
         answer = None if enquiry is None else await self._reads.ask(enquiry, READ_SECONDS)
         silent = answer is None or isinstance(answer, Unanswered)
-        state = Current.UNKNOWN
-        if enquiry is not None and answer is not None and not isinstance(answer, Unanswered):
-            state = state_of(enquiry.resource, answer.http_status, answer.media_type, answer.body)
-        now = self._now()
-        match state:
-            case Current.YES:
-                await self._cancellations.confirm(cancellation.message_id)
-            case Current.NO:
-                await self._cancellations.refuse(cancellation.message_id, now)
-            case Current.UNKNOWN:
-                await self._cancellations.postpone(
-                    cancellation.message_id, now + AGAIN_AFTER, now, alike=silent
-                )
+        finding = Finding(Current.UNKNOWN)
+        if enquiry is not None and answer is not None:
+            finding = finding_in(enquiry, answer)
         log.info(
             "outbound.cancel_read",
             provider=cancellation.provider,
             request_id=cancellation.request_id,
             receiver=cancellation.receiver,
-            state=state,
+            state=finding.current,
         )
+        await self._follow(cancellation, finding, self._now(), silent=silent)
+
+    async def _follow(
+        self, cancellation: Cancellation, finding: Finding, now: datetime, *, silent: bool
+    ) -> None:
+        message_id, again = cancellation.message_id, now + AGAIN_AFTER
+        match finding:
+            case Finding(Current.YES):
+                await self._cancellations.confirm(message_id)
+            case Finding(Current.NO, str(status)):
+                await self._cancellations.refuse(message_id, status, now)
+            case Finding(Current.UNSHOWN):
+                if await self._cancellations.unshown(message_id, again, now):
+                    log.warning(
+                        "outbound.cancel_sent_unshown",
+                        provider=cancellation.provider,
+                        request_id=cancellation.request_id,
+                        receiver=cancellation.receiver,
+                        advice="The Receiver does not show what it is about; it judges by itself.",
+                    )
+            case _:
+                await self._cancellations.postpone(message_id, again, now, alike=silent)
 
     def _enquiry(self, cancellation: Cancellation) -> Enquiry | None:
         message = read(cancellation.request.body, cancellation.request.media_type)

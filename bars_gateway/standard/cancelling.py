@@ -1,52 +1,73 @@
 """
 Whether there is still something to cancel, by what the Receiver says of it (S8).
 
-    status + body of GET /ServiceRequest/{id} or /Appointment/{id} ──state_of──► Current
+    GET /ServiceRequest/{id} or /Appointment/{id} + its answer ──finding_in──► Finding
 
-Only the Receiver knows. Its resource says so by its status, and a REC_NOT_FOUND that
-there is none; all else proves nothing, and then nothing is guessed.
+Only the Receiver knows. That there is nothing to cancel is proved by that very record, which
+says so by its status. A Receiver that shows nothing of it, or something else, has proved
+nothing: it judges by itself whether a cancellation comes too late, and is not spared one.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from bars_gateway.standard.answers import read_outcome
-from bars_gateway.standard.bundle import MalformedBundle, text_of
-from bars_gateway.standard.formats import Format, format_of, to_tree
+from bars_gateway.standard.bundle import Resource, text_of
+from bars_gateway.standard.proving import shown
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 
 
 class Current(StrEnum):
     """What a read has shown."""
 
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
+    YES = "yes"  # the record stands
+    NO = "no"  # it is over
+    UNSHOWN = "unshown"  # the Receiver shows nothing that says so: nor will it the next time
+    UNKNOWN = "unknown"  # nobody could say: it is asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a read has shown, and for what is over, how that ended."""
+
+    current: Current
+    status: str | None = None
 
 
 # The guide asks for `active` and `booked`; what is on hold, or waits for a yes, is not over.
-_CURRENT = {
+CURRENT = {
     "ServiceRequest": frozenset({"active", "on-hold"}),
     "Appointment": frozenset({"booked", "pending"}),
 }
-_OVER = {
+OVER = {
     "ServiceRequest": frozenset({"revoked", "completed", "entered-in-error"}),
     "Appointment": frozenset({"cancelled", "entered-in-error", "fulfilled", "noshow"}),
 }
 _OK = 200
-_GONE = frozenset({404, 410})
+# Somebody is busy, or does not let us in: later it may be otherwise.
+_PASSING = frozenset({401, 403, 408, 425, 429})
+_CLIENT_ERRORS = range(400, 500)
+_NOT_OFFERED = 501
 
 
-def state_of(resource_type: str, http_status: int, media_type: str, body: bytes) -> Current:
-    """Return whether the resource that was read is current."""
-    if http_status in _GONE:
-        # NOT_FOUND alone is the proxy's, of a service that is entered twice.
-        return Current.NO if read_outcome(body).code == "REC_NOT_FOUND" else Current.UNKNOWN
-    if http_status != _OK:
-        return Current.UNKNOWN
-    try:
-        found = to_tree(body, format_of(media_type) or Format.JSON)
-    except MalformedBundle:
-        return Current.UNKNOWN
-    status = text_of(found, "status") if text_of(found, "resourceType") == resource_type else ""
-    if status in _CURRENT.get(resource_type, ()):
-        return Current.YES
-    return Current.NO if status in _OVER.get(resource_type, ()) else Current.UNKNOWN
+def finding_in(enquiry: Enquiry, answer: BarsAnswer | Unanswered) -> Finding:
+    """Return what *answer* shows of the record that *enquiry* asks for."""
+    if isinstance(answer, Unanswered):
+        return Finding(Current.UNKNOWN)
+    if answer.http_status != _OK:
+        return Finding(_without_record(answer.http_status))
+    record = shown(enquiry, answer)
+    return Finding(Current.UNSHOWN) if record is None else _by_status(record)
+
+
+def _without_record(http_status: int) -> Current:
+    passing = http_status in _PASSING
+    if http_status == _NOT_OFFERED or (http_status in _CLIENT_ERRORS and not passing):
+        return Current.UNSHOWN
+    return Current.UNKNOWN
+
+
+def _by_status(record: Resource) -> Finding:
+    kind, status = text_of(record, "resourceType"), text_of(record, "status")
+    if status in OVER.get(kind, ()):
+        return Finding(Current.NO, status)
+    return Finding(Current.YES if status in CURRENT.get(kind, ()) else Current.UNSHOWN)

@@ -1,12 +1,15 @@
 """What becomes of a cancellation before it is sent: each function is one work."""
 
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bars_gateway.store.cancellations import Cancellation
 from bars_gateway.store.rows import payload_of, text
 from bars_gateway.store.statements import add_message_event, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, Part
+
+WITHIN = timedelta(seconds=60)  # to be shown nothing twice, or to tell the EPR that it waits
+UNSHOWN = "unshown"
 
 
 def to_read(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Cancellation]:
@@ -27,23 +30,40 @@ def to_read(connection: sqlite3.Connection, now: datetime, limit: int) -> list[C
 
 def confirm(connection: sqlite3.Connection, message_id: int) -> None:
     """Let it be sent."""
-    run(connection, "confirm_cancellation", id=message_id)
+    run(connection, "confirm_cancellation", id=message_id, shown=None)
 
 
-def refuse(connection: sqlite3.Connection, message_id: int, now: datetime) -> None:
+def refuse(connection: sqlite3.Connection, message_id: int, status: str, now: datetime) -> None:
     """Settle it, with a notice and a line of the audit trail, if it still waits."""
-    for row in rows(connection, "refuse_cancellation", id=message_id, now=text(now)):
+    for row in rows(connection, "refuse_cancellation", id=message_id, shown=status, now=text(now)):
         notify(connection, NoticeKind.OUTCOME, row, now)
         about = (row["provider"], row["id"], row["request_id"])
-        add_message_event(connection, about, "cancel.nothing_to_cancel", now)
+        add_message_event(connection, about, "cancel.nothing_to_cancel", now, {"status": status})
+
+
+def unshown(connection: sqlite3.Connection, message_id: int, at: datetime, now: datetime) -> bool:
+    """Let it be sent where nothing was shown twice: the Receiver judges currency by itself."""
+    before = one(connection, "unshown_before", id=message_id, since=text(now - WITHIN))
+    if before is None:
+        run(connection, "note_unshown", id=message_id, at=text(at), now=text(now))
+        return False
+    for row in rows(connection, "confirm_cancellation", id=message_id, shown=UNSHOWN):
+        about = (row["provider"], row["id"], row["request_id"])
+        add_message_event(connection, about, "cancel.sent_unshown", now)
+    return True
 
 
 def postpone(
     connection: sqlite3.Connection, message_id: int, at: datetime, now: datetime, *, alike: bool
 ) -> None:
-    """Read later, and tell each EPR once."""
+    """Read later."""
     values = {"id": message_id, "at": text(at), "now": text(now), "alike": int(alike)}
-    for row in rows(connection, "postpone_cancellations", **values):
-        told = one(connection, "notice_told", message_id=row["id"], kind=NoticeKind.CANCEL_NOT_SENT)
-        if told is None:
-            notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now)
+    run(connection, "postpone_cancellations", **values)
+
+
+def tell_unread(connection: sqlite3.Connection, now: datetime) -> int:
+    """Write a notice for each that has waited long enough: once."""
+    waiting = rows(connection, "unread_cancellations", before=text(now - WITHIN))
+    for row in waiting:
+        notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now)
+    return len(waiting)

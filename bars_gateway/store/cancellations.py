@@ -1,9 +1,10 @@
 """
 Cancellations that wait until somebody has read whether there is still something to cancel.
 
-    queued, to be read ─confirm─► queued, may be sent
-                       ├─refuse─► refused: nothing to cancel, and nothing was sent
-                       └─postpone─► read again later; the EPR is told once
+    queued, to be read ─confirm──► queued, may be sent
+                       ├─refuse───► refused: nothing to cancel, and nothing was sent
+                       ├─unshown──► read again; the second time within a minute it may be sent
+                       └─postpone─► read again later; after a minute the EPR is told, once
 """
 
 from collections.abc import Sequence
@@ -35,11 +36,17 @@ class Cancellations(Protocol):
     async def confirm(self, message_id: int) -> None:
         """Let it be sent: there is something to cancel."""
 
-    async def refuse(self, message_id: int, now: datetime) -> None:
-        """Settle it as refused: there is nothing to cancel any more."""
+    async def refuse(self, message_id: int, status: str, now: datetime) -> None:
+        """Settle it as refused: what it is about is over, and has that *status*."""
+
+    async def unshown(self, message_id: int, at: datetime, now: datetime) -> bool:
+        """Read again at *at*, or where nothing was shown before, let it be sent: return that."""
 
     async def postpone(self, message_id: int, at: datetime, now: datetime, *, alike: bool) -> None:
-        """Read again at *at*, and tell the EPR once; *alike*: all of its Receiver that are due."""
+        """Read again at *at*; *alike*: all of its Receiver that are due."""
+
+    async def tell_unread(self, now: datetime) -> int:
+        """Tell each EPR once of what has waited for its read for a minute; return how many."""
 
     async def cancel_work(self, seconds: float) -> None:
         """Return when a cancellation may have come, after *seconds* at the latest."""

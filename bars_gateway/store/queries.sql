@@ -381,12 +381,21 @@ SELECT m.id, m.provider, m.request_id, m.correlation_id, m.receiver FROM message
  ORDER BY m.read_due_at, m.id LIMIT :limit;
 
 -- name: confirm_cancellation
-UPDATE messages SET read_due_at = NULL WHERE id = :id AND state = 'queued';
+UPDATE messages SET read_due_at = NULL, shown = :shown WHERE id = :id AND state = 'queued'
+RETURNING id, provider, request_id;
+
+-- name: unshown_before
+-- Whether the Receiver has shown nothing of it a moment ago, either.
+SELECT id FROM messages WHERE id = :id AND unshown_at >= :since;
+
+-- name: note_unshown
+UPDATE messages SET read_due_at = :at, unshown_at = :now
+ WHERE id = :id AND state = 'queued' AND read_due_at IS NOT NULL;
 
 -- name: refuse_cancellation
 -- Its read stays due: whoever has it tried again asks for a new look.
 UPDATE messages
-   SET state = 'refused', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+   SET state = 'refused', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL, shown = :shown
  WHERE id = :id AND state = 'queued' AND read_due_at IS NOT NULL
 RETURNING id, provider, request_id;
 
@@ -394,11 +403,13 @@ RETURNING id, provider, request_id;
 UPDATE messages SET read_due_at = :at
  WHERE state = 'queued' AND read_due_at IS NOT NULL AND read_due_at <= :now
    AND (id = :id OR (:alike AND (provider, receiver) = (SELECT of.provider, of.receiver FROM messages AS of
-                                                         WHERE of.id = :id)))
-RETURNING id, provider;
+                                                         WHERE of.id = :id)));
 
--- name: notice_told
-SELECT id FROM notices WHERE message_id = :message_id AND kind = :kind LIMIT 1;
+-- name: unread_cancellations
+-- Those that were read for in vain, and whose EPR has waited long enough to be told: once.
+SELECT m.id, m.provider FROM messages AS m
+ WHERE m.state = 'queued' AND m.read_due_at > '' AND m.read_due_at > m.created_at AND m.created_at <= :before
+   AND NOT EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'cancel_not_sent');
 
 -- name: hold_message
 UPDATE messages SET state = 'held', next_attempt_at = NULL WHERE id = :id AND state = 'queued';
@@ -425,7 +436,7 @@ UPDATE messages SET next_attempt_at = :now WHERE id = :id AND state = 'queued';
 -- name: revive_message
 -- The same ids and bytes, with a time of its own: whoever asked wants it to be tried now.
 UPDATE messages
-   SET state = 'queued', next_attempt_at = :now, settled_at = NULL, seen_at = NULL,
+   SET state = 'queued', next_attempt_at = :now, settled_at = NULL, seen_at = NULL, unshown_at = NULL, shown = NULL,
        give_up_at = :give_up_at, delay_due_at = :delay_due_at
  WHERE id = :id AND state IN ('refused', 'unconfirmed', 'not_sent', 'withdrawn');
 
@@ -625,7 +636,7 @@ SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
 -- What a notice is about: its message, the last attempt, and whether there is an answer to read.
 SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
        m.receiver, m.state, m.attempts, m.reference, m.fingerprint, m.reconciliation,
-       m.says, m.reason_code,
+       m.says, m.reason_code, m.shown,
        (SELECT w.focus_id FROM workflows AS w WHERE w.id = m.workflow_id) AS focus_id,
        a.http_status, a.code, a.issue, a.fault,
        request.media_type AS media_type, answer.media_type AS answer_media_type,

@@ -195,6 +195,7 @@ def notice_of(row: sqlite3.Row, message: sqlite3.Row, links: Sequence[Link]) -> 
         resend_of=message["resend_of"],
         reconciled=None if message["reconciliation"] == "wanted" else message["reconciliation"],
         focus_id=message["focus_id"],
+        shown=message["shown"],
         remarks=[Remark(word) for word in row["remarks"].split()],
         links=links,
     )

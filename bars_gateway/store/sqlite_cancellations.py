@@ -27,19 +27,33 @@ class SqliteCancellations:
         await self._database.write(partial(cancellation_works.confirm, message_id=message_id))
         self._ring()
 
-    async def refuse(self, message_id: int, now: datetime) -> None:
-        """Settle it as refused: there is nothing to cancel any more."""
+    async def refuse(self, message_id: int, status: str, now: datetime) -> None:
+        """Settle it as refused: what it is about is over, and has that *status*."""
         await self._database.write(
-            partial(cancellation_works.refuse, message_id=message_id, now=now)
+            partial(cancellation_works.refuse, message_id=message_id, status=status, now=now)
         )
         self._ring()
 
+    async def unshown(self, message_id: int, at: datetime, now: datetime) -> bool:
+        """Read again at *at*, or where nothing was shown before, let it be sent: return that."""
+        may_be_sent = await self._database.write(
+            partial(cancellation_works.unshown, message_id=message_id, at=at, now=now)
+        )
+        self._ring()
+        return may_be_sent
+
     async def postpone(self, message_id: int, at: datetime, now: datetime, *, alike: bool) -> None:
-        """Read again at *at*, and tell the EPR once; *alike*: all of its Receiver that are due."""
+        """Read again at *at*; *alike*: all of its Receiver that are due."""
         await self._database.write(
             partial(cancellation_works.postpone, message_id=message_id, at=at, now=now, alike=alike)
         )
-        self._ring()
+
+    async def tell_unread(self, now: datetime) -> int:
+        """Tell each EPR once of what has waited for its read for a minute; return how many."""
+        told = await self._database.write(partial(cancellation_works.tell_unread, now=now))
+        if told:
+            self._ring()
+        return told
 
     async def cancel_work(self, seconds: float) -> None:
         """Return when a cancellation may have come, after *seconds* at the latest."""

@@ -59,6 +59,7 @@ class Notice:
     resend_of: str | None  # X-Request-Id of the message whose payload this sends again
     reconciled: str | None  # where no id came: found, none, several or unread
     focus_id: str | None  # what the Receiver calls the record, where that is known
+    shown: str | None  # of a cancellation: how what it is about ended, or that nothing was shown
     remarks: Sequence[Remark]  # what a person should know beside what it says
     links: Sequence[Link]  # of its workflow
 

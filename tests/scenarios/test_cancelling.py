@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from asked_epr import YES, answering
+from asked_proxy import OTHER_ID, outcome
 from messages import validation_request
 from moving import made, move, requested
+from scripted_receiver import Said, answering_reads
+from structlog.testing import capture_logs
 from world import World, eventually, world_in
 
 ASKED = 'questions = "socket"'
@@ -73,24 +76,91 @@ async def test_scenario_48_what_is_over_is_not_cancelled(world: World) -> None:
         outcome = await world.ambulance.outcome(request_id)
     asked = [question["operation"] for question in epr.seen]
 
-    assert ("refused", 0) == (outcome["state"], outcome["attempts"])
-    assert "nothing to cancel" in outcome["means"]
+    assert ("refused", 0, "completed") == (outcome["state"], outcome["attempts"], outcome["shown"])
+    assert "no current record under that number" in outcome["means"]
+    assert "Its status there is completed" in outcome["means"]
     assert [("POST", "$process-message"), ("GET", "ServiceRequest")] == to_the_receiver(world)
     assert ["GET ServiceRequest"] == asked
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read again at once, where a person would wait for ten seconds."""
+    monkeypatch.setattr("bars_gateway.outbound.cancel_reads.AGAIN_AFTER", timedelta(seconds=0.1))
+
+
+@pytest.mark.usefixtures("soon")
 async def test_what_cannot_be_read_is_said_and_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The EPR is told once and soon; once the Receiver answers, the cancellation leaves."""
-    monkeypatch.setattr("bars_gateway.outbound.cancel_reads.AGAIN_AFTER", timedelta(seconds=0.1))
+    """The EPR is told once, when it has waited; once the Receiver answers, it leaves."""
+    monkeypatch.setattr("bars_gateway.store.cancellation_works.WITHIN", timedelta(0))
     async with answering(world.hospital.socket, says("active")):
         receipt, _ = await requested(world, validation_request())
-        world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 3})
+        fault = world.sandbox.faults.arm({"kind": "status", "status": 503, "method": "GET"})
         words = move(receipt["request_id"], "cancel", text="Invented: went by car")
         _, document = await made(world.ambulance, words)
         await eventually(lambda: world.ambulance.files("inbox/new/*.cancel_not_sent.json"))
+        world.sandbox.faults.clear(fault.fault_id)
         outcome = await world.ambulance.outcome(document["request_id"])
 
     assert "acknowledged" == outcome["state"]
     assert 1 == len(world.ambulance.files("inbox/new/*.cancel_not_sent.json"))
+
+
+def shows(**change: str) -> Callable[[str, str | None], Said]:
+    """Return a Receiver that shows the record that is asked for, changed."""
+
+    def answer(kind: str, identifier: str | None) -> Said:
+        return Said({"resourceType": kind, "id": identifier, "status": "revoked"} | change)
+
+    return answer
+
+
+UNSHOWN = {
+    "another-record": shows(id=OTHER_ID),
+    "another-type": shows(resourceType="Appointment"),
+    "without-our-ids": lambda kind, of: Said(shows()(kind, of).document, echoes=False),
+    "unreadable": lambda _kind, _of: Said(b"<html>"),
+    "outcome": lambda _kind, _of: Said(outcome("REC_NOT_FOUND")),
+    "404": lambda _kind, _of: Said(outcome("REC_NOT_FOUND"), 404),
+    "405": lambda _kind, _of: Said(outcome("REC_METHOD_NOT_ALLOWED"), 405),
+    "410": lambda _kind, _of: Said(outcome("REC_NOT_FOUND"), 410),
+    "501": lambda _kind, _of: Said(outcome("REC_NOT_IMPLEMENTED"), 501),
+}
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("unshown", UNSHOWN.values(), ids=UNSHOWN.keys())
+async def test_what_shows_nothing_of_the_record_keeps_no_cancellation_back(
+    world: World, unshown: Callable[[str, str | None], Said]
+) -> None:
+    """After two such reads the Receiver decides by itself; the log says why it was asked to."""
+    with capture_logs() as lines:
+        async with (
+            answering(world.hospital.socket) as epr,
+            answering_reads(world, unshown) as script,
+        ):
+            request_id = await cancelled(world)
+            outcome = await world.ambulance.outcome(request_id)
+        asked = [question["move"] for question in epr.seen]
+    told = [line["request_id"] for line in lines if line["event"] == "outbound.cancel_sent_unshown"]
+    history = await world.ambulance.history(request_id)
+
+    assert ("acknowledged", "unshown") == (outcome["state"], outcome["shown"])
+    assert (["cancel"], 2) == (asked, len(script.heard))
+    assert [request_id] == told
+    assert history
+    assert "cancel.sent_unshown" in {event.kind for event in history.events}
+    assert "cancelled" == history.workflow.state
+
+
+async def test_the_very_record_that_is_over_is_not_cancelled(world: World) -> None:
+    """A Receiver of another make says by its status how it ended; nobody at it is asked."""
+    async with answering(world.hospital.socket) as epr, answering_reads(world, shows()):
+        request_id = await cancelled(world)
+        outcome = await world.ambulance.outcome(request_id)
+
+    assert ("refused", 0, "revoked") == (outcome["state"], outcome["attempts"], outcome["shown"])
+    assert "Its status there is revoked" in outcome["means"]
+    assert [] == epr.seen

@@ -1,41 +1,102 @@
 """Whether there is still something to cancel."""
 
-import json
-
 import pytest
+from asked_proxy import ID, OTHER_ID, answer, enquiry, outcome, record
 
-from bars_gateway.standard.cancelling import Current, state_of
+from bars_gateway.standard.cancelling import Current, Finding, finding_in
+from bars_gateway.standard.reads import Unanswered
 
-JSON = "application/fhir+json"
-
-
-def resource(kind: str, status: str) -> bytes:
-    return json.dumps({"resourceType": kind, "status": status}).encode()
-
-
-def outcome(code: str) -> bytes:
-    issue = {"severity": "error", "code": "not-found", "details": {"coding": [{"code": code}]}}
-    return json.dumps({"resourceType": "OperationOutcome", "issue": [issue]}).encode()
+REQUEST, APPOINTMENT = "ServiceRequest", "Appointment"
+# Every status that R4 has for the two.
+BY_STATUS = {
+    REQUEST: {
+        "draft": Current.UNSHOWN,
+        "active": Current.YES,
+        "on-hold": Current.YES,
+        "revoked": Current.NO,
+        "completed": Current.NO,
+        "entered-in-error": Current.NO,
+        "unknown": Current.UNSHOWN,
+    },
+    APPOINTMENT: {
+        "proposed": Current.UNSHOWN,
+        "pending": Current.YES,
+        "booked": Current.YES,
+        "arrived": Current.UNSHOWN,
+        "fulfilled": Current.NO,
+        "cancelled": Current.NO,
+        "noshow": Current.NO,
+        "entered-in-error": Current.NO,
+        "checked-in": Current.UNSHOWN,
+        "waitlist": Current.UNSHOWN,
+    },
+}
+OVER = [(k, s) for k, found in BY_STATUS.items() for s, is_ in found.items() if is_ is Current.NO]
+SHOWN_NOTHING = (400, 404, 405, 406, 409, 410, 415, 422, 501)
+PASSING = (401, 403, 408, 425, 429, 500, 502, 503, 504)
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "body", "expected"),
+    ("kind", "status", "expected"),
+    [(kind, status, is_) for kind, found in BY_STATUS.items() for status, is_ in found.items()],
+)
+def test_the_record_says_by_its_status_whether_it_stands(
+    kind: str, status: str, expected: Current
+) -> None:
+    """Nothing is to be cancelled only where that record says so, and how it ended is told."""
+    found = finding_in(enquiry(kind), answer(record(kind, status)))
+
+    assert Finding(expected, status if expected is Current.NO else None) == found
+
+
+@pytest.mark.parametrize(("kind", "status"), OVER)
+@pytest.mark.parametrize(
+    "change",
     [
-        ("ServiceRequest", 200, resource("ServiceRequest", "active"), Current.YES),
-        ("ServiceRequest", 200, resource("ServiceRequest", "revoked"), Current.NO),
-        ("ServiceRequest", 200, resource("ServiceRequest", "unknown"), Current.UNKNOWN),
-        ("ServiceRequest", 200, resource("Appointment", "booked"), Current.UNKNOWN),
-        ("ServiceRequest", 200, b"<html>", Current.UNKNOWN),
-        ("Appointment", 200, resource("Appointment", "booked"), Current.YES),
-        ("Appointment", 200, resource("Appointment", "cancelled"), Current.NO),
-        ("Appointment", 404, outcome("REC_NOT_FOUND"), Current.NO),
-        ("Appointment", 404, outcome("PROXY_NOT_FOUND"), Current.UNKNOWN),
-        ("Appointment", 404, outcome("NOT_FOUND"), Current.UNKNOWN),
-        ("Appointment", 404, b"<html>", Current.UNKNOWN),
-        ("Appointment", 501, outcome("REC_NOT_IMPLEMENTED"), Current.UNKNOWN),
-        ("Appointment", 503, outcome("REC_UNAVAILABLE"), Current.UNKNOWN),
+        pytest.param({"id": OTHER_ID}, id="another-record"),
+        pytest.param({"id": ""}, id="no-id"),
+        pytest.param({"resourceType": "Encounter"}, id="another-type"),
     ],
 )
-def test_nothing_is_guessed(kind: str, status: int, body: bytes, expected: Current) -> None:
-    """Only the resource's own status, or the Receiver's word that there is none, says anything."""
-    assert expected == state_of(kind, status, JSON, body)
+def test_another_record_that_is_over_says_nothing_of_ours(
+    kind: str, status: str, change: dict[str, str]
+) -> None:
+    """A booking that stands is to be cancelled, whatever became of somebody else's."""
+    found = finding_in(enquiry(kind), answer(record(kind, status) | change))
+
+    assert Finding(Current.UNSHOWN) == found
+
+
+@pytest.mark.parametrize("kind", [REQUEST, APPOINTMENT])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", outcome("REC_NOT_FOUND")],
+    ids=["none", "page", "list", "outcome"],
+)
+def test_what_is_no_record_shows_nothing(kind: str, body: object) -> None:
+    """200 alone is no word of anybody's."""
+    assert Finding(Current.UNSHOWN) == finding_in(enquiry(kind), answer(body))
+
+
+@pytest.mark.parametrize("kind", [REQUEST, APPOINTMENT])
+@pytest.mark.parametrize("code", ["REC_NOT_FOUND", "PROXY_NOT_FOUND"])
+@pytest.mark.parametrize("status", SHOWN_NOTHING)
+def test_a_receiver_that_does_not_show_it_has_not_said_that_it_is_over(
+    kind: str, code: str, status: int
+) -> None:
+    """Not even by its own REC_NOT_FOUND: many Receivers answer no reads at all."""
+    assert Finding(Current.UNSHOWN) == finding_in(enquiry(kind), answer(outcome(code), status))
+
+
+@pytest.mark.parametrize("kind", [REQUEST, APPOINTMENT])
+@pytest.mark.parametrize("status", PASSING)
+def test_trouble_says_nothing_and_is_asked_again(kind: str, status: int) -> None:
+    """Whatever body comes with it."""
+    assert Finding(Current.UNKNOWN) == finding_in(enquiry(kind), answer(record(kind), status))
+
+
+def test_silence_says_nothing_and_is_asked_again() -> None:
+    """Nobody was heard."""
+    silence = Unanswered(reason="no", cure="none", http_status=504)
+
+    assert Finding(Current.UNKNOWN) == finding_in(enquiry(REQUEST, ID), silence)

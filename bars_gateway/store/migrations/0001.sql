@@ -65,11 +65,15 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     created_at      TEXT NOT NULL,
     settled_at      TEXT,
     read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
+    unshown_at      TEXT,                       -- when a read for it last showed nothing that decides
+    shown           TEXT,                       -- what the read came to: the status that ended the record, or unshown
     seen_at         TEXT,                       -- when a person had dealt with how it ended
     says            TEXT,                       -- of a response: what the Responder says with it (standard.meaning)
     reason_code     TEXT,                       -- of a rejection: a code of the standard's; never free text
     target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
+    CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
+                                                     'noshow', 'unshown')),
     CONSTRAINT wanted_has_a_time    CHECK ((reconciliation IS 'wanted') = (reconcile_at IS NOT NULL)),
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
     CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude',

@@ -1,0 +1,111 @@
+"""An answer to a read proves something only if it is what was asked for."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from asked_proxy import ID, IDS, OTHER_ID, answer, enquiry, outcome, record
+
+from bars_gateway.standard.proving import shown
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+DEFINITION = {"resourceType": "MessageDefinition", "url": "x"}
+STATEMENT = {"resourceType": "CapabilityStatement"}
+
+
+def searchset(*resources: object, kind: str = "searchset") -> dict[str, object]:
+    entries = [{"resource": resource} for resource in resources]
+    return {"resourceType": "Bundle", "type": kind, "entry": entries}
+
+
+READ = enquiry("ServiceRequest")
+SEARCH = enquiry("ServiceRequest", None)
+SLOTS = enquiry("Slot", None)
+DEFINITIONS = enquiry("MessageDefinition", None)
+METADATA = enquiry("metadata", None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "document"),
+    [
+        (READ, record("ServiceRequest")),
+        (READ, record("ServiceRequest", identifier=ID.upper())),
+        (SEARCH, searchset()),
+        (SLOTS, searchset({"resourceType": "Slot"})),
+        (DEFINITIONS, searchset(DEFINITION)),
+        (METADATA, STATEMENT),
+    ],
+)
+def test_what_was_asked_for_is_shown(asked: object, document: object) -> None:
+    """By type and id; a search that finds nothing is an answer too."""
+    assert document == shown(asked, answer(document))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "document"),
+    [
+        (READ, record("ServiceRequest", identifier=OTHER_ID)),
+        (READ, {"resourceType": "ServiceRequest", "status": "active"}),
+        (READ, record("Appointment")),
+        (READ, searchset(record("ServiceRequest"))),
+        (READ, outcome("REC_NOT_FOUND")),
+        (SEARCH, record("ServiceRequest")),
+        (SEARCH, searchset(kind="message")),
+        (SEARCH, outcome("REC_NOT_FOUND")),
+        (SLOTS, STATEMENT),
+        (DEFINITIONS, searchset()),
+        (DEFINITIONS, searchset({"resourceType": "OperationOutcome"})),
+        (DEFINITIONS, STATEMENT),
+        (DEFINITIONS, outcome("REC_NOT_FOUND")),
+        (METADATA, searchset(DEFINITION)),
+        (METADATA, b"<html>"),
+        (METADATA, b""),
+        (METADATA, b"[1]"),
+        (METADATA, b"\xff"),
+    ],
+)
+def test_anything_else_proves_nothing(asked: object, document: object) -> None:
+    """However like it looks."""
+    assert shown(asked, answer(document)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("value", [None, "", "00000000-4f0e-4b0c-9a1d-2f6f3c1d7e01"])
+def test_without_both_ids_it_may_be_the_answer_to_something_else(
+    name: str, value: str | None
+) -> None:
+    """Missing, empty or another's."""
+    headers = {key: text for key, text in {**IDS, name: value}.items() if text is not None}
+    given = replace(answer(record("ServiceRequest")), headers=headers)
+
+    assert shown(READ, given) is None
+
+
+def test_ids_come_back_in_whatever_case() -> None:
+    """A UUID is the same in capital letters."""
+    given = replace(
+        answer(record("ServiceRequest")),
+        headers={name: f" {value.upper()}" for name, value in IDS.items()},
+    )
+
+    assert shown(READ, given) is not None
+
+
+def test_an_enquiry_without_ids_is_answered_by_nothing() -> None:
+    """What was not sent cannot have come back."""
+    asked = replace(READ, headers={})
+
+    assert shown(asked, replace(answer(record("ServiceRequest")), headers={})) is None
+
+
+@pytest.mark.parametrize("status", [201, 206, 404, 503])
+def test_only_a_200_shows_anything(status: int) -> None:
+    """Even where the right record comes with it."""
+    assert shown(READ, answer(record("ServiceRequest"), status)) is None
+
+
+def test_what_was_kept_was_proved_when_it_came() -> None:
+    """Its ids were those of the request then."""
+    kept = replace(answer(STATEMENT), headers={}, kept_since=NOW)
+
+    assert STATEMENT == shown(METADATA, kept)

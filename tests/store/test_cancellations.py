@@ -1,0 +1,111 @@
+"""What the store promises for a cancellation that waits for its read."""
+
+from datetime import timedelta
+
+import pytest
+from store_values import NOW, submission
+
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.port import Notice, NoticeKind, OutboundState
+from bars_gateway.store.sqlite import SqliteStore
+
+AGAIN = timedelta(seconds=10)
+
+
+async def cancellation(store: SqliteStore) -> int:
+    cap = NOW + timedelta(minutes=15)
+    handed_in = submission(move=Move.CANCEL, focus_id="theirs", read_first=True, give_up_at=cap)
+    return (await store.submit(handed_in, NOW)).message_id
+
+
+async def may_leave(store: SqliteStore, seconds: float) -> bool:
+    return await store.claim_next(NOW + timedelta(seconds=seconds), ("trust",)) is not None
+
+
+async def told(store: SqliteStore) -> list[Notice]:
+    notices = await store.pending_notices("trust", 10)
+    return [each for each in notices if each.kind is NoticeKind.CANCEL_NOT_SENT]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        pytest.param([0], False, id="once"),
+        pytest.param([0, 10], True, id="twice"),
+        pytest.param([0, 60], True, id="just-within-the-minute"),
+        pytest.param([0, 61], False, id="too-long-between"),
+        pytest.param([0, 61, 71], True, id="the-last-two-count"),
+    ],
+)
+async def test_it_may_leave_once_nothing_was_shown_twice_within_a_minute(
+    store: SqliteStore,
+    seconds: list[float],
+    expected: bool,  # noqa: FBT001
+) -> None:
+    """The Receiver has had its chance to say that it is over, and judges by itself."""
+    message_id = await cancellation(store)
+    for each in seconds:
+        now = NOW + timedelta(seconds=each)
+        await store.cancellations.unshown(message_id, now + AGAIN, now)
+
+    assert expected == await may_leave(store, 100)
+
+
+async def test_a_read_in_vain_between_them_changes_nothing(store: SqliteStore) -> None:
+    """Twice within the minute is twice, whatever came between."""
+    message_id = await cancellation(store)
+    await store.cancellations.unshown(message_id, NOW + AGAIN, NOW)
+    await store.cancellations.postpone(message_id, NOW + 2 * AGAIN, NOW + AGAIN, alike=True)
+
+    assert await store.cancellations.unshown(message_id, NOW + 3 * AGAIN, NOW + 2 * AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [([59], [0]), ([60], [1]), ([60, 61, 600], [1, 0, 0])]
+)
+async def test_the_epr_is_told_at_the_end_of_a_minute_and_once(
+    store: SqliteStore, seconds: list[float], expected: list[int]
+) -> None:
+    """So that its user telephones; it goes on being read for."""
+    message_id = await cancellation(store)
+    await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=True)
+    counts = [await store.cancellations.tell_unread(NOW + timedelta(seconds=s)) for s in seconds]
+
+    assert expected == counts
+    assert sum(expected) == len(await told(store))
+    assert not await may_leave(store, 600)
+
+
+async def test_what_was_not_read_for_is_not_said_to_be_unreadable(store: SqliteStore) -> None:
+    """It waits behind the request that it is about, and is told to be late like any other."""
+    await cancellation(store)
+
+    assert 0 == await store.cancellations.tell_unread(NOW + timedelta(minutes=5))
+
+
+async def test_what_may_leave_is_not_said_to_wait(store: SqliteStore) -> None:
+    """Its read is over."""
+    message_id = await cancellation(store)
+    await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=True)
+    await store.cancellations.confirm(message_id)
+
+    assert 0 == await store.cancellations.tell_unread(NOW + timedelta(minutes=5))
+
+
+async def test_at_its_cap_it_was_never_sent(store: SqliteStore) -> None:
+    """The last word is what is known: nothing left, so nobody was told."""
+    message_id = await cancellation(store)
+    await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=True)
+    await store.give_up(NOW + timedelta(minutes=15))
+    (outcome,) = [n for n in await store.pending_notices("trust", 9) if n.kind == "outcome"]
+
+    assert (OutboundState.NOT_SENT, 0) == (outcome.state, outcome.attempts)
+
+
+async def test_how_what_is_over_ended_is_kept_for_its_notice(store: SqliteStore) -> None:
+    """A person on the telephone needs to know it."""
+    message_id = await cancellation(store)
+    await store.cancellations.refuse(message_id, "completed", NOW)
+    (outcome,) = await store.pending_notices("trust", 9)
+
+    assert (OutboundState.REFUSED, "completed") == (outcome.state, outcome.shown)
