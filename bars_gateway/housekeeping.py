@@ -1,13 +1,12 @@
 """
-What time does, when nobody sends anything: leases lapse, messages grow late, the log grows.
+What time does, when nobody sends anything: leases lapse, messages grow late, answers are owed.
 
     every second ─► was the clock set? · release_lapsed · tell_delays · tell_unread · tell_due
                     · give_up
-    every fifth ──► what will end · tell_unanswered · checkpoint
+    every fifth ──► what will end · tell_unanswered
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
-between two of them costs nothing. The checkpoint runs here, on a connection of its
-own, because in the path of a commit it would cost a sender tens of milliseconds.
+between two of them costs nothing.
 
 What is scheduled is kept by the wall clock, so that it outlives the process. When that
 clock is set, the schedule is set with it, before anything falls due by the new one; what
@@ -79,7 +78,6 @@ class Housekeeper:
             if seldom:
                 self._expiries(self._now())
                 await self.look_at_questions()
-                await self._store.checkpoint()
         except StorageFull as error:
             # The writer lives and has said so; ending the process would make no room.
             log.error("store.full", reason=str(error), advice=error.advice)

@@ -10,7 +10,8 @@ A *work* is a plain function over the connection, run whole on the writer's thre
 Works never say BEGIN, COMMIT or ROLLBACK. Works that wait at the same time share one
 transaction; nobody waits for company: while one group commits, the next gathers.
 
-`synchronous=FULL` in WAL mode: what `write` has returned from survives a power cut.
+`synchronous=FULL` in WAL mode: what `write` has returned from survives a power cut. The log
+is moved into the file by the writer alone, between two groups (`checkpoints`).
 A damaged file is never replaced by an empty one, because every duplicate would then
 be new again. The lock beside the file is held for as long as the database is open.
 """
@@ -30,6 +31,8 @@ import aiosqlite
 import structlog
 
 from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
+from bars_gateway.store.checkpoints import Checkpoint, Schedule, checkpoint
+from bars_gateway.store.examination import read_only
 from bars_gateway.store.holding import hold, mark_in_use
 from bars_gateway.store.schema import prepare
 
@@ -62,6 +65,10 @@ class _Writer(aiosqlite.Connection):
         """Run *works* in one transaction and return the fate of each."""
         fates: list[_Fate] = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
         return fates
+
+    async def checkpoint(self) -> Checkpoint:
+        """Move the write-ahead log into the file."""
+        return await self._execute(checkpoint, self._conn)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[_Fate]:
@@ -114,6 +121,8 @@ class Database:
         self._limit = limit
         self._waiting: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self._gathered = asyncio.Event()
+        self._checkpoints = Schedule()
+        self._failing = False  # the last checkpoint was not to be had
         self._closing = False
 
     async def write(self, work: Work[T]) -> T:
@@ -137,13 +146,35 @@ class Database:
 
     async def commit_groups(self) -> None:
         """Serve `write` until the database closes."""
+        now = asyncio.get_running_loop().time
         while self._waiting or not self._closing:
-            await self._gathered.wait()
+            await self._something(self._checkpoints.seconds_left(now()))
             group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
             if not self._waiting and not self._closing:
                 self._gathered.clear()
             if group:
                 await self._commit(group)
+                self._checkpoints.committed(now())
+            if self._checkpoints.is_due(now(), waiting=bool(self._waiting)):
+                self._checkpoints.ended(await self._checkpoint(), now())
+
+    async def _something(self, seconds: float | None) -> None:
+        """Return when there is something to write, or after *seconds*."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gathered.wait()
+        except TimeoutError:
+            return
+
+    async def _checkpoint(self) -> Checkpoint:
+        ended = await self._writer.checkpoint()
+        failing = ended.reason is not None
+        if failing and not self._failing:
+            log.error("store.checkpoint_failed", reason=ended.reason)
+        elif self._failing and not failing:
+            log.info("store.checkpoint_resumed")
+        self._failing = failing
+        return ended
 
     async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
         fates = await self._writer.transact([work for work, _ in group])
@@ -159,11 +190,6 @@ class Database:
         """Take no further work; what waits is still committed."""
         self._closing = True
         self._gathered.set()
-
-    async def checkpoint(self) -> None:
-        """Move the write-ahead log into the file, from a connection that nobody waits for."""
-        async with aiosqlite.connect(self.path, isolation_level=None) as connection:
-            await connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 async def read_with(reader: aiosqlite.Connection, work: Work[T]) -> T:
@@ -212,7 +238,9 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
 @asynccontextmanager
 async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """Open *path* for reading only; a running gateway is not disturbed."""
-    async with aiosqlite.connect(path, isolation_level=None, cached_statements=512) as connection:
+    async with aiosqlite.connect(
+        read_only(path), uri=True, isolation_level=None, cached_statements=512
+    ) as connection:
         connection.row_factory = sqlite3.Row
         await connection.execute("PRAGMA query_only = ON")
         await connection.execute("PRAGMA busy_timeout = 5000")

@@ -230,9 +230,6 @@ class Store(Protocol):
     async def overview(self, now: datetime) -> Overview:
         """Return what the status page shows."""
 
-    async def checkpoint(self) -> None:
-        """Move the write-ahead log into the database, without making writers wait."""
-
     async def outbound_work(self, seconds: float) -> None:
         """Return when a message may have become due, after *seconds* at the latest."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseNewer
+from bars_gateway.store.checkpoints import KEPT_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +24,8 @@ _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",  # ms; only a backup or a sqlite3 shell can make us wait
     "PRAGMA secure_delete = ON",  # purged patient data is overwritten, not merely unlinked
     "PRAGMA trusted_schema = OFF",
-    "PRAGMA wal_autocheckpoint = 16000",  # pages; a net: `checkpoint` does it out of the way
+    "PRAGMA wal_autocheckpoint = 16000",  # pages; a net beneath `checkpoints`
+    f"PRAGMA journal_size_limit = {KEPT_BYTES}",  # of the log's file, each time it begins anew
 )
 
 

@@ -271,10 +271,6 @@ class SqliteStore:
             partial(readings.overview, path=self._database.path, now=now)
         )
 
-    async def checkpoint(self) -> None:
-        """Move the write-ahead log into the database, without making writers wait."""
-        await self._database.checkpoint()
-
     async def outbound_work(self, seconds: float) -> None:
         """Return when a message may have become due, after *seconds* at the latest."""
         await self._outbound.wait(seconds)

@@ -356,8 +356,9 @@ async def _no_metadata(b: Broken) -> None:
     b.set("outbound.proxy_url", await b.serve(answer))
 
 
-# What only shows in INT and PROD, which no test may call: these are looked at alone.
-ALONE = {"address.listen", "address.name", "certificate.fqdn", "settings.load"}
+# What only shows in INT and PROD, which no test may call, or is a fact and no fault: these are
+# looked at alone.
+ALONE = {"database.sqlite", "address.listen", "address.name", "certificate.fqdn", "settings.load"}
 
 
 async def test_nothing_is_wrong_with_a_right_installation(broken):
@@ -410,6 +411,20 @@ async def test_a_listener_that_only_this_machine_reaches(broken):
     broken.national()
 
     assert "can be reached from this machine only" in (await alone(broken, "address.listen")).text
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [((3, 40, 1), True), ((3, 51, 2), True), ((3, 51, 3), False), ((3, 54, 1), False)],
+)
+async def test_an_sqlite_that_loses_rows_is_named(broken, version, warned):
+    """The gateway keeps clear of the race; whoever opens its database beside it must know."""
+    broken.machine(sqlite_version=version)
+    seen = await alone(broken, "database.sqlite")
+
+    assert Grade.PASS is seen.grade
+    assert seen.text.startswith(f"SQLite {'.'.join(map(str, version))}")
+    assert warned is ("can lose committed rows" in seen.text)
 
 
 async def test_a_name_that_nobody_wrote_down(broken):

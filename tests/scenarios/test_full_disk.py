@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,6 +37,14 @@ async def spool_on_a_small_disk(node: Node) -> AsyncIterator[Path]:
         await node.stop()
 
 
+def large_referral() -> bytes:
+    """Return one that the log's old pages, which may be written over, have no room for."""
+    bundle = json.loads(referral())
+    narrative = f'<div xmlns="http://www.w3.org/1999/xhtml">{os.urandom(500_000).hex()}</div>'
+    bundle["entry"][1]["resource"]["text"] = {"status": "generated", "div": narrative}
+    return json.dumps(bundle).encode()
+
+
 async def page(node: Node) -> str:
     async with (
         aiohttp.ClientSession(trust_env=False) as session,
@@ -54,7 +63,7 @@ async def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path) -> No
         with small_disk(tmp_path / "disk") as disk:
             await moved(world.ambulance, disk)
             ballast = fill(disk)
-            body = referral()
+            body = large_referral()
             world.ambulance.drop("r.json", body)
             await eventually(lambda: world.ambulance.files("outbox/claimed/*"))
             await asyncio.sleep(0.3)  # a few more scans, each of which is refused
@@ -75,7 +84,7 @@ async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
         with small_disk(tmp_path / "disk") as disk:
             await moved(world.hospital, disk)
             ballast = fill(disk)
-            body, sent = referral(), headers()
+            body, sent = large_referral(), headers()
             full, _, _ = await post(world, body, sent)
             ballast.unlink()
             roomy, _, _ = await post(world, body, sent)

@@ -8,6 +8,7 @@ is full, without breaking its own.
 import ctypes
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Machine:
     seconds_to_disk: Callable[[Path], float] = seconds_to_disk
     addresses_of: Callable[[str], frozenset[str]] = addresses_of
     disk: Callable[[Path], os.statvfs_result] = os.statvfs
+    sqlite_version: tuple[int, ...] = sqlite3.sqlite_version_info
     systemd: Path = Path("/run/systemd/system")  # there where systemd manages the machine
     unit: Path = Path("/etc/systemd/system/bars-gateway.service")
     credentials: Path = Path("/run/credentials")

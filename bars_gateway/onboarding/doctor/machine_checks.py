@@ -29,6 +29,7 @@ _LATE_SECONDS = 300.0
 _OTHERS = 0o007
 _FEW_INODES = 1000
 _COMFORT = 4  # times the least free space
+_RACES = ((3, 7, 0), (3, 51, 2))  # from and to: a checkpoint and a commit can lose rows
 
 
 def _plausible(site: Site) -> Seen:
@@ -110,6 +111,19 @@ def _private(site: Site) -> Seen:
     if mode & 0o077:
         return failed(f"{path} has mode {mode:04o}", f"chmod 0600 {path}")
     return passed("only the gateway's user may read it")
+
+
+def _sqlite(site: Site) -> Seen:
+    version = site.machine.sqlite_version
+    shown = f"SQLite {'.'.join(map(str, version))}"
+    first, last = _RACES
+    if not first <= version <= last:
+        return passed(f"{shown}: other connections may checkpoint its databases")
+    return passed(
+        f"{shown} can lose committed rows where one connection checkpoints while another commits:"
+        " the gateway lets its writer alone do it; open the running database with no other program"
+        " unless with `sqlite3 -readonly`, and copy it with `bars-gateway backup`"
+    )
 
 
 def _space(site: Site) -> Seen:
@@ -216,6 +230,13 @@ CHECKS = (
         ask=desks.OURSELVES,
         look=_private,
         after=("folders.state",),
+    ),
+    Check(
+        name="database.sqlite",
+        title="What the installed SQLite asks of those who share its database",
+        why="Most releases have a race that loses rows where two connections share the work.",
+        ask=desks.OURSELVES,
+        look=_sqlite,
     ),
     Check(
         name="disk.space",

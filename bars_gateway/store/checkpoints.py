@@ -1,0 +1,85 @@
+"""
+Moves the write-ahead log into the database: when that is due, and what may stand in its way.
+
+    commit ──► 0.25 s later where nobody waits, 1 s later all the same ──► checkpoint ─┬─ complete
+       ▲                                     again, ever more seldom ◄── in part ◄─────┘
+       └─ until something is committed again, none is due
+
+Only the connection that writes moves it, between two transactions of its own. SQLite from
+3.7.0 to 3.51.2 can lose committed rows where another connection does it: a checkpoint of a
+log that is complete already, at the very instant of a commit that begins the log anew. So
+that a connection which is closed last cannot do it either, all others are opened `mode=ro`.
+
+A checkpoint adds nothing that was promised: what is committed is safe in the log. So one
+that fails, for want of room or of file descriptors, is said and tried again, and ends nothing.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+SOON = 0.25  # seconds after a commit, where nobody waits for the writer
+AT_LATEST = 1.0  # seconds after it, whoever waits: small checkpoints are short ones
+SELDOM = 5.0  # seconds between two, where a reader holds on to old pages or the disk is full
+KEPT_BYTES = 16 * 1024 * 1024  # what the log's file may hold on to once it is empty
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How a checkpoint ended."""
+
+    complete: bool  # all that is committed is in the file
+    reason: str | None = None  # why it failed, in SQLite's words; None: it did not
+
+
+class Schedule:
+    """When the next checkpoint is due, in seconds of a clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._due_at: float | None = None  # None: all that is committed is in the file
+        self._committed_at = 0.0  # the first commit since the last checkpoint
+        self._pause = SOON
+
+    def committed(self, now: float) -> None:
+        """Take note that something was committed."""
+        if self._due_at is None:
+            self._due_at, self._committed_at = now + SOON, now
+
+    def ended(self, checkpoint: Checkpoint, now: float) -> None:
+        """Take note of how a checkpoint has ended."""
+        if checkpoint.complete:
+            self._due_at, self._pause = None, SOON
+        else:
+            self._pause = min(self._pause * 2, SELDOM)
+            self._due_at, self._committed_at = now + self._pause, now + self._pause
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long until one is due where nobody waits; None: none is."""
+        return None if self._due_at is None else max(0.0, self._due_at - now)
+
+    def is_due(self, now: float, *, waiting: bool) -> bool:
+        """Tell whether to do one now, with somebody *waiting* for the writer or not."""
+        if self._due_at is None:
+            return False
+        return now >= (self._committed_at + AT_LATEST if waiting else self._due_at)
+
+
+def checkpoint(connection: sqlite3.Connection) -> Checkpoint:
+    """Move what is committed into the file, waiting for no reader; never raises SQLite's errors."""
+    try:
+        _, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        if frames == moved and frames * page_size > KEPT_BYTES:
+            _truncate(connection)
+    except sqlite3.Error as error:
+        return Checkpoint(complete=False, reason=str(error))
+    return Checkpoint(complete=frames == moved)
+
+
+def _truncate(connection: sqlite3.Connection) -> None:
+    """Give the log's room back to the disk, unless a reader still looks at it."""
+    (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {timeout}")
