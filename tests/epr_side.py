@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from asked_proxy import echoing
+
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.attaching import Attaching
 from bars_gateway.epr.drop import DropFolder
@@ -77,12 +79,15 @@ class Nobody:
         self.answer = answer or Unanswered(reason="no", cure="none", http_status=502)
         self.anew = anew or self.answer
         self.asked: list[Enquiry] = []
+        self.echoes = True  # with the ids of what it is asked
 
     async def ask(
         self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         self.asked.append(enquiry)
-        return self.anew if fresh else self.answer
+        given = self.anew if fresh else self.answer
+        echoes = self.echoes and isinstance(given, BarsAnswer)
+        return echoing(enquiry, given) if echoes else given
 
 
 def read_requests(reads: Nobody | None = None, *, previews: bool = False) -> ReadRequests:

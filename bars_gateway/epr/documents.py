@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from bars_gateway.standard.cancelling import ENDED
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.remarks import MEANINGS, Remark
 from bars_gateway.store.port import (
@@ -264,7 +265,7 @@ def _issue(issue: Issue) -> Document:
 
 def _meaning(value: Notice) -> str:
     if value.kind is NoticeKind.OUTCOME and value.state == OutboundState.REFUSED:
-        ended = value.shown not in {None, "unshown"}
+        ended = value.shown in ENDED
         return _NOTHING_TO_CANCEL.format(status=value.shown) if ended else _OUTCOMES[value.state]
     if value.kind is NoticeKind.OUTCOME:
         return _OUTCOMES[value.state]

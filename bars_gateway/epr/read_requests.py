@@ -8,6 +8,8 @@ What the EPR asks of other organisations, on the socket: reads, and the preview 
 The gateway adds token and headers, and hands on what came: status, media type and bytes,
 an OperationOutcome included. `Bars-Answered-By` says whether it is such an answer (`bars`),
 one that was kept (`cache`), or the gateway's own word that there is none (`gateway`).
+`Bars-Answer-Proved` says whether it names our two ids and, with 200, is of the type and id that
+were asked for: what is not may be the answer to something else, and is handed on all the same.
 `Cache-Control: no-cache` asks for a new one.
 """
 
@@ -29,6 +31,7 @@ from bars_gateway.standard.headers import (
     TargetIdentifier,
     for_asking,
 )
+from bars_gateway.standard.proving import proves_itself
 from bars_gateway.standard.reads import (
     PREVIEW,
     READABLE,
@@ -42,6 +45,7 @@ from bars_gateway.standard.reads import (
 )
 
 ANSWERED_BY = "Bars-Answered-By"
+PROVED = "Bars-Answer-Proved"
 TO = "to"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_ID = 64  # R4's
@@ -94,6 +98,7 @@ class ReadRequests:
             return _own(answer.http_status, answer.reason, answer.cure)
         headers = {**answer.headers, "Content-Type": answer.media_type}
         headers[ANSWERED_BY] = "cache" if answer.kept_since else "bars"
+        headers[PROVED] = "yes" if proves_itself(enquiry, answer) else "no"
         if answer.kept_since:
             headers["Last-Modified"] = f"{answer.kept_since:%a, %d %b %Y %H:%M:%S GMT}"
         return web.Response(status=answer.http_status, body=answer.body, headers=headers)

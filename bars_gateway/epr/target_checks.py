@@ -9,8 +9,8 @@ an objection by what is kept is held against what the service says now.
 
 No answer, and one that nobody can read or believe, is no objection: then the request is
 sent, and log and receipt say that it went unchecked: who hands it in may want to telephone.
-A service that gave no answer is not asked again for a minute, so that one that is silent
-holds up nobody's work.
+A service that gave no answer is not asked again for a minute, and one that gave an answer of
+no use for five, so that neither holds up anybody's work. Nothing of that is kept for longer.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,16 +19,17 @@ from dataclasses import dataclass
 import structlog
 
 from bars_gateway.standard.answers import read_outcome
-from bars_gateway.standard.bundle import MalformedBundle, Message, Resource
-from bars_gateway.standard.formats import Format, format_of, to_tree
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of
 from bars_gateway.standard.targets import are_believable, objection, question, unreachable
 
 log = structlog.get_logger(__name__)
 
-_PAUSE = 60.0  # seconds
+_SILENT_FOR = 60.0  # seconds
+_USELESS_FOR = 300.0
 _OK = 200
 
 
@@ -66,36 +67,41 @@ class TargetChecks:
         self._new_id = new_id
         self._monotonic = monotonic
         self._seconds = seconds
-        self._silent_until: dict[str, float] = {}  # by service
+        self._pauses: dict[str, tuple[float, str]] = {}  # by service: until when, and why
 
     async def __call__(self, message: Message) -> Issue | Unchecked | None:
         """Return what the service of *message* does not take of it; None: it takes it."""
         service = message.destinations[0]
-        if self._silent_until.get(service, 0.0) > self._monotonic():
-            return self._unchecked(service, "it gave no answer within the last minute")
+        until, why = self._pauses.get(service, (0.0, ""))
+        if until > self._monotonic():
+            return self._unchecked(service, why)
         enquiry = self._enquiry(service)
         answer = await self._reads.ask(enquiry, self._seconds)
         if isinstance(answer, Unanswered):
-            self._silent_until[service] = self._monotonic() + _PAUSE
+            self._pause(service, _SILENT_FOR, "it gave no answer within the last minute")
             return self._unchecked(service, answer.reason)
-        found = self._judged(message, answer, service)
+        found = self._judged(message, enquiry, answer, service)
         if not isinstance(found, Issue) or answer.kept_since is None:
             return found
         anew = await self._reads.ask(enquiry, self._seconds, fresh=True)
-        return found if isinstance(anew, Unanswered) else self._judged(message, anew, service)
+        if isinstance(anew, Unanswered):
+            return found
+        return self._judged(message, enquiry, anew, service)
 
     def _judged(
-        self, message: Message, answer: BarsAnswer, service: str
+        self, message: Message, enquiry: Enquiry, answer: BarsAnswer, service: str
     ) -> Issue | Unchecked | None:
         if answer.http_status != _OK:
             address_problem = unreachable(read_outcome(answer.body))
             if address_problem is not None:
                 return address_problem
-            self._silent_until[service] = self._monotonic() + _PAUSE
+            self._pause(service, _SILENT_FOR, "it gave no answer within the last minute")
             return self._unchecked(service, f"it answered with HTTP {answer.http_status}")
-        published = _tree(answer)
+        published = shown(enquiry, answer)
         if published is None:
-            return self._unchecked(service, "its answer cannot be read")
+            reason = "what it answers is not what it was asked for"
+            self._pause(service, _USELESS_FOR, reason)
+            return self._unchecked(service, reason)
         if not are_believable(published):
             reason = "its definitions ask for what no message of BaRS holds"
             return self._unchecked(service, reason)
@@ -118,15 +124,11 @@ class TargetChecks:
             ),
         )
 
+    def _pause(self, service: str, seconds: float, why: str) -> None:
+        self._pauses[service] = (self._monotonic() + seconds, why)
+
     def _unchecked(self, service: str, reason: str) -> Unchecked:
         log.warning(
             "epr.target_unchecked", provider=self._provider, receiver=service, reason=reason
         )
         return Unchecked(reason)
-
-
-def _tree(answer: BarsAnswer) -> Resource | None:
-    try:
-        return to_tree(answer.body, format_of(answer.media_type) or Format.JSON)
-    except MalformedBundle:
-        return None

@@ -4,8 +4,10 @@ Keeps what others publish about themselves: CapabilityStatements and MessageDefi
     answer ──keep──► cache/KEY: one line of JSON, then the bytes ──kept──► the same answer
 
 They change with a release and are asked for before every first message, so an answer is
-given again for some hours, and never beyond a day. Nothing of a patient is in them. A file
-that cannot be read, or lies ahead of the clock, counts as none. Slots are never kept.
+given again for some hours, and never beyond a day. Only what proves to be what was asked for
+is kept: junk that is kept would switch a check off for as long. Nothing of a patient is in
+them. A file that cannot be read, or lies ahead of the clock, counts as none. Slots are never
+kept.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry
 
 LONGEST = timedelta(hours=24)
@@ -49,17 +52,18 @@ class Cache:
         kept_at = datetime.fromisoformat(head["kept_at"])
         if not timedelta(0) <= now - kept_at < self._lifetime:
             return None
-        return BarsAnswer(
+        answer = BarsAnswer(
             http_status=_OK,
             media_type=head["media_type"],
             body=body,
             headers={},
             kept_since=kept_at,
         )
+        return answer if shown(enquiry, answer) else None
 
     def keep(self, enquiry: Enquiry, answer: BarsAnswer, now: datetime) -> None:
-        """Keep *answer* if it is one to be kept: a success, while keeping is switched on."""
-        if answer.http_status != _OK or not self._lifetime:
+        """Keep *answer* if it is what was asked for, while keeping is switched on."""
+        if not self._lifetime or not shown(enquiry, answer):
             return
         head = {
             "provider": enquiry.provider,

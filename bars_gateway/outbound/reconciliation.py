@@ -22,9 +22,10 @@ from urllib.parse import urlencode
 import structlog
 
 from bars_gateway.errors import StaleState, StorageFull
-from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.bundle import MalformedBundle, Message, read, said_by
 from bars_gateway.standard.headers import REQUEST_ID, TargetIdentifier
-from bars_gateway.standard.matching import Search, is_searchset, matches, search_of
+from bars_gateway.standard.matching import Search, matches, search_of
+from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered
 from bars_gateway.store.reconciliations import Reconciliation, Reconciliations, Unreconciled
 
@@ -34,7 +35,6 @@ AGAIN_AFTER = timedelta(minutes=1)  # at least
 UNREAD_AFTER = timedelta(hours=1)  # since it was acknowledged: then a person asks
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 _BODY_HEADERS = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
-_OK = 200
 # It would say the same again; whoever never gives ids may not answer searches either.
 _ANSWERS_NO_SEARCH = frozenset({400, 403, 404, 405, 406, 410, 415, 422, 501})
 
@@ -87,8 +87,9 @@ class Reconciler:
         if message is None or search is None:
             await self._settle(wanted, Reconciliation.UNREAD, None)
             return
-        answer, waited = await self._ask(wanted, search), self._now() - wanted.settled_at
-        found = _found(answer)
+        enquiry = self._enquiry(wanted, search)
+        answer, waited = await self._reads.ask(enquiry), self._now() - wanted.settled_at
+        found = _found(enquiry, answer)
         if found is not None:
             ids = matches(message, found)
             result = _RESULTS.get(len(ids), Reconciliation.SEVERAL)
@@ -99,10 +100,10 @@ class Reconciler:
             again = self._now() + max(AGAIN_AFTER, waited)  # each pause as long as all before it
             await self._reconciliations.later(wanted.message_id, again)
 
-    async def _ask(self, wanted: Unreconciled, search: Search) -> BarsAnswer | Unanswered:
+    def _enquiry(self, wanted: Unreconciled, search: Search) -> Enquiry:
         headers = {n: v for n, v in wanted.request.headers.items() if n not in _BODY_HEADERS}
         headers[REQUEST_ID] = self._new_id()
-        enquiry = Enquiry(
+        return Enquiry(
             provider=wanted.provider,
             method="GET",
             resource=search.resource_type,
@@ -112,7 +113,6 @@ class Reconciler:
             headers=headers,
             urgent=False,
         )
-        return await self._reads.ask(enquiry)
 
     async def _settle(
         self, wanted: Unreconciled, result: Reconciliation, focus_id: str | None
@@ -124,12 +124,13 @@ class Reconciler:
 _RESULTS = {0: Reconciliation.NONE, 1: Reconciliation.FOUND}
 
 
-def _found(answer: BarsAnswer | Unanswered) -> Message | None:
-    """Return the searchset that came, or None where nothing came that is one."""
-    if isinstance(answer, Unanswered) or answer.http_status != _OK:
+def _found(enquiry: Enquiry, answer: BarsAnswer | Unanswered) -> Message | None:
+    """Return the searchset that came, or None where nothing came that proves to be it."""
+    searchset = None if isinstance(answer, Unanswered) else shown(enquiry, answer)
+    try:
+        return None if searchset is None else said_by(searchset)
+    except MalformedBundle:
         return None
-    found = _read(answer.body, answer.media_type)
-    return found if found is not None and is_searchset(found) else None
 
 
 def _read(body: bytes, media_type: str) -> Message | None:

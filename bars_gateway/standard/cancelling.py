@@ -42,6 +42,9 @@ OVER = {
     "ServiceRequest": frozenset({"revoked", "completed", "entered-in-error"}),
     "Appointment": frozenset({"cancelled", "entered-in-error", "fulfilled", "noshow"}),
 }
+# What a read may have come to when its cancellation is settled.
+ENDED = frozenset().union(*OVER.values())
+SHOWN = ENDED | {Current.UNSHOWN.value}
 _OK = 200
 # Somebody is busy, or does not let us in: later it may be otherwise.
 _PASSING = frozenset({401, 403, 408, 425, 429})

@@ -64,8 +64,3 @@ def _identifiers(resource: Resource) -> set[tuple[str, str]]:
         for each in maps_of(resource, "identifier")
         if text_of(each, "value")
     }
-
-
-def is_searchset(found: Message) -> bool:
-    """Tell whether what came is the answer to a search, and not some other Bundle."""
-    return text_of(found.root, "type") == "searchset"

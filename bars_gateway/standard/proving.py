@@ -31,6 +31,13 @@ def shown(enquiry: Enquiry, answer: BarsAnswer) -> Resource | None:
     return found if _is_asked_for(enquiry, found) else None
 
 
+def proves_itself(enquiry: Enquiry, answer: BarsAnswer) -> bool:
+    """Tell whether *answer* is one to *enquiry*: to a read with 200, by what it shows as well."""
+    if enquiry.method == "GET" and answer.http_status == _OK:
+        return shown(enquiry, answer) is not None
+    return echoed(enquiry, answer)
+
+
 def echoed(enquiry: Enquiry, answer: BarsAnswer) -> bool:
     """Tell whether both ids of the request came back, in whatever case."""
     return all(

@@ -3,13 +3,13 @@
 import sqlite3
 from datetime import datetime, timedelta
 
+from bars_gateway.standard.cancelling import Current
 from bars_gateway.store.cancellations import Cancellation
 from bars_gateway.store.rows import payload_of, text
 from bars_gateway.store.statements import add_message_event, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, Part
 
 WITHIN = timedelta(seconds=60)  # to be shown nothing twice, or to tell the EPR that it waits
-UNSHOWN = "unshown"
 
 
 def to_read(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Cancellation]:
@@ -47,7 +47,7 @@ def unshown(connection: sqlite3.Connection, message_id: int, at: datetime, now: 
     if before is None:
         run(connection, "note_unshown", id=message_id, at=text(at), now=text(now))
         return False
-    for row in rows(connection, "confirm_cancellation", id=message_id, shown=UNSHOWN):
+    for row in rows(connection, "confirm_cancellation", id=message_id, shown=Current.UNSHOWN):
         about = (row["provider"], row["id"], row["request_id"])
         add_message_event(connection, about, "cancel.sent_unshown", now)
     return True

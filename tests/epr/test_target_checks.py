@@ -16,6 +16,7 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.reads import BarsAnswer, Unanswered
 
 MESSAGE = read(referral())
+USELESS = "what it answers is not what it was asked for"
 
 
 class Clock:
@@ -51,6 +52,7 @@ def outcome(code: str) -> dict[str, object]:
 def definitions(*versions: str) -> dict[str, object]:
     return {
         "resourceType": "Bundle",
+        "type": "searchset",
         "entry": [
             {
                 "resource": {
@@ -126,7 +128,7 @@ async def test_a_request_that_went_unchecked_is_said_to_have() -> None:
     [
         (answered(200, definitions("2.0.0")), None),
         (answered(501, outcome("REC_NOT_IMPLEMENTED")), Unchecked("it answered with HTTP 501")),
-        (answered(200, ["no resource"]), Unchecked("its answer cannot be read")),
+        (answered(200, ["no resource"]), Unchecked(USELESS)),
         (None, Unchecked("no")),
     ],
 )
@@ -135,6 +137,36 @@ async def test_who_hands_it_in_learns_what_the_operator_learns(
 ) -> None:
     """A request that may be refused later is not to look like one that was checked."""
     assert expected == await checks(Nobody(answer), Clock())(MESSAGE)
+
+
+JUNK = {
+    "no-resource": ["no resource"],
+    "outcome": outcome("REC_NOT_FOUND"),
+    "empty": {"resourceType": "Bundle", "type": "searchset", "total": 0},
+    "another": {"resourceType": "CapabilityStatement"},
+    "no-searchset": definitions("2.0.0") | {"type": "collection"},
+}
+
+
+@pytest.mark.parametrize("document", JUNK.values(), ids=JUNK.keys())
+async def test_junk_is_no_word_for_or_against_and_not_for_long(document: object) -> None:
+    """It goes unchecked for five minutes, and then the service is asked again."""
+    reads, clock = Nobody(answered(200, document)), Clock()
+    check = checks(reads, clock)
+    found = []
+    for clock.at in (0.0, 299.0, 301.0):
+        found.append(await check(MESSAGE))
+
+    assert [Unchecked(USELESS)] * 3 == found
+    assert 2 == len(reads.asked)
+
+
+async def test_definitions_without_our_ids_are_those_of_nobody() -> None:
+    """They refuse nothing, as they allow nothing."""
+    reads = Nobody(answered(200, definitions("9.9.9")))
+    reads.echoes = False
+
+    assert Unchecked(USELESS) == await checks(reads, Clock())(MESSAGE)
 
 
 async def test_a_service_in_its_pause_is_unchecked_as_well() -> None:

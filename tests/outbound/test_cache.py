@@ -1,16 +1,18 @@
 """What others publish about themselves is kept for a while, and nothing else is."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from asked_proxy import IDS
 
 from bars_gateway.outbound.cache import Cache, clear, listed
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.standard.reads import BarsAnswer, Enquiry
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-BODY = b'{"resourceType":"CapabilityStatement"}\n{"two":"lines"}'
+BODY = b'{"resourceType":\n"CapabilityStatement"}\r\n'
 TARGET = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 
 
@@ -22,14 +24,14 @@ def enquiry(**changes: object) -> Enquiry:
         "resource_id": None,
         "query": "",
         "target": TargetIdentifier.parse(TARGET),
-        "headers": {"Accept": "application/fhir+json; version=1.5.0"},
+        "headers": {**IDS, "Accept": "application/fhir+json; version=1.5.0"},
     }
     return Enquiry(**(values | changes))  # type: ignore[arg-type]
 
 
-def answer(http_status: int = 200) -> BarsAnswer:
+def answer(http_status: int = 200, body: bytes = BODY) -> BarsAnswer:
     return BarsAnswer(
-        http_status=http_status, media_type="application/fhir+json", body=BODY, headers={}
+        http_status=http_status, media_type="application/fhir+json", body=body, headers=IDS
     )
 
 
@@ -62,6 +64,44 @@ def test_a_refusal_is_not_kept(cache: Cache) -> None:
     assert cache.find(enquiry(), NOW) is None
 
 
+JUNK = {
+    "nothing": b"",
+    "a page": b"<html>",
+    "another resource": b'{"resourceType": "Patient"}',
+    "a refusal": b'{"resourceType": "OperationOutcome"}',
+    "an empty searchset": b'{"resourceType": "Bundle", "type": "searchset", "total": 0}',
+}
+
+
+@pytest.mark.parametrize("resource", ["metadata", "MessageDefinition"])
+@pytest.mark.parametrize("body", JUNK.values(), ids=JUNK.keys())
+def test_junk_is_not_kept(cache: Cache, resource: str, body: bytes) -> None:
+    """It would switch the check off for half a day."""
+    asked = enquiry(resource=resource)
+    cache.keep(asked, answer(body=body), NOW)
+
+    assert cache.find(asked, NOW) is None
+
+
+def test_the_answer_to_another_request_is_not_kept(cache: Cache) -> None:
+    """Whose it is, nobody knows."""
+    cache.keep(enquiry(), replace(answer(), headers={}), NOW)
+
+    assert cache.find(enquiry(), NOW) is None
+
+
+@pytest.mark.parametrize("body", JUNK.values(), ids=JUNK.keys())
+def test_junk_that_was_kept_before_counts_as_none(
+    cache: Cache, tmp_path: Path, body: bytes
+) -> None:
+    """A release before this one kept whatever came with 200."""
+    cache.keep(enquiry(), answer(), NOW)
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(file.read_bytes().removesuffix(BODY) + body)
+
+    assert cache.find(enquiry(), NOW) is None
+
+
 def test_nothing_is_kept_where_it_is_switched_off(tmp_path: Path) -> None:
     """Not even a folder."""
     Cache(tmp_path / "cache", timedelta(0)).keep(enquiry(), answer(), NOW)
@@ -75,7 +115,7 @@ def test_nothing_is_kept_where_it_is_switched_off(tmp_path: Path) -> None:
         {"provider": "another"},
         {"resource": "MessageDefinition"},
         {"query": "_format=xml"},
-        {"headers": {"Accept": "application/fhir+xml; version=1.5.0"}},
+        {"headers": {**IDS, "Accept": "application/fhir+xml; version=1.5.0"}},
         {"target": TargetIdentifier.parse(TARGET.replace("202", "303"))},
     ],
 )

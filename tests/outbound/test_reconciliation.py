@@ -63,7 +63,9 @@ class Receiver:
         shown = [r["resource"] for r in self.records.values() if r["of"] == number]
         entries = [{"resource": resource} for resource in [*shown, *self.extra]]
         bundle = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
-        return web.Response(body=json.dumps(bundle).encode(), content_type=FHIR)
+        return web.Response(
+            body=json.dumps(bundle).encode(), content_type=FHIR, headers=ids_of(request)
+        )
 
 
 async def without_id(request):
@@ -289,6 +291,22 @@ async def test_after_an_hour_a_person_reads_it(store, dispatcher_at, receiver, r
     notice = await told(store, dispatcher_at(later=timedelta(hours=1)), receiver)
 
     assert "unread" == notice.reconciled
+
+
+@pytest.mark.parametrize("name", ["X-Request-Id", "X-Correlation-Id"])
+async def test_the_answer_to_another_search_finds_nothing(store, dispatcher_at, receiver, name):
+    """Even where a record like ours is in it: without both our ids, whose it is nobody knows."""
+
+    async def without(request):
+        shown = await receiver._show(request)
+        del shown.headers[name]
+        return shown
+
+    await submit(store)
+    receiver.reading = without
+    notice = await told(store, dispatcher_at(later=timedelta(hours=1)), receiver)
+
+    assert ("unread", None) == (notice.reconciled, notice.focus_id)
 
 
 async def test_without_an_nhs_number_nobody_is_asked(store, dispatcher_at, receiver):

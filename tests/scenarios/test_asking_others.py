@@ -13,6 +13,7 @@ from asked_epr import answering
 from bookings import searchset, slot_query
 from messages import RECEIVER, referral
 from moving import socket_of
+from scripted_receiver import Said, answering_reads
 from world import JSON, World, world_in
 from yarl import URL
 
@@ -69,6 +70,29 @@ async def test_slots_come_from_the_other_side_as_they_are(asked: World) -> None:
     assert "2000000202" == question["parameters"]["service"]
 
 
+@pytest.mark.parametrize(
+    ("said", "proved"),
+    [
+        pytest.param(Said(searchset(SLOT)), "yes", id="slots"),
+        pytest.param(Said(searchset(SLOT), echoes=False), "no", id="without-our-ids"),
+        pytest.param(Said(SLOT), "no", id="another-type"),
+        pytest.param(Said(b"<html>"), "no", id="unreadable"),
+        pytest.param(Said({"resourceType": "OperationOutcome"}, 404), "yes", id="a-refusal"),
+        pytest.param(Said({}, 404, echoes=False), "no", id="somebody-in-between"),
+    ],
+)
+async def test_what_an_answer_proves_is_said_beside_it(
+    world: World, said: Said, proved: str
+) -> None:
+    """It is handed on as it came, and marked: slots of another search book the wrong clinic."""
+    async with answering_reads(world, lambda _kind, _of: said):
+        status, headers, body = await ask(world, f"Slot?{TO}&{slot_query()}")
+    came = said.document if isinstance(said.document, bytes) else json.dumps(said.document).encode()
+
+    assert (said.status, came) == (status, body)
+    assert ("bars", proved) == (headers["Bars-Answered-By"], headers["Bars-Answer-Proved"])
+
+
 async def test_slots_are_never_kept(asked: World) -> None:
     """CS-172: whoever asks again gets what is free now."""
     async with answering(asked.hospital.socket, lambda _: searchset(SLOT)) as epr:
@@ -109,7 +133,9 @@ async def test_an_outcome_of_the_proxy_is_handed_on(world: World) -> None:
 
 
 async def test_what_others_say_of_themselves_is_kept(world: World) -> None:
-    """The second time it comes from the disk, also after a restart; no-cache asks anew."""
+    """From the disk, also after a restart; no-cache asks anew, and junk is not kept."""
+    async with answering_reads(world, lambda _kind, _of: Said(b"<html>")):
+        await ask(world, f"metadata?{TO}")
     first = await ask(world, f"metadata?{TO}")
     await world.ambulance.restart()
     second = await ask(world, f"metadata?{TO}")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from messages import RECEIVER, referral
 from moving import socket_of
+from scripted_receiver import Said, answering_reads
 from structlog.testing import capture_logs
 from world import Node, World, world_in
 
@@ -117,6 +118,20 @@ async def test_scenario_8_without_the_check_it_is_the_proxys_refusal(world: Worl
         outcome["http_status"],
         outcome["fault"],
     )
+
+
+async def test_junk_that_a_service_publishes_is_forgotten_within_minutes(tmp_path: Path) -> None:
+    """The request is sent, marked as unchecked; and once the service makes sense, it is asked."""
+    only_pharmacy = 'applications = {a5 = ["2.0.0"]}'
+    junk = Said({"resourceType": "OperationOutcome"})
+    async with world_in(tmp_path, outbound=CHECKED, asked=only_pharmacy) as world:
+        async with answering_reads(world, lambda _kind, _of: junk):
+            receipt = await world.ambulance.sent("first.json", referral())
+        await world.ambulance.restart()  # which forgets the pause, and no answer that was kept
+        issue = await refused(world.ambulance, "second", referral())
+
+        assert "not what it was asked for" in receipt["target_unchecked"]
+        assert ("E05", "ServiceRequest.category") == (issue["rule"], issue["path"])
 
 
 async def test_scenario_9_definitions_that_nobody_can_believe(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bars_gateway.epr.openapi.schemas import Schema, ref, text
-from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, TO
+from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, PROVED, TO
 from bars_gateway.standard.reads import PREVIEW, READABLE
 
 _ANY: Schema = {"*/*": {"schema": {}}}
@@ -49,7 +49,11 @@ def _operation(method: str, *, with_id: bool) -> Schema:
                     ANSWERED_BY: {
                         "description": "whose answer it is",
                         "schema": {"enum": ["bars", "cache", "gateway"]},
-                    }
+                    },
+                    PROVED: {
+                        "description": "whether it says itself that it answers what was asked",
+                        "schema": {"enum": ["yes", "no"]},
+                    },
                 },
                 "content": _ANY,
             },

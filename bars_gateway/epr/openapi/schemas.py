@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from bars_gateway.standard.cancelling import SHOWN
 from bars_gateway.standard.decisions import REFUSALS
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
@@ -160,6 +161,7 @@ _NOTICE = closed(
     resend_of=or_null(uuid("of the message whose payload this one sends again")),
     reconciled=or_null(one_of(Reconciliation, "what came of looking for the Receiver's id")),
     focus_id=or_null(text("what the Receiver calls the record, where that is known")),
+    shown=or_null(one_of(SHOWN, "what was read before a cancellation: the status that ended it")),
     links=list_of(ref("Link"), "what belongs to its workflow, oldest first"),
 )
 
