@@ -2,8 +2,8 @@
 The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
-                  hold · release · withdraw · retry · resend · see · cache
-                  quarantine · attach
+                  hold · release · withdraw · retry · resend · cache
+                  alarms · mark-handled · quarantine · attach
                   backup · restore · verify · sandbox · demo
     bars-gateway init · keys · csr · certificate · letters · doctor
 
@@ -26,7 +26,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bars_gateway import __version__, attachments, caching, intervene, log
+from bars_gateway import __version__, attachments, caching, handling, intervene, log
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
@@ -46,7 +46,7 @@ app = typer.Typer(
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
 for command in (lint, backup, restore, verify):
     app.command()(command)
-for group in (intervene, attachments, caching, verbs):
+for group in (intervene, handling, attachments, caching, verbs):
     group.add_to(app)
 
 Sender = Annotated[

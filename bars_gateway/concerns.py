@@ -3,12 +3,12 @@ What a person should look at, and why: the top of the status page.
 
     Overview + Conditions ──concerns──► each with a sentence and what to do, gravest first
 
-A concern is there because of what the store and the running parts say now. None is ever
-stored, so none can outlive its cause; what ended badly is a concern for 24 hours, or until
-a person says that it was seen to (`bars-gateway see`).
+A concern is there because of what the store and the running parts say now. What has happened
+and nobody has seen is an alarm (`store.alarms`), and stays one until a person says that it is
+handled (`bars-gateway mark-handled`), or it comes right: no day that passes ends it. Each names
+exactly what it speaks of. All else is a state, and ends with it.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from bars_gateway.clock import ClockStep
 from bars_gateway.expiry import Expiry, remaining, stage
 from bars_gateway.standard.workflow import Role
+from bars_gateway.store.alarms import ALARMS, Alarm, AlarmKind, Standing
 from bars_gateway.store.port import OutboundState, Overview
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
@@ -63,6 +64,9 @@ class Concern:
 
     text: str
     advice: str
+    alarms: Sequence[Alarm] = ()  # the newest of those that it speaks of
+    more: int = 0  # alarms beside those
+    cure: str | None = None  # the command that marks as handled what is shown, and nothing later
 
 
 def concerns(overview: Overview, conditions: Conditions, first_days: int) -> list[Concern]:
@@ -72,9 +76,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     *first_days*: how many days before its end a thing becomes news.
     """
     return [
-        *_overdue(overview),
-        *_unreplaced(overview),
-        *_settled_badly(overview),
+        *_alarms(overview, grave=True),
         *_held(overview),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
@@ -97,7 +99,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_open_doors(overview.at, conditions.observes_until),
         *_refused(conditions.refused),
         *_expiries(overview.at, conditions.expiries, first_days),
-        *_inbound_alarms(overview),
+        *_alarms(overview, grave=False),
         *_clock_step(overview.at, conditions.clock_step),
         *_waiting(overview),
     ]
@@ -105,56 +107,40 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
 
 _SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
 _STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
-_BAD_ENDS = {
-    OutboundState.NOT_SENT: Concern(
-        text="never left this organisation",
-        advice="Act now by other means: nobody else knows what was asked.",
-    ),
-    OutboundState.UNCONFIRMED: Concern(
-        text="may or may not have arrived",
-        advice="Ask the Receiver by telephone before anything is sent again.",
-    ),
-    OutboundState.REFUSED: Concern(
-        text="got a refusal",
-        advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
-    ),
-}
 
 
-_OWED = {
-    Role.REQUESTER: (
-        "owed to us",
-        "Do what is foreseen for silence, now: the patient may be waiting. Then telephone.",
-    ),
-    Role.RESPONDER: (
-        "that we owe",
-        "The other side may act without it. See that it is given; telephone if it cannot be.",
-    ),
-}
-
-
-def _overdue(overview: Overview) -> list[Concern]:
+def _alarms(overview: Overview, *, grave: bool) -> list[Concern]:
+    """Return one concern for each kind that stands, and for each role of ours in it."""
     return [
-        Concern(text=f"Overdue: {_some(overview.overdue[role], 'answer')} {text}", advice=advice)
-        for role, (text, advice) in _OWED.items()
-        if overview.overdue.get(role)
+        _alarming(kind, role, overview)
+        for kind, each in ALARMS.items()
+        if each.grave is grave
+        for role in (Role.REQUESTER, Role.RESPONDER)
+        if any(_plays(each, role, found) for found in overview.standing if found.kind == kind)
     ]
 
 
-def _settled_badly(overview: Overview) -> list[Concern]:
-    return [
-        Concern(text=f"{_some(overview.lately[state], 'message')} {end.text}", advice=end.advice)
-        for state, end in _BAD_ENDS.items()
-        if overview.lately[state]
-    ]
+def _plays(kind: AlarmKind, role: Role, found: Standing | Alarm) -> bool:
+    """Tell whether an alarm is told in the words for *role*: the Requester's, where one is all."""
+    told_apart = kind.to_responder is not None and found.role is Role.RESPONDER
+    return told_apart is (role is Role.RESPONDER)
 
 
-def _unreplaced(overview: Overview) -> list[Concern]:
-    if not overview.unreplaced:
-        return []
-    advice = "The patient has neither the old nor the new: see that somebody asks anew, now."
-    text = f"{_some(overview.unreplaced, 'cancellation')} for something new that came to nothing"
-    return [Concern(text=text, advice=advice)]
+def _alarming(kind: str, role: Role, overview: Overview) -> Concern:
+    each = ALARMS[kind]
+    found = [s for s in overview.standing if s.kind == kind and _plays(each, role, s)]
+    listed = [a for a in overview.alarms if a.kind == kind and _plays(each, role, a)]
+    count, newest = sum(s.count for s in found), max(s.newest for s in found)
+    says, advice = each.says, each.advice
+    if each.to_responder is not None and role is Role.RESPONDER:
+        says, advice = each.to_responder
+    return Concern(
+        text=says.format(n=_some(count, each.noun)),
+        advice=f"{advice} Look {each.whose} first.",
+        alarms=listed,
+        more=count - len(listed),
+        cure=f"bars-gateway mark-handled --all --kind {kind} --up-to {newest} --why …",
+    )
 
 
 def _held(overview: Overview) -> list[Concern]:
@@ -194,20 +180,11 @@ def _skews(tokens: Sequence[TokenCondition]) -> list[Concern]:
 
 def _questions(overview: Overview) -> list[Concern]:
     waiting = sum(found.late for found in overview.questions_open.values())
-    decided_late = sum(alarm.kind == "question.decided_late" for alarm in overview.alarms)
-    counted = (
-        (
-            f"{_some(waiting, 'question')} without an answer: the Sender was told that none came",
-            "See that the EPR answers; or find out what was done, and answer in its place.",
-            waiting,
-        ),
-        (
-            f"{_some(decided_late, 'question')} decided after the Sender had stopped waiting",
-            "The Sender may not know. If it matters to the patient, telephone.",
-            decided_late,
-        ),
-    )
-    return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
+    if not waiting:
+        return []
+    text = f"{_some(waiting, 'question')} without an answer: the Sender was told that none came"
+    advice = "See that the EPR answers; or find out what was done, and answer in its place."
+    return [Concern(text=text, advice=advice)]
 
 
 def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
@@ -238,35 +215,6 @@ def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> lis
         Concern(text=f"{expiry.name} {remaining(expiry, now)}", advice=expiry.advice)
         for expiry in sorted(near, key=lambda expiry: expiry.ends_at)
     ]
-
-
-def _inbound_alarms(overview: Overview) -> list[Concern]:
-    kinds = Counter(alarm.kind for alarm in overview.alarms)
-    reused = kinds["inbound.request_id_reused"]
-    misnaming = _some(kinds["link.refused"], "message")
-    counted = (
-        (
-            f"{misnaming} named a record of another Sender or patient",
-            "The Sender was told so. Find out with them: two patients may have been mixed up.",
-            kinds["link.refused"],
-        ),
-        (
-            f"{_some(kinds['response.remarked'], 'response')} came with a remark",
-            "Late, out of turn or stood down: its notice says which. See that somebody looks.",
-            kinds["response.remarked"],
-        ),
-        (
-            f"{_some(reused, 'inbound message')} came with the X-Request-Id of another message",
-            "Tell the Sender's supplier: what came second was not taken.",
-            reused,
-        ),
-        (
-            f"{_some(overview.quarantined, 'response')} came that no request of ours asked for",
-            "The Sender was told so. Find out with them whose patient it is about; then attach it.",
-            overview.quarantined,
-        ),
-    )
-    return [Concern(text=text, advice=advice) for text, advice, count in counted if count]
 
 
 def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:

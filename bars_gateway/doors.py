@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from bars_gateway.config import Provider, Settings
+from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.attaching import Attaching
 from bars_gateway.epr.drop import DropFolder
@@ -96,6 +97,7 @@ async def _open_door(  # noqa: PLR0917
         intake,
         asked,
         _verbs(settings, name, store, now),
+        AlarmRequests(store.alarms, provider=name, now=now),
         _others(settings, name, provider, reads),
         provider=name,
         path=settings.epr.socket_of(name),

@@ -1,5 +1,5 @@
 """
-`hold`, `release`, `withdraw`, `retry`, `resend`, `see`: what an operator does with messages.
+`hold`, `release`, `withdraw`, `retry`, `resend`: what an operator does with messages.
 
     REQUEST_ID …          ─┐
                            ├─► the provider's socket ─► one line for each message
@@ -29,7 +29,6 @@ _HELP = {
     Verb.WITHDRAW: "Take messages back that never left. With a request goes what waits behind it.",
     Verb.RETRY: "Send messages again, under the same ids. Never makes a second record.",
     Verb.RESEND: "Send payloads again, under new ids. The Receiver may end up with two records.",
-    Verb.SEE: "Say that messages were seen to. They are no concern any more.",
 }
 
 Ids = Annotated[

@@ -56,11 +56,7 @@ class OverviewCollector(Collector):
         yield GaugeMetricFamily(
             "bars_inbound_messages", "Inbound messages received.", value=overview.inbound
         )
-        yield GaugeMetricFamily(
-            "bars_unreplaced",
-            "What was cancelled in the last 24 hours for something new that came to nothing.",
-            value=overview.unreplaced,
-        )
+        yield from _alarms(overview)
         yield GaugeMetricFamily(
             "bars_oldest_open_seconds",
             "Age of the oldest outbound message that is not settled; 0 where there is none.",
@@ -138,3 +134,24 @@ def _questions(overview: Overview) -> Iterator[Metric]:
         "Age of the oldest open question; 0 where there is none.",
         value=_seconds_since(oldest, overview.at),
     )
+
+
+def _alarms(overview: Overview) -> Iterator[Metric]:
+    standing, oldest = (
+        GaugeMetricFamily(name, text, labels=["kind", "provider"])
+        for name, text in (
+            ("bars_alarms", "Alarms that nobody has marked as handled."),
+            ("bars_oldest_alarm_seconds", "Age of the oldest of them."),
+        )
+    )
+    counts: dict[tuple[str, str], int] = {}
+    ages: dict[tuple[str, str], float] = {}
+    for each in overview.standing:  # apart by our role
+        labels = (each.kind, each.provider or "")
+        counts[labels] = counts.get(labels, 0) + each.count
+        ages[labels] = max(ages.get(labels, 0.0), _seconds_since(each.oldest_at, overview.at))
+    for labels, count in counts.items():
+        standing.add_metric(labels, count)
+        oldest.add_metric(labels, ages[labels])
+    yield standing
+    yield oldest

@@ -36,6 +36,7 @@ ANYTHING = FLOW | {
     "safekeeping",
     "lint",
     "intervene",
+    "handling",
     "attachments",
     "caching",
     "onboarding",
@@ -54,6 +55,7 @@ OPERATORS = {
     "safekeeping",
     "lint",
     "intervene",
+    "handling",
     "caching",
     "onboarding",
 }
@@ -90,6 +92,7 @@ MAY_IMPORT = {
     "operator_client": {"errors"},
     "lint": GROUND,
     "attachments": GROUND | {"config", "intervene", "operator_client", "store", "store.port"},
+    "handling": GROUND | {"config", "intervene", "operator_client", "store", "store.port"},
     "caching": {"config", "outbound"},
     "intervene": {"config", "errors", "operator_client", "store.port"},
     "safekeeping": GROUND | {"config", "store", "store.port"},
@@ -138,11 +141,13 @@ class Module:
 def area_of(name: str) -> str:
     """Return the area of a module: its folder or name, but for two areas within a folder."""
     if name in {
+        "store.alarms",
         "store.arrivals",
         "store.calls",
         "store.cancellations",
         "store.reconciliations",
         "store.conversations",
+        "store.handling",
         "store.interventions",
         "store.port",
         "store.quarantine",

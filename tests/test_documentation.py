@@ -26,6 +26,8 @@ from bars_gateway.log import FIELDS
 from bars_gateway.outbound import refusal_table
 from bars_gateway.standard import verdict
 from bars_gateway.store import interventions, quarantine, values
+from bars_gateway.store.alarms import ALARMS
+from bars_gateway.store.handling import HANDLING_OBJECTIONS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
@@ -99,9 +101,20 @@ def _refusal(row: refusal_table.Row) -> str:
     return f"{seen}: {row.reason}" if seen else row.reason
 
 
+def alarms() -> str:
+    """Return what is alarming, gravest first."""
+    head = ["| Kind | What it says | Look first | What to do | What else ends it |"]
+    lines = []
+    for kind, each in ALARMS.items():
+        says = each.says.format(n=f"{each.noun}s")
+        lines.append(f"| `{kind}` | {says} | {each.whose} | {each.advice} | {each.ends} |")
+    return "\n".join([*head, "|---|---|---|---|---|", *lines])
+
+
 PRINTED: dict[str, Callable[[], str]] = {
     "token refusals": token_refusals,
     "outbound states": outbound_states,
+    "alarms": alarms,
     "verdicts": verdict_table,
 }
 
@@ -180,6 +193,7 @@ def commands() -> set[str]:
     return {
         command.name or getattr(command.callback, "__name__", "")
         for command in app.registered_commands
+        if not command.hidden  # an old name, for whoever is used to it
     } | {str(group.typer_instance.info.name) for group in app.registered_groups}
 
 
@@ -187,12 +201,12 @@ def commands() -> set[str]:
 def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
     """A page names commands, settings and itself in the README as they are."""
     text = page.read_text("utf-8")
-    typed = set(re.findall(r"bars-gateway ([a-z]+)", text))
+    typed = set(re.findall(r"bars-gateway ([a-z-]+)", text))
     known = set(_settings())
     named = set(re.findall(r"`((?:onboarding|inbound|callers|outbound|status|epr)\.\w+)", text))
 
     assert set() == typed - commands()
-    assert set() == named - known
+    assert set() == named - known - set(ALARMS)
     assert f"docs/{page.name}" in readme()
 
 
@@ -210,7 +224,7 @@ def test_every_objection_is_explained() -> None:
     """Whoever is told no finds out when that happens."""
     page = (ROOT / "docs" / "sending.md").read_text("utf-8")
 
-    known = {*interventions.OBJECTIONS, *quarantine.AGAINST}
+    known = {*interventions.OBJECTIONS, *quarantine.AGAINST, *HANDLING_OBJECTIONS}
     assert set() == {code for code in known if f"| `{code}` |" not in page}
 
 

@@ -343,6 +343,7 @@ async def test_an_answer_that_is_owed_and_late_is_a_concern(shown: Shown) -> Non
     due = NOW - timedelta(seconds=1)
     await shown.store.submit(submission(answer_due_at=due), NOW - timedelta(minutes=1))
     await shown.store.receive(arrival(answer_due_at=due), NOW)
+    await shown.store.conversations.tell_due(NOW)
     page = (await shown.get("/")).text
 
     assert "Overdue: 1 answer owed to us" in page

@@ -4,6 +4,8 @@ What somebody asks to be done with messages that they handed in before.
     {"why": "INC-7", "by": "jo"} ──► Order            POST /messages/{request_id}/hold
     {"verb": "hold", "why": …, "messages": {…}}       POST /interventions
                  └──► Order + Selection
+    {"why": …, "alarms": [17, 18]}                    POST /alarms/handled
+                 └──► Handling
 
 A reason is asked for every time, because the audit trail is read years later. A member
 that nobody knows is refused by name: a misspelt `dry_run` would otherwise be the real thing.
@@ -17,6 +19,8 @@ from typing import Any
 import orjson
 
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.store.alarms import ALARMS
+from bars_gateway.store.handling import MOST_AT_ONCE, Chosen
 from bars_gateway.store.interventions import IN_BULK, Selection, Verb
 from bars_gateway.store.port import OutboundState
 
@@ -51,6 +55,33 @@ class Attachment:
     by: str | None = None
     role: str = "epr"
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handling:
+    """Which alarms somebody has dealt with, who says so and why."""
+
+    chosen: Chosen
+    why: str
+    by: str | None = None
+    role: str = "epr"
+    dry_run: bool = False
+
+
+def read_handling(body: bytes) -> Handling:
+    """Return which alarms are handled, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, {*_ATTACHMENT.keys() - {"workflow_id"}, *_CHOOSING})
+    if "why" not in found:
+        raise OrderProblem("why is missing: a reason, such as the number of a ticket")
+    named = {name: _CHOOSING[name](found[name]) for name in found if name in _CHOOSING}
+    if not named.keys() - {"kinds"}:
+        raise OrderProblem("name alarms or request_ids, or give up_to: the highest that was seen")
+    if "kinds" in named and "up_to" not in named:
+        raise OrderProblem("kinds needs up_to: the highest number that was seen")
+    rest = {name: _ATTACHMENT[name](found[name]) for name in found if name not in _CHOOSING}
+    numbers = named.pop("alarms", ())
+    return Handling(chosen=Chosen(numbers=numbers, **named), **rest)
 
 
 def read_order(body: bytes, verb: str) -> Order:
@@ -146,10 +177,26 @@ def _instant(name: str) -> Callable[[Any], datetime]:
     return read
 
 
-def _number(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST:
-        return value
-    raise OrderProblem("workflow_id must be the number of a workflow")
+def _number(name: str, of: str) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if _is_number(value):
+            return int(value)
+        raise OrderProblem(f"{name} must be the number of {of}")
+
+    return read
+
+
+def _some(name: str, of: str, fits: Callable[[Any], bool]) -> Callable[[Any], tuple[Any, ...]]:
+    def read(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, list) and 0 < len(value) <= MOST_AT_ONCE and all(map(fits, value)):
+            return tuple(value)
+        raise OrderProblem(f"{name} must be a list of 1 to {MOST_AT_ONCE} {of}")
+
+    return read
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST
 
 
 def _role(value: Any) -> str:
@@ -198,6 +245,14 @@ _FILTERS: Mapping[str, Callable[[Any], Any]] = {
     "taken_before": _instant("messages.taken_before"),
 }
 _ATTACHMENT: Mapping[str, Callable[[Any], Any]] = {
-    "workflow_id": _number,
+    "workflow_id": _number("workflow_id", "a workflow"),
     **{name: reader for name, reader in _MEMBERS.items() if name != "confirmed"},
+}
+_CHOOSING: Mapping[str, Callable[[Any], Any]] = {
+    "alarms": _some("alarms", "numbers of alarms", _is_number),
+    "request_ids": _some(
+        "request_ids", "X-Request-Ids", lambda value: isinstance(value, str) and is_uuid(value)
+    ),
+    "kinds": _some("kinds", "kinds of alarm", lambda value: value in ALARMS),
+    "up_to": _number("up_to", "an alarm"),
 }

@@ -13,6 +13,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     POST /notices/{id}/collected        204: the EPR has it, and is not told again
     …    /questions                     what the EPR decides: `question_requests`
     POST /messages/{id}/{verb}          hold, withdraw, retry, …: `verb_requests`
+    …    /alarms                        what a person has to see: `alarm_requests`
     GET  /bars/…?to=system|value        what others are asked: `read_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for

@@ -46,47 +46,52 @@ class VerbRequests:
         if verb not in list(Verb):
             raise web.HTTPNotFound(reason="there is no such verb")
         try:
-            order = read_order(await _body(request), verb)
+            order = read_order(await body_of(request), verb)
         except (OrderProblem, TimeoutError) as problem:
-            return _refused(problem)
+            return refused_order(problem)
         uid = uid_of(request)
         done = await self._verbs.act(order, request_id, uid) if is_uuid(request_id) else None
         if done is None:
             raise web.HTTPNotFound(reason="no outbound message has that request id")
-        return _json(_intervention(done), 409 if done.objection else 200)
+        return json_answer(_intervention(done), 409 if done.objection else 200)
 
     async def _act_on_all(self, request: web.Request) -> web.Response:
         try:
-            order, selection = read_bulk_order(await _body(request))
+            order, selection = read_bulk_order(await body_of(request))
         except (OrderProblem, TimeoutError) as problem:
-            return _refused(problem)
+            return refused_order(problem)
         report = await self._verbs.act_on_all(order, selection, uid_of(request))
-        return _json(_report(report))
+        return json_answer(_report(report))
 
     async def _attach(self, request: web.Request) -> web.Response:
         try:
-            order = read_attachment(await _body(request))
+            order = read_attachment(await body_of(request))
         except (OrderProblem, TimeoutError) as problem:
-            return _refused(problem)
+            return refused_order(problem)
         number = int(request.match_info["id"])
         done = await self._attaching.attach(order, number, uid_of(request))
         if done is None:
             raise web.HTTPNotFound(reason="no quarantined response has that number")
-        return _json(_outcome(done, order.dry_run), 409 if done.objection else 200)
+        return json_answer(_outcome(done, order.dry_run), 409 if done.objection else 200)
 
 
-async def _body(request: web.Request) -> bytes:
+async def body_of(request: web.Request) -> bytes:
+    """Return the body, or raise TimeoutError where it takes too long to come."""
     async with asyncio.timeout(_BODY_SECONDS):
         return await request.read()
 
 
-def _refused(problem: Exception) -> web.Response:
+def refused_order(problem: Exception) -> web.Response:
+    """Say what is wrong with an order."""
     if isinstance(problem, TimeoutError):
-        return _json(documents.problem("the body did not arrive in time", "send it again"), 408)
-    return _json(documents.problem(str(problem), _CURE), 422)
+        return json_answer(
+            documents.problem("the body did not arrive in time", "send it again"), 408
+        )
+    return json_answer(documents.problem(str(problem), _CURE), 422)
 
 
-def _objection(against: Objection | None) -> Document | None:
+def objection_document(against: Objection | None) -> Document | None:
+    """Return what a program reads of an objection."""
     if against is None:
         return None
     return {"code": against.code, "problem": against.text, "cure": against.cure}
@@ -99,7 +104,7 @@ def _outcome(done: Outcome, dry_run: bool) -> Document:  # noqa: FBT001
         "dry_run": dry_run,
         "done": done.state is not None,
         "state": done.state,
-        "objection": _objection(done.objection),
+        "objection": objection_document(done.objection),
     }
 
 
@@ -109,7 +114,7 @@ def _intervention(done: Intervention) -> Document:
         "request_id": done.request_id,
         "state": done.state,
         "done": done.done,
-        "objection": _objection(done.objection),
+        "objection": objection_document(done.objection),
         "may_happen": done.may_happen,
         "resent_as": done.resent_as,
         "also": list(done.also),
@@ -127,6 +132,7 @@ def _report(report: Report) -> Document:
     }
 
 
-def _json(document: Document, status: int = 200) -> web.Response:
+def json_answer(document: Document, status: int = 200) -> web.Response:
+    """Return *document* as an answer."""
     body = documents.encode(document)
     return web.Response(body=body, status=status, content_type="application/json")

@@ -12,7 +12,7 @@ import sqlite3
 from datetime import datetime
 
 from bars_gateway.store.rows import text
-from bars_gateway.store.statements import notify, one, rows, run
+from bars_gateway.store.statements import add_message_event, notify, one, rows
 from bars_gateway.store.values import NoticeKind
 
 
@@ -33,12 +33,5 @@ def _tell(
     if request is None:
         return
     notify(connection, kind, request, now)
-    run(
-        connection,
-        "add_event",
-        now=text(now),
-        provider=request["provider"],
-        kind=f"workflow.{kind}",
-        request_id=request["request_id"],
-        detail="{}",
-    )
+    about = (request["provider"], request["id"], request["request_id"])
+    add_message_event(connection, about, f"workflow.{kind}", now)

@@ -48,7 +48,6 @@ _DONE_WORD = {
     Verb.WITHDRAW: "withdrawn",
     Verb.RETRY: "retried",
     Verb.RESEND: "resent",
-    Verb.SEE: "seen",
 }
 _NOTICES = {
     Verb.HOLD: NoticeKind.HELD,
@@ -96,7 +95,7 @@ def intervene(  # noqa: PLR0917
     schedule: Schedule,
     now: datetime,
 ) -> Done | Objection:
-    """Hold, release, withdraw, retry or see; a resend has a work of its own."""
+    """Hold, release, withdraw or retry; a resend has a work of its own."""
     assert verb is not Verb.RESEND
     row = _message(connection, message_id)
     objection = _objection(connection, row, verb)
@@ -113,12 +112,9 @@ def intervene(  # noqa: PLR0917
         case Verb.WITHDRAW:
             state = OutboundState.WITHDRAWN
             also = _withdraw(connection, row, actor, now)
-        case Verb.RETRY:
+        case _:
             state = OutboundState.QUEUED
             _retry(connection, row, schedule, now)
-        case _:
-            state = OutboundState(row["state"])
-            run(connection, "see_message", id=message_id, now=text(now))
     _conclude(connection, row, verb, actor, now)
     return Done(state=state, also=also)
 
@@ -148,7 +144,6 @@ def resend(  # noqa: PLR0917
     )
     keep(connection, new_id, Part.REQUEST, renewal.request)
     _revive_workflow(connection, row)
-    run(connection, "see_message", id=message_id, now=text(now))
     _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": renewal.request_id})
     if actor.role != "epr":
         notify(connection, NoticeKind.RESENT, _message(connection, new_id), now)

@@ -4,7 +4,6 @@ What a person may do to an outbound message, from which states, and what stands 
     queued ─hold─► held ─release─► queued          queued, held ─withdraw─► withdrawn
     settled badly, withdrawn ─retry─► queued       the same ids: never a second record
     settled ─resend─► a new message, queued        new ids: the Receiver may end up with two
-    settled badly ─see─► no longer a concern
 
 Every verb names who and why, and leaves both in the audit trail. An objection is a value:
 it is what somebody is told who asked for what would harm a patient, or make no sense.
@@ -28,7 +27,6 @@ class Verb(StrEnum):
     WITHDRAW = "withdraw"  # it never leaves; only before its first attempt
     RETRY = "retry"  # the same bytes under the same ids, at once
     RESEND = "resend"  # the same payload under new ids
-    SEE = "see"  # a person has dealt with it: no longer a concern
 
 
 _OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD})
@@ -42,7 +40,6 @@ FROM: Mapping[Verb, frozenset[OutboundState]] = {
     Verb.WITHDRAW: _OPEN,
     Verb.RETRY: _NOT_THERE | {OutboundState.QUEUED},
     Verb.RESEND: _NOT_THERE | {OutboundState.ACKNOWLEDGED},
-    Verb.SEE: _BAD_ENDS,
 }
 
 # What the Receiver has is sent a second time one by one, by somebody who looked at it; and

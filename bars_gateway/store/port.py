@@ -24,6 +24,7 @@ from bars_gateway.standard.verdict import Answer
 from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.conversations import Conversations
+from bars_gateway.store.handling import Alarms
 from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
@@ -107,6 +108,10 @@ class Store(Protocol):
     @property
     def questions(self) -> Questions:
         """Return what the EPR is asked while the proxy waits."""
+
+    @property
+    def alarms(self) -> Alarms:
+        """Return what a person has to see, until somebody has."""
 
     @property
     def calls(self) -> Calls:

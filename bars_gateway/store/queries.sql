@@ -92,17 +92,6 @@ SELECT l.by, 0 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
   FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id
  ORDER BY 3;
 
--- name: count_unreplaced
--- What was cancelled lately, for something that came to nothing; not what a person has seen to.
-SELECT count(DISTINCT l.to_id) AS n
-  FROM links AS l
-  JOIN workflows AS cancelled ON cancelled.id = l.to_id AND cancelled.state = 'cancelled'
-  JOIN messages AS m ON m.id = l.message_id AND m.seen_at IS NULL
- WHERE l.kind = 'replacement' AND l.made_at >= :since
-   AND NOT EXISTS (SELECT 1 FROM links AS other JOIN workflows AS w ON w.id = other.workflow_id
-                    WHERE other.to_id = l.to_id AND other.kind = 'replacement'
-                      AND w.state NOT IN ('refused', 'abandoned'));
-
 -- name: moves_under_way
 -- What has been taken to be sent, and will have happened before anything that is taken now.
 SELECT move FROM messages
@@ -264,11 +253,6 @@ RETURNING id, provider;
 -- name: request_of
 -- The message that began a workflow.
 SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;
-
--- name: count_overdue
--- Those that an answer is owed to still, by who owes it.
-SELECT role, count(*) AS n FROM workflows INDEXED BY workflows_due
- WHERE closed_at IS NULL AND answer_due_at IS NOT NULL AND answer_due_at <= :now GROUP BY role;
 
 -- name: move_due
 -- An update of a request brings a clinical time of its own; the clock is set anew by it.
@@ -436,16 +420,13 @@ UPDATE messages SET next_attempt_at = :now WHERE id = :id AND state = 'queued';
 -- name: revive_message
 -- The same ids and bytes, with a time of its own: whoever asked wants it to be tried now.
 UPDATE messages
-   SET state = 'queued', next_attempt_at = :now, settled_at = NULL, seen_at = NULL, unshown_at = NULL, shown = NULL,
+   SET state = 'queued', next_attempt_at = :now, settled_at = NULL, unshown_at = NULL, shown = NULL,
        give_up_at = :give_up_at, delay_due_at = :delay_due_at
  WHERE id = :id AND state IN ('refused', 'unconfirmed', 'not_sent', 'withdrawn');
 
 -- name: revive_workflow
 UPDATE workflows SET state = 'requested', closed_at = NULL
  WHERE id = :id AND state IN (SELECT value FROM json_each(:fates));
-
--- name: see_message
-UPDATE messages SET seen_at = :now WHERE id = :id AND settled_at IS NOT NULL;
 
 -- name: queue_resent
 -- The same payload in the same workflow and conversation, under ids of its own.
@@ -616,9 +597,6 @@ UPDATE quarantine SET attached_to = :workflow_id
 -- An operator has overruled it: the same X-Request-Id is a duplicate from now on.
 DELETE FROM ledger WHERE provider = :provider AND request_id = :request_id AND state = 'refused';
 
--- name: count_quarantined
-SELECT count(*) AS n FROM quarantine WHERE attached_to IS NULL AND created_at >= :since;
-
 -- name: add_event
 INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
 
@@ -670,12 +648,6 @@ SELECT * FROM workflows WHERE id = :id;
 -- name: count_messages
 SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
 
--- name: count_settled
--- How messages ended lately, but for what a person has seen: what ended badly long ago has been seen to.
-SELECT state, count(*) AS n FROM messages
- WHERE settled_at IS NOT NULL AND settled_at >= :since AND direction = 'outbound' AND seen_at IS NULL
- GROUP BY state;
-
 -- name: count_workflows
 SELECT state, count(*) AS n FROM workflows GROUP BY state;
 
@@ -693,15 +665,65 @@ SELECT a.*, m.request_id, m.provider, m.receiver
 -- name: last_workflows
 SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
 
--- name: alarms
-SELECT * FROM events
- WHERE at >= :since AND kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
-                                 'message.unconfirmed', 'message.not_sent', 'question.decided_late',
-                                 'question.unanswered', 'response.remarked', 'workflow.overdue',
-                                 'workflow.unreplaced', 'link.refused')
- ORDER BY id DESC LIMIT :limit;
-
 -- name: next_due_of_all
 SELECT min(at) AS at
   FROM (SELECT (SELECT min(next_attempt_at) FROM messages WHERE state = 'queued' AND urgent = u.value) AS at
           FROM json_each('[0, 1]') AS u);
+
+-- name: count_alarms
+-- What stands, and nothing of what has ended: each step is an index of the standing.
+SELECT a.kind, a.provider, w.role, count(*) AS n, min(a.since) AS oldest, max(a.id) AS newest
+  FROM alarms AS a INDEXED BY alarms_counted LEFT JOIN workflows AS w ON w.id = a.workflow_id
+ WHERE a.ended_at IS NULL GROUP BY a.kind, a.provider, w.role;
+
+-- name: newest_alarms
+SELECT a.*, w.role, w.use_case, e.detail,
+       (SELECT max(q.id) FROM quarantine AS q
+         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
+  FROM alarms AS a
+  JOIN events AS e ON e.id = a.event_id
+  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+ WHERE a.kind = :kind AND a.ended_at IS NULL ORDER BY a.id DESC LIMIT :limit;
+
+-- name: standing_alarms
+SELECT a.*, w.role, w.use_case, e.detail,
+       (SELECT max(q.id) FROM quarantine AS q
+         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
+  FROM alarms AS a
+  JOIN events AS e ON e.id = a.event_id
+  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+ WHERE a.ended_at IS NULL AND a.provider IS coalesce(:provider, a.provider) ORDER BY a.id DESC LIMIT :limit;
+
+-- name: alarm
+SELECT a.*, w.role, w.use_case, e.detail,
+       (SELECT max(q.id) FROM quarantine AS q
+         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
+  FROM alarms AS a
+  JOIN events AS e ON e.id = a.event_id
+  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+ WHERE a.id = :id AND (a.provider = :provider OR a.provider IS NULL);
+
+-- name: alarms_named
+SELECT a.*, w.role, w.use_case, e.detail,
+       (SELECT max(q.id) FROM quarantine AS q
+         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
+  FROM alarms AS a
+  JOIN events AS e ON e.id = a.event_id
+  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+ WHERE a.request_id = :request_id AND a.ended_at IS NULL AND (a.provider = :provider OR a.provider IS NULL) ORDER BY a.id;
+
+-- name: alarms_of_kinds
+SELECT a.*, w.role, w.use_case, e.detail,
+       (SELECT max(q.id) FROM quarantine AS q
+         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
+  FROM alarms AS a
+  JOIN events AS e ON e.id = a.event_id
+  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+ WHERE a.ended_at IS NULL AND a.kind IN (SELECT value FROM json_each(:kinds)) AND a.id <= :up_to
+   AND (a.provider = :provider OR a.provider IS NULL)
+ ORDER BY a.id LIMIT :limit;
+
+-- name: handle_alarm
+UPDATE alarms SET ended_at = :now, ended_how = 'handled', ended_by = :who, why = :why
+ WHERE id = :id AND ended_at IS NULL
+RETURNING message_id;

@@ -4,10 +4,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-from bars_gateway.standard.workflow import Role, State
+from bars_gateway.standard.workflow import State
+from bars_gateway.store import alarm_works
 from bars_gateway.store.port import (
     LastAttempt,
     MessageHistory,
@@ -32,7 +33,7 @@ from bars_gateway.store.rows import (
 from bars_gateway.store.statements import links, one, rows
 
 LISTED = 20
-LATELY = timedelta(hours=24)  # how long ago something may be to need a person still
+LISTED_ALARMS = 10  # of each kind; bars-gateway alarms lists them all
 
 
 def pending_notices(connection: sqlite3.Connection, provider: str, limit: int) -> list[Notice]:
@@ -89,28 +90,18 @@ def _history(connection: sqlite3.Connection, row: sqlite3.Row) -> MessageHistory
 
 def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overview:
     """Return everything that the status page shows, from one snapshot."""
-    since = text(now - LATELY)
     counted = rows(connection, "count_messages")
     messages = {(row["direction"], row["state"]): row["n"] for row in counted}
-    lately = _counted(connection, "count_settled", since=since)
     workflows = _counted(connection, "count_workflows")
     oldest = one(connection, "oldest_open")
     due = one(connection, "next_due_of_all")
-    quarantined = one(connection, "count_quarantined", since=since)
-    unreplaced = one(connection, "count_unreplaced", since=since)
     disk = os.statvfs(path.parent)
     return Overview(
         at=now,
         outbound={state: messages.get(("outbound", state), 0) for state in OutboundState},
-        lately={state: lately.get(state, 0) for state in OutboundState},
         inbound=messages.get(("inbound", "received"), 0),
-        unreplaced=unreplaced["n"] if unreplaced else 0,
-        quarantined=quarantined["n"] if quarantined else 0,
         workflows={state: workflows.get(state, 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
-        overdue={
-            Role(row["role"]): row["n"] for row in rows(connection, "count_overdue", now=text(now))
-        },
         questions_open=_open_questions(connection, now),
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
@@ -119,14 +110,15 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
             workflow_of(row, links(connection, row["id"]))
             for row in rows(connection, "last_workflows", limit=LISTED)
         ],
-        alarms=[event_of(e) for e in rows(connection, "alarms", since=since, limit=LISTED)],
+        standing=alarm_works.counted(connection),
+        alarms=alarm_works.newest(connection, LISTED_ALARMS),
         database_bytes=path.stat().st_size,
         free_bytes=disk.f_bavail * disk.f_frsize,
     )
 
 
-def _counted(connection: sqlite3.Connection, query: str, **values: object) -> dict[str, int]:
-    return {row["state"]: row["n"] for row in rows(connection, query, **values)}
+def _counted(connection: sqlite3.Connection, query: str) -> dict[str, int]:
+    return {row["state"]: row["n"] for row in rows(connection, query)}
 
 
 def _open_questions(connection: sqlite3.Connection, now: datetime) -> dict[str, OpenQuestions]:

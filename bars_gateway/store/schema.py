@@ -1,7 +1,7 @@
 """
 Makes an opened file ours: looks whether it is whole, sets it up, and brings it up to date.
 
-    quick_check ─► pragmas ─► migrations, one transaction each
+    quick_check ─► pragmas ─► migrations, one transaction each ─► which events are alarming
 """
 
 import sqlite3
@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseNewer
+from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.checkpoints import KEPT_BYTES
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,18 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 16000",  # pages; a net beneath `checkpoints`
     f"PRAGMA journal_size_limit = {KEPT_BYTES}",  # of the log's file, each time it begins anew
 )
+_ALARMING = (
+    (
+        "SELECT kind, about FROM alarm_kinds",
+        "DELETE FROM alarm_kinds WHERE true",
+        "INSERT INTO alarm_kinds (kind, about) VALUES (?, ?)",
+    ),
+    (
+        "SELECT event, kind FROM alarm_ends",
+        "DELETE FROM alarm_ends WHERE true",
+        "INSERT INTO alarm_ends (event, kind) VALUES (?, ?)",
+    ),
+)
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -42,6 +55,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     for pragma in _PRAGMAS:
         connection.execute(pragma)
     _migrate(connection, path)
+    _learn_alarms(connection)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -54,6 +68,18 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE;\n{migrations[number]}\nPRAGMA user_version = {number};\nCOMMIT;"
         )
         log.info("store.migrated", version=number)
+
+
+def _learn_alarms(connection: sqlite3.Connection) -> None:
+    """Enter which kinds of event are alarming, as this release has them, for the triggers."""
+    kinds = {(kind, str(each.about)) for kind, each in ALARMS.items()}
+    ends = {(event, kind) for kind, each in ALARMS.items() for event in each.ended_by}
+    for (known, forget, enter), wanted in zip(_ALARMING, (kinds, ends), strict=True):
+        if {tuple(row) for row in connection.execute(known)} != wanted:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(forget)
+            connection.executemany(enter, sorted(wanted))
+            connection.execute("COMMIT")
 
 
 def _migrations() -> dict[int, str]:

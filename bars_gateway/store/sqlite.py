@@ -40,6 +40,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite_alarms import SqliteAlarms
 from bars_gateway.store.sqlite_calls import SqliteCalls
 from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
@@ -69,6 +70,7 @@ class SqliteStore:
         self._minimum_free_bytes = minimum_free_bytes
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
+        self.alarms = SqliteAlarms(database)
         self.calls = SqliteCalls(database)
         self.cancellations = SqliteCancellations(database, ring=self._ring_everybody)
         self.interventions = SqliteInterventions(

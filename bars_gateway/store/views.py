@@ -7,7 +7,8 @@ from datetime import datetime
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, Role, State, Subject
+from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.store.alarms import Alarm, Standing
 from bars_gateway.store.questions import OpenQuestions
 from bars_gateway.store.values import Attempt, NoticeKind, OutboundState
 
@@ -144,18 +145,19 @@ class Overview:
 
     at: datetime
     outbound: Mapping[OutboundState, int]  # every state, also those with none
-    lately: Mapping[OutboundState, int]  # settled within the last 24 hours, and not seen since
     inbound: int  # messages received
-    unreplaced: int  # of the last 24 hours: cancelled, for something that came to nothing
-    quarantined: int  # responses of the last 24 hours that belong to no workflow
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider
-    overdue: Mapping[Role, int]  # open workflows whose answer is late, by our role in them
     questions_open: Mapping[str, OpenQuestions]  # by provider; only those that have any
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
     next_due_at: datetime | None  # of the queued ones
     last_attempts: Sequence[LastAttempt]  # newest first
     last_workflows: Sequence[WorkflowRow]  # newest first
-    alarms: Sequence[Event]  # of the last 24 hours, newest first: what a person should look at
+    standing: Sequence[Standing]  # how many alarms stand: nobody has seen to them
+    alarms: Sequence[Alarm]  # the newest of each kind
     database_bytes: int
     free_bytes: int
+
+    def alarmed(self, kind: str) -> int:
+        """How many alarms of that kind stand."""
+        return sum(each.count for each in self.standing if each.kind == kind)

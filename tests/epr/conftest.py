@@ -18,6 +18,7 @@ from epr_side import (
     verb_requests,
 )
 
+from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
@@ -76,6 +77,7 @@ async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIt
         intake,
         question_requests(store),
         verb_requests(store),
+        AlarmRequests(store.alarms, provider=PROVIDER, now=utc_now),
         read_requests(),
         provider=PROVIDER,
         path=socket_path,

@@ -68,7 +68,7 @@ async def test_an_operator_attaches_a_response(world: World) -> None:
     assert "answered nothing that was known" in told["means"]
     assert (State.COMPLETED, 0) == (
         await state(world, receipt),
-        (await world.ambulance.overview()).quarantined,
+        (await world.ambulance.overview()).alarmed("inbound.quarantined"),
     )
     assert history is not None
     assert [("operator.attached", "INC-7")] == [
@@ -88,7 +88,7 @@ async def test_what_was_attached_comes_again(world: World) -> None:
     status, _, outcome = await post(world, body, sent, node=world.ambulance)
     again = await attached(world, receipt["workflow_id"])
 
-    assert 0 == (await world.ambulance.overview()).quarantined
+    assert 0 == (await world.ambulance.overview()).alarmed("inbound.quarantined")
     assert (404, 409) == (first, status)
     assert "duplicate" == outcome["issue"][0]["code"]
     assert (1, "1: not done: it was attached before") == (again[0], again[1].partition(";")[0])

@@ -212,7 +212,7 @@ async def test_scenario_29_a_rebooking_fails_half_way(world: World) -> None:
     assert ("workflow.unreplaced", failed["request_id"]) in [
         (alarm.kind, alarm.request_id) for alarm in overview.alarms
     ]
-    assert "bars_unreplaced 1.0" in figures.splitlines()
+    assert 'bars_alarms{kind="workflow.unreplaced",provider="ambulance"} 1.0' in figures
     assert (True, False) == (UNREPLACED in before, UNREPLACED in await page(world.ambulance))
     assert State.CANCELLED == await state(world.hospital, old["request_id"])
 

@@ -122,7 +122,7 @@ async def test_a_response_to_nothing_is_quarantined(world: World) -> None:
         outcome["http_status"],
         outcome["code"],
     )
-    assert 1 == overview.quarantined
+    assert 1 == overview.alarmed("inbound.quarantined")
     assert "inbound.quarantined" in [alarm.kind for alarm in overview.alarms]
     assert [] == world.ambulance.files("inbox/new/*.notice.json")
 

@@ -203,7 +203,7 @@ async def test_a_response_that_names_two_cases_goes_to_neither(world: World) -> 
     overview = await world.ambulance.overview()
 
     assert ["acknowledged"] * 2 == [each["state"] for each in outcomes]
-    assert (404, 1) == (status, overview.quarantined)
+    assert (404, 1) == (status, overview.alarmed("inbound.quarantined"))
     assert [State.ACTIVE] * 2 == [
         await state(world.ambulance, each["request_id"]) for each in receipts
     ]

@@ -463,6 +463,7 @@ def test_counters_that_had_not_begun_leap_too(tmp_path: Path) -> None:
         "quarantine",
         "events",
         "workflows",
+        "alarms",
     } == counters.keys()
     assert all(seq >= LEAP for seq in counters.values())
 

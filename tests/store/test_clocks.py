@@ -30,8 +30,7 @@ async def test_an_answer_is_warned_of_and_then_overdue(store: Store) -> None:
 
     assert [(0, 0), (1, 0), (0, 0), (0, 1), (0, 0)] == told
     assert [NoticeKind.DUE_SOON, NoticeKind.OVERDUE] == await kinds(store)
-    assert {Role.REQUESTER: 1} == overview.overdue
-    assert "workflow.overdue" in [alarm.kind for alarm in overview.alarms]
+    assert [("workflow.overdue", Role.REQUESTER)] == [(a.kind, a.role) for a in overview.alarms]
 
 
 async def test_after_a_long_stop_only_the_alarm_is_told(store: Store) -> None:
@@ -91,7 +90,7 @@ async def test_what_comes_late_is_delivered_and_says_so(store: Store) -> None:
     notice = list(await store.pending_notices("trust", 10))[-1]
 
     assert (Move.CONCLUDE, [Remark.LATE]) == (notice.move, notice.remarks)
-    assert {} == (await store.overview(late)).overdue
+    assert 0 == (await store.overview(late)).alarmed("workflow.overdue")
 
 
 async def test_an_update_moves_the_clock_once_the_receiver_has_it(store: Store) -> None:
@@ -102,10 +101,11 @@ async def test_an_update_moves_the_clock_once_the_receiver_has_it(store: Store) 
     await store.submit(
         submission(move=Move.UPDATE, focus_id="sr-1", needed_by=later, **VALIDATION), NOW
     )
-    before = (await store.overview(DUE)).overdue
+    await store.conversations.tell_due(DUE)
+    before = (await store.overview(DUE)).alarmed("workflow.overdue")
     await acknowledged(store)
 
-    assert ({Role.REQUESTER: 1}, {}) == (before, (await store.overview(DUE)).overdue)
+    assert (1, 0) == (before, (await store.overview(DUE)).alarmed("workflow.overdue"))
     assert (0, 1) == await store.conversations.tell_due(later)
 
 

@@ -365,16 +365,6 @@ async def test_the_epr_is_told_what_others_did(
     assert told == await notices(store)
 
 
-async def test_what_was_seen_is_no_concern_any_more(store: SqliteStore) -> None:
-    """It does not count among what ended badly, until it does so again."""
-    accepted = await ended(store, OutboundState.REFUSED)
-    before = (await store.overview(NOW)).lately[OutboundState.REFUSED]
-    await act(store, Verb.SEE, accepted)
-    after = (await store.overview(NOW)).lately[OutboundState.REFUSED]
-
-    assert (1, 0) == (before, after)
-
-
 async def test_a_selection_asks_for_all_that_it_names(store: SqliteStore) -> None:
     """What differs in one respect is not meant."""
     wanted = await queued(store, receiver="s|1", use_case="a1t1")

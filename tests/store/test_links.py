@@ -27,6 +27,7 @@ from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, subject_of
 from bars_gateway.store.database import Database, named_queries
 from bars_gateway.store.examination import examine
+from bars_gateway.store.handling import Chosen
 from bars_gateway.store.interventions import Actor, Limits, Verb
 from bars_gateway.store.port import (
     Accepted,
@@ -300,12 +301,12 @@ async def test_a_second_try_takes_the_place_of_the_first(store: SqliteStore) -> 
     await settled(store)
     failed = await store.submit(to_send(booking()), NOW)
     await settled(store, OutboundState.REFUSED)
-    before = (await store.overview(NOW)).unreplaced
+    before = (await store.overview(NOW)).alarmed("workflow.unreplaced")
     again = await store.submit(to_send(booking()), NOW)
 
     assert [("replaced", old.workflow_id)] == await links_of(store, again.request_id)
     assert [("replaced", old.workflow_id)] == await links_of(store, failed.request_id)
-    assert (1, 0) == (before, (await store.overview(NOW)).unreplaced)
+    assert (1, 0) == (before, (await store.overview(NOW)).alarmed("workflow.unreplaced"))
 
 
 async def test_a_third_booking_replaces_the_second_alone(store: SqliteStore) -> None:
@@ -362,25 +363,26 @@ async def test_a_cancellation_that_ends_last_tells_it(store: SqliteStore) -> Non
     await store.interventions.intervene(Verb.HOLD, old.message_id, OPERATOR, schedule, NOW)
     new = await store.submit(to_send(booking(receiver=THIRD)), NOW)
     await settled(store, OutboundState.REFUSED)
-    before = (await store.overview(NOW)).unreplaced
+    before = (await store.overview(NOW)).alarmed("workflow.unreplaced")
     await store.interventions.intervene(Verb.RELEASE, old.message_id, OPERATOR, schedule, NOW)
     await settled(store)
 
     assert ([], 0) == (await remarks(store, new.request_id), before)
     assert [Remark.UNREPLACED] == await remarks(store, old.request_id)
-    assert 1 == (await store.overview(NOW)).unreplaced
+    assert 1 == (await store.overview(NOW)).alarmed("workflow.unreplaced")
 
 
 async def test_what_a_person_has_seen_is_no_concern_any_more(store: SqliteStore) -> None:
-    """`see` says that somebody dealt with it, by telephone or otherwise."""
+    """Somebody dealt with it, by telephone or otherwise."""
     await booked(store)
     await cancelling(store)
     await settled(store)
     failed = await store.submit(to_send(booking()), NOW)
     await settled(store, OutboundState.REFUSED)
-    await store.interventions.intervene(Verb.SEE, failed.message_id, OPERATOR, schedule, NOW)
+    named = Chosen(request_ids=[failed.request_id])
+    await store.alarms.handle("trust", named, OPERATOR, NOW, dry_run=False)
 
-    assert 0 == (await store.overview(NOW)).unreplaced
+    assert 0 == (await store.overview(NOW)).alarmed("workflow.unreplaced")
 
 
 async def test_an_unconfirmed_replacement_may_be_there(store: SqliteStore) -> None:
@@ -442,7 +444,6 @@ async def test_a_bundle_that_is_gone_does_not_stop_another(
         pytest.param("workflows_to_carry_on", "workflows_talk", id="onward"),
         pytest.param("workflows_to_replace", "workflows_talk", id="replaced"),
         pytest.param("links_of", "links_back", id="of-a-workflow"),
-        pytest.param("count_unreplaced", "links_late", id="on-the-page"),
     ],
 )
 async def test_links_are_found_by_an_index(database: Database, name: str, index: str) -> None:

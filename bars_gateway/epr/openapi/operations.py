@@ -176,7 +176,7 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ("post", "/messages/{request_id}/{verb}"): {
         **_order(
             "intervene",
-            "Hold, release, withdraw, retry or resend a message, or mark it as seen",
+            "Hold, release, withdraw, retry or resend a message",
             "Order",
             (200, "it is done, or would be", "Intervention"),
             _NOT_THERE,
@@ -201,6 +201,15 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         ),
         "parameters": [_NUMBER],
     },
+    ("get", "/alarms"): _get(
+        "alarms", "What a person has to see, until somebody has", (200, "what stands", "Alarms")
+    ),
+    ("post", "/alarms/handled"): _order(
+        "mark_handled",
+        "Say that alarms were dealt with; a dry run says what would happen",
+        "Handling",
+        (200, "what became of each, or would", "Handled"),
+    ),
     ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
     ("get", "/notices"): _get(
         "notices",

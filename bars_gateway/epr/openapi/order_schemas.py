@@ -15,7 +15,9 @@ from bars_gateway.epr.openapi.schemas import (
     uuid,
 )
 from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
-from bars_gateway.standard.workflow import State
+from bars_gateway.standard.workflow import Role, State
+from bars_gateway.store.alarms import ALARMS
+from bars_gateway.store.handling import HANDLING_OBJECTIONS, MOST_AT_ONCE
 from bars_gateway.store.interventions import OBJECTIONS, Verb
 from bars_gateway.store.port import OutboundState
 from bars_gateway.store.quarantine import AGAINST
@@ -68,6 +70,10 @@ def _objection(codes: Iterable[str]) -> Schema:
     )
 
 
+def _at_least_one(items: Schema, description: str) -> Schema:
+    return {**list_of(items, description), "minItems": 1, "maxItems": MOST_AT_ONCE}
+
+
 ORDER_SCHEMAS: dict[str, Schema] = {
     "Order": _some("What to do with one message, and why.", "why", **_MEMBERS),
     "BulkOrder": _some(
@@ -117,5 +123,44 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         },
         more=_flag("there were more than are done at once: ask again"),
         messages=list_of(ref("Intervention"), "each, oldest first"),
+    ),
+    "Alarm": closed(
+        "What a person has to see, until somebody has.",
+        alarm_id=number("its number: raised anew, it has another"),
+        kind=one_of(ALARMS, "what has happened"),
+        role=or_null(one_of(Role, "ours in its workflow")),
+        request_id=or_null(text("X-Request-Id of what it is about")),
+        workflow_id=or_null(number("of its workflow")),
+        use_case=or_null(text("code of the use case")),
+        quarantine_id=or_null(number("where a response lies that belongs to no workflow")),
+        codes=list_of(text("a remark or rule"), "what its event names"),
+        since=instant("when it was first raised"),
+        times=number("how often it was raised since, and nobody had handled it"),
+    ),
+    "Alarms": closed("What stands.", alarms=list_of(ref("Alarm"), "newest first")),
+    "Handling": _some(
+        "Which alarms somebody has dealt with, and why.",
+        "why",
+        alarms=_at_least_one(number("its number"), "by number"),
+        request_ids=_at_least_one(uuid("X-Request-Id"), "by what they are about"),
+        kinds=_at_least_one(one_of(ALARMS, "a kind"), "all of these kinds, with up_to"),
+        up_to=number("all up to this number, which is the highest that was seen"),
+        **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
+    ),
+    "Handled": closed(
+        "What became, or would become, of each.",
+        dry_run=_flag("whether nothing was done"),
+        possible=number("how many were marked as handled, or would be"),
+        more=_flag("there may be more than are done at once: ask again"),
+        alarms=list_of(
+            closed(
+                "One of them.",
+                name=text("its number, or the X-Request-Id that was given"),
+                done=_flag("whether it was marked as handled"),
+                objection=_objection(HANDLING_OBJECTIONS),
+                alarm=or_null(ref("Alarm")),
+            ),
+            "each",
+        ),
     ),
 }

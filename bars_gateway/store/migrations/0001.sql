@@ -67,7 +67,6 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     read_due_at     TEXT,                       -- when to read what a cancellation is about; NULL: it may be sent
     unshown_at      TEXT,                       -- when a read for it last showed nothing that decides
     shown           TEXT,                       -- what the read came to: the status that ended the record, or unshown
-    seen_at         TEXT,                       -- when a person had dealt with how it ended
     says            TEXT,                       -- of a response: what the Responder says with it (standard.meaning)
     reason_code     TEXT,                       -- of a rejection: a code of the standard's; never free text
     target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
@@ -105,7 +104,6 @@ CREATE INDEX        messages_ageing  ON messages (give_up_at)                   
 CREATE INDEX        messages_late    ON messages (delay_due_at)                           WHERE settled_at IS NULL AND delay_due_at IS NOT NULL;
 CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
 CREATE INDEX        messages_to_find ON messages (reconcile_at)                           WHERE reconcile_at IS NOT NULL;
-CREATE INDEX        messages_settled ON messages (settled_at)                             WHERE settled_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
 CREATE INDEX        messages_states  ON messages (direction, state);
 CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
@@ -126,7 +124,6 @@ CREATE TABLE links (                            -- two workflows that belong tog
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_back ON links (to_id);
 CREATE INDEX links_of   ON links (message_id);
-CREATE INDEX links_late ON links (made_at) WHERE kind = 'replacement';
 
 CREATE TABLE payloads (                         -- apart from messages, so that it can be purged first
     message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
@@ -264,6 +261,7 @@ CREATE TABLE quarantine (                       -- what came and could not be ti
 ) STRICT;
 CREATE INDEX quarantine_attached ON quarantine (attached_to) WHERE attached_to IS NOT NULL;
 CREATE INDEX quarantine_open ON quarantine (provider, id) WHERE attached_to IS NULL;
+CREATE INDEX quarantine_named ON quarantine (provider, request_id);
 
 CREATE TABLE events (                           -- the audit trail; append-only, no payloads
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -275,11 +273,41 @@ CREATE TABLE events (                           -- the audit trail; append-only,
     detail      TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
-CREATE INDEX events_alarms ON events (id) WHERE kind IN ('inbound.request_id_reused', 'inbound.quarantined', 'message.refused',
-                                                         'message.unconfirmed', 'message.not_sent',
-                                                         'question.decided_late', 'question.unanswered',
-                                                         'response.remarked', 'workflow.overdue', 'workflow.unreplaced',
-                                                         'link.refused');
+
+CREATE TABLE alarm_kinds (                      -- which kinds of event are alarming: store/alarms.py, entered at each start
+    kind        TEXT PRIMARY KEY,
+    about       TEXT NOT NULL,                  -- what one standing alarm is kept for
+    CONSTRAINT about_is_known CHECK (about IN ('message', 'workflow', 'request'))
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alarm_ends (                       -- and which events about the same thing settle them
+    event       TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    PRIMARY KEY (event, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alarms (                           -- what a person has to see, until somebody has
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,  -- by which people name it: never used twice
+    event_id    INTEGER NOT NULL,               -- the event that raised it
+    kind        TEXT NOT NULL,                  -- of that event
+    about       TEXT NOT NULL,                  -- one of a kind stands for each of these
+    provider    TEXT,
+    message_id  INTEGER,                        -- not foreign keys: alarms outlive messages
+    workflow_id INTEGER,
+    request_id  TEXT,
+    since       TEXT NOT NULL,                  -- when the first of those that it supersedes was raised
+    times       INTEGER NOT NULL,               -- how often it was raised since
+    ended_at    TEXT,
+    ended_how   TEXT,
+    ended_by    TEXT,                           -- who marked it as handled
+    why         TEXT,
+    CONSTRAINT ended_how_is_known  CHECK (ended_how IN ('handled', 'settled', 'superseded')),
+    CONSTRAINT ended_somehow       CHECK ((ended_at IS NULL) = (ended_how IS NULL)),
+    CONSTRAINT handled_by_somebody CHECK ((ended_how IS 'handled') = (ended_by IS NOT NULL AND why IS NOT NULL))
+) STRICT;
+CREATE UNIQUE INDEX alarms_standing ON alarms (about, kind)           WHERE ended_at IS NULL;
+CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ended_at IS NULL;
+CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
+CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
 
 CREATE TABLE seals (                            -- makes tampering with events show
     id          INTEGER PRIMARY KEY,
@@ -295,8 +323,80 @@ CREATE TRIGGER messages_born AFTER INSERT ON messages BEGIN
 END;
 CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN NEW.state <> OLD.state BEGIN
     INSERT INTO events (at, provider, kind, message_id, request_id)
-    VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NEW.provider, 'message.' || NEW.state, NEW.id, NEW.request_id);
+    VALUES (coalesce(NEW.settled_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), NEW.provider, 'message.' || NEW.state,
+            NEW.id, NEW.request_id);
 END;
 CREATE TRIGGER events_are_kept BEFORE UPDATE ON events BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
+END;
+
+-- Alarms are raised and settled by the database, too. The same about the same thing again is a new alarm
+-- under a new number: whoever saw the first has not seen that it was raised anew.
+CREATE TRIGGER events_alarm AFTER INSERT ON events WHEN EXISTS (SELECT 1 FROM alarm_kinds WHERE kind = NEW.kind) BEGIN
+    INSERT INTO alarms (event_id, kind, about, provider, message_id, workflow_id, request_id, since, times)
+    SELECT NEW.id, NEW.kind, it.about, NEW.provider, it.message_id, it.workflow_id, NEW.request_id,
+           coalesce(before.since, NEW.at), coalesce(before.times, 0) + 1
+      FROM (SELECT m.id AS message_id, m.workflow_id,
+                   CASE WHEN m.id IS NOT NULL AND k.about = 'workflow' THEN 'workflow ' || m.workflow_id
+                        WHEN m.id IS NOT NULL AND k.about = 'message'  THEN 'message ' || m.id
+                        WHEN NEW.request_id IS NOT NULL THEN 'request ' || coalesce(NEW.provider, '') || ' ' || NEW.request_id
+                        ELSE 'event ' || NEW.id END AS about
+              FROM alarm_kinds AS k
+              LEFT JOIN messages AS m
+                ON m.id = coalesce(NEW.message_id,
+                                   (SELECT taken.id FROM messages AS taken
+                                     WHERE taken.provider = NEW.provider AND taken.direction = 'inbound'
+                                       AND taken.request_id = NEW.request_id))
+             WHERE k.kind = NEW.kind) AS it
+      LEFT JOIN alarms AS before ON before.about = it.about AND before.kind = NEW.kind AND before.ended_at IS NULL;
+END;
+CREATE TRIGGER alarms_supersede BEFORE INSERT ON alarms BEGIN
+    UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'superseded'
+     WHERE about = NEW.about AND kind = NEW.kind AND ended_at IS NULL;
+END;
+CREATE TRIGGER events_settle AFTER INSERT ON events
+WHEN NEW.message_id IS NOT NULL AND EXISTS (SELECT 1 FROM alarm_ends WHERE event = NEW.kind) BEGIN
+    UPDATE alarms SET ended_at = NEW.at, ended_how = 'settled'
+     WHERE ended_at IS NULL
+       AND about IN ('message ' || NEW.message_id,
+                     'workflow ' || (SELECT workflow_id FROM messages WHERE id = NEW.message_id))
+       AND kind IN (SELECT kind FROM alarm_ends WHERE event = NEW.kind);
+END;
+CREATE TRIGGER workflows_answered AFTER UPDATE OF closed_at, answer_due_at ON workflows
+WHEN (NEW.closed_at IS NOT NULL AND OLD.closed_at IS NULL) OR NEW.answer_due_at IS NOT OLD.answer_due_at BEGIN
+    UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
+     WHERE about = 'workflow ' || NEW.id AND kind = 'workflow.overdue' AND ended_at IS NULL;
+END;
+-- What lives again is owed an answer again: where its time has passed, that is told once more.
+CREATE TRIGGER workflows_reopened AFTER UPDATE OF closed_at ON workflows
+WHEN NEW.closed_at IS NULL AND OLD.closed_at IS NOT NULL BEGIN
+    UPDATE workflows SET overdue_at = answer_due_at WHERE id = NEW.id;
+END;
+-- Something may yet take the place of what was cancelled: a new request, or one that is sent again.
+CREATE TRIGGER links_replace AFTER INSERT ON links WHEN NEW.kind = 'replacement' BEGIN
+    UPDATE alarms SET ended_at = NEW.made_at, ended_how = 'settled'
+     WHERE ended_at IS NULL AND kind = 'workflow.unreplaced'
+       AND message_id IN (SELECT message_id FROM links WHERE to_id = NEW.to_id AND kind = 'replacement'
+                           UNION ALL
+                          SELECT id FROM messages WHERE workflow_id = NEW.to_id);
+END;
+CREATE TRIGGER workflows_replace AFTER UPDATE OF state ON workflows
+WHEN OLD.state IN ('refused', 'abandoned') AND NEW.state NOT IN ('refused', 'abandoned') BEGIN
+    UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
+     WHERE ended_at IS NULL AND kind = 'workflow.unreplaced'
+       AND message_id IN (SELECT other.message_id FROM links AS mine JOIN links AS other ON other.to_id = mine.to_id
+                           WHERE mine.workflow_id = NEW.id AND mine.kind = 'replacement' AND other.kind = 'replacement'
+                           UNION ALL
+                          SELECT m.id FROM links AS mine JOIN messages AS m ON m.workflow_id = mine.to_id
+                           WHERE mine.workflow_id = NEW.id AND mine.kind = 'replacement');
+END;
+CREATE TRIGGER quarantine_attached_settles AFTER UPDATE OF attached_to ON quarantine WHEN NEW.attached_to IS NOT NULL BEGIN
+    UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
+     WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'inbound.quarantined'
+       AND ended_at IS NULL;
+END;
+CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.state = 'answered' BEGIN
+    UPDATE alarms SET ended_at = NEW.decided_at, ended_how = 'settled'
+     WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'question.unanswered'
+       AND ended_at IS NULL;
 END;

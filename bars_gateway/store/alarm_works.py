@@ -1,0 +1,130 @@
+"""Alarms: how they are read, and how a person's word ends them. Triggers raise and settle them."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+
+from bars_gateway.standard.workflow import Role
+from bars_gateway.store.alarms import ALARMS, Alarm, Standing
+from bars_gateway.store.handling import HANDLING_OBJECTIONS, MOST_AT_ONCE, Chosen, Handled
+from bars_gateway.store.interventions import Actor
+from bars_gateway.store.rows import instant, text
+from bars_gateway.store.statements import one, rows, run
+
+_ENDED = {"handled": "handled_before", "settled": "settled", "superseded": "superseded"}
+
+
+def counted(connection: sqlite3.Connection) -> list[Standing]:
+    """Return how many alarms stand, by kind, provider and our role."""
+    return [
+        Standing(
+            kind=row["kind"],
+            provider=row["provider"],
+            role=_role(row),
+            count=row["n"],
+            oldest_at=instant(row["oldest"]),
+            newest=row["newest"],
+        )
+        for row in rows(connection, "count_alarms")
+    ]
+
+
+def newest(connection: sqlite3.Connection, each: int) -> list[Alarm]:
+    """Return the newest of each kind, at most *each* of them."""
+    return [
+        alarm_of(row)
+        for kind in ALARMS
+        for row in rows(connection, "newest_alarms", kind=kind, limit=each)
+    ]
+
+
+def standing(connection: sqlite3.Connection, provider: str | None, limit: int) -> list[Alarm]:
+    """Return what stands, newest first."""
+    found = rows(connection, "standing_alarms", provider=provider, limit=limit)
+    return [alarm_of(row) for row in found]
+
+
+def handle(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    provider: str,
+    chosen: Chosen,
+    actor: Actor,
+    now: datetime,
+    dry_run: bool,  # noqa: FBT001
+) -> list[Handled]:
+    """Mark as handled what is chosen; say of the others what stands against it."""
+    found = list(_found(connection, provider, chosen))
+    for each in found:
+        if each.objection is None and each.alarm is not None and not dry_run:
+            _end(connection, each.alarm, actor, now)
+    return found
+
+
+def _found(connection: sqlite3.Connection, provider: str, chosen: Chosen) -> Iterator[Handled]:
+    for number in dict.fromkeys(chosen.numbers):
+        yield _numbered(connection, provider, number)
+    for request_id in dict.fromkeys(chosen.request_ids):
+        yield from _named(connection, provider, request_id)
+    if chosen.up_to is not None:
+        values = {"provider": provider, "up_to": chosen.up_to, "limit": MOST_AT_ONCE}
+        kinds = json.dumps(sorted(chosen.kinds or ALARMS))
+        for row in rows(connection, "alarms_of_kinds", kinds=kinds, **values):
+            yield Handled(name=str(row["id"]), alarm=alarm_of(row), objection=None)
+
+
+def _numbered(connection: sqlite3.Connection, provider: str, number: int) -> Handled:
+    row = one(connection, "alarm", id=number, provider=provider)
+    if row is None:
+        return Handled(name=str(number), alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
+    ended = row["ended_how"]
+    against = HANDLING_OBJECTIONS[_ENDED[ended]] if ended else None
+    return Handled(name=str(number), alarm=alarm_of(row), objection=against)
+
+
+def _named(connection: sqlite3.Connection, provider: str, request_id: str) -> Iterator[Handled]:
+    found = rows(connection, "alarms_named", request_id=request_id, provider=provider)
+    for row in found:
+        yield Handled(name=request_id, alarm=alarm_of(row), objection=None)
+    if not found:
+        yield Handled(name=request_id, alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
+
+
+def _end(connection: sqlite3.Connection, alarm: Alarm, actor: Actor, now: datetime) -> None:
+    values = {"now": text(now), "who": actor.who, "why": actor.why}
+    ended = one(connection, "handle_alarm", id=alarm.number, **values)
+    if ended is None:  # named twice
+        return
+    detail = {"who": actor.who, "why": actor.why, "alarm": alarm.number, "of": alarm.kind}
+    run(
+        connection,
+        "add_message_event",
+        now=text(now),
+        provider=alarm.provider,
+        kind=f"{actor.role}.marked_handled",
+        message_id=ended["message_id"],
+        request_id=alarm.request_id,
+        detail=json.dumps(detail),
+    )
+
+
+def alarm_of(row: sqlite3.Row) -> Alarm:
+    """Return the alarm in *row*."""
+    detail = json.loads(row["detail"])
+    return Alarm(
+        number=row["id"],
+        kind=row["kind"],
+        provider=row["provider"],
+        role=_role(row),
+        request_id=row["request_id"],
+        workflow_id=row["workflow_id"],
+        use_case=row["use_case"],
+        quarantine=row["quarantine_id"],
+        codes=[*detail.get("remarks", ()), *detail.get("rules", ())],
+        since=instant(row["since"]),
+        times=row["times"],
+    )
+
+
+def _role(row: sqlite3.Row) -> Role | None:
+    return Role(row["role"]) if row["role"] else None

@@ -1,0 +1,199 @@
+"""
+What is alarming: kinds of event that a person has to see, what each says, and what ends it.
+
+    event of a kind in ALARMS ─► alarm, standing ─┬─ handled      somebody said so (`mark-handled`)
+    (triggers of the database)                    ├─ settled      what it was about came right
+                                                  └─ superseded   it was raised anew: a new number
+
+An alarm stays for as long as nobody has seen to it, over restarts and backups: no clock ends
+one. There is one standing alarm for each kind and thing (a message, a workflow or an
+X-Request-Id). An event of the same kind about the same thing raises it anew, under a new
+number, so that whoever has seen the first has not seen the second.
+
+To add one: write the event as ever (`add_event`, `add_message_event`), and give its kind a row
+in ALARMS. Nothing else: page, metrics, lists, the verb and the database read that table; the
+gravest stand first. A kind that is to be raised only when something gets worse is an event that
+is written only then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bars_gateway.standard.workflow import Role
+
+
+class About(StrEnum):
+    """What one standing alarm is kept for."""
+
+    MESSAGE = "message"
+    WORKFLOW = "workflow"  # of the event's message
+    REQUEST = "request"  # an X-Request-Id, where nothing was taken that has a number
+
+
+class Whose(StrEnum):
+    """Where to look for the cause first."""
+
+    OURS = "here"
+    THEIRS = "at the other side"
+    EITHER = "at both sides"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmKind:
+    """What the page says of alarms of one kind, and what ends them."""
+
+    about: About
+    grave: bool  # stands above what is wrong with the machine
+    noun: str
+    says: str  # {n}: how many, with the noun
+    whose: Whose
+    advice: str
+    ends: str  # what ends it beside `mark-handled`, in words
+    ended_by: Sequence[str] = ()  # kinds of event about the same thing that do
+    to_responder: tuple[str, str] | None = None  # says and advice, where we are the Responder
+
+
+_RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
+_RETRIED_SAYS = "it is sent again"
+
+ALARMS: Mapping[str, AlarmKind] = {
+    "workflow.overdue": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="answer",
+        says="Overdue: {n} owed to us",
+        to_responder=(
+            "Overdue: {n} that we owe",
+            "The other side may act without it. See that it is given; telephone if it cannot be.",
+        ),
+        whose=Whose.THEIRS,
+        advice="Do what is foreseen for silence, now: the patient may be waiting. Then telephone.",
+        ends="the workflow ends, or its time is moved",
+    ),
+    "workflow.unreplaced": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="cancellation",
+        says="{n} for something new that came to nothing",
+        whose=Whose.EITHER,
+        advice="The patient has neither the old nor the new: see that somebody asks anew, now.",
+        ends="something takes its place, or is sent again",
+        ended_by=_RETRIED,
+    ),
+    "message.not_sent": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} never left this organisation",
+        whose=Whose.OURS,
+        advice="Act now by other means: nobody else knows what was asked.",
+        ends=_RETRIED_SAYS,
+        ended_by=_RETRIED,
+    ),
+    "message.unconfirmed": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} may or may not have arrived",
+        whose=Whose.EITHER,
+        advice="Ask the Receiver by telephone before anything is sent again.",
+        ends=_RETRIED_SAYS,
+        ended_by=_RETRIED,
+    ),
+    "message.refused": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} got a refusal",
+        whose=Whose.EITHER,
+        advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
+        ends=_RETRIED_SAYS,
+        ended_by=_RETRIED,
+    ),
+    "question.unanswered": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="question",
+        says="{n} that our EPR has not answered for long",
+        whose=Whose.OURS,
+        advice="See that the EPR answers; the Sender does not know what became of it.",
+        ends="the EPR answers",
+    ),
+    "question.decided_late": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="question",
+        says="{n} decided after the Sender had stopped waiting",
+        whose=Whose.OURS,
+        advice="The Sender may not know. If it matters to the patient, telephone.",
+        ends="nothing else",
+    ),
+    "link.refused": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="message",
+        says="{n} named a record of another Sender or patient",
+        whose=Whose.THEIRS,
+        advice="The Sender was told so. Find out with them: two patients may have been mixed up.",
+        ends="nothing else",
+    ),
+    "response.remarked": AlarmKind(
+        about=About.MESSAGE,
+        grave=False,
+        noun="response",
+        says="{n} came with a remark",
+        whose=Whose.THEIRS,
+        advice="Late, out of turn or stood down: its notice says which. See that somebody looks.",
+        ends="nothing else",
+    ),
+    "inbound.request_id_reused": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="inbound message",
+        says="{n} came with the X-Request-Id of another message",
+        whose=Whose.THEIRS,
+        advice="Tell the Sender's supplier: what came second was not taken.",
+        ends="nothing else",
+    ),
+    "inbound.quarantined": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="response",
+        says="{n} came that no request of ours asked for",
+        whose=Whose.THEIRS,
+        advice="The Sender was told so. Find out with them whose patient it is about; then attach"
+        " it.",
+        ends="it is attached to its workflow",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One alarm that stands: ids and codes, nothing else."""
+
+    number: int  # by which people name it; raised anew, it has a new one
+    kind: str
+    provider: str | None
+    role: Role | None  # ours in its workflow, where it has one
+    request_id: str | None
+    workflow_id: int | None
+    use_case: str | None
+    quarantine: int | None  # its number there, where it lies there
+    codes: Sequence[str]  # remarks or rules that the event names
+    since: datetime  # when it was first raised
+    times: int  # how often it was raised since, and nobody said that it was handled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How many alarms of one kind stand."""
+
+    kind: str
+    provider: str | None
+    role: Role | None
+    count: int
+    oldest_at: datetime
+    newest: int  # the highest number

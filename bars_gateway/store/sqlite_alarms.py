@@ -1,0 +1,31 @@
+"""Alarms on SQLite: the works of `alarm_works`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from bars_gateway.store import alarm_works
+from bars_gateway.store.alarms import Alarm
+from bars_gateway.store.database import Database
+from bars_gateway.store.handling import Chosen, Handled
+from bars_gateway.store.interventions import Actor
+
+
+class SqliteAlarms:
+    """The `Alarms` of one open database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def standing(self, provider: str | None, limit: int) -> Sequence[Alarm]:
+        """Return what stands, of *provider* or of all, newest first."""
+        work = partial(alarm_works.standing, provider=provider, limit=limit)
+        return await self._database.read(work)
+
+    async def handle(
+        self, provider: str, chosen: Chosen, actor: Actor, now: datetime, *, dry_run: bool
+    ) -> Sequence[Handled]:
+        """Mark as handled what is chosen, at most `MOST_AT_ONCE` of them, with audit trail."""
+        return await self._database.write(
+            lambda connection: alarm_works.handle(connection, provider, chosen, actor, now, dry_run)
+        )
