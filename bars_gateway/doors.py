@@ -26,7 +26,14 @@ from bars_gateway.epr.socket import EprSocket
 from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
 from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.epr.verbs import Verbs
-from bars_gateway.parts import Clock, new_id, offer_of, overrides_of, sender_identity
+from bars_gateway.parts import (
+    Clock,
+    in_production,
+    new_id,
+    offer_of,
+    overrides_of,
+    sender_identity,
+)
 from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rules import Side
 from bars_gateway.standard.timing import timing_for
@@ -122,6 +129,7 @@ def _intake(  # noqa: PLR0917
         new_id=new_id,
         max_bytes=settings.epr.max_submission_bytes,
         overrides=overrides_of(settings, provider, Side.SENDING),
+        in_production=in_production(provider),
         target_check=_target_check(settings, name, provider, reads),
         read_before_cancel=settings.outbound.read_before_cancel,
     )

@@ -24,6 +24,7 @@ import typer
 from bars_gateway.standard.checks.offer import EVERYTHING
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.overrides import IN_PRODUCTION, Taken
 from bars_gateway.standard.rules import Offer, Side
 
 
@@ -33,6 +34,13 @@ class Finding:
 
     file: str
     issue: Issue
+    strict: bool = False  # looked at as before sending
+
+    @property
+    def refused_in_production(self) -> bool:
+        """Whether it is a warning that keeps a message from leaving where environment is prod."""
+        warns = self.strict and self.issue.severity is Severity.WARNING
+        return warns and IN_PRODUCTION.get(self.issue.rule) is Taken.ERROR
 
 
 def lint(
@@ -77,16 +85,17 @@ def findings(file: Path, *, strict: bool = False) -> list[Finding]:
     side = Side.SENDING if strict else Side.RECEIVING
     offer = Offer(services=frozenset(), applications=EVERYTHING, for_anybody=True)
     examined = examine(file.read_bytes(), media_type, side, offer)
-    return [Finding(file=str(file), issue=issue) for issue in examined.issues]
+    return [Finding(file=str(file), issue=issue, strict=strict) for issue in examined.issues]
 
 
 def _as_line(found: Finding) -> str:
     issue = found.issue
     place = f"{found.file}:{issue.line}" if issue.line else found.file
-    return f"{place}: {issue.severity} {issue.rule} {issue.path}: {issue.text}"
+    refused = " (in prod it is refused)" if found.refused_in_production else ""
+    return f"{place}: {issue.severity} {issue.rule} {issue.path}: {issue.text}{refused}"
 
 
-def _as_document(found: Finding) -> dict[str, str | int | None]:
+def _as_document(found: Finding) -> dict[str, str | int | bool | None]:
     return {
         "file": found.file,
         "line": found.issue.line,
@@ -94,4 +103,5 @@ def _as_document(found: Finding) -> dict[str, str | int | None]:
         "rule": found.issue.rule,
         "path": found.issue.path,
         "text": found.issue.text,
+        "refused_in_production": found.refused_in_production,
     }

@@ -41,7 +41,7 @@ from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.capability import About
 from bars_gateway.standard.headers import SenderIdentity, normalised
-from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.overrides import EVERYBODY, IN_PRODUCTION, Overrides
 from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
 from bars_gateway.store.port import Store
@@ -66,11 +66,16 @@ def offer_of(provider: Provider) -> Offer:
 
 
 def overrides_of(settings: Settings, provider: Provider, side: Side) -> Overrides:
-    """Return what is agreed; a wrong check digit never leaves for production (S10)."""
-    strict = side is Side.SENDING and settings.environment is Environment.PROD
-    everybody = {"P02": Taken.ERROR} if strict else {}
-    agreed = everybody | provider.rules.get(EVERYBODY, {})
-    return Overrides({**provider.rules, EVERYBODY: agreed})
+    """Return what is agreed; in production, what never leaves for it is an error on sending."""
+    if side is Side.SENDING and settings.environment is Environment.PROD:
+        return in_production(provider)
+    return Overrides({**provider.rules, EVERYBODY: provider.rules.get(EVERYBODY, {})})
+
+
+def in_production(provider: Provider) -> Overrides:
+    """Return what is agreed on sending where the environment is production (S10)."""
+    everybody = {**IN_PRODUCTION, **provider.rules.get(EVERYBODY, {})}
+    return Overrides({**provider.rules, EVERYBODY: everybody})
 
 
 def sender_identity(provider: Provider) -> SenderIdentity:

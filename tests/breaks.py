@@ -602,6 +602,12 @@ PATIENT = [
         of("Patient", "9990000019", "identifier", 0, "value"),
     ),
     Break(
+        "P02P",
+        WARNS,
+        "Patient.identifier[0].value",
+        of("Patient", "0000000000", "identifier", 0, "value"),
+    ),
+    Break(
         "P03",
         STRICT,
         "Patient.identifier[0].extension",

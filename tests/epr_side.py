@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import messages
 from asked_proxy import echoing
 
 from bars_gateway.epr.answering import Answering
@@ -19,7 +20,9 @@ from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.epr.verbs import Verbs
 from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
+from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -37,6 +40,19 @@ IDENTITY = SenderIdentity(
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def intake_of(store: SqliteStore, overrides: Overrides = NOTHING_AGREED) -> Intake:
+    return Intake(
+        store,
+        provider=PROVIDER,
+        identity=IDENTITY,
+        offer=Offer(services=frozenset({messages.SENDER}), applications={}),
+        timing=lambda use_case: timing_for(use_case, {}),
+        now=utc_now,
+        new_id=lambda: str(uuid4()),
+        overrides=overrides,
+    )
 
 
 def answering(store: SqliteStore) -> Answering:

@@ -71,6 +71,17 @@ def test_what_others_sent_is_looked_at_as_a_receiver_does(tmp_path: Path) -> Non
     assert (1, True) == (lint(file, "--strict")[0], "error B03" in lint(file, "--strict")[1])
 
 
+def test_what_production_refuses_is_said_beforehand(tmp_path: Path) -> None:
+    """A number that is nobody's is a warning here, and would keep the message back there."""
+    file = tmp_path / "placeholder.json"
+    file.write_bytes(referral(nhs_number="0000000000"))
+
+    assert (0, True) == (lint(file)[0], "warning P02P" in lint(file)[1])
+    assert "in prod it is refused" not in lint(file)[1]
+    code, printed = lint(file, "--strict")
+    assert (0, 1) == (code, printed.count("(in prod it is refused)"))
+
+
 def test_content_is_never_printed(bad: Path) -> None:
     """The report can be shown to anybody: no value, no unknown name."""
     assert "CANARY" not in lint(bad)[1]
@@ -116,6 +127,8 @@ def test_other_programs_get_one_list(bad: Path, good: Path) -> None:
     found = json.loads(printed)
 
     assert 1 == code
-    assert {"file", "line", "severity", "rule", "path", "text"} == set(found[0])
+    assert {"file", "line", "severity", "rule", "path", "text", "refused_in_production"} == set(
+        found[0]
+    )
     assert {str(bad)} == {each["file"] for each in found}
     assert (0, "[]\n") == lint("--json", good)

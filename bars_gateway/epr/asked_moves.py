@@ -30,6 +30,7 @@ class Asked:
     outcome: str | None = None
     text: str | None = None  # the reason in words
     resources: tuple[Resource, ...] = ()
+    patient_changed: bool = False  # it names the patient otherwise than before, and that is right
 
 
 def read_asked(content: bytes) -> Asked | list[Issue]:
@@ -81,6 +82,10 @@ def _resources(value: object) -> tuple[Resource, ...] | None:
     return tuple(value) if good else None
 
 
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
 _MOVES = sorted({row.move.value for row in COMPOSITIONS})
 _REQUIRED = frozenset({"submission_id", "in_reply_to", "move"})
 _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
@@ -90,6 +95,7 @@ _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "outcome": (_text, "a word of the documentation of moves"),
     "text": (_text, f"the reason in words, {_LONGEST_TEXT} characters at most"),
     "resources": (_resources, "a list of FHIR resources"),
+    "patient_changed": (_flag, "true or false"),
 }
 
 

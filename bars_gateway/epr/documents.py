@@ -32,6 +32,7 @@ from bars_gateway.store.port import (
     Notice,
     NoticeKind,
     OutboundState,
+    Warned,
 )
 
 Document = dict[str, object]
@@ -107,6 +108,7 @@ def receipt(accepted: Accepted) -> Document:
         "workflow_id": accepted.workflow_id,
         "accepted_at": instant(accepted.accepted_at),
         "target_unchecked": accepted.target_unchecked,
+        "warnings": [_warning(each) for each in accepted.warnings],
     }
 
 
@@ -261,6 +263,15 @@ def _attempt(attempt: Attempt) -> Document:
 
 def _issue(issue: Issue) -> Document:
     return {"rule": issue.rule, "path": issue.path, "problem": issue.text}
+
+
+def _warning(warned: Warned) -> Document:
+    return {
+        "rule": warned.rule,
+        "path": warned.path,
+        "problem": warned.problem,
+        "refused_in_production": warned.refused_in_production,
+    }
 
 
 def _meaning(value: Notice) -> str:

@@ -2,7 +2,7 @@
 What the EPR may say about a message beyond the Bundle itself.
 
     NAME.envelope.json ─┐
-                        ├─► Envelope(correlation id, needed by, practitioner)
+                        ├─► Envelope(correlation id, needed by, practitioner, patient changed)
     headers of a POST  ─┘
 
 All of it is optional. A key that nobody knows is refused by its name and never
@@ -21,6 +21,7 @@ from bars_gateway.standard.issues import Issue
 CORRELATION_HEADER = "X-Correlation-Id"
 NEEDED_BY_HEADER = "Bars-Needed-By"
 PRACTITIONER_HEADER = "Bars-Practitioner"
+PATIENT_CHANGED_HEADER = "Bars-Patient-Changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Envelope:
     correlation_id: str | None = None  # of the conversation that the message goes on with
     needed_by: datetime | None = None  # the clinical time: ends the retries, less a lead
     practitioner: Mapping[str, object] | None = None  # a PractitionerRole, sent as a header
+    patient_changed: bool = False  # a later message names the patient otherwise, and that is right
 
 
 class EnvelopeProblem(ValueError):
@@ -57,6 +59,7 @@ def envelope_from_headers(headers: Mapping[str, str]) -> Envelope:
         "correlation_id": CORRELATION_HEADER,
         "needed_by": NEEDED_BY_HEADER,
         "practitioner": PRACTITIONER_HEADER,
+        "patient_changed": PATIENT_CHANGED_HEADER,
     }
     found: dict[str, object] = {
         key: headers[name] for key, name in names.items() if name in headers
@@ -66,7 +69,12 @@ def envelope_from_headers(headers: Mapping[str, str]) -> Envelope:
             found["practitioner"] = decode(headers[PRACTITIONER_HEADER])
         except HeaderProblem:
             found["practitioner"] = None
+    if "patient_changed" in found:
+        found["patient_changed"] = _SAID.get(headers[PATIENT_CHANGED_HEADER].strip().lower())
     return _envelope(found, lambda key: f"header {names[key]}")
+
+
+_SAID = {"true": True, "false": False}
 
 
 def _envelope(found: Mapping[str, object], path: Callable[[str], str]) -> Envelope:
@@ -100,10 +108,15 @@ def _practitioner(value: object) -> Mapping[str, object] | None:
     return None
 
 
+def _patient_changed(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
 _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "correlation_id": (_correlation_id, "a UUID"),
     "needed_by": (_needed_by, "an instant with an offset, such as 2026-03-02T09:00:00+00:00"),
     "practitioner": (_practitioner, "a PractitionerRole (in the header: its JSON in Base64)"),
+    "patient_changed": (_patient_changed, "true or false"),
 }
 
 

@@ -36,11 +36,11 @@ from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
+from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides, refused_in
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.timing import Timing, deadline
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission
+from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission, Warned
 
 log = structlog.get_logger(__name__)
 
@@ -90,12 +90,14 @@ class Intake:
         overrides: Overrides = NOTHING_AGREED,
         target_check: TargetCheck = everything_goes,
         read_before_cancel: bool = False,
+        in_production: Overrides = PRODUCTION,
     ) -> None:
         self._store = store
         self._provider = provider
         self._identity = identity
         self._offer = offer
         self._overrides = overrides
+        self._in_production = in_production
         self._target_check = target_check
         self._read_before_cancel = read_before_cancel
         self._timing = timing
@@ -173,7 +175,12 @@ class Intake:
         unchecked = await self._target_of(examined)
         correlation_id = await self._correlation_id(examined, envelope)
         submission = self._submission(body, examined, envelope, correlation_id)
-        return replace(submission, target_unchecked=unchecked)
+        return replace(
+            submission,
+            target_unchecked=unchecked,
+            patient_changed=envelope.patient_changed,
+            warnings=[self._warned(issue, examined.message) for issue in found.issues],
+        )
 
     async def _target_of(self, examined: _Examined) -> str | None:
         """Refuse a request that its service does not take; return why nobody could say, if so."""
@@ -243,6 +250,12 @@ class Intake:
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
             ties=ties_of(message, rules.Side.SENDING, self._overrides) if new else None,
             particulars=None if new else particulars_of(message),
+        )
+
+    def _warned(self, issue: Issue, message: Message) -> Warned:
+        refused = refused_in(self._in_production, issue.rule, message)
+        return Warned(
+            rule=issue.rule, path=issue.path, problem=issue.text, refused_in_production=refused
         )
 
 

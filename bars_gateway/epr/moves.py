@@ -72,7 +72,9 @@ class Moves:
             return await self._made(before, asked_as, is_new=False)
         body, correlation_id = await self._composed(asked)
         try:
-            envelope = Envelope(correlation_id=correlation_id)
+            envelope = Envelope(
+                correlation_id=correlation_id, patient_changed=asked.patient_changed
+            )
             submission = await self._intake.prepare(body, Format.JSON, envelope)
         except SubmissionRefused as refused:
             raise MoveNotMade(refused, body) from None

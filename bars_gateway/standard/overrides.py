@@ -53,6 +53,17 @@ class Overrides:
 
 NOTHING_AGREED = Overrides()
 
+# What never leaves for production: a number that is nobody's, or somebody else's (S10). In other
+# environments it is a warning, for the numbers that are given out for tests fail these rules.
+IN_PRODUCTION: Agreement = {"P02": Taken.ERROR, "P02P": Taken.ERROR}
+PRODUCTION = Overrides({EVERYBODY: IN_PRODUCTION})
+
+
+def refused_in(production: Overrides, rule: str, message: Message | None) -> bool:
+    """Tell whether what is a warning here would be an error on sending where *production* holds."""
+    agreed = production.with_the_other_side(message, Side.SENDING) if message else {}
+    return agreed.get(rule) is Taken.ERROR
+
 
 class Weighed(Protocol):
     """A row of any table that agreements are about."""

@@ -53,6 +53,7 @@ from bars_gateway.store.values import (
     Taken,
     Told,
     TryAgain,
+    Warned,
 )
 from bars_gateway.store.views import (
     Event,
@@ -98,6 +99,7 @@ __all__ = [
     "Taken",
     "Told",
     "TryAgain",
+    "Warned",
     "WorkflowRow",
 ]
 

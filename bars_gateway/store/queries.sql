@@ -4,7 +4,7 @@
 -- name: same_submission
 -- The receipt for bytes that were handed in before, and what the Receiver said of them.
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
-       m.asked_as, m.target_unchecked,
+       m.asked_as, m.target_unchecked, m.warnings,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
  WHERE m.provider = :provider AND m.fingerprint = :fingerprint AND m.direction = 'outbound'
@@ -13,7 +13,7 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
 -- name: handed_submission
 -- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (M11b).
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
-       m.asked_as, m.target_unchecked,
+       m.asked_as, m.target_unchecked, m.warnings,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
  WHERE m.provider = :provider AND m.submission_id = :submission_id;
@@ -107,10 +107,11 @@ RETURNING id;
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
-                      next_attempt_at, give_up_at, delay_due_at, read_due_at, target_unchecked, created_at)
+                      next_attempt_at, give_up_at, delay_due_at, read_due_at, target_unchecked, patient_changed,
+                      warnings, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
-        :now, :give_up_at, :delay_due_at, :read_due_at, :target_unchecked, :now)
+        :now, :give_up_at, :delay_due_at, :read_due_at, :target_unchecked, :patient_changed, :warnings, :now)
 RETURNING id;
 
 -- name: take_message

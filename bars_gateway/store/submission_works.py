@@ -5,7 +5,10 @@ The same bytes are one message, however often they come: the fingerprint finds t
 receipt that they were given (M11b).
 """
 
+import json
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from bars_gateway.standard.guards import MoveRefused
@@ -15,7 +18,7 @@ from bars_gateway.store import link_works
 from bars_gateway.store.guard_works import mixed_up, out_of_time
 from bars_gateway.store.rows import instant, text, warning
 from bars_gateway.store.statements import inserted, keep, one, rows
-from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken
+from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken, Warned
 
 
 def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
@@ -58,6 +61,7 @@ def accepted_of(row: sqlite3.Row) -> Accepted:
         accepted_at=instant(row["created_at"]),
         asked_as=row["asked_as"],
         target_unchecked=row["target_unchecked"],
+        warnings=tuple(Warned(**each) for each in json.loads(row["warnings"] or "[]")),
     )
 
 
@@ -67,7 +71,16 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
     if issues:
         raise MoveRefused(issues)
     workflow_id = _workflow_for(connection, submission, now)
-    message_id = inserted(
+    message_id = _queue(connection, submission, workflow_id, now)
+    keep(connection, message_id, Part.REQUEST, submission.request)
+    taken = Taken(message_id=message_id, workflow_id=workflow_id)
+    link_works.link(connection, submission, found, taken, now)
+
+
+def _queue(
+    connection: sqlite3.Connection, submission: Submission, workflow_id: int, now: datetime
+) -> int:
+    return inserted(
         connection,
         "queue_message",
         workflow_id=workflow_id,
@@ -89,11 +102,14 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         delay_due_at=text(submission.delayed_at),
         read_due_at=text(now) if submission.read_first else None,
         target_unchecked=submission.target_unchecked,
+        patient_changed=int(submission.patient_changed),
+        warnings=_written(submission.warnings),
         now=text(now),
     )
-    keep(connection, message_id, Part.REQUEST, submission.request)
-    taken = Taken(message_id=message_id, workflow_id=workflow_id)
-    link_works.link(connection, submission, found, taken, now)
+
+
+def _written(warnings: Sequence[Warned]) -> str | None:
+    return json.dumps([asdict(each) for each in warnings]) if warnings else None
 
 
 def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: datetime) -> int:

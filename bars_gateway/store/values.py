@@ -71,6 +71,16 @@ class Payload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """What is not as it should be about a message that was taken all the same."""
+
+    rule: str
+    path: str
+    problem: str  # without content
+    refused_in_production: bool = False  # there it would not have been taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """What the EPR hands in, checked, with everything decided that a retry must repeat."""
 
@@ -99,6 +109,8 @@ class Submission:
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
     particulars: Particulars | None = None  # of what comes later: to agree with its workflow
+    patient_changed: bool = False  # the EPR knows that it names the patient otherwise than before
+    warnings: Sequence[Warned] = ()  # told with the receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +128,7 @@ class Accepted:
     accepted_at: datetime
     asked_as: str | None = None  # SHA-256 of what it was composed for, where it was
     target_unchecked: str | None = None  # why nobody knows that the service takes the request
+    warnings: Sequence[Warned] = ()  # what was not as it should be when it was taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

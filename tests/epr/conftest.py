@@ -1,16 +1,14 @@
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import aiohttp
-import messages
 import pytest
 from epr_side import (
-    IDENTITY,
     PROVIDER,
     Hospital,
     at_work,
+    intake_of,
     open_folder,
     question_requests,
     read_requests,
@@ -22,8 +20,6 @@ from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.standard.rules import Offer
-from bars_gateway.standard.timing import timing_for
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -41,15 +37,7 @@ async def store(database: Database) -> SqliteStore:
 
 @pytest.fixture
 def intake(store: SqliteStore) -> Intake:
-    return Intake(
-        store,
-        provider=PROVIDER,
-        identity=IDENTITY,
-        offer=Offer(services=frozenset({messages.SENDER}), applications={}),
-        timing=lambda use_case: timing_for(use_case, {}),
-        now=utc_now,
-        new_id=lambda: str(uuid4()),
-    )
+    return intake_of(store)
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ async def test_the_file_is_kept_as_it_was(folder: DropFolder, hospital: Hospital
 async def test_the_same_file_twice_is_sent_once(
     folder: DropFolder, hospital: Hospital, store: SqliteStore
 ) -> None:
-    """A file that is dropped twice gets the same receipt, and one message."""
-    body = messages.referral()
+    """A file that is dropped twice gets the same receipt, warnings included, and one message."""
+    body = messages.referral(nhs_number="0000000000")
     async with at_work(folder.stop, folder.collect()):
         hospital.drop("one.json", body)
         await hospital.sees("outbox/accepted/one.json")
@@ -53,7 +53,17 @@ async def test_the_same_file_twice_is_sent_once(
         await hospital.sees("outbox/accepted/one.2.json")
 
     accepted = hospital.outbox / "accepted"
-    assert read(accepted / "one.receipt.json") == read(accepted / "one.2.receipt.json")
+    first, second = (accepted / f"{name}.receipt.json" for name in ("one", "one.2"))
+    assert first.read_bytes() == second.read_bytes()
+    assert [
+        {
+            "rule": "P02P",
+            "path": "Bundle.entry[4].resource.identifier[0].value",
+            "problem": "the NHS number is a placeholder, one digit ten times: leave the identifier"
+            " out where there is no number",
+            "refused_in_production": True,
+        }
+    ] == read(first)["warnings"]
     assert 1 == len(await store.queue(PROVIDER, 9))
 
 

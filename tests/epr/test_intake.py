@@ -1,18 +1,24 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import messages
 import pytest
-from epr_side import PROVIDER, utc_now
+from epr_side import PROVIDER, intake_of, utc_now
 from store_values import SILENCE, attempt
 
+from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.errors import StorageFull
+from bars_gateway.lint import findings
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.headers import TargetIdentifier
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.overrides import PRODUCTION
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.port import Accepted, OutboundState, Settled
 from bars_gateway.store.sqlite import SqliteStore
@@ -220,3 +226,76 @@ async def test_many_share_a_commit(intake: Intake) -> None:
     )
 
     assert 20 == len({receipt.request_id for receipt in receipts})
+
+
+WRONG_DIGIT, PLACEHOLDER = "9990000019", "0000000000"
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        pytest.param(messages.NHS_NUMBER, [], id="nothing"),
+        pytest.param(WRONG_DIGIT, [("P02", True)], id="wrong-check-digit"),
+        pytest.param(PLACEHOLDER, [("P02P", True)], id="placeholder"),
+    ],
+)
+async def test_a_receipt_tells_every_warning(
+    intake: Intake, number: str, expected: list[tuple[str, bool]]
+) -> None:
+    """Acceptance is no reason to lose what was found; production would refuse some of it."""
+    accepted = await intake.submit(messages.referral(nhs_number=number), JSON, NOTHING)
+    warned = [(each.rule, each.refused_in_production) for each in accepted.warnings]
+
+    assert expected == warned
+
+
+async def test_a_receipt_tells_what_lint_prints(intake: Intake, tmp_path: Path) -> None:
+    """All of it, in its order: whoever reads the one need not run the other."""
+    body = changed(
+        messages.referral(nhs_number=WRONG_DIGIT),
+        "entry",
+        4,
+        "resource",
+        "name",
+        0,
+        "use",
+        value="usual",
+    )
+    file = tmp_path / "referral.json"
+    file.write_bytes(body)
+    accepted = await intake.submit(body, JSON, NOTHING)
+    printed = [
+        (found.issue.rule, found.issue.path, found.issue.text, found.refused_in_production)
+        for found in findings(file, strict=True)
+    ]
+
+    assert [
+        (each.rule, each.path, each.problem, each.refused_in_production)
+        for each in accepted.warnings
+    ] == printed
+    assert {"P02", "P10"} <= {rule for rule, *_ in printed}
+
+
+async def test_a_receipt_warns_of_the_same_twice(store: SqliteStore, intake: Intake) -> None:
+    """Whatever the rules say by then: it is what was told when the message was taken."""
+    body = messages.referral(nhs_number=PLACEHOLDER)
+    first = await intake.submit(body, JSON, NOTHING)
+    submission = await intake.prepare(body, JSON, NOTHING)
+    second = await store.submit(replace(submission, warnings=()), utc_now())
+
+    assert documents.receipt(first) == documents.receipt(second)
+    assert ["P02P"] == [each.rule for each in second.warnings]
+
+
+@pytest.mark.parametrize(("number", "rule"), [(WRONG_DIGIT, "P02"), (PLACEHOLDER, "P02P")])
+async def test_a_number_that_is_nobodys_is_refused_in_production(
+    store: SqliteStore, number: str, rule: str
+) -> None:
+    """There a real patient is meant, and it may be somebody else's number."""
+    strict = intake_of(store, overrides=PRODUCTION)
+
+    assert [rule] == [
+        issue.rule
+        for issue in (await refused(strict, messages.referral(nhs_number=number))).issues
+        if issue.severity is Severity.ERROR
+    ]

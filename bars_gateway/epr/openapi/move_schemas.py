@@ -19,6 +19,10 @@ _MOVE: Schema = {
         "outcome": text("how it ended or stands", examples=["arrived", "no_action", "RRNA"]),
         "text": text("the reason in words"),
         "resources": list_of({"type": "object"}, "what only the EPR knows, as FHIR resources"),
+        "patient_changed": {
+            "type": "boolean",
+            "description": "it names the patient otherwise than before, and that is right",
+        },
     },
     "required": ["submission_id", "in_reply_to", "move"],
     "additionalProperties": False,

@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 
-from bars_gateway.epr.envelope import CORRELATION_HEADER, NEEDED_BY_HEADER, PRACTITIONER_HEADER
+from bars_gateway.epr.envelope import (
+    CORRELATION_HEADER,
+    NEEDED_BY_HEADER,
+    PATIENT_CHANGED_HEADER,
+    PRACTITIONER_HEADER,
+)
 from bars_gateway.epr.openapi.read_operations import READ_OPERATIONS
 from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text, uuid
 from bars_gateway.store.interventions import Verb
@@ -55,6 +60,15 @@ _SUBMIT: Schema = {
         _parameter(CORRELATION_HEADER, "header", uuid("of a conversation to go on with")),
         _parameter(NEEDED_BY_HEADER, "header", instant("the clinical time that ends the retries")),
         _parameter(PRACTITIONER_HEADER, "header", text("a PractitionerRole: Base64 of its JSON")),
+        _parameter(
+            PATIENT_CHANGED_HEADER,
+            "header",
+            one_of(
+                ("true", "false"),
+                "a response, update or cancellation names the patient otherwise than what it"
+                " belongs to began with, and somebody has made sure that this is right",
+            ),
+        ),
     ],
     "requestBody": {
         "required": True,

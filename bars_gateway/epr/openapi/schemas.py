@@ -111,6 +111,16 @@ _ISSUE = closed(
 )
 
 
+_WARNING = closed(
+    "What is not as it should be; the message was taken all the same.",
+    **_ISSUE["properties"],
+    refused_in_production={
+        "type": "boolean",
+        "description": "whether the message would not be taken where environment is prod",
+    },
+)
+
+
 def _unchecked() -> Schema:
     meaning = "why nobody knew, when it came, whether its service takes it"
     return or_null(text(f"{meaning}; null: it does, or this is no new request"))
@@ -123,6 +133,7 @@ _RECEIPT = closed(
     fingerprint=text("SHA-256 of the bytes that were handed in"),
     accepted_at=instant("when"),
     target_unchecked=_unchecked(),
+    warnings=list_of(ref("Warning"), "what lint --strict warns of, as it was when it was taken"),
 )
 
 _REFUSAL = closed(
@@ -283,6 +294,7 @@ SCHEMAS: dict[str, Schema] = {
     "Refusal": _REFUSAL,
     "Problem": _PROBLEM,
     "Issue": _ISSUE,
+    "Warning": _WARNING,
     "AnswerRefusal": closed(
         "The EPR's answer was not taken, and the question is as it was.",
         error=text("what happened"),

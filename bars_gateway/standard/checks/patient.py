@@ -6,7 +6,12 @@ from bars_gateway.standard.bundle import Message, Number, Resource, maps_of, tex
 from bars_gateway.standard.checks.kinds import is_of
 from bars_gateway.standard.checks.looking import concept_of, extensions
 from bars_gateway.standard.checks.offer import Offer
-from bars_gateway.standard.patients import NHS_NUMBER, has_check_digit, has_ten_digits
+from bars_gateway.standard.patients import (
+    NHS_NUMBER,
+    has_check_digit,
+    has_ten_digits,
+    is_placeholder,
+)
 
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-"
 _STATUS = f"{_UK_CORE}NHSNumberVerificationStatus"
@@ -28,6 +33,13 @@ def wrong_check_digit(message: Message, _offer: Offer) -> Iterator[str]:
     for path, identifier in _nhs_numbers(message):
         number = text_of(identifier, "value")
         if has_ten_digits(number) and not has_check_digit(number):
+            yield f"{path}.value"
+
+
+def placeholder(message: Message, _offer: Offer) -> Iterator[str]:
+    """P02P: one digit ten times has a right check digit, and is issued to nobody."""
+    for path, identifier in _nhs_numbers(message):
+        if is_placeholder(text_of(identifier, "value")):
             yield f"{path}.value"
 
 

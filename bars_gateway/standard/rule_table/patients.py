@@ -23,6 +23,15 @@ RULES: tuple[Rule, ...] = (
         receiving=_WARN,
     ),
     Rule(
+        rule="P02P",
+        text="the NHS number is a placeholder, one digit ten times: leave the identifier out where"
+        " there is no number",
+        source="this project",
+        broken=patient.placeholder,
+        sending=_WARN,
+        receiving=_WARN,
+    ),
+    Rule(
         rule="P03",
         text="the NHS number must be verified, or present but not traced; Application 8: verified",
         source="Applications: Scope-and-Requirements",

@@ -70,6 +70,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     says            TEXT,                       -- of a response: what the Responder says with it (standard.meaning)
     reason_code     TEXT,                       -- of a rejection: a code of the standard's; never free text
     target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
+    patient_changed INTEGER NOT NULL DEFAULT 0, -- 1: it names the patient anew, and somebody has said that it is right
+    warnings        TEXT,                       -- outbound, JSON: what the receipt warned of; NULL: nothing
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
     CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
                                                      'noshow', 'unshown')),
