@@ -8,21 +8,21 @@ The JSON that the EPR reads: receipts, refusals, notices, states. Here and nowhe
 
 Names are those of the glossary and of the store. Instants are UTC with a `Z`. A
 member that has no value is there as `null`, so that a reader need not ask whether it
-may be missing. `means` says in a sentence what a clinician may believe; it is text
-for people, and software looks at `kind` and `state`.
+may be missing. `means` says in a sentence what is so and whether to act (the tables of
+`standard.sentences`): it is text for people, and its wording may change at any time.
+Software looks at `kind`, `state`, `says`, `remarks` and `reason_code`.
 
 What is the same twice reads the same twice: a receipt or a refusal holds nothing that
 changes later, so a file that is written again after a crash is the same file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import orjson
 
-from bars_gateway.standard.cancelling import ENDED
 from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.remarks import MEANINGS, Remark
+from bars_gateway.standard.sentences import means
 from bars_gateway.store.port import (
     Accepted,
     Attempt,
@@ -30,71 +30,10 @@ from bars_gateway.store.port import (
     MessageHistory,
     MessageRow,
     Notice,
-    NoticeKind,
-    OutboundState,
     Warned,
 )
 
 Document = dict[str, object]
-
-_OUTCOMES: Mapping[str, str] = {
-    OutboundState.ACKNOWLEDGED: "The Receiver has the message.",
-    OutboundState.REFUSED: "The Receiver or BaRS said no: the message was not taken. See code.",
-    OutboundState.UNCONFIRMED: (
-        "We stopped asking and do not know: the Receiver may have the message. Telephone."
-    ),
-    OutboundState.NOT_SENT: "The message never left this organisation; act now.",
-    OutboundState.WITHDRAWN: "The message was withdrawn before it left this organisation.",
-}
-_NOTHING_TO_CANCEL = (
-    "The cancellation was not sent: the receiving service shows no current record under that"
-    " number. Its status there is {status}. Somebody may have acted on it already. Telephone."
-)
-_ATTACHED = (
-    "A response came for this organisation, answered nothing that was known, and was kept aside."
-)
-_KINDS: dict[NoticeKind, str] = {
-    NoticeKind.MESSAGE: "A message came for this organisation and was acknowledged.",
-    NoticeKind.DELAYED: "The message is late, and the gateway goes on trying to send it.",
-    NoticeKind.DUE_SOON: "The answer to this message is due soon, and has not come.",
-    NoticeKind.OVERDUE: "No answer came in time; do what is foreseen for silence, now.",
-    NoticeKind.CANCEL_NOT_SENT: (
-        "The cancellation is not sent yet: what it is about cannot be read. The gateway goes on"
-        " trying; if it is urgent, telephone."
-    ),
-    NoticeKind.AMENDED: "A second and different final response came; a person must look at it.",
-    NoticeKind.DECIDED_LATE: (
-        "The message was accepted after its Sender had been told that no answer came; the Sender"
-        " may believe that it was not."
-    ),
-    NoticeKind.HELD: "An operator has stopped the message; it waits until it is released.",
-    NoticeKind.RELEASED: "An operator has let the message go on.",
-    NoticeKind.RETRIED: "An operator has had the message sent again; its outcome is open again.",
-    NoticeKind.RESENT: (
-        "An operator has had an earlier message sent again as this one: see resend_of."
-    ),
-}
-
-
-_RECONCILED: Mapping[str | None, str] = {
-    "found": "The Receiver has the message; what it calls the record is known: see focus_id.",
-    "none": (
-        "The Receiver has the message, but shows no record that says so. Ask it before you change"
-        " or cancel anything."
-    ),
-    "several": (
-        "The Receiver has the message, and several records fit it. Ask it which, before you change"
-        " or cancel anything."
-    ),
-    "unread": (
-        "The Receiver has the message, but could not be asked what it calls the record. Read it"
-        " before you change or cancel anything."
-    ),
-}
-_OWED_BY_US: dict[NoticeKind, str] = {
-    NoticeKind.DUE_SOON: "This organisation owes an answer to this message soon.",
-    NoticeKind.OVERDUE: "This organisation has not answered in time; others may act without it.",
-}
 
 
 def receipt(accepted: Accepted) -> Document:
@@ -149,7 +88,7 @@ def notice(value: Notice) -> Document:
     return {
         "notice_id": value.notice_id,
         "kind": value.kind,
-        "means": " ".join([_meaning(value), *(MEANINGS[each] for each in value.remarks)]),
+        "means": means(value.situation),
         "remarks": list(value.remarks),
         "created_at": instant(value.created_at),
         "collected_at": instant(value.collected_at),
@@ -228,7 +167,7 @@ def row(message: MessageRow) -> Document:
         "workflow_id": message.workflow_id,
         "direction": message.direction,
         "state": message.state,
-        "means": _OUTCOMES.get(message.state),
+        "means": means(message.situation),
         "move": message.move,
         "use_case": message.use_case,
         "sender": message.sender,
@@ -272,20 +211,6 @@ def _warning(warned: Warned) -> Document:
         "problem": warned.problem,
         "refused_in_production": warned.refused_in_production,
     }
-
-
-def _meaning(value: Notice) -> str:
-    if value.kind is NoticeKind.OUTCOME and value.state == OutboundState.REFUSED:
-        ended = value.shown in ENDED
-        return _NOTHING_TO_CANCEL.format(status=value.shown) if ended else _OUTCOMES[value.state]
-    if value.kind is NoticeKind.OUTCOME:
-        return _OUTCOMES[value.state]
-    if value.kind is NoticeKind.RECONCILED:
-        return _RECONCILED[value.reconciled]
-    if value.kind is NoticeKind.MESSAGE and Remark.ATTACHED in value.remarks:
-        return _ATTACHED
-    kinds = _KINDS | _OWED_BY_US if value.direction == "inbound" else _KINDS
-    return kinds[value.kind]
 
 
 def instant(moment: datetime | None) -> str | None:

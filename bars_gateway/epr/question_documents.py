@@ -12,16 +12,10 @@ from collections.abc import Sequence
 
 from bars_gateway.epr.documents import Document, instant
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.remarks import MEANINGS
+from bars_gateway.standard.sentences import Situation, means
+from bars_gateway.standard.sentences.asked import DECIDED, DECIDED_TOO_LATE, enquiry
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.questions import Decided, Question
-
-_MEANINGS = {
-    Move.REQUEST: "another organisation asks for this; it waits for a yes or no",
-    Move.UPDATE: "another organisation wants to change this; it waits for a yes or no",
-    Move.CANCEL: "another organisation wants to cancel this; it waits for a yes or no",
-}
-_RESPONSE = "another organisation answers what was asked of it; it waits for a yes or no"
 
 
 def question(value: Question) -> Document:
@@ -60,7 +54,7 @@ def decided(value: Decided) -> Document:
         "http_status": value.question.http_status,
         "decided_at": instant(value.question.decided_at),
         "late": value.late,
-        "means": _LATE if value.late else "The Sender waited for this answer and gets it.",
+        "means": DECIDED_TOO_LATE if value.late else DECIDED,
     }
 
 
@@ -75,15 +69,24 @@ def refusal(issues: Sequence[Issue]) -> Document:
     }
 
 
-_LATE = (
-    "Decided after the Sender had been told that no answer came. It hears of it if it tries"
-    " again; if it matters to the patient, telephone."
-)
-
-
 def _meaning(value: Question) -> str:
+    about = value.about
     if not value.is_message:
-        return f"another organisation waits for the answer to {value.operation}"
-    subject = Subject(str(value.about["subject"]))
-    asked = _MEANINGS.get(Move(str(value.about["move"])), _RESPONSE)
-    return ". ".join([f"{subject}: {asked}", *(MEANINGS[each] for each in value.remarks)])
+        return enquiry(value.operation)
+    return means(
+        Situation(
+            kind="question",
+            direction="inbound",
+            state="received",
+            move=Move(str(about["move"])),
+            subject=Subject(str(about["subject"])),
+            use_case=str(about["use_case"]),
+            says=_text(about.get("says")),
+            reason_code=_text(about.get("reason_code")),
+            remarks=value.remarks,
+        )
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -40,6 +40,9 @@ class Remark(StrEnum):
     ATTACHED = "attached"  # not by a row: an operator did it
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
+    INTERIM_ONLY = "interim_only"  # of what is owed and has not come, as are the next two
+    ANSWER_UNCLEAR = "answer_unclear"
+    ARRIVAL_UNKNOWN = "arrival_unknown"
 
 
 MEANINGS: Mapping[Remark, str] = {
@@ -65,6 +68,9 @@ MEANINGS: Mapping[Remark, str] = {
         "What was cancelled for it stays cancelled, and the patient has neither: ask anew, or"
         " telephone."
     ),
+    Remark.INTERIM_ONLY: "They have started, and the final answer has not come.",
+    Remark.ANSWER_UNCLEAR: "What they have answered so far does not add up.",
+    Remark.ARRIVAL_UNKNOWN: "The request may never have arrived.",
 }
 
 
@@ -78,6 +84,14 @@ REMARKABLE = frozenset(Remark) - {
 }
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED})
+# What is said with an answer that has not come, by where its workflow is then.
+OF_SILENCE: Mapping[State, Remark] = {
+    State.REQUESTED: Remark.ARRIVAL_UNKNOWN,
+    State.UNCONFIRMED: Remark.ARRIVAL_UNKNOWN,
+    State.IN_PROGRESS: Remark.INTERIM_ONLY,
+    State.UNCLEAR: Remark.ANSWER_UNCLEAR,
+    State.CONTRADICTED: Remark.ANSWER_UNCLEAR,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ message that asked, in either role: its direction says who owes the answer.
 import sqlite3
 from datetime import datetime
 
+from bars_gateway.standard.remarks import OF_SILENCE
+from bars_gateway.standard.workflow import State
 from bars_gateway.store.rows import text
 from bars_gateway.store.statements import add_message_event, notify, one, rows
 from bars_gateway.store.values import NoticeKind
@@ -22,16 +24,17 @@ def tell_due(connection: sqlite3.Connection, now: datetime) -> tuple[int, int]:
     soon = rows(connection, "workflows_due_soon", now=text(now))
     for kind, found in ((NoticeKind.OVERDUE, overdue), (NoticeKind.DUE_SOON, soon)):
         for workflow in found:
-            _tell(connection, kind, workflow["id"], now)
+            _tell(connection, kind, workflow, now)
     return len(soon), len(overdue)
 
 
 def _tell(
-    connection: sqlite3.Connection, kind: NoticeKind, workflow_id: int, now: datetime
+    connection: sqlite3.Connection, kind: NoticeKind, workflow: sqlite3.Row, now: datetime
 ) -> None:
-    request = one(connection, "request_of", id=workflow_id)
+    request = one(connection, "request_of", id=workflow["id"])
     if request is None:
         return
-    notify(connection, kind, request, now)
+    known = OF_SILENCE.get(State(workflow["state"]))
+    notify(connection, kind, request, now, () if known is None else (known,))
     about = (request["provider"], request["id"], request["request_id"])
     add_message_event(connection, about, f"workflow.{kind}", now)

@@ -244,12 +244,12 @@ SELECT state, focus_id FROM workflows WHERE id = :id;
 -- Said once. What is owed is told with the message that asked for it.
 UPDATE workflows SET warn_at = NULL
  WHERE closed_at IS NULL AND warn_at IS NOT NULL AND warn_at <= :now
-RETURNING id, provider;
+RETURNING id, provider, state;
 
 -- name: workflows_overdue
 UPDATE workflows SET overdue_at = NULL, warn_at = NULL
  WHERE closed_at IS NULL AND overdue_at IS NOT NULL AND overdue_at <= :now
-RETURNING id, provider;
+RETURNING id, provider, state;
 
 -- name: request_of
 -- The message that began a workflow.
@@ -321,14 +321,20 @@ UPDATE messages
 RETURNING id, provider, move, workflow_id, state;
 
 -- name: message
-SELECT * FROM messages WHERE id = :id;
+SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
+       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
+  FROM messages WHERE id = :id;
 
 -- name: message_sent
-SELECT * FROM messages WHERE provider = :provider AND direction = 'outbound' AND request_id = :request_id;
+SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
+       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
+  FROM messages WHERE provider = :provider AND direction = 'outbound' AND request_id = :request_id;
 
 -- name: select_messages
 -- By state first: there are few in those that a person acts on.
-SELECT * FROM messages
+SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
+       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
+  FROM messages
  WHERE direction = 'outbound' AND state IN (SELECT value FROM json_each(:states)) AND +provider = :provider
    AND receiver = coalesce(:receiver, receiver) AND use_case = coalesce(:use_case, use_case)
    AND correlation_id = coalesce(:correlation_id, correlation_id)
@@ -615,12 +621,12 @@ SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
 -- What a notice is about: its message, the last attempt, and whether there is an answer to read.
 SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
        m.receiver, m.state, m.attempts, m.reference, m.fingerprint, m.reconciliation,
-       m.says, m.reason_code, m.shown,
-       (SELECT w.focus_id FROM workflows AS w WHERE w.id = m.workflow_id) AS focus_id,
+       m.says, m.reason_code, m.shown, m.give_up_at, w.focus_id, w.subject, w.answer_due_at,
        a.http_status, a.code, a.issue, a.fault,
        request.media_type AS media_type, answer.media_type AS answer_media_type,
        (SELECT original.request_id FROM messages AS original WHERE original.id = m.resend_of) AS resend_of
   FROM messages AS m
+  JOIN workflows AS w ON w.id = m.workflow_id
   LEFT JOIN attempts AS a
     ON a.message_id = m.id AND a.number = (SELECT max(number) FROM attempts WHERE message_id = m.id)
   LEFT JOIN payloads AS request ON request.message_id = m.id AND request.part = 'request'
@@ -631,11 +637,15 @@ SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, 
 UPDATE notices SET collected_at = :now WHERE id = :notice_id AND provider = :provider AND collected_at IS NULL;
 
 -- name: open_messages
-SELECT * FROM messages WHERE settled_at IS NULL AND provider = coalesce(:provider, provider)
+SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
+       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
+  FROM messages WHERE settled_at IS NULL AND provider = coalesce(:provider, provider)
  ORDER BY id LIMIT :limit;
 
 -- name: messages_named
-SELECT * FROM messages WHERE request_id = :request_id AND provider = coalesce(:provider, provider) ORDER BY id;
+SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
+       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
+  FROM messages WHERE request_id = :request_id AND provider = coalesce(:provider, provider) ORDER BY id;
 
 -- name: message_attempts
 SELECT * FROM attempts WHERE message_id = :message_id ORDER BY number;

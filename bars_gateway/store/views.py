@@ -7,6 +7,7 @@ from datetime import datetime
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.alarms import Alarm, Standing
 from bars_gateway.store.questions import OpenQuestions
@@ -42,11 +43,14 @@ class Notice:
     correlation_id: str
     bundle_id: str
     move: Move
+    subject: Subject  # of its workflow
     use_case: str
     sender: str
     receiver: str
     state: str  # of the message
     attempts: int
+    give_up_at: datetime | None  # outbound: when the gateway stops trying
+    answer_due_at: datetime | None  # of its workflow: when an answer is owed
     reference: str | None  # inbound: the case number that we gave it
     http_status: int | None  # of the last attempt
     code: str | None
@@ -64,6 +68,26 @@ class Notice:
     remarks: Sequence[Remark]  # what a person should know beside what it says
     links: Sequence[Link]  # of its workflow
 
+    @property
+    def situation(self) -> Situation:
+        """What it tells, as a sentence is made of it."""
+        return Situation(
+            kind=self.kind,
+            direction=self.direction,
+            state=self.state,
+            move=self.move,
+            subject=self.subject,
+            use_case=self.use_case,
+            attempts=self.attempts,
+            says=self.says,
+            reason_code=self.reason_code,
+            remarks=self.remarks,
+            reconciled=self.reconciled,
+            shown=self.shown,
+            due_at=self.answer_due_at,
+            ends_at=self.give_up_at,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRow:
@@ -77,6 +101,7 @@ class MessageRow:
     correlation_id: str
     bundle_id: str
     move: Move
+    subject: Subject  # of its workflow
     use_case: str
     sender: str
     receiver: str
@@ -84,9 +109,28 @@ class MessageRow:
     attempts: int
     next_attempt_at: datetime | None
     give_up_at: datetime | None
+    answer_due_at: datetime | None  # of its workflow: when an answer is owed
     created_at: datetime
     settled_at: datetime | None
+    says: Said | None  # of a response: what the Responder says with it
+    reason_code: Reason | None  # of a rejection, where it gives a code of the standard's
     target_unchecked: str | None  # why nobody knew, when it came, that its service takes it
+
+    @property
+    def situation(self) -> Situation:
+        """Where it is, as a sentence is made of it."""
+        return Situation(
+            direction=self.direction,
+            state=self.state,
+            move=self.move,
+            subject=self.subject,
+            use_case=self.use_case,
+            attempts=self.attempts,
+            says=self.says,
+            reason_code=self.reason_code,
+            due_at=self.answer_due_at,
+            ends_at=self.give_up_at,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ async def test_a_response_is_acknowledged_when_the_epr_says_yes(world: World) ->
     assert State.COMPLETED is await state(world, request_id)
     (asked,) = epr.seen
     assert ("conclude", []) == (asked["move"], asked["remarks"])
-    assert "validation: another organisation answers" in asked["means"]
+    assert "waits for your yes or no" in asked["means"]
     assert [] == await told(world)
 
 

@@ -65,7 +65,7 @@ async def test_an_operator_attaches_a_response(world: World) -> None:
     assert (0, "1: attached; the workflow is completed\n") == done
     told = json.loads(notice.read_bytes())
     assert (["attached"], body) == (told["remarks"], message.read_bytes())
-    assert "answered nothing that was known" in told["means"]
+    assert "nothing here had asked for it" in told["means"]
     assert (State.COMPLETED, 0) == (
         await state(world, receipt),
         (await world.ambulance.overview()).alarmed("inbound.quarantined"),

@@ -78,7 +78,7 @@ async def test_scenario_48_what_is_over_is_not_cancelled(world: World) -> None:
 
     assert ("refused", 0, "completed") == (outcome["state"], outcome["attempts"], outcome["shown"])
     assert "no current record under that number" in outcome["means"]
-    assert "Its status there is completed" in outcome["means"]
+    assert "It is shown as completed." in outcome["means"]
     assert [("POST", "$process-message"), ("GET", "ServiceRequest")] == to_the_receiver(world)
     assert ["GET ServiceRequest"] == asked
 
@@ -162,5 +162,5 @@ async def test_the_very_record_that_is_over_is_not_cancelled(world: World) -> No
         outcome = await world.ambulance.outcome(request_id)
 
     assert ("refused", 0, "revoked") == (outcome["state"], outcome["attempts"], outcome["shown"])
-    assert "Its status there is revoked" in outcome["means"]
+    assert "It is shown as cancelled." in outcome["means"]
     assert [] == epr.seen

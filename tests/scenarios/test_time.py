@@ -54,7 +54,7 @@ async def test_a_message_that_was_tried_in_vain_is_unconfirmed(tmp_path: Path) -
 
         assert "unconfirmed" == outcome["state"]
         assert outcome["attempts"] > 1
-        assert "may have" in outcome["means"]
+        assert "do not know whether" in outcome["means"]
 
 
 async def test_a_server_error_is_asked_again_five_times_at_most(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import (
     MEANINGS,
     OF_OUTCOMES,
+    OF_SILENCE,
     ROWS,
     Remark,
     Response,
@@ -201,7 +202,10 @@ def test_every_remark_has_a_row_and_a_sentence() -> None:
     """A word that nobody explains helps nobody."""
     assert (
         set(Remark)
-        == set(ROWS) | OF_OUTCOMES | {Remark.ATTACHED, Remark.CONTRADICTS}
+        == set(ROWS)
+        | OF_OUTCOMES
+        | set(OF_SILENCE.values())
+        | {Remark.ATTACHED, Remark.CONTRADICTS}
         == set(MEANINGS)
     )
 

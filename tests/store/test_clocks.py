@@ -125,4 +125,4 @@ async def test_what_we_owe_is_told_to_us(store: Store) -> None:
     assert [("inbound", "message"), ("inbound", "due_soon")] == [
         (notice.direction, notice.kind) for notice in notices
     ]
-    assert "This organisation owes" in str(documents.notice(notices[1])["means"])
+    assert "waits for your" in str(documents.notice(notices[1])["means"])

@@ -1,0 +1,125 @@
+"""
+How a message of ours ended, in a sentence: state, move, matter.
+
+What it says of responsibility is the Application's: an acknowledged referral has passed it
+on, an acknowledged validation has not. *Unconfirmed* never says that something did not
+arrive, and *acknowledged* never that somebody has read it.
+"""
+
+from collections.abc import Mapping
+
+from bars_gateway.standard.sentences.tables import (
+    ByMove,
+    Rows,
+    act,
+    check,
+    nothing,
+    of_each_move,
+    telephone,
+    work,
+)
+from bars_gateway.standard.sentences.words import CONTROL_ROOMS, Asks, Matter
+from bars_gateway.standard.workflow import Move
+
+_UNREAD = "this does not mean that anybody has read it"
+_HAS = "{They} has {what} on its system; " + _UNREAD + "."
+_TOLD = "{Asker} has {what} on its system; " + _UNREAD + "."
+_FINAL = " You remain responsible until the final answer{owed}."
+_CANCELLED = "The cancellation has been received: the {it} is cancelled."
+
+_REQUEST_TAKEN: Rows = {
+    None: nothing(
+        _HAS + " You remain responsible until you hear that somebody has taken the patient on."
+    ),
+    Matter.TRANSFER: nothing(_HAS + " Responsibility has passed to it."),
+    Matter.VALIDATION: nothing(_HAS + _FINAL),
+    Matter.OUT_OF_AREA: nothing(
+        _HAS + " Responsibility has passed to it, but no resource is assigned yet."
+    ),
+    Matter.CALL_ASSIST: nothing(
+        _HAS + " It has not agreed yet: you remain responsible until it has."
+    ),
+    Matter.MUTUAL_AID: nothing(
+        _HAS + " It has not agreed yet, and you remain responsible even when it has."
+    ),
+    Matter.BOOKING: nothing("{They} has made the appointment on its system; " + _UNREAD + "."),
+}
+_CANCEL_TAKEN: Rows = {
+    None: check(
+        _CANCELLED + " The patient is yours again. Telephone if somebody there had already begun."
+    ),
+    Matter.VALIDATION: nothing(_CANCELLED + " You remain responsible, and no answer will come."),
+    Matter.BOOKING: nothing("The cancellation has been received: the appointment is cancelled."),
+    **dict.fromkeys(
+        CONTROL_ROOMS,
+        check(
+            _CANCELLED + " The patient is yours again. If a resource was on its way, telephone to"
+            " hear that it has been stopped."
+        ),
+    ),
+}
+_ACKNOWLEDGED: ByMove = {
+    Move.REQUEST: _REQUEST_TAKEN,
+    Move.UPDATE: {None: nothing(_HAS), Matter.VALIDATION: nothing(_HAS + _FINAL)},
+    Move.CANCEL: _CANCEL_TAKEN,
+    Move.WAIT: {None: nothing(_TOLD)},
+    Move.UNCLEAR: {None: check(_TOLD + " Say by telephone what is so.")},
+    Move.PROGRESS: {
+        None: nothing(_TOLD),
+        Matter.VALIDATION: work(_TOLD + " You still owe the final answer{by}."),
+    },
+    Move.DECLINE: {
+        None: check(
+            _TOLD + " The patient is not yours any more. Telephone if it could do harm that nobody"
+            " reads it at once."
+        )
+    },
+    Move.CONCLUDE: {
+        None: nothing(_TOLD),
+        Matter.VALIDATION: check(_TOLD + " Telephone if you asked for something urgent in it."),
+    },
+}
+
+_NOT_AGAIN = " Do not send it again as new before you have telephoned."
+_UNCONFIRMED: ByMove = {
+    **of_each_move(
+        "We stopped trying, and do not know whether {what} arrived: assume that {so}. {do}"
+        + _NOT_AGAIN
+    ),
+    Move.REQUEST: {
+        None: act(
+            "We stopped trying, and do not know whether {they} has {what}: perhaps {nobody}."
+            " Telephone now." + _NOT_AGAIN
+        )
+    },
+}
+
+_TAKEN_BACK = "{What} was withdrawn here before it left: {so}."
+_WITHDRAWN: ByMove = {
+    **of_each_move(_TAKEN_BACK + " If that is wrong, send it anew.", Asks.CHECK),
+    Move.REQUEST: {
+        None: check(_TAKEN_BACK + " If the patient still needs it, ask anew."),
+    },
+}
+
+# Refused before the first attempt: a read has shown that nothing stands any more.
+NOTHING_TO_CANCEL: Rows = {
+    None: telephone(
+        "The cancellation was not sent: {they} shows no current record under that number.{shown}"
+        " Somebody may have acted on it already. Telephone."
+    ),
+    Matter.BOOKING: telephone(
+        "The cancellation was not sent: {they} shows no current appointment under that"
+        " number.{shown} Telephone to hear what happened."
+    ),
+}
+
+SETTLED: Mapping[str, ByMove] = {
+    "acknowledged": _ACKNOWLEDGED,
+    "refused": of_each_move("{What} was refused: {so}. {do}"),
+    "unconfirmed": _UNCONFIRMED,
+    "not_sent": of_each_move(
+        "{What} never left this organisation, and its time has passed: {so}. {do}"
+    ),
+    "withdrawn": _WITHDRAWN,
+}

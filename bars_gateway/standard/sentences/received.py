@@ -1,0 +1,191 @@
+"""
+A message from another organisation, in a sentence: what it asks of us, or what it answers.
+
+    request, update, cancel ──ASKED[move][matter]──► what this service has to do now
+    response ──SAID[what it says][matter]──────────► where the patient is, and whose
+
+A rejection is never said in the words of a message that merely came, and what does not add
+up says so: nobody has to guess from a move.
+"""
+
+from collections.abc import Mapping
+
+from bars_gateway.standard.sentences.tables import (
+    ByMove,
+    Rows,
+    act,
+    check,
+    nothing,
+    telephone,
+    work,
+)
+from bars_gateway.standard.sentences.words import HELP, Matter
+from bars_gateway.standard.workflow import Move
+
+_STOP = " Stop what was begun for it, and see that nobody is still on the way."
+
+ASKED: ByMove = {
+    Move.REQUEST: {
+        None: work(
+            "Another service asks this one to see to a patient, and may count on it. Read the"
+            " request now."
+        ),
+        Matter.TRANSFER: work(
+            "A patient has been referred to this service, which is now responsible. See to the"
+            " patient."
+        ),
+        Matter.VALIDATION: work(
+            "A validation is asked for; {asker} stays responsible. Answer{by}."
+        ),
+        Matter.OUT_OF_AREA: work(
+            "Another control room has passed on an incident in this area: this control room is now"
+            " responsible. Send somebody, and report each change of status."
+        ),
+        Matter.CALL_ASSIST: work(
+            "Another control room asks you to take a call on. It stays responsible until you agree."
+            " Say yes or no{by}."
+        ),
+        Matter.MUTUAL_AID: work(
+            "Another control room asks for a resource. It stays responsible even when you agree."
+            " Say yes or no{by}."
+        ),
+        Matter.BOOKING: nothing("An appointment was booked with this service, as its EPR agreed."),
+    },
+    Move.UPDATE: {
+        None: work(
+            "{Asker} has changed its {it}: what you had before is out of date. Read the change"
+            " before you go on."
+        ),
+        Matter.VALIDATION: work(
+            "{Asker} has changed its {it}: what you had before is out of date. Read the change"
+            " before you go on, and answer{by}."
+        ),
+        Matter.BOOKING: work(
+            "{Asker} has changed the appointment. See that the patient is expected as it is now."
+        ),
+    },
+    Move.CANCEL: {
+        None: check("{Asker} has cancelled its {it}." + _STOP),
+        Matter.VALIDATION: check(
+            "{Asker} has cancelled its {it}: no answer is owed. Stop the validation; telephone if"
+            " the patient needs something that was found in it."
+        ),
+        Matter.BOOKING: work("{Asker} has cancelled the appointment: do not expect the patient."),
+    },
+}
+
+_REJECTED = "{They} has turned this down. The patient is your responsibility again: act now."
+_OWED = " The final answer is still owed{by}."
+_DOES_NOT_FIT = " Telephone the other service: the standard knows no such answer here."
+
+
+def _status(text: str) -> Rows:
+    """Return a status of another control room, as it reads to each sort of asker."""
+    return {
+        None: telephone(text + _DOES_NOT_FIT),
+        Matter.OUT_OF_AREA: nothing(text),
+        Matter.CALL_ASSIST: nothing(text),
+        Matter.MUTUAL_AID: nothing(text + " You remain responsible."),
+    }
+
+
+SAID: Mapping[str, Rows] = {
+    "accepted": {
+        **_status("{They} has accepted this. No resource is assigned yet."),
+        Matter.CALL_ASSIST: nothing(
+            "{They} has agreed to help, and takes the call on. No resource is assigned yet."
+        ),
+    },
+    "assigned": _status("A resource has been assigned; it is not with the patient yet."),
+    "on_scene": _status("A resource is with the patient."),
+    "stood_down": {
+        None: telephone(
+            "The resource has been stood down. Nobody is on the way now. Telephone if the patient"
+            " still needs somebody."
+        ),
+        **dict.fromkeys(
+            HELP,
+            act(
+                "The resource has been stood down. Nobody is on the way now, and you remain"
+                " responsible. Act now, and telephone."
+            ),
+        ),
+    },
+    "finished": {
+        None: check(
+            "{They} says that it has finished. Check what was done before you close the case."
+        ),
+        **dict.fromkeys(
+            (Matter.OUT_OF_AREA, *HELP),
+            check(
+                "The other control room's resource has finished. Check what was done before you"
+                " close the case."
+            ),
+        ),
+    },
+    "validation_started": {
+        None: telephone("{They} says that it has started a validation." + _DOES_NOT_FIT),
+        Matter.VALIDATION: nothing("The clinician has started. You remain responsible." + _OWED),
+    },
+    "validation_acts": {
+        None: act("The validation is finished and asks you to act. Read the care plan now."),
+    },
+    "validation_closes": {
+        None: work(
+            "The validation is finished and asks nothing more of you. Read it before you close the"
+            " case."
+        ),
+    },
+    "rejected": {None: act(_REJECTED + "{reason}")},
+    "not_attended": {
+        None: act(
+            "The patient did not come to the receiving service. The patient is your responsibility"
+            " again: find out now whether the patient is safe.{reason}"
+        )
+    },
+    "unclear": {
+        None: telephone(
+            "{They} has answered, and its answer does not add up. Do not guess from it whether"
+            " anybody is on the way: telephone {they} now."
+        )
+    },
+}
+# What a response is taken to say where only its move is known.
+BY_MOVE: Mapping[Move, str] = {
+    Move.WAIT: "accepted",
+    Move.PROGRESS: "assigned",
+    Move.DECLINE: "rejected",
+    Move.CONCLUDE: "finished",
+    Move.UNCLEAR: "unclear",
+}
+
+# The EPR said yes after its Sender had been told that no answer came.
+DECIDED_LATE: Mapping[Move, Rows] = {
+    Move.REQUEST: {
+        None: telephone(
+            "You accepted the {it} after {asker} had been told that no answer came: it may believe"
+            " that you have not taken it. Telephone."
+        ),
+        Matter.BOOKING: telephone(
+            "You accepted the booking after {asker} had been told that no answer came: the patient"
+            " may have been booked elsewhere. Telephone."
+        ),
+    },
+    Move.UPDATE: {
+        None: telephone(
+            "You accepted a change to the {it} after {asker} had been told that no answer came: it"
+            " may believe that you work from the old information. Telephone."
+        )
+    },
+    Move.CANCEL: {
+        None: telephone(
+            "You accepted the cancellation after {asker} had been told that no answer came: it may"
+            " believe that the {it} still stands. Telephone."
+        )
+    },
+}
+# Said after what the response says itself, which is as true as if it had been decided in time.
+RESPONSE_DECIDED_LATE = telephone(
+    "You took this after {they} had been told that you did not: it may believe that you do not know"
+    " it. Telephone."
+)

@@ -1,0 +1,92 @@
+"""
+What a remark adds to a sentence, and what it turns it into.
+
+Most remarks are said after the sentence of the message. One that came out of its order is
+told in other words altogether: what it says was overtaken, and nobody must act upon it as
+if it were new.
+"""
+
+from collections.abc import Mapping
+
+from bars_gateway.standard.remarks import MEANINGS, Remark
+from bars_gateway.standard.sentences.tables import check, telephone
+from bars_gateway.standard.sentences.words import Sentence
+
+_OWN: Mapping[str, Sentence] = {
+    "late": telephone(
+        "This came after its time: your fallback may already be running. Avoid sending twice;"
+        " telephone."
+    ),
+    "after_end": check(
+        "This came after the final response. If help is on its way after all, telephone."
+    ),
+    "after_cancel": telephone(
+        "This came although you had cancelled: the other side may still be acting on it. Telephone."
+    ),
+    "amended": check("Another final response came: compare the two before you act or close."),
+    "clock_ahead": check(
+        "Their clock is wrong: this is marked with a time that has not come yet. If it disagrees"
+        " with another of their messages, telephone."
+    ),
+    "contradicts": telephone(
+        "This is newer than what had ended the case, and says otherwise: somebody may be on the way"
+        " after all, or nobody. Telephone the other service now."
+    ),
+    "stood_down": telephone("Nobody is on the way now. Telephone if the patient needs somebody."),
+    "interim_missed": check(
+        "An earlier message of theirs, that they had started, never came here. Nothing is missing"
+        " in this one."
+    ),
+    "unforeseen": telephone(
+        "This is unusual at this point. The status shown may be wrong: telephone the other service."
+    ),
+    "attached": check(
+        "This was set aside at first, for nothing here had asked for it; a person said that it"
+        " belongs to this patient. See that it does before you file it."
+    ),
+    "partner_stands": check(
+        "The booking or referral that it belonged to still stands: it was not cancelled along."
+        " Cancel that, too, if it must not stand."
+    ),
+    "unreplaced": telephone(
+        "What was cancelled for it stays cancelled: the patient has neither. Ask anew, or"
+        " telephone."
+    ),
+}
+REMARKED: Mapping[Remark, Sentence] = {
+    remark: _OWN.get(remark, telephone(text)) for remark, text in MEANINGS.items()
+}
+
+_OLD = (
+    "A message came late and out of its order. It says that {it_says}; but what you had already"
+    " is marked with a later time, and holds unless a clock is wrong."
+)
+_IF = " If the two disagree, telephone."
+_NOW = " Telephone now: do not act on this one, nor pass over it, until you have."
+
+# By what an older message says, in place of what a new one would be told by.
+OLD: Mapping[str, Sentence] = {
+    "accepted": check(_OLD.format(it_says="the other side accepted this") + _IF),
+    "assigned": check(_OLD.format(it_says="a resource was assigned") + _IF),
+    "on_scene": check(_OLD.format(it_says="a resource was with the patient") + _IF),
+    "clock_ahead": check(
+        "Their clock is wrong: this is marked with a time that has not come yet. If it disagrees"
+        " with another of their messages, telephone."
+    ),
+    "contradicts": telephone(
+        "This is newer than what had ended the case, and says otherwise: somebody may be on the way"
+        " after all, or nobody. Telephone the other service now."
+    ),
+    "stood_down": telephone(_OLD.format(it_says="the resource was stood down") + _NOW),
+    "finished": check(_OLD.format(it_says="the other side had finished") + _IF),
+    "validation_started": check(_OLD.format(it_says="the clinician had started") + _IF),
+    "validation_acts": telephone(_OLD.format(it_says="the validation asked you to act") + _NOW),
+    "validation_closes": check(
+        _OLD.format(it_says="the validation asked nothing more of you") + _IF
+    ),
+    "rejected": telephone(_OLD.format(it_says="the other side turned this down") + _NOW),
+    "not_attended": telephone(_OLD.format(it_says="the patient did not come") + _NOW),
+    "unclear": telephone(
+        _OLD.format(it_says="something happened, in words that do not add up") + _NOW
+    ),
+}

@@ -1,0 +1,130 @@
+"""
+Which sentences are said of a situation, and in which order.
+
+    the message's own sentence · what its remarks add · "there is nothing to do now", if so
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bars_gateway.standard.meaning import REASONS, Reason
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.sentences import asked, outcomes, owed, received, waiting
+from bars_gateway.standard.sentences.remarked import OLD, REMARKED
+from bars_gateway.standard.sentences.tables import ByMove, Rows, found
+from bars_gateway.standard.sentences.words import Asks, Details, Matter, Sentence, filled, matter_of
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+
+NOTHING_TO_DO = "There is nothing to do now."
+_CLOCKS = frozenset({"due_soon", "overdue"})
+_KNOWN = {
+    Remark.INTERIM_ONLY: owed.Known.BEGUN,
+    Remark.ARRIVAL_UNKNOWN: owed.Known.NOT_EVEN_ARRIVED,
+    Remark.ANSWER_UNCLEAR: owed.Known.UNCLEAR,
+}
+_OF_REQUESTS = {"question": asked.QUESTIONS, "decided_late": received.DECIDED_LATE}
+_OF_RESPONSES = {"question": asked.RESPONSE, "decided_late": received.RESPONSE_DECIDED_LATE}
+# Remarks that are in the message's own sentence already.
+_TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, *_KNOWN})
+_TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """A message as somebody hears of it."""
+
+    kind: str | None = None  # of the notice, or `question`; None: somebody looks at the message
+    direction: str
+    state: str  # of the message
+    move: Move
+    subject: Subject
+    use_case: str
+    attempts: int = 1
+    says: str | None = None  # what a response means
+    reason_code: str | None = None  # of a rejection
+    remarks: Sequence[Remark] = ()
+    reconciled: str | None = None  # where no id came: what came of looking for it
+    shown: str | None = None  # of a cancellation: how what it is about ended there
+    due_at: datetime | None = None  # when an answer is owed
+    ends_at: datetime | None = None  # when the gateway stops trying
+
+    @property
+    def matter(self) -> Matter:
+        """What it is about, for whoever reads of it."""
+        return matter_of(self.subject, self.use_case)
+
+
+def means(situation: Situation) -> str:
+    """Return what is so, and what to do about it."""
+    said = sentences(situation)
+    reason = REASONS[Reason(situation.reason_code)] if situation.reason_code else None
+    details = Details(
+        due_at=situation.due_at, ends_at=situation.ends_at, reason=reason, shown=situation.shown
+    )
+    texts = [filled(each.text, situation.matter, situation.move, details) for each in said]
+    quiet = all(each.asks is Asks.NOTHING for each in said)
+    return " ".join([*texts, NOTHING_TO_DO] if quiet else texts)
+
+
+def sentences(situation: Situation) -> Sequence[Sentence]:
+    """Return what is said, in order: of the message itself, and then of what is remarkable."""
+    return [_own(situation), *_added(situation)]
+
+
+def _own(situation: Situation) -> Sentence:
+    if situation.kind in _CLOCKS:
+        return found(_clock(situation), situation.matter)
+    if situation.direction == "inbound":
+        return _received(situation)
+    return found(_ours(situation), situation.matter)
+
+
+def _clock(situation: Situation) -> Rows:
+    kind = str(situation.kind)
+    if situation.direction == "inbound":
+        return owed.owed(kind)
+    known = [_KNOWN[remark] for remark in situation.remarks if remark in _KNOWN]
+    return owed.awaited(kind, known[0] if known else owed.Known.NOTHING)
+
+
+def _ours(situation: Situation) -> Rows:
+    kind, state, move = situation.kind, situation.state, situation.move
+    if kind == "reconciled":
+        return waiting.RECONCILED[str(situation.reconciled)]
+    if kind == "cancel_not_sent":
+        return waiting.CANCEL_NOT_SENT
+    if kind in waiting.TOLD:
+        return _waiting(waiting.TOLD[str(kind)], situation)
+    if state in waiting.OPEN:
+        return _waiting(waiting.OPEN[state], situation)
+    if state == "refused" and move is Move.CANCEL and not situation.attempts:
+        return outcomes.NOTHING_TO_CANCEL
+    return outcomes.SETTLED[state][move]
+
+
+def _waiting(rows: ByMove, situation: Situation) -> Rows:
+    if situation.state == "held" and situation.kind == "delayed":
+        rows = waiting.LATE_AND_STOPPED
+    elif rows is waiting.STOPPED and situation.attempts:
+        rows = waiting.STOPPED_AFTER_ATTEMPTS
+    return rows[situation.move]
+
+
+def _received(situation: Situation) -> Sentence:
+    says = situation.says or received.BY_MOVE.get(situation.move)
+    if says is None:
+        table = _OF_REQUESTS.get(str(situation.kind), received.ASKED)
+        return found(table[situation.move], situation.matter)
+    if Remark.OUT_OF_ORDER in situation.remarks:
+        return OLD[says]
+    return found(received.SAID[says], situation.matter)
+
+
+def _added(situation: Situation) -> Iterator[Sentence]:
+    if situation.kind in _OF_RESPONSES and situation.move not in REQUESTER_MOVES:
+        yield _OF_RESPONSES[str(situation.kind)]
+    for remark in situation.remarks:
+        if remark in _TOLD_BY_ITSELF or (remark, situation.says) in _TOLD_WITH:
+            continue
+        yield REMARKED[remark]

@@ -1,0 +1,105 @@
+"""
+A message of ours that is not settled, in a sentence: on its way, late, stopped, sent again.
+
+Until an acknowledgement has come nobody can count on it. What the sentence adds is whether
+the gateway still tries, and until when.
+"""
+
+from collections.abc import Mapping
+
+from bars_gateway.standard.sentences.tables import (
+    ByMove,
+    Rows,
+    check,
+    nothing,
+    of_each_move,
+    telephone,
+)
+from bars_gateway.standard.sentences.words import Asks, Sentence
+from bars_gateway.standard.workflow import Move
+
+
+def _unsettled(begins: str, ends: str, asks: Asks) -> ByMove:
+    """Return, between *begins* and *ends*, what to reckon with for each move."""
+    asked: Rows = {None: Sentence(f"{begins} Until then {{until_then}}.{ends}", asks)}
+    return {**of_each_move(f"{begins} Assume that {{so}}.{ends}", asks), Move.REQUEST: asked}
+
+
+_STOPPED = "{What} was stopped by hand here: it will not go until somebody releases it."
+_TRYING = "the gateway goes on trying{until}."
+_WAIT = "Wait: you will be told how it ends."
+
+ON_ITS_WAY = _unsettled("{What} is on its way, and not confirmed yet.", " " + _WAIT, Asks.WAIT)
+STOPPED = _unsettled(
+    _STOPPED, " The clock runs on: {after} it ends unsent. Release it or withdraw it.", Asks.CHECK
+)
+# Some of its attempts may have arrived, so nobody can say that it ends unsent.
+STOPPED_AFTER_ATTEMPTS = _unsettled(
+    _STOPPED,
+    " An earlier attempt may have arrived. The clock runs on: {after} nobody tries any more."
+    " Release it, or telephone.",
+    Asks.CHECK,
+)
+LATE_AND_STOPPED = _unsettled(
+    "{What} is late and was stopped by hand here: it will not go until somebody releases it.",
+    " Release it or telephone, now.",
+    Asks.TELEPHONE,
+)
+
+# By the state of the message, for whoever looks at it; each is told in a notice, too.
+OPEN: Mapping[str, ByMove] = {"queued": ON_ITS_WAY, "sending": ON_ITS_WAY, "held": STOPPED}
+TOLD: Mapping[str, ByMove] = {
+    "delayed": _unsettled(
+        "{What} is not confirmed yet; " + _TRYING, " Telephone if it cannot wait.", Asks.CHECK
+    ),
+    "held": STOPPED,
+    "released": _unsettled(
+        "{What} was released here, and is on its way again: " + _TRYING, " " + _WAIT, Asks.WAIT
+    ),
+    "retried": _unsettled(
+        "{What} is sent once more, as the same message: how it ended before no longer counts, and "
+        + _TRYING,
+        " " + _WAIT,
+        Asks.WAIT,
+    ),
+    "resent": _unsettled(
+        "{What} is sent anew, as another message: " + _TRYING,
+        " If the earlier one arrived after all, two records of it are there: ask which stands.",
+        Asks.CHECK,
+    ),
+}
+CANCEL_NOT_SENT: Rows = {
+    None: telephone(
+        "The cancellation has not gone yet: {they} does not say what stands there, and "
+        + _TRYING
+        + " Until then the {it} stands, and {stands}. Telephone now."
+    )
+}
+
+# After a duplicate, or an acknowledgement without ids: whether the record was found there.
+RECONCILED: Mapping[str, Rows] = {
+    "found": {
+        None: nothing(
+            "{They} has {what}, and what it calls the record is known now: it can be changed and"
+            " cancelled."
+        )
+    },
+    "none": {
+        None: telephone(
+            "{They} says that it has {what}, but we cannot find it there. Telephone: nobody there"
+            " may know of it."
+        )
+    },
+    "several": {
+        None: telephone(
+            "{They} has {what}, and several of its records fit. Telephone: ask which one it is"
+            " before you change or cancel anything, and whether the patient is there twice."
+        )
+    },
+    "unread": {
+        None: check(
+            "{They} has {what}, but would not tell us what it calls the record. Ask before you"
+            " change or cancel anything."
+        )
+    },
+}
