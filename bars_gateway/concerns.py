@@ -9,7 +9,7 @@ handled (`bars-gateway mark-handled`), or it comes right: no day that passes end
 exactly what it speaks of. All else is a state, and ends with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -39,6 +39,16 @@ class TokenCondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lying:
+    """Files that an EPR has dropped and that cannot be taken, for one reason."""
+
+    folder: str
+    count: int
+    seconds: float  # since the first of them was seen
+    cure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """What the running parts know of themselves, beside the store."""
 
@@ -54,6 +64,7 @@ class Conditions:
     clock_step: ClockStep | None = None  # the last, since the start
     silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
+    lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
 
@@ -89,6 +100,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
             Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
             for folder, reason in conditions.stalled.items()
         ),
+        *_lying(conditions.lying),
         *(
             Concern(
                 text=f"{receiver} has not answered since {since:%d %b %H:%M} UTC", advice=_SILENT
@@ -105,6 +117,18 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     ]
 
 
+def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
+    for each in lying:
+        if each.seconds >= _LYING_SECONDS:
+            minutes = f"{each.seconds / 60:.0f} min"
+            yield Concern(
+                text=f"{each.count} in {each.folder} not taken, the first for {minutes}:"
+                " nothing of it was sent",
+                advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
+            )
+
+
+_LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
 _SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
 _STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
 

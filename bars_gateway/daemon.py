@@ -284,6 +284,7 @@ class Gateway:
             refused=self.renewals.refused,
             silent=self._dispatcher.standing.receivers.open,
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
+            lying=[each for door in self._doors for each in door.lying(time.monotonic())],
             clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},
             observes_until=self.renewals.settings.callers.observe_until if inbound else None,

@@ -8,11 +8,13 @@ Each provider has its own of everything.
 """
 
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from bars_gateway.concerns import Lying
 from bars_gateway.config import Provider, Settings
 from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.answering import Answering
@@ -23,6 +25,7 @@ from bars_gateway.epr.question_folder import QuestionFolder
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.epr.stuck import CURES
 from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
 from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.epr.verbs import Verbs
@@ -62,6 +65,16 @@ class Door:
         """Why a folder stands still; None while they all move."""
         asked = self.questions.trouble if self.questions else None
         return self.folder.trouble or asked
+
+    def lying(self, monotonic: float) -> Iterator[Lying]:
+        """Yield what the EPR has dropped that can never be taken, at that time of the clock."""
+        folders = {self.folder.path / "outbox" / "new": self.folder.stuck}
+        if self.questions:
+            folders[self.questions.path] = self.questions.stuck
+        for path, stuck in folders.items():
+            for each in stuck:
+                seconds, cure = monotonic - each.since, CURES[each.cause]
+                yield Lying(folder=str(path), count=each.count, seconds=seconds, cure=cure)
 
 
 async def open_doors(
@@ -181,6 +194,11 @@ def _question_doors(
     if provider.questions != "folder":
         return requests, None
     folder = QuestionFolder(
-        store.questions, answering, provider=name, folder=provider.spool_dir, now=now
+        store.questions,
+        answering,
+        provider=name,
+        folder=provider.spool_dir,
+        now=now,
+        monotonic=time.monotonic,
     )
     return requests, folder

@@ -145,8 +145,9 @@ class Hospital:
         await eventually(lambda: all((self.root / name).exists() for name in names))
 
     def listing(self, folder: str) -> list[str]:
-        """Return the names in a folder below the root."""
-        return sorted(path.name for path in (self.root / folder).iterdir())
+        """Return the names in a folder below the root; what the gateway notes is no file of it."""
+        names = (path.name for path in (self.root / folder).iterdir())
+        return sorted(name for name in names if name != ".stems")
 
 
 def open_folder(store: SqliteStore, intake: Intake, root: Path) -> DropFolder:

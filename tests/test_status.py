@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, payload, submission
 
 from bars_gateway.clock import ClockStep
-from bars_gateway.concerns import Conditions, TokenCondition
+from bars_gateway.concerns import Conditions, Lying, TokenCondition
 from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move
@@ -39,6 +39,11 @@ TOKEN = TokenCondition(
     advice=None,
     clock_skew_seconds=-0.4,
 )
+
+
+def lying(seconds: float) -> Lying:
+    folder, cure = "/spool/trust/outbox/new", "they are links: drop the files themselves"
+    return Lying(folder=folder, count=2, seconds=seconds, cure=cure)
 
 
 def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
@@ -262,6 +267,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             "/spool/trust stands still: ENOSPC",
             id="folder",
         ),
+        pytest.param(
+            replace(WELL, lying=[lying(seconds=180)]),
+            "2 in /spool/trust/outbox/new not taken, the first for 3 min: nothing of it was sent",
+            id="lying",
+        ),
     ],
 )
 async def test_what_a_part_knows_to_be_wrong_is_a_concern(
@@ -279,6 +289,7 @@ async def test_what_a_part_knows_to_be_wrong_is_a_concern(
     "conditions",
     [
         replace(WELL, observes_until=NOW),
+        replace(WELL, lying=[lying(seconds=3)]),
         replace(WELL, expiries=[ending(timedelta(days=4), life=timedelta(days=7))]),
     ],
 )

@@ -28,9 +28,11 @@ from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.moves import Made, MoveNotMade, Moves
-from bars_gateway.epr.outbox import Drop, Fate, Outbox
+from bars_gateway.epr.names import is_xml
+from bars_gateway.epr.outbox import Drop, Fate, Mark, Outbox
 from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stopping import pause
+from bars_gateway.epr.stuck import Stuck
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
@@ -78,6 +80,7 @@ class DropFolder:
         self._outbox = Outbox(
             self._spool,
             monotonic=monotonic,
+            wall=lambda: now().timestamp(),
             new_id=new_id,
             max_bytes=intake.max_bytes,
             settle_seconds=scan_seconds,
@@ -104,6 +107,11 @@ class DropFolder:
     def trouble(self) -> str | None:
         """Why the folder stands still, in or out; None while it moves."""
         return self._trouble or self._deliveries.trouble
+
+    @property
+    def stuck(self) -> Sequence[Stuck]:
+        """What lies in outbox/new and cannot be taken."""
+        return self._outbox.stuck
 
     def close(self) -> None:
         """Let go of the folders and of their lock; both loops have ended by then."""
@@ -150,8 +158,10 @@ class DropFolder:
         return [fate for task in tasks if (fate := task.result()) is not None]
 
     async def _prepare(self, drop: Drop) -> _Prepared:
-        media_type = Format.XML if drop.ticket.name.endswith(".xml") else Format.JSON
+        media_type = Format.XML if is_xml(drop.ticket.name) else Format.JSON
         try:
+            if drop.ticket.mark in _NEVER_SENT:
+                raise self._intake.refusal([_NEVER_SENT[drop.ticket.mark]])
             envelope = self._envelope(drop)
             if drop.body is None:
                 raise self._intake.refusal([too_large(self._intake.max_bytes)])
@@ -210,8 +220,37 @@ _ENVELOPE_LOST = Issue(
 )
 
 
+_REUSED = Issue(
+    rule="E01",
+    path="envelope",
+    text="this name was used a moment ago, and which message the envelope belongs to cannot be"
+    " told: nothing was sent. Drop the envelope, and then its message, under a name that was never"
+    " used; or say in the envelope which message it means (bundle_id or sha256)",
+    issue="conflict",
+)
+_NO_MESSAGE = Issue(
+    rule="E01",
+    path="envelope",
+    text="no message of this name came: drop the envelope, and then its message",
+    issue="not-found",
+)
+_NO_KIND = Issue(
+    rule="E03",
+    path="file",
+    text="a message is a file whose name ends in .json or .xml: drop it again under such a name",
+    issue="not-supported",
+)
+_NEVER_SENT = {
+    Mark.REUSED: _REUSED,
+    Mark.REUSED_WITH_ENVELOPE: _REUSED,
+    Mark.LATE: _REUSED,
+    Mark.NO_MESSAGE: _NO_MESSAGE,
+    Mark.NO_KIND: _NO_KIND,
+}
+
+
 def _is_move(drop: Drop) -> bool:
-    return drop.ticket.name.endswith(MOVES)
+    return drop.ticket.name.casefold().endswith(MOVES)
 
 
 def _made(drop: Drop, made: Made) -> Fate:

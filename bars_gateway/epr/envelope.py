@@ -9,6 +9,7 @@ All of it is optional. A key that nobody knows is refused by its name and never
 ignored: a misspelt `needed_by` would otherwise let an appointment pass unnoticed.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,8 @@ class Envelope:
     needed_by: datetime | None = None  # the clinical time: ends the retries, less a lead
     practitioner: Mapping[str, object] | None = None  # a PractitionerRole, sent as a header
     patient_changed: bool = False  # a later message names the patient otherwise, and that is right
+    bundle_id: str | None = None  # of the message that it means, and of no other
+    sha256: str | None = None  # of that message's bytes, in hex
 
 
 class EnvelopeProblem(ValueError):
@@ -102,6 +105,15 @@ def _needed_by(value: object) -> datetime | None:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
+def _bundle_id(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _sha256(value: object) -> str | None:
+    plain = value.strip().lower() if isinstance(value, str) else ""
+    return plain if re.fullmatch(r"[0-9a-f]{64}", plain, re.ASCII) else None
+
+
 def _practitioner(value: object) -> Mapping[str, object] | None:
     if isinstance(value, dict) and value.get("resourceType") == "PractitionerRole":
         return value
@@ -115,6 +127,8 @@ def _patient_changed(value: object) -> bool | None:
 _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "correlation_id": (_correlation_id, "a UUID"),
     "needed_by": (_needed_by, "an instant with an offset, such as 2026-03-02T09:00:00+00:00"),
+    "bundle_id": (_bundle_id, "the Bundle.id of the message"),
+    "sha256": (_sha256, "the SHA-256 of the message's bytes: 64 hexadecimal digits"),
     "practitioner": (_practitioner, "a PractitionerRole (in the header: its JSON in Base64)"),
     "patient_changed": (_patient_changed, "true or false"),
 }

@@ -171,6 +171,7 @@ class Intake:
         found = look() if len(body) <= _PARSED_IN_A_THREAD else await asyncio.to_thread(look)
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
+        _refuse_anothers(envelope, found.message, body)
         examined = _Examined(found.message, found.move, written_in)
         unchecked = await self._target_of(examined)
         correlation_id = await self._correlation_id(examined, envelope)
@@ -257,6 +258,22 @@ class Intake:
         return Warned(
             rule=issue.rule, path=issue.path, problem=issue.text, refused_in_production=refused
         )
+
+
+def _refuse_anothers(envelope: Envelope, message: Message, body: bytes) -> None:
+    """Refuse a message whose envelope says that it belongs to another one."""
+    meant = {
+        "bundle_id": envelope.bundle_id in {None, message.bundle_id},
+        "sha256": envelope.sha256 in {None, hashlib.sha256(body).hexdigest()},
+    }
+    text = "names another message than the one that it came with: drop each with its own envelope"
+    issues = [
+        Issue(rule="E01", path=f"envelope.{name}", text=text, issue="conflict")
+        for name, fits in meant.items()
+        if not fits
+    ]
+    if issues:
+        raise SubmissionRefused(issues, http_status=409)
 
 
 def too_large(max_bytes: int) -> Issue:

@@ -12,7 +12,13 @@ store knows the bytes and gives the same receipt. The fate is written before the
 message is moved beside it, under the same name however often that happens.
 
 A file that does not parse may be one that is still being written, by an EPR that does
-not rename. It is left alone until it has not changed for a scan, and then refused.
+not rename. It is left alone until it has not changed for a scan, and then refused. What is
+named like nothing that is sent, and an envelope whose message does not come, are refused
+after a minute. What cannot be taken at all is counted, with its cause (`stuck`).
+
+An envelope may come too late for its message, and would then attach to the next one of that
+name. So where a name was used a moment ago, an envelope and the next message are set aside,
+unless the envelope says which message it means (`stems`).
 
 The names of the EPR's files are never logged: some EPRs put patients into them.
 """
@@ -20,15 +26,20 @@ The names of the EPR's files are never logged: some EPRs put patients into them.
 import errno
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from heapq import nsmallest
 from typing import Final
+from xml.parsers import expat
 
 import orjson
 import structlog
 
-from bars_gateway.epr.spool import ENVELOPES, Folder, Sheet, Spool, envelope_of, is_message
+from bars_gateway.epr.names import CUT, ENVELOPES, Sort, is_xml, kept, sort_of, split, stem_of
+from bars_gateway.epr.spool import Entry, Folder, Sheet, Spool
+from bars_gateway.epr.stems import Stems
+from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +47,27 @@ BATCH: Final = 32  # files that share a commit in the store
 _BATCH_BYTES = 8 * 1024 * 1024  # of bodies in memory at a time
 _PAGE = 1024  # names remembered from one listing, oldest first
 _ENVELOPE_BYTES = 64 * 1024
+PATIENCE_SECONDS: Final = 60.0  # for the message of an envelope, and for a better name
+_UNFINISHED_SECONDS = 600.0  # until somebody hears of a file that never gets its final name
 
-_ALONE, _WITH_ENVELOPE, _ENVELOPE, _FATE = "m", "e", "v", "f"
-_TICKET = re.compile(r"([^.]+)\.([mevf])\.(.+)")
+
+class Mark(StrEnum):
+    """What a file in claimed/ is."""
+
+    ALONE = "m"  # a message without an envelope
+    WITH_ENVELOPE = "e"
+    REUSED = "r"  # a message whose name was used a moment ago
+    REUSED_WITH_ENVELOPE = "s"
+    NO_MESSAGE = "n"  # an envelope for which none came
+    LATE = "l"  # an envelope of a name that was used a moment ago
+    NO_KIND = "k"  # named like nothing that is sent
+    ENVELOPE = "v"
+    FATE = "f"
+
+
+_DROPPED = frozenset(Mark) - {Mark.ENVELOPE, Mark.FATE}
+_ENVELOPED = frozenset({Mark.WITH_ENVELOPE, Mark.REUSED_WITH_ENVELOPE})
+_TICKET = re.compile(r"([^.]+)\.([a-z])\.(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +75,17 @@ class Ticket:
     """The name of a file in claimed/: unique, and saying what it is."""
 
     token: str
-    mark: str
-    name: str  # as the EPR called it
+    mark: Mark
+    name: str  # as the EPR called it, if that is not too long
 
     @property
     def text(self) -> str:
         """The file's name."""
         return f"{self.token}.{self.mark}.{self.name}"
 
-    def beside(self, mark: str) -> str:
+    def beside(self, mark: Mark) -> str:
         """Return the name of another file of the same claim."""
-        name = envelope_of(self.name) if mark == _ENVELOPE else self.name
+        name = stem_of(self.name) + ENVELOPES if mark is Mark.ENVELOPE else self.name
         return Ticket(self.token, mark, name).text
 
 
@@ -87,20 +116,29 @@ class Outbox:
         spool: Spool,
         *,
         monotonic: Callable[[], float],
+        wall: Callable[[], float],
         new_id: Callable[[], str],
         max_bytes: int,
         settle_seconds: float,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._spool = spool
         self._monotonic = monotonic  # a step of the wall clock must not make a file look finished
         self._new_id = new_id
         self._max_bytes = max_bytes
         self._settle_seconds = settle_seconds  # how long a file that does not parse must not change
-        self._page: deque[str] = deque()
+        self._patience_seconds = patience_seconds
+        self._stems = Stems(spool.claimed, now=wall)
+        self._page: deque[tuple[str, Mark]] = deque()
         self._watched: dict[str, tuple[tuple[int, int], float]] = {}
-        self._unreadable: set[str] = set()
-        self._ignored = 0
+        self._waiting: dict[str, float] = {}  # what is no message, and since when
+        self._stuck = StuckFiles(monotonic)
         self._numbers: dict[tuple[str, str], int] = {}
+
+    @property
+    def stuck(self) -> Sequence[Stuck]:
+        """What lies in outbox/new and cannot be taken, by cause."""
+        return self._stuck.by_cause
 
     def take(self) -> list[Drop]:
         """Return the next few messages, oldest first; what a crash or trouble left comes first."""
@@ -114,14 +152,15 @@ class Outbox:
             size += len(drop.body or b"")
             if len(drops) >= BATCH or size >= _BATCH_BYTES:
                 break
+        self._stems.note(stem_of(drop.ticket.name) for drop in drops if drop.ticket.mark in _TAKEN)
         return drops
 
     def finish(self, fates: Sequence[Fate]) -> None:
         """Put each message and its document where the EPR looks, on disk when this returns."""
         claimed = self._spool.claimed
         for fate in fates:
-            claimed.write(fate.drop.ticket.beside(_FATE), fate.document)
-        claimed.flush([fate.drop.ticket.beside(_FATE) for fate in fates])
+            claimed.write(fate.drop.ticket.beside(Mark.FATE), fate.document)
+        claimed.flush([fate.drop.ticket.beside(Mark.FATE) for fate in fates])
         for fate in fates:
             self._place(fate)
         for folder in {self._folder(fate) for fate in fates}:
@@ -132,14 +171,14 @@ class Outbox:
         if not self._page:
             self._list()
         while self._page:
-            drop = self._claim(self._page.popleft())
+            drop = self._claim(*self._page.popleft())
             if drop is not None:
                 yield drop
 
     def _leftovers(self) -> Iterator[Drop]:
         names = [name for _, name in sorted(self._spool.claimed.files())]
-        tickets = [Ticket(*found.groups()) for name in names if (found := _TICKET.fullmatch(name))]
-        messages = [ticket for ticket in tickets if ticket.mark in {_ALONE, _WITH_ENVELOPE}]
+        tickets = [ticket for name in names if (ticket := _ticket(name)) is not None]
+        messages = [ticket for ticket in tickets if ticket.mark in _DROPPED]
         tokens = {ticket.token for ticket in messages}
         for ticket in tickets:
             if ticket.token not in tokens:  # its message is in its final place
@@ -150,41 +189,105 @@ class Outbox:
                 yield drop
 
     def _list(self) -> None:
-        others = 0
+        entries = list(self._spool.new.entries())
+        names = {entry.name for entry in entries}
+        self._stuck.keep(names)
+        for known in (self._watched, self._waiting):
+            for name in known.keys() - names:
+                del known[name]
+        stems = {stem_of(name) for name in names if sort_of(name) is Sort.MESSAGE}
+        due = [item for entry in entries if (item := self._due(entry, stems)) is not None]
+        self._page.extend((entry.name, mark) for entry, mark in nsmallest(_PAGE, due))
 
-        def messages() -> Iterator[tuple[tuple[int, str], str]]:
-            nonlocal others
-            for item in self._spool.new.files():
-                if is_message(item[1]):
-                    yield item
-                elif not item[1].startswith(".") and not item[1].endswith((".tmp", ENVELOPES)):
-                    others += 1
+    def _due(self, entry: Entry, stems: Collection[str]) -> tuple[Entry, Mark] | None:
+        """Return as what *entry* is to be claimed now, if it is; *stems* are those of messages."""
+        sort = sort_of(entry.name)
+        if not entry.is_regular:
+            if not entry.name.startswith("."):
+                self._stuck.note(entry.name, Cause.IRREGULAR)
+            return None
+        if sort is Sort.MESSAGE:
+            return entry, Mark.ALONE
+        waited = self._waited(entry.name)
+        if sort is Sort.ENVELOPE:
+            mark = self._mark_of_stray(entry.name, waited, stems)
+            return None if mark is None else (entry, mark)
+        if sort is Sort.OTHER:
+            return (entry, Mark.NO_KIND) if waited >= self._patience_seconds else None
+        if waited >= _UNFINISHED_SECONDS and not entry.name.startswith("."):
+            self._stuck.note(entry.name, Cause.UNFINISHED)
+        return None
 
-        names = [name for _, name in nsmallest(_PAGE, messages())]
-        self._page.extend(names)
-        self._watched = {name: self._watched[name] for name in names if name in self._watched}
-        if others > self._ignored:
-            log.warning("epr.files_ignored", count=others, path=str(self._spool.new.path))
-        self._ignored = others
+    def _mark_of_stray(self, name: str, waited: float, stems: Collection[str]) -> Mark | None:
+        """Return as what an envelope is to be claimed whose message is not there."""
+        stem = stem_of(name)
+        if stem in stems:
+            return None
+        if self._stems.is_used(stem) and not self._names_its_message(name):
+            return Mark.LATE
+        return Mark.NO_MESSAGE if waited >= self._patience_seconds else None
 
-    def _claim(self, name: str) -> Drop | None:
+    def _waited(self, name: str) -> float:
+        return self._monotonic() - self._waiting.setdefault(name, self._monotonic())
+
+    def _claim(self, name: str, mark: Mark) -> Drop | None:
         new = self._spool.new
         try:
             sheet = new.read(name, self._max_bytes)
-            if not self._is_whole(name, sheet):
-                return None
-            mark = _WITH_ENVELOPE if new.has(envelope_of(name)) else _ALONE
-            ticket = Ticket(self._new_id(), mark, name)
+            if mark is Mark.ALONE:
+                if not self._is_whole(name, sheet):
+                    return None
+                mark = self._mark_of(name)
+            ticket = Ticket(self._new_id(), mark, kept(name))
+            self._bar_or_free(ticket)
             new.move(name, self._spool.claimed, ticket.text)
         except FileNotFoundError:  # the EPR took it back
             return None
         except OSError as error:
             self._leave(name, error)
             return None
+        self._stuck.taken(name)
         return self._read(ticket, sheet)
 
+    def _mark_of(self, name: str) -> Mark:
+        """Return what the message is: with an envelope or without, of a name that may be used."""
+        stem = stem_of(name)
+        envelope = self._envelope_in_new(stem)
+        suspect = self._stems.is_barred(stem) or (
+            envelope is not None and self._stems.is_used(stem)
+        )
+        if suspect and not (envelope is not None and self._names_its_message(envelope)):
+            return Mark.REUSED if envelope is None else Mark.REUSED_WITH_ENVELOPE
+        return Mark.ALONE if envelope is None else Mark.WITH_ENVELOPE
+
+    def _bar_or_free(self, ticket: Ticket) -> None:
+        """Remember, before a claim, what it means for the next message of that name."""
+        stem = stem_of(ticket.name)
+        if ticket.mark is Mark.LATE:
+            self._stems.bar(stem)
+        elif ticket.mark in {Mark.REUSED, Mark.REUSED_WITH_ENVELOPE}:
+            self._stems.free(stem)
+
+    def _names_its_message(self, envelope: str) -> bool:
+        """Tell whether an envelope in new/ says which message it means."""
+        try:
+            said = orjson.loads(self._spool.new.read(envelope, _ENVELOPE_BYTES).body or b"")
+        except (OSError, orjson.JSONDecodeError):
+            return False
+        return isinstance(said, dict) and bool({"bundle_id", "sha256"} & said.keys())
+
+    def _envelope_in_new(self, stem: str) -> str | None:
+        """Return what the envelope of messages called *stem* is called, if there is one."""
+        for name in (stem + ENVELOPES, stem + ENVELOPES.upper()):
+            if self._spool.new.has(name):
+                return name
+        if CUT not in stem:
+            return None
+        names = (name for _, name in self._spool.new.files() if sort_of(name) is Sort.ENVELOPE)
+        return next((name for name in names if stem_of(name) == stem), None)
+
     def _is_whole(self, name: str, sheet: Sheet) -> bool:
-        if sheet.body is None or not name.endswith(".json") or _parses(sheet.body):
+        if sheet.body is None or _parses(sheet.body, name):
             self._watched.pop(name, None)
             return True
         stamp, since = self._watched.get(name, (None, self._monotonic()))
@@ -201,27 +304,30 @@ class Outbox:
         except OSError as error:
             self._leave(ticket.text, error)
             return None
-        envelope = self._envelope(ticket) if ticket.mark == _WITH_ENVELOPE else None
+        has_one = ticket.mark in _ENVELOPED
+        envelope = self._envelope(ticket) if has_one else None
         return Drop(
             ticket=ticket,
             body=sheet.body,
             envelope=envelope,
-            envelope_lost=ticket.mark == _WITH_ENVELOPE and envelope is None,
+            envelope_lost=has_one and envelope is None,
         )
 
     def _envelope(self, ticket: Ticket) -> bytes | None:
-        claimed, own = self._spool.claimed, ticket.beside(_ENVELOPE)
+        claimed, own = self._spool.claimed, ticket.beside(Mark.ENVELOPE)
         try:
             if not claimed.has(own):
-                self._spool.new.move(envelope_of(ticket.name), claimed, own)
+                name = self._envelope_in_new(stem_of(ticket.name))
+                if name is None:
+                    return None
+                self._spool.new.move(name, claimed, own)
             return claimed.read(own, _ENVELOPE_BYTES).body
         except OSError:
             return None
 
     def _leave(self, name: str, error: OSError) -> None:
         """Say once that a file cannot be read; the next scan tries again."""
-        if name not in self._unreadable:
-            self._unreadable.add(name)
+        if self._stuck.note(name, Cause.UNREADABLE):
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
             log.warning("epr.file_unreadable", path=str(self._spool.new.path), reason=reason)
 
@@ -230,38 +336,55 @@ class Outbox:
 
     def _place(self, fate: Fate) -> None:
         claimed, folder, ticket = self._spool.claimed, self._folder(fate), fate.drop.ticket
-        stem, extension, suffix = self._free_name(fate)
-        claimed.move(ticket.beside(_FATE), folder, stem + suffix)
-        claimed.move(ticket.text, folder, f"{stem}.{extension}")
-        if claimed.has(ticket.beside(_ENVELOPE)):
-            claimed.move(ticket.beside(_ENVELOPE), folder, stem + ENVELOPES)
+        stem, ending, suffix = self._free_name(fate)
+        claimed.move(ticket.beside(Mark.FATE), folder, stem + suffix)
+        claimed.move(ticket.text, folder, stem + ending)
+        if ticket.mark in _ENVELOPED and claimed.has(ticket.beside(Mark.ENVELOPE)):
+            claimed.move(ticket.beside(Mark.ENVELOPE), folder, stem + ENVELOPES)
 
     def _free_name(self, fate: Fate) -> tuple[str, str, str]:
         """Return the first of NAME, NAME.2, NAME.3 … under which nothing would be replaced."""
         folder = self._folder(fate)
-        stem, _, extension = fate.drop.ticket.name.rpartition(".")
+        ticket = fate.drop.ticket
+        stem, ending = split(ticket.name)
+        if ticket.mark in _STRAY:  # an envelope by itself: its message may lie there, too
+            stem, ending = stem + ENVELOPES.removesuffix(".json"), ".json"
         suffix = ".receipt.json" if fate.accepted else ".reason.json"
         key = (suffix, stem)
         number = self._numbers.get(key, 1)
         while True:
             name = stem if number == 1 else f"{stem}.{number}"
-            if not folder.has(f"{name}.{extension}") and self._may_write(
+            if not folder.has(name + ending) and self._may_write(
                 folder, name + suffix, fate.document
             ):
                 break
             number += 1
         if number > 1:
             self._numbers[key] = number
-        return name, extension, suffix
+        return name, ending, suffix
 
     def _may_write(self, folder: Folder, name: str, document: bytes) -> bool:
         """Tell whether the name is free, or a crash left this very document there."""
         return not folder.has(name) or folder.read(name, len(document)).body == document
 
 
-def _parses(body: bytes) -> bool:
+_STRAY = frozenset({Mark.NO_MESSAGE, Mark.LATE})
+_TAKEN = frozenset({Mark.ALONE, Mark.WITH_ENVELOPE, Mark.REUSED, Mark.REUSED_WITH_ENVELOPE})
+
+
+def _ticket(name: str) -> Ticket | None:
+    found = _TICKET.fullmatch(name)
+    if found is None or found[2] not in set(Mark):
+        return None
+    return Ticket(found[1], Mark(found[2]), found[3])
+
+
+def _parses(body: bytes, name: str) -> bool:
     try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
+        if is_xml(name):
+            expat.ParserCreate().Parse(body, True)
+        else:
+            orjson.loads(body)
+    except (orjson.JSONDecodeError, expat.ExpatError):
         return False
     return True

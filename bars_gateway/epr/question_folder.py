@@ -29,8 +29,9 @@ import structlog
 
 from bars_gateway.epr import documents, question_documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
-from bars_gateway.epr.spool import PRIVATE, SHARED, Folder
+from bars_gateway.epr.spool import PRIVATE, SHARED, Entry, Folder
 from bars_gateway.epr.stopping import pause, unless_stopped
+from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.store.questions import Question, Questions
 
@@ -39,7 +40,7 @@ log = structlog.get_logger(__name__)
 SCAN_SECONDS = 0.25
 _AFTER_TROUBLE = 2.0  # seconds until a folder that cannot be used is tried again
 _MOST = 200  # questions that lie there at a time
-_ANSWER = re.compile(r"(\d{1,18})\.(json|xml)", re.ASCII)
+_ANSWER = re.compile(r"(\d{1,18})\.(json|xml)", re.ASCII | re.IGNORECASE)
 _WRITTEN = re.compile(r"(\d{12,18})\.(?:question|request)\.(?:json|xml)", re.ASCII)
 
 
@@ -62,6 +63,7 @@ class QuestionFolder:
         provider: str,
         folder: Path,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float],
     ) -> None:
         """Create the folders; raise ConfigurationError where that fails."""
         self._questions = questions
@@ -70,6 +72,7 @@ class QuestionFolder:
         self._root = folder
         self._now = now
         self._stopping = asyncio.Event()
+        self._stuck = StuckFiles(monotonic)
         self.trouble: str | None = None  # why questions wait; None while they are asked
         self._offered: set[int] = set()
         try:
@@ -86,6 +89,16 @@ class QuestionFolder:
             text = f"spool_dir {folder} cannot be used: {error.strerror} ({error.filename})"
             raise ConfigurationError(text) from None
         questions.attend(provider, now())  # or who asks before the first round would hear 503
+
+    @property
+    def path(self) -> Path:
+        """Where the EPR puts its answers."""
+        return self._answers.path
+
+    @property
+    def stuck(self) -> Sequence[Stuck]:
+        """What lies in answers/new and cannot be taken."""
+        return self._stuck.by_cause
 
     def close(self) -> None:
         """Let go of the folders; `run` has ended by then."""
@@ -116,24 +129,50 @@ class QuestionFolder:
         self._questions.attend(self._provider, self._now())
 
     def _take(self) -> list[_Given]:
-        """Claim the answers that lie there; return them, and those that were claimed before."""
+        """Claim the answers that can be read; return them, and those that were claimed before."""
         self._answers.refresh()
         self._claimed.refresh()
-        for _, name in sorted(self._answers.files()):
-            if _ANSWER.fullmatch(name) and not self._claimed.has(name):
-                self._answers.move(name, self._claimed, name)
-        found = []
-        for _, name in sorted(self._claimed.files()):
-            match = _ANSWER.fullmatch(name)
-            if match is None:
-                continue
+        entries = sorted(self._answers.entries())
+        self._stuck.keep({entry.name for entry in entries})
+        for entry in entries:
+            if _ANSWER.fullmatch(entry.name) and not self._claimed.has(entry.name):
+                self._claim(entry)
+        claimed = (name for _, name in sorted(self._claimed.files()))
+        return [given for name in claimed if (given := self._given(name)) is not None]
+
+    def _claim(self, entry: Entry) -> None:
+        """Take what can be read: one that cannot would stand in the way of all others."""
+        if not entry.is_regular:
+            self._stuck.note(entry.name, Cause.IRREGULAR)
+            return
+        try:
+            self._answers.read(entry.name, 0)
+        except FileNotFoundError:  # the EPR took it back
+            return
+        except OSError as error:
+            self._leave_lying(entry.name, error)
+            return
+        self._stuck.taken(entry.name)
+        self._answers.move(entry.name, self._claimed, entry.name)
+
+    def _given(self, name: str) -> _Given | None:
+        match = _ANSWER.fullmatch(name)
+        if match is None:
+            return None
+        try:
             body = self._claimed.read(name, self._answering.max_bytes).body
-            too_much = b" " * (self._answering.max_bytes + 1)  # it is refused for its size
-            media_type = "application/fhir+" + match[2]
-            found.append(
-                _Given(name, int(match[1]), media_type, too_much if body is None else body)
-            )
-        return found
+        except OSError as error:
+            self._leave_lying(name, error)
+            return None
+        too_much = b" " * (self._answering.max_bytes + 1)  # it is refused for its size
+        media_type = "application/fhir+" + match[2].lower()
+        return _Given(name, int(match[1]), media_type, too_much if body is None else body)
+
+    def _leave_lying(self, name: str, error: OSError) -> None:
+        """Say once that an answer cannot be read; the next round tries again."""
+        if self._stuck.note(name, Cause.UNREADABLE):
+            reason = errno.errorcode.get(error.errno or 0, "not a regular file")
+            log.warning("epr.file_unreadable", path=str(self._answers.path), reason=reason)
 
     async def _hand_in(self, given: _Given) -> None:
         try:

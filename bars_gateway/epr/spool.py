@@ -5,11 +5,10 @@ The folders that one provider shares with its EPR, and safe ways to touch what l
     SPOOL/outbox/  claimed                         ours alone: what is being taken in
     SPOOL/inbox/   tmp  new                        we write in tmp, rename into new
 
-Names come from listings only and must match a pattern; no name is ever made from
-content. A file is opened without following links, never waits for a pipe's other end,
-and must be regular. What we write is on disk before it gets its final name, and the
-name is on disk before anybody is told. One lock per spool folder: two gateways on one
-folder would each take what the other has claimed.
+Names come from listings only; no name is ever made from content. A file is opened without
+following links, never waits for a pipe's other end, and must be regular. What we write is on
+disk before it gets its final name, and the name is on disk before anybody is told. One lock
+per spool folder: two gateways on one folder would each take what the other has claimed.
 
 Everything here blocks, and is called from a thread.
 """
@@ -18,7 +17,6 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,18 +27,6 @@ from bars_gateway.errors import ConfigurationError, FolderInUse
 SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
 FILE_MODE = 0o640
 _MANY = 4  # files: from here on one syncfs is cheaper than an fsync each (M2a)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.(json|xml)", re.ASCII)
-ENVELOPES = ".envelope.json"
-
-
-def is_message(name: str) -> bool:
-    """Tell whether a file of that name in outbox/new is a message."""
-    return _NAME.fullmatch(name) is not None and not name.endswith(ENVELOPES)
-
-
-def envelope_of(name: str) -> str:
-    """Return the name of the envelope that may lie beside the message *name*."""
-    return name.rpartition(".")[0] + ENVELOPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +36,15 @@ class Sheet:
     body: bytes | None  # None where it is larger than was allowed
     inode: tuple[int, int]
     stamp: tuple[int, int]  # size and time of change: equal when nobody wrote between
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """What lies in a folder; the oldest sorts first."""
+
+    changed: int  # nanoseconds
+    name: str
+    is_regular: bool  # neither a link, nor a folder, nor a pipe
 
 
 class Folder:
@@ -80,14 +75,19 @@ class Folder:
         _sync(self.path.parent)  # or a power cut takes the folder with all that was synced in it
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def entries(self) -> Iterator[Entry]:
+        """Yield everything that lies there."""
+        with os.scandir(self._descriptor) as found:
+            for each in found:
+                with contextlib.suppress(FileNotFoundError):  # the EPR took it back
+                    changed = each.stat(follow_symlinks=False).st_mtime_ns
+                    yield Entry(changed, each.name, each.is_file(follow_symlinks=False))
+
     def files(self) -> Iterator[tuple[tuple[int, str], str]]:
         """Yield (time of change and name, name) of each regular file; links are none."""
-        with os.scandir(self._descriptor) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # the EPR took it back
-                    if entry.is_file(follow_symlinks=False):
-                        changed = entry.stat(follow_symlinks=False).st_mtime_ns
-                        yield (changed, entry.name), entry.name
+        for entry in self.entries():
+            if entry.is_regular:
+                yield (entry.changed, entry.name), entry.name
 
     def has(self, name: str) -> bool:
         """Tell whether anything of that name is there."""
@@ -124,6 +124,13 @@ class Folder:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, FILE_MODE)  # whatever the umask says
             file.write(body)
+
+    def append(self, name: str, content: bytes) -> None:
+        """Write at the end of a file of ours, made where there is none; `flush` puts it on disk."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(content)
 
     def flush(self, names: Sequence[str]) -> None:
         """Put files that were written on disk: each by itself, or all with one syncfs."""

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import json
 import os
 import stat
@@ -168,6 +169,146 @@ async def test_an_envelope_goes_with_its_message(folder: DropFolder, hospital: H
 
     assert correlation == read(hospital.outbox / "accepted/one.receipt.json")["correlation_id"]
     assert [] == hospital.listing("outbox/new")
+
+
+ENVELOPE = b'{"correlation_id": "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"}'
+
+
+async def test_a_late_envelope_attaches_to_nothing(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """It would be the next message's of that name, who may be another patient."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/accepted/one.json")
+        (hospital.outbox / "new/one.envelope.json").write_bytes(ENVELOPE)
+        await hospital.sees("outbox/refused/one.envelope.json")
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/refused/one.json")
+
+    for name in ("one.envelope.reason.json", "one.reason.json"):
+        assert "used a moment ago" in (hospital.outbox / "refused" / name).read_text()
+    assert 1 == len(await store.queue(PROVIDER, 9))
+
+
+async def test_what_is_barred_is_one_message(folder: DropFolder, hospital: Hospital) -> None:
+    """The one after it is taken: the EPR has been told twice by then."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/accepted/one.json")
+        (hospital.outbox / "new/one.envelope.json").write_bytes(ENVELOPE)
+        await hospital.sees("outbox/refused/one.envelope.json")
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/refused/one.json")
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/accepted/one.2.json")
+
+    assert [] == hospital.listing("outbox/new")
+
+
+async def test_a_name_is_remembered_over_a_restart(
+    store: SqliteStore, intake: Intake, tmp_path: Path
+) -> None:
+    """The envelope that was late before a restart is late after it."""
+    for name, kind in (("one.json", "accepted"), ("one.envelope.json", "refused")):
+        with open_folder(store, intake, tmp_path / "spool") as folder:
+            hospital = Hospital(tmp_path / "spool")
+            body = messages.referral() if name == "one.json" else ENVELOPE
+            (hospital.outbox / "new" / name).write_bytes(body)
+            async with at_work(folder.stop, folder.collect()):
+                await hospital.sees(f"outbox/{kind}/{name}")
+
+    assert [] == hospital.listing("outbox/new")
+
+
+async def test_an_envelope_of_a_name_in_use_goes_with_nothing(
+    store: SqliteStore, intake: Intake, tmp_path: Path
+) -> None:
+    """Whether it is late for the first message, or early for the second, nobody can tell."""
+    with open_folder(store, intake, tmp_path / "spool") as folder:
+        hospital = Hospital(tmp_path / "spool")
+        hospital.drop("one.json", messages.referral())
+        async with at_work(folder.stop, folder.collect()):
+            await hospital.sees("outbox/accepted/one.json")
+    with open_folder(store, intake, tmp_path / "spool") as folder:
+        hospital.drop("one.json", messages.referral(), ENVELOPE)
+        async with at_work(folder.stop, folder.collect()):
+            await hospital.sees("outbox/refused/one.json", "outbox/refused/one.envelope.json")
+
+    assert "used a moment ago" in (hospital.outbox / "refused/one.reason.json").read_text()
+    assert 1 == len(await store.queue(PROVIDER, 9))
+
+
+async def test_an_envelope_that_names_its_message_is_not_mistaken(
+    folder: DropFolder, hospital: Hospital
+) -> None:
+    """Whatever its name was used for before."""
+    body = messages.referral()
+    envelope = json.dumps({"sha256": hashlib.sha256(body).hexdigest()}).encode()
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/accepted/one.json")
+        hospital.drop("one.json", body, envelope)
+        await hospital.sees("outbox/accepted/one.2.json", "outbox/accepted/one.2.envelope.json")
+
+    assert [] == hospital.listing("outbox/refused")
+
+
+@pytest.mark.parametrize("named", [{"bundle_id": "another"}, {"sha256": "0" * 64}])
+async def test_an_envelope_fits_no_other_message_than_it_names(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore, named: dict[str, str]
+) -> None:
+    """Neither is sent."""
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral(), json.dumps(named).encode())
+        await hospital.sees("outbox/refused/one.json", "outbox/refused/one.envelope.json")
+
+    assert "names another message" in (hospital.outbox / "refused/one.reason.json").read_text()
+    assert 0 == len(await store.queue(PROVIDER, 9))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["two words.json", "(1).json", "é ß 患.json", "UPPER.JSON", "_one.json", "new\nline.json"],
+)
+async def test_a_message_is_taken_whatever_its_name(
+    folder: DropFolder, hospital: Hospital, name: str
+) -> None:
+    """A file is only ever renamed, so nothing in its name can do harm."""
+    stem, _, _ = name.rpartition(".")
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop(name, messages.referral())
+        await hospital.sees(f"outbox/accepted/{name}", f"outbox/accepted/{stem}.receipt.json")
+
+    assert [] == hospital.listing("outbox/new")
+
+
+async def test_capital_letters_make_no_other_envelope(
+    folder: DropFolder, hospital: Hospital
+) -> None:
+    """Old systems write everything in them."""
+    (hospital.outbox / "new/ONE.ENVELOPE.JSON").write_bytes(ENVELOPE)
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("ONE.JSON", messages.referral())
+        await hospital.sees("outbox/accepted/ONE.JSON")
+
+    receipt = read(hospital.outbox / "accepted/ONE.receipt.json")
+    assert json.loads(ENVELOPE)["correlation_id"] == receipt["correlation_id"]
+
+
+async def test_a_name_that_is_too_long_is_cut(folder: DropFolder, hospital: Hospital) -> None:
+    """The longest names that a system allows for go out too, with their envelope."""
+    stem = "x" * (255 - len(".envelope.json"))
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop(f"{stem}.json", messages.referral(), ENVELOPE)
+        await eventually(lambda: len(hospital.listing("outbox/accepted")) == 3)
+
+    message, envelope, receipt = sorted(hospital.listing("outbox/accepted"), key=len)
+    document = read(hospital.outbox / "accepted" / envelope)
+    assert json.loads(ENVELOPE)["correlation_id"] == document.get("correlation_id")
+    assert message.startswith("x" * 150 + "~")
+    assert [] == hospital.listing("outbox/new")
+    assert receipt
 
 
 async def test_a_bad_envelope_stops_its_message(

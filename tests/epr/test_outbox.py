@@ -10,8 +10,10 @@ import messages
 import pytest
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.outbox import Outbox
+from bars_gateway.epr.outbox import Mark, Outbox
 from bars_gateway.epr.spool import Spool
+from bars_gateway.epr.stems import RECENT_SECONDS, Stems
+from bars_gateway.epr.stuck import Cause, Stuck
 
 NOBODY = 65534
 
@@ -35,6 +37,7 @@ def outbox(spool: Spool, settle_seconds: float = 0) -> Outbox:
     return Outbox(
         spool,
         monotonic=time.monotonic,
+        wall=time.time,
         new_id=lambda: str(uuid4()),
         max_bytes=100_000,
         settle_seconds=settle_seconds,
@@ -102,7 +105,7 @@ def test_a_claim_takes_the_file_away(spool: Spool, root: Path) -> None:
     outbox(spool).take()
 
     assert [] == list((root / "outbox/new").iterdir())
-    assert [".m.one.json"] == [path.name[36:] for path in (root / "outbox/claimed").iterdir()]
+    assert [".m.one.json"] == [path.name[36:] for path in (root / "outbox/claimed").glob("*.json")]
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -116,3 +119,148 @@ def test_only_regular_files_are_read(spool: Spool, root: Path, kind: str) -> Non
 
     with pytest.raises(OSError, match=r"regular|symbolic"):
         spool.new.read("one.json", 10)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def _box_at(spool: Spool, clock: _Clock) -> Outbox:
+    return Outbox(
+        spool,
+        monotonic=clock,
+        wall=clock,
+        new_id=lambda: str(uuid4()),
+        max_bytes=100_000,
+        settle_seconds=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("one.envelope.json", "no_message"), ("one.txt", "no_kind")]
+)
+def test_what_waits_for_nothing_is_taken_to_be_refused(
+    spool: Spool, root: Path, name: str, mark: str
+) -> None:
+    """After a minute, in which its message, or a better name, may come."""
+    (root / "outbox/new" / name).write_bytes(b"{}")
+    clock = _Clock()
+    box = _box_at(spool, clock)
+    early = box.take()
+    clock.seconds += 61
+    late = [drop.ticket.mark for drop in box.take()]
+
+    assert ([], [Mark[mark.upper()]]) == (early, late)
+
+
+def test_half_an_xml_file_is_waited_for(spool: Spool, root: Path) -> None:
+    """As half a JSON file is: an EPR that writes in place is given the time to finish."""
+    path = root / "outbox/new/one.xml"
+    path.write_bytes(b"<Bundle><id")
+    clock = _Clock()
+    box = _box_at(spool, clock)
+    half = box.take()
+    clock.seconds += 1
+    path.write_bytes(b'<Bundle><id value="1"/></Bundle>')
+
+    assert [] == half
+    assert [b'<Bundle><id value="1"/></Bundle>'] == [drop.body for drop in box.take()]
+
+
+def test_half_an_xml_file_that_stays_so_is_taken_in_the_end(spool: Spool, root: Path) -> None:
+    """To be refused with a reason."""
+    (root / "outbox/new/one.xml").write_bytes(b"<Bundle><id")
+    clock = _Clock()
+    box = _box_at(spool, clock)
+    first = box.take()
+    clock.seconds += 3
+
+    assert [] == first
+    assert 1 == len(box.take())
+
+
+def test_what_can_never_be_taken_is_counted(spool: Spool, root: Path) -> None:
+    """By its cause, since it was first seen, until somebody takes it away."""
+    new = root / "outbox/new"
+    (new / "folder.json").mkdir()
+    (new / "link.json").symlink_to("/etc/hostname")
+    (new / "one.json.tmp").write_bytes(b"{")
+    clock = _Clock()
+    box = _box_at(spool, clock)
+    box.take()
+    at_first = box.stuck
+    clock.seconds += 601
+    box.take()
+    later = box.stuck
+    (new / "folder.json").rmdir()
+    (new / "link.json").unlink()
+    (new / "one.json.tmp").unlink()
+    box.take()
+
+    assert [Stuck(cause=Cause.IRREGULAR, count=2, since=1000.0)] == at_first
+    assert [
+        Stuck(cause=Cause.IRREGULAR, count=2, since=1000.0),
+        Stuck(cause=Cause.UNFINISHED, count=1, since=1601.0),
+    ] == later
+    assert [] == box.stuck
+
+
+def test_what_may_not_be_read_is_counted(spool: Spool, root: Path) -> None:
+    """Until it may be."""
+    path = root / "outbox/new/one.json"
+    path.write_bytes(messages.referral())
+    path.chmod(0)
+    box = outbox(spool)
+    with without_privileges(root):
+        box.take()
+        before = [(each.cause, each.count) for each in box.stuck]
+        path.chmod(0o640)
+        box.take()
+
+    assert [(Cause.UNREADABLE, 1)] == before
+    assert [] == box.stuck
+
+
+def test_a_name_is_used_for_ten_minutes(spool: Spool) -> None:
+    """After that an envelope of that name waits for its message again."""
+    clock = _Clock()
+    stems = Stems(spool.claimed, now=clock)
+    stems.note(["one"])
+    soon = stems.is_used("one")
+    clock.seconds += RECENT_SECONDS
+
+    assert (True, False) == (soon, stems.is_used("one"))
+
+
+def test_names_are_remembered_as_digests(spool: Spool, root: Path) -> None:
+    """Some EPRs put patients into the names of their files."""
+    Stems(spool.claimed, now=_Clock()).note(["SMITH-9000000009"])
+
+    assert "SMITH" not in (root / "outbox/claimed/.stems").read_text()
+
+
+def test_a_line_that_was_cut_off_hides_no_other(spool: Spool, root: Path) -> None:
+    """A crash may leave half a line; what is noted after it is remembered all the same."""
+    clock = _Clock()
+    Stems(spool.claimed, now=clock).note(["one"])
+    path = root / "outbox/claimed/.stems"
+    path.write_bytes(path.read_bytes() + b"used 0123")
+    Stems(spool.claimed, now=clock).note(["two"])
+    stems = Stems(spool.claimed, now=clock)
+
+    assert (True, True) == (stems.is_used("one"), stems.is_used("two"))
+
+
+def test_the_memory_of_names_does_not_grow(spool: Spool, root: Path) -> None:
+    """What is out of date is dropped as it is written anew."""
+    clock = _Clock()
+    stems = Stems(spool.claimed, now=clock)
+    for _ in range(40):
+        clock.seconds += 400
+        stems.note([str(uuid4()) for _ in range(1000)])
+
+    assert len((root / "outbox/claimed/.stems").read_bytes().split()) < 3 * 16_000

@@ -413,6 +413,19 @@ async def test_a_listener_that_only_this_machine_reaches(broken):
     assert "can be reached from this machine only" in (await alone(broken, "address.listen")).text
 
 
+async def test_a_link_in_the_outbox_is_named(broken):
+    """It is never opened, so what it leads to is never sent."""
+    new = broken.site.settings.providers[NAME].spool_dir / "outbox" / "new"
+    new.mkdir(parents=True, exist_ok=True)
+    (new / "link.json").symlink_to("/etc/hostname")
+    try:
+        seen = await alone(broken, "folders.outbox")
+    finally:
+        (new / "link.json").unlink()
+
+    assert (Grade.WARN, "1 lie there that are never opened") == (seen.grade, seen.text)
+
+
 @pytest.mark.parametrize(
     ("version", "warned"),
     [((3, 40, 1), True), ((3, 51, 2), True), ((3, 51, 3), False), ((3, 54, 1), False)],

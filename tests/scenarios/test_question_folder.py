@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,24 @@ async def test_a_booking_is_answered_by_a_file(world: World) -> None:
     assert (200, asked["proposed_focus_id"]) == (status, focus(acknowledged)["id"])
     assert (True, False) == (receipt["accepted"], receipt["late"])
     assert [] == hospital.files("answers/new/*")
+
+
+async def test_an_answer_that_cannot_be_read_stops_no_other(world: World) -> None:
+    """What lies in the way stays there, and the page says so; others are asked and answered."""
+    hospital = world.hospital
+    (hospital.spool / "answers/new/1.json").mkdir()
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, booking(), headers()))
+        number, _ = await question(hospital)
+        answer(hospital, f"{number}.xml", b"no answer")
+        await hospital.document(f"answers/refused/{number}.reason.json")
+        answer(hospital, f"{number}.JSON", b'{"accept": true}')
+    status, _, _ = posted.result()
+    (lying,) = hospital.gateway._doors[0].lying(time.monotonic())
+
+    assert 200 == status
+    assert (1, str(hospital.spool / "answers/new")) == (lying.count, lying.folder)
+    assert "never opened" in lying.cure
 
 
 async def test_a_search_is_answered_by_an_xml_file(world: World) -> None:

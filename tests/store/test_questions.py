@@ -1,6 +1,7 @@
 """What the store promises of questions."""
 
 import asyncio
+import time
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,7 +93,12 @@ async def test_an_epr_with_a_folder_is_there_before_the_first_look(
         store.questions, provider="trust", now=lambda: NOW, new_id=str, max_bytes=1
     )
     folder = QuestionFolder(
-        store.questions, answering, provider="trust", folder=tmp_path, now=lambda: NOW
+        store.questions,
+        answering,
+        provider="trust",
+        folder=tmp_path,
+        now=lambda: NOW,
+        monotonic=time.monotonic,
     )
     folder.close()
 

@@ -1,8 +1,8 @@
 """The machine below the gateway: clock, folders, database, disk."""
 
+import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bars_gateway.config import Provider
 from bars_gateway.errors import StoreError
@@ -19,9 +19,6 @@ from bars_gateway.onboarding.doctor.checks import (
     warned,
 )
 from bars_gateway.store.examination import examined, reading
-
-if TYPE_CHECKING:
-    import os
 
 _FIRST_YEAR = 2026  # this release did not exist before
 _SLOW_SECONDS = 1.0
@@ -78,11 +75,19 @@ def _written(site: Site) -> Seen:
 
 def _outbox(site: Site) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
-        waiting = [p for p in (provider.spool_dir / "outbox" / "new").glob("*") if p.is_file()]
-        ages = [site.now().timestamp() - path.stat().st_mtime for path in waiting]
+        found = list((provider.spool_dir / "outbox" / "new").glob("[!.]*"))
+        odd = [path for path in found if path.is_symlink() or not path.is_file()]
+        if odd:
+            cure = "They are links, folders or pipes: drop the files themselves."
+            return warned(f"{len(odd)} lie there that are never opened", cure)
+        shut = [path for path in found if not os.access(path, os.R_OK)]
+        if shut:
+            cure = "Let the gateway's group read what the EPR writes: mode 0640."
+            return warned(f"{len(shut)} lie there that the gateway may not read", cure)
+        ages = [site.now().timestamp() - path.stat().st_mtime for path in found]
         if ages and max(ages) > _LATE_SECONDS:
             cure = "Start the gateway: systemctl start bars-gateway; its log says what it met."
-            return warned(f"{len(waiting)} lie there, one for {max(ages) / 60:.0f} min", cure)
+            return warned(f"{len(found)} lie there, one for {max(ages) / 60:.0f} min", cure)
         return passed("nothing lies in the outbox for long")
 
     return for_each(site, look)
