@@ -47,6 +47,10 @@ From = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in the
 Before = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in before then.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="What may come of a resend is wanted.")]
+AfterItsTime = Annotated[
+    bool,
+    typer.Option("--after-its-time", help="Send it although its clinical time has passed."),
+]
 Provider = Annotated[
     str | None,
     typer.Option("--provider", "-p", metavar="NAME", help="Whose; needed if there are several."),
@@ -82,6 +86,7 @@ def _command(verb: Verb) -> Callable[..., None]:
         everything: Everything = False,
         dry_run: DryRun = False,
         yes: Yes = False,
+        after_its_time: AfterItsTime = False,
     ) -> None:
         filters = {
             "states": state,
@@ -91,13 +96,8 @@ def _command(verb: Verb) -> Callable[..., None]:
             "taken_from": taken_from,
             "taken_before": taken_before,
         }
-        order = {
-            "why": why,
-            "by": by or getpass.getuser(),
-            "role": "operator",
-            "dry_run": dry_run,
-            "confirmed": yes,
-        }
+        flags = {"dry_run": dry_run, "confirmed": yes, "after_its_time": after_its_time}
+        order = {"why": why, "by": by or getpass.getuser(), "role": "operator", **flags}
         given = {name: value for name, value in filters.items() if value}
         if bool(request_ids) == everything or (given and not everything):
             raise typer.BadParameter("name messages, or give --all with or without filters")

@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.verdict import Answer, Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.port import Arrival, Attempt, Claim, Payload, Refusal, Submission
@@ -12,6 +13,12 @@ from bars_gateway.store.questions import Decision, Terms
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
 THEIRS = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
+
+
+def owed(due_at: datetime, now: datetime = NOW) -> Owed:
+    """Return an answer that is owed by then, with a warning when a quarter of the time is left."""
+    return Owed(due_at=due_at, warn_at=due_at - max(due_at - now, timedelta()) / 4)
+
 
 TERMS = Terms(answer_by=NOW + timedelta(seconds=4.5), alarm_at=NOW + timedelta(minutes=15))
 
@@ -63,7 +70,7 @@ def arrival(**changes: object) -> Arrival:
         "fingerprint": hashlib.sha256(body).hexdigest(),
         "request": payload(body),
         "answer": payload(b'{"acknowledged":true}'),
-        "answer_due_at": None,
+        "owed": None,
     }
     return Arrival(**(values | changes))  # type: ignore[arg-type]
 

@@ -108,20 +108,27 @@ async def test_a_delay_is_told_when_it_would_have_been(
 
 
 @pytest.mark.parametrize(
-    ("needed_by", "kinds"),
-    [(NOW + 2 * HOUR, [NoticeKind.OUTCOME]), (None, [])],
-    ids=["named", "not"],
+    ("by_its_time", "kinds"),
+    [(True, [NoticeKind.OUTCOME]), (False, [])],
+    ids=["by its time", "since it came"],
 )
 async def test_the_clock_moves_no_clinical_time(
     store: SqliteStore,
     housekeeper: Housekeeper,
     clock: Clock,
-    needed_by: datetime | None,
+    *,
+    by_its_time: bool,
     kinds: list[NoticeKind],
 ) -> None:
     """What a message says is an instant; what follows from its hand-in is a while from then."""
     await store.submit(
-        submission(give_up_at=NOW + HOUR, delayed_at=NOW + LATER, needed_by=needed_by), NOW
+        submission(
+            give_up_at=NOW + HOUR,
+            delayed_at=NOW + LATER,
+            needed_by=NOW + 2 * HOUR,
+            by_its_time=by_its_time,
+        ),
+        NOW,
     )
     clock.wall += HOUR
     await housekeeper.tidy()

@@ -14,7 +14,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, payload, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
 
 from bars_gateway.clock import ClockStep
 from bars_gateway.concerns import Conditions, Lying, TokenCondition
@@ -352,8 +352,8 @@ async def test_what_was_decided_late_is_a_concern(shown: Shown) -> None:
 async def test_an_answer_that_is_owed_and_late_is_a_concern(shown: Shown) -> None:
     """By whom it is owed: what a person has to do is not the same."""
     due = NOW - timedelta(seconds=1)
-    await shown.store.submit(submission(answer_due_at=due), NOW - timedelta(minutes=1))
-    await shown.store.receive(arrival(answer_due_at=due), NOW)
+    await shown.store.submit(submission(owed=owed(due)), NOW - timedelta(minutes=1))
+    await shown.store.receive(arrival(owed=owed(due)), NOW)
     await shown.store.conversations.tell_due(NOW)
     page = (await shown.get("/")).text
 
@@ -365,7 +365,7 @@ async def test_the_workflow_that_is_overdue_is_marked_in_its_row(shown: Shown) -
     """Of two that run, only the one whose time is over."""
     for minutes in (-10, 10):
         due = NOW + timedelta(minutes=minutes)
-        await shown.store.submit(submission(answer_due_at=due), NOW - timedelta(hours=1))
+        await shown.store.submit(submission(owed=owed(due)), NOW - timedelta(hours=1))
     page = (await shown.get("/")).text
 
     assert 1 == page.count("overdue since")

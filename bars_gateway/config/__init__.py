@@ -268,7 +268,7 @@ class Settings(BaseSettings):
         return BUNDLES[self.environment]
 
     @property
-    def timing_overrides(self) -> dict[str, dict[str, float]]:
+    def timing_overrides(self) -> dict[str, dict[str, float | str]]:
         """What `standard.timing.timing_for` takes: per Application, what was set."""
         return {a: timing.model_dump(exclude_none=True) for a, timing in self.timing.items()}
 

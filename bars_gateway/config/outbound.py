@@ -21,6 +21,7 @@ from bars_gateway.config.values import (
     Words,
     reject,
 )
+from bars_gateway.standard.timing import AtItsTime
 
 Retry = Annotated[float, Field(ge=0.05, le=86_400)]
 Minutes = Annotated[float, Field(ge=0.05, le=10_080)]
@@ -214,27 +215,74 @@ class TimingSettings(Section):
     Shipped: 60 for a3, a4 and a6, else 300. Set it to when a clinician would want to know.
     """
 
+    at_its_time: AtItsTime | None = None
+    """
+    What the clinical time means for a request or update on its way: `stops`, `ends` or `goes_on`.
+
+    Shipped: `stops` for a4: it ends before its time, less the lead, and is refused once that has
+    passed. `goes_on` for a3 and a6: there is no lead, and it goes on past its time. Else `ends`:
+    it ends before its time, less the lead; one that is late already is still tried, for
+    `at_least_minutes`. Cancellations and responses are never stopped by a clinical time.
+    """
+
     give_up_after_minutes: Minutes | None = None
     """
-    How long to go on trying where the message names no clinical time, in minutes.
+    How long to go on trying where no clinical time is known, in minutes since it was handed in.
 
-    Shipped: 15 for a3, a4 and a6, else 120. Set it to the longest that a clinician may be
-    left believing that the message is on its way.
+    Shipped: 15 for a3, a4 and a6, else 120. It counts for every cancellation and response too,
+    and for what `goes_on` and is needed soon. Set it to the longest that a clinician may be left
+    believing that the message is on its way.
+    """
+
+    give_up_with_time_after_minutes: Minutes | None = None
+    """
+    The longest to go on trying where a clinical time is known, in minutes since it was handed in.
+
+    Shipped: 30 for a3 and a6, where it is needed in that time or later; 1440 for a4; else 120.
+    """
+
+    give_up_booking_after_minutes: Minutes | None = None
+    """
+    The longest to go on trying to book a slot, in minutes since it was handed in.
+
+    Shipped: 15. Somebody waits to tell the patient; the slot may be taken meanwhile.
+    """
+
+    at_least_minutes: Minutes | None = None
+    """
+    Where a message `ends` at its time: how long to try however near or past that is, in minutes.
+
+    Shipped: 1. Raise it if your requests often name a time that is over.
     """
 
     lead_minutes: Annotated[float, Field(ge=0, le=1440)] | None = None
     """
-    How long before the clinical time to stop trying, in minutes.
+    The longest lead: how long before the clinical time to stop trying, in minutes.
 
-    Shipped: 5 for a3, a4 and a6, else 30. Set it to the time that a telephone call takes.
+    Shipped: 5. Set it to the time that a telephone call takes. What `goes_on` has no lead.
+    """
+
+    lead_share: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """
+    The lead where little time is left, as a share of what is left when it is handed in.
+
+    Shipped: 0.25, so that eight minutes before its time it is tried for six.
     """
 
     answer_within_minutes: Minutes | None = None
     """
     How soon an answer is owed after a request, in minutes; the clinical time counts if earlier.
 
-    Shipped: 120 for a4t3, else no limit but the clinical time. Set it where a counterparty
-    has agreed to answer within a time: when it is over, the EPR and the status page say so.
+    Shipped: 120 for a4t3, 5 for a6t2 and a6t3, else no limit but the clinical time of a4. Set it,
+    for a6t1 above all, to what was agreed with a counterparty: when it is over, the EPR and the
+    status page say so.
+    """
+
+    warning_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """
+    When to warn that an answer is due, as the share that is left then of the time for it.
+
+    Shipped: 0.5 for a4, else 0.25.
     """
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -27,7 +27,7 @@ import structlog
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.target_checks import TargetCheck, Unchecked, everything_goes
 from bars_gateway.standard import rules, workflow
-from bars_gateway.standard.applications import answer_due
+from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, format_of
@@ -38,8 +38,8 @@ from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
 from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides, refused_in
 from bars_gateway.standard.particulars import particulars_of
-from bars_gateway.standard.timing import Timing, deadline
-from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
+from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission, Warned
 
 log = structlog.get_logger(__name__)
@@ -129,7 +129,7 @@ class Intake:
         except MoveRefused as too_late:
             raise self.refusal(too_late.issues, http_status=409) from None
         repeated = accepted.request_id != submission.request_id
-        if repeated and accepted.state in _ENDED:
+        if repeated and (accepted.state in _ENDED or accepted.led_to in _OVER):
             refused = _ended_before(accepted)
             self._log(refused)
             raise refused
@@ -212,42 +212,55 @@ class Intake:
         found = await self._store.correlation_of(self._provider, *keys) if keys else None
         return found or self.new_id()
 
-    def _submission(
-        self, body: bytes, examined: _Examined, envelope: Envelope, correlation_id: str
-    ) -> Submission:
-        message, now = examined.message, self.now()
-        new = examined.move is Move.REQUEST
-        timing = self._timing(message.use_case)
-        needed_by = envelope.needed_by or message.needed_by
-        ids = Ids(self.new_id(), correlation_id)
-        due = answer_due(message.use_case, timing, needed_by, now)
+    def _needed_by(self, envelope: Envelope, message: Message, now: datetime) -> datetime | None:
+        """Return the clinical time, the envelope's before the Bundle's, if one can be meant."""
+        named = [moment for moment in (envelope.needed_by, message.needed_by) if moment]
+        found = [moment for each in named if (moment := clinical_time(each, now))]
+        if len(found) < len(named):
+            log.warning("epr.clinical_time_ignored", provider=self._provider)
+        return next(iter(found), None)
+
+    def _payload(self, body: bytes, examined: _Examined, envelope: Envelope, ids: Ids) -> Payload:
         headers = for_sending(
-            message,
+            examined.message,
             self._identity,
             ids=ids,
             media_type=examined.written_in,
             practitioner=envelope.practitioner,
         )
+        return Payload(media_type=examined.written_in, headers=headers, body=body)
+
+    def _submission(
+        self, body: bytes, examined: _Examined, envelope: Envelope, correlation_id: str
+    ) -> Submission:
+        message, now = examined.message, self.now()
+        timing = self._timing(message.use_case)
+        needed_by = self._needed_by(envelope, message, now)
+        subject, move = workflow.subject_of(message), examined.move
+        found = limits(timing, move, subject, needed_by, now)
+        ids, new = Ids(self.new_id(), correlation_id), move is Move.REQUEST
         return Submission(
             provider=self._provider,
             request_id=ids.request_id,
             correlation_id=correlation_id,
             bundle_id=message.bundle_id,
             responds_to=message.responds_to,
-            move=examined.move,
-            subject=workflow.subject_of(message),
+            move=move,
+            subject=subject,
             use_case=message.use_case,
             sender=message.source,
             receiver=message.destinations[0],
             focus_id=message.focus_id,
             fingerprint=hashlib.sha256(body).hexdigest(),
-            request=Payload(media_type=examined.written_in, headers=headers, body=body),
-            needed_by=None if needed_by is None else needed_by.astimezone(UTC),
-            give_up_at=deadline(timing, needed_by, now),
-            delayed_at=now + timing.delayed_after,
-            urgent=timing.urgent,
-            read_first=self._read_before_cancel and examined.move is Move.CANCEL,
-            answer_due_at=due if new else None,
+            request=self._payload(body, examined, envelope, ids),
+            needed_by=needed_by,
+            give_up_at=found.give_up_at,
+            delayed_at=found.delayed_at,
+            by_its_time=found.by_its_time,
+            urgent=timing.urgent or message.is_pressing,
+            read_first=self._read_before_cancel and move is Move.CANCEL,
+            owed=answer_owed(message.use_case, move, timing, needed_by, now),
+            too_late=[TOO_LATE] if is_too_late(timing, move, needed_by, now) else [],
             enforced=enforced(rules.Side.SENDING, message, self._overrides),
             ties=ties_of(message, rules.Side.SENDING, self._overrides) if new else None,
             particulars=None if new else particulars_of(message),
@@ -274,6 +287,16 @@ def _refuse_anothers(envelope: Envelope, message: Message, body: bytes) -> None:
     ]
     if issues:
         raise SubmissionRefused(issues, http_status=409)
+
+
+TOO_LATE = Issue(
+    rule="E06",
+    path="Bundle",
+    text="its clinical time has passed, and nothing was sent: follow your own fallback, and"
+    " telephone. Where the time is wrong, correct it and submit the message again",
+    http_status=409,
+    issue="business-rule",
+)
 
 
 def too_large(max_bytes: int) -> Issue:
@@ -309,8 +332,19 @@ _ENDED = {
 }
 
 
+# How what they asked for ended: it was taken, and the same bytes would open nothing again.
+_OVER = {
+    State.CANCELLED: "what they asked for was cancelled, or is being cancelled",
+    State.DECLINED: "what they asked for was turned down",
+    State.COMPLETED: "what they asked for was answered in full",
+}
+_ANEW = "To ask for it again, submit a new message with a Bundle.id of its own"
+
+
 def _ended_before(accepted: Accepted) -> SubmissionRefused:
-    how = _ENDED[accepted.state].format(said=accepted.code or "no code")
+    how = _ENDED.get(accepted.state, "").format(said=accepted.code or "no code")
+    if not how and accepted.led_to is not None:
+        how = f"{_OVER[accepted.led_to]}. {_ANEW}"
     text = f"these bytes were handed in before, and {how}"
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)

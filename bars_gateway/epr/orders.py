@@ -43,6 +43,7 @@ class Order:
     by: str | None = None  # as they call themselves
     role: str = "epr"
     confirmed: bool = False  # what may come of a resend was read
+    after_its_time: bool = False  # that its clinical time has passed was read, too
     dry_run: bool = False
 
 
@@ -234,6 +235,7 @@ _MEMBERS: Mapping[str, Callable[[Any], object]] = {
     "by": _text("by", LONGEST_NAME),
     "role": _role,
     "confirmed": _flag("confirmed"),
+    "after_its_time": _flag("after_its_time"),
     "dry_run": _flag("dry_run"),
 }
 _FILTERS: Mapping[str, Callable[[Any], Any]] = {
@@ -244,9 +246,10 @@ _FILTERS: Mapping[str, Callable[[Any], Any]] = {
     "taken_from": _instant("messages.taken_from"),
     "taken_before": _instant("messages.taken_before"),
 }
+_OF_MESSAGES = {"confirmed", "after_its_time"}
 _ATTACHMENT: Mapping[str, Callable[[Any], Any]] = {
     "workflow_id": _number("workflow_id", "a workflow"),
-    **{name: reader for name, reader in _MEMBERS.items() if name != "confirmed"},
+    **{name: reader for name, reader in _MEMBERS.items() if name not in _OF_MESSAGES},
 }
 _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
     "alarms": _some("alarms", "numbers of alarms", _is_number),

@@ -21,14 +21,15 @@ from bars_gateway.epr.orders import Order
 from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.headers import REQUEST_ID
 from bars_gateway.standard.renewal import renewed
-from bars_gateway.standard.timing import Timing, deadline
+from bars_gateway.standard.timing import Limits, Timing, limits
+from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.interventions import (
     MAY_HAPPEN,
     OBJECTIONS,
+    PAST_ITS_TIME,
     Actor,
     Candidate,
     Done,
-    Limits,
     Objection,
     Renewal,
     Selection,
@@ -95,13 +96,15 @@ class Verbs:
 
     async def act(self, order: Order, request_id: str, uid: int | None) -> Intervention | None:
         """Do it with that message; None if there is none."""
-        found = await self._store.interventions.candidate(self._provider, request_id, order.verb)
+        found = await self._store.interventions.candidate(
+            self._provider, request_id, order.verb, self._now()
+        )
         return None if found is None else await self._act(order, found, uid)
 
     async def act_on_all(self, order: Order, selection: Selection, uid: int | None) -> Report:
         """Do it with each message that fits, oldest first, up to `MOST_AT_ONCE`."""
         found = await self._store.interventions.candidates(
-            self._provider, selection, order.verb, MOST_AT_ONCE + 1
+            self._provider, selection, order.verb, MOST_AT_ONCE + 1, self._now()
         )
         return Report(
             verb=order.verb,
@@ -112,10 +115,15 @@ class Verbs:
 
     async def _act(self, order: Order, candidate: Candidate, uid: int | None) -> Intervention:
         message = candidate.message
-        objection = candidate.objection or _unconfirmed(order, message)
+        objection = _standing(order, candidate) or _unconfirmed(order, message)
         if order.dry_run or objection is not None:
             return _told(order, message, objection)
-        actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
+        actor = Actor(
+            role=order.role,
+            who=f"{order.by or order.role} (uid {uid})",
+            why=order.why,
+            after_its_time=order.after_its_time,
+        )
         done = await self._do(order.verb, message, actor)
         objection = done if isinstance(done, Objection) else None
         log.info(
@@ -142,11 +150,13 @@ class Verbs:
             return OBJECTIONS["id_fixed"]
         return await interventions.resend(message.message_id, renewal, actor, self._limits, now)
 
-    def _limits(self, use_case: str, needed_by: datetime | None) -> Limits:
-        timing, now = self._timing(use_case), self._now()
-        return Limits(
-            give_up_at=deadline(timing, needed_by, now), delayed_at=now + timing.delayed_after
-        )
+    def _limits(
+        self, use_case: str, move: Move, subject: Subject, needed_by: datetime | None
+    ) -> Limits:
+        """Return how long to try from now; whoever has it sent after its time wants it tried."""
+        now = self._now()
+        still = needed_by if needed_by is not None and needed_by > now else None
+        return limits(self._timing(use_case), move, subject, still, now)
 
 
 def renewal_of(message: MessageRow, payload: Payload, new_id: Callable[[], str]) -> Renewal:
@@ -165,6 +175,13 @@ def renewal_of(message: MessageRow, payload: Payload, new_id: Callable[[], str])
             body=body,
         ),
     )
+
+
+def _standing(order: Order, candidate: Candidate) -> Objection | None:
+    """Return what stands against it still, once heard what whoever asks knows already."""
+    found = candidate.objection
+    known = found is not None and found.code == PAST_ITS_TIME and order.after_its_time
+    return None if known else found
 
 
 def _unconfirmed(order: Order, message: MessageRow) -> Objection | None:

@@ -40,7 +40,7 @@ from bars_gateway.inbound.replies import (
 )
 from bars_gateway.standard import answers, rules, workflow
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.applications import answer_due
+from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Json, Message
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, as_asked
@@ -211,7 +211,7 @@ def _arrival(  # noqa: PLR0917
     now: datetime,
 ) -> Arrival:
     """Return the Requester's message as it came, with no answer yet."""
-    due = answer_due(message.use_case, host.timing(message.use_case), message.needed_by, now)
+    timing = host.timing(message.use_case)
     return Arrival(
         provider=host.provider,
         request_id=ids.request_id,
@@ -228,7 +228,7 @@ def _arrival(  # noqa: PLR0917
         fingerprint=fingerprint(request.body),
         request=_kept(request),
         answer=_json(b""),
-        answer_due_at=None if move is Move.CANCEL else due,
+        owed=answer_owed(message.use_case, move, timing, message.needed_by, now),
         enforced=enforced(Side.RECEIVING, message, host.overrides),
         ties=ties_of(message, Side.RECEIVING, host.overrides, all_known=host.asks)
         if move is Move.REQUEST

@@ -167,6 +167,10 @@ class Dispatcher:
             await tokens.token()  # before the turn: whoever waits for one would leave long after it
             await self._wait_for_turn(claim)
             started = self._now()
+            if started >= claim.give_up_at:
+                # It waited for a token or a turn, and its time passed: it may not leave any more.
+                await self._back_to_the_queue(claim, started)
+                return
             answer, judgement = await self._post(claim, tokens)
         except TokenUnavailable as error:
             await self._put_back(claim, tokens, error)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.standard.timing import Timing, application_of
-from bars_gateway.standard.workflow import Subject
+from bars_gateway.standard.timing import Timing, application_of, clinical_time, warning_at
+from bars_gateway.standard.workflow import Move, Subject
 
 
 class Answers(StrEnum):
@@ -112,22 +112,40 @@ _ALL = (
 APPLICATIONS: Mapping[str, Application] = {each.code: each for each in _ALL}
 
 
-def answer_due(
-    use_case: str, timing: Timing, needed_by: datetime | None, now: datetime
-) -> datetime | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """An answer that is owed: until when, and when to say that this comes near."""
+
+    due_at: datetime
+    warn_at: datetime
+
+
+def answer_owed(
+    use_case: str, move: Move, timing: Timing, needed_by: datetime | None, now: datetime
+) -> Owed | None:
     """
-    Return when an answer is owed to a request, or None where nothing is.
+    Return when an answer is owed to a request or update, or None where nothing is.
 
     One final response is owed by the clinical time, or by the use case's own limit where
-    that comes first. A stream of them has no end to be late for: there a limit counts
-    alone, where the provider has set one.
+    that comes first. A stream of them has no end to be late for: there the limit ends the
+    silence after a request, and an update neither begins nor prolongs that.
     """
-    found = application(use_case)
-    if found is None or found.answers is Answers.NONE:
+    answers = answers_of(use_case)
+    moves = {Move.REQUEST} if answers is Answers.STREAM else {Move.REQUEST, Move.UPDATE}
+    if answers is Answers.NONE or move not in moves:
         return None
     within = None if timing.answer_within is None else now + timing.answer_within
-    clinical = needed_by if found.answers is Answers.ONE else None
-    return min((moment for moment in (clinical, within) if moment is not None), default=None)
+    clinical = clinical_time(needed_by, now) if answers is Answers.ONE else None
+    due_at = min((moment for moment in (clinical, within) if moment is not None), default=None)
+    if due_at is None:
+        return None
+    return Owed(due_at=due_at, warn_at=warning_at(timing, due_at, now))
+
+
+def answers_of(use_case: str) -> Answers:
+    """Return what is answered to a request of *use_case*, beside its acknowledgement."""
+    found = application(use_case)
+    return Answers.NONE if found is None else found.answers
 
 
 def is_withdrawn(use_case: str) -> bool:

@@ -55,6 +55,9 @@ __all__ = [
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 
+_PRESSING = frozenset({"urgent", "asap", "stat"})
+
+_FIRST, _LAST = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
@@ -100,6 +103,11 @@ class Message:
     def header(self) -> Resource:
         """The MessageHeader, or an empty resource."""
         return next((e.resource for e in self.entries[:1] if e.type == "MessageHeader"), {})
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether what it asks for has a higher priority than routine."""
+        return any(text_of(each, "priority") in _PRESSING for _, each in self.all("ServiceRequest"))
 
     def all(self, resource_type: str) -> Iterator[tuple[str, Resource]]:
         """Yield the FHIR path and the resource of each entry of that type."""
@@ -171,8 +179,8 @@ def _message(root: Resource, entries: tuple[Entry, ...], header: Resource) -> Me
         request_id=text_of(request, "id") or None,
         category=_code(codings, CATEGORIES) or None,
         use_case=_code(codings, USE_CASES).lower(),
-        needed_by=instant(text_of(map_of(request, "occurrencePeriod"), "end"))
-        or instant(text_of(appointment, "start")),
+        needed_by=_edge_or_instant(text_of(map_of(request, "occurrencePeriod"), "end"))
+        or _edge_or_instant(text_of(appointment, "start")),
         entries=entries,
         root=root,
     )
@@ -263,14 +271,30 @@ def bare_id(text: str) -> str:
     return text.strip().removeprefix("urn:uuid:").lower()
 
 
+def _edge_or_instant(text: str) -> datetime | None:
+    """Return an instant, or the edge of the calendar where it lies beyond that in UTC."""
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        return _moment(match).astimezone(UTC)
+    except OverflowError:
+        return _FIRST if text.startswith("0001") else _LAST
+    except ValueError:
+        return None
+
+
 def instant(text: str) -> datetime | None:
     """Return a FHIR instant as UTC, cut to microseconds, or None where it is no instant."""
     match = _INSTANT.fullmatch(text)
     if match is None:
         return None
-    seconds, fraction, zone = match.groups()
     try:
-        moment = datetime.fromisoformat(f"{seconds}.{(fraction or '0').ljust(6, '0')}{zone}")
-        return moment.astimezone(UTC)
+        return _moment(match).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _moment(match: re.Match[str]) -> datetime:
+    seconds, fraction, zone = match.groups()
+    return datetime.fromisoformat(f"{seconds}.{(fraction or '0').ljust(6, '0')}{zone}")

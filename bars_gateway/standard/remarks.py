@@ -40,6 +40,8 @@ class Remark(StrEnum):
     ATTACHED = "attached"  # not by a row: an operator did it
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
+    PAST_ITS_TIME = "past_its_time"  # of an outcome, or of word that a message is late
+    HELD = "held"  # of word that a message is late
     INTERIM_ONLY = "interim_only"  # of what is owed and has not come, as are the next two
     ANSWER_UNCLEAR = "answer_unclear"
     ARRIVAL_UNKNOWN = "arrival_unknown"
@@ -64,6 +66,11 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.UNFORESEEN: "The standard does not foresee it here; a person must look at it.",
     Remark.ATTACHED: "An operator said that it belongs here; see that it is about this patient.",
     Remark.PARTNER_STANDS: "What it was linked to still stands: it was not cancelled along.",
+    Remark.PAST_ITS_TIME: (
+        "Its time has passed: your fallback may already be running. Avoid doing things twice;"
+        " telephone."
+    ),
+    Remark.HELD: "Stopped by hand and late: it will not go until released.",
     Remark.UNREPLACED: (
         "What was cancelled for it stays cancelled, and the patient has neither: ask anew, or"
         " telephone."
@@ -83,7 +90,9 @@ REMARKABLE = frozenset(Remark) - {
     Remark.CLOCK_AHEAD,
 }
 # What is no remark on a response: it is said with the outcome of what we have sent.
-OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED})
+OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED, Remark.PAST_ITS_TIME})
+# What is said with word that a message is late.
+OF_DELAYS = frozenset({Remark.HELD, Remark.PAST_ITS_TIME})
 # What is said with an answer that has not come, by where its workflow is then.
 OF_SILENCE: Mapping[State, Remark] = {
     State.REQUESTED: Remark.ARRIVAL_UNKNOWN,

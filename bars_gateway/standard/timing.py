@@ -1,15 +1,33 @@
 """
-How long to ask, and when to say that it is late: data per Application.
+How long to try, and when to say that it is late: data per Application.
 
-A provider's safety officer approves these figures (M5). Retries end by age and not
-by count: at the clinical time less a lead, which leaves somebody time to telephone,
-or after the Application's own limit where the message names no clinical time.
+    hand-in ─────── told that it is late ─────────────► limit        clinical time
+       └ first retry, doubling to the longest ┘            └── lead ──────┘
+
+A provider's safety officer approves these figures and may change each one (`[timing.a4]`).
+Retries end by age and not by count. What a clinical time means for a request or update that
+has not arrived by then differs between Applications (`AtItsTime`). A cancellation or a
+response is never stopped by it: late, and marked as late, it still tells the truth.
+
+Limits grow with the clinical time, and never jump to something shorter: a minute more for
+the patient is never less patience with the Receiver.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
+
+from bars_gateway.standard.workflow import Move, Subject
+
+
+class AtItsTime(StrEnum):
+    """What the clinical time means for a request or update on its way."""
+
+    STOPS = "stops"  # it ends before, less the lead; once it has passed nothing is sent
+    ENDS = "ends"  # it ends before, less the lead; one that is late already is tried shortly
+    GOES_ON = "goes_on"  # it has no lead, and goes on past its time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,53 +37,95 @@ class Timing:
     first_retry: timedelta
     longest_retry: timedelta
     delayed_after: timedelta  # the EPR is told that the message is late
-    give_up_after: timedelta  # where no clinical time is known
-    lead: timedelta  # before the clinical time: for the telephone call
+    at_its_time: AtItsTime
+    give_up_after: timedelta  # where no clinical time is known, or none counts
+    give_up_with_time_after: timedelta  # the longest where one is known
+    give_up_booking_after: timedelta  # the longest for a booking whose time is known
+    at_least: timedelta = timedelta(minutes=1)  # `ends`: however near or past its time is
+    lead: timedelta = timedelta(minutes=5)  # the longest: for the telephone call
+    lead_share: float = 0.25  # of what is left to the clinical time, where that is less
     answer_within: timedelta | None = None  # a response is owed so soon; None: no limit of its own
+    warning_share: float = 0.25  # of the time for an answer: when so much is left, a warning
     urgent: bool = False  # goes out before what is not
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Until when a message is tried, and when its EPR is told that it is late."""
+
+    give_up_at: datetime
+    delayed_at: datetime
+    by_its_time: bool = False  # whether the clinical time set the limit, or the hand-in did
+
+
+# So far away, either way, nothing clinical happens: software writes such dates for "never".
+FARTHEST = timedelta(days=3653)
 
 URGENT = Timing(
     first_retry=timedelta(seconds=2),
     longest_retry=timedelta(seconds=30),
     delayed_after=timedelta(seconds=60),
+    at_its_time=AtItsTime.GOES_ON,
     give_up_after=timedelta(minutes=15),
-    lead=timedelta(minutes=5),
+    give_up_with_time_after=timedelta(minutes=30),
+    give_up_booking_after=timedelta(minutes=15),
     urgent=True,
 )
 ROUTINE = Timing(
     first_retry=timedelta(seconds=5),
     longest_retry=timedelta(minutes=5),
     delayed_after=timedelta(minutes=5),
+    at_its_time=AtItsTime.ENDS,
     give_up_after=timedelta(hours=2),
-    lead=timedelta(minutes=30),
+    give_up_with_time_after=timedelta(hours=2),
+    give_up_booking_after=timedelta(minutes=15),
+)
+VALIDATION = replace(
+    URGENT,
+    at_its_time=AtItsTime.STOPS,
+    give_up_with_time_after=timedelta(hours=24),
+    warning_share=0.5,
 )
 
 TIMINGS: Mapping[str, Timing] = {
     "a1": ROUTINE,
     "a2": ROUTINE,
     "a3": URGENT,
-    "a4": URGENT,
+    "a4": VALIDATION,
     "a5": ROUTINE,
     "a6": URGENT,
     "a7": ROUTINE,
     "a8": ROUTINE,
 }
 
-# What the guide sets for single use cases: a community service replies within two hours.
-_ANSWERS_WITHIN: Mapping[str, timedelta] = {"a4t3": timedelta(hours=2)}
-
-_UNITS = {
-    "first_retry_seconds": ("first_retry", timedelta(seconds=1)),
-    "longest_retry_seconds": ("longest_retry", timedelta(seconds=1)),
-    "delayed_after_seconds": ("delayed_after", timedelta(seconds=1)),
-    "give_up_after_minutes": ("give_up_after", timedelta(minutes=1)),
-    "lead_minutes": ("lead", timedelta(minutes=1)),
-    "answer_within_minutes": ("answer_within", timedelta(minutes=1)),
+# What holds for single use cases: the guide has a community service reply within two hours; and
+# silence about a resource that was asked for must not go unnoticed.
+_ANSWERS_WITHIN: Mapping[str, timedelta] = {
+    "a4t3": timedelta(hours=2),
+    "a6t2": timedelta(minutes=5),
+    "a6t3": timedelta(minutes=5),
 }
 
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+_UNITS: Mapping[str, tuple[str, timedelta | None]] = {
+    "first_retry_seconds": ("first_retry", _SECOND),
+    "longest_retry_seconds": ("longest_retry", _SECOND),
+    "delayed_after_seconds": ("delayed_after", _SECOND),
+    "at_its_time": ("at_its_time", None),
+    "give_up_after_minutes": ("give_up_after", _MINUTE),
+    "give_up_with_time_after_minutes": ("give_up_with_time_after", _MINUTE),
+    "give_up_booking_after_minutes": ("give_up_booking_after", _MINUTE),
+    "at_least_minutes": ("at_least", _MINUTE),
+    "lead_minutes": ("lead", _MINUTE),
+    "lead_share": ("lead_share", None),
+    "answer_within_minutes": ("answer_within", _MINUTE),
+    "warning_share": ("warning_share", None),
+}
 
 _OLD_NAMES = {"referraltopharmacy": "a5"}
+
+# Only what asks for something, or changes what was asked, can come too late to be worth sending.
+ENDED_BY_TIME = frozenset({Move.REQUEST, Move.UPDATE})
 
 
 def application_of(use_case: str) -> str:
@@ -74,7 +134,7 @@ def application_of(use_case: str) -> str:
     return application if application in TIMINGS else ""
 
 
-def timing_for(use_case: str, overrides: Mapping[str, Mapping[str, float]]) -> Timing:
+def timing_for(use_case: str, overrides: Mapping[str, Mapping[str, float | str]]) -> Timing:
     """
     Return the figures for *use_case*, with the provider's own in place of the shipped ones.
 
@@ -84,17 +144,12 @@ def timing_for(use_case: str, overrides: Mapping[str, Mapping[str, float]]) -> T
     """
     application = application_of(use_case)
     shipped = replace(TIMINGS.get(application, URGENT), answer_within=_ANSWERS_WITHIN.get(use_case))
-    changes: dict[str, Any] = {
-        _UNITS[name][0]: _UNITS[name][1] * value
-        for key in dict.fromkeys((application, use_case))
-        for name, value in overrides.get(key, {}).items()
-    }
+    changes: dict[str, Any] = {}
+    for key in dict.fromkeys((application, use_case)):
+        for name, value in overrides.get(key, {}).items():
+            figure, unit = _UNITS[name]
+            changes[figure] = value if unit is None else unit * float(value)
     return replace(shipped, **changes)
-
-
-def warning_at(due: datetime, now: datetime) -> datetime:
-    """Return when to warn of an answer that is due: with a quarter of the time left."""
-    return due - max(due - now, timedelta()) / 4
 
 
 def shipped_timing(use_case: str) -> Timing:
@@ -102,13 +157,67 @@ def shipped_timing(use_case: str) -> Timing:
     return timing_for(use_case, {})
 
 
-def deadline(timing: Timing, needed_by: datetime | None, now: datetime) -> datetime:
-    """
-    Return when to stop asking.
+def is_clinical(moment: datetime, now: datetime) -> bool:
+    """Tell whether *moment* may be a clinical time, or lies at the edge of the calendar."""
+    return abs(moment - now) <= FARTHEST
 
-    A clinical time that has already come, or comes within the lead, cannot end the
-    retries: the message is late, and still better delivered than not.
+
+def clinical_time(moment: datetime | None, now: datetime) -> datetime | None:
+    """Return a clinical time in UTC; None where there is none, and none can be meant."""
+    return moment.astimezone(UTC) if moment is not None and is_clinical(moment, now) else None
+
+
+def lead_of(timing: Timing, left: timedelta) -> timedelta:
+    """Return how long before its time a message ends that has *left* to it."""
+    return min(timing.lead, max(left, timedelta()) * timing.lead_share)
+
+
+def is_too_late(timing: Timing, move: Move, needed_by: datetime | None, now: datetime) -> bool:
+    """Tell whether nothing may be sent any more: its time was the end, and has passed."""
+    stops = timing.at_its_time is AtItsTime.STOPS and move in ENDED_BY_TIME
+    return stops and needed_by is not None and needed_by <= now
+
+
+def limits(
+    timing: Timing, move: Move, subject: Subject, needed_by: datetime | None, now: datetime
+) -> Limits:
     """
-    if needed_by is not None and needed_by - timing.lead > now:
-        return needed_by - timing.lead
-    return now + timing.give_up_after
+    Return until when to try a message that is handed in *now*, and when it is late.
+
+    It is called late with half of its time to go at the latest, and when its clinical time
+    passes: who is told has to have the other half.
+    """
+    needed_by = clinical_time(needed_by, now)
+    found = _limit(timing, move, subject, needed_by, now)
+    late = now + min(timing.delayed_after, (found.give_up_at - now) / 2)
+    if needed_by is not None and now < needed_by < late:
+        late = needed_by
+    return replace(found, delayed_at=late)
+
+
+def _limit(
+    timing: Timing, move: Move, subject: Subject, needed_by: datetime | None, now: datetime
+) -> Limits:
+    if needed_by is None or move not in ENDED_BY_TIME:
+        return _at(now + timing.give_up_after)
+    longest = timing.give_up_with_time_after
+    left = needed_by - now
+    if timing.at_its_time is AtItsTime.GOES_ON:
+        return _at(now + (longest if left >= longest else min(timing.give_up_after, longest)))
+    if subject is Subject.BOOKING:
+        longest = timing.give_up_booking_after
+    least = timedelta()
+    if timing.at_its_time is AtItsTime.ENDS:
+        least = min(timing.at_least, longest)
+    by_time = left - lead_of(timing, left)
+    after = min(max(by_time, least), longest)
+    return _at(now + after, by_its_time=after == by_time)
+
+
+def _at(moment: datetime, *, by_its_time: bool = False) -> Limits:
+    return Limits(give_up_at=moment, delayed_at=moment, by_its_time=by_its_time)
+
+
+def warning_at(timing: Timing, due: datetime, now: datetime) -> datetime:
+    """Return when to warn of an answer that is due: with the Application's share of it left."""
+    return due - max(due - now, timedelta()) * timing.warning_share

@@ -41,7 +41,7 @@ def response_arrival(
         fingerprint=fingerprint(request.body),
         request=request,
         answer=Payload(media_type=request.media_type, headers={}, body=request.body),
-        answer_due_at=None,
+        owed=None,
         reason=message.reason,
         told=_told(message),
         particulars=particulars_of(message),

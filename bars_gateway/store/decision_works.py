@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
+from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store import link_works
@@ -137,8 +138,8 @@ def _changed_workflow(connection: sqlite3.Connection, arrival: Arrival, now: dat
     found = changed_workflow(connection, arrival)
     workflow_id = int(found["id"]) if found else open_workflow(connection, arrival, now)
     move_workflow(connection, workflow_id, arrival.move, now)
-    if arrival.move is Move.UPDATE and arrival.answer_due_at is not None:
-        move_due(connection, workflow_id, arrival.answer_due_at, now)
+    if arrival.move is Move.UPDATE and arrival.owed is not None:
+        move_due(connection, workflow_id, arrival.owed.due_at, arrival.owed.warn_at)
     return workflow_id
 
 
@@ -160,11 +161,16 @@ def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
         fingerprint=row["fingerprint"],
         request=payload_of(row),
         answer=decision.answer,
-        answer_due_at=instant(about.get("answer_due_at")),
+        owed=_owed(about),
         reason=about.get("reason", ""),
         told=_told(about),
         ties=link_works.as_written(about.get("ties")),
     )
+
+
+def _owed(about: Mapping[str, str | None]) -> Owed | None:
+    due_at, warn_at = instant(about.get("answer_due_at")), instant(about.get("warn_at"))
+    return None if due_at is None or warn_at is None else Owed(due_at=due_at, warn_at=warn_at)
 
 
 def _told(about: Mapping[str, str | None]) -> Told | None:

@@ -34,7 +34,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.questions import Enquiry
-from bars_gateway.store.rows import text, warning
+from bars_gateway.store.rows import text
 from bars_gateway.store.statements import inserted, keep, one, rows, run
 
 
@@ -150,8 +150,8 @@ def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetim
         use_case=arrival.use_case,
         focus_id=arrival.focus_id,
         state=State.ACTIVE,
-        answer_due_at=text(arrival.answer_due_at),
-        warn_at=warning(arrival.answer_due_at, now),
+        answer_due_at=text(arrival.owed.due_at) if arrival.owed else None,
+        warn_at=text(arrival.owed.warn_at) if arrival.owed else None,
         now=text(now),
     )
 

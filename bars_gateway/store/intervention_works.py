@@ -12,14 +12,15 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
-from bars_gateway.standard.workflow import Move, State
+from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
+from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.interventions import (
     FROM,
     OBJECTIONS,
+    PAST_ITS_TIME,
     Actor,
     Candidate,
     Done,
-    Limits,
     Objection,
     Renewal,
     Schedule,
@@ -42,6 +43,7 @@ from bars_gateway.store.values import NoticeKind, OutboundState, Part
 
 # A workflow that ended because of its request's fate may live again with the request.
 _FATES = frozenset({State.REFUSED, State.ABANDONED})
+_SENDS = frozenset({Verb.RELEASE, Verb.RETRY, Verb.RESEND})
 _DONE_WORD = {
     Verb.HOLD: "held",
     Verb.RELEASE: "released",
@@ -57,15 +59,20 @@ _NOTICES = {
 
 
 def candidate(
-    connection: sqlite3.Connection, provider: str, request_id: str, verb: Verb
+    connection: sqlite3.Connection, provider: str, request_id: str, verb: Verb, now: datetime
 ) -> Candidate | None:
     """Return the message and what stands against the verb."""
     row = one(connection, "message_sent", provider=provider, request_id=request_id)
-    return None if row is None else _candidate(connection, row, verb)
+    return None if row is None else _candidate(connection, row, verb, now)
 
 
-def candidates(
-    connection: sqlite3.Connection, provider: str, selection: Selection, verb: Verb, limit: int
+def candidates(  # noqa: PLR0917
+    connection: sqlite3.Connection,
+    provider: str,
+    selection: Selection,
+    verb: Verb,
+    limit: int,
+    now: datetime,
 ) -> list[Candidate]:
     """Return each message that is selected, and what stands against the verb."""
     found = rows(
@@ -80,11 +87,13 @@ def candidates(
         taken_before=text(selection.taken_before),
         limit=limit,
     )
-    return [_candidate(connection, row, verb) for row in found]
+    return [_candidate(connection, row, verb, now) for row in found]
 
 
-def _candidate(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> Candidate:
-    return Candidate(message=message_of(row), objection=_objection(connection, row, verb))
+def _candidate(
+    connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb, now: datetime
+) -> Candidate:
+    return Candidate(message=message_of(row), objection=_objection(connection, row, verb, now))
 
 
 def intervene(  # noqa: PLR0917
@@ -98,7 +107,7 @@ def intervene(  # noqa: PLR0917
     """Hold, release, withdraw or retry; a resend has a work of its own."""
     assert verb is not Verb.RESEND
     row = _message(connection, message_id)
-    objection = _objection(connection, row, verb)
+    objection = _objection(connection, row, verb, now, actor)
     if objection is not None:
         return objection
     also: list[str] = []
@@ -129,7 +138,7 @@ def resend(  # noqa: PLR0917
 ) -> Done | Objection:
     """Queue the payload under its new ids."""
     row = _message(connection, message_id)
-    objection = _objection(connection, row, Verb.RESEND)
+    objection = _objection(connection, row, Verb.RESEND, now, actor)
     if objection is not None:
         return objection
     new_id = inserted(
@@ -139,7 +148,7 @@ def resend(  # noqa: PLR0917
         request_id=renewal.request_id,
         bundle_id=renewal.bundle_id,
         fingerprint=renewal.fingerprint,
-        **_times(_limits(row, schedule)),
+        **_times(_limits(connection, row, schedule)),
         now=text(now),
     )
     keep(connection, new_id, Part.REQUEST, renewal.request)
@@ -156,9 +165,25 @@ def _message(connection: sqlite3.Connection, message_id: int) -> sqlite3.Row:
     return row
 
 
-def _objection(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> Objection | None:
+def _objection(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    verb: Verb,
+    now: datetime,
+    actor: Actor | None = None,
+) -> Objection | None:
     code = _against(connection, row, verb)
+    accepted = actor is not None and actor.after_its_time
+    if code is None and not accepted and _is_past(row, verb, now):
+        code = PAST_ITS_TIME
     return None if code is None else OBJECTIONS[code]
+
+
+def _is_past(row: sqlite3.Row, verb: Verb, now: datetime) -> bool:
+    """Tell whether the verb would begin to send what a person may by now have done otherwise."""
+    if verb not in _SENDS or row["state"] == OutboundState.QUEUED or row["needed_by"] is None:
+        return False
+    return row["move"] in ENDED_BY_TIME and row["needed_by"] <= text(now)
 
 
 def _against(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> str | None:
@@ -235,17 +260,24 @@ def _retry(
     if row["state"] == OutboundState.QUEUED:
         run(connection, "hasten_message", id=row["id"], now=text(now))
         return
-    times = _times(_limits(row, schedule))
+    times = _times(_limits(connection, row, schedule))
     run(connection, "revive_message", id=row["id"], now=text(now), **times)
     _revive_workflow(connection, row)
 
 
-def _limits(row: sqlite3.Row, schedule: Schedule) -> Limits:
-    return schedule(row["use_case"], instant(row["needed_by"]))
+def _limits(connection: sqlite3.Connection, row: sqlite3.Row, schedule: Schedule) -> Limits:
+    workflow = one(connection, "workflow_state", id=row["workflow_id"])
+    assert workflow is not None
+    subject = Subject(workflow["subject"])
+    return schedule(row["use_case"], Move(row["move"]), subject, instant(row["needed_by"]))
 
 
-def _times(limits: Limits) -> dict[str, str]:
-    return {"give_up_at": text(limits.give_up_at), "delay_due_at": text(limits.delayed_at)}
+def _times(limits: Limits) -> dict[str, str | int]:
+    return {
+        "give_up_at": text(limits.give_up_at),
+        "by_its_time": int(limits.by_its_time),
+        "delay_due_at": text(limits.delayed_at),
+    }
 
 
 def _revive_workflow(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
@@ -273,4 +305,6 @@ def _audit(  # noqa: PLR0917
 ) -> None:
     about = (row["provider"], row["id"], row["request_id"])
     kind = f"{actor.role}.{_DONE_WORD[verb]}"
-    add_message_event(connection, about, kind, now, {"who": actor.who, "why": actor.why, **more})
+    late = {"after_its_time": "yes"} if actor.after_its_time else {}
+    detail = {"who": actor.who, "why": actor.why, **late, **more}
+    add_message_event(connection, about, kind, now, detail)

@@ -15,6 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from bars_gateway.standard.timing import Limits
+from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.values import OutboundState, Payload
 from bars_gateway.store.views import MessageRow
 
@@ -72,6 +74,7 @@ class Actor:
     role: str  # operator or epr
     who: str  # as they call themselves; the operating system's user id is in it
     why: str
+    after_its_time: bool = False  # they know that its time has passed, and want it all the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,7 @@ class Objection:
     cure: str
 
 
+PAST_ITS_TIME = "past_its_time"  # the one that whoever acts may set aside
 OBJECTIONS: Mapping[str, Objection] = {
     each.code: each
     for each in (
@@ -120,6 +124,11 @@ OBJECTIONS: Mapping[str, Objection] = {
             code="resent",
             text="its payload was sent again under new ids",
             cure="act on the later message: see resend_of",
+        ),
+        Objection(
+            code=PAST_ITS_TIME,
+            text="its clinical time has passed: a fallback may be running, and two may then act",
+            cure="telephone first; if it is still wanted, ask again and say after its time",
         ),
         Objection(
             code="bytes_gone",
@@ -165,15 +174,8 @@ class Renewal:
     request: Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Until when a revived message is tried, and when its EPR hears that it is late."""
-
-    give_up_at: datetime
-    delayed_at: datetime
-
-
-Schedule = Callable[[str, datetime | None], Limits]  # of a use case and a clinical time
+# Of a use case, a move, a subject and a clinical time.
+Schedule = Callable[[str, Move, Subject, datetime | None], Limits]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,11 +190,13 @@ class Done:
 class Interventions(Protocol):
     """What a person may ask of the store. Each method is one transaction."""
 
-    async def candidate(self, provider: str, request_id: str, verb: Verb) -> Candidate | None:
+    async def candidate(
+        self, provider: str, request_id: str, verb: Verb, now: datetime
+    ) -> Candidate | None:
         """Return *provider*'s outbound message and what stands against *verb*, changing nothing."""
 
     async def candidates(
-        self, provider: str, selection: Selection, verb: Verb, limit: int
+        self, provider: str, selection: Selection, verb: Verb, limit: int, now: datetime
     ) -> Sequence[Candidate]:
         """Return what *verb* would meet, oldest first, changing nothing."""
 

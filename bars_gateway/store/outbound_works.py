@@ -15,6 +15,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from bars_gateway.errors import StaleState
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import Answer, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import (
@@ -155,6 +156,8 @@ def _settle_for_good(  # noqa: PLR0917
         keep(connection, claim.message_id, Part.ANSWER, _payload(answer))
     move = _lead_on(connection, row, settlement, attempt.ended_at)
     remarks = left_with(connection, row, attempt.ended_at)
+    if settlement.state is OutboundState.ACKNOWLEDGED:
+        remarks = [*remarks, *_past_its_time(row, attempt.ended_at)]
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at, remarks)
     # After a duplicate, or an acknowledgement that has none: a later change must name the id.
     acknowledged = settlement.state is OutboundState.ACKNOWLEDGED
@@ -174,8 +177,9 @@ def _lead_on(
         return None
     focus_id = settlement.focus_id if move is Move.REQUEST else None
     move_workflow(connection, row["workflow_id"], move, now, focus_id=focus_id)
-    if acknowledged and move is Move.UPDATE and row["needed_by"]:
-        move_due(connection, row["workflow_id"], instant(row["needed_by"]), now)
+    if acknowledged and move is Move.UPDATE and row["answer_due_at"]:
+        due, warn_at = instant(row["answer_due_at"]), instant(row["warn_at"])
+        move_due(connection, row["workflow_id"], due, warn_at)
     return move
 
 
@@ -239,8 +243,14 @@ def give_up(connection: sqlite3.Connection, now: datetime) -> int:
 
 
 def tell_delays(connection: sqlite3.Connection, now: datetime) -> int:
-    """Write a delayed notice for each open message that is late: once."""
+    """Write a delayed notice for each open message that is late: once, and once its time passes."""
     late = rows(connection, "late_messages", now=text(now))
     for row in late:
-        notify(connection, NoticeKind.DELAYED, row, now)
+        held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
+        notify(connection, NoticeKind.DELAYED, row, now, [*held, *_past_its_time(row, now)])
     return len(late)
+
+
+def _past_its_time(row: sqlite3.Row, now: datetime) -> list[Remark]:
+    late = row["needed_by"] is not None and row["needed_by"] <= text(now)
+    return [Remark.PAST_ITS_TIME] if late else []

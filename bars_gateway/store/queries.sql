@@ -5,6 +5,10 @@
 -- The receipt for bytes that were handed in before, and what the Receiver said of them.
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
        m.asked_as, m.target_unchecked, m.warnings,
+       (SELECT w.state FROM workflows AS w WHERE w.id = m.workflow_id AND m.move = 'request') AS request_led_to,
+       EXISTS (SELECT 1 FROM messages AS later
+                WHERE later.workflow_id = m.workflow_id AND later.move = 'cancel' AND later.settled_at IS NULL)
+           AS cancelling,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
  WHERE m.provider = :provider AND m.fingerprint = :fingerprint AND m.direction = 'outbound'
@@ -14,6 +18,10 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
 -- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (M11b).
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
        m.asked_as, m.target_unchecked, m.warnings,
+       (SELECT w.state FROM workflows AS w WHERE w.id = m.workflow_id AND m.move = 'request') AS request_led_to,
+       EXISTS (SELECT 1 FROM messages AS later
+                WHERE later.workflow_id = m.workflow_id AND later.move = 'cancel' AND later.settled_at IS NULL)
+           AS cancelling,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
  WHERE m.provider = :provider AND m.submission_id = :submission_id;
@@ -104,14 +112,34 @@ VALUES (:provider, :correlation_id, :counterparty, :role, :subject, :use_case, :
         :answer_due_at, :warn_at, :answer_due_at, :now)
 RETURNING id;
 
+-- name: bring_forward
+-- An update to a nearer time counts from when it was handed in: nobody waits for its acknowledgement to be late.
+UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
+ WHERE id = :id AND closed_at IS NULL AND (answer_due_at IS NULL OR answer_due_at > :due);
+
+-- name: press_on
+-- What waits before an update is for the same patient: it is needed as soon, and goes out as urgently.
+UPDATE messages
+   SET urgent = max(urgent, :urgent),
+       needed_by = CASE WHEN :needed_by < coalesce(needed_by, '9999') THEN :needed_by ELSE needed_by END,
+       by_its_time = CASE WHEN :by_its_time AND :give_up_at < give_up_at THEN 1 ELSE by_its_time END,
+       give_up_at = CASE WHEN :by_its_time THEN min(:give_up_at, give_up_at) ELSE give_up_at END
+ WHERE workflow_id = :workflow_id AND id < :id AND direction = 'outbound' AND settled_at IS NULL
+   AND move IN ('request', 'update');
+
+-- name: nothing_owed
+-- Where each response tells how far things are, the first one ends the silence.
+UPDATE workflows SET answer_due_at = NULL, overdue_at = NULL, warn_at = NULL WHERE id = :id;
+
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
-                      next_attempt_at, give_up_at, delay_due_at, read_due_at, target_unchecked, patient_changed,
-                      warnings, created_at)
+                      next_attempt_at, give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at,
+                      target_unchecked, patient_changed, warnings, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
-        :now, :give_up_at, :delay_due_at, :read_due_at, :target_unchecked, :patient_changed, :warnings, :now)
+        :now, :give_up_at, :by_its_time, :delay_due_at, :answer_due_at, :warn_at, :read_due_at,
+        :target_unchecked, :patient_changed, :warnings, :now)
 RETURNING id;
 
 -- name: take_message
@@ -205,7 +233,7 @@ UPDATE messages
 UPDATE messages
    SET state = :state, settled_at = :now, claimed_by = NULL, claimed_until = NULL, delay_due_at = NULL
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
-RETURNING id, provider, move, workflow_id, needed_by;
+RETURNING id, provider, move, workflow_id, needed_by, answer_due_at, warn_at;
 
 -- name: want_reconciliation
 -- The Receiver has it, and the ids that it gave to it were in the answer that got lost.
@@ -238,7 +266,7 @@ INSERT INTO notices (provider, kind, message_id, remarks, created_at, collected_
 VALUES (:provider, :kind, :message_id, :remarks, :now, :collected_at);
 
 -- name: workflow_state
-SELECT state, focus_id FROM workflows WHERE id = :id;
+SELECT state, focus_id, subject, use_case FROM workflows WHERE id = :id;
 
 -- name: workflows_due_soon
 -- Said once. What is owed is told with the message that asked for it.
@@ -293,10 +321,11 @@ UPDATE messages SET next_attempt_at = :now
 UPDATE messages
    SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step),
        claimed_until = strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step),
-       delay_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step),
+       delay_due_at = CASE WHEN delay_due_at IS needed_by THEN delay_due_at
+                           ELSE strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step) END,
        read_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, :step),
-       give_up_at = CASE WHEN needed_by IS NULL
-                         THEN strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step) ELSE give_up_at END
+       give_up_at = CASE WHEN by_its_time THEN give_up_at
+                         ELSE strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step) END
  WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
 
 -- name: recall
@@ -309,7 +338,8 @@ UPDATE messages SET read_due_at = :now
 
 -- name: recall_delays
 UPDATE messages SET delay_due_at = :beyond
- WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond;
+ WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond
+   AND delay_due_at IS NOT needed_by;
 
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
@@ -428,7 +458,7 @@ UPDATE messages SET next_attempt_at = :now WHERE id = :id AND state = 'queued';
 -- The same ids and bytes, with a time of its own: whoever asked wants it to be tried now.
 UPDATE messages
    SET state = 'queued', next_attempt_at = :now, settled_at = NULL, unshown_at = NULL, shown = NULL,
-       give_up_at = :give_up_at, delay_due_at = :delay_due_at
+       give_up_at = :give_up_at, by_its_time = :by_its_time, delay_due_at = :delay_due_at
  WHERE id = :id AND state IN ('refused', 'unconfirmed', 'not_sent', 'withdrawn');
 
 -- name: revive_workflow
@@ -439,17 +469,20 @@ UPDATE workflows SET state = 'requested', closed_at = NULL
 -- The same payload in the same workflow and conversation, under ids of its own.
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, state, resend_of, urgent, needed_by, next_attempt_at,
-                      give_up_at, delay_due_at, read_due_at, target_unchecked, created_at)
+                      give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked,
+                      created_at)
 SELECT workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
-       use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :delay_due_at,
-       read_due_at, target_unchecked, :now
+       use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :by_its_time,
+       :delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked, :now
   FROM messages WHERE id = :id
 RETURNING id;
 
 -- name: late_messages
-UPDATE messages SET delay_due_at = NULL
+-- Said once, and once more when the time passes of what goes on beyond it.
+UPDATE messages
+   SET delay_due_at = CASE WHEN needed_by > :now AND needed_by < give_up_at THEN needed_by END
  WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now
-RETURNING id, provider;
+RETURNING id, provider, state, needed_by;
 
 -- name: next_due
 SELECT min(at) AS at

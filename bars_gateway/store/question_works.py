@@ -69,7 +69,8 @@ def ask_about(
         return met or Unattended()
     about = {
         "minted": asdict(minted) if minted else None,
-        "answer_due_at": text(arrival.answer_due_at),
+        "answer_due_at": text(arrival.owed.due_at) if arrival.owed else None,
+        "warn_at": text(arrival.owed.warn_at) if arrival.owed else None,
         "ties": link_works.written(arrival.ties),
     }
     return _put(connection, arrival, about, terms, now)

@@ -11,7 +11,6 @@ import zstandard
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.timing import warning_at
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.port import (
@@ -46,11 +45,6 @@ def instant(stored: None) -> None: ...
 def instant(stored: str | None) -> datetime | None:
     """Return a stored instant, aware and in UTC."""
     return None if stored is None else datetime.fromisoformat(stored)
-
-
-def warning(due: datetime | None, now: datetime) -> str | None:
-    """Return when to warn of what is due then, as it is stored."""
-    return None if due is None else text(warning_at(due, now))
 
 
 def packed(payload: Payload) -> dict[str, object]:

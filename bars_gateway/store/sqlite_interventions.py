@@ -32,16 +32,22 @@ class SqliteInterventions:
         self._refuse_when_full = refuse_when_full
         self._ring = ring
 
-    async def candidate(self, provider: str, request_id: str, verb: Verb) -> Candidate | None:
+    async def candidate(
+        self, provider: str, request_id: str, verb: Verb, now: datetime
+    ) -> Candidate | None:
         """Return *provider*'s outbound message and what stands against *verb*, changing nothing."""
         return await self._database.read(
             partial(
-                intervention_works.candidate, provider=provider, request_id=request_id, verb=verb
+                intervention_works.candidate,
+                provider=provider,
+                request_id=request_id,
+                verb=verb,
+                now=now,
             )
         )
 
     async def candidates(
-        self, provider: str, selection: Selection, verb: Verb, limit: int
+        self, provider: str, selection: Selection, verb: Verb, limit: int, now: datetime
     ) -> Sequence[Candidate]:
         """Return what *verb* would meet, oldest first, changing nothing."""
         return await self._database.read(
@@ -51,6 +57,7 @@ class SqliteInterventions:
                 selection=selection,
                 verb=verb,
                 limit=limit,
+                now=now,
             )
         )
 

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
+from bars_gateway.standard.applications import Answers, answers_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
 from bars_gateway.store.database import named_queries
 from bars_gateway.store.port import Link, NoticeKind, Part, Payload
-from bars_gateway.store.rows import link_of, packed, text, warning
+from bars_gateway.store.rows import link_of, packed, text
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 QUERIES: Mapping[str, str] = named_queries()
+
+# The moves by which a Responder says how far it is.
+SPOKEN = frozenset({Move.WAIT, Move.PROGRESS})
 
 
 def run(connection: sqlite3.Connection, name: str, **values: object) -> sqlite3.Cursor:
@@ -102,10 +106,10 @@ def collect(
 
 
 def move_due(
-    connection: sqlite3.Connection, workflow_id: int, due: datetime, now: datetime
+    connection: sqlite3.Connection, workflow_id: int, due: datetime, warn_at: datetime | None
 ) -> None:
     """Set the clock of a workflow that has one: its request was updated."""
-    run(connection, "move_due", id=workflow_id, due=text(due), warn_at=warning(due, now))
+    run(connection, "move_due", id=workflow_id, due=text(due), warn_at=text(warn_at))
 
 
 def move_workflow(
@@ -139,3 +143,5 @@ def move_workflow(
         focus_id=focus_id,
         closed_at=text(now) if state in FINAL else None,
     )
+    if move in SPOKEN and answers_of(found["use_case"]) is Answers.STREAM:
+        run(connection, "nothing_owed", id=workflow_id)

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import link_works
 from bars_gateway.store.guard_works import mixed_up, out_of_time
-from bars_gateway.store.rows import instant, text, warning
-from bars_gateway.store.statements import inserted, keep, one, rows
+from bars_gateway.store.rows import instant, text
+from bars_gateway.store.statements import inserted, keep, one, rows, run
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken, Warned
 
 
@@ -59,10 +60,18 @@ def accepted_of(row: sqlite3.Row) -> Accepted:
         state=OutboundState(row["state"]),
         code=row["code"],
         accepted_at=instant(row["created_at"]),
+        led_to=_led_to(row),
         asked_as=row["asked_as"],
         target_unchecked=row["target_unchecked"],
         warnings=tuple(Warned(**each) for each in json.loads(row["warnings"] or "[]")),
     )
+
+
+def _led_to(row: sqlite3.Row) -> State | None:
+    """Return how the workflow that the request in *row* began stands: cancelled, or will be."""
+    if row["request_led_to"] is None:
+        return None
+    return State.CANCELLED if row["cancelling"] else State(row["request_led_to"])
 
 
 def _insert(connection: sqlite3.Connection, submission: Submission, now: datetime) -> None:
@@ -70,9 +79,13 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
     issues = link_works.refused(submission, found)
     if issues:
         raise MoveRefused(issues)
+    if submission.too_late:
+        raise MoveRefused(submission.too_late)
     workflow_id = _workflow_for(connection, submission, now)
     message_id = _queue(connection, submission, workflow_id, now)
     keep(connection, message_id, Part.REQUEST, submission.request)
+    if submission.move is Move.UPDATE:
+        _count_at_once(connection, submission, workflow_id, message_id)
     taken = Taken(message_id=message_id, workflow_id=workflow_id)
     link_works.link(connection, submission, found, taken, now)
 
@@ -99,7 +112,9 @@ def _queue(
         urgent=int(submission.urgent),
         needed_by=text(submission.needed_by),
         give_up_at=text(submission.give_up_at),
+        by_its_time=int(submission.by_its_time),
         delay_due_at=text(submission.delayed_at),
+        **_clock(submission.owed if submission.move is Move.UPDATE else None),
         read_due_at=text(now) if submission.read_first else None,
         target_unchecked=submission.target_unchecked,
         patient_changed=int(submission.patient_changed),
@@ -110,6 +125,31 @@ def _queue(
 
 def _written(warnings: Sequence[Warned]) -> str | None:
     return json.dumps([asdict(each) for each in warnings]) if warnings else None
+
+
+def _clock(owed: Owed | None) -> dict[str, str | None]:
+    if owed is None:
+        return {"answer_due_at": None, "warn_at": None}
+    return {"answer_due_at": text(owed.due_at), "warn_at": text(owed.warn_at)}
+
+
+def _count_at_once(
+    connection: sqlite3.Connection, update: Submission, workflow_id: int, message_id: int
+) -> None:
+    """Let an update that makes things more urgent count before it is acknowledged."""
+    if update.owed:
+        due, warn_at = text(update.owed.due_at), text(update.owed.warn_at)
+        run(connection, "bring_forward", id=workflow_id, due=due, warn_at=warn_at)
+    run(
+        connection,
+        "press_on",
+        workflow_id=workflow_id,
+        id=message_id,
+        urgent=int(update.urgent),
+        needed_by=text(update.needed_by),
+        give_up_at=text(update.give_up_at),
+        by_its_time=int(update.by_its_time),
+    )
 
 
 def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: datetime) -> int:
@@ -139,8 +179,7 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
         # What a new request calls itself is the EPR's own: the Receiver mints the id.
         focus_id=None if submission.move is Move.REQUEST else submission.focus_id,
         state=State.REQUESTED if submission.move is Move.REQUEST else State.ACTIVE,
-        answer_due_at=text(submission.answer_due_at),
-        warn_at=warning(submission.answer_due_at, now),
+        **_clock(submission.owed if submission.move is Move.REQUEST else None),
         now=text(now),
     )
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import enforced
+from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import Ties
 from bars_gateway.standard.particulars import Particulars
 from bars_gateway.standard.verdict import TABLE_VERSION, Fault, Verdict
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, State, Subject
 
 
 class OutboundState(StrEnum):
@@ -101,7 +103,9 @@ class Submission:
     give_up_at: datetime  # after this a retry becomes unconfirmed, or not_sent
     delayed_at: datetime  # after this the EPR is told that it is late
     urgent: bool = False  # it goes out before what is not
-    answer_due_at: datetime | None = None  # when a response is owed
+    by_its_time: bool = False  # give_up_at follows from the clinical time, not from the hand-in
+    owed: Owed | None = None  # a response, or what an update makes of that
+    too_late: Sequence[Issue] = ()  # why it may not begin now; what was taken before may go on
     submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
     asked_as: str | None = None  # SHA-256 of what they were composed for
     read_first: bool = False  # a cancellation: whether there is something to cancel (S8)
@@ -126,6 +130,7 @@ class Accepted:
     state: OutboundState  # queued when it is new
     code: str | None  # what the Receiver said, if it has refused these bytes before
     accepted_at: datetime
+    led_to: State | None = None  # of a request: how its workflow stands; cancelled: or will be
     asked_as: str | None = None  # SHA-256 of what it was composed for, where it was
     target_unchecked: str | None = None  # why nobody knows that the service takes the request
     warnings: Sequence[Warned] = ()  # what was not as it should be when it was taken
@@ -216,7 +221,7 @@ class Arrival:
     fingerprint: str
     request: Payload
     answer: Payload  # what the Sender gets if this is taken; empty until the EPR has decided
-    answer_due_at: datetime | None  # when a response is owed
+    owed: Owed | None  # a response
     reason: str = "new"  # of a response
     told: Told | None = None  # of a response: how far its Sender is
     enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move

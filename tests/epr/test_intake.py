@@ -2,13 +2,18 @@ import asyncio
 import hashlib
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import cast
 
 import messages
 import pytest
+from bookings import booking
 from epr_side import PROVIDER, intake_of, utc_now
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from store_values import SILENCE, attempt
+from structlog.testing import capture_logs
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope
@@ -132,13 +137,95 @@ async def test_new_requests_begin_conversations(intake: Intake) -> None:
 
 async def test_the_clinical_time_of_the_envelope_wins(intake: Intake) -> None:
     """`needed_by` ends the retries, less the lead of the Application."""
-    needed_by = utc_now() + timedelta(hours=3)
+    needed_by = utc_now() + timedelta(hours=1)
     submission = await intake.prepare(messages.referral(), JSON, Envelope(needed_by=needed_by))
 
-    assert (needed_by, needed_by - timedelta(minutes=30)) == (
+    assert (needed_by, needed_by - timedelta(minutes=5), True) == (
         submission.needed_by,
         submission.give_up_at,
+        submission.by_its_time,
     )
+
+
+BREACHED = Envelope(needed_by=datetime.now(UTC) - timedelta(minutes=1))
+
+
+async def test_a_validation_past_its_breach_is_refused(intake: Intake) -> None:
+    """The ambulance's own fallback runs by now; nothing may set off a second one."""
+    with pytest.raises(SubmissionRefused) as refused:
+        await intake.submit(messages.validation_request(), JSON, BREACHED)
+
+    assert (409, ["E06"]) == (
+        refused.value.http_status,
+        [issue.rule for issue in refused.value.issues],
+    )
+
+
+async def test_what_was_taken_in_time_has_its_receipt_after_the_breach(intake: Intake) -> None:
+    """An EPR that asks again what became of its file is not told that nothing was sent."""
+    body = messages.validation_request()
+    soon = Envelope(needed_by=utc_now() + timedelta(minutes=20))
+    first = await intake.submit(body, JSON, soon)
+    again = await intake.submit(body, JSON, BREACHED)
+
+    assert first.request_id == again.request_id
+
+
+async def test_a_referral_past_its_time_is_taken(intake: Intake) -> None:
+    """Only a validation is worth nothing after its time."""
+    accepted = await intake.submit(messages.referral(), JSON, BREACHED)
+
+    assert OutboundState.QUEUED == accepted.state
+
+
+def timed(body: bytes, needed_by: datetime) -> bytes:
+    """Return the message with that clinical time."""
+    bundle = json.loads(body)
+    for entry in bundle["entry"]:
+        found = entry["resource"]
+        if found["resourceType"] == "ServiceRequest" and "occurrencePeriod" in found:
+            found["occurrencePeriod"]["end"] = needed_by.isoformat()
+        if found["resourceType"] == "Appointment":
+            found |= {"start": needed_by.isoformat(), "end": needed_by.isoformat()}
+    return json.dumps(bundle).encode()
+
+
+async def test_a_date_at_the_edge_of_the_calendar_is_ignored(intake: Intake) -> None:
+    """It is said in the log, and the Application's own limit counts."""
+    never = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+    with capture_logs() as logs:
+        body = timed(messages.validation_request(), never)
+        submission = await intake.prepare(body, JSON, Envelope(needed_by=never))
+
+    assert (None, None) == (submission.needed_by, submission.owed)
+    assert ["epr.clinical_time_ignored"] == [each["event"] for each in logs]
+
+
+async def test_the_bundles_time_counts_where_the_envelopes_is_none(intake: Intake) -> None:
+    """One of the two was never set; the other was."""
+    needed_by = utc_now().replace(microsecond=0) + timedelta(hours=1)
+    never = Envelope(needed_by=datetime(9999, 12, 31, tzinfo=UTC))
+    body = messages.validation_request(needed_by=needed_by)
+    submission = await intake.prepare(body, JSON, never)
+
+    assert needed_by == submission.needed_by
+
+
+ZONES = st.builds(lambda m: timezone(timedelta(minutes=m)), st.integers(-12 * 60, 14 * 60))
+
+
+@settings(max_examples=60, deadline=None)
+@given(needed_by=st.datetimes(timezones=ZONES), in_envelope=st.booleans(), booked=st.booleans())
+def test_no_date_of_the_calendar_stops_the_door(
+    needed_by: datetime, *, in_envelope: bool, booked: bool
+) -> None:
+    """Whatever was meant by it: the message is judged, and a limit is found for it."""
+    message = timed(booking() if booked else messages.referral(), needed_by)
+    envelope = Envelope(needed_by=needed_by) if in_envelope else NOTHING
+    unused = cast("SqliteStore", None)
+    submission = asyncio.run(intake_of(unused).prepare(message, JSON, envelope))
+
+    assert submission.give_up_at <= utc_now() + timedelta(hours=2)
 
 
 async def test_every_error_is_told_at_once(intake: Intake) -> None:

@@ -36,17 +36,13 @@ from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import NoToken, TokenSource
 from bars_gateway.outbound.token_request import Credentials
-from bars_gateway.standard.timing import Timing
+from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
 from bars_gateway.store.sqlite import SqliteStore
 
-QUICK = Timing(
-    first_retry=timedelta(milliseconds=20),
-    longest_retry=timedelta(milliseconds=40),
-    delayed_after=timedelta(minutes=1),
-    give_up_after=timedelta(minutes=15),
-    lead=timedelta(minutes=5),
+QUICK = replace(
+    URGENT, first_retry=timedelta(milliseconds=20), longest_retry=timedelta(milliseconds=40)
 )
 CALM = replace(QUICK, first_retry=timedelta(seconds=2), longest_retry=timedelta(seconds=30))
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")

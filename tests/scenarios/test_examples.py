@@ -10,6 +10,7 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,10 @@ FROM_THE_HOSPITAL = {name for name in FATES if name.startswith("REFRESP")}
 
 async def fate_of(node: Node, file: Path) -> Fate:
     """Drop the file, in a conversation of its own, and wait for what becomes of it."""
-    envelope = json.dumps({"correlation_id": str(uuid.uuid4())}).encode()
+    # The times of published messages are over: that of the envelope counts before them.
+    needed_by = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    said = {"correlation_id": str(uuid.uuid4()), "needed_by": needed_by}
+    envelope = json.dumps(said).encode()
     node.drop(file.name, file.read_bytes(), envelope)
     accepted = node.spool / "outbox" / "accepted" / f"{file.stem}.receipt.json"
     refused = node.spool / "outbox" / "refused" / f"{file.stem}.reason.json"

@@ -1,6 +1,7 @@
 """The EPR says what has happened in a few words; the gateways and the national side do the rest."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -169,10 +170,8 @@ async def test_what_is_wrong_with_a_move_is_named(
 
 async def test_scenario_80_silence_is_told_to_both_sides(world: World) -> None:
     """The clinical time passes: both EPRs are told, and both pages say so."""
-    period = {"start": "2020-03-02T09:00:00+00:00", "end": "2020-03-02T10:00:00+00:00"}
-    bundle = json.loads(validation_request())
-    bundle["entry"][1]["resource"]["occurrencePeriod"] = period
-    await requested(world, json.dumps(bundle).encode())
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    await requested(world, validation_request(needed_by=soon))
 
     async def overdue() -> bool:
         overviews = [await node.overview() for node in (world.ambulance, world.hospital)]

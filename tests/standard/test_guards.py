@@ -15,6 +15,7 @@ from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import (
     MEANINGS,
+    OF_DELAYS,
     OF_OUTCOMES,
     OF_SILENCE,
     ROWS,
@@ -204,6 +205,7 @@ def test_every_remark_has_a_row_and_a_sentence() -> None:
         set(Remark)
         == set(ROWS)
         | OF_OUTCOMES
+        | OF_DELAYS
         | set(OF_SILENCE.values())
         | {Remark.ATTACHED, Remark.CONTRADICTS}
         == set(MEANINGS)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
-from bars_gateway.standard.remarks import OF_OUTCOMES, OF_SILENCE, Remark
+from bars_gateway.standard.remarks import OF_DELAYS, OF_OUTCOMES, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Situation, means
 from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, sentences
 from bars_gateway.standard.sentences.words import Matter, matter_of
@@ -29,7 +29,8 @@ ABOUT = [
     *((code, Subject.REFERRAL) for code in ("a6t1", "a6t2", "a6t3")),
     *((code, Subject.BOOKING) for code in ("a1t1", "a2t1", "a7t1", "")),
 ]
-RESPONSE_REMARKS = [each for each in Remark if each not in OF_OUTCOMES | set(OF_SILENCE.values())]
+OF_OURS = OF_OUTCOMES | OF_DELAYS | set(OF_SILENCE.values())
+RESPONSE_REMARKS = [each for each in Remark if each not in OF_OURS]
 
 
 def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
@@ -50,6 +51,8 @@ def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
                 yield from outcomes(replace(begun, kind="outcome", state=state))
         for kind in ("released", "retried", "resent", "delayed"):
             yield replace(begun, kind=kind)
+        for remark in sorted(OF_DELAYS):
+            yield replace(begun, kind="delayed", remarks=[remark])
         for attempts in (0, 1):
             yield replace(begun, kind="held", state="held", attempts=attempts)
             yield replace(begun, kind="delayed", state="held", attempts=attempts)

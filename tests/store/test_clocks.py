@@ -2,15 +2,17 @@
 
 from datetime import datetime, timedelta
 
-from store_values import ANSWER, NOW, arrival, attempt, payload, submission
+import pytest
+from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission
 
 from bars_gateway.epr import documents
+from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, Subject
 from bars_gateway.store.port import NoticeKind, OutboundState, Settled, Store
 
 DUE = NOW + timedelta(minutes=20)
-OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "answer_due_at": DUE}
+OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
 VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
@@ -99,7 +101,7 @@ async def test_an_update_moves_the_clock_once_the_receiver_has_it(store: Store) 
     await acknowledged(store)
     later = DUE + timedelta(minutes=20)
     await store.submit(
-        submission(move=Move.UPDATE, focus_id="sr-1", needed_by=later, **VALIDATION), NOW
+        submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(later), **VALIDATION), NOW
     )
     await store.conversations.tell_due(DUE)
     before = (await store.overview(DUE)).alarmed("workflow.overdue")
@@ -107,6 +109,85 @@ async def test_an_update_moves_the_clock_once_the_receiver_has_it(store: Store) 
 
     assert (1, 0) == (before, (await store.overview(DUE)).alarmed("workflow.overdue"))
     assert (0, 1) == await store.conversations.tell_due(later)
+
+
+@pytest.mark.parametrize("first", [owed(DUE), None], ids=["later", "none"])
+async def test_an_update_to_a_nearer_time_counts_at_once(store: Store, first: Owed | None) -> None:
+    """Nobody waits for its acknowledgement to be told that the answer is overdue."""
+    await store.submit(submission(bundle_id="b1", owed=first, **VALIDATION), NOW)
+    await acknowledged(store)
+    sooner = NOW + timedelta(minutes=5)
+    await store.submit(
+        submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(sooner), **VALIDATION), NOW
+    )
+
+    assert (0, 1) == await store.conversations.tell_due(sooner)
+
+
+async def test_what_waits_is_needed_as_soon_as_its_update_says(store: Store) -> None:
+    """It goes out as urgently, and stops as early: the old time is nobody's any more."""
+    sooner = NOW + timedelta(minutes=5)
+    asked = await store.submit(submission(bundle_id="b1", **VALIDATION), NOW)
+    await store.submit(
+        submission(
+            move=Move.UPDATE,
+            bundle_id="b1",
+            correlation_id=asked.correlation_id,
+            needed_by=sooner,
+            give_up_at=sooner,
+            by_its_time=True,
+            urgent=True,
+            **VALIDATION,
+        ),
+        NOW,
+    )
+    await store.submit(submission(), NOW - timedelta(minutes=1))
+    claim = await store.claim_next(NOW, {"trust"})
+    assert claim is not None
+
+    assert (asked.message_id, sooner) == (claim.message_id, claim.give_up_at)
+
+
+async def test_an_update_to_a_later_time_leaves_what_waits_as_it_is(store: Store) -> None:
+    """Until the Receiver has it, the earlier time is the true one."""
+    asked = await store.submit(submission(bundle_id="b1", **VALIDATION), NOW)
+    later = NOW + timedelta(hours=3)
+    await store.submit(
+        submission(
+            move=Move.UPDATE,
+            bundle_id="b1",
+            correlation_id=asked.correlation_id,
+            needed_by=later,
+            give_up_at=later,
+            by_its_time=True,
+            **VALIDATION,
+        ),
+        NOW,
+    )
+    claim = await store.claim_next(NOW, {"trust"})
+    assert claim is not None
+
+    assert NOW + timedelta(minutes=15) == claim.give_up_at
+
+
+TRANSFER = {"use_case": "a6t2", "bundle_id": "b1"}
+
+
+@pytest.mark.parametrize("move", [Move.WAIT, Move.PROGRESS])
+async def test_the_first_of_many_responses_ends_the_silence(store: Store, move: Move) -> None:
+    """A6: what is owed is a word; there is no final response to be late for."""
+    await store.submit(submission(owed=owed(DUE), **TRANSFER), NOW)
+    came = arrival(move=move, responds_to="b1", focus_id="sr-1", use_case="a6t2")
+    await store.respond(came, payload(), NOW)
+
+    assert (0, 0) == await store.conversations.tell_due(DUE)
+
+
+async def test_silence_about_a_transfer_is_told(store: Store) -> None:
+    """A6: nobody may believe that a resource is on its way because nothing was said."""
+    await store.submit(submission(owed=owed(DUE), **TRANSFER), NOW)
+
+    assert (0, 1) == await store.conversations.tell_due(DUE)
 
 
 async def acknowledged(store: Store) -> None:

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 from store_values import ANSWER, NOW, SILENCE, attempt, payload, submission
 
+from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move, State
+from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.interventions import (
     FROM,
     IN_BULK,
     Actor,
     Done,
-    Limits,
     Objection,
     Renewal,
     Selection,
@@ -36,7 +36,7 @@ EPR = replace(OPERATOR, role="epr")
 LATER = NOW + timedelta(hours=3)
 
 
-def schedule(_use_case: str, _needed_by: datetime | None) -> Limits:
+def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetime | None) -> Limits:
     return Limits(give_up_at=LATER + timedelta(hours=2), delayed_at=LATER + timedelta(minutes=5))
 
 
@@ -197,6 +197,77 @@ async def test_a_retried_message_has_its_time_anew(store: SqliteStore) -> None:
     await act(store, Verb.RETRY, accepted)
 
     assert 0 == await store.give_up(LATER)
+
+
+PAST = NOW + timedelta(hours=1)  # at LATER, when people act, it is over
+AWARE = replace(OPERATOR, after_its_time=True)
+
+
+@pytest.mark.parametrize("move", [Move.REQUEST, Move.UPDATE])
+@pytest.mark.parametrize(
+    ("verb", "state"),
+    [(Verb.RETRY, OutboundState.UNCONFIRMED), (Verb.RETRY, OutboundState.NOT_SENT)],
+)
+async def test_what_is_past_its_time_is_not_retried_unasked(
+    store: SqliteStore, verb: Verb, state: OutboundState, move: Move
+) -> None:
+    """A fallback may be running by then, and two ambulances go to one door."""
+    accepted = await ended(store, state, needed_by=PAST, move=move)
+    refused = await act(store, verb, accepted)
+    done = await act(store, verb, accepted, AWARE)
+
+    assert isinstance(refused, Objection)
+    assert ("past_its_time", True) == (refused.code, isinstance(done, Done))
+
+
+async def test_what_is_past_its_time_is_not_released_unasked(store: SqliteStore) -> None:
+    """It was held while its time passed."""
+    accepted = await queued(store, needed_by=PAST, give_up_at=LATER + timedelta(hours=1))
+    await act(store, Verb.HOLD, accepted)
+    refused = await act(store, Verb.RELEASE, accepted)
+    done = await act(store, Verb.RELEASE, accepted, AWARE)
+
+    assert isinstance(refused, Objection)
+    assert ("past_its_time", True) == (refused.code, isinstance(done, Done))
+
+
+async def test_a_copy_is_not_sent_past_its_time_unasked(store: SqliteStore) -> None:
+    """The same patient, the same fallback; new ids make it no better."""
+    accepted = await ended(store, OutboundState.NOT_SENT, needed_by=PAST)
+    refused = await resent(store, accepted)
+
+    assert isinstance(refused, Objection)
+    assert "past_its_time" == refused.code
+
+
+@pytest.mark.parametrize("move", [Move.CANCEL, Move.WAIT, Move.CONCLUDE, Move.DECLINE])
+async def test_cancellations_and_responses_are_never_too_late(
+    store: SqliteStore, move: Move
+) -> None:
+    """Late, they still tell the other side the truth."""
+    accepted = await ended(store, OutboundState.NOT_SENT, needed_by=PAST, move=move)
+
+    assert isinstance(await act(store, Verb.RETRY, accepted), Done)
+
+
+async def test_who_sent_it_after_its_time_is_in_the_audit_trail(store: SqliteStore) -> None:
+    """With the reason that they gave."""
+    accepted = await ended(store, OutboundState.NOT_SENT, needed_by=PAST)
+    await act(store, Verb.RETRY, accepted, AWARE)
+    (found,) = [
+        json.loads(event.detail)
+        for event in (await history(store, accepted)).events
+        if event.kind == "operator.retried"
+    ]
+
+    assert ("yes", "INC-7") == (found["after_its_time"], found["why"])
+
+
+async def test_what_is_tried_all_the_same_may_be_hastened(store: SqliteStore) -> None:
+    """A3 goes on past its time: nothing is begun by trying it a little sooner."""
+    accepted = await queued(store, needed_by=PAST, give_up_at=LATER + timedelta(hours=1))
+
+    assert isinstance(await act(store, Verb.RETRY, accepted), Done)
 
 
 @pytest.mark.parametrize("actor", [OPERATOR, EPR])
@@ -378,7 +449,7 @@ async def test_a_selection_asks_for_all_that_it_names(store: SqliteStore) -> Non
         taken_from=NOW,
         taken_before=LATER,
     )
-    found = await store.interventions.candidates("trust", selection, Verb.HOLD, 10)
+    found = await store.interventions.candidates("trust", selection, Verb.HOLD, 10, NOW)
 
     assert [wanted.request_id] == [each.message.request_id for each in found]
 
@@ -387,7 +458,7 @@ async def test_a_candidate_is_only_looked_at(store: SqliteStore) -> None:
     """A dry run changes nothing, and tells what stands against the verb."""
     accepted = await queued(store)
     found = [
-        await store.interventions.candidate("trust", accepted.request_id, verb)
+        await store.interventions.candidate("trust", accepted.request_id, verb, NOW)
         for verb in (Verb.HOLD, Verb.RELEASE)
     ]
 

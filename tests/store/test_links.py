@@ -23,12 +23,13 @@ from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move, subject_of
+from bars_gateway.standard.workflow import Move, Subject, subject_of
 from bars_gateway.store.database import Database, named_queries
 from bars_gateway.store.examination import examine
 from bars_gateway.store.handling import Chosen
-from bars_gateway.store.interventions import Actor, Limits, Verb
+from bars_gateway.store.interventions import Actor, Verb
 from bars_gateway.store.port import (
     Accepted,
     Arrival,
@@ -330,7 +331,7 @@ async def remarks(store: SqliteStore, request_id: str) -> list[Remark]:
     return list(found.remarks)
 
 
-def schedule(_use_case: str, _needed_by: datetime | None) -> Limits:
+def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetime | None) -> Limits:
     return Limits(give_up_at=NOW + timedelta(hours=5), delayed_at=NOW + timedelta(minutes=5))
 
 

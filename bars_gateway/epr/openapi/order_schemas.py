@@ -43,8 +43,12 @@ _MEMBERS: dict[str, Schema] = {
     "by": text("who asks, as they call themselves", maxLength=LONGEST_NAME, pattern=_WORD),
     "role": one_of(("epr", "operator"), "as whom: an EPR is not told what it did itself"),
     "confirmed": _flag("what may come of a resend was read, and is wanted"),
+    "after_its_time": _flag(
+        "its clinical time has passed, and it is to be sent all the same: release, retry, resend"
+    ),
     "dry_run": _flag("say what would happen, and do nothing"),
 }
+_OF_MESSAGES = {"confirmed", "after_its_time"}
 _FILTER = _some(
     "Which messages: all that is given has to fit.",
     states=list_of(one_of(OutboundState, "a state"), "only those that the verb leads on from"),
@@ -89,7 +93,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         "workflow_id",
         "why",
         workflow_id={**number("its number"), "minimum": 1},
-        **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
+        **{name: schema for name, schema in _MEMBERS.items() if name not in _OF_MESSAGES},
     ),
     "Attached": closed(
         "What became, or would become, of a quarantined response.",

@@ -48,6 +48,10 @@ _OWN: Mapping[str, Sentence] = {
         "The booking or referral that it belonged to still stands: it was not cancelled along."
         " Cancel that, too, if it must not stand."
     ),
+    "past_its_time": telephone(
+        "Its clinical time has passed: your fallback may already be running. Avoid doing things"
+        " twice; telephone."
+    ),
     "unreplaced": telephone(
         "What was cancelled for it stays cancelled: the patient has neither. Ask anew, or"
         " telephone."

@@ -26,7 +26,7 @@ _KNOWN = {
 _OF_REQUESTS = {"question": asked.QUESTIONS, "decided_late": received.DECIDED_LATE}
 _OF_RESPONSES = {"question": asked.RESPONSE, "decided_late": received.RESPONSE_DECIDED_LATE}
 # Remarks that are in the message's own sentence already.
-_TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, *_KNOWN})
+_TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
 
 
@@ -104,7 +104,8 @@ def _ours(situation: Situation) -> Rows:
 
 
 def _waiting(rows: ByMove, situation: Situation) -> Rows:
-    if situation.state == "held" and situation.kind == "delayed":
+    held = situation.state == "held" or Remark.HELD in situation.remarks
+    if held and situation.kind == "delayed":
         rows = waiting.LATE_AND_STOPPED
     elif rows is waiting.STOPPED and situation.attempts:
         rows = waiting.STOPPED_AFTER_ATTEMPTS
