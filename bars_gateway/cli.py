@@ -32,7 +32,8 @@ from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
 from bars_gateway.onboarding import verbs
 from bars_gateway.onboarding.choices import DEFAULT_CONFIG, Config
-from bars_gateway.safekeeping import backup, restore, verify
+from bars_gateway.restoring import restore
+from bars_gateway.safekeeping import backup, verify
 from bars_gateway.sandbox.command import sandbox
 
 app = typer.Typer(

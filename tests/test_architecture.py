@@ -34,6 +34,7 @@ ANYTHING = FLOW | {
     "listings",
     "operator_client",
     "safekeeping",
+    "restoring",
     "lint",
     "intervene",
     "handling",
@@ -53,6 +54,7 @@ OPERATORS = {
     "listings",
     "operator_client",
     "safekeeping",
+    "restoring",
     "lint",
     "intervene",
     "handling",
@@ -96,6 +98,7 @@ MAY_IMPORT = {
     "caching": {"config", "outbound"},
     "intervene": {"config", "errors", "operator_client", "store.port"},
     "safekeeping": GROUND | {"config", "store", "store.port"},
+    "restoring": GROUND | {"config", "safekeeping", "store", "store.port"},
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"store", "outbound"},
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
@@ -115,6 +118,7 @@ MAY_READ_THE_CLOCK = {
     "demo",
     "demo.messages",
     "safekeeping",
+    "restoring",
     "onboarding",
 }
 PURE = {"standard": {"orjson"}}  # areas that import nobody else's packages but these

@@ -1,23 +1,26 @@
 """`backup`, `verify` and `restore` as an operator types them: what they print, how they exit."""
 
 import asyncio
+import json
 import re
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from store_values import NOW, arrival, submission
 
-from bars_gateway.safekeeping import meaning
+from bars_gateway.restoring import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
+from bars_gateway.store.adoption import Fate, Line
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database
 from bars_gateway.store.examination import Examination
-from bars_gateway.store.restore import Beyond, Restored
+from bars_gateway.store.kept import Condition
+from bars_gateway.store.restore import HandedOver, Restored
 from bars_gateway.store.sqlite import SqliteStore
 
 SETTINGS = """\
@@ -185,9 +188,45 @@ async def test_a_restore_over_newer_needs_to_be_asked_for(home: Home) -> None:
     assert "add --older" in refused.err
     assert (0, "") == (done.code, done.err)
     assert f"BARS_GATEWAY_STORE__PATH={aside}" in done.out
-    assert "- Forgotten, received after 2026-03-02 09:00:00 UTC: 1. Whoever sends" in done.out
+    assert "- Received after 2026-03-02 09:00:00 UTC, and not in the backup: 1 message." in done.out
+    assert f"`bars-gateway restore {aside} --hand-over`" in done.out
+    assert f"    {newest}  queued, 2026-03-02 09:00:00 UTC, request a3t1 to 2000000202" in done.out
     assert newest in listed.out
-    assert newest not in home.bars_gateway("queue").out
+    assert newest in home.bars_gateway("queue").out
+
+
+async def test_what_was_received_since_is_handed_over(home: Home) -> None:
+    """By a command that may be typed again; and the page no longer asks for it."""
+    back_up(home.database, home.copy)
+    await one_each_way(home)
+    home.bars_gateway("restore", home.copy, "--older")
+    (aside,) = home.folder.glob("gateway.db.before-restore-*Z")
+    first = home.bars_gateway("restore", aside, "--hand-over")
+    again = home.bars_gateway("restore", aside, "--hand-over")
+
+    assert (0, "", 0, "") == (first.code, first.err, again.code, again.err)
+    assert first.out.startswith("- For the EPR: 1 message. It is given it once the gateway runs")
+    assert f"- Nothing: all that {aside} has is here already.\n" == again.out
+
+
+async def test_a_restore_is_told_to_machines_too(home: Home) -> None:
+    """Each message with its ids and its fate, and nothing of what is in it."""
+    back_up(home.database, home.copy)
+    newest = await one_each_way(home)
+    done = home.bars_gateway("restore", home.copy, "--older", "--json")
+    told = json.loads(done.out)
+    fates = {each["request_id"]: each["fate"] for each in told["messages"]}
+
+    assert ("whole", True) == (told["condition"], told["listed"])
+    assert {"to_hand_over", "waits"} == set(fates.values())
+    assert newest in fates
+
+
+def test_two_ways_at_once_are_refused(home: Home) -> None:
+    """Nothing is put back by a command that says two things."""
+    done = home.bars_gateway("restore", home.copy, "--older", "--hand-over")
+
+    assert 2 == done.code
 
 
 def test_a_restore_onto_a_new_machine(home: Home, tmp_path: Path) -> None:
@@ -197,26 +236,36 @@ def test_a_restore_onto_a_new_machine(home: Home, tmp_path: Path) -> None:
     done = home.bars_gateway("restore", home.copy)
 
     assert (0, "") == (done.code, done.err)
-    assert "- There was no database here before: nothing had to be kept.\n" in done.out
-    assert "2026-03-02 09:00:00 UTC: nobody can say how many" in done.out
+    assert "- There was no database here before: nothing is kept" in done.out
+    assert "- Held: 1 message. Nobody here can say whether it was sent" in done.out
+    assert "Forgotten after 2026-03-02 09:00:00 UTC: nobody can say all of it." in done.out
     assert 0 == home.bars_gateway("verify").code
 
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-BEYOND = Beyond(
-    last_change_at=AT + timedelta(hours=1),
-    received=4,
-    submitted=3,
-    unsettled=2,
-    settled_since=5,
-    newer=True,
-)
+
+
+def line(fate: Fate, **changes: str) -> Line:
+    values = {
+        "provider": "trust",
+        "direction": "outbound",
+        "request_id": f"id-{fate}",
+        "correlation_id": "talk",
+        "bundle_id": "bundle",
+        "move": "request",
+        "use_case": "a3t1",
+        "counterparty": "https://fhir.nhs.uk/Id/dos-service-id|2000000202",
+        "state": "acknowledged",
+    }
+    return Line(fate=fate, taken_at=AT, **(values | changes))
+
+
 RESTORED = Restored(
     held=Examination(schema=1, counts={}, last_change_at=AT, damage=[], contradictions=[]),
     aside=Path("/state/gateway.db.before-restore-20260302T120000Z"),
-    beyond=BEYOND,
-    waiting=6,
-    overdue=1,
+    condition=Condition.WHOLE,
+    listed=True,
+    lines=[line(fate) for fate in Fate if fate is not Fate.HANDED_OVER],
     uncollected=7,
 )
 
@@ -224,33 +273,63 @@ RESTORED = Restored(
 @pytest.mark.parametrize(
     "sentence",
     [
-        "Kept: the database that was here, as /state/gateway.db.before-restore-20260302T120000Z.",
-        "Forgotten, received after 2026-03-02 09:00:00 UTC: 4. Whoever sends one of these again",
-        "Forgotten, submitted after 2026-03-02 09:00:00 UTC: 3; 2 of them had no outcome yet.",
-        "Answers to what was forgotten are quarantined, and their Senders hear 404",
-        "Waiting to be sent: 6 messages. Each goes out under the X-Request-Id that it always had.",
-        "Settled since, in the database that was here: 5 of those.",
-        "Past their time: 1 of those. The EPR is told at once that they are unconfirmed",
-        "Not collected by the EPR: 7 notices.",
+        "- The database that was here is whole, and was asked what happened since. It is kept as",
+        "- Held: 1 message. Nobody here can say whether it was sent, withdrawn or cancelled since",
+        "- Received after 2026-03-02 09:00:00 UTC, and not in the backup: 1 message. Their Senders",
+        "- Quarantined after 2026-03-02 09:00:00 UTC: 1 message. `--hand-over` brings it along",
+        "- Put to the EPR and not decided: 1 message. The Sender was told that no answer came",
+        "- Known to the kept database alone, and not entered: 1 message. Nothing here tells of it.",
+        "- Not sent, for it was cancelled since: 1 message. An earlier attempt may have arrived",
+        "- Not sent, for the kept database knows how it was settled since: 1 message.",
+        "- Handed in after 2026-03-02 09:00:00 UTC, and known to the kept database alone: 1",
+        "- Going out: 1 message. Each leaves under the X-Request-Id that it always had.",
+        "- Not collected by the EPR: 7 notices.",
     ],
 )
 def test_a_restore_is_explained(sentence: str) -> None:
-    """Each consequence has its figure, and what to do about it."""
-    assert [sentence] == [line[: len(sentence)] for line in meaning(RESTORED) if sentence in line]
+    """Each consequence has its messages, and what to do about them."""
+    assert [sentence] == [text[: len(sentence)] for text in meaning(RESTORED) if sentence in text]
+
+
+def test_each_message_is_named() -> None:
+    """By the id that `show` asks for."""
+    told = "\n".join(meaning(RESTORED))
+
+    assert [] == [each.request_id for each in RESTORED.lines if each.request_id not in told]
+
+
+def test_every_fate_has_a_sentence() -> None:
+    """None is passed over in silence, of a restore or of a hand-over."""
+    assert set(Fate) == set(AT_RESTORE) | set(AT_HAND_OVER)
+
+
+def test_a_message_that_could_not_be_entered_has_its_reason() -> None:
+    """Somebody has to see to it by hand."""
+    left = replace(line(Fate.LEFT), why="its Bundle is missing", collected_at=AT)
+    told = "\n".join(handed_over(HandedOver(listed=False, lines=[left]), Path("/kept")))
+
+    assert "collected by the EPR 2026-03-02 09:00:00 UTC: its Bundle is missing" in told
+    assert "- /kept is damaged, and could not be read to its end: there may be more." in told
 
 
 def test_where_nothing_is_forgotten_nothing_is_feared() -> None:
     """A restore of the latest state asks nobody to look for duplicates."""
-    nothing = replace(BEYOND, received=0, submitted=0, unsettled=0)
-    lines = list(meaning(replace(RESTORED, beyond=nothing)))
+    lines = list(meaning(replace(RESTORED, lines=[])))
 
-    assert ["Forgotten: no message."] == [line[:22] for line in lines if "Forgotten" in line]
+    assert ["- Forgotten: no message."] == [text[:24] for text in lines if "Forgotten" in text]
 
 
-def test_what_cannot_be_known_is_not_guessed() -> None:
-    """A damaged database has no figures, and the words say so."""
-    lines = "\n".join(meaning(replace(RESTORED, beyond=None)))
+@pytest.mark.parametrize(
+    ("condition", "sentence"),
+    [
+        (Condition.ABSENT, "There was no database here before"),
+        (Condition.UNREADABLE, "The database that was here is damaged: it is not believed."),
+        (Condition.INCOMPLETE, "The database that was here has not seen all that the backup has"),
+    ],
+)
+def test_what_cannot_be_known_is_not_guessed(condition: Condition, sentence: str) -> None:
+    """And the words say so."""
+    told = "\n".join(meaning(replace(RESTORED, condition=condition, listed=False)))
 
-    assert "The database that was here could not be read: what it had is not known." in lines
-    assert "received after 2026-03-02 09:00:00 UTC: nobody can say how many." in lines
-    assert "Settled since" not in lines
+    assert sentence in told
+    assert "Forgotten after 2026-03-02 09:00:00 UTC: nobody can say all of it." in told

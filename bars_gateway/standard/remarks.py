@@ -45,6 +45,8 @@ class Remark(StrEnum):
     INTERIM_ONLY = "interim_only"  # of what is owed and has not come, as are the next two
     ANSWER_UNCLEAR = "answer_unclear"
     ARRIVAL_UNKNOWN = "arrival_unknown"
+    RESTORED = "restored"  # of anything: what a restore gives an EPR once more, as is the next
+    FATE_UNKNOWN = "fate_unknown"
 
 
 MEANINGS: Mapping[Remark, str] = {
@@ -78,6 +80,14 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.INTERIM_ONLY: "They have started, and the final answer has not come.",
     Remark.ANSWER_UNCLEAR: "What they have answered so far does not add up.",
     Remark.ARRIVAL_UNKNOWN: "The request may never have arrived.",
+    Remark.RESTORED: (
+        "It is from before this gateway's database was restored from a backup, and you may have it"
+        " already: look before you act on it."
+    ),
+    Remark.FATE_UNKNOWN: (
+        "This gateway's database was restored from a backup, and nobody here knows whether the"
+        " other side has it: telephone."
+    ),
 }
 
 
@@ -101,6 +111,8 @@ OF_SILENCE: Mapping[State, Remark] = {
     State.UNCLEAR: Remark.ANSWER_UNCLEAR,
     State.CONTRADICTED: Remark.ANSWER_UNCLEAR,
 }
+# What a restore leaves open: it is said with whatever the EPR is told because of one.
+OF_RESTORES = frozenset({Remark.RESTORED, Remark.FATE_UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,28 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends=_RETRIED_SAYS,
         ended_by=_RETRIED,
     ),
+    "restore.held": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} held since a restore: nobody here knows whether it was sent, withdrawn or"
+        " cancelled",
+        whose=Whose.EITHER,
+        advice="Ask the EPR, and the Receiver by telephone. Then release it with a reason, or leave"
+        " it: past its time the EPR is told that it is unconfirmed.",
+        ends="it is released, or ends",
+        ended_by=("message.queued", "message.acknowledged", "message.unconfirmed"),
+    ),
+    "restore.not_handed_over": AlarmKind(
+        about=About.REQUEST,
+        grave=True,
+        noun="message",
+        says="{n} received before a restore, and not given to the EPR since",
+        whose=Whose.OURS,
+        advice="No Sender will send it again. Stop the gateway, `bars-gateway restore KEPT"
+        " --hand-over` with the file that the restore has kept, and start it.",
+        ends="it is handed over",
+    ),
     "question.unanswered": AlarmKind(
         about=About.REQUEST,
         grave=False,

@@ -223,7 +223,7 @@ def _payloads(connection: sqlite3.Connection) -> Iterator[str]:
         "  FROM payloads AS p JOIN messages AS m ON m.id = p.message_id ORDER BY m.id"
     )
     for row in cursor:
-        wrong = _wrong_with(row)
+        wrong = wrong_with(row)
         if wrong:
             yield f"X-Request-Id {row['request_id']}: its {row['part']} {wrong}"
 
@@ -233,12 +233,12 @@ def _quarantine(connection: sqlite3.Connection) -> Iterator[str]:
         "SELECT id, headers, encoding, body, fingerprint FROM quarantine ORDER BY id"
     )
     for row in cursor:
-        wrong = _wrong_with(row)
+        wrong = wrong_with(row)
         if wrong:
             yield f"quarantine {row['id']}: its Bundle {wrong}"
 
 
-def _wrong_with(row: sqlite3.Row) -> str | None:
+def wrong_with(row: sqlite3.Row) -> str | None:
     """Return what is wrong with the bytes of *row*, or None if they are those that came."""
     try:
         json.loads(row["headers"])

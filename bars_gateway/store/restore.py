@@ -1,19 +1,26 @@
 """
-Puts a backup in the place of the database, keeps what was there, and says what is lost.
+Puts a backup in the place of the database, keeps what was there, and says what that means.
 
     backup ─► checked ─► gateway.db.restoring ─► made safe ─► gateway.db
                          gateway.db and its log ─► gateway.db.before-restore-<UTC>
+    hand over            gateway.db.before-restore-<UTC> ─► what was received since ─► gateway.db
 
-A restored database has forgotten what happened since, and the world has not. So three
-things are changed in it before anybody uses it:
+A restored database has forgotten what happened since, and the world has not. So some
+things are changed in it before anybody uses it, all of them in one transaction:
 
 - No number is given twice. The EPR knows a notice by its number for good, so a new
   message under a number that was used since the backup would be taken for the old one,
   or be written over it. All counters leap.
+- What the kept database knows of our own messages holds: see `adoption`. Where it cannot
+  be asked, or has not seen everything, what waits is held: it may have been withdrawn.
 - What waits counts as tried. It may have been sent since, and `not_sent` would tell a
   clinician that it never left; when its time runs out it is `unconfirmed`, which is all
   that we know.
-- The audit trail gets a line, so that the gap is explained where it shows.
+- The audit trail gets a line, so that the gap is explained where it shows; and what a person
+  has to see to is an alarm for each message.
+
+Whoever is killed in the middle runs it again: until the last rename the old database is in
+its place, and after it the new one is there whole.
 
 A tidy-minded reader would move the old file away first and the new one in after it. The
 name is never empty here: a gateway that starts between the two would begin with an empty
@@ -24,8 +31,8 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,37 +45,28 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.store.adoption import (
+    Adoption,
+    Fate,
+    Line,
+    leave_unknown,
+    raise_alarms,
+    settle_alarms,
+)
 from bars_gateway.store.backup import beside, copied, fresh_file, sync_folder
 from bars_gateway.store.examination import (
     Examination,
     examined,
     is_damage,
-    last_change_at,
     newest_schema,
+    read_only,
     reading,
 )
+from bars_gateway.store.kept import Beyond, Condition, judge
 from bars_gateway.store.rows import text
+from bars_gateway.store.schema import migrate
 
 LEAP = 1_000_000  # more than a gateway numbers between two backups
-
-_WAITING = "state IN ('queued', 'held', 'sending')"
-_ONLY_HERE = """
-    NOT EXISTS (SELECT 1 FROM other.messages AS o
-                 WHERE o.provider = m.provider AND o.direction = m.direction
-                   AND o.request_id = m.request_id)
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beyond:
-    """What a database holds that a backup does not."""
-
-    last_change_at: datetime | None
-    received: int  # inbound messages
-    submitted: int  # outbound messages, the unsettled ones included
-    unsettled: int  # of those submitted
-    settled_since: int  # outbound messages that still wait in the backup
-    newer: bool  # whether anything at all happened in it after the backup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +75,18 @@ class Restored:
 
     held: Examination  # what the backup holds
     aside: Path | None  # where the database is that was there; None: there was none
-    beyond: Beyond | None  # what only that one knows; None: it could not be asked
-    waiting: int  # outbound messages that go out (again)
-    overdue: int  # of them past their time: the EPR is told so at once
+    condition: Condition  # what that one is worth
+    listed: bool  # whether it could be read to its end: else lines may be missing
+    lines: Sequence[Line]  # each message that is affected
     uncollected: int  # notices that the EPR is given (again)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """What was entered from a kept database for the EPR to be given."""
+
+    listed: bool  # whether that could be read to its end: else lines may be missing
+    lines: Sequence[Line]
 
 
 def restore(backup: Path, database: Path, now: datetime, *, older: bool = False) -> Restored:
@@ -98,30 +104,56 @@ def restore(backup: Path, database: Path, now: datetime, *, older: bool = False)
         raise StoreError(f"{database} could not be restored: {error.strerror}") from None
 
 
+def hand_over(kept: Path, database: Path, now: datetime) -> HandedOver:
+    """
+    Enter what only *kept* has into *database*: the EPR is given it by the next start.
+
+    All or nothing, and what is there already is left alone: so it can be done again.
+    Raises DatabaseInUse while a gateway has *database*, and StoreError where either file
+    cannot be used.
+    """
+    for path in (kept, database):
+        if not path.is_file():
+            raise StoreError(f"there is no file at {path}")
+    if kept.samefile(database):
+        raise StoreError(f"{kept} is the database itself: name the one that was kept beside it")
+    _require_ours(kept)
+    with _locked(database), _working_on(database, beside=kept) as connection:
+        adoption = Adoption(connection, now)
+        lines = adoption.of_received()
+        given = sum(line.fate is Fate.HANDED_OVER for line in lines)
+        settle_alarms(connection, now)
+        _audit(connection, "operator.handed_over", now, {"messages": given, "kept": kept.name})
+        return HandedOver(listed=adoption.whole, lines=lines)
+
+
+def _require_ours(kept: Path) -> None:
+    with reading(kept) as connection:
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if not 1 <= schema <= newest_schema():
+        raise StoreError(f"{kept} is no database of this gateway, or of a later release")
+
+
 def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Restored:
     _require_whole(backup)
-    there = database.exists()
-    beyond = _beyond(database, backup) if there else None
-    if there and not older:
+    condition, beyond = judge(database, backup)
+    if condition is not Condition.ABSENT and not older:
         _refuse_newer(database, beyond)
+    aside = None
+    if condition is not Condition.ABSENT:
+        aside = beside(database, f".before-restore-{now:%Y%m%dT%H%M%SZ}")
     restoring = beside(database, ".restoring")
     with fresh_file(restoring) as descriptor:
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
-        waiting, overdue, uncollected = _make_safe(restoring, now)
+        restored = _make_safe(restoring, database, now, held, condition, aside)
         _belong(descriptor, database.parent)
         os.fsync(descriptor)
-        aside = _keep(database, now) if there else None
+        if aside is not None:
+            _keep(database, aside)
         restoring.rename(database)
     sync_folder(database.parent)
-    return Restored(
-        held=held,
-        aside=aside,
-        beyond=beyond,
-        waiting=waiting,
-        overdue=overdue,
-        uncollected=uncollected,
-    )
+    return restored
 
 
 @contextmanager
@@ -159,45 +191,6 @@ def _require_whole(backup: Path) -> None:
         raise BackupDamaged(f"{backup} is no whole backup: {'; '.join(found.damage)}")
 
 
-def _beyond(database: Path, backup: Path) -> Beyond | None:
-    """Return what *database* has and *backup* has not, or None where nobody can say."""
-    try:
-        with reading(database, beside=backup) as connection:
-            (tables,) = connection.execute("SELECT count(*) FROM main.sqlite_schema").fetchone()
-            return _compared(connection) if tables else _NOTHING
-    except StoreError:
-        return None
-
-
-_NOTHING = Beyond(
-    last_change_at=None, received=0, submitted=0, unsettled=0, settled_since=0, newer=False
-)
-
-
-def _compared(connection: sqlite3.Connection) -> Beyond:
-    def count(query: str) -> int:
-        return int(connection.execute(f"SELECT count(*) {query}").fetchone()[0])
-
-    only_here = f"FROM main.messages AS m WHERE {_ONLY_HERE}"
-    (newer_events,) = connection.execute(
-        "SELECT here.id > coalesce(there.id, 0) OR here.at > coalesce(there.at, '')"
-        "  FROM (SELECT max(id) AS id, max(at) AS at FROM main.events) AS here,"
-        "       (SELECT max(id) AS id, max(at) AS at FROM other.events) AS there"
-    ).fetchone()
-    return Beyond(
-        last_change_at=last_change_at(connection),
-        received=count(f"{only_here} AND m.direction = 'inbound'"),
-        submitted=(submitted := count(f"{only_here} AND m.direction = 'outbound'")),
-        unsettled=count(f"{only_here} AND m.settled_at IS NULL"),
-        settled_since=count(
-            "FROM main.messages AS m"
-            " JOIN other.messages AS o USING (provider, direction, request_id)"
-            " WHERE m.settled_at IS NOT NULL AND o.settled_at IS NULL"
-        ),
-        newer=bool(newer_events or submitted or count(only_here)),
-    )
-
-
 def _refuse_newer(database: Path, beyond: Beyond | None) -> None:
     if beyond is None:
         raise RestoreRefused(
@@ -211,51 +204,108 @@ def _refuse_newer(database: Path, beyond: Beyond | None) -> None:
         )
 
 
-def _make_safe(restoring: Path, now: datetime) -> tuple[int, int, int]:
-    """Change what a restore makes dangerous; return counts of waiting, overdue, uncollected."""
-    connection = sqlite3.connect(restoring, isolation_level=None)
-    try:
-        connection.execute("PRAGMA synchronous = OFF")  # synced by the caller, as a whole
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("BEGIN")
-        counted = (
-            f"SELECT count(*), count(*) FILTER (WHERE give_up_at <= ?),"  # noqa: S608
-            f"       (SELECT count(*) FROM notices WHERE collected_at IS NULL)"
-            f"  FROM messages WHERE {_WAITING}"
-        )
-        waiting, overdue, uncollected = connection.execute(counted, [text(now)]).fetchone()
-        connection.execute(
-            f"UPDATE messages SET attempts = attempts + 1 WHERE attempts = 0 AND {_WAITING}"  # noqa: S608
-        )
+def _make_safe(  # noqa: PLR0917
+    restoring: Path,
+    database: Path,
+    now: datetime,
+    held: Examination,
+    condition: Condition,
+    aside: Path | None,
+) -> Restored:
+    """Change what a restore makes dangerous; return what that means."""
+    known = condition is Condition.WHOLE
+    askable = known or condition is Condition.INCOMPLETE
+    lines, listed = [] if askable or aside is None else _salvaged(restoring, database, now), False
+    with _working_on(restoring, beside=database if askable else None) as connection:
         _leap(connection)
-        connection.execute(
-            "INSERT INTO events (at, kind, detail) VALUES (?, 'operator.restored', ?)",
-            [text(now), json.dumps({"waiting": waiting, "uncollected": uncollected})],
-        )
-        connection.execute("COMMIT")
+        if askable:
+            lines, listed = _compared(connection, condition, now)
+        lines = _last_word([*lines, *leave_unknown(connection, now, hold=not known)])
+        (uncollected,) = connection.execute(
+            "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
+        ).fetchone()
+        raise_alarms(connection, lines, now)
+        _audit(connection, "operator.restored", now, {"kept": condition, "messages": len(lines)})
+    return Restored(
+        held=held,
+        aside=aside,
+        condition=condition,
+        listed=listed,
+        lines=lines,
+        uncollected=uncollected,
+    )
+
+
+def _compared(
+    connection: sqlite3.Connection, condition: Condition, now: datetime
+) -> tuple[list[Line], bool]:
+    """Bring over what the kept database knows; return that, and whether it is all there is."""
+    tables = connection.execute("SELECT count(*) FROM other.sqlite_schema").fetchone()
+    if not tables[0]:
+        return [], False  # a file that nothing was ever written to
+    adoption = Adoption(connection, now)
+    lines = adoption.of_sent(ends_only=condition is not Condition.WHOLE)
+    lines += adoption.to_hand_over()
+    return lines, adoption.whole and condition is Condition.WHOLE
+
+
+def _last_word(lines: Sequence[Line]) -> list[Line]:
+    """Let each message be there once, with what became of it in the end."""
+    return list({(line.provider, line.direction, line.request_id): line for line in lines}.values())
+
+
+def _salvaged(restoring: Path, damaged: Path, now: datetime) -> list[Line]:
+    """Return what was received, as far as a damaged database can still say."""
+    try:
+        with _working_on(restoring, beside=damaged) as connection:
+            return Adoption(connection, now).to_hand_over()
+    except StoreError:
+        return []
+
+
+@contextmanager
+def _working_on(path: Path, *, beside: Path | None) -> Iterator[sqlite3.Connection]:
+    """Open one transaction on *path*, with *beside* as schema `other`; all of it or nothing."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            migrate(connection, path)
+            if beside is not None:
+                connection.execute("ATTACH ? AS other", [read_only(beside)])
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
     except sqlite3.Error as error:
-        raise StoreError(f"{restoring} could not be made ready: {error}") from None
-    finally:
-        connection.close()
-    return waiting, overdue, uncollected
+        raise StoreError(f"{path} could not be made ready: {error}") from None
+
+
+def _audit(
+    connection: sqlite3.Connection, kind: str, now: datetime, detail: dict[str, object]
+) -> None:
+    connection.execute(
+        "INSERT INTO main.events (at, kind, detail) VALUES (?, ?, ?)",
+        [text(now), kind, json.dumps(detail)],
+    )
 
 
 def _leap(connection: sqlite3.Connection) -> None:
     """Go on counting far beyond any number that was given since the backup."""
     counted = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
     ).fetchall()
-    reached = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
-    connection.execute("DELETE FROM sqlite_sequence")
+    reached = dict(connection.execute("SELECT name, seq FROM main.sqlite_sequence").fetchall())
+    connection.execute("DELETE FROM main.sqlite_sequence")
     connection.executemany(
-        "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)",
+        "INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)",
         [(name, reached.get(name, 0) + LEAP) for (name,) in counted],
     )
 
 
-def _keep(database: Path, now: datetime) -> Path:
+def _keep(database: Path, aside: Path) -> None:
     """Give *database*, with what its log still holds, a second name, and free its first."""
-    aside = beside(database, f".before-restore-{now:%Y%m%dT%H%M%SZ}")
     if aside.exists():
         raise StoreError(f"{aside} is there already")
     _settle_log(database)
@@ -265,7 +315,6 @@ def _keep(database: Path, now: datetime) -> Path:
         if beside(database, suffix).exists():
             beside(database, suffix).rename(beside(aside, suffix))
     sync_folder(database.parent)
-    return aside
 
 
 def _settle_log(database: Path) -> None:

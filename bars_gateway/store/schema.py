@@ -54,11 +54,11 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise DatabaseDamaged(f"{path} failed its check")
     for pragma in _PRAGMAS:
         connection.execute(pragma)
-    _migrate(connection, path)
-    _learn_alarms(connection)
+    migrate(connection, path)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the schema up to this release's; raise DatabaseNewer where it is of a later one."""
     migrations = _migrations()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > max(migrations):
@@ -68,6 +68,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE;\n{migrations[number]}\nPRAGMA user_version = {number};\nCOMMIT;"
         )
         log.info("store.migrated", version=number)
+    _learn_alarms(connection)
 
 
 def _learn_alarms(connection: sqlite3.Connection) -> None:

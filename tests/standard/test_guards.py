@@ -17,6 +17,7 @@ from bars_gateway.standard.remarks import (
     MEANINGS,
     OF_DELAYS,
     OF_OUTCOMES,
+    OF_RESTORES,
     OF_SILENCE,
     ROWS,
     Remark,
@@ -206,6 +207,7 @@ def test_every_remark_has_a_row_and_a_sentence() -> None:
         == set(ROWS)
         | OF_OUTCOMES
         | OF_DELAYS
+        | OF_RESTORES
         | set(OF_SILENCE.values())
         | {Remark.ATTACHED, Remark.CONTRADICTS}
         == set(MEANINGS)

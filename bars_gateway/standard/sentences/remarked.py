@@ -52,6 +52,14 @@ _OWN: Mapping[str, Sentence] = {
         "Its clinical time has passed: your fallback may already be running. Avoid doing things"
         " twice; telephone."
     ),
+    "restored": check(
+        "This gateway's database was restored from a backup, so you may have had this before, under"
+        " the same number. Check before you act on it."
+    ),
+    "fate_unknown": telephone(
+        "This gateway's database was restored from a backup, and nobody here knows whether this was"
+        " sent before that. Ask the other side by telephone whether they have it."
+    ),
     "unreplaced": telephone(
         "What was cancelled for it stays cancelled: the patient has neither. Ask anew, or"
         " telephone."

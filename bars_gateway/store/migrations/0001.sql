@@ -75,6 +75,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
     patient_changed INTEGER NOT NULL DEFAULT 0, -- 1: it names the patient anew, and somebody has said that it is right
     warnings        TEXT,                       -- outbound, JSON: what the receipt warned of; NULL: nothing
+    restored_at     TEXT,                       -- when a restore left it unsettled: it may have been sent before that
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
     CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
                                                      'noshow', 'unshown')),

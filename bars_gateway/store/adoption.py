@@ -1,0 +1,575 @@
+"""
+Brings into a restored database what only the kept one knows.
+
+    kept, as schema `other` ─┬─► how messages ended that both have       what waited goes nowhere
+                             ├─► messages that it alone has              sent ones, or all of them
+                             └─► their notices, answers, workflows       the EPR hears of them
+
+A kept database is the last witness of what was promised since the backup. Whatever it says
+of our own messages holds at once, so that nothing leaves again that was withdrawn, cancelled
+or acknowledged. What was *received* since is entered by a person's word, for it is handed to
+the EPR with that (`restore --hand-over`).
+
+Everything happens in the caller's transaction. What stands here already, under the same
+X-Request-Id, is left alone: so it can be done again. Each entry has a savepoint of its own,
+and a Bundle whose bytes are not those that came is not entered.
+
+The statements walk whole tables, which is why they are not in queries.sql.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Move, Role, State
+from bars_gateway.store.examination import wrong_with
+from bars_gateway.store.rows import instant, text
+from bars_gateway.store.statements import add_message_event, move_workflow, notify
+from bars_gateway.store.values import NoticeKind, OutboundState
+
+
+class Fate(StrEnum):
+    """What a restore, or a hand-over, did with a message."""
+
+    SETTLED = "settled"  # it waited in the backup; the kept database knows how it ended
+    CANCELLED = "cancelled"  # it waited, and was cancelled since: it is not sent
+    ENTERED = "entered"  # the kept database alone knew that it was sent
+    WAITS = "waits"  # it goes out, or goes out again, under its own ids
+    HELD = "held"  # nobody knows what became of it: it goes nowhere until released
+    TO_HAND_OVER = "to_hand_over"  # received since the backup; the restored one lacks it
+    HANDED_OVER = "handed_over"  # received since the backup; the EPR is given it
+    UNDECIDED = "undecided"  # a question to the EPR that it had not answered
+    QUARANTINED = "quarantined"  # a response that answered nothing, and waits for a person
+    LEFT = "left"  # it could not be entered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One message, and what became of it."""
+
+    fate: Fate
+    provider: str
+    direction: str
+    request_id: str
+    correlation_id: str
+    bundle_id: str
+    move: str
+    use_case: str
+    counterparty: str  # system|value of the other side's service
+    state: str
+    taken_at: datetime
+    collected_at: datetime | None = None  # when the EPR had it, by the kept database
+    why: str | None = None  # it could not be entered
+
+
+OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
+_OPEN = "('queued', 'held', 'sending')"
+
+# Where our own messages lead a workflow. Any other state was made by what was received: it is
+# for the EPR to hear of that, and until then the workflow's clock must not stop.
+_OURS: Mapping[str, frozenset[str]] = {
+    Role.REQUESTER: frozenset(
+        {
+            *(State.REQUESTED, State.UNCONFIRMED, State.ACTIVE),
+            *(State.CANCELLED, State.REFUSED, State.ABANDONED),
+        }
+    ),
+    Role.RESPONDER: frozenset({State.ACTIVE, State.IN_PROGRESS, State.COMPLETED, State.DECLINED}),
+}
+# What the EPR is given once more; the others told how something stood at the time.
+_FOR_GOOD = frozenset(
+    {
+        *(NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE),
+        *(NoticeKind.OUTCOME, NoticeKind.RECONCILED, NoticeKind.RESENT),
+    }
+)
+_OF_OPEN = ("next_attempt_at", "delay_due_at", "claimed_by", "claimed_until")
+_KEYS = frozenset({"id", "workflow_id", "provider", "direction", "request_id", "resend_of"})
+_LEFT_BEHIND = "restore.not_handed_over"
+_DAMAGED = "it cannot be read: the kept database is damaged there"
+
+
+class Adoption:
+    """What the kept database at schema `other` of *connection* knows, brought over."""
+
+    def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+        self._changed: list[int] = []  # numbers here of messages that were changed or entered
+        self._entered: list[int] = []  # of those, what was not here before
+        connection.row_factory = sqlite3.Row
+        connection.execute("CREATE TEMP TABLE pairs (kept INTEGER PRIMARY KEY, here INTEGER)")
+        connection.execute("CREATE TEMP TABLE courses (kept INTEGER PRIMARY KEY, here INTEGER)")
+        self.whole = self._pair()  # whether all of the kept database could be read
+
+    def _pair(self) -> bool:
+        """Note which messages and workflows both have; tell whether all could be looked at."""
+        found = self._connection.execute(
+            "SELECT k.id, k.workflow_id, here.id, here.workflow_id FROM other.messages AS k"
+            "  JOIN main.messages AS here USING (provider, direction, request_id) ORDER BY k.id"
+        )
+        try:
+            for kept, kept_workflow, here, workflow in found:
+                self._note(kept, here)
+                self._note_workflow(kept_workflow, workflow)
+        except sqlite3.DatabaseError:
+            return False
+        return True
+
+    def _note(self, kept: int, here: int) -> None:
+        self._connection.execute("INSERT INTO pairs VALUES (?, ?)", [kept, here])
+
+    def _note_workflow(self, kept: int, here: int) -> None:
+        self._connection.execute("INSERT OR IGNORE INTO courses VALUES (?, ?)", [kept, here])
+
+    def of_sent(self, *, ends_only: bool) -> list[Line]:
+        """
+        Bring over all that is known of outbound messages, and return what that changed.
+
+        *ends_only*: of messages that both have, believe only that they have ended; for the
+        kept database may be older in other things.
+        """
+        lines = [*self._agree(ends_only=ends_only), *self._enter_all("outbound", Fate.ENTERED)]
+        self._follow(ends_only=ends_only)
+        lines += self._stop_cancelled()
+        self._tell()
+        self._keep_alarms()
+        return lines
+
+    def _keep_alarms(self) -> None:
+        """Forget nothing that an earlier restore has left to be handed over."""
+        self._connection.execute(
+            "INSERT INTO main.events (at, provider, kind, request_id)"
+            " SELECT ?, k.provider, k.kind, k.request_id FROM other.alarms AS k"
+            "  WHERE k.kind = ? AND k.ended_at IS NULL"
+            "    AND NOT EXISTS (SELECT 1 FROM main.alarms AS h WHERE h.about = k.about"
+            "                       AND h.kind = k.kind AND h.ended_at IS NULL)",
+            [text(self._now), _LEFT_BEHIND],
+        )
+
+    def of_received(self) -> list[Line]:
+        """Enter what was received, and what was sent and is not here; return each message."""
+        lines = [
+            *self._agree(ends_only=True, held_only=True),
+            *self._enter_all("outbound", Fate.ENTERED, hold=True),
+            *self._enter_all("inbound", Fate.HANDED_OVER),
+            *self._enter_quarantined(),
+        ]
+        self._follow(ends_only=True)
+        lines += self._stop_cancelled()
+        self._tell()
+        return lines
+
+    def to_hand_over(self) -> list[Line]:
+        """Return what was received and is not here, changing nothing."""
+        lines = [_line(row, Fate.TO_HAND_OVER) for row in self._missing("inbound")]
+        lines += [_line(row, Fate.QUARANTINED) for row in self._missing_quarantined()]
+        lines += [_line(row, Fate.UNDECIDED) for row in self._undecided()]
+        return lines
+
+    def _agree(self, *, ends_only: bool, held_only: bool = False) -> Iterator[Line]:
+        """Let what both have be as the kept database knows it."""
+        columns = [name for name in self._columns("messages") if name not in _KEYS]
+        differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in columns)
+        found = self._connection.execute(
+            f"SELECT k.*, here.id AS here, here.state AS was, here.restored_at AS held_since"  # noqa: S608
+            f"  FROM pairs JOIN other.messages AS k ON k.id = pairs.kept"
+            f"  JOIN main.messages AS here ON here.id = pairs.here"
+            f" WHERE k.direction = 'outbound' AND ({differing})"
+        ).fetchall()
+        for row in found:
+            if not _believed(row, ends_only=ends_only, held_only=held_only):
+                continue
+            self._set("messages", row["here"], {name: row[name] for name in columns})
+            self._copy_parts(row["id"], row["here"])
+            self._changed.append(row["here"])
+            if row["was"] in OPEN and row["state"] not in OPEN:
+                self._audit(row, row["here"], Fate.SETTLED)
+                yield _line(row, Fate.SETTLED)
+
+    def _enter_all(self, direction: str, fate: Fate, *, hold: bool = False) -> Iterator[Line]:
+        """Enter each message of that direction that is not here."""
+        same_numbers = self._numbers_are_free("messages", "pairs")
+        for row in self._missing(direction):
+            here = row["id"] if same_numbers else None
+            self._connection.execute("SAVEPOINT entry")
+            why = self._try_to_enter(row, here, fate, hold=hold)
+            if why is not None:
+                self._connection.execute("ROLLBACK TO entry")
+            self._connection.execute("RELEASE entry")
+            yield _line(row, fate if why is None else Fate.LEFT, why)
+
+    def _try_to_enter(
+        self, row: sqlite3.Row, here: int | None, fate: Fate, *, hold: bool
+    ) -> str | None:
+        """Enter one message; return why that cannot be, after which it has to be undone."""
+        try:
+            why = self._against(row)
+            if why is not None:
+                return why
+            values = {name: row[name] for name in self._columns("messages")}
+            values |= {"id": here, "workflow_id": self._workflow_of(row["workflow_id"])}
+            values["resend_of"] = self._here(row["resend_of"])
+            number = self._insert("messages", values)
+            self._copy_parts(row["id"], number)
+            if row["direction"] == "inbound":
+                self._enter_in_ledger(row, number)
+            elif hold and row["state"] in OPEN:
+                _hold(self._connection, row, number, self._now)
+        except sqlite3.IntegrityError:
+            return "the same bytes were handed in again since, under another X-Request-Id"
+        except sqlite3.DatabaseError:
+            return _DAMAGED
+        self._note(row["id"], number)
+        self._changed.append(number)
+        self._entered.append(number)
+        self._audit(row, number, fate)
+        return None
+
+    def _against(self, row: sqlite3.Row) -> str | None:
+        """Return what stands against entering a message."""
+        parts = self._connection.execute(
+            "SELECT part, headers, encoding, body,"
+            "       CASE part WHEN 'request' THEN ? END AS fingerprint"
+            "  FROM other.payloads WHERE message_id = ?",
+            [row["fingerprint"], row["id"]],
+        ).fetchall()
+        for part in parts:
+            if wrong := wrong_with(part):
+                return f"its {part['part']} {wrong}"
+        needed = row["direction"] == "inbound" or row["state"] in OPEN
+        if needed and all(part["part"] != "request" for part in parts):
+            return "its Bundle is missing"
+        asked = self._connection.execute(
+            "SELECT 1 FROM main.ledger WHERE provider = ? AND request_id = ?"
+            " AND state = 'processing'",
+            [row["provider"], row["request_id"]],
+        ).fetchone()
+        if asked and row["direction"] == "inbound":
+            return "it was sent again since, and the EPR is being asked about it"
+        return None
+
+    def _workflow_of(self, kept: int) -> int:
+        """Return the workflow's number here, entering it where it is missing."""
+        found = self._connection.execute("SELECT here FROM courses WHERE kept = ?", [kept])
+        row = found.fetchone()
+        if row is not None:
+            return int(row["here"])
+        query = "SELECT * FROM other.workflows WHERE id = ?"
+        values = dict(self._connection.execute(query, [kept]).fetchone())
+        if not self._numbers_are_free("workflows", "courses"):
+            values["id"] = None
+        if values["state"] not in _OURS[values["role"]]:
+            values |= {"state": State.ACTIVE, "closed_at": None}  # until the rest of it is entered
+        here = self._insert("workflows", {n: values[n] for n in self._columns("workflows")})
+        self._note_workflow(kept, here)
+        return here
+
+    def _here(self, kept: int | None) -> int | None:
+        row = self._connection.execute("SELECT here FROM pairs WHERE kept = ?", [kept]).fetchone()
+        return None if row is None else int(row["here"])
+
+    def _copy_parts(self, kept: int, here: int) -> None:
+        """Copy bytes and attempts of a message, but for those that are here."""
+        for table in ("payloads", "attempts"):
+            names = [name for name in self._columns(table) if name != "message_id"]
+            listed = ", ".join(names)
+            self._connection.execute(
+                f"INSERT OR IGNORE INTO main.{table} (message_id, {listed})"  # noqa: S608
+                f" SELECT ?, {listed} FROM other.{table} WHERE message_id = ?",
+                [here, kept],
+            )
+
+    def _enter_in_ledger(self, row: sqlite3.Row, here: int) -> None:
+        """Let a repetition be a duplicate; a refusal that was given since is overruled."""
+        key = [row["provider"], row["request_id"]]
+        self._connection.execute(
+            "DELETE FROM main.ledger WHERE provider = ? AND request_id = ? AND state = 'refused'",
+            key,
+        )
+        self._connection.execute(
+            "INSERT INTO main.ledger (provider, request_id, fingerprint, state, message_id,"
+            " created_at) VALUES (?, ?, ?, 'done', ?, ?)",
+            [*key, row["fingerprint"], here, row["created_at"]],
+        )
+
+    def _follow(self, *, ends_only: bool) -> None:
+        """Let workflows be as the kept database knows them, unless more happened here."""
+        self._link()
+        names = [name for name in self._columns("workflows") if name != "id"]
+        differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in names)
+        found = self._connection.execute(
+            f"SELECT k.*, here.id AS here, here.state AS was,"  # noqa: S608
+            f"       EXISTS (SELECT 1 FROM other.messages AS m WHERE m.workflow_id = k.id"
+            f"                  AND m.id NOT IN (SELECT kept FROM pairs)) AS more_there"
+            f"  FROM courses JOIN other.workflows AS k ON k.id = courses.kept"
+            f"  JOIN main.workflows AS here ON here.id = courses.here"
+            f" WHERE ({differing})"
+            f"   AND NOT EXISTS (SELECT 1 FROM main.messages AS m WHERE m.workflow_id = here.id"
+            f"                      AND m.id NOT IN (SELECT here FROM pairs))"
+        ).fetchall()
+        touched = self._workflows_changed()
+        for row in found:
+            if ends_only and row["here"] not in touched:
+                continue
+            if not row["more_there"] or row["state"] in _OURS[row["role"]]:
+                self._set("workflows", row["here"], {name: row[name] for name in names})
+            elif row["role"] == Role.REQUESTER:
+                move_workflow(  # an answer that was not handed over yet proves it
+                    self._connection,
+                    row["here"],
+                    Move.REQUEST,
+                    self._now,
+                    focus_id=row["focus_id"],
+                )
+
+    def _workflows_changed(self) -> set[int]:
+        found = self._connection.execute("SELECT id, workflow_id FROM main.messages")
+        changed = set(self._changed)
+        return {workflow for number, workflow in found if number in changed}
+
+    def _link(self) -> None:
+        """Copy what ties workflows together, where both of them are here."""
+        self._connection.execute(
+            "INSERT OR IGNORE INTO main.links (workflow_id, to_id, kind, by, message_id, made_at)"
+            " SELECT one.here, two.here, l.kind, l.by, m.here, l.made_at FROM other.links AS l"
+            "  JOIN courses AS one ON one.kept = l.workflow_id"
+            "  JOIN courses AS two ON two.kept = l.to_id JOIN pairs AS m ON m.kept = l.message_id"
+        )
+
+    def _stop_cancelled(self) -> Iterator[Line]:
+        """Send nothing of what a cancellation that came since the backup takes back."""
+        waiting = self._connection.execute(
+            f"SELECT * FROM main.messages AS m WHERE m.direction = 'outbound'"  # noqa: S608
+            f"   AND m.state IN {_OPEN} AND m.move IN ('request', 'update') ORDER BY m.id"
+        ).fetchall()
+        cancelled = self._cancelled_since()
+        for row in waiting:
+            if row["workflow_id"] not in cancelled:
+                continue
+            values = dict.fromkeys(_OF_OPEN) | {
+                "state": OutboundState.UNCONFIRMED,
+                "settled_at": text(self._now),
+                "restored_at": text(self._now),
+                "attempts": max(1, row["attempts"]),
+            }
+            self._set("messages", row["id"], values)
+            if row["move"] == Move.REQUEST:
+                move_workflow(self._connection, row["workflow_id"], Move.LAPSE, self._now)
+            notify(self._connection, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
+            self._audit(row, row["id"], Fate.CANCELLED)
+            yield _line(row, Fate.CANCELLED)
+
+    def _cancelled_since(self) -> set[int]:
+        found = self._connection.execute(
+            "SELECT id, workflow_id FROM main.messages WHERE direction = 'outbound'"
+            " AND move = 'cancel' AND state NOT IN ('withdrawn', 'refused', 'not_sent')"
+        )
+        entered = set(self._entered)
+        return {workflow for number, workflow in found if number in entered}
+
+    def _tell(self) -> None:
+        """Give the EPR the notices of what has changed, under the numbers that they had."""
+        names = [name for name in self._columns("notices") if name not in {"id", "message_id"}]
+        for here in self._changed:
+            found = self._connection.execute(
+                "SELECT n.* FROM pairs JOIN other.notices AS n ON n.message_id = pairs.kept"
+                " WHERE pairs.here = :here"
+                "   AND NOT EXISTS (SELECT 1 FROM main.notices AS o WHERE o.message_id = :here"
+                "                      AND o.kind = n.kind AND o.created_at = n.created_at)"
+                " ORDER BY n.id",
+                {"here": here},
+            ).fetchall()
+            for row in found:
+                values = {name: row[name] for name in names} | {"message_id": here}
+                values["remarks"] = f"{row['remarks']} {Remark.RESTORED}".strip()
+                if row["kind"] in _FOR_GOOD:
+                    values["collected_at"] = None
+                values["id"] = None if self._is_used("notices", row["id"]) else row["id"]
+                self._insert("notices", values)
+
+    def _missing(self, direction: str) -> list[sqlite3.Row]:
+        """Return the kept database's messages that are not here, as far as they can be read."""
+        found = self._connection.execute(
+            "SELECT k.*, (SELECT min(n.collected_at) FROM other.notices AS n"
+            "              WHERE n.message_id = k.id AND n.kind IN ('message', 'amended',"
+            "                    'decided_late')) AS collected_at"
+            "  FROM other.messages AS k"
+            " WHERE k.direction = ? AND k.id NOT IN (SELECT kept FROM pairs) ORDER BY k.id",
+            [direction],
+        )
+        return self._readable(found)
+
+    def _missing_quarantined(self) -> list[sqlite3.Row]:
+        found = self._connection.execute(
+            "SELECT k.*, '' AS move, '' AS use_case, 'inbound' AS direction, k.reason AS state"
+            "  FROM other.quarantine AS k WHERE k.attached_to IS NULL"
+            "   AND NOT EXISTS (SELECT 1 FROM main.quarantine AS h WHERE h.provider = k.provider"
+            "                      AND h.request_id = k.request_id"
+            "                      AND h.fingerprint = k.fingerprint) ORDER BY k.id"
+        )
+        return self._readable(found)
+
+    def _undecided(self) -> list[sqlite3.Row]:
+        found = self._connection.execute(
+            "SELECT k.*, '' AS move, '' AS use_case, '' AS sender, 'inbound' AS direction,"
+            "       k.asked_at AS created_at FROM other.questions AS k"
+            " WHERE k.state = 'open' AND k.changes = 1"
+            "   AND NOT EXISTS (SELECT 1 FROM main.questions AS h WHERE h.provider = k.provider"
+            "                      AND h.request_id = k.request_id"
+            "                      AND h.fingerprint = k.fingerprint) ORDER BY k.id"
+        )
+        return self._readable(found)
+
+    def _readable(self, found: sqlite3.Cursor) -> list[sqlite3.Row]:
+        read = []
+        try:
+            for row in found:
+                read.append(row)  # noqa: PERF402  # what came before the damage is kept
+        except sqlite3.DatabaseError:
+            self.whole = False
+        return read
+
+    def _enter_quarantined(self) -> Iterator[Line]:
+        names = [name for name in self._columns("quarantine") if name != "attached_to"]
+        for row in self._missing_quarantined():
+            if wrong := wrong_with(row):
+                yield _line(row, Fate.LEFT, f"its Bundle {wrong}")
+                continue
+            values = {name: row[name] for name in names}
+            if self._is_used("quarantine", row["id"]):
+                values["id"] = None
+            self._insert("quarantine", values)
+            yield _line(row, Fate.QUARANTINED)
+
+    def _numbers_are_free(self, table: str, known: str) -> bool:
+        """Tell whether what is missing here can keep its numbers, and with them its order."""
+        clash = self._connection.execute(
+            f"SELECT 1 FROM other.{table} AS k JOIN main.{table} AS here ON here.id = k.id"  # noqa: S608
+            f" WHERE k.id NOT IN (SELECT kept FROM {known}) LIMIT 1"
+        )
+        return clash.fetchone() is None
+
+    def _is_used(self, table: str, number: int) -> bool:
+        query = f"SELECT 1 FROM main.{table} WHERE id = ?"  # noqa: S608
+        return self._connection.execute(query, [number]).fetchone() is not None
+
+    def _columns(self, table: str) -> Sequence[str]:
+        """Return the columns that the table has in both: releases may differ."""
+        query = "SELECT name FROM pragma_table_info(?, ?)"
+        here, there = (
+            [name for (name,) in self._connection.execute(query, [table, schema])]
+            for schema in ("main", "other")
+        )
+        return [name for name in here if name in there]
+
+    def _insert(self, table: str, values: Mapping[str, object]) -> int:
+        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        query = f"INSERT INTO main.{table} ({names}) VALUES ({marks})"  # noqa: S608
+        return int(self._connection.execute(query, values).lastrowid or 0)
+
+    def _set(self, table: str, number: int, values: Mapping[str, object]) -> None:
+        changes = ", ".join(f"{name} = :{name}" for name in values)
+        query = f"UPDATE main.{table} SET {changes} WHERE id = :number"  # noqa: S608
+        self._connection.execute(query, {**values, "number": number})
+
+    def _audit(self, row: sqlite3.Row, here: int, fate: Fate) -> None:
+        about = (row["provider"], here, row["request_id"])
+        detail = {"state": row["state"]}
+        add_message_event(self._connection, about, f"restore.{fate}", self._now, detail)
+
+
+def _believed(row: sqlite3.Row, *, ends_only: bool, held_only: bool) -> bool:
+    """Tell whether the kept database's word on a message holds against what stands here."""
+    was, state = OutboundState(row["was"]), OutboundState(row["state"])
+    if held_only:
+        return was is OutboundState.HELD and row["held_since"] is not None and state not in OPEN
+    if ends_only:
+        return was in OPEN and state not in OPEN
+    # What the Receiver has, it has. And what a restore left open says nothing against an end.
+    if was is OutboundState.ACKNOWLEDGED:
+        return state is OutboundState.ACKNOWLEDGED
+    return was in OPEN or state not in OPEN or row["restored_at"] is None
+
+
+def leave_unknown(connection: sqlite3.Connection, now: datetime, *, hold: bool) -> list[Line]:
+    """
+    Let every open message count as tried, with an unknown fate; return each.
+
+    *hold*: nobody knows what became of them, so none leaves until a person releases it.
+    """
+    connection.execute(
+        f"UPDATE main.messages SET attempts = max(attempts, 1), restored_at = ?"  # noqa: S608
+        f" WHERE state IN {_OPEN}",
+        [text(now)],
+    )
+    waiting = connection.execute(
+        f"SELECT * FROM main.messages WHERE state IN {_OPEN} ORDER BY id"  # noqa: S608
+    ).fetchall()
+    if hold:
+        for row in waiting:
+            _hold(connection, row, row["id"], now)
+    kept_back = [hold or row["state"] == OutboundState.HELD for row in waiting]
+    fates = [Fate.HELD if back else Fate.WAITS for back in kept_back]
+    return [_line(row, fate) for row, fate in zip(waiting, fates, strict=True)]
+
+
+def raise_alarms(connection: sqlite3.Connection, lines: Sequence[Line], now: datetime) -> None:
+    """Raise an alarm for each message that is to be handed over."""
+    connection.executemany(
+        "INSERT INTO main.events (at, provider, kind, request_id) VALUES (?, ?, ?, ?)",
+        [
+            (text(now), line.provider, _LEFT_BEHIND, line.request_id)
+            for line in lines
+            if line.fate in {Fate.TO_HAND_OVER, Fate.QUARANTINED}
+        ],
+    )
+
+
+def settle_alarms(connection: sqlite3.Connection, now: datetime) -> None:
+    """End the alarm of each message that is here by now."""
+    connection.execute(
+        "UPDATE main.alarms SET ended_at = ?, ended_how = 'settled'"
+        " WHERE kind = ? AND ended_at IS NULL"
+        "   AND EXISTS (SELECT 1 FROM main.messages AS m"
+        "                WHERE m.provider = alarms.provider AND m.request_id = alarms.request_id"
+        "                UNION ALL"
+        "               SELECT 1 FROM main.quarantine AS q"
+        "                WHERE q.provider = alarms.provider AND q.request_id = alarms.request_id)",
+        [text(now), _LEFT_BEHIND],
+    )
+
+
+def _hold(connection: sqlite3.Connection, row: sqlite3.Row, here: int, now: datetime) -> None:
+    connection.execute(
+        "UPDATE main.messages SET state = 'held', next_attempt_at = NULL, claimed_by = NULL,"
+        " claimed_until = NULL, attempts = max(attempts, 1), restored_at = ? WHERE id = ?",
+        [text(now), here],
+    )
+    query = "SELECT id, provider FROM main.messages WHERE id = ?"
+    held = connection.execute(query, [here]).fetchone()
+    notify(connection, NoticeKind.HELD, held, now, [Remark.FATE_UNKNOWN])
+    add_message_event(connection, (row["provider"], here, row["request_id"]), "restore.held", now)
+
+
+def _line(row: sqlite3.Row, fate: Fate, why: str | None = None) -> Line:
+    names = row.keys()
+    ours = row["direction"] == "outbound"
+    return Line(
+        fate=fate,
+        provider=row["provider"],
+        direction=row["direction"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        bundle_id=row["bundle_id"] or "",
+        move=row["move"],
+        use_case=row["use_case"],
+        counterparty=row["receiver"] if ours else row["sender"],
+        state=row["state"],
+        taken_at=instant(row["created_at"]),
+        collected_at=instant(row["collected_at"]) if "collected_at" in names else None,
+        why=why,
+    )

@@ -1,0 +1,874 @@
+"""What a restore means for each message, in both directions, and what is handed over after it."""
+
+import asyncio
+import contextlib
+import hashlib
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
+
+from bars_gateway.concerns import Conditions, concerns
+from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store.adoption import Fate
+from bars_gateway.store.backup import back_up
+from bars_gateway.store.database import open_database
+from bars_gateway.store.examination import examine
+from bars_gateway.store.interventions import Actor, Done, Limits, Objection, Verb
+from bars_gateway.store.kept import Condition
+from bars_gateway.store.port import (
+    Accepted,
+    Claim,
+    MessageHistory,
+    Notice,
+    OutboundState,
+    Overview,
+    Repeated,
+    Settled,
+    Taken,
+    TryAgain,
+)
+from bars_gateway.store.restore import HandedOver, Restored, hand_over, restore
+from bars_gateway.store.sqlite import SqliteStore
+
+SINCE = NOW + timedelta(minutes=1)
+LATER = NOW + timedelta(minutes=5)
+PAST = NOW + timedelta(hours=3)
+NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
+OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
+
+
+class Home:
+    """A gateway's database that is opened and closed, and a backup of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database, self.backup = folder / "gateway.db", folder / "copy.db"
+
+    async def does(self, *acts):
+        """Open the database, do *acts* one after the other, close it; return what they gave."""
+        async with open_database(self.database) as opened:
+            store = SqliteStore(opened, node="here")
+            return [await act(store) for act in acts]
+
+    async def backed_up(self, *acts):
+        found = await self.does(*acts)
+        back_up(self.database, self.backup)
+        return found
+
+    def restored(self) -> Restored:
+        return restore(self.backup, self.database, LATER, older=True)
+
+    def handed_over(self, restored: Restored) -> HandedOver:
+        assert restored.aside is not None
+        return hand_over(restored.aside, self.database, PAST)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def queue(**changes: object):
+    return lambda store: store.submit(submission(**changes), NOW)
+
+
+def takes(**changes: object):
+    came = arrival(**changes)
+    return lambda store: store.receive(came, SINCE)
+
+
+def verb(verb_: Verb, of: Accepted):
+    def schedule(_use_case: str, _needed_by: datetime | None) -> Limits:
+        return Limits(give_up_at=PAST, delayed_at=PAST)
+
+    return lambda store: store.interventions.intervene(
+        verb_, of.message_id, OPERATOR, schedule, SINCE
+    )
+
+
+async def next_claim(store: SqliteStore) -> Claim | None:
+    return await store.claim_next(SINCE, ["trust"])
+
+
+async def acknowledge(store: SqliteStore) -> Claim:
+    claim = await next_claim(store)
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=f"theirs-{claim.request_id}")
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    return claim
+
+
+async def miss(store: SqliteStore) -> Claim:
+    """Try to send, and hear nothing."""
+    claim = await next_claim(store)
+    assert claim is not None
+    tried = attempt(claim, Verdict.RETRY)
+    await store.settle(claim, SILENCE, attempt=tried, settlement=TryAgain(at=SINCE))
+    return claim
+
+
+def history(of: str):
+    async def read(store: SqliteStore) -> MessageHistory:
+        (found,) = await store.history("trust", of)
+        return found
+
+    return read
+
+
+async def notices(store: SqliteStore) -> Sequence[Notice]:
+    return await store.pending_notices("trust", 100)
+
+
+async def overview(store: SqliteStore) -> Overview:
+    return await store.overview(LATER)
+
+
+async def sent_by(store: SqliteStore) -> list[Claim]:
+    """Send whatever can be sent, and return it."""
+    sent: list[Claim] = []
+    while (claim := await store.claim_next(LATER, ["trust"])) is not None:
+        sent.append(claim)
+        settled = Settled(state=OutboundState.ACKNOWLEDGED)
+        await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    return sent
+
+
+def fates(done: Restored | HandedOver) -> dict[str, Fate]:
+    return {line.request_id: line.fate for line in done.lines}
+
+
+# What is ours, where the kept database is whole.
+
+
+async def test_what_was_withdrawn_since_is_not_sent(home: Home) -> None:
+    """It waited in the backup. The EPR hears once more that it was withdrawn."""
+    (accepted,) = await home.backed_up(queue())
+    await home.does(verb(Verb.WITHDRAW, accepted))
+    restored = home.restored()
+    sent, found, told = await home.does(sent_by, history(accepted.request_id), notices)
+
+    assert [] == sent
+    assert {accepted.request_id: Fate.SETTLED} == fates(restored)
+    assert ("withdrawn", State.ABANDONED) == (found.message.state, found.workflow.state)
+    assert [("outcome", "withdrawn", ["restored"])] == [
+        (n.kind, n.state, list(n.remarks)) for n in told
+    ]
+    assert "restore.settled" in [event.kind for event in found.events]
+
+
+async def test_what_was_acknowledged_since_is_not_sent_again(home: Home) -> None:
+    """Its workflow knows the Receiver's id, its attempt is there, and so is the answer."""
+    (accepted,) = await home.backed_up(queue())
+    await home.does(acknowledge)
+    home.restored()
+    sent, found, told = await home.does(sent_by, history(accepted.request_id), notices)
+
+    assert [] == sent
+    assert ("acknowledged", State.ACTIVE) == (found.message.state, found.workflow.state)
+    assert ["acknowledged"] == [each.verdict for each in found.attempts]
+    assert [(f"theirs-{accepted.request_id}", True)] == [
+        (n.focus_id, n.answer_media_type is not None) for n in told
+    ]
+
+
+async def test_the_number_of_a_notice_is_the_one_that_the_epr_knows(home: Home) -> None:
+    """It was given to the EPR before, and is given again under its name."""
+    await home.backed_up(queue())
+    _, before = await home.does(acknowledge, notices)
+    number = before[0].notice_id
+    await home.does(lambda store: store.collect("trust", [number], SINCE))
+    home.restored()
+    (told,) = await home.does(notices)
+
+    assert [number] == [notice.notice_id for notice in told]
+
+
+async def test_what_was_held_since_stays_held(home: Home) -> None:
+    """Somebody had a reason, and only a release ends it."""
+    (accepted,) = await home.backed_up(queue())
+    await home.does(verb(Verb.HOLD, accepted))
+    restored = home.restored()
+    sent, _, after = await home.does(sent_by, verb(Verb.RELEASE, accepted), sent_by)
+
+    assert {accepted.request_id: Fate.HELD} == fates(restored)
+    assert [] == sent
+    assert [accepted.request_id] == [claim.request_id for claim in after]
+
+
+async def test_what_was_cancelled_since_is_not_sent_and_its_cancellation_is(home: Home) -> None:
+    """The request had an attempt of unknown fate: nobody is told that it never left."""
+    (accepted,) = await home.backed_up(queue(correlation_id="talk"))
+    cancel = await cancelled(home, accepted)
+    restored = home.restored()
+    sent, found, told = await home.does(sent_by, history(accepted.request_id), notices)
+
+    assert Fate.CANCELLED is fates(restored)[accepted.request_id]
+    assert [cancel] == [claim.request_id for claim in sent]
+    assert ("unconfirmed", State.CANCELLED) == (found.message.state, found.workflow.state)
+    assert ("outcome", "unconfirmed", ["fate_unknown"]) in [
+        (n.kind, n.state, list(n.remarks)) for n in told
+    ]
+
+
+async def cancelled(home: Home, of: Accepted) -> str:
+    """Hand in a cancellation of *of*, which names the id that the Receiver gave to it."""
+    change(home.database, "UPDATE workflows SET focus_id = 'theirs'")
+    change(home.backup, "UPDATE workflows SET focus_id = 'theirs'")
+    made = submission(correlation_id="talk", move=Move.CANCEL, focus_id="theirs")
+    (accepted,) = await home.does(lambda store: store.submit(made, SINCE))
+    assert accepted.workflow_id == of.workflow_id
+    return accepted.request_id
+
+
+def change(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        for statement in statements:
+            connection.execute(statement)
+    finally:
+        connection.close()
+
+
+async def test_what_was_handed_in_since_is_there_with_its_state(home: Home) -> None:
+    """One was acknowledged and one waits: the first stays so, and the second goes out."""
+    await home.backed_up()
+    first, _, second = await home.does(queue(), acknowledge, queue())
+    restored = home.restored()
+    found, sent = await home.does(history(first.request_id), sent_by)
+
+    assert {first.request_id: Fate.ENTERED, second.request_id: Fate.WAITS} == fates(restored)
+    assert ("acknowledged", State.ACTIVE) == (found.message.state, found.workflow.state)
+    assert first.workflow_id == found.workflow.workflow_id
+    assert [second.request_id] == [claim.request_id for claim in sent]
+    assert [] == examine(home.database).problems
+
+
+async def test_an_answer_finds_what_was_acknowledged_since(home: Home) -> None:
+    """It would be quarantined otherwise, and the patient's case forgotten."""
+    await home.backed_up()
+    _, claim = await home.does(queue(bundle_id="asked"), acknowledge)
+    home.restored()
+    fate, found = await home.does(
+        lambda store: store.respond(response("asked"), NOT_FOUND, LATER),
+        history(claim.request_id),
+    )
+
+    assert isinstance(fate, Taken)
+    assert State.COMPLETED is found.workflow.state
+
+
+def response(to: str, move: Move = Move.CONCLUDE, **changes: object):
+    """Return a response to the Bundle *to*."""
+    return arrival(
+        move=move, responds_to=to, reference=None, focus_id=None, answer=payload(b""), **changes
+    )
+
+
+async def test_what_ended_before_the_backup_stays_ended(home: Home) -> None:
+    """An older file that somebody has put there says nothing against it."""
+    accepted, *_ = await home.does(queue())
+    older = home.database.with_name("older.db")
+    back_up(home.database, older)
+    await home.backed_up(acknowledge)
+    home.database.write_bytes(older.read_bytes())
+    restored = home.restored()
+    (found,) = await home.does(history(accepted.request_id))
+
+    assert Condition.INCOMPLETE is restored.condition
+    assert "acknowledged" == found.message.state
+
+
+async def test_what_was_retried_since_waits_again(home: Home) -> None:
+    """It had ended badly in the backup."""
+    accepted, _ = await home.backed_up(queue(), lambda store: store.give_up(PAST))
+    await home.does(verb(Verb.RETRY, accepted))
+    home.restored()
+    found, sent = await home.does(history(accepted.request_id), sent_by)
+
+    assert ("queued", State.REQUESTED) == (found.message.state, found.workflow.state)
+    assert [accepted.request_id] == [claim.request_id for claim in sent]
+
+
+async def test_what_waits_has_had_an_attempt_of_unknown_fate(home: Home) -> None:
+    """Nothing is *not sent* after a restore, and nothing can be withdrawn as if it were."""
+    (accepted,) = await home.backed_up(queue())
+    home.restored()
+    objection, _, found = await home.does(
+        verb(Verb.WITHDRAW, accepted),
+        lambda store: store.give_up(PAST),
+        history(accepted.request_id),
+    )
+
+    assert isinstance(objection, Objection)
+    assert "attempted" == objection.code
+    assert "unconfirmed" == found.message.state
+
+
+# Where nobody can say what happened since.
+
+
+def gone(database: Path) -> None:
+    for file in database.parent.glob("gateway.db*"):
+        file.unlink()
+
+
+def overwritten(database: Path) -> None:
+    database.write_bytes(b"this is no database" * 1000)
+
+
+def torn(database: Path) -> None:
+    content = bytearray(database.read_bytes())
+    content[2 * 8192 : 30 * 8192] = b"\x55" * (28 * 8192)
+    database.write_bytes(content)
+
+
+def emptied(database: Path) -> None:
+    gone(database)
+    asyncio.run(_opened(database))
+
+
+async def _opened(database: Path) -> None:
+    async with open_database(database):
+        pass
+
+
+UNKNOWN = pytest.mark.parametrize(
+    ("damage", "condition"),
+    [
+        (gone, Condition.ABSENT),
+        (overwritten, Condition.UNREADABLE),
+        (torn, Condition.UNREADABLE),
+        (emptied, Condition.INCOMPLETE),
+    ],
+)
+
+
+@UNKNOWN
+async def test_where_nobody_can_say_everything_is_held(home: Home, damage, condition) -> None:
+    """Each has a concern of its own, the EPR hears of it, and only a release sends it."""
+    accepted, tried = await home.backed_up(queue(), miss)
+    await asyncio.to_thread(damage, home.database)
+    restored = home.restored()
+    sent, told, seen = await home.does(sent_by, notices, overview)
+    released, after = await home.does(verb(Verb.RELEASE, accepted), sent_by)
+
+    assert condition is restored.condition
+    assert {tried.request_id: Fate.HELD} == fates(restored)
+    assert [] == sent
+    assert [("held", ["fate_unknown"])] == [(n.kind, list(n.remarks)) for n in told]
+    assert [accepted.request_id] == alarmed(seen, "restore.held")
+    assert isinstance(released, Done)
+    assert [accepted.request_id] == [claim.request_id for claim in after]
+
+
+@UNKNOWN
+async def test_the_clock_of_what_is_held_runs_on(home: Home, damage, condition) -> None:
+    """The EPR is told that it is late, and then that it is unconfirmed."""
+    await home.backed_up(queue())
+    await asyncio.to_thread(damage, home.database)
+    home.restored()
+    _, _, told, seen = await home.does(
+        lambda store: store.tell_delays(LATER),
+        lambda store: store.give_up(PAST),
+        notices,
+        overview,
+    )
+
+    assert ["held", "delayed", "outcome"] == [notice.kind for notice in told]
+    assert "unconfirmed" == told[-1].state
+    assert [] == alarmed(seen, "restore.held")
+
+
+async def test_each_message_of_unknown_fate_is_a_concern(home: Home) -> None:
+    """With its id, for somebody has to telephone about it."""
+    first, second = await home.backed_up(queue(), queue())
+    gone(home.database)
+    home.restored()
+    (seen,) = await home.does(overview)
+    (said,) = [o for o in concerns(seen, conditions(), 90) if "since a restore" in o.text]
+
+    assert said.text.startswith("2 messages held since a restore")
+    assert {first.request_id, second.request_id} == {alarm.request_id for alarm in said.alarms}
+
+
+def alarmed(seen: Overview, kind: str) -> list[str | None]:
+    """Return what alarms of that kind are about."""
+    return [alarm.request_id for alarm in seen.alarms if alarm.kind == kind]
+
+
+def conditions() -> Conditions:
+    return Conditions(
+        version="1",
+        environment="local",
+        node="here",
+        started_at=NOW,
+        address=None,
+        stopping=False,
+        tokens=[],
+        expiries=[],
+        handshake_failures={},
+    )
+
+
+async def test_what_an_incomplete_database_knows_to_have_ended_has(home: Home) -> None:
+    """It lacks another message, and so is not asked about what it does not know."""
+    first, second = await home.backed_up(queue(), queue())
+    await home.does(verb(Verb.WITHDRAW, first))
+    change(home.database, f"DELETE FROM payloads WHERE message_id = {second.message_id}")
+    change(home.database, f"DELETE FROM messages WHERE id = {second.message_id}")
+    restored = home.restored()
+
+    assert Condition.INCOMPLETE is restored.condition
+    assert {first.request_id: Fate.SETTLED, second.request_id: Fate.HELD} == fates(restored)
+
+
+# What was received.
+
+
+async def test_what_was_received_since_is_listed(home: Home) -> None:
+    """Its Sender was told that we have it, and will not send it again."""
+    await home.backed_up(takes(request_id="before"))
+    await home.does(takes(request_id="after"))
+    restored = home.restored()
+    (seen,) = await home.does(overview)
+
+    assert {"after": Fate.TO_HAND_OVER} == fates(restored)
+    assert ["after"] == alarmed(seen, "restore.not_handed_over")
+    assert 1 == seen.inbound
+
+
+async def test_what_is_handed_over_is_given_under_its_own_number(home: Home) -> None:
+    """With its bytes and its answer; its Sender's repetition is a duplicate."""
+    await home.backed_up()
+    came = arrival(request_id="after")
+    _, before = await home.does(lambda store: store.receive(came, SINCE), notices)
+    await home.does(lambda store: store.collect("trust", [before[0].notice_id], SINCE))
+    done = home.handed_over(home.restored())
+    told, again, seen = await home.does(notices, lambda store: store.receive(came, PAST), overview)
+    (body,) = await home.does(lambda store: store.payload(told[0].message_id, "request"))
+
+    assert {"after": Fate.HANDED_OVER} == fates(done)
+    assert [(before[0].notice_id, "message", ["restored"])] == [
+        (n.notice_id, n.kind, list(n.remarks)) for n in told
+    ]
+    assert came.request.body == body.body
+    assert Repeated(reference=came.reference) == again
+    assert [] == alarmed(seen, "restore.not_handed_over")
+    assert [] == examine(home.database).problems
+
+
+async def test_handing_over_twice_gives_everything_once(home: Home) -> None:
+    """Whoever is not sure types it again."""
+    await home.backed_up()
+    await home.does(takes(), takes())
+    restored = home.restored()
+    first, second = home.handed_over(restored), home.handed_over(restored)
+    (told,) = await home.does(notices)
+
+    assert 2 == len(first.lines) == len(told)
+    assert [] == second.lines
+
+
+async def test_a_response_moves_its_workflow_once_it_is_handed_over(home: Home) -> None:
+    """Until then the answer is owed, and the EPR would be told that it is late."""
+    due = LATER + timedelta(minutes=1)
+    accepted, _ = await home.backed_up(queue(bundle_id="asked", answer_due_at=due), acknowledge)
+    await home.does(lambda store: store.respond(response("asked"), NOT_FOUND, SINCE))
+    restored = home.restored()
+    (before,) = await home.does(history(accepted.request_id))
+    home.handed_over(restored)
+    (after,) = await home.does(history(accepted.request_id))
+
+    assert [State.ACTIVE, State.COMPLETED] == [before.workflow.state, after.workflow.state]
+
+
+async def test_an_answer_proves_its_request_before_it_is_handed_over(home: Home) -> None:
+    """The request was sent and answered since: it is not sent again."""
+    (accepted,) = await home.backed_up(queue(bundle_id="asked"))
+    await home.does(acknowledge, lambda store: store.respond(response("asked"), NOT_FOUND, SINCE))
+    home.restored()
+    sent, found = await home.does(sent_by, history(accepted.request_id))
+
+    assert [] == sent
+    assert ("acknowledged", State.ACTIVE) == (found.message.state, found.workflow.state)
+
+
+async def test_what_happened_after_the_restore_is_not_undone(home: Home) -> None:
+    """The gateway ran before somebody handed over: its workflow has gone on."""
+    await home.backed_up(queue(bundle_id="asked"), acknowledge)
+    interim = response("asked", Move.PROGRESS, request_id="interim")
+    await home.does(lambda store: store.respond(interim, NOT_FOUND, SINCE))
+    restored = home.restored()
+    final = response("asked", request_id="final")
+    await home.does(lambda store: store.respond(final, NOT_FOUND, LATER))
+    home.handed_over(restored)
+    (found,) = await home.does(history("final"))
+
+    assert State.COMPLETED is found.workflow.state
+
+
+async def test_what_was_quarantined_since_is_brought_along(home: Home) -> None:
+    """A person has yet to say where it belongs."""
+    await home.backed_up()
+    orphan = response("nothing", request_id="orphan")
+    await home.does(lambda store: store.respond(orphan, NOT_FOUND, SINCE))
+    restored = home.restored()
+    done = home.handed_over(restored)
+    (seen,) = await home.does(overview)
+
+    assert {"orphan": Fate.QUARANTINED} == fates(restored) == fates(done)
+    assert ["orphan"] == quarantined(home)
+    assert [] == alarmed(seen, "restore.not_handed_over")
+
+
+def quarantined(home: Home) -> list[object]:
+    return [row[0] for row in rows(home.database, "SELECT request_id FROM quarantine")]
+
+
+async def test_bytes_that_are_not_those_that_came_are_not_handed_over(home: Home) -> None:
+    """A disk has turned a bit: somebody has to ask the Sender."""
+    await home.backed_up()
+    await home.does(takes(request_id="bad"), takes(request_id="good"))
+    restored = home.restored()
+    change(
+        restored.aside,
+        "UPDATE payloads SET body = x'00' WHERE part = 'request'"
+        " AND message_id = (SELECT id FROM messages WHERE request_id = 'bad')",
+    )
+    done = home.handed_over(restored)
+
+    assert {"bad": Fate.LEFT, "good": Fate.HANDED_OVER} == fates(done)
+    assert "its request does not match its fingerprint" == done.lines[0].why
+    assert [] == examine(home.database).problems
+
+
+async def test_numbers_that_are_taken_are_not_given_twice(home: Home) -> None:
+    """Somebody had begun anew: number 1 is another message there, and gets a new number here."""
+    await home.backed_up(takes(request_id="first"))
+    gone(home.database)
+    await home.does(takes(request_id="second"))
+    restored = home.restored()
+    home.handed_over(restored)
+    (told,) = await home.does(notices)
+
+    assert ["first", "second"] == [notice.request_id for notice in told]
+    assert [] == examine(home.database).problems
+
+
+async def test_what_nobody_could_read_at_first_is_handed_over_once_it_is_mended(
+    home: Home,
+) -> None:
+    """Then what was held is settled as that database knows, and sent messages come along."""
+    accepted, _ = await home.backed_up(queue(), miss)
+    await home.does(acknowledge, takes(request_id="came"), queue(request_id="handed-in"))
+    mended = home.database.with_name("mended.db")
+    back_up(home.database, mended)
+    overwritten(home.database)
+    home.restored()
+    done = hand_over(mended, home.database, PAST)
+    sent, found = await home.does(sent_by, history(accepted.request_id))
+
+    assert {
+        accepted.request_id: Fate.SETTLED,
+        "came": Fate.HANDED_OVER,
+        "handed-in": Fate.ENTERED,
+    } == fates(done)
+    assert ([], "acknowledged") == (sent, found.message.state)
+
+
+async def test_what_an_earlier_restore_left_is_not_forgotten_by_the_next(home: Home) -> None:
+    """It would be gone with the database that remembered it."""
+    await home.backed_up()
+    await home.does(takes(request_id="after"))
+    home.restored()
+    restore(home.backup, home.database, PAST, older=True)
+    (seen,) = await home.does(overview)
+
+    assert ["after"] == alarmed(seen, "restore.not_handed_over")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [(overwritten, DatabaseDamaged), (Path.unlink, StoreError)],
+)
+async def test_what_cannot_be_handed_over_is_said(home: Home, spoil, error) -> None:
+    """And nothing has changed."""
+    await home.backed_up()
+    await home.does(takes())
+    restored = home.restored()
+    spoil(restored.aside)
+    before = home.database.read_bytes()
+    with pytest.raises(error):
+        home.handed_over(restored)
+
+    assert before == home.database.read_bytes()
+
+
+async def test_the_database_is_not_handed_over_to_itself(home: Home) -> None:
+    """A slip of the hand."""
+    await home.backed_up()
+    with pytest.raises(StoreError, match="is the database itself"):
+        hand_over(home.database, home.database, PAST)
+
+
+async def test_nothing_is_handed_over_under_a_running_gateway(home: Home) -> None:
+    """It has to be stopped, as for a restore."""
+    await home.backed_up()
+    await home.does(takes())
+    restored = home.restored()
+    async with open_database(home.database):
+        with pytest.raises(DatabaseInUse):
+            home.handed_over(restored)
+
+
+# Killed in the middle.
+
+KILLED = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from bars_gateway.store.restore import hand_over, restore
+what, one, two, at, when = sys.argv[1:]
+left = int(at)
+STEPS = {"execute", "executemany", "fsync", "link", "rename", "backup", "unlink", "close", "open"}
+def step(frame, event, about):
+    global left
+    if event == "c_call" and about.__name__ in STEPS:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.setprofile(step)
+now = datetime.fromisoformat(when)
+if what == "restore":
+    restore(Path(one), Path(two), now, older=True)
+else:
+    hand_over(Path(one), Path(two), now)
+sys.setprofile(None)
+print(int(at) - left)
+"""
+
+
+def killed(what: str, one: Path, two: Path, at: int, when: datetime) -> tuple[int, str]:
+    """Run it in a process that is killed at its step *at*; return its code and output."""
+    arguments = [what, str(one), str(two), str(at), when.isoformat()]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
+    return done.returncode, done.stdout
+
+
+PLACES = pytest.mark.parametrize("place", range(8))
+
+
+def steps_of(what: str, one: Path, two: Path, place: int) -> int:
+    """Return a step of it, early to late by *place*, by running it on copies."""
+    folder = two.with_name(f"rehearsal-{what}")
+    folder.mkdir()
+    for file in (one, two):
+        (folder / file.name).write_bytes(file.read_bytes())
+    code, out = killed(what, folder / one.name, folder / two.name, 10**9, PAST)
+    assert 0 == code
+    total = int(out)
+    return max(1, total * (2 * place + 1) // 16)
+
+
+@PLACES
+async def test_a_restore_that_is_killed_is_done_by_the_next(home: Home, place: int) -> None:
+    """Until the end the old database is there, or the new one is whole."""
+    (accepted,) = await home.backed_up(queue())
+    await home.does(verb(Verb.WITHDRAW, accepted), takes(request_id="after"))
+    at = steps_of("restore", home.backup, home.database, place)
+    code, _ = killed("restore", home.backup, home.database, at, LATER)
+    between = examine(home.database)
+    restore(home.backup, home.database, PAST, older=True)
+    sent, found = await home.does(sent_by, history(accepted.request_id))
+    kept = home.database.parent.glob("gateway.db.before-restore-*Z")
+    known = [
+        row for file in kept for row in rows(file, "SELECT request_id FROM messages WHERE id = 2")
+    ]
+
+    assert -signal.SIGKILL == code
+    assert [] == between.problems
+    assert ([], "withdrawn") == (sent, found.message.state)
+    assert ("after",) in known
+
+
+@PLACES
+async def test_a_hand_over_that_is_killed_is_done_by_the_next(home: Home, place: int) -> None:
+    """Everything or nothing: no message without its bytes, notice and ledger."""
+    await home.backed_up()
+    await home.does(*(takes() for _ in range(5)))
+    restored = home.restored()
+    assert restored.aside is not None
+    at = steps_of("hand-over", restored.aside, home.database, place)
+    code, _ = killed("hand-over", restored.aside, home.database, at, PAST)
+    (between,) = await home.does(notices)
+    home.handed_over(restored)
+    (told,) = await home.does(notices)
+
+    assert -signal.SIGKILL == code
+    assert len(between) in {0, 5}
+    assert 5 == len({notice.request_id for notice in told}) == len(told)
+    assert [] == examine(home.database).problems
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+# Any history, backed up at any point.
+
+
+class Course:
+    """A random history of one gateway."""
+
+    def __init__(self, home: Home, rng: random.Random) -> None:
+        self.home, self.rng = home, rng
+        self.accepted: list[Accepted] = []
+        self.talks: dict[int, str] = {}  # workflow → conversation
+
+    async def step(self, store: SqliteStore) -> None:
+        """Let one thing happen."""
+        acts = (self.ask, self.ask, self.change, self.send, self.send, self.receive, self.receive)
+        await self.rng.choice((*acts, self.answer, self.meddle, self.meddle))(store)
+
+    async def ask(self, store: SqliteStore) -> None:
+        talk = f"talk-{len(self.accepted)}"
+        made = submission(
+            request_id=self.id(), correlation_id=talk, bundle_id=talk, give_up_at=PAST
+        )
+        accepted = await store.submit(replace(made, focus_id=None), NOW)
+        self.talks[accepted.workflow_id] = talk
+        self.accepted.append(accepted)
+
+    async def change(self, store: SqliteStore) -> None:
+        """Update or cancel what the Receiver has."""
+        known = [f for a in self.accepted if (f := await self.focus(store, a)) is not None]
+        if not known:
+            return
+        talk, focus = self.rng.choice(known)
+        move = self.rng.choice((Move.UPDATE, Move.CANCEL))
+        made = submission(
+            request_id=self.id(), correlation_id=talk, move=move, focus_id=focus, give_up_at=PAST
+        )
+        with contextlib.suppress(ValueError):  # its workflow is over
+            self.accepted.append(await store.submit(made, NOW))
+
+    async def focus(self, store: SqliteStore, of: Accepted) -> tuple[str, str] | None:
+        found = await store._database.read(
+            lambda c: c.execute(
+                "SELECT focus_id FROM workflows WHERE id = ?", [of.workflow_id]
+            ).fetchone()
+        )
+        return (self.talks[of.workflow_id], found[0]) if found[0] else None
+
+    async def send(self, store: SqliteStore) -> None:
+        claim = await next_claim(store)
+        if claim is None:
+            return
+        state = self.rng.choice([None, *[OutboundState.ACKNOWLEDGED] * 3, OutboundState.REFUSED])
+        if state is None:
+            again = TryAgain(at=SINCE)
+            tried = attempt(claim, Verdict.RETRY)
+            await store.settle(claim, SILENCE, attempt=tried, settlement=again)
+            return
+        focus = f"theirs-{claim.request_id}"
+        verdict = Verdict.ACKNOWLEDGED if state == "acknowledged" else Verdict.REFUSED
+        settled = Settled(state=state, focus_id=focus)
+        await store.settle(claim, ANSWER, attempt=attempt(claim, verdict), settlement=settled)
+
+    async def receive(self, store: SqliteStore) -> None:
+        await store.receive(arrival(request_id=self.id()), SINCE)
+
+    async def answer(self, store: SqliteStore) -> None:
+        if self.talks:
+            to = self.rng.choice(list(self.talks.values()))
+            move = self.rng.choice((Move.PROGRESS, Move.CONCLUDE))
+            came = response(to, move, request_id=self.id())
+            await store.respond(came, NOT_FOUND, SINCE)
+
+    async def meddle(self, store: SqliteStore) -> None:
+        if self.accepted:
+            what = self.rng.choice((Verb.WITHDRAW, Verb.HOLD, Verb.RELEASE, Verb.RETRY))
+            await verb(what, self.rng.choice(self.accepted))(store)
+
+    def id(self) -> str:
+        return f"{self.rng.getrandbits(64):016x}"
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_whatever_happened_nothing_that_was_over_goes_out(home: Home, seed: int) -> None:
+    """Nothing withdrawn, cancelled or acknowledged; and all that was received is listed."""
+    print("seed", seed)
+    course = Course(home, random.Random(seed))
+    total = 40
+    await home.backed_up(*[course.step] * course.rng.randrange(1, total))
+    await home.does(*[course.step] * course.rng.randrange(1, total))
+    believed = course.rng.random() < 0.7
+    if not believed:
+        overwritten_copy = home.database.with_name("truth.db")
+        back_up(home.database, overwritten_copy)
+        overwritten(home.database)
+    restored = home.restored()
+    truth = restored.aside if believed else home.database.with_name("truth.db")
+    sent, _ = await home.does(sent_by, notices)
+
+    over = {
+        row[0]
+        for row in rows(
+            truth,
+            "SELECT request_id FROM messages AS m WHERE direction = 'outbound'"
+            " AND (settled_at IS NOT NULL OR (move IN ('request', 'update') AND EXISTS"
+            "      (SELECT 1 FROM messages AS c WHERE c.workflow_id = m.workflow_id"
+            "          AND c.move = 'cancel' AND c.direction = 'outbound' AND c.id > m.id"
+            "          AND c.state NOT IN ('withdrawn', 'refused', 'not_sent'))))",
+        )
+    }
+    prints = {
+        row[0]
+        for row in rows(
+            truth,
+            "SELECT fingerprint FROM messages WHERE direction = 'outbound'"
+            " AND state IN ('withdrawn', 'acknowledged')",
+        )
+    }
+    received = inbound(truth) - inbound(home.backup)
+
+    if believed:
+        assert set() == over & {claim.request_id for claim in sent}
+        assert set() == prints & {hashlib.sha256(claim.request.body).hexdigest() for claim in sent}
+        assert received == listed(restored)
+    else:
+        assert [] == sent
+    hand_over(truth, home.database, PAST)
+    assert inbound(truth) == inbound(home.database)
+    assert [] == examine(home.database).problems
+    assert [] == rows(home.database, "PRAGMA foreign_key_check")
+
+
+def inbound(path: Path) -> set[object]:
+    query = (
+        "SELECT request_id FROM messages WHERE direction = 'inbound'"
+        " UNION SELECT request_id FROM quarantine"
+    )
+    return {row[0] for row in rows(path, query)}
+
+
+def listed(restored: Restored) -> set[object]:
+    kinds = {Fate.TO_HAND_OVER, Fate.QUARANTINED}
+    return {line.request_id for line in restored.lines if line.fate in kinds}
