@@ -63,6 +63,12 @@ UNAVAILABLE = Problem(
     issue="transient",
     text="The Receiver cannot store messages at the moment. Send it again with the same ids.",
 )
+BUSY = Problem(
+    http_status=503,
+    code="REC_SERVICE_UNAVAILABLE",
+    issue="transient",
+    text="The Receiver is busy with long messages. Send it again with the same ids.",
+)
 STORE_TROUBLE = Problem(
     http_status=500,
     code="REC_SERVER_ERROR",

@@ -17,7 +17,6 @@ questions it is 501. A response that belongs to no workflow, or to several, is 4
 is kept and a person is told.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,9 +27,11 @@ from typing import TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from bars_gateway.inbound import problems
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.inbound.hosts import Hosted, Hosts
+from bars_gateway.inbound.long_work import Busy, LongWork
 from bars_gateway.inbound.replies import (
     NO_WORKFLOW,
     NOT_OFFERED,
@@ -42,7 +43,7 @@ from bars_gateway.standard import answers, rules, workflow
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Json, Message
-from bars_gateway.standard.examination import Examined, examine
+from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, as_asked
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import Ids, normalised, read_ids
@@ -62,9 +63,6 @@ from bars_gateway.store.port import (
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-# Above this, reading, judging and acknowledging would hold up everything else on the loop.
-THREAD_FROM_BYTES = 64 * 1024
 
 # Access-control and routing headers are kept for audit; Authorization never is.
 _KEPT_HEADERS = (
@@ -97,9 +95,19 @@ class Reception:
         self._asking = asking
         self._now = now
         self._new_id = new_id
+        self._long_work = LongWork()
 
     async def __call__(self, request: InboundRequest) -> Reply:
         """Return the reply to *request*; when it returns, what it promises is on disk."""
+        try:
+            return await self._reply(request)
+        except Busy:
+            return problem_reply(problems.BUSY)
+
+    async def _at_length(self, work: Callable[[], T], request: InboundRequest) -> T:
+        return await self._long_work.run(work, len(request.body), _caller(request))
+
+    async def _reply(self, request: InboundRequest) -> Reply:
         ids = read_ids(request.headers)
         if not isinstance(ids, Ids):
             return refused(ids)
@@ -109,7 +117,10 @@ class Reception:
         bind_contextvars(provider=host.provider)
         if isinstance(request.answer_in, Issue):
             return refused([request.answer_in])
-        examined = await _examined(request, host)
+        look = partial(
+            examine, request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides
+        )
+        examined = await self._at_length(look, request)
         message, move = examined.message, examined.move
         if message is None or move is None:
             return await self._refuse(request, ids, host, examined.issues)
@@ -132,7 +143,7 @@ class Reception:
             return await self._asking.about(arrival, minted, request.received_at, now)
         assert minted is not None
         write = partial(self._acknowledgement, message, minted, request.answer_in, now)
-        answer = await _off_the_loop_if_long(write, request.body)
+        answer = await self._at_length(write, request)
         fate = await self._store.receive(replace(arrival, answer=answer), now)
         return reply_to(fate, answer)
 
@@ -190,15 +201,9 @@ class Reception:
         return reply_to(await self._store.refuse(refusal, self._now()), refusal.answer)
 
 
-async def _examined(request: InboundRequest, host: Hosted) -> Examined:
-    look = partial(
-        examine, request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides
-    )
-    return await _off_the_loop_if_long(look, request.body)
-
-
-async def _off_the_loop_if_long(work: Callable[[], T], body: bytes) -> T:
-    return work() if len(body) < THREAD_FROM_BYTES else await asyncio.to_thread(work)
+def _caller(request: InboundRequest) -> str:
+    """Return who is behind the request, as far as its headers say: all come from one proxy."""
+    return f"{request.peer} {request.headers.get('nhsd-end-user-organisation', '')}"
 
 
 def _arrival(  # noqa: PLR0917

@@ -26,11 +26,13 @@ import orjson
 from bars_gateway.standard import xml
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
+    MAX_OBJECTS,
     TOO_DEEP,
     Json,
     MalformedBundle,
     Number,
     Resource,
+    too_wide,
 )
 
 __all__ = [
@@ -122,7 +124,12 @@ class Message:
 
     def resolve(self, reference: str) -> Entry | None:
         """Return the entry that a reference within the Bundle points to."""
-        return next((e for e in self.entries if e.full_url and e.full_url == reference), None)
+        return self._by_url.get(reference) if reference else None
+
+    @cached_property
+    def _by_url(self) -> dict[str, Entry]:
+        # Of several with one fullUrl the first counts; a rule says that there are several (B06).
+        return {entry.full_url: entry for entry in reversed(self.entries)}
 
 
 def _objects_in(resource: Resource) -> list[Resource]:
@@ -222,7 +229,7 @@ def from_json(body: bytes) -> Resource:
         raise MalformedBundle(TOO_DEEP) from None
     if not isinstance(root, dict):
         raise MalformedBundle("the body is no JSON object")
-    _check_depth(root)
+    _check_extent(root)
     return root
 
 
@@ -233,9 +240,13 @@ def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return members
 
 
-def _check_depth(root: Json) -> None:
+def _check_extent(root: Json) -> None:
     level: list[Any] = [root]  # the loops are written out: every message passes through them
+    seen = 0
     for _ in range(MAX_DEPTH):
+        seen += len(level)
+        if seen > MAX_OBJECTS:
+            raise too_wide()
         below: list[Any] = []
         for node in level:
             for each in node.values() if node.__class__ is dict else node:

@@ -22,6 +22,9 @@ from bars_gateway.standard.issues import Issue
 
 MAX_DEPTH = 64
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
+MAX_OBJECTS = 100_000  # objects and lists; the largest that is published has about two thousand
+MAX_ELEMENTS = 4 * MAX_OBJECTS  # of XML, where each value is one, too
+TOO_WIDE = "the body holds more elements than can be looked at in time; send less in one message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,27 @@ class Stray(StrEnum):
 class MalformedBundle(ValueError):
     """The bytes are no Bundle that can be read; `issue` says what to answer."""
 
-    def __init__(self, text: str, path: str = "Bundle", line: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        path: str = "Bundle",
+        line: int | None = None,
+        *,
+        http_status: int = 400,
+        issue: str = "structure",
+    ) -> None:
         super().__init__(text)
         self.line = line  # of XML
         self.issue = Issue(
             rule="B01",
             path=path,
             text=text,
-            http_status=400,
+            http_status=http_status,
             code="REC_BAD_REQUEST",
-            issue="structure",
+            issue=issue,
         )
+
+
+def too_wide() -> MalformedBundle:
+    """Return what is wrong with a body that nobody could look at in time."""
+    return MalformedBundle(TOO_WIDE, http_status=413, issue="too-costly")

@@ -1,6 +1,7 @@
 """The book of malformed requests, put to a running Receiver: nothing breaks, nobody notices."""
 
 import asyncio
+import base64
 import io
 import json
 import ssl
@@ -20,7 +21,7 @@ from structlog.testing import capture_logs
 from world import World, headers, post
 from yarl import URL
 
-from bars_gateway.inbound import reception, rendering
+from bars_gateway.inbound import long_work, reception, rendering
 
 REFUSED = {400, 413, 415, 422}
 
@@ -181,7 +182,7 @@ async def test_a_long_message_holds_up_nobody(
     examine = reception.examine
 
     def slowly(body: bytes, *arguments: object) -> object:
-        if len(body) > reception.THREAD_FROM_BYTES:
+        if len(body) > long_work.FROM_BYTES:
             threads.append(threading.current_thread())
             reading.set()
             assert another_is_done.wait(20)
@@ -197,6 +198,33 @@ async def test_a_long_message_holds_up_nobody(
     assert [200, 200] == [status, long.result()[0]]
     assert threading.main_thread() not in threads
     assert 1 == len(threads)
+
+
+async def test_one_sender_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long message under way is its Sender's one; its retry hears 503, and others their 200."""
+    reading, over = threading.Event(), threading.Event()
+    examine = reception.examine
+
+    def slowly(body: bytes, *arguments: object) -> object:
+        if b"lingering" in body:
+            reading.set()
+            assert over.wait(20)
+        return examine(body, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reception, "examine", slowly)
+    lingering = referral(notes="lingering " * 7_000)
+    other = base64.b64encode(b'{"resourceType": "Organization", "name": "Other"}').decode()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(post(world, lingering, headers()))
+        await asyncio.to_thread(reading.wait, 20)
+        again, _, _ = await post(world, lingering, headers())
+        others = headers(NHSD_End_User_Organisation=other)
+        status, _, _ = await post(world, referral(notes="x" * 70_000), others)
+        over.set()
+
+    assert (503, 200, 200) == (again, status, first.result()[0])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from messages import RECEIVER, SENDER, referral, validation_request
 
 from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import MalformedBundle, Number, from_json, instant, read
+from bars_gateway.standard.tree import MAX_ELEMENTS, MAX_OBJECTS
 
 
 def test_a_request_says_what_it_is() -> None:
@@ -151,3 +152,31 @@ def test_instants_have_an_offset_and_any_number_of_digits(
 ) -> None:
     """Seven decimals, as BaRS writes them, are read; a time without an offset is none."""
     assert expected == instant(text)
+
+
+def test_of_two_entries_with_one_url_the_first_is_meant() -> None:
+    """A rule says that there are two; whoever follows the reference needs one."""
+    entries = [
+        {"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Flag", "id": name}}
+        for name in ("first", "second")
+    ]
+    message = read(json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
+    found = message.resolve("urn:uuid:1")
+
+    assert found is not None
+    assert "first" == found.resource["id"]
+    assert message.resolve("") is None
+
+
+@pytest.mark.parametrize("written", ["json", "xml"])
+def test_a_body_that_nobody_could_look_at_in_time_is_refused(written: str) -> None:
+    """Before anything follows its references: 413, and what to do."""
+    if written == "json":
+        body = b'{"resourceType": "Bundle", "entry": [' + b"{}," * MAX_OBJECTS + b"{}]}"
+    else:
+        many = b'<link><relation value="x"/></link>' * (MAX_ELEMENTS // 2 + 2)
+        body = b'<Bundle xmlns="http://hl7.org/fhir">' + many + b"</Bundle>"
+    with pytest.raises(MalformedBundle, match="more elements") as refused:
+        read(body, f"application/fhir+{written}")
+
+    assert (413, "too-costly") == (refused.value.issue.http_status, refused.value.issue.issue)

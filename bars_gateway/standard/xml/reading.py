@@ -23,10 +23,12 @@ from bars_gateway.standard.elements import RESOURCE, Member, members, resources,
 from bars_gateway.standard.primitives import XHTML
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
+    MAX_ELEMENTS,
     TOO_DEEP,
     Json,
     MalformedBundle,
     Stray,
+    too_wide,
 )
 from bars_gateway.standard.xml.document import Document, Place, paths
 from bars_gateway.standard.xml.values import cut_out, drop_empty, keep_alone, keep_in_list, value_of
@@ -148,6 +150,8 @@ class _Reader:
         name = member.name
         places = self._places
         number = len(places)
+        if number > MAX_ELEMENTS:
+            raise too_wide()
         places.append((frame.number, name, member.many, self._parser.CurrentLineNumber))
         if member.position < frame.position:
             self._late.append(number)
