@@ -10,7 +10,8 @@ open: the EPR may correct itself while the proxy still waits. The same answer gi
 gets the same receipt, so that an EPR may repeat what it is not sure of; another answer is
 refused, because the first is what the Sender was told.
 
-Where the EPR only says yes, the acknowledgement is the message with the ids that the
+A yes is no answer to a read or a search: what was asked for is data. Where the EPR only says
+yes to a message, the acknowledgement is the message with the ids that the
 gateway minted, as for every referral; an EPR that has ids of its own names them.
 """
 

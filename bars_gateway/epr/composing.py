@@ -1,8 +1,11 @@
 """
 What the Sender gets when the EPR says yes: composed from the question, or the EPR's own.
 
-    question + {"accept": true, …} ──► an acknowledgement, an empty searchset, the resource
+    question + {"accept": true, …} ──► an acknowledgement, or the resource that was written
     question + a resource          ──► that resource, if it is R4 and fits what was asked
+
+A mere yes is no answer to a read or a search: "this patient has nothing" is a fact about a
+patient, and only the EPR can state it, by a searchset without entries.
 
 Nothing here stores or sends. What is wrong is a list of issues that names places and never
 values, for the EPR's log is not the place for patients' data either.
@@ -34,6 +37,10 @@ from bars_gateway.store.questions import Question
 
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}", re.ASCII)
 _KEYS = frozenset({"accept", "refuse", "focus_id", "reference"})
+_NO_YES_TO_A_QUESTION = (
+    "must be what was asked for, or a refusal: a read or PATCH is answered with the resource, a"
+    " search with a searchset Bundle, without entries where nothing was found"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +67,7 @@ def composed(
     except MalformedBundle as malformed:
         return [replace(malformed.issue, path="answer")]
     if "resourceType" in tree:
-        return _issues(tree, question) or _own(tree, question)
+        return _issues(tree, question) or _own(tree, question, new_id)
     issues = list(_misunderstood(tree, question))
     if issues:
         return issues
@@ -82,7 +89,7 @@ def _misunderstood(tree: Resource, question: Question) -> list[Issue]:
         issues.append(_problem("answer.refuse", f"is none of {', '.join(REFUSALS)}"))
     issues += _misnamed(tree, question)
     if tree.get("accept") is True and _needs_resource(question):
-        issues.append(_problem("answer", "must be the resource itself, or a refusal"))
+        issues.append(_problem("answer", _NO_YES_TO_A_QUESTION))
     return issues
 
 
@@ -102,7 +109,7 @@ def _misnamed(tree: Resource, question: Question) -> list[Issue]:
 def _needs_resource(question: Question) -> bool:
     """Tell whether a mere yes leaves open what the Sender is to get."""
     method, _, _ = question.operation.partition(" ")
-    return method == "PATCH" or (method == "GET" and question.about["resource_id"] is not None)
+    return method in {"PATCH", "GET"}
 
 
 def _made(tree: Resource, question: Question, new_id: Callable[[], str], now: datetime) -> Answer:
@@ -110,8 +117,6 @@ def _made(tree: Resource, question: Question, new_id: Callable[[], str], now: da
     method, _, _ = question.operation.partition(" ")
     if question.is_message:
         return _acknowledgement(tree, question, new_id, now)
-    if method == "GET":
-        return Answer(http_status=200, body=answers.no_matches(new_id))
     if question.request is None:
         return Answer(http_status=200, body=answers.removed())
     resource = to_tree(question.request.body, Format(question.request.media_type))
@@ -192,9 +197,10 @@ def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Is
     return issues
 
 
-def _own(tree: Resource, question: Question) -> Answer:
-    """Return the answer that the EPR composed itself."""
-    body = to_bytes(tree, Format.JSON)
+def _own(tree: Resource, question: Question, new_id: Callable[[], str]) -> Answer:
+    """Return the answer that the EPR composed itself; that nothing was found is said in words."""
+    found_nothing = text_of(tree, "type") == "searchset" and not maps_of(tree, "entry")
+    body = answers.no_matches(new_id) if found_nothing else to_bytes(tree, Format.JSON)
     if not question.is_message:
         status = 201 if question.operation.startswith("POST ") else 200
         return Answer(http_status=status, body=body, focus_id=text_of(tree, "id") or None)

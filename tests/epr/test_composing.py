@@ -41,6 +41,7 @@ BOOKING = Question(
 SEARCH = replace(
     BOOKING, operation="GET Appointment", about={"resource_id": None}, minted=None, request=None
 )
+SLOTS = replace(SEARCH, operation="GET Slot")
 READ = replace(SEARCH, about={"resource_id": ID})
 CHANGE = replace(BOOKING, about={**BOOKING.about, "move": "cancel"}, minted=None)
 DELETE = replace(READ, operation="DELETE Appointment")
@@ -91,6 +92,18 @@ def test_an_own_acknowledgement_goes_out_as_it_is():
     assert (own(), ID) == (json.loads(answer.body), answer.focus_id)
 
 
+@pytest.mark.parametrize("question", [SEARCH, SLOTS], ids=["patient", "slots"])
+def test_that_nothing_was_found_is_said_in_words(question: Question):
+    """CS-173: the EPR states it by an empty searchset; the Sender's user can read it."""
+    answer = said(question, searchset())
+    (entry,) = json.loads(answer.body)["entry"]
+
+    assert ("OperationOutcome", "outcome") == (
+        entry["resource"]["resourceType"],
+        entry["search"]["mode"],
+    )
+
+
 @pytest.mark.parametrize(
     ("question", "words", "path"),
     [
@@ -109,6 +122,8 @@ def test_an_own_acknowledgement_goes_out_as_it_is():
             CHANGE, {"accept": True, "focus_id": ID}, "answer.focus_id", id="nothing-is-new"
         ),
         pytest.param(READ, {"accept": True}, "answer", id="read-without-resource"),
+        pytest.param(SEARCH, {"accept": True}, "answer", id="search-without-searchset"),
+        pytest.param(SLOTS, {"accept": True}, "answer", id="slots-without-searchset"),
         pytest.param(PATCH, {"accept": True}, "answer", id="patch-without-resource"),
         pytest.param(BOOKING, own(id=ID), "Bundle.id", id="another-bundle"),
         pytest.param(BOOKING, own(type="searchset"), "Bundle", id="no-message"),

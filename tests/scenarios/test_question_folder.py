@@ -82,6 +82,20 @@ async def test_a_search_is_answered_by_an_xml_file(world: World) -> None:
     assert ("GET Slot", 200, 0) == (asked["operation"], status, slots["total"])
 
 
+async def test_a_mere_yes_to_a_search_is_laid_aside(world: World) -> None:
+    """The question stays open for the searchset, which is what the Sender gets."""
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(get(world, f"/Slot?{slot_query()}", headers()))
+        number, _ = await question(world.hospital)
+        answer(world.hospital, f"{number}.json", b'{"accept": true}')
+        reason = await world.hospital.document(f"answers/refused/{number}.reason.json")
+        answer(world.hospital, f"{number}.json", json.dumps(searchset()).encode())
+    status, _, slots = reading.result()
+
+    assert ["answer"] == [issue["path"] for issue in reason["issues"]]
+    assert (200, "searchset") == (status, slots["type"])
+
+
 async def test_an_answer_that_cannot_be_used_is_laid_aside(world: World) -> None:
     """With the reason beside it; the question is still open."""
     async with asyncio.TaskGroup() as group:

@@ -61,7 +61,7 @@ async def test_slots_come_from_the_epr(world: World) -> None:
 
 async def test_slots_are_never_cached(world: World) -> None:
     """CS-172: the same search under another X-Request-Id is another question."""
-    async with answering(world.hospital.socket) as epr:
+    async with answering(world.hospital.socket, lambda _: searchset()) as epr:
         for _ in range(2):
             await get(world, f"/Slot?{slot_query()}", headers())
 
@@ -70,7 +70,7 @@ async def test_slots_are_never_cached(world: World) -> None:
 
 async def test_no_slots_are_said_in_so_many_words(world: World) -> None:
     """CS-173: a searchset without matches, and an outcome that says so."""
-    async with answering(world.hospital.socket):
+    async with answering(world.hospital.socket, lambda _: searchset()):
         status, _, answer = await get(world, f"/Slot?{slot_query()}", headers())
     (entry,) = answer["entry"]
 
@@ -84,12 +84,38 @@ async def test_no_slots_are_said_in_so_many_words(world: World) -> None:
 @pytest.mark.parametrize("path", [f"/Appointment?{PATIENT}", f"/ServiceRequest?{PATIENT}"])
 async def test_a_patients_resources_come_from_the_epr(world: World, path: str) -> None:
     """Nothing is answered from what has passed through the gateway."""
-    found = searchset()
+    found = searchset(APPOINTMENT)
     async with answering(world.hospital.socket, lambda _: found) as epr:
         status, _, answer = await get(world, path, headers())
 
     assert (200, found) == (status, answer)
     assert "9990000018" == epr.seen[0]["parameters"]["identifier_value"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/Slot?{slot_query()}",
+        f"/Appointment?{PATIENT}",
+        f"/ServiceRequest?{PATIENT}",
+        f"/Appointment/{ID}",
+        f"/ServiceRequest/{ID}",
+    ],
+)
+async def test_a_mere_yes_answers_nothing_that_was_asked(world: World, path: str) -> None:
+    """Who asked does not hear that the patient has nothing; the EPR hears why, and may correct."""
+    async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
+        await epr.questions(wait=0)
+        reading = group.create_task(get(world, path, headers()))
+        number = (await epr.question())["question_id"]
+        refused, problem = await epr.answer(number, YES)
+        _, shown = await epr.shown(number)
+        await epr.answer(number, {"refuse": "not-found"})
+    status, _, outcome = reading.result()
+
+    assert (422, "open") == (refused, shown["state"])
+    assert "must be what was asked for" in problem["issues"][0]["problem"]
+    assert (404, ("REC_NOT_FOUND", "not-found")) == (status, issue(outcome))
 
 
 async def test_a_resource_is_read_by_its_id(world: World) -> None:
@@ -188,7 +214,7 @@ async def test_what_cannot_be_answered_is_not_asked(
 async def test_a_read_may_be_repeated(world: World) -> None:
     """The very same request has the very same answer for a minute; never a 409."""
     sent = headers()
-    async with answering(world.hospital.socket) as epr:
+    async with answering(world.hospital.socket, lambda _: searchset()) as epr:
         first = await get(world, f"/Appointment?{PATIENT}", sent)
         second = await get(world, f"/Appointment?{PATIENT}", sent)
 
@@ -199,7 +225,8 @@ async def test_a_read_may_be_repeated(world: World) -> None:
 async def test_a_read_does_not_use_up_the_id_of_a_message(world: World) -> None:
     """The ledger is of what changes something."""
     sent = headers()
-    async with answering(world.hospital.socket):
+    says = {"GET Appointment": searchset()}
+    async with answering(world.hospital.socket, lambda of: says.get(of["operation"], YES)):
         read, _, _ = await get(world, f"/Appointment?{PATIENT}", sent)
         booked, _, _ = await post(world, booking(), sent)
 
