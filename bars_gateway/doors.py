@@ -189,8 +189,9 @@ def _question_doors(
         new_id=new_id,
         max_bytes=settings.epr.max_submission_bytes,
     )
-    attends = provider.questions == "socket"
-    requests = QuestionRequests(store.questions, answering, provider=name, attends=attends, now=now)
+    requests = QuestionRequests(
+        store.questions, answering, provider=name, asks=provider.questions, now=now
+    )
     if provider.questions != "folder":
         return requests, None
     folder = QuestionFolder(

@@ -67,7 +67,7 @@ def answering(store: SqliteStore) -> Answering:
 
 def question_requests(store: SqliteStore) -> QuestionRequests:
     return QuestionRequests(
-        store.questions, answering(store), provider=PROVIDER, attends=True, now=utc_now
+        store.questions, answering(store), provider=PROVIDER, asks="socket", now=utc_now
     )
 
 

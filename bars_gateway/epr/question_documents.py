@@ -45,6 +45,24 @@ def _about(value: Question) -> Document:
     return {name: each for name, each in value.about.items() if name not in hidden}
 
 
+_ELSEWHERE = {
+    "none": (
+        "This gateway asks its EPR nothing (questions = none): bookings, updates, cancellations"
+        " and reads of others are answered 501. A cancellation that comes is told in a notice."
+    ),
+    "folder": "This gateway puts its questions into the spool folder (questions = folder).",
+}
+
+
+def listed(values: Sequence[Question], asks: str) -> Document:
+    """Return open questions, and why there are never any where they are not asked here."""
+    return {
+        "questions": [question(each) for each in values],
+        "asks": asks,
+        "means": _ELSEWHERE.get(asks),
+    }
+
+
 def decided(value: Decided) -> Document:
     """Return how a question was decided, and what the Sender knows of it."""
     return {

@@ -8,12 +8,14 @@ Questions on the socket: what another organisation waits to hear from the EPR.
 
 The EPR asks again as soon as it has read the answer, with the highest number that it has
 seen; without `after` it gets all that is open, which is what it wants after a restart. For
-as long as it keeps asking it counts as connected, and thirty seconds longer.
+as long as it keeps asking it counts as connected, and thirty seconds longer. `asks` says where
+questions are put by the settings: with `folder` and `none` there are never any here.
 """
 
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 
 from aiohttp import web
 
@@ -22,6 +24,8 @@ from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.stopping import unless_stopped
 from bars_gateway.store.questions import Question, Questions
+
+Asks = Literal["none", "socket", "folder"]  # the setting `questions`
 
 LONGEST_WAIT = 60.0  # seconds that a poll may wait
 MOST_QUESTIONS = 100  # in one answer
@@ -38,14 +42,14 @@ class QuestionRequests:
         answering: Answering,
         *,
         provider: str,
-        attends: bool,
+        asks: Asks,
         now: Callable[[], datetime],
     ) -> None:
-        """Serve; where it *attends*, whoever polls here is the EPR that answers questions."""
+        """Serve; where it *asks* on the socket, whoever polls here is the EPR that answers."""
         self._questions = questions
         self._answering = answering
         self._provider = provider
-        self._attends = attends
+        self._asks = asks
         self._now = now
         self._stopping = asyncio.Event()
 
@@ -70,14 +74,14 @@ class QuestionRequests:
             cure = "ask /questions?wait=30&after=0"
             return _json(documents.problem("wait and after are numbers", cure), 400)
         found = await self._waited_for(request, wait, max(0, after))
-        return _json({"questions": [question_documents.question(each) for each in found]})
+        return _json(question_documents.listed(found, self._asks))
 
     async def _waited_for(self, request: web.Request, wait: float, after: int) -> list[Question]:
         """Return what is open, or what comes within *wait* seconds."""
         clock = asyncio.get_running_loop().time
         until = clock() + wait
         while True:
-            if self._attends and _is_there(request):
+            if self._asks == "socket" and _is_there(request):
                 self._questions.attend(self._provider, self._now())
             found = list(
                 await self._questions.open_questions(

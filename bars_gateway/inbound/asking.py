@@ -3,7 +3,7 @@ Lets the EPR decide while the proxy waits, and answers what the EPR has said.
 
     ask ─► on disk ─► the EPR's door … decision ─► on disk ─► the Sender
             │ met before: 409 · 425 · its refusal    │ 4.5 s are over: 408, cancelled
-            └ no EPR there: 503
+            └ no EPR there: 503; none that is ever asked: 501. A cancellation leaves word of itself
 
 Nothing here holds anything: a question is a row, and whoever waits for it may be cancelled
 at any time. The server does that when the time is over. The question stays; a retry meets
@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bars_gateway.inbound.exchange import Reply
-from bars_gateway.inbound.replies import UNATTENDED, met_reply, problem_reply
+from bars_gateway.inbound.replies import NOT_OFFERED, UNATTENDED, met_reply, problem_reply
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.formats import Format
 from bars_gateway.store.port import Arrival, Met, Payload
@@ -63,6 +63,12 @@ class Asking:
         terms = self._terms(received_at)
         met = await self._questions.ask_about_response(arrival, not_found, terms, now)
         return await self._reply(met, arrival.request_id)
+
+    async def turn_away(self, arrival: Arrival, now: datetime) -> Reply:
+        """Refuse a cancellation whose EPR is never asked; it and the operator hear that it came."""
+        await self._questions.turn_away(arrival, now)
+        log.warning("inbound.cancel_turned_away", request_id=arrival.request_id)
+        return problem_reply(NOT_OFFERED)
 
     async def enquire(self, enquiry: Enquiry, received_at: datetime, now: datetime) -> Reply:
         """Return the EPR's answer to a read or a preview write."""

@@ -134,11 +134,13 @@ class Reception:
             return await self._take_response(request, ids, host, message, move)
         subject = workflow.subject_of(message)
         needs_epr = move is not Move.REQUEST or subject is Subject.BOOKING
-        if needs_epr and not host.asks:
+        if needs_epr and not host.asks and move is not Move.CANCEL:
             return problem_reply(NOT_OFFERED)
         minted = self._minted(host) if move is Move.REQUEST else None
         now = self._now()
         arrival = _arrival(request, ids, host, message, move, minted, now)
+        if needs_epr and not host.asks:
+            return await self._asking.turn_away(arrival, now)
         if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
             return await self._asking.about(arrival, minted, request.received_at, now)
         assert minted is not None

@@ -134,6 +134,17 @@ ALARMS: Mapping[str, AlarmKind] = {
         " --hand-over` with the file that the restore has kept, and start it.",
         ends="it is handed over",
     ),
+    "cancel.turned_away": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="cancellation",
+        says="{n} came and nobody here could be asked",
+        whose=Whose.OURS,
+        advice="What was to be cancelled goes on here. Telephone the Sender: it may not be wanted"
+        " any more. See that the EPR is connected, and that questions is not none.",
+        ends="the EPR is asked about it after all",
+        ended_by=("cancel.asked",),
+    ),
     "question.unanswered": AlarmKind(
         about=About.REQUEST,
         grave=False,

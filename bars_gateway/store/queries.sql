@@ -279,6 +279,18 @@ UPDATE workflows SET overdue_at = NULL, warn_at = NULL
  WHERE closed_at IS NULL AND overdue_at IS NOT NULL AND overdue_at <= :now
 RETURNING id, provider, state;
 
+-- name: event_told
+SELECT 1 FROM events WHERE message_id = :message_id AND kind = :kind AND detail = :detail LIMIT 1;
+
+-- name: notice_waiting
+SELECT 1 FROM notices WHERE message_id = :message_id AND kind = :kind AND collected_at IS NULL LIMIT 1;
+
+-- name: alarm_standing
+SELECT id FROM alarms WHERE about = 'workflow ' || :workflow_id AND kind = :kind AND ended_at IS NULL;
+
+-- name: alarm_named
+SELECT id FROM alarms WHERE request_id = :request_id AND provider = :provider AND kind = :kind AND ended_at IS NULL;
+
 -- name: request_of
 -- The message that began a workflow.
 SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;

@@ -6,6 +6,7 @@ What happens to a question: each function is one work, and so one transaction.
     ask_about_response ─► the same, in the workflow that it answers, or quarantine
     ask ────────► question ─────────────────────decide────► question: answered
 
+A cancellation that nobody is there to be asked about leaves word of itself (`turned_away_works`).
 If we die before `ask_about` is on disk, nobody was asked and the retry asks. After it, the
 question is there for the EPR, and the retry meets 425. If we die before `decide` is on
 disk, the EPR got no receipt for its answer and gives it again. After it, the retry meets
@@ -19,6 +20,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.workflow import Move
 from bars_gateway.store import link_works
 from bars_gateway.store.guard_works import refuse_change
 from bars_gateway.store.inbound_works import already_met, refused_links
@@ -34,6 +36,7 @@ from bars_gateway.store.questions import (
 from bars_gateway.store.response_works import answered_workflow, remarks_about
 from bars_gateway.store.rows import instant, packed, payload_of, text
 from bars_gateway.store.statements import inserted, one, rows, run
+from bars_gateway.store.turned_away_works import asked, turn_away
 from bars_gateway.store.values import (
     Arrival,
     Met,
@@ -65,8 +68,13 @@ def ask_about(
         or refuse_change(connection, arrival, now)
         or _unlinkable(connection, arrival, now)
     )
-    if met is not None or not attended:
-        return met or Unattended()
+    if met is not None:
+        return met
+    if not attended:
+        if arrival.move is Move.CANCEL:
+            turn_away(connection, arrival, now)
+        return Unattended()
+    asked(connection, arrival, now)
     about = {
         "minted": asdict(minted) if minted else None,
         "answer_due_at": text(arrival.owed.due_at) if arrival.owed else None,

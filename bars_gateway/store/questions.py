@@ -160,6 +160,9 @@ class Questions(Protocol):
     ) -> Met | Asked | Answered | Unattended:
         """Put the question, or say what the request met."""
 
+    async def turn_away(self, arrival: Arrival, now: datetime) -> None:
+        """Tell EPR and operator of a cancellation that is refused because nobody is asked here."""
+
     async def answer_to(self, question_id: int) -> Answered:
         """Return the answer once it is on disk; cancel it when nobody waits any more."""
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from bars_gateway.standard.answers import Minted
-from bars_gateway.store import decision_works, question_works
+from bars_gateway.store import decision_works, question_works, turned_away_works
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
 from bars_gateway.store.questions import (
@@ -81,7 +81,15 @@ class SqliteQuestions:
         met = await self._database.write(partial(work, now=now, attended=attended))
         if isinstance(met, Asked):
             self._asker(provider).ring()
+        if isinstance(met, Unattended):
+            self._ring_notices(provider)
         return met
+
+    async def turn_away(self, arrival: Arrival, now: datetime) -> None:
+        """Tell EPR and operator of a cancellation that is refused because nobody is asked here."""
+        self._refuse_when_full()
+        await self._database.write(partial(turned_away_works.turn_away, arrival=arrival, now=now))
+        self._ring_notices(arrival.provider)
 
     async def answer_to(self, question_id: int) -> Answered:
         """Return the answer once it is on disk; cancel it when nobody waits any more."""

@@ -81,6 +81,7 @@ def theirs(subject: Subject, use_case: str) -> Iterator[Situation]:
         use_case=use_case,
         due_at=DUE,
     )
+    yield replace(came, kind="cancel_turned_away")
     for kind in (None, "message", "decided_late", "question"):
         for move in REQUESTS:
             yield replace(came, kind=kind, move=move)
@@ -127,6 +128,28 @@ def test_the_use_cases_here_are_of_every_matter() -> None:
     """What were left out would be tested by nobody; and each use case has a matter."""
     assert set(Matter) == {matter_of(subject, use_case) for use_case, subject in ABOUT}
     assert Matter.UNKNOWN not in {matter_of(Subject.REFERRAL, code) for code in USE_CASE_NAMES}
+
+
+def test_how_what_was_to_be_cancelled_ended_is_named() -> None:
+    """A cancellation that is tried again after an attempt may find that it is over, too."""
+    texts = {
+        attempts: means(
+            Situation(
+                kind="outcome",
+                direction="outbound",
+                state="refused",
+                move=Move.CANCEL,
+                subject=Subject.VALIDATION,
+                use_case="a4t1",
+                attempts=attempts,
+                shown="completed",
+            )
+        )
+        for attempts in (0, 1)
+    }
+
+    assert texts[0] == texts[1]
+    assert "no current record under that number. It is shown as completed." in texts[0]
 
 
 def test_every_kind_and_state_is_told() -> None:

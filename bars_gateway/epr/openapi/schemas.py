@@ -310,7 +310,12 @@ SCHEMAS: dict[str, Schema] = {
     "Workflow": _WORKFLOW,
     "Link": _LINK,
     "Question": _QUESTION,
-    "Questions": closed("Questions.", questions=list_of(ref("Question"), "oldest first")),
+    "Questions": closed(
+        "Questions.",
+        questions=list_of(ref("Question"), "oldest first"),
+        asks=one_of(("none", "socket", "folder"), "where the settings have questions put"),
+        means=or_null(text("why there are never any here, where they are put elsewhere")),
+    ),
     "Answer": _ANSWER,
     "Decided": _DECIDED,
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.standard.cancelling import ENDED
 from bars_gateway.standard.meaning import REASONS, Reason
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import asked, outcomes, owed, received, waiting
@@ -23,7 +24,11 @@ _KNOWN = {
     Remark.ARRIVAL_UNKNOWN: owed.Known.NOT_EVEN_ARRIVED,
     Remark.ANSWER_UNCLEAR: owed.Known.UNCLEAR,
 }
-_OF_REQUESTS = {"question": asked.QUESTIONS, "decided_late": received.DECIDED_LATE}
+_OF_REQUESTS = {
+    "question": asked.QUESTIONS,
+    "decided_late": received.DECIDED_LATE,
+    "cancel_turned_away": received.CANCEL_TURNED_AWAY,
+}
 _OF_RESPONSES = {"question": asked.RESPONSE, "decided_late": received.RESPONSE_DECIDED_LATE}
 # Remarks that are in the message's own sentence already.
 _TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
@@ -98,7 +103,8 @@ def _ours(situation: Situation) -> Rows:
         return _waiting(waiting.TOLD[str(kind)], situation)
     if state in waiting.OPEN:
         return _waiting(waiting.OPEN[state], situation)
-    if state == "refused" and move is Move.CANCEL and not situation.attempts:
+    nothing_stands = situation.shown in ENDED or not situation.attempts
+    if state == "refused" and move is Move.CANCEL and nothing_stands:
         return outcomes.NOTHING_TO_CANCEL
     return outcomes.SETTLED[state][move]
 

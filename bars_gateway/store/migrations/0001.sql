@@ -178,7 +178,7 @@ CREATE TABLE notices (                          -- what we owe the EPR
     created_at   TEXT NOT NULL,
     collected_at TEXT,
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'due_soon', 'overdue', 'reconciled',
-                                             'cancel_not_sent', 'amended', 'decided_late',
+                                             'cancel_not_sent', 'cancel_turned_away', 'amended', 'decided_late',
                                              'held', 'released', 'retried', 'resent'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;

@@ -1,0 +1,103 @@
+"""A cancellation that nobody at the Receiver can be asked about does not die unseen."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from asked_epr import answering
+from messages import validation_request
+from moving import made, move, requested, socket_of, state
+from world import Node, World, eventually, in_time, world_in
+
+from bars_gateway.standard.workflow import State
+
+ASKED = 'questions = "socket"'
+
+
+async def cancel(world: World, of: str) -> str:
+    """Have the ambulance service cancel; return the cancellation's id."""
+    status, document = await made(world.ambulance, move(of, "cancel", text="Invented: by car"))
+    assert 201 == status
+    return str(document["request_id"])
+
+
+async def told(node: Node, count: int = 1) -> list[dict[str, Any]]:
+    def found() -> list[Path]:
+        files = node.files("inbox/new/*.cancel_turned_away.json")
+        return files if len(files) >= count else []
+
+    return [json.loads(file.read_bytes()) for file in await eventually(found)]
+
+
+async def page(node: Node) -> str:
+    url = f"http://127.0.0.1:{node.gateway.status.port}/"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
+
+
+async def test_an_epr_that_is_never_asked_hears_that_the_sender_tried(tmp_path: Path) -> None:
+    """Both EPRs and the page know: refused there, and gone on with here."""
+    async with world_in(tmp_path) as world:
+        receipt, notice = await requested(world, validation_request())
+        outcome = await world.ambulance.outcome(await cancel(world, receipt["request_id"]))
+        (tried,) = await told(world.hospital)
+        shown = await page(world.hospital)
+        here = await state(world.hospital, notice["request_id"])
+
+    assert ("refused", 501) == (outcome["state"], outcome["http_status"])
+    assert (notice["request_id"], notice["workflow_id"]) == (
+        tried["request_id"],
+        tried["workflow_id"],
+    )
+    assert "has tried to cancel the validation request and could not" in tried["means"]
+    assert "1 cancellation came and nobody here could be asked" in shown
+    assert State.ACTIVE == here
+
+
+async def test_another_attempt_is_told_anew(tmp_path: Path) -> None:
+    """Whoever has seen the first has not seen that the Sender still wants it."""
+    async with world_in(tmp_path) as world:
+        receipt, _ = await requested(world, validation_request())
+        for count in (1, 2):
+            await world.ambulance.outcome(await cancel(world, receipt["request_id"]))
+            await told(world.hospital, count)
+        (alarm,) = (await world.hospital.overview()).alarms
+
+    assert ("cancel.turned_away", 2) == (alarm.kind, alarm.times)
+
+
+async def test_an_epr_that_is_away_is_told_once_and_asked_when_it_is_back(tmp_path: Path) -> None:
+    """The Sender goes on trying under one id, and the alarm ends with the question."""
+    async with world_in(tmp_path, asked=ASKED) as world:
+        receipt, notice = await requested(world, validation_request())
+        request_id = await cancel(world, receipt["request_id"])
+
+        async def was_tried_again() -> bool:
+            history = await world.ambulance.history(request_id)
+            return history is not None and len(history.attempts) > 1
+
+        await in_time(was_tried_again)
+        away = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
+        async with answering(world.hospital.socket) as epr:
+            outcome = await world.ambulance.outcome(request_id)
+        back = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
+        tried = await told(world.hospital)
+        here = await state(world.hospital, notice["request_id"])
+
+    assert (["cancel.turned_away"], []) == (away, back)
+    assert (1, ["cancel"]) == (len(tried), [question["move"] for question in epr.seen])
+    assert ("acknowledged", State.CANCELLED) == (outcome["state"], here)
+
+
+async def test_the_socket_says_that_nobody_is_asked(tmp_path: Path) -> None:
+    """Whoever polls there would otherwise wait for ever, and believe that all is well."""
+    async with (
+        world_in(tmp_path) as world,
+        socket_of(world.hospital) as session,
+        session.get("/questions") as answer,
+    ):
+        found = await answer.json()
+
+    assert ([], "none") == (found["questions"], found["asks"])
+    assert "answered 501" in found["means"]

@@ -1,0 +1,116 @@
+"""What the store keeps of a cancellation that nobody could be asked about."""
+
+from datetime import timedelta
+
+import pytest
+from store_values import NOW, OURS, TERMS, arrival, decision
+
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.port import Arrival, NoticeKind
+from bars_gateway.store.questions import Asked, Unattended
+from bars_gateway.store.sqlite import SqliteStore
+
+
+async def taken(store: SqliteStore) -> Arrival:
+    request = arrival()
+    await store.receive(request, NOW)
+    return request
+
+
+def cancel_of(request: Arrival, **changes: object) -> Arrival:
+    values: dict[str, object] = {"move": Move.CANCEL, "focus_id": request.focus_id}
+    return arrival(**(values | changes))
+
+
+async def told(store: SqliteStore) -> int:
+    notices = await store.pending_notices("trust", 99)
+    return sum(each.kind is NoticeKind.CANCEL_TURNED_AWAY for each in notices)
+
+
+async def raised(store: SqliteStore) -> list[int]:
+    """Return how often the alarm was raised, for each that stands."""
+    alarms = (await store.overview(NOW)).alarms
+    return [each.times for each in alarms if each.kind == "cancel.turned_away"]
+
+
+async def collect(store: SqliteStore) -> None:
+    notices = await store.pending_notices("trust", 99)
+    await store.collect("trust", [each.notice_id for each in notices], NOW)
+
+
+async def test_the_retries_of_one_attempt_are_one(store: SqliteStore) -> None:
+    """The Sender repeats itself every half minute under the same X-Request-Id."""
+    cancel = cancel_of(await taken(store))
+    for _ in range(3):
+        await store.questions.turn_away(cancel, NOW)
+    await collect(store)
+    await store.questions.turn_away(cancel, NOW + timedelta(minutes=5))
+
+    assert ([1], 0) == (await raised(store), await told(store))
+
+
+async def test_another_attempt_is_told_again(store: SqliteStore) -> None:
+    """After the EPR has taken the first notice; before, that one says it all."""
+    request = await taken(store)
+    for _ in range(2):
+        await store.questions.turn_away(cancel_of(request), NOW)
+    before = await told(store)
+    await collect(store)
+    await store.questions.turn_away(cancel_of(request), NOW)
+
+    assert (1, 1, [3]) == (before, await told(store), await raised(store))
+
+
+async def test_what_is_not_known_here_raises_the_alarm_alone(store: SqliteStore) -> None:
+    """The EPR may have it from before; a notice would have nothing to be about."""
+    cancel = arrival(move=Move.CANCEL)
+    for _ in range(2):
+        await store.questions.turn_away(cancel, NOW)
+
+    assert ([1], 0) == (await raised(store), await told(store))
+
+
+async def test_the_record_of_another_sender_is_not_said_to_be_cancelled(
+    store: SqliteStore,
+) -> None:
+    """An id is unique to its Receiver; who asked for it is another matter."""
+    await store.questions.turn_away(cancel_of(await taken(store), sender=OURS), NOW)
+
+    assert 0 == await told(store)
+
+
+async def test_what_was_cancelled_before_is_no_news(store: SqliteStore) -> None:
+    """Somebody has done it already."""
+    request = await taken(store)
+    store.questions.attend("trust", NOW)
+    first = cancel_of(request)
+    met = await store.questions.ask_about(first, None, TERMS, NOW)
+    assert isinstance(met, Asked)
+    await store.questions.decide("trust", met.question_id, decision(), NOW)
+    await store.questions.turn_away(cancel_of(request), NOW)
+
+    assert ([], 0) == (await raised(store), await told(store))
+
+
+@pytest.mark.parametrize("move", [Move.UPDATE, Move.CANCEL])
+async def test_only_a_cancellation_leaves_word_where_nobody_is_there(
+    store: SqliteStore, move: Move
+) -> None:
+    """An update's Sender goes on trying, and is told when it gives up."""
+    change = cancel_of(await taken(store), move=move)
+    met = await store.questions.ask_about(change, None, TERMS, NOW)
+
+    assert Unattended() == met
+    assert (1 if move is Move.CANCEL else 0) == await told(store)
+
+
+async def test_the_alarm_ends_when_the_epr_is_asked(store: SqliteStore) -> None:
+    """Then it knows, whatever it decides."""
+    request = await taken(store)
+    cancel = cancel_of(request)
+    await store.questions.ask_about(cancel, None, TERMS, NOW)
+    before = await raised(store)
+    store.questions.attend("trust", NOW)
+    await store.questions.ask_about(cancel, None, TERMS, NOW)
+
+    assert ([1], []) == (before, await raised(store))
