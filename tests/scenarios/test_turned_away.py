@@ -50,7 +50,7 @@ async def test_an_epr_that_is_never_asked_hears_that_the_sender_tried(tmp_path: 
         tried["request_id"],
         tried["workflow_id"],
     )
-    assert "has tried to cancel the validation request and could not" in tried["means"]
+    assert "has tried to cancel the request for validation and could not" in tried["means"]
     assert "1 cancellation came and nobody here could be asked" in shown
     assert State.ACTIVE == here
 

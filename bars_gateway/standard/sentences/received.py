@@ -196,9 +196,7 @@ _TURNED_AWAY: Rows = {
     ),
 }
 # It is told of the message that began the workflow; the EPR may know the request from before.
-CANCEL_TURNED_AWAY: ByMove = dict.fromkeys(
-    (Move.REQUEST, Move.UPDATE, Move.CANCEL), _TURNED_AWAY
-)
+CANCEL_TURNED_AWAY: ByMove = dict.fromkeys((Move.REQUEST, Move.UPDATE, Move.CANCEL), _TURNED_AWAY)
 # Said after what the response says itself, which is as true as if it had been decided in time.
 RESPONSE_DECIDED_LATE = telephone(
     "You took this after {they} had been told that you did not: it may believe that you do not know"
