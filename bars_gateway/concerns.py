@@ -18,8 +18,10 @@ from bars_gateway.expiry import Expiry, remaining, stage
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.alarms import ALARMS, Alarm, AlarmKind, Standing
 from bars_gateway.store.port import OutboundState, Overview
+from bars_gateway.store.unread import EprCondition, UnreadNotice
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
+STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
 SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
 
@@ -67,6 +69,7 @@ class Conditions:
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
+    eprs: Sequence[EprCondition] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,8 @@ class Concern:
     text: str
     advice: str
     alarms: Sequence[Alarm] = ()  # the newest of those that it speaks of
-    more: int = 0  # alarms beside those
+    notices: Sequence[UnreadNotice] = ()  # the oldest of those that it speaks of
+    more: int = 0  # alarms or notices beside those
     cure: str | None = None  # the command that marks as handled what is shown, and nothing later
 
 
@@ -88,6 +92,8 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     """
     return [
         *_alarms(overview, grave=True),
+        *_unread(overview.at, conditions.eprs),
+        *_not_asking(overview.at, conditions),
         *_held(overview),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
@@ -129,6 +135,13 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
 
 
 _LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
+_UNREAD = (
+    "Nobody there may have read it: the other side was told that it arrived. See why the EPR does"
+    " not take it, and telephone the ward or desk that it is for."
+)
+_NOT_ASKING = (
+    "Whoever wants a decision of it is told 503. See whether it runs and reaches the socket."
+)
 _SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
 _STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
 
@@ -165,6 +178,45 @@ def _alarming(kind: str, role: Role, overview: Overview) -> Concern:
         more=count - len(listed),
         cure=f"bars-gateway mark-handled --all --kind {kind} --up-to {newest} --why …",
     )
+
+
+def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
+    """Return what lies for an EPR for longer than its use case allows, the oldest first."""
+    late = [
+        (each, epr.provider)
+        for epr in eprs
+        for each in epr.unread
+        if now - each.since >= each.late_after
+    ]
+    return [
+        Concern(
+            text=f"The EPR of {provider} has not taken {_some(each.count, 'notice')} of"
+            f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC",
+            advice=_UNREAD,
+            notices=each.oldest,
+            more=each.count - len(each.oldest),
+        )
+        for each, provider in sorted(late, key=lambda found: found[0].since)
+    ]
+
+
+def _not_asking(now: datetime, conditions: Conditions) -> list[Concern]:
+    return [
+        Concern(
+            text=f"The EPR of {epr.provider} {_since(epr, conditions.started_at)}",
+            advice=_NOT_ASKING,
+        )
+        for epr in conditions.eprs
+        if epr.asks and now - (epr.asked_at or conditions.started_at) > STOPPED_ASKING
+    ]
+
+
+def _since(epr: EprCondition, started_at: datetime) -> str:
+    if epr.asked_at is None:
+        return (
+            f"has not asked for questions since the gateway started, {started_at:%d %b %H:%M} UTC"
+        )
+    return f"has stopped asking for questions: last at {epr.asked_at:%d %b %H:%M} UTC"
 
 
 def _held(overview: Overview) -> list[Concern]:

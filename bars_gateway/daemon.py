@@ -251,6 +251,7 @@ class Gateway:
         for door in self._doors:
             group.create_task(door.socket.run(), name=f"socket-{door.provider}")
             loops = {f"collect-{door.provider}": door.folder.collect}
+            loops[f"attendance-{door.provider}"] = door.attendance.run
             if door.delivers:
                 loops[f"deliver-{door.provider}"] = door.folder.deliver
             if door.questions is not None:
@@ -265,7 +266,7 @@ class Gateway:
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:
-            parts[:0] = [door.folder, door.socket]
+            parts[:0] = [door.folder, door.socket, door.attendance]
             parts += [door.questions] if door.questions else []
         for part in parts:
             part.stop()
@@ -285,6 +286,7 @@ class Gateway:
             silent=self._dispatcher.standing.receivers.open,
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             lying=[each for door in self._doors for each in door.lying(time.monotonic())],
+            eprs=[door.attendance.condition for door in self._doors],
             clock_step=self._housekeeper.clock_step,
             handshake_failures=inbound.failures if inbound else {},
             observes_until=self.renewals.settings.callers.observe_until if inbound else None,

@@ -8,7 +8,7 @@ Each provider has its own of everything.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from bars_gateway.config import Provider, Settings
 from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.attaching import Attaching
+from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_folder import QuestionFolder
@@ -59,6 +60,7 @@ class Door:
     socket: EprSocket
     questions: QuestionFolder | None  # None: they are not asked in a folder
     delivers: bool  # whether notices go into the folder
+    attendance: Attendance
 
     @property
     def trouble(self) -> str | None:
@@ -97,19 +99,9 @@ async def _open_door(  # noqa: PLR0917
     now: Clock,
 ) -> Door:
     intake = _intake(settings, name, provider, store, reads, now)
-    folder = stack.enter_context(
-        DropFolder(
-            store,
-            intake,
-            provider=name,
-            folder=provider.spool_dir,
-            now=now,
-            monotonic=time.monotonic,
-            new_id=new_id,
-            scan_seconds=settings.epr.scan_seconds,
-        )
-    )
-    asked, questions = _question_doors(settings, name, provider, store, now)
+    attendance = _attendance(settings, name, provider, store, now)
+    folder = stack.enter_context(_folder(settings, provider, store, intake, attendance, now))
+    asked, questions = _question_doors(settings, name, provider, store, now, attendance.seen)
     if questions is not None:
         stack.callback(questions.close)
     socket = EprSocket(
@@ -119,14 +111,57 @@ async def _open_door(  # noqa: PLR0917
         _verbs(settings, name, store, now),
         AlarmRequests(store.alarms, provider=name, now=now),
         _others(settings, name, provider, reads),
+        attendance=attendance,
         provider=name,
         path=settings.epr.socket_of(name),
         now=now,
     )
     await socket.open()
     stack.push_async_callback(socket.close)
+    return Door(
+        provider=name,
+        folder=folder,
+        socket=socket,
+        questions=questions,
+        delivers=provider.notices == "folder",
+        attendance=attendance,
+    )
+
+
+def _folder(  # noqa: PLR0917
+    settings: Settings,
+    provider: Provider,
+    store: Store,
+    intake: Intake,
+    attendance: Attendance,
+    now: Clock,
+) -> DropFolder:
+    return DropFolder(
+        store,
+        intake,
+        provider=attendance.condition.provider,
+        folder=provider.spool_dir,
+        now=now,
+        monotonic=time.monotonic,
+        new_id=new_id,
+        scan_seconds=settings.epr.scan_seconds,
+        seen=attendance.seen,
+    )
+
+
+def _attendance(
+    settings: Settings, name: str, provider: Provider, store: Store, now: Clock
+) -> Attendance:
+    timing = partial(timing_for, overrides=settings.timing_overrides)
     delivers = provider.notices == "folder"
-    return Door(provider=name, folder=folder, socket=socket, questions=questions, delivers=delivers)
+    return Attendance(
+        store,
+        provider=name,
+        asks=provider.questions == "socket",
+        inbox=provider.spool_dir / "inbox" / "new" if delivers else None,
+        late_after=lambda use_case: timing(use_case).unread_after,
+        now=now,
+    )
 
 
 def _intake(  # noqa: PLR0917
@@ -178,8 +213,13 @@ def _others(settings: Settings, name: str, provider: Provider, reads: Reads) -> 
     )
 
 
-def _question_doors(
-    settings: Settings, name: str, provider: Provider, store: Store, now: Clock
+def _question_doors(  # noqa: PLR0917
+    settings: Settings,
+    name: str,
+    provider: Provider,
+    store: Store,
+    now: Clock,
+    seen: Callable[[], None],
 ) -> tuple[QuestionRequests, QuestionFolder | None]:
     """Return what the socket serves of questions, and the folder where they are asked there."""
     answering = Answering(
@@ -201,5 +241,6 @@ def _question_doors(
         folder=provider.spool_dir,
         now=now,
         monotonic=time.monotonic,
+        seen=seen,
     )
     return requests, folder

@@ -4,7 +4,7 @@ The status page's figures for a machine, in the exposition format that Prometheu
 Labels are states, codes and names from the settings: never an id, never content.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from bars_gateway.expiry import Expiry, stage
 from bars_gateway.store.port import Overview
+from bars_gateway.store.unread import EprCondition
 
 
 class OverviewCollector(Collector):
@@ -26,7 +27,9 @@ class OverviewCollector(Collector):
         first_days: int,
         refused: Iterable[str],
         handshake_failures: Mapping[str, int],
+        eprs: Sequence[EprCondition] = (),
     ) -> None:
+        self._eprs = eprs
         self._overview = overview
         self._tokens = tokens
         self._expiries_seen = list(expiries)
@@ -53,6 +56,7 @@ class OverviewCollector(Collector):
             overview.notices_pending.items(),
         )
         yield from _questions(overview)
+        yield from _unread(self._eprs, overview.at)
         yield GaugeMetricFamily(
             "bars_inbound_messages", "Inbound messages received.", value=overview.inbound
         )
@@ -155,3 +159,28 @@ def _alarms(overview: Overview) -> Iterator[Metric]:
         oldest.add_metric(labels, ages[labels])
     yield standing
     yield oldest
+
+
+def _unread(eprs: Sequence[EprCondition], now: datetime) -> Iterator[Metric]:
+    counts, ages = (
+        GaugeMetricFamily(name, text, labels=["provider", "use_case"])
+        for name, text in (
+            (
+                "bars_unread_notices",
+                "Notices that an EPR was given or is owed, and has not taken.",
+            ),
+            ("bars_oldest_unread_seconds", "Age of the oldest of them."),
+        )
+    )
+    for epr in eprs:
+        for each in epr.unread:
+            counts.add_metric([epr.provider, each.use_case], each.count)
+            ages.add_metric([epr.provider, each.use_case], _seconds_since(each.since, now))
+    yield counts
+    yield ages
+    yield _labelled(
+        "bars_epr_seen_seconds",
+        "Time since an EPR was last seen; not there before it was seen for the first time.",
+        "provider",
+        ((epr.provider, _seconds_since(epr.seen_at, now)) for epr in eprs if epr.seen_at),
+    )

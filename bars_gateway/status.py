@@ -122,6 +122,7 @@ class StatusServer:
                 first_days=self._first_days,
                 refused=conditions.refused,
                 handshake_failures=conditions.handshake_failures,
+                eprs=conditions.eprs,
             )
         )
         body = generate_latest(registry) + generate_latest(self._registry)

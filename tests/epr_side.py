@@ -13,6 +13,7 @@ from asked_proxy import echoing
 
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.attaching import Attaching
+from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_requests import QuestionRequests
@@ -23,7 +24,7 @@ from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 from bars_gateway.standard.rules import Offer
-from bars_gateway.standard.timing import timing_for
+from bars_gateway.standard.timing import shipped_timing, timing_for
 from bars_gateway.store.sqlite import SqliteStore
 
 PROVIDER = "trust"
@@ -68,6 +69,17 @@ def answering(store: SqliteStore) -> Answering:
 def question_requests(store: SqliteStore) -> QuestionRequests:
     return QuestionRequests(
         store.questions, answering(store), provider=PROVIDER, asks="socket", now=utc_now
+    )
+
+
+def attendance(store: SqliteStore) -> Attendance:
+    return Attendance(
+        store,
+        provider=PROVIDER,
+        asks=False,
+        inbox=None,
+        late_after=lambda use_case: shipped_timing(use_case).unread_after,
+        now=utc_now,
     )
 
 

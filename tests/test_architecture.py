@@ -156,6 +156,7 @@ def area_of(name: str) -> str:
         "store.port",
         "store.quarantine",
         "store.questions",
+        "store.unread",
         "store.values",
         "store.views",
     }:

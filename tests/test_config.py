@@ -441,6 +441,7 @@ def test_the_shipped_file_shows_the_shipped_timing(written):
     assert timing.delayed_after.total_seconds() == shown.delayed_after_seconds
     assert timing.give_up_after.total_seconds() == shown.give_up_after_minutes * 60
     assert timing.lead.total_seconds() == shown.lead_minutes * 60
+    assert timing.unread_after.total_seconds() == shown.unread_after_minutes * 60
 
 
 def test_the_shipped_file_shows_every_setting():

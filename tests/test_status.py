@@ -19,6 +19,7 @@ from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed,
 from bars_gateway.clock import ClockStep
 from bars_gateway.concerns import Conditions, Lying, TokenCondition
 from bars_gateway.expiry import Expiry, Kind
+from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status import StatusServer
@@ -26,8 +27,10 @@ from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.store.questions import Asked, Terms
 from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
 
 CANARY = "CANARY-OF-A-PATIENT"
+TALK = "00000000-0000-4000-8000-0000000000aa"
 LONG_AGO = NOW - timedelta(hours=1)
 TOKEN = TokenCondition(
     refused_keys=(),
@@ -630,3 +633,122 @@ async def test_the_page_is_usable_without_a_mouse_or_eyes(shown: Shown) -> None:
     assert "Skip to the figures" == first
     assert tables == headed == 3
     assert "en-GB" == language
+
+
+def lying(use_case: str, minutes: float) -> Unread:
+    """Return one notice of that use case that has lain there for so long."""
+    notice = UnreadNotice(
+        notice_id=7, request_id=TALK, workflow_id=3, created_at=NOW - timedelta(minutes=minutes)
+    )
+    late_after = shipped_timing(use_case).unread_after
+    return Unread(use_case=use_case, count=1, late_after=late_after, oldest=[notice])
+
+
+def attended(*unread: Unread, **changes: Any) -> Conditions:
+    values: dict[str, Any] = {"asks": False, "known": True, "unread": unread} | changes
+    return replace(WELL, eprs=[EprCondition(provider="trust", **values)])
+
+
+@pytest.mark.parametrize(
+    ("use_case", "minutes", "concerning"),
+    [("a3t1", 4, False), ("a3t1", 5, True), ("a1t1", 29, False), ("a1t1", 30, True)],
+)
+async def test_what_lies_unread_is_a_concern_by_its_use_case(
+    shown: Shown, use_case: str, minutes: float, *, concerning: bool
+) -> None:
+    """What is urgent must be read sooner."""
+    shown.conditions = attended(lying(use_case, minutes))
+    page = (await shown.get("/")).text
+
+    assert concerning is (f"The EPR of trust has not taken 1 notice of {use_case}" in page)
+    assert concerning is (f"<b>notice 7</b> {'02 Mar'}" in page and TALK in page)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        pytest.param(
+            {"asks": True}, "has not asked for questions since the gateway started", id="never"
+        ),
+        pytest.param(
+            {"asks": True, "asked_at": NOW - timedelta(minutes=3)},
+            "has stopped asking for questions: last at 02 Mar 08:57 UTC",
+            id="stopped",
+        ),
+    ],
+)
+async def test_an_epr_that_asks_no_more_is_a_concern(
+    shown: Shown, changes: dict[str, Any], text: str
+) -> None:
+    """Senders are told 503, and nobody at the EPR notices."""
+    shown.conditions = attended(**changes)
+
+    assert text in (await shown.get("/")).text
+
+
+@pytest.mark.parametrize("changes", [{"asks": True, "asked_at": NOW}, {"asks": False}])
+async def test_an_epr_that_asks_or_need_not_is_none(shown: Shown, changes: dict[str, Any]) -> None:
+    """Not every EPR decides."""
+    shown.conditions = attended(**changes)
+
+    assert "All is well" in (await shown.get("/")).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        pytest.param({}, "has not been seen since the gateway started; it has taken", id="never"),
+        pytest.param({"seen_at": NOW - timedelta(seconds=3)}, "was last seen 3 s ago", id="seen"),
+        pytest.param({"known": False}, "what lies there for it cannot be seen", id="unknown"),
+    ],
+)
+async def test_when_an_epr_was_last_seen_is_shown(
+    shown: Shown, changes: dict[str, Any], text: str
+) -> None:
+    """And that this is not known from before the start."""
+    shown.conditions = attended(**changes)
+
+    assert text in (await shown.get("/")).text
+
+
+async def test_machines_read_what_lies_unread(shown: Shown) -> None:
+    """Number and age, by provider and use case; and when the EPR was last seen."""
+    shown.conditions = attended(lying("a3t1", 5), seen_at=NOW - timedelta(seconds=9))
+    lines = (await shown.get("/metrics")).text.splitlines()
+
+    assert {
+        'bars_unread_notices{provider="trust",use_case="a3t1"} 1.0',
+        'bars_oldest_unread_seconds{provider="trust",use_case="a3t1"} 300.0',
+        'bars_epr_seen_seconds{provider="trust"} 9.0',
+    } <= set(lines)
+
+
+async def test_machines_read_what_nobody_has_seen(shown: Shown) -> None:
+    """However long ago it was."""
+    await settled(shown.store, OutboundState.UNCONFIRMED, Verdict.RETRY)
+    lines = (await shown.get("/metrics")).text.splitlines()
+
+    assert 'bars_alarms{kind="message.unconfirmed",provider="trust"} 1.0' in lines
+
+
+async def test_a_concern_names_exactly_what_it_speaks_of(shown: Shown) -> None:
+    """By the ids that an operator types, and with the command that clears no more than those."""
+    await settled(shown.store, OutboundState.UNCONFIRMED, Verdict.RETRY)
+    await settled(shown.store, OutboundState.UNCONFIRMED, Verdict.RETRY)
+    ids = {attempt.request_id for attempt in (await shown.store.overview(NOW)).last_attempts}
+    page = (await shown.get("/")).text
+    top = page[: page.index("Outbound messages")]
+
+    assert 2 == len(ids)
+    assert all(request_id in top for request_id in ids)
+    assert "bars-gateway mark-handled --all --kind message.unconfirmed --up-to 2 " in top
+
+
+async def test_of_many_the_newest_are_listed_and_the_rest_counted(shown: Shown) -> None:
+    """The page stays readable in a bad night."""
+    for _ in range(12):
+        await settled(shown.store, OutboundState.UNCONFIRMED, Verdict.RETRY)
+    page = (await shown.get("/")).text
+
+    assert "12 messages may or may not have arrived" in page
+    assert (10, True) == (page.count("<b>alarm "), "And 2 more:" in page)

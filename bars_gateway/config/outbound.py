@@ -269,6 +269,13 @@ class TimingSettings(Section):
     Shipped: 0.25, so that eight minutes before its time it is tried for six.
     """
 
+    unread_after_minutes: Minutes | None = None
+    """
+    How long a notice may lie until the status page says that the EPR has not taken it, in minutes.
+
+    Shipped: 5 for a3, a4 and a6, else 30. Set it to how soon somebody has to read what came.
+    """
+
     answer_within_minutes: Minutes | None = None
     """
     How soon an answer is owed after a request, in minutes; the clinical time counts if earlier.

@@ -69,7 +69,10 @@ class DropFolder:
         monotonic: Callable[[], float],
         new_id: Callable[[], str],
         scan_seconds: float = SCAN_SECONDS,
+        seen: Callable[[], None] = lambda: None,
     ) -> None:
+        """*seen* is called whenever the EPR has handed something in."""
+        self._seen = seen
         self._intake = intake
         self._moves = Moves(store, intake, provider=provider)
         self._provider = provider
@@ -137,6 +140,8 @@ class DropFolder:
         """Take in one batch; tell whether there may be more to take at once."""
         try:
             drops = await asyncio.to_thread(self._outbox.take)
+            if drops:
+                self._seen()
             fates = await self._hand_in(drops)
             if fates:
                 await asyncio.to_thread(self._outbox.finish, fates)

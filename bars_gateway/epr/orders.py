@@ -76,10 +76,10 @@ def read_handling(body: bytes) -> Handling:
     if "why" not in found:
         raise OrderProblem("why is missing: a reason, such as the number of a ticket")
     named = {name: _CHOOSING[name](found[name]) for name in found if name in _CHOOSING}
-    if not named.keys() - {"kinds"}:
-        raise OrderProblem("name alarms or request_ids, or give up_to: the highest that was seen")
     if "kinds" in named and "up_to" not in named:
         raise OrderProblem("kinds needs up_to: the highest number that was seen")
+    if not named:
+        raise OrderProblem("name alarms or request_ids, or give up_to: the highest that was seen")
     rest = {name: _ATTACHMENT[name](found[name]) for name in found if name not in _CHOOSING}
     numbers = named.pop("alarms", ())
     return Handling(chosen=Chosen(numbers=numbers, **named), **rest)

@@ -64,6 +64,7 @@ class QuestionFolder:
         folder: Path,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
+        seen: Callable[[], None] = lambda: None,
     ) -> None:
         """Create the folders; raise ConfigurationError where that fails."""
         self._questions = questions
@@ -71,6 +72,7 @@ class QuestionFolder:
         self._provider = provider
         self._root = folder
         self._now = now
+        self._seen = seen
         self._stopping = asyncio.Event()
         self._stuck = StuckFiles(monotonic)
         self.trouble: str | None = None  # why questions wait; None while they are asked
@@ -123,6 +125,7 @@ class QuestionFolder:
 
     async def _round(self) -> None:
         for given in await asyncio.to_thread(self._take):
+            self._seen()
             await self._hand_in(given)
         open_ones = await self._questions.open_questions(self._provider, after=0, limit=_MOST)
         await asyncio.to_thread(self._offer, {each.question_id: each for each in open_ones})

@@ -32,6 +32,7 @@ import structlog
 from aiohttp import web
 
 from bars_gateway.epr import documents, openapi
+from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.deliveries import log_collected
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
@@ -54,6 +55,9 @@ _BODY_SECONDS = 30.0  # for a body to arrive
 _ASK_AGAIN_SECONDS = 30  # Retry-After where nothing can be taken
 _STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
 
+# What nobody but an EPR asks for here; an operator's command line asks for other things.
+_OF_AN_EPR = ("/notices", "/questions", "/moves", "/bars")
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -73,10 +77,12 @@ class EprSocket:
         intake: Intake,
         questions: QuestionRequests,
         *further: Routes,
+        attendance: Attendance,
         provider: str,
         path: Path,
         now: Callable[[], datetime],
     ) -> None:
+        self.attendance = attendance
         self._store = store
         self._intake = intake
         self._questions = questions
@@ -150,6 +156,10 @@ class EprSocket:
 
     @web.middleware
     async def _answer_troubles(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(_OF_AN_EPR):
+            self.attendance.seen()
+        if request.path == "/questions":
+            self.attendance.asked()
         with structlog.contextvars.bound_contextvars(uid=uid_of(request), method=request.method):
             try:
                 return await handler(request)

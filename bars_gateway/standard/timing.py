@@ -41,6 +41,7 @@ class Timing:
     give_up_after: timedelta  # where no clinical time is known, or none counts
     give_up_with_time_after: timedelta  # the longest where one is known
     give_up_booking_after: timedelta  # the longest for a booking whose time is known
+    unread_after: timedelta  # what the EPR has not taken by then is told to the operator
     at_least: timedelta = timedelta(minutes=1)  # `ends`: however near or past its time is
     lead: timedelta = timedelta(minutes=5)  # the longest: for the telephone call
     lead_share: float = 0.25  # of what is left to the clinical time, where that is less
@@ -69,6 +70,7 @@ URGENT = Timing(
     give_up_after=timedelta(minutes=15),
     give_up_with_time_after=timedelta(minutes=30),
     give_up_booking_after=timedelta(minutes=15),
+    unread_after=timedelta(minutes=5),
     urgent=True,
 )
 ROUTINE = Timing(
@@ -79,6 +81,7 @@ ROUTINE = Timing(
     give_up_after=timedelta(hours=2),
     give_up_with_time_after=timedelta(hours=2),
     give_up_booking_after=timedelta(minutes=15),
+    unread_after=timedelta(minutes=30),
 )
 VALIDATION = replace(
     URGENT,
@@ -118,6 +121,7 @@ _UNITS: Mapping[str, tuple[str, timedelta | None]] = {
     "at_least_minutes": ("at_least", _MINUTE),
     "lead_minutes": ("lead", _MINUTE),
     "lead_share": ("lead_share", None),
+    "unread_after_minutes": ("unread_after", _MINUTE),
     "answer_within_minutes": ("answer_within", _MINUTE),
     "warning_share": ("warning_share", None),
 }

@@ -29,6 +29,7 @@ from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.reconciliations import Reconciliation, Reconciliations
+from bars_gateway.store.unread import UnreadNotices
 from bars_gateway.store.values import (
     Accepted,
     Arrival,
@@ -114,6 +115,10 @@ class Store(Protocol):
     @property
     def alarms(self) -> Alarms:
         """Return what a person has to see, until somebody has."""
+
+    @property
+    def unread(self) -> UnreadNotices:
+        """Return what EPRs were given and have not taken."""
 
     @property
     def calls(self) -> Calls:

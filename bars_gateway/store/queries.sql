@@ -726,6 +726,16 @@ SELECT min(at) AS at
   FROM (SELECT (SELECT min(next_attempt_at) FROM messages WHERE state = 'queued' AND urgent = u.value) AS at
           FROM json_each('[0, 1]') AS u);
 
+-- name: uncollected
+SELECT id FROM notices WHERE provider = :provider AND collected_at IS NULL ORDER BY id LIMIT :limit;
+
+-- name: unread_notices
+SELECT n.id, n.created_at, m.use_case, m.request_id, m.workflow_id
+  FROM json_each(:numbers) AS j
+  JOIN notices AS n ON n.id = j.value AND n.provider = :provider
+  JOIN messages AS m ON m.id = n.message_id
+ ORDER BY n.id;
+
 -- name: count_alarms
 -- What stands, and nothing of what has ended: each step is an index of the standing.
 SELECT a.kind, a.provider, w.role, count(*) AS n, min(a.since) AS oldest, max(a.id) AS newest

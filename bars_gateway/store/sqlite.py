@@ -48,6 +48,7 @@ from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_quarantine import SqliteQuarantines
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.sqlite_reconciliations import SqliteReconciliations
+from bars_gateway.store.sqlite_unread import SqliteUnread
 from bars_gateway.store.statements import collect, run
 
 
@@ -71,7 +72,7 @@ class SqliteStore:
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
         self.alarms = SqliteAlarms(database)
-        self.calls = SqliteCalls(database)
+        self.calls, self.unread = SqliteCalls(database), SqliteUnread(database)
         self.cancellations = SqliteCancellations(database, ring=self._ring_everybody)
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import messages
 import pytest
-from epr_side import PROVIDER, question_requests, read_requests, utc_now, verb_requests
+from epr_side import PROVIDER, attendance, question_requests, read_requests, utc_now, verb_requests
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
 
@@ -271,6 +271,7 @@ def _another(store: SqliteStore, intake: Intake, path: Path) -> EprSocket:
         question_requests(store),
         verb_requests(store),
         read_requests(),
+        attendance=attendance(store),
         provider=PROVIDER,
         path=path,
         now=utc_now,

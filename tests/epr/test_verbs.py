@@ -207,3 +207,53 @@ async def test_what_was_withdrawn_gets_no_receipt_again(epr: aiohttp.ClientSessi
 
     assert (422, request_id) == (answer.status, refusal["request_id"])
     assert "retry" in refusal["issues"][0]["problem"]
+
+
+async def test_an_alarm_is_listed_and_marked_as_handled(
+    epr: aiohttp.ClientSession, store: SqliteStore
+) -> None:
+    """By the number that the list gives; then it stands no more."""
+    request_id = await refused(store, epr)
+    async with epr.get("/alarms") as answer:
+        (alarm,) = (await answer.json())["alarms"]
+    status, report = await ask(epr, "/alarms/handled", WHY | {"alarms": [alarm["alarm_id"]]})
+    async with epr.get("/alarms") as answer:
+        after = (await answer.json())["alarms"]
+
+    assert ("message.refused", request_id) == (alarm["kind"], alarm["request_id"])
+    assert (200, 1, [True], []) == (
+        status,
+        report["possible"],
+        [each["done"] for each in report["alarms"]],
+        after,
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        pytest.param({}, "name alarms or request_ids, or give up_to", id="nothing"),
+        pytest.param({"kinds": ["message.refused"]}, "kinds needs up_to", id="kinds-alone"),
+        pytest.param({"kinds": ["no.such"], "up_to": 1}, "kinds must be a list", id="kind"),
+        pytest.param({"alarms": ["1"]}, "alarms must be a list", id="text"),
+        pytest.param({"alarms": []}, "alarms must be a list", id="empty"),
+        pytest.param({"request_ids": ["x"]}, "request_ids must be a list", id="no-uuid"),
+        pytest.param({"up_to": 0}, "up_to must be the number", id="zero"),
+        pytest.param({"alarms": [1], "confirmed": True}, "a member that is none", id="unknown"),
+    ],
+)
+async def test_an_order_that_names_no_alarms_marks_none(
+    epr: aiohttp.ClientSession, order: dict[str, Any], text: str
+) -> None:
+    """What cannot be understood is refused by name, and nothing was done."""
+    status, answer = await ask(epr, "/alarms/handled", WHY | order)
+
+    assert 422 == status
+    assert text in answer["error"]
+
+
+async def test_marking_needs_a_reason(epr: aiohttp.ClientSession) -> None:
+    """Years later somebody asks why nobody telephoned."""
+    status, answer = await ask(epr, "/alarms/handled", {"alarms": [1]})
+
+    assert (422, True) == (status, "why is missing" in answer["error"])

@@ -1,0 +1,181 @@
+"""Whether an EPR takes what it is given, and when it was last seen."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from epr_side import PROVIDER, Hospital, at_work
+from store_values import NOW, arrival
+
+from bars_gateway.epr import attendance
+from bars_gateway.epr.attendance import Attendance
+from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.socket import EprSocket
+from bars_gateway.standard.timing import shipped_timing
+from bars_gateway.store.sqlite import SqliteStore
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+def watching(
+    store: SqliteStore, inbox: Path | None, clock: Clock | None = None, *, most: int = 100
+) -> Attendance:
+    return Attendance(
+        store,
+        provider=PROVIDER,
+        asks=True,
+        inbox=inbox,
+        late_after=lambda use_case: shipped_timing(use_case).unread_after,
+        now=clock or Clock(),
+        most=most,
+    )
+
+
+async def taken(store: SqliteStore, use_case: str, at: datetime = NOW) -> None:
+    await store.receive(arrival(provider=PROVIDER, use_case=use_case), at)
+
+
+def counts(watch: Attendance) -> Mapping[str, int]:
+    return {each.use_case: each.count for each in watch.condition.unread}
+
+
+async def test_what_lies_in_the_inbox_is_unread(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """Written counts as collected, and says nothing of anybody having looked."""
+    for use_case in ("a3t1", "a1t1", "a1t1"):
+        await taken(store, use_case)
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000003.message.json")
+    watch = watching(store, hospital.inbox / "new")
+    await watch.look()
+    pending = await store.pending_notices(PROVIDER, 10)
+
+    assert ([], {"a3t1": 1, "a1t1": 2}) == (list(pending), counts(watch))
+
+
+async def test_what_is_not_collected_on_the_socket_is_unread(store: SqliteStore) -> None:
+    """There is no folder then; what is owed is what waits."""
+    await taken(store, "a3t1")
+    watch = watching(store, None)
+    await watch.look()
+    (unread,) = watch.condition.unread
+
+    assert ("a3t1", 1, NOW) == (unread.use_case, unread.count, unread.since)
+    assert [1] == [notice.notice_id for notice in unread.oldest]
+
+
+async def test_whoever_takes_a_file_away_was_seen(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """An EPR that uses the folders never says that it is there."""
+    await taken(store, "a1t1")
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.message.json")
+    clock = Clock()
+    watch = watching(store, hospital.inbox / "new", clock)
+    await watch.look()
+    before = watch.condition.seen_at
+    for file in (hospital.inbox / "new").iterdir():
+        file.unlink()
+    clock.at = NOW + timedelta(minutes=3)
+    await watch.look()
+
+    assert (None, NOW + timedelta(minutes=3), {}) == (
+        before,
+        watch.condition.seen_at,
+        counts(watch),
+    )
+
+
+async def test_a_crowded_folder_is_not_read_to_its_end(store: SqliteStore, tmp_path: Path) -> None:
+    """It says that there is more, and how many it has looked at."""
+    inbox = tmp_path / "new"
+    inbox.mkdir()
+    for number in range(1, 6):
+        await taken(store, "a1t1")
+        (inbox / f"{number:012d}.message.json").touch()
+    await store.collect(PROVIDER, range(1, 6), NOW)
+    watch = watching(store, inbox, most=3)
+    await watch.look()
+
+    assert (3, True) == (watch.condition.lying, watch.condition.more)
+
+
+async def test_many_are_looked_up_in_turns(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever pieces, each is counted once and the oldest comes first."""
+    monkeypatch.setattr("bars_gateway.store.sqlite_unread._AT_ONCE", 2)
+    for minutes in range(5):
+        await taken(store, "a1t1", NOW + timedelta(minutes=minutes))
+    watch = watching(store, None)
+    await watch.look()
+    (unread,) = watch.condition.unread
+
+    assert (5, NOW, [1, 2, 3, 4, 5]) == (
+        unread.count,
+        unread.since,
+        [notice.notice_id for notice in unread.oldest],
+    )
+
+
+async def test_what_else_lies_there_is_no_notice(store: SqliteStore, tmp_path: Path) -> None:
+    """A file of the EPR's own, or a number that nobody gave."""
+    for name in ("readme.txt", "12.message.json", "000000000777.message.json"):
+        (tmp_path / name).touch()
+    watch = watching(store, tmp_path)
+    await watch.look()
+
+    assert ({}, True) == (counts(watch), watch.condition.known)
+
+
+async def test_a_folder_that_is_gone_is_not_taken_for_an_empty_one(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """Nobody may read that all was taken."""
+    watch = watching(store, tmp_path / "gone")
+    await watch.look()
+
+    assert not watch.condition.known
+
+
+async def test_the_thread_of_the_loop_reads_no_folder(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that hangs must not keep messages from being sent."""
+    threads = []
+
+    async def elsewhere(work: object, *given: object) -> frozenset[int]:
+        threads.append(work)
+        return frozenset()
+
+    monkeypatch.setattr(attendance.asyncio, "to_thread", elsewhere)
+    await watching(store, tmp_path).look()
+
+    assert 2 == len(threads)
+
+
+@pytest.mark.parametrize(
+    ("path", "seen", "asked"),
+    [("/notices", True, False), ("/questions", True, True), ("/queue", False, False)],
+)
+async def test_an_epr_that_asks_is_seen(
+    door: EprSocket, epr: aiohttp.ClientSession, path: str, *, seen: bool, asked: bool
+) -> None:
+    """An operator who looks at the queue is no EPR."""
+    async with epr.get(path) as answer:
+        await answer.read()
+    condition = door.attendance.condition
+
+    assert (seen, asked) == (condition.seen_at is not None, condition.asked_at is not None)
