@@ -81,6 +81,7 @@ class Concern:
     alarms: Sequence[Alarm] = ()  # the newest of those that it speaks of
     notices: Sequence[UnreadNotice] = ()  # the oldest of those that it speaks of
     more: int = 0  # alarms or notices beside those
+    whose: str | None = None  # where to look for the cause first
     cure: str | None = None  # the command that marks as handled what is shown, and nothing later
 
 
@@ -136,8 +137,8 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
 
 _LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
 _UNREAD = (
-    "Nobody there may have read it: the other side was told that it arrived. See why the EPR does"
-    " not take it, and telephone the ward or desk that it is for."
+    "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
+    " not take it, and telephone whoever it is for."
 )
 _NOT_ASKING = (
     "Whoever wants a decision of it is told 503. See whether it runs and reaches the socket."
@@ -168,15 +169,19 @@ def _alarming(kind: str, role: Role, overview: Overview) -> Concern:
     found = [s for s in overview.standing if s.kind == kind and _plays(each, role, s)]
     listed = [a for a in overview.alarms if a.kind == kind and _plays(each, role, a)]
     count, newest = sum(s.count for s in found), max(s.newest for s in found)
+    which = f"--all --kind {kind} --up-to {newest}"
+    if count == 1 or each.to_responder:  # the kind alone would name those of the other role too
+        which = " ".join(str(alarm.number) for alarm in listed)
     says, advice = each.says, each.advice
     if each.to_responder is not None and role is Role.RESPONDER:
         says, advice = each.to_responder
     return Concern(
         text=says.format(n=_some(count, each.noun)),
-        advice=f"{advice} Look {each.whose} first.",
+        advice=advice,
+        whose=each.whose,
         alarms=listed,
         more=count - len(listed),
-        cure=f"bars-gateway mark-handled --all --kind {kind} --up-to {newest} --why …",
+        cure=f"bars-gateway mark-handled {which} --why …",
     )
 
 

@@ -751,4 +751,4 @@ async def test_of_many_the_newest_are_listed_and_the_rest_counted(shown: Shown) 
     page = (await shown.get("/")).text
 
     assert "12 messages may or may not have arrived" in page
-    assert (10, True) == (page.count("<b>alarm "), "And 2 more:" in page)
+    assert (10, True) == (page.count("<b>alarm "), "And 2 more, which" in page)

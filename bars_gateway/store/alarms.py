@@ -37,7 +37,7 @@ class Whose(StrEnum):
 
     OURS = "here"
     THEIRS = "at the other side"
-    EITHER = "at both sides"
+    EITHER = "here and at the other side"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
