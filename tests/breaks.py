@@ -411,6 +411,20 @@ REQUEST = [
         "R04", STRICT, "ServiceRequest.authoredOn", lose("ServiceRequest", "authoredOn"), also="B21"
     ),
     Break(
+        "R04E",
+        WARNS,
+        "ServiceRequest.occurrencePeriod.end",
+        of("ServiceRequest", "0001-01-01T00:00:00+00:00", "occurrencePeriod", "end"),
+        a_validation,
+    ),
+    Break(
+        "R04E",
+        WARNS,
+        "ServiceRequest.occurrencePeriod.end",
+        of("ServiceRequest", "9999-12-31T23:59:59-12:00", "occurrencePeriod", "end"),
+        a_validation,
+    ),
+    Break(
         "R04",
         STRICT,
         "ServiceRequest.occurrencePeriod",

@@ -45,6 +45,7 @@ __all__ = [
     "Number",
     "Resource",
     "bare_id",
+    "edge_or_instant",
     "from_json",
     "instant",
     "map_of",
@@ -186,8 +187,8 @@ def _message(root: Resource, entries: tuple[Entry, ...], header: Resource) -> Me
         request_id=text_of(request, "id") or None,
         category=_code(codings, CATEGORIES) or None,
         use_case=_code(codings, USE_CASES).lower(),
-        needed_by=_edge_or_instant(text_of(map_of(request, "occurrencePeriod"), "end"))
-        or _edge_or_instant(text_of(appointment, "start")),
+        needed_by=edge_or_instant(text_of(map_of(request, "occurrencePeriod"), "end"))
+        or edge_or_instant(text_of(appointment, "start")),
         entries=entries,
         root=root,
     )
@@ -282,7 +283,7 @@ def bare_id(text: str) -> str:
     return text.strip().removeprefix("urn:uuid:").lower()
 
 
-def _edge_or_instant(text: str) -> datetime | None:
+def edge_or_instant(text: str) -> datetime | None:
     """Return an instant, or the edge of the calendar where it lies beyond that in UTC."""
     match = _INSTANT.fullmatch(text)
     if match is None:

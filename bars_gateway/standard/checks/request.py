@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 
 from bars_gateway.standard.applications import is_withdrawn
-from bars_gateway.standard.bundle import CATEGORIES, USE_CASES, Message, map_of, maps_of, text_of
+from bars_gateway.standard.bundle import (
+    CATEGORIES,
+    USE_CASES,
+    Message,
+    edge_or_instant,
+    map_of,
+    maps_of,
+    text_of,
+)
 from bars_gateway.standard.checks.kinds import (
     TAKEN_BACK,
     cites_cancellation,
@@ -14,6 +22,7 @@ from bars_gateway.standard.checks.kinds import (
 )
 from bars_gateway.standard.checks.looking import codings, is_coded, not_in, statuses
 from bars_gateway.standard.checks.offer import Offer
+from bars_gateway.standard.timing import is_clinical
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
 _KINDS = frozenset({"referral", "validation"})
@@ -65,6 +74,26 @@ def no_plan_or_time(message: Message, _offer: Offer) -> Iterator[str]:
         period = map_of(resource, "occurrencePeriod")
         if message.category == "validation" and not (period.get("start") and period.get("end")):
             yield f"{path}.occurrencePeriod"
+
+
+def time_at_the_edge(message: Message, _offer: Offer) -> Iterator[str]:
+    """R04, of a time that nobody can mean: it would end, or prolong, what is tried for it."""
+    written = edge_or_instant(text_of(message.root, "timestamp"))
+    for path, value in _times(message):
+        moment = edge_or_instant(value)
+        far = moment is not None and written is not None and not is_clinical(moment, written)
+        if moment is not None and (far or moment.year == 1):
+            yield path
+
+
+def _times(message: Message) -> Iterator[tuple[str, str]]:
+    for path, resource in message.all("ServiceRequest"):
+        period = map_of(resource, "occurrencePeriod")
+        for end in ("start", "end"):
+            yield f"{path}.occurrencePeriod.{end}", text_of(period, end)
+    for path, resource in message.all("Appointment"):
+        for end in ("start", "end"):
+            yield f"{path}.{end}", text_of(resource, end)
 
 
 def new_is_not_active(message: Message, _offer: Offer) -> Iterator[str]:
