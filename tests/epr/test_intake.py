@@ -12,7 +12,7 @@ from bookings import booking
 from epr_side import PROVIDER, intake_of, utc_now
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_values import SILENCE, attempt
+from store_values import ANSWER, SILENCE, attempt, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.epr import documents
@@ -20,11 +20,13 @@ from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.errors import StorageFull
 from bars_gateway.lint import findings
+from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.overrides import PRODUCTION
 from bars_gateway.standard.verdict import Verdict
+from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Accepted, OutboundState, Settled
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -295,6 +297,38 @@ async def test_a_refusal_is_repeated(store: SqliteStore, intake: Intake) -> None
     problem = await refused(intake, body)
     assert "REC_UNPROCESSABLE_ENTITY" == problem.code
     assert "resend" in problem.issues[0].text
+
+
+@pytest.mark.parametrize("arrived", [False, True], ids=["on-its-way", "arrived"])
+async def test_what_was_cancelled_is_no_silent_repeat(
+    store: SqliteStore, intake: Intake, *, arrived: bool
+) -> None:
+    """The same bytes would open nothing: whoever refers again is told how."""
+    body = messages.referral()
+    first = await intake.submit(body, JSON, NOTHING)
+    await acknowledge(store)
+    cancelling = submission(
+        provider=PROVIDER,
+        move=Move.CANCEL,
+        bundle_id=read(body).bundle_id,
+        receiver=first.receiver,
+        use_case="a1t1",
+        give_up_at=utc_now() + timedelta(hours=1),
+    )
+    await store.submit(cancelling, utc_now())
+    if arrived:
+        await acknowledge(store)
+
+    problem = await refused(intake, body)
+    assert "E04" == problem.issues[0].rule
+    assert "new message with a Bundle.id of its own" in problem.issues[0].text
+
+
+async def acknowledge(store: SqliteStore) -> None:
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
 async def test_a_full_disk_is_no_refusal(store: SqliteStore, intake: Intake) -> None:

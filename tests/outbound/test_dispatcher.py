@@ -315,6 +315,38 @@ class TestFates:
 
         assert ("unconfirmed", 2) == (notice.state, notice.attempts)
 
+    async def test_what_waited_past_its_time_does_not_leave(
+        self, store, dispatcher_with, national_proxy, monkeypatch
+    ):
+        """A token or a turn may take long; a validation may not go out after its breach."""
+        waited = timedelta()
+        claim_next = store.claim_next
+
+        async def claim_and_wait(*arguments):
+            nonlocal waited
+            claim = await claim_next(*arguments)
+            waited = timedelta(hours=1) if claim else waited
+            return claim
+
+        put_back, back = store.put_back, asyncio.Event()
+
+        async def put_back_and_tell(*arguments):
+            await put_back(*arguments)
+            back.set()
+
+        monkeypatch.setattr(store, "claim_next", claim_and_wait)
+        monkeypatch.setattr(store, "put_back", put_back_and_tell)
+        receipt = await submit(store)
+        async with at_work(dispatcher_with(now=lambda: utc_now() + waited)):
+            await back.wait()
+        found = await history(store, receipt)
+
+        assert ([], "queued", 0) == (
+            national_proxy.heard,
+            found.message.state,
+            found.message.attempts,
+        )
+
     async def test_the_receiver_says_when_to_come_back(self, store, dispatcher, national_proxy):
         """A Retry-After that is longer than our own pause counts."""
         national_proxy.answers.append(saying(503, Retry_After="300"))

@@ -170,7 +170,7 @@ async def test_what_is_wrong_with_a_move_is_named(
 
 async def test_scenario_80_silence_is_told_to_both_sides(world: World) -> None:
     """The clinical time passes: both EPRs are told, and both pages say so."""
-    soon = datetime.now(UTC) + timedelta(seconds=3)
+    soon = datetime.now(UTC) + timedelta(seconds=8)
     await requested(world, validation_request(needed_by=soon))
 
     async def overdue() -> bool:

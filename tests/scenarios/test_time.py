@@ -1,11 +1,15 @@
 """What time does to a message: late, never sent, unconfirmed."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from messages import referral
-from world import World, eventually, world_in
+from bookings import booking
+from messages import referral, validation_request
+from moving import made, move, requested
+from world import World, eventually, in_time, world_in
+
+from bars_gateway.standard.workflow import State
 
 # A clinical time that is over cannot end the retries: the Application's own limit does.
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,3 +80,83 @@ async def test_a_token_outage_costs_no_attempt(tmp_path: Path) -> None:
 
         assert ("acknowledged", 1) == (outcome["state"], outcome["attempts"])
         await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
+
+
+UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
+
+
+async def test_a_validation_does_not_leave_after_its_breach(world: World) -> None:
+    """Whatever the other side's trouble: the last attempt begins before, and people are told."""
+    world.sandbox.faults.arm(UNAVAILABLE)
+    breach = datetime.now(UTC) + timedelta(seconds=8)
+    receipt = await world.ambulance.sent("v.json", validation_request(needed_by=breach))
+    outcome = await world.ambulance.outcome(receipt["request_id"])
+    history = await world.ambulance.history(receipt["request_id"])
+    assert history is not None
+
+    assert "unconfirmed" == outcome["state"]
+    assert max(attempt.started_at for attempt in history.attempts) < breach
+    assert history.message.settled_at is not None
+    assert history.message.settled_at < breach
+
+
+async def test_a_validation_that_comes_after_its_breach_is_refused(world: World) -> None:
+    """At our own door, in words that tell what to do; nothing leaves."""
+    over = datetime.now(UTC) - timedelta(hours=1)
+    world.ambulance.drop("v.json", validation_request(needed_by=over))
+    reason = await world.ambulance.document("outbox/refused/v.reason.json")
+
+    assert ["E06"] == [issue["rule"] for issue in reason["issues"]]
+    assert [] == list(world.forwarded())
+
+
+async def test_a_booking_is_not_tried_for_days(world: World) -> None:
+    """Somebody waits to tell the patient: after a quarter of an hour, it ends."""
+    world.sandbox.faults.arm(UNAVAILABLE)
+    start = datetime.now(UTC) + timedelta(days=5)
+    receipt = await world.ambulance.sent("b.json", booking(begin=start))
+    history = await world.ambulance.history(receipt["request_id"])
+    assert history is not None
+    assert history.message.give_up_at is not None
+
+    tried_for = history.message.give_up_at - history.message.created_at
+    assert abs(tried_for - timedelta(minutes=15)) < timedelta(seconds=1)
+
+
+async def test_an_update_to_a_nearer_time_is_overdue_though_nobody_has_it(world: World) -> None:
+    """It counts from its hand-in: what nobody acknowledges must not hide that time passes."""
+    receipt, _ = await requested(world, validation_request())
+    world.sandbox.faults.arm(UNAVAILABLE)
+    start = datetime.now(UTC)
+    period = {"start": start.isoformat(), "end": (start + timedelta(seconds=4)).isoformat()}
+    changed = {"resourceType": "ServiceRequest", "occurrencePeriod": period}
+    status, update = await made(
+        world.ambulance, move(receipt["request_id"], "update", resources=[changed])
+    )
+    assert 201 == status
+    await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
+    history = await world.ambulance.history(receipt["request_id"])
+    assert history is not None
+
+    assert State.ACTIVE == history.workflow.state
+    assert "acknowledged" != (await world.ambulance.outcome(update["request_id"]))["state"]
+
+
+async def test_a_rejection_after_its_time_goes_out_and_says_so(world: World) -> None:
+    """A late answer is the truth about the patient; both sides are told that it is late."""
+    breach = datetime.now(UTC) + timedelta(seconds=6)
+    receipt, notice = await requested(world, validation_request(needed_by=breach))
+
+    async def over() -> bool:
+        return datetime.now(UTC) > breach
+
+    await in_time(over)
+    _, document = await made(world.hospital, move(notice["request_id"], "decline", outcome="RRNA"))
+    outcome = await world.hospital.outcome(document["request_id"])
+    (heard,) = await eventually(lambda: world.ambulance.files("inbox/new/*.notice.json"))
+    history = await world.ambulance.history(receipt["request_id"])
+    assert history is not None
+
+    assert ("acknowledged", ["past_its_time"]) == (outcome["state"], outcome["remarks"])
+    assert ["late"] == json.loads(heard.read_bytes())["remarks"]
+    assert State.DECLINED == history.workflow.state

@@ -1,8 +1,10 @@
 """What an operator types about messages, with whole gateways around it."""
 
 import asyncio
+import json
+from datetime import UTC, datetime, timedelta
 
-from messages import referral
+from messages import referral, validation_request
 from world import SYSTEM, World, eventually, in_time
 
 UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
@@ -51,6 +53,33 @@ async def test_a_message_waits_for_an_operator_and_then_arrives(world: World) ->
             )
         )
     ]
+
+
+async def test_a_retry_past_its_time_is_asked_for_in_so_many_words(world: World) -> None:
+    """A fallback may be running: nobody sets off a second one by clearing up."""
+    world.sandbox.faults.arm(UNAVAILABLE)
+    breach = datetime.now(UTC) + timedelta(seconds=4)
+    receipt = await world.ambulance.sent("v.json", validation_request(needed_by=breach))
+    name = receipt["request_id"]
+    await world.ambulance.outcome(name)
+
+    async def over() -> bool:
+        return datetime.now(UTC) > breach
+
+    await in_time(over)
+    world.sandbox.faults.clear()
+    refused = await typed(world, "retry", name)
+    in_bulk = await typed(world, "retry", "--all", "--dry-run")
+    done = await typed(world, "retry", "--all", "--after-its-time")
+    await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
+    history = await world.ambulance.history(name)
+    assert history is not None
+    (retried,) = [event for event in history.events if event.kind == "operator.retried"]
+
+    assert (1, True) == (refused[0], "its clinical time has passed" in refused[1][0])
+    assert (1, "would be: 0, 1 not (past_its_time)") == (in_bulk[0], in_bulk[1][-1])
+    assert (0, [f"{name}: queued", "done: 1"]) == done
+    assert {"after_its_time": "yes", "why": "INC-7"}.items() <= json.loads(retried.detail).items()
 
 
 async def test_a_resend_makes_a_second_record_only_when_that_is_wanted(world: World) -> None:

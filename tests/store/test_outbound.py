@@ -1,15 +1,19 @@
 """What the store promises for an outbound message."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from store_values import ANSWER, NOW, SILENCE, THEIRS, attempt, payload, submission
 
+from bars_gateway.epr import documents
 from bars_gateway.errors import StaleState
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Answer, Verdict
-from bars_gateway.standard.workflow import Move, State
+from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.database import Database
+from bars_gateway.store.interventions import Actor, Verb
 from bars_gateway.store.port import Claim, NoticeKind, OutboundState, Part, Settled, TryAgain
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -209,6 +213,54 @@ async def test_a_late_message_is_reported_once(store: SqliteStore) -> None:
 
     assert [0, 1, 0] == told
     assert (NoticeKind.DELAYED, "queued") == (notice.kind, notice.state)
+
+
+@pytest.mark.parametrize("move", [Move.REQUEST, Move.CONCLUDE, Move.CANCEL])
+async def test_what_goes_on_past_its_time_is_told_then(store: SqliteStore, move: Move) -> None:
+    """Once when it is late, and once more when its clinical time passes; then no more."""
+    await store.submit(submission(move=move, needed_by=NOW + timedelta(minutes=10)), NOW)
+    told = [await store.tell_delays(NOW + timedelta(minutes=m)) for m in (2, 3, 10, 11)]
+    notices = await store.pending_notices("trust", 10)
+
+    assert [1, 0, 1, 0] == told
+    assert [[], [Remark.PAST_ITS_TIME]] == [notice.remarks for notice in notices]
+
+
+async def test_a_clock_that_was_set_tells_of_no_time_before_it_passes(store: SqliteStore) -> None:
+    """A clinical time lies further ahead than any pause, and is an instant all the same."""
+    await store.submit(submission(needed_by=NOW + timedelta(minutes=10)), NOW)
+    await store.tell_delays(NOW + timedelta(minutes=2))
+    await store.recall(NOW, timedelta(minutes=5))
+    await store.reschedule(timedelta(minutes=-3))
+
+    assert [0, 1] == [await store.tell_delays(NOW + timedelta(minutes=m)) for m in (9, 10)]
+
+
+async def test_what_is_held_and_late_says_so(store: SqliteStore) -> None:
+    """Also when it was released before anybody read of it."""
+    accepted = await store.submit(submission(), NOW)
+    actor = Actor(role="epr", who="jo (uid 1000)", why="INC-7")
+    for verb in (Verb.HOLD, Verb.RELEASE):
+        await store.interventions.intervene(verb, accepted.message_id, actor, schedule, NOW)
+        await store.tell_delays(NOW + timedelta(minutes=2))
+    (notice,) = await store.pending_notices("trust", 10)
+
+    assert ("queued", [Remark.HELD]) == (notice.state, notice.remarks)
+    assert "stopped by hand" in documents.notice(notice)["means"]
+
+
+async def test_what_arrived_after_its_time_says_so(store: SqliteStore) -> None:
+    """The EPR's own fallback may be running by then."""
+    late, early = NOW - timedelta(minutes=1), NOW + timedelta(hours=1)
+    for needed_by in (late, early):
+        await acknowledge(store, await claimed(store, needed_by=needed_by))
+    notices = await store.pending_notices("trust", 10)
+
+    assert [[Remark.PAST_ITS_TIME], []] == [notice.remarks for notice in notices]
+
+
+def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetime | None) -> Limits:
+    return Limits(give_up_at=NOW + timedelta(hours=1), delayed_at=NOW + timedelta(minutes=5))
 
 
 async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
