@@ -10,6 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from bars_gateway.errors import StoreError
+from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.port import Event, MessageHistory, MessageRow
@@ -42,6 +43,7 @@ _COLUMNS = (
     "Attempts",
     "Next attempt (UTC)",
     "Gives up (UTC)",
+    "What is so",
 )
 
 
@@ -56,6 +58,7 @@ def _cells(message: MessageRow) -> tuple[str, ...]:
         str(message.attempts),
         _clock(message.next_attempt_at),
         _clock(message.give_up_at),
+        means(message.situation),
     )
 
 
@@ -72,6 +75,7 @@ async def show(path: Path, provider: str | None, request_id: str, console: Conso
 def _show(history: MessageHistory, console: Console) -> None:
     message, workflow = history.message, history.workflow
     console.print(f"{message.direction} {message.move} of {message.provider}: {message.state}")
+    console.print(f"  {means(message.situation)}", markup=False)
     for name, value in (
         ("X-Request-Id", message.request_id),
         ("X-Correlation-Id", message.correlation_id),

@@ -189,6 +189,7 @@ def test_the_queue_is_listed_without_a_gateway(home: Home) -> None:
     assert (0, "") == (done.code, done.err)
     assert header.startswith("State   X-Request-Id")
     assert [["queued", home.waiting, "trust", "request"]] == [row.split()[:4] for row in rows]
+    assert "The referral is on its way, and not confirmed yet." in rows[0]
 
 
 def test_an_empty_queue_is_good_news(home: Home) -> None:
@@ -205,6 +206,7 @@ def test_a_message_is_shown_with_all_that_happened(home: Home) -> None:
 
     assert (0, "") == (done.code, done.err)
     assert "outbound request of trust: acknowledged" == first
+    assert "has the referral on its system; this does not mean that anybody has read it" in rest[0]
     assert f"  X-Request-Id     {home.settled}" in rest
     assert "  workflow         1, referral as requester: active" in rest
     assert "  attempt 1 at 2026-03-02 09:00:00: HTTP 200 → acknowledged (row acknowledged)" in rest

@@ -175,7 +175,8 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G11",
-        text="this Application knows no responses beyond the acknowledgement",
+        text="this Application knows no responses beyond the acknowledgement: telephone whoever"
+        " referred, also about a patient who did not attend",
         source="Applications 1, 2, 3, 5, 7 and 8; the no-show response was withdrawn at 1.0.0",
         moves=_RESPONSES,
         applications=frozenset({"a1", "a2", "a3", "a5", "a7", "a8"}),

@@ -56,8 +56,8 @@ _AWAITED: Mapping[tuple[str, Known], Rows] = {
             ),
         ),
         Matter.OUT_OF_AREA: act(
-            "{They} has not said what it does about the {it}. Telephone now: nobody may have been"
-            " sent."
+            "{They} has not said what it does about the {it}: perhaps nobody was sent. Telephone"
+            " now."
         ),
     },
     ("overdue", Known.BEGUN): {

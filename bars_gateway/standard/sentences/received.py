@@ -95,13 +95,16 @@ SAID: Mapping[str, Rows] = {
         Matter.CALL_ASSIST: nothing(
             "{They} has agreed to help, and takes the call on. No resource is assigned yet."
         ),
+        Matter.MUTUAL_AID: nothing(
+            "{They} has agreed to help. No resource is assigned yet, and you remain responsible."
+        ),
     },
     "assigned": _status("A resource has been assigned; it is not with the patient yet."),
     "on_scene": _status("A resource is with the patient."),
     "stood_down": {
         None: telephone(
-            "The resource has been stood down. Nobody is on the way now. Telephone if the patient"
-            " still needs somebody."
+            "The resource has been stood down. Nobody is on the way now. Telephone: ask who goes"
+            " now."
         ),
         **dict.fromkeys(
             HELP,
@@ -147,7 +150,11 @@ SAID: Mapping[str, Rows] = {
         None: telephone(
             "{They} has answered, and its answer does not add up. Do not guess from it whether"
             " anybody is on the way: telephone {they} now."
-        )
+        ),
+        Matter.VALIDATION: telephone(
+            "{They} has answered, and its answer does not add up. Do not guess from it whether to"
+            " act or to close: telephone {they} now. You remain responsible."
+        ),
     },
 }
 # What a response is taken to say where only its move is known.
@@ -188,7 +195,7 @@ DECIDED_LATE: Mapping[Move, Rows] = {
 _TURNED_AWAY: Rows = {
     None: telephone(
         "{Asker} has tried to cancel the {it} and could not, for nobody here could be asked: it"
-        " goes on here, and may not be wanted any more. Telephone before anybody sets out."
+        " goes on here, and may not be wanted any more. Telephone now."
     ),
     Matter.BOOKING: telephone(
         "{Asker} has tried to cancel the appointment and could not, for nobody here could be asked:"

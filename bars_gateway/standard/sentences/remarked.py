@@ -52,6 +52,46 @@ _OWN: Mapping[str, Sentence] = {
         "Its clinical time has passed: your fallback may already be running. Avoid doing things"
         " twice; telephone."
     ),
+    "no_ids_taken": check(
+        "The answer to it does not say that it is about this message: use no number from it before"
+        " you have asked."
+    ),
+    "foreign_ack": telephone(
+        "The receiving service answered it with the record of another patient or case: two patients"
+        " may have been mixed up there. Telephone, and use nothing from that answer."
+    ),
+    "duplicate_at_first": telephone(
+        "The receiving service says that it had this already, though it was sent only once."
+        " Telephone."
+    ),
+    "arrived_after_all": check(
+        "You were told that nobody knew whether the request had arrived: it had. If you asked again"
+        " meanwhile, or sent somebody else, telephone, so that nothing is done twice."
+    ),
+    "answers_refused": telephone(
+        "This answers a request that was said to have been refused, or never sent: the other"
+        " service acts on it all the same. Telephone, and stop what was begun in its place."
+    ),
+    "cancel_open": telephone(
+        "You have cancelled this, and nobody knows whether that arrived: the other service goes on."
+        " Telephone."
+    ),
+    "other_patient": telephone(
+        "This names another patient than what it belongs to: check whose this is before you file it"
+        " or act upon it. Telephone."
+    ),
+    "newly_traced": check(
+        "One side has an NHS number for this patient and the other had none; by name and birth date"
+        " it is the same patient. Check the number in your record."
+    ),
+    "unknown_patient": check(
+        "This says too little to tell whether it is about the same patient: check whose it is"
+        " before you file it."
+    ),
+    "other_record": telephone(
+        "There may be two records of this patient's request. Telephone: ask which of the two"
+        " stands, and have the other one cancelled."
+    ),
     "restored": check(
         "This gateway's database was restored from a backup, so you may have had this before, under"
         " the same number. Check before you act on it."

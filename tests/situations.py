@@ -1,0 +1,123 @@
+"""Every situation that somebody can be told of: what becomes of a message, by use case."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from bars_gateway.standard.meaning import MOVES, Reason, Said
+from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
+from bars_gateway.standard.sentences import Situation
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store.values import OutboundState
+
+DUE = datetime(2026, 3, 2, 14, 5, tzinfo=UTC)
+ENDS = datetime(2026, 3, 2, 13, 50, tzinfo=UTC)
+REQUESTS = [Move.REQUEST, Move.UPDATE, Move.CANCEL]
+RESPONSES = [Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR]
+OPEN = {OutboundState.QUEUED, OutboundState.SENDING, OutboundState.HELD}
+# What a use case is about; "" is one that nobody here knows.
+ABOUT = [
+    *((code, Subject.REFERRAL) for code in ("a1t1", "a2t1", "a3t1", "a5t1", "a8t1", "")),
+    *((code, Subject.VALIDATION) for code in ("a4t1", "a4t2", "a4t3", "a4t4")),
+    *((code, Subject.REFERRAL) for code in ("a6t1", "a6t2", "a6t3")),
+    *((code, Subject.BOOKING) for code in ("a1t1", "a2t1", "a7t1", "")),
+]
+# One of each sort: with these, everything that can be remarked upon is.
+SAMPLES = {
+    ("a3t1", Subject.REFERRAL),
+    ("", Subject.REFERRAL),
+    ("a4t1", Subject.VALIDATION),
+    ("a6t1", Subject.REFERRAL),
+    ("a6t2", Subject.REFERRAL),
+    ("a6t3", Subject.REFERRAL),
+    ("a7t1", Subject.BOOKING),
+}
+SILENCE = tuple(dict.fromkeys(OF_SILENCE.values()))
+REMARKS = [each for each in Remark if each not in SILENCE]
+
+
+def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
+    """Yield what can become of a message of ours."""
+    for move in (*REQUESTS, *RESPONSES):
+        begun = Situation(
+            direction="outbound",
+            state="queued",
+            move=move,
+            subject=subject,
+            use_case=use_case,
+            due_at=DUE,
+            ends_at=ENDS,
+        )
+        for state in OutboundState:
+            yield replace(begun, state=state)
+            if state not in OPEN:
+                yield from outcomes(replace(begun, kind="outcome", state=state))
+        for kind in ("released", "retried", "resent", "delayed"):
+            yield replace(begun, kind=kind)
+        for remark in sorted(OF_DELAYS):
+            yield replace(begun, kind="delayed", remarks=(remark,))
+        for attempts in (0, 1):
+            yield replace(begun, kind="held", state="held", attempts=attempts)
+            yield replace(begun, kind="delayed", state="held", attempts=attempts)
+        if move is Move.CANCEL:
+            yield replace(begun, kind="cancel_not_sent")
+            yield replace(begun, kind="outcome", state="refused", attempts=0)
+        if move is Move.REQUEST:
+            for reconciled in ("found", "none", "several", "unread"):
+                yield replace(begun, kind="reconciled", state="acknowledged", reconciled=reconciled)
+
+
+def outcomes(settled: Situation) -> Iterator[Situation]:
+    """Yield how it ended, also with what is said beside."""
+    yield settled
+    if (settled.use_case, settled.subject) in SAMPLES:
+        yield from (replace(settled, remarks=(remark,)) for remark in REMARKS)
+
+
+def theirs(subject: Subject, use_case: str) -> Iterator[Situation]:
+    """Yield what others may ask and answer."""
+    came = Situation(
+        direction="inbound",
+        state="received",
+        move=Move.REQUEST,
+        subject=subject,
+        use_case=use_case,
+        due_at=DUE,
+    )
+    for kind in (None, "message", "decided_late", "question"):
+        for move in REQUESTS:
+            yield replace(came, kind=kind, move=move)
+    yield replace(came, kind="cancel_turned_away")
+    for kind in (None, "message", "amended", "decided_late", "question"):
+        for said in Said:
+            answered = replace(came, kind=kind, move=MOVES[said], says=said)
+            yield answered
+            if said is Said.REJECTED:
+                yield from (replace(answered, reason_code=reason) for reason in Reason)
+            if kind == "message" and (use_case, subject) in SAMPLES:
+                yield from (replace(answered, remarks=(remark,)) for remark in REMARKS)
+
+
+def owed(subject: Subject, use_case: str) -> Iterator[Situation]:
+    """Yield what is said of answers that have not come."""
+    for kind in ("due_soon", "overdue"):
+        awaited = Situation(
+            kind=kind,
+            direction="outbound",
+            state="acknowledged",
+            move=Move.REQUEST,
+            subject=subject,
+            use_case=use_case,
+            due_at=DUE,
+        )
+        yield awaited
+        yield from (replace(awaited, remarks=(each,)) for each in SILENCE)
+        yield replace(awaited, direction="inbound", state="received")
+
+
+EVERYTHING = [
+    situation
+    for use_case, subject in ABOUT
+    for part in (ours, theirs, owed)
+    for situation in part(subject, use_case)
+]

@@ -1,0 +1,414 @@
+"""
+docs/clinical.md is printed from the tables of sentences, responses and times, to the letter.
+
+    .venv/bin/python tests/test_clinical_document.py      prints it anew
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+
+import pytest
+from situations import ABOUT, DUE, ENDS, EVERYTHING, REQUESTS, RESPONSES
+from test_workflow_document import table
+
+from bars_gateway.config.outbound import TimingSettings
+from bars_gateway.config.provider import Provider
+from bars_gateway.standard.meaning import MOVES, Said
+from bars_gateway.standard.remarks import OF_SILENCE, Remark
+from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
+from bars_gateway.standard.sentences.asked import DECIDED, DECIDED_TOO_LATE, enquiry
+from bars_gateway.standard.sentences.situation import sentences
+from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
+from bars_gateway.standard.timing import TIMINGS, shipped_timing
+from bars_gateway.standard.use_cases import USE_CASE_NAMES
+from bars_gateway.standard.workflow import Move
+
+PAGE = Path(__file__).parent.parent / "docs" / "clinical.md"
+
+INTRODUCTION = """\
+# What people are told
+
+For the clinical safety officer who approves it, the duty manager who reads it at night, and the
+developer who puts it on a screen. All of this page is printed from the code that says it
+(`standard/sentences/`, `standard/meaning.py`, `standard/timing.py`):
+`python tests/test_clinical_document.py` prints it anew.
+
+Every notice, every question and every message that is looked at (`bars-gateway show`,
+`bars-gateway queue`, `GET /messages/REQUEST_ID`) has `means`: what is so, and what to do. Show
+it to people whole and as it is. Software never reads it, for its wording may change with any
+version: it looks at `kind`, `state`, `says`, `remarks` and `reason_code`. "You" is the
+organisation that reads; "telephone" is always the other side, unless another is named.
+"""
+ASKED = {
+    Asks.NOTHING: "nothing: it ends in “There is nothing to do now.”",
+    Asks.WAIT: "to wait: how it ends will be told",
+    Asks.WORK: "the ordinary next step: read, answer, see to the patient",
+    Asks.CHECK: "to look at something, and to act if what it names is so",
+    Asks.TELEPHONE: "to telephone: nobody can know otherwise",
+    Asks.ACT: "to act now: the patient is yours",
+}
+SAMPLES = dict(reversed([(matter_of(about, code), (about, code)) for code, about in ABOUT]))
+MATTERS = [matter for matter in Matter if matter in SAMPLES]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of a table: what is told, by what, and to whom it is so."""
+
+    labels: tuple[str, ...]
+    situation: Situation
+
+
+def begun(**said: object) -> Situation:
+    """Return a situation of ours; *said* is what is so."""
+    told = {"direction": "outbound", "state": "queued", "move": Move.REQUEST} | said
+    subject, use_case = SAMPLES[Matter.TRANSFER]
+    return Situation(
+        **told,  # type: ignore[arg-type]
+        subject=subject,
+        use_case=use_case,
+        due_at=DUE,
+        ends_at=ENDS,
+    )
+
+
+def came(**said: object) -> Situation:
+    """Return a situation in which others have sent something."""
+    return begun(**({"direction": "inbound", "state": "received", "kind": "message"} | said))
+
+
+PRINTED: set[Sentence] = set()
+
+
+def rows(told: Iterable[Told]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each sentence, with the matters that it is said of."""
+    for each in told:
+        groups: dict[tuple[object, ...], list[Matter]] = {}
+        for matter in MATTERS:
+            situation = about(each.situation, matter)
+            found = tuple(sentences(situation))
+            own = parts(matter, situation.move) if "{" in found[0].text else None
+            groups.setdefault((found, own), []).append(matter)
+        for matters in sorted(groups.values(), key=lambda found: len(found) > len(MATTERS) / 2):
+            yield (*each.labels, named(matters, groups), written(about(each.situation, matters[0])))
+
+
+def about(situation: Situation, matter: Matter) -> Situation:
+    subject, use_case = SAMPLES[matter]
+    return replace(situation, subject=subject, use_case=use_case)
+
+
+def named(matters: list[Matter], groups: Mapping[tuple[object, ...], list[Matter]]) -> str:
+    if len(groups) == 1:
+        return "all"
+    return "every other" if len(matters) > len(MATTERS) / 2 else ", ".join(matters)
+
+
+def written(situation: Situation) -> str:
+    """Return a sentence, with the places of its times."""
+    PRINTED.update(sentences(situation))
+    text = means(situation)
+    return re.sub(f"{re.escape(clock(DUE))}|{re.escape(clock(ENDS))}", "*time*", text)
+
+
+def outcomes(state: str) -> str:
+    told = [
+        Told((f"`{move}`",), begun(kind="outcome", state=state, move=move))
+        for move in (*REQUESTS, *RESPONSES)
+    ]
+    return table(("Move", "About", "What is said"), rows(told))
+
+
+def unsettled() -> str:
+    stages = (
+        ("`queued`, `sending`", begun()),
+        ("`delayed`", begun(kind="delayed")),
+        ("`held`, never tried", begun(kind="held", state="held", attempts=0)),
+        ("`held`, tried before", begun(kind="held", state="held", attempts=1)),
+        ("`delayed` and held", begun(kind="delayed", state="held")),
+        ("`released`", begun(kind="released")),
+        ("`retried`", begun(kind="retried")),
+        ("`resent`", begun(kind="resent")),
+    )
+    told = [
+        Told((kind, f"`{move}`"), replace(situation, move=move))
+        for kind, situation in stages
+        for move in (*REQUESTS, Move.DECLINE)
+    ]
+    return table(("Kind or state", "Move", "About", "What is said"), rows(told))
+
+
+def looked_for() -> str:
+    told = [
+        Told(("`cancel_not_sent`",), begun(kind="cancel_not_sent", move=Move.CANCEL)),
+        Told(("`cancel_turned_away`",), came(kind="cancel_turned_away")),
+        Told(
+            ("`outcome`, `refused` before the first attempt",),
+            begun(kind="outcome", state="refused", move=Move.CANCEL, attempts=0, shown="completed"),
+        ),
+        *(
+            Told(
+                (f"`reconciled`: {word}",),
+                begun(kind="reconciled", state="acknowledged", reconciled=word),
+            )
+            for word in ("found", "none", "several", "unread")
+        ),
+    ]
+    return table(("Notice", "About", "What is said"), rows(told))
+
+
+def owed() -> str:
+    told = [
+        Told((f"`{kind}`", known), situation)
+        for kind in ("due_soon", "overdue")
+        for known, situation in (
+            ("others owe it", begun(kind=kind, state="acknowledged")),
+            *(
+                (f"others, `{remark}`", begun(kind=kind, state="acknowledged", remarks=(remark,)))
+                for remark in dict.fromkeys(OF_SILENCE.values())
+            ),
+            ("you owe it", came(kind=kind)),
+        )
+    ]
+    return table(("Notice", "Who owes it", "About", "What is said"), rows(told))
+
+
+def requests() -> str:
+    told = [
+        Told((kind, f"`{move}`"), came(kind=word, move=move))
+        for kind, word in (
+            ("`message`", "message"),
+            ("`decided_late`", "decided_late"),
+            ("a question", "question"),
+        )
+        for move in REQUESTS
+    ]
+    return table(("Notice", "Move", "About", "What is said"), rows(told))
+
+
+def responses() -> str:
+    told = [
+        Told((f"`{said}`", f"`{MOVES[said]}`"), came(move=MOVES[said], says=said)) for said in Said
+    ]
+    return table(("Says", "Move", "About", "What is said"), rows(told))
+
+
+def overtaken() -> str:
+    told = [
+        Told((f"`{said}`",), came(move=MOVES[said], says=said, remarks=(Remark.OUT_OF_ORDER,)))
+        for said in Said
+    ]
+    return table(("Says", "About", "What is said"), rows(told))
+
+
+def remarks() -> str:
+    return table(
+        ("Remark", "What is said, after the sentence of the message"),
+        ((f"`{remark}`", added(remark)) for remark in Remark if added(remark)),
+    )
+
+
+def added(remark: Remark) -> str:
+    """Return what a remark adds; nothing where it turns the sentence into another."""
+    plain = came(move=Move.DECLINE, says=Said.REJECTED)
+    with_it = replace(plain, remarks=(remark,))
+    PRINTED.update(sentences(with_it))
+    before, after = means(plain), means(with_it)
+    return after.removeprefix(before).strip() if after.startswith(before) else ""
+
+
+def questions() -> str:
+    return table(
+        ("What", "What is said"),
+        (
+            ("a question about a response", written(came(kind="question", **_rejected()))),
+            (
+                "a response that was taken too late",
+                written(came(kind="decided_late", **_rejected())),
+            ),
+            ("a read or search", enquiry("GET Slot")),
+            ("a preview write", enquiry("PUT Appointment")),
+            ("an answer to a question, in time", DECIDED),
+            ("an answer to a question, too late", DECIDED_TOO_LATE),
+        ),
+    )
+
+
+def _rejected() -> dict[str, object]:
+    return {"move": Move.DECLINE, "says": Said.REJECTED}
+
+
+def words() -> str:
+    return table(
+        ("About", "The request", "Who was asked", "Who asked", "If it did not arrive"),
+        ((matter, each.it, each.they, each.asker, each.nobody) for matter, each in WORDS.items()),
+    )
+
+
+def times() -> str:
+    """Return every figure of every Application."""
+    named = [field.name for field in fields(type(shipped_timing("a1t1")))]
+    return table(
+        ("Figure", *(f"`{code}`" for code in TIMINGS)),
+        (
+            (f"`{name}`", *(figure(getattr(timing, name)) for timing in TIMINGS.values()))
+            for name in named
+        ),
+    )
+
+
+def figure(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def own_times() -> str:
+    """Return what single use cases have otherwise."""
+    return table(
+        ("Use case", "Figure", "Shipped"),
+        (
+            (f"`{code}`", f"`{field.name}`", figure(own))
+            for code in USE_CASE_NAMES
+            for field in fields(shipped_timing(code))
+            if (own := getattr(shipped_timing(code), field.name))
+            != getattr(shipped_timing(f"{code.partition('t')[0]}t0"), field.name)
+            and code != "referraltopharmacy"
+        ),
+    )
+
+
+# What a provider may change, and what its safety officer asks before it does.
+MAY_CHANGE: Mapping[str, str] = {
+    "questions": "Without one (`none`) nobody can cancel or change anything here: they are told to"
+    " telephone. Is somebody there at every hour who answers the telephone?",
+    "acknowledged_by_epr": "While that EPR is away, nobody can refer to the service. Do its"
+    " referrers know what to do then?",
+    "refused_use_cases": "Do those who send them know where else the patient goes?",
+    "refused_organisations": "Do they know, and where do their patients go?",
+    "rules": "For each row that is softened: which wrong message gets through by it, and who"
+    " notices? For each that is hardened: who hears of the patient whose message is refused?",
+}
+
+
+def checklist() -> str:
+    settings = (
+        *((f"providers.NAME.{name}", ask) for name, ask in MAY_CHANGE.items()),
+        *(
+            (f"timing.a4.{name}", " ".join((field.description or "").split()))
+            for name, field in TimingSettings.model_fields.items()
+        ),
+    )
+    return table(("Setting", "Before it is changed"), ((f"`{n}`", ask) for n, ask in settings))
+
+
+CHECKLIST = """\
+The sentences are the same for every provider. What a provider changes in its settings changes when
+they are said, or whether something comes to it at all. For each row: what is in force
+(`bars-gateway config`), who decided it, when, and against which hazard?
+
+Read it through once more whenever the version changes: `CHANGELOG.md` says which sentences did.
+
+- [ ] Each sentence is shown whole on the EPR's screen, to somebody who can act, at every hour.
+- [ ] What asks to act now, or to telephone, cannot be missed there, and says whom to telephone.
+- [ ] There is a fallback for silence, and whoever reads *overdue* can start it.
+- [ ] The telephone numbers of every counterparty are where the sentences are read.
+- [ ] Each figure that differs from the shipped one has a reason and a name.
+- [ ] Somebody looks at the status page at least as often as the shortest time below.
+"""
+
+
+WORDS_READ = """\
+What differs between use cases in a word only is printed once below, in the words of one of them.
+These are the words of each.
+"""
+OVERTAKEN = """\
+A message that is marked with an earlier time than one that came before it (`out_of_order`) is told
+in other words, for nobody must act upon it as if it were new.
+"""
+
+
+def document() -> str:
+    return "\n".join(
+        [
+            INTRODUCTION,
+            "## What a sentence asks\n",
+            "Of several together, the gravest counts.\n",
+            f"{table(('', 'It asks'), ((a.name.lower(), ASKED[a]) for a in Asks))}\n",
+            "## The words\n",
+            WORDS_READ,
+            f"{words()}\n",
+            "## What others say: responses\n",
+            "`says` in the notice; the move is what it does to the workflow.\n",
+            f"{responses()}\n",
+            OVERTAKEN,
+            f"{overtaken()}\n",
+            "## What others ask\n",
+            f"{requests()}\n",
+            f"{questions()}\n",
+            "## What is owed, and has not come\n",
+            f"{owed()}\n",
+            "## How a message of yours ended\n",
+            *(
+                f"### {state.replace('_', ' ').capitalize()}\n\n{outcomes(state)}\n"
+                for state in ("acknowledged", "refused", "unconfirmed", "not_sent", "withdrawn")
+            ),
+            "### What was read or looked for\n",
+            f"{looked_for()}\n",
+            "## A message of yours that is not settled\n",
+            "Responses of other moves read as `decline` does, in their own words.\n",
+            f"{unsettled()}\n",
+            "## What is remarked upon\n",
+            "In `remarks` of the notice; said after the sentence of the message itself.\n",
+            f"{remarks()}\n",
+            "## Times, as shipped\n",
+            f"{times()}\n",
+            "Single use cases have their own:\n",
+            f"{own_times()}\n",
+            "## Before a provider changes something\n",
+            CHECKLIST,
+            f"{checklist()}\n",
+        ]
+    )
+
+
+def test_the_page_says_what_the_tables_say() -> None:
+    """Whoever approves it approves what is said."""
+    assert document() == PAGE.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def printed() -> set[Sentence]:
+    """Return every sentence that the page has."""
+    document()
+    return PRINTED
+
+
+def test_every_sentence_is_on_the_page(printed: set[Sentence]) -> None:
+    """None is said that nobody could have read before."""
+    said = {each for situation in EVERYTHING for each in sentences(situation)}
+
+    assert set() == {each.text for each in said - printed}
+
+
+def test_the_checklist_names_settings_that_exist() -> None:
+    """What may be changed is a setting of a provider."""
+    assert set() == set(MAY_CHANGE) - set(Provider.model_fields)
+
+
+def test_what_a_sentence_asks_is_explained() -> None:
+    """Each of them has its words."""
+    assert set(Asks) == set(ASKED)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(document(), "utf-8")
