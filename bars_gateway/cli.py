@@ -3,7 +3,7 @@ The operator's verbs.
 
     bars-gateway check · config · lint · run · send · queue · show
                   hold · release · withdraw · retry · resend · cache
-                  alarms · mark-handled · quarantine · attach
+                  alarms · mark-handled · quarantine · attach · confirm
                   backup · restore · verify · sandbox · demo
     bars-gateway init · keys · csr · certificate · letters · doctor
 
@@ -26,7 +26,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bars_gateway import __version__, attachments, caching, handling, intervene, log
+from bars_gateway import (
+    __version__,
+    attachments,
+    caching,
+    confirmations,
+    handling,
+    intervene,
+    log,
+)
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
@@ -47,7 +55,7 @@ app = typer.Typer(
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
 for command in (lint, backup, restore, verify):
     app.command()(command)
-for group in (intervene, handling, attachments, caching, verbs):
+for group in (intervene, handling, attachments, confirmations, caching, verbs):
     group.add_to(app)
 
 Sender = Annotated[

@@ -20,6 +20,7 @@ from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.attaching import Attaching
 from bars_gateway.epr.attendance import Attendance
+from bars_gateway.epr.confirming import Confirming
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_folder import QuestionFolder
@@ -200,7 +201,8 @@ def _target_check(settings: Settings, name: str, provider: Provider, reads: Read
 def _verbs(settings: Settings, name: str, store: Store, now: Clock) -> VerbRequests:
     timing = partial(timing_for, overrides=settings.timing_overrides)
     verbs = Verbs(store, provider=name, timing=timing, now=now, new_id=new_id)
-    return VerbRequests(verbs, Attaching(store, provider=name, now=now))
+    attaching = Attaching(store, provider=name, now=now)
+    return VerbRequests(verbs, attaching, Confirming(store, provider=name, now=now))
 
 
 def _others(settings: Settings, name: str, provider: Provider, reads: Reads) -> ReadRequests:

@@ -14,6 +14,7 @@ from asked_proxy import echoing
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.attaching import Attaching
 from bars_gateway.epr.attendance import Attendance
+from bars_gateway.epr.confirming import Confirming
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_requests import QuestionRequests
@@ -93,6 +94,7 @@ def verb_requests(store: SqliteStore) -> VerbRequests:
             new_id=lambda: str(uuid4()),
         ),
         Attaching(store, provider=PROVIDER, now=utc_now),
+        Confirming(store, provider=PROVIDER, now=utc_now),
     )
 
 

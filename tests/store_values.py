@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from bars_gateway.standard.applications import Owed
+from bars_gateway.standard.meaning import Wording, Written
 from bars_gateway.standard.verdict import Answer, Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.port import Arrival, Attempt, Claim, Payload, Refusal, Submission
@@ -73,6 +74,25 @@ def arrival(**changes: object) -> Arrival:
         "owed": None,
     }
     return Arrival(**(values | changes))  # type: ignore[arg-type]
+
+
+def wording(encounter: str, at: datetime | None = NOW, **changes: object) -> Wording:
+    """Return the words of a response whose Responder's Encounter is *encounter*."""
+    own = Written(url="own", keys=frozenset({"own"}), status=encounter, at=at, reason=None)
+    values: dict[str, object] = {
+        "use_case": "a6t2",
+        "subject": Subject.REFERRAL,
+        "reason": "new",
+        "definition": "servicerequest-response-referral-short",
+        "focus": "own",
+        "focus_type": "Encounter",
+        "request": "active",
+        "plan": "",
+        "absent": False,
+        "encounters": (own,),
+        "sent_at": at,
+    }
+    return Wording(**(values | changes))  # type: ignore[arg-type]
 
 
 def refusal(of: Arrival, http_status: int = 400) -> Refusal:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bars_gateway.standard import remarks, workflow
+from bars_gateway.standard import meaning, remarks, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.guards import GUARDS, Guard
@@ -92,6 +92,48 @@ def words() -> str:
             for row in workflow.SENTENCES
         ),
     )
+
+
+def responses() -> str:
+    return table(
+        (
+            "Use case",
+            "Responder's Encounter",
+            "ServiceRequest",
+            "CarePlan",
+            "Only if",
+            "It says",
+            "Move",
+        ),
+        (
+            (
+                listed(row.use_cases or row.applications),
+                any_of(row.encounter),
+                any_of(row.request),
+                any_of(row.plan),
+                only_if(row) or "-",
+                f"**{row.said}**" + (f": on sending refused by `{row.rule}`" if row.rule else ""),
+                meaning.MOVES[row.said],
+            )
+            for row in meaning.ROWS
+        ),
+    )
+
+
+def any_of(statuses: frozenset[str] | None) -> str:
+    if statuses is None:
+        return "any"
+    return ", ".join(f"`{each}`" if each else "none" for each in sorted(statuses))
+
+
+def only_if(row: meaning.Row) -> str:
+    conditions = (
+        (f"the definition ends in `{row.definition}`", row.definition),
+        (f"the definition does not end in `{row.not_as}`", row.not_as),
+        (f"it follows {listed(row.after or ())}", row.after),
+        ("an Appointment is `noshow`, and the focus the ServiceRequest", row.absent),
+    )
+    return "; ".join(text for text, applies in conditions if applies)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -198,8 +240,12 @@ def document() -> str:
             "## The states\n",
             f"{diagram()}\n",
             "## What moves a workflow\n",
-            "The first row that fits says what a message means; one that fits none is refused.\n",
+            "The first row that fits says what a request means; one that fits none is refused.",
+            "What a response means is in the table after it.\n",
             f"{words()}\n",
+            "## What a response says\n",
+            RESPONSES,
+            f"{responses()}\n",
             "## What is refused\n",
             "On sending, an *error* refuses a message to the EPR while the user is still there. On",
             "receipt it is the answer to the Sender; a *warning* lets the message through. The",
@@ -221,6 +267,25 @@ def document() -> str:
     )
 
 
+RESPONSES = """\
+The first row that fits says what a response means. The focus may be the ServiceRequest or the
+Responder's Encounter; the Requester's own says nothing of the Responder. Whatever fits no row is
+**unclear**: it is never refused on receipt and never guessed, but delivered with an alarm. An EPR
+may not send it: rule `W03` says what to write instead.
+
+The Requester's Encounter is the one that a request of this workflow carried, by fullUrl, id or
+identifier; the Responder's is the only other one, not counting the new case that a CarePlan
+names as its outcome. If not exactly one remains, the response is unclear.
+
+The newest holds, for every move: by `meta.lastUpdated` of the Responder's Encounter, then
+`Bundle.timestamp`, then as they came. A stamp more than two minutes later than its arrival
+counts as its arrival, with the remark `clock_ahead`. What is older than what came before it moves
+nothing, has the remark `out_of_order`, and raises an alarm where it says that nobody comes.
+
+Where something newer speaks against an end, the workflow is open again as *contradicted*, until
+a person has settled it: `bars-gateway confirm WORKFLOW STATE --why TEXT`, which settles what is
+*unclear*, too. Neither stops a clock, or refuses an update, a cancellation or a response.
+"""
 MOVES = """\
 # Moves: answers, updates and cancellations in a few words
 

@@ -17,8 +17,8 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Attachment
-from bars_gateway.standard import workflow
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.workflow import REQUESTER_MOVES
 from bars_gateway.store.arrivals import response_arrival
 from bars_gateway.store.interventions import Actor, Objection
@@ -91,7 +91,7 @@ def _read(payload: Payload) -> Message | None:
 
 def _arrival(kept: Quarantine, payload: Payload, message: Message) -> Arrival | None:
     """Return the response as it would have been taken, had its workflow been found."""
-    move = workflow.classify(message)
+    move = move_of(message)
     if move is None or move in REQUESTER_MOVES:
         return None
     return response_arrival(

@@ -36,6 +36,7 @@ from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
+from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides, refused_in
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
@@ -181,6 +182,7 @@ class Intake:
             target_unchecked=unchecked,
             patient_changed=envelope.patient_changed,
             warnings=[self._warned(issue, examined.message) for issue in found.issues],
+            wording=wording_of(examined.message),
         )
 
     async def _target_of(self, examined: _Examined) -> str | None:

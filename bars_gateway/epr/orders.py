@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.workflow import CONFIRMABLE, State
 from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.handling import MOST_AT_ONCE, Chosen
 from bars_gateway.store.interventions import IN_BULK, Selection, Verb
@@ -52,6 +53,17 @@ class Attachment:
     """To which workflow a quarantined response belongs, who says so and why."""
 
     workflow_id: int
+    why: str
+    by: str | None = None
+    role: str = "epr"
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """How a workflow in doubt stands, who says so and why."""
+
+    state: State
     why: str
     by: str | None = None
     role: str = "epr"
@@ -101,6 +113,17 @@ def read_attachment(body: bytes) -> Attachment:
             raise OrderProblem(f"{name} is missing")
     values = {name: _ATTACHMENT[name](value) for name, value in found.items()}
     return Attachment(**values)
+
+
+def read_confirmation(body: bytes) -> Confirmation:
+    """Return how a workflow stands that is in doubt, or raise OrderProblem."""
+    found = _object(body)
+    _refuse_unknown(found, _CONFIRMATION)
+    for name in ("why", "state"):
+        if name not in found:
+            raise OrderProblem(f"{name} is missing")
+    values = {name: _CONFIRMATION[name](value) for name, value in found.items()}
+    return Confirmation(**values)
 
 
 def read_bulk_order(body: bytes) -> tuple[Order, Selection]:
@@ -200,6 +223,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST
 
 
+def _state(value: Any) -> State:
+    if isinstance(value, str) and value in CONFIRMABLE:
+        return State(value)
+    raise OrderProblem(f"state must be one of {', '.join(sorted(CONFIRMABLE))}")
+
+
 def _role(value: Any) -> str:
     if value in ("epr", "operator"):
         return str(value)
@@ -258,4 +287,8 @@ _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
     ),
     "kinds": _some("kinds", "kinds of alarm", lambda value: value in ALARMS),
     "up_to": _number("up_to", "an alarm"),
+}
+_CONFIRMATION: Mapping[str, Callable[[Any], Any]] = {
+    "state": _state,
+    **{name: reader for name, reader in _MEMBERS.items() if name != "confirmed"},
 }

@@ -4,6 +4,7 @@ What a person does to messages, on the socket: one message, or all that fit a fi
     POST /messages/{request_id}/{verb}    200 done, or would be · 404 · 409 and why not
     POST /interventions                   200 how many, and each one of them
     POST /quarantine/{id}/attach          200 done, or would be · 404 · 409 and why not
+    POST /workflows/{id}/confirm          200 done, or would be · 404 · 409 and why not
 
 The body says why, by whom, and whether it is a dry run: see `orders`. The operator's
 command line asks the same, under the name of an operator.
@@ -15,9 +16,16 @@ from aiohttp import web
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.attaching import Attaching, Outcome
+from bars_gateway.epr.confirming import Confirming, Settlement
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.listener import uid_of
-from bars_gateway.epr.orders import OrderProblem, read_attachment, read_bulk_order, read_order
+from bars_gateway.epr.orders import (
+    OrderProblem,
+    read_attachment,
+    read_bulk_order,
+    read_confirmation,
+    read_order,
+)
 from bars_gateway.epr.verbs import Intervention, Report, Verbs
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.interventions import Objection, Verb
@@ -29,8 +37,9 @@ _CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was do
 class VerbRequests:
     """Serves the verbs of one provider's messages."""
 
-    def __init__(self, verbs: Verbs, attaching: Attaching) -> None:
+    def __init__(self, verbs: Verbs, attaching: Attaching, confirming: Confirming) -> None:
         self._verbs = verbs
+        self._confirming = confirming
         self._attaching = attaching
 
     def routes(self) -> list[web.RouteDef]:
@@ -39,6 +48,7 @@ class VerbRequests:
             web.post("/messages/{request_id}/{verb}", self._act),
             web.post("/interventions", self._act_on_all),
             web.post(r"/quarantine/{id:\d{1,18}}/attach", self._attach),
+            web.post(r"/workflows/{id:\d{1,18}}/confirm", self._confirm),
         ]
 
     async def _act(self, request: web.Request) -> web.Response:
@@ -74,6 +84,17 @@ class VerbRequests:
             raise web.HTTPNotFound(reason="no quarantined response has that number")
         return json_answer(_outcome(done, order.dry_run), 409 if done.objection else 200)
 
+    async def _confirm(self, request: web.Request) -> web.Response:
+        try:
+            order = read_confirmation(await body_of(request))
+        except (OrderProblem, TimeoutError) as problem:
+            return refused_order(problem)
+        number = int(request.match_info["id"])
+        done = await self._confirming.confirm(order, number, uid_of(request))
+        if done is None:
+            raise web.HTTPNotFound(reason="no workflow has that number")
+        return json_answer(_settlement(done, order.dry_run), 409 if done.objection else 200)
+
 
 async def body_of(request: web.Request) -> bytes:
     """Return the body, or raise TimeoutError where it takes too long to come."""
@@ -103,6 +124,16 @@ def _outcome(done: Outcome, dry_run: bool) -> Document:  # noqa: FBT001
         "workflow_id": done.workflow_id,
         "dry_run": dry_run,
         "done": done.state is not None,
+        "state": done.state,
+        "objection": objection_document(done.objection),
+    }
+
+
+def _settlement(done: Settlement, dry_run: bool) -> Document:  # noqa: FBT001
+    return {
+        "workflow_id": done.workflow_id,
+        "dry_run": dry_run,
+        "done": done.state is not None and not dry_run,
         "state": done.state,
         "objection": objection_document(done.objection),
     }

@@ -20,7 +20,7 @@ Lines of XML stand in the text of an answer, beside FHIRPath in `expression`. R4
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bars_gateway.standard import bundle, guards, rules, structure, workflow, xml
+from bars_gateway.standard import bundle, guards, meaning, rules, structure, xml
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.checks.rule import Side
@@ -66,9 +66,11 @@ def examine(
     except MalformedBundle as error:
         return _told([*found, error.issue], document)
     issues = [*found, *rules.check(message, side, offer, overrides)]
-    move = workflow.classify(message)
+    move = meaning.move_of(message)
     if move is None and not rules.errors(issues):
         issues.append(rules.NO_MEANING)
+    if side is Side.SENDING:
+        issues += rules.unclear(message)
     if move is not None:
         issues += guards.foreseen(message, move, side, overrides)
     return _told(issues, document, message, move)

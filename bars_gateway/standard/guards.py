@@ -29,7 +29,7 @@ from bars_gateway.standard.workflow import FINAL, Move, State, Subject, subject_
 
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
 _HEADER = "Bundle.entry[0].resource"
-_RESPONSES = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE})
+_RESPONSES = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR})
 _LATER = _RESPONSES | {Move.UPDATE, Move.CANCEL}
 _EVERY = frozenset(State)
 _EVERYBODY = frozenset(APPLICATIONS) | {""}
@@ -165,15 +165,6 @@ GUARDS: tuple[Guard, ...] = (
         receiving=_WARN,
     ),
     Guard(
-        rule="G10",
-        text="an out-of-area referral cannot be turned down: the patient is in your area",
-        source="Application 6: How-does-it-work",
-        moves=frozenset({Move.DECLINE}),
-        use_cases=frozenset({"a6t1"}),
-        receiving=_WARN,
-        **_INVARIANT,
-    ),
-    Guard(
         rule="G11",
         text="this Application knows no responses beyond the acknowledgement: telephone whoever"
         " referred, also about a patient who did not attend",
@@ -192,14 +183,6 @@ GUARDS: tuple[Guard, ...] = (
         applications=frozenset({"a8"}),
         receiving=_WARN,
         **_INVARIANT,
-    ),
-    Guard(
-        rule="G13",
-        text="a validation is never answered with planned: the interim response says in-progress",
-        source="Application 4: How-does-it-work",
-        moves=frozenset({Move.WAIT}),
-        applications=frozenset({"a4"}),
-        receiving=_WARN,
     ),
     Guard(
         rule="G14",

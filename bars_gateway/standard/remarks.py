@@ -8,20 +8,22 @@ remark tells a person to look. Rows are data, and each is a scenario of the guid
 Applications 4 and 6.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.standard.applications import Answers, application
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.standard.meaning import Said
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject, led_on
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
-_LAST_WORDS = frozenset({Move.CONCLUDE, Move.DECLINE})
+_LAST_WORDS = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
 _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
-_CLOCKS_DIFFER = timedelta(minutes=2)  # by more than two clocks in good order do
+_NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
+_NOBODY_COMES = frozenset({Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR})
 
 
 class Remark(StrEnum):
@@ -53,7 +55,7 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.LATE: "It came after the time by which it was owed.",
     Remark.AFTER_END: "It came after the final response, and changes nothing.",
     Remark.AFTER_CANCEL: "It came after this organisation had cancelled; telephone the other side.",
-    Remark.AMENDED: "It differs from what was said before; compare the two.",
+    Remark.AMENDED: "Another final response came; compare the two.",
     Remark.OUT_OF_ORDER: "It is older than what came before it; the newer one holds.",
     Remark.CLOCK_AHEAD: (
         "It is stamped later than it came: the other side's clock is wrong, and what its times say"
@@ -98,6 +100,7 @@ REMARKABLE = frozenset(Remark) - {
     Remark.AFTER_END,
     Remark.ATTACHED,
     Remark.CLOCK_AHEAD,
+    Remark.CONTRADICTS,  # its workflow says so, until a person has settled it
 }
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED, Remark.PAST_ITS_TIME})
@@ -121,7 +124,6 @@ class Standing:
 
     state: State
     due_at: datetime | None
-    told_at: datetime | None  # Encounter.meta.lastUpdated of the newest response so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,23 +131,16 @@ class Response:
     """What a response says of itself."""
 
     move: Move
+    says: Said | None
     subject: Subject
     use_case: str
     reason: str  # new or update
-    told_at: datetime | None  # Encounter.meta.lastUpdated
+    newer: bool = True  # than everything that came before it, and than a cancellation
+    clock_ahead: bool = False  # it is stamped later than it came
     came_at: datetime
 
 
 _Row = Callable[[Standing, Response], bool]
-
-
-def _is_old(before: Standing, response: Response) -> bool:
-    return (
-        response.move in _UNDER_WAY
-        and before.told_at is not None
-        and response.told_at is not None
-        and response.told_at < before.told_at
-    )
 
 
 def _misses_interim(before: Standing, response: Response) -> bool:
@@ -156,6 +151,14 @@ def _misses_interim(before: Standing, response: Response) -> bool:
         and response.move is Move.CONCLUDE
         and response.reason == "update"
         and before.state not in FINAL | {State.IN_PROGRESS}
+    )
+
+
+def _contradicts(before: Standing, response: Response) -> bool:
+    """Tell whether it speaks against an end: a refusal is none, whenever it was written."""
+    told = response.newer or before.state in _NEVER_TAKEN
+    return (
+        before.state in FINAL and told and led_on(before.state, response.move) is State.CONTRADICTED
     )
 
 
@@ -173,23 +176,14 @@ ROWS: Mapping[Remark, _Row] = {
         before.state not in FINAL and before.due_at is not None and before.due_at < response.came_at
     ),
     Remark.AFTER_END: lambda before, response: (
-        before.state in _ANSWERED and response.move in _UNDER_WAY
+        before.state in _ANSWERED and response.move in _UNDER_WAY and not response.newer
     ),
     Remark.AFTER_CANCEL: lambda before, _: before.state is State.CANCELLED,
-    Remark.AMENDED: lambda before, response: (
-        before.state in _ANSWERED and response.move in _LAST_WORDS
-    ),
-    Remark.OUT_OF_ORDER: lambda before, response: (
-        before.state not in FINAL and _is_old(before, response)
-    ),
-    Remark.CLOCK_AHEAD: lambda _, response: (
-        response.told_at is not None and response.told_at > response.came_at + _CLOCKS_DIFFER
-    ),
-    Remark.STOOD_DOWN: lambda before, response: (
-        before.state is State.IN_PROGRESS
-        and response.move is Move.WAIT
-        and not _is_old(before, response)
-    ),
+    Remark.AMENDED: lambda before, response: _LAST_WORDS.get(before.state) is response.move,
+    Remark.OUT_OF_ORDER: lambda _, response: not response.newer,
+    Remark.CLOCK_AHEAD: lambda _, response: response.clock_ahead,
+    Remark.CONTRADICTS: _contradicts,
+    Remark.STOOD_DOWN: lambda _, response: response.says is Said.STOOD_DOWN and response.newer,
     Remark.INTERIM_MISSED: _misses_interim,
     Remark.UNFORESEEN: _is_unforeseen,
 }
@@ -198,3 +192,23 @@ ROWS: Mapping[Remark, _Row] = {
 def remarks_on(before: Standing, response: Response) -> tuple[Remark, ...]:
     """Return what is remarkable about *response*, in the order of the table."""
     return tuple(remark for remark, row in ROWS.items() if row(before, response))
+
+
+def moves_on(before: Standing, response: Response) -> bool:
+    """
+    Tell whether the workflow follows the response: the newest holds.
+
+    What was never taken cannot have been answered before: there the response is the news.
+    """
+    return response.newer or before.state in _NEVER_TAKEN
+
+
+def is_alarming(remarks: Collection[Remark], says: Said | None) -> bool:
+    """
+    Tell whether an operator hears of a response for its remarks.
+
+    That nobody comes is told even where something newer has come before it: who waits
+    for help must not be the one to find out.
+    """
+    old_refusal = Remark.OUT_OF_ORDER in remarks and says in _NOBODY_COMES
+    return old_refusal or not REMARKABLE.isdisjoint(remarks)

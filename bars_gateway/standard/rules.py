@@ -19,8 +19,10 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.checks.rule import Rule, Side
 from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.meaning import INSTEAD, Reading, Said, read_alone, wording_of
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, severity
 from bars_gateway.standard.rule_table import RULES
+from bars_gateway.standard.timing import application_of
 
 __all__ = [
     "NO_MEANING",
@@ -41,6 +43,23 @@ NO_MEANING = Issue(
     path="Bundle.entry[0].resource",
     text="event, reason, category and status together are no move that the standard knows",
 )
+
+
+def unclear(message: Message) -> list[Issue]:
+    """Return why an EPR may not send a response that nobody could act upon."""
+    wording = wording_of(message)
+    if wording is None or application_of(message.use_case) not in INSTEAD:
+        return []  # where nothing is answered, G11 says so
+    reading = read_alone(wording)
+    # Where which Encounter is whose does not show, it is read beside its request.
+    return said_unclearly(reading) if reading.status is not None else []
+
+
+def said_unclearly(reading: Reading) -> list[Issue]:
+    """Return what to write instead, where a response reads as nothing."""
+    if reading.said is not Said.UNCLEAR:
+        return []
+    return [Issue(rule=reading.rule, path=NO_MEANING.path, text=reading.instead)]
 
 
 _GRAVEST_FIRST = {grave: place for place, grave in enumerate(Severity)}

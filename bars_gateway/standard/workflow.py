@@ -1,15 +1,22 @@
 """
 Moves and states: what a message does to its workflow, and where that leads.
 
-    message ──classify──► Move          after(State, Move) ──► State
+    request ──classify──► Move          after(State, Move) ──► State
+    response ──meaning───► Move
 
 Two rules govern everything here. A move is made by an inbound message when it is
 *received* and by an outbound one when it is *acknowledged*. And an answer proves
 that the request arrived, whatever we believed until then: that is why the edges
 from `requested` and `unconfirmed` lead to the responder's states.
 
-Rows of `SENTENCES` are tried in order; a message that fits none has no meaning in
-the standard (Core, Standard-Pattern-For-Composites) and is refused by rule W01.
+A final state is final for the Requester. What the Responder says is another matter: where
+something *newer* than the end speaks against it, a vehicle on scene after *declined*, the
+workflow is open again as `contradicted` until a person has settled which holds. What is
+older than what came before it makes no move at all (`response_works`).
+
+Rows of `SENTENCES` are tried in order; a request that fits none has no meaning in the
+standard (Core, Standard-Pattern-For-Composites) and is refused by rule W01. A response
+never is: it is read by `meaning`.
 """
 
 from collections.abc import Mapping
@@ -84,6 +91,11 @@ _ANSWERS = {
 }
 _FATE = {Move.REQUEST: State.ACTIVE, Move.REFUSE: State.REFUSED}
 _CANCEL = {Move.CANCEL: State.CANCELLED}
+_AGAINST = dict.fromkeys(_ANSWERS, State.CONTRADICTED)
+# The other side acts on what it should not have: that it turns it down is as it should be.
+_ACTED_UPON: Mapping[Move, State] = {
+    move: state for move, state in _AGAINST.items() if move is not Move.DECLINE
+}
 
 TRANSITIONS: Mapping[State, Mapping[Move, State]] = {
     State.REQUESTED: _FATE
@@ -95,15 +107,29 @@ TRANSITIONS: Mapping[State, Mapping[Move, State]] = {
     State.IN_PROGRESS: _CANCEL | {Move.UPDATE: State.IN_PROGRESS} | _ANSWERS,
     State.UNCLEAR: _CANCEL | {Move.UPDATE: State.UNCLEAR} | _ANSWERS,
     # Nothing that the Responder says settles it: only a person does.
-    State.CONTRADICTED: _CANCEL | {Move.UPDATE: State.CONTRADICTED},
-    State.COMPLETED: {},
-    State.DECLINED: {},
-    State.CANCELLED: {},
-    State.REFUSED: {},
-    State.ABANDONED: {},
+    State.CONTRADICTED: _CANCEL | {Move.UPDATE: State.CONTRADICTED} | _AGAINST,
+    State.COMPLETED: _AGAINST | {Move.CONCLUDE: State.COMPLETED},
+    State.DECLINED: _AGAINST | {Move.DECLINE: State.DECLINED},
+    # Whoever waits, has finished or turns it down does not act against a cancellation.
+    State.CANCELLED: {Move.PROGRESS: State.CONTRADICTED, Move.UNCLEAR: State.CONTRADICTED},
+    State.REFUSED: _ACTED_UPON,
+    State.ABANDONED: _ACTED_UPON,
 }
 
-FINAL = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
+# Ended: the Requester changes nothing any more, and no clock runs.
+FINAL = frozenset(
+    {State.COMPLETED, State.DECLINED, State.CANCELLED, State.REFUSED, State.ABANDONED}
+)
+# A person has to settle these; the higher, the worse.
+DOUBTS: Mapping[State, int] = {State.UNCLEAR: 1, State.CONTRADICTED: 2}
+
+# What somebody who has telephoned may say of them.
+CONFIRMABLE = frozenset({State.ACTIVE, State.IN_PROGRESS} | FINAL - {State.ABANDONED})
+
+
+def is_worse(before: State, now: State) -> bool:
+    """Tell whether there is more to doubt than before: then somebody is told once more."""
+    return DOUBTS.get(now, 0) > DOUBTS.get(before, 0)
 
 
 def after(state: State, *moves: Move) -> State:
@@ -137,10 +163,8 @@ class Sentence:
 
 _NEW = frozenset({"new"})
 _CHANGE = frozenset({"update", "delete"})  # `delete` is read, never written (M05)
-_ANY = frozenset({"new", "update"})
 _SERVICE_REQUEST = frozenset({"ServiceRequest"})
 _APPOINTMENT = frozenset({"Appointment"})
-_RESPONSE_FOCUS = frozenset({"Encounter"})
 _BOTH: frozenset[str | None] = frozenset({"referral", "validation"})
 _BOOKING: frozenset[str | None] = frozenset({None, "referral", "validation"})
 
@@ -169,65 +193,6 @@ SENTENCES: tuple[Sentence, ...] = (
         statuses=frozenset({"active", "on-hold"}),
         categories=_BOTH,
         move=Move.UPDATE,
-    ),
-    # An interim or final response says how far it is by the Responder's Encounter (App. 4, 6).
-    Sentence(
-        event="servicerequest-response",
-        reasons=_ANY,
-        focus=_RESPONSE_FOCUS,
-        statuses=frozenset({"arrived", "in-progress"}),
-        categories=_BOTH,
-        move=Move.PROGRESS,
-    ),
-    # A control room whose vehicle was stood down waits for another one (App. 6).
-    Sentence(
-        event="servicerequest-response",
-        reasons=_ANY,
-        focus=_RESPONSE_FOCUS,
-        statuses=frozenset({"planned"}),
-        categories=_BOTH,
-        move=Move.WAIT,
-    ),
-    Sentence(
-        event="servicerequest-response",
-        reasons=_ANY,
-        focus=_RESPONSE_FOCUS,
-        statuses=frozenset({"cancelled"}),
-        categories=_BOTH,
-        move=Move.DECLINE,
-    ),
-    Sentence(
-        event="servicerequest-response",
-        reasons=_ANY,
-        focus=_RESPONSE_FOCUS,
-        statuses=frozenset({"finished", "triaged"}),
-        categories=_BOTH,
-        move=Move.CONCLUDE,
-    ),
-    # Some name the ServiceRequest instead (Application 6's example; the withdrawn no-show).
-    Sentence(
-        event="servicerequest-response",
-        reasons=_ANY,
-        focus=_SERVICE_REQUEST,
-        statuses=frozenset({"active"}),
-        categories=_BOTH,
-        move=Move.PROGRESS,
-    ),
-    Sentence(
-        event="servicerequest-response",
-        reasons=_ANY,
-        focus=_SERVICE_REQUEST,
-        statuses=frozenset({"revoked"}),
-        categories=_BOTH,
-        move=Move.DECLINE,
-    ),
-    Sentence(
-        event="servicerequest-response",
-        reasons=_ANY,
-        focus=_SERVICE_REQUEST,
-        statuses=frozenset({"completed"}),
-        categories=_BOTH,
-        move=Move.CONCLUDE,
     ),
     Sentence(
         event="booking-request",

@@ -58,7 +58,30 @@ class AlarmKind:
 _RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
 _RETRIED_SAYS = "it is sent again"
 
+_CONFIRMED = ("operator.confirmed", "epr.confirmed")
+
 ALARMS: Mapping[str, AlarmKind] = {
+    "workflow.contradicted": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="workflow",
+        says="{n} ended, and then the other side went on",
+        to_responder=("{n} ended, and then our EPR went on", "Tell the other side which holds."),
+        whose=Whose.THEIRS,
+        advice="Somebody may be on the way, or nobody. Telephone now; then bars-gateway confirm.",
+        ends="somebody confirms how it stands",
+        ended_by=_CONFIRMED,
+    ),
+    "workflow.unclear": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="workflow",
+        says="{n} got a response that does not add up",
+        whose=Whose.THEIRS,
+        advice="Nobody was told what it means. Read it, and telephone; then bars-gateway confirm.",
+        ends="somebody confirms how it stands",
+        ended_by=_CONFIRMED,
+    ),
     "workflow.overdue": AlarmKind(
         about=About.WORKFLOW,
         grave=True,

@@ -8,9 +8,10 @@ import hashlib
 
 from bars_gateway.standard import workflow
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.values import Arrival, Payload, Told
+from bars_gateway.store.values import Arrival, Payload
 
 
 def response_arrival(
@@ -43,7 +44,7 @@ def response_arrival(
         answer=Payload(media_type=request.media_type, headers={}, body=request.body),
         owed=None,
         reason=message.reason,
-        told=_told(message),
+        wording=wording_of(message),
         particulars=particulars_of(message),
     )
 
@@ -51,9 +52,3 @@ def response_arrival(
 def fingerprint(body: bytes) -> str:
     """Return what tells these bytes from others: SHA-256, in hex."""
     return hashlib.sha256(body).hexdigest()
-
-
-def _told(message: Message) -> Told | None:
-    if message.focus_type != "Encounter" or message.focus_status is None:
-        return None
-    return Told(status=message.focus_status, at=message.focus_updated_at)

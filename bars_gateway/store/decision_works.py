@@ -16,16 +16,17 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.meaning import Wording, wording_of
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store import link_works
+from bars_gateway.store.beginnings import read_payload
 from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
-from bars_gateway.store.response_works import follow, remarks_about
+from bars_gateway.store.response_works import follow, tell
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.statements import move_due, move_workflow, one, rows, run
-from bars_gateway.store.values import Arrival, NoticeKind, Refusal, Told
+from bars_gateway.store.values import Arrival, NoticeKind, Refusal
 
 
 def decide(
@@ -124,12 +125,18 @@ def _take_response(
     workflow_id = json.loads(row["about"])["workflow_id"]
     workflow = one(connection, "workflow_responded_to", id=workflow_id)
     assert workflow is not None
-    remarks = remarks_about(workflow, arrival, instant(row["asked_at"]))
-    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
-    if late:
-        notice = NoticeKind.DECIDED_LATE
-    taken = take(connection, arrival, workflow_id, notice, now, collected=not late, remarks=remarks)
-    follow(connection, workflow, arrival, remarks, now)
+    told = tell(connection, workflow, arrival, instant(row["asked_at"]))
+    notice = NoticeKind.DECIDED_LATE if late else told.notice
+    taken = take(
+        connection,
+        told.arrival,
+        workflow_id,
+        notice,
+        now,
+        collected=not late,
+        remarks=told.remarks,
+    )
+    follow(connection, workflow, told, now)
     return taken.message_id
 
 
@@ -163,7 +170,7 @@ def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
         answer=decision.answer,
         owed=_owed(about),
         reason=about.get("reason", ""),
-        told=_told(about),
+        wording=_wording(row, Move(about["move"])),
         ties=link_works.as_written(about.get("ties")),
     )
 
@@ -173,9 +180,9 @@ def _owed(about: Mapping[str, str | None]) -> Owed | None:
     return None if due_at is None or warn_at is None else Owed(due_at=due_at, warn_at=warn_at)
 
 
-def _told(about: Mapping[str, str | None]) -> Told | None:
-    status = about.get("told_status")
-    return None if status is None else Told(status=status, at=instant(about["told_at"]))
+def _wording(row: sqlite3.Row, move: Move) -> Wording | None:
+    """Read a response anew: its workflow may have moved on since the EPR was asked."""
+    return None if move in REQUESTER_MOVES else wording_of(read_payload(payload_of(row)))
 
 
 def _refusal(row: sqlite3.Row, decision: Decision) -> Refusal:

@@ -34,7 +34,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.questions import Enquiry
-from bars_gateway.store.rows import text
+from bars_gateway.store.rows import text, written
 from bars_gateway.store.statements import inserted, keep, one, rows, run
 
 
@@ -174,6 +174,7 @@ def _insert(
         receiver=arrival.receiver,
         fingerprint=arrival.fingerprint,
         reference=arrival.reference,
+        **written(arrival.word),
         now=text(now),
     )
 

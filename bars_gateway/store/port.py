@@ -23,6 +23,7 @@ from typing import Protocol
 from bars_gateway.standard.verdict import Answer
 from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
+from bars_gateway.store.confirmations import Confirmations
 from bars_gateway.store.conversations import Conversations
 from bars_gateway.store.handling import Alarms
 from bars_gateway.store.interventions import Interventions
@@ -52,9 +53,9 @@ from bars_gateway.store.values import (
     Settlement,
     Submission,
     Taken,
-    Told,
     TryAgain,
     Warned,
+    Word,
 )
 from bars_gateway.store.views import (
     Event,
@@ -98,9 +99,9 @@ __all__ = [
     "Store",
     "Submission",
     "Taken",
-    "Told",
     "TryAgain",
     "Warned",
+    "Word",
     "WorkflowRow",
 ]
 
@@ -135,6 +136,10 @@ class Store(Protocol):
     @property
     def quarantine(self) -> Quarantines:
         """What belongs to no workflow, until an operator says where it belongs."""
+
+    @property
+    def confirmations(self) -> Confirmations:
+        """How workflows in doubt stand, as people have found out."""
 
     @property
     def interventions(self) -> Interventions:

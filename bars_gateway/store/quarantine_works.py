@@ -17,10 +17,10 @@ from bars_gateway.store.guard_works import mixed_up
 from bars_gateway.store.inbound_works import take
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
-from bars_gateway.store.response_works import follow, prove_arrival, remarks_about
+from bars_gateway.store.response_works import follow, prove_arrival, tell
 from bars_gateway.store.rows import instant, payload_of
 from bars_gateway.store.statements import add_message_event, one, rows, run
-from bars_gateway.store.values import Arrival, NoticeKind, Payload
+from bars_gateway.store.values import Arrival, Payload
 
 
 def quarantined(
@@ -67,12 +67,12 @@ def attach(  # noqa: PLR0917
     prove_arrival(connection, workflow_id, now)
     workflow = one(connection, "workflow", id=workflow_id)
     assert workflow is not None
-    remarks = (*remarks_about(workflow, arrival, now), Remark.ATTACHED)
-    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
+    told = tell(connection, workflow, arrival, now)
+    remarks = (*told.remarks, Remark.ATTACHED)
     values = {"provider": arrival.provider, "request_id": arrival.request_id}
     run(connection, "forget_refusal", **values)
-    taken = take(connection, arrival, workflow_id, notice, now, remarks=remarks)
-    follow(connection, workflow, arrival, remarks, now)
+    taken = take(connection, told.arrival, workflow_id, told.notice, now, remarks=remarks)
+    follow(connection, workflow, told, now)
     copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
     run(connection, "attach_quarantined", workflow_id=workflow_id, **copies)
     about = (arrival.provider, taken.message_id, arrival.request_id)

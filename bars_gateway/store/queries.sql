@@ -135,18 +135,20 @@ UPDATE workflows SET answer_due_at = NULL, overdue_at = NULL, warn_at = NULL WHE
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
                       next_attempt_at, give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at,
-                      target_unchecked, patient_changed, warnings, created_at)
+                      target_unchecked, patient_changed, warnings, says, reason_code, said_at, sent_at, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
         :now, :give_up_at, :by_its_time, :delay_due_at, :answer_due_at, :warn_at, :read_due_at,
-        :target_unchecked, :patient_changed, :warnings, :now)
+        :target_unchecked, :patient_changed, :warnings, :says, :reason_code, :said_at, :sent_at, :now)
 RETURNING id;
 
 -- name: take_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
-                      use_case, sender, receiver, fingerprint, reference, state, created_at, settled_at)
+                      use_case, sender, receiver, fingerprint, reference, state, says, reason_code, said_at, sent_at,
+                      created_at, settled_at)
 VALUES (:workflow_id, :provider, 'inbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
-        :use_case, :sender, :receiver, :fingerprint, :reference, 'received', :now, :now)
+        :use_case, :sender, :receiver, :fingerprint, :reference, 'received', :says, :reason_code, :said_at, :sent_at,
+        :now, :now)
 RETURNING id;
 
 -- name: keep_payload
@@ -482,10 +484,10 @@ UPDATE workflows SET state = 'requested', closed_at = NULL
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, state, resend_of, urgent, needed_by, next_attempt_at,
                       give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked,
-                      created_at)
+                      says, reason_code, said_at, sent_at, created_at)
 SELECT workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
        use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :by_its_time,
-       :delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked, :now
+       :delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked, says, reason_code, said_at, sent_at, :now
   FROM messages WHERE id = :id
 RETURNING id;
 
@@ -606,17 +608,35 @@ SELECT provider, count(*) AS n, sum(answer_by <= :now) AS late, min(asked_at) AS
 -- name: workflows_responded_to
 -- Every workflow of ours that a Bundle with that id belongs to, whoever sent the Bundle.
 SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.subject, w.use_case, w.answer_due_at,
-       w.told_at
+       w.closed_at
   FROM workflows AS w
  WHERE w.role = 'requester'
    AND w.id IN (SELECT m.workflow_id FROM messages AS m
                  WHERE m.provider = :provider AND m.bundle_id = :bundle_id);
 
+-- name: confirm_workflow
+UPDATE workflows SET state = :state, closed_at = :closed_at
+ WHERE id = :id AND state IN ('unclear', 'contradicted');
+
 -- name: workflow_responded_to
-SELECT id, state, subject, use_case, answer_due_at, told_at FROM workflows WHERE id = :id;
+SELECT id, state, subject, use_case, answer_due_at, closed_at FROM workflows WHERE id = :id;
+
+-- name: words_said
+-- What the Responder has said in a workflow, the newest first: by its clock, and not as it came.
+SELECT says, said_at, sent_at FROM messages
+ WHERE workflow_id = :id AND says IS NOT NULL AND state NOT IN ('refused', 'not_sent', 'withdrawn')
+ ORDER BY said_at DESC, sent_at DESC, id DESC;
+
+-- name: asked_for
+-- The Bundles in which the Requester's Encounter is: the request with its answer, and its updates.
+SELECT m.move, p.media_type, p.headers, p.encoding, p.body
+  FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part IN ('request', 'answer')
+ WHERE m.workflow_id = :id AND m.move IN ('request', 'update')
+   AND (p.part = 'request' OR m.move = 'request')
+ ORDER BY m.id, p.part DESC;
 
 -- name: note_told
-UPDATE workflows SET told_status = :status, told_at = coalesce(:at, told_at) WHERE id = :id;
+UPDATE workflows SET told_status = :status WHERE id = :id;
 
 -- name: acknowledge_by_response
 -- A response proves that its request arrived: what waits for a retry need not be sent again.

@@ -33,7 +33,7 @@ from bars_gateway.store.questions import (
     Terms,
     Unattended,
 )
-from bars_gateway.store.response_works import answered_workflow, remarks_about
+from bars_gateway.store.response_works import answered_workflow, tell
 from bars_gateway.store.rows import instant, packed, payload_of, text
 from bars_gateway.store.statements import inserted, one, rows, run
 from bars_gateway.store.turned_away_works import asked, turn_away
@@ -99,14 +99,16 @@ def ask_about_response(
         return workflow
     if not attended:
         return Unattended()
+    told = tell(connection, workflow, arrival, now)
+    word = told.arrival.word
     about = {
         "workflow_id": workflow["id"],
-        "remarks": remarks_about(workflow, arrival, now),
+        "remarks": told.remarks,
+        "says": word.says if word else None,
+        "reason_code": word.reason_code if word else None,
         "reason": arrival.reason,
-        "told_status": arrival.told.status if arrival.told else None,
-        "told_at": text(arrival.told.at) if arrival.told else None,
     }
-    return _put(connection, arrival, about, terms, now)
+    return _put(connection, told.arrival, about, terms, now)
 
 
 def _put(

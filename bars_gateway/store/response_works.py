@@ -12,14 +12,16 @@ Sender hears 404, the bytes are kept aside, a person is told. One that names ano
 patient than its workflow is refused, and a person is told of that, too.
 
 A response proves that the request arrived, whatever we believed until then: what still
-waits for its retry is acknowledged now (scenario 71). A response that is late changes
-no state and is delivered all the same; a second final one is an amendment that a
-person has to look at (scenarios 72 and 74). One that is older than what came before it,
-by the Responder's clock, changes nothing either (scenario 90).
+waits for its retry is acknowledged now (scenario 71). What it says is read beside that
+request (`word_works`), and the newest holds, by the Responder's clock: one that is older
+than what came before it is delivered all the same, and changes nothing (scenarios 72 and
+90). A newer one that speaks against the end of its workflow opens it again, as
+`contradicted`; the same final word again is an amendment (scenario 74).
 """
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -30,14 +32,45 @@ from bars_gateway.standard.particulars import (
     same_case,
     same_journey,
 )
-from bars_gateway.standard.remarks import REMARKABLE, Remark, Response, Standing, remarks_on
-from bars_gateway.standard.workflow import FINAL, Move, Role, State, Subject
+from bars_gateway.standard.remarks import (
+    Remark,
+    Response,
+    Standing,
+    is_alarming,
+    moves_on,
+    remarks_on,
+)
+from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.beginnings import began
 from bars_gateway.store.guard_works import refuse_mixed_up
 from bars_gateway.store.inbound_works import add_event, already_met, remember, take
 from bars_gateway.store.rows import instant, packed, text
 from bars_gateway.store.statements import move_workflow, notify, rows, run
-from bars_gateway.store.values import Arrival, Fate, Met, NoticeKind, Payload, Quarantined, Refusal
+from bars_gateway.store.values import (
+    Arrival,
+    Fate,
+    Met,
+    NoticeKind,
+    Payload,
+    Quarantined,
+    Refusal,
+    Word,
+)
+from bars_gateway.store.word_works import hear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """A response, read beside its workflow, and what is to be told of it."""
+
+    arrival: Arrival  # with its move and its word
+    remarks: Sequence[Remark]
+    moves: bool  # whether its workflow follows it
+
+    @property
+    def notice(self) -> NoticeKind:
+        """What kind of notice the EPR gets."""
+        return NoticeKind.AMENDED if Remark.AMENDED in self.remarks else NoticeKind.MESSAGE
 
 
 def respond(
@@ -47,10 +80,9 @@ def respond(
     workflow = answered_workflow(connection, arrival, not_found, now)
     if not isinstance(workflow, sqlite3.Row):
         return workflow
-    remarks = remarks_about(workflow, arrival, now)
-    notice = NoticeKind.AMENDED if Remark.AMENDED in remarks else NoticeKind.MESSAGE
-    taken = take(connection, arrival, workflow["id"], notice, now, remarks=remarks)
-    follow(connection, workflow, arrival, remarks, now)
+    told = tell(connection, workflow, arrival, now)
+    taken = take(connection, told.arrival, workflow["id"], told.notice, now, remarks=told.remarks)
+    follow(connection, workflow, told, now)
     return taken
 
 
@@ -72,46 +104,55 @@ def answered_workflow(
     return workflow
 
 
-def follow(
-    connection: sqlite3.Connection,
-    workflow: sqlite3.Row,
-    arrival: Arrival,
-    remarks: Sequence[Remark],
-    now: datetime,
-) -> None:
-    """Let the workflow follow a response that was taken, as far as *remarks* allow."""
-    if Remark.OUT_OF_ORDER not in remarks:
-        _move(connection, workflow, arrival, now)
-    if set(remarks) & REMARKABLE:
-        add_event(connection, arrival, "response.remarked", now, remarks=remarks)
-
-
-def remarks_about(workflow: sqlite3.Row, arrival: Arrival, came_at: datetime) -> tuple[Remark, ...]:
-    """Return what a person should know about a response to *workflow*, beside what it says."""
-    before = Standing(
-        state=State(workflow["state"]),
-        due_at=instant(workflow["answer_due_at"]),
-        told_at=instant(workflow["told_at"]),
-    )
+def tell(
+    connection: sqlite3.Connection, workflow: sqlite3.Row, arrival: Arrival, came_at: datetime
+) -> Telling:
+    """Return what the response says, and what a person should know about it beside that."""
+    heard = None
+    if arrival.wording is not None:
+        heard = hear(connection, workflow, arrival.wording, came_at)
+        arrival = replace(arrival, move=heard.reading.move, word=heard.word)
+    before = Standing(state=State(workflow["state"]), due_at=instant(workflow["answer_due_at"]))
     response = Response(
         move=arrival.move,
+        says=heard.word.says if heard else None,
         subject=Subject(workflow["subject"]),
         use_case=workflow["use_case"],
         reason=arrival.reason,
-        told_at=arrival.told.at if arrival.told else None,
+        newer=heard is None or (heard.newest and _is_after_the_end(heard.word, workflow)),
+        clock_ahead=heard is not None and heard.clock_ahead,
         came_at=came_at,
     )
-    return remarks_on(before, response)
+    return Telling(
+        arrival=arrival,
+        remarks=remarks_on(before, response),
+        moves=moves_on(before, response),
+    )
 
 
-def _move(
-    connection: sqlite3.Connection, workflow: sqlite3.Row, arrival: Arrival, now: datetime
+def _is_after_the_end(word: Word, workflow: sqlite3.Row) -> bool:
+    """Tell whether it was said after our cancellation was received: before that, it may cross."""
+    cancelled = workflow["state"] == State.CANCELLED
+    return not cancelled or text(word.said_at) > workflow["closed_at"]
+
+
+def follow(
+    connection: sqlite3.Connection, workflow: sqlite3.Row, told: Telling, now: datetime
 ) -> None:
-    """Move the workflow, and note how far the Responder is, unless it is over."""
-    move_workflow(connection, workflow["id"], arrival.move, now, focus_id=arrival.focus_id)
-    if arrival.told and State(workflow["state"]) not in FINAL:
-        told = arrival.told
-        run(connection, "note_told", id=workflow["id"], status=told.status, at=text(told.at))
+    """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
+    arrival, word = told.arrival, told.arrival.word
+    if told.moves:
+        focus_id = arrival.focus_id
+        state = move_workflow(connection, workflow["id"], arrival.move, now, focus_id=focus_id)
+        if word and word.status:
+            run(connection, "note_told", id=workflow["id"], status=word.status)
+        if is_worse(State(workflow["state"]), state):
+            # Once: it stands on the page until a person has settled it, or something newer has.
+            add_event(connection, arrival, f"workflow.{state}", now, workflow_id=workflow["id"])
+    says = word.says if word else None
+    if is_alarming(told.remarks, says):
+        detail = {"remarks": told.remarks, "says": says}
+        add_event(connection, arrival, "response.remarked", now, **detail)
 
 
 def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3.Row]:

@@ -23,6 +23,7 @@ from bars_gateway.store.port import (
     Payload,
     WorkflowRow,
 )
+from bars_gateway.store.values import Word
 
 _COMPRESS_FROM = 512  # bytes: below it, zstd saves nothing
 
@@ -60,6 +61,16 @@ def packed(payload: Payload) -> dict[str, object]:
         "headers": json.dumps(dict(payload.headers)),
         "encoding": encoding,
         "body": body,
+    }
+
+
+def written(word: Word | None) -> dict[str, str | None]:
+    """Return the columns of what a response says; empty for what is none."""
+    return {
+        "says": word.says if word else None,
+        "reason_code": word.reason_code if word else None,
+        "said_at": text(word.said_at) if word else None,
+        "sent_at": text(word.sent_at) if word else None,
     }
 
 

@@ -43,6 +43,7 @@ from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite_alarms import SqliteAlarms
 from bars_gateway.store.sqlite_calls import SqliteCalls
 from bars_gateway.store.sqlite_cancellations import SqliteCancellations
+from bars_gateway.store.sqlite_confirmations import SqliteConfirmations
 from bars_gateway.store.sqlite_conversations import SqliteConversations
 from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_quarantine import SqliteQuarantines
@@ -77,6 +78,7 @@ class SqliteStore:
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
         )
+        self.confirmations = SqliteConfirmations(database)
         self.quarantine = SqliteQuarantines(database, ring=self._ring_everybody)
         self.reconciliations = SqliteReconciliations(database, ring_notices=self._ring_all)
         self.conversations = SqliteConversations(database, ring_notices=self._ring_all)

@@ -119,16 +119,15 @@ def move_workflow(
     now: datetime,
     *,
     focus_id: str | None = None,
-) -> None:
+) -> State:
     """
-    Make *move*, where the workflow's state allows for it.
+    Make *move*, where the workflow's state allows for it; return where it is then.
 
     Where it does not, the workflow stays as it is: an answer that came first has
     proved more than this move could (scenario 71), and a final state is final.
     """
     found = one(connection, "workflow_state", id=workflow_id)
-    if found is None:
-        return
+    assert found is not None
     before = State(found["state"])
     try:
         state = after(before, move)
@@ -145,3 +144,4 @@ def move_workflow(
     )
     if move in SPOKEN and answers_of(found["use_case"]) is Answers.STREAM:
         run(connection, "nothing_owed", id=workflow_id)
+    return state

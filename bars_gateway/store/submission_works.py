@@ -8,18 +8,20 @@ receipt that they were given (M11b).
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.rules import said_unclearly
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import link_works
 from bars_gateway.store.guard_works import mixed_up, out_of_time
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import instant, text, written
 from bars_gateway.store.statements import inserted, keep, one, rows, run
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken, Warned
+from bars_gateway.store.word_works import hear
 
 
 def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
@@ -81,7 +83,7 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
         raise MoveRefused(issues)
     if submission.too_late:
         raise MoveRefused(submission.too_late)
-    workflow_id = _workflow_for(connection, submission, now)
+    submission, workflow_id = _placed(connection, submission, now)
     message_id = _queue(connection, submission, workflow_id, now)
     keep(connection, message_id, Part.REQUEST, submission.request)
     if submission.move is Move.UPDATE:
@@ -119,6 +121,7 @@ def _queue(
         target_unchecked=submission.target_unchecked,
         patient_changed=int(submission.patient_changed),
         warnings=_written(submission.warnings),
+        **written(submission.word),
         now=text(now),
     )
 
@@ -152,28 +155,23 @@ def _count_at_once(
     )
 
 
-def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: datetime) -> int:
-    role = role_of(submission.move)
-    if submission.move is not Move.REQUEST:
-        keys = (submission.responds_to, submission.focus_id, submission.bundle_id)
-        found = find_workflow(
-            connection,
-            submission.provider,
-            *(key for key in keys if key),
-            role=role,
-            counterparty=submission.receiver,
-        )
-        if found is not None:
-            _refuse_what_does_not_fit(connection, submission, found)
-            return int(found["id"])
+def _placed(
+    connection: sqlite3.Connection, submission: Submission, now: datetime
+) -> tuple[Submission, int]:
+    """Return the submission, read beside the workflow that it is of, and that workflow's id."""
+    found = _workflow_of(connection, submission)
+    submission = _heard(connection, submission, found, now)
+    if found is not None:
+        _refuse_what_does_not_fit(connection, submission, found)
+        return submission, int(found["id"])
     # A change or response to what began before this gateway did: its workflow is known to exist.
-    return inserted(
+    workflow_id = inserted(
         connection,
         "open_workflow",
         provider=submission.provider,
         correlation_id=submission.correlation_id,
         counterparty=submission.receiver,
-        role=role,
+        role=role_of(submission.move),
         subject=submission.subject,
         use_case=submission.use_case,
         # What a new request calls itself is the EPR's own: the Receiver mints the id.
@@ -182,6 +180,36 @@ def _workflow_for(connection: sqlite3.Connection, submission: Submission, now: d
         **_clock(submission.owed if submission.move is Move.REQUEST else None),
         now=text(now),
     )
+    return submission, workflow_id
+
+
+def _workflow_of(connection: sqlite3.Connection, submission: Submission) -> sqlite3.Row | None:
+    if submission.move is Move.REQUEST:
+        return None
+    keys = (submission.responds_to, submission.focus_id, submission.bundle_id)
+    return find_workflow(
+        connection,
+        submission.provider,
+        *(key for key in keys if key),
+        role=role_of(submission.move),
+        counterparty=submission.receiver,
+    )
+
+
+def _heard(
+    connection: sqlite3.Connection,
+    submission: Submission,
+    workflow: sqlite3.Row | None,
+    now: datetime,
+) -> Submission:
+    """Return a response as its Receiver will read it; raise MoveRefused where that is unclear."""
+    if submission.wording is None:
+        return submission
+    heard = hear(connection, workflow, submission.wording, now)
+    issues = said_unclearly(heard.reading)
+    if issues:
+        raise MoveRefused(issues)
+    return replace(submission, move=heard.reading.move, word=heard.word)
 
 
 def _refuse_what_does_not_fit(

@@ -14,6 +14,7 @@ from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import Ties
+from bars_gateway.standard.meaning import Reason, Said, Wording
 from bars_gateway.standard.particulars import Particulars
 from bars_gateway.standard.verdict import TABLE_VERSION, Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
@@ -84,6 +85,17 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a response says, as it was read beside its request, and where that stands in time."""
+
+    says: Said
+    reason_code: Reason | None  # of a rejection
+    status: str | None  # of the Responder's Encounter
+    said_at: datetime  # by the Responder's clock, or when it came, where that is ahead
+    sent_at: datetime  # Bundle.timestamp, likewise: between two that were said at one time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """What the EPR hands in, checked, with everything decided that a retry must repeat."""
 
@@ -116,6 +128,8 @@ class Submission:
     particulars: Particulars | None = None  # of what comes later: to agree with its workflow
     patient_changed: bool = False  # the EPR knows that it names the patient otherwise than before
     warnings: Sequence[Warned] = ()  # told with the receipt
+    wording: Wording | None = None  # of a response: what its meaning follows from
+    word: Word | None = None  # of a response that was read beside its workflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,14 +210,6 @@ Settlement = TryAgain | Settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """How far the Responder says that it is."""
-
-    status: str  # of the Encounter that the response is about
-    at: datetime | None  # when that was written, by the Responder's clock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """An inbound message that every rule has passed, with the answer it will get."""
 
@@ -224,7 +230,8 @@ class Arrival:
     answer: Payload  # what the Sender gets if this is taken; empty until the EPR has decided
     owed: Owed | None  # a response
     reason: str = "new"  # of a response
-    told: Told | None = None  # of a response: how far its Sender is
+    wording: Wording | None = None  # of a response: what its meaning follows from
+    word: Word | None = None  # of a response that was read beside its workflow
     enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
     particulars: Particulars | None = None  # of what comes later: to agree with its workflow

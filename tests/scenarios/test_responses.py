@@ -1,10 +1,12 @@
 """The conversation closes: responses find the request that they answer, on two installs."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from messages import validation_request
+from telling import told
 from world import World, eventually, headers, post
 
 from bars_gateway.demo.responses import response
@@ -150,13 +152,13 @@ async def test_a_response_proves_that_its_request_arrived(world: World) -> None:
 async def test_a_late_interim_response_changes_no_state(world: World) -> None:
     """Scenario 72: it is stored and delivered, and nothing goes backwards."""
     receipt, acknowledgement = await requested(world)
+    late = told(acknowledgement, "in-progress", ago=timedelta(minutes=1))
     await answered(world, "f.json", response(acknowledgement, encounter="finished"))
-    late = response(acknowledgement, encounter="in-progress")
     status, _, _ = await post(world, late, headers(world.ambulance.service), node=world.ambulance)
 
     assert (200, State.COMPLETED) == (status, await state(world, receipt))
     notices = await received(world, 2)
-    assert [("conclude", []), ("progress", ["after_end"])] == [
+    assert [("conclude", []), ("progress", ["after_end", "out_of_order"])] == [
         (notice["move"], notice["remarks"]) for notice in notices
     ]
 

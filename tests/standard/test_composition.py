@@ -23,8 +23,9 @@ from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.rules import Offer, Side
-from bars_gateway.standard.workflow import Move, classify, subject_of
+from bars_gateway.standard.workflow import Move, subject_of
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 REQUESTER = Offer(services=frozenset({SENDER}), applications=EVERYTHING)
@@ -116,7 +117,7 @@ def test_a_composed_response_passes_our_own_rules(row: Composition, use_case: st
 
     assert [] == problems(made, RESPONDER)
     assert [] == structure.check(made)
-    assert row.move is classify(said_by(made))
+    assert row.move is move_of(said_by(made))
 
 
 @pytest.mark.reference_data
@@ -176,7 +177,7 @@ def test_a_response_is_about_the_responders_encounter() -> None:
 
 def exchanged(made: Any) -> Exchanged:
     tree = json_tree(made)
-    move = classify(said_by(tree))
+    move = move_of(said_by(tree))
     assert move is not None
     return Exchanged(move=move, bundle=tree, answer={})
 
@@ -278,7 +279,7 @@ def test_a_composed_cancellation_passes_our_own_rules(make: Any, outcome: str) -
     kinds = {e["resource"]["resourceType"] for e in made["entry"]}
 
     assert [] == problems(made, REQUESTER)
-    assert Move.CANCEL is classify(said_by(made))
+    assert Move.CANCEL is move_of(said_by(made))
     assert ("update", MINTED.focus_id, outcome) == (
         said_by(made).reason,
         said_by(made).focus_id,

@@ -1,6 +1,7 @@
 """Which moves are refused, remarked upon, or let through: the tables of Applications 1 to 8."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from messages import RECEIVER, referral
@@ -10,6 +11,7 @@ from bars_gateway.standard.bundle import read
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import GUARDS, enforced, foreseen, inconsistent, too_late
 from bars_gateway.standard.link_rules import LINK_RULES
+from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
 from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.patients import Patient
@@ -149,23 +151,16 @@ def test_an_agreement_hardens_what_is_only_remarked_upon() -> None:
     assert {"G02", "G08", "G14", "G15"} == enforced(Side.RECEIVING, message, agreed)
 
 
-def response(move: Move, use_case: str = "a4t1", reason: str = "new", told: int = 0) -> Response:
-    return Response(
-        move=move,
-        subject=Subject.VALIDATION,
-        use_case=use_case,
-        reason=reason,
-        told_at=NOW + timedelta(minutes=told),
-        came_at=NOW,
-    )
+def response(move: Move, use_case: str = "a4t1", **more: Any) -> Response:
+    values: dict[str, Any] = {"says": None, "reason": "new", "came_at": NOW} | more
+    return Response(move=move, subject=Subject.VALIDATION, use_case=use_case, **values)
 
 
-def standing(state: State, due: int = 60, told: int | None = None) -> Standing:
-    return Standing(
-        state=state,
-        due_at=NOW + timedelta(minutes=due),
-        told_at=None if told is None else NOW + timedelta(minutes=told),
-    )
+def standing(state: State, due: int = 60) -> Standing:
+    return Standing(state=state, due_at=NOW + timedelta(minutes=due))
+
+
+OLDER: dict[str, Any] = {"newer": False}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +168,12 @@ def standing(state: State, due: int = 60, told: int | None = None) -> Standing:
     [
         (standing(State.ACTIVE), response(Move.PROGRESS), ()),
         (standing(State.IN_PROGRESS), response(Move.CONCLUDE, reason="update"), ()),
-        (standing(State.COMPLETED), response(Move.PROGRESS), (Remark.AFTER_END,)),
+        (standing(State.COMPLETED), response(Move.PROGRESS), (Remark.CONTRADICTS,)),
+        (
+            standing(State.COMPLETED),
+            response(Move.PROGRESS, **OLDER),
+            (Remark.AFTER_END, Remark.OUT_OF_ORDER),
+        ),
         (standing(State.COMPLETED), response(Move.CONCLUDE), (Remark.AMENDED,)),
         (standing(State.CANCELLED), response(Move.CONCLUDE), (Remark.AFTER_CANCEL,)),
         (
@@ -182,14 +182,23 @@ def standing(state: State, due: int = 60, told: int | None = None) -> Standing:
             (Remark.INTERIM_MISSED,),
         ),
         (standing(State.ACTIVE, due=-1), response(Move.CONCLUDE), (Remark.LATE,)),
-        (standing(State.IN_PROGRESS), response(Move.WAIT, "a6t1"), (Remark.STOOD_DOWN,)),
         (
-            standing(State.IN_PROGRESS, told=-4),
-            response(Move.PROGRESS, "a6t1", told=-5),
+            standing(State.IN_PROGRESS),
+            response(Move.WAIT, "a6t1", says=Said.STOOD_DOWN),
+            (Remark.STOOD_DOWN,),
+        ),
+        (
+            standing(State.IN_PROGRESS),
+            response(Move.PROGRESS, "a6t1", **OLDER),
             (Remark.OUT_OF_ORDER,),
         ),
+        (
+            standing(State.IN_PROGRESS),
+            response(Move.PROGRESS, "a6t1", clock_ahead=True),
+            (Remark.CLOCK_AHEAD,),
+        ),
         (standing(State.ACTIVE), response(Move.DECLINE, "a6t2"), ()),
-        (standing(State.ACTIVE), response(Move.DECLINE, "a6t1"), (Remark.UNFORESEEN,)),
+        (standing(State.IN_PROGRESS), response(Move.DECLINE, "a6t2"), (Remark.UNFORESEEN,)),
     ],
     ids=str,
 )
@@ -202,16 +211,9 @@ def test_what_is_remarkable_is_told(
 
 def test_every_remark_has_a_row_and_a_sentence() -> None:
     """A word that nobody explains helps nobody."""
-    assert (
-        set(Remark)
-        == set(ROWS)
-        | OF_OUTCOMES
-        | OF_DELAYS
-        | OF_RESTORES
-        | set(OF_SILENCE.values())
-        | {Remark.ATTACHED, Remark.CONTRADICTS}
-        == set(MEANINGS)
-    )
+    of_others = OF_OUTCOMES | OF_DELAYS | OF_RESTORES | set(OF_SILENCE.values())
+
+    assert set(Remark) == set(ROWS) | of_others | {Remark.ATTACHED} == set(MEANINGS)
 
 
 def test_control_rooms_answer_in_a_stream() -> None:

@@ -13,8 +13,11 @@ from bars_gateway.standard.workflow import (
     Subject,
     after,
     classify,
+    led_on,
     subject_of,
 )
+
+RESPONDERS = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR})
 
 
 def test_an_answer_revives_what_we_gave_up_on() -> None:
@@ -28,11 +31,18 @@ def test_a_validation_runs_from_request_to_conclusion() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
-@pytest.mark.parametrize("move", list(Move))
-def test_a_final_state_is_final(state: State, move: Move) -> None:
-    """Nothing leads out of it."""
+@pytest.mark.parametrize("move", sorted(set(Move) - RESPONDERS))
+def test_a_final_state_is_final_for_the_requester(state: State, move: Move) -> None:
+    """Nothing that it does, and nothing that becomes of that, leads out of it."""
     with pytest.raises(MoveNotAllowed):
         after(state, move)
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("move", sorted(RESPONDERS))
+def test_a_final_state_never_becomes_another_one(state: State, move: Move) -> None:
+    """What speaks against it is not believed instead: a person has to settle which holds."""
+    assert led_on(state, move) in {state, State.CONTRADICTED}
 
 
 def test_every_state_has_a_row() -> None:

@@ -14,9 +14,11 @@ from store_values import (
     decision,
     payload,
     submission,
+    wording,
 )
 
 from bars_gateway.standard.guards import MoveRefused
+from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.port import (
@@ -28,10 +30,10 @@ from bars_gateway.store.port import (
     Settled,
     Store,
     Taken,
-    Told,
 )
 from bars_gateway.store.questions import Asked
 
+TRANSFER = {"subject": Subject.REFERRAL, "use_case": "a6t2"}
 VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 
@@ -172,31 +174,31 @@ async def test_a_cancellation_by_a_stranger_meets_no_workflow(store: Store) -> N
 
 
 @pytest.mark.parametrize(
-    ("moves", "state", "kind", "remarks"),
+    ("told", "state", "kind", "remarks"),
     [
         pytest.param(
-            [Move.CONCLUDE, Move.PROGRESS],
-            State.COMPLETED,
+            ["finished", "in-progress"],
+            State.CONTRADICTED,
             NoticeKind.MESSAGE,
-            [Remark.AFTER_END],
-            id="72-interim-after-final",
+            [Remark.CONTRADICTS],
+            id="interim-after-final",
         ),
         pytest.param(
-            [Move.CONCLUDE, Move.CONCLUDE],
+            ["finished", "finished"],
             State.COMPLETED,
             NoticeKind.AMENDED,
             [Remark.AMENDED],
             id="74-second-final",
         ),
         pytest.param(
-            [Move.PROGRESS, Move.WAIT],
+            ["in-progress", "planned"],
             State.ACTIVE,
             NoticeKind.MESSAGE,
             [Remark.STOOD_DOWN],
             id="89-stood-down",
         ),
         pytest.param(
-            [Move.PROGRESS, Move.DECLINE],
+            ["in-progress", "cancelled"],
             State.DECLINED,
             NoticeKind.MESSAGE,
             [Remark.UNFORESEEN],
@@ -205,13 +207,12 @@ async def test_a_cancellation_by_a_stranger_meets_no_workflow(store: Store) -> N
     ],
 )
 async def test_a_response_out_of_turn_is_taken_and_remarked_upon(
-    store: Store, moves: list[Move], state: State, kind: NoticeKind, remarks: list[Remark]
+    store: Store, told: list[str], state: State, kind: NoticeKind, remarks: list[Remark]
 ) -> None:
     """It is stored and delivered; the notice says what is odd about it."""
-    kinds = {"use_case": "a6t2", "subject": Subject.REFERRAL}
-    receipt = await asked_for(store, bundle_id="b1", **kinds)
-    for move in moves:
-        await come_back(store, "b1", move, **kinds)
+    receipt = await asked_for(store, bundle_id="b1", **TRANSFER)
+    for encounter in told:
+        await come_back(store, "b1", Move.UNCLEAR, wording=wording(encounter), **TRANSFER)
     notice = list(await store.pending_notices("trust", 10))[-1]
 
     assert (state, kind, remarks) == (await state_of(store, receipt), notice.kind, notice.remarks)
@@ -219,17 +220,15 @@ async def test_a_response_out_of_turn_is_taken_and_remarked_upon(
 
 async def test_a_response_that_is_older_than_the_last_changes_nothing(store: Store) -> None:
     """Scenario 90: the newest by Encounter.meta.lastUpdated holds; the other is delivered."""
-    kinds = {"use_case": "a6t1", "subject": Subject.REFERRAL}
-    receipt = await asked_for(store, bundle_id="b1", **kinds)
-    arrived = Told(status="arrived", at=NOW)
-    allocated = Told(status="in-progress", at=NOW - timedelta(minutes=3))
-    await come_back(store, "b1", Move.PROGRESS, told=arrived, **kinds)
-    await come_back(store, "b1", Move.PROGRESS, told=allocated, **kinds)
+    receipt = await asked_for(store, bundle_id="b1", **TRANSFER)
+    for encounter, ago in (("arrived", 0), ("in-progress", 3)):
+        words = wording(encounter, NOW - timedelta(minutes=ago))
+        await come_back(store, "b1", Move.UNCLEAR, wording=words, **TRANSFER)
     (history,) = await store.history("trust", receipt.request_id)
     notice = list(await store.pending_notices("trust", 10))[-1]
 
     assert "arrived" == history.workflow.told_status
-    assert [Remark.OUT_OF_ORDER] == notice.remarks
+    assert (Said.ASSIGNED, [Remark.OUT_OF_ORDER]) == (notice.says, notice.remarks)
 
 
 async def test_an_update_goes_to_the_workflow_with_its_receiver(store: Store) -> None:

@@ -224,6 +224,17 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         "Handling",
         (200, "what became of each, or would", "Handled"),
     ),
+    ("post", "/workflows/{id}/confirm"): {
+        **_order(
+            "confirm",
+            "Say how a workflow stands that is unclear or contradicted",
+            "Confirmation",
+            (200, "it is done, or would be", "Confirmed"),
+            _NOT_THERE,
+            (409, "it is not done, and why", "Confirmed"),
+        ),
+        "parameters": [_NUMBER],
+    },
     ("get", "/queue"): _get("queue", "What is not settled", (200, "the queue", "Queue")),
     ("get", "/notices"): _get(
         "notices",

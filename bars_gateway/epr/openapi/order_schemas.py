@@ -15,8 +15,9 @@ from bars_gateway.epr.openapi.schemas import (
     uuid,
 )
 from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
-from bars_gateway.standard.workflow import Role, State
+from bars_gateway.standard.workflow import CONFIRMABLE, Role, State
 from bars_gateway.store.alarms import ALARMS
+from bars_gateway.store.confirmations import NOT_CONFIRMED
 from bars_gateway.store.handling import HANDLING_OBJECTIONS, MOST_AT_ONCE
 from bars_gateway.store.interventions import OBJECTIONS, Verb
 from bars_gateway.store.port import OutboundState
@@ -103,6 +104,21 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         done=_flag("whether it was done"),
         state=or_null(one_of(State, "of the workflow; null: nothing was done")),
         objection=_objection(AGAINST),
+    ),
+    "Confirmation": _some(
+        "How a workflow stands that is unclear or contradicted, and why.",
+        "state",
+        "why",
+        state=one_of(sorted(CONFIRMABLE), "how it stands in truth"),
+        **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
+    ),
+    "Confirmed": closed(
+        "What became, or would become, of a workflow in doubt.",
+        workflow_id=number("its number"),
+        dry_run=_flag("whether nothing was asked for but the look"),
+        done=_flag("whether it was done"),
+        state=or_null(one_of(State, "of the workflow; null: nothing was done")),
+        objection=_objection(NOT_CONFIRMED),
     ),
     "Intervention": closed(
         "What became, or would become, of one message.",

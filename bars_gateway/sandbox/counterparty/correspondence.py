@@ -19,9 +19,10 @@ from bars_gateway.sandbox.counterparty.plans import Step, planned
 from bars_gateway.sandbox.counterparty.reception import held_for
 from bars_gateway.sandbox.counterparty.scripts import Of, Scripts, Verb
 from bars_gateway.sandbox.counterparty.sender import Sender, Sent
-from bars_gateway.standard import bundle, workflow
+from bars_gateway.standard import bundle
 from bars_gateway.standard.bundle import MalformedBundle, Message
 from bars_gateway.standard.formats import Format, to_tree
+from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
@@ -110,7 +111,7 @@ class Correspondence:
         self, held: Held, body: bytes, attempts: int, request_id: str | None = None
     ) -> Sent:
         message = bundle.read(body)
-        move = workflow.classify(message)
+        move = move_of(message)
         assert move is not None
         if message.bundle_id not in held.bundle_ids:
             held.bundle_ids.append(message.bundle_id)

@@ -16,7 +16,6 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     warn_at         TEXT,                       -- when to say that it comes near; NULL once said
     overdue_at      TEXT,                       -- when to say that it is late; NULL once said
     told_status     TEXT,                       -- how far the Responder says it is: its Encounter.status
-    told_at         TEXT,                       -- when it wrote that, by its clock: what is older changes nothing
     opened_at       TEXT NOT NULL,
     closed_at       TEXT,
     CONSTRAINT role_is_known    CHECK (role IN ('requester', 'responder')),
@@ -72,6 +71,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     shown           TEXT,                       -- what the read came to: the status that ended the record, or unshown
     says            TEXT,                       -- of a response: what the Responder says with it (standard.meaning)
     reason_code     TEXT,                       -- of a rejection: a code of the standard's; never free text
+    said_at         TEXT,                       -- of a response: when the Responder wrote it; when it came, if its clock is ahead
+    sent_at         TEXT,                       -- Bundle.timestamp, likewise: between two with the same said_at
     target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
     patient_changed INTEGER NOT NULL DEFAULT 0, -- 1: it names the patient anew, and somebody has said that it is right
     warnings        TEXT,                       -- outbound, JSON: what the receipt warned of; NULL: nothing
@@ -86,6 +87,7 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     CONSTRAINT says_is_known        CHECK (says IN ('accepted', 'assigned', 'on_scene', 'stood_down', 'finished',
                                                   'validation_started', 'validation_acts', 'validation_closes',
                                                   'rejected', 'not_attended', 'unclear')),
+    CONSTRAINT said_at_some_time    CHECK ((says IS NULL) = (said_at IS NULL) AND (says IS NULL) = (sent_at IS NULL)),
     CONSTRAINT reason_is_known      CHECK (reason_code IN ('RRNA', 'FC', 'OTH')),
     CONSTRAINT state_fits_direction CHECK (CASE direction
            WHEN 'inbound'  THEN state = 'received'

@@ -1,0 +1,89 @@
+"""
+Reads a response beside the request that it answers: asked in the transaction that takes it.
+
+    wording + request, its answer, updates ──► whose Encounter is whose ──► Reading
+            + what was said before ──────────► Word, and whether it is the newest
+
+The Requester's Encounter is looked for in the Bundles of the workflow, oldest first, and no
+further than is needed. Bytes that are kept no more, or that the disk has spoilt, tell nothing:
+what then cannot be told apart is unclear.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from zstandard import ZstdError
+
+from bars_gateway.standard.bundle import MalformedBundle
+from bars_gateway.standard.meaning import (
+    Reading,
+    Said,
+    Wording,
+    is_ahead,
+    ordered_as,
+    ours_in,
+    read_alone,
+    read_as,
+)
+from bars_gateway.store.beginnings import read_payload
+from bars_gateway.store.rows import payload_of, text
+from bars_gateway.store.statements import rows
+from bars_gateway.store.values import Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A response as it was read, and where it stands among those of its workflow."""
+
+    reading: Reading
+    word: Word
+    newest: bool  # nothing that was said later came before it
+    clock_ahead: bool  # it is stamped later than it came
+
+
+def hear(
+    connection: sqlite3.Connection,
+    workflow: sqlite3.Row | None,
+    wording: Wording,
+    came_at: datetime,
+) -> Heard:
+    """Return what the response says, by what was asked and said before in its workflow."""
+    read, said = partial(read_alone, wording), list[sqlite3.Row]()
+    if workflow is not None:
+        ours = requesters_encounter(connection, workflow["id"], wording)
+        read = partial(read_as, wording, ours, use_case=workflow["use_case"])
+        said = rows(connection, "words_said", id=workflow["id"])
+    at = read().at
+    said_at, sent_at = ordered_as(at, came_at), ordered_as(wording.sent_at, came_at)
+    key = (text(said_at), text(sent_at))
+    earlier = (Said(row["says"]) for row in said if (row["said_at"], row["sent_at"]) <= key)
+    reading = read(before=next((each for each in earlier if each is not Said.UNCLEAR), None))
+    return Heard(
+        reading=reading,
+        word=Word(
+            says=reading.said,
+            reason_code=reading.reason_code,
+            status=reading.status,
+            said_at=said_at,
+            sent_at=sent_at,
+        ),
+        newest=not said or (said[0]["said_at"], said[0]["sent_at"]) <= key,
+        clock_ahead=at is not None and is_ahead(at, came_at),
+    )
+
+
+def requesters_encounter(
+    connection: sqlite3.Connection, workflow_id: int, wording: Wording
+) -> frozenset[str]:
+    """Return what the Requester's Encounter is known by, as far as it takes to tell it apart."""
+    found: frozenset[str] = frozenset()
+    for row in rows(connection, "asked_for", id=workflow_id):
+        try:
+            found = ours_in(read_payload(payload_of(row)), found)
+        except (MalformedBundle, ZstdError):
+            continue
+        if wording.tells_apart(found):
+            break
+    return found

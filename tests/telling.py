@@ -1,0 +1,47 @@
+"""Responses as Responders of any make write them: what each element says, and by whose clock."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bars_gateway.demo.responses import response
+
+REJECTION = ("RRNA", "Invented.")
+
+
+def told(
+    acknowledgement: bytes,
+    encounter: str,
+    *,
+    ago: timedelta = timedelta(0),
+    focus: str = "responder",
+    request: str | None = None,
+    requester: str | None = None,
+    plan: str | None = None,
+) -> bytes:
+    """
+    Return a response whose Responder's Encounter is *encounter*, stamped *ago*.
+
+    *focus* is `responder`, `requester` or `request`; *request*, *requester* and *plan* are the
+    statuses of the ServiceRequest, the Requester's Encounter and the CarePlan, where they differ.
+    """
+    rejection = REJECTION if encounter == "cancelled" or request == "revoked" else None
+    bundle = json.loads(response(acknowledgement, encounter=encounter, rejection=rejection))
+    entries = bundle["entry"]
+    encounters = [each for each in entries if of(each) == "Encounter"]
+    sent = next(each for each in entries if of(each) == "ServiceRequest")
+    theirs, own = encounters[0], encounters[-1]
+    points = {"responder": own, "requester": theirs, "request": sent}
+    entries[0]["resource"]["focus"] = [{"reference": points[focus]["fullUrl"]}]
+    sent["resource"]["status"] = request or sent["resource"]["status"]
+    theirs["resource"]["status"] = requester or theirs["resource"]["status"]
+    for each in entries:
+        if of(each) == "CarePlan" and plan:
+            each["resource"]["status"] = plan
+    stamp = (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
+    own["resource"]["meta"]["lastUpdated"] = stamp
+    return json.dumps(bundle).encode()
+
+
+def of(entry: dict[str, Any]) -> str:
+    return str(entry["resource"]["resourceType"])
