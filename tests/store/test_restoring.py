@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
 from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
@@ -88,7 +88,7 @@ def takes(**changes: object):
 
 
 def verb(verb_: Verb, of: Accepted):
-    def schedule(_use_case: str, _needed_by: datetime | None) -> Limits:
+    def schedule(*_of: object) -> Limits:
         return Limits(give_up_at=PAST, delayed_at=PAST)
 
     return lambda store: store.interventions.intervene(
@@ -482,7 +482,7 @@ async def test_handing_over_twice_gives_everything_once(home: Home) -> None:
 async def test_a_response_moves_its_workflow_once_it_is_handed_over(home: Home) -> None:
     """Until then the answer is owed, and the EPR would be told that it is late."""
     due = LATER + timedelta(minutes=1)
-    accepted, _ = await home.backed_up(queue(bundle_id="asked", answer_due_at=due), acknowledge)
+    accepted, _ = await home.backed_up(queue(bundle_id="asked", owed=owed(due)), acknowledge)
     await home.does(lambda store: store.respond(response("asked"), NOT_FOUND, SINCE))
     restored = home.restored()
     (before,) = await home.does(history(accepted.request_id))
@@ -752,7 +752,7 @@ class Course:
         made = submission(
             request_id=self.id(), correlation_id=talk, bundle_id=talk, give_up_at=PAST
         )
-        accepted = await store.submit(replace(made, focus_id=None), NOW)
+        accepted = await store.submit(replace(made, focus_id=f"given-{talk}"), NOW)
         self.talks[accepted.workflow_id] = talk
         self.accepted.append(accepted)
 

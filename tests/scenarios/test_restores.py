@@ -1,0 +1,172 @@
+"""A restore between two organisations: nothing that was over goes out, nothing received is lost."""
+
+import asyncio
+import json
+import os
+import signal
+import uuid
+from pathlib import Path
+
+import aiohttp
+from messages import referral, validation_request
+from world import Node, World, eventually, in_time, process
+
+from bars_gateway.demo.responses import response
+from bars_gateway.standard.workflow import State
+from bars_gateway.store.port import OutboundState
+
+
+async def ran(node: Node, *arguments: str) -> str:
+    """Run `bars-gateway` to its end and return what it printed."""
+    running = await asyncio.create_subprocess_exec(
+        *node.command(*arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    printed, complaint = await running.communicate()
+    assert running.returncode == 0, complaint.decode()
+    return printed.decode()
+
+
+async def restored(node: Node, backup: Path, *before: Path) -> str:
+    """Stop the gateway and put *backup* back, its database lost where *before* names it."""
+    await node.stop()
+    for lost in before:
+        lost.write_bytes(b"this is no database" * 1000)
+    return await ran(node, "restore", str(backup), "--older")
+
+
+def kept(node: Node) -> str:
+    (file,) = node.database.parent.glob("gateway.db.before-restore-*Z")
+    return str(file)
+
+
+async def asked(node: Node, request_id: str, verb: str) -> None:
+    """Have the EPR do *verb* to one of its messages."""
+    connector = aiohttp.UnixConnector(path=str(node.socket))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        url = f"http://epr/messages/{request_id}/{verb}"
+        order = {"why": "a test", "by": "jo"}
+        async with session.post(url, json=order) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+async def two_that_wait(world: World) -> tuple[str, str]:
+    """Hand in two of one conversation that cannot leave: one is tried, and one is behind it."""
+    world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 100_000})
+    talk = json.dumps({"correlation_id": str(uuid.uuid4())}).encode()
+    for name in ("first", "second"):
+        world.ambulance.drop(f"{name}.json", referral(), talk)
+        await world.ambulance.document(f"outbox/accepted/{name}.receipt.json")
+    first, second = [
+        (await world.ambulance.document(f"outbox/accepted/{name}.receipt.json"))["request_id"]
+        for name in ("first", "second")
+    ]
+    return first, second
+
+
+async def test_what_was_withdrawn_after_the_backup_does_not_go_out(
+    world: World, tmp_path: Path
+) -> None:
+    """The other one does, and the EPR is told of both how they ended."""
+    first, second = await two_that_wait(world)
+    await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+    await asked(world.ambulance, second, "withdraw")
+    printed = await restored(world.ambulance, tmp_path / "copy.db")
+    world.sandbox.faults.clear()
+    await world.ambulance.restart()
+    outcomes = [await world.ambulance.outcome(each) for each in (first, second)]
+    arrived = await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
+
+    assert ["acknowledged", "withdrawn"] == [outcome["state"] for outcome in outcomes]
+    assert 1 == len(arrived)
+    assert f"    {second}  withdrawn" in printed
+
+
+async def test_where_the_database_is_lost_nothing_goes_out_until_it_is_released(
+    world: World, tmp_path: Path
+) -> None:
+    """The EPR is told of each; a person releases one, and only that one leaves."""
+    first, second = await two_that_wait(world)
+    await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+    await restored(world.ambulance, tmp_path / "copy.db", world.ambulance.database)
+    world.sandbox.faults.clear()
+    await world.ambulance.restart()
+    told = await eventually(
+        lambda: len(f := world.ambulance.files("inbox/new/*.held.json")) == 2 and f
+    )
+    held = (await world.ambulance.overview()).outbound[OutboundState.HELD]
+    await ran(world.ambulance, "release", first, "--why", "the hospital has nothing")
+    outcome = await world.ambulance.outcome(first)
+
+    assert {first, second} == {json.loads(file.read_bytes())["request_id"] for file in told}
+    assert (2, "acknowledged") == (held, outcome["state"])
+    assert 1 == len(world.hospital.files("inbox/new/*.message.json"))
+
+
+async def test_a_referral_that_was_acknowledged_since_is_answered_to_whoever_asked(
+    world: World, tmp_path: Path
+) -> None:
+    """Its response would be quarantined, and the clinician would hear nothing."""
+    await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+    receipt = await world.ambulance.sent("r.json", validation_request())
+    await world.ambulance.outcome(receipt["request_id"])
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    await restored(world.ambulance, tmp_path / "copy.db")
+    await world.ambulance.restart()
+    replied = await world.hospital.sent(
+        "f.json", response(answer.read_bytes(), encounter="finished")
+    )
+    outcome = await world.hospital.outcome(replied["request_id"])
+    found = await world.ambulance.history(receipt["request_id"])
+
+    assert "acknowledged" == outcome["state"]
+    assert found is not None
+    assert State.COMPLETED is found.workflow.state
+
+
+async def test_what_was_received_since_is_handed_over(world: World, tmp_path: Path) -> None:
+    """With the bytes and the number that it had; until then the page asks for it."""
+    await ran(world.hospital, "backup", str(tmp_path / "copy.db"))
+    body = referral()
+    receipt = await world.ambulance.sent("r.json", body)
+    await world.ambulance.outcome(receipt["request_id"])
+    (first,) = await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
+    for file in world.hospital.files("inbox/new/*"):
+        file.unlink()  # the EPR takes them away, or the disk did
+    printed = await restored(world.hospital, tmp_path / "copy.db")
+    await world.hospital.restart()
+    standing = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
+    await world.hospital.stop()
+    await ran(world.hospital, "restore", kept(world.hospital), "--hand-over")
+    await world.hospital.restart()
+    (again,) = await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
+    notice = json.loads(world.hospital.files("inbox/new/*.notice.json")[0].read_bytes())
+
+    assert f"    {receipt['request_id']}  received" in printed
+    assert "restore.not_handed_over" in standing
+    assert (first.name, body) == (again.name, again.read_bytes())
+    assert ["restored"] == notice["remarks"]
+    assert [] == list((await world.hospital.overview()).alarms)
+
+
+async def test_a_gateway_killed_while_it_sends_is_restored_whole(
+    world: World, tmp_path: Path
+) -> None:
+    """What was in flight is in the log alone; it goes out again under its own ids, once."""
+    async with process(world.ambulance, tmp_path / "log") as gateway:
+        await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+        world.sandbox.faults.arm({"kind": "delay", "seconds": 1.0, "count": 1})
+        receipt = await world.ambulance.sent("r.json", referral())
+        await in_time(lambda: sending(world.ambulance))
+        os.kill(gateway.pid, signal.SIGKILL)
+        await gateway.wait()
+    printed = await ran(world.ambulance, "restore", str(tmp_path / "copy.db"), "--older")
+    async with process(world.ambulance, tmp_path / "log2"):
+        outcome = await world.ambulance.outcome(receipt["request_id"])
+
+    assert f"    {receipt['request_id']}  sending" in printed
+    assert "acknowledged" == outcome["state"]
+    assert 1 == len(world.hospital.files("inbox/new/*.message.json"))
+
+
+async def sending(node: Node) -> bool:
+    return (await node.overview()).outbound[OutboundState.SENDING] > 0
