@@ -156,3 +156,39 @@ async def test_a_verb_needs_to_know_which_messages(world: World) -> None:
     ]
 
     assert [2, 2, 2] == [code for code, _ in found]
+
+
+async def listed(world: World) -> list[str]:
+    """Return what `alarms` prints for the ambulance service, which needs no gateway for it."""
+    process = await asyncio.create_subprocess_exec(
+        *world.ambulance.command("alarms"), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return out.decode().splitlines()
+
+
+async def test_what_an_operator_has_dealt_with_is_listed_no_more(world: World) -> None:
+    """By the number that the list shows; marked twice, the second is told so."""
+    nobody = f"{SYSTEM}|2000000303"
+    receipt = await world.ambulance.sent("r.json", referral(receiver=nobody))
+    name = receipt["request_id"]
+    await world.ambulance.outcome(name)
+    (line,) = await listed(world)
+    number = line.split()[0]
+    dry = await typed(world, "mark-handled", number, "--dry-run")
+    done = await typed(world, "mark-handled", number)
+    again = await typed(world, "mark-handled", number)
+
+    assert name in line
+    assert (0, [f"{number} message.refused: would be marked as handled"]) == dry
+    assert (0, [f"{number} message.refused: handled"]) == done
+    assert 1 == again[0]
+    assert ["No alarm stands."] == await listed(world)
+
+
+async def test_in_bulk_the_highest_number_that_was_seen_is_asked_for(world: World) -> None:
+    """Nobody clears what he has not read; the old name of the verb is still known."""
+    code, _ = await typed(world, "mark-handled", "--all")
+    old, lines = await typed(world, "see", "--all", "--up-to", "9", "--kind", "message.refused")
+
+    assert (2, 0, []) == (code, old, lines)
