@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject
@@ -20,7 +20,7 @@ OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 LONG_AFTER = NOW + timedelta(days=400)
 DUE = NOW + timedelta(minutes=20)
-OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "answer_due_at": DUE}
+OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
 async def standing(store: SqliteStore) -> list[str]:
@@ -171,7 +171,7 @@ async def test_what_ends_badly_again_is_raised_again(store: SqliteStore) -> None
 
 
 async def retried(store: SqliteStore, sent: Accepted) -> None:
-    def schedule(_use_case: str, _needed_by: object) -> Limits:
+    def schedule(*_of: object) -> Limits:
         return Limits(give_up_at=NOW + timedelta(hours=1), delayed_at=NOW + timedelta(minutes=1))
 
     await store.interventions.intervene(Verb.RETRY, sent.message_id, OPERATOR, schedule, NOW)
@@ -209,9 +209,10 @@ async def acknowledged(store: SqliteStore, focus_id: str | None = None) -> None:
     await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
-async def moved(store: SqliteStore, due: object) -> None:
+async def moved(store: SqliteStore, due: datetime) -> None:
     changes = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
-    await store.submit(submission(move=Move.UPDATE, focus_id="sr-1", needed_by=due, **changes), NOW)
+    update = submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(due), **changes)
+    await store.submit(update, NOW)
     await acknowledged(store)
 
 
