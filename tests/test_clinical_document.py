@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from situations import ABOUT, DUE, ENDS, EVERYTHING, REQUESTS, RESPONSES
+from test_workflow_document import responses as read
 from test_workflow_document import table
 
 from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
-from bars_gateway.standard.meaning import MOVES, Said
+from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
 from bars_gateway.standard.sentences.asked import DECIDED, DECIDED_TOO_LATE, enquiry
@@ -26,6 +27,7 @@ from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store.values import NoticeKind, OutboundState
 
 PAGE = Path(__file__).parent.parent / "docs" / "clinical.md"
 
@@ -251,14 +253,44 @@ def words() -> str:
 
 def times() -> str:
     """Return every figure of every Application."""
-    named = [field.name for field in fields(type(shipped_timing("a1t1")))]
+    named = [field.name for field in fields(shipped_timing("a1t1"))]
     return table(
-        ("Figure", *(f"`{code}`" for code in TIMINGS)),
+        ("What", "Setting", *(f"`{code}`" for code in TIMINGS)),
         (
-            (f"`{name}`", *(figure(getattr(timing, name)) for timing in TIMINGS.values()))
+            (*explained(name), *(figure(getattr(each, name)) for each in TIMINGS.values()))
             for name in named
         ),
     )
+
+
+def explained(figure_name: str) -> tuple[str, str]:
+    """Return what a figure is for, in the words of its setting, and the setting."""
+    for name, field in TimingSettings.model_fields.items():
+        if re.fullmatch(f"{figure_name}(_seconds|_minutes)?", name):
+            return " ".join((field.description or "").split("\n\n")[0].split()), f"`{name}`"
+    return "Whether it goes out before what is not urgent.", "-"
+
+
+def looked_at() -> str:
+    """Return what software looks at, with every value."""
+    return table(
+        ("Member", "What it is", "Its values"),
+        (
+            ("`kind`", "what the notice is about", listed(NoticeKind)),
+            ("`state`", "where the message is", listed([*OutboundState, "received"])),
+            ("`says`", "what a response means", listed(Said)),
+            ("`reason_code`", "why it was rejected", reasons()),
+            ("`remarks`", "what else a person should know", listed(Remark)),
+        ),
+    )
+
+
+def reasons() -> str:
+    return ", ".join(f"`{code}` {display}" for code, display in REASONS.items())
+
+
+def listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def figure(value: object) -> str:
@@ -275,9 +307,9 @@ def figure(value: object) -> str:
 def own_times() -> str:
     """Return what single use cases have otherwise."""
     return table(
-        ("Use case", "Figure", "Shipped"),
+        ("Use case", "Setting", "Shipped"),
         (
-            (f"`{code}`", f"`{field.name}`", figure(own))
+            (f"`{code}`", explained(field.name)[1], figure(own))
             for code in USE_CASE_NAMES
             for field in fields(shipped_timing(code))
             if (own := getattr(shipped_timing(code), field.name))
@@ -301,14 +333,10 @@ MAY_CHANGE: Mapping[str, str] = {
 
 
 def checklist() -> str:
-    settings = (
-        *((f"providers.NAME.{name}", ask) for name, ask in MAY_CHANGE.items()),
-        *(
-            (f"timing.a4.{name}", " ".join((field.description or "").split()))
-            for name, field in TimingSettings.model_fields.items()
-        ),
+    return table(
+        ("Setting", "Before it is changed"),
+        ((f"`providers.NAME.{name}`", ask) for name, ask in MAY_CHANGE.items()),
     )
-    return table(("Setting", "Before it is changed"), ((f"`{n}`", ask) for n, ask in settings))
 
 
 CHECKLIST = """\
@@ -322,14 +350,24 @@ Read it through once more whenever the version changes: `CHANGELOG.md` says whic
 - [ ] What asks to act now, or to telephone, cannot be missed there, and says whom to telephone.
 - [ ] There is a fallback for silence, and whoever reads *overdue* can start it.
 - [ ] The telephone numbers of every counterparty are where the sentences are read.
-- [ ] Each figure that differs from the shipped one has a reason and a name.
-- [ ] Somebody looks at the status page at least as often as the shortest time below.
+- [ ] Each time that differs from the shipped one has a reason and a name; longer than shipped is a
+      patient who waits longer before anybody is told, shorter is a telephone that rings more often.
+- [ ] Somebody looks at the status page at least as often as the shortest time above.
 """
 
 
 WORDS_READ = """\
 What differs between use cases in a word only is printed once below, in the words of one of them.
 These are the words of each.
+"""
+READ = """\
+A response says one thing with several elements at once, and its Sender may write them in several
+ways. The first row that fits says what it means (`says`). What fits none is *unclear*: it is
+delivered, it alarms, and nothing is guessed. `docs/workflows.md` has what it does to a workflow.
+"""
+TIMES_READ = """\
+What follows from them, in words: `docs/timing.md`. A provider may change each for an Application or
+a use case (`[timing.a4]`, `[timing.a4t3]`).
 """
 OVERTAKEN = """\
 A message that is marked with an earlier time than one that came before it (`out_of_order`) is told
@@ -341,12 +379,17 @@ def document() -> str:
     return "\n".join(
         [
             INTRODUCTION,
+            "## What software looks at\n",
+            f"{looked_at()}\n",
             "## What a sentence asks\n",
             "Of several together, the gravest counts.\n",
             f"{table(('', 'It asks'), ((a.name.lower(), ASKED[a]) for a in Asks))}\n",
             "## The words\n",
             WORDS_READ,
             f"{words()}\n",
+            "## How a response is read\n",
+            READ,
+            f"{read()}\n",
             "## What others say: responses\n",
             "`says` in the notice; the move is what it does to the workflow.\n",
             f"{responses()}\n",
@@ -371,6 +414,7 @@ def document() -> str:
             "In `remarks` of the notice; said after the sentence of the message itself.\n",
             f"{remarks()}\n",
             "## Times, as shipped\n",
+            TIMES_READ,
             f"{times()}\n",
             "Single use cases have their own:\n",
             f"{own_times()}\n",

@@ -9,7 +9,7 @@ if it were new.
 from collections.abc import Mapping
 
 from bars_gateway.standard.remarks import MEANINGS, Remark
-from bars_gateway.standard.sentences.tables import check, telephone
+from bars_gateway.standard.sentences.tables import check, nothing, telephone
 from bars_gateway.standard.sentences.words import Sentence
 
 _OWN: Mapping[str, Sentence] = {
@@ -23,7 +23,9 @@ _OWN: Mapping[str, Sentence] = {
     "after_cancel": telephone(
         "This came although you had cancelled: the other side may still be acting on it. Telephone."
     ),
-    "amended": check("Another final response came: compare the two before you act or close."),
+    "amended": check(
+        "This is not the first final response: compare the two, and telephone if they disagree."
+    ),
     "clock_ahead": check(
         "Their clock is wrong: this is marked with a time that has not come yet. If it disagrees"
         " with another of their messages, telephone."
@@ -33,9 +35,9 @@ _OWN: Mapping[str, Sentence] = {
         " after all, or nobody. Telephone the other service now."
     ),
     "stood_down": telephone("Nobody is on the way now. Telephone if the patient needs somebody."),
-    "interim_missed": check(
-        "An earlier message of theirs, that they had started, never came here. Nothing is missing"
-        " in this one."
+    "interim_missed": nothing(
+        "An earlier message of theirs, that they had started, never came here: this one is whole"
+        " without it."
     ),
     "unforeseen": telephone(
         "This is unusual at this point. The status shown may be wrong: telephone the other service."

@@ -31,18 +31,20 @@ _WAIT = "Wait: you will be told how it ends."
 
 ON_ITS_WAY = _unsettled("{What} is on its way, and not confirmed yet.", " " + _WAIT, Asks.WAIT)
 STOPPED = _unsettled(
-    _STOPPED, " The clock runs on: {after} it ends unsent. Release it or withdraw it.", Asks.CHECK
+    _STOPPED,
+    " The clock runs on: {after} it ends unsent. Have it released or withdrawn.",
+    Asks.CHECK,
 )
 # Some of its attempts may have arrived, so nobody can say that it ends unsent.
 STOPPED_AFTER_ATTEMPTS = _unsettled(
     _STOPPED,
     " An earlier attempt may have arrived. The clock runs on: {after} nobody tries any more."
-    " Release it, or telephone.",
+    " Have it released, or telephone.",
     Asks.CHECK,
 )
 LATE_AND_STOPPED = _unsettled(
     "{What} is late and was stopped by hand here: it will not go until somebody releases it.",
-    " Release it or telephone, now.",
+    " Have it released or telephone, now.",
     Asks.TELEPHONE,
 )
 
@@ -70,7 +72,7 @@ TOLD: Mapping[str, ByMove] = {
 }
 CANCEL_NOT_SENT: Rows = {
     None: telephone(
-        "The cancellation has not gone yet: {they} does not say what stands there, and "
+        "The cancellation has not gone yet: {they}, asked what stands there, gives no answer, and "
         + _TRYING
         + " Until then the {it} stands, and {stands}. Telephone now."
     )
