@@ -9,8 +9,9 @@ Reads, before a cancellation is sent, whether there is still something to cancel
 The user who cancels must hear soon that a cancellation has not left: one read takes twenty
 seconds at the most, and what still waits after a minute is told (`housekeeping`). One Receiver
 is read from once at a time, so that a silent one costs each round one wait and holds up no
-other. Where the Receiver answers reads and shows nothing of the record, the cancellation is sent
-all the same: one that comes too late is refused, and one that never comes lets somebody drive out.
+other. To a record that names another patient none is sent. Where the Receiver answers reads
+and shows nothing of the record, the cancellation is sent all the same: one that comes too late
+is refused, and one that never comes lets somebody drive out.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.cancelling import Current, Finding, finding_in
 from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
+from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.reads import Enquiry, Reads, Unanswered, accept_of
 from bars_gateway.store.cancellations import Cancellation, Cancellations
 
@@ -88,7 +90,11 @@ class CancelReader:
         silent = answer is None or isinstance(answer, Unanswered)
         finding = Finding(Current.UNKNOWN)
         if enquiry is not None and answer is not None:
-            finding = finding_in(enquiry, answer)
+            contested = await self._cancellations.is_contested(
+                cancellation.message_id, str(enquiry.resource_id)
+            )
+            message = read(cancellation.request.body, cancellation.request.media_type)
+            finding = finding_in(enquiry, answer, patient_of(message), contested=contested)
         log.info(
             "outbound.cancel_read",
             provider=cancellation.provider,
@@ -116,6 +122,8 @@ class CancelReader:
                         receiver=cancellation.receiver,
                         advice="The Receiver does not show what it is about; it judges by itself.",
                     )
+            case Finding(Current.OTHER_PATIENT):
+                await self._cancellations.belongs_to_another(message_id, again, now)
             case _:
                 await self._cancellations.postpone(message_id, again, now, alike=silent)
 

@@ -6,12 +6,20 @@ Whether there is still something to cancel, by what the Receiver says of it (S8)
 Only the Receiver knows. That there is nothing to cancel is proved by that very record, which
 says so by its status. A Receiver that shows nothing of it, or something else, has proved
 nothing: it judges by itself whether a cancellation comes too late, and is not spared one.
+But to a record that names another patient, or may be another's, no cancellation goes.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bars_gateway.standard.bundle import Resource, text_of
+from bars_gateway.standard.patients import (
+    ONE_PATIENT,
+    Patient,
+    Sameness,
+    compare,
+    patient_of_record,
+)
 from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 
@@ -23,6 +31,7 @@ class Current(StrEnum):
     NO = "no"  # it is over
     UNSHOWN = "unshown"  # the Receiver shows nothing that says so: nor will it the next time
     UNKNOWN = "unknown"  # nobody could say: it is asked again
+    OTHER_PATIENT = "other_patient"  # the record is of somebody else: nothing is sent to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ OVER = {
 # What a read may have come to when its cancellation is settled.
 ENDED = frozenset().union(*OVER.values())
 SHOWN = ENDED | {Current.UNSHOWN.value}
+_NOT_KNOWN = Patient()
 _OK = 200
 # Somebody is busy, or does not let us in: later it may be otherwise.
 _PASSING = frozenset({401, 403, 408, 425, 429})
@@ -52,14 +62,40 @@ _CLIENT_ERRORS = range(400, 500)
 _NOT_OFFERED = 501
 
 
-def finding_in(enquiry: Enquiry, answer: BarsAnswer | Unanswered) -> Finding:
-    """Return what *answer* shows of the record that *enquiry* asks for."""
+def finding_in(
+    enquiry: Enquiry,
+    answer: BarsAnswer | Unanswered,
+    whose: Patient = _NOT_KNOWN,
+    *,
+    contested: bool = False,
+) -> Finding:
+    """
+    Return what *answer* shows of the record that *enquiry* asks for.
+
+    *whose*: the patient of the cancellation. *contested*: another patient's workflow has that
+    id too; then only a record that names our patient counts, for it could be the other's.
+    """
+    found = _finding_in(enquiry, answer, whose, contested=contested)
+    unsafe = contested and found.current is Current.UNSHOWN
+    return Finding(Current.UNKNOWN) if unsafe else found
+
+
+def _finding_in(
+    enquiry: Enquiry, answer: BarsAnswer | Unanswered, whose: Patient, *, contested: bool
+) -> Finding:
     if isinstance(answer, Unanswered):
         return Finding(Current.UNKNOWN)
     if answer.http_status != _OK:
         return Finding(_without_record(answer.http_status))
     record = shown(enquiry, answer)
-    return Finding(Current.UNSHOWN) if record is None else _by_status(record)
+    if record is None:
+        return Finding(Current.UNSHOWN)
+    sameness = compare(whose, patient_of_record(record))
+    if sameness is Sameness.OTHER_PATIENT:
+        return Finding(Current.OTHER_PATIENT)
+    if contested and sameness not in ONE_PATIENT:
+        return Finding(Current.UNKNOWN)
+    return _by_status(record)
 
 
 def _without_record(http_status: int) -> Current:

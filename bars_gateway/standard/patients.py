@@ -15,11 +15,11 @@ number with a wrong check digit says nothing about anybody, and counts as none: 
 with 0000000000 are not one person.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bars_gateway.standard.bundle import Message, maps_of, text_of
+from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
 from bars_gateway.standard.tree import Resource
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
@@ -59,6 +59,24 @@ def patient_of(message: Message) -> Patient:
     )
 
 
+def patient_of_record(record: Resource) -> Patient:
+    """Return whom a record that was read is about, as far as it says so itself."""
+    actors = [map_of(record, "subject")]
+    actors += [map_of(each, "actor") for each in maps_of(record, "participant")]
+    held = [each for each in maps_of(record, "contained") if _is_patient(each)]
+    identifiers = [map_of(actor, "identifier") for actor in actors]
+    written = [text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER]
+    return Patient(
+        nhs_numbers=frozenset(filter(is_nhs_number, map(_digits, {*written, *_written(held)}))),
+        names=frozenset(name for patient in held for name in _names(patient)),
+        birth_dates=frozenset(text_of(each, "birthDate") for each in held) - {""},
+    )
+
+
+def _is_patient(resource: Resource) -> bool:
+    return text_of(resource, "resourceType") == "Patient"
+
+
 def compare(one: Patient, other: Patient) -> Sameness:
     """Return whether they are one; the order in which they are given makes no difference."""
     ours, theirs = one.nhs_numbers, other.nhs_numbers
@@ -96,9 +114,13 @@ def is_placeholder(number: str) -> bool:
 
 def numbers_written(message: Message) -> set[str]:
     """Return what *message* gives as NHS numbers, whatever they are worth."""
+    return _written(patient for _, patient in message.all("Patient"))
+
+
+def _written(patients: Iterable[Resource]) -> set[str]:
     return {
         text_of(identifier, "value")
-        for _, patient in message.all("Patient")
+        for patient in patients
         for identifier in maps_of(patient, "identifier")
         if text_of(identifier, "system") == NHS_NUMBER
     } - {""}

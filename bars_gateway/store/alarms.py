@@ -157,6 +157,17 @@ ALARMS: Mapping[str, AlarmKind] = {
         " --hand-over` with the file that the restore has kept, and start it.",
         ends="it is handed over",
     ),
+    "cancel.other_patient": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="cancellation",
+        says="{n} not sent: the record under that number is another patient's",
+        whose=Whose.EITHER,
+        advice="Telephone the Receiver now: what was to be cancelled still stands there, and two"
+        " patients may have been mixed up.",
+        ends="it is acknowledged",
+        ended_by=("message.acknowledged",),
+    ),
     "cancel.turned_away": AlarmKind(
         about=About.WORKFLOW,
         grave=True,

@@ -1,14 +1,21 @@
 """What becomes of a cancellation before it is sent: each function is one work."""
 
+import json
 import sqlite3
 from datetime import datetime, timedelta
 
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.cancelling import Current
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.patients import ONE_PATIENT, Patient, compare, patient_of
+from bars_gateway.standard.workflow import Role, Subject
+from bars_gateway.store.beginnings import began, read_payload
 from bars_gateway.store.cancellations import Cancellation
 from bars_gateway.store.rows import payload_of, text
 from bars_gateway.store.statements import add_message_event, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, Part
 
+OTHER_PATIENT = "cancel.other_patient"
 WITHIN = timedelta(seconds=60)  # to be shown nothing twice, or to tell the EPR that it waits
 
 
@@ -51,6 +58,42 @@ def unshown(connection: sqlite3.Connection, message_id: int, at: datetime, now: 
         about = (row["provider"], row["id"], row["request_id"])
         add_message_event(connection, about, "cancel.sent_unshown", now)
     return True
+
+
+def is_contested(connection: sqlite3.Connection, message_id: int, focus_id: str) -> bool:
+    """Tell whether the id may be that of another patient's record, by what we hold ourselves."""
+    message = one(connection, "message", id=message_id)
+    request = one(connection, "payload", message_id=message_id, part=Part.REQUEST)
+    assert message is not None
+    assert request is not None
+    whose = patient_of(read_payload(payload_of(request)))
+    subjects = json.dumps(list(Subject))
+    values = {"provider": message["provider"], "focus_id": focus_id, "role": Role.REQUESTER}
+    return any(
+        other["id"] != message["workflow_id"]
+        and same_service(other["counterparty"], message["receiver"])
+        and not _is_of(whose, began(connection, other["id"]))
+        for other in rows(connection, "workflows_named", subjects=subjects, **values)
+    )
+
+
+def _is_of(whose: Patient, first: Message | None) -> bool:
+    return first is not None and compare(whose, patient_of(first)) in ONE_PATIENT
+
+
+def belongs_to_another(
+    connection: sqlite3.Connection, message_id: int, at: datetime, now: datetime
+) -> None:
+    """Read later; tell EPR and operator, once."""
+    postpone(connection, message_id, at, now, alike=False)
+    message = one(connection, "message", id=message_id)
+    told = {"message_id": message_id, "kind": OTHER_PATIENT, "detail": "{}"}
+    if message is None or one(connection, "event_told", **told):
+        return
+    about = (message["provider"], message_id, message["request_id"])
+    add_message_event(connection, about, OTHER_PATIENT, now)
+    if one(connection, "cancel_told", message_id=message_id) is None:
+        notify(connection, NoticeKind.CANCEL_NOT_SENT, message, now)
 
 
 def postpone(

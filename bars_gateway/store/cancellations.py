@@ -4,6 +4,7 @@ Cancellations that wait until somebody has read whether there is still something
     queued, to be read ─confirm──► queued, may be sent
                        ├─refuse───► refused: nothing to cancel, and nothing was sent
                        ├─unshown──► read again; the second time within a minute it may be sent
+                       ├─belongs_to_another─► read again; told at once, and never sent so
                        └─postpone─► read again later; after a minute the EPR is told, once
 """
 
@@ -41,6 +42,12 @@ class Cancellations(Protocol):
 
     async def unshown(self, message_id: int, at: datetime, now: datetime) -> bool:
         """Read again at *at*, or where nothing was shown before, let it be sent: return that."""
+
+    async def is_contested(self, message_id: int, focus_id: str) -> bool:
+        """Tell whether a workflow of another patient has that id of the same Receiver, too."""
+
+    async def belongs_to_another(self, message_id: int, at: datetime, now: datetime) -> None:
+        """Read again at *at*; the id is that of another patient's record: EPR and operator hear."""
 
     async def postpone(self, message_id: int, at: datetime, now: datetime, *, alike: bool) -> None:
         """Read again at *at*; *alike*: all of its Receiver that are due."""

@@ -440,6 +440,9 @@ UPDATE messages SET read_due_at = :at
    AND (id = :id OR (:alike AND (provider, receiver) = (SELECT of.provider, of.receiver FROM messages AS of
                                                          WHERE of.id = :id)));
 
+-- name: cancel_told
+SELECT 1 FROM notices WHERE message_id = :message_id AND kind = 'cancel_not_sent' LIMIT 1;
+
 -- name: unread_cancellations
 -- Those that were read for in vain, and whose EPR has waited long enough to be told: once.
 SELECT m.id, m.provider FROM messages AS m

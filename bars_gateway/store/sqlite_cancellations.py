@@ -42,6 +42,19 @@ class SqliteCancellations:
         self._ring()
         return may_be_sent
 
+    async def is_contested(self, message_id: int, focus_id: str) -> bool:
+        """Tell whether a workflow of another patient has that id of the same Receiver, too."""
+        return await self._database.read(
+            partial(cancellation_works.is_contested, message_id=message_id, focus_id=focus_id)
+        )
+
+    async def belongs_to_another(self, message_id: int, at: datetime, now: datetime) -> None:
+        """Read again at *at*; the id is that of another patient's record: EPR and operator hear."""
+        await self._database.write(
+            partial(cancellation_works.belongs_to_another, message_id=message_id, at=at, now=now)
+        )
+        self._ring()
+
     async def postpone(self, message_id: int, at: datetime, now: datetime, *, alike: bool) -> None:
         """Read again at *at*; *alike*: all of its Receiver that are due."""
         await self._database.write(

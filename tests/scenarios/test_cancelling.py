@@ -1,5 +1,6 @@
 """A cancellation is sent once the Receiver has been read from (S8)."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -108,7 +109,7 @@ async def test_what_cannot_be_read_is_said_and_tried_again(
     assert 1 == len(world.ambulance.files("inbox/new/*.cancel_not_sent.json"))
 
 
-def shows(**change: str) -> Callable[[str, str | None], Said]:
+def shows(**change: object) -> Callable[[str, str | None], Said]:
     """Return a Receiver that shows the record that is asked for, changed."""
 
     def answer(kind: str, identifier: str | None) -> Said:
@@ -153,6 +154,30 @@ async def test_what_shows_nothing_of_the_record_keeps_no_cancellation_back(
     assert history
     assert "cancel.sent_unshown" in {event.kind for event in history.events}
     assert "cancelled" == history.workflow.state
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("status", ["active", "revoked"])
+async def test_another_patients_record_under_that_number_is_not_touched(
+    world: World, status: str
+) -> None:
+    """The EPR and the page hear at once; nothing is sent, and nobody there is asked."""
+    number = {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9434765919"}
+    named: dict[str, Any] = {"status": status, "subject": {"identifier": number}}
+    async with (
+        answering(world.hospital.socket) as epr,
+        answering_reads(world, shows(**named)) as script,
+    ):
+        request_id = await cancelled(world)
+        await eventually(lambda: len(script.heard) > 2)
+        (file,) = world.ambulance.files("inbox/new/*.cancel_not_sent.json")
+        alarms = (await world.ambulance.overview()).alarms
+    history = await world.ambulance.history(request_id)
+
+    assert request_id == json.loads(file.read_bytes())["request_id"]
+    assert ["cancel.other_patient"] == [alarm.kind for alarm in alarms]
+    assert history is not None
+    assert ("queued", 0, []) == (history.message.state, history.message.attempts, epr.seen)
 
 
 async def test_the_very_record_that_is_over_is_not_cancelled(world: World) -> None:

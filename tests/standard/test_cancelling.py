@@ -4,6 +4,7 @@ import pytest
 from asked_proxy import ID, OTHER_ID, answer, enquiry, outcome, record
 
 from bars_gateway.standard.cancelling import Current, Finding, finding_in
+from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.reads import Unanswered
 
 REQUEST, APPOINTMENT = "ServiceRequest", "Appointment"
@@ -93,6 +94,69 @@ def test_a_receiver_that_does_not_show_it_has_not_said_that_it_is_over(
 def test_trouble_says_nothing_and_is_asked_again(kind: str, status: int) -> None:
     """Whatever body comes with it."""
     assert Finding(Current.UNKNOWN) == finding_in(enquiry(kind), answer(record(kind), status))
+
+
+OURS = Patient(nhs_numbers=frozenset({"9434765919"}))
+NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+
+
+def of_patient(
+    kind: str, status: str, number: str, *, contained: bool = False
+) -> dict[str, object]:
+    identifier = {"system": NUMBER, "value": number}
+    if contained:
+        held = {"resourceType": "Patient", "identifier": [identifier]}
+        return {**record(kind, status), "contained": [held]}
+    named = {"identifier": identifier}
+    if kind == APPOINTMENT:
+        return {**record(kind, status), "participant": [{"actor": named}]}
+    return {**record(kind, status), "subject": named}
+
+
+@pytest.mark.parametrize("contested", [False, True])
+@pytest.mark.parametrize("contained", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "status"), [(REQUEST, "active"), (REQUEST, "revoked"), (APPOINTMENT, "booked")]
+)
+def test_the_record_of_another_patient_is_never_cancelled(
+    kind: str, status: str, *, contained: bool, contested: bool
+) -> None:
+    """Nor does it say that there is nothing to cancel."""
+    shown = answer(of_patient(kind, status, "9990000018", contained=contained))
+    found = finding_in(enquiry(kind), shown, OURS, contested=contested)
+
+    assert Finding(Current.OTHER_PATIENT) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        pytest.param(of_patient(REQUEST, "active", "9434765919"), Current.YES, id="ours"),
+        pytest.param(of_patient(REQUEST, "revoked", "943 476 5919"), Current.NO, id="ours-over"),
+        pytest.param(record(REQUEST, "active"), Current.UNKNOWN, id="names-nobody"),
+        pytest.param(record(REQUEST, "revoked"), Current.UNKNOWN, id="over-and-names-nobody"),
+        pytest.param(
+            of_patient(REQUEST, "active", "0000000000"), Current.UNKNOWN, id="placeholder"
+        ),
+        pytest.param(record(REQUEST, identifier=OTHER_ID), Current.UNKNOWN, id="another-record"),
+        pytest.param(b"<html>", Current.UNKNOWN, id="unreadable"),
+    ],
+)
+def test_a_contested_id_is_cancelled_only_where_our_patient_is_shown(
+    document: object, expected: Current
+) -> None:
+    """It could be the other patient's: what shows nothing is not sent to after two reads."""
+    found = finding_in(enquiry(REQUEST), answer(document), OURS, contested=True)
+
+    assert expected == found.current
+
+
+@pytest.mark.parametrize("status", SHOWN_NOTHING)
+def test_a_contested_id_that_is_not_shown_is_asked_for_again(status: int) -> None:
+    """And the EPR's user telephones."""
+    found = finding_in(enquiry(REQUEST), answer({}, status), OURS, contested=True)
+
+    assert Finding(Current.UNKNOWN) == found
 
 
 def test_silence_says_nothing_and_is_asked_again() -> None:

@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from store_values import NOW, submission
+from messages import referral
+from store_values import ANSWER, NOW, OURS, THEIRS, attempt, submission
 
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.patients import numbers_written
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Notice, NoticeKind, OutboundState
+from bars_gateway.store.port import Notice, NoticeKind, OutboundState, Settled
 from bars_gateway.store.sqlite import SqliteStore
 
 AGAIN = timedelta(seconds=10)
@@ -100,6 +103,51 @@ async def test_at_its_cap_it_was_never_sent(store: SqliteStore) -> None:
     (outcome,) = [n for n in await store.pending_notices("trust", 9) if n.kind == "outcome"]
 
     assert (OutboundState.NOT_SENT, 0) == (outcome.state, outcome.attempts)
+
+
+REFERRAL = referral()
+NUMBER = next(iter(numbers_written(read(REFERRAL)))).encode()
+STRANGER = REFERRAL.replace(NUMBER, b"9434765919")
+
+
+@pytest.mark.parametrize(
+    ("body", "receiver", "focus_id", "expected"),
+    [
+        pytest.param(STRANGER, THEIRS, "theirs", True, id="another-patient"),
+        pytest.param(REFERRAL, THEIRS, "theirs", False, id="the-same-patient"),
+        pytest.param(STRANGER, OURS, "theirs", False, id="another-receiver"),
+        pytest.param(STRANGER, THEIRS, "another", False, id="another-id"),
+        pytest.param(b'{"resourceType":"Bundle"}', THEIRS, "theirs", True, id="who-knows-whose"),
+    ],
+)
+async def test_an_id_is_contested_where_another_patients_workflow_has_it(
+    store: SqliteStore, body: bytes, receiver: str, focus_id: str, *, expected: bool
+) -> None:
+    """An id is unique to its Receiver; two claims to it cannot both be true."""
+    await store.submit(submission(body=body, receiver=receiver), NOW)
+    claim = await store.claim_next(NOW, ("trust",))
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    mine = submission(
+        move=Move.CANCEL, bundle_id="b", read_first=True, body=REFERRAL + b" ", focus_id=None
+    )
+    receipt = await store.submit(mine, NOW)
+
+    assert expected == await store.cancellations.is_contested(receipt.message_id, "theirs")
+
+
+async def test_that_it_is_another_patients_is_told_at_once_and_once(store: SqliteStore) -> None:
+    """The user telephones; it goes on being read for, and is not sent."""
+    message_id = await cancellation(store)
+    for each in (0, 10, 20):
+        now = NOW + timedelta(seconds=each)
+        await store.cancellations.belongs_to_another(message_id, now + AGAIN, now)
+    await store.cancellations.tell_unread(NOW + timedelta(minutes=2))
+    alarms = (await store.overview(NOW)).alarms
+
+    assert (1, [1]) == (len(await told(store)), [alarm.times for alarm in alarms])
+    assert not await may_leave(store, 100)
 
 
 async def test_how_what_is_over_ended_is_kept_for_its_notice(store: SqliteStore) -> None:
