@@ -626,7 +626,7 @@ SELECT id, state, subject, use_case, answer_due_at, closed_at FROM workflows WHE
 
 -- name: words_said
 -- What the Responder has said in a workflow, the newest first: by its clock, and not as it came.
-SELECT says, said_at, sent_at FROM messages
+SELECT says, said_at, sent_at, created_at FROM messages
  WHERE workflow_id = :id AND says IS NOT NULL AND state NOT IN ('refused', 'not_sent', 'withdrawn')
  ORDER BY said_at DESC, sent_at DESC, id DESC;
 

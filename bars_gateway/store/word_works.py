@@ -58,7 +58,7 @@ def hear(
     at = read().at
     said_at, sent_at = ordered_as(at, came_at), ordered_as(wording.sent_at, came_at)
     key = (text(said_at), text(sent_at))
-    earlier = (Said(row["says"]) for row in said if (row["said_at"], row["sent_at"]) <= key)
+    earlier = (Said(row["says"]) for row in said if _may_precede(row, key))
     reading = read(before=next((each for each in earlier if each is not Said.UNCLEAR), None))
     return Heard(
         reading=reading,
@@ -72,6 +72,16 @@ def hear(
         newest=not said or (said[0]["said_at"], said[0]["sent_at"]) <= key,
         clock_ahead=at is not None and is_ahead(at, came_at),
     )
+
+
+def _may_precede(word: sqlite3.Row, key: tuple[str, str]) -> bool:
+    """
+    Tell whether what came before may have been said before, too.
+
+    What is stamped as late as it came, or later, was said at some time before that: nobody
+    knows when. After such an allocation *planned* may stand it down, and is read so.
+    """
+    return (word["said_at"], word["sent_at"]) <= key or word["said_at"] >= word["created_at"]
 
 
 def requesters_encounter(

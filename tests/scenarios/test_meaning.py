@@ -1,0 +1,396 @@
+"""
+What a response says, between two gateways and a Responder of another make.
+
+Each course was met on a trial: somebody was told something untrue, or was not told.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asked_epr import YES, answering
+from messages import validation_request
+from moving import move, sent, socket_of, transfer
+from telling import told
+from world import World, eventually, headers, post, world_in
+
+from bars_gateway.standard.workflow import State
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+async def asking(tmp_path: Path) -> AsyncIterator[World]:
+    """Return a world in which the hospital's EPR is asked."""
+    async with world_in(tmp_path, asked='questions = "socket"') as made:
+        yield made
+
+
+async def asked(world: World, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Send a request; return its receipt and the hospital's acknowledgement."""
+    receipt = await world.ambulance.sent("request.json", body)
+    await world.ambulance.outcome(receipt["request_id"])
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    return receipt, answer.read_bytes()
+
+
+async def came(world: World, *bodies: bytes) -> list[dict[str, Any]]:
+    """Hand responses over as another make would, one after the other; return the notices."""
+    known = len(world.ambulance.files("inbox/new/*.notice.json"))
+    for body in bodies:
+        to_us = headers(world.ambulance.service)
+        status, _, _ = await post(world, body, to_us, node=world.ambulance)
+        assert 200 == status
+    files = await eventually(
+        lambda: (
+            len(f := world.ambulance.files("inbox/new/*.notice.json")) >= known + len(bodies) and f
+        )
+    )
+    return [json.loads(file.read_bytes()) for file in files[known:]]
+
+
+async def state(world: World, receipt: dict[str, Any]) -> tuple[State, str | None]:
+    history = await world.ambulance.history(receipt["request_id"])
+    assert history is not None
+    return history.workflow.state, history.workflow.told_status
+
+
+async def alarms(world: World) -> list[str]:
+    overview = await world.ambulance.overview()
+    return sorted(each.kind for each in overview.standing for _ in range(each.count))
+
+
+# A rejection reads as one, whatever form it has.
+
+
+@pytest.mark.parametrize(
+    ("use_case", "form"),
+    [
+        ("a4t1", {"encounter": "cancelled", "focus": "request"}),
+        ("a4t1", {"encounter": "cancelled", "request": "revoked"}),
+        ("a4t1", {"encounter": "triaged", "request": "revoked"}),
+        ("a4t1", {"encounter": "triaged", "request": "revoked", "focus": "request"}),
+        ("a6t2", {"encounter": "cancelled", "focus": "request"}),
+        ("a6t2", {"encounter": "cancelled", "request": "revoked"}),
+    ],
+    ids=str,
+)
+async def test_a_rejection_gives_the_patient_back(
+    world: World, use_case: str, form: dict[str, Any]
+) -> None:
+    """It read as in progress, or as completed; its reason is a code of the standard's."""
+    body = validation_request() if use_case == "a4t1" else transfer(use_case)
+    receipt, acknowledgement = await asked(world, body)
+    (notice,) = await came(world, told(acknowledgement, **form))
+
+    assert (State.DECLINED, form["encounter"]) == await state(world, receipt)
+    assert ("rejected", "RRNA", "decline") == (
+        notice["says"],
+        notice["reason_code"],
+        notice["move"],
+    )
+
+
+async def test_a_final_answer_may_have_the_request_as_its_focus(world: World) -> None:
+    """Whether it asks the Requester to act is what its CarePlan says."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    (notice,) = await came(world, told(acknowledgement, "finished", focus="request", plan="active"))
+
+    assert (State.COMPLETED, "validation_acts") == (
+        (await state(world, receipt))[0],
+        notice["says"],
+    )
+
+
+# What does not add up is not guessed.
+
+
+@pytest.mark.parametrize(
+    ("use_case", "form"),
+    [
+        ("a6t1", {"encounter": "triaged"}),
+        ("a6t1", {"encounter": "cancelled"}),
+        ("a6t2", {"encounter": "planned", "focus": "requester", "requester": "finished"}),
+        ("a4t1", {"encounter": "planned"}),
+        ("a4t1", {"encounter": "triaged"}),
+    ],
+    ids=str,
+)
+async def test_what_does_not_add_up_is_delivered_with_an_alarm(
+    world: World, use_case: str, form: dict[str, Any]
+) -> None:
+    """Nothing is concluded, nothing is refused, and a person is told to look."""
+    body = validation_request() if use_case == "a4t1" else transfer(use_case)
+    receipt, acknowledgement = await asked(world, body)
+    (notice,) = await came(world, told(acknowledgement, **form))
+
+    assert State.UNCLEAR == (await state(world, receipt))[0]
+    assert ("message", "unclear", "unclear") == (notice["kind"], notice["says"], notice["move"])
+    assert ["workflow.unclear"] == await alarms(world)
+
+
+async def test_doubt_is_told_once_until_it_gets_worse(world: World) -> None:
+    """One alarm stands for the workflow; what adds up again moves it on."""
+    receipt, acknowledgement = await asked(world, transfer("a6t2"))
+    await came(world, *[told(acknowledgement, "triaged") for _ in range(3)])
+    (alarm,) = (await world.ambulance.overview()).standing
+    await came(world, told(acknowledgement, "arrived"))
+
+    assert ("workflow.unclear", 1) == (alarm.kind, alarm.count)
+    assert (State.IN_PROGRESS, "arrived") == await state(world, receipt)
+
+
+async def test_an_epr_is_told_what_to_write_instead(world: World) -> None:
+    """The user of the Responder is still there: what reads as nothing is not sent."""
+    _, acknowledgement = await asked(world, transfer("a6t2"))
+    for name, form in {
+        "encounter": {"encounter": "triaged"},
+        "focus": {"encounter": "arrived", "focus": "requester"},
+    }.items():
+        world.hospital.drop(f"{name}.json", told(acknowledgement, **form))
+        reason = await world.hospital.document(f"outbox/refused/{name}.reason.json")
+
+        (issue,) = reason["issues"]
+        assert "W03" == issue["rule"]
+        assert "planned, in-progress, arrived, finished" in issue["problem"]
+    assert [] == world.ambulance.files("inbox/new/*.notice.json")
+
+
+async def test_an_epr_may_make_the_request_the_focus(world: World) -> None:
+    """Both sides read it by the same table: here and there the same word."""
+    receipt, acknowledgement = await asked(world, transfer("a6t2"))
+    handed_in = await world.hospital.sent(
+        "d.json", told(acknowledgement, "cancelled", focus="request")
+    )
+    outcome = await world.hospital.outcome(handed_in["request_id"])
+    (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.notice.json"))
+
+    assert ("rejected", "RRNA", "decline") == (
+        outcome["says"],
+        outcome["reason_code"],
+        outcome["move"],
+    )
+    assert "rejected" == json.loads(file.read_bytes())["says"]
+    assert State.DECLINED == (await state(world, receipt))[0]
+
+
+# The newest holds, by a clock that can be trusted.
+
+
+@pytest.mark.parametrize("ahead", [HOUR, 24 * 365 * 10 * HOUR], ids=["summer-time", "years"])
+async def test_a_wrong_clock_hides_no_stand_down(world: World, ahead: timedelta) -> None:
+    """Allocated by a clock that is ahead; what comes after that is newer all the same."""
+    receipt, acknowledgement = await asked(world, transfer("a6t1"))
+    notices = await came(world, told(acknowledgement, "in-progress", ago=-ahead))
+    notices += await came(world, told(acknowledgement, "planned"))
+    stood_down = await state(world, receipt)
+    notices += await came(world, told(acknowledgement, "arrived"))
+
+    assert [
+        ("assigned", ["clock_ahead"]),
+        ("stood_down", ["stood_down"]),
+        ("on_scene", []),
+    ] == [(each["says"], each["remarks"]) for each in notices]
+    assert (State.ACTIVE, "planned") == stood_down
+    assert (State.IN_PROGRESS, "arrived") == await state(world, receipt)
+    assert ["response.remarked"] == await alarms(world)
+
+
+@pytest.mark.parametrize(
+    ("older", "says", "expected"),
+    [
+        ("cancelled", "rejected", ["response.remarked"]),
+        ("finished", "finished", []),
+        ("in-progress", "assigned", []),
+    ],
+)
+async def test_what_is_older_changes_nothing(
+    world: World, older: str, says: str, expected: list[str]
+) -> None:
+    """Final words, too; that nobody comes is told to an operator even so."""
+    receipt, acknowledgement = await asked(world, transfer("a6t2"))
+    late = told(acknowledgement, older, ago=2 * MINUTE)
+    _, notice = await came(world, told(acknowledgement, "arrived"), late)
+
+    assert (State.IN_PROGRESS, "arrived") == await state(world, receipt)
+    assert (says, ["out_of_order"]) == (
+        notice["says"],
+        [each for each in notice["remarks"] if each != "unforeseen"],
+    )
+    assert expected == await alarms(world)
+
+
+async def test_an_old_stand_down_is_told_to_an_operator(world: World) -> None:
+    """Assigned, stood down, assigned again: the second came last."""
+    receipt, acknowledgement = await asked(world, transfer("a6t1"))
+    *_, notice = await came(
+        world,
+        told(acknowledgement, "in-progress", ago=3 * MINUTE),
+        told(acknowledgement, "in-progress"),
+        told(acknowledgement, "planned", ago=2 * MINUTE),
+    )
+
+    assert ("stood_down", ["out_of_order"]) == (notice["says"], notice["remarks"])
+    assert (State.IN_PROGRESS, "in-progress") == await state(world, receipt)
+    assert ["response.remarked"] == await alarms(world)
+
+
+@pytest.mark.parametrize("ahead", [MINUTE, HOUR], ids=["a-little", "much"])
+async def test_a_stand_down_that_a_wrong_clock_overtakes_is_told(
+    world: World, ahead: timedelta
+) -> None:
+    """It was written before the allocation came: older by the clocks, and perhaps the truth."""
+    receipt, acknowledgement = await asked(world, transfer("a6t1"))
+    stood_down = told(acknowledgement, "planned", ago=MINUTE / 6)
+    *_, notice = await came(world, told(acknowledgement, "in-progress", ago=-ahead), stood_down)
+
+    assert ("stood_down", ["out_of_order"]) == (notice["says"], notice["remarks"])
+    assert (State.IN_PROGRESS, "in-progress") == await state(world, receipt)
+    assert ["response.remarked"] == await alarms(world)
+
+
+# What speaks against an end opens the workflow again.
+
+
+@pytest.mark.parametrize(
+    ("use_case", "first", "then"),
+    [
+        ("a6t2", "cancelled", "in-progress"),
+        ("a6t2", "cancelled", "arrived"),
+        ("a6t2", "cancelled", "planned"),
+        ("a6t2", "cancelled", "finished"),
+        ("a6t2", "finished", "arrived"),
+        ("a6t2", "finished", "cancelled"),
+        ("a4t1", "cancelled", "in-progress"),
+    ],
+)
+async def test_what_is_newer_than_an_end_reopens_it(
+    world: World, use_case: str, first: str, then: str
+) -> None:
+    """Declined, and then a vehicle on scene: nobody may believe that it changes nothing."""
+    body = validation_request() if use_case == "a4t1" else transfer(use_case)
+    receipt, acknowledgement = await asked(world, body)
+    _, notice = await came(
+        world, told(acknowledgement, first, ago=MINUTE), told(acknowledgement, then)
+    )
+
+    assert State.CONTRADICTED == (await state(world, receipt))[0]
+    assert ("message", ["contradicts"]) == (notice["kind"], notice["remarks"])
+    assert ["workflow.contradicted"] == await alarms(world)
+
+
+async def test_progress_after_an_acknowledged_cancellation_reopens_it(asking: World) -> None:
+    """The other side acts on what it had been told to leave."""
+    receipt, acknowledgement = await asked(asking, transfer("a6t2"))
+    await cancelled(asking, receipt)
+    (notice,) = await came(asking, told(acknowledgement, "arrived"))
+
+    assert State.CONTRADICTED == (await state(asking, receipt))[0]
+    assert ["after_cancel", "contradicts"] == notice["remarks"]
+    assert "workflow.contradicted" in await alarms(asking)
+
+
+async def test_what_crosses_a_cancellation_does_not_reopen_it(asking: World) -> None:
+    """It was written before the other side had read of it; a person is told all the same."""
+    receipt, acknowledgement = await asked(asking, transfer("a6t2"))
+    crossing = told(acknowledgement, "in-progress", ago=MINUTE)
+    await cancelled(asking, receipt)
+    (notice,) = await came(asking, crossing)
+
+    assert State.CANCELLED == (await state(asking, receipt))[0]
+    assert ["after_cancel", "out_of_order"] == notice["remarks"]
+    assert ["response.remarked"] == await alarms(asking)
+
+
+async def cancelled(world: World, receipt: dict[str, Any]) -> None:
+
+    async with answering(world.hospital.socket, lambda _: YES):
+        await sent(world.ambulance, move(receipt["request_id"], "cancel", text="Invented."))
+
+
+async def test_the_same_end_again_is_no_different_one(world: World) -> None:
+    """Compare the two, it says: whether they differ nobody has looked."""
+    receipt, acknowledgement = await asked(world, transfer("a6t2"))
+    _, notice = await came(
+        world, told(acknowledgement, "finished", ago=MINUTE), told(acknowledgement, "finished")
+    )
+
+    assert State.COMPLETED == (await state(world, receipt))[0]
+    assert ("amended", ["amended"]) == (notice["kind"], notice["remarks"])
+    assert "ifferent" not in notice["means"]
+
+
+# Only a person settles which of two holds.
+
+
+async def test_a_person_settles_a_contradiction(world: World) -> None:
+    """Nothing that comes does; an operator says how it stands, and the alarm is over."""
+    receipt, acknowledgement = await contradicted(world)
+    await came(world, told(acknowledgement, "arrived"))
+    still = (await state(world, receipt))[0]
+    workflow = str(receipt["workflow_id"])
+    order = ("--why", "INC-7", "--by", "jo")
+    dry = await typed(world, "confirm", workflow, "in_progress", *order, "--dry-run")
+    done = await typed(world, "confirm", workflow, "in_progress", *order)
+    again = await typed(world, "confirm", workflow, "declined", *order)
+    history = await world.ambulance.history(receipt["request_id"])
+
+    assert State.CONTRADICTED == still
+    assert (0, f"{workflow}: would be in_progress\n") == dry
+    assert (0, f"{workflow}: the workflow is in_progress\n") == done
+    assert (1, True) == (again[0], "neither unclear nor contradicted" in again[1])
+    assert (State.IN_PROGRESS, "arrived") == await state(world, receipt)
+    assert [] == await alarms(world)
+    assert history is not None
+    assert ["contradicted in_progress INC-7"] == [
+        "{was} {state} {why}".format(**json.loads(event.detail))
+        for event in history.events
+        if event.kind == "operator.confirmed"
+    ]
+
+
+async def test_an_epr_settles_it_on_its_socket(world: World) -> None:
+    """In its own name; what is none of its workflows it cannot."""
+    receipt, _ = await contradicted(world)
+    order = {"state": "declined", "why": "telephoned"}
+    async with socket_of(world.ambulance) as session:
+        paths = [f"/workflows/{number}/confirm" for number in (receipt["workflow_id"], 99)]
+        answers = [await session.post(path, json=order) for path in paths]
+        unknown = await session.post(paths[0], json={**order, "state": "unclear"})
+        done = await answers[0].json()
+
+    assert [200, 404, 422] == [each.status for each in (*answers, unknown)]
+    assert (True, "declined") == (done["done"], done["state"])
+    assert State.DECLINED == (await state(world, receipt))[0]
+
+
+async def test_a_contradiction_stops_nothing_of_ours(asking: World) -> None:
+    """It takes updates and cancellations: who doubts may take it back."""
+    receipt, _ = await contradicted(asking)
+    await cancelled(asking, receipt)
+
+    assert State.CANCELLED == (await state(asking, receipt))[0]
+
+
+async def contradicted(world: World) -> tuple[dict[str, Any], bytes]:
+    receipt, acknowledgement = await asked(world, transfer("a6t2"))
+    await came(
+        world,
+        told(acknowledgement, "cancelled", ago=MINUTE),
+        told(acknowledgement, "in-progress", ago=MINUTE / 2),
+    )
+    return receipt, acknowledgement
+
+
+async def typed(world: World, *arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *world.ambulance.command(*arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
