@@ -12,6 +12,8 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from bars_gateway.standard.verdict import Before
+from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Claim, Payload
 
 REQUEST_ID = "5b0a7a3e-4f0e-4b0c-9a1d-2f6f3c1d7e01"
@@ -135,7 +137,14 @@ def refusing(status: int, error: str, description: str) -> Answering:
 
 async def acknowledging(request: web.Request) -> web.StreamResponse:
     """Answer as a Receiver that took the message: our ids, and the Bundle with its own."""
-    return web.Response(body=ACKNOWLEDGEMENT, content_type=FHIR, headers=ids_of(request))
+    body = acknowledgement_of(await request.read())
+    return web.Response(body=body, content_type=FHIR, headers=ids_of(request))
+
+
+def acknowledgement_of(sent: bytes) -> bytes:
+    """Return the Bundle that acknowledges *sent*: it has its id, where that has one."""
+    own = orjson.loads(sent).get("id", "") if sent.startswith(b"{") else ""
+    return ACKNOWLEDGEMENT.replace(BUNDLE_ID.encode(), own.encode()) if own else ACKNOWLEDGEMENT
 
 
 def ids_of(request: web.Request) -> dict[str, str]:
@@ -191,9 +200,11 @@ def a_claim(body: bytes = b'{"resourceType":"Bundle"}', **headers: str) -> Claim
         request_id=REQUEST_ID,
         correlation_id=CORRELATION_ID,
         receiver="https://fhir.nhs.uk/Id/dos-service-id|2000000202",
+        move=Move.REQUEST,
         use_case="a3t1",
         claim=1,
         attempt=1,
+        before=Before.NOTHING,
         server_errors=0,
         created_at=NOW,
         give_up_at=NOW + timedelta(minutes=15),
@@ -202,10 +213,11 @@ def a_claim(body: bytes = b'{"resourceType":"Bundle"}', **headers: str) -> Claim
 
 
 FOCUS_ID = "8f9f3c1e-1f57-4f55-8a52-6f1f3a3d5b03"
+BUNDLE_ID = "a0c1b1d2-7a1c-4a0e-8d0b-9b9a1d1c2e04"
 ACKNOWLEDGEMENT = orjson.dumps(
     {
         "resourceType": "Bundle",
-        "id": "a0c1b1d2-7a1c-4a0e-8d0b-9b9a1d1c2e04",
+        "id": BUNDLE_ID,
         "type": "message",
         "entry": [
             {

@@ -24,7 +24,7 @@ from bars_gateway.config import Settings
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.outbound import refusal_table
-from bars_gateway.standard import verdict
+from bars_gateway.standard import acknowledgement, verdict
 from bars_gateway.store import interventions, quarantine, values
 from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.handling import HANDLING_OBJECTIONS
@@ -58,8 +58,18 @@ def _answer(row: verdict.Row) -> str:
         _one_of("code", row.word),
         _one_of("code", [f"{prefix}_…" for prefix in row.prefix]),
         _one_of("issue", row.issue),
+        *(f"the body has {acknowledgement.MEANINGS[each]}" for each in row.said),
+        _BEFORE[row.before],
     ]
     return "; ".join(filter(None, parts))
+
+
+_BEFORE = {
+    (): "",
+    (verdict.Before.NOTHING,): "no attempt before it can have arrived",
+    (verdict.Before.FOREIGN,): "after an answer about somebody else",
+    verdict.IN_DOUBT: "after an attempt that may have arrived",
+}
 
 
 def _one_of(name: str, codes: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -32,10 +32,26 @@ from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.settlement import backoff, is_too_much, settlement_of
 from bars_gateway.outbound.standing import Standing
 from bars_gateway.outbound.token import Tokens
-from bars_gateway.standard.answers import focus_id_of
+from bars_gateway.standard.acknowledgement import (
+    NO_BODY,
+    Acknowledgement,
+    Said,
+    read_acknowledgement,
+)
+from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge
-from bars_gateway.store.port import Attempt, Claim, Part, Settled, Settlement, Store
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.port import (
+    Attempt,
+    Claim,
+    OutboundState,
+    Part,
+    Payload,
+    Settled,
+    Settlement,
+    Store,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -171,13 +187,14 @@ class Dispatcher:
                 # It waited for a token or a turn, and its time passed: it may not leave any more.
                 await self._back_to_the_queue(claim, started)
                 return
-            answer, judgement = await self._post(claim, tokens)
+            reply = await self._post(claim, tokens)
         except TokenUnavailable as error:
             await self._put_back(claim, tokens, error)
             return
         ended = self._now()
+        answer, judgement = reply.answer, reply.judgement
         attempt = _attempt(claim, answer, judgement, started, ended)
-        settlement = await self._settlement(judgement, claim, answer, ended)
+        settlement = await self._settlement(claim, reply, ended)
         try:
             await self._store.settle(claim, answer, attempt=attempt, settlement=settlement)
         except StaleState:
@@ -200,26 +217,24 @@ class Dispatcher:
         if again or self._now() - came > NOTE_HOLDS:
             await self._store.calls.note(claim.provider, self._now())
 
-    async def _post(self, claim: Claim, tokens: Tokens) -> tuple[Answer, Judgement]:
+    async def _post(self, claim: Claim, tokens: Tokens) -> "_Reply":
         """Post the message; once more with a new token where the proxy refuses ours (S2)."""
         token = await tokens.token()
-        answer = await self._proxy.post(claim, token)
-        judgement = _judge(answer, claim)
-        if judgement.verdict is not Verdict.UNAUTHORIZED:
-            return answer, judgement
+        reply = _read(await self._proxy.post(claim, token), claim)
+        if reply.judgement.verdict is not Verdict.UNAUTHORIZED:
+            return reply
         tokens.discard(token)
         if claim.provider in self.standing.providers.open:
-            return answer, judgement  # a new token did not help before: the next look has another
+            return reply  # a new token did not help before: the next look has another
         try:
             fresh = await tokens.token()
         except TokenUnavailable:
-            return answer, judgement  # this POST began, so it stays an attempt
+            return reply  # this POST began, so it stays an attempt
         await self._wait_for_turn(claim, again=True)
-        answer = await self._proxy.post(claim, fresh)
-        judgement = _judge(answer, claim)
-        if judgement.verdict is Verdict.UNAUTHORIZED:
+        reply = _read(await self._proxy.post(claim, fresh), claim)
+        if reply.judgement.verdict is Verdict.UNAUTHORIZED:
             tokens.discard(fresh)
-        return answer, judgement
+        return reply
 
     async def _put_back(self, claim: Claim, tokens: Tokens, error: TokenUnavailable) -> None:
         # Our trouble, not the message's: no POST began, so this was no attempt. Nor does it get a
@@ -240,33 +255,62 @@ class Dispatcher:
         except StaleState:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
 
-    async def _settlement(
-        self, judgement: Judgement, claim: Claim, answer: Answer, now: datetime
-    ) -> Settlement:
+    async def _settlement(self, claim: Claim, reply: "_Reply", now: datetime) -> Settlement:
         return settlement_of(
-            judgement,
+            reply.judgement,
             claim,
             now,
-            pause=self._pause(claim, answer),
+            pause=self._pause(claim, reply.answer),
             server_errors_limit=self._policy.server_errors_limit,
-            focus_id=await self._focus_id(judgement, claim, answer),
+            acknowledged=await self._acknowledged(claim, reply),
         )
 
-    async def _focus_id(self, judgement: Judgement, claim: Claim, answer: Answer) -> str | None:
-        """Return the id that the Receiver minted: a duplicate proves the answer before it (S2)."""
-        if judgement.row == "duplicate":
+    async def _acknowledged(self, claim: Claim, reply: "_Reply") -> Settled:
+        """Return what the Receiver has: a duplicate proves the answer that came before it (S2)."""
+        earlier: Payload | None = None
+        if reply.judgement.row == "duplicate":
             earlier = await self._store.payload(claim.message_id, Part.UNPROVEN)
-            return focus_id_of(earlier.body, earlier.media_type) if earlier else None
-        acknowledged = judgement.verdict is Verdict.ACKNOWLEDGED
-        return focus_id_of(answer.body, answer.media_type) if acknowledged else None
+        found = reply.found if earlier is None else _said(claim, earlier.body, earlier.media_type)
+        return Settled(
+            state=OutboundState.ACKNOWLEDGED,
+            focus_id=found.focus_id,
+            by_earlier=earlier is not None and found.said is Said.OURS,
+        )
 
     def _pause(self, claim: Claim, answer: Answer) -> timedelta:
         pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)
         return max(pause, timedelta(seconds=answer.retry_after or 0))
 
 
-def _judge(answer: Answer, claim: Claim) -> Judgement:
-    return judge(answer, request_id=claim.request_id, correlation_id=claim.correlation_id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """What came back for one POST, and what is to be believed of it."""
+
+    answer: Answer
+    found: Acknowledgement  # in the body of a 2xx
+    judgement: Judgement
+
+
+def _read(answer: Answer, claim: Claim) -> _Reply:
+    ids = {"request_id": claim.request_id, "correlation_id": claim.correlation_id}
+    fine = answer.status is not None and 200 <= answer.status < 300  # noqa: PLR2004
+    found = _said(claim, answer.body, answer.media_type) if fine and answer.body else NO_BODY
+    judgement = judge(answer, **ids, said=found.said, before=claim.before)
+    return _Reply(answer=answer, found=found, judgement=judgement)
+
+
+def _said(claim: Claim, body: bytes, media_type: str) -> Acknowledgement:
+    """Return what the body of a 2xx says; the ids of what is there are not changed by a change."""
+    try:
+        ours = read(claim.request.body, claim.request.media_type)
+    except MalformedBundle:
+        return NO_BODY
+    found = read_acknowledgement(ours, body, media_type)
+    if claim.move is Move.REQUEST or found.focus_id is None:
+        return found
+    if found.focus_id != ours.focus_id:
+        log.warning("outbound.other_id", provider=claim.provider, request_id=claim.request_id)
+    return replace(found, focus_id=None)
 
 
 def _attempt(

@@ -8,10 +8,11 @@ import random
 from datetime import datetime, timedelta
 
 from bars_gateway.standard.timing import Timing
-from bars_gateway.standard.verdict import Answer, Fault, Judgement, Verdict
+from bars_gateway.standard.verdict import KEPT_OUT, Answer, Before, Fault, Judgement, Verdict
 from bars_gateway.store.port import Claim, OutboundState, Settled, Settlement, TryAgain
 
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
+ACKNOWLEDGED = Settled(state=OutboundState.ACKNOWLEDGED)
 _MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
 
 
@@ -22,13 +23,17 @@ def settlement_of(
     *,
     pause: timedelta,
     server_errors_limit: int,
-    focus_id: str | None = None,
+    acknowledged: Settled = ACKNOWLEDGED,
 ) -> Settlement:
     """Return what a verdict leads to: final, or another try after *pause*."""
     unconfirmed = Settled(state=OutboundState.UNCONFIRMED)
+    if claim.before is Before.FOREIGN and _had_its_chance(judgement):
+        return unconfirmed
     match judgement.verdict:
         case Verdict.ACKNOWLEDGED:
-            return Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
+            return acknowledged
+        case Verdict.UNCONFIRMED:
+            return unconfirmed
         case Verdict.REFUSED:
             return Settled(state=OutboundState.REFUSED)
         case Verdict.UNAUTHORIZED | Verdict.FORBIDDEN:
@@ -40,6 +45,12 @@ def settlement_of(
             pass
     again = now + pause
     return TryAgain(at=again) if again < claim.give_up_at else _last_try(claim, now, unconfirmed)
+
+
+def _had_its_chance(judgement: Judgement) -> bool:
+    """Tell whether this was the one retry that an answer about somebody else gets, and no proof."""
+    asked_again = judgement.verdict in {Verdict.RETRY, Verdict.RETRY_LIMITED}
+    return asked_again and judgement.row not in KEPT_OUT
 
 
 def is_too_much(answer: Answer, judgement: Judgement) -> bool:

@@ -12,7 +12,7 @@ identifier that we gave, by our id, or by the very instant that we wrote into it
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
+from bars_gateway.standard.bundle import Message, instant, map_of, maps_of, text_of
 from bars_gateway.standard.patients import NHS_NUMBER, is_placeholder, numbers_written
 from bars_gateway.standard.tree import Resource
 
@@ -44,8 +44,22 @@ def matches(message: Message, found: Message) -> Sequence[str]:
     """Return the ids of those records in *found*, a searchset, that *message* made."""
     references = [text_of(each, "reference") for each in maps_of(message.header, "focus")]
     ours = next((e.resource for ref in references if (e := message.resolve(ref))), {})
-    theirs = (record for _, record in found.all(message.focus_type or ""))
+    theirs = (
+        record
+        for _, record in found.all(message.focus_type or "")
+        if not _is_of_another(message, found, record)
+    )
     return sorted({text_of(record, "id") for record in theirs if _is_same(ours, record)} - {""})
+
+
+def _is_of_another(message: Message, found: Message, record: Resource) -> bool:
+    """Tell whether the record names another patient, whatever was searched for."""
+    subject = map_of(record, "subject")
+    patient = found.resolve(text_of(subject, "reference"))
+    shown = maps_of(patient.resource, "identifier") if patient else []
+    identifiers = [map_of(subject, "identifier"), *shown]
+    named = {text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER} - {""}
+    return bool(named) and named.isdisjoint(numbers_written(message))
 
 
 def _is_same(ours: Resource, theirs: Resource) -> bool:

@@ -39,6 +39,8 @@ class Remark(StrEnum):
     STOOD_DOWN = "stood_down"
     INTERIM_MISSED = "interim_missed"
     UNFORESEEN = "unforeseen"
+    ANSWERS_REFUSED = "answers_refused"
+    CANCEL_OPEN = "cancel_open"
     ATTACHED = "attached"  # not by a row: an operator did it
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
@@ -49,6 +51,10 @@ class Remark(StrEnum):
     ARRIVAL_UNKNOWN = "arrival_unknown"
     RESTORED = "restored"  # of anything: what a restore gives an EPR once more, as is the next
     FATE_UNKNOWN = "fate_unknown"
+    NO_IDS_TAKEN = "no_ids_taken"  # of an outcome, as are the next
+    FOREIGN_ACK = "foreign_ack"
+    DUPLICATE_AT_FIRST = "duplicate_at_first"
+    ARRIVED_AFTER_ALL = "arrived_after_all"  # of an outcome, and of the response that proves it
 
 
 MEANINGS: Mapping[Remark, str] = {
@@ -68,6 +74,14 @@ MEANINGS: Mapping[Remark, str] = {
     Remark.STOOD_DOWN: "Who was sent has been stood down; the other side waits for somebody else.",
     Remark.INTERIM_MISSED: "It follows an interim response that never came here.",
     Remark.UNFORESEEN: "The standard does not foresee it here; a person must look at it.",
+    Remark.ANSWERS_REFUSED: (
+        "It answers a request that was said to have been refused or never sent: the other service"
+        " acts on it. Telephone, and undo what was done in its place."
+    ),
+    Remark.CANCEL_OPEN: (
+        "This organisation has cancelled, and nobody knows whether the cancellation arrived: the"
+        " other service goes on. Telephone."
+    ),
     Remark.ATTACHED: "An operator said that it belongs here; see that it is about this patient.",
     Remark.PARTNER_STANDS: "What it was linked to still stands: it was not cancelled along.",
     Remark.PAST_ITS_TIME: (
@@ -90,6 +104,22 @@ MEANINGS: Mapping[Remark, str] = {
         "This gateway's database was restored from a backup, and nobody here knows whether the"
         " other side has it: telephone."
     ),
+    Remark.NO_IDS_TAKEN: (
+        "The answer does not say that it is about this message: use no number from it."
+    ),
+    Remark.FOREIGN_ACK: (
+        "The receiving service answered this with the record of another patient or case: two"
+        " patients may have been mixed up there. Telephone, and use nothing that it says of this"
+        " one before you know."
+    ),
+    Remark.DUPLICATE_AT_FIRST: (
+        "The receiving service says it had this already, though we sent it only once. Telephone."
+    ),
+    Remark.ARRIVED_AFTER_ALL: (
+        "It was said before that nobody knew whether the request had arrived. It had: there is no"
+        " need to telephone about that any more. If somebody has acted meanwhile, or asked again,"
+        " the patient may be helped twice: telephone about that."
+    ),
 }
 
 
@@ -103,7 +133,16 @@ REMARKABLE = frozenset(Remark) - {
     Remark.CONTRADICTS,  # its workflow says so, until a person has settled it
 }
 # What is no remark on a response: it is said with the outcome of what we have sent.
-OF_OUTCOMES = frozenset({Remark.PARTNER_STANDS, Remark.UNREPLACED, Remark.PAST_ITS_TIME})
+OF_OUTCOMES = frozenset(
+    {
+        Remark.PARTNER_STANDS,
+        Remark.UNREPLACED,
+        Remark.NO_IDS_TAKEN,
+        Remark.FOREIGN_ACK,
+        Remark.DUPLICATE_AT_FIRST,
+        Remark.PAST_ITS_TIME,
+    }
+)
 # What is said with word that a message is late.
 OF_DELAYS = frozenset({Remark.HELD, Remark.PAST_ITS_TIME})
 # What is said with an answer that has not come, by where its workflow is then.
@@ -124,6 +163,7 @@ class Standing:
 
     state: State
     due_at: datetime | None
+    cancel_open: bool = False  # whether we cancelled, and nobody knows whether that arrived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +225,11 @@ ROWS: Mapping[Remark, _Row] = {
     Remark.CONTRADICTS: _contradicts,
     Remark.STOOD_DOWN: lambda _, response: response.says is Said.STOOD_DOWN and response.newer,
     Remark.INTERIM_MISSED: _misses_interim,
+    Remark.ARRIVED_AFTER_ALL: lambda before, _: before.state is State.UNCONFIRMED,
+    Remark.ANSWERS_REFUSED: lambda before, _: before.state in _NEVER_TAKEN,
+    Remark.CANCEL_OPEN: lambda before, response: (
+        before.cancel_open and response.move is not Move.DECLINE
+    ),
     Remark.UNFORESEEN: _is_unforeseen,
 }
 

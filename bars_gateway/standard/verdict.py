@@ -12,13 +12,21 @@ Whatever is not proof is a reason to ask again. A 200 that does not repeat our t
 ids did not come from the Receiver, and neither did an error without an
 OperationOutcome; but the proxy's own refusals never repeat the ids, so their
 absence says nothing about a 4xx.
+
+What an answer proves depends on what came before it. Once an attempt may have arrived,
+no refusal shows that the Receiver does not have the message: a *conflict* may be with our
+own record. And a *duplicate* of what was never sent before is no proof that it is there.
+What the body of a 2xx says (`acknowledgement`) counts only where it contradicts: an answer
+about somebody else proves nothing.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-TABLE_VERSION = 1  # grows with every change of ROWS, and is kept with each attempt
+from bars_gateway.standard.acknowledgement import Said
+
+TABLE_VERSION = 2  # grows with every change of ROWS, and is kept with each attempt
 
 
 class Verdict(StrEnum):
@@ -27,9 +35,21 @@ class Verdict(StrEnum):
     ACKNOWLEDGED = "acknowledged"  # the Receiver has it
     RETRY = "retry"  # nothing is proven: ask again, until its clinical time is over
     RETRY_LIMITED = "retry_limited"  # as retry, but at most five times, then unconfirmed
+    UNCONFIRMED = "unconfirmed"  # asking again would prove no more: a person has to ask
     REFUSED = "refused"  # the Receiver or BaRS said no
     UNAUTHORIZED = "unauthorized"  # our token: a new one once, then our trouble
     FORBIDDEN = "forbidden"  # our registration: our trouble, not the message's
+
+
+class Before(StrEnum):
+    """What the attempts before this one have left open."""
+
+    NOTHING = "nothing"  # none can have arrived
+    UNKNOWN = "unknown"  # one may have arrived
+    FOREIGN = "foreign"  # one was answered about another patient, case or event
+
+
+IN_DOUBT = (Before.UNKNOWN, Before.FOREIGN)
 
 
 class Fault(StrEnum):
@@ -77,7 +97,10 @@ class Row:
     issue: tuple[str, ...] = ()
     echoed: bool | None = None
     outcome: bool | None = None
+    said: tuple[Said, ...] = ()  # of the body of a 2xx
+    before: tuple[Before, ...] = ()
     fault: Fault | None = None  # None: as the code's prefix says
+    kept_out: bool = False  # it shows that the Receiver does not have what it answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +123,49 @@ _NO_ANSWER = frozenset(
 )
 
 ROWS: tuple[Row, ...] = (
-    # 2xx: only the Receiver can repeat our ids.
+    # 2xx: only the Receiver can repeat our ids. But if it speaks of somebody else, it gets one
+    # more chance to speak of us, and then a person has to ask it.
+    Row(
+        name="foreign-ack-again",
+        verdict=Verdict.UNCONFIRMED,
+        status=(2,),
+        echoed=True,
+        said=(Said.FOREIGN,),
+        before=(Before.FOREIGN,),
+        fault=Fault.REC,
+    ),
+    Row(
+        name="foreign-ack",
+        verdict=Verdict.RETRY,
+        status=(2,),
+        echoed=True,
+        said=(Said.FOREIGN,),
+        fault=Fault.REC,
+    ),
+    Row(
+        name="acknowledged-by-another-bundle",
+        verdict=Verdict.ACKNOWLEDGED,
+        status=(2,),
+        echoed=True,
+        said=(Said.OTHER,),
+    ),
     Row(name="acknowledged", verdict=Verdict.ACKNOWLEDGED, status=(2,), echoed=True),
     Row(name="ok-without-our-ids", verdict=Verdict.RETRY, status=(2,), fault=Fault.PROXY),
-    # 409: an earlier attempt arrived and only its answer was lost.
+    # 409: an earlier attempt arrived and only its answer was lost; where there was one.
+    Row(
+        name="duplicate-after-foreign-ack",
+        verdict=Verdict.UNCONFIRMED,
+        status=(409,),
+        issue=("duplicate",),
+        before=(Before.FOREIGN,),
+    ),
+    Row(
+        name="duplicate-at-first",
+        verdict=Verdict.UNCONFIRMED,
+        status=(409,),
+        issue=("duplicate",),
+        before=(Before.NOTHING,),
+    ),
     Row(name="duplicate", verdict=Verdict.ACKNOWLEDGED, status=(409,), issue=("duplicate",)),
     # The platform in front of BaRS refuses a token in a shape of its own.
     Row(
@@ -115,13 +177,13 @@ ROWS: tuple[Row, ...] = (
             "keymanagement.service.invalid_access_token",
         ),
         fault=Fault.HERE,
+        kept_out=True,
     ),
     # No OperationOutcome on an error: something in between answered.
     Row(name="intermediary", verdict=Verdict.RETRY, at_least=300, outcome=False, fault=Fault.PROXY),
-    Row(name="conflict", verdict=Verdict.REFUSED, status=(409,)),
     Row(name="too-early", verdict=Verdict.RETRY, status=(425,), fault=Fault.REC),
     Row(name="timeout", verdict=Verdict.RETRY, status=(408, 504)),
-    Row(name="too-many-requests", verdict=Verdict.RETRY, status=(429,)),
+    Row(name="too-many-requests", verdict=Verdict.RETRY, status=(429,), kept_out=True),
     Row(name="unavailable", verdict=Verdict.RETRY, status=(502, 503)),
     # The proxy may hide a quota answer in a 500.
     Row(
@@ -130,10 +192,17 @@ ROWS: tuple[Row, ...] = (
         status=(500,),
         word=("TOO_MANY_REQUESTS",),
         fault=Fault.PROXY,
+        kept_out=True,
     ),
     # It also turns every 500 that it cannot read into REC_SERVER_ERROR: no proof of anything.
     Row(name="server-error", verdict=Verdict.RETRY_LIMITED, status=(500,)),
-    Row(name="not-implemented", verdict=Verdict.REFUSED, status=(501,)),
+    Row(
+        name="not-implemented-in-doubt",
+        verdict=Verdict.RETRY_LIMITED,
+        status=(501,),
+        before=IN_DOUBT,
+    ),
+    Row(name="not-implemented", verdict=Verdict.REFUSED, status=(501,), kept_out=True),
     Row(name="other-5xx", verdict=Verdict.RETRY_LIMITED, at_least=500),
     Row(
         name="token-refused",
@@ -141,6 +210,7 @@ ROWS: tuple[Row, ...] = (
         status=(401,),
         prefix=("SEND",),
         fault=Fault.HERE,
+        kept_out=True,
     ),
     Row(
         name="not-enabled",
@@ -148,23 +218,53 @@ ROWS: tuple[Row, ...] = (
         status=(403,),
         prefix=("SEND",),
         fault=Fault.HERE,
+        kept_out=True,
     ),
-    Row(name="receiver-unauthorized", verdict=Verdict.REFUSED, status=(401,), fault=Fault.REC),
-    Row(name="refused", verdict=Verdict.REFUSED, at_least=400),
+    # A no to this attempt says nothing of one before it that may have arrived.
+    Row(name="refused-in-doubt", verdict=Verdict.RETRY_LIMITED, at_least=400, before=IN_DOUBT),
+    Row(name="conflict", verdict=Verdict.REFUSED, status=(409,), kept_out=True),
+    Row(
+        name="receiver-unauthorized",
+        verdict=Verdict.REFUSED,
+        status=(401,),
+        fault=Fault.REC,
+        kept_out=True,
+    ),
+    Row(name="refused", verdict=Verdict.REFUSED, at_least=400, kept_out=True),
     Row(name="redirect", verdict=Verdict.RETRY, at_least=300, fault=Fault.PROXY),
     Row(name="unknown-status", verdict=Verdict.RETRY, fault=Fault.PROXY),
 )
 
 SILENCE = Row(name="silence", verdict=Verdict.RETRY, fault=Fault.PROXY)
 
+KEPT_OUT = frozenset(row.name for row in ROWS if row.kept_out)
+FOREIGN = frozenset(row.name for row in ROWS if Said.FOREIGN in row.said)
 
-def judge(answer: Answer, *, request_id: str, correlation_id: str) -> Judgement:
-    """Decide what becomes of the message with those two ids that *answer* answers."""
+
+def judge(
+    answer: Answer,
+    *,
+    request_id: str,
+    correlation_id: str,
+    said: Said = Said.NOTHING,
+    before: Before = Before.NOTHING,
+) -> Judgement:
+    """
+    Decide what becomes of the message with those two ids that *answer* answers.
+
+    *said*: what the body of a 2xx is about. *before*: what earlier attempts have left open.
+    """
     echoed = (answer.request_id, answer.correlation_id) == (request_id, correlation_id)
-    row = SILENCE if answer.status is None else next(r for r in ROWS if _fits(r, answer, echoed))
+    row = SILENCE
+    if answer.status is not None:
+        row = next(r for r in ROWS if _fits(r, answer, echoed) and _is_met(r, said, before))
     return Judgement(
         verdict=row.verdict, row=row.name, fault=_fault(row, answer), ids_echoed=echoed
     )
+
+
+def _is_met(row: Row, said: Said, before: Before) -> bool:
+    return (not row.said or said in row.said) and (not row.before or before in row.before)
 
 
 def _fits(row: Row, answer: Answer, echoed: bool) -> bool:  # noqa: FBT001

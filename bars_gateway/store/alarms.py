@@ -105,6 +105,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="something takes its place, or is sent again",
         ended_by=_RETRIED,
     ),
+    "message.foreign_ack": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} of ours answered with the record of another patient or case",
+        whose=Whose.THEIRS,
+        advice="Two patients may have been mixed up there: telephone that service, now. Nothing was"
+        " taken from the answer.",
+        ends="nothing else",
+    ),
     "message.not_sent": AlarmKind(
         about=About.MESSAGE,
         grave=True,

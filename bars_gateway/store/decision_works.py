@@ -13,10 +13,12 @@ operator an alarm, because the Sender may meanwhile believe that nothing happene
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, wording_of
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store import link_works
 from bars_gateway.store.beginnings import read_payload
@@ -122,10 +124,13 @@ def _take_response(
     late: bool,
 ) -> int:
     """Take the response as `respond` would, into the workflow as it is by now."""
-    workflow_id = json.loads(row["about"])["workflow_id"]
+    about = json.loads(row["about"])
+    workflow_id = about["workflow_id"]
     workflow = one(connection, "workflow_responded_to", id=workflow_id)
     assert workflow is not None
     told = tell(connection, workflow, arrival, instant(row["asked_at"]))
+    if Remark.ARRIVED_AFTER_ALL in about["remarks"]:  # that it came has proved it by now
+        told = replace(told, remarks=(*told.remarks, Remark.ARRIVED_AFTER_ALL))
     notice = NoticeKind.DECIDED_LATE if late else told.notice
     taken = take(
         connection,

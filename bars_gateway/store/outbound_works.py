@@ -11,12 +11,12 @@ otherwise the claim has lapsed and somebody else may hold the message.
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import Answer, Verdict
+from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, Answer, Before
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import (
     Attempt,
@@ -31,7 +31,16 @@ from bars_gateway.store.port import (
 from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.sqlite_calls import note
-from bars_gateway.store.statements import keep, move_due, move_workflow, notify, one, rows, run
+from bars_gateway.store.statements import (
+    add_message_event,
+    keep,
+    move_due,
+    move_workflow,
+    notify,
+    one,
+    rows,
+    run,
+)
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.
@@ -39,6 +48,15 @@ _FATE_OF_REQUEST = {
     OutboundState.REFUSED: Move.REFUSE,
     OutboundState.UNCONFIRMED: Move.LAPSE,
     OutboundState.NOT_SENT: Move.ABANDON,
+}
+
+
+# What came back is kept for a person to look at, and is nobody's answer.
+_UNPROVEN = FOREIGN | {"ok-without-our-ids"}
+DUPLICATE_AT_FIRST = "duplicate-at-first"
+_REMARKS: Mapping[str, Sequence[Remark]] = {
+    "acknowledged-by-another-bundle": [Remark.NO_IDS_TAKEN],
+    DUPLICATE_AT_FIRST: [Remark.DUPLICATE_AT_FIRST],
 }
 
 
@@ -84,14 +102,32 @@ def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:
         request_id=row["request_id"],
         correlation_id=row["correlation_id"],
         receiver=row["receiver"],
+        move=Move(row["move"]),
         use_case=row["use_case"],
         claim=row["claims"],
         attempt=row["attempts"],
+        before=_before(connection, row),
         server_errors=errors["n"],
         created_at=instant(row["created_at"]),
         give_up_at=instant(row["give_up_at"]),
         request=payload_of(payload),
     )
+
+
+def _before(connection: sqlite3.Connection, row: sqlite3.Row) -> Before:
+    """
+    Return what earlier attempts of the message, or of the one that it resends, have left open.
+
+    One that began and has no end here was cut off by a crash, or by another's claim.
+    """
+    if row["attempts"] == 1 and row["resend_of"] is None:
+        return Before.NOTHING
+    values = {"kept_out": json.dumps(sorted(KEPT_OUT)), "foreign": json.dumps(sorted(FOREIGN))}
+    found = one(connection, "left_open", id=row["id"], **values)
+    assert found is not None
+    if found["foreign_ack"]:
+        return Before.FOREIGN
+    return Before.UNKNOWN if found["unknown"] else Before.NOTHING
 
 
 def put_back(connection: sqlite3.Connection, claim: Claim, retry_at: datetime, node: str) -> None:
@@ -116,6 +152,9 @@ def settle(  # noqa: PLR0917
     node: str,
 ) -> None:
     """Record the attempt and what it led to."""
+    if attempt.row in FOREIGN:
+        about = (claim.provider, claim.message_id, claim.request_id)
+        add_message_event(connection, about, "message.foreign_ack", attempt.ended_at)
     if isinstance(settlement, Settled):
         _settle_for_good(connection, claim, answer, attempt, settlement, node)
     else:
@@ -128,9 +167,9 @@ def settle(  # noqa: PLR0917
             retry_at=text(settlement.at),
         )
         _exactly_one(changed, claim)
-        if attempt.row == "ok-without-our-ids" and answer.body:
+        if attempt.row in _UNPROVEN and answer.body:
             keep(connection, claim.message_id, Part.UNPROVEN, _payload(answer))
-    _record(connection, claim, attempt)
+        _record(connection, claim, attempt)
 
 
 def _settle_for_good(  # noqa: PLR0917
@@ -152,16 +191,21 @@ def _settle_for_good(  # noqa: PLR0917
     )
     if row is None:
         raise StaleState(f"message {claim.message_id} is no longer ours to settle")
-    if not _earlier_answer_holds(connection, claim, attempt) and answer.body:
-        keep(connection, claim.message_id, Part.ANSWER, _payload(answer))
+    _record(connection, claim, attempt)
+    if settlement.by_earlier:
+        run(connection, "unproven_becomes_answer", message_id=claim.message_id)
+    elif answer.body:
+        part = Part.UNPROVEN if attempt.row in _UNPROVEN else Part.ANSWER
+        keep(connection, claim.message_id, part, _payload(answer))
     move = _lead_on(connection, row, settlement, attempt.ended_at)
-    remarks = left_with(connection, row, attempt.ended_at)
+    remarks = [*_REMARKS.get(attempt.row, ()), *left_with(connection, row, attempt.ended_at)]
     if settlement.state is OutboundState.ACKNOWLEDGED:
         remarks = [*remarks, *_past_its_time(row, attempt.ended_at)]
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at, remarks)
     # After a duplicate, or an acknowledgement that has none: a later change must name the id.
-    acknowledged = settlement.state is OutboundState.ACKNOWLEDGED
-    if acknowledged and move is Move.REQUEST and settlement.focus_id is None:
+    acknowledged = settlement.state is OutboundState.ACKNOWLEDGED and move is Move.REQUEST
+    looked_for = row["move"] == Move.REQUEST and attempt.row == DUPLICATE_AT_FIRST
+    if looked_for or (acknowledged and settlement.focus_id is None):
         run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
 
 
@@ -181,14 +225,6 @@ def _lead_on(
         due, warn_at = instant(row["answer_due_at"]), instant(row["warn_at"])
         move_due(connection, row["workflow_id"], due, warn_at)
     return move
-
-
-def _earlier_answer_holds(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> bool:
-    """Where a duplicate proves an earlier answer that lacked our ids, keep that one: it has ids."""
-    if attempt.verdict is not Verdict.ACKNOWLEDGED or attempt.row != "duplicate":
-        return False
-    changed = run(connection, "unproven_becomes_answer", message_id=claim.message_id)
-    return changed.rowcount == 1
 
 
 def _record(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> None:

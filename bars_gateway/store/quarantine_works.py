@@ -64,9 +64,9 @@ def attach(  # noqa: PLR0917
     objection = against(connection, number, workflow_id, arrival)
     if objection is not None:
         return objection
-    prove_arrival(connection, workflow_id, now)
-    workflow = one(connection, "workflow", id=workflow_id)
+    workflow = one(connection, "workflow_responded_to", id=workflow_id)
     assert workflow is not None
+    prove_arrival(connection, workflow, arrival, now)
     told = tell(connection, workflow, arrival, now)
     remarks = (*told.remarks, Remark.ATTACHED)
     values = {"provider": arrival.provider, "request_id": arrival.request_id}

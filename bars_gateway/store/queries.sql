@@ -206,7 +206,24 @@ UPDATE messages
                       WHERE flying.state = 'sending' AND flying.receiver = waiting.receiver) < :per_receiver
               ORDER BY head.next_attempt_at, head.id
               LIMIT 1)
-RETURNING id, provider, request_id, correlation_id, receiver, use_case, claims, attempts, created_at, give_up_at;
+RETURNING id, provider, request_id, correlation_id, receiver, move, use_case, claims, attempts, resend_of, created_at,
+          give_up_at;
+
+-- name: left_open
+-- Whether an attempt before this one may have arrived, and whether one was answered about somebody else. What is
+-- sent again under new ids goes on from the doubt that the first one ended in. A restore forgets attempts.
+WITH RECURSIVE line (id, resend_of, begun, restored_at) AS (
+    SELECT id, resend_of, attempts - 1, restored_at FROM messages WHERE id = :id
+     UNION ALL
+    SELECT m.id, m.resend_of, m.attempts, m.restored_at FROM messages AS m JOIN line ON m.id = line.resend_of
+     WHERE m.state = 'unconfirmed'
+)
+SELECT max(line.restored_at IS NOT NULL OR line.begun > (SELECT count(*) FROM attempts AS a WHERE a.message_id = line.id
+                            AND a.verdict_row IN (SELECT value FROM json_each(:kept_out)))) AS unknown,
+       max(line.id = :id AND EXISTS (SELECT 1 FROM attempts AS a
+                                      WHERE a.message_id = line.id
+                                        AND a.verdict_row IN (SELECT value FROM json_each(:foreign)))) AS foreign_ack
+  FROM line;
 
 -- name: server_errors
 -- How often the message has met a 500: that proves nothing, and may not go on for ever. Whoever
@@ -216,6 +233,10 @@ SELECT count(*) AS n FROM attempts
    AND started_at >= coalesce((SELECT max(at) FROM events
                                 WHERE message_id = :message_id
                                   AND kind IN ('operator.retried', 'epr.retried')), '');
+
+-- name: foreign_attempt
+SELECT 1 FROM attempts
+ WHERE message_id = :message_id AND verdict_row IN (SELECT value FROM json_each(:foreign)) LIMIT 1;
 
 -- name: put_back
 -- No POST began, so it was no attempt; the count of claims still grows.
@@ -251,7 +272,12 @@ UPDATE messages SET reconcile_at = :at WHERE id = :id AND reconciliation = 'want
 -- name: reconcile
 UPDATE messages SET reconciliation = :reconciliation, reconcile_at = NULL
  WHERE id = :id AND reconciliation = 'wanted'
-RETURNING id, provider, workflow_id;
+RETURNING id, provider, workflow_id, move, state;
+
+-- name: prove_by_read
+-- What nobody could confirm is there after all: the Receiver shows it.
+UPDATE messages SET state = 'acknowledged', settled_at = :now WHERE id = :id AND state = 'unconfirmed'
+RETURNING id, provider, workflow_id, move;
 
 -- name: name_focus
 -- What the Receiver calls the record, unless an answer of its own has told meanwhile.
@@ -611,7 +637,9 @@ SELECT provider, count(*) AS n, sum(answer_by <= :now) AS late, min(asked_at) AS
 -- name: workflows_responded_to
 -- Every workflow of ours that a Bundle with that id belongs to, whoever sent the Bundle.
 SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.subject, w.use_case, w.answer_due_at,
-       w.closed_at
+       w.closed_at,
+       (SELECT c.state FROM messages AS c WHERE c.workflow_id = w.id AND c.direction = 'outbound' AND c.move = 'cancel'
+         ORDER BY c.id DESC LIMIT 1) AS cancellation
   FROM workflows AS w
  WHERE w.role = 'requester'
    AND w.id IN (SELECT m.workflow_id FROM messages AS m
@@ -622,7 +650,10 @@ UPDATE workflows SET state = :state, closed_at = :closed_at
  WHERE id = :id AND state IN ('unclear', 'contradicted');
 
 -- name: workflow_responded_to
-SELECT id, state, subject, use_case, answer_due_at, closed_at FROM workflows WHERE id = :id;
+SELECT w.id, w.state, w.subject, w.use_case, w.answer_due_at, w.closed_at,
+       (SELECT c.state FROM messages AS c WHERE c.workflow_id = w.id AND c.direction = 'outbound' AND c.move = 'cancel'
+         ORDER BY c.id DESC LIMIT 1) AS cancellation
+  FROM workflows AS w WHERE w.id = :id;
 
 -- name: words_said
 -- What the Responder has said in a workflow, the newest first: by its clock, and not as it came.
@@ -641,14 +672,22 @@ SELECT m.move, p.media_type, p.headers, p.encoding, p.body
 -- name: note_told
 UPDATE workflows SET told_status = :status WHERE id = :id;
 
+-- name: requests_unconfirmed
+SELECT id FROM messages
+ WHERE workflow_id = :workflow_id AND direction = 'outbound' AND move = 'request' AND state = 'unconfirmed';
+
 -- name: acknowledge_by_response
--- A response proves that its request arrived: what waits for a retry need not be sent again.
--- What is being sent at this moment is left alone: its own answer is on the way.
+-- A response proves that its request arrived: what waits for a retry need not be sent again, and what nobody could
+-- confirm is there. What is being sent at this moment is left alone: its own answer is on the way.
+-- Of a request and its copies, the one is proved that the response names; where it names none, the only one.
 UPDATE messages
    SET state = 'acknowledged', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
  WHERE workflow_id = :workflow_id AND direction = 'outbound' AND move = 'request'
-   AND state IN ('queued', 'held') AND attempts > 0
-RETURNING id, provider;
+   AND state IN ('queued', 'held', 'unconfirmed') AND attempts > 0
+   AND (bundle_id = :bundle_id
+        OR (SELECT count(*) FROM messages AS every WHERE every.workflow_id = :workflow_id
+               AND every.direction = 'outbound' AND every.move = 'request') = 1)
+RETURNING id, provider, move, workflow_id;
 
 -- name: quarantine
 INSERT INTO quarantine (provider, request_id, correlation_id, bundle_id, responds_to, sender, receiver, reason,

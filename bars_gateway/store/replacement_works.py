@@ -8,12 +8,14 @@ A rebooking is two messages. Where the first was done and the second was not, th
 has nothing, and nobody but us knows it (scenario 29).
 """
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
 from bars_gateway.standard.links import TIES, LinkKind, Relation
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store.statements import add_message_event, links, one
 
@@ -24,6 +26,18 @@ def left_with(
     connection: sqlite3.Connection, message: sqlite3.Row, now: datetime
 ) -> Sequence[Remark]:
     """Return what the EPR is told with the outcome of *message*, whose workflow has moved."""
+    foreign = [Remark.FOREIGN_ACK] if _was_mixed_up(connection, message["id"]) else []
+    return [*foreign, *_left_without(connection, message, now)]
+
+
+def _was_mixed_up(connection: sqlite3.Connection, message_id: int) -> bool:
+    foreign = json.dumps(sorted(FOREIGN))
+    return one(connection, "foreign_attempt", message_id=message_id, foreign=foreign) is not None
+
+
+def _left_without(
+    connection: sqlite3.Connection, message: sqlite3.Row, now: datetime
+) -> Sequence[Remark]:
     if message["move"] == Move.CANCEL:
         cancelled = [message["workflow_id"]]
     elif message["move"] == Move.REQUEST:

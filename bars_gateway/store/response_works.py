@@ -44,6 +44,7 @@ from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.beginnings import began
 from bars_gateway.store.guard_works import refuse_mixed_up
 from bars_gateway.store.inbound_works import add_event, already_met, remember, take
+from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, packed, text
 from bars_gateway.store.statements import move_workflow, notify, rows, run
 from bars_gateway.store.values import (
@@ -51,6 +52,7 @@ from bars_gateway.store.values import (
     Fate,
     Met,
     NoticeKind,
+    OutboundState,
     Payload,
     Quarantined,
     Refusal,
@@ -100,7 +102,7 @@ def answered_workflow(
     refused = refuse_mixed_up(connection, arrival, workflow["id"], now)
     if refused is not None:
         return refused
-    prove_arrival(connection, workflow["id"], now)
+    prove_arrival(connection, workflow, arrival, now)
     return workflow
 
 
@@ -112,7 +114,11 @@ def tell(
     if arrival.wording is not None:
         heard = hear(connection, workflow, arrival.wording, came_at)
         arrival = replace(arrival, move=heard.reading.move, word=heard.word)
-    before = Standing(state=State(workflow["state"]), due_at=instant(workflow["answer_due_at"]))
+    before = Standing(
+        state=State(workflow["state"]),
+        due_at=instant(workflow["answer_due_at"]),
+        cancel_open=workflow["cancellation"] == OutboundState.UNCONFIRMED,
+    )
     response = Response(
         move=arrival.move,
         says=heard.word.says if heard else None,
@@ -193,12 +199,23 @@ def _narrowed(found: list[sqlite3.Row], fits: Callable[[sqlite3.Row], bool]) -> 
     return [row for row in found if fits(row)] or found if len(found) > 1 else found
 
 
-def prove_arrival(connection: sqlite3.Connection, workflow_id: int, now: datetime) -> None:
-    """Let what still waits for its retry be acknowledged: a response came to it (71)."""
-    move_workflow(connection, workflow_id, Move.REQUEST, now)
-    proven = rows(connection, "acknowledge_by_response", workflow_id=workflow_id, now=text(now))
-    for row in proven:
-        notify(connection, NoticeKind.OUTCOME, row, now)
+def prove_arrival(
+    connection: sqlite3.Connection, workflow: sqlite3.Row, arrival: Arrival, now: datetime
+) -> None:
+    """
+    Let what waits for its retry, or could not be confirmed, be acknowledged: it is answered (71).
+
+    Where somebody had been told that nobody knew, they are told that no call is needed now.
+    """
+    found = rows(connection, "requests_unconfirmed", workflow_id=workflow["id"])
+    unconfirmed = {row["id"] for row in found}
+    move_workflow(connection, workflow["id"], Move.REQUEST, now)
+    values = {"workflow_id": workflow["id"], "bundle_id": arrival.responds_to}
+    for row in rows(connection, "acknowledge_by_response", now=text(now), **values):
+        remarks = left_with(connection, row, now)
+        if row["id"] in unconfirmed:
+            remarks = [*remarks, Remark.ARRIVED_AFTER_ALL]
+        notify(connection, NoticeKind.OUTCOME, row, now, remarks)
 
 
 def _quarantine(

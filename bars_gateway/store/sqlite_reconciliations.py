@@ -6,11 +6,13 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import StaleState
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Move
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
 from bars_gateway.store.reconciliations import Reconciliation, Unreconciled
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import notify, one, run
+from bars_gateway.store.statements import move_workflow, notify, one, run
 from bars_gateway.store.values import NoticeKind, Part
 
 
@@ -79,5 +81,15 @@ def _settle(
     if row is None:
         raise StaleState(f"message {message_id} wants no reconciliation any more")
     if focus_id is not None:
+        _prove(connection, row, now)
         run(connection, "name_focus", workflow_id=row["workflow_id"], focus_id=focus_id)
     notify(connection, NoticeKind.RECONCILED, row, now)
+
+
+def _prove(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> None:
+    """Acknowledge what a duplicate alone could not prove, and say that no call is needed now."""
+    proven = one(connection, "prove_by_read", id=row["id"], now=text(now))
+    if proven is None:
+        return
+    move_workflow(connection, proven["workflow_id"], Move.REQUEST, now)
+    notify(connection, NoticeKind.OUTCOME, proven, now, [Remark.ARRIVED_AFTER_ALL])

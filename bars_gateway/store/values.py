@@ -16,7 +16,7 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import Ties
 from bars_gateway.standard.meaning import Reason, Said, Wording
 from bars_gateway.standard.particulars import Particulars
-from bars_gateway.standard.verdict import TABLE_VERSION, Fault, Verdict
+from bars_gateway.standard.verdict import TABLE_VERSION, Before, Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 
 
@@ -62,7 +62,7 @@ class Part(StrEnum):
 
     REQUEST = "request"  # the Bundle, as it was sent or as it came
     ANSWER = "answer"  # what was answered to it
-    UNPROVEN = "unproven"  # a 2xx without our ids: kept for the ids in it (S2)
+    UNPROVEN = "unproven"  # a 2xx without our ids, or about somebody else: for a person to look at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +165,11 @@ class Claim:
     request_id: str  # X-Request-Id: the same for every attempt
     correlation_id: str  # X-Correlation-Id: the same for the whole conversation
     receiver: str  # system|value of the service it is for
+    move: Move
     use_case: str  # chooses the timing of retries
     claim: int  # the fencing token: grows with every claim
     attempt: int  # 1 for the first; counts POSTs begun
+    before: Before  # what the attempts before this one have left open
     server_errors: int  # answers of 500 so far (S2 allows five)
     created_at: datetime
     give_up_at: datetime  # after this a retry becomes unconfirmed
@@ -204,6 +206,7 @@ class Settled:
 
     state: OutboundState
     focus_id: str | None = None  # the id that the Receiver minted, where its answer had one
+    by_earlier: bool = False  # the 2xx without our ids that came before was about us: its answer
 
 
 Settlement = TryAgain | Settled

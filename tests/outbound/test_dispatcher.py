@@ -13,10 +13,10 @@ import pytest
 import store_values
 from aiohttp import web
 from national_side import (
-    ACKNOWLEDGEMENT,
     FHIR,
     FOCUS_ID,
     Clock,
+    acknowledgement_of,
     acknowledging,
     after,
     declining,
@@ -195,8 +195,8 @@ async def open_messages(store):
     return counts[OutboundState.QUEUED] + counts[OutboundState.SENDING]
 
 
-async def without_ids(_request):
-    return web.Response(body=ACKNOWLEDGEMENT, content_type=FHIR)
+async def without_ids(request):
+    return web.Response(body=acknowledgement_of(await request.read()), content_type=FHIR)
 
 
 class TestFates:
@@ -212,14 +212,15 @@ class TestFates:
         assert [b'{"n":1.10}'] == [heard.body for heard in national_proxy.heard]
         assert "Bearer token-1" == national_proxy.heard[0].headers["Authorization"]
 
-    async def test_the_receivers_answer_is_kept_as_it_came(self, store, dispatcher):
+    async def test_the_receivers_answer_is_kept_as_it_came(self, store, dispatcher, national_proxy):
         """The EPR gets the Receiver's own bytes."""
         receipt = await submit(store)
         async with at_work(dispatcher):
             await outcomes(store)
         kept = await store.payload(receipt.message_id, Part.ANSWER)
+        sent = national_proxy.heard[0].body
 
-        assert (FHIR, ACKNOWLEDGEMENT) == (kept.media_type, kept.body)
+        assert (FHIR, acknowledgement_of(sent)) == (kept.media_type, kept.body)
 
     async def test_the_receivers_id_leads_to_the_workflow(self, store, dispatcher):
         """A later change names the ServiceRequest by the id that the Receiver minted."""
@@ -279,8 +280,9 @@ class TestFates:
         async with at_work(dispatcher):
             await outcomes(store)
         kept = await store.payload(receipt.message_id, Part.ANSWER)
+        sent = national_proxy.heard[0].body
 
-        assert ACKNOWLEDGEMENT == kept.body
+        assert acknowledgement_of(sent) == kept.body
         assert receipt.correlation_id == await store.correlation_of("trust", FOCUS_ID)
 
     async def test_a_refusal_is_final(self, store, dispatcher, national_proxy):

@@ -1,6 +1,7 @@
 """What a verdict leads to, and how long the pauses are."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from national_side import FOCUS_ID, NOW, a_claim
 
 from bars_gateway.outbound.settlement import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of
 from bars_gateway.standard.timing import ROUTINE, URGENT
-from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.standard.verdict import Before, Judgement, Verdict
 from bars_gateway.store.port import OutboundState, Settled, TryAgain
 
 SECOND = timedelta(seconds=1)
@@ -17,11 +18,9 @@ CLAIM = a_claim()
 UNCONFIRMED = Settled(state=OutboundState.UNCONFIRMED)
 
 
-def settled(verdict, *, claim=CLAIM, now=NOW, pause=PAUSE, focus_id=None):
-    judgement = Judgement(verdict=verdict, row="some-row", fault=None, ids_echoed=False)
-    return settlement_of(
-        judgement, claim, now, pause=pause, server_errors_limit=5, focus_id=focus_id
-    )
+def settled(verdict, *, claim=CLAIM, now=NOW, pause=PAUSE, row="some-row", **more):
+    judgement = Judgement(verdict=verdict, row=row, fault=None, ids_echoed=False)
+    return settlement_of(judgement, claim, now, pause=pause, server_errors_limit=5, **more)
 
 
 def after_server_errors(count):
@@ -33,7 +32,30 @@ def test_an_acknowledgement_settles_with_the_receivers_id():
     """The id that the Receiver minted is what later changes will name."""
     expected = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=FOCUS_ID)
 
-    assert expected == settled(Verdict.ACKNOWLEDGED, focus_id=FOCUS_ID)
+    assert expected == settled(Verdict.ACKNOWLEDGED, acknowledged=expected)
+
+
+def test_what_no_answer_can_prove_settles():
+    """A person has to ask, and another POST would only cost time."""
+    assert UNCONFIRMED == settled(Verdict.UNCONFIRMED)
+
+
+AFTER_FOREIGN = replace(CLAIM, before=Before.FOREIGN)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.RETRY_LIMITED])
+def test_after_an_answer_about_somebody_else_one_retry_is_all(verdict):
+    """If that proves nothing either, a person asks."""
+    assert UNCONFIRMED == settled(verdict, claim=AFTER_FOREIGN)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "row"),
+    [(Verdict.RETRY, "too-many-requests"), (Verdict.UNAUTHORIZED, "token-refused")],
+)
+def test_a_retry_that_did_not_get_there_is_none(verdict, row):
+    """Our token or a quota stopped it: the one retry is still to come."""
+    assert isinstance(settled(verdict, claim=AFTER_FOREIGN, row=row), TryAgain)
 
 
 def test_a_refusal_settles():

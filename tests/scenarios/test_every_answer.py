@@ -1,30 +1,26 @@
 """Every row of the table of answers, from a Receiver through the sandbox into the audit trail."""
 
 import json
-import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
-from messages import referral
+from messages import NHS_NUMBER, referral
+from scripted import fine, outcome, receiver
 from world import SYSTEM, Node, in_time, world_in
 
 from bars_gateway.standard.headers import TARGET, TargetIdentifier
 from bars_gateway.standard.verdict import ROWS, SILENCE
 
-JSON = "application/fhir+json"
 Fault = Mapping[str, object]
+Saying = Callable[[bytes], web.Response]
 
 
-def outcome(status: int, code: str, issue: str, **headers: str) -> Callable[[], web.Response]:
-    """Make answers of a Receiver that says *code* and *issue*."""
-    coding = {"system": "https://fhir.nhs.uk/CodeSystem/http-error-codes", "code": code}
-    said = {"severity": "error", "code": issue, "details": {"coding": [coding]}}
-    body = json.dumps({"resourceType": "OperationOutcome", "issue": [said]}).encode()
-    return partial(web.Response, status=status, body=body, content_type=JSON, headers=headers)
+def told(answer: Callable[[], web.Response]) -> Saying:
+    """Return what says the same whatever was sent."""
+    return lambda _body: answer()
 
 
 def platform() -> web.Response:
@@ -34,14 +30,21 @@ def platform() -> web.Response:
     return web.Response(status=401, text=body, content_type="application/json")
 
 
-def fine() -> web.Response:
-    return web.Response(body=b'{"resourceType": "Bundle"}', content_type=JSON)
+def of_another(body: bytes) -> web.Response:
+    """Acknowledge another patient's request instead."""
+    return fine(body.replace(NHS_NUMBER.encode(), b"9990000026"))
+
+
+def of_nobody(body: bytes) -> web.Response:
+    """Answer with a Bundle that says nothing of ours."""
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Basic"}}]}
+    return fine(json.dumps(bundle).encode())
 
 
 # What the Receiver says, or what the national side does to the call, for each row.
 SAID: Mapping[str, Callable[[], web.Response]] = {
     "acknowledged": fine,
-    "duplicate": outcome(409, "REC_CONFLICT", "duplicate"),
+    "duplicate-at-first": outcome(409, "REC_CONFLICT", "duplicate"),
     "token-refused-by-platform": platform,
     "conflict": outcome(409, "REC_CONFLICT", "conflict"),
     "too-early": outcome(425, "REC_TOO_EARLY", "duplicate"),
@@ -62,36 +65,42 @@ DONE: Mapping[str, Fault] = {
     "token-refused": {"kind": "status", "status": 401},
     "silence": {"kind": "drop_before"},
 }
+LOST = outcome(408, "REC_TIMEOUT", "timeout")
+# The row that the second attempt meets, by what was said to the first.
+THEN: Mapping[str, tuple[Saying, Saying]] = {
+    "duplicate": (told(LOST), told(SAID["duplicate-at-first"])),
+    "refused-in-doubt": (told(LOST), told(SAID["conflict"])),
+    "not-implemented-in-doubt": (told(LOST), told(SAID["not-implemented"])),
+    "foreign-ack-again": (of_another, of_another),
+    "duplicate-after-foreign-ack": (of_another, told(SAID["duplicate-at-first"])),
+}
+ONCE: Mapping[str, Saying] = {
+    "foreign-ack": of_another,
+    "acknowledged-by-another-bundle": of_nobody,
+}
 NOT_ENABLED = "not-enabled"  # of an organisation: the hospital, which sends one as well
 OF_A_TOKEN = {"token-refused-by-platform", "token-refused"}
 OF_THE_QUOTA = {"quota-as-500"}
 NEVER = {"unknown-status"}  # below 200: no HTTP library hands that on as an answer
 
-SERVICES = {row: f"90000002{number:02d}" for number, row in enumerate([*SAID, *DONE, NOT_ENABLED])}
+SERVED = [*SAID, *DONE, *THEN, *ONCE, NOT_ENABLED]
+SERVICES = {row: f"90000002{number:02d}" for number, row in enumerate(SERVED)}
 
 
-@asynccontextmanager
-async def receiver(node: Node) -> AsyncIterator[str]:
-    """Answer over mutual TLS as each service is to; yield the address."""
-    by_service = {SERVICES[row]: answer for row, answer in SAID.items()}
+class Said:
+    """Answers as each service is to, and to a second message otherwise."""
 
-    async def answer(request: web.BaseRequest) -> web.Response:
-        target = TargetIdentifier.decode(request.headers[TARGET])
-        response = by_service.get(target.value, fine)()
-        for name in ("X-Request-Id", "X-Correlation-Id"):
-            response.headers[name] = request.headers[name]
-        return response
+    def __init__(self) -> None:
+        self._once: dict[str, Saying] = {SERVICES[row]: told(each) for row, each in SAID.items()}
+        self._once |= {SERVICES[row]: each for row, each in ONCE.items()}
+        self._next = {SERVICES[row]: list(each) for row, each in THEN.items()}
 
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    folder = node.registered.folder
-    context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    try:
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        service = TargetIdentifier.decode(request.headers[TARGET]).value
+        body = await request.read()
+        waiting = self._next.get(service)
+        say = waiting.pop(0) if waiting else self._once.get(service, told(fine))
+        return say(body)
 
 
 async def sent(node: Node, row: str) -> str:
@@ -101,31 +110,32 @@ async def sent(node: Node, row: str) -> str:
     return str(receipt["request_id"])
 
 
-async def first_row(node: Node, request_id: str) -> str:
-    """Return the row by which the first attempt was judged, once it was."""
+async def judged(node: Node, request_id: str, number: int) -> str:
+    """Return the row by which the attempt of that *number* was judged, once it was."""
 
-    async def attempts() -> object:
+    async def attempts() -> Any:
         found = await node.history(request_id)
-        return found and found.attempts
+        return found and len(found.attempts) >= number and found.attempts
 
-    (first, *_) = await in_time(attempts)
-    return str(first.row)
+    return str((await in_time(attempts))[number - 1].row)
 
 
 async def test_every_row_comes_about(tmp_path: Path) -> None:
     """What `docs/answers.md` says of an answer is what the gateway does with it."""
-    async with world_in(tmp_path) as world, receiver(world.hospital) as url:
+    async with world_in(tmp_path) as world, receiver(world.hospital, Said().answer) as url:
         services = [f"{SYSTEM}|{value}" for value in SERVICES.values()]
         register = world.sandbox.registry.register
         await register("hospital", services, url, datetime.now(UTC), enabled=False)
         for row, fault in DONE.items():
             world.sandbox.faults.arm({**fault, "target": SERVICES[row]})
-        senders = dict.fromkeys([*SAID, *DONE], world.ambulance) | {NOT_ENABLED: world.hospital}
+        senders = dict.fromkeys(SERVED, world.ambulance) | {NOT_ENABLED: world.hospital}
         seen: dict[str, str] = {}
         # What makes all messages of a Sender wait comes last.
         for rows in (senders.keys() - OF_A_TOKEN - OF_THE_QUOTA, OF_A_TOKEN, OF_THE_QUOTA):
             ids = {row: await sent(senders[row], row) for row in rows}
-            seen |= {row: await first_row(senders[row], ids[row]) for row in rows}
+            seen |= {
+                row: await judged(senders[row], ids[row], 2 if row in THEN else 1) for row in rows
+            }
 
     assert {row: row for row in senders} == seen
     assert {row.name for row in (*ROWS, SILENCE)} == seen.keys() | NEVER

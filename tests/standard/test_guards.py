@@ -156,8 +156,8 @@ def response(move: Move, use_case: str = "a4t1", **more: Any) -> Response:
     return Response(move=move, subject=Subject.VALIDATION, use_case=use_case, **values)
 
 
-def standing(state: State, due: int = 60) -> Standing:
-    return Standing(state=state, due_at=NOW + timedelta(minutes=due))
+def standing(state: State, due: int = 60, **more: Any) -> Standing:
+    return Standing(state=state, due_at=NOW + timedelta(minutes=due), **more)
 
 
 OLDER: dict[str, Any] = {"newer": False}
@@ -199,6 +199,27 @@ OLDER: dict[str, Any] = {"newer": False}
         ),
         (standing(State.ACTIVE), response(Move.DECLINE, "a6t2"), ()),
         (standing(State.IN_PROGRESS), response(Move.DECLINE, "a6t2"), (Remark.UNFORESEEN,)),
+        (
+            standing(State.UNCONFIRMED),
+            response(Move.PROGRESS, "a6t1"),
+            (Remark.ARRIVED_AFTER_ALL,),
+        ),
+        (
+            standing(State.REFUSED),
+            response(Move.PROGRESS, "a6t1"),
+            (Remark.CONTRADICTS, Remark.ANSWERS_REFUSED),
+        ),
+        (
+            standing(State.ABANDONED),
+            response(Move.WAIT, "a6t1"),
+            (Remark.CONTRADICTS, Remark.ANSWERS_REFUSED),
+        ),
+        (
+            standing(State.ACTIVE, cancel_open=True),
+            response(Move.PROGRESS, "a6t1"),
+            (Remark.CANCEL_OPEN,),
+        ),
+        (standing(State.ACTIVE, cancel_open=True), response(Move.DECLINE, "a6t2"), ()),
     ],
     ids=str,
 )

@@ -1,6 +1,7 @@
 """What the store promises for an outbound message."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -279,7 +280,10 @@ async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
     assert again is not None
     duplicate = Answer(status=409, body=b'{"resourceType":"OperationOutcome"}')
     await store.settle(
-        again, duplicate, attempt=attempt(again, row="duplicate"), settlement=ACKNOWLEDGED
+        again,
+        duplicate,
+        attempt=attempt(again, row="duplicate"),
+        settlement=replace(ACKNOWLEDGED, by_earlier=True),
     )
     answer = await store.payload(claim.message_id, Part.ANSWER)
 

@@ -26,7 +26,7 @@ from bars_gateway.standard.headers import (
     SenderIdentity,
     for_sending,
 )
-from bars_gateway.standard.verdict import Answer, Verdict, judge
+from bars_gateway.standard.verdict import KEPT_OUT, Answer, Before, Verdict, judge
 
 ANSWER_SECONDS = 40.0  # longer than the proxy waits for a Receiver
 _AGAIN = frozenset({Verdict.RETRY, Verdict.RETRY_LIMITED, Verdict.UNAUTHORIZED})
@@ -97,11 +97,18 @@ class Sender:
         ids = Ids(request_id or str(uuid.uuid4()), correlation_id)
         message = bundle.read(body)
         headers = for_sending(message, _IDENTITY, ids=ids, media_type=Format.JSON)
-        pause = self._first_pause
+        pause, before = self._first_pause, Before.NOTHING
         while True:
             attempts -= 1
             answer = await self._post(body, headers)
-            found = judge(answer, request_id=ids.request_id, correlation_id=ids.correlation_id)
+            found = judge(
+                answer,
+                request_id=ids.request_id,
+                correlation_id=ids.correlation_id,
+                before=before,
+            )
+            if found.row not in KEPT_OUT:
+                before = Before.UNKNOWN
             if found.verdict not in _AGAIN or attempts <= 0:
                 return Sent(
                     request_id=ids.request_id,

@@ -67,8 +67,9 @@ _OWN: Mapping[str, Sentence] = {
         " Telephone."
     ),
     "arrived_after_all": check(
-        "You were told that nobody knew whether the request had arrived: it had. If you asked again"
-        " meanwhile, or sent somebody else, telephone, so that nothing is done twice."
+        "You were told that nobody knew whether the request had arrived: it had, and the call about"
+        " that is no longer needed. If you asked again meanwhile, or sent somebody else, telephone,"
+        " so that nothing is done twice."
     ),
     "answers_refused": telephone(
         "This answers a request that was said to have been refused, or never sent: the other"

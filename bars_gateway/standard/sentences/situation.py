@@ -96,7 +96,9 @@ def _clock(situation: Situation) -> Rows:
 def _ours(situation: Situation) -> Rows:
     kind, state, move = situation.kind, situation.state, situation.move
     if kind == "reconciled":
-        return waiting.RECONCILED[str(situation.reconciled)]
+        # Nothing has shown that what is unconfirmed is there, whatever came of looking for it.
+        unproven = state == "unconfirmed"
+        return waiting.RECONCILED["none" if unproven else str(situation.reconciled)]
     if kind == "cancel_not_sent":
         return waiting.CANCEL_NOT_SENT
     if kind in waiting.TOLD:

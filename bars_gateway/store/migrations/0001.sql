@@ -159,7 +159,7 @@ CREATE TABLE attempts (                         -- one POST
     ids_echoed  INTEGER NOT NULL,
     table_version INTEGER NOT NULL,             -- of the verdict table, as it was then
     PRIMARY KEY (message_id, number),
-    CONSTRAINT verdict_is_known CHECK (verdict IN ('acknowledged', 'retry', 'retry_limited', 'refused',
+    CONSTRAINT verdict_is_known CHECK (verdict IN ('acknowledged', 'retry', 'retry_limited', 'unconfirmed', 'refused',
                                                    'unauthorized', 'forbidden')),
     CONSTRAINT fault_is_known   CHECK (fault IN ('SEND', 'PROXY', 'REC', 'HERE'))
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,430 @@
+"""
+What proves what: an answer that was lost, mixed up or given twice makes nobody believe too much.
+
+Each course is played between two gateways, or with a Receiver of another make, and says what
+the EPR, the page and the log tell.
+"""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from bookings import cancelled_referral
+from messages import NHS_NUMBER, referral, validation_request
+from scripted import Scripted, another_make, fine, outcome
+from store_values import NOW
+from structlog.testing import capture_logs
+from world import Node, World, eventually, headers, post, world_in
+
+from bars_gateway.demo.responses import response
+from bars_gateway.standard.answers import Minted, acknowledge, acknowledge_change
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.formats import Format, to_bytes
+from bars_gateway.standard.workflow import State
+from bars_gateway.store import readings
+from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.port import Part, Payload
+
+ANOTHER = b"9990000026"
+FOCUS_ID = "8f9f3c1e-1f57-4f55-8a52-6f1f3a3d5b03"
+QUICK = "target_check_seconds = 0\nread_before_cancel = false\nserver_errors_limit = 2"
+LOST = outcome(408, "REC_TIMEOUT", "timeout")
+DUPLICATE = outcome(409, "REC_CONFLICT", "duplicate")
+CONFLICT = outcome(409, "REC_CONFLICT", "conflict")
+NO_SERVICE = outcome(404, "PROXY_NOT_FOUND", "not-found")
+Saying = Callable[[bytes], web.Response]
+
+
+def told(answer: Callable[[], web.Response]) -> Saying:
+    return lambda _body: answer()
+
+
+def acknowledging(body: bytes, focus_id: str = FOCUS_ID) -> web.Response:
+    """Acknowledge the message as this gateway would."""
+    message = read(body)
+    minted = Minted(
+        focus_id=focus_id, encounter_id=new_id(), reference="R-1", reference_system="urn:r"
+    )
+    tree = acknowledge_change(message, new_id, NOW)
+    if message.reason == "new":
+        tree = acknowledge(message, minted, new_id, NOW)
+    return fine(to_bytes(tree, Format.JSON))
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def of_another(body: bytes) -> web.Response:
+    """Acknowledge another patient's request, under the ids of this one."""
+    return acknowledging(body.replace(NHS_NUMBER.encode(), ANOTHER), "the-other-patients-record")
+
+
+@asynccontextmanager
+async def playing(
+    folder: Path, *answers: Saying
+) -> AsyncIterator[tuple[World, Scripted, dict[str, Any]]]:
+    """Send a referral to a Receiver that says these; yield with the outcome."""
+    async with (
+        world_in(folder, outbound=QUICK) as world,
+        another_make(world, world.hospital.service, *answers) as scripted,
+    ):
+        receipt = await world.ambulance.sent("r.json", referral())
+        yield world, scripted, await world.ambulance.outcome(receipt["request_id"])
+
+
+async def page(node: Node) -> str:
+    """Return what the operator's page says."""
+    url = f"http://127.0.0.1:{node.gateway.status.port}/"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return await response.text()
+
+
+async def rows(node: Node, told_outcome: dict[str, Any]) -> list[str]:
+    history = await node.history(told_outcome["request_id"])
+    assert history is not None
+    return [attempt.row for attempt in history.attempts]
+
+
+async def state(node: Node, told_outcome: dict[str, Any]) -> State:
+    history = await node.history(told_outcome["request_id"])
+    assert history is not None
+    return history.workflow.state
+
+
+def answers_of(node: Node) -> Sequence[bytes]:
+    """Return what the EPR got as the Receiver's answers."""
+    return [file.read_bytes() for file in node.files("inbox/new/*.answer.json")]
+
+
+def outcomes_of(node: Node) -> Sequence[dict[str, Any]]:
+    return [json.loads(file.read_bytes()) for file in node.files("inbox/new/*.outcome.json")]
+
+
+async def unproven(node: Node, told_outcome: dict[str, Any]) -> Payload | None:
+    """Return what is kept of a 2xx that is nobody's answer."""
+    keys = {"message_id": told_outcome["message_id"], "part": Part.UNPROVEN}
+    async with open_reader(node.database) as reader:
+        found: Payload | None = await read_with(reader, lambda c: readings.payload(c, **keys))
+    return found
+
+
+MAY_HAVE = "may or may not have arrived"
+MIXED_UP = "answered with the record of another patient"
+
+
+@pytest.mark.parametrize("then", [NO_SERVICE, CONFLICT], ids=["no-service", "conflict"])
+async def test_what_may_have_arrived_is_never_refused(
+    tmp_path: Path, then: Callable[[], web.Response]
+) -> None:
+    """The first answer got lost: no later refusal shows that the Receiver has not got it."""
+    async with playing(tmp_path, told(LOST), told(then), told(then)) as (world, _, outcome_):
+        shown = await page(world.ambulance)
+
+        assert ["timeout", "refused-in-doubt", "refused-in-doubt"] == await rows(
+            world.ambulance, outcome_
+        )
+        assert State.UNCONFIRMED is await state(world.ambulance, outcome_)
+    assert "unconfirmed" == outcome_["state"]
+    assert "do not know" in outcome_["means"]
+    assert MAY_HAVE in shown
+    assert "got a refusal" not in shown
+
+
+async def test_a_refusal_in_doubt_may_still_end_well(tmp_path: Path) -> None:
+    """The catalogue was wrong for a moment, and the retry is told *duplicate*."""
+    said = (told(LOST), told(NO_SERVICE), told(DUPLICATE))
+    async with playing(tmp_path, *said) as (_, scripted, outcome_):
+        pass
+
+    assert ("acknowledged", 3) == (outcome_["state"], len(scripted.posted))
+
+
+async def test_a_plain_refusal_is_one(tmp_path: Path) -> None:
+    """Nothing before it can have arrived: it is told at once, with its reason."""
+    async with playing(tmp_path, told(CONFLICT)) as (world, _, outcome_):
+        assert ["conflict"] == await rows(world.ambulance, outcome_)
+    assert ("refused", "REC_CONFLICT") == (outcome_["state"], outcome_["code"])
+
+
+async def test_an_answer_about_another_patient_is_nobodys(tmp_path: Path) -> None:
+    """The retry proves the message: the first body gives no id, and is no answer for the EPR."""
+    with capture_logs() as logs:
+        async with playing(tmp_path, of_another, acknowledging) as (world, scripted, outcome_):
+            shown = await page(world.ambulance)
+            answers = answers_of(world.ambulance)
+            history = await world.ambulance.history(outcome_["request_id"])
+            assert history is not None
+
+    assert 2 == len(scripted.posted)
+    assert ("acknowledged", FOCUS_ID) == (outcome_["state"], outcome_["focus_id"])
+    assert ["foreign_ack"] == outcome_["remarks"]
+    assert "another patient or case" in outcome_["means"]
+    assert MIXED_UP in shown
+    assert 1 == len(answers)
+    assert ANOTHER not in answers[0]
+    assert "message.foreign_ack" in [event.kind for event in history.events]
+    assert ["foreign-ack", "acknowledged"] == [
+        each["row"] for each in logs if each["event"] == "outbound.attempt_ended"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("then", "row"),
+    [
+        (of_another, "foreign-ack-again"),
+        (told(DUPLICATE), "duplicate-after-foreign-ack"),
+        (told(outcome(503, "REC_SERVICE_UNAVAILABLE", "transient")), "unavailable"),
+        (told(CONFLICT), "refused-in-doubt"),
+    ],
+)
+async def test_after_that_one_retry_is_all(tmp_path: Path, then: Saying, row: str) -> None:
+    """It proves nothing either: nobody knows whose record the Receiver has made."""
+    async with playing(tmp_path, of_another, then) as (world, scripted, outcome_):
+        shown = await page(world.ambulance)
+        answers = answers_of(world.ambulance)
+        kept = await unproven(world.ambulance, outcome_)
+
+        assert ["foreign-ack", row] == await rows(world.ambulance, outcome_)
+    assert 2 == len(scripted.posted)
+    assert ("unconfirmed", None) == (outcome_["state"], outcome_["focus_id"])
+    assert "foreign_ack" in outcome_["remarks"]
+    assert MAY_HAVE in shown
+    assert MIXED_UP in shown
+    assert [] == [answer for answer in answers if ANOTHER in answer]
+    assert kept is not None
+    assert ANOTHER in kept.body
+
+
+async def test_ids_of_a_bundle_that_is_nobodys_are_not_taken(tmp_path: Path) -> None:
+    """Nothing contradicts: the Receiver has it, and is asked what it calls the record."""
+
+    def of_its_own(body: bytes) -> web.Response:
+        bundle = json.loads(acknowledging(body, "some-record").body)
+        text = json.dumps({**bundle, "id": new_id()})
+        for entry in bundle["entry"]:
+            text = text.replace(entry["fullUrl"], f"urn:uuid:{new_id()}")
+        return fine(text.encode())
+
+    async with playing(tmp_path, of_its_own) as (world, scripted, outcome_):
+        reconciled = await eventually(lambda: world.ambulance.files("inbox/new/*.reconciled.json"))
+        notice = json.loads(reconciled[0].read_bytes())
+
+    assert ("acknowledged", None) == (outcome_["state"], notice["focus_id"])
+    assert ["no_ids_taken"] == outcome_["remarks"]
+    assert "unread" == notice["reconciled"]
+    assert 1 == len(scripted.asked)
+
+
+async def test_from_the_answer_to_a_cancellation_no_id_is_taken(tmp_path: Path) -> None:
+    """Test kits answer under other ids: that says nothing of the record that is cancelled."""
+
+    def elsewhere(body: bytes) -> web.Response:
+        return fine(acknowledging(body).body.replace(FOCUS_ID.encode(), b"another-record"))
+
+    with capture_logs() as logs:
+        async with playing(tmp_path, acknowledging, elsewhere) as (world, _, first):
+            (answer,) = answers_of(world.ambulance)
+            cancelled = await world.ambulance.sent("c.json", cancelled_referral(json.loads(answer)))
+            second = await world.ambulance.outcome(cancelled["request_id"])
+            assert State.CANCELLED is await state(world.ambulance, first)
+
+    assert ("acknowledged", FOCUS_ID) == (second["state"], second["focus_id"])
+    assert 1 == len([each for each in logs if each["event"] == "outbound.other_id"])
+
+
+def showing(scripted: Scripted, **changes: Any) -> Callable[[], web.Response]:
+    """Show what was posted, as a search would, with some of it changed."""
+
+    def show() -> web.Response:
+        message = read(scripted.posted[0])
+        (focus,) = (e.resource for e in message.entries if e.type == "ServiceRequest")
+        record = {**focus, "id": FOCUS_ID, **changes}
+        bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": record}]}
+        return fine(json.dumps(bundle).encode())
+
+    return show
+
+
+@pytest.mark.parametrize(
+    ("changes", "state_", "reconciled"),
+    [
+        ({}, "acknowledged", "found"),
+        ({"authoredOn": "2020-01-01T00:00:00Z", "identifier": []}, "unconfirmed", "none"),
+        (
+            {
+                "subject": {
+                    "identifier": {
+                        "system": "https://fhir.nhs.uk/Id/nhs-number",
+                        "value": ANOTHER.decode(),
+                    }
+                }
+            },
+            "unconfirmed",
+            "none",
+        ),
+    ],
+    ids=["ours", "another-case", "another-patient"],
+)
+async def test_a_duplicate_of_what_was_sent_once_proves_nothing(
+    tmp_path: Path, changes: dict[str, Any], state_: str, reconciled: str
+) -> None:
+    """No further POST; the Receiver's record proves it, if that is our patient's and our case."""
+    async with (
+        world_in(tmp_path, outbound=QUICK) as world,
+        another_make(world, world.hospital.service, told(DUPLICATE)) as scripted,
+    ):
+        scripted.shows = showing(scripted, **changes)
+        receipt = await world.ambulance.sent("r.json", referral())
+        first = await world.ambulance.outcome(receipt["request_id"])
+        (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.reconciled.json"))
+        looked_for = json.loads(file.read_bytes())
+        history = await world.ambulance.history(receipt["request_id"])
+        assert history is not None
+        outcomes = [
+            json.loads(each.read_bytes())
+            for each in world.ambulance.files("inbox/new/*.outcome.json")
+        ]
+        shown = await page(world.ambulance)
+
+    assert 1 == len(scripted.posted)
+    assert "though it was sent only once" in first["means"]
+    assert (state_, reconciled) == (history.message.state, looked_for["reconciled"])
+    if state_ == "acknowledged":
+        assert FOCUS_ID == looked_for["focus_id"]
+        assert ["arrived_after_all"] == outcomes[-1]["remarks"]
+        assert State.ACTIVE is history.workflow.state
+        assert MAY_HAVE not in shown
+    else:
+        assert "we cannot find it there" in looked_for["means"]
+        assert State.UNCONFIRMED is history.workflow.state
+        assert MAY_HAVE in shown
+
+
+async def test_a_crash_in_the_middle_of_a_post_leaves_it_open(tmp_path: Path) -> None:
+    """Nobody knows whether it arrived: what the Receiver refuses after it is not refused."""
+    async with (
+        world_in(tmp_path, outbound=QUICK) as world,
+        another_make(world, world.hospital.service, told(CONFLICT), told(CONFLICT)) as scripted,
+    ):
+        world.sandbox.faults.arm({"kind": "token_outage"})
+        receipt = await world.ambulance.sent("r.json", referral())
+        await world.ambulance.stop()
+        await died_while_sending(world.ambulance)
+        world.sandbox.faults.clear()
+        await world.ambulance.restart()
+        outcome_ = await world.ambulance.outcome(receipt["request_id"])
+
+    assert ("unconfirmed", 3) == (outcome_["state"], outcome_["attempts"])
+    assert 2 == len(scripted.posted)
+
+
+async def died_while_sending(node: Node) -> None:
+    """Leave the database as a gateway does that was killed between the POST and its answer."""
+    connection = sqlite3.connect(node.database)
+    with connection:
+        connection.execute(
+            "UPDATE messages SET state = 'sending', claims = claims + 1, attempts = 1,"
+            " next_attempt_at = NULL, claimed_by = ?, claimed_until = '2999-01-01T00:00:00.000Z'",
+            [node.name],
+        )
+    connection.close()
+
+
+def allocated(acknowledgement: bytes, encounter: str = "in-progress") -> bytes:
+    """Return what the hospital says once somebody acts on the request."""
+    return response(acknowledgement, encounter=encounter)
+
+
+async def notices(node: Node, kind: str, count: int = 1) -> list[dict[str, Any]]:
+    """Return so many notices, once they are there."""
+    pattern = f"inbox/new/*.{kind}.json"
+    files = await eventually(lambda: len(f := node.files(pattern)) >= count and f)
+    return [json.loads(file.read_bytes()) for file in files]
+
+
+async def given_up(world: World) -> tuple[dict[str, Any], bytes]:
+    """Send a validation request that arrives, while no answer ever comes back: unconfirmed."""
+    world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True, "count": 2})
+    receipt = await world.ambulance.sent("v.json", validation_request())
+    outcome_ = await world.ambulance.outcome(receipt["request_id"])
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    return outcome_, answer.read_bytes()
+
+
+async def test_an_answer_proves_what_nobody_could_confirm(tmp_path: Path) -> None:
+    """No call is needed any more, and whoever has acted meanwhile is told to look."""
+    async with world_in(tmp_path, outbound=QUICK) as world:
+        first, acknowledgement = await given_up(world)
+        before = await page(world.ambulance)
+        receipt = await world.hospital.sent("i.json", allocated(acknowledgement))
+        answered = await world.hospital.outcome(receipt["request_id"])
+        (came,) = await notices(world.ambulance, "notice")
+        outcomes = await notices(world.ambulance, "outcome", 2)
+        after = await page(world.ambulance)
+
+    assert "acknowledged" == answered["state"]
+    assert "unconfirmed" == first["state"]
+    assert MAY_HAVE in before
+    assert ("acknowledged", ["arrived_after_all"]) == (
+        outcomes[-1]["state"],
+        outcomes[-1]["remarks"],
+    )
+    assert "call about that is no longer needed" in outcomes[-1]["means"]
+    assert ["arrived_after_all"] == came["remarks"]
+    assert MAY_HAVE not in after
+    assert "came with a remark" in after
+
+
+async def test_an_answer_to_what_was_refused_alarms(tmp_path: Path) -> None:
+    """The Receiver said no, and acts on it all the same: somebody may be on the way."""
+    async with world_in(tmp_path, outbound=QUICK) as world:
+        body = validation_request()
+        async with another_make(world, world.hospital.service, told(CONFLICT)):
+            receipt = await world.ambulance.sent("v.json", body)
+            first = await world.ambulance.outcome(receipt["request_id"])
+        acknowledgement = acknowledging(body).body
+        status, _, _ = await post(
+            world,
+            allocated(acknowledgement),
+            headers(world.ambulance.service),
+            node=world.ambulance,
+        )
+        (came,) = await notices(world.ambulance, "notice")
+        shown = await page(world.ambulance)
+
+    assert ("refused", 200) == (first["state"], status)
+    assert "answers_refused" in came["remarks"]
+    assert "was said to have been refused, or never sent" in came["means"]
+    assert "came with a remark" in shown
+
+
+async def test_an_allocation_after_a_cancellation_that_nobody_could_confirm_alarms(
+    tmp_path: Path,
+) -> None:
+    """The cancellation may not have arrived: who was to be called off may be on the way."""
+    async with world_in(tmp_path, outbound=QUICK) as world:
+        receipt = await world.ambulance.sent("v.json", validation_request())
+        await world.ambulance.outcome(receipt["request_id"])
+        (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+        acknowledgement = answer.read_bytes()
+        world.sandbox.faults.arm({"kind": "status", "status": 500, "count": 2})
+        cancelled = await world.ambulance.sent(
+            "c.json", cancelled_referral(json.loads(acknowledgement))
+        )
+        fate = await world.ambulance.outcome(cancelled["request_id"])
+        await world.hospital.sent("i.json", allocated(acknowledgement))
+        (came,) = await notices(world.ambulance, "notice")
+        shown = await page(world.ambulance)
+
+    assert "unconfirmed" == fate["state"]
+    assert ["cancel_open"] == came["remarks"]
+    assert "the other service goes on" in came["means"]
+    assert "came with a remark" in shown

@@ -1,0 +1,172 @@
+"""What is believed of the body of a 2xx, and what is taken from it: row by row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from messages import NHS_NUMBER, referral
+from store_values import NOW
+
+from bars_gateway.standard.acknowledgement import (
+    NO_BODY,
+    Acknowledgement,
+    Said,
+    read_acknowledgement,
+)
+from bars_gateway.standard.answers import Minted, acknowledge
+from bars_gateway.standard.bundle import MalformedBundle, read
+from bars_gateway.standard.formats import Format, converted, to_bytes
+
+FOCUS_ID = "8f9f3c1e-1f57-4f55-8a52-6f1f3a3d5b03"
+MINTED = Minted(focus_id=FOCUS_ID, encounter_id="e", reference="R-1", reference_system="urn:s")
+SENT = referral()
+Bundle = dict[str, Any]
+
+
+def acknowledged(sent: bytes = SENT) -> Bundle:
+    """Return what a Receiver such as this gateway answers."""
+    tree = acknowledge(read(sent), MINTED, lambda: "minted", NOW)
+    found: Bundle = json.loads(to_bytes(tree, Format.JSON))
+    return found
+
+
+def resources(bundle: Bundle, kind: str) -> list[Bundle]:
+    return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == kind]
+
+
+def said(bundle: Bundle, sent: bytes = SENT) -> Acknowledgement:
+    body = json.dumps(bundle).encode()
+    return read_acknowledgement(read(sent), body, Format.JSON)
+
+
+def with_ids_of_its_own() -> Bundle:
+    """Return what the NHS toolkit answers: nothing of it has our ids."""
+    bundle = acknowledged()
+    bundle["id"] = "5c5b8f52-6d1a-4f0a-9b60-0f2d6c7c1a11"
+    text = json.dumps(bundle)
+    for number, entry in enumerate(bundle["entry"]):
+        text = text.replace(entry["fullUrl"], f"urn:uuid:00000000-0000-4000-8000-{number:012}")
+    found: Bundle = json.loads(text)
+    return found
+
+
+def test_our_own_focus_gives_the_id() -> None:
+    """Its fullUrl is ours, whatever the Bundle is called."""
+    bundle = acknowledged() | {"id": "0e4d2c9a-3f0e-4a8f-9d52-0b1c2d3e4f50"}
+
+    assert Acknowledgement(said=Said.OURS, focus_id=FOCUS_ID) == said(bundle)
+
+
+def test_our_bundle_id_gives_the_id() -> None:
+    """A Receiver may name its resources anew."""
+    bundle = with_ids_of_its_own() | {"id": json.loads(SENT)["id"]}
+
+    assert Acknowledgement(said=Said.OURS, focus_id=FOCUS_ID) == said(bundle)
+
+
+def test_ids_of_its_own_alone_are_not_taken() -> None:
+    """Nothing speaks against it, and nothing says that it is about ours."""
+    assert Acknowledgement(said=Said.OTHER) == said(with_ids_of_its_own())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{ this is no JSON",
+        b'{"resourceType": "Bundle"}',
+        b'{"resourceType": "Bundle", "entry": [{"response": {"status": "201"}}]}',
+        b'{"resourceType": "OperationOutcome", "issue": []}',
+        b'{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"OperationOutcome"}}]}',
+    ],
+)
+def test_a_body_without_a_message_says_nothing(body: bytes) -> None:
+    """Core does not say that there has to be one."""
+    assert NO_BODY == read_acknowledgement(read(SENT), body, Format.JSON)
+
+
+def other_patient(bundle: Bundle) -> None:
+    for patient in resources(bundle, "Patient"):
+        patient["identifier"][0]["value"] = "9990000026"
+
+
+def other_case(bundle: Bundle) -> None:
+    for encounter in resources(bundle, "Encounter"):
+        if encounter["status"] != "planned":
+            encounter["identifier"][0]["value"] = "ANOTHER-CASE"
+
+
+def other_event(bundle: Bundle) -> None:
+    resources(bundle, "MessageHeader")[0]["eventCoding"]["code"] = "booking-request"
+
+
+@pytest.mark.parametrize("change", [other_patient, other_case, other_event])
+@pytest.mark.parametrize("make", [acknowledged, with_ids_of_its_own])
+def test_a_contradiction_is_about_somebody_else(make: Any, change: Any) -> None:
+    """Even where our Bundle.id and our focus come back: no id is taken."""
+    bundle = make()
+    change(bundle)
+
+    assert Acknowledgement(said=Said.FOREIGN) == said(bundle)
+
+
+def test_the_answer_to_another_request_is_foreign() -> None:
+    """The course that cancelled another patient's referral."""
+    other = SENT.replace(NHS_NUMBER.encode(), b"9990000026")
+
+    assert Acknowledgement(said=Said.FOREIGN) == said(acknowledged(other))
+
+
+def test_a_case_number_that_the_receiver_adds_contradicts_nothing() -> None:
+    """Only its own planned Encounter comes back, with the number that it gave."""
+    bundle = acknowledged()
+    bundle["entry"] = [
+        e
+        for e in bundle["entry"]
+        if e["resource"]["resourceType"] != "Encounter" or e["resource"]["status"] == "planned"
+    ]
+
+    assert Said.OURS is said(bundle).said
+
+
+def test_a_patient_who_is_not_named_contradicts_nothing() -> None:
+    """An answer may leave the patient out."""
+    bundle = acknowledged()
+    bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != "Patient"]
+
+    assert Said.OURS is said(bundle).said
+
+
+def test_an_answer_in_xml_is_read_alike() -> None:
+    """S6: the format is no difference."""
+    body = converted(json.dumps(acknowledged()).encode(), Format.JSON, Format.XML)
+    found = read_acknowledgement(read(SENT), body, Format.XML)
+
+    assert Acknowledgement(said=Said.OURS, focus_id=FOCUS_ID) == found
+
+
+@given(st.binary(max_size=300))
+def test_no_body_crashes_the_reader(body: bytes) -> None:
+    """Whatever stands between us and the Receiver may say anything."""
+    read_acknowledgement(read(SENT), body, Format.JSON)
+
+
+@pytest.mark.reference_data
+def test_no_published_message_contradicts_its_own_acknowledgement(reference_data: Path) -> None:
+    """A false alarm would keep a patient waiting for a call that nobody needed."""
+    found = {}
+    for file in sorted((reference_data / "examples" / "messages").rglob("*.json")):
+        try:
+            message = read(file.read_bytes())
+        except MalformedBundle:
+            continue
+        if not message.header:
+            continue
+        body = to_bytes(acknowledge(message, MINTED, lambda: "minted", NOW), Format.JSON)
+        found[file.name] = read_acknowledgement(message, body, Format.JSON).said
+
+    assert len(found) > 20
+    assert {Said.OURS} == set(found.values())
