@@ -290,5 +290,5 @@ _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
 }
 _CONFIRMATION: Mapping[str, Callable[[Any], Any]] = {
     "state": _state,
-    **{name: reader for name, reader in _MEMBERS.items() if name != "confirmed"},
+    **{name: reader for name, reader in _MEMBERS.items() if name not in _OF_MESSAGES},
 }

@@ -48,12 +48,20 @@ def hear(
     workflow: sqlite3.Row | None,
     wording: Wording,
     came_at: datetime,
+    *,
+    is_ours: bool = False,
 ) -> Heard:
-    """Return what the response says, by what was asked and said before in its workflow."""
+    """
+    Return what the response says, by what was asked and said before in its workflow.
+
+    *is_ours*: our own EPR writes it. Where its request came before this gateway was there, it
+    knows which Encounter is its own, and its focus is trusted.
+    """
     read, said = partial(read_alone, wording), list[sqlite3.Row]()
     if workflow is not None:
         ours = requesters_encounter(connection, workflow["id"], wording)
-        read = partial(read_as, wording, ours, use_case=workflow["use_case"])
+        if ours or not is_ours:
+            read = partial(read_as, wording, ours, use_case=workflow["use_case"])
         said = rows(connection, "words_said", id=workflow["id"])
     at = read().at
     said_at, sent_at = ordered_as(at, came_at), ordered_as(wording.sent_at, came_at)

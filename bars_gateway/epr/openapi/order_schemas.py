@@ -110,7 +110,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         "state",
         "why",
         state=one_of(sorted(CONFIRMABLE), "how it stands in truth"),
-        **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
+        **{name: schema for name, schema in _MEMBERS.items() if name not in _OF_MESSAGES},
     ),
     "Confirmed": closed(
         "What became, or would become, of a workflow in doubt.",
