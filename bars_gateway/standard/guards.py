@@ -27,6 +27,8 @@ from bars_gateway.standard.particulars import Particulars, other_patient, other_
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, subject_of
 
+OTHER_PATIENT = "G14"  # the rule that who knows that a patient was traced or merged overrules
+
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
 _HEADER = "Bundle.entry[0].resource"
 _RESPONSES = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR})
@@ -185,13 +187,16 @@ GUARDS: tuple[Guard, ...] = (
         **_INVARIANT,
     ),
     Guard(
-        rule="G14",
-        text="what this belongs to began with another NHS number: find out who the patient is."
-        " If the number was wrong from the start, cancel with that one, and ask anew",
+        rule=OTHER_PATIENT,
+        text="what this belongs to began with another patient: find out whose it is. If it is the"
+        " same patient, traced or merged since, hand it in again with patient_changed: true. If"
+        " the number was wrong from the start, cancel with that one, and ask anew",
         source="Core: Cancellation (the Receiver cross-checks the patient)",
         moves=_LATER,
+        # On receipt it is taken, or put to the EPR, with a remark: it may be the only word.
+        receiving=None,
         fixed=True,
-        path="Patient.identifier",
+        path="Patient",
         differs=other_patient,
     ),
     Guard(
@@ -202,6 +207,16 @@ GUARDS: tuple[Guard, ...] = (
         path="ServiceRequest.category",
         differs=other_use_case,
     ),
+)
+
+BUNDLE_ID_TAKEN = Issue(
+    rule="B05",
+    path="Bundle.id",
+    text="belongs to a message about another patient, which was handed in before: give this one a"
+    " Bundle.id of its own, a new UUID",
+    http_status=409,
+    code="REC_CONFLICT",
+    issue="conflict",
 )
 
 _TAKEN = {Taken.ERROR: _ERROR, Taken.WARNING: _WARN, Taken.OFF: None}

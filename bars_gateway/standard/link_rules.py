@@ -22,6 +22,7 @@ from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.links import By, journey_of, names_in
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, severity
 from bars_gateway.standard.patients import Sameness, compare, patient_of
+from bars_gateway.standard.records import likeness_of
 from bars_gateway.standard.workflow import FINAL, State, Subject, subject_of
 
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
@@ -120,6 +121,15 @@ AMBIGUOUS = LinkRule(
     receiving=_WARN,
     fixed=True,
 )
+OTHER_RECORD = LinkRule(
+    rule="L11",
+    text="the same request was handed in before under another Bundle.id: there may be two records"
+    " of this patient. If it is not meant twice, cancel one",
+    source="this project: H15, two records of one patient",
+    sending=_WARN,
+    receiving=_WARN,
+    fixed=True,
+)
 LINK_RULES: tuple[LinkRule, ...] = (
     UNKNOWN,
     LinkRule(
@@ -174,6 +184,7 @@ LINK_RULES: tuple[LinkRule, ...] = (
         receiving=_WARN,
     ),
     AMBIGUOUS,
+    OTHER_RECORD,
 )
 
 
@@ -185,6 +196,7 @@ class Ties:
     journey_id: str | None
     looked_at: frozenset[str]  # rows that a link must not break
     refused_for: frozenset[str]  # those of them for which the request is refused
+    likeness: str | None = None  # what it has in common with the same request, built twice
 
 
 def ties_of(
@@ -208,6 +220,7 @@ def ties_of(
         journey_id=journey_of(message),
         looked_at=frozenset(rule for rule, grave in severities.items() if grave is not None),
         refused_for=frozenset(rule for rule, grave in severities.items() if grave is _ERROR),
+        likeness=likeness_of(message),
     )
 
 

@@ -27,6 +27,7 @@ class LinkKind(StrEnum):
     PAIR = "pair"  # a booking and the referral that it is made for
     ONWARD = "onward"  # a referral that came, and the one that carries it on
     REPLACEMENT = "replacement"  # what was cancelled, and what takes its place
+    RECORD = "record"  # two records of one patient's request at one service
 
 
 class By(StrEnum):
@@ -36,6 +37,8 @@ class By(StrEnum):
     BASED_ON = "Appointment.basedOn"
     JOURNEY = "Encounter.episodeOfCare"
     CONVERSATION = "X-Correlation-Id"
+    RESEND = "resend"  # somebody had it sent again as a new message
+    ALIKE = "likeness"  # built twice: the same patient, case numbers and instants
 
 
 class Relation(StrEnum):
@@ -47,6 +50,7 @@ class Relation(StrEnum):
     CHILD = "child"
     REPLACED = "replaced"  # it was cancelled, and this one takes its place
     REPLACEMENT = "replacement"
+    OTHER_RECORD = "other_record"  # there may be two records of one patient's request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,19 @@ TIES: Mapping[By, Tie] = {
         back=Relation.REPLACEMENT,
         text="a new request after one of its kind was cancelled; the same patient and"
         " X-Correlation-Id",
+    ),
+    By.RESEND: Tie(
+        kind=LinkKind.RECORD,
+        there=Relation.OTHER_RECORD,
+        back=Relation.OTHER_RECORD,
+        text="a request that was sent again as a new one, under a Bundle.id of its own",
+    ),
+    By.ALIKE: Tie(
+        kind=LinkKind.RECORD,
+        there=Relation.OTHER_RECORD,
+        back=Relation.OTHER_RECORD,
+        text="a new request that was built twice: the same patient, services, use case, case"
+        " numbers and instants; another Bundle.id",
     ),
 }
 _NAMES: Mapping[Subject, tuple[By, str, str]] = {

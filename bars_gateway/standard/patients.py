@@ -15,7 +15,7 @@ number with a wrong check digit says nothing about anybody, and counts as none: 
 with 0000000000 are not one person.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -89,6 +89,18 @@ def compare(one: Patient, other: Patient) -> Sameness:
     if not equal:
         return Sameness.OTHER_PATIENT
     return Sameness.NEWLY_TRACED if ours or theirs else Sameness.SAME
+
+
+def compare_with(one: Patient, known: Collection[Patient]) -> Sameness:
+    """
+    Return whether *one* is whom a workflow is about, who may be *known* by several names.
+
+    A patient who was traced or merged since is known by what was said before and after. Who is
+    one of those that are known is no stranger to the others.
+    """
+    found = {compare(one, each) for each in known}
+    order = (Sameness.SAME, Sameness.NEWLY_TRACED, Sameness.OTHER_PATIENT)
+    return next((each for each in order if each in found), Sameness.UNKNOWN_PATIENT)
 
 
 def is_nhs_number(number: str) -> bool:

@@ -17,6 +17,7 @@ from bars_gateway.standard.applications import Answers, application
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import Said
+from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, led_on
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
@@ -42,6 +43,10 @@ class Remark(StrEnum):
     ANSWERS_REFUSED = "answers_refused"
     CANCEL_OPEN = "cancel_open"
     ATTACHED = "attached"  # not by a row: an operator did it
+    OTHER_PATIENT = "other_patient"  # of every later message, as are the next two
+    NEWLY_TRACED = "newly_traced"
+    UNKNOWN_PATIENT = "unknown_patient"
+    OTHER_RECORD = "other_record"  # of requests and outcomes, too
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
     PAST_ITS_TIME = "past_its_time"  # of an outcome, or of word that a message is late
@@ -57,6 +62,11 @@ class Remark(StrEnum):
     ARRIVED_AFTER_ALL = "arrived_after_all"  # of an outcome, and of the response that proves it
 
 
+OF_PATIENT: Mapping[Sameness, Remark] = {
+    Sameness.OTHER_PATIENT: Remark.OTHER_PATIENT,
+    Sameness.NEWLY_TRACED: Remark.NEWLY_TRACED,
+    Sameness.UNKNOWN_PATIENT: Remark.UNKNOWN_PATIENT,
+}
 MEANINGS: Mapping[Remark, str] = {
     Remark.LATE: "It came after the time by which it was owed.",
     Remark.AFTER_END: "It came after the final response, and changes nothing.",
@@ -83,6 +93,20 @@ MEANINGS: Mapping[Remark, str] = {
         " other service goes on. Telephone."
     ),
     Remark.ATTACHED: "An operator said that it belongs here; see that it is about this patient.",
+    Remark.OTHER_PATIENT: (
+        "It names another patient than what it belongs to. Check whose this is before you file it."
+    ),
+    Remark.NEWLY_TRACED: (
+        "One side has an NHS number for this patient, and the other had none: by name and birth"
+        " date it is the same patient."
+    ),
+    Remark.UNKNOWN_PATIENT: (
+        "It says too little to tell whether it is about the same patient. Check before you file it."
+    ),
+    Remark.OTHER_RECORD: (
+        "There may be two records of this patient's request: see the other one in links, and find"
+        " out which of them holds."
+    ),
     Remark.PARTNER_STANDS: "What it was linked to still stands: it was not cancelled along.",
     Remark.PAST_ITS_TIME: (
         "Its time has passed: your fallback may already be running. Avoid doing things twice;"
@@ -129,9 +153,14 @@ REMARKABLE = frozenset(Remark) - {
     Remark.INTERIM_MISSED,
     Remark.AFTER_END,
     Remark.ATTACHED,
+    Remark.OTHER_PATIENT,  # an alarm of its own, as has the last
+    Remark.NEWLY_TRACED,
+    Remark.UNKNOWN_PATIENT,
     Remark.CLOCK_AHEAD,
     Remark.CONTRADICTS,  # its workflow says so, until a person has settled it
 }
+# What is said of whose a message is, beside what it says.
+OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD})
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset(
     {

@@ -189,6 +189,27 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="the EPR is asked about it after all",
         ended_by=("cancel.asked",),
     ),
+    "patient.other": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="message",
+        says="{n} named another patient than what it belongs to",
+        whose=Whose.EITHER,
+        advice="Check whose it is before anybody files it or acts on it: traced, merged, or mixed"
+        " up. The EPR has it with the remark other_patient.",
+        ends="somebody confirms how it stands",
+        ended_by=_CONFIRMED,
+    ),
+    "record.other": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="request",
+        says="{n} of a patient who has the same request there already",
+        whose=Whose.EITHER,
+        advice="It was built twice, as after a restore. Find out which record holds, and have the"
+        " other cancelled: who cancels one of two believes that nobody comes.",
+        ends="nothing else",
+    ),
     "question.unanswered": AlarmKind(
         about=About.REQUEST,
         grave=False,

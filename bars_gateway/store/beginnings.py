@@ -10,8 +10,9 @@ import sqlite3
 from zstandard import ZstdError
 
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
+from bars_gateway.standard.patients import Patient, patient_of
 from bars_gateway.store.rows import payload_of
-from bars_gateway.store.statements import one
+from bars_gateway.store.statements import one, rows
 from bars_gateway.store.values import Part, Payload
 
 
@@ -23,10 +24,22 @@ def began(connection: sqlite3.Connection, workflow_id: int) -> Message | None:
     """
     message = one(connection, "request_of", id=workflow_id)
     kept = message and one(connection, "payload", message_id=message["id"], part=Part.REQUEST)
+    return read_kept(kept) if kept else None
+
+
+def read_kept(kept: sqlite3.Row) -> Message | None:
+    """Return the Bundle in *kept*, or None where it can be read no more."""
     try:
-        return read_payload(payload_of(kept)) if kept else None
+        return read_payload(payload_of(kept))
     except (MalformedBundle, ZstdError):
         return None
+
+
+def patients_of(connection: sqlite3.Connection, workflow_id: int) -> list[Patient]:
+    """Return whom a workflow is about: as it began, and as was said rightly since; maybe nobody."""
+    first = began(connection, workflow_id)
+    since = (read_kept(row) for row in rows(connection, "patients_named", workflow_id=workflow_id))
+    return [patient_of(message) for message in (first, *since) if message is not None]
 
 
 def read_payload(payload: Payload) -> Message:

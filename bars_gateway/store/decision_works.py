@@ -18,14 +18,16 @@ from datetime import datetime
 
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, wording_of
+from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store import link_works
-from bars_gateway.store.beginnings import read_payload
+from bars_gateway.store.beginnings import read_kept, read_payload
+from bars_gateway.store.guard_works import names, remarks_on_change, whose
 from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
-from bars_gateway.store.response_works import follow, tell
+from bars_gateway.store.response_works import follow, named_by, tell
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.statements import move_due, move_workflow, one, rows, run
 from bars_gateway.store.values import Arrival, NoticeKind, Refusal
@@ -105,12 +107,26 @@ def _take(
     if arrival.move not in REQUESTER_MOVES:
         return _take_response(connection, row, arrival, now, late=late)
     found = link_works.find(connection, arrival)
+    remarks, named = link_works.remarks_of(found), None
+    changed = changed_workflow(connection, arrival)
+    if changed is not None:
+        whose_it_is = whose(connection, arrival, changed["id"])
+        remarks = remarks_on_change(connection, changed["id"], whose_it_is)
+        named = names(whose_it_is, right=True)  # the EPR was told, and has said yes
     if arrival.move is Move.REQUEST:
         workflow_id = open_workflow(connection, arrival, now)
     else:
         workflow_id = _changed_workflow(connection, arrival, now)
-    notice = NoticeKind.DECIDED_LATE if late else NoticeKind.MESSAGE
-    taken = take(connection, arrival, workflow_id, notice, now, collected=not late)
+    taken = take(
+        connection,
+        arrival,
+        workflow_id,
+        NoticeKind.DECIDED_LATE if late else NoticeKind.MESSAGE,
+        now,
+        collected=not late,
+        remarks=remarks,
+        names=named,
+    )
     link_works.link(connection, arrival, found, taken, now)
     return taken.message_id
 
@@ -140,6 +156,7 @@ def _take_response(
         now,
         collected=not late,
         remarks=told.remarks,
+        names=named_by(told.remarks),
     )
     follow(connection, workflow, told, now)
     return taken.message_id
@@ -177,6 +194,7 @@ def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
         reason=about.get("reason", ""),
         wording=_wording(row, Move(about["move"])),
         ties=link_works.as_written(about.get("ties")),
+        particulars=_particulars(row, Move(about["move"])),
     )
 
 
@@ -188,6 +206,11 @@ def _owed(about: Mapping[str, str | None]) -> Owed | None:
 def _wording(row: sqlite3.Row, move: Move) -> Wording | None:
     """Read a response anew: its workflow may have moved on since the EPR was asked."""
     return None if move in REQUESTER_MOVES else wording_of(read_payload(payload_of(row)))
+
+
+def _particulars(row: sqlite3.Row, move: Move) -> Particulars | None:
+    message = None if move is Move.REQUEST else read_kept(row)
+    return None if message is None else particulars_of(message)
 
 
 def _refusal(row: sqlite3.Row, decision: Decision) -> Refusal:

@@ -1,23 +1,29 @@
 """
 What speaks against a move of a workflow that there is: asked in the transaction that makes it.
 
-    change ───► the workflow that it names ─┬─ began with another patient ─► 409, and an alarm
-                                            ├─ is over ───────────────────► 409
-                                            └─ else ──────────────────────► None
-    response ─► the workflow that it answers, likewise; it is never too late for that
+    change that came ─► the workflow that it names ─┬─ of another use case ─► 409, and an alarm
+                                                    ├─ is over ─────────────► 409
+                                                    └─ else ────────────────► None: the EPR decides
+    hand-in ─► likewise; another patient ─► 409, unless the EPR says that the patient changed
+
+Another patient on receipt refuses nothing: a person is told, and so is the EPR (`whose`).
 """
 
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bars_gateway.standard.guards import inconsistent, too_late
+from bars_gateway.standard.guards import OTHER_PATIENT, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.patients import Sameness, compare_with
+from bars_gateway.standard.records import stands
+from bars_gateway.standard.remarks import OF_PATIENT, Remark
 from bars_gateway.standard.workflow import State, Subject
-from bars_gateway.store.beginnings import began
+from bars_gateway.store.beginnings import began, patients_of
 from bars_gateway.store.inbound_works import add_event, changed_workflow, refuse_for
-from bars_gateway.store.values import Arrival, RefusedBefore, Submission
+from bars_gateway.store.statements import other_records
+from bars_gateway.store.values import Arrival, Names, RefusedBefore, Submission
 
 
 def mixed_up(
@@ -29,7 +35,43 @@ def mixed_up(
     first = began(connection, workflow_id)
     if first is None:
         return []
-    return inconsistent(later.move, later.particulars, particulars_of(first), later.enforced)
+    enforced = later.enforced
+    if OTHER_PATIENT in enforced and not _is_a_strangers(connection, later, workflow_id):
+        enforced -= {OTHER_PATIENT}
+    return inconsistent(later.move, later.particulars, particulars_of(first), enforced)
+
+
+def _is_a_strangers(
+    connection: sqlite3.Connection, later: Arrival | Submission, workflow_id: int
+) -> bool:
+    """Tell whether it names another patient, and nobody has said that this is right."""
+    said = isinstance(later, Submission) and later.patient_changed
+    return not said and whose(connection, later, workflow_id) is Sameness.OTHER_PATIENT
+
+
+def whose(
+    connection: sqlite3.Connection, later: Arrival | Submission, workflow_id: int
+) -> Sameness:
+    """Return whether the message is about the patient of its workflow."""
+    if later.particulars is None:
+        return Sameness.SAME
+    return compare_with(later.particulars.patient, patients_of(connection, workflow_id))
+
+
+def remarks_on_change(
+    connection: sqlite3.Connection, workflow_id: int, whose_it_is: Sameness
+) -> tuple[Remark, ...]:
+    """Return what the EPR is told with an update or a cancellation that it is asked about."""
+    of_patient = (OF_PATIENT[whose_it_is],) if whose_it_is in OF_PATIENT else ()
+    others = any(stands(each.state) for each in other_records(connection, workflow_id))
+    return (*of_patient, Remark.OTHER_RECORD) if others else of_patient
+
+
+def names(whose_it_is: Sameness, *, right: bool) -> Names | None:
+    """Return how it is kept whom a message names; *right*: somebody has said that it is."""
+    if whose_it_is is Sameness.OTHER_PATIENT:
+        return Names.CHANGED if right else Names.OTHER
+    return Names.CHANGED if whose_it_is is Sameness.NEWLY_TRACED else None
 
 
 def out_of_time(
@@ -57,7 +99,7 @@ def refuse_change(
 def refuse_mixed_up(
     connection: sqlite3.Connection, arrival: Arrival, workflow_id: int, now: datetime
 ) -> RefusedBefore | None:
-    """Refuse what is about another patient than its workflow, and raise the alarm."""
+    """Refuse what is of another use case than its workflow, and raise the alarm."""
     issues = mixed_up(connection, arrival, workflow_id)
     if not issues:
         return None

@@ -24,6 +24,7 @@ from bars_gateway.store.port import (
     Conflicting,
     Fate,
     Met,
+    Names,
     NoticeKind,
     Part,
     Payload,
@@ -48,7 +49,8 @@ def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> 
     if unlinkable is not None:
         return unlinkable
     workflow_id = open_workflow(connection, arrival, now)
-    taken = take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now)
+    remarks = link_works.remarks_of(found)
+    taken = take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now, remarks=remarks)
     link_works.link(connection, arrival, found, taken, now)
     return taken
 
@@ -97,13 +99,15 @@ def take(
     *,
     collected: bool = False,
     remarks: Sequence[Remark] = (),
+    names: Names | None = None,
 ) -> Taken:
     """
     Store the message in its workflow, with its answer, ledger entry and notice.
 
-    *collected*: the EPR has it already, for it was asked. *remarks* go with the notice.
+    *collected*: the EPR has it already, for it was asked. *remarks* go with the notice. *names*:
+    whom it names, where that is not whom its workflow began with.
     """
-    message_id = _insert(connection, arrival, workflow_id, now)
+    message_id = _insert(connection, arrival, workflow_id, names, now)
     keep(connection, message_id, Part.REQUEST, arrival.request)
     keep(connection, message_id, Part.ANSWER, arrival.answer)
     run(
@@ -152,12 +156,17 @@ def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetim
         state=State.ACTIVE,
         answer_due_at=text(arrival.owed.due_at) if arrival.owed else None,
         warn_at=text(arrival.owed.warn_at) if arrival.owed else None,
+        likeness=arrival.ties.likeness if arrival.ties else None,
         now=text(now),
     )
 
 
 def _insert(
-    connection: sqlite3.Connection, arrival: Arrival, workflow_id: int, now: datetime
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    workflow_id: int,
+    names: Names | None,
+    now: datetime,
 ) -> int:
     return inserted(
         connection,
@@ -174,6 +183,7 @@ def _insert(
         receiver=arrival.receiver,
         fingerprint=arrival.fingerprint,
         reference=arrival.reference,
+        patient=names,
         **written(arrival.word),
         now=text(now),
     )

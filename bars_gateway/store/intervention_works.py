@@ -12,8 +12,9 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
+from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 from bars_gateway.store.interventions import (
     FROM,
     OBJECTIONS,
@@ -44,6 +45,9 @@ from bars_gateway.store.values import NoticeKind, OutboundState, Part
 # A workflow that ended because of its request's fate may live again with the request.
 _FATES = frozenset({State.REFUSED, State.ABANDONED})
 _SENDS = frozenset({Verb.RELEASE, Verb.RETRY, Verb.RESEND})
+# There the Receiver is known to have the request, and nothing has ended it.
+_PROVED = frozenset(State) - FINAL - {State.REQUESTED, State.UNCONFIRMED}
+_ENDED = frozenset({State.COMPLETED, State.DECLINED, State.CANCELLED})
 _DONE_WORD = {
     Verb.HOLD: "held",
     Verb.RELEASE: "released",
@@ -141,10 +145,12 @@ def resend(  # noqa: PLR0917
     objection = _objection(connection, row, Verb.RESEND, now, actor)
     if objection is not None:
         return objection
+    opened = _opened(connection, row, now)
     new_id = inserted(
         connection,
         "queue_resent",
         id=message_id,
+        workflow_id=opened or row["workflow_id"],
         request_id=renewal.request_id,
         bundle_id=renewal.bundle_id,
         fingerprint=renewal.fingerprint,
@@ -152,11 +158,28 @@ def resend(  # noqa: PLR0917
         now=text(now),
     )
     keep(connection, new_id, Part.REQUEST, renewal.request)
-    _revive_workflow(connection, row)
+    if opened:
+        _link_records(connection, new_id, opened, row["workflow_id"], now)
     _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": renewal.request_id})
     if actor.role != "epr":
         notify(connection, NoticeKind.RESENT, _message(connection, new_id), now)
     return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
+
+
+def _opened(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> int | None:
+    """Open a workflow for a request that is sent as new: what its Receiver says is of its own."""
+    if row["move"] != Move.REQUEST:
+        return None
+    return inserted(connection, "open_resent", id=row["workflow_id"], now=text(now))
+
+
+def _link_records(
+    connection: sqlite3.Connection, message_id: int, opened: int, first: int, now: datetime
+) -> None:
+    values = {"workflow_id": opened, "message_id": message_id, "now": text(now)}
+    run(connection, "link_as_before", of=first, **values)
+    tie = {"kind": TIES[By.RESEND].kind, "by": By.RESEND}
+    run(connection, "link_workflows", to_id=first, **tie, **values)
 
 
 def _message(connection: sqlite3.Connection, message_id: int) -> sqlite3.Row:
@@ -197,17 +220,34 @@ def _against(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> st
         behind = one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"])
         return "attempted" if row["attempts"] else _if_any(behind, "overtaken")
     if verb in {Verb.RETRY, Verb.RESEND} and state != OutboundState.QUEUED:
-        return _against_reviving(connection, row) or _against_a_copy(connection, row, verb)
+        return _against_reviving(connection, row, verb) or _against_a_copy(connection, row, verb)
     return None
 
 
-def _against_reviving(connection: sqlite3.Connection, row: sqlite3.Row) -> str | None:
+def _against_a_second_record(
+    connection: sqlite3.Connection, row: sqlite3.Row, state: State | None
+) -> str | None:
+    """Return what stands against asking anew: a record that is proved, and open."""
+    over = state in _ENDED or _is_stood_down(connection, row["workflow_id"])
+    left = one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"])
+    return (
+        _if_any(one(connection, "resent_message", id=row["id"]), "resent")
+        or ("stands" if state in _PROVED and not over else None)
+        or (None if over else _if_any(left, "overtaken"))
+        or (None if one(connection, "has_request", id=row["id"]) else "bytes_gone")
+    )
+
+
+def _is_stood_down(connection: sqlite3.Connection, workflow_id: int) -> bool:
+    return one(connection, "stood_down", workflow_id=workflow_id) is not None
+
+
+def _against_reviving(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> str | None:
     workflow = one(connection, "workflow_state", id=row["workflow_id"])
-    ended = workflow is not None and State(workflow["state"]) in {
-        State.COMPLETED,
-        State.DECLINED,
-        State.CANCELLED,
-    }
+    state = State(workflow["state"]) if workflow else None
+    if verb is Verb.RESEND and row["move"] == Move.REQUEST:
+        return _against_a_second_record(connection, row, state)
+    ended = state in _ENDED
     return (
         _if_any(one(connection, "resent_message", id=row["id"]), "resent")
         or _if_any(

@@ -55,7 +55,7 @@ IN_BULK: Mapping[Verb, frozenset[OutboundState]] = {
 # What a resend may lead to, by what is known of the message.
 MAY_HAPPEN: Mapping[OutboundState, str] = {
     OutboundState.ACKNOWLEDGED: (
-        "the Receiver has the message, and will have a second record of it under new ids"
+        "the Receiver has had the message, and will have a second record of it under new ids"
     ),
     OutboundState.UNCONFIRMED: (
         "the Receiver may have the message, and will then have a second record of it; retry"
@@ -114,6 +114,12 @@ OBJECTIONS: Mapping[str, Objection] = {
             code="outrun",
             text="a later message of its workflow waits, and would leave before its copy",
             cure="withdraw that one, or retry this one, which keeps its place before it",
+        ),
+        Objection(
+            code="stands",
+            text="the Receiver has it, and it stands: a copy would make a second record of one"
+            " patient, and each would be worked on apart",
+            cure="change or cancel the record that is there; after its end it may be sent as new",
         ),
         Objection(
             code="ended",

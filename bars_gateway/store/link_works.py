@@ -39,6 +39,7 @@ from bars_gateway.standard.links import (
     journey_of,
 )
 from bars_gateway.standard.patients import ONE_PATIENT, compare, patient_of
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
 from bars_gateway.store.beginnings import began, read_payload
 from bars_gateway.store.rows import text
@@ -93,6 +94,7 @@ def find(connection: sqlite3.Connection, request: Arrival | Submission) -> Found
         if len(candidates) > 1:
             broken.append(AMBIGUOUS)
         to += [(each, by) for each in candidates if len(candidates) == 1]
+    to += [(each, By.ALIKE) for each in _alike(connection, asking)]
     return Found(to, list(dict.fromkeys(broken)))
 
 
@@ -102,6 +104,12 @@ def refused(request: Arrival | Submission, found: Found, *, asked: bool = False)
         return []
     broken = [row for row in found.broken if not (asked and row is UNKNOWN)]
     return refusing(broken, request.ties)
+
+
+def remarks_of(found: Found) -> tuple[Remark, ...]:
+    """Return what the EPR is told with a request that belongs to those."""
+    built_twice = any(by is By.ALIKE for _, by in found.to)
+    return (Remark.OTHER_RECORD,) if built_twice else ()
 
 
 def is_alarming(found: Found) -> bool:
@@ -128,8 +136,11 @@ def link(
             message_id=taken.message_id,
             now=text(now),
         )
+    about = (request.provider, taken.message_id, request.request_id)
+    alike = [to_id for to_id, by in found.to if by is By.ALIKE]
+    if alike:
+        add_message_event(connection, about, "record.other", now, {"workflows": alike})
     if found.broken:
-        about = (request.provider, taken.message_id, request.request_id)
         rules = [row.rule for row in found.broken]
         add_message_event(connection, about, "link.not_made", now, {"rules": rules})
 
@@ -139,7 +150,8 @@ def written(ties: Ties | None) -> dict[str, object] | None:
     if ties is None:
         return None
     listed = {name: sorted(getattr(ties, name)) for name in ("looked_at", "refused_for")}
-    return {"names": ties.names, "journey_id": ties.journey_id, **listed}
+    single = {name: getattr(ties, name) for name in ("names", "journey_id", "likeness")}
+    return {**single, **listed}
 
 
 def as_written(kept: Mapping[str, Any] | None) -> Ties | None:
@@ -151,6 +163,7 @@ def as_written(kept: Mapping[str, Any] | None) -> Ties | None:
         journey_id=kept["journey_id"],
         looked_at=frozenset(kept["looked_at"]),
         refused_for=frozenset(kept["refused_for"]),
+        likeness=kept["likeness"],
     )
 
 
@@ -199,6 +212,17 @@ def _conversation(
         By.CONVERSATION,
         _fitting(connection, _replaced(connection, asking), partial(_is_same, asking)),
     )
+
+
+def _alike(connection: sqlite3.Connection, asking: _Asking) -> list[int]:
+    """Return the workflows of the same request, which this one was built from a second time."""
+    assert asking.request.ties is not None
+    likeness = asking.request.ties.likeness
+    if likeness is None:
+        return []
+    values = {"provider": asking.request.provider, "role": asking.role, "most": _MOST}
+    found = rows(connection, "workflows_alike", likeness=likeness, **values)
+    return _fitting(connection, _theirs(found, asking), partial(_is_same, asking))
 
 
 def _parents(connection: sqlite3.Connection, asking: _Asking) -> list[sqlite3.Row]:

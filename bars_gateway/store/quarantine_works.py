@@ -12,12 +12,13 @@ import sqlite3
 from datetime import datetime
 
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.store.guard_works import mixed_up
+from bars_gateway.store.guard_works import whose
 from bars_gateway.store.inbound_works import take
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
-from bars_gateway.store.response_works import follow, prove_arrival, tell
+from bars_gateway.store.response_works import follow, named_by, prove_arrival, tell
 from bars_gateway.store.rows import instant, payload_of
 from bars_gateway.store.statements import add_message_event, one, rows, run
 from bars_gateway.store.values import Arrival, Payload
@@ -48,8 +49,8 @@ def against(
     workflow = one(connection, "workflow_numbered", **values)
     if workflow is None:
         return AGAINST["no_workflow"]
-    other = AGAINST["other_patient"] if mixed_up(connection, arrival, workflow_id) else None
-    return _misfit(workflow, arrival) or other
+    other = whose(connection, arrival, workflow_id) is Sameness.OTHER_PATIENT
+    return _misfit(workflow, arrival) or (AGAINST["other_patient"] if other else None)
 
 
 def attach(  # noqa: PLR0917
@@ -71,7 +72,15 @@ def attach(  # noqa: PLR0917
     remarks = (*told.remarks, Remark.ATTACHED)
     values = {"provider": arrival.provider, "request_id": arrival.request_id}
     run(connection, "forget_refusal", **values)
-    taken = take(connection, told.arrival, workflow_id, told.notice, now, remarks=remarks)
+    taken = take(
+        connection,
+        told.arrival,
+        workflow_id,
+        told.notice,
+        now,
+        remarks=remarks,
+        names=named_by(remarks),
+    )
     follow(connection, workflow, told, now)
     copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
     run(connection, "attach_quarantined", workflow_id=workflow_id, **copies)

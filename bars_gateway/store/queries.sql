@@ -86,6 +86,13 @@ SELECT w.id, w.counterparty FROM workflows AS w
                       AND other.state NOT IN ('refused', 'abandoned'))
  ORDER BY w.id;
 
+-- name: workflows_alike
+-- The same request, by all but its patient. What nobody there acts on is no second record.
+SELECT id, counterparty FROM workflows
+ WHERE provider = :provider AND likeness = :likeness AND role = :role
+   AND state NOT IN ('cancelled', 'declined', 'refused', 'abandoned')
+ ORDER BY id DESC LIMIT :most;
+
 -- name: link_workflows
 INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
 VALUES (:workflow_id, :to_id, :kind, :by, :message_id, :now)
@@ -100,6 +107,13 @@ SELECT l.by, 0 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
   FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id
  ORDER BY 3;
 
+-- name: bundles_sent
+-- Whose else a Bundle.id was, of what was handed in here.
+SELECT m.workflow_id, p.media_type, p.headers, p.encoding, p.body
+  FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
+ WHERE m.provider = :provider AND m.bundle_id = :bundle_id AND m.direction = 'outbound'
+ ORDER BY m.id DESC LIMIT 8;
+
 -- name: moves_under_way
 -- What has been taken to be sent, and will have happened before anything that is taken now.
 SELECT move FROM messages
@@ -107,9 +121,9 @@ SELECT move FROM messages
 
 -- name: open_workflow
 INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, focus_id, state,
-                       answer_due_at, warn_at, overdue_at, opened_at)
+                       answer_due_at, warn_at, overdue_at, likeness, opened_at)
 VALUES (:provider, :correlation_id, :counterparty, :role, :subject, :use_case, :focus_id, :state,
-        :answer_due_at, :warn_at, :answer_due_at, :now)
+        :answer_due_at, :warn_at, :answer_due_at, :likeness, :now)
 RETURNING id;
 
 -- name: bring_forward
@@ -131,23 +145,38 @@ UPDATE messages
 -- Where each response tells how far things are, the first one ends the silence.
 UPDATE workflows SET answer_due_at = NULL, overdue_at = NULL, warn_at = NULL WHERE id = :id;
 
+-- name: open_resent
+-- A request that is sent again as a new one makes a record of its own there, and so a workflow here.
+INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, state,
+                       answer_due_at, warn_at, overdue_at, likeness, opened_at)
+SELECT provider, correlation_id, counterparty, role, subject, use_case, 'requested',
+       answer_due_at, warn_at, answer_due_at, likeness, :now
+  FROM workflows WHERE id = :id
+RETURNING id;
+
+-- name: link_as_before
+-- What the first record was tied to, the second is.
+INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
+SELECT :workflow_id, to_id, kind, by, :message_id, :now FROM links WHERE workflow_id = :of
+ON CONFLICT DO NOTHING;
+
 -- name: queue_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, submission_id, asked_as, state, urgent, needed_by,
                       next_attempt_at, give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at,
-                      target_unchecked, patient_changed, warnings, says, reason_code, said_at, sent_at, created_at)
+                      target_unchecked, patient, warnings, says, reason_code, said_at, sent_at, created_at)
 VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
         :use_case, :sender, :receiver, :fingerprint, :submission_id, :asked_as, 'queued', :urgent, :needed_by,
         :now, :give_up_at, :by_its_time, :delay_due_at, :answer_due_at, :warn_at, :read_due_at,
-        :target_unchecked, :patient_changed, :warnings, :says, :reason_code, :said_at, :sent_at, :now)
+        :target_unchecked, :patient, :warnings, :says, :reason_code, :said_at, :sent_at, :now)
 RETURNING id;
 
 -- name: take_message
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
-                      use_case, sender, receiver, fingerprint, reference, state, says, reason_code, said_at, sent_at,
+                      use_case, sender, receiver, fingerprint, reference, patient, state, says, reason_code, said_at, sent_at,
                       created_at, settled_at)
 VALUES (:workflow_id, :provider, 'inbound', :request_id, :correlation_id, :bundle_id, :responds_to, :move,
-        :use_case, :sender, :receiver, :fingerprint, :reference, 'received', :says, :reason_code, :said_at, :sent_at,
+        :use_case, :sender, :receiver, :fingerprint, :reference, :patient, 'received', :says, :reason_code, :said_at, :sent_at,
         :now, :now)
 RETURNING id;
 
@@ -323,6 +352,12 @@ SELECT id FROM alarms WHERE request_id = :request_id AND provider = :provider AN
 -- The message that began a workflow.
 SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;
 
+-- name: patients_named
+-- Whom later messages of a workflow named anew, where somebody has said that it is the same patient.
+SELECT p.media_type, p.headers, p.encoding, p.body
+  FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
+ WHERE m.workflow_id = :workflow_id AND m.patient = 'changed' ORDER BY m.id;
+
 -- name: move_due
 -- An update of a request brings a clinical time of its own; the clock is set anew by it.
 UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
@@ -417,6 +452,16 @@ SELECT id FROM messages
  WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND (attempts > 0 OR state = 'sending')
  LIMIT 1;
 
+-- name: stood_down
+-- Somebody had been sent, and the last that was said is that they wait again.
+SELECT 1 FROM messages AS m
+ WHERE m.id = (SELECT max(id) FROM messages
+                WHERE workflow_id = :workflow_id AND direction = 'inbound'
+                  AND move IN ('wait', 'progress', 'decline', 'conclude'))
+   AND m.move = 'wait'
+   AND EXISTS (SELECT 1 FROM messages AS earlier
+                WHERE earlier.workflow_id = m.workflow_id AND earlier.move = 'progress' AND earlier.id < m.id);
+
 -- name: later_that_waits
 -- A later message of the workflow that has yet to leave, for the first time or again.
 SELECT id FROM messages
@@ -509,12 +554,12 @@ UPDATE workflows SET state = 'requested', closed_at = NULL
  WHERE id = :id AND state IN (SELECT value FROM json_each(:fates));
 
 -- name: queue_resent
--- The same payload in the same workflow and conversation, under ids of its own.
+-- The same payload in the same conversation, under ids of its own; a request in a workflow of its own.
 INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
                       use_case, sender, receiver, fingerprint, state, resend_of, urgent, needed_by, next_attempt_at,
                       give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked,
                       says, reason_code, said_at, sent_at, created_at)
-SELECT workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
+SELECT :workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
        use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :by_its_time,
        :delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked, says, reason_code, said_at, sent_at, :now
   FROM messages WHERE id = :id
@@ -659,6 +704,7 @@ SELECT w.id, w.state, w.subject, w.use_case, w.answer_due_at, w.closed_at,
 -- What the Responder has said in a workflow, the newest first: by its clock, and not as it came.
 SELECT says, said_at, sent_at, created_at FROM messages
  WHERE workflow_id = :id AND says IS NOT NULL AND state NOT IN ('refused', 'not_sent', 'withdrawn')
+   AND patient IS NOT 'other'
  ORDER BY said_at DESC, sent_at DESC, id DESC;
 
 -- name: asked_for

@@ -20,10 +20,17 @@ from dataclasses import asdict
 from datetime import datetime
 
 from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.patients import Sameness
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store import link_works
-from bars_gateway.store.guard_works import refuse_change
-from bars_gateway.store.inbound_works import already_met, refused_links
+from bars_gateway.store.guard_works import refuse_change, remarks_on_change, whose
+from bars_gateway.store.inbound_works import (
+    add_event,
+    already_met,
+    changed_workflow,
+    refused_links,
+)
 from bars_gateway.store.questions import (
     READ_LIVES,
     Answered,
@@ -80,8 +87,24 @@ def ask_about(
         "answer_due_at": text(arrival.owed.due_at) if arrival.owed else None,
         "warn_at": text(arrival.owed.warn_at) if arrival.owed else None,
         "ties": link_works.written(arrival.ties),
+        "remarks": _remarks_on(connection, arrival, now),
     }
     return _put(connection, arrival, about, terms, now)
+
+
+def _remarks_on(
+    connection: sqlite3.Connection, arrival: Arrival, now: datetime
+) -> tuple[Remark, ...]:
+    """Return what the EPR is told before it decides; another patient is told to a person, too."""
+    if arrival.move is Move.REQUEST:
+        return link_works.remarks_of(link_works.find(connection, arrival))
+    workflow = changed_workflow(connection, arrival)
+    if workflow is None:
+        return ()
+    whose_it_is = whose(connection, arrival, workflow["id"])
+    if whose_it_is is Sameness.OTHER_PATIENT:
+        add_event(connection, arrival, "patient.other", now, workflow_id=workflow["id"])
+    return remarks_on_change(connection, workflow["id"], whose_it_is)
 
 
 def ask_about_response(

@@ -3,6 +3,7 @@ What an outcome leaves a patient with: told with the notice, and to the operator
 
     cancelled, and what was to take its place came to nothing ─► unreplaced, an alarm
     cancelled, and what it was linked to stands               ─► partner_stands
+    cancelled or asked for, and another record of it stands   ─► other_record
 
 A rebooking is two messages. Where the first was done and the second was not, the patient
 has nothing, and nobody but us knows it (scenario 29).
@@ -14,10 +15,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bars_gateway.standard.links import TIES, LinkKind, Relation
+from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
-from bars_gateway.store.statements import add_message_event, links, one
+from bars_gateway.store.statements import add_message_event, links, one, other_records
 
 _CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 
@@ -49,6 +51,8 @@ def _left_without(
     else:
         return ()
     remarks = []
+    if any(stands(each.state) for each in other_records(connection, message["workflow_id"])):
+        remarks.append(Remark.OTHER_RECORD)
     if message["move"] == Move.CANCEL and _has_a_standing_partner(connection, cancelled[0]):
         remarks.append(Remark.PARTNER_STANDS)
     if any(_is_unreplaced(connection, each) for each in cancelled):

@@ -9,7 +9,8 @@ back to the interim one instead of the request (S9). X-Correlation-Id, case numb
 journey only narrow a choice down: none is a key. Where that leaves none or several, or
 the ServiceRequest.id is of another workflow of that Responder, nothing is guessed: the
 Sender hears 404, the bytes are kept aside, a person is told. One that names another
-patient than its workflow is refused, and a person is told of that, too.
+patient than its workflow is delivered, for it may be the only word that there is, and a
+person is told to check whose it is; it proves nothing, and makes its workflow unclear.
 
 A response proves that the request arrived, whatever we believed until then: what still
 waits for its retry is acknowledged now (scenario 71). What it says is read beside that
@@ -20,7 +21,7 @@ than what came before it is delivered all the same, and changes nothing (scenari
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -32,7 +33,10 @@ from bars_gateway.standard.particulars import (
     same_case,
     same_journey,
 )
+from bars_gateway.standard.patients import Sameness
+from bars_gateway.standard.records import matters
 from bars_gateway.standard.remarks import (
+    OF_PATIENT,
     Remark,
     Response,
     Standing,
@@ -42,15 +46,16 @@ from bars_gateway.standard.remarks import (
 )
 from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.beginnings import began
-from bars_gateway.store.guard_works import refuse_mixed_up
+from bars_gateway.store.guard_works import whose
 from bars_gateway.store.inbound_works import add_event, already_met, remember, take
 from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, packed, text
-from bars_gateway.store.statements import move_workflow, notify, rows, run
+from bars_gateway.store.statements import move_workflow, notify, other_records, rows, run
 from bars_gateway.store.values import (
     Arrival,
     Fate,
     Met,
+    Names,
     NoticeKind,
     OutboundState,
     Payload,
@@ -83,7 +88,15 @@ def respond(
     if not isinstance(workflow, sqlite3.Row):
         return workflow
     told = tell(connection, workflow, arrival, now)
-    taken = take(connection, told.arrival, workflow["id"], told.notice, now, remarks=told.remarks)
+    taken = take(
+        connection,
+        told.arrival,
+        workflow["id"],
+        told.notice,
+        now,
+        remarks=told.remarks,
+        names=named_by(told.remarks),
+    )
     follow(connection, workflow, told, now)
     return taken
 
@@ -99,10 +112,9 @@ def answered_workflow(
     if len(found) != 1:
         return _quarantine(connection, arrival, not_found, found, now)
     (workflow,) = found
-    refused = refuse_mixed_up(connection, arrival, workflow["id"], now)
-    if refused is not None:
-        return refused
-    prove_arrival(connection, workflow, arrival, now)
+    # What is about somebody else proves nothing about our request, though it names it.
+    if whose(connection, arrival, workflow["id"]) is not Sameness.OTHER_PATIENT:
+        prove_arrival(connection, workflow, arrival, now)
     return workflow
 
 
@@ -129,11 +141,29 @@ def tell(
         clock_ahead=heard is not None and heard.clock_ahead,
         came_at=came_at,
     )
+    of_whose = _whose_remarks(connection, workflow["id"], arrival)
     return Telling(
         arrival=arrival,
-        remarks=remarks_on(before, response),
-        moves=moves_on(before, response),
+        remarks=(*remarks_on(before, response), *of_whose),
+        moves=Remark.OTHER_PATIENT in of_whose or moves_on(before, response),
     )
+
+
+def _whose_remarks(
+    connection: sqlite3.Connection, workflow_id: int, arrival: Arrival
+) -> tuple[Remark, ...]:
+    """Return what a person should know of whose the response is: which patient, which record."""
+    whose_it_is = whose(connection, arrival, workflow_id)
+    of_patient = (OF_PATIENT[whose_it_is],) if whose_it_is in OF_PATIENT else ()
+    others = any(matters(each.state) for each in other_records(connection, workflow_id))
+    return (*of_patient, Remark.OTHER_RECORD) if others else of_patient
+
+
+def named_by(remarks: Collection[Remark]) -> Names | None:
+    """Return how it is kept whom a response names, which nobody has confirmed yet."""
+    if Remark.OTHER_PATIENT in remarks:
+        return Names.OTHER
+    return Names.CHANGED if Remark.NEWLY_TRACED in remarks else None
 
 
 def _is_after_the_end(word: Word, workflow: sqlite3.Row) -> bool:
@@ -147,12 +177,16 @@ def follow(
 ) -> None:
     """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
     arrival, word = told.arrival, told.arrival.word
+    somebody_else = Remark.OTHER_PATIENT in told.remarks
+    if somebody_else:
+        add_event(connection, arrival, "patient.other", now, workflow_id=workflow["id"])
     if told.moves:
-        focus_id = arrival.focus_id
-        state = move_workflow(connection, workflow["id"], arrival.move, now, focus_id=focus_id)
-        if word and word.status:
+        move = Move.UNCLEAR if somebody_else else arrival.move
+        focus_id = None if somebody_else else arrival.focus_id
+        state = move_workflow(connection, workflow["id"], move, now, focus_id=focus_id)
+        if word and word.status and not somebody_else:
             run(connection, "note_told", id=workflow["id"], status=word.status)
-        if is_worse(State(workflow["state"]), state):
+        if is_worse(State(workflow["state"]), state) and not somebody_else:
             # Once: it stands on the page until a person has settled it, or something newer has.
             add_event(connection, arrival, f"workflow.{state}", now, workflow_id=workflow["id"])
     says = word.says if word else None

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from bars_gateway.standard.applications import Answers, answers_of
+from bars_gateway.standard.links import Relation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
 from bars_gateway.store.database import named_queries
@@ -67,6 +68,12 @@ def add_message_event(
 def links(connection: sqlite3.Connection, workflow_id: int) -> list[Link]:
     """Return the workflows that belong to one, whichever of them says so."""
     return [link_of(row) for row in rows(connection, "links_of", id=workflow_id)]
+
+
+def other_records(connection: sqlite3.Connection, workflow_id: int) -> list[Link]:
+    """Return the further records of the same request that there may be at the other side."""
+    found = links(connection, workflow_id)
+    return [each for each in found if each.relation is Relation.OTHER_RECORD]
 
 
 def keep(connection: sqlite3.Connection, message_id: int, part: Part, payload: Payload) -> None:

@@ -12,14 +12,18 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.guards import MoveRefused
+from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.link_rules import OTHER_RECORD
+from bars_gateway.standard.patients import Sameness, compare, patient_of
+from bars_gateway.standard.records import stands
 from bars_gateway.standard.rules import said_unclearly
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import link_works
-from bars_gateway.store.guard_works import mixed_up, out_of_time
+from bars_gateway.store.beginnings import read_kept, read_payload
+from bars_gateway.store.guard_works import mixed_up, names, out_of_time, whose
 from bars_gateway.store.rows import instant, text, written
-from bars_gateway.store.statements import inserted, keep, one, rows, run
+from bars_gateway.store.statements import inserted, keep, one, other_records, rows, run
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken, Warned
 from bars_gateway.store.word_works import hear
 
@@ -84,6 +88,9 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
     if submission.too_late:
         raise MoveRefused(submission.too_late)
     submission, workflow_id = _placed(connection, submission, now)
+    _refuse_a_shared_bundle_id(connection, submission, workflow_id)
+    warned = _warned_of_others(connection, submission, found, workflow_id)
+    submission = replace(submission, warnings=[*submission.warnings, *warned])
     message_id = _queue(connection, submission, workflow_id, now)
     keep(connection, message_id, Part.REQUEST, submission.request)
     if submission.move is Move.UPDATE:
@@ -119,11 +126,55 @@ def _queue(
         **_clock(submission.owed if submission.move is Move.UPDATE else None),
         read_due_at=text(now) if submission.read_first else None,
         target_unchecked=submission.target_unchecked,
-        patient_changed=int(submission.patient_changed),
+        patient=names(whose(connection, submission, workflow_id), right=True),
         warnings=_written(submission.warnings),
         **written(submission.word),
         now=text(now),
     )
+
+
+def _refuse_a_shared_bundle_id(
+    connection: sqlite3.Connection, submission: Submission, workflow_id: int
+) -> None:
+    """Raise MoveRefused where another patient's message has that Bundle.id: ids must tell apart."""
+    values = {"provider": submission.provider, "bundle_id": submission.bundle_id}
+    before = rows(connection, "bundles_sent", **values)
+    others = [read_kept(row) for row in before if row["workflow_id"] != workflow_id]
+    theirs = [patient_of(message) for message in others if message is not None]
+    ours = patient_of(read_payload(submission.request)) if theirs else None
+    if any(ours and compare(ours, each) is Sameness.OTHER_PATIENT for each in theirs):
+        raise MoveRefused([BUNDLE_ID_TAKEN])
+
+
+def _warned_of_others(
+    connection: sqlite3.Connection,
+    submission: Submission,
+    found: link_works.Found,
+    workflow_id: int,
+) -> Sequence[Warned]:
+    """Return what the receipt warns of: there may be two records of the patient's request."""
+    if link_works.remarks_of(found):
+        rule = OTHER_RECORD
+        return [Warned(rule=rule.rule, path="Bundle.id", problem=rule.text)]
+    if submission.move is not Move.CANCEL:
+        return []
+    this = one(connection, "workflow_state", id=workflow_id)
+    assert this is not None
+    return [
+        Warned(
+            rule=OTHER_RECORD.rule,
+            path=f"{submission.subject}: focus",
+            problem=f"this cancels {_named(workflow_id, this['focus_id'])} alone. Another record of"
+            f" this patient stands: {_named(other.workflow_id, other.focus_id)}. If nobody is to"
+            " come, cancel that one, too",
+        )
+        for other in other_records(connection, workflow_id)
+        if stands(other.state)
+    ]
+
+
+def _named(workflow_id: int, focus_id: str | None) -> str:
+    return f"workflow {workflow_id} (there: {focus_id or 'its id is not known'})"
 
 
 def _written(warnings: Sequence[Warned]) -> str | None:
@@ -176,6 +227,7 @@ def _placed(
         use_case=submission.use_case,
         # What a new request calls itself is the EPR's own: the Receiver mints the id.
         focus_id=None if submission.move is Move.REQUEST else submission.focus_id,
+        likeness=submission.ties.likeness if submission.ties else None,
         state=State.REQUESTED if submission.move is Move.REQUEST else State.ACTIVE,
         **_clock(submission.owed if submission.move is Move.REQUEST else None),
         now=text(now),

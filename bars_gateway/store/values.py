@@ -74,6 +74,13 @@ class Payload:
     body: bytes
 
 
+class Names(StrEnum):
+    """Whom a later message names, where that is not whom its workflow began with."""
+
+    OTHER = "other"  # nobody has said that it is right
+    CHANGED = "changed"  # traced or merged since, and somebody has said so: it is the same patient
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
     """What is not as it should be about a message that was taken all the same."""

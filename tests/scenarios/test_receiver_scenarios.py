@@ -128,8 +128,10 @@ async def test_scenario_33_an_acknowledgement_without_second_encounter(tmp_path:
 async def test_scenario_51_a_change_of_what_is_another_patients(
     world: World, request_body: bytes, status: str
 ) -> None:
-    """The EPR is not even asked, what it names stands, and a person is told."""
-    async with answering(world.hospital.socket, lambda _: YES) as epr:
+    """The EPR is asked, and told that it names another patient; so is a person."""
+    no = {"refuse": "changed-here"}
+    says = {"request": YES, "cancel": no, "update": no}
+    async with answering(world.hospital.socket, lambda asked: says[asked["move"]]) as epr:
         _, _, taken = await post(world, request_body, headers())
         asked_before = len(epr.seen)
         body = change_of(taken, status=status).replace(b"9990000018", b"9990000026")
@@ -137,8 +139,8 @@ async def test_scenario_51_a_change_of_what_is_another_patients(
         overview = await world.hospital.overview()
 
     assert (409, ("REC_CONFLICT", "conflict")) == (http_status, issue(outcome))
-    assert asked_before == len(epr.seen)
-    assert ["link.refused"] == [alarm.kind for alarm in overview.alarms]
+    assert ["other_patient"] == epr.seen[asked_before]["remarks"]
+    assert ["patient.other"] == [alarm.kind for alarm in overview.alarms]
     assert [("active",)] == states(world)
 
 

@@ -163,22 +163,6 @@ async def test_a_late_interim_response_changes_no_state(world: World) -> None:
     ]
 
 
-async def test_a_response_about_another_patient_is_refused(world: World) -> None:
-    """Whoever writes it reads so at once; one that comes all the same is told to a person."""
-    receipt, acknowledgement = await requested(world)
-    body = response(acknowledgement, encounter="finished").replace(b"9990000018", b"9990000026")
-    world.hospital.drop("f.json", body)
-    reason = await world.hospital.document("outbox/refused/f.reason.json")
-    to_us = headers(world.ambulance.service)
-    status, _, answer = await post(world, body, to_us, node=world.ambulance)
-    overview = await world.ambulance.overview()
-
-    assert ["G14"] == [issue["rule"] for issue in reason["issues"]]
-    assert (409, "conflict") == (status, answer["issue"][0]["code"])
-    assert ["link.refused"] == [alarm.kind for alarm in overview.alarms]
-    assert State.ACTIVE == await state(world, receipt)
-
-
 async def test_what_is_over_is_not_answered_again(world: World) -> None:
     """The Responder's own user reads it at once, and nothing is sent."""
     _, acknowledgement = await requested(world)

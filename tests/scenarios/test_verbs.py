@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from messages import referral, validation_request
 from world import SYSTEM, World, eventually, in_time
 
+from bars_gateway.demo.responses import response
+
 UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
 
 
@@ -82,20 +84,26 @@ async def test_a_retry_past_its_time_is_asked_for_in_so_many_words(world: World)
     assert {"after_its_time": "yes", "why": "INC-7"}.items() <= json.loads(retried.detail).items()
 
 
-async def test_a_resend_makes_a_second_record_only_when_that_is_wanted(world: World) -> None:
-    """What the Receiver has is sent again under new ids, once somebody has said yes to that."""
-    receipt = await world.ambulance.sent("r.json", referral())
+async def test_what_the_receiver_has_is_not_resent_while_it_stands(world: World) -> None:
+    """It would be a second record of one patient; turned down, it is asked for anew."""
+    receipt = await world.ambulance.sent("r.json", validation_request())
     name = receipt["request_id"]
     await world.ambulance.outcome(name)
+    standing = await typed(world, "resend", name, "--yes")
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    decline = response(answer.read_bytes(), encounter="cancelled")
+    declined = await world.hospital.sent("d.json", decline)
+    await world.hospital.outcome(declined["request_id"])
     dry = await typed(world, "resend", name, "--dry-run")
-    refused = await typed(world, "resend", name)
+    unread = await typed(world, "resend", name)
     code, (line,) = await typed(world, "resend", name, "--yes")
     again = await world.ambulance.outcome(line.split()[-1])
 
-    assert "would be done (acknowledged); then the Receiver has the message" in dry[1][0]
-    assert (0, 1, 0) == (dry[0], refused[0], code)
+    assert (1, True) == (standing[0], "it stands" in standing[1][0])
+    assert "would be done (acknowledged); then the Receiver has had the message" in dry[1][0]
+    assert (0, 1, 0) == (dry[0], unread[0], code)
     assert "acknowledged" == again["state"]
-    assert 2 == (await world.hospital.overview()).inbound
+    assert receipt["workflow_id"] != again["workflow_id"]
 
 
 async def test_a_dead_letter_that_may_have_arrived_keeps_its_ids(world: World) -> None:
@@ -134,8 +142,10 @@ async def test_a_dead_letter_that_was_refused_gets_new_ids(world: World) -> None
 
 async def test_what_was_done_and_why_is_shown(world: World) -> None:
     """The audit trail answers who asked for it."""
+    world.sandbox.faults.arm({"kind": "status", "status": 500, "count": 1000})
     receipt = await world.ambulance.sent("r.json", referral())
     await world.ambulance.outcome(receipt["request_id"])
+    world.sandbox.faults.clear()
     await typed(world, "resend", receipt["request_id"], "--yes")
     process = await asyncio.create_subprocess_exec(
         *world.ambulance.command("show", receipt["request_id"], "--provider", "ambulance"),

@@ -21,6 +21,7 @@ from bars_gateway.standard.remarks import (
     OF_OUTCOMES,
     OF_RESTORES,
     OF_SILENCE,
+    OF_WHOSE,
     ROWS,
     Remark,
     Response,
@@ -97,9 +98,15 @@ def test_what_comes_later_is_about_the_same_patient_and_use_case(
     move: Move, later: Particulars, expected: list[str]
 ) -> None:
     """The right id with the wrong patient would cancel one patient's booking for another's."""
-    for enforced_there in (SENDING, RECEIVING):
-        found = inconsistent(move, later, particulars("one"), enforced_there)
-        assert expected == [issue.rule for issue in found]
+    found = inconsistent(move, later, particulars("one"), SENDING)
+
+    assert expected == [issue.rule for issue in found]
+
+
+def test_another_patient_refuses_nothing_on_receipt() -> None:
+    """It may be the only word that there is: it is taken, or put to the EPR, with a remark."""
+    for move in Move:
+        assert [] == inconsistent(move, particulars("other"), particulars("one"), RECEIVING)
 
 
 def test_nothing_shows_an_nhs_number_by_accident() -> None:
@@ -148,7 +155,7 @@ def test_an_agreement_hardens_what_is_only_remarked_upon() -> None:
     agreed = Overrides({EVERYBODY: {"G08": Taken.ERROR, "G01": Taken.WARNING}})
     message = read(referral())
 
-    assert {"G02", "G08", "G14", "G15"} == enforced(Side.RECEIVING, message, agreed)
+    assert {"G02", "G08", "G15"} == enforced(Side.RECEIVING, message, agreed)
 
 
 def response(move: Move, use_case: str = "a4t1", **more: Any) -> Response:
@@ -232,7 +239,8 @@ def test_what_is_remarkable_is_told(
 
 def test_every_remark_has_a_row_and_a_sentence() -> None:
     """A word that nobody explains helps nobody."""
-    of_others = OF_OUTCOMES | OF_DELAYS | OF_RESTORES | set(OF_SILENCE.values())
+    of_others = OF_OUTCOMES | OF_WHOSE | OF_DELAYS | OF_RESTORES
+    of_others |= set(OF_SILENCE.values())
 
     assert set(Remark) == set(ROWS) | of_others | {Remark.ATTACHED} == set(MEANINGS)
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from store_values import ANSWER, NOW, SILENCE, attempt, payload, submission
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
 
+from bars_gateway.standard.links import Relation
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
@@ -27,6 +29,7 @@ from bars_gateway.store.port import (
     OutboundState,
     Part,
     Settled,
+    Taken,
     TryAgain,
 )
 from bars_gateway.store.sqlite import SqliteStore
@@ -348,15 +351,18 @@ async def test_what_was_overtaken_is_not_revived(store: SqliteStore) -> None:
     ]
 
 
-async def test_a_resend_is_a_new_message_of_the_same_workflow(store: SqliteStore) -> None:
-    """Under its own ids, in the same conversation, so that an answer to either is understood."""
+async def test_a_request_that_is_resent_has_a_workflow_of_its_own(store: SqliteStore) -> None:
+    """There may be two records: what is said of the one is not said of the other."""
     accepted = await ended(store, OutboundState.REFUSED)
     done = await resent(store, accepted)
     assert isinstance(done, Done)
     (new,) = await store.history("trust", done.resent_as or "")
 
-    assert (accepted.workflow_id, accepted.correlation_id, "new-bundle", State.REQUESTED) == (
-        new.message.workflow_id,
+    assert accepted.workflow_id != new.message.workflow_id
+    assert [(Relation.OTHER_RECORD, accepted.workflow_id)] == [
+        (link.relation, link.workflow_id) for link in new.workflow.links
+    ]
+    assert (accepted.correlation_id, "new-bundle", State.REQUESTED) == (
         new.message.correlation_id,
         new.message.bundle_id,
         new.workflow.state,
@@ -402,14 +408,60 @@ async def test_what_was_tried_is_not_withdrawn(store: SqliteStore) -> None:
     assert "attempted" == code(await act(store, Verb.WITHDRAW, accepted))
 
 
-async def test_an_ended_workflow_is_not_begun_again(store: SqliteStore) -> None:
-    """A referral that was completed must not arrive once more."""
+@pytest.mark.parametrize(
+    ("state", "closed_at", "expected"),
+    [
+        pytest.param("active", None, "stands", id="it-has-it"),
+        pytest.param("in_progress", None, "stands", id="somebody-is-on-the-way"),
+        pytest.param("unclear", None, "stands", id="nobody-knows-what-it-says"),
+        pytest.param("contradicted", None, "stands", id="somebody-may-be-on-the-way"),
+        pytest.param("unconfirmed", None, "done", id="it-may-have-it-which-was-read"),
+        pytest.param("completed", "x", "done", id="after-the-end"),
+        pytest.param("declined", "x", "done", id="after-a-decline"),
+        pytest.param("cancelled", "x", "done", id="after-a-cancellation"),
+    ],
+)
+async def test_what_is_open_at_the_receiver_is_not_asked_anew(
+    store: SqliteStore, state: str, closed_at: str | None, expected: str
+) -> None:
+    """A second record of a patient whom somebody works on; after its end nobody does."""
     accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1")
     await store._database.write(
-        lambda c: c.execute("UPDATE workflows SET state = 'completed', closed_at = 'x'")
+        lambda c: c.execute("UPDATE workflows SET state = ?, closed_at = ?", (state, closed_at))
     )
 
-    assert "ended" == code(await resent(store, accepted))
+    assert expected == code(await resent(store, accepted))
+
+
+async def test_after_a_stand_down_the_patient_is_asked_for_anew(store: SqliteStore) -> None:
+    """Nobody is on the way any more; a first *planned* is no stand-down: somebody will be."""
+    accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1", use_case="a6t2")
+    objections = []
+    for move in (Move.WAIT, Move.PROGRESS, Move.WAIT):
+        came = arrival(move=move, responds_to="b-1", use_case="a6t2")
+        assert isinstance(await store.respond(came, payload(b"{}"), LATER), Taken)
+        objections.append(code(await resent(store, accepted)))
+
+    assert ["stands", "stands", "done"] == objections
+
+
+async def test_a_response_to_a_record_stays_with_it(store: SqliteStore) -> None:
+    """An allocation to the first and a refusal of the second are two truths about two records."""
+    accepted = await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1")
+    done = await resent(store, accepted)
+    assert isinstance(done, Done)
+    moves = {"b-1": Move.PROGRESS, "new-bundle": Move.DECLINE}
+    for bundle_id, move in moves.items():
+        came = arrival(move=move, responds_to=bundle_id)
+        assert isinstance(await store.respond(came, payload(b"{}"), LATER), Taken)
+    states = [
+        (await store.history("trust", name))[0].workflow.state
+        for name in (accepted.request_id, done.resent_as or "")
+    ]
+    told = [n.remarks for n in await store.pending_notices("trust", 50) if n.direction == "inbound"]
+
+    assert [State.IN_PROGRESS, State.DECLINED] == states
+    assert all(Remark.OTHER_RECORD in remarks for remarks in told)
 
 
 async def test_the_audit_trail_says_who_and_why(store: SqliteStore) -> None:

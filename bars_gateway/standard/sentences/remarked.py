@@ -88,7 +88,7 @@ _OWN: Mapping[str, Sentence] = {
         " it is the same patient. Check the number in your record."
     ),
     "unknown_patient": check(
-        "This says too little to tell whether it is about the same patient: check whose it is"
+        "This says too little to tell whether it is about the same patient. Check whose it is"
         " before you file it."
     ),
     "other_record": telephone(

@@ -16,6 +16,7 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     warn_at         TEXT,                       -- when to say that it comes near; NULL once said
     overdue_at      TEXT,                       -- when to say that it is late; NULL once said
     told_status     TEXT,                       -- how far the Responder says it is: its Encounter.status
+    likeness        TEXT,                       -- what it has in common with the same request, built twice
     opened_at       TEXT NOT NULL,
     closed_at       TEXT,
     CONSTRAINT role_is_known    CHECK (role IN ('requester', 'responder')),
@@ -27,6 +28,7 @@ CREATE TABLE workflows (                        -- one referral, validation or b
 ) STRICT;
 CREATE INDEX workflows_talk    ON workflows (provider, correlation_id);
 CREATE INDEX workflows_focus   ON workflows (provider, focus_id) WHERE focus_id IS NOT NULL;
+CREATE INDEX workflows_alike   ON workflows (provider, likeness) WHERE likeness IS NOT NULL;
 CREATE INDEX workflows_due     ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
 CREATE INDEX workflows_warned  ON workflows (warn_at)       WHERE closed_at IS NULL AND warn_at IS NOT NULL;
 CREATE INDEX workflows_overdue ON workflows (overdue_at)    WHERE closed_at IS NULL AND overdue_at IS NOT NULL;
@@ -74,13 +76,14 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     said_at         TEXT,                       -- of a response: when the Responder wrote it; when it came, if its clock is ahead
     sent_at         TEXT,                       -- Bundle.timestamp, likewise: between two with the same said_at
     target_unchecked TEXT,                      -- why nobody knew, when it came, that its service takes it
-    patient_changed INTEGER NOT NULL DEFAULT 0, -- 1: it names the patient anew, and somebody has said that it is right
+    patient         TEXT,                       -- whom it names, where that is not whom its workflow began with
     warnings        TEXT,                       -- outbound, JSON: what the receipt warned of; NULL: nothing
     restored_at     TEXT,                       -- when a restore left it unsettled: it may have been sent before that
     CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
     CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
                                                      'noshow', 'unshown')),
     CONSTRAINT wanted_has_a_time    CHECK ((reconciliation IS 'wanted') = (reconcile_at IS NOT NULL)),
+    CONSTRAINT patient_is_known     CHECK (patient IN ('other', 'changed')),
     CONSTRAINT direction_is_known   CHECK (direction IN ('outbound', 'inbound')),
     CONSTRAINT move_is_known        CHECK (move IN ('request', 'update', 'cancel', 'wait', 'progress', 'decline', 'conclude',
                                                   'unclear')),
@@ -125,9 +128,10 @@ CREATE TABLE links (                            -- two workflows that belong tog
     message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,   -- the request
     made_at     TEXT NOT NULL,
     PRIMARY KEY (workflow_id, to_id),
-    CONSTRAINT link_kind_is_known CHECK (kind IN ('pair', 'onward', 'replacement')),
+    CONSTRAINT link_kind_is_known CHECK (kind IN ('pair', 'onward', 'replacement', 'record')),
     CONSTRAINT link_by_is_known   CHECK (by IN ('ServiceRequest.supportingInfo', 'Appointment.basedOn',
-                                                'Encounter.episodeOfCare', 'X-Correlation-Id')),
+                                                'Encounter.episodeOfCare', 'X-Correlation-Id',
+                                                'resend', 'likeness')),
     CONSTRAINT linked_to_another  CHECK (workflow_id <> to_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_back ON links (to_id);

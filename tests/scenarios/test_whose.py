@@ -1,0 +1,297 @@
+"""Whose a message is: another patient, and a second record of the same one, on two installs."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from asked_epr import YES, answering
+from bookings import cancelled_referral
+from messages import NHS_NUMBER, referral, validation_request
+from moving import made, move, state
+from structlog.testing import capture_logs
+from variants import resource
+from world import Node, World, eventually, world_in
+
+from bars_gateway.concerns import Conditions, concerns
+from bars_gateway.demo.responses import response
+from bars_gateway.standard.workflow import State
+
+Document = dict[str, Any]
+ANOTHER, PLACEHOLDER = "9990000026", "0000000000"
+CHECK = "check whose this is before you file it"
+CHANGED = b'{"patient_changed": true}'
+
+
+NOTHING_WRONG = Conditions(
+    version="1",
+    environment="local",
+    node="here",
+    started_at=datetime(2026, 3, 2, tzinfo=UTC),
+    address="127.0.0.1:1",
+    stopping=False,
+    tokens=(),
+    expiries=(),
+    handshake_failures={},
+)
+
+
+async def page(node: Node) -> str:
+    """Return what the top of a gateway's status page says."""
+    return " ".join(each.text for each in concerns(await node.overview(), NOTHING_WRONG, 30))
+
+
+async def told(node: Node, move_of: str) -> Document:
+    """Wait for the notice about a message that came, by its move."""
+
+    def found() -> Document | None:
+        for file in node.files("inbox/new/*.notice.json"):
+            notice: Document = json.loads(file.read_bytes())
+            if notice["move"] == move_of and notice["direction"] == "inbound":
+                return notice
+        return None
+
+    notice: Document = await eventually(found)
+    return notice
+
+
+async def asked(world: World, body: bytes) -> tuple[Document, bytes]:
+    """Send a request; return its receipt, and what the hospital acknowledged it with."""
+    receipt = await world.ambulance.sent("request.json", body)
+    await world.ambulance.outcome(receipt["request_id"])
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    return receipt, answer.read_bytes()
+
+
+async def refused(node: Node, name: str, body: bytes, envelope: bytes | None = None) -> Document:
+    """Drop a file that is refused; return the only issue."""
+    node.drop(f"{name}.json", body, envelope)
+    (issue,) = (await node.document(f"outbox/refused/{name}.reason.json"))["issues"]
+    found: Document = issue
+    return found
+
+
+async def accepted(node: Node, name: str, body: bytes, envelope: bytes | None = None) -> Document:
+    node.drop(f"{name}.json", body, envelope)
+    receipt = await node.document(f"outbox/accepted/{name}.receipt.json")
+    return await node.outcome(receipt["request_id"])
+
+
+def of(body: bytes, number: str | None) -> bytes:
+    """Return the Bundle about a patient with another number, or with none."""
+    bundle = json.loads(body)
+    patient = resource(bundle, "Patient")
+    if number is None:
+        del patient["identifier"]
+    else:
+        patient["identifier"][0]["value"] = number
+    return json.dumps(bundle).encode()
+
+
+async def test_a_response_about_another_patient(world: World) -> None:
+    """
+    Whoever hands it in is asked at once; what goes out is delivered, and nothing is guessed.
+
+    Its own sentence is told as ever, and the call to check; the workflow is unclear, no more.
+    """
+    receipt, acknowledgement = await asked(world, validation_request())
+    body = of(response(acknowledgement, encounter="in-progress"), ANOTHER)
+    issue = await refused(world.hospital, "first", body)
+    own = await world.hospital.overview()
+    with capture_logs() as lines:
+        outcome = await accepted(world.hospital, "again", body, CHANGED)
+    notice = await told(world.ambulance, "progress")
+
+    assert ("G14", "Patient") == (issue["rule"], issue["path"])
+    assert "patient_changed: true" in issue["problem"]
+    assert [] == list(own.alarms)
+    assert "acknowledged" == outcome["state"]
+    assert "other_patient" in notice["remarks"]
+    assert CHECK in notice["means"]
+    assert not notice["means"].startswith("This names another patient")
+    assert State.UNCLEAR == await state(world.ambulance, receipt["request_id"])
+    assert ["patient.other"] == [a.kind for a in (await world.ambulance.overview()).alarms]
+    assert "named another patient than what it belongs to" in await page(world.ambulance)
+    assert [200] == [
+        line["http_status"] for line in lines if line["event"] == "inbound.request_ended"
+    ]
+    assert ANOTHER not in json.dumps(lines, default=str)
+
+
+async def test_what_was_said_to_be_right_is_right_afterwards(world: World) -> None:
+    """The Responder has said so once: its next message names the same patient."""
+    _, acknowledgement = await asked(world, validation_request())
+    interim = of(response(acknowledgement, encounter="in-progress"), ANOTHER)
+    await accepted(world.hospital, "interim", interim, CHANGED)
+    final = of(response(acknowledgement, encounter="finished", reason="update"), ANOTHER)
+    outcome = await accepted(world.hospital, "final", final)
+
+    assert "acknowledged" == outcome["state"]
+
+
+@pytest.mark.parametrize("number", [None, PLACEHOLDER])
+async def test_a_patient_who_is_traced_is_the_same(world: World, number: str | None) -> None:
+    """Asked about without a number, answered with one: said, and nobody is alarmed."""
+    receipt, acknowledgement = await asked(world, of(validation_request(), number))
+    bundle = json.loads(response(acknowledgement, encounter="in-progress"))
+    traced = resource(json.loads(validation_request()), "Patient")["identifier"]
+    resource(bundle, "Patient")["identifier"] = traced
+    await accepted(world.hospital, "interim", json.dumps(bundle).encode())
+    notice = await told(world.ambulance, "progress")
+
+    assert ["newly_traced"] == notice["remarks"]
+    assert State.IN_PROGRESS == await state(world.ambulance, receipt["request_id"])
+    assert [] == list((await world.ambulance.overview()).alarms)
+
+
+async def test_nothing_of_another_patients_proves_that_a_request_arrived(world: World) -> None:
+    """It names our request, and may be somebody else's: our request is sent until it is known."""
+    world.sandbox.faults.arm({"kind": "drop_after", "count": 1000})
+    receipt = await world.ambulance.sent("request.json", validation_request())
+    (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+    body = of(response(answer.read_bytes(), encounter="in-progress"), ANOTHER)
+    world.hospital.drop("interim.json", body, CHANGED)
+    await told(world.ambulance, "progress")
+    history = await world.ambulance.history(receipt["request_id"])
+    world.sandbox.faults.clear()
+
+    assert history is not None
+    assert history.message.state in {"queued", "sending"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "after"),
+    [
+        pytest.param(YES, "acknowledged", State.CANCELLED, id="the-epr-knows-them"),
+        pytest.param({"refuse": "changed-here"}, "refused", State.ACTIVE, id="the-epr-says-no"),
+    ],
+)
+async def test_a_cancellation_about_another_patient_is_the_eprs_to_judge(
+    tmp_path: Any, answer: Document, expected: str, after: State
+) -> None:
+    """It reads the remark in the question; a person is told whatever it decides."""
+    async with (
+        world_in(tmp_path, asked='questions = "socket"') as world,
+        answering(world.hospital.socket, lambda _: answer) as epr,
+    ):
+        receipt, acknowledgement = await asked(world, referral())
+        (theirs,) = world.hospital.files("inbox/new/*.notice.json")
+        body = of(cancelled_referral(json.loads(acknowledgement)), ANOTHER)
+        issue = await refused(world.ambulance, "first", body)
+        outcome = await accepted(world.ambulance, "again", body, CHANGED)
+        (question,) = epr.seen
+        reached = await state(world.hospital, receipt["request_id"])
+        alarms = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
+        shown = await page(world.hospital)
+
+    assert ("G14", expected) == (issue["rule"], outcome["state"])
+    assert ["other_patient"] == question["remarks"]
+    assert "whose this is" in question["means"]
+    assert after == reached
+    assert ["patient.other"] == alarms
+    assert "named another patient than what it belongs to" in shown
+    assert "request" == json.loads(theirs.read_bytes())["move"]
+
+
+async def test_a_move_may_say_that_the_patient_changed(world: World) -> None:
+    """In the words of a move as in an envelope or a header."""
+    _, acknowledgement = await asked(world, validation_request())
+    (file,) = world.hospital.files("inbox/new/*.notice.json")
+    request = json.loads(file.read_bytes())["request_id"]
+    patient = resource(json.loads(acknowledgement), "Patient")
+    patient["identifier"][0]["value"] = ANOTHER
+    resources = [{"resourceType": "Patient", "identifier": patient["identifier"]}]
+    silent = await made(world.hospital, move(request, "progress", resources=resources))
+    said = move(request, "progress", resources=resources, patient_changed=True)
+    loud = await made(world.hospital, said)
+
+    assert (409, ["G14"]) == (silent[0], [issue["rule"] for issue in silent[1]["issues"]])
+    assert 201 == loud[0], loud[1]
+
+
+async def test_one_bundle_id_for_two_patients_is_refused(world: World) -> None:
+    """At the door of who minted it: each id of ours must tell two patients apart."""
+    name = str(uuid4())
+    await accepted(world.ambulance, "one", referral(bundle_id=name))
+    issue = await refused(
+        world.ambulance, "two", referral(bundle_id=name, nhs_number=ANOTHER, family="OTHER")
+    )
+
+    assert ("B05", "Bundle.id") == (issue["rule"], issue["path"])
+    assert "a new UUID" in issue["problem"]
+    assert [] == list((await world.hospital.overview()).alarms)
+
+
+async def test_a_referral_that_was_built_again(world: World) -> None:
+    """
+    An EPR restored from a backup sends it once more: taken like any other, and both are told.
+
+    Who cancels one is told which, and that the other stands.
+    """
+    body = referral()
+    first = await accepted(world.ambulance, "one", body)
+    again = json.loads(body) | {"id": str(uuid4())}
+    world.ambulance.drop("two.json", json.dumps(again).encode())
+    receipt = await world.ambulance.document("outbox/accepted/two.receipt.json")
+    second = await world.ambulance.outcome(receipt["request_id"])
+    files = await eventually(
+        lambda: len(f := world.hospital.files("inbox/new/*.notice.json")) == 2 and f
+    )
+    theirs = [json.loads(file.read_bytes())["remarks"] for file in files]
+    status, cancel = await made(world.ambulance, move(first["request_id"], "cancel"))
+
+    assert ["L11"] == [each["rule"] for each in receipt["warnings"]]
+    assert "acknowledged" == second["state"]
+    assert ["other_record"] == second["remarks"]
+    assert [("other_record", first["workflow_id"])] == [
+        (link["relation"], link["workflow_id"]) for link in second["links"]
+    ]
+    assert [[], ["other_record"]] == theirs
+    for node in (world.ambulance, world.hospital):
+        assert "record.other" in [alarm.kind for alarm in (await node.overview()).alarms]
+        assert "who has the same request there already" in await page(node)
+    assert 201 == status, cancel
+    (warning,) = (each for each in cancel["warnings"] if each["rule"] == "L11")
+    assert (
+        f"cancels workflow {first['workflow_id']} (there: {first['focus_id']})"
+        in (warning["problem"])
+    )
+    assert f"workflow {second['workflow_id']} (there: {second['focus_id']})" in warning["problem"]
+
+
+async def test_two_records_after_a_resend(world: World) -> None:
+    """
+    Unconfirmed, sent again as new, and both had arrived: each record's truth stays with it.
+
+    The allocation of the first is not undone by the decline of the second.
+    """
+    world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True})
+    receipt = await world.ambulance.sent("request.json", validation_request())
+    unconfirmed = await world.ambulance.outcome(receipt["request_id"])
+    world.sandbox.faults.clear()
+    async with aiohttp.ClientSession(
+        "http://gateway", connector=aiohttp.UnixConnector(path=str(world.ambulance.socket))
+    ) as epr:
+        path = f"/messages/{receipt['request_id']}/resend"
+        async with epr.post(path, json={"why": "INC-7", "confirmed": True}) as answer:
+            resent = (await answer.json())["resent_as"]
+    await world.ambulance.outcome(resent)
+    answers = await eventually(
+        lambda: len(f := world.hospital.files("inbox/new/*.answer.json")) == 2 and f
+    )
+    first, second = (file.read_bytes() for file in answers)
+    await accepted(world.hospital, "allocated", response(first, encounter="in-progress"))
+    await accepted(world.hospital, "declined", response(second, encounter="cancelled"))
+    notices = [await told(world.ambulance, each) for each in ("progress", "decline")]
+
+    assert "unconfirmed" == unconfirmed["state"]
+    assert [State.IN_PROGRESS, State.DECLINED] == [
+        await state(world.ambulance, name) for name in (receipt["request_id"], resent)
+    ]
+    assert all("other_record" in each["remarks"] for each in notices)
+    assert ["other_record"] == [link["relation"] for link in notices[0]["links"]]
+    hospital = await world.hospital.overview()
+    assert "record.other" in [alarm.kind for alarm in hospital.alarms]
+    assert NHS_NUMBER not in await page(world.hospital)
