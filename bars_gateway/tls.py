@@ -17,6 +17,7 @@ operating system count for nothing among callers.
 
 import ssl
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -40,11 +41,48 @@ _OTHERS = 0o007
 _GROUP = 0o070
 
 
+# What OpenSSL had to say to a caller whose handshake failed, for who has begun that handshake.
+last_words: ContextVar[list[bytes] | None] = ContextVar("last_words", default=None)
+
+
+class _Speaking(ssl.SSLObject):
+    """A handshake that leaves its last words where they can be sent: asyncio drops them."""
+
+    outgoing: ssl.MemoryBIO
+    said: list[bytes] | None
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError:
+            if self.said is not None:
+                self.said.append(self.outgoing.read())
+            raise
+
+
+class SpeakingContext(ssl.SSLContext):
+    """A context whose failing handshakes leave their alerts in `last_words`."""
+
+    sslobject_class = _Speaking
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any
+    ) -> ssl.SSLObject:
+        """Begin a handshake between the two buffers."""
+        begun = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        assert isinstance(begun, _Speaking)
+        begun.outgoing, begun.said = outgoing, last_words.get()
+        return begun
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """A server certificate that has been checked, ready for connections."""
 
     context: ssl.SSLContext
+    probe_context: ssl.SSLContext  # asks for no certificate: for a load balancer's own checks
     names: frozenset[str]  # what our certificate calls us
     chain: tuple[x509.Certificate, ...]  # ours, leaf first
     authorities: tuple[x509.Certificate, ...]  # of the callers
@@ -100,6 +138,7 @@ def load_identity(
     _check_pair(chain[0], certificate_file, private_key_file)
     return Identity(
         context=_server_context(certificate_file, private_key_file, authorities),
+        probe_context=_server_context(certificate_file, private_key_file, ()),
         names=_own_names(chain[0]),
         chain=tuple(chain),
         authorities=tuple(authorities),
@@ -259,18 +298,20 @@ def _check_mode(file: Path) -> None:
 
 
 def _server_context(
-    certificate_file: Path, private_key_file: Path, authorities: Iterable[x509.Certificate]
+    certificate_file: Path, private_key_file: Path, authorities: Sequence[x509.Certificate]
 ) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = SpeakingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED  # the default is to ask nobody
+    if authorities:
+        context.verify_mode = ssl.CERT_REQUIRED  # the default is to ask nobody
     context.set_ciphers(CIPHERS)
     # No tickets: a resumed session would outlive its certificate's revocation.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0
     try:
-        context.load_verify_locations(cadata=_der(authorities))
+        if authorities:
+            context.load_verify_locations(cadata=_der(authorities))
         context.load_cert_chain(certificate_file, private_key_file, password=_no_passphrase)
     except ssl.SSLError as error:
         cause = error.reason or "unknown"

@@ -30,6 +30,7 @@ from bars_gateway.errors import ConfigurationError
 from bars_gateway.inbound.admission import Admission
 from bars_gateway.inbound.connection import Connection, Limits
 from bars_gateway.inbound.failures import Failure, Refused, reason_of
+from bars_gateway.inbound.last_words import kept
 from bars_gateway.inbound.load_balancer import caller_address
 from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.tls import CurrentIdentity
@@ -147,6 +148,10 @@ class Acceptor:
     async def _serve(self, sock: socket.socket, neighbour: str) -> None:
         try:
             peer = await self._address_of(sock, neighbour)
+            if peer is None:
+                await self._greet(sock)
+                self._report_refused(Failure.PROBE, neighbour)
+                return
             self._by_address[peer] += 1
             try:
                 self._check_address(peer)
@@ -161,7 +166,25 @@ class Acceptor:
             sock.close()  # where asyncio has it, a second time does nothing
             self._room.release()
 
-    async def _address_of(self, sock: socket.socket, neighbour: str) -> str:
+    async def _greet(self, sock: socket.socket) -> None:
+        """Shake hands with a load balancer that looks whether we are there; take no request."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError), kept(sock) as words:
+            try:
+                transport, probe = await loop.connect_accepted_socket(
+                    _Probe,
+                    sock,
+                    ssl=self._identity.identity.probe_context,
+                    ssl_handshake_timeout=self._limits.handshake_seconds,
+                    ssl_shutdown_timeout=self._limits.shutdown_seconds,
+                )
+            except OSError:
+                await words.say()
+                raise
+            transport.close()
+            await probe.lost
+
+    async def _address_of(self, sock: socket.socket, neighbour: str) -> str | None:
         if not self._admission.speaks_for_others(neighbour):
             return neighbour
         return await caller_address(sock, self._limits.handshake_seconds)
@@ -190,13 +213,18 @@ class Acceptor:
             self._open.discard(connection)
 
     async def _shake_hands(self, connection: Connection, sock: socket.socket) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: connection,
-            sock,
-            ssl=self._identity.identity.context,
-            ssl_handshake_timeout=self._limits.handshake_seconds,
-            ssl_shutdown_timeout=self._limits.write_seconds,
-        )
+        with kept(sock) as words:
+            try:
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: connection,
+                    sock,
+                    ssl=self._identity.identity.context,
+                    ssl_handshake_timeout=self._limits.handshake_seconds,
+                    ssl_shutdown_timeout=self._limits.shutdown_seconds,
+                )
+            except (OSError, ValueError):
+                await words.say()
+                raise
         if connection.judgement is None:
             raise ConnectionResetError("the client left during the handshake")
 
@@ -212,7 +240,7 @@ class Acceptor:
 
     def _report_refused(self, failure: Failure, peer: str, name: str | None = None) -> None:
         self._metrics.note_failure(failure)
-        report: Any = log.info if failure is Failure.PROBE else log.warning
+        report: Any = log.debug if failure is Failure.PROBE else log.warning  # every few seconds
         report("tls.client_refused", reason=failure.value, name=name, peer=peer)
 
     def _report_failed(self, error: Exception, peer: str) -> None:
@@ -221,6 +249,17 @@ class Acceptor:
         # Whoever only looks whether the port is open leaves like this, every few seconds.
         report: Any = log.info if reason is Failure.GONE else log.warning
         report("tls.handshake_failed", reason=reason.value, peer=peer)
+
+
+class _Probe(asyncio.Protocol):
+    """A connection that brings no request."""
+
+    def __init__(self) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of asyncio
+        if not self.lost.done():
+            self.lost.set_result(None)
 
 
 async def next_caller(listener: socket.socket) -> tuple[socket.socket, Any]:

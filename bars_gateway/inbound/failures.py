@@ -33,6 +33,9 @@ class Failure(StrEnum):
     ADDRESS = "address not on the list"
     CROWDED = "too many connections from one address"
     NO_ADDRESS = "the load balancer did not say for whom"
+    OLD_PROXY_PROTOCOL = (
+        "the load balancer speaks version 1 of the PROXY protocol; version 2 is needed"
+    )
     PROBE = "a load balancer's own check"
     FULL = "all connections in use"
     NO_RESOURCES = "no file descriptor or memory for another connection"

@@ -6,6 +6,9 @@ For whom a load balancer opened a connection: the PROXY protocol, version 2.
 A load balancer that passes TLS through hides the caller's address behind its own. It
 can say the real one before the first byte of TLS; from those that are named in the
 settings that is demanded, and from nobody else is it read: it proves nothing.
+
+A connection that it opens for itself, to see whether we are there, is `LOCAL`: it brings no
+caller, gets a handshake that asks for no certificate, and is closed after that.
 """
 
 import asyncio
@@ -15,13 +18,18 @@ from ipaddress import ip_address
 from bars_gateway.inbound.failures import Failure, Refused
 
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+_VERSION_1 = b"PROXY "
 _LOCAL, _PROXIED = 0x20, 0x21
 _ADDRESS_BYTES = {0x11: 4, 0x21: 16}  # TCP over IPv4, over IPv6: two addresses, two ports
 _LONGEST = 1024  # bytes after the first 16: addresses, and extensions that are passed over
 
 
-async def caller_address(sock: socket.socket, seconds: float) -> str:
-    """Return the caller's address, or raise Refused where the load balancer does not say it."""
+async def caller_address(sock: socket.socket, seconds: float) -> str | None:
+    """
+    Return the caller's address; None for a load balancer's own check.
+
+    Raises Refused where the load balancer does not say for whom it calls.
+    """
     try:
         async with asyncio.timeout(seconds):
             return await _said(sock)
@@ -29,14 +37,16 @@ async def caller_address(sock: socket.socket, seconds: float) -> str:
         raise Refused(Failure.NO_ADDRESS) from error
 
 
-async def _said(sock: socket.socket) -> str:
+async def _said(sock: socket.socket) -> str | None:
     head = await _exactly(sock, 16)
+    if head.startswith(_VERSION_1):
+        raise Refused(Failure.OLD_PROXY_PROTOCOL)
     length = int.from_bytes(head[14:16])
     if head[:12] != _SIGNATURE or length > _LONGEST:
         raise Refused(Failure.NO_ADDRESS)
     rest = await _exactly(sock, length)
     if head[12] == _LOCAL:
-        raise Refused(Failure.PROBE)
+        return None
     size = _ADDRESS_BYTES.get(head[13], 0)
     if head[12] != _PROXIED or not size or length < 2 * size + 4:
         raise Refused(Failure.NO_ADDRESS)

@@ -102,6 +102,47 @@ async def test_who_may_not_call_is_cut_off_and_seen(
     assert [(reason, "127.0.0.1")] == seen
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("context_of", "alert"),
+    [
+        pytest.param(without_certificate, {"HANDSHAKE_FAILURE", "CERTIFICATE_REQUIRED"}, id="none"),
+        pytest.param(of_another_authority, {"UNKNOWN_CA"}, id="unknown-issuer"),
+        pytest.param(expired, {"CERTIFICATE_EXPIRED"}, id="expired"),
+        pytest.param(for_servers, {"UNSUPPORTED_CERTIFICATE"}, id="wrong-purpose"),
+    ],
+)
+async def test_who_is_refused_hears_why(
+    context_of: ContextOf,
+    alert: set[str],
+    version: ssl.TLSVersion,
+    world: World,
+    identity: Identity,
+):
+    """In TLS's own words: without them the caller's desk sees a connection that was reset."""
+    context = context_of(world)
+    assert context is not None
+    context.minimum_version = context.maximum_version = version
+    async with serving(Receiver(), identity) as server:
+        heard = await asyncio.to_thread(alert_for, server.port, context)
+
+    assert heard.partition("ALERT_")[2] in alert
+
+
+def alert_for(port: int, context: ssl.SSLContext) -> str:
+    """Return what a request ends with, as OpenSSL calls it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        try:
+            with context.wrap_socket(sock, server_hostname="localhost") as connection:
+                connection.sendall(post())
+                connection.recv(1000)
+        except ssl.SSLError as error:
+            return str(error.reason)
+        except ConnectionError as error:
+            return type(error).__name__
+    return "nothing"
+
+
 async def ask_if_possible(port: int, context: ssl.SSLContext | None) -> bytes:
     """Return what a caller gets for a request. In TLS 1.3 it may think that it got through."""
     try:

@@ -219,6 +219,9 @@ def announcement(address: str, *, command: int = 0x21, extension: bytes = b"") -
     return SIGNATURE + bytes([command, family]) + len(rest).to_bytes(2) + rest
 
 
+LOCAL = SIGNATURE + b"\x20\x00\x00\x00"  # as HAProxy says it of its own checks
+
+
 @asynccontextmanager
 async def through(
     server: InboundServer, said: bytes, context: ssl.SSLContext
@@ -262,12 +265,13 @@ async def test_a_load_balancer_says_for_whom_it_calls(
     [
         pytest.param(announcement("192.0.2.8"), Failure.ADDRESS, id="not-on-the-list"),
         pytest.param(b"", Failure.NO_ADDRESS, id="nothing"),
-        pytest.param(b"PROXY TCP4 192.0.2.9 10.0.0.1 1 2\r\n", Failure.NO_ADDRESS, id="version-1"),
+        pytest.param(
+            b"PROXY TCP4 192.0.2.9 10.0.0.1 1 2\r\n", Failure.OLD_PROXY_PROTOCOL, id="version-1"
+        ),
         pytest.param(
             announcement("192.0.2.9", extension=b"x" * 1020), Failure.NO_ADDRESS, id="too-long"
         ),
         pytest.param(SIGNATURE + b"\x21\x31\x00\x00", Failure.NO_ADDRESS, id="unix-sockets"),
-        pytest.param(announcement("192.0.2.9", command=0x20), Failure.PROBE, id="its-own-check"),
     ],
 )
 async def test_a_load_balancer_that_does_not_say_it_is_refused(
@@ -282,6 +286,25 @@ async def test_a_load_balancer_that_does_not_say_it_is_refused(
         await eventually(lambda: server.failures)
 
     assert {expected: 1} == server.failures
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("header", [announcement("192.0.2.9", command=0x20), LOCAL])
+async def test_a_load_balancers_own_check_gets_a_handshake_and_no_more(
+    header: bytes, version: ssl.TLSVersion, world: World, identity: Identity
+):
+    """It has no certificate; without a handshake it would mark the gateway down for everybody."""
+    context = world.caller_context(None)
+    context.minimum_version = context.maximum_version = version
+    receiver = Receiver()
+    async with serving(receiver, identity, callers=BALANCED) as server:
+        async with through(server, header, context) as (reader, writer):
+            writer.write(post())
+            rest = await reader.read()
+        await eventually(lambda: server.failures)
+
+    assert (b"", []) == (rest, receiver.requests)
+    assert {Failure.PROBE: 1} == server.failures
 
 
 async def test_a_load_balancer_that_stays_silent_is_cut_off(identity: Identity):

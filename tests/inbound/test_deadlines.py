@@ -1,6 +1,10 @@
 import asyncio
+import contextlib
+import socket
 import ssl
+import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from inbound_callers import (
     CORRELATION_ID,
@@ -178,6 +182,46 @@ async def test_an_idle_connection_ends(identity: Identity, proxy: ssl.SSLContext
         seconds = await caller.drip(b"")
 
     assert 0.1 <= seconds < LATE
+
+
+async def test_a_connection_that_has_ended_does_not_linger(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """A caller that has not noticed would lose its next request in it, as long as it is open."""
+    limits = Limits(idle_seconds=0.2)
+    async with serving(Receiver(), identity, limits=limits) as server:
+        seconds = await asyncio.to_thread(lingering, server.port, proxy)
+
+    assert seconds < limits.shutdown_seconds + 1
+
+
+def lingering(port: int, context: ssl.SSLContext) -> float:
+    """Return how long TCP stays open after TLS has ended, to a caller that says no goodbye."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+        plain = sock.dup()
+        with plain, context.wrap_socket(sock, server_hostname="localhost") as connection:
+            connection.sendall(post())
+            while connection.recv(10_000):
+                pass
+            ended = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                plain.recv(1000)
+            return time.monotonic() - ended
+
+
+async def test_a_stop_waits_for_no_goodbye(identity: Identity, proxy: ssl.SSLContext):
+    """An idle caller that does not answer costs a second, and not ten."""
+    async with serving(Receiver(), identity) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+            wrapped = partial(proxy.wrap_socket, sock, server_hostname="localhost")
+            with await asyncio.to_thread(wrapped):
+                await eventually(lambda: server.connections)
+                began = time.monotonic()
+                server.stop()
+                await eventually(lambda: not server.connections)
+                seconds = time.monotonic() - began
+
+    assert seconds < Limits().shutdown_seconds + 1
 
 
 async def test_idling_ends_with_the_first_byte_of_a_request(
