@@ -13,6 +13,7 @@ it never reloads itself under a reader's eyes.
 
 import hashlib
 import ipaddress
+import socket
 from collections.abc import Callable
 from datetime import datetime
 from importlib import resources
@@ -21,6 +22,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from bars_gateway import local_http
 from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
@@ -52,15 +54,15 @@ class StatusServer:
         self._now = now
         self._registry = registry
         self._runner: web.AppRunner | None = None
+        self._stop_listening: Callable[[], None] = lambda: None
+        self._bound_to = 0
         self._style = (resources.files("bars_gateway") / "pages" / "status.css").read_text("utf-8")
         self._template = templates().get_template("status.html")
 
     @property
     def port(self) -> int:
         """The port that it answers on, once it has started."""
-        assert self._runner is not None
-        port: int = self._runner.addresses[0][1]
-        return port
+        return self._bound_to
 
     async def start(self) -> None:
         """Begin to answer."""
@@ -76,11 +78,15 @@ class StatusServer:
         )
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server((self._host, self._port), family=family)
+        self._stop_listening = (await local_http.serve(self._runner, listener)).close
+        self._bound_to = listener.getsockname()[1]
         log.info("status.started", address=self._host, port=self.port)
 
     async def stop(self) -> None:
         """Stop answering."""
+        self._stop_listening()
         if self._runner is not None:
             await self._runner.cleanup()
 

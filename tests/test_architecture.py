@@ -12,7 +12,7 @@ LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard"}
-FLOW = GROUND | {"store.port", "config", "log", "tls", "revocation", "metrics"}
+FLOW = GROUND | {"store.port", "config", "log", "tls", "revocation", "metrics", "local_http"}
 ANYTHING = FLOW | {
     "store",
     "outbound",
@@ -87,6 +87,7 @@ MAY_IMPORT = {
     "heartbeats": {"notify"},
     "clock": set(),
     "pages": set(),
+    "local_http": set(),
     # A process of its own, and no part of the gateway: it knows the standard, and nothing of ours.
     "sandbox": GROUND | {"log", "demo.messages"},
     "demo.messages": set(),

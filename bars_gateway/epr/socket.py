@@ -31,6 +31,7 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
+from bars_gateway import local_http
 from bars_gateway.epr import documents, openapi
 from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.deliveries import log_collected
@@ -93,6 +94,7 @@ class EprSocket:
         self._now = now
         self._stopping = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
         self._inode = 0
 
     async def open(self) -> None:
@@ -103,7 +105,7 @@ class EprSocket:
             self._application(), access_log=None, shutdown_timeout=_STOP_SECONDS
         )
         await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        self._server = await local_http.serve(self._runner, listener)
         log.info("epr.socket_opened", provider=self._provider, path=str(self._path))
 
     async def run(self) -> None:
@@ -126,6 +128,8 @@ class EprSocket:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
+        if self._server is not None:
+            self._server.close()
         await runner.cleanup()
         with contextlib.suppress(FileNotFoundError):
             if self._path.stat().st_ino == self._inode:

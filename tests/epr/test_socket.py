@@ -1,7 +1,9 @@
 import asyncio
 import base64
 import io
+import json
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -16,6 +18,7 @@ from structlog.testing import capture_logs
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.errors import ConfigurationError
+from bars_gateway.local_http import MAX_CONNECTIONS
 from bars_gateway.store.sqlite import SqliteStore
 
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -282,3 +285,62 @@ async def _notices(epr: aiohttp.ClientSession, path: str) -> list[dict[str, obje
     async with epr.get(path) as answer:
         found: list[dict[str, object]] = (await answer.json())["notices"]
         return found
+
+
+async def _said(path: Path, *requests: bytes) -> bytes:
+    """Return what the socket answers to these bytes."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    for each in requests:
+        writer.write(each)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+_HEAD = b"POST /messages HTTP/1.1\r\nHost: epr\r\nContent-Type: application/fhir+json\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(_HEAD + b"\r\n", id="no-length"),
+        pytest.param(_HEAD + b"Content-Length: 10\r\n\r\n", id="characters-counted"),
+        pytest.param(_HEAD + b"Content-Length: nine\r\n\r\n", id="no-number"),
+        pytest.param(b"POST /messages\r\n\r\n", id="no-version"),
+        pytest.param(_HEAD + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\n", id="long-header"),
+        pytest.param(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n", id="long-line"),
+    ],
+)
+async def test_broken_http_gets_an_error_and_nothing_of_what_came(
+    door: EprSocket, socket_path: Path, head: bytes
+) -> None:
+    """It is JSON as every other error is, and holds no byte of the referral."""
+    with capture_logs() as logs:
+        answer = await _said(socket_path, head, messages.referral(), b"\r\n\r\n")
+    *_, last = re.split(rb"HTTP/1\.\d ", answer)
+    said, _, body = last.partition(b"\r\n\r\n")
+
+    assert said[:3] in {b"400", b"414", b"431"}
+    assert b"Content-Type: application/json" in said
+    assert {"error", "cure"} == json.loads(body).keys()
+    for place in (answer, str(logs).encode()):
+        assert [] == [
+            word for word in (messages.FAMILY, messages.NHS_NUMBER) if word.encode() in place
+        ]
+
+
+async def test_connections_have_a_limit(door: EprSocket, socket_path: Path) -> None:
+    """Who leaves them open is told so, and takes no file descriptor from the database."""
+    kept = [await asyncio.open_unix_connection(str(socket_path)) for _ in range(MAX_CONNECTIONS)]
+    asking = b"GET / HTTP/1.0\r\n\r\n"
+    answer = await _said(socket_path, asking)
+    kept.pop()[1].close()
+    async with asyncio.timeout(20):
+        while b" 200 OK" not in await _said(socket_path, asking):
+            await asyncio.sleep(0.01)
+    for _, writer in kept:
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"too many connections" in answer

@@ -1,0 +1,112 @@
+"""
+The listeners of this machine, and what they answer to what is no HTTP.
+
+    bytes ──aiohttp──► request │ no HTTP ──► 400 with a sentence and a cure, and the connection ends
+
+aiohttp's own answer quotes what it could not read. Where an EPR counts characters in its
+Content-Length, or forgets it, that is half a referral, in an answer that programs log.
+
+There is a limit on the connections, too: whoever leaves them open would take the file
+descriptors that the database and the other side need.
+"""
+
+import asyncio
+import socket
+from functools import partial
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiohttp import web
+
+log = structlog.get_logger(__name__)
+_NO_LOG: Any = None  # so aiohttp spells it
+
+MAX_CONNECTIONS: Final = 64
+_CURES = {
+    400: (
+        "this is no well-formed HTTP request",
+        "a Content-Length counts bytes, not characters, and a body needs one (or chunks)",
+    ),
+    431: ("the headers are too long", "send less in one header; 8190 bytes are read"),
+    414: ("the request line is too long", "ask for less at once; 8190 bytes are read"),
+}
+_CROWDED_SECONDS = 5.0  # for a connection too many to say something
+
+
+async def serve(runner: web.AppRunner, listener: socket.socket) -> asyncio.Server:
+    """Serve the application of *runner*, which is set up, on *listener*; close it before that."""
+    loop = asyncio.get_running_loop()
+    manager = runner.server
+    assert manager is not None
+    return await loop.create_server(
+        partial(LocalConnection, manager, loop=loop, access_log=_NO_LOG), sock=listener
+    )
+
+
+class LocalConnection(web.RequestHandler):
+    """One connection to a local listener."""
+
+    __slots__ = ("_crowded",)
+
+    _crowded: bool
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve the connection, or wait for what it wants, to say that there are too many."""
+        super().connection_made(transport)
+        assert self._manager is not None
+        self._crowded = len(self._manager.connections) > MAX_CONNECTIONS
+        if self._crowded:
+            log.warning("http.connections_full", count=MAX_CONNECTIONS)
+            self._loop.call_later(_CROWDED_SECONDS, self.force_close)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, or say that there are too many connections."""
+        if not self._crowded:
+            super().data_received(data)
+        elif isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
+            self.transport.write(_TOO_MANY)
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - of aiohttp, and it may quote the request
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, and what nobody expected; then close."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun, and no other can follow it")
+        error, cure = _CURES.get(
+            status, ("the gateway failed in a way that it did not foresee", "see its log")
+        )
+        if status not in _CURES:
+            log.error("http.request_failed", exception=type(exc).__name__)
+        response = web.Response(
+            body=_document(error, cure), status=status, content_type="application/json"
+        )
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
+        """Say nothing: the text of aiohttp's own may quote the request."""
+        log.error("http.connection_failed", exception=type(kw.get("exc_info")).__name__)
+
+
+def _document(error: str, cure: str) -> bytes:
+    return orjson.dumps({"error": error, "cure": cure}) + b"\n"
+
+
+_TOO_MANY = b"\r\n".join(
+    (
+        b"HTTP/1.1 503 Service Unavailable",
+        b"Content-Type: application/json",
+        b"Retry-After: 1",
+        b"Connection: close",
+        b"",
+        _document(
+            "too many connections are open", "close those that are no longer used, and ask again"
+        ),
+    )
+)
