@@ -34,7 +34,7 @@ _OWN: Mapping[str, Sentence] = {
         "This is newer than what had ended the case, and says otherwise: somebody may be on the way"
         " after all, or nobody. Telephone the other service now."
     ),
-    "stood_down": telephone("Nobody is on the way now. Telephone if the patient needs somebody."),
+    "stood_down": telephone("Nobody is on the way now. Telephone: ask who goes now."),
     "interim_missed": nothing(
         "An earlier message of theirs, that they had started, never came here: this one is whole"
         " without it."
@@ -124,14 +124,6 @@ OLD: Mapping[str, Sentence] = {
     "accepted": check(_OLD.format(it_says="the other side accepted this") + _IF),
     "assigned": check(_OLD.format(it_says="a resource was assigned") + _IF),
     "on_scene": check(_OLD.format(it_says="a resource was with the patient") + _IF),
-    "clock_ahead": check(
-        "Their clock is wrong: this is marked with a time that has not come yet. If it disagrees"
-        " with another of their messages, telephone."
-    ),
-    "contradicts": telephone(
-        "This is newer than what had ended the case, and says otherwise: somebody may be on the way"
-        " after all, or nobody. Telephone the other service now."
-    ),
     "stood_down": telephone(_OLD.format(it_says="the resource was stood down") + _NOW),
     "finished": check(_OLD.format(it_says="the other side had finished") + _IF),
     "validation_started": check(_OLD.format(it_says="the clinician had started") + _IF),
