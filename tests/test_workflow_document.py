@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bars_gateway.standard import meaning, remarks, workflow
+from bars_gateway.standard import meaning, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.guards import GUARDS, Guard
 from bars_gateway.standard.link_rules import LINK_RULES, LinkRule
 from bars_gateway.standard.links import TIES
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.sentences.remarked import REMARKED
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import State
@@ -195,10 +197,14 @@ def link_answer(row: LinkRule) -> str:
     return f"{severity}, {row.http_status} `{row.issue}`{alarm}" if row.receiving else severity
 
 
+def added(remark: Remark) -> str:
+    return REMARKED[remark].text if remark in REMARKED else "It turns the sentence into another."
+
+
 def remarked() -> str:
     return table(
         ("Remark", "What the EPR is told"),
-        ((f"`{remark}`", meaning) for remark, meaning in remarks.MEANINGS.items()),
+        ((f"`{remark}`", added(remark)) for remark in Remark),
     )
 
 
@@ -261,7 +267,7 @@ def document() -> str:
             f"{link_rules()}\n",
             "## What is remarked upon\n",
             "No response is refused for its time: it is stored and delivered, and its notice has",
-            "these words in `remarks`. The last two are of outcomes of what we sent.\n",
+            "these words in `remarks`. What is told with each of them is in `docs/clinical.md`.\n",
             f"{remarked()}\n",
         ]
     )

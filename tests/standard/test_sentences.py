@@ -11,7 +11,8 @@ from situations import ABOUT, DUE, EVERYTHING, REMARKS
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import Asks, Situation, means
-from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, sentences
+from bars_gateway.standard.sentences.remarked import REMARKED
+from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, TOLD_BY_ITSELF, sentences
 from bars_gateway.standard.sentences.words import Matter, matter_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import Move, Subject
@@ -152,6 +153,12 @@ def test_every_situation_has_a_sentence_of_its_own() -> None:
         meant[situation.matter, told(situation)].add(told_as(situation))
 
     assert {} == {key: whose for key, whose in meant.items() if len(whose) > 1}
+
+
+def test_every_remark_is_told() -> None:
+    """It adds words of its own, or turns the sentence into another."""
+    assert set(Remark) == set(REMARKED) | TOLD_BY_ITSELF
+    assert set() == set(REMARKED) & TOLD_BY_ITSELF
 
 
 def test_every_remark_adds_something_that_no_other_adds() -> None:

@@ -31,7 +31,7 @@ _OF_REQUESTS = {
 }
 _OF_RESPONSES = {"question": asked.RESPONSE, "decided_late": received.RESPONSE_DECIDED_LATE}
 # Remarks that are in the message's own sentence already.
-_TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
+TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
 
 
@@ -134,6 +134,6 @@ def _added(situation: Situation) -> Iterator[Sentence]:
     if situation.kind in _OF_RESPONSES and situation.move not in REQUESTER_MOVES:
         yield _OF_RESPONSES[str(situation.kind)]
     for remark in situation.remarks:
-        if remark in _TOLD_BY_ITSELF or (remark, situation.says) in _TOLD_WITH:
+        if remark in TOLD_BY_ITSELF or (remark, situation.says) in _TOLD_WITH:
             continue
         yield REMARKED[remark]
