@@ -103,6 +103,15 @@ def acknowledge_change(message: Message, new_id: Callable[[], str], now: datetim
     return {**message.root, "entry": entries}
 
 
+def acknowledge_response(message: Message, written: bytes, written_in: Format) -> bytes:
+    """Return the 200 Bundle for a response: itself, without what is no id (N5)."""
+    pairs = list(zip(maps_of(message.root, "entry"), message.entries, strict=True))
+    if all(each["resource"] is entry.resource for each, entry in pairs):
+        return written
+    entries: list[Json] = [{**each, "resource": entry.resource} for each, entry in pairs]
+    return to_bytes({**message.root, "entry": entries}, written_in)
+
+
 def _mirrored(
     entry: Entry, focus_id: str | None, new_id: Callable[[], str], now: datetime
 ) -> dict[str, Json]:

@@ -11,6 +11,9 @@ decimals do not survive a round trip through Python's floats (S13).
 Two parsers look at each body. orjson refuses what the other lets through (lone
 surrogates, NaN, a byte order mark), and the standard library's tells of duplicate
 members, which orjson and most receivers settle silently in favour of the last.
+
+An id that R4 does not know as one is left out of a Message (N5): nothing can use it, echo
+it or find anything by it. The tree and the bytes have it still, for whoever names the fault.
 """
 
 import json
@@ -24,6 +27,7 @@ from typing import Any
 import orjson
 
 from bars_gateway.standard import xml
+from bars_gateway.standard.primitives import matcher
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
     MAX_OBJECTS,
@@ -48,6 +52,7 @@ __all__ = [
     "edge_or_instant",
     "from_json",
     "instant",
+    "is_id",
     "map_of",
     "maps_of",
     "read",
@@ -212,7 +217,19 @@ def _entries(root: Resource) -> Iterator[Entry]:
         if not isinstance(resource, dict):
             raise MalformedBundle("the entry holds no resource", f"Bundle.entry[{index}]")
         kind = text_of(resource, "resourceType")
-        yield Entry(full_url=text_of(item, "fullUrl"), type=kind, resource=resource)
+        url = text_of(item, "fullUrl")
+        yield Entry(full_url=url, type=kind, resource=_with_a_usable_id(resource))
+
+
+def _with_a_usable_id(resource: Resource) -> Resource:
+    if "id" not in resource or is_id(resource["id"]):
+        return resource
+    return {name: value for name, value in resource.items() if name != "id"}
+
+
+def is_id(value: Json) -> bool:
+    """Tell whether *value* has the form of an id of R4."""
+    return isinstance(value, str) and matcher("id")(value) is not None
 
 
 def from_json(body: bytes) -> Resource:

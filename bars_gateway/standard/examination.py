@@ -11,12 +11,16 @@ ordered, the gravest first, and ends after a hundred with a note of how many mor
 Structure (B01) is an error on both sides, and no agreement softens it. Receivers refuse
 what is no R4 (S12), no published message breaks it, and acknowledging and converting
 rest on it: `message` is None as long as one error stands, so that what R4 does not know
-(`tree.Stray` among it) can be neither mirrored nor written in the other format.
+(`tree.Stray` among it) can be neither mirrored nor written in the other format. The one
+exception is the form of an id on receipt (N5): a Receiver ignores the ids of what is new,
+and a Message does not have them. It is an error where the id must name something: the
+record of an update, a cancellation or a response, and the slot of a booking.
 
 Lines of XML stand in the text of an answer, beside FHIRPath in `expression`. R4's
 `location` would be the other place, but it is for XPath, and deprecated.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -31,6 +35,8 @@ from bars_gateway.standard.workflow import Move
 from bars_gateway.standard.xml import Document
 
 MOST_TOLD = 100
+_ID = re.compile(r"Bundle\.entry\[([0-9]+)\]\.resource\.id")
+_RECORDS = frozenset({"Appointment", "ServiceRequest"})  # have an id once they are not new
 _LATE = "stands later than R4 has it: receivers may refuse that in XML"
 
 
@@ -65,8 +71,10 @@ def examine(
         message = bundle.said_by(tree)
     except MalformedBundle as error:
         return _told([*found, error.issue], document)
-    issues = [*found, *rules.check(message, side, offer, overrides)]
     move = meaning.move_of(message)
+    if side is Side.RECEIVING:
+        found = [_ignored(issue, message, tree, move) for issue in found]
+    issues = [*found, *rules.check(message, side, offer, overrides)]
     if move is None and not rules.errors(issues):
         issues.append(rules.NO_MEANING)
     if side is Side.SENDING:
@@ -89,6 +97,19 @@ def _of_structure(tree: Resource, document: Document | None) -> list[Issue]:
         *structure.check(tree, path=bundle.text_of(tree, "resourceType") or "Bundle"),
         *(Issue(rule="B01", path=path, text=_LATE, severity=Severity.WARNING) for path in late),
     ]
+
+
+def _ignored(issue: Issue, message: Message, tree: Resource, move: Move | None) -> Issue:
+    """Return *issue*, as a warning where it is about the form of an id that we do not use."""
+    place = _ID.fullmatch(issue.path)
+    if place is None:
+        return issue
+    index = int(place[1])
+    written = bundle.text_of(bundle.maps_of(tree, "entry")[index]["resource"], "id")
+    named = {"Slot"} if move is Move.REQUEST else {"Slot", *_RECORDS}
+    if not written or message.entries[index].type in named:
+        return issue
+    return replace(issue, severity=Severity.WARNING)
 
 
 def _told(

@@ -7,7 +7,9 @@ A response as the store takes it, whether it comes from the proxy or out of quar
 import hashlib
 
 from bars_gateway.standard import workflow
+from bars_gateway.standard.answers import acknowledge_response
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.workflow import Move
@@ -26,6 +28,8 @@ def response_arrival(
     receiver: str,
 ) -> Arrival:
     """Return the response *message*, whose bytes are *request*, for the workflow it answers."""
+    written_in = Format(request.media_type)
+    answer = acknowledge_response(message, request.body, written_in)
     return Arrival(
         provider=provider,
         request_id=request_id,
@@ -41,7 +45,7 @@ def response_arrival(
         responds_to=message.responds_to,
         fingerprint=fingerprint(request.body),
         request=request,
-        answer=Payload(media_type=request.media_type, headers={}, body=request.body),
+        answer=Payload(media_type=request.media_type, headers={}, body=answer),
         owed=None,
         reason=message.reason,
         wording=wording_of(message),

@@ -1,6 +1,7 @@
 """What we answer, and how errors of others are read."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -15,13 +16,15 @@ from bars_gateway.standard.answers import (
     Outcome,
     Problem,
     acknowledge,
+    acknowledge_change,
+    acknowledge_response,
     focus_id_of,
     outcome,
     problem_outcome,
     read_outcome,
 )
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.formats import Format, converted, to_bytes
+from bars_gateway.standard.formats import Format, converted, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -38,6 +41,16 @@ def acknowledged(body: bytes) -> dict[str, Any]:
         )
     )
     return found
+
+
+def changed(body: bytes) -> dict[str, Any]:
+    answer = acknowledge_change(read(body), lambda: "minted", NOW)
+    return json.loads(to_bytes(answer, Format.JSON))  # type: ignore[no-any-return]
+
+
+def responded(body: bytes) -> dict[str, Any]:
+    answer = acknowledge_response(read(body), body, Format.JSON)
+    return json.loads(answer)  # type: ignore[no-any-return]
 
 
 def test_the_acknowledgement_mirrors_the_request() -> None:
@@ -82,6 +95,24 @@ def test_an_id_that_the_receiver_must_mint_is_minted_whatever_was_sent() -> None
         for e in answer["entry"]
         if e["resource"]["resourceType"] == "ServiceRequest"
     ]
+
+
+@pytest.mark.parametrize("write", [acknowledged, changed, responded])
+def test_what_is_no_id_is_never_echoed(write: Callable[[bytes], dict[str, Any]]) -> None:
+    """N5: in its place stands one of ours, or in a response none."""
+    body = json.loads(referral())
+    for entry in body["entry"]:
+        entry["resource"]["id"] = "__AN_ID__"
+
+    assert "__AN_ID__" not in json.dumps(write(json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize("format_", list(Format))
+def test_a_response_is_acknowledged_by_its_own_bytes(format_: Format) -> None:
+    """Where every id is one."""
+    body = to_bytes(to_tree(referral(), Format.JSON), format_)
+
+    assert body == acknowledge_response(read(body, format_), body, format_)
 
 
 @given(

@@ -1,6 +1,7 @@
 """What is wrong with a message, all of it at once, whichever format it came in."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from messages import RECEIVER, referral
 from oracles import as_json
-from variants import Bundle, a_booking, a_referral, header, resource
+from variants import (
+    Bundle,
+    a_booking,
+    a_cancelled_booking,
+    a_cancelled_referral,
+    a_full_response,
+    a_referral,
+    an_update,
+    header,
+    resource,
+)
 
 from bars_gateway.standard import answers, bundle, xml
 from bars_gateway.standard.examination import MOST_TOLD, Examined, examine
@@ -167,6 +178,60 @@ def test_what_fhirpath_cannot_name_is_named_by_its_owner() -> None:
 
     assert ["Bundle.entry[4].resource"] == json.loads(body)["issue"][0]["expression"]
     assert b"CANARY" not in body
+
+
+@pytest.mark.parametrize("kind", ["ServiceRequest", "Organization", "Location", "MessageHeader"])
+def test_the_form_of_an_id_in_a_new_request_is_a_warning(kind: str) -> None:
+    """N5: a Receiver ignores the ids of what is new; what is no id is not even read."""
+    message = a_referral()
+    resource(message, kind)["id"] = "__ORG1_ID__"
+    examined = look(message)
+    read = examined.message
+
+    assert [("B01", Severity.WARNING)] == [(each.rule, each.severity) for each in examined.issues]
+    assert read is not None
+    assert "id" not in next(resource for _, resource in read.all(kind))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        pytest.param(an_update, "Location", id="update"),
+        pytest.param(a_cancelled_referral, "Organization", id="cancellation"),
+        pytest.param(a_full_response, "CarePlan", id="response"),
+    ],
+)
+def test_so_is_that_of_what_a_later_message_brings(make: Callable[[], Bundle], kind: str) -> None:
+    """Only the record has an id by then."""
+    message = make()
+    resource(message, kind)["id"] = "__ORG1_ID__"
+
+    assert look(message).message is not None
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        pytest.param(an_update, "ServiceRequest", id="update"),
+        pytest.param(a_cancelled_booking, "Appointment", id="cancellation"),
+        pytest.param(a_full_response, "ServiceRequest", id="response"),
+        pytest.param(a_booking, "Slot", id="slot"),
+    ],
+)
+def test_an_id_that_must_name_something_has_its_form(make: Callable[[], Bundle], kind: str) -> None:
+    """A record, or the slot of a booking, is found by it."""
+    message = make()
+    resource(message, kind)["id"] = "__ID__"
+
+    assert look(message).message is None
+
+
+def test_what_is_sent_has_no_such_id() -> None:
+    """Strict on send (S10)."""
+    message = a_referral()
+    resource(message, "Organization")["id"] = "__ORG1_ID__"
+
+    assert "B01" in {each.rule for each in look(message, side=Side.SENDING).errors}
 
 
 def every_text(node: Any, canary: str) -> Any:
