@@ -27,6 +27,7 @@ import structlog
 
 from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
 from bars_gateway.outbound.budget import NOTE_HOLDS
+from bars_gateway.outbound.opening import Opening, opening_at
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.settlement import backoff, is_too_much, settlement_of
@@ -55,7 +56,6 @@ from bars_gateway.store.port import (
 
 log = structlog.get_logger(__name__)
 
-LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 PAUSE_WITHOUT_ROOM = 5.0  # seconds
 HELD_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_LOOK = timedelta(seconds=1)
@@ -114,7 +114,7 @@ class Dispatcher:
         while not self._stopping.is_set():
             self._beat()
             try:
-                claim = await self._claim() or await self._wait_and_claim()
+                claim = await self._claim(self._opening()) or await self._wait_and_claim()
                 if claim is not None:
                     await self._send_in_turn(claim)
             except StorageFull as error:
@@ -136,38 +136,24 @@ class Dispatcher:
         async with self._waiting_room:
             while not self._stopping.is_set():
                 self._beat()
-                now = self._now()
-                claim = await self._claim()
+                opening = self._opening()
+                claim = await self._claim(opening)
                 if claim is not None:
                     return claim
-                await self._store.outbound_work(await self._seconds_to_sleep(now))
+                due = await self._store.next_due(opening.at, opening.providers)
+                await self._store.outbound_work(opening.seconds_to_sleep(due, self._now()))
         return None
 
-    async def _claim(self) -> Claim | None:
+    def _opening(self) -> Opening:
+        return opening_at(self._now(), self._tokens, self._proxy, self.standing.looked_at)
+
+    async def _claim(self, opening: Opening) -> Claim | None:
         """
         Take a message that may leave now: with a token, a place in the budget, and no look on.
 
         What waits for a place waits unclaimed, so that something urgent still goes before it.
         """
-        return await self._store.claim_next(
-            self._now(), self._open_providers(), self.standing.looked_at
-        )
-
-    def _open_providers(self) -> list[str]:
-        return [
-            name
-            for name, tokens in self._tokens.items()
-            if tokens.closed_until is None
-            and name not in self.standing.looked_at
-            and self._proxy.seconds_to_turn(name) <= 0
-        ]
-
-    async def _seconds_to_sleep(self, now: datetime) -> float:
-        due = await self._store.next_due(now, self._open_providers())
-        moments = [due, *(tokens.closed_until for tokens in self._tokens.values())]
-        seconds = [(moment - self._now()).total_seconds() for moment in moments if moment]
-        turns = [self._proxy.seconds_to_turn(name) for name in self._tokens]
-        return max(0.001, min((*seconds, *filter(None, turns), LONGEST_SLEEP)))
+        return await self._store.claim_next(opening.at, opening.providers, opening.not_for)
 
     async def _send_in_turn(self, claim: Claim) -> None:
         """Send *claim*, unless two senders have claimed for somebody who gets one at a time."""
