@@ -28,6 +28,7 @@ class LinkKind(StrEnum):
     ONWARD = "onward"  # a referral that came, and the one that carries it on
     REPLACEMENT = "replacement"  # what was cancelled, and what takes its place
     RECORD = "record"  # two records of one patient's request at one service
+    ONE_RECORD = "one_record"  # two requests that the Receiver keeps as one
 
 
 class By(StrEnum):
@@ -39,6 +40,7 @@ class By(StrEnum):
     CONVERSATION = "X-Correlation-Id"
     RESEND = "resend"  # somebody had it sent again as a new message
     ALIKE = "likeness"  # built twice: the same patient, case numbers and instants
+    FOCUS_ID = "focus_id"  # the Receiver has given both the same id
 
 
 class Relation(StrEnum):
@@ -51,6 +53,7 @@ class Relation(StrEnum):
     REPLACED = "replaced"  # it was cancelled, and this one takes its place
     REPLACEMENT = "replacement"
     OTHER_RECORD = "other_record"  # there may be two records of one patient's request
+    SAME_RECORD = "same_record"  # the Receiver keeps both as one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,13 @@ TIES: Mapping[By, Tie] = {
         back=Relation.OTHER_RECORD,
         text="a new request that was built twice: the same patient, services, use case, case"
         " numbers and instants; another Bundle.id",
+    ),
+    By.FOCUS_ID: Tie(
+        kind=LinkKind.ONE_RECORD,
+        there=Relation.SAME_RECORD,
+        back=Relation.SAME_RECORD,
+        text="a request that the Receiver has given the id of an earlier one; the same patient and"
+        " case number",
     ),
 }
 _NAMES: Mapping[Subject, tuple[By, str, str]] = {

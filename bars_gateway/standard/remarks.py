@@ -59,6 +59,10 @@ class Remark(StrEnum):
     NO_IDS_TAKEN = "no_ids_taken"  # of an outcome, as are the next
     FOREIGN_ACK = "foreign_ack"
     DUPLICATE_AT_FIRST = "duplicate_at_first"
+    SHARED_ID = "shared_id"
+    ID_USED_BEFORE = "id_used_before"
+    CANCEL_AFTER_END = "cancel_after_end"
+    HEARD = "heard"  # of what was decided too late
     ARRIVED_AFTER_ALL = "arrived_after_all"  # of an outcome, and of the response that proves it
 
 
@@ -91,6 +95,10 @@ OF_OUTCOMES = frozenset(
         Remark.NO_IDS_TAKEN,
         Remark.FOREIGN_ACK,
         Remark.DUPLICATE_AT_FIRST,
+        Remark.SHARED_ID,
+        Remark.ID_USED_BEFORE,
+        Remark.CANCEL_AFTER_END,
+        Remark.HEARD,
         Remark.PAST_ITS_TIME,
     }
 )

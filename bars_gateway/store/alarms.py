@@ -115,6 +115,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         " taken from the answer.",
         ends="nothing else",
     ),
+    "message.shared_id": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} of ours has at the Receiver the number of another patient's record",
+        whose=Whose.THEIRS,
+        advice="The number was not taken. Telephone that service before anything is cancelled: two"
+        " patients may have been mixed up.",
+        ends="nothing else",
+    ),
     "message.not_sent": AlarmKind(
         about=About.MESSAGE,
         grave=True,
@@ -226,7 +236,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} decided after the Sender had stopped waiting",
         whose=Whose.OURS,
         advice="The Sender may not know. If it matters to the patient, telephone.",
-        ends="nothing else",
+        ends="the Sender asks again, and hears it",
     ),
     "link.refused": AlarmKind(
         about=About.REQUEST,

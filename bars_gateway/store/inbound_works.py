@@ -36,7 +36,7 @@ from bars_gateway.store.port import (
 )
 from bars_gateway.store.questions import Enquiry
 from bars_gateway.store.rows import text, written
-from bars_gateway.store.statements import inserted, keep, one, rows, run
+from bars_gateway.store.statements import inserted, keep, notify, one, rows, run
 
 
 def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> Fate:
@@ -228,10 +228,22 @@ def already_met(
         return Conflicting()
     if entry["state"] == "processing":
         return Processing()
+    _note_heard(connection, came, now)
     if entry["state"] == "refused":
         answer = Payload(media_type=entry["media_type"], headers={}, body=bytes(entry["answer"]))
         return RefusedBefore(http_status=entry["http_status"], answer=answer)
     return Repeated(reference=entry["reference"])
+
+
+def _note_heard(
+    connection: sqlite3.Connection, came: Arrival | Refusal | Enquiry, now: datetime
+) -> None:
+    """Tell the EPR that the Sender knows now what was decided when it had stopped waiting."""
+    keys = {"provider": came.provider, "request_id": came.request_id}
+    for row in rows(connection, "question_heard", now=text(now), **keys):
+        add_event(connection, came, "question.heard", now)
+        if row["id"] is not None:
+            notify(connection, NoticeKind.DECIDED_LATE, row, now, [Remark.HEARD])
 
 
 def _bundle_reused(

@@ -18,6 +18,7 @@ from bars_gateway.errors import StaleState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, Answer, Before
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.port import (
     Attempt,
     Claim,
@@ -198,14 +199,19 @@ def _settle_for_good(  # noqa: PLR0917
         part = Part.UNPROVEN if attempt.row in _UNPROVEN else Part.ANSWER
         keep(connection, claim.message_id, part, _payload(answer))
     move = _lead_on(connection, row, settlement, attempt.ended_at)
-    remarks = [*_REMARKS.get(attempt.row, ()), *left_with(connection, row, attempt.ended_at)]
+    named: Sequence[Remark] = ()
+    if move is Move.REQUEST and settlement.focus_id is not None:
+        named = name_focus(connection, row, settlement.focus_id, attempt.ended_at)
+    left = left_with(connection, row, attempt.ended_at)
+    remarks = [*_REMARKS.get(attempt.row, ()), *named, *left]
     if settlement.state is OutboundState.ACKNOWLEDGED:
         remarks = [*remarks, *_past_its_time(row, attempt.ended_at)]
     notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at, remarks)
     # After a duplicate, or an acknowledgement that has none: a later change must name the id.
     acknowledged = settlement.state is OutboundState.ACKNOWLEDGED and move is Move.REQUEST
     looked_for = row["move"] == Move.REQUEST and attempt.row == DUPLICATE_AT_FIRST
-    if looked_for or (acknowledged and settlement.focus_id is None):
+    unnamed = settlement.focus_id is None or Remark.SHARED_ID in named
+    if looked_for or (acknowledged and unnamed):
         run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
 
 
@@ -219,8 +225,7 @@ def _lead_on(
         move = _FATE_OF_REQUEST.get(settlement.state) if move is Move.REQUEST else None
     if move is None:
         return None
-    focus_id = settlement.focus_id if move is Move.REQUEST else None
-    move_workflow(connection, row["workflow_id"], move, now, focus_id=focus_id)
+    move_workflow(connection, row["workflow_id"], move, now)
     if acknowledged and move is Move.UPDATE and row["answer_due_at"]:
         due, warn_at = instant(row["answer_due_at"]), instant(row["warn_at"])
         move_due(connection, row["workflow_id"], due, warn_at)

@@ -98,6 +98,12 @@ INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
 VALUES (:workflow_id, :to_id, :kind, :by, :message_id, :now)
 ON CONFLICT DO NOTHING;
 
+-- name: link_as_one
+-- Whatever was thought of the two before: the Receiver has said that they are one.
+INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
+VALUES (:workflow_id, :to_id, :kind, :by, :message_id, :now)
+ON CONFLICT (workflow_id, to_id) DO UPDATE SET kind = excluded.kind, by = excluded.by;
+
 -- name: links_of
 -- Those that the workflow's own request asked for, and those that later requests did.
 SELECT l.by, 1 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
@@ -303,6 +309,9 @@ UPDATE messages SET reconciliation = :reconciliation, reconcile_at = NULL
  WHERE id = :id AND reconciliation = 'wanted'
 RETURNING id, provider, workflow_id, move, state;
 
+-- name: reconciled_as
+UPDATE messages SET reconciliation = :reconciliation WHERE id = :id;
+
 -- name: prove_by_read
 -- What nobody could confirm is there after all: the Receiver shows it.
 UPDATE messages SET state = 'acknowledged', settled_at = :now WHERE id = :id AND state = 'unconfirmed'
@@ -311,6 +320,17 @@ RETURNING id, provider, workflow_id, move;
 -- name: name_focus
 -- What the Receiver calls the record, unless an answer of its own has told meanwhile.
 UPDATE workflows SET focus_id = :focus_id WHERE id = :workflow_id AND focus_id IS NULL;
+
+-- name: lose_focus
+-- The Receiver has given the id to a newer record: what is over is found by its Bundle.id.
+UPDATE workflows SET focus_id = NULL WHERE id = :id;
+
+-- name: question_heard
+-- The Sender has asked again, and is told now what was decided when it had stopped waiting.
+UPDATE questions SET heard_at = :now
+ WHERE provider = :provider AND request_id = :request_id AND state = 'answered' AND decided_at > answer_by
+   AND heard_at IS NULL
+RETURNING message_id AS id, provider;
 
 -- name: record_attempt
 INSERT INTO attempts (message_id, number, started_at, ended_at, verdict, verdict_row, fault, http_status, code,

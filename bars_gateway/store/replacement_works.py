@@ -20,6 +20,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store.statements import add_message_event, links, one, other_records
+from bars_gateway.store.values import OutboundState
 
 _CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 
@@ -53,12 +54,22 @@ def _left_without(
     remarks = []
     if any(stands(each.state) for each in other_records(connection, message["workflow_id"])):
         remarks.append(Remark.OTHER_RECORD)
+    if message["move"] == Move.CANCEL and _came_too_late(connection, message):
+        remarks.append(Remark.CANCEL_AFTER_END)
     if message["move"] == Move.CANCEL and _has_a_standing_partner(connection, cancelled[0]):
         remarks.append(Remark.PARTNER_STANDS)
     if any(_is_unreplaced(connection, each) for each in cancelled):
         remarks.append(Remark.UNREPLACED)
         _alarm(connection, message, now)
     return remarks
+
+
+def _came_too_late(connection: sqlite3.Connection, message: sqlite3.Row) -> bool:
+    """Tell whether the cancellation was acknowledged after the workflow had its final response."""
+    workflow = one(connection, "workflow_state", id=message["workflow_id"])
+    sent = one(connection, "message", id=message["id"])
+    ended = workflow is not None and workflow["state"] in {State.COMPLETED, State.DECLINED}
+    return ended and sent is not None and sent["state"] == OutboundState.ACKNOWLEDGED
 
 
 def _is_cancelled(connection: sqlite3.Connection, workflow_id: int) -> bool:

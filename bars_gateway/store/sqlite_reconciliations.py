@@ -1,7 +1,7 @@
 """Reconciliations on SQLite: which messages want their Receiver's ids, and what came of it."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -10,6 +10,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
+from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.reconciliations import Reconciliation, Unreconciled
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.statements import move_workflow, notify, one, run
@@ -80,10 +81,13 @@ def _settle(
     row = one(connection, "reconcile", id=message_id, reconciliation=result)
     if row is None:
         raise StaleState(f"message {message_id} wants no reconciliation any more")
+    remarks: Sequence[Remark] = ()
     if focus_id is not None:
         _prove(connection, row, now)
-        run(connection, "name_focus", workflow_id=row["workflow_id"], focus_id=focus_id)
-    notify(connection, NoticeKind.RECONCILED, row, now)
+        remarks = name_focus(connection, row, focus_id, now)
+    if Remark.SHARED_ID in remarks:
+        run(connection, "reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
+    notify(connection, NoticeKind.RECONCILED, row, now, remarks)
 
 
 def _prove(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> None:

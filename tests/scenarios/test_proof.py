@@ -428,3 +428,86 @@ async def test_an_allocation_after_a_cancellation_that_nobody_could_confirm_alar
     assert ["cancel_open"] == came["remarks"]
     assert "the other service goes on" in came["means"]
     assert "came with a remark" in shown
+
+
+async def sent_again(node: Node, name: str, body: bytes) -> dict[str, Any]:
+    receipt = await node.sent(name, body)
+    return await node.outcome(receipt["request_id"])
+
+
+async def test_one_id_for_two_patients_is_not_taken(tmp_path: Path) -> None:
+    """The second stays without an id: a cancellation by it would be the first one's."""
+    async with playing(tmp_path, acknowledging, acknowledging) as (world, _, first):
+        other = referral().replace(NHS_NUMBER.encode(), ANOTHER)
+        second = await sent_again(world.ambulance, "o.json", other)
+        shown = await page(world.ambulance)
+        history = await world.ambulance.history(second["request_id"])
+        again = await sent_again_of(world.ambulance, first)
+        assert history is not None
+
+    assert ("acknowledged", FOCUS_ID) == (first["state"], first["focus_id"])
+    assert ("acknowledged", None) == (second["state"], second["focus_id"])
+    assert ["shared_id"] == second["remarks"]
+    assert "number was not taken" in second["means"]
+    assert "the number of another patient" in shown
+    assert "message.shared_id" in [event.kind for event in history.events]
+    assert FOCUS_ID == again
+
+
+async def sent_again_of(node: Node, told_outcome: dict[str, Any]) -> str | None:
+    """Return the id that the workflow of an earlier message has by now."""
+    async with open_reader(node.database) as reader:
+        row = await read_with(
+            reader,
+            lambda c: c.execute(
+                "SELECT focus_id FROM workflows WHERE id = ?", [told_outcome["workflow_id"]]
+            ).fetchone(),
+        )
+    found: str | None = row["focus_id"]
+    return found
+
+
+async def test_the_same_case_built_anew_is_shown_as_one_record(tmp_path: Path) -> None:
+    """Both hold the id, and each names the other."""
+    async with playing(tmp_path, acknowledging, acknowledging) as (world, scripted, first):
+        anew = json.loads(scripted.posted[0]) | {"id": new_id()}
+        second = await sent_again(world.ambulance, "o.json", json.dumps(anew).encode())
+
+    assert (FOCUS_ID, []) == (second["focus_id"], second["remarks"])
+    assert [("same_record", first["workflow_id"])] == [
+        (link["relation"], link["workflow_id"]) for link in second["links"]
+    ]
+
+
+async def test_the_id_of_what_is_over_goes_to_the_newer(tmp_path: Path) -> None:
+    """The earlier is found by its Bundle.id; nobody can cancel it any more."""
+    said = (acknowledging, acknowledging, acknowledging)
+    async with playing(tmp_path, *said) as (world, _, first):
+        (answer,) = answers_of(world.ambulance)
+        await sent_again(world.ambulance, "c.json", cancelled_referral(json.loads(answer)))
+        other = referral().replace(NHS_NUMBER.encode(), ANOTHER)
+        second = await sent_again(world.ambulance, "o.json", other)
+
+        assert await sent_again_of(world.ambulance, first) is None
+    assert (FOCUS_ID, ["id_used_before"]) == (second["focus_id"], second["remarks"])
+
+
+async def test_a_cancellation_that_came_after_the_end_says_so(tmp_path: Path) -> None:
+    """It was received, and changed nothing: the final response had come while it was on its way."""
+    async with world_in(tmp_path, outbound=QUICK) as world:
+        receipt = await world.ambulance.sent("v.json", validation_request())
+        await world.ambulance.outcome(receipt["request_id"])
+        (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+        acknowledgement = answer.read_bytes()
+        async with another_make(world, world.hospital.service, told(LOST)) as scripted:
+            cancelled = await world.ambulance.sent(
+                "c.json", cancelled_referral(json.loads(acknowledgement))
+            )
+            await eventually(lambda: scripted.posted)
+            body = response(acknowledgement, encounter="finished")
+            await post(world, body, headers(world.ambulance.service), node=world.ambulance)
+            scripted.answers.append(acknowledging)
+            fate = await world.ambulance.outcome(cancelled["request_id"])
+
+    assert ("acknowledged", ["cancel_after_end"]) == (fate["state"], fate["remarks"])
+    assert "final response had come before" in fate["means"]

@@ -29,8 +29,8 @@ async def claimed(store: SqliteStore, **changes: object) -> Claim:
     return claim
 
 
-async def acknowledge(store: SqliteStore, claim: Claim) -> None:
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=ACKNOWLEDGED)
+async def acknowledge(store: SqliteStore, claim: Claim, settlement: Settled = ACKNOWLEDGED) -> None:
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
 
 
 async def test_the_same_bytes_are_queued_once(store: SqliteStore) -> None:
@@ -254,7 +254,8 @@ async def test_what_arrived_after_its_time_says_so(store: SqliteStore) -> None:
     """The EPR's own fallback may be running by then."""
     late, early = NOW - timedelta(minutes=1), NOW + timedelta(hours=1)
     for needed_by in (late, early):
-        await acknowledge(store, await claimed(store, needed_by=needed_by))
+        claim = await claimed(store, needed_by=needed_by)
+        await acknowledge(store, claim, replace(ACKNOWLEDGED, focus_id=claim.request_id))
     notices = await store.pending_notices("trust", 10)
 
     assert [[Remark.PAST_ITS_TIME], []] == [notice.remarks for notice in notices]

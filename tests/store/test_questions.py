@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from store_values import NOW, TERMS, arrival, decision, payload
 
+from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.question_folder import QuestionFolder
 from bars_gateway.standard.workflow import Move
@@ -191,3 +192,38 @@ async def test_the_bytes_of_what_was_refused_are_not_kept(attended: SqliteStore)
 
     assert question is not None
     assert question.request is None
+
+
+async def test_what_the_sender_has_heard_on_its_retry_alarms_no_more(attended: SqliteStore) -> None:
+    """It was decided too late; the retry is told, and so is the EPR."""
+    came = arrival()
+    asked = await attended.questions.ask_about(came, None, TERMS, NOW)
+    assert isinstance(asked, Asked)
+    await attended.questions.decide("trust", asked.question_id, decision(), LATER)
+    before = await attended.overview(LATER)
+    for _ in range(2):
+        assert isinstance(await attended.questions.ask_about(came, None, TERMS, LATER), Repeated)
+    after = await attended.overview(LATER)
+    notices = await attended.pending_notices("trust", 9)
+
+    assert ["question.decided_late"] == [alarm.kind for alarm in before.alarms]
+    assert [] == list(after.alarms)
+    assert [("decided_late", []), ("decided_late", ["heard"])] == [
+        (notice.kind, list(notice.remarks)) for notice in notices
+    ]
+    assert "the Sender has asked again since" in str(documents.notice(notices[-1])["means"])
+
+
+async def test_a_sender_that_has_not_asked_again_may_not_know(attended: SqliteStore) -> None:
+    """A decision in time is no news on a retry; one that came late stands as an alarm."""
+    in_time = arrival()
+    asked = await attended.questions.ask_about(in_time, None, TERMS, NOW)
+    assert isinstance(asked, Asked)
+    await attended.questions.decide("trust", asked.question_id, decision(), NOW)
+    await attended.questions.ask_about(in_time, None, TERMS, LATER)
+    late = await put(attended)
+    await attended.questions.decide("trust", late, decision(answered_with="other"), LATER)
+    found = await attended.overview(LATER)
+
+    assert ["question.decided_late"] == [alarm.kind for alarm in found.alarms]
+    assert 1 == len(await attended.pending_notices("trust", 9))

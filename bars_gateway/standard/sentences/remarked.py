@@ -67,6 +67,22 @@ REMARKED: Mapping[Remark, Sentence] = {
         "The receiving service says that it had this already, though it was sent only once."
         " Telephone."
     ),
+    Remark.SHARED_ID: telephone(
+        "The receiving service calls it by the number of another patient's record, which stands:"
+        " that number was not taken. Telephone before you change or cancel anything."
+    ),
+    Remark.ID_USED_BEFORE: check(
+        "The receiving service calls it by a number that an earlier record had, which is over:"
+        " telephone if you have to change or cancel it."
+    ),
+    Remark.CANCEL_AFTER_END: telephone(
+        "But the final response had come before that: the cancellation changes nothing of it."
+        " Read that response, and telephone if somebody may still be acting on it."
+    ),
+    Remark.HEARD: nothing(
+        "It was decided after its Sender had stopped waiting; the Sender has asked again since, and"
+        " has heard how."
+    ),
     Remark.ARRIVED_AFTER_ALL: check(
         "You were told that nobody knew whether the request had arrived: it had, and the call about"
         " that is no longer needed. If you asked again meanwhile, or sent somebody else, telephone,"

@@ -74,6 +74,8 @@ def means(situation: Situation) -> str:
 
 def sentences(situation: Situation) -> Sequence[Sentence]:
     """Return what is said, in order: of the message itself, and then of what is remarkable."""
+    if situation.kind == "decided_late" and Remark.HEARD in situation.remarks:
+        return [REMARKED[Remark.HEARD]]  # what was said before of its Sender is so no more
     return [_own(situation), *_added(situation)]
 
 

@@ -128,10 +128,10 @@ CREATE TABLE links (                            -- two workflows that belong tog
     message_id  INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,   -- the request
     made_at     TEXT NOT NULL,
     PRIMARY KEY (workflow_id, to_id),
-    CONSTRAINT link_kind_is_known CHECK (kind IN ('pair', 'onward', 'replacement', 'record')),
+    CONSTRAINT link_kind_is_known CHECK (kind IN ('pair', 'onward', 'replacement', 'record', 'one_record')),
     CONSTRAINT link_by_is_known   CHECK (by IN ('ServiceRequest.supportingInfo', 'Appointment.basedOn',
                                                 'Encounter.episodeOfCare', 'X-Correlation-Id',
-                                                'resend', 'likeness')),
+                                                'resend', 'likeness', 'focus_id')),
     CONSTRAINT linked_to_another  CHECK (workflow_id <> to_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_back ON links (to_id);
@@ -210,6 +210,7 @@ CREATE TABLE questions (                        -- what the EPR is asked while t
     answer_code    TEXT,
     answer_type    TEXT,
     answer         BLOB,                        -- NULL for a message that was taken: it is with the message
+    heard_at       TEXT,                        -- when the Sender heard, on a retry, what was decided too late
     answered_with  TEXT,                        -- SHA-256 of the EPR's words: the same again is no second answer
     message_id     INTEGER REFERENCES messages (id),
     media_type     TEXT,                        -- the request, until it is decided
@@ -405,6 +406,11 @@ END;
 CREATE TRIGGER quarantine_attached_settles AFTER UPDATE OF attached_to ON quarantine WHEN NEW.attached_to IS NOT NULL BEGIN
     UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
      WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'inbound.quarantined'
+       AND ended_at IS NULL;
+END;
+CREATE TRIGGER questions_heard AFTER UPDATE OF heard_at ON questions WHEN NEW.heard_at IS NOT NULL BEGIN
+    UPDATE alarms SET ended_at = NEW.heard_at, ended_how = 'settled'
+     WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'question.decided_late'
        AND ended_at IS NULL;
 END;
 CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.state = 'answered' BEGIN

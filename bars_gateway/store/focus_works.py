@@ -1,0 +1,105 @@
+"""
+Gives a workflow the id that the Receiver gave to its record: never one of another patient's.
+
+    id ─► held by another of that Receiver's? ─┬─ no ─────────────────► it is stored
+                                               ├─ same patient and case ► both hold it, linked
+                                               ├─ by what is over ─────► the newer takes it, told
+                                               └─ else ────────────────► an alarm; not stored
+
+A later cancellation names the record by that id. One that two patients share would cancel
+the wrong one's: so it stays unknown, and whoever wants to cancel has to telephone first.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.links import TIES, By
+from bars_gateway.standard.particulars import particulars_of, same_case
+from bars_gateway.standard.patients import ONE_PATIENT, compare
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import FINAL, State, Subject
+from bars_gateway.store.beginnings import began
+from bars_gateway.store.rows import text
+from bars_gateway.store.statements import add_message_event, links, one, rows, run
+
+
+def name_focus(
+    connection: sqlite3.Connection, message: sqlite3.Row, focus_id: str, now: datetime
+) -> Sequence[Remark]:
+    """Let the workflow of *message*, its request, have that id; return what is remarkable."""
+    workflow = one(connection, "workflow", id=message["workflow_id"])
+    assert workflow is not None
+    if workflow["focus_id"] is not None:
+        return []
+    holders = _holders(connection, workflow, focus_id)
+    same = [each for each in holders if _is_same(connection, workflow, each)]
+    others = [each for each in holders if each not in same]
+    if any(State(each["state"]) not in FINAL for each in others):
+        _alarm(connection, message, others, now)
+        return [Remark.SHARED_ID]
+    for each in same:
+        _link(connection, message, each, now)
+    for each in others:
+        run(connection, "lose_focus", id=each["id"])
+    run(connection, "name_focus", workflow_id=workflow["id"], focus_id=focus_id)
+    return [Remark.ID_USED_BEFORE] if others else []
+
+
+def _holders(
+    connection: sqlite3.Connection, workflow: sqlite3.Row, focus_id: str
+) -> list[sqlite3.Row]:
+    """Return the other workflows that have the id of that Receiver's, of that type."""
+    keys = {"provider": workflow["provider"], "key": focus_id, "role": workflow["role"]}
+    return [
+        row
+        for row in rows(connection, "workflow_by_focus", **keys)
+        if row["id"] != workflow["id"]
+        and same_service(row["counterparty"], workflow["counterparty"])
+        and _is_booking(row) == _is_booking(workflow)
+    ]
+
+
+def _is_booking(workflow: sqlite3.Row) -> bool:
+    return bool(workflow["subject"] == Subject.BOOKING)
+
+
+def _is_same(connection: sqlite3.Connection, one_: sqlite3.Row, other: sqlite3.Row) -> bool:
+    """Tell whether one resends the other, or both began with the same case of one patient."""
+    resent = {each.workflow_id for each in links(connection, one_["id"]) if each.by is By.RESEND}
+    if other["id"] in resent:
+        return True
+    here, there = began(connection, one_["id"]), began(connection, other["id"])
+    if here is None or there is None:
+        return False
+    ours, theirs = particulars_of(here), particulars_of(there)
+    return compare(ours.patient, theirs.patient) in ONE_PATIENT and same_case(ours, theirs)
+
+
+def _link(
+    connection: sqlite3.Connection, message: sqlite3.Row, other: sqlite3.Row, now: datetime
+) -> None:
+    run(
+        connection,
+        "link_as_one",
+        workflow_id=message["workflow_id"],
+        to_id=other["id"],
+        kind=TIES[By.FOCUS_ID].kind,
+        by=By.FOCUS_ID,
+        message_id=message["id"],
+        now=text(now),
+    )
+
+
+def _alarm(
+    connection: sqlite3.Connection,
+    message: sqlite3.Row,
+    others: Sequence[sqlite3.Row],
+    now: datetime,
+) -> None:
+    found = one(connection, "message", id=message["id"])
+    assert found is not None
+    about = (found["provider"], found["id"], found["request_id"])
+    held_by = [each["id"] for each in others]
+    add_message_event(connection, about, "message.shared_id", now, {"workflows": held_by})
