@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from asked_epr import answering
+from asked_epr import YES, Document, answering
 from bookings import cancelled_referral
 from drawing import each_drawn
 from hypothesis import strategies as st
@@ -49,11 +49,10 @@ TO_REQUESTER = (
 TO_RESPONDER = ("cancel", "asked-again", "cancel-by-a-stranger", "cancel-of-another")
 TAKEN_BY_NOBODY = {
     "by-a-stranger": {404},
-    "of-another": {409},
     "nowhere": {404},
     "two-cases": {404},
     "asked-again": {400},
-    "cancel-of-another": {409},
+    "cancel-of-another": {409, 425},  # what its EPR has said, or has yet to say
 }
 
 THROWS = st.tuples(
@@ -103,16 +102,20 @@ class Course:
     answers: list[tuple[str, Node, str, int]] = field(default_factory=list)
 
 
+def unless_another_patient(question: Document) -> Document:
+    return {"refuse": "changed-here"} if "other_patient" in question.get("remarks", ()) else YES
+
+
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Return a world in which either EPR says yes to whatever it is asked."""
+    """Return a world in which either EPR says yes, but to what is about another patient."""
     asked = 'questions = "socket"'
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(world_in(tmp_path, asked=asked))
         made.ambulance.asked, made.hospital.outbound = asked, made.ambulance.outbound
         for node in (made.ambulance, made.hospital):
             await node.restart()
-            await stack.enter_async_context(answering(node.socket))
+            await stack.enter_async_context(answering(node.socket, unless_another_patient))
         yield made
 
 
@@ -276,8 +279,11 @@ async def look(node: Node, course: Course) -> None:
 
 
 def moves(history: Sequence[Any]) -> Iterator[Move]:
-    """Yield what moved a workflow: what came out of order did not."""
+    """Yield what moved it: what came out of order did not, and another patient's is unclear."""
     yield Move.REQUEST
     for row in history:
-        if Remark.OUT_OF_ORDER not in (row["remarks"] or "").split():
+        remarks = (row["remarks"] or "").split()
+        if Remark.OTHER_PATIENT in remarks:
+            yield Move.UNCLEAR
+        elif Remark.OUT_OF_ORDER not in remarks:
             yield Move(row["move"])
