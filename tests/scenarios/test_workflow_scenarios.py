@@ -1,6 +1,7 @@
 """Scenarios about the course of a workflow, each by its number, between real gateways."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,11 @@ async def test_scenario_77_a_response_to_nothing_in_particular(world: World) -> 
 
 async def test_scenario_81_a_final_response_after_its_time(world: World) -> None:
     """It is stored and delivered, and says that it is late."""
-    period = {"start": "2020-03-02T09:00:00+00:00", "end": "2020-03-02T10:00:00+00:00"}
+    soon = datetime.now(UTC) + timedelta(seconds=8)
     bundle = json.loads(validation_request())
-    bundle["entry"][1]["resource"]["occurrencePeriod"] = period
+    bundle["entry"][1]["resource"]["occurrencePeriod"]["end"] = soon.isoformat(timespec="seconds")
     receipt, notice = await requested(world, json.dumps(bundle).encode())
+    await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
     final = move(notice["request_id"], "conclude", outcome="no_action", resources=[PLAN])
     await sent(world.hospital, final)
     remarks = [each["remarks"] for each in await arrived(world.ambulance, 1)]
