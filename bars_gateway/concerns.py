@@ -66,6 +66,7 @@ class Conditions:
     clock_step: ClockStep | None = None  # the last, since the start
     silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
+    no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
@@ -92,6 +93,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     *first_days*: how many days before its end a thing becomes news.
     """
     return [
+        *_no_room(conditions.no_room),
         *_alarms(overview, grave=True),
         *_unread(overview.at, conditions.eprs),
         *_not_asking(overview.at, conditions),
@@ -124,9 +126,15 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
     ]
 
 
+def _no_room(reason: str | None) -> Iterator[Concern]:
+    if reason is not None:
+        advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
+        yield Concern(text=f"The disk is nearly full: {reason}", advice=advice)
+
+
 def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
     for each in lying:
-        if each.seconds >= _LYING_SECONDS:
+        if each.seconds >= LYING_SECONDS:
             minutes = f"{each.seconds / 60:.0f} min"
             yield Concern(
                 text=f"{each.count} in {each.folder} not taken, the first for {minutes}:"
@@ -135,7 +143,7 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
             )
 
 
-_LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
+LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
 _UNREAD = (
     "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
     " not take it, and telephone whoever it is for."

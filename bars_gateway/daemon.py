@@ -154,7 +154,7 @@ class Gateway:
         notifier: Notifier,
         reread: Callable[[], Settings],
     ) -> None:
-        self._settings, self._notifier = settings, notifier
+        self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
         renewed = materials(tokens, inbound, now, store.ring_outbound)
         self.renewals = Renewals(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
@@ -285,6 +285,7 @@ class Gateway:
             refused=self.renewals.refused,
             silent=self._dispatcher.standing.receivers.open,
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
+            no_room=self._no_room(),
             lying=[each for door in self._doors for each in door.lying(time.monotonic())],
             eprs=[door.attendance.condition for door in self._doors],
             clock_step=self._housekeeper.clock_step,

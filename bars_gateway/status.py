@@ -3,7 +3,8 @@ The operator's page, health and metrics: what is true now, at a glance.
 
     store.overview + conditions ─► GET /         one page, no script
                                    GET /healthz  the process answers
-                                   GET /readyz   it can take and send messages
+                                   GET /readyz   messages can be received: balancers ask it
+                                   GET /readyz/sending   and sent
                                    GET /metrics  the same figures for a machine
 
 Nobody's clinical data is in an Overview, so none can be shown here: ids, states, codes
@@ -27,6 +28,7 @@ from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
 from bars_gateway.pages import templates
+from bars_gateway.readiness import Readiness, readiness
 from bars_gateway.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -72,7 +74,8 @@ class StatusServer:
                 web.get("/", self._show),
                 web.get("/status.css", self._show_style),
                 web.get("/healthz", self._health),
-                web.get("/readyz", self._readiness),
+                web.get("/readyz", self._receiving),
+                web.get("/readyz/sending", self._sending),
                 web.get("/metrics", self._metrics),
             ]
         )
@@ -107,14 +110,21 @@ class StatusServer:
     async def _health(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
-    async def _readiness(self, _request: web.Request) -> web.Response:
-        reasons = ["stopping"] if self._conditions().stopping else []
+    async def _receiving(self, _request: web.Request) -> web.Response:
+        found = await self._readiness()
+        return _told(found, ready=not found.of_receiving)
+
+    async def _sending(self, _request: web.Request) -> web.Response:
+        found = await self._readiness()
+        return _told(found, ready=not found.of_sending)
+
+    async def _readiness(self) -> Readiness:
+        trouble = None
         try:
-            await self._store.overview(self._now())
+            await self._store.prove_readable()
         except StoreError as error:
-            reasons.append(str(error))
-        status = 503 if reasons else 200
-        return web.json_response({"ready": not reasons, "reasons": reasons}, status=status)
+            trouble = str(error)
+        return readiness(self._conditions(), trouble)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         overview = await self._store.overview(self._now())
@@ -133,6 +143,16 @@ class StatusServer:
         )
         body = generate_latest(registry) + generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _told(found: Readiness, *, ready: bool) -> web.Response:
+    document = {
+        "ready": ready,
+        "receiving": not found.of_receiving,
+        "sending": not found.of_sending,
+        "reasons": list(found.of_sending),
+    }
+    return web.json_response(document, status=200 if ready else 503)
 
 
 @web.middleware

@@ -1,5 +1,6 @@
 """The operator's page, health and metrics over a real store, and in a real browser."""
 
+import json
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -271,6 +272,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="folder",
         ),
         pytest.param(
+            replace(WELL, no_room="9 bytes are free beside gateway.db"),
+            "The disk is nearly full: 9 bytes are free beside gateway.db",
+            id="full",
+        ),
+        pytest.param(
             replace(WELL, lying=[lying(seconds=180)]),
             "2 in /spool/trust/outbox/new not taken, the first for 3 min: nothing of it was sent",
             id="lying",
@@ -439,22 +445,69 @@ async def test_a_living_gateway_is_healthy(shown: Shown) -> None:
 
 async def test_a_gateway_that_can_work_is_ready(shown: Shown) -> None:
     """Whoever sends traffic here learns that it may."""
-    answered = await shown.get("/readyz")
+    receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")
+    ready = {"ready": True, "receiving": True, "sending": True, "reasons": []}
 
-    assert (200, '{"ready": true, "reasons": []}') == (answered.status, answered.text)
+    assert (200, ready) == (receiving.status, json.loads(receiving.text))
+    assert (200, ready) == (sending.status, json.loads(sending.text))
 
 
-async def test_a_gateway_that_stops_is_not_ready(shown: Shown) -> None:
-    """Nobody sends to a gateway that finishes what it has and goes."""
-    shown.conditions = replace(WELL, stopping=True)
-    answered = await shown.get("/readyz")
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        pytest.param(replace(WELL, stopping=True), "stopping", id="stopping"),
+        pytest.param(replace(WELL, no_room="9 bytes are free"), "9 bytes are free", id="full"),
+    ],
+)
+async def test_what_stops_everything_takes_the_gateway_out_of_service(
+    shown: Shown, conditions: Conditions, reason: str
+) -> None:
+    """A balancer sends its Senders elsewhere, or lets them wait."""
+    shown.conditions = conditions
+    receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")
+    told = {"ready": False, "receiving": False, "sending": False, "reasons": [reason]}
 
-    assert (503, '{"ready": false, "reasons": ["stopping"]}') == (answered.status, answered.text)
+    assert (503, told) == (receiving.status, json.loads(receiving.text))
+    assert (503, told) == (sending.status, json.loads(sending.text))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        pytest.param(
+            replace(WELL, tokens=[FAILING]),
+            "no access token for trust: the token service does not know the key id",
+            id="token",
+        ),
+        pytest.param(
+            replace(WELL, stalled={"/spool/trust": "ENOSPC"}),
+            "/spool/trust stands still: ENOSPC",
+            id="folder",
+        ),
+        pytest.param(
+            replace(WELL, lying=[lying(seconds=180)]),
+            "2 in /spool/trust/outbox/new not taken",
+            id="lying",
+        ),
+    ],
+)
+async def test_trouble_with_sending_turns_no_sender_away(
+    shown: Shown, conditions: Conditions, reason: str
+) -> None:
+    """Receiving goes on, and the reason is said where a monitor shows it."""
+    shown.conditions = conditions
+    receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")
+    told = {"receiving": True, "sending": False, "reasons": [reason]}
+
+    assert (200, {"ready": True} | told) == (receiving.status, json.loads(receiving.text))
+    assert (503, {"ready": False} | told) == (sending.status, json.loads(sending.text))
 
 
 async def test_a_gateway_without_its_database_is_not_ready(shown: Shown) -> None:
     """The reason is said where a monitor shows it."""
-    await shown.database.write(lambda connection: connection.execute("DROP TABLE attempts"))
+    await shown.database.write(
+        lambda connection: connection.execute("ALTER TABLE messages RENAME TO gone")
+    )
     answered = await shown.get("/readyz")
 
     assert 503 == answered.status
@@ -470,7 +523,9 @@ async def test_a_page_without_its_database_says_so(shown: Shown) -> None:
     assert "run `bars-gateway check`" in answered.text
 
 
-@pytest.mark.parametrize("path", ["/", "/status.css", "/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/", "/status.css", "/healthz", "/readyz", "/readyz/sending", "/metrics"]
+)
 async def test_every_answer_is_safe_to_show(shown: Shown, path: str) -> None:
     """No script runs, nothing is kept by a browser, and the next site learns nothing."""
     headers = (await shown.get(path)).headers

@@ -246,6 +246,12 @@ class Store(Protocol):
     async def history(self, provider: str | None, request_id: str) -> Sequence[MessageHistory]:
         """Return every message with that X-Request-Id (of *provider*), with all that happened."""
 
+    def no_room(self) -> str | None:
+        """Return why the free-space guard takes nothing at this moment; None: there is room."""
+
+    async def prove_readable(self) -> None:
+        """Return where the database answers, at a cost that never grows; else raise StoreError."""
+
     async def overview(self, now: datetime) -> Overview:
         """Return what the status page shows."""
 

@@ -829,6 +829,9 @@ SELECT * FROM events WHERE message_id = :message_id ORDER BY id;
 -- name: workflow
 SELECT * FROM workflows WHERE id = :id;
 
+-- name: newest_message
+SELECT id, settled_at FROM messages WHERE id = (SELECT max(id) FROM messages);
+
 -- name: count_messages
 SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
 

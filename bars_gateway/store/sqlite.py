@@ -50,7 +50,7 @@ from bars_gateway.store.sqlite_quarantine import SqliteQuarantines
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.sqlite_reconciliations import SqliteReconciliations
 from bars_gateway.store.sqlite_unread import SqliteUnread
-from bars_gateway.store.statements import collect, run
+from bars_gateway.store.statements import collect, one, run
 
 
 class SqliteStore:
@@ -270,6 +270,21 @@ class SqliteStore:
             partial(readings.history, provider=provider, request_id=request_id)
         )
 
+    def no_room(self) -> str | None:
+        """Return why the free-space guard takes nothing at this moment; None: there is room."""
+        disk = os.statvfs(self._database.path.parent)
+        free = disk.f_bavail * disk.f_frsize
+        if free >= self._minimum_free_bytes:
+            return None
+        return (
+            f"{free} bytes are free beside {self._database.path.name};"
+            f" store.minimum_free_bytes asks for {self._minimum_free_bytes}"
+        )
+
+    async def prove_readable(self) -> None:
+        """Return where the database answers, at a cost that never grows; else raise StoreError."""
+        await self._database.read(lambda connection: one(connection, "newest_message"))
+
     async def overview(self, now: datetime) -> Overview:
         """Return what the status page shows."""
         return await self._database.read(
@@ -292,10 +307,6 @@ class SqliteStore:
         return self._notices.setdefault(provider, Bell(wakes_all=True))
 
     def _refuse_when_full(self) -> None:
-        disk = os.statvfs(self._database.path.parent)
-        free = disk.f_bavail * disk.f_frsize
-        if free < self._minimum_free_bytes:
-            raise StorageFull(
-                f"{free} bytes are free beside {self._database.path.name};"
-                f" store.minimum_free_bytes asks for {self._minimum_free_bytes}"
-            )
+        reason = self.no_room()
+        if reason is not None:
+            raise StorageFull(reason)

@@ -91,7 +91,7 @@ async def _refuses(site: Site) -> Seen:
 async def _ready(site: Site) -> Seen:
     listen = site.settings.status.listen
     try:
-        reply = await fetch(f"http://{listen}/readyz", None, seconds=_SECONDS)
+        reply = await fetch(f"http://{listen}/readyz/sending", None, seconds=_SECONDS)
     except (OSError, aiohttp.ClientError, TimeoutError) as error:
         return warned(f"no status page on {listen}: {cause_of(error)}", _START)
     if reply.status != 200:  # noqa: PLR2004

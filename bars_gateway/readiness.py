@@ -1,0 +1,49 @@
+"""
+Whether messages can be received, and whether they can be sent: what a balancer and a monitor ask.
+
+    Conditions + what the store says ──readiness──► why nothing can be received
+                                                    why something cannot be sent
+
+The two are told apart, for a balancer that takes the gateway out of service because its token
+is refused would turn away every Sender, too. Reasons hold names of providers and folders, and
+nothing of a message.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bars_gateway.concerns import LYING_SECONDS, Conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What stands in the way; empty where nothing does."""
+
+    of_receiving: Sequence[str]
+    of_sending: Sequence[str]
+
+
+def readiness(conditions: Conditions, store_trouble: str | None) -> Readiness:
+    """Return what stands in the way of receiving and of sending."""
+    both = list(_of_both(conditions, store_trouble))
+    return Readiness(of_receiving=both, of_sending=[*both, *_of_sending(conditions)])
+
+
+def _of_both(conditions: Conditions, store_trouble: str | None) -> Iterator[str]:
+    if conditions.stopping:
+        yield "stopping"
+    if store_trouble is not None:
+        yield store_trouble
+    if conditions.no_room is not None:
+        yield conditions.no_room
+
+
+def _of_sending(conditions: Conditions) -> Iterator[str]:
+    for token in conditions.tokens:
+        if token.failing_since:
+            yield f"no access token for {token.provider}: {token.reason}"
+    for folder, reason in conditions.stalled.items():
+        yield f"{folder} stands still: {reason}"
+    for each in conditions.lying:
+        if each.seconds >= LYING_SECONDS:
+            yield f"{each.count} in {each.folder} not taken"
