@@ -20,6 +20,7 @@ from variants import (
     a_full_response,
     a_pharmacy_referral,
     a_referral,
+    a_rejection,
     a_transfer,
     a_transfer_response,
     a_validation,
@@ -253,7 +254,7 @@ BUNDLE = [
     Break(
         "B22", STRICT, "Bundle.entry.resource.ofType(PractitionerRole)", less("PractitionerRole")
     ),
-    Break("B22", STRICT, "Encounter[3]", four_encounters, a_full_response),
+    Break("B22", STRICT, "Encounter[3]", four_encounters, a_full_response, also="R24R"),
     Break(
         "B22L",
         WARNS,
@@ -463,6 +464,7 @@ REQUEST = [
         f"{HEADER}.definition",
         of("ServiceRequest", "revoked", "status"),
         an_update,
+        also="R11Y",
     ),
     Break(
         "R12", STRICT, "ServiceRequest.status", of("ServiceRequest", "draft", "status"), an_update
@@ -536,6 +538,84 @@ REQUEST = [
     Break("R24", WARNS, "Encounter.episodeOfCare", lose("Encounter", "episodeOfCare")),
 ]
 
+NOTHING = {"outcomeCodeableConcept": [{"coding": [{"system": "x"}], "text": " "}]}
+
+SUBSTANCE = [
+    Break("R07P", STRICT, "CarePlan.activity", lose("CarePlan", "activity")),
+    Break("R07P", STRICT, "CarePlan.activity", of("CarePlan", [NOTHING], "activity")),
+    Break("R09P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), a_validation),
+    Break("R09P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), an_update),
+    Break("R16P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), a_full_response),
+    Break("R16P", STRICT, "CarePlan.activity", of("CarePlan", [{}], "activity"), a_full_response),
+    Break(
+        "R16E",
+        STRICT,
+        "CarePlan.encounter",
+        lambda b: of("CarePlan", {"reference": url_of(b, "Encounter")}, "encounter")(b),
+        a_full_response,
+    ),
+    Break("R16S", WARNS, "CarePlan.period.start", lose("CarePlan", "period"), a_full_response),
+    Break("R19F", WARNS, "Bundle.entry.resource.ofType(Flag)", less("Flag"), a_full_response),
+    Break(
+        "R15R",
+        STRICT,
+        "Encounter[1].reasonCode",
+        lambda b: resource(b, "Encounter", 1).pop("reasonCode"),
+        a_rejection,
+    ),
+    Break(
+        "R15R",
+        STRICT,
+        "Encounter[1].reasonCode",
+        lambda b: resource(b, "Encounter", 1).update(status="cancelled"),
+        a_transfer_response,
+    ),
+    Break(
+        "R15O",
+        STRICT,
+        "Encounter[1].reasonCode[0].text",
+        lambda b: resource(b, "Encounter", 1)["reasonCode"][0].pop("text"),
+        a_rejection,
+    ),
+    Break(
+        "R15V",
+        WARNS,
+        "Encounter[1].reasonCode",
+        lambda b: resource(b, "Encounter", 1).pop("reasonCode"),
+        an_interim_response,
+    ),
+    Break(
+        "R15V",
+        WARNS,
+        "Encounter[1].reasonCode",
+        lambda b: resource(b, "Encounter", 1).pop("reasonCode"),
+        a_full_response,
+    ),
+    Break(
+        "R24R",
+        WARNS,
+        "Encounter[1].identifier",
+        lambda b: resource(b, "Encounter", 1).pop("identifier"),
+        a_transfer_response,
+    ),
+    Break(
+        "R11Y",
+        SENT_WARNS,
+        "ServiceRequest.reasonCode.text",
+        lose("ServiceRequest", "reasonCode"),
+        a_cancelled_referral,
+    ),
+    Break(
+        "K04Y",
+        SENT_WARNS,
+        "Appointment.cancelationReason.text",
+        lose("Appointment", "cancelationReason"),
+        a_cancelled_booking,
+    ),
+    Break("K02T", STRICT, "Appointment.start", lose("Appointment", "start"), a_booking),
+    Break("K02T", STRICT, "Appointment.end", lose("Appointment", "end"), a_booking),
+]
+
 BOOKING = [
     Break("K01", BOTH, "Appointment[1]", more("Appointment"), a_booking, also="B22"),
     Break(
@@ -578,7 +658,7 @@ BOOKING = [
         "Appointment.status",
         of("Appointment", "proposed", "status"),
         a_cancelled_booking,
-        also="K01 K08",
+        also="K01 K02T K08",
     ),
     Break(
         "K06",
@@ -655,4 +735,4 @@ PATIENT = [
     Break("P10", WARNS, "Patient.name", lose("Patient", "name", 0, "use")),
 ]
 
-BREAKS = [*BUNDLE, *MESSAGE_HEADER, *REQUEST, *BOOKING, *PATIENT]
+BREAKS = [*BUNDLE, *MESSAGE_HEADER, *REQUEST, *BOOKING, *SUBSTANCE, *PATIENT]

@@ -11,7 +11,7 @@ import pytest
 
 from bars_gateway.standard import meaning, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
-from bars_gateway.standard.compositions import COMPOSITIONS, Composition
+from bars_gateway.standard.compositions import COMPOSITIONS, Composition, Need
 from bars_gateway.standard.guards import GUARDS, Guard
 from bars_gateway.standard.link_rules import LINK_RULES, LinkRule
 from bars_gateway.standard.links import TIES
@@ -314,7 +314,7 @@ curl --unix-socket run/trust.sock -H 'Content-Type: application/json' http://gat
 | `submission_id` | your own key: the same words under it are one message, others are refused |
 | `in_reply_to` | `request_id` or `workflow_id` of a notice or receipt |
 | `move`, `outcome` | what has happened: the table below |
-| `text` | the reason in words, for a rejection or a cancellation |
+| `text` | the reason in words, for a rejection or a cancellation; refused elsewhere |
 | `resources` | what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest |
 
 A resource with the `id` of one in the conversation changes the members that it names; so does one
@@ -323,7 +323,63 @@ of a type that the message holds once. Any other is added. Resources refer to ea
 
 Composed for you: MessageHeader with both endpoints, `response.identifier`, focus, definition,
 reason; both Encounters, and every id that was given; the same X-Correlation-Id. Nothing clinical
-is: what is missing is named in the refusal, and so is a move for which it is too late.
+is: what is missing is named in the refusal, and so is a move for which it is too late. A status
+among `resources` that means another move is refused, too: choose the move that means it.
+"""
+CARE_PLAN = """\
+## What belongs in a CarePlan
+
+A final response to a validation is the last word on the patient: with `no_action` the other side
+closes the case, with `action` it has to act. The CarePlan says why, and is all that it has to go
+by. Write into it:
+
+| Element | What it is | Without it |
+|---|---|---|
+| `activity.outcomeCodeableConcept` | what was found, advised and decided | refused (`C03`) |
+| `activity.outcomeReference` | a case that came of it | refused, unless there is the first |
+| `period.start` | from when its time counts | a warning (`R16S`) |
+
+Say it in `text`, and in codes where you have them: symptom group and discriminator, disposition,
+priority. A case that came of it, such as the ambulance that you have asked for, is an Encounter
+that you add to `resources`, and name as `Encounter/ID`. Its time counts from the first call, as
+in the request, or from now where it has become more urgent.
+
+`status`, `intent`, `subject` and `encounter` are written for you; leave them out. The whole move:
+
+```json
+{
+  "submission_id": "case-4711-final-1",
+  "in_reply_to": "REQUEST_ID",
+  "move": "conclude",
+  "outcome": "action",
+  "resources": [
+    {
+      "resourceType": "CarePlan",
+      "period": {"start": "2026-03-02T09:00:00+00:00"},
+      "activity": [
+        {
+          "outcomeCodeableConcept": [
+            {"coding": [{
+              "system": "https://fhir.nhs.uk/CodeSystem/pathways-dx-codes",
+              "code": "Dx0122",
+              "display": "Emergency Ambulance Response (Category 3)"}]},
+            {"coding": [{
+              "system": "https://fhir.nhs.uk/CodeSystem/arp-priority-codes",
+              "code": "C3",
+              "display": "Cat3 Urgent"}]},
+            {"text": "Nurse, 09:20: palpitations for 2 h, now breathless. Ambulance still needed."}
+          ]
+        }
+      ]
+    }
+  ]
+}
+```
+
+The same is asked of a final response that you hand in as a whole Bundle (rules `R16P`, `R16E`),
+and of the CarePlan of a new referral (`R07P`; not between control rooms, whose call may still be
+live) and of a validation request (`R09P`). A rejection needs its code, and words with `OTH`
+(`R15R`, `R15O`).
 """
 
 
@@ -362,13 +418,12 @@ def written(row: Composition) -> str:
 
 
 def given(row: Composition) -> str:
-    if row.plan:
-        return "CarePlan"
-    return "`text`" if row.asks else "-"
+    words = {Need.WORDS: "`text`", Need.FINDINGS: "a CarePlan that says what was found"}
+    return words.get(row.need, row.need) if row.need else "-"
 
 
 def moves_document() -> str:
-    return "\n".join([MOVES, f"{moves()}\n"])
+    return "\n".join([MOVES, f"{moves()}\n", CARE_PLAN])
 
 
 PRINTED = {"workflows.md": document, "moves.md": moves_document}

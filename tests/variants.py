@@ -143,7 +143,10 @@ def a_cancelled_booking() -> Bundle:
     cites(bundle, "booking-request-cancelled")
     header(bundle)["reason"]["coding"] = [coding("message-reason-bars", "update")]
     resource(bundle, "Appointment").update(
-        status="cancelled", id=GIVEN_ID, participant=[{"status": "accepted"}]
+        status="cancelled",
+        id=GIVEN_ID,
+        participant=[{"status": "accepted"}],
+        cancelationReason={"text": "Invented: went by car."},
     )
     return bundle
 
@@ -170,6 +173,7 @@ def a_cancelled_referral() -> Bundle:
     keep(bundle, "ServiceRequest")
     request = resource(bundle, "ServiceRequest")
     request["id"] = GIVEN_ID
+    request["reasonCode"] = [{"text": "Invented: went by car."}]
     for name in ("basedOn", "encounter", "performer", "locationReference"):
         del request[name]
     cites(bundle, "servicerequest-request-cancelled")
@@ -183,10 +187,22 @@ def an_interim_response() -> Bundle:
     return bundle
 
 
+def a_rejection() -> Bundle:
+    """Return an interim response that turns the request down."""
+    bundle = an_interim_response()
+    own = resource(bundle, "Encounter", 1)
+    own["status"] = "cancelled"
+    own["reasonCode"] = [{"coding": [coding("rejected-reasons-bars", "OTH")], "text": "Invented."}]
+    return bundle
+
+
 def a_full_response() -> Bundle:
     bundle = a_validation()
     _answers(bundle, "validation-full", "finished")
     resource(bundle, "ServiceRequest")["status"] = "completed"
+    plan = resource(bundle, "CarePlan")
+    plan["encounter"] = header(bundle)["focus"][0]
+    plan["period"] = {"start": bundle["timestamp"]}
     return bundle
 
 
@@ -215,6 +231,10 @@ def a_transfer_response() -> Bundle:
 def _answers(bundle: Bundle, definition: str, status: str) -> None:
     """Add the Responder's Encounter, and make it the focus."""
     own = add(bundle, "Encounter", **{"class": {"code": "EMER"}}, status=status)
+    own["identifier"] = [{"system": "https://gateway.example/Id/case-number", "value": "R-1"}]
+    if definition.startswith("validation"):
+        reason = coding("message-reason-encounter", "validation-triage-outcome")
+        own["reasonCode"] = [{"coding": [reason]}]
     _turns_to_a_response(bundle, definition)
     url = next(e["fullUrl"] for e in bundle["entry"] if e["resource"] is own)
     header(bundle)["focus"] = [{"reference": url}]
@@ -248,6 +268,7 @@ KINDS = (
     an_update,
     a_cancelled_referral,
     an_interim_response,
+    a_rejection,
     a_full_response,
     an_absence,
     a_transfer_response,

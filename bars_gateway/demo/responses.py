@@ -49,12 +49,12 @@ def response(
     own = entries[-1]
     assert own["resource"]["resourceType"] == "Encounter"
     own["resource"]["status"] = encounter
-    if rejection:
-        code, text = rejection
-        reason_code = {"coding": [_coding("rejected-reasons-bars", code)], "text": text}
-        own["resource"]["reasonCode"] = [reason_code]
+    if rejection or not referral:
+        own["resource"]["reasonCode"] = [_reason(rejection)]
     if final:
         request["status"] = "completed"
+        about = {"encounter": {"reference": own["fullUrl"]}}
+        _resource(bundle, "CarePlan").update(about, period={"start": bundle["timestamp"]})
     kind = "referral-short" if referral else f"validation-{'full' if final else 'interim'}"
     entries[0]["resource"] = _header(entries[0]["resource"]) | {
         "reason": {"coding": [_coding("message-reason-bars", reason)]},
@@ -63,6 +63,14 @@ def response(
         "definition": f"{_DEFINITION}-{kind}",
     }
     return _written(bundle, entries)
+
+
+def _reason(rejection: tuple[str, str] | None) -> dict[str, Any]:
+    """Return why it is written: a rejection, or else that a validation is under way."""
+    if rejection is None:
+        return {"coding": [_coding("message-reason-encounter", "validation-triage-outcome")]}
+    code, text = rejection
+    return {"coding": [_coding("rejected-reasons-bars", code)], "text": text}
 
 
 def no_show(acknowledgement: bytes) -> bytes:

@@ -11,8 +11,10 @@ and has not given is a list of issues that name it. Pure: ids and the time are a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
+from bars_gateway.standard import composition_needs as needs
 from bars_gateway.standard import composition_parts as parts
 from bars_gateway.standard.bundle import map_of, maps_of, text_of
 from bars_gateway.standard.composition_parts import Entries, Exchanged, Fields, Wanted
@@ -39,26 +41,23 @@ def compose(
         return [_no_such_outcome(rows)]
     asked = [each for each in exchanged if each.move in {Move.REQUEST, Move.UPDATE}]
     if not asked:
-        return [_issue("C02", "in_reply_to", "nothing is kept of its request (any more)")]
+        return [needs.issue("C02", "in_reply_to", "nothing is kept of its request (any more)")]
     entries = known(asked, exchanged, row)
-    stamp = now.isoformat(timespec="milliseconds")
-    issues = [*_missing(wanted, row, entries), *_unlisted(wanted, row, asked[-1].bundle)]
+    counts = _counts(row, asked[-1].bundle)
+    issues = [*needs.missing(wanted, row, entries), *needs.out_of_place(wanted, row, counts)]
     if issues:
         return issues
-    own = None
-    if row.is_response:
-        own = parts.respond(entries, exchanged, wanted, row, new_id)
-    given = parts.add(entries, wanted.resources, _once(row, asked[-1].bundle), new_id)
+    own = parts.respond(entries, exchanged, wanted, row, new_id) if row.is_response else None
+    once = frozenset(name for name, most in counts.items() if most == 1)
+    given = parts.add(entries, wanted.resources, once, new_id)
+    issues = list(needs.contradicted(wanted, given, entries, row, own))
+    if issues:
+        return issues
     focus = own or parts.focus_of(asked[-1].bundle, entries)
     parts.finish(entries, given, focus, row, wanted.text)
     header = _header(asked, exchanged, row, focus)
-    changed = {focus, *given}
-    written: list[Json] = [
-        {"fullUrl": url, "resource": parts.stamped(resource, stamp if url in changed else None)}
-        for url, resource in parts.without_dangling(entries).items()
-    ]
-    first: Fields = {"fullUrl": f"urn:uuid:{new_id()}", "resource": parts.stamped(header, stamp)}
-    return _bundle(asked[-1].bundle, [first, *written], new_id(), stamp)
+    made = _bundle(asked[-1].bundle, header, entries, {focus, *given}, new_id, now)
+    return list(needs.misread(made, asked, row, use_case)) or made
 
 
 def known(asked: Sequence[Exchanged], exchanged: Sequence[Exchanged], row: Composition) -> Entries:
@@ -77,31 +76,6 @@ def known(asked: Sequence[Exchanged], exchanged: Sequence[Exchanged], row: Compo
     }
 
 
-def _missing(wanted: Wanted, row: Composition, entries: Entries) -> list[Issue]:
-    issues = []
-    if row.asks and not wanted.text:
-        issues.append(_issue("C03", "text", "must say why, for this outcome has no code for it"))
-    types = {text_of(resource, "resourceType") for resource in wanted.resources}
-    if row.plan and "CarePlan" not in types:
-        text = "must hold the CarePlan with what was found: nobody else knows it"
-        issues.append(_issue("C03", "resources", text))
-    if not row.is_response:
-        focus = next(iter(parts.of_type(entries, "Appointment", "ServiceRequest").values()), {})
-        if "id" not in focus:
-            text = "the Receiver has not told its id of this yet: look it up with a read first"
-            issues.append(_issue("C04", "in_reply_to", text))
-    return issues
-
-
-def _unlisted(wanted: Wanted, row: Composition, request: Resource) -> list[Issue]:
-    allowed = set(_counts(row, request))
-    return [
-        _issue("C05", f"resources[{index}]", "is of a type that this message may not hold")
-        for index, resource in enumerate(wanted.resources)
-        if text_of(resource, "resourceType") not in allowed
-    ]
-
-
 def _counts(row: Composition, request: Resource) -> Mapping[str, int | None]:
     """Return how often each type may be in the message; None: as often as one likes."""
     header = parts.header_of(request)
@@ -109,10 +83,6 @@ def _counts(row: Composition, request: Resource) -> Mapping[str, int | None]:
     if definition is None:
         return {}
     return {focus.type: focus.most for focus in definition.focuses[2:]}
-
-
-def _once(row: Composition, request: Resource) -> frozenset[str]:
-    return frozenset(name for name, most in _counts(row, request).items() if most == 1)
 
 
 def _header(
@@ -148,18 +118,28 @@ def _swapped(request: Resource, first: Resource) -> Fields:
     }
 
 
-def _bundle(request: Resource, entries: Sequence[Json], own_id: str, stamp: str) -> Resource:
+def _bundle(  # noqa: PLR0917 - the parts of one message
+    request: Resource,
+    header: Resource,
+    entries: Entries,
+    changed: AbstractSet[str],
+    new_id: Callable[[], str],
+    now: datetime,
+) -> Resource:
+    """Return the message; what is *changed* is stamped with the time."""
+    stamp = now.isoformat(timespec="milliseconds")
+    first: Fields = {"fullUrl": f"urn:uuid:{new_id()}", "resource": parts.stamped(header, stamp)}
+    rest: list[Json] = [
+        {"fullUrl": url, "resource": parts.stamped(resource, stamp if url in changed else None)}
+        for url, resource in parts.without_dangling(entries).items()
+    ]
     meta = {**map_of(request, "meta"), "lastUpdated": stamp}
-    return {**request, "id": own_id, "meta": meta, "timestamp": stamp, "entry": entries}
+    return {**request, "id": new_id(), "meta": meta, "timestamp": stamp, "entry": [first, *rest]}
 
 
 def _no_such_outcome(rows: tuple[Composition, ...]) -> Issue:
     if not rows:
         text = "is no move that can be composed for this use case; hand in a Bundle instead"
-        return _issue("C01", "move", text)
+        return needs.issue("C01", "move", text)
     words = ", ".join(row.outcome for row in rows if row.outcome)
-    return _issue("C01", "outcome", f"must be one of {words}" if words else "must be left out")
-
-
-def _issue(rule: str, path: str, text: str) -> Issue:
-    return Issue(rule=rule, path=path, text=text, issue="required")
+    return needs.issue("C01", "outcome", f"must be one of {words}" if words else "must be left out")

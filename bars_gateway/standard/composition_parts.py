@@ -137,8 +137,8 @@ def _requesters_encounter(entries: Entries, told: Resource | None) -> Resource:
 
 def _reason(row: Composition, text: str | None) -> Fields:
     assert row.code is not None
-    system, code = row.code
-    reason: Fields = {"coding": [{"system": system, "code": code}]}
+    system, code, display = row.code
+    reason: Fields = {"coding": [{"system": system, "code": code, "display": display}]}
     return reason | ({"text": text} if text else {})
 
 

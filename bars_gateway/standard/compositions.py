@@ -1,7 +1,8 @@
 """
 What each move is written as, per Application: the rows that `composition` follows.
 
-    (Application, move, outcome) ──► definition · statuses · codes · what only the EPR knows
+    (Application, move, outcome) ──► definition · statuses · codes · what it says · what only
+                                     the EPR knows
 
 `outcome` is the EPR's word; without one the first row of a move is meant, unless it
 needs a word. Where
@@ -11,16 +12,25 @@ the ServiceRequest stays active in a response, and its focus is the Responder's 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
+from bars_gateway.standard.checks.substance import REJECTIONS, VALIDATED
+from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import Move, Subject
 
-_CODES = "https://fhir.nhs.uk/CodeSystem"
-_STARTED = (f"{_CODES}/message-reason-encounter", "validation-triage-outcome")
-_REJECTIONS = {"RRNA": "", "FC": "", "OTH": "text"}
+_VALIDATED = (*VALIDATED, "Validation of triage outcome")
 _PEOPLE = frozenset({"Organization", "Practitioner", "PractitionerRole"})
 _SHORT = _PEOPLE | {"ServiceRequest", "Patient", "Encounter", "HealthcareService"}
 _WHERE = frozenset({"Consent", "Location", "Flag"})  # scene safety goes with the place
+
+
+class Need(StrEnum):
+    """What only the EPR knows, and without which a message says nothing."""
+
+    WORDS = "text"  # the reason, where no code tells it
+    FINDINGS = "CarePlan"  # what was found, and not merely a resource for it
+    CHANGE = "what has changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +46,11 @@ class Composition:
     status: str  # of the focus
     encounter: str | None = None  # status of the Responder's Encounter, which is the focus then
     plan: str | None = None  # status of the CarePlan, which the EPR has to give
-    code: tuple[str, str] | None = None  # system and code of Encounter.reasonCode
+    code: tuple[str, str, str] | None = None  # system, code and display of Encounter.reasonCode
     needs_word: bool = False  # whether silence would say too much
-    asks: str = ""  # `text`: the reason in words, which only the EPR knows
+    need: Need | None = None
+    says: frozenset[Said] = frozenset()  # what a response is read as by whoever gets it
+    takes_words: bool = False  # whether `text` has a place in it
     after_interim: str = "new"  # the reason code, once an interim response was sent
     echoes: bool = False  # whether the Responder's Encounter is repeated to it
 
@@ -57,7 +69,7 @@ _ANY = frozenset(f"a{number}" for number in range(1, 9))
 
 
 def _rejections(applications: frozenset[str], definition: str) -> Iterator[Composition]:
-    for code, asks in _REJECTIONS.items():
+    for code in Reason:
         yield Composition(
             move=Move.DECLINE,
             outcome=code,
@@ -66,13 +78,15 @@ def _rejections(applications: frozenset[str], definition: str) -> Iterator[Compo
             repeats=_SHORT,
             status="active",
             encounter="cancelled",
-            code=(f"{_CODES}/rejected-reasons-bars", code),
+            code=(REJECTIONS, code, REASONS[code]),
             needs_word=True,
-            asks=asks,
+            need=Need.WORDS if code is Reason.OTH else None,
+            says=frozenset({Said.REJECTED}),
+            takes_words=True,
         )
 
 
-def _final(outcome: str, plan: str) -> Composition:
+def _final(outcome: str, plan: str, says: Said) -> Composition:
     return Composition(
         move=Move.CONCLUDE,
         outcome=outcome,
@@ -82,12 +96,15 @@ def _final(outcome: str, plan: str) -> Composition:
         status="active",
         encounter="finished",
         plan=plan,
+        code=_VALIDATED,
         needs_word=True,
+        need=Need.FINDINGS,
+        says=frozenset({says}),
         after_interim="update",
     )
 
 
-def _news(move: Move, outcome: str, encounter: str) -> Composition:
+def _news(move: Move, outcome: str, encounter: str, *says: Said) -> Composition:
     return Composition(
         move=move,
         outcome=outcome,
@@ -96,6 +113,7 @@ def _news(move: Move, outcome: str, encounter: str) -> Composition:
         repeats=_SHORT,
         status="active",
         encounter=encounter,
+        says=frozenset(says),
     )
 
 
@@ -108,6 +126,7 @@ def _cancellation(definition: str, focus: str, status: str, *subjects: Subject) 
         definition=definition,
         repeats=_CANCELLED | {focus},
         status=status,
+        takes_words=True,
     )
 
 
@@ -119,6 +138,7 @@ def _change(applications: frozenset[str], *, echoes: bool) -> Composition:
         definition=None,
         repeats=None,
         status="active",
+        need=Need.CHANGE,
         echoes=echoes,
     )
 
@@ -134,16 +154,17 @@ COMPOSITIONS: tuple[Composition, ...] = (
         repeats=_SHORT,
         status="active",
         encounter="in-progress",
-        code=_STARTED,
+        code=_VALIDATED,
+        says=frozenset({Said.VALIDATION_STARTED}),
     ),
     *_rejections(_A4, _INTERIM),
-    _final("no_action", "completed"),  # the Requester may close
-    _final("action", "active"),  # the Requester has to act
-    _news(Move.WAIT, "", "planned"),
-    _news(Move.PROGRESS, "allocated", "in-progress"),
-    _news(Move.PROGRESS, "arrived", "arrived"),
+    _final("no_action", "completed", Said.VALIDATION_CLOSES),  # the Requester may close
+    _final("action", "active", Said.VALIDATION_ACTS),  # the Requester has to act
+    _news(Move.WAIT, "", "planned", Said.ACCEPTED, Said.STOOD_DOWN),
+    _news(Move.PROGRESS, "allocated", "in-progress", Said.ASSIGNED),
+    _news(Move.PROGRESS, "arrived", "arrived", Said.ON_SCENE),
     *_rejections(_A6, _STREAM),
-    _news(Move.CONCLUDE, "", "finished"),
+    _news(Move.CONCLUDE, "", "finished", Said.FINISHED),
     _change(_ANY - _A6, echoes=False),
     _change(_A6, echoes=True),
     _cancellation(_REQUEST, "ServiceRequest", "revoked", Subject.REFERRAL, Subject.VALIDATION),

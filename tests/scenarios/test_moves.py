@@ -1,6 +1,7 @@
 """The EPR says what has happened in a few words; the gateways and the national side do the rest."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from asked_epr import YES, answering
 from messages import validation_request
 from moving import PLAN, arrived, made, move, requested, sent, state, transfer
+from variants import resource
 from world import World, eventually, in_time, world_in
 
+from bars_gateway.demo.responses import response
 from bars_gateway.standard.workflow import State
 
 
@@ -58,6 +61,69 @@ async def test_the_folder_says_what_is_missing(world: World) -> None:
     reason = await world.hospital.document("outbox/refused/done.move.reason.json")
 
     assert ["resources"] == [issue["path"] for issue in reason["issues"]]
+
+
+EMPTY = {
+    "resourceType": "CarePlan",
+    "status": "completed",
+    "intent": "plan",
+    "subject": {"reference": "Patient/1"},
+}
+
+
+@pytest.mark.parametrize("outcome", ["no_action", "action"])
+async def test_an_empty_care_plan_is_not_the_last_word(world: World, outcome: str) -> None:
+    """Four technical elements tell nobody what was found: the socket names the one that would."""
+    receipt, notice = await requested(world, validation_request())
+    plan = EMPTY | {"status": {"no_action": "completed", "action": "active"}[outcome]}
+    asked = move(notice["request_id"], "conclude", outcome=outcome, resources=[plan])
+    status, refused = await made(world.hospital, asked)
+    (issue,) = refused["issues"]
+
+    assert (422, "C03", "resources[0].activity") == (status, issue["rule"], issue["path"])
+    assert "outcomeCodeableConcept" in issue["problem"]
+    assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_an_empty_care_plan_in_the_folder_is_not_the_last_word(world: World) -> None:
+    """The same sentence in the reason file; nothing is sent."""
+    receipt, notice = await requested(world, validation_request())
+    asked = move(notice["request_id"], "conclude", outcome="no_action", resources=[EMPTY])
+    world.hospital.drop("empty.move.json", json.dumps(asked).encode())
+    reason = await world.hospital.document("outbox/refused/empty.move.reason.json")
+
+    assert ["resources[0].activity"] == [issue["path"] for issue in reason["issues"]]
+    assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_an_empty_care_plan_in_a_whole_bundle_is_not_the_last_word(world: World) -> None:
+    """Who writes the Bundle is asked for the same as who says it in a few words."""
+    receipt, _ = await requested(world, validation_request())
+    (answer,) = world.hospital.files("inbox/new/*.answer.json")
+    bundle = json.loads(response(answer.read_bytes(), encounter="finished"))
+    plan = resource(bundle, "CarePlan")
+    del plan["activity"]
+    world.hospital.drop("whole.json", json.dumps(bundle).encode())
+    reason = await world.hospital.document("outbox/refused/whole.reason.json")
+
+    assert ["R16P"] == [issue["rule"] for issue in reason["issues"]]
+    assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_the_example_of_the_documentation_can_be_sent(world: World) -> None:
+    """`docs/moves.md`: its CarePlan is complete, and arrives as what it says."""
+    _, notice = await requested(world, validation_request())
+    page = (Path(__file__).parents[2] / "docs" / "moves.md").read_text("utf-8")
+    (written,) = re.findall("```json\n(.*?)```", page, re.DOTALL)
+    asked = json.loads(written.replace("REQUEST_ID", notice["request_id"]))
+    document = await sent(world.hospital, asked)
+    (told,) = await arrived(world.ambulance, 1)
+    (file,) = world.ambulance.files("inbox/new/*.message.json")
+    plan = resource(json.loads(file.read_bytes()), "CarePlan")
+
+    assert "validation_acts" == told["says"]
+    assert asked["resources"][0]["activity"] == plan["activity"]
+    assert set() == {each["rule"] for each in document["warnings"]} & {"R15V", "R16S", "R19F"}
 
 
 async def test_scenario_68_nothing_is_answered_to_what_was_cancelled(tmp_path: Path) -> None:

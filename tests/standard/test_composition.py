@@ -2,105 +2,37 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from itertools import count
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import oracles
 import pytest
+from composed_moves import (
+    CARE_PLAN,
+    MINTED,
+    REQUESTER,
+    RESPONDER,
+    TEXT,
+    Case,
+    asked,
+    case,
+    exchanged,
+    json_tree,
+    problems,
+    wanted_for,
+    wants,
+)
 from messages import RECEIVER, SENDER
-from variants import a_booking, a_referral, a_transfer, a_validation
+from variants import a_booking, a_referral, a_validation
 
-from bars_gateway.standard import answers, structure, xml
-from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.bundle import from_json, read, said_by
-from bars_gateway.standard.checks.offer import EVERYTHING
-from bars_gateway.standard.composition import compose
-from bars_gateway.standard.composition_parts import Exchanged, Wanted
+from bars_gateway.standard import structure, xml
+from bars_gateway.standard.bundle import said_by
+from bars_gateway.standard.composition_parts import Wanted
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
-from bars_gateway.standard.examination import examine
-from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.meaning import move_of
-from bars_gateway.standard.rules import Offer, Side
-from bars_gateway.standard.workflow import Move, subject_of
-
-NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-REQUESTER = Offer(services=frozenset({SENDER}), applications=EVERYTHING)
-RESPONDER = Offer(services=frozenset({RECEIVER}), applications=EVERYTHING)
-MINTED = Minted(
-    focus_id="11111111-0000-4000-8000-000000000001",
-    encounter_id="11111111-0000-4000-8000-000000000002",
-    reference="X9902-1234-5678",
-    reference_system="https://gateway.example/Id/case-number",
-)
-CARE_PLAN = {
-    "resourceType": "CarePlan",
-    "activity": [{"outcomeCodeableConcept": [{"text": "Seen by an invented clinician."}]}],
-}
-TEXT = "Invented reason"
-Bundle = dict[str, Any]
-
-
-def new_ids() -> Any:
-    numbers = count(1)
-    return lambda: f"22222222-0000-4000-8000-{next(numbers):012d}"
-
-
-def asked(body: bytes, move: Move = Move.REQUEST) -> Exchanged:
-    """Return the request as both sides have it: with the ids that its Receiver gave."""
-    message = read(body)
-    answer = answers.acknowledge(message, MINTED, new_ids(), NOW)
-    return Exchanged(move=move, bundle=from_json(body), answer=json_tree(answer))
-
-
-def json_tree(tree: Any) -> Any:
-    return from_json(to_bytes(tree, Format.JSON))
-
-
-@dataclass(frozen=True)
-class Case:
-    """A request that was taken, and what may be composed about it."""
-
-    use_case: str
-    request: Exchanged
-
-    def make(self, wanted: Wanted, *later: Exchanged) -> Any:
-        request = said_by(self.request.bundle)
-        return compose(
-            wanted,
-            use_case=request.use_case,
-            subject=subject_of(request),
-            exchanged=[self.request, *later],
-            new_id=new_ids(),
-            now=NOW,
-        )
-
-
-def case(use_case: str) -> Case:
-    make = {"a4": a_validation, "a6": a_transfer, "a1": a_referral}[use_case[:2]]
-    body = json.dumps(make()).replace("a6t1", use_case).encode()
-    return Case(use_case, asked(body))
-
-
-def wants(
-    move: Move, outcome: str | None = None, *resources: Bundle, text: str | None = TEXT
-) -> Wanted:
-    trees = tuple(from_json(json.dumps(each).encode()) for each in resources)
-    return Wanted(move=move, outcome=outcome, text=text, resources=trees)
-
-
-def wanted_for(row: Composition) -> Wanted:
-    return wants(row.move, row.outcome or None, *([CARE_PLAN] if row.plan else []))
-
-
-def problems(tree: Any, offer: Offer) -> list[tuple[str, str]]:
-    body = to_bytes(tree, Format.JSON)
-    found = examine(body, Format.JSON, Side.SENDING, offer)
-    return [(issue.rule, issue.path) for issue in found.errors]
-
+from bars_gateway.standard.workflow import Move
 
 RESPONSES = [
     pytest.param(row, use_case, id=f"{use_case}-{row.move}-{row.outcome}")
@@ -173,13 +105,6 @@ def test_a_response_is_about_the_responders_encounter() -> None:
     assert 2 == len(encounters)
     assert MINTED.reference == encounters[1]["identifier"][0]["value"]
     assert "triaged" == encounters[0]["status"]
-
-
-def exchanged(made: Any) -> Exchanged:
-    tree = json_tree(made)
-    move = move_of(said_by(tree))
-    assert move is not None
-    return Exchanged(move=move, bundle=tree, answer={})
 
 
 @pytest.mark.parametrize(
@@ -275,7 +200,7 @@ def test_what_only_the_epr_knows_is_asked_for(
 def test_a_composed_cancellation_passes_our_own_rules(make: Any, outcome: str) -> None:
     """Id, status and reason; the person and the two organisations; nothing else (S8)."""
     given = Case("", asked(json.dumps(make()).encode()))
-    made = given.make(wants(Move.CANCEL, outcome))
+    made = given.make(wants(Move.CANCEL, outcome, text=TEXT))
     kinds = {e["resource"]["resourceType"] for e in made["entry"]}
 
     assert [] == problems(made, REQUESTER)

@@ -6,12 +6,20 @@ that holds otherwise, or on one side only (S sending, R receiving, U unswapped, 
 """
 
 from bars_gateway.standard.checks.rule import Rule
-from bars_gateway.standard.rule_table import bookings, bundles, headers, patients, requests
+from bars_gateway.standard.rule_table import (
+    bookings,
+    bundles,
+    headers,
+    patients,
+    requests,
+    substance,
+)
 
 RULES: tuple[Rule, ...] = (
     *bundles.RULES,
     *headers.RULES,
     *requests.RULES,
     *bookings.RULES,
+    *substance.RULES,
     *patients.RULES,
 )

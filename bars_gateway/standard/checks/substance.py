@@ -1,0 +1,201 @@
+"""
+What a message has to say beyond holding a resource for it (variants of R07 to R24, K02, K04).
+
+A CarePlan of four technical elements is a valid CarePlan, and tells whoever reads it nothing:
+as the final word on a patient it would end the case without one. So what an Application asks
+to be said is looked for by its words, codes and times, never by the type that holds them.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from bars_gateway.standard.bundle import Entry, Message, Resource, map_of, maps_of, text_of
+from bars_gateway.standard.checks.kinds import (
+    RESPONSE,
+    TAKEN_BACK,
+    cites_cancellation,
+    is_booking,
+    is_cancelled_request,
+    is_change,
+    is_new_request,
+    is_of,
+)
+from bars_gateway.standard.checks.looking import (
+    codings,
+    concept_of,
+    is_coded,
+    missing,
+    references_of,
+)
+from bars_gateway.standard.checks.offer import Offer
+
+_CODES = "https://fhir.nhs.uk/CodeSystem"
+REJECTIONS = f"{_CODES}/rejected-reasons-bars"
+OTHER = "OTH"  # the one rejection whose code says nothing
+VALIDATED = (f"{_CODES}/message-reason-encounter", "validation-triage-outcome")
+_FULL = "-validation-full"
+
+
+def says_what_was_found(plan: Resource) -> bool:
+    """Tell whether a CarePlan names an outcome: in words, by a code, or as a case of its own."""
+    return any(
+        is_said(maps_of(activity, "outcomeCodeableConcept"))
+        or any(reference.strip() for _, reference in references_of(activity, "outcomeReference"))
+        for activity in maps_of(plan, "activity")
+    )
+
+
+def is_said(concepts: Iterable[Resource]) -> bool:
+    """Tell whether one of *concepts* holds words, or a code."""
+    found = list(concepts)
+    words = [text_of(each, "text") for each in found]
+    codes = [text_of(each, name) for each in codings(found) for name in ("code", "display")]
+    return any(each.strip() for each in (*words, *codes))
+
+
+def referral_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
+    """R07P: in Application 6 the call may still be live, and nothing be known."""
+    if is_new_request(message, "referral") and not is_of(message, "a6"):
+        yield from _empty_plans(message)
+
+
+def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
+    """R09P: of a new request, and of what changes it."""
+    changed = (
+        is_change(message)
+        and message.category == "validation"
+        and message.focus_status not in TAKEN_BACK
+        and not cites_cancellation(message)
+    )
+    if is_new_request(message, "validation") or changed:
+        yield from _empty_plans(message)
+
+
+def answer_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
+    """R16P: it is the last word, and the Requester ends the case by it."""
+    if _is_full_answer(message):
+        yield from _empty_plans(message)
+
+
+def _empty_plans(message: Message) -> Iterator[str]:
+    for path, plan in message.all("CarePlan"):
+        if not says_what_was_found(plan):
+            yield f"{path}.activity"
+
+
+def _is_full_answer(message: Message) -> bool:
+    return message.event == RESPONSE and message.definition.endswith(_FULL)
+
+
+def answer_plans_for_another(message: Message, _offer: Offer) -> Iterator[str]:
+    """R16E: a CarePlan of the Requester's own, sent back, is no answer."""
+    if _is_full_answer(message) and message.focus_type == "Encounter":
+        for path, plan in message.all("CarePlan"):
+            if text_of(map_of(plan, "encounter"), "reference") != _focus(message):
+                yield f"{path}.encounter"
+
+
+def answer_starts_no_clock(message: Message, _offer: Offer) -> Iterator[str]:
+    """R16S: what the Requester counts its time from."""
+    if _is_full_answer(message):
+        for path, plan in message.all("CarePlan"):
+            if not text_of(map_of(plan, "period"), "start"):
+                yield f"{path}.period.start"
+
+
+def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
+    """R19F: whoever is sent on the strength of it must know whether it is safe."""
+    if _is_full_answer(message):
+        system = f"{_CODES}/flag-categories-bars"
+        flags = [each for _, each in message.all("Flag")]
+        if not any(is_coded(maps_of(each, "category"), system, {"SS"}) for each in flags):
+            yield missing("Flag")
+
+
+def rejection_gives_no_reason(message: Message, _offer: Offer) -> Iterator[str]:
+    """R15R: the code tells whoever has the patient again what to try next."""
+    for path, encounter in _rejections(message):
+        if not is_coded(maps_of(encounter, "reasonCode"), REJECTIONS):
+            yield f"{path}.reasonCode"
+
+
+def other_reason_is_not_told(message: Message, _offer: Offer) -> Iterator[str]:
+    """R15O."""
+    for path, encounter in _rejections(message):
+        for index, concept in enumerate(maps_of(encounter, "reasonCode")):
+            other = is_coded([concept], REJECTIONS, {OTHER})
+            if other and not text_of(concept, "text").strip():
+                yield f"{path}.reasonCode[{index}].text"
+
+
+def _rejections(message: Message) -> Iterator[tuple[str, Resource]]:
+    if not _is_answered(message):
+        return
+    given_back = any(
+        text_of(each, "status") == "revoked" for _, each in message.all("ServiceRequest")
+    )
+    # The pseudo-code of Application 4 turns down with triaged and revoked.
+    ends = {"cancelled", "triaged"} if given_back and is_of(message, "a4") else {"cancelled"}
+    for path, entry in _encounters(message):
+        named = message.focus_type != "Encounter" or entry.full_url == _focus(message)
+        if named and text_of(entry.resource, "status") in ends:
+            yield path, entry.resource
+
+
+def _is_answered(message: Message) -> bool:
+    return message.event == RESPONSE and (is_of(message, "a4") or is_of(message, "a6"))
+
+
+def validation_is_not_named(message: Message, _offer: Offer) -> Iterator[str]:
+    """R15V: of the Responder's Encounter, once begun or finished."""
+    if message.event == RESPONSE and is_of(message, "a4"):
+        system, code = VALIDATED
+        for path, entry in _encounters(message):
+            begun = message.focus_status in {"in-progress", "finished"}
+            if entry.full_url == _focus(message) and begun:
+                reasons = maps_of(entry.resource, "reasonCode")
+                if not is_coded(reasons, system, {code}):
+                    yield f"{path}.reasonCode"
+
+
+def answer_names_no_case(message: Message, _offer: Offer) -> Iterator[str]:
+    """R24R: the case numbers by which people on both sides speak of the patient."""
+    if _is_answered(message):
+        for path, entry in _encounters(message):
+            numbers = [text_of(n, "value") for n in maps_of(entry.resource, "identifier")]
+            if not any(numbers):
+                yield f"{path}.identifier"
+
+
+def cancelled_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
+    """R11Y."""
+    if is_cancelled_request(message):
+        for path, request in message.all("ServiceRequest"):
+            if not is_said(maps_of(request, "reasonCode")):
+                yield f"{path}.reasonCode.text"
+
+
+def called_off_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
+    """K04Y."""
+    if is_booking(message, called_off=True):
+        for path, appointment in message.all("Appointment"):
+            if not is_said(concept_of(appointment, "cancelationReason")):
+                yield f"{path}.cancelationReason.text"
+
+
+def booking_at_no_time(message: Message, _offer: Offer) -> Iterator[str]:
+    """K02T."""
+    if is_booking(message, called_off=False):
+        for path, appointment in message.all("Appointment"):
+            for end in ("start", "end"):
+                if not text_of(appointment, end):
+                    yield f"{path}.{end}"
+
+
+def _encounters(message: Message) -> Iterator[tuple[str, Entry]]:
+    for index, entry in enumerate(message.entries):
+        if entry.type == "Encounter":
+            yield f"Bundle.entry[{index}].resource", entry
+
+
+def _focus(message: Message) -> str:
+    return next((text_of(each, "reference") for each in maps_of(message.header, "focus")), "")
