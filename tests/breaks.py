@@ -543,6 +543,13 @@ NOTHING = {"outcomeCodeableConcept": [{"coding": [{"system": "x"}], "text": " "}
 SUBSTANCE = [
     Break("R07P", STRICT, "CarePlan.activity", lose("CarePlan", "activity")),
     Break("R07P", STRICT, "CarePlan.activity", of("CarePlan", [NOTHING], "activity")),
+    Break(
+        "R08T",
+        WARNS,
+        "ServiceRequest.category[0].text",
+        of("ServiceRequest", "a6t2", *CATEGORY, 1, "code"),
+        a_transfer,
+    ),
     Break("R09P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), a_validation),
     Break("R09P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), an_update),
     Break("R16P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), a_full_response),

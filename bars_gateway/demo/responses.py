@@ -53,8 +53,10 @@ def response(
         own["resource"]["reasonCode"] = [_reason(rejection)]
     if final:
         request["status"] = "completed"
-        about = {"encounter": {"reference": own["fullUrl"]}}
-        _resource(bundle, "CarePlan").update(about, period={"start": bundle["timestamp"]})
+        since = {"start": datetime.now(UTC).isoformat(timespec="seconds")}
+        for each in entries:
+            if each["resource"]["resourceType"] == "CarePlan":
+                each["resource"] |= {"encounter": {"reference": own["fullUrl"]}, "period": since}
     kind = "referral-short" if referral else f"validation-{'full' if final else 'interim'}"
     entries[0]["resource"] = _header(entries[0]["resource"]) | {
         "reason": {"coding": [_coding("message-reason-bars", reason)]},

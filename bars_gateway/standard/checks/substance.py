@@ -33,6 +33,7 @@ REJECTIONS = f"{_CODES}/rejected-reasons-bars"
 OTHER = "OTH"  # the one rejection whose code says nothing
 VALIDATED = (f"{_CODES}/message-reason-encounter", "validation-triage-outcome")
 _FULL = "-validation-full"
+_HELP = frozenset({"a6t2", "a6t3"})
 
 
 def says_what_was_found(plan: Resource) -> bool:
@@ -56,6 +57,14 @@ def referral_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     """R07P: in Application 6 the call may still be live, and nothing be known."""
     if is_new_request(message, "referral") and not is_of(message, "a6"):
         yield from _empty_plans(message)
+
+
+def help_is_not_described(message: Message, _offer: Offer) -> Iterator[str]:
+    """R08T: a call for assistance or mutual aid, which the other control room may turn down."""
+    if is_new_request(message, "referral") and message.use_case in _HELP:
+        for path, request in message.all("ServiceRequest"):
+            if not any(text_of(c, "text").strip() for c in maps_of(request, "category")):
+                yield f"{path}.category[0].text"
 
 
 def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:

@@ -16,6 +16,14 @@ RULES: tuple[Rule, ...] = (
         receiving=_WARN,
     ),
     Rule(
+        rule="R08T",
+        text="a call for assistance or mutual aid should say in category.text what is asked for",
+        source="Application 6: Referral-Payload",
+        broken=substance.help_is_not_described,
+        sending=_WARN,
+        receiving=_WARN,
+    ),
+    Rule(
         rule="R09P",
         text="the CarePlan of a validation request must say what was found, and is to be validated:"
         f" {_OUTCOME}",
