@@ -17,6 +17,11 @@ PLAN = {
     "activity": [{"outcomeCodeableConcept": [{"text": "Seen by an invented clinician."}]}],
 }
 
+CHANGED = {
+    "resourceType": "ServiceRequest",
+    "occurrencePeriod": {"start": "2030-03-02T09:00:00+00:00", "end": "2030-03-02T10:00:00+00:00"},
+}
+
 
 @asynccontextmanager
 async def socket_of(node: Node) -> AsyncIterator[aiohttp.ClientSession]:

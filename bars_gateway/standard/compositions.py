@@ -138,7 +138,7 @@ def _change(applications: frozenset[str], *, echoes: bool) -> Composition:
         definition=None,
         repeats=None,
         status="active",
-        need=Need.CHANGE,
+        need=None if echoes else Need.CHANGE,  # a case may be shared as it stands
         echoes=echoes,
     )
 

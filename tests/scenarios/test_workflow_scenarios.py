@@ -9,7 +9,7 @@ import pytest
 from asked_epr import answering
 from bookings import change_of
 from messages import validation_request
-from moving import PLAN, arrived, made, move, requested, sent, state, transfer
+from moving import CHANGED, PLAN, arrived, made, move, requested, sent, state, transfer
 from variants import resource
 from world import World, eventually, headers, post, world_in
 
@@ -58,7 +58,8 @@ async def test_scenario_67_what_was_begun_is_not_updated(world: World) -> None:
     """The user is told before anything is sent."""
     receipt, notice = await requested(world, validation_request())
     await sent(world.hospital, move(notice["request_id"], "progress"))
-    status, refused = await made(world.ambulance, move(receipt["request_id"], "update"))
+    asked = move(receipt["request_id"], "update", resources=[CHANGED])
+    status, refused = await made(world.ambulance, asked)
 
     assert (409, ["G08"]) == (status, [each["rule"] for each in refused["issues"]])
 

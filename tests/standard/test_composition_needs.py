@@ -288,9 +288,6 @@ def test_an_element_that_is_left_out_is_named(
         ),
         pytest.param("a4t1", wants(Move.UPDATE), ["C03"], ["resources"], id="update-of-nothing"),
         pytest.param(
-            "a6t1", wants(Move.UPDATE), ["C03"], ["resources"], id="transfer-update-of-nothing"
-        ),
-        pytest.param(
             "a4t1",
             wants(Move.CONCLUDE, "action", CARE_PLAN, CARE_PLAN),
             ["C05"],
@@ -354,6 +351,11 @@ def test_what_a_move_needs_is_named_with_its_cure(
 
     assert isinstance(issues, list)
     assert (rules, paths) == ([i.rule for i in issues], [i.path for i in issues])
+
+
+def test_a_case_may_be_shared_as_it_stands() -> None:
+    """Application 6: an update need not change anything to tell who has the patient now."""
+    assert isinstance(of("a6t3").make(wants(Move.UPDATE)), dict)
 
 
 @pytest.mark.parametrize(
