@@ -24,6 +24,7 @@ from bars_gateway.config import Settings
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.outbound import refusal_table
+from bars_gateway.sandbox.faults import KINDS
 from bars_gateway.standard import acknowledgement, verdict
 from bars_gateway.store import interventions, quarantine, values
 from bars_gateway.store.alarms import ALARMS
@@ -121,7 +122,17 @@ def alarms() -> str:
     return "\n".join([*head, "|---|---|---|---|---|", *lines])
 
 
+def faults() -> str:
+    """Return the kinds of faults that the sandbox knows."""
+    lines = ["| Kind | Members of its own | What happens |", "|---|---|---|"]
+    for kind, each in KINDS.items():
+        used = ", ".join(f"`{name}`" for name in sorted(each.used)) or "-"
+        lines.append(f"| `{kind}` | {used} | {each.does} |")
+    return "\n".join(lines)
+
+
 PRINTED: dict[str, Callable[[], str]] = {
+    "faults": faults,
     "token refusals": token_refusals,
     "outbound states": outbound_states,
     "alarms": alarms,

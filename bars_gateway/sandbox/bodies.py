@@ -13,7 +13,8 @@ from aiohttp import web
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"
 VALUE_SET = "http://hl7.org/fhir/ValueSet/operation-outcome"
-PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
+PROFILE = "https://simplifier.net/guide/UKCoreDevelopment2/ProfileUKCore-OperationOutcome"
+EARLIER_PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
 _COMMON_ID = "531e073a-3295-4e67-ae90-e00bd96a9cdd"
 
 
@@ -27,13 +28,14 @@ class Body:
     text: str
     fixed_id: str = _COMMON_ID
     system: str = ERROR_CODES
+    profile: str = PROFILE
 
     def encoded(self) -> bytes:
         """Return it as it goes out."""
         outcome = {
             "resourceType": "OperationOutcome",
             "id": self.fixed_id,
-            "meta": {"profile": [PROFILE]},
+            "meta": {"profile": [self.profile]},
             "issue": [
                 {
                     "severity": "error",
@@ -52,6 +54,7 @@ QUOTA = Body(
     code="PROXY_TOO_MANY_REQUESTS",
     text="You have exceeded your application's rate limit.",
     system=VALUE_SET,
+    profile=EARLIER_PROFILE,
 )
 NO_TOKEN = Body(
     status=401,
@@ -64,7 +67,8 @@ BAD_TOKEN = Body(
     status=401,
     issue="security",
     code="SEND_UNAUTHORIZED",
-    text="The user or system could not be authenticated.",
+    text="The user or system was not able to be authenticated, either the access token was invalid,"
+    " or not provided.",
     fixed_id="d7aaf12e-7b94-4ef6-b047-d2d92981b1cd",
 )
 NOT_ENABLED = Body(
@@ -92,7 +96,8 @@ NO_IDS = Body(
     status=400,
     issue="invalid",
     code="BAD_REQUEST",
-    text="The X-Request-Id or the X-Correlation-Id was not included or is not valid.",
+    text="The X-Request-Id or the X-Correlation-Id was not included Or the NHSD-Target-Identifier"
+    " was not included (depending on the endpoint being called).",
     fixed_id="42c78e78-c06a-462a-8194-956e6a8dc4a2",
 )
 NOT_ACCEPTABLE = Body(
@@ -100,6 +105,7 @@ NOT_ACCEPTABLE = Body(
     issue="processing",
     code="SEND_NOT_ACCEPTABLE",
     text="The requested version of this resource is not offered.",
+    profile=EARLIER_PROFILE,
 )
 BAD_BASE64 = Body(
     status=400,
@@ -108,6 +114,7 @@ BAD_BASE64 = Body(
     text="The base64 decoding of the NHSD-Target-Identifier header failed.",
     fixed_id="76825bab-2cab-432a-b881-66ec070981d8",
     system=VALUE_SET,
+    profile=EARLIER_PROFILE,
 )
 BAD_SCHEMA = Body(
     status=400,
@@ -115,6 +122,8 @@ BAD_SCHEMA = Body(
     code="PROXY_BAD_REQUEST",
     text="Invalid schema for NHSD-Target-Identifier header",
     fixed_id="da38f50a-160a-4e5d-8e77-117b0759053a",
+    system=VALUE_SET,
+    profile=EARLIER_PROFILE,
 )
 NO_TARGET = Body(
     status=404,
@@ -126,7 +135,9 @@ TWO_TARGETS = Body(
     status=404,
     issue="multiple-matches",
     code="NOT_FOUND",
-    text="The target identifier found two endpoints.",
+    text="The Target Identifier found two endpoints, this would be an issue with the management"
+    " of the Endpoint catalogue.",
+    fixed_id="937d4974-e111-42db-b7aa-f12e7b94ef6e",
 )
 FORBIDDEN = Body(
     status=403,
@@ -146,7 +157,8 @@ UNAVAILABLE = Body(
     status=503,
     issue="transient",
     code="REC_SERVICE_UNAVAILABLE",
-    text="The Receiver is unavailable.",
+    text="The response from the receiver was a 503, with no detail. Also useful if there is a"
+    " connection failure such as the endpoint not being found, or failing to resolve.",
     fixed_id="4b87b05b-7a20-4994-abea-57778024d216",
 )
 
@@ -167,26 +179,18 @@ NO_DOCUMENTS = platform_fault(
     "The Service is temporarily unavailable", "messaging.adaptors.http.flow.ServiceUnavailable"
 )
 BAD_JWKS = platform_fault("Invalid key configuration", "steps.jwt.InvalidKeyConfiguration")
+NOT_YET_VALID = platform_fault("Token not yet valid", "steps.jwt.TokenNotYetValid")
 
 # What both services say of themselves at /_ping.
 PING = json.dumps(
     {"version": "sandbox", "revision": "1", "releaseId": "sandbox", "commitId": "-"}
-).encode()
-CAPABILITIES = json.dumps(
-    {
-        "resourceType": "CapabilityStatement",
-        "status": "active",
-        "kind": "instance",
-        "fhirVersion": "4.0.1",
-        "format": ["json", "xml"],
-        "rest": [{"mode": "server"}],
-    }
 ).encode()
 PREFLIGHT = {
     "Access-Control-Allow-Headers": (
         "origin, x-requested-with, accept, content-type, nhsd-session-urid"
     ),
     "Access-Control-Allow-Methods": "GET, PUT, POST, DELETE",
+    "Access-Control-Max-Age": "3628800",
 }
 
 
@@ -195,6 +199,7 @@ def as_json(status: int, body: bytes) -> web.Response:
     return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
 
 
-def intermediary(status: int) -> bytes:
+def intermediary(status: int) -> web.Response:
     """Return the page of some device in between, which knows nothing of BaRS."""
-    return f"<html><head><title>{status}</title></head><body>{status}</body></html>".encode()
+    page = f"<html><head><title>{status}</title></head><body>{status}</body></html>"
+    return web.Response(status=status, body=page.encode(), content_type="text/html")

@@ -5,7 +5,9 @@ What the proxy checks before it forwards, in the live one's order (proxy page, 1
 
 Each check returns the body of its refusal, or None. The look-up is exact, letter by
 letter, and an unknown *system* makes the live script fail with a 500 that looks
-transient and is not; so does Base64 of something that is no JSON.
+transient and is not; so does Base64 of something that is no JSON. What is decoded, the
+live script reads byte for byte, and looks things up as JavaScript does: a byte order mark
+is no JSON, UTF-8 is not understood, and the number 2000099999 is as good as the text.
 """
 
 import base64
@@ -29,9 +31,9 @@ _FLOOR = 1_00_00
 def token_problem(request: web.Request, owner: Callable[[str], Registered | None]) -> Body | None:
     """Make checks 1 to 4: a token is there, was issued here, lives, and is good for BaRS."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() != "bearer" or len(token.split()) != 1:  # two words are no token, either
         return bodies.NO_TOKEN
-    found = owner(token)
+    found = owner(token.strip())
     if found is None:
         return bodies.BAD_TOKEN
     return None if found.enabled else bodies.NOT_ENABLED
@@ -77,16 +79,36 @@ def target_of(header: str | None, targets: Callable[[], Targets]) -> tuple[str, 
     if decoded is None:
         return bodies.BAD_BASE64
     try:
-        found = json.loads(decoded, parse_constant=no_json)
+        found = json.loads(decoded.decode("latin-1"), parse_constant=no_json)
     except (ValueError, RecursionError):
         return bodies.SCRIPT_FAILED
-    if not isinstance(found, dict) or not (found.get("system") and found.get("value")):
+    if not isinstance(found, dict) or not (_holds(found, "system") and _holds(found, "value")):
         return bodies.BAD_SCHEMA
     try:
-        services = targets()[found["system"]]
-    except (KeyError, ValueError, TypeError, OSError):
+        services = targets()[_as_key(found["system"])]
+    except (KeyError, ValueError, OSError):
         return bodies.SCRIPT_FAILED
-    return _place_of(str(found["value"]), services)
+    return _place_of(_as_key(found["value"]), services)
+
+
+def _holds(found: Mapping[str, object], name: str) -> bool:
+    """Tell whether JavaScript takes the member for true: an empty list is, an empty text is not."""
+    return bool(found.get(name)) or isinstance(found.get(name), list | dict)
+
+
+def _as_key(value: object) -> str:
+    """Return *value* as JavaScript looks it up: a number, or a list of one, finds what it holds."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float() if value.is_integer():
+            return str(int(value))
+        case list():
+            return ",".join("" if each is None else _as_key(each) for each in value)
+        case dict():
+            return "[object Object]"
+        case _:
+            return str(value)
 
 
 def _place_of(value: str, services: Mapping[str, str | list[str]]) -> tuple[str, str] | Body:
@@ -118,13 +140,20 @@ def replaced(status: int, body: bytes) -> Body | None:
     if status == 504:  # noqa: PLR2004
         return bodies.TIMEOUT
     if status == 500:  # noqa: PLR2004
-        return {None: bodies.SCRIPT_FAILED, "no-store": bodies.NO_STORE}.get(_issue_code(body))
+        return _in_place_of_500(_issue_code(body))
     return None
 
 
-def _issue_code(body: bytes) -> str | None:
+def _in_place_of_500(code: object) -> Body | None:
+    if code in {None, ""}:
+        return bodies.SCRIPT_FAILED
+    return bodies.NO_STORE if code == "no-store" else None
+
+
+def _issue_code(body: bytes) -> object:
+    """Return the code of the first issue, of whatever type: the live script asks no further."""
     try:
         code = json.loads(body)["issue"][0]["code"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
-    return code if isinstance(code, str) else None
+    return json.dumps(code) if isinstance(code, list | dict) else code

@@ -9,28 +9,32 @@ not be what somebody meant.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
+from uuid import UUID
 
 from bars_gateway.sandbox.token_refusals import REFUSALS
 
-STATUSES = frozenset({401, 429, 500, 502, 503, 504})
+STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
 
 
 class FaultKind(StrEnum):
     """What goes wrong."""
 
-    DELAY = "delay"  # wait before forwarding
-    DROP_BEFORE = "drop_before"  # close the connection; nothing was forwarded
-    DROP_AFTER = "drop_after"  # the Receiver answered; close the connection all the same
-    STATUS = "status"  # answer that status, before forwarding or after
-    NO_IDS = "no_ids"  # answer without the two echoed ids
-    TOKEN_OUTAGE = "token_outage"  # the token endpoint is down  # noqa: S105
-    TOKEN_UNAUTHORISED = "token_unauthorised"  # it knows no such API key  # noqa: S105
-    TOKEN_RATE_LIMITED = "token_rate_limited"  # it asks to wait `seconds`  # noqa: S105
-    TOKEN_REFUSED = "token_refused"  # it refuses with the words of `refusal`  # noqa: S105
+    DELAY = "delay"
+    DROP_BEFORE = "drop_before"
+    DROP_AFTER = "drop_after"
+    STATUS = "status"
+    PAGE = "page"
+    NO_IDS = "no_ids"
+    WRONG_IDS = "wrong_ids"
+    TLS_FAILURE = "tls_failure"
+    TOKEN_OUTAGE = "token_outage"  # noqa: S105 - no secret, as the next three
+    TOKEN_UNAUTHORISED = "token_unauthorised"  # noqa: S105
+    TOKEN_RATE_LIMITED = "token_rate_limited"  # noqa: S105
+    TOKEN_REFUSED = "token_refused"  # noqa: S105
 
 
 class OutageMode(StrEnum):
@@ -57,7 +61,7 @@ class Fault:
     probability: float = 1.0
     seconds: float = 0.0  # of a delay, or until the token endpoint may be asked again
     status: int = 503
-    after: bool = False  # of a status: whether the Receiver sees the message first
+    after: bool = False  # of a status or a page: whether the Receiver sees the message first
     target: str | None = None  # value of the service; None: every one
     method: str | None = None  # POST: messages only, GET: reads; None: both
     mode: OutageMode = OutageMode.HTML
@@ -65,7 +69,7 @@ class Fault:
 
     def document(self) -> dict[str, object]:
         """Return what GET /faults says: what this kind uses, and nothing else."""
-        used = _COMMON | _USED[self.kind]
+        used = _COMMON | KINDS[self.kind].used
         members = {name: value for name, value in asdict(self).items() if name in used}
         return {"id": self.fault_id, **members}
 
@@ -83,31 +87,82 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "refusal": (str,),
 }
 _COMMON = frozenset({"kind", "count", "probability"})
-_USED: Mapping[FaultKind, frozenset[str]] = {
-    FaultKind.DELAY: frozenset({"target", "method", "seconds"}),
-    FaultKind.DROP_BEFORE: frozenset({"target", "method"}),
-    FaultKind.DROP_AFTER: frozenset({"target", "method"}),
-    FaultKind.STATUS: frozenset({"target", "method", "status", "after"}),
-    FaultKind.NO_IDS: frozenset({"target", "method"}),
-    FaultKind.TOKEN_OUTAGE: frozenset({"mode"}),
-    FaultKind.TOKEN_UNAUTHORISED: frozenset(),
-    FaultKind.TOKEN_RATE_LIMITED: frozenset({"seconds"}),
-    FaultKind.TOKEN_REFUSED: frozenset({"refusal"}),
-}
-_NEEDED: Mapping[FaultKind, str] = {
-    FaultKind.DELAY: "seconds",
-    FaultKind.STATUS: "status",
-    FaultKind.TOKEN_REFUSED: "refusal",
+_CALL = frozenset({"target", "method"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a kind of fault does, and which members it uses besides count and probability."""
+
+    does: str  # as docs/sandbox.md prints it
+    used: frozenset[str] = frozenset()
+    needed: str | None = None
+
+
+KINDS: Mapping[FaultKind, Kind] = {
+    FaultKind.DELAY: Kind(
+        does="The proxy waits `seconds` before it forwards.",
+        used=_CALL | {"seconds"},
+        needed="seconds",
+    ),
+    FaultKind.DROP_BEFORE: Kind(
+        does="The connection is closed without an answer; the Receiver saw nothing.", used=_CALL
+    ),
+    FaultKind.DROP_AFTER: Kind(
+        does="The Receiver answered; the connection is closed all the same.", used=_CALL
+    ),
+    FaultKind.STATUS: Kind(
+        does="The proxy says what it says in life: 401, 408, 429, 500 and 503 with an"
+        " OperationOutcome, 502 with a fault of the platform. 504 is a Receiver's, and becomes"
+        " 408. With `after`, the Receiver has the message.",
+        used=_CALL | {"status", "after"},
+        needed="status",
+    ),
+    FaultKind.PAGE: Kind(
+        does="A device in front of the proxy answers `status` with a page of HTML.",
+        used=_CALL | {"status", "after"},
+        needed="status",
+    ),
+    FaultKind.NO_IDS: Kind(
+        does="The Receiver's answer comes without X-Request-Id and X-Correlation-Id.", used=_CALL
+    ),
+    FaultKind.WRONG_IDS: Kind(
+        does="The Receiver's answer comes with two other ids, as that to another message.",
+        used=_CALL,
+    ),
+    FaultKind.TLS_FAILURE: Kind(
+        does="A new connection to the proxy or the token service fails in the handshake; those"
+        " that are open are closed first. (A *Receiver's* failure is a `status` of 503.)"
+    ),
+    FaultKind.TOKEN_OUTAGE: Kind(
+        does="The token service is down: a 503 with a page, or, with `mode` `drop`, no answer.",
+        used=frozenset({"mode"}),
+    ),
+    FaultKind.TOKEN_UNAUTHORISED: Kind(does="The token service does not know the API key."),
+    FaultKind.TOKEN_RATE_LIMITED: Kind(
+        does="The token service says 429, and asks to wait `seconds`.",
+        used=frozenset({"seconds"}),
+    ),
+    FaultKind.TOKEN_REFUSED: Kind(
+        does="The token service refuses in the words of `refusal`, a row of `docs/answers.md`.",
+        used=frozenset({"refusal"}),
+        needed="refusal",
+    ),
 }
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 TOKEN_FAULTS = tuple(kind for kind in FaultKind if kind.startswith("token_"))
 
 
 class Faults:
-    """The armed faults."""
+    """
+    The armed faults.
 
-    def __init__(self, rng: random.Random) -> None:
+    *hang_up* closes the connections that are open: they would outlive a failing handshake.
+    """
+
+    def __init__(self, rng: random.Random, hang_up: Callable[[], None] = lambda: None) -> None:
         self._rng = rng
+        self._hang_up = hang_up
         self._armed: dict[int, Fault] = {}
         self._next = 1
 
@@ -116,6 +171,8 @@ class Faults:
         fault = self._read(described)
         self._armed[fault.fault_id] = fault
         self._next += 1
+        if fault.kind is FaultKind.TLS_FAILURE:
+            self._hang_up()
         return fault
 
     def armed(self) -> Sequence[Fault]:
@@ -143,12 +200,16 @@ class Faults:
                 continue
             if fault.method not in {None, method}:
                 continue
-            if fault.kind is FaultKind.STATUS and fault.after != after:
+            if "after" in KINDS[fault.kind].used and fault.after != after:
                 continue
             if self._rng.random() < fault.probability:
                 self._use(fault)
                 return fault
         return None
+
+    def another_id(self) -> str:
+        """Return an id that no request has."""
+        return str(UUID(int=self._rng.getrandbits(128), version=4))
 
     def _use(self, fault: Fault) -> None:
         if fault.count is None:
@@ -168,11 +229,12 @@ class Faults:
             if wrong or (isinstance(value, bool) and bool not in _TYPES[name]):
                 raise FaultProblem(f"{name} has the wrong type")
         kind = _one_of(FaultKind, "kind", described.get("kind"))
-        unused = sorted(described.keys() - _COMMON - _USED[kind])
+        unused = sorted(described.keys() - _COMMON - KINDS[kind].used)
         if unused:
             raise FaultProblem(f"kind {kind} does not use {', '.join(unused)}")
-        if kind in _NEEDED and _NEEDED[kind] not in described:
-            raise FaultProblem(f"kind {kind} needs {_NEEDED[kind]}")
+        needed = KINDS[kind].needed
+        if needed and needed not in described:
+            raise FaultProblem(f"kind {kind} needs {needed}")
         mode = _one_of(OutageMode, "mode", described.get("mode", OutageMode.HTML))
         fault = Fault(fault_id=self._next, **{**described, "kind": kind, "mode": mode})
         _check(fault)

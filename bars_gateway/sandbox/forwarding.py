@@ -7,16 +7,20 @@ The proxy's other side: calls a Receiver over mutual TLS, and turns what happens
 
 After 408 and 502 the Receiver may have processed the message: that is the doubt that a
 Sender has to live with. Calls leave this machine never, whatever the targets file says.
+
+Headers pass as they were written, names included, in both directions; nothing is added to
+a request but X-Forwarded-*, and nothing to an answer, not even a media type.
 """
 
 import io
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 from aiohttp import hdrs, web
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
 from bars_gateway.sandbox import bodies, checks
@@ -25,11 +29,30 @@ from bars_gateway.sandbox.registry import is_local
 
 BUFFER_BYTES = 10 * 1024 * 1024
 _OF_ONE_CONNECTION = frozenset(
-    "connection content-length host keep-alive proxy-connection te trailer transfer-encoding"
-    " upgrade".split()
+    "connection content-length expect host keep-alive proxy-connection te trailer"
+    " transfer-encoding upgrade".split()
 )
+_FORWARDED_FOR = "X-Forwarded-For"
+_ADDED = frozenset({_FORWARDED_FOR.lower(), "x-forwarded-proto", "x-forwarded-port"})
+_RawHeaders = Sequence[tuple[bytes, bytes]]
 # What the client library would add where a Sender sent none: the Receiver sees what was sent.
 _NEVER_ADDED = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT)
+
+
+class AsSent(aiohttp.ClientRequest):
+    """A request that has a length where it has a body: DELETE, and any other, may have none."""
+
+    GET_METHODS = aiohttp.ClientRequest.ALL_METHODS
+
+
+class Untyped(web.Response):
+    """What a Receiver answered without a media type: it stays without."""
+
+
+async def leave_untyped(_request: web.Request, response: web.StreamResponse) -> None:
+    """Take away the media type that the library has added: for `on_response_prepare`."""
+    if isinstance(response, Untyped):
+        response.headers.popall(hdrs.CONTENT_TYPE, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +79,7 @@ def open_session(
             total=None, sock_connect=connect_seconds, sock_read=answer_seconds
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=AsSent,
         skip_auto_headers=_NEVER_ADDED,
         auto_decompress=False,
         trust_env=False,
@@ -81,10 +105,11 @@ async def forward(session: aiohttp.ClientSession, request: web.Request, url: str
 async def _exchange(
     session: aiohttp.ClientSession, request: web.Request, url: str, body: bytes
 ) -> Forwarded:
+    has_length = request.body_exists or hdrs.CONTENT_LENGTH in request.headers
     async with session.request(
         request.method,
         URL(url, encoded=True),
-        data=io.BytesIO(body) if request.body_exists else None,
+        data=io.BytesIO(body) if has_length else None,
         headers=_forwarded(request),
         allow_redirects=False,
     ) as answer:
@@ -98,25 +123,33 @@ async def _exchange(
 
 
 def _passed(answer: aiohttp.ClientResponse, body: bytes) -> web.Response:
-    headers = _without(answer.headers, _OF_ONE_CONNECTION)
+    headers = _without(answer.raw_headers, _OF_ONE_CONNECTION)
     replacement = checks.replaced(answer.status, body)
     if replacement is None:
-        return web.Response(status=answer.status, body=body, headers=headers)
+        kind = web.Response if hdrs.CONTENT_TYPE in headers else Untyped
+        return kind(status=answer.status, body=body, headers=headers)
     headers["Content-Type"] = "application/json"
     headers.popall("Content-Encoding", None)  # it described the body that is gone
     return web.Response(status=replacement.status, body=replacement.encoded(), headers=headers)
 
 
 def _forwarded(request: web.Request) -> CIMultiDict[str]:
-    headers = _without(request.headers, _OF_ONE_CONNECTION | {"authorization"})
-    headers["X-Forwarded-For"] = request.remote or "127.0.0.1"
+    headers = _without(request.raw_headers, _OF_ONE_CONNECTION | _ADDED | {"authorization"})
+    before = request.headers.getall(_FORWARDED_FOR, [])
+    headers[_FORWARDED_FOR] = ", ".join([*before, request.remote or "127.0.0.1"])
     headers["X-Forwarded-Proto"] = "https"
     headers["X-Forwarded-Port"] = "443"
     return headers
 
 
-def _without(headers: CIMultiDictProxy[str], names: frozenset[str]) -> CIMultiDict[str]:
-    return CIMultiDict((name, text) for name, text in headers.items() if name.lower() not in names)
+def _without(headers: _RawHeaders, names: frozenset[str]) -> CIMultiDict[str]:
+    """Return all but *names*, spelt as they came: the library's own mapping respells some."""
+    read = ((_text(name), _text(value)) for name, value in headers)
+    return CIMultiDict((name, value) for name, value in read if name.lower() not in names)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _broken_off(error: aiohttp.ClientError) -> Forwarded:

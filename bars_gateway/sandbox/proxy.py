@@ -21,6 +21,7 @@ from aiohttp import web
 from bars_gateway.sandbox import bodies, checks
 from bars_gateway.sandbox.bodies import Body, as_json
 from bars_gateway.sandbox.calls import Call, Calls
+from bars_gateway.sandbox.capabilities import statement
 from bars_gateway.sandbox.faults import Fault, FaultKind, Faults
 from bars_gateway.sandbox.forwarding import forward
 from bars_gateway.sandbox.registry import Registry
@@ -29,7 +30,16 @@ from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, ec
 
 BASE = "/booking-and-referral/FHIR/R4"
 _OPEN_PATHS = frozenset({"/_ping", "/_status", "/_cache"})  # looked at by no check of the token
-_FAULT_BODIES = {401: bodies.BAD_TOKEN, 429: bodies.QUOTA, 500: bodies.SCRIPT_FAILED}
+_FAULT_BODIES = {
+    401: bodies.BAD_TOKEN,
+    408: bodies.TIMEOUT,
+    429: bodies.QUOTA,
+    500: bodies.SCRIPT_FAILED,
+    503: bodies.UNAVAILABLE,
+    504: bodies.TIMEOUT,  # of a Receiver: the proxy never says 504 itself
+}
+_BEFORE = (FaultKind.DROP_BEFORE, FaultKind.STATUS, FaultKind.PAGE)
+_AFTER = (FaultKind.DROP_AFTER, FaultKind.STATUS, FaultKind.PAGE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,15 +79,21 @@ class SandboxProxy:
         begun = asyncio.get_running_loop().time()
         passage = _Passage(method=request.method, suffix=request.raw_path.removeprefix(BASE))
         response = await self._answer(request, passage)
-        struck = passage.fault is not None and passage.fault.kind is FaultKind.NO_IDS
-        if struck:
-            for name in (REQUEST_ID, CORRELATION_ID):
-                response.headers.popall(name, None)
+        if passage.fault is not None:
+            self._spoil_ids(passage.fault.kind, response)
         seconds = asyncio.get_running_loop().time() - begun
         self._calls.add(self._called(request, passage, response), seconds=seconds)
         if passage.dropped and request.transport is not None:
             request.transport.abort()
         return response
+
+    def _spoil_ids(self, kind: FaultKind, response: web.StreamResponse) -> None:
+        if kind not in {FaultKind.NO_IDS, FaultKind.WRONG_IDS}:
+            return
+        for name in (REQUEST_ID, CORRELATION_ID):
+            response.headers.popall(name, None)
+            if kind is FaultKind.WRONG_IDS:
+                response.headers[name] = self._faults.another_id()
 
     async def _answer(self, request: web.Request, passage: _Passage) -> web.Response:
         own = self._own(request, passage.suffix)
@@ -108,7 +124,7 @@ class SandboxProxy:
         if path == "/_ping" and request.method in {"GET", "HEAD"}:
             return as_json(200, bodies.PING)
         if path == "/metadata" and request.method == "GET" and TARGET not in request.headers:
-            return as_json(200, bodies.CAPABILITIES)
+            return as_json(200, statement(str(request.url.origin()) + BASE))
         return None
 
     async def _forward_or_fail(
@@ -118,16 +134,16 @@ class SandboxProxy:
         if delay is not None:
             passage.fault = delay
             await asyncio.sleep(delay.seconds)
-        failed = self._struck(passage, FaultKind.DROP_BEFORE, FaultKind.STATUS, after=False)
+        failed = self._struck(passage, *_BEFORE, after=False)
         if failed is not None:
             return failed
         forwarded = await forward(self._session, request, url + passage.suffix)
         passage.receiver_status = forwarded.receiver_status
-        failed = self._struck(passage, FaultKind.DROP_AFTER, FaultKind.STATUS, after=True)
+        failed = self._struck(passage, *_AFTER, after=True)
         if failed is not None:
             return failed
-        no_ids = self._met(passage, FaultKind.NO_IDS)
-        passage.fault = no_ids or passage.fault
+        spoilt = self._met(passage, FaultKind.NO_IDS, FaultKind.WRONG_IDS)
+        passage.fault = spoilt or passage.fault
         return forwarded.response
 
     def _met(self, passage: _Passage, *kinds: FaultKind, after: bool = False) -> Fault | None:
@@ -141,8 +157,8 @@ class SandboxProxy:
         if fault is None:
             return None
         passage.fault = fault
-        passage.dropped = fault.kind is not FaultKind.STATUS
-        return web.Response() if passage.dropped else _fault_answer(fault.status)
+        passage.dropped = fault.kind in {FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER}
+        return web.Response() if passage.dropped else _fault_answer(fault)
 
     def _called(
         self, request: web.Request, passage: _Passage, response: web.StreamResponse
@@ -166,9 +182,9 @@ def _refused(body: Body) -> web.Response:
     return as_json(body.status, body.encoded())
 
 
-def _fault_answer(status: int) -> web.Response:
-    if status == 503:  # noqa: PLR2004
-        return _refused(bodies.UNAVAILABLE)
-    if status in _FAULT_BODIES:
-        return _refused(_FAULT_BODIES[status])
-    return web.Response(status=status, body=bodies.intermediary(status), content_type="text/html")
+def _fault_answer(fault: Fault) -> web.Response:
+    if fault.kind is FaultKind.PAGE:
+        return bodies.intermediary(fault.status)
+    if fault.status in _FAULT_BODIES:
+        return _refused(_FAULT_BODIES[fault.status])
+    return as_json(fault.status, bodies.UNEXPECTED_EOF)

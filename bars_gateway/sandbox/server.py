@@ -40,8 +40,8 @@ from bars_gateway.sandbox.counterparty.admin import CounterpartyAdmin
 from bars_gateway.sandbox.counterparty.party import Counterparty, Surroundings
 from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
 from bars_gateway.sandbox.counterparty.scripts import ScriptProblem
-from bars_gateway.sandbox.faults import TOKEN_FAULTS, Fault, Faults, OutageMode
-from bars_gateway.sandbox.forwarding import BUFFER_BYTES, open_session
+from bars_gateway.sandbox.faults import TOKEN_FAULTS, Fault, FaultKind, Faults, OutageMode
+from bars_gateway.sandbox.forwarding import BUFFER_BYTES, leave_untyped, open_session
 from bars_gateway.sandbox.proxy import BASE, SandboxProxy
 from bars_gateway.sandbox.registry import Registered, Registry
 from bars_gateway.sandbox.token_service import TokenService
@@ -83,7 +83,7 @@ class Sandbox:
             self.registry = Registry(folder, self._receivers, key_bits=settings.key_bits)
         except (OSError, ValueError) as error:
             raise SandboxError(f"{folder} cannot be used: {error}") from None
-        self.faults = Faults(settings.rng)
+        self.faults = Faults(settings.rng, self._hang_up)
         self.calls = Calls()
         self.tokens = TokenService(self.registry, lambda: self.token_url, settings.now)
         self.counterparty = Counterparty(self._surroundings())
@@ -91,6 +91,7 @@ class Sandbox:
         self._told = folder / "sandbox.json"
         self._party: Registered
         self._stack = AsyncExitStack()
+        self._national_server: web.Server | None = None
         self._ports: dict[str, int] = {}
 
     @property
@@ -124,11 +125,14 @@ class Sandbox:
         async with AsyncExitStack() as opened:
             national = await self._national_side(opened)
             port, tls = self._settings.port, self._server_context()
-            self._ports["national"] = await _serve(opened, national, port, tls)
+            runner = await _serve(opened, national, port, tls)
+            self._ports["national"] = _port_of(runner)
+            self._national_server = runner.server
             with_party = self._settings.counterparty
             routes = await self._open_counterparty(opened) if with_party else ()
             port = self._settings.admin_port
-            self._ports["admin"] = await _serve(opened, admin.application(routes), port, None)
+            runner = await _serve(opened, admin.application(routes), port, None)
+            self._ports["admin"] = _port_of(runner)
             self._tell()  # not before: where a port is taken, the file may be another's
             self._stack = opened.pop_all()
         log.info("sandbox.started", port=self._ports["national"], pid=os.getpid())
@@ -172,7 +176,7 @@ class Sandbox:
         self._receivers.issue(folder, "server", f"{party.NAME}.sandbox.local", "server", now)
         application = await self.counterparty.open(opened)
         tls = party.server_context(folder, self._receivers.file)
-        port = await _serve(opened, application, 0, tls)
+        port = _port_of(await _serve(opened, application, 0, tls))
         self.counterparty.url = f"https://{HOST}:{port}{RECEIVER_BASE}"
         services = [s for s in party.identifiers() if not self.registry.is_claimed(s, party.NAME)]
         self._party = await self.registry.register(
@@ -203,6 +207,7 @@ class Sandbox:
             now=self._settings.now,
         )
         application = web.Application(client_max_size=BUFFER_BYTES)
+        application.on_response_prepare.append(leave_untyped)
         application.router.add_route("*", TOKEN_PATH, self._token)
         application.router.add_route("*", "/oauth2/{rest:.*}", self._beside_token)
         application.router.add_route("*", BASE + "{suffix:(?:/.*)?}", proxy.answer)
@@ -243,7 +248,18 @@ class Sandbox:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         own = self._settings.folder / "national"
         context.load_cert_chain(own / "server.pem", own / "server.key")
+        context.sni_callback = self._in_the_handshake
         return context
+
+    def _in_the_handshake(self, *_: object) -> int | None:
+        """Return the alert of a handshake that is to fail: called in each, with a name or not."""
+        struck = self.faults.strikes(FaultKind.TLS_FAILURE)
+        return ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE if struck else None
+
+    def _hang_up(self) -> None:
+        """Close the connections that are open, whether they are used or not."""
+        for handler in self._national_server.connections if self._national_server else ():
+            handler.force_close()
 
     def _tell(self) -> None:
         """Write where everything is, last: whoever started us waits for this file."""
@@ -266,8 +282,8 @@ async def _no_such_proxy(_request: web.Request) -> web.StreamResponse:
 
 async def _serve(
     opened: AsyncExitStack, application: web.Application, port: int, context: ssl.SSLContext | None
-) -> int:
-    """Serve until *opened* is closed; return the port."""
+) -> web.AppRunner:
+    """Serve until *opened* is closed."""
     runner = web.AppRunner(
         application,
         access_log=None,
@@ -281,4 +297,8 @@ async def _serve(
         await web.TCPSite(runner, HOST, port, ssl_context=context).start()
     except OSError as error:
         raise SandboxError(f"port {port} of {HOST}: {error.strerror}") from None
+    return runner
+
+
+def _port_of(runner: web.AppRunner) -> int:
     return int(runner.addresses[0][1])

@@ -3,11 +3,12 @@ Every refusal of the live token service, word for word, to be had on demand.
 
 Most can be met by sending what deserves them. Some need a state of the platform that no
 sandbox is in, such as an application that was revoked: the fault `token_refused` names one.
+
+`no-alg` is of that kind: the platform refuses to decode such a JWT (`jwt`) before anybody
+looks for its algorithm.
 """
 
 from collections.abc import Mapping
-
-from bars_gateway.sandbox.assertions import Refusal
 
 _UNKNOWN = "An unknown error occurred processing this request. Contact us for assistance"
 _SUBSCRIBE = (
@@ -27,6 +28,7 @@ _MALFORMED: Mapping[str, str] = {
     "no-exp": "Missing 'exp' claim in JWT",
     "exp": "Invalid 'exp' claim in JWT - must be an integer",
     "clock": "Invalid 'exp' claim in JWT - JWT has expired",
+    "clock-fast": "Invalid 'exp' claim in JWT - more than 5 minutes in future",
     "iss-and-sub": "Missing or non-matching 'iss'/'sub' claims in JWT",
     "no-jti": "Missing 'jti' claim in JWT",
     "jti": "Invalid 'jti' claim in JWT - must be a unique string value such as a GUID",
@@ -64,6 +66,15 @@ REFUSALS: Mapping[str, tuple[int, str, str]] = {
     **{name: (400, "invalid_request", text) for name, text in _MALFORMED.items()},
     **_OTHERS,
 }
+
+
+class Refusal(Exception):
+    """Why no token is given, in the service's own terms."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.document: dict[str, object] = {"error": error, "error_description": description}
 
 
 def refusal(name: str) -> Refusal:

@@ -21,10 +21,10 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from bars_gateway.sandbox import bodies
-from bars_gateway.sandbox.assertions import Assertion, Refusal, public_key
+from bars_gateway.sandbox.assertions import Assertion, public_key
 from bars_gateway.sandbox.faults import Fault, FaultKind
 from bars_gateway.sandbox.registry import Registered, Registry
-from bars_gateway.sandbox.token_refusals import refusal
+from bars_gateway.sandbox.token_refusals import Refusal, refusal
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = "application/x-www-form-urlencoded"
@@ -69,8 +69,7 @@ class TokenService:
     async def answer(self, request: web.Request, fault: Fault | None = None) -> web.Response:
         """Return the answer to one token request, which may meet a fault on its way."""
         if fault is not None and fault.kind is FaultKind.TOKEN_OUTAGE:
-            page = bodies.intermediary(503)
-            return web.Response(status=503, body=page, content_type="text/html")
+            return bodies.intermediary(503)
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "POST"})
         try:
@@ -84,7 +83,7 @@ class TokenService:
         """Return the answer to what is below /oauth2 and is no token request."""
         if request.path == "/oauth2/_ping" and request.method in {"GET", "HEAD"}:
             return bodies.as_json(200, bodies.PING)
-        return _refused(Refusal(404, "invalid_request", "Not Found"))
+        return _refused(refusal("path"))
 
     def grant(self, registered: Registered, lifetime: timedelta = LIFETIME) -> str:
         """Return a new token, without a JWT: for whoever lives in this process."""
@@ -115,10 +114,12 @@ class TokenService:
             raise _told(fault, now)
         registered = self._registry.application(api_key)
         if registered is None:
-            raise Refusal(401, "invalid_request", _UNKNOWN)
-        assertion.check_signature(self._key(registered, assertion.header), now.timestamp())
+            raise refusal("api-key")
+        assertion.check_signature(self._key(registered, assertion.header))
+        if assertion.is_early(now.timestamp()):
+            raise _OfThePlatform(bodies.NOT_YET_VALID)
         if assertion.claims.get("aud") != self._url():
-            raise Refusal(401, "invalid_request", "Missing or invalid 'aud' claim in JWT")
+            raise refusal("audience")
         return registered
 
     def _is_spent(self, api_key: str, jti: str) -> bool:
@@ -131,26 +132,20 @@ class TokenService:
             if found is not None:
                 return public_key(found)
         except FileNotFoundError:
-            text = "You need to register a public key to use this service"
-            raise Refusal(403, "public_key error", text) from None
+            raise refusal("no-jwks") from None
         except OSError:
-            text = "The JWKS endpoint, for your client_assertion can't be reached"
-            raise Refusal(403, "public_key error", text) from None
+            raise refusal("jwks-unreachable") from None
         except (ValueError, KeyError, TypeError):
-            raise _BadJwks from None
-        text = "Invalid 'kid' header in JWT - no matching public key"
-        raise Refusal(401, "invalid_request", text)
+            raise _OfThePlatform(bodies.BAD_JWKS) from None
+        raise refusal("kid")
 
 
-_UNKNOWN = "Invalid 'iss'/'sub' claims in client_assertion JWT"
+class _OfThePlatform(Refusal):
+    """What the platform refuses before the service has a word for it, in a form of its own."""
 
-
-class _BadJwks(Refusal):
-    """The JWKS is none, or its key is: the platform's own fault, in its own form."""
-
-    def __init__(self) -> None:
+    def __init__(self, fault: bytes) -> None:
         super().__init__(401, "", "")
-        self.document = json.loads(bodies.BAD_JWKS)
+        self.document = json.loads(fault)
 
 
 class _QuotaExceeded(Refusal):
@@ -174,12 +169,12 @@ def _told(fault: Fault, now: datetime) -> Refusal:
         return _QuotaExceeded(now + timedelta(seconds=fault.seconds))
     if fault.kind is FaultKind.TOKEN_REFUSED:
         return refusal(fault.refusal)
-    return Refusal(401, "invalid_request", _UNKNOWN)
+    return refusal("api-key")
 
 
 def _refused(refused: Refusal) -> web.Response:
-    document: dict[str, object] = dict(refused.document)
-    if not isinstance(refused, _BadJwks):
+    document = dict(refused.document)
+    if not isinstance(refused, _OfThePlatform):
         document["message_id"] = f"rrt-{secrets.token_hex(8)}"
     return bodies.as_json(refused.status, json.dumps(document).encode())
 
@@ -187,22 +182,22 @@ def _refused(refused: Refusal) -> web.Response:
 async def _form(request: web.Request) -> Mapping[str, str]:
     # Exactly so: the live service refuses `; charset=utf-8` as well.
     if request.headers.get("Content-Type") != FORM:
-        raise Refusal(415, "invalid_request", f"Content-Type header must be {FORM}")
+        raise refusal("media-type")
     body = (await request.read()).decode("utf-8", "replace")
-    return dict(parse_qsl(body, keep_blank_values=True))
+    # Of a field that is there twice the platform sees the first.
+    return dict(reversed(parse_qsl(body, keep_blank_values=True)))
 
 
 def _check_form(form: Mapping[str, str]) -> None:
     grant_type = form.get("grant_type")
     if not grant_type:
-        raise Refusal(400, "invalid_request", "grant_type is missing")
+        raise refusal("no-grant-type")
     if grant_type != "client_credentials":
-        raise Refusal(400, "unsupported_grant_type", "grant_type is invalid")
+        raise refusal("grant-type")
     if form.get("client_assertion_type") != ASSERTION_TYPE:
-        text = f"Missing or invalid client_assertion_type - must be '{ASSERTION_TYPE}'"
-        raise Refusal(400, "invalid_request", text)
+        raise refusal("assertion-type")
     if not form.get("client_assertion"):
-        raise Refusal(400, "invalid_request", "Missing client_assertion")
+        raise refusal("no-assertion")
 
 
 def _lifetime(form: Mapping[str, str]) -> timedelta:

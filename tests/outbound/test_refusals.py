@@ -28,7 +28,7 @@ CASES = {
         400,
         "invalid_request",
         "Invalid 'exp' claim in client_assertion JWT - more than 5 minutes in future",
-        "clock",
+        "clock-fast",
     ),
     "jwks-in-other-words": (
         403,

@@ -150,7 +150,7 @@ async def test_a_clock_that_is_a_little_wrong_will_do(source_with, minutes):
 
 
 # These the sandbox answers for what was sent, or for what is registered, and not on demand.
-_BY_ITSELF = {"verb", "jwks"}
+_BY_ITSELF = {"verb", "jwks", "not-yet-valid"}
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -1,5 +1,6 @@
 """Around a sandbox: a Receiver behind real TLS, and a Sender before it."""
 
+import asyncio
 import base64
 import json
 import random
@@ -130,8 +131,8 @@ def target(value=SERVICE, system=DOS_SERVICE):
     return encoded(json.dumps({"system": system, "value": value}))
 
 
-def encoded(text):
-    return base64.b64encode(text.encode()).decode()
+def encoded(text, encoding="utf-8"):
+    return base64.b64encode(text.encode(encoding)).decode()
 
 
 def segment(raw):
@@ -176,3 +177,33 @@ def usual_tls(folder, client_ca_file, ca_file):
     """Return what the Receiver and the Sender of most tests use: reading files takes long."""
     context = certified(folder / "server.pem", folder / "server.key", client_ca_file)
     return context, ssl.create_default_context(cafile=str(ca_file))
+
+
+async def point(box, port):
+    """Let the service be received at another port."""
+    url = f"https://127.0.0.1:{port}/base"
+    await box.sandbox.register("trust", [SERVICE], url)
+
+
+class talking:  # noqa: N801 - used as a context manager only
+    """A listener that says *said* to whatever it hears, and hangs up or resets."""
+
+    def __init__(self, said, tls, *, reset=False):
+        self.said, self.tls, self.reset = said, tls, reset
+        self.heard = b""
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self._talk, "127.0.0.1", 0, ssl=self.tls)
+        return self.server.sockets[0].getsockname()[1]
+
+    async def __aexit__(self, *_):
+        self.server.close()
+        await self.server.wait_closed()
+
+    async def _talk(self, reader, writer):
+        self.heard = await reader.readuntil(b"\r\n\r\n")
+        writer.write(self.said)
+        await writer.drain()
+        if self.reset:
+            writer.transport.abort()
+        writer.close()

@@ -1,6 +1,7 @@
 """Faults on demand: what each kind does to a call, for how many, and for whom."""
 
 import random
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -38,9 +39,11 @@ async def test_a_drop_closes_the_connection(box, kind, forwarded):
     ("status", "expected"),
     [
         (401, (401, "security", "SEND_UNAUTHORIZED")),
+        (408, (408, "timeout", "REC_TIMEOUT")),
         (429, (429, "429", "PROXY_TOO_MANY_REQUESTS")),
         (500, (500, "exception", "REC_SERVER_ERROR")),
         (503, (503, "transient", "REC_SERVICE_UNAVAILABLE")),
+        (504, (408, "timeout", "REC_TIMEOUT")),
     ],
 )
 async def test_a_status_comes_with_the_live_body(box, status, expected):
@@ -55,7 +58,7 @@ async def test_a_status_comes_with_the_live_body(box, status, expected):
 @pytest.mark.parametrize("status", [502, 504])
 async def test_an_intermediary_has_no_outcome(box, status):
     """A page of HTML, as from a load balancer."""
-    await box.arm(kind="status", status=status, count=1)
+    await box.arm(kind="page", status=status, count=1)
     reply = await box.call()
 
     assert (status, True) == (reply.status, reply.headers["Content-Type"].startswith("text/html"))
@@ -83,6 +86,37 @@ async def test_no_ids_takes_the_echo_away(box):
     )
     assert not {"X-Request-ID", "X-Request-Id", "X-Correlation-Id"} & set(struck.headers)
     assert plain.body == struck.body
+
+
+async def test_wrong_ids_are_those_of_no_request(box):
+    """The answer to somebody else's message, as it looks."""
+    box.receiver.otherwise = acknowledging
+    await box.arm(kind="wrong_ids", count=1)
+    struck = await box.call()
+    told = {UUID(struck.headers[name]) for name in ("X-Request-Id", "X-Correlation-Id")}
+
+    assert (200, 2, "wrong_ids") == (struck.status, len(told), (await box.calls())[-1]["fault"])
+    assert not {UUID(REQUEST_ID), UUID(CORRELATION_ID)} & told
+
+
+async def test_a_tls_failure_ends_the_handshake(box):
+    """Connections that were open do not outlive it; the one after is as ever."""
+    before = await box.call()
+    await box.arm(kind="tls_failure", count=1)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await box.call()
+    after = await box.call()
+
+    assert (200, 200, 2) == (before.status, after.status, len(box.receiver.heard))
+
+
+async def test_a_502_is_a_fault_of_the_platform(box):
+    """In the form in which it says that a Receiver hung up."""
+    await box.arm(kind="status", status=502, count=1)
+    reply = await box.call()
+
+    assert (502, "application/json") == (reply.status, reply.headers["Content-Type"])
+    assert reply.json["fault"]["detail"]["errorcode"].endswith("UnexpectedEOFAtTarget")
 
 
 async def test_a_token_outage_is_a_page(box):
@@ -229,6 +263,8 @@ def test_the_oldest_fault_strikes_first():
         ({"kind": "delay", "seconds": -1}, "seconds is between"),
         ({"kind": "status", "count": 1}, "status needs status"),
         ({"kind": "status", "status": 404}, "status must be one of 401"),
+        ({"kind": "page", "count": 1}, "page needs status"),
+        ({"kind": "tls_failure", "target": "1"}, "tls_failure does not use target"),
         ({"kind": "token_outage", "target": "1"}, "token_outage does not use target"),
         ({"kind": "no_ids", "method": "POKE"}, "method must be one of GET, POST"),
         ({"kind": "token_outage", "mode": "slow"}, "mode must be one of html, drop"),

@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 from national_side import FHIR, after, hanging_up, outcome, saying
-from sandbox.around import receiver_tls, target
+from sandbox.around import point, receiver_tls, talking, target
 
 from bars_gateway.sandbox.forwarding import BUFFER_BYTES
 
@@ -375,32 +375,3 @@ async def test_calls_do_not_leave_this_machine(box, url):
     file.write_text(before)
 
     assert (503, "transient", "REC_SERVICE_UNAVAILABLE") == reply.outcome
-
-
-async def point(box, port):
-    """Let the service be received at another port."""
-    url = f"https://127.0.0.1:{port}/base"
-    await box.sandbox.register("trust", ["2000000202"], url)
-
-
-class talking:  # noqa: N801 - used as a context manager only
-    """A listener that says *said* to whatever it hears, and hangs up or resets."""
-
-    def __init__(self, said, tls, *, reset=False):
-        self.said, self.tls, self.reset = said, tls, reset
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self._talk, "127.0.0.1", 0, ssl=self.tls)
-        return self.server.sockets[0].getsockname()[1]
-
-    async def __aexit__(self, *_):
-        self.server.close()
-        await self.server.wait_closed()
-
-    async def _talk(self, reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(self.said)
-        await writer.drain()
-        if self.reset:
-            writer.transport.abort()
-        writer.close()

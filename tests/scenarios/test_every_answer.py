@@ -61,7 +61,7 @@ SAID: Mapping[str, Callable[[], web.Response]] = {
 }
 DONE: Mapping[str, Fault] = {
     "ok-without-our-ids": {"kind": "no_ids"},
-    "intermediary": {"kind": "status", "status": 502},
+    "intermediary": {"kind": "page", "status": 502},
     "token-refused": {"kind": "status", "status": 401},
     "silence": {"kind": "drop_before"},
 }

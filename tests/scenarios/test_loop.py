@@ -4,6 +4,7 @@ import hashlib
 import json
 import uuid
 
+import pytest
 from messages import referral, validation_request
 from world import World, eventually, in_time
 
@@ -95,9 +96,10 @@ async def test_a_lost_answer_ends_as_acknowledged_with_one_record(world: World) 
     assert 1 == (await world.hospital.overview()).inbound
 
 
-async def test_an_answer_without_our_ids_is_no_success(world: World) -> None:
+@pytest.mark.parametrize("kind", ["no_ids", "wrong_ids"])
+async def test_an_answer_without_our_ids_is_no_success(world: World, kind: str) -> None:
     """It may have come from anything in between; the duplicate proves it, and gives its ids."""
-    world.sandbox.faults.arm({"kind": "no_ids", "count": 1})
+    world.sandbox.faults.arm({"kind": kind, "count": 1})
     receipt = await world.ambulance.sent("r.json", referral())
     outcome = await world.ambulance.outcome(receipt["request_id"])
     history = await world.ambulance.history(receipt["request_id"])
@@ -110,18 +112,41 @@ async def test_an_answer_without_our_ids_is_no_success(world: World) -> None:
 
 
 async def test_trouble_on_the_way_is_outlasted(world: World) -> None:
-    """503, 429, 502 and a closed connection, one after the other, under the same ids."""
+    """What the proxy says of trouble, what is in between, and silence, under the same ids."""
     for fault in (
         {"kind": "status", "status": 503, "count": 1},
         {"kind": "status", "status": 429, "count": 1},
         {"kind": "status", "status": 502, "count": 1},
+        {"kind": "status", "status": 504, "count": 1},
+        {"kind": "page", "status": 504, "count": 1},
         {"kind": "drop_before", "count": 1},
     ):
         world.sandbox.faults.arm(fault)
     receipt = await world.ambulance.sent("r.json", referral())
     outcome = await world.ambulance.outcome(receipt["request_id"])
+    history = await world.ambulance.history(receipt["request_id"])
 
-    assert ("acknowledged", 5) == (outcome["state"], outcome["attempts"])
+    assert history is not None
+    assert ("acknowledged", 7) == (outcome["state"], outcome["attempts"])
+    assert [
+        "unavailable",
+        "too-many-requests",
+        "intermediary",
+        "timeout",
+        "intermediary",
+        "silence",
+        "acknowledged",
+    ] == [attempt.row for attempt in history.attempts]
+    assert 1 == (await world.hospital.overview()).inbound
+
+
+async def test_a_failing_handshake_costs_no_message(world: World) -> None:
+    """Neither at the token service nor at the proxy: TLS is made anew, and the message goes."""
+    world.sandbox.faults.arm({"kind": "tls_failure", "count": 2})
+    receipt = await world.ambulance.sent("r.json", referral())
+    outcome = await world.ambulance.outcome(receipt["request_id"])
+
+    assert ("acknowledged", []) == (outcome["state"], world.sandbox.faults.armed())
     assert 1 == (await world.hospital.overview()).inbound
 
 
