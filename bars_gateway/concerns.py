@@ -41,6 +41,16 @@ class TokenCondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOutCondition:
+    """A provider whose token or registration the proxy refuses."""
+
+    provider: str
+    since: datetime
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lying:
     """Files that an EPR has dropped and that cannot be taken, for one reason."""
 
@@ -65,6 +75,7 @@ class Conditions:
     handshake_failures: Mapping[str, int]  # by reason, since the start
     clock_step: ClockStep | None = None  # the last, since the start
     silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
+    kept_out: Sequence[KeptOutCondition] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
@@ -103,6 +114,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
             for t in conditions.tokens
             if t.failing_since
         ),
+        *_kept_out(conditions.kept_out),
         *_keys(conditions.tokens),
         *_skews(conditions.tokens),
         *(
@@ -130,6 +142,16 @@ def _no_room(reason: str | None) -> Iterator[Concern]:
     if reason is not None:
         advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
         yield Concern(text=f"The disk is nearly full: {reason}", advice=advice)
+
+
+def _kept_out(kept_out: Sequence[KeptOutCondition]) -> Iterator[Concern]:
+    for each in kept_out:
+        since = f"{each.since:%d %b %H:%M} UTC"
+        yield Concern(
+            text=f"Nothing of {each.provider} has got past the national proxy since {since}:"
+            f" {each.reason}",
+            advice=each.advice,
+        )
 
 
 def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:

@@ -1,12 +1,13 @@
 """What the running parts know of themselves, for the status page, the metrics and the log."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from bars_gateway.concerns import TokenCondition
+from bars_gateway.concerns import KeptOutCondition, TokenCondition
 from bars_gateway.config import Settings
 from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.our_trouble import KeptOut
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.tls import Identity
 
@@ -28,6 +29,19 @@ def token_conditions(tokens: Mapping[str, Tokens]) -> list[TokenCondition]:
         )
         for provider, source in tokens.items()
         if isinstance(source, TokenSource)
+    ]
+
+
+def kept_out_conditions(kept_out: Sequence[KeptOut]) -> list[KeptOutCondition]:
+    """Return which providers the proxy refuses."""
+    return [
+        KeptOutCondition(
+            provider=each.provider,
+            since=each.since,
+            reason=each.trouble.reason,
+            advice=each.trouble.advice,
+        )
+        for each in kept_out
     ]
 
 

@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.concerns import Conditions
-from bars_gateway.conditions import expiries, token_conditions
+from bars_gateway.conditions import expiries, kept_out_conditions, token_conditions
 from bars_gateway.config import Settings
 from bars_gateway.doors import Door, Stoppable, open_doors
 from bars_gateway.expiry import Expiry, ExpiryWatch
@@ -284,6 +284,7 @@ class Gateway:
             expiries=self._expiries(),
             refused=self.renewals.refused,
             silent=self._dispatcher.standing.receivers.open,
+            kept_out=kept_out_conditions(self._dispatcher.standing.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             no_room=self._no_room(),
             lying=[each for door in self._doors for each in door.lying(time.monotonic())],

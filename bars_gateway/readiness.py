@@ -42,6 +42,8 @@ def _of_sending(conditions: Conditions) -> Iterator[str]:
     for token in conditions.tokens:
         if token.failing_since:
             yield f"no access token for {token.provider}: {token.reason}"
+    for kept_out in conditions.kept_out:
+        yield f"the national proxy refuses {kept_out.provider}: {kept_out.reason}"
     for folder, reason in conditions.stalled.items():
         yield f"{folder} stands still: {reason}"
     for each in conditions.lying:

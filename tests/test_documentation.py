@@ -24,6 +24,7 @@ from bars_gateway.config import Settings
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.outbound import refusal_table
+from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
 from bars_gateway.standard import acknowledgement, verdict
 from bars_gateway.store import interventions, quarantine, values
@@ -57,7 +58,8 @@ def _answer(row: verdict.Row) -> str:
         {True: "with our two ids", False: "without our two ids", None: ""}[row.echoed],
         {True: "an OperationOutcome", False: "no OperationOutcome", None: ""}[row.outcome],
         _one_of("code", row.word),
-        _one_of("code", [f"{prefix}_…" for prefix in row.prefix]),
+        _one_of("code", [f"{prefix}_…" for prefix in row.prefix if not row.word]),
+        _one_of("fault", [f"…{beginning}…" for beginning in row.platform]),
         _one_of("issue", row.issue),
         *(f"the body has {acknowledgement.MEANINGS[each]}" for each in row.said),
         _BEFORE[row.before],
@@ -83,6 +85,13 @@ def _fault(row: verdict.Row) -> str:
     return row.fault or "by the code"
 
 
+def our_trouble() -> str:
+    """Return what it means, and what to do, where the proxy refuses us."""
+    lines = ["| Row | What is wrong | What to do |", "|---|---|---|"]
+    lines += [f"| `{row}` | {t.reason} | {t.advice} |" for row, t in OUR_TROUBLE.items()]
+    return "\n".join(lines)
+
+
 def outbound_states() -> str:
     """Return the states of an outbound message, with the words of the code."""
     meanings = comments(values, "OutboundState")
@@ -106,6 +115,7 @@ def _refusal(row: refusal_table.Row) -> str:
     parts = [
         str(row.status or ""),
         f"`{row.error}`" if row.error else "",
+        _one_of("fault", [f"…{beginning}…" for beginning in row.platform]),
         text if row.beginning else "",
     ]
     seen = "; ".join(filter(None, parts))
@@ -136,6 +146,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "token refusals": token_refusals,
     "outbound states": outbound_states,
     "alarms": alarms,
+    "our trouble": our_trouble,
     "verdicts": verdict_table,
 }
 

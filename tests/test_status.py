@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
 
 from bars_gateway.clock import ClockStep
-from bars_gateway.concerns import Conditions, Lying, TokenCondition
+from bars_gateway.concerns import Conditions, KeptOutCondition, Lying, TokenCondition
 from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import Fault, Verdict
@@ -69,6 +69,7 @@ WELL = Conditions(
     stalled={},
     handshake_failures={},
 )
+KEPT_OUT = KeptOutCondition(provider="trust", since=NOW, reason="no registration", advice="Ask.")
 FAILING = replace(
     TOKEN,
     expires_at=None,
@@ -265,6 +266,12 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             replace(WELL, silent={"https://fhir.nhs.uk/Id/dos-service-id|2000000202": NOW}),
             "dos-service-id|2000000202 has not answered since 02 Mar 09:00 UTC",
             id="silent",
+        ),
+        pytest.param(
+            replace(WELL, kept_out=[KEPT_OUT]),
+            "Nothing of trust has got past the national proxy since 02 Mar 09:00 UTC:"
+            " no registration",
+            id="kept-out",
         ),
         pytest.param(
             replace(WELL, stalled={"/spool/trust": "ENOSPC"}),
@@ -478,6 +485,11 @@ async def test_what_stops_everything_takes_the_gateway_out_of_service(
             replace(WELL, tokens=[FAILING]),
             "no access token for trust: the token service does not know the key id",
             id="token",
+        ),
+        pytest.param(
+            replace(WELL, kept_out=[KEPT_OUT]),
+            "the national proxy refuses trust: no registration",
+            id="kept-out",
         ),
         pytest.param(
             replace(WELL, stalled={"/spool/trust": "ENOSPC"}),

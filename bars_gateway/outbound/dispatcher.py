@@ -30,7 +30,12 @@ from bars_gateway.outbound.budget import NOTE_HOLDS
 from bars_gateway.outbound.opening import Opening, opening_at
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
-from bars_gateway.outbound.settlement import backoff, is_too_much, settlement_of
+from bars_gateway.outbound.settlement import (
+    PAUSE_FOR_OUR_TROUBLE,
+    backoff,
+    is_too_much,
+    settlement_of,
+)
 from bars_gateway.outbound.standing import Standing
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.acknowledgement import (
@@ -192,6 +197,8 @@ class Dispatcher:
             self._reconciler.ring()
         if is_too_much(answer, judgement):
             self._proxy.hold(claim.provider, answer.retry_after or HELD_BY_QUOTA)
+        if reply.without_token:
+            return  # the token service's trouble, which has a pause of its own
         timing = self._policy.timing(claim.use_case)
         await self.standing.judged(claim, judgement, began=started, timing=timing)
 
@@ -215,7 +222,7 @@ class Dispatcher:
         try:
             fresh = await tokens.token()
         except TokenUnavailable:
-            return reply  # this POST began, so it stays an attempt
+            return replace(reply, without_token=True)  # this POST began: it stays an attempt
         await self._wait_for_turn(claim, again=True)
         reply = _read(await self._proxy.post(claim, fresh), claim)
         if reply.judgement.verdict is Verdict.UNAUTHORIZED:
@@ -225,8 +232,7 @@ class Dispatcher:
     async def _put_back(self, claim: Claim, tokens: Tokens, error: TokenUnavailable) -> None:
         # Our trouble, not the message's: no POST began, so this was no attempt. Nor does it get a
         # pause: while no token can be had, nothing of the provider is claimed, and then all is due.
-        retry_at = self._now() + timedelta(seconds=0 if tokens.closed_until else 1)
-        await self._back_to_the_queue(claim, retry_at)
+        await self._back_to_the_queue(claim, self._now() + _pause_without(tokens))
         log.warning(
             "outbound.put_back",
             provider=claim.provider,
@@ -242,11 +248,16 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
 
     async def _settlement(self, claim: Claim, reply: "_Reply", now: datetime) -> Settlement:
+        pause = self._pause(claim, reply.answer)
+        ours = max(pause, PAUSE_FOR_OUR_TROUBLE)
+        if reply.without_token:
+            ours = _pause_without(self._tokens[claim.provider])
         return settlement_of(
             reply.judgement,
             claim,
             now,
-            pause=self._pause(claim, reply.answer),
+            pause=pause,
+            pause_for_our_trouble=ours,
             server_errors_limit=self._policy.server_errors_limit,
             acknowledged=await self._acknowledged(claim, reply),
         )
@@ -268,6 +279,11 @@ class Dispatcher:
         return max(pause, timedelta(seconds=answer.retry_after or 0))
 
 
+def _pause_without(tokens: Tokens) -> timedelta:
+    """Return for how long a message waits that had no token: that has a pause of its own."""
+    return timedelta(seconds=0 if tokens.closed_until else 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reply:
     """What came back for one POST, and what is to be believed of it."""
@@ -275,6 +291,7 @@ class _Reply:
     answer: Answer
     found: Acknowledgement  # in the body of a 2xx
     judgement: Judgement
+    without_token: bool = False  # our token was refused, and there was no other to try
 
 
 def _read(answer: Answer, claim: Claim) -> _Reply:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from bars_gateway.errors import CredentialsRefused, TokenServiceDown, TokenUnavailable
+from bars_gateway.standard.platform import OF_OUR_APPLICATION
 
 
 class Remedy(StrEnum):
@@ -111,6 +112,7 @@ class Row:
     error: str | None = None  # None: any
     beginning: str = ""  # of the description
     holding: str = ""  # further on in it
+    platform: tuple[str, ...] = ()  # or how the last part of the platform's own code begins
     next_key: bool = False  # another of our keys may be accepted
 
 
@@ -264,6 +266,14 @@ TABLE: tuple[Row, ...] = (
         (None, "access_denied", ""),
         ApplicationUnknown,
         "the application is not approved",
+    ),
+    # As a fault, and sometimes with 500, which sounds as if it passed by itself.
+    Row(
+        name="application",
+        remedy=Remedy.CONFIGURATION,
+        kind=ApplicationUnknown,
+        reason="the platform does not know the API key, or it may not use BaRS",
+        platform=OF_OUR_APPLICATION,
     ),
 )
 # Where no row fits, one of these does.

@@ -3,9 +3,9 @@ What a refusal of the token service means, and when to ask again.
 
     status, body ──classify──► Refused: a row of the table, and the pause that it leads to
 
-Three shapes are read: the service's own, the platform's `fault`, and the quota's, which
-says when it ends. What fits no row: an unknown 4xx is our configuration, and anything
-else passes by itself.
+Four shapes are read: the service's own, the platform's `fault` and its OperationOutcome, and
+the quota's, which says when it ends. What fits no row: an unknown 4xx is our configuration,
+and anything else passes by itself.
 """
 
 import json
@@ -25,6 +25,8 @@ from bars_gateway.outbound.refusal_table import (
     UNKNOWN,
     Row,
 )
+from bars_gateway.standard.answers import read_outcome
+from bars_gateway.standard.platform import is_fault
 
 _MAX_DOUBLINGS = 10
 _LONGEST_QUOTA = timedelta(minutes=2)
@@ -86,18 +88,21 @@ def _fits(row: Row, status: int, error: str, description: str) -> bool:
     return (
         row.status in {None, status}
         and row.error in {None, error}
+        and (not row.platform or is_fault(error, row.platform))
         and description.startswith(row.beginning)
         and row.holding in description
     )
 
 
 def _said(found: Mapping[str, object]) -> tuple[str, str]:
-    """Return error and description, from the service's own shape or the platform's."""
+    """Return error and description, from the service's own shape or one of the platform's."""
     fault = found.get("fault")
     if isinstance(fault, dict):
         detail = fault.get("detail")
         code = detail.get("errorcode") if isinstance(detail, dict) else None
         return str(code or ""), str(fault.get("faultstring", ""))
+    if found.get("resourceType") == "OperationOutcome":
+        return (read_outcome(json.dumps(found).encode()).code or "").lower(), ""
     return str(found.get("error", "")), str(found.get("error_description", ""))
 
 

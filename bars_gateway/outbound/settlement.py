@@ -22,6 +22,7 @@ def settlement_of(
     now: datetime,
     *,
     pause: timedelta,
+    pause_for_our_trouble: timedelta = PAUSE_FOR_OUR_TROUBLE,
     server_errors_limit: int,
     acknowledged: Settled = ACKNOWLEDGED,
 ) -> Settlement:
@@ -37,7 +38,7 @@ def settlement_of(
         case Verdict.REFUSED:
             return Settled(state=OutboundState.REFUSED)
         case Verdict.UNAUTHORIZED | Verdict.FORBIDDEN:
-            pause = max(pause, PAUSE_FOR_OUR_TROUBLE)
+            pause = pause_for_our_trouble
         case Verdict.RETRY_LIMITED:
             if claim.server_errors + 1 >= server_errors_limit:
                 return unconfirmed

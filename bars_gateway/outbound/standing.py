@@ -9,13 +9,14 @@ hanging Receivers take one sender each and not four, and a registration that the
 for good costs one POST and one token a look.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
 
 from bars_gateway.outbound.circuits import Circuits, Pauses
+from bars_gateway.outbound.our_trouble import OUR_TROUBLE, KeptOut
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict
 from bars_gateway.store.port import Claim, Store
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 FAILURES_OF_A_RECEIVER = 5
 LONGEST_PEACE = timedelta(seconds=60)
 # Our own token or registration, refused by the proxy: only a person can change that.
-OUR_TROUBLE = Pauses(first=timedelta(minutes=1), longest=timedelta(minutes=15))
+PAUSES_FOR_OUR_TROUBLE = Pauses(first=timedelta(minutes=1), longest=timedelta(minutes=15))
 _OURS_TO_MEND = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
 
 
@@ -37,12 +38,21 @@ class Standing:
         self._now = now
         self.receivers = Circuits(FAILURES_OF_A_RECEIVER, now=now)
         self.providers = Circuits(1, now=now)
+        self._refused_by: dict[str, str] = {}  # provider → the row of the answer that it got last
         self._looks: list[str] = []  # Receivers and providers that a look is under way to
 
     @property
     def looked_at(self) -> Collection[str]:
         """Receivers and providers that are asked at this moment whether they are back."""
         return self._looks
+
+    @property
+    def kept_out(self) -> Sequence[KeptOut]:
+        """Providers whose token or registration the proxy refuses."""
+        return [
+            KeptOut(provider=name, since=since, trouble=OUR_TROUBLE[self._refused_by[name]])
+            for name, since in self.providers.open.items()
+        ]
 
     def is_looking(self, claim: Claim) -> bool:
         """Tell whether another message has gone meanwhile to where *claim* would go."""
@@ -78,7 +88,8 @@ class Standing:
         so that what is urgent does not wait for longer because others wait with it.
         """
         if judgement.verdict in _OURS_TO_MEND:
-            pause = self.providers.failed(claim.provider, began, OUR_TROUBLE)
+            self._refused_by[claim.provider] = judgement.row
+            pause = self.providers.failed(claim.provider, began, PAUSES_FOR_OUR_TROUBLE)
             await self._put_off(self.providers, pause, provider=claim.provider)
         elif judgement.is_silence:
             pauses = Pauses(

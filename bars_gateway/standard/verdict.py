@@ -25,8 +25,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bars_gateway.standard.acknowledgement import Said
+from bars_gateway.standard.platform import (
+    ACCESS_DENIED,
+    OF_OUR_APPLICATION,
+    OF_OUR_TOKEN,
+    is_fault,
+)
 
-TABLE_VERSION = 2  # grows with every change of ROWS, and is kept with each attempt
+TABLE_VERSION = 3  # grows with every change of ROWS, and is kept with each attempt
 
 
 class Verdict(StrEnum):
@@ -94,6 +100,7 @@ class Row:
     at_least: int = 0  # for whole classes of status
     word: tuple[str, ...] = ()
     prefix: tuple[str, ...] = ()
+    platform: tuple[str, ...] = ()  # how the last part of the platform's own code begins
     issue: tuple[str, ...] = ()
     echoed: bool | None = None
     outcome: bool | None = None
@@ -167,15 +174,43 @@ ROWS: tuple[Row, ...] = (
         before=(Before.NOTHING,),
     ),
     Row(name="duplicate", verdict=Verdict.ACKNOWLEDGED, status=(409,), issue=("duplicate",)),
-    # The platform in front of BaRS refuses a token in a shape of its own.
+    # The platform in front of BaRS refuses a token or an application in shapes of its own. A
+    # Receiver that writes the same repeats our two ids.
     Row(
         name="token-refused-by-platform",
         verdict=Verdict.UNAUTHORIZED,
         status=(401,),
-        word=(
-            "keymanagement.service.access_token_expired",
-            "keymanagement.service.invalid_access_token",
-        ),
+        outcome=False,
+        platform=OF_OUR_TOKEN,
+        fault=Fault.HERE,
+        kept_out=True,
+    ),
+    Row(
+        name="application-refused-by-platform",
+        verdict=Verdict.FORBIDDEN,
+        at_least=400,
+        outcome=False,
+        platform=OF_OUR_APPLICATION,
+        fault=Fault.HERE,
+        kept_out=True,
+    ),
+    Row(
+        name="access-denied",
+        verdict=Verdict.UNAUTHORIZED,
+        status=(401,),
+        word=(ACCESS_DENIED,),
+        prefix=("ACCESS",),
+        echoed=False,
+        fault=Fault.HERE,
+        kept_out=True,
+    ),
+    Row(
+        name="access-forbidden",
+        verdict=Verdict.FORBIDDEN,
+        status=(403,),
+        word=(ACCESS_DENIED,),
+        prefix=("ACCESS",),
+        echoed=False,
         fault=Fault.HERE,
         kept_out=True,
     ),
@@ -274,6 +309,7 @@ def _fits(row: Row, answer: Answer, echoed: bool) -> bool:  # noqa: FBT001
         and status >= row.at_least
         and (not row.word or answer.word in row.word)
         and (not row.prefix or (answer.code or "").partition("_")[0] in row.prefix)
+        and (not row.platform or is_fault(answer.code, row.platform))
         and (not row.issue or answer.issue in row.issue)
         and (row.echoed is None or row.echoed == echoed)
         and (row.outcome is None or row.outcome == answer.is_outcome)

@@ -6,7 +6,7 @@ import pytest
 from national_side import NOW, Clock
 
 from bars_gateway.outbound.circuits import Circuits, Pauses
-from bars_gateway.outbound.standing import FAILURES_OF_A_RECEIVER, OUR_TROUBLE
+from bars_gateway.outbound.standing import FAILURES_OF_A_RECEIVER, PAUSES_FOR_OUR_TROUBLE
 
 PAUSES = Pauses(first=timedelta(seconds=2), longest=timedelta(seconds=60))
 
@@ -51,7 +51,7 @@ def test_one_receiver_is_not_another(circuits: Circuits, clock: Clock) -> None:
 def test_our_own_trouble_is_asked_about_ever_more_slowly(clock: Clock) -> None:
     """A token or registration that is refused needs a person: a minute, at the most fifteen."""
     circuits = Circuits(1, now=clock.now)
-    pauses = [circuits.failed("trust", clock.now(), OUR_TROUBLE) for _ in range(6)]
+    pauses = [circuits.failed("trust", clock.now(), PAUSES_FOR_OUR_TROUBLE) for _ in range(6)]
 
     assert [1, 2, 4, 8, 15, 15] == [pause.total_seconds() / 60 for pause in pauses if pause]
 

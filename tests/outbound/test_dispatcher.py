@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import random
 import time
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
+from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.reads import SILENCE
 from bars_gateway.outbound.reconciliation import Reconciler
@@ -47,6 +49,12 @@ QUICK = replace(
 CALM = replace(QUICK, first_retry=timedelta(seconds=2), longest_retry=timedelta(seconds=30))
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
 TOKEN_REFUSED = declining(401, "SEND_UNAUTHORIZED", "security")
+
+
+def platform_fault(code):
+    """Return an answering with the platform's own fault."""
+    fault = {"faultstring": "refused", "detail": {"errorcode": code}}
+    return saying(401, json.dumps({"fault": fault}).encode())
 
 
 def utc_now():
@@ -497,6 +505,51 @@ class TestTokens:
             found = await back_in_the_queue(store, receipt)
 
         assert ["unauthorized"] == [attempt.verdict for attempt in found.attempts]
+
+    async def test_an_outage_after_the_401_is_the_token_services_pause(  # noqa: PLR0917
+        self, store, dispatcher, tokens, token_service, national_proxy, clock
+    ):
+        """One hiccup of it closes no provider: when its pause is over, all of it goes out."""
+        national_proxy.answers.append(TOKEN_REFUSED)
+
+        async def granting_once(request):
+            token_service.answers.append(saying(503))
+            token_service.otherwise = granting
+            return await granting(request)
+
+        granting, token_service.otherwise = token_service.otherwise, granting_once
+        receipt = await submit(store)
+        async with at_work(dispatcher, seconds=30):
+            await back_in_the_queue(store, receipt)
+            kept_out = dispatcher.standing.kept_out
+            clock.advance(5.1)
+            store.ring_outbound()
+            (notice,) = await outcomes(store)
+
+        assert [] == list(kept_out)
+        assert ("acknowledged", 2) == (notice.state, notice.attempts)
+
+    @pytest.mark.parametrize(
+        ("answer", "row"),
+        [
+            (declining(401, "ACCESS_DENIED", "forbidden"), "access-denied"),
+            (platform_fault("oauth.v2.InvalidAccessToken"), "token-refused-by-platform"),
+            (platform_fault("oauth.v2.InvalidApiKey"), "application-refused-by-platform"),
+        ],
+    )
+    async def test_a_refusal_in_the_platforms_own_shape_is_a_concern_within_one_attempt(
+        self, store, dispatcher, national_proxy, answer, row
+    ):
+        """It is ours, and not the Receiver's: the message waits, and a person is told."""
+        national_proxy.otherwise = answer
+        receipt = await submit(store)
+        async with at_work(dispatcher):
+            found = await back_in_the_queue(store, receipt)
+            while not (kept_out := dispatcher.standing.kept_out):
+                await asyncio.sleep(0.005)
+
+        assert ("queued", row) == (found.message.state, found.attempts[0].row)
+        assert [("trust", OUR_TROUBLE[row])] == [(k.provider, k.trouble) for k in kept_out]
 
 
 class TestSenders:

@@ -64,7 +64,8 @@ def test_a_refusal_is_recognised_by_how_it_begins(status, error, description, ro
 def test_no_row_hides_another(row):
     """What a row is made for is met by that row, in our words and with the status."""
     description = f"{row.beginning} {row.holding}".strip()
-    body = b"" if row.error == "" else said(row.error, description)
+    error = next(iter(row.platform), row.error)
+    body = b"" if error == "" else said(error, description)
     refused = classify(row.status or 401, body, NOW)
 
     assert (row.name, f"{row.reason} ({row.status or 401})") == (refused.row.name, refused.reason)
@@ -91,6 +92,32 @@ def test_a_fault_of_the_platform_is_read_too():
     )
 
     assert KeySetRefused is type(classify(401, body, NOW).error)
+
+
+def outcome(code):
+    issue = {"severity": "error", "code": "forbidden", "details": {"coding": [{"code": code}]}}
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
+
+
+def fault(code):
+    return orjson.dumps({"fault": {"faultstring": "x", "detail": {"errorcode": code}}})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, fault("oauth.v2.InvalidClientIdentifier")),
+        (401, fault("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound")),
+        (401, fault("oauth.v2.InvalidApiKeyForGivenResource")),
+        (401, fault("oauth.v2.InvalidApiKey")),
+        (401, outcome("ACCESS_DENIED")),
+    ],
+)
+def test_the_platform_refuses_an_application_in_its_own_shapes(status, body):
+    """Whatever the status: it is ours to mend, and no later request helps."""
+    refused = classify(status, body, NOW)
+
+    assert (ApplicationUnknown, Remedy.CONFIGURATION) == (type(refused.error), refused.row.remedy)
 
 
 @pytest.mark.parametrize(

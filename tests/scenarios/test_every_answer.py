@@ -1,7 +1,7 @@
 """Every row of the table of answers, from a Receiver through the sandbox into the audit trail."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,20 @@ def platform() -> web.Response:
     return web.Response(status=401, text=body, content_type="application/json")
 
 
+def no_product() -> web.Response:
+    """Answer as the platform does for an application that may not use BaRS."""
+    detail = {"errorcode": "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound"}
+    body = json.dumps({"fault": {"faultstring": "Invalid API call", "detail": detail}})
+    return web.Response(status=401, text=body, content_type="application/json")
+
+
+def denied() -> web.Response:
+    """Answer as the platform does in its OperationOutcome: nobody's prefix, and nobody's ids."""
+    issue = {"code": "forbidden", "details": {"coding": [{"code": "ACCESS_DENIED"}]}}
+    body = json.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
+    return web.Response(status=401, text=body, content_type="application/json")
+
+
 def of_another(body: bytes) -> web.Response:
     """Acknowledge another patient's request instead."""
     return fine(body.replace(NHS_NUMBER.encode(), b"9990000026"))
@@ -46,6 +60,8 @@ SAID: Mapping[str, Callable[[], web.Response]] = {
     "acknowledged": fine,
     "duplicate-at-first": outcome(409, "REC_CONFLICT", "duplicate"),
     "token-refused-by-platform": platform,
+    "application-refused-by-platform": no_product,
+    "access-denied": denied,
     "conflict": outcome(409, "REC_CONFLICT", "conflict"),
     "too-early": outcome(425, "REC_TOO_EARLY", "duplicate"),
     "timeout": outcome(504, "REC_TIMEOUT", "timeout"),
@@ -64,6 +80,7 @@ DONE: Mapping[str, Fault] = {
     "intermediary": {"kind": "page", "status": 502},
     "token-refused": {"kind": "status", "status": 401},
     "silence": {"kind": "drop_before"},
+    "access-denied": {"kind": "no_ids"},
 }
 LOST = outcome(408, "REC_TIMEOUT", "timeout")
 # The row that the second attempt meets, by what was said to the first.
@@ -79,11 +96,13 @@ ONCE: Mapping[str, Saying] = {
     "acknowledged-by-another-bundle": of_nobody,
 }
 NOT_ENABLED = "not-enabled"  # of an organisation: the hospital, which sends one as well
-OF_A_TOKEN = {"token-refused-by-platform", "token-refused"}
+OF_A_TOKEN = {"token-refused-by-platform", "token-refused", "access-denied"}
+OF_A_REGISTRATION = {"application-refused-by-platform"}
 OF_THE_QUOTA = {"quota-as-500"}
-NEVER = {"unknown-status"}  # below 200: no HTTP library hands that on as an answer
+# Below 200 no HTTP library hands an answer on; in place of a Receiver's 403 the proxy has its own.
+NEVER = {"unknown-status", "access-forbidden"}
 
-SERVED = [*SAID, *DONE, *THEN, *ONCE, NOT_ENABLED]
+SERVED = [*SAID, *(row for row in DONE if row not in SAID), *THEN, *ONCE, NOT_ENABLED]
 SERVICES = {row: f"90000002{number:02d}" for number, row in enumerate(SERVED)}
 
 
@@ -120,6 +139,12 @@ async def judged(node: Node, request_id: str, number: int) -> str:
     return str((await in_time(attempts))[number - 1].row)
 
 
+async def all_judged(senders: Mapping[str, Node], rows: Iterable[str]) -> dict[str, str]:
+    """Hand in a message for each of *rows*; return the row by which each was judged."""
+    ids = {row: await sent(senders[row], row) for row in rows}
+    return {row: await judged(senders[row], ids[row], 2 if row in THEN else 1) for row in ids}
+
+
 async def test_every_row_comes_about(tmp_path: Path) -> None:
     """What `docs/answers.md` says of an answer is what the gateway does with it."""
     async with world_in(tmp_path) as world, receiver(world.hospital, Said().answer) as url:
@@ -130,12 +155,12 @@ async def test_every_row_comes_about(tmp_path: Path) -> None:
             world.sandbox.faults.arm({**fault, "target": SERVICES[row]})
         senders = dict.fromkeys(SERVED, world.ambulance) | {NOT_ENABLED: world.hospital}
         seen: dict[str, str] = {}
-        # What makes all messages of a Sender wait comes last.
-        for rows in (senders.keys() - OF_A_TOKEN - OF_THE_QUOTA, OF_A_TOKEN, OF_THE_QUOTA):
-            ids = {row: await sent(senders[row], row) for row in rows}
-            seen |= {
-                row: await judged(senders[row], ids[row], 2 if row in THEN else 1) for row in rows
-            }
+        # What makes all messages of a Sender wait comes last; a new start knows nothing of it.
+        each_alone = [{row} for row in sorted(OF_A_TOKEN | OF_A_REGISTRATION)]
+        for rows in (senders.keys() - set().union(*each_alone, OF_THE_QUOTA), *each_alone):
+            seen |= await all_judged(senders, rows)
+            await world.ambulance.restart()
+        seen |= await all_judged(senders, OF_THE_QUOTA)
 
     assert {row: row for row in senders} == seen
     assert {row.name for row in (*ROWS, SILENCE)} == seen.keys() | NEVER

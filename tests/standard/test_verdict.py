@@ -63,6 +63,60 @@ CASES = {
         "token-refused-by-platform",
         "HERE",
     ),
+    "no-token-for-the-platform": (
+        bare(401, "oauth.v2.InvalidAccessToken"),
+        "unauthorized",
+        "token-refused-by-platform",
+        "HERE",
+    ),
+    "no-product-for-the-platform": (
+        bare(401, "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound"),
+        "forbidden",
+        "application-refused-by-platform",
+        "HERE",
+    ),
+    "no-product-in-other-letters": (
+        bare(403, "oauth.v2.invalidapicallasnoapiproductmatchfound"),
+        "forbidden",
+        "application-refused-by-platform",
+        "HERE",
+    ),
+    "api-key-unknown-at-the-platform": (
+        bare(401, "oauth.v2.InvalidApiKeyForGivenResource"),
+        "forbidden",
+        "application-refused-by-platform",
+        "HERE",
+    ),
+    "client-unknown-at-the-platform": (
+        bare(500, "oauth.v2.InvalidClientIdentifier"),
+        "forbidden",
+        "application-refused-by-platform",
+        "HERE",
+    ),
+    "denied-by-the-platform": (
+        said(401, "ACCESS_DENIED", "forbidden"),
+        "unauthorized",
+        "access-denied",
+        "HERE",
+    ),
+    "forbidden-by-the-platform": (
+        said(403, "ACCESS_DENIED", "forbidden"),
+        "forbidden",
+        "access-forbidden",
+        "HERE",
+    ),
+    "denied-by-the-receiver": (
+        said(401, "ACCESS_DENIED", "forbidden", echoed=True),
+        "refused",
+        "receiver-unauthorized",
+        "REC",
+    ),
+    "denied-by-the-receiver-in-its-own-words": (
+        said(401, "REC_ACCESS_DENIED", "forbidden"),
+        "refused",
+        "receiver-unauthorized",
+        "REC",
+    ),
     "a-404-page": (bare(404), "retry", "intermediary", "PROXY"),
     "a-400-page": (bare(400), "retry", "intermediary", "PROXY"),
     "a-401-page": (bare(401), "retry", "intermediary", "PROXY"),
@@ -259,6 +313,7 @@ def test_what_shows_that_an_attempt_did_not_arrive():
     expected = {"token-refused-by-platform", "too-many-requests", "quota-as-500"}
     expected |= {"not-implemented", "token-refused", "not-enabled", "conflict"}
     expected |= {"receiver-unauthorized", "refused"}
+    expected |= {"application-refused-by-platform", "access-denied", "access-forbidden"}
 
     assert expected == KEPT_OUT
 
@@ -388,4 +443,4 @@ def test_a_changed_table_has_another_version():
     """An attempt of last year is looked up in last year's table: give it a new number."""
     rows = hashlib.sha256(repr((*ROWS, SILENCE)).encode()).hexdigest()[:12]
 
-    assert (2, "16be46ef8da5") == (TABLE_VERSION, rows)
+    assert (3, "361e721e970c") == (TABLE_VERSION, rows)
