@@ -24,6 +24,8 @@ from bars_gateway.store.beginnings import began
 from bars_gateway.store.rows import text
 from bars_gateway.store.statements import add_message_event, links, one, rows, run
 
+_MOST = 8  # workflows whose Bundles are read; who gives one id to more than that gives no ids
+
 
 def name_focus(
     connection: sqlite3.Connection, message: sqlite3.Row, focus_id: str, now: datetime
@@ -34,6 +36,9 @@ def name_focus(
     if workflow["focus_id"] is not None:
         return []
     holders = _holders(connection, workflow, focus_id)
+    if len(holders) > _MOST:
+        _alarm(connection, message, holders[:_MOST], now)
+        return [Remark.SHARED_ID]
     same = [each for each in holders if _is_same(connection, workflow, each)]
     others = [each for each in holders if each not in same]
     if any(State(each["state"]) not in FINAL for each in others):

@@ -11,7 +11,16 @@ from uuid import uuid4
 import pytest
 import store_values
 from aiohttp import web
-from national_side import FHIR, acknowledging, declining, hanging_up, ids_of, outcome, saying
+from national_side import (
+    FHIR,
+    FOCUS_ID,
+    acknowledgement_of,
+    declining,
+    hanging_up,
+    ids_of,
+    outcome,
+    saying,
+)
 from outbound.test_dispatcher import QUICK, at_work, utc_now
 
 from bars_gateway.demo.messages import referral
@@ -39,7 +48,7 @@ class Receiver:
         self.searches = []
         self.extra = []  # records of others, shown as well
         self.loses = lambda _request: False
-        self.acknowledges = acknowledging
+        self.acknowledges = self._acknowledge
         self.reading = None  # what to answer to a search, instead of the records
 
     async def answer(self, request):
@@ -57,6 +66,13 @@ class Receiver:
             body = outcome("REC_CONFLICT", "duplicate")
             return web.Response(status=409, body=body, content_type=FHIR, headers=ids_of(request))
         return await self.acknowledges(request)
+
+    async def _acknowledge(self, request):
+        record = self.records[request.headers["X-Request-Id"]]["resource"]
+        body = acknowledgement_of(await request.read()).replace(
+            FOCUS_ID.encode(), record["id"].encode()
+        )
+        return web.Response(body=body, content_type=FHIR, headers=ids_of(request))
 
     async def _show(self, request):
         number = request.query["patient:identifier"].rpartition("|")[2]

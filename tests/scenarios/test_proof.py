@@ -511,3 +511,17 @@ async def test_a_cancellation_that_came_after_the_end_says_so(tmp_path: Path) ->
 
     assert ("acknowledged", ["cancel_after_end"]) == (fate["state"], fate["remarks"])
     assert "final response had come before" in fate["means"]
+
+
+async def test_who_gives_everybody_the_same_id_gives_none(tmp_path: Path) -> None:
+    """A stub answers so; each that came after the first few stays without, and alarms."""
+    said = [acknowledging] * 10
+    async with playing(tmp_path, *said) as (world, scripted, first):
+        outcomes = [first]
+        for number in range(9):
+            anew = json.loads(scripted.posted[0]) | {"id": new_id()}
+            body = json.dumps(anew).encode()
+            outcomes.append(await sent_again(world.ambulance, f"{number}.json", body))
+
+    assert [FOCUS_ID] * 9 + [None] == [each["focus_id"] for each in outcomes]
+    assert "shared_id" in outcomes[-1]["remarks"]
