@@ -106,7 +106,8 @@ def _ignored(issue: Issue, message: Message, tree: Resource, move: Move | None) 
         return issue
     index = int(place[1])
     written = bundle.text_of(bundle.maps_of(tree, "entry")[index]["resource"], "id")
-    named = {"Slot"} if move is Move.REQUEST else {"Slot", *_RECORDS}
+    is_new = move in {Move.REQUEST, None}  # None: another rule says so
+    named = {"Slot"} if is_new else {"Slot", *_RECORDS}
     if not written or message.entries[index].type in named:
         return issue
     return replace(issue, severity=Severity.WARNING)

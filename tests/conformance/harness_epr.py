@@ -14,6 +14,7 @@ class HarnessEpr:
     def __init__(self) -> None:
         self.appointments: dict[str, Document] = {}
         self._taken: set[str] = set()
+        self._searches = 0
 
     def says(self, question: Document, bundle: Document | None) -> Document:
         """Return the answer to a question; *bundle* is the message that it is about."""
@@ -21,7 +22,8 @@ class HarnessEpr:
             return self._decides(question, bundle)
         operation, parameters = question["operation"], question.get("parameters", {})
         if operation == "GET Slot":
-            return slots(parameters["statuses"])
+            self._searches += 1
+            return slots(parameters["statuses"], self._searches)
         if operation == "GET Appointment" and question["resource_id"] in self.appointments:
             return self.appointments[question["resource_id"]]
         return {"refuse": "not-found"}
@@ -57,12 +59,13 @@ def slot_of(bundle: Document) -> str:
     return next(str(r.get("id")) for r in resources if r["resourceType"] == "Slot")
 
 
-def slots(statuses: list[str]) -> Document:
+def slots(statuses: list[str], search: int) -> Document:
+    """Return free slots that nobody was offered before."""
     return searchset(
         *(
             {
                 "resourceType": "Slot",
-                "id": f"slot-{number}",
+                "id": f"slot-{search}-{number}",
                 "schedule": {"reference": "urn:uuid:0b6a2a55-5c1e-4bb6-8a57-1f2f9ac5d102"},
                 "status": status,
                 "start": "2026-03-02T09:00:00.0000001+00:00",

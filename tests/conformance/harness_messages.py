@@ -1,7 +1,10 @@
 """
-The messages of the official receiver tests, made from our own: what they send, and how it is bent.
+The messages of the official receiver tests: what they send, and how it is bent.
 
     body ──template──► Bundle ──change──► Bundle, as the script of that name wants it
+
+Where a body is not published, one of our own stands for it, with ids as the harness leaves
+them.
 """
 
 import json
@@ -10,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bookings import booking, change_of
-from messages import referral
+from bookings import change_of
+from harness_templates import PUBLISHED, published
 from variants import (
     Bundle,
     a_pharmacy_referral,
@@ -39,7 +42,7 @@ class Sofar:
     bundle: Bundle = field(default_factory=dict)
     answer: Bundle = field(default_factory=dict)  # the last acknowledgement
     answered: Bundle = field(default_factory=dict)  # what was acknowledged
-    slot: str = "slot001"
+    slot: dict[str, str] = field(default_factory=dict)  # placeholder → what was searched for
 
     @property
     def appointment_id(self) -> str:
@@ -50,14 +53,10 @@ class Sofar:
         return str(resource(self.answer, "ServiceRequest")["id"])
 
 
-def a_control_room_referral() -> Bundle:
-    return json.loads(referral(use_case="a3t1"))  # type: ignore[no-any-return]
-
-
 def with_ids(bundle: Bundle) -> Bundle:
-    """Give every resource an id, as a Sender must not."""
-    for entry in bundle["entry"][1:]:
-        entry["resource"]["id"] = str(uuid.uuid4())
+    """Give every resource the id that the harness has before it knows another."""
+    for number, entry in enumerate(bundle["entry"][1:]):
+        entry["resource"]["id"] = f"__{entry['resource']['resourceType'].upper()}{number}_ID__"
     return bundle
 
 
@@ -68,18 +67,12 @@ def a_response() -> Bundle:
     return bundle
 
 
-TEMPLATES: Mapping[str, Callable[[Sofar], Bundle]] = {
-    "referral_request_01": lambda _: a_referral(),
-    "referral_request_02": lambda _: a_control_room_referral(),
-    "referral_request_03": lambda _: a_pharmacy_referral(),
-    "referral_request_04": lambda _: a_transfer(),
-    "referral_request_6_OOA_3": lambda _: a_transfer(),
+# Bodies that are not published.
+OWN: Mapping[str, Callable[[Sofar], Bundle]] = {
+    "referral_request_01": lambda _: with_ids(a_referral()),
+    "referral_request_03": lambda _: with_ids(a_pharmacy_referral()),
     "referral_request_03_no_ds": lambda _: with_ids(a_pharmacy_referral()),
-    "referral_request_04_no_ds": lambda _: with_ids(a_transfer()),
-    "validation_request": lambda _: a_validation(),
-    "book_appointment_slot1": lambda sofar: json.loads(booking(slot=sofar.slot)),
-    "cancel_appointment_slot1": lambda sofar: sofar.answer,
-    "referral_response": lambda _: a_response(),
+    "cancel_appointment_slot1": lambda sofar: copied(sofar.answer),
     "validation_response": lambda _: a_response(),
     "extracted_response": lambda sofar: json.loads(
         response(json.dumps(sofar.answer).encode(), encounter="in-progress")
@@ -87,12 +80,31 @@ TEMPLATES: Mapping[str, Callable[[Sofar], Bundle]] = {
 }
 
 
+def copied(bundle: Bundle) -> Bundle:
+    return json.loads(json.dumps(bundle))  # type: ignore[no-any-return]
+
+
 def template(name: str, sofar: Sofar) -> Bundle:
-    """Return the body of that name; what is extracted goes on from the last acknowledgement."""
+    """Return the body of that name; what is extracted has the ids of the last acknowledgement."""
     base = name.removesuffix("_extracted")
-    if base != name and sofar.answer:
-        return json.loads(json.dumps(sofar.answer))  # type: ignore[no-any-return]
-    return TEMPLATES[base](sofar)
+    known = sofar.answer if base != name else {}
+    if base in PUBLISHED:
+        return published(name if name in PUBLISHED else base, sofar.slot, known)
+    if known:
+        return {**copied(known), "id": str(uuid.uuid4())}
+    return OWN[base](sofar)
+
+
+def resent(name: str, sofar: Sofar) -> Bundle:
+    """Return the last message, generated anew: another Bundle.id, other ids and times."""
+    base = name.removesuffix("_extracted")
+    bundle = published(base, sofar.slot, sofar.answer) if base in PUBLISHED else {}
+    bundle = bundle or {**copied(sofar.bundle), "id": str(uuid.uuid4())}
+    for entry in bundle["entry"]:
+        entry["resource"].setdefault("meta", {})["lastUpdated"] = "2026-03-02T09:30:00.0000001Z"
+        if base not in PUBLISHED:
+            entry["resource"]["id"] = str(uuid.uuid4())
+    return bundle
 
 
 def _use_case(bundle: Bundle) -> list[dict[str, Any]]:
@@ -115,18 +127,26 @@ def other_category(bundle: Bundle) -> None:
             each["code"] = "changed"
 
 
+def _first_contact(bundle: Bundle) -> dict[str, Any]:
+    """Return the contact of rank 1."""
+    return next(  # type: ignore[no-any-return]
+        each
+        for each in resource(bundle, "Patient")["contact"]
+        if any(found.get("valuePositiveInt") == 1 for found in each.get("extension", ()))
+    )
+
+
 def no_rank(bundle: Bundle) -> None:
-    resource(bundle, "Patient")["contact"][0].pop("extension")
+    _first_contact(bundle).pop("extension")
 
 
 def two_ranks(bundle: Bundle) -> None:
-    contacts = resource(bundle, "Patient")["contact"]
-    contacts.append(json.loads(json.dumps(contacts[0])))
+    resource(bundle, "Patient")["contact"].append(copied(_first_contact(bundle)))
 
 
 def a_brother(bundle: Bundle) -> None:
     role = {"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "BRO"}
-    resource(bundle, "Patient")["contact"][0]["relationship"] = [{"coding": [role]}]
+    _first_contact(bundle)["relationship"] = [{"coding": [role]}]
 
 
 def no_nhs_number(bundle: Bundle) -> None:
@@ -173,19 +193,37 @@ def no_location(bundle: Bundle) -> None:
 
 
 def nowhere(bundle: Bundle) -> None:
-    for name in ("identifier", "address", "position"):
-        resource(bundle, "Location").pop(name, None)
+    places = (e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Location")
+    for place in places:
+        for name in ("identifier", "address", "position", "extension"):
+            place.pop(name, None)
 
 
 def unsafe(bundle: Bundle) -> None:
     resource(bundle, "Flag")["code"] = {"coding": [coding("scene-safety-codes-bars", "unsafe")]}
 
 
-def three_words(bundle: Bundle) -> None:
-    nowhere(bundle)
-    words = {"url": "what3words", "valueString": "invented.words.here"}
-    place = {"url": f"{NHS}/StructureDefinition/LocationExtension", "extension": [words]}
-    resource(bundle, "Location")["extension"] = [place]
+def placed(*names: str, address: bool) -> Callable[[Bundle], None]:
+    """Say where it is by these parts of the extension, and by an address or not."""
+
+    def change(bundle: Bundle) -> None:
+        written = copied(resource(bundle, "Location")).get("address")
+        nowhere(bundle)
+        parts = [{"url": each, "valueString": _PLACES[each]} for each in names]
+        url = f"{NHS}/StructureDefinition/LocationExtension"
+        resource(bundle, "Location")["extension"] = [{"url": url, "extension": parts}]
+        if address:
+            resource(bundle, "Location")["address"] = written
+
+    return change
+
+
+_PLACES = {
+    "UPRN": "0000000001",
+    "eastings": "0.33424",
+    "northings": "0.55634",
+    "what3words": "invented.words.here",
+}
 
 
 def updated(bundle: Bundle) -> None:
@@ -274,9 +312,9 @@ CHANGES: Mapping[str | None, Callable[[Bundle], None]] = {
     "create_service_request_not_direct_care": not_direct_care,
     "create_service_request_resend_bundleid": nothing,
     "create_service_request_ss_unsafe": unsafe,
-    "create_service_request_uprn_address": nothing,
-    "create_service_request_uprn_address_en_w3w": nothing,
-    "create_service_request_w3w": three_words,
+    "create_service_request_uprn_address": placed("UPRN", address=True),
+    "create_service_request_uprn_address_en_w3w": placed(*_PLACES, address=True),
+    "create_service_request_w3w": placed("what3words", address=False),
     "validation_response": nothing,
     "remove_appt_id": nothing,
     "remove_appt_id_and_change_rank": two_ranks,
