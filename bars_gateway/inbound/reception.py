@@ -19,7 +19,7 @@ is kept and a person is told.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -46,10 +46,11 @@ from bars_gateway.standard.bundle import Json, Message
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, as_asked
 from bars_gateway.standard.guards import enforced
-from bars_gateway.standard.headers import Ids, normalised, read_ids
+from bars_gateway.standard.headers import TARGET, Ids, TargetIdentifier, normalised, read_ids
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.repeats import said
 from bars_gateway.standard.rules import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.arrivals import fingerprint, response_arrival
@@ -117,28 +118,23 @@ class Reception:
         bind_contextvars(provider=host.provider)
         if isinstance(request.answer_in, Issue):
             return refused([request.answer_in])
-        look = partial(
-            examine, request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides
-        )
-        examined = await self._at_length(look, request)
-        message, move = examined.message, examined.move
-        if message is None or move is None:
-            return await self._refuse(request, ids, host, examined.issues)
-        bind_contextvars(move=move.value)
-        return await self._take(request, ids, host, message, move)
+        read = await self._at_length(partial(_read, request, ids, host), request)
+        if not isinstance(read, _Read):
+            return await self._refuse(request, ids, host, read)
+        bind_contextvars(move=read.move.value)
+        if read.move not in REQUESTER_MOVES:
+            return await self._take_response(request, ids, host, read)
+        return await self._take(request, ids, host, read)
 
-    async def _take(
-        self, request: InboundRequest, ids: Ids, host: Hosted, message: Message, move: Move
-    ) -> Reply:
-        if move not in REQUESTER_MOVES:
-            return await self._take_response(request, ids, host, message, move)
+    async def _take(self, request: InboundRequest, ids: Ids, host: Hosted, read: "_Read") -> Reply:
+        message, move = read.message, read.move
         subject = workflow.subject_of(message)
         needs_epr = move is not Move.REQUEST or subject is Subject.BOOKING
         if needs_epr and not host.asks and move is not Move.CANCEL:
             return problem_reply(NOT_OFFERED)
         minted = self._minted(host) if move is Move.REQUEST else None
         now = self._now()
-        arrival = _arrival(request, ids, host, message, move, minted, now)
+        arrival = _arrival(request, ids, host, read, minted, now)
         if needs_epr and not host.asks:
             return await self._asking.turn_away(arrival, now)
         if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
@@ -163,17 +159,17 @@ class Reception:
         )
 
     async def _take_response(
-        self, request: InboundRequest, ids: Ids, host: Hosted, message: Message, move: Move
+        self, request: InboundRequest, ids: Ids, host: Hosted, read: "_Read"
     ) -> Reply:
         """Take a response into the workflow that it answers; its mirror image acknowledges it."""
-        now = self._now()
+        message, now = read.message, self._now()
         # Published responses leave the endpoints as they were in the request (scenario 79).
         # Where both services are ours, the endpoints are as they should be (scenario 103).
         ours = [normalised(each) in host.offer.services for each in _endpoints(message)]
         unswapped = ours == [True, False]
         arrival = response_arrival(
             message,
-            move,
+            read.move,
             _kept(request),
             provider=host.provider,
             request_id=ids.request_id,
@@ -181,6 +177,7 @@ class Reception:
             sender=message.destinations[0] if unswapped else message.source,
             receiver=message.source if unswapped else message.destinations[0],
         )
+        arrival = replace(arrival, said=read.said)
         not_found = _json(problem_reply(NO_WORKFLOW).body)
         if normalised(arrival.receiver) in host.asked_about_all:
             return await self._asking.about_response(arrival, not_found, request.received_at, now)
@@ -203,6 +200,25 @@ class Reception:
         return reply_to(await self._store.refuse(refusal, self._now()), refusal.answer)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A message that breaks no rule, and what it says."""
+
+    message: Message
+    move: Move
+    said: str  # what tells it from all else
+
+
+def _read(request: InboundRequest, ids: Ids, host: Hosted) -> _Read | tuple[Issue, ...]:
+    """Return the message in *request*, or everything that is wrong with it."""
+    found = examine(request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides)
+    if found.message is None or found.move is None:
+        return found.issues
+    target = TargetIdentifier.decode(request.headers[TARGET.lower()])
+    digest = said(found.message, found.move, normalised(target.text), ids.correlation_id)
+    return _Read(message=found.message, move=found.move, said=digest)
+
+
 def _caller(request: InboundRequest) -> str:
     """Return who is behind the request, as far as its headers say: all come from one proxy."""
     return f"{request.peer} {request.headers.get('nhsd-end-user-organisation', '')}"
@@ -212,12 +228,12 @@ def _arrival(  # noqa: PLR0917
     request: InboundRequest,
     ids: Ids,
     host: Hosted,
-    message: Message,
-    move: Move,
+    read: _Read,
     minted: Minted | None,
     now: datetime,
 ) -> Arrival:
     """Return the Requester's message as it came, with no answer yet."""
+    message, move = read.message, read.move
     timing = host.timing(message.use_case)
     return Arrival(
         provider=host.provider,
@@ -241,6 +257,7 @@ def _arrival(  # noqa: PLR0917
         if move is Move.REQUEST
         else None,
         particulars=None if move is Move.REQUEST else particulars_of(message),
+        said=read.said,
     )
 
 

@@ -2,8 +2,8 @@
 What happens to an inbound request: each function is one work, and so one transaction.
 
 The ledger decides first, inside the transaction: (provider, X-Request-Id) was
-answered before, with these bytes or with others, or it is new. So twenty identical
-requests at once make one record, whatever the network does (H03, S5).
+answered before, with these bytes or others that say the same, or with others, or it is new.
+So twenty identical requests at once make one record, whatever the network does (H03, S5, N2).
 """
 
 import json
@@ -104,21 +104,13 @@ def take(
     """
     Store the message in its workflow, with its answer, ledger entry and notice.
 
-    *collected*: the EPR has it already, for it was asked. *remarks* go with the notice. *names*:
-    whom it names, where that is not whom its workflow began with.
+    *collected*: the EPR was asked, and has it. *remarks* go with the notice. *names*: whom it
+    names, where that is not whom its workflow began with.
     """
     message_id = _insert(connection, arrival, workflow_id, names, now)
     keep(connection, message_id, Part.REQUEST, arrival.request)
     keep(connection, message_id, Part.ANSWER, arrival.answer)
-    run(
-        connection,
-        "ledger_done",
-        provider=arrival.provider,
-        request_id=arrival.request_id,
-        fingerprint=arrival.fingerprint,
-        message_id=message_id,
-        now=text(now),
-    )
+    _enter(connection, arrival, message_id, now)
     run(
         connection,
         "write_notice",
@@ -130,6 +122,22 @@ def take(
         collected_at=text(now) if collected else None,
     )
     return Taken(message_id=message_id, workflow_id=workflow_id)
+
+
+def _enter(
+    connection: sqlite3.Connection, arrival: Arrival, message_id: int, now: datetime
+) -> None:
+    """Enter the message into the ledger: it is done."""
+    run(
+        connection,
+        "ledger_done",
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        fingerprint=arrival.fingerprint,
+        said=arrival.said,
+        message_id=message_id,
+        now=text(now),
+    )
 
 
 def changed_workflow(connection: sqlite3.Connection, arrival: Arrival) -> sqlite3.Row | None:
@@ -223,7 +231,7 @@ def already_met(
     entry = one(connection, "ledger_entry", provider=came.provider, request_id=came.request_id)
     if entry is None:
         return _bundle_reused(connection, came, now) if isinstance(came, Arrival) else None
-    if entry["fingerprint"] != came.fingerprint:
+    if not _is_the_same(entry, came):
         add_event(connection, came, "inbound.request_id_reused", now)
         return Conflicting()
     if entry["state"] == "processing":
@@ -244,6 +252,13 @@ def _note_heard(
         add_event(connection, came, "question.heard", now)
         if row["id"] is not None:
             notify(connection, NoticeKind.DECIDED_LATE, row, now, [Remark.HEARD])
+
+
+def _is_the_same(entry: sqlite3.Row, came: Arrival | Refusal | Enquiry) -> bool:
+    """Tell whether the same came before: these bytes, or others that say the same (N2)."""
+    if entry["fingerprint"] == came.fingerprint:
+        return True
+    return isinstance(came, Arrival) and came.said is not None and came.said == entry["said"]
 
 
 def _bundle_reused(

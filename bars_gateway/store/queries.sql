@@ -609,14 +609,14 @@ DELETE FROM calls WHERE began_at < :before;
 SELECT provider, began_at FROM calls WHERE began_at >= :since ORDER BY began_at;
 
 -- name: ledger_entry
-SELECT l.fingerprint, l.state, l.http_status, l.media_type, l.answer,
+SELECT l.fingerprint, l.said, l.state, l.http_status, l.media_type, l.answer,
        (SELECT m.reference FROM messages AS m WHERE m.id = l.message_id) AS reference
   FROM ledger AS l WHERE l.provider = :provider AND l.request_id = :request_id;
 
 -- name: ledger_done
 -- What was being decided is done; what is new is entered.
-INSERT INTO ledger (provider, request_id, fingerprint, state, message_id, created_at)
-VALUES (:provider, :request_id, :fingerprint, 'done', :message_id, :now)
+INSERT INTO ledger (provider, request_id, fingerprint, said, state, message_id, created_at)
+VALUES (:provider, :request_id, :fingerprint, :said, 'done', :message_id, :now)
 ON CONFLICT (provider, request_id) DO UPDATE SET state = 'done', message_id = excluded.message_id
  WHERE ledger.state = 'processing';
 
@@ -635,8 +635,8 @@ UPDATE ledger SET state = 'done'
 
 -- name: ledger_processing
 -- A retry that comes before the EPR has answered meets this: 425.
-INSERT INTO ledger (provider, request_id, fingerprint, state, question_id, created_at)
-VALUES (:provider, :request_id, :fingerprint, 'processing', :question_id, :now);
+INSERT INTO ledger (provider, request_id, fingerprint, said, state, question_id, created_at)
+VALUES (:provider, :request_id, :fingerprint, :said, 'processing', :question_id, :now);
 
 -- name: bundle_seen
 -- A new message needs a Bundle.id of its own (B05): none that was taken, none that the EPR is asked about.

@@ -224,6 +224,7 @@ def _enter(
         provider=asked.provider,
         request_id=asked.request_id,
         fingerprint=asked.fingerprint,
+        said=asked.said if isinstance(asked, Arrival) else None,
         question_id=question_id,
         now=text(now),
     )

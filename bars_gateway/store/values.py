@@ -245,6 +245,7 @@ class Arrival:
     enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
     particulars: Particulars | None = None  # of what comes later: to agree with its workflow
+    said: str | None = None  # what tells what it says from all else; None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,6 @@ from variants import (
     Bundle,
     a_pharmacy_referral,
     a_referral,
-    a_transfer,
-    a_validation,
     an_interim_response,
     cites,
     coding,

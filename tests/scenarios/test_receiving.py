@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -58,6 +59,32 @@ async def test_the_same_id_with_other_bytes_is_a_conflict(world: World) -> None:
 
     assert (409, [("REC_CONFLICT", "conflict")]) == (status, issues(outcome))
     assert 1 == await world.hospital.rows("messages")
+
+
+@pytest.mark.parametrize("body", [referral(), validation_request()], ids=["referral", "validation"])
+async def test_the_same_made_anew_is_a_duplicate(world: World, body: bytes) -> None:
+    """N2: another Bundle.id, other ids and times, and nothing else."""
+    sent = headers()
+    bundle = json.loads(body)
+    await post(world, body, sent)
+    bundle |= {"id": str(uuid.uuid4()), "timestamp": "2026-03-02T12:00:00+00:00"}
+    for entry in bundle["entry"][1:]:
+        entry["resource"]["id"] = str(uuid.uuid4())
+    status, _, outcome = await post(world, json.dumps(bundle).encode(), sent)
+
+    assert (409, [("REC_CONFLICT", "duplicate")]) == (status, issues(outcome))
+    assert 1 == await world.hospital.rows("messages")
+
+
+async def test_the_same_for_another_conversation_is_a_conflict(world: World) -> None:
+    """N2: the correlation id is compared as it is written."""
+    sent, body = headers(), referral()
+    await post(world, body, sent)
+    anew = json.dumps(json.loads(body) | {"id": str(uuid.uuid4())}).encode()
+    other = sent | {"X-Correlation-Id": str(uuid.uuid4())}
+    status, _, outcome = await post(world, anew, other)
+
+    assert (409, [("REC_CONFLICT", "conflict")]) == (status, issues(outcome))
 
 
 async def test_twenty_identical_requests_at_once_make_one_record(world: World) -> None:

@@ -57,6 +57,26 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: Sq
     assert 1 == overview.inbound
 
 
+async def test_the_same_id_with_the_same_words_is_a_duplicate(store: SqliteStore) -> None:
+    """N2: other bytes, but they say what was processed. There is no alarm."""
+    came = arrival(said="the same")
+    await store.receive(came, NOW)
+    fate = await store.receive(arrival(request_id=came.request_id, said="the same"), NOW)
+    overview = await store.overview(NOW)
+
+    assert Repeated(reference=came.reference) == fate
+    assert ([], 1) == (list(overview.alarms), overview.inbound)
+
+
+async def test_what_was_refused_is_no_duplicate(store: SqliteStore) -> None:
+    """Nobody knows what a refused message said."""
+    turned = refusal(arrival())
+    await store.refuse(turned, NOW)
+    fate = await store.receive(arrival(request_id=turned.request_id, said="the same"), NOW)
+
+    assert Conflicting() == fate
+
+
 async def test_a_refusal_is_repeated(store: SqliteStore) -> None:
     """S4: what a rule refused is refused again with the same answer."""
     refused = refusal(arrival(), http_status=422)

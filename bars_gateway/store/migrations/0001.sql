@@ -233,7 +233,8 @@ CREATE INDEX        questions_of     ON questions (message_id)          WHERE me
 CREATE TABLE ledger (                           -- every X-Request-Id that was answered for good, or is being answered
     provider    TEXT NOT NULL,
     request_id  TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,                  -- the same id with other bytes is a conflict
+    fingerprint TEXT NOT NULL,                  -- the same id with other bytes is a conflict, unless
+    said        TEXT,                           -- they say the same: what a message says; null: not known
     state       TEXT NOT NULL,
     question_id INTEGER REFERENCES questions (id),  -- where the EPR decides
     message_id  INTEGER REFERENCES messages (id),   -- done: the message that it was
