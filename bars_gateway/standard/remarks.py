@@ -77,7 +77,6 @@ OF_PATIENT: Mapping[Sameness, Remark] = {
 REMARKABLE = frozenset(Remark) - {
     Remark.OUT_OF_ORDER,
     Remark.INTERIM_MISSED,
-    Remark.AFTER_END,
     Remark.ATTACHED,
     Remark.OTHER_PATIENT,  # an alarm of its own, as has the last
     Remark.NEWLY_TRACED,
