@@ -74,7 +74,7 @@ def _name_of(path: str) -> tuple[str, str | None]:
     last = _ALIASES.get(last, last)
     if last in _COLLECTIONS:
         return last, None
-    if last and before and before[-1] in _MEMBERS:
+    if before and before[-1] in _MEMBERS:  # an empty id is one that will not do
         return before[-1], last
     return _OTHER, None
 

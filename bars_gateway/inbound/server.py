@@ -281,5 +281,7 @@ def _named(request: web.BaseRequest) -> dict[str, str]:
     echoed = echo(headers)
     fields = {"request_id": REQUEST_ID, "correlation_id": CORRELATION_ID}
     found = {field: echoed[name] for field, name in fields.items() if name in echoed}
+    if "request_id" in found:
+        found["request_id"] = found["request_id"].lower()  # as it is kept
     sender = organisation_code(headers.get(ORGANISATION.lower(), ""))
     return found if sender is None else {**found, "sender": sender}

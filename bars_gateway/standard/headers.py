@@ -84,7 +84,12 @@ class SenderIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The two ids of one request, in the sender's own spelling."""
+    """
+    The two ids of one request.
+
+    The request id of one that came is in lower case: a UUID in capitals is the same UUID, and
+    a retry may spell it otherwise. The correlation id is never a key, and stays as it came.
+    """
 
     request_id: str
     correlation_id: str
@@ -160,7 +165,8 @@ def read_ids(headers: Mapping[str, str]) -> Ids | list[Issue]:
     ]
     if issues:
         return issues
-    return Ids(headers[REQUEST_ID.lower()].strip(), headers[CORRELATION_ID.lower()].strip())
+    request_id = headers[REQUEST_ID.lower()].strip().lower()
+    return Ids(request_id, headers[CORRELATION_ID.lower()].strip())
 
 
 def echo(headers: Mapping[str, str]) -> dict[str, str]:

@@ -5,8 +5,10 @@ Which messages a service takes, for which use cases and in which version: `/Mess
 
 What is published is what rule B22 counts (`definitions.py`), and the Applications and
 versions are those of the Offer that B08 and R03R enforce. A definition is published
-once for each version that is switched on, because Senders choose by it. Use cases that
-were withdrawn (R03W) are named to those only who ask for them: the official tests do.
+once for each version that is switched on, because Senders choose by it, and always as a
+whole: a use case that was asked for chooses among them, and takes nothing out of them.
+Use cases that were withdrawn (R03W) are named to those only who ask for them: the official
+tests do.
 
 A `context` may say the service, the use case, or both in one value that was encoded
 twice, as the specification prints and the official tests send it.
@@ -129,14 +131,15 @@ def _definitions(asked: Asked, offer: Offer, since: datetime) -> Iterator[dict[s
 
 
 def _versions(definition: Definition, asked: Asked, offer: Offer) -> dict[str, list[str]]:
-    """Return the use cases of each version that is switched on."""
+    """Return all use cases of each version that is switched on and has one that was asked for."""
     found: dict[str, list[str]] = {}
-    for case in asked.use_cases or _OPEN:
+    for case in asked.use_cases.union(_OPEN):
         application = application_of(case)
         if application in definition.applications and offer.takes(case):
             for version in offer.applications.get(application, ()):
                 found.setdefault(version, []).append(case)
-    return found
+    wanted = asked.use_cases.union(() if asked.use_cases else _OPEN)
+    return {version: cases for version, cases in found.items() if not wanted.isdisjoint(cases)}
 
 
 def _definition(

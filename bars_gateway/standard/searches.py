@@ -249,7 +249,9 @@ def _first(values: Values, name: str) -> str | None:
 
 
 def known_id(text: str) -> str:
-    """Return the id of a path, or raise SearchProblem where it is no UUID (CS-177)."""
+    """Return the id of a path, or raise SearchProblem where it is none, or no UUID (CS-177)."""
+    if not text.strip():
+        raise SearchProblem([_required("id", "the path ends where its id should be", rule="X01")])
     if not is_uuid(text):
         raise SearchProblem([_value("id", "the id in the path is no UUID", rule="X01")])
     return text.strip()

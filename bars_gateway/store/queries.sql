@@ -818,7 +818,9 @@ SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.w
 -- name: messages_named
 SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
        (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
-  FROM messages WHERE request_id = :request_id AND provider = coalesce(:provider, provider) ORDER BY id;
+  FROM messages
+ WHERE request_id IN (:request_id, lower(:request_id)) -- what came in capitals is kept in lower case
+   AND provider = coalesce(:provider, provider) ORDER BY id;
 
 -- name: message_attempts
 SELECT * FROM attempts WHERE message_id = :message_id ORDER BY number;

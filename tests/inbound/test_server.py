@@ -274,6 +274,8 @@ async def test_an_id_that_is_no_uuid_is_not_repeated(identity: Identity, proxy: 
         ("/base/Appointment", "Appointment", None),
         ("/ServiceRequest/1%2F2", "other", None),
         ("/ServiceRequest/1", "ServiceRequest", "1"),
+        ("/base/ServiceRequest/", "ServiceRequest", ""),
+        ("/base/Slot/", "other", None),
     ],
 )
 def test_reads_are_known_by_the_end_of_their_path(path: str, name: str, resource_id: str | None):

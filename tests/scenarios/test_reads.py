@@ -59,6 +59,14 @@ async def test_slots_come_from_the_epr(world: World) -> None:
     assert "2026-03-02T09:00:00Z" == question["parameters"]["begins_from"]
 
 
+@pytest.mark.parametrize("path", ["/ServiceRequest/", "/Appointment/"])
+async def test_a_read_without_an_id_is_told_what_is_missing(world: World, path: str) -> None:
+    """The stroke at the end makes it a read, and no search: 400, as published."""
+    status, _, outcome = await get(world, path, headers())
+
+    assert (400, ("REC_BAD_REQUEST", "required")) == (status, issue(outcome))
+
+
 async def test_slots_are_never_cached(world: World) -> None:
     """CS-172: the same search under another X-Request-Id is another question."""
     async with answering(world.hospital.socket, lambda _: searchset()) as epr:

@@ -51,6 +51,22 @@ async def test_a_repeat_is_a_duplicate_with_its_reference(world: World) -> None:
     assert reference in second["issue"][0]["diagnostics"]
 
 
+async def test_an_id_in_another_letter_case_is_the_same(world: World) -> None:
+    """A UUID is a number: the repeat is a duplicate, and hears its id as it spelt it."""
+    body, sent = referral(), headers(X_Request_Id=str(uuid.uuid4()).upper())
+    repeated = {**sent, "X-Request-Id": sent["X-Request-Id"].lower()}
+    first, echoed, _ = await post(world, body, sent)
+    status, again, outcome = await post(world, body, repeated)
+    found = await world.hospital.history(sent["X-Request-Id"])
+
+    assert (200, 409, [("REC_CONFLICT", "duplicate")]) == (first, status, issues(outcome))
+    assert [sent["X-Request-Id"], repeated["X-Request-Id"]] == [
+        each["X-Request-Id"] for each in (echoed, again)
+    ]
+    assert found is not None
+    assert 1 == await world.hospital.rows("messages")
+
+
 async def test_the_same_id_with_other_bytes_is_a_conflict(world: World) -> None:
     """S5: never `duplicate` for content that was not processed."""
     sent = headers()

@@ -104,6 +104,16 @@ def test_missing_and_malformed_ids_are_told_apart() -> None:
     assert [("H01", "required"), ("H02", "value")] == [(i.rule, i.issue) for i in issues]
 
 
+def test_a_request_id_is_read_in_lower_case() -> None:
+    """The same UUID in capitals is the same request; the correlation id is never compared."""
+    capitals = Ids(IDS.request_id.upper(), IDS.correlation_id.upper())
+    read = read_ids(
+        {"x-request-id": capitals.request_id, "x-correlation-id": capitals.correlation_id}
+    )
+
+    assert Ids(IDS.request_id, capitals.correlation_id) == read
+
+
 def test_only_uuids_are_echoed() -> None:
     """What is not a UUID could be anything, and goes back to nobody."""
     headers = {"x-request-id": IDS.request_id, "x-correlation-id": "<script>"}

@@ -194,16 +194,15 @@ def test_what_is_asked_for(contexts: list[str], expected: Asked | tuple[int, str
     assert expected == (found if isinstance(found, Asked) else (found.http_status, found.issue))
 
 
-def test_a_use_case_is_published_alone() -> None:
-    """Who asks for one workflow gets its definitions, which name no other."""
+def test_a_use_case_chooses_whole_definitions() -> None:
+    """Who asks for one workflow gets its definitions, with all that they are published for."""
     found = published(Asked(RECEIVER, frozenset({"a5t1"})))
+    everything = published(EVERYTHING)
 
     assert {"servicerequest-request-referral", "servicerequest-request-cancelled"} == {
         d["url"].rpartition("-message-")[2] for d in found
     }
-    assert {"a5t1"} == {
-        code for d in found for system, code in contexts_of(d) if system == USE_CASES
-    }
+    assert [d for d in everything if (USE_CASES, "a5t1") in contexts_of(d)] == found
 
 
 def test_what_was_withdrawn_is_told_to_those_only_who_ask() -> None:

@@ -237,11 +237,10 @@ def test_each_failure_of_a_search_by_patient(query: str, expected: list[tuple[in
     assert expected == wrong_patient(query)
 
 
-def test_an_id_in_a_path_is_a_uuid():
+@pytest.mark.parametrize(("text", "issue"), [("XXXXXXXXX", "value"), ("", "required")])
+def test_an_id_in_a_path_is_a_uuid(text: str, issue: str):
     """CS-177."""
     with pytest.raises(SearchProblem) as caught:
-        searches.known_id("XXXXXXXXX")
+        searches.known_id(text)
 
-    assert [(400, "value", "X01")] == [
-        (i.http_status, i.issue, i.rule) for i in caught.value.issues
-    ]
+    assert [(400, issue, "X01")] == [(i.http_status, i.issue, i.rule) for i in caught.value.issues]

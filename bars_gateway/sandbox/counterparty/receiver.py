@@ -51,8 +51,8 @@ class Receiver:
         return _response(reply, wanted if isinstance(wanted, Format) else Format.JSON, headers)
 
     async def _reply(self, request: web.Request, headers: dict[str, str]) -> Reply:
-        name, _, resource_id = request.path.removeprefix(BASE).strip("/").partition("/")
-        if name not in _METHODS or (resource_id and name not in _WITH_IDS):
+        name, stroke, resource_id = request.path.removeprefix(f"{BASE}/").partition("/")
+        if name not in _METHODS or (stroke and name not in _WITH_IDS):
             return replies.refused(replies.NOTHING_HERE)
         if request.method != _METHODS[name]:
             return replies.refused(replies.WRONG_METHOD)
@@ -65,7 +65,7 @@ class Receiver:
                 service=service,
                 headers=headers,
                 name=name,
-                resource_id=resource_id or None,
+                resource_id=resource_id if stroke else None,
                 query=query,
             )
             return self._reads.answer(enquiry)
