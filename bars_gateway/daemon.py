@@ -8,8 +8,9 @@ were sending when we died is queued again; then the doors open. Stop: the doors 
 first and what is in flight is finished, because an answer carries ids that a later 409
 would not. The store closes last.
 
-A failed part is not caught here. It ends the task group, and with it the process, and
-systemd is better at restarting than we are: everything promised is on disk.
+A loop that fails in a way that nobody foresaw raises an alarm and begins anew after a pause: a
+restart of the process would only meet the same again, and take all others with it. What ends the
+process is a database that cannot be served, and what cannot be opened at the start.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from bars_gateway.concerns import Conditions
 from bars_gateway.conditions import expiries, kept_out_conditions, token_conditions
 from bars_gateway.config import Settings
 from bars_gateway.doors import Door, Stoppable, open_doors
+from bars_gateway.endurance import Endless, Loop, enduring
 from bars_gateway.expiry import Expiry, ExpiryWatch
 from bars_gateway.heartbeats import Heartbeats, Watchdog
 from bars_gateway.housekeeping import Housekeeper
@@ -41,6 +43,7 @@ from bars_gateway.outbound.token import Tokens
 from bars_gateway.parts import inbound_server, longest_wait, outbound_parts
 from bars_gateway.renewal import Renewals
 from bars_gateway.status import StatusServer
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.database import open_database
 from bars_gateway.store.sqlite import SqliteStore
 
@@ -155,6 +158,7 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
+        self._store = store
         renewed = materials(tokens, inbound, now, store.ring_outbound)
         self.renewals = Renewals(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
@@ -190,6 +194,7 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> "Gateway":
         """Make every part and open every door; *stack* closes what was opened."""
+        await store.asides.begin_anew()
         registry = CollectorRegistry()
         tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, now)
         doors = await open_doors(settings, store, reads, stack, now)
@@ -221,7 +226,8 @@ class Gateway:
         """Run every part until *stop* is set and what is in flight is finished."""
         async with asyncio.TaskGroup() as upkeep:
             # It ends last: the watchdog is to hear of us while we finish what is in flight.
-            upkeep.create_task(self._housekeeper.run(), name="housekeeper")
+            housekeeper = self._on(lambda _beat: self._housekeeper.run())
+            upkeep.create_task(housekeeper(_nothing), name="housekeeper")
             async with asyncio.TaskGroup() as group:
                 self._start_flows(group)
                 await stop.wait()
@@ -234,11 +240,12 @@ class Gateway:
         keep = self.heartbeats.keep
         # A POST and, with a fresh token, a second one, each after its turn.
         sending = 2 * (_ONE_TURN + self._settings.outbound.lease_seconds)
-        dispatcher = keep("dispatcher", self._dispatcher.run, within_seconds=sending)
+        dispatcher = keep("dispatcher", self._on(self._dispatcher.run), within_seconds=sending)
         group.create_task(dispatcher, name="dispatcher")
-        cancels = keep("cancels", self._cancels.run, within_seconds=_ONE_TURN + 2 * READ_SECONDS)
+        reading = _ONE_TURN + 2 * READ_SECONDS
+        cancels = keep("cancels", self._on(self._cancels.run), within_seconds=reading)
         group.create_task(cancels, name="cancels")
-        renewals = keep("renewals", self.renewals.run, within_seconds=_FOLDER_SECONDS)
+        renewals = keep("renewals", self._on(self.renewals.run), within_seconds=_FOLDER_SECONDS)
         group.create_task(renewals, name="renewals")
         if self._inbound is not None:
             inbound = keep(
@@ -257,8 +264,15 @@ class Gateway:
             if door.questions is not None:
                 loops[f"ask-{door.provider}"] = door.questions.run
             for name, loop in loops.items():
-                kept = keep(name, loop, within_seconds=_FOLDER_SECONDS)
+                kept = keep(name, self._on(loop), within_seconds=_FOLDER_SECONDS)
                 group.create_task(kept, name=name)
+
+    def _on(self, loop: Loop) -> Endless:
+        """Return *loop* as one that begins anew when it fails, until we stop."""
+        return enduring(loop, self._tell, lambda: self._stopping)
+
+    async def _tell(self, error: BaseException) -> None:
+        await self._store.asides.tell(Aside.WORK, error, now())
 
     def _stop(self) -> None:
         self._stopping = True

@@ -238,6 +238,7 @@ def _question_doors(  # noqa: PLR0917
         return requests, None
     folder = QuestionFolder(
         store.questions,
+        store.asides,
         answering,
         provider=name,
         folder=provider.spool_dir,

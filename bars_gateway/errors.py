@@ -10,6 +10,7 @@ What somebody must act on.
     │   ├── BackupFailed            no backup was written
     │   ├── BackupDamaged           the file is no whole backup
     │   ├── RestoreRefused          the present database has what the backup lacks
+    │   ├── PayloadDamaged          the stored bytes of one message are not those that were stored
     │   ├── StaleState              the row was no longer in the state that we expected
     │   └── StorageFull             too little free space to promise anything
     ├── TokenUnavailable            no access token; nothing can be sent for this provider
@@ -98,6 +99,15 @@ class RestoreRefused(StoreError):
         "Nothing was changed. If the present database can still be used, use it. If it cannot, add"
         " --older: it is kept beside the restored one, and you are told what to do about the"
         " messages that only it knows."
+    )
+
+
+class PayloadDamaged(StoreError):
+    """The bytes of one message in the database are not those that were stored."""
+
+    advice = (
+        "That message is set aside, and the others go on: see its alarm. `bars-gateway verify`"
+        " names every message that is damaged. Look at the disk; a backup may have the bytes."
     )
 
 

@@ -6,7 +6,8 @@ What time does, when nobody sends anything: leases lapse, messages grow late, an
     every fifth ──► what will end · tell_unanswered
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
-between two of them costs nothing.
+between two of them costs nothing. A step that fails in a way that nobody foresaw raises an
+alarm, and the others are done all the same.
 
 What is scheduled is kept by the wall clock, so that it outlives the process. When that
 clock is set, the schedule is set with it, before anything falls due by the new one; what
@@ -15,13 +16,14 @@ clinicians count by stays where it is, and so does a time to give up that follow
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
 from bars_gateway.clock import ClockStep, ClockWatch
 from bars_gateway.errors import StorageFull
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -73,14 +75,16 @@ class Housekeeper:
                 continue
 
     async def _round(self, *, seldom: bool) -> None:
-        try:
-            await self.tidy()
-            if seldom:
-                self._expiries(self._now())
-                await self.look_at_questions()
-        except StorageFull as error:
-            # The writer lives and has said so; ending the process would make no room.
-            log.error("store.full", reason=str(error), advice=error.advice)
+        steps = [*self._steps, self._look_at_expiries, self.look_at_questions]
+        for step in steps if seldom else self._steps:
+            try:
+                await step()
+            except StorageFull as error:
+                # The writer lives and has said so; ending the process would make no room.
+                log.error("store.full", reason=str(error), advice=error.advice)
+                return
+            except Exception as error:  # unit of work
+                await self._store.asides.tell(Aside.WORK, error, self._now())
 
     def stop(self) -> None:
         """Stop before the next round."""
@@ -93,23 +97,48 @@ class Housekeeper:
 
     async def tidy(self) -> None:
         """Do once what has fallen due."""
-        await self._follow_clock()
-        now = self._now()
-        released = await self._store.release_lapsed(now)
+        for step in self._steps:
+            await step()
+
+    @property
+    def _steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What is done in each round, in that order."""
+        return (
+            self._follow_clock,
+            self._release_lapsed,
+            self._tell_delays,
+            self._tell_unread,
+            self._tell_due,
+            self._give_up,
+        )
+
+    async def _look_at_expiries(self) -> None:
+        self._expiries(self._now())
+
+    async def _release_lapsed(self) -> None:
+        released = await self._store.release_lapsed(self._now())
         if released:
             log.warning("outbound.leases_lapsed", count=released)
-        late = await self._store.tell_delays(now)
+
+    async def _tell_delays(self) -> None:
+        late = await self._store.tell_delays(self._now())
         if late:
             log.warning("outbound.delayed", count=late)
-        unread = await self._store.cancellations.tell_unread(now)
+
+    async def _tell_unread(self) -> None:
+        unread = await self._store.cancellations.tell_unread(self._now())
         if unread:
             log.warning("outbound.cancellations_unread", count=unread)
-        soon, overdue = await self._store.conversations.tell_due(now)
+
+    async def _tell_due(self) -> None:
+        soon, overdue = await self._store.conversations.tell_due(self._now())
         if soon:
             log.warning("workflow.answers_due_soon", count=soon)
         if overdue:
             log.error("workflow.answers_overdue", count=overdue)
-        given_up = await self._store.give_up(now)
+
+    async def _give_up(self) -> None:
+        given_up = await self._store.give_up(self._now())
         if given_up:
             log.error("outbound.given_up", count=given_up)
 

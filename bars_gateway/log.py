@@ -22,7 +22,7 @@ FIELDS = frozenset(
     notice_id question_id workflow_id move direction state verdict row fault http_status code
     issue seconds days attempt claim bytes count kind rule rules path file environment version
     address port peer service receiver sender key_id expires_at retry_at queued in_flight
-    free_bytes pid signal method route uid exception worker name operation support_id
+    free_bytes pid signal method route uid exception place worker name operation support_id
     """.split()
 )
 

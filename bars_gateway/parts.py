@@ -44,6 +44,7 @@ from bars_gateway.standard.headers import SenderIdentity, normalised
 from bars_gateway.standard.overrides import EVERYBODY, IN_PRODUCTION, Overrides
 from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Store
 from bars_gateway.tls import CurrentIdentity, Identity, client_context, load_identity
 
@@ -124,11 +125,13 @@ async def outbound_parts(
         server_errors_limit=outbound.server_errors_limit,
     )
     reads = _reads(settings, session, tokens, turns, now)
-    reconciler = Reconciler(store.reconciliations, reads, now=now, new_id=new_id)
+    reconciler = Reconciler(store.reconciliations, store.asides, reads, now=now, new_id=new_id)
     rng = random.SystemRandom()
     dispatcher = Dispatcher(store, tokens, proxy, policy, reconciler=reconciler, now=now, rng=rng)
     identities = {name: sender_identity(each) for name, each in settings.providers.items()}
-    cancels = CancelReader(store.cancellations, reads, identities, now=now, new_id=new_id)
+    cancels = CancelReader(
+        store.cancellations, store.asides, reads, identities, now=now, new_id=new_id
+    )
     return tokens, dispatcher, reads, cancels
 
 
@@ -237,7 +240,12 @@ def inbound_server(
         now=now,
         limits=Limits(**{name: getattr(inbound, name) for name in _LIMITS}),
         writes=inbound.preview_writes,
+        tell=partial(_tell_of_arrival, store, now),
     )
+
+
+async def _tell_of_arrival(store: Store, now: Clock, error: BaseException) -> None:
+    await store.asides.tell(Aside.ARRIVAL, error, now())
 
 
 def _hosted(settings: Settings) -> list[Hosted]:

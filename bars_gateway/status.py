@@ -15,7 +15,7 @@ it never reloads itself under a reader's eyes.
 import hashlib
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from importlib import resources
 
@@ -29,7 +29,9 @@ from bars_gateway.errors import StoreError
 from bars_gateway.metrics import OverviewCollector
 from bars_gateway.pages import templates
 from bars_gateway.readiness import Readiness, readiness
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Store
+from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +70,7 @@ class StatusServer:
 
     async def start(self) -> None:
         """Begin to answer."""
-        application = web.Application(middlewares=[_safely])
+        application = web.Application(middlewares=[_safely, self._telling])
         application.add_routes(
             [
                 web.get("/", self._show),
@@ -143,6 +145,21 @@ class StatusServer:
         )
         body = generate_latest(registry) + generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    @web.middleware
+    async def _telling(
+        self, request: web.Request, handler: Callable[..., Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answer what nobody foresaw with its type and place, and raise an alarm."""
+        try:
+            return await handler(request)
+        except (web.HTTPException, StoreError):
+            raise
+        except Exception as error:  # unit of work
+            await self._store.asides.tell(Aside.WORK, error, self._now())
+            what = unforeseen(error)
+            text = f"This cannot be shown: {what.exception} at {what.place}. Messages go on.\n"
+            return web.Response(text=text, status=500)
 
 
 def _told(found: Readiness, *, ready: bool) -> web.Response:

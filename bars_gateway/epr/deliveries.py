@@ -12,7 +12,10 @@ Writes what we owe the EPR into inbox/new, and remembers that it is there.
 
 The number is the EPR's key. It is the notice's for good, so that a delivery which a
 crash interrupts is written again under the same name: at least once, and never under
-two names. The EPR acts on `.message.` and on what is named for a kind; whatever
+two names. A notice that the gateway itself fails over, in a way that nobody foresaw, is kept
+back until the next start, with an alarm; the others are delivered.
+
+The EPR acts on `.message.` and on what is named for a kind; whatever
 belongs to those is there before them.
 """
 
@@ -27,7 +30,8 @@ import structlog
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stopping import pause, unless_stopped
-from bars_gateway.errors import StorageFull
+from bars_gateway.errors import GatewayError, StorageFull
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Notice, NoticeKind, Part, Store
 
 log = structlog.get_logger(__name__)
@@ -94,6 +98,8 @@ class Deliveries:
             await self._complain_and_pause(reason, advice)
         else:
             await self._confirm(delivered)
+            if not delivered:  # all of them were kept back, unless even that failed
+                await pause(self._stopping, self._pause_seconds)
 
     async def _confirm(self, delivered: Sequence[Notice]) -> None:
         """
@@ -117,6 +123,11 @@ class Deliveries:
         except StorageFull as error:
             await self._complain_and_pause("the store takes nothing more", error.advice)
             return False
+        except Exception as error:  # unit of work
+            # The files are there, and are not written anew for as long as we run.
+            await self._store.asides.tell(Aside.WORK, error, self._now(), provider=self._provider)
+            await self._complain_and_pause("the store failed", GatewayError.advice)
+            return False
         return True
 
     async def _complain_and_pause(self, reason: str, advice: str) -> None:
@@ -134,15 +145,36 @@ class Deliveries:
 
     async def _deliver(self, notices: Sequence[Notice]) -> list[Notice]:
         """Write as many of *notices* as may be in memory together, and return those."""
-        files: list[_File] = []
-        written: list[Notice] = []
+        composed: list[tuple[Notice, list[_File]]] = []
+        size = 0
         for notice in notices:
-            files += await self._files(notice)
-            written.append(notice)
-            if sum(len(file.body) for file in files) >= _BATCH_BYTES:
+            files = await self._files_or_none(notice)
+            composed += [(notice, files)] if files else []
+            size += sum(len(file.body) for file in files)
+            if size >= _BATCH_BYTES:
                 break
-        await asyncio.to_thread(self._write, files)
-        return written
+        return await self._written(composed)
+
+    async def _written(self, composed: Sequence[tuple[Notice, Sequence[_File]]]) -> list[Notice]:
+        """Write all together, or where that fails each by itself; return those that could be."""
+        try:
+            await asyncio.to_thread(self._write, [file for _, files in composed for file in files])
+        except OSError:
+            raise
+        except Exception as error:  # unit of work
+            if len(composed) > 1:
+                return [notice for one in composed for notice in await self._written([one])]
+            await self._store.asides.keep_back(self._provider, composed[0][0].notice_id, error)
+            return []
+        return [notice for notice, _ in composed]
+
+    async def _files_or_none(self, notice: Notice) -> list[_File]:
+        """Return the files of one notice; none where we fail over it: it is kept back, and told."""
+        try:
+            return await self._files(notice)
+        except Exception as error:  # unit of work
+            await self._store.asides.keep_back(self._provider, notice.notice_id, error)
+            return []
 
     async def _files(self, notice: Notice) -> list[_File]:
         """Return the files of one notice, in the order in which they must appear."""

@@ -9,7 +9,9 @@ changes. Files are handed in many at a time and in the order in which they were
 written, so that they share the store's commits and nothing overtakes (M2, M6).
 
 No trouble with a folder or a full disk ends the gateway: what was claimed stays in
-claimed/ and is taken up by the next scan, and the store knows the bytes that it has.
+claimed/ and is taken up by the next scan, and the store knows the bytes that it has. A
+file that the gateway itself fails over, in a way that nobody foresaw, is refused with that
+reason, and raises an alarm; the others of its batch go on.
 """
 
 import asyncio
@@ -36,6 +38,7 @@ from bars_gateway.epr.stuck import Stuck
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Store, Submission
 
 log = structlog.get_logger(__name__)
@@ -75,6 +78,7 @@ class DropFolder:
         self._seen = seen
         self._intake = intake
         self._moves = Moves(store, intake, provider=provider)
+        self._asides, self._now = store.asides, now
         self._provider = provider
         self._scan_seconds = scan_seconds
         self._stopping = asyncio.Event()
@@ -145,6 +149,9 @@ class DropFolder:
             fates = await self._hand_in(drops)
             if fates:
                 await asyncio.to_thread(self._outbox.finish, fates)
+            await self._tell_failures()
+            if len(fates) < len(drops):
+                await asyncio.to_thread(self._leave, drops, fates)
         except OSError as error:
             reason = errno.errorcode.get(error.errno or 0, "unknown")
             self._complain(reason, "Make the folder usable, or room on its disk; files wait there.")
@@ -155,6 +162,16 @@ class DropFolder:
         self._trouble = None
         return bool(drops)
 
+    def _leave(self, drops: Sequence[Drop], fates: Sequence[Fate]) -> None:
+        finished = {fate.drop.ticket.token for fate in fates}
+        for drop in drops:
+            if drop.ticket.token not in finished:
+                self._outbox.leave(drop)
+
+    async def _tell_failures(self) -> None:
+        for error in self._outbox.failures():
+            await self._asides.tell(Aside.FILE, error, self._now(), provider=self._provider)
+
     async def _hand_in(self, drops: Sequence[Drop]) -> list[Fate]:
         """Return the fate of each drop; of none that the store has no room for."""
         prepared = [await self._prepare(drop) for drop in drops]
@@ -163,18 +180,30 @@ class DropFolder:
         return [fate for task in tasks if (fate := task.result()) is not None]
 
     async def _prepare(self, drop: Drop) -> _Prepared:
-        media_type = Format.XML if is_xml(drop.ticket.name) else Format.JSON
         try:
-            if drop.ticket.mark in _NEVER_SENT:
-                raise self._intake.refusal([_NEVER_SENT[drop.ticket.mark]])
-            envelope = self._envelope(drop)
-            if drop.body is None:
-                raise self._intake.refusal([too_large(self._intake.max_bytes)])
-            if _is_move(drop):
-                return _Prepared(drop, await self._moves.prepare(drop.body))
-            return _Prepared(drop, await self._intake.prepare(drop.body, media_type, envelope))
+            return _Prepared(drop, await self._examined(drop))
         except SubmissionRefused as refused:
             return _Prepared(drop, refused)
+        except Exception as error:  # unit of work
+            return _Prepared(drop, await self._set_aside(error))
+
+    async def _examined(self, drop: Drop) -> Submission | Made:
+        media_type = Format.XML if is_xml(drop.ticket.name) else Format.JSON
+        if drop.ended_us:
+            raise await self._set_aside(EndedTwice())
+        if drop.ticket.mark in _NEVER_SENT:
+            raise self._intake.refusal([_NEVER_SENT[drop.ticket.mark]])
+        envelope = self._envelope(drop)
+        if drop.body is None:
+            raise self._intake.refusal([too_large(self._intake.max_bytes)])
+        if _is_move(drop):
+            return await self._moves.prepare(drop.body)
+        return await self._intake.prepare(drop.body, media_type, envelope)
+
+    async def _set_aside(self, error: Exception) -> SubmissionRefused:
+        """Tell the operator that we failed over a file; return what the EPR is told."""
+        await self._asides.tell(Aside.FILE, error, self._now(), provider=self._provider)
+        return SubmissionRefused([_ENDED_US if isinstance(error, EndedTwice) else _FAILED])
 
     def _envelope(self, drop: Drop) -> Envelope:
         if drop.envelope_lost:
@@ -187,6 +216,15 @@ class DropFolder:
             raise self._intake.refusal(problem.issues) from None
 
     async def _commit(self, prepared: _Prepared) -> Fate | None:
+        """Return what became of the drop; None: the store has no room for it."""
+        try:
+            return await self._committed(prepared)
+        except StorageFull:
+            return None
+        except Exception as error:  # unit of work
+            return _refused(prepared.drop, await self._set_aside(error))
+
+    async def _committed(self, prepared: _Prepared) -> Fate:
         drop, result = prepared.drop, prepared.result
         if isinstance(result, SubmissionRefused):
             return _refused(drop, result)
@@ -198,8 +236,6 @@ class DropFolder:
             accepted = await self._intake.commit(result)
         except SubmissionRefused as refused:
             return _refused(drop, refused)
-        except StorageFull:
-            return None
         document = documents.encode(documents.receipt(accepted))
         return Fate(drop=drop, accepted=True, document=document)
 
@@ -216,6 +252,26 @@ class DropFolder:
         self._trouble = reason
 
 
+class EndedTwice(Exception):
+    """The gateway died twice while it worked on a file."""
+
+
+_FAILED = Issue(
+    rule="E07",
+    path="file",
+    text="the gateway itself failed over this file, and its operator has been told. Drop it again:"
+    " what was taken already is never sent twice. If it is refused again, it was not sent: use"
+    " other means",
+    issue="exception",
+)
+_ENDED_US = Issue(
+    rule="E07",
+    path="file",
+    text="the gateway stopped twice while it worked on this file, which may be by chance: drop it"
+    " again. What was taken already is never sent twice. If it is refused again, it was not sent:"
+    " use other means",
+    issue="exception",
+)
 _ENVELOPE_LOST = Issue(
     rule="E01",
     path="envelope",

@@ -115,9 +115,13 @@ def _sha256(value: object) -> str | None:
 
 
 def _practitioner(value: object) -> Mapping[str, object] | None:
-    if isinstance(value, dict) and value.get("resourceType") == "PractitionerRole":
-        return value
-    return None
+    if not isinstance(value, dict) or value.get("resourceType") != "PractitionerRole":
+        return None
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:  # what is nested too deeply can be read, and not written again
+        return None
+    return value
 
 
 def _patient_changed(value: object) -> bool | None:
@@ -129,7 +133,10 @@ _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "needed_by": (_needed_by, "an instant with an offset, such as 2026-03-02T09:00:00+00:00"),
     "bundle_id": (_bundle_id, "the Bundle.id of the message"),
     "sha256": (_sha256, "the SHA-256 of the message's bytes: 64 hexadecimal digits"),
-    "practitioner": (_practitioner, "a PractitionerRole (in the header: its JSON in Base64)"),
+    "practitioner": (
+        _practitioner,
+        "a PractitionerRole that is not nested too deeply (in the header: its JSON in Base64)",
+    ),
     "patient_changed": (_patient_changed, "true or false"),
 }
 

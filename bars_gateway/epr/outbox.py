@@ -11,6 +11,11 @@ belongs together. What lies in claimed/ is taken up again before anything new; t
 store knows the bytes and gives the same receipt. The fate is written before the
 message is moved beside it, under the same name however often that happens.
 
+A file may be what we died of. So what lies in claimed/ at a start is worked on alone, one by
+one, and bears a mark meanwhile: a capital letter in its ticket, on disk before the work begins.
+One that bears it already at a start is not tried a third time: it is refused, to be dropped
+again, which costs nothing where it was innocent. The mark goes where the work ends otherwise.
+
 A file that does not parse may be one that is still being written, by an EPR that does
 not rename. It is left alone until it has not changed for a scan, and then refused. What is
 named like nothing that is sent, and an envelope whose message does not come, are refused
@@ -27,10 +32,10 @@ import errno
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from heapq import nsmallest
-from typing import Final
+from typing import Final, TypeVar
 from xml.parsers import expat
 
 import orjson
@@ -42,6 +47,8 @@ from bars_gateway.epr.stems import Stems
 from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 BATCH: Final = 32  # files that share a commit in the store
 _BATCH_BYTES = 8 * 1024 * 1024  # of bodies in memory at a time
@@ -67,7 +74,7 @@ class Mark(StrEnum):
 
 _DROPPED = frozenset(Mark) - {Mark.ENVELOPE, Mark.FATE}
 _ENVELOPED = frozenset({Mark.WITH_ENVELOPE, Mark.REUSED_WITH_ENVELOPE})
-_TICKET = re.compile(r"([^.]+)\.([a-z])\.(.+)", re.DOTALL)
+_TICKET = re.compile(r"([^.]+)\.([a-zA-Z])\.(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +84,13 @@ class Ticket:
     token: str
     mark: Mark
     name: str  # as the EPR called it, if that is not too long
+    tried: bool = False  # it was left over, and is worked on alone
 
     @property
     def text(self) -> str:
         """The file's name."""
-        return f"{self.token}.{self.mark}.{self.name}"
+        letter = self.mark.upper() if self.tried else self.mark.value
+        return f"{self.token}.{letter}.{self.name}"
 
     def beside(self, mark: Mark) -> str:
         """Return the name of another file of the same claim."""
@@ -97,6 +106,7 @@ class Drop:
     body: bytes | None  # None: larger than a message may be
     envelope: bytes | None  # None: there is none
     envelope_lost: bool = False  # there was one, and it can no longer be read
+    ended_us: bool = False  # we died twice while we worked on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +144,9 @@ class Outbox:
         self._waiting: dict[str, float] = {}  # what is no message, and since when
         self._stuck = StuckFiles(monotonic)
         self._numbers: dict[tuple[str, str], int] = {}
+        self._left_over: frozenset[str] | None = None  # what lay there at the start, by token
+        self._failing: set[str] = set()  # files that nobody can finish before the next start
+        self._failures: list[Exception] = []
 
     @property
     def stuck(self) -> Sequence[Stuck]:
@@ -145,6 +158,9 @@ class Outbox:
         spool = self._spool
         for folder in (spool.new, spool.claimed, spool.accepted, spool.refused):
             folder.refresh()
+        first = self._left_at_the_start()
+        if first is not None:
+            return [first]
         drops: list[Drop] = []
         size = 0
         for drop in self._claims():
@@ -155,27 +171,81 @@ class Outbox:
         self._stems.note(stem_of(drop.ticket.name) for drop in drops if drop.ticket.mark in _TAKEN)
         return drops
 
+    def leave(self, drop: Drop) -> None:
+        """Take the mark from a file that has no fate yet: it was not what ended us."""
+        if drop.ticket.tried:
+            plain = replace(drop.ticket, tried=False)
+            self._spool.claimed.move(drop.ticket.text, self._spool.claimed, plain.text)
+
+    def failures(self) -> Sequence[Exception]:
+        """Return what nobody foresaw since the last time: each about a file that is left lying."""
+        found, self._failures = self._failures, []
+        return found
+
     def finish(self, fates: Sequence[Fate]) -> None:
         """Put each message and its document where the EPR looks, on disk when this returns."""
         claimed = self._spool.claimed
-        for fate in fates:
-            claimed.write(fate.drop.ticket.beside(Mark.FATE), fate.document)
+        fates = [fate for fate in fates if self._try(fate.drop.ticket.token, self._write, fate)]
         claimed.flush([fate.drop.ticket.beside(Mark.FATE) for fate in fates])
-        for fate in fates:
-            self._place(fate)
+        fates = [fate for fate in fates if self._try(fate.drop.ticket.token, self._place, fate)]
         for folder in {self._folder(fate) for fate in fates}:
             folder.sync()
 
+    def _write(self, fate: Fate) -> bool:
+        self._spool.claimed.write(fate.drop.ticket.beside(Mark.FATE), fate.document)
+        return True
+
+    def _try(self, name: str, work: Callable[..., T], *arguments: object) -> T | None:
+        """Do something with one file; where that fails in a way that nobody foresaw, leave it."""
+        if name in self._failing:
+            return None
+        try:
+            return work(*arguments)
+        except OSError:
+            raise  # of a folder or a disk, more often than of one file
+        except Exception as error:  # unit of work
+            self._failing.add(name)
+            self._failures.append(error)
+            self._stuck.note(name, Cause.FAILING)
+            return None
+
+    def _left_at_the_start(self) -> Drop | None:
+        """Return the first of what lay there at the start, marked; it is to be worked on alone."""
+        tickets = self._messages()
+        if self._left_over is None:
+            self._left_over = frozenset(ticket.token for ticket in tickets)
+        for ticket in tickets:
+            if ticket.token in self._left_over:
+                drop = self._try(ticket.token, self._second_try, ticket)
+                if drop is not None:
+                    return drop
+        self._left_over = frozenset()
+        return None
+
+    def _second_try(self, ticket: Ticket) -> Drop | None:
+        claimed = self._spool.claimed
+        if ticket.tried and not claimed.has(ticket.beside(Mark.FATE)):
+            return Drop(ticket=ticket, body=None, envelope=None, ended_us=True)
+        marked = replace(ticket, tried=True)
+        claimed.move(ticket.text, claimed, marked.text)
+        claimed.sync()
+        return self._read(marked)
+
     def _claims(self) -> Iterator[Drop]:
-        yield from self._leftovers()
+        for ticket in self._messages():
+            drop = self._try(ticket.token, self._read, ticket)
+            if drop is not None:
+                yield drop
         if not self._page:
             self._list()
         while self._page:
-            drop = self._claim(*self._page.popleft())
+            name, mark = self._page.popleft()
+            drop = self._try(name, self._claim, name, mark)
             if drop is not None:
                 yield drop
 
-    def _leftovers(self) -> Iterator[Drop]:
+    def _messages(self) -> list[Ticket]:
+        """Return what lies in claimed/, oldest first, without what belongs to none any more."""
         names = [name for _, name in sorted(self._spool.claimed.files())]
         tickets = [ticket for name in names if (ticket := _ticket(name)) is not None]
         messages = [ticket for ticket in tickets if ticket.mark in _DROPPED]
@@ -183,20 +253,18 @@ class Outbox:
         for ticket in tickets:
             if ticket.token not in tokens:  # its message is in its final place
                 self._spool.claimed.remove(ticket.text)
-        for ticket in messages:
-            drop = self._read(ticket)
-            if drop is not None:
-                yield drop
+        return messages
 
     def _list(self) -> None:
         entries = list(self._spool.new.entries())
         names = {entry.name for entry in entries}
-        self._stuck.keep(names)
+        self._stuck.keep(names | self._failing)
         for known in (self._watched, self._waiting):
             for name in known.keys() - names:
                 del known[name]
         stems = {stem_of(name) for name in names if sort_of(name) is Sort.MESSAGE}
-        due = [item for entry in entries if (item := self._due(entry, stems)) is not None]
+        found = (self._try(entry.name, self._due, entry, stems) for entry in entries)
+        due = [item for item in found if item is not None]
         self._page.extend((entry.name, mark) for entry, mark in nsmallest(_PAGE, due))
 
     def _due(self, entry: Entry, stems: Collection[str]) -> tuple[Entry, Mark] | None:
@@ -334,13 +402,15 @@ class Outbox:
     def _folder(self, fate: Fate) -> Folder:
         return self._spool.accepted if fate.accepted else self._spool.refused
 
-    def _place(self, fate: Fate) -> None:
+    def _place(self, fate: Fate) -> bool:
+        """Put the message where the EPR looks, and its document beside it."""
         claimed, folder, ticket = self._spool.claimed, self._folder(fate), fate.drop.ticket
         stem, ending, suffix = self._free_name(fate)
         claimed.move(ticket.beside(Mark.FATE), folder, stem + suffix)
         claimed.move(ticket.text, folder, stem + ending)
         if ticket.mark in _ENVELOPED and claimed.has(ticket.beside(Mark.ENVELOPE)):
             claimed.move(ticket.beside(Mark.ENVELOPE), folder, stem + ENVELOPES)
+        return True
 
     def _free_name(self, fate: Fate) -> tuple[str, str, str]:
         """Return the first of NAME, NAME.2, NAME.3 … under which nothing would be replaced."""
@@ -374,9 +444,9 @@ _TAKEN = frozenset({Mark.ALONE, Mark.WITH_ENVELOPE, Mark.REUSED, Mark.REUSED_WIT
 
 def _ticket(name: str) -> Ticket | None:
     found = _TICKET.fullmatch(name)
-    if found is None or found[2] not in set(Mark):
+    if found is None or found[2].lower() not in set(Mark):
         return None
-    return Ticket(found[1], Mark(found[2]), found[3])
+    return Ticket(found[1], Mark(found[2].lower()), found[3], tried=found[2].isupper())
 
 
 def _parses(body: bytes, name: str) -> bool:

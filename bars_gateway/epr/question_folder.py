@@ -13,7 +13,9 @@ answers four times a second, so a folder costs an EPR about half a second of tha
 shares may cost more, and then the socket is the better door. A question that is over is
 taken away again. Its number is the EPR's key: a restart may write it a second time. An
 answer is claimed before it is read, so that one that corrects it, under the same name and
-maybe as soon as the reason can be seen, is another file.
+maybe as soon as the reason can be seen, is another file. An answer that the gateway itself
+fails over is refused with that reason; a question that it cannot write is told by an alarm, and
+lapses as one that nobody answers. The others go on.
 """
 
 import asyncio
@@ -32,7 +34,9 @@ from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.spool import PRIVATE, SHARED, Entry, Folder
 from bars_gateway.epr.stopping import pause, unless_stopped
 from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
-from bars_gateway.errors import ConfigurationError
+from bars_gateway.errors import ConfigurationError, StorageFull
+from bars_gateway.standard.issues import Issue
+from bars_gateway.store.asides import Aside, Asides
 from bars_gateway.store.questions import Question, Questions
 
 log = structlog.get_logger(__name__)
@@ -58,6 +62,7 @@ class QuestionFolder:
     def __init__(
         self,
         questions: Questions,
+        asides: Asides,
         answering: Answering,
         *,
         provider: str,
@@ -67,7 +72,7 @@ class QuestionFolder:
         seen: Callable[[], None] = lambda: None,
     ) -> None:
         """Create the folders; raise ConfigurationError where that fails."""
-        self._questions = questions
+        self._questions, self._asides = questions, asides
         self._answering = answering
         self._provider = provider
         self._root = folder
@@ -77,6 +82,7 @@ class QuestionFolder:
         self._stuck = StuckFiles(monotonic)
         self.trouble: str | None = None  # why questions wait; None while they are asked
         self._offered: set[int] = set()
+        self._failing: set[str | int] = set()  # answers and questions that we failed over
         try:
             self._open = contextlib.ExitStack()
             for name in ("questions", "answers", "answers/tmp"):
@@ -126,9 +132,13 @@ class QuestionFolder:
     async def _round(self) -> None:
         for given in await asyncio.to_thread(self._take):
             self._seen()
-            await self._hand_in(given)
+            await self._hand_in_or_refuse(given)
         open_ones = await self._questions.open_questions(self._provider, after=0, limit=_MOST)
-        await asyncio.to_thread(self._offer, {each.question_id: each for each in open_ones})
+        failed = await asyncio.to_thread(
+            self._offer, {each.question_id: each for each in open_ones}
+        )
+        for question, error in failed:
+            await self._tell(error, question.request_id)
         self._questions.attend(self._provider, self._now())
 
     def _take(self) -> list[_Given]:
@@ -140,7 +150,7 @@ class QuestionFolder:
         for entry in entries:
             if _ANSWER.fullmatch(entry.name) and not self._claimed.has(entry.name):
                 self._claim(entry)
-        claimed = (name for _, name in sorted(self._claimed.files()))
+        claimed = [name for _, name in sorted(self._claimed.files()) if name not in self._failing]
         return [given for name in claimed if (given := self._given(name)) is not None]
 
     def _claim(self, entry: Entry) -> None:
@@ -177,6 +187,24 @@ class QuestionFolder:
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
             log.warning("epr.file_unreadable", path=str(self._answers.path), reason=reason)
 
+    async def _hand_in_or_refuse(self, given: _Given) -> None:
+        """Take an answer in; one that we fail over, as nobody foresaw, is refused with that."""
+        try:
+            await self._hand_in(given)
+        except (OSError, StorageFull):
+            raise
+        except Exception as error:  # unit of work
+            self._failing.add(given.name)  # where it cannot be refused either, it is left lying
+            await self._tell(error, None)
+            document = documents.encode(question_documents.refusal([_FAILED]))
+            await asyncio.to_thread(self._refuse, given, document)
+            self._failing.discard(given.name)
+
+    async def _tell(self, error: Exception, request_id: str | None) -> None:
+        await self._asides.tell(
+            Aside.ANSWER, error, self._now(), provider=self._provider, request_id=request_id
+        )
+
     async def _hand_in(self, given: _Given) -> None:
         try:
             decided = await self._answering.answer(given.question_id, given.body, given.media_type)
@@ -204,17 +232,24 @@ class QuestionFolder:
         self._tmp.move(name, folder, name)
         folder.sync()
 
-    def _offer(self, open_ones: Mapping[int, Question]) -> None:
-        """Write what is new, and take away what is over."""
+    def _offer(self, open_ones: Mapping[int, Question]) -> list[tuple[Question, Exception]]:
+        """Write what is new, and take away what is over; return what we failed over."""
         self._new.refresh()
         for _, name in list(self._new.files()):
             match = _WRITTEN.fullmatch(name)
             if match and int(match[1]) not in open_ones:
                 self._new.remove(name)
+        failed: list[tuple[Question, Exception]] = []
         for number in sorted(open_ones.keys() - self._offered):
-            for name, content in _files(open_ones[number]):
-                self._leave(self._new, name, content)
+            try:
+                for name, content in _files(open_ones[number]):
+                    self._leave(self._new, name, content)
+            except OSError:
+                raise
+            except Exception as error:  # unit of work
+                failed.append((open_ones[number], error))
         self._offered = set(open_ones)
+        return failed
 
     def _folder(self, name: str, mode: int) -> Folder:
         folder = Folder(self._root / name, mode)
@@ -231,6 +266,15 @@ class QuestionFolder:
                 advice="Make the folder usable, or room on its disk; questions wait meanwhile.",
             )
         self.trouble = reason
+
+
+_FAILED = Issue(
+    rule="Q02",
+    path="answer",
+    text="the gateway itself failed over this answer, and its operator has been told. Give it"
+    " again: the first that is taken is what the Sender is told. If it fails again, telephone",
+    issue="exception",
+)
 
 
 def _files(question: Question) -> Sequence[tuple[str, bytes]]:

@@ -44,8 +44,9 @@ from bars_gateway.epr.moves import Moves
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
-from bars_gateway.errors import GatewayError
+from bars_gateway.errors import GatewayError, PayloadDamaged
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Notice, Part, Store
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,10 @@ LONGEST_WAIT = 60.0  # seconds that a question for notices may wait
 MOST_NOTICES = 500  # in one answer
 _BODY_SECONDS = 30.0  # for a body to arrive
 _ASK_AGAIN_SECONDS = 30  # Retry-After where nothing can be taken
+_AFTER_FAILURE = (
+    "its operator has been told. Ask again: what was taken already is never sent twice. If it fails"
+    " again, use other means"
+)
 _STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
 
 # What nobody but an EPR asks for here; an operator's command line asks for other things.
@@ -159,7 +164,9 @@ class EprSocket:
         return application
 
     @web.middleware
-    async def _answer_troubles(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _answer_troubles(  # noqa: PLR0911 (one for each kind of trouble)
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         if request.path.startswith(_OF_AN_EPR):
             self.attendance.seen()
         if request.path == "/questions":
@@ -174,11 +181,23 @@ class EprSocket:
                 return _problem(413, "the body is too large", f"send at most {limit} bytes")
             except web.HTTPException as error:
                 return _problem(error.status, error.reason, "GET / lists what there is to ask for")
+            except PayloadDamaged as error:
+                return await self._failed(error, error.advice)
             except GatewayError as error:
-                log.warning("epr.request_failed", reason=str(error), advice=error.advice)
-                answer = _problem(503, "the gateway can take nothing now", error.advice)
-                answer.headers["Retry-After"] = str(_ASK_AGAIN_SECONDS)
-                return answer
+                return self._unavailable(error)
+            except Exception as error:  # unit of work
+                return await self._failed(error, _AFTER_FAILURE)
+
+    def _unavailable(self, error: GatewayError) -> web.Response:
+        log.warning("epr.request_failed", reason=str(error), advice=error.advice)
+        answer = _problem(503, "the gateway can take nothing now", error.advice)
+        answer.headers["Retry-After"] = str(_ASK_AGAIN_SECONDS)
+        return answer
+
+    async def _failed(self, error: Exception, cure: str) -> web.Response:
+        now = self._now()
+        await self._store.asides.tell(Aside.REQUEST, error, now, provider=self._provider)
+        return _problem(500, "the gateway itself failed over this request", cure)
 
     async def _describe(self, _request: web.Request) -> web.Response:
         requests = {f"{m.upper()} {path}": one["summary"] for (m, path), one in OPERATIONS.items()}
@@ -222,7 +241,18 @@ class EprSocket:
         except ValueError:
             return _problem(400, "wait and limit are numbers", "ask /notices?wait=30&limit=50")
         notices = await self._notices(wait, limit)
-        return _json({"notices": [documents.notice(notice) for notice in notices]})
+        found = [await self._composed(notice) for notice in notices]
+        return _json({"notices": [document for document in found if document is not None]})
+
+    async def _composed(self, notice: Notice) -> Document | None:
+        """Return what the EPR is told; None where we fail over it: it is kept back, and told."""
+        try:
+            document = documents.notice(notice)
+            documents.encode(document)
+        except Exception as error:  # unit of work
+            await self._store.asides.keep_back(self._provider, notice.notice_id, error)
+            return None
+        return document
 
     async def _notices(self, wait: float, limit: int) -> list[Notice]:
         """Return what is pending, or what comes within *wait* seconds."""
@@ -247,7 +277,13 @@ class EprSocket:
 
     async def _bytes(self, request: web.Request, part: Part) -> web.Response:
         notice = await self._notice(request)
-        payload = await self._store.payload(notice.message_id, part)
+        try:
+            payload = await self._store.payload(notice.message_id, part)
+        except PayloadDamaged as error:
+            about = {"provider": self._provider, "request_id": notice.request_id}
+            now, number = self._now(), notice.message_id
+            await self._store.asides.tell(Aside.DAMAGED, error, now, message_id=number, **about)
+            return _problem(500, f"the stored bytes of this {part} are damaged", error.advice)
         if payload is None:
             return _problem(404, f"there is no {part} to this notice (any more)", "see the notice")
         return web.Response(body=payload.body, headers={"Content-Type": payload.media_type})

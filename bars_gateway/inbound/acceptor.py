@@ -34,6 +34,7 @@ from bars_gateway.inbound.last_words import kept
 from bars_gateway.inbound.load_balancer import caller_address
 from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.tls import CurrentIdentity
+from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 
@@ -162,6 +163,9 @@ class Acceptor:
                     del self._by_address[peer]
         except Refused as refused:
             self._report_refused(refused.failure, neighbour)
+        except Exception as error:  # unit of work
+            what = unforeseen(error)
+            log.error("tls.connection_failed", exception=what.exception, place=what.place)
         finally:
             sock.close()  # where asyncio has it, a second time does nothing
             self._room.release()

@@ -11,12 +11,13 @@ Nothing of a request is in a log line but its two ids, and those only as UUIDs.
 
 The 4.5 s of the Answerer run from the last byte of the body. When they are over the
 Sender hears 408 and comes again; if the message was stored all the same, the retry
-hears *duplicate*, which is true both times. An exception that nobody foresaw is left to
-aiohttp, which asks `_failed` for the answer: there is no catch-all here.
+hears *duplicate*, which is true both times. An exception that nobody foresaw ends one request:
+its Sender hears 500 and comes again, and an alarm names type and place; nothing is kept of it.
+What even that fails over is left to aiohttp, which asks `_failed` for the answer.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import cast
@@ -48,11 +49,16 @@ from bars_gateway.standard.headers import (
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.negotiation import negotiate
 from bars_gateway.tls import CurrentIdentity
+from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 
 _STARTED = web.RequestKey("started", float)
 _BAD_REQUEST = 400
+
+
+async def _nobody_told(_error: BaseException) -> None:
+    """Leave it at the log."""
 
 
 class InboundServer:
@@ -70,8 +76,14 @@ class InboundServer:
         now: Callable[[], datetime],
         limits: Limits | None = None,
         writes: bool = False,
+        tell: Callable[[BaseException], Awaitable[None]] = _nobody_told,
     ) -> None:
-        """Make a listener; *writes*: with the preview writes of resources."""
+        """
+        Make a listener; *writes*: with the preview writes of resources.
+
+        *tell* is called with what nobody foresaw, so that a person hears of it.
+        """
+        self._tell = tell
         self._writes = writes
         self.identity = identity  # replace what it holds, and new connections meet that
         self.admission = Admission(callers, identity, now)
@@ -138,10 +150,16 @@ class InboundServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request[_STARTED] = asyncio.get_running_loop().time()
-        way = route(request.method, request.path, writes=self._writes)
-        reply = await self._reply(request, way)
-        packed_as = request.headers.get("Accept-Encoding", "")
-        return self._ended(request, way, await rendered(reply, _preferred(request), packed_as))
+        try:
+            way = route(request.method, request.path, writes=self._writes)
+            reply = await self._reply(request, way)
+            packed_as = request.headers.get("Accept-Encoding", "")
+            return self._ended(request, way, await rendered(reply, _preferred(request), packed_as))
+        except (OSError, web.HTTPException):
+            raise  # the caller has left, or aiohttp has an answer of its own
+        except Exception as error:  # unit of work
+            await self._tell(error)
+            return self._failed(request, web.HTTPInternalServerError.status_code, error)
 
     async def _reply(self, request: web.BaseRequest, way: Route) -> Reply:
         problem = self._refusal(request, way)
@@ -188,6 +206,8 @@ class InboundServer:
             return _reply_of(problems.ANSWER_LATE)
         except GatewayError as error:  # each has an answer; the Sender is to come again
             self._log_failure(request, error, error.advice)
+            if not isinstance(error, StorageFull):
+                await self._tell(error)
             return _reply_of(_trouble(error))
 
     def _failed(
@@ -226,6 +246,7 @@ class InboundServer:
         log.error(
             "inbound.request_failed",
             exception=type(error).__name__,
+            place=unforeseen(error).place if error is not None else None,
             advice=advice,
             peer=_connection(request).peer,
             **_named(request),

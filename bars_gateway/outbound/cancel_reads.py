@@ -26,6 +26,7 @@ from bars_gateway.standard.cancelling import Current, Finding, finding_in
 from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
 from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.reads import Enquiry, Reads, Unanswered, accept_of
+from bars_gateway.store.asides import Asides
 from bars_gateway.store.cancellations import Cancellation, Cancellations
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ class CancelReader:
     def __init__(
         self,
         cancellations: Cancellations,
+        asides: Asides,
         reads: Reads,
         identities: Mapping[str, SenderIdentity],
         *,
@@ -49,6 +51,7 @@ class CancelReader:
         new_id: Callable[[], str],
     ) -> None:
         self._cancellations = cancellations
+        self._asides = asides
         self._reads = reads
         self._identities = identities
         self._now = now
@@ -85,6 +88,15 @@ class CancelReader:
         return len(first)
 
     async def _read_for(self, cancellation: Cancellation) -> None:
+        """Read for one; where that fails in a way that nobody foresaw, hold it, with an alarm."""
+        try:
+            await self._read_and_follow(cancellation)
+        except StorageFull:
+            raise
+        except Exception as error:  # unit of work
+            await self._asides.hold(cancellation.message_id, error, self._now())
+
+    async def _read_and_follow(self, cancellation: Cancellation) -> None:
         enquiry = self._enquiry(cancellation)
         answer = None if enquiry is None else await self._reads.ask(enquiry, READ_SECONDS)
         silent = answer is None or isinstance(answer, Unanswered)

@@ -12,8 +12,9 @@ retry.
 Those that find nothing wait behind one another: the first keeps the timer for the next
 due message, the others its place. So an idle gateway wakes once, not thirty-two times.
 
-A failed message is settled. A failed sender is not caught: it ends the task group, and
-with it the process, and systemd is better at restarting than we are.
+A failed message is settled. One that the gateway itself fails over, in a way that nobody
+foresaw, is held, with an alarm: the sender goes on with the next. If we die before it is held,
+its claim lapses, and it is met again.
 """
 
 import asyncio
@@ -48,6 +49,7 @@ from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import (
     Attempt,
     Claim,
@@ -61,7 +63,7 @@ from bars_gateway.store.port import (
 
 log = structlog.get_logger(__name__)
 
-PAUSE_WITHOUT_ROOM = 5.0  # seconds
+PAUSE_WITHOUT_ROOM = 5.0  # seconds, and after what is no one message's failure
 HELD_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_LOOK = timedelta(seconds=1)
 
@@ -97,6 +99,7 @@ class Dispatcher:
         self._now = now
         self._rng = rng
         self.standing = Standing(store, now=now)
+        self._posting: set[int] = set()  # messages of which a POST may have left
         self._stopping = asyncio.Event()
         self._waiting_room = asyncio.Lock()
         self._beat: Callable[[], None] = lambda: None
@@ -124,6 +127,9 @@ class Dispatcher:
                     await self._send_in_turn(claim)
             except StorageFull as error:
                 await self._wait_for_room(error)
+            except Exception as error:  # unit of work
+                await self._store.asides.tell(Aside.WORK, error, self._now())
+                await self._pause()
 
     async def _wait_for_room(self, error: StorageFull) -> None:
         """
@@ -133,6 +139,9 @@ class Dispatcher:
         Receiver then says that it is a duplicate.
         """
         log.error("store.full", reason=str(error), advice=error.advice)
+        await self._pause()
+
+    async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PAUSE_WITHOUT_ROOM):
                 await self._stopping.wait()
@@ -166,9 +175,26 @@ class Dispatcher:
             await self._back_to_the_queue(claim, self._now() + PAUSE_BEHIND_A_LOOK)
             return
         with self.standing.look(claim):
-            await self._send(claim)
+            ended = await self._send_or_set_aside(claim)
+            if ended is not None:
+                await self._learn(claim, ended)
 
-    async def _send(self, claim: Claim) -> None:
+    async def _send_or_set_aside(self, claim: Claim) -> "_Ended | None":
+        """Send *claim*; where that fails in a way that nobody foresaw, hold its message."""
+        try:
+            return await self._send(claim)
+        except StorageFull:
+            raise
+        except Exception as error:  # unit of work
+            began = claim.message_id in self._posting
+            await self._store.asides.hold(
+                claim.message_id, error, self._now(), claim=claim, began=began
+            )
+        finally:
+            self._posting.discard(claim.message_id)
+        return None
+
+    async def _send(self, claim: Claim) -> "_Ended | None":
         tokens = self._tokens[claim.provider]
         try:
             await tokens.token()  # before the turn: whoever waits for one would leave long after it
@@ -177,11 +203,11 @@ class Dispatcher:
             if started >= claim.give_up_at:
                 # It waited for a token or a turn, and its time passed: it may not leave any more.
                 await self._back_to_the_queue(claim, started)
-                return
+                return None
             reply = await self._post(claim, tokens)
         except TokenUnavailable as error:
             await self._put_back(claim, tokens, error)
-            return
+            return None
         ended = self._now()
         answer, judgement = reply.answer, reply.judgement
         attempt = _attempt(claim, answer, judgement, started, ended)
@@ -191,16 +217,21 @@ class Dispatcher:
         except StaleState:
             # Our lease ran out while the answer was on its way: another claim holds the message.
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
-            return
+            return None
         _log(claim, attempt, settlement)
-        if isinstance(settlement, Settled) and settlement.focus_id is None:
+        return _Ended(reply=reply, settlement=settlement, began=started)
+
+    async def _learn(self, claim: Claim, ended: "_Ended") -> None:
+        """Draw from a message that is settled what it means for the others."""
+        answer, judgement = ended.reply.answer, ended.reply.judgement
+        if isinstance(ended.settlement, Settled) and ended.settlement.focus_id is None:
             self._reconciler.ring()
         if is_too_much(answer, judgement):
             self._proxy.hold(claim.provider, answer.retry_after or HELD_BY_QUOTA)
-        if reply.without_token:
+        if ended.reply.without_token:
             return  # the token service's trouble, which has a pause of its own
         timing = self._policy.timing(claim.use_case)
-        await self.standing.judged(claim, judgement, began=started, timing=timing)
+        await self.standing.judged(claim, judgement, began=ended.began, timing=timing)
 
     async def _wait_for_turn(self, claim: Claim, *, again: bool = False) -> None:
         """Return when a POST may begin; the claim has noted it, unless it is long ago or used."""
@@ -213,6 +244,7 @@ class Dispatcher:
     async def _post(self, claim: Claim, tokens: Tokens) -> "_Reply":
         """Post the message; once more with a new token where the proxy refuses ours (S2)."""
         token = await tokens.token()
+        self._posting.add(claim.message_id)
         reply = _read(await self._proxy.post(claim, token), claim)
         if reply.judgement.verdict is not Verdict.UNAUTHORIZED:
             return reply
@@ -248,7 +280,7 @@ class Dispatcher:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
 
     async def _settlement(self, claim: Claim, reply: "_Reply", now: datetime) -> Settlement:
-        pause = self._pause(claim, reply.answer)
+        pause = self._pause_before_retry(claim, reply.answer)
         ours = max(pause, PAUSE_FOR_OUR_TROUBLE)
         if reply.without_token:
             ours = _pause_without(self._tokens[claim.provider])
@@ -274,7 +306,7 @@ class Dispatcher:
             by_earlier=earlier is not None and found.said is Said.OURS,
         )
 
-    def _pause(self, claim: Claim, answer: Answer) -> timedelta:
+    def _pause_before_retry(self, claim: Claim, answer: Answer) -> timedelta:
         pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)
         return max(pause, timedelta(seconds=answer.retry_after or 0))
 
@@ -292,6 +324,15 @@ class _Reply:
     found: Acknowledgement  # in the body of a 2xx
     judgement: Judgement
     without_token: bool = False  # our token was refused, and there was no other to try
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """An attempt whose message is settled, or waits to be tried again."""
+
+    reply: _Reply
+    settlement: Settlement
+    began: datetime
 
 
 def _read(answer: Answer, claim: Claim) -> _Reply:

@@ -27,6 +27,7 @@ from bars_gateway.standard.headers import REQUEST_ID, TargetIdentifier
 from bars_gateway.standard.matching import Search, matches, search_of
 from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered
+from bars_gateway.store.asides import Aside, Asides
 from bars_gateway.store.reconciliations import Reconciliation, Reconciliations, Unreconciled
 
 log = structlog.get_logger(__name__)
@@ -45,12 +46,14 @@ class Reconciler:
     def __init__(
         self,
         reconciliations: Reconciliations,
+        asides: Asides,
         reads: Reads,
         *,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
         self._reconciliations = reconciliations
+        self._asides = asides
         self._reads = reads
         self._now = now
         self._new_id = new_id
@@ -59,18 +62,34 @@ class Reconciler:
     async def run(self) -> None:
         """Look for one after the other; return once stopped."""
         while not self._stopping.is_set():
-            wanted = await self._reconciliations.next()
-            wait = LONGEST_SLEEP
-            if wanted is not None:
-                wait = min(wait, (wanted.due_at - self._now()).total_seconds())
-            if wanted is None or wait > 0:
-                await self._reconciliations.work(wait)
-                continue
             try:
-                await self._reconcile(wanted)
+                await self._next()
             except (StorageFull, StaleState) as error:
                 log.warning("reconciliation.failed", reason=str(error), advice=error.advice)
                 await self._reconciliations.work(LONGEST_SLEEP)
+            except Exception as error:  # unit of work
+                await self._asides.tell(Aside.WORK, error, self._now())
+                await self._reconciliations.work(LONGEST_SLEEP)
+
+    async def _next(self) -> None:
+        wanted = await self._reconciliations.next()
+        wait = LONGEST_SLEEP
+        if wanted is not None:
+            wait = min(wait, (wanted.due_at - self._now()).total_seconds())
+        if wanted is None or wait > 0:
+            await self._reconciliations.work(wait)
+        else:
+            await self._reconcile_or_give_up(wanted)
+
+    async def _reconcile_or_give_up(self, wanted: Unreconciled) -> None:
+        """Look for one; where that fails in a way that nobody foresaw, a person asks."""
+        try:
+            await self._reconcile(wanted)
+        except (StorageFull, StaleState):
+            raise
+        except Exception as error:  # unit of work
+            await self._asides.tell(Aside.WORK, error, self._now(), provider=wanted.provider)
+            await self._settle(wanted, Reconciliation.UNREAD, None)
 
     def ring(self) -> None:
         """Look now: there may be one more."""

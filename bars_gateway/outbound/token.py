@@ -34,6 +34,7 @@ from bars_gateway.outbound.token_request import (
     sign_assertion,
     skew_seconds,
 )
+from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 
@@ -178,7 +179,7 @@ class TokenSource:
         """Return a new token, or the one in hand for as long as it lasts."""
         refused = self._refused
         if refused is None or self._monotonic() >= self._reopens_at:
-            found = await self._ask()
+            found = await self._ask_or_fail()
             if isinstance(found, _Token):
                 return found
             refused = found
@@ -186,6 +187,15 @@ class TokenSource:
         if self._held is not None and self._usable():
             return self._held
         raise refused.error
+
+    async def _ask_or_fail(self) -> _Token | Refused:
+        """Ask; what fails in a way that nobody foresaw is no message's trouble, and passes."""
+        try:
+            return await self._ask()
+        except Exception as error:  # unit of work
+            what = unforeseen(error)
+            log.error("token.request_failed", exception=what.exception, place=what.place)
+            return classify(None, b"", self._now())
 
     async def _ask(self) -> _Token | Refused:
         """Ask with the first key, and with the next for as long as the service lacks them."""

@@ -63,6 +63,7 @@ class Remark(StrEnum):
     ID_USED_BEFORE = "id_used_before"
     CANCEL_AFTER_END = "cancel_after_end"
     HEARD = "heard"  # of what was decided too late
+    SET_ASIDE = "set_aside"  # of word that a message is held
     ARRIVED_AFTER_ALL = "arrived_after_all"  # of an outcome, and of the response that proves it
 
 
@@ -103,6 +104,8 @@ OF_OUTCOMES = frozenset(
 )
 # What is said with word that a message is late.
 OF_DELAYS = frozenset({Remark.HELD, Remark.PAST_ITS_TIME})
+# What is said with word that a message is held.
+OF_HOLDS = frozenset({Remark.SET_ASIDE})
 # What is said with an answer that has not come, by where its workflow is then.
 OF_SILENCE: Mapping[State, Remark] = {
     State.REQUESTED: Remark.ARRIVAL_UNKNOWN,

@@ -232,7 +232,7 @@ class Adoption:
     def _against(self, row: sqlite3.Row) -> str | None:
         """Return what stands against entering a message."""
         parts = self._connection.execute(
-            "SELECT part, headers, encoding, body,"
+            "SELECT part, media_type, headers, encoding, body, digest,"
             "       CASE part WHEN 'request' THEN ? END AS fingerprint"
             "  FROM other.payloads WHERE message_id = ?",
             [row["fingerprint"], row["id"]],

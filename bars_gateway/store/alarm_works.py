@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from bars_gateway.standard.workflow import Role
@@ -120,10 +120,15 @@ def alarm_of(row: sqlite3.Row) -> Alarm:
         workflow_id=row["workflow_id"],
         use_case=row["use_case"],
         quarantine=row["quarantine_id"],
-        codes=[*detail.get("remarks", ()), *detail.get("rules", ())],
+        codes=[*detail.get("remarks", ()), *detail.get("rules", ()), *_failure(detail)],
         since=instant(row["since"]),
         times=row["times"],
     )
+
+
+def _failure(detail: Mapping[str, str]) -> list[str]:
+    """Return the type and the place of an error that nobody foresaw."""
+    return [detail[name] for name in ("exception", "place") if name in detail]
 
 
 def _role(row: sqlite3.Row) -> Role | None:

@@ -30,6 +30,7 @@ class About(StrEnum):
     MESSAGE = "message"
     WORKFLOW = "workflow"  # of the event's message
     REQUEST = "request"  # an X-Request-Id, where nothing was taken that has a number
+    PLACE = "place"  # a line of ours, where it is no one message's
 
 
 class Whose(StrEnum):
@@ -57,6 +58,16 @@ class AlarmKind:
 
 _RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
 _RETRIED_SAYS = "it is sent again"
+
+_LET_GO_SAYS = "it is released, or ends"
+_LET_GO = (
+    "message.queued",
+    "message.acknowledged",
+    "message.refused",
+    "message.unconfirmed",
+    "message.not_sent",
+    "message.withdrawn",
+)
 
 _CONFIRMED = ("operator.confirmed", "epr.confirmed")
 
@@ -123,6 +134,39 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.THEIRS,
         advice="The number was not taken. Telephone that service before anything is cancelled: two"
         " patients may have been mixed up.",
+        ends="nothing else",
+    ),
+    "message.set_aside": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} held, for the gateway itself failed over sending it",
+        whose=Whose.OURS,
+        advice="Nothing of it leaves, nor of what waits behind it: telephone. Send us the type and"
+        " place of the error; release it once that is mended, or withdraw it.",
+        ends=_LET_GO_SAYS,
+        ended_by=_LET_GO,
+    ),
+    "payload.damaged": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} with stored bytes that the disk has spoilt",
+        whose=Whose.OURS,
+        advice="One that was to be sent is held: telephone, have the EPR hand it in anew, and"
+        " withdraw this. One that came in cannot be shown: ask its Sender. bars-gateway verify"
+        " names them all; look at the disk.",
+        ends="one that is held is let go, or ends",
+        ended_by=_LET_GO[1:],
+    ),
+    "notice.set_aside": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} of which the EPR cannot be told, for the gateway itself failed over it",
+        whose=Whose.OURS,
+        advice="Tell whoever it is for: bars-gateway show says how it stands. It is tried again at"
+        " the next start. Send us the type and place of the error.",
         ends="nothing else",
     ),
     "message.not_sent": AlarmKind(
@@ -237,6 +281,55 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.OURS,
         advice="The Sender may not know. If it matters to the patient, telephone.",
         ends="the Sender asks again, and hears it",
+    ),
+    "file.set_aside": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="file",
+        says="{n} of the EPR's refused, for the gateway itself failed over it",
+        whose=Whose.OURS,
+        advice="The reason lies beside it. Have it dropped again, and telephone if that fails too."
+        " Send us the type and place of the error.",
+        ends="nothing else",
+    ),
+    "answer.set_aside": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="question",
+        says="{n} that the gateway itself failed over, or over the answer to it",
+        whose=Whose.OURS,
+        advice="Its Sender does not know. Find out what was decided, and telephone. Send us the"
+        " type and place of the error.",
+        ends="nothing else",
+    ),
+    "inbound.failed": AlarmKind(
+        about=About.PLACE,
+        grave=False,
+        noun="error",
+        says="{n} of the gateway itself over what came from another organisation",
+        whose=Whose.OURS,
+        advice="It was told 500 and sends again; nothing was kept. Send us the type and place.",
+        ends="nothing else",
+    ),
+    "request.failed": AlarmKind(
+        about=About.PLACE,
+        grave=False,
+        noun="error",
+        says="{n} of the gateway itself over what the EPR asked or handed in",
+        whose=Whose.OURS,
+        advice="The EPR was told 500, and what it handed in was not taken. Send us the type and"
+        " place.",
+        ends="nothing else",
+    ),
+    "work.failed": AlarmKind(
+        about=About.PLACE,
+        grave=False,
+        noun="error",
+        says="{n} of the gateway itself in what it does without being asked",
+        whose=Whose.OURS,
+        advice="It goes on with the rest; the log names what is not done. Send us the type and"
+        " place.",
+        ends="nothing else",
     ),
     "link.refused": AlarmKind(
         about=About.REQUEST,

@@ -7,8 +7,7 @@ and only where there is something to compare it with.
 
 import sqlite3
 
-from zstandard import ZstdError
-
+from bars_gateway.errors import PayloadDamaged
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.patients import Patient, patient_of
 from bars_gateway.store.rows import payload_of
@@ -31,7 +30,7 @@ def read_kept(kept: sqlite3.Row) -> Message | None:
     """Return the Bundle in *kept*, or None where it can be read no more."""
     try:
         return read_payload(payload_of(kept))
-    except (MalformedBundle, ZstdError):
+    except (MalformedBundle, PayloadDamaged):
         return None
 
 

@@ -3,12 +3,14 @@
 import json
 import sqlite3
 from datetime import datetime, timedelta
+from functools import partial
 
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.cancelling import Current
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.patients import ONE_PATIENT, Patient, compare, patient_of
 from bars_gateway.standard.workflow import Role, Subject
+from bars_gateway.store.aside_works import Spoilt, each
 from bars_gateway.store.beginnings import began, read_payload
 from bars_gateway.store.cancellations import Cancellation
 from bars_gateway.store.rows import payload_of, text
@@ -19,20 +21,25 @@ OTHER_PATIENT = "cancel.other_patient"
 WITHIN = timedelta(seconds=60)  # to be shown nothing twice, or to tell the EPR that it waits
 
 
-def to_read(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Cancellation]:
+def to_read(
+    connection: sqlite3.Connection, now: datetime, limit: int
+) -> list[Cancellation | Spoilt]:
     """Return what a read is due for."""
-    return [
-        Cancellation(
-            message_id=row["id"],
-            provider=row["provider"],
-            request_id=row["request_id"],
-            correlation_id=row["correlation_id"],
-            receiver=row["receiver"],
-            request=payload_of(payload),
-        )
-        for row in rows(connection, "cancellations_to_read", now=text(now), limit=limit)
-        if (payload := one(connection, "payload", message_id=row["id"], part=Part.REQUEST))
-    ]
+    found = rows(connection, "cancellations_to_read", now=text(now), limit=limit)
+    return each(found, partial(_cancellation, connection))
+
+
+def _cancellation(connection: sqlite3.Connection, row: sqlite3.Row) -> Cancellation:
+    payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
+    assert payload is not None
+    return Cancellation(
+        message_id=row["id"],
+        provider=row["provider"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        receiver=row["receiver"],
+        request=payload_of(payload),
+    )
 
 
 def confirm(connection: sqlite3.Connection, message_id: int) -> None:

@@ -44,13 +44,6 @@ Work = Callable[[sqlite3.Connection], T]
 _FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-# What ends one work and not the others of its group: SQLite's errors, our own, and defects. Its
-# caller gets it. Else a message that trips a line of ours would keep everybody's from the disk.
-_OF_ONE_WORK = (
-    *(sqlite3.Error, StoreError),
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Fate:
@@ -84,10 +77,11 @@ def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> li
 
 
 def _run_one(connection: sqlite3.Connection, work: Work[Any]) -> _Fate:
+    """Run one work; its caller alone gets what it raises, and the others reach the disk."""
     connection.execute("SAVEPOINT work")
     try:
         value = work(connection)
-    except _OF_ONE_WORK as error:
+    except Exception as error:  # unit of work
         # A full disk rolls the whole transaction back by itself: then nobody's work is left.
         if not connection.in_transaction:
             raise sqlite3.OperationalError("the transaction was lost in the middle") from error

@@ -26,7 +26,7 @@ from pathlib import Path
 import zstandard
 
 from bars_gateway.errors import DatabaseDamaged, StoreError
-from bars_gateway.store.rows import instant
+from bars_gateway.store.rows import digest_of, instant
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 COUNTED = (
@@ -218,7 +218,7 @@ def _references(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _payloads(connection: sqlite3.Connection) -> Iterator[str]:
     cursor = connection.execute(
-        "SELECT p.part, p.headers, p.encoding, p.body, m.request_id,"
+        "SELECT p.part, p.media_type, p.headers, p.encoding, p.body, p.digest, m.request_id,"
         "       CASE p.part WHEN 'request' THEN m.fingerprint END AS fingerprint"
         "  FROM payloads AS p JOIN messages AS m ON m.id = p.message_id ORDER BY m.id"
     )
@@ -248,9 +248,12 @@ def wrong_with(row: sqlite3.Row) -> str | None:
         body = _unpacked(bytes(row["body"]), row["encoding"])
     except zstandard.ZstdError:
         return "cannot be decompressed"
-    if row["fingerprint"] in {None, hashlib.sha256(body).hexdigest()}:
-        return None
-    return "does not match its fingerprint"
+    if row["fingerprint"] not in {None, hashlib.sha256(body).hexdigest()}:
+        return "does not match its fingerprint"
+    columns = row.keys()
+    if "digest" in columns and row["digest"] != digest_of(row["media_type"], row["headers"], body):
+        return "does not match its digest"
+    return None
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:

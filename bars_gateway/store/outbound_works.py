@@ -13,11 +13,13 @@ import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, Answer, Before
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store.aside_works import Spoilt, each, hold
 from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.port import (
     Attempt,
@@ -69,11 +71,11 @@ def claim_next(
     *,
     providers: Collection[str],
     not_for: Collection[str],
-) -> Claim | None:
+) -> Claim | Spoilt | None:
     """
     Take the message that has been due longest, of the urgent ones where there are any.
 
-    *claimant*: which node, and until when its lease lasts.
+    *claimant*: which node, and until when its lease lasts. One that cannot be read is held.
     """
     node, lease_until = claimant
     values = {
@@ -88,8 +90,12 @@ def claim_next(
     row = next((row for row in found if row is not None), None)
     if row is None:
         return None
-    note(connection, row["provider"], now)
-    return _claim(connection, row)
+    (claim,) = each([row], partial(_claim, connection))
+    if isinstance(claim, Spoilt):
+        hold(connection, claim.number, claim.error, now, row["claims"], began=False)
+    else:
+        note(connection, row["provider"], now)
+    return claim
 
 
 def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:

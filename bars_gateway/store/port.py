@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.store.asides import Asides
 from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.confirmations import Confirmations
@@ -118,6 +119,10 @@ class Store(Protocol):
     @property
     def alarms(self) -> Alarms:
         """Return what a person has to see, until somebody has."""
+
+    @property
+    def asides(self) -> Asides:
+        """Return what may be done with a unit of work that failed."""
 
     @property
     def unread(self) -> UnreadNotices:

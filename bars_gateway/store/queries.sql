@@ -37,9 +37,10 @@ SELECT w.* FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
 -- What either side has of the other: what was refused or never left is nobody's.
 SELECT m.move,
        request.media_type AS media_type, request.headers AS headers, request.encoding AS encoding,
-       request.body AS body,
+       request.body AS body, request.digest AS digest,
        answer.media_type AS answer_media_type, answer.headers AS answer_headers,
-       answer.encoding AS answer_encoding, answer.body AS answer_body
+       answer.encoding AS answer_encoding, answer.body AS answer_body,
+       answer.digest AS answer_digest
   FROM messages AS m
   JOIN payloads AS request ON request.message_id = m.id AND request.part = 'request'
   LEFT JOIN payloads AS answer ON answer.message_id = m.id AND answer.part = 'answer'
@@ -187,14 +188,14 @@ VALUES (:workflow_id, :provider, 'inbound', :request_id, :correlation_id, :bundl
 RETURNING id;
 
 -- name: keep_payload
-INSERT INTO payloads (message_id, part, media_type, headers, encoding, body)
-VALUES (:message_id, :part, :media_type, :headers, :encoding, :body)
+INSERT INTO payloads (message_id, part, media_type, headers, encoding, body, digest)
+VALUES (:message_id, :part, :media_type, :headers, :encoding, :body, :digest)
 ON CONFLICT (message_id, part) DO UPDATE
    SET media_type = excluded.media_type, headers = excluded.headers, encoding = excluded.encoding,
-       body = excluded.body;
+       body = excluded.body, digest = excluded.digest;
 
 -- name: payload
-SELECT media_type, headers, encoding, body FROM payloads WHERE message_id = :message_id AND part = :part;
+SELECT media_type, headers, encoding, body, digest FROM payloads WHERE message_id = :message_id AND part = :part;
 
 -- name: unproven_becomes_answer
 -- A duplicate proves that the answer without our ids was the Receiver's after all (S2).
@@ -307,7 +308,7 @@ UPDATE messages SET reconcile_at = :at WHERE id = :id AND reconciliation = 'want
 -- name: reconcile
 UPDATE messages SET reconciliation = :reconciliation, reconcile_at = NULL
  WHERE id = :id AND reconciliation = 'wanted'
-RETURNING id, provider, workflow_id, move, state;
+RETURNING id, provider, workflow_id, move, state, settled_at;
 
 -- name: reconciled_as
 UPDATE messages SET reconciliation = :reconciliation WHERE id = :id;
@@ -367,6 +368,9 @@ SELECT id FROM alarms WHERE about = 'workflow ' || :workflow_id AND kind = :kind
 
 -- name: alarm_named
 SELECT id FROM alarms WHERE request_id = :request_id AND provider = :provider AND kind = :kind AND ended_at IS NULL;
+
+-- name: request_of_message
+SELECT request_id FROM messages WHERE id = :id;
 
 -- name: request_of
 -- The message that began a workflow.
@@ -729,7 +733,7 @@ SELECT says, said_at, sent_at, created_at FROM messages
 
 -- name: asked_for
 -- The Bundles in which the Requester's Encounter is: the request with its answer, and its updates.
-SELECT m.move, p.media_type, p.headers, p.encoding, p.body
+SELECT m.move, p.media_type, p.headers, p.encoding, p.body, p.digest
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part IN ('request', 'answer')
  WHERE m.workflow_id = :id AND m.move IN ('request', 'update')
    AND (p.part = 'request' OR m.move = 'request')
@@ -785,7 +789,8 @@ INSERT INTO events (at, provider, kind, message_id, request_id, detail)
 VALUES (:now, :provider, :kind, :message_id, :request_id, :detail);
 
 -- name: pending_notices
-SELECT * FROM notices AS n WHERE n.provider = :provider AND n.collected_at IS NULL ORDER BY n.id LIMIT :limit;
+SELECT * FROM notices AS n WHERE n.provider = :provider AND n.collected_at IS NULL AND n.kept_back_at IS NULL
+ ORDER BY n.id LIMIT :limit;
 
 -- name: notice
 SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
@@ -808,6 +813,22 @@ SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, 
 
 -- name: collect_notice
 UPDATE notices SET collected_at = :now WHERE id = :notice_id AND provider = :provider AND collected_at IS NULL;
+
+-- name: keep_notice_back
+UPDATE notices SET kept_back_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+ WHERE id = :notice_id AND provider = :provider AND kept_back_at IS NULL
+RETURNING message_id, kept_back_at;
+
+-- name: begin_notices_anew
+UPDATE notices SET kept_back_at = NULL WHERE kept_back_at IS NOT NULL;
+
+-- name: set_aside
+-- Held, from wherever it stood open. It stays an attempt where a POST may have begun.
+UPDATE messages
+   SET state = 'held', next_attempt_at = NULL, claimed_by = NULL, claimed_until = NULL,
+       attempts = attempts - CASE WHEN state = 'sending' AND NOT :began THEN 1 ELSE 0 END
+ WHERE id = :id AND ((:claim IS NULL AND state = 'queued') OR (state = 'sending' AND claims = :claim))
+RETURNING id, provider, request_id;
 
 -- name: open_messages
 SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,

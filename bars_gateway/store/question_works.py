@@ -24,6 +24,7 @@ from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store import link_works
+from bars_gateway.store.aside_works import Spoilt, each
 from bars_gateway.store.guard_works import refuse_change, remarks_on_change, whose
 from bars_gateway.store.inbound_works import (
     add_event,
@@ -265,10 +266,10 @@ def decision(connection: sqlite3.Connection, question_id: int) -> Answered | Non
 
 def open_questions(
     connection: sqlite3.Connection, provider: str, after: int, limit: int
-) -> list[Question]:
+) -> list[Question | Spoilt]:
     """Return the questions that wait for an answer."""
     found = rows(connection, "open_questions", provider=provider, after=after, limit=limit)
-    return [question_of(row) for row in found]
+    return each(found, question_of)
 
 
 def question(connection: sqlite3.Connection, provider: str, question_id: int) -> Question | None:

@@ -5,10 +5,12 @@ import os
 import sqlite3
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarm_works
+from bars_gateway.store.aside_works import Spoilt, each
 from bars_gateway.store.port import (
     LastAttempt,
     MessageHistory,
@@ -36,10 +38,12 @@ LISTED = 20
 LISTED_ALARMS = 10  # of each kind; bars-gateway alarms lists them all
 
 
-def pending_notices(connection: sqlite3.Connection, provider: str, limit: int) -> list[Notice]:
-    """Return what the EPR has not collected, oldest first."""
+def pending_notices(
+    connection: sqlite3.Connection, provider: str, limit: int
+) -> list[Notice | Spoilt]:
+    """Return what the EPR has not collected and is not kept back, oldest first."""
     found = rows(connection, "pending_notices", provider=provider, limit=limit)
-    return [_notice(connection, row) for row in found]
+    return each(found, partial(_notice, connection))
 
 
 def notice(connection: sqlite3.Connection, provider: str, notice_id: int) -> Notice | None:

@@ -1,5 +1,6 @@
 """Rows to values and back: instants, payloads, and the dataclasses of the port."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any, overload
 
 import zstandard
 
+from bars_gateway.errors import PayloadDamaged
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
@@ -51,6 +53,7 @@ def instant(stored: str | None) -> datetime | None:
 def packed(payload: Payload) -> dict[str, object]:
     """Return the columns of a payload; large bodies are compressed."""
     body, encoding = payload.body, "identity"
+    headers = json.dumps(dict(payload.headers))
     if len(body) >= _COMPRESS_FROM:
         body, encoding = (
             zstandard.ZstdCompressor(level=1, write_checksum=True).compress(body),
@@ -58,10 +61,16 @@ def packed(payload: Payload) -> dict[str, object]:
         )
     return {
         "media_type": payload.media_type,
-        "headers": json.dumps(dict(payload.headers)),
+        "headers": headers,
         "encoding": encoding,
         "body": body,
+        "digest": digest_of(payload.media_type, headers, payload.body),
     }
+
+
+def digest_of(media_type: str, headers: str, body: bytes) -> str:
+    """Return what tells a payload, as it was on the wire, from one that a disk has spoilt."""
+    return hashlib.sha256(f"{media_type}\n{headers}\n".encode() + body).hexdigest()
 
 
 def written(word: Word | None) -> dict[str, str | None]:
@@ -75,11 +84,17 @@ def written(word: Word | None) -> dict[str, str | None]:
 
 
 def payload_of(row: sqlite3.Row | Mapping[str, Any]) -> Payload:
-    """Return the payload with the very bytes that were on the wire."""
-    body = bytes(row["body"])
-    if row["encoding"] == "zstd":
-        body = zstandard.ZstdDecompressor().decompress(body)
-    return Payload(media_type=row["media_type"], headers=json.loads(row["headers"]), body=body)
+    """Return the payload with the very bytes that were on the wire, or raise PayloadDamaged."""
+    body, media_type, headers = bytes(row["body"]), row["media_type"], row["headers"]
+    try:
+        if row["encoding"] == "zstd":
+            body = zstandard.ZstdDecompressor().decompress(body)
+        found = Payload(media_type=media_type, headers=json.loads(headers), body=body)
+    except (zstandard.ZstdError, ValueError, MemoryError):
+        raise PayloadDamaged("the stored bytes of a message cannot be read") from None
+    if "digest" in row.keys() and row["digest"] != digest_of(media_type, headers, body):  # noqa: SIM118
+        raise PayloadDamaged("the stored bytes of a message are not those that were stored")
+    return found
 
 
 def message_of(row: sqlite3.Row) -> MessageRow:

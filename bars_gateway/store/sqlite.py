@@ -20,6 +20,8 @@ from bars_gateway.store import (
     response_works,
     submission_works,
 )
+from bars_gateway.store.aside_works import Spoilt
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
 from bars_gateway.store.port import (
@@ -41,6 +43,7 @@ from bars_gateway.store.port import (
 )
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite_alarms import SqliteAlarms
+from bars_gateway.store.sqlite_asides import SqliteAsides, log_set_aside
 from bars_gateway.store.sqlite_calls import SqliteCalls
 from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_confirmations import SqliteConfirmations
@@ -73,8 +76,11 @@ class SqliteStore:
         self._outbound = Bell()
         self._notices: dict[str, Bell] = {}
         self.alarms = SqliteAlarms(database)
+        self.asides = SqliteAsides(database, ring=self._ring_everybody)
         self.calls, self.unread = SqliteCalls(database), SqliteUnread(database)
-        self.cancellations = SqliteCancellations(database, ring=self._ring_everybody)
+        self.cancellations = SqliteCancellations(
+            database, asides=self.asides, ring=self._ring_everybody
+        )
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
         )
@@ -111,7 +117,12 @@ class SqliteStore:
         """Take a message of one of *providers* for us alone, for none of *not_for*."""
         claimant, most = (self._node, now + self._lease), self._per_receiver
         work = partial(outbound_works.claim_next, providers=providers, not_for=not_for)
-        return await self._database.write(lambda c: work(c, now, claimant, most))
+        while True:
+            found = await self._database.write(lambda c: work(c, now, claimant, most))
+            if not isinstance(found, Spoilt):
+                return found
+            log_set_aside(Aside.MESSAGE, found.error, message_id=found.number)
+            self._ring_everybody()  # it is held, and its EPR is told
 
     async def settle(
         self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement
@@ -238,9 +249,15 @@ class SqliteStore:
 
     async def pending_notices(self, provider: str, limit: int) -> Sequence[Notice]:
         """Return what *provider*'s EPR has not collected yet, oldest first."""
-        return await self._database.read(
-            partial(readings.pending_notices, provider=provider, limit=limit)
-        )
+        look = partial(readings.pending_notices, provider=provider, limit=limit)
+        while True:
+            found = await self._database.read(look)
+            spoilt = [each for each in found if isinstance(each, Spoilt)]
+            notices = [each for each in found if not isinstance(each, Spoilt)]
+            for each in spoilt:  # they are not found again
+                await self.asides.keep_back(provider, each.number, each.error)
+            if notices or not spoilt:
+                return notices
 
     async def notice(self, provider: str, notice_id: int) -> Notice | None:
         """Return that notice, collected or not, or None if *provider* has no such."""

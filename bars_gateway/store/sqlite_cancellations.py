@@ -5,6 +5,8 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.store import cancellation_works
+from bars_gateway.store.aside_works import Spoilt
+from bars_gateway.store.asides import Asides
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.cancellations import Cancellation
 from bars_gateway.store.database import Database
@@ -13,14 +15,19 @@ from bars_gateway.store.database import Database
 class SqliteCancellations:
     """The `Cancellations` of one node over one open database."""
 
-    def __init__(self, database: Database, *, ring: Callable[[], None]) -> None:
+    def __init__(self, database: Database, *, asides: Asides, ring: Callable[[], None]) -> None:
         self._database = database
+        self._asides = asides
         self._ring = ring
         self._bell = Bell()
 
     async def to_read(self, now: datetime, limit: int) -> Sequence[Cancellation]:
         """Return those that a read is due for, the first in its conversation each."""
-        return await self._database.read(partial(cancellation_works.to_read, now=now, limit=limit))
+        found = await self._database.read(partial(cancellation_works.to_read, now=now, limit=limit))
+        for each in found:
+            if isinstance(each, Spoilt):
+                await self._asides.hold(each.number, each.error, now)
+        return [each for each in found if not isinstance(each, Spoilt)]
 
     async def confirm(self, message_id: int) -> None:
         """Let it be sent: there is something to cancel."""

@@ -14,7 +14,7 @@ from bars_gateway.store.statements import links, one, rows
 from bars_gateway.store.submission_works import accepted_of, handed_in
 from bars_gateway.store.values import Accepted, Payload
 
-_PARTS = ("media_type", "headers", "encoding", "body")
+_PARTS = ("media_type", "headers", "encoding", "body", "digest")
 
 
 class SqliteConversations:

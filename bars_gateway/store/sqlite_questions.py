@@ -15,6 +15,8 @@ from typing import TypeVar
 
 from bars_gateway.standard.answers import Minted
 from bars_gateway.store import decision_works, question_works, turned_away_works
+from bars_gateway.store.aside_works import Spoilt
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
 from bars_gateway.store.questions import (
@@ -28,6 +30,7 @@ from bars_gateway.store.questions import (
     Terms,
     Unattended,
 )
+from bars_gateway.store.sqlite_asides import log_set_aside
 from bars_gateway.store.values import Arrival, Met, Payload
 
 T = TypeVar("T")
@@ -49,6 +52,7 @@ class SqliteQuestions:
         self._refuse_when_full = refuse_when_full
         self._ring_notices = ring_notices
         self._attended: dict[str, datetime] = {}
+        self._spoilt: set[int] = set()  # questions that cannot be read
         self._askers: dict[str, Bell] = {}  # by provider
         self._waiting: dict[int, Bell] = {}  # by question
 
@@ -112,9 +116,14 @@ class SqliteQuestions:
 
     async def open_questions(self, provider: str, *, after: int, limit: int) -> Sequence[Question]:
         """Return what waits for *provider*'s EPR beyond the number *after*, oldest first."""
-        return await self._database.read(
+        found = await self._database.read(
             partial(question_works.open_questions, provider=provider, after=after, limit=limit)
         )
+        for each in found:
+            if isinstance(each, Spoilt) and each.number not in self._spoilt:
+                self._spoilt.add(each.number)  # it is told once, and as one that nobody answers
+                log_set_aside(Aside.ANSWER, each.error, provider=provider, question_id=each.number)
+        return [each for each in found if not isinstance(each, Spoilt)]
 
     async def question(self, provider: str, question_id: int) -> Question | None:
         """Return that question, or None if *provider* has no such (any more)."""

@@ -8,12 +8,15 @@ from functools import partial
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
+from bars_gateway.store.aside_works import Spoilt, each
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
 from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.reconciliations import Reconciliation, Unreconciled
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import move_workflow, notify, one, run
+from bars_gateway.store.sqlite_asides import log_set_aside
+from bars_gateway.store.statements import move_workflow, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, Part
 
 
@@ -27,7 +30,13 @@ class SqliteReconciliations:
 
     async def next(self) -> Unreconciled | None:
         """Return the message that is to be looked for first, due or not."""
-        return await self._database.read(_next)
+        while True:
+            found = await self._database.read(_next)
+            if not isinstance(found, Spoilt):
+                return found
+            await self._database.write(partial(_unreadable, message_id=found.number))
+            log_set_aside(Aside.WORK, found.error, message_id=found.number)
+            self._ring_notices()
 
     async def later(self, message_id: int, at: datetime) -> None:
         """Look again at *at*."""
@@ -53,10 +62,12 @@ class SqliteReconciliations:
         self._bell.ring()
 
 
-def _next(connection: sqlite3.Connection) -> Unreconciled | None:
-    row = one(connection, "next_unreconciled")
-    if row is None:
-        return None
+def _next(connection: sqlite3.Connection) -> Unreconciled | Spoilt | None:
+    found = each(rows(connection, "next_unreconciled"), partial(_unreconciled, connection))
+    return found[0] if found else None
+
+
+def _unreconciled(connection: sqlite3.Connection, row: sqlite3.Row) -> Unreconciled:
     payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
     assert payload is not None
     return Unreconciled(
@@ -88,6 +99,13 @@ def _settle(
     if Remark.SHARED_ID in remarks:
         run(connection, "reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
     notify(connection, NoticeKind.RECONCILED, row, now, remarks)
+
+
+def _unreadable(connection: sqlite3.Connection, *, message_id: int) -> None:
+    """Say that nobody can look for the ids of a message that is not to be read any more."""
+    row = one(connection, "reconcile", id=message_id, reconciliation=Reconciliation.UNREAD)
+    if row is not None:
+        notify(connection, NoticeKind.RECONCILED, row, instant(row["settled_at"]))
 
 
 def _prove(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> None:

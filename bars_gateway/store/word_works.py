@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from zstandard import ZstdError
-
+from bars_gateway.errors import PayloadDamaged
 from bars_gateway.standard.bundle import MalformedBundle
 from bars_gateway.standard.meaning import (
     Reading,
@@ -100,7 +99,7 @@ def requesters_encounter(
     for row in rows(connection, "asked_for", id=workflow_id):
         try:
             found = ours_in(read_payload(payload_of(row)), found)
-        except (MalformedBundle, ZstdError):
+        except (MalformedBundle, PayloadDamaged):
             continue
         if wording.tells_apart(found):
             break

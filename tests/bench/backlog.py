@@ -19,6 +19,7 @@ from bars_gateway import log
 from bars_gateway.standard.verdict import Answer, Verdict
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Attempt, OutboundState, Settled
+from bars_gateway.store.rows import digest_of
 from bars_gateway.store.sqlite import SqliteStore
 
 BACKLOG = int(os.environ.get("BACKLOG", "100000"))
@@ -38,7 +39,8 @@ SELECT i, 1, 'bench', 'outbound', 'r' || i, 'c' || i, 'b' || i,
 """
 PAYLOADS = """
 INSERT INTO payloads
-SELECT id, 'request', 'application/fhir+json', '{}', 'identity', zeroblob(3000) FROM messages;
+SELECT id, 'request', 'application/fhir+json', '{}', 'identity', zeroblob(3000), :digest
+  FROM messages;
 """
 WORKFLOW = """
 INSERT INTO workflows (id, provider, correlation_id, counterparty, role, subject, use_case, state,
@@ -54,7 +56,8 @@ async def fill(database: Database, count: int) -> None:
     await database.write(lambda c: c.execute(WORKFLOW, {"due": due}).rowcount)
     values = {"count": count, "due": due, "give_up": give_up}
     await database.write(lambda c: c.execute(MAKE, values).rowcount)
-    await database.write(lambda c: c.execute(PAYLOADS).rowcount)
+    digest = digest_of("application/fhir+json", "{}", bytes(3000))
+    await database.write(lambda c: c.execute(PAYLOADS, {"digest": digest}).rowcount)
 
 
 async def settle_one(store: SqliteStore) -> float:

@@ -219,7 +219,9 @@ async def drained(folder: Path, proxy: Proxy, count: int) -> Run:
         )
         policy = Policy(timing=lambda _use_case: ROUTINE, max_in_flight=CALLERS)
         sources = {"bench": NoToken()}
-        reconciler = Reconciler(store.reconciliations, Unread(), now=now, new_id=new_id)
+        reconciler = Reconciler(
+            store.reconciliations, store.asides, Unread(), now=now, new_id=new_id
+        )
         rng = random.Random(1)
         dispatcher = Dispatcher(
             store, sources, proxy, policy, reconciler=reconciler, now=now, rng=rng

@@ -132,7 +132,11 @@ async def p99(folder: Path, url: str, *sick: str) -> float:
             proxy,
             Policy(timing=lambda _use_case: ROUTINE),
             reconciler=Reconciler(
-                store.reconciliations, Unread(), now=lambda: datetime.now(UTC), new_id=str
+                store.reconciliations,
+                store.asides,
+                Unread(),
+                now=lambda: datetime.now(UTC),
+                new_id=str,
             ),
             now=lambda: datetime.now(UTC),
             rng=random.Random(1),

@@ -38,6 +38,7 @@ from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import NoToken, TokenSource
 from bars_gateway.outbound.token_request import Credentials
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
@@ -104,7 +105,7 @@ def dispatcher_with(store, session, tokens, national_proxy):
         policy = Policy(timing=lambda _use_case: QUICK, max_in_flight=senders)
         sources = {"trust": tokens, "other": NoToken()}
         reconciler = Reconciler(
-            store.reconciliations, Unread(), now=now, new_id=lambda: str(uuid4())
+            store.reconciliations, store.asides, Unread(), now=now, new_id=lambda: str(uuid4())
         )
         rng = random.Random(1)
         return Dispatcher(store, sources, proxy, policy, reconciler=reconciler, now=now, rng=rng)
@@ -868,15 +869,17 @@ class TestSenders:
         assert 1 == len(await outcomes(store))
         assert [2] == [attempt.number for attempt in (await history(store, receipt)).attempts]
 
-    async def test_a_failing_sender_ends_the_run(self, store, dispatcher, session):
-        """What nobody thought of is not swallowed: the process ends and is started again."""
-        await submit(store, provider="other")
+    async def test_a_message_that_a_sender_fails_over_is_held(self, store, dispatcher, session):
+        """What nobody thought of ends neither the process nor the sender: a person is told."""
+        receipt = await submit(store, provider="other")
         await session.close()
-        with pytest.raises(ExceptionGroup) as caught:
-            async with at_work(dispatcher):
-                await asyncio.Event().wait()
+        async with at_work(dispatcher):
+            while not (found := await store.pending_notices("other", 10)):
+                await store.notice_work("other", 10)
+        (notice,) = found
 
-        assert caught.group_contains(RuntimeError)
+        assert (NoticeKind.HELD, [Remark.SET_ASIDE]) == (notice.kind, notice.remarks)
+        assert "held" == (await history(store, receipt)).message.state
 
 
 class TestTheLog:

@@ -135,6 +135,7 @@ def dispatcher_at(store, session, national_proxy, tmp_path):
         )
         reconciler = Reconciler(
             store.reconciliations,
+            store.asides,
             reads,
             now=lambda: utc_now() + later,
             new_id=lambda: str(uuid4()),

@@ -17,6 +17,7 @@ from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import (
     OF_DELAYS,
+    OF_HOLDS,
     OF_OUTCOMES,
     OF_RESTORES,
     OF_SILENCE,
@@ -238,7 +239,7 @@ def test_what_is_remarkable_is_told(
 
 def test_every_remark_has_a_row_or_is_of_something_else() -> None:
     """A word that is never said is none."""
-    of_others = OF_OUTCOMES | OF_WHOSE | OF_DELAYS | OF_RESTORES
+    of_others = OF_OUTCOMES | OF_WHOSE | OF_DELAYS | OF_HOLDS | OF_RESTORES
     of_others |= set(OF_SILENCE.values())
 
     assert set(Remark) == set(ROWS) | of_others | {Remark.ATTACHED}

@@ -247,7 +247,7 @@ async def test_what_is_held_and_late_says_so(store: SqliteStore) -> None:
     (notice,) = await store.pending_notices("trust", 10)
 
     assert ("queued", [Remark.HELD]) == (notice.state, notice.remarks)
-    assert "stopped by hand" in documents.notice(notice)["means"]
+    assert "stopped here" in documents.notice(notice)["means"]
 
 
 async def test_what_arrived_after_its_time_says_so(store: SqliteStore) -> None:

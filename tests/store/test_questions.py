@@ -95,6 +95,7 @@ async def test_an_epr_with_a_folder_is_there_before_the_first_look(
     )
     folder = QuestionFolder(
         store.questions,
+        store.asides,
         answering,
         provider="trust",
         folder=tmp_path,

@@ -13,7 +13,10 @@ from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text,
 from bars_gateway.store.interventions import Verb
 
 _FHIR = ("application/fhir+json", "application/fhir+xml")
-_UNAVAILABLE = 503  # may be the answer to everything
+_TO_EVERYTHING = (
+    (500, "the gateway itself failed over it", "Problem"),
+    (503, "try again later", "Problem"),
+)
 
 
 def _parameter(name: str, where: str, schema: Schema) -> Schema:
@@ -34,7 +37,7 @@ def _answers(*answers: tuple[int, str, str]) -> dict[str, Schema]:
             "description": meaning,
             "content": {"application/json": {"schema": ref(name)}},
         }
-        for status, meaning, name in (*answers, (_UNAVAILABLE, "try again later", "Problem"))
+        for status, meaning, name in (*answers, *_TO_EVERYTHING)
     }
 
 

@@ -57,6 +57,7 @@ def _operation(method: str, *, with_id: bool) -> Schema:
                 },
                 "content": _ANY,
             },
+            "500": _own("the gateway itself failed over it, or theirs"),
             "502": _own("no answer came, or theirs"),
             "503": _own("no access token, or theirs"),
             "504": _own("no answer came in time, or theirs"),

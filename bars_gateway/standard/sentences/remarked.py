@@ -83,6 +83,10 @@ REMARKED: Mapping[Remark, Sentence] = {
         "It was decided after its Sender had stopped waiting; the Sender has asked again since, and"
         " has heard how."
     ),
+    Remark.SET_ASIDE: telephone(
+        "Nobody has stopped this on purpose: the gateway itself failed over it. Telephone, and do"
+        " not wait for it to go."
+    ),
     Remark.ARRIVED_AFTER_ALL: check(
         "You were told that nobody knew whether the request had arrived: it had, and the call about"
         " that is no longer needed. If you asked again meanwhile, or sent somebody else, telephone,"

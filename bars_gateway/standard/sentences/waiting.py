@@ -25,7 +25,7 @@ def _unsettled(begins: str, ends: str, asks: Asks) -> ByMove:
     return {**of_each_move(f"{begins} Assume that {{so}}.{ends}", asks), Move.REQUEST: asked}
 
 
-_STOPPED = "{What} was stopped by hand here: it will not go until somebody releases it."
+_STOPPED = "{What} was stopped here: it will not go until somebody releases it."
 _TRYING = "the gateway goes on trying{until}."
 _WAIT = "Wait: you will be told how it ends."
 
@@ -43,7 +43,7 @@ STOPPED_AFTER_ATTEMPTS = _unsettled(
     Asks.CHECK,
 )
 LATE_AND_STOPPED = _unsettled(
-    "{What} is late and was stopped by hand here: it will not go until somebody releases it.",
+    "{What} is late and was stopped here: it will not go until somebody releases it.",
     " Have it released or telephone, now.",
     Asks.TELEPHONE,
 )

@@ -144,6 +144,7 @@ CREATE TABLE payloads (                         -- apart from messages, so that 
     headers     TEXT NOT NULL,                  -- as on the wire, without Authorization
     encoding    TEXT NOT NULL,                  -- how `body` is kept here; the wire's bytes come out of it
     body        BLOB NOT NULL,
+    digest      TEXT NOT NULL,                  -- SHA-256 of media type, headers and the wire's bytes: a disk may spoil them
     PRIMARY KEY (message_id, part),
     CONSTRAINT part_is_known     CHECK (part IN ('request', 'answer', 'unproven')),
     CONSTRAINT encoding_is_known CHECK (encoding IN ('identity', 'zstd'))
@@ -183,11 +184,13 @@ CREATE TABLE notices (                          -- what we owe the EPR
     remarks      TEXT NOT NULL DEFAULT '',      -- standard.remarks, of a response: late, out_of_order, …
     created_at   TEXT NOT NULL,
     collected_at TEXT,
+    kept_back_at TEXT,                          -- when the gateway failed over giving it to the EPR; NULL again at a start
     CONSTRAINT kind_is_known CHECK (kind IN ('message', 'outcome', 'delayed', 'due_soon', 'overdue', 'reconciled',
                                              'cancel_not_sent', 'cancel_turned_away', 'amended', 'decided_late',
                                              'held', 'released', 'retried', 'resent'))
 ) STRICT;
 CREATE INDEX notices_pending ON notices (provider, id) WHERE collected_at IS NULL;
+CREATE INDEX notices_kept    ON notices (id) WHERE kept_back_at IS NOT NULL;
 CREATE INDEX notices_of      ON notices (message_id);
 
 CREATE TABLE questions (                        -- what the EPR is asked while the proxy waits
@@ -291,7 +294,7 @@ CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
 CREATE TABLE alarm_kinds (                      -- which kinds of event are alarming: store/alarms.py, entered at each start
     kind        TEXT PRIMARY KEY,
     about       TEXT NOT NULL,                  -- what one standing alarm is kept for
-    CONSTRAINT about_is_known CHECK (about IN ('message', 'workflow', 'request'))
+    CONSTRAINT about_is_known CHECK (about IN ('message', 'workflow', 'request', 'place'))
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE alarm_ends (                       -- and which events about the same thing settle them
     event       TEXT NOT NULL,
@@ -351,7 +354,9 @@ CREATE TRIGGER events_alarm AFTER INSERT ON events WHEN EXISTS (SELECT 1 FROM al
     SELECT NEW.id, NEW.kind, it.about, NEW.provider, it.message_id, it.workflow_id, NEW.request_id,
            coalesce(before.since, NEW.at), coalesce(before.times, 0) + 1
       FROM (SELECT m.id AS message_id, m.workflow_id,
-                   CASE WHEN m.id IS NOT NULL AND k.about = 'workflow' THEN 'workflow ' || m.workflow_id
+                   CASE WHEN k.about = 'place'
+                        THEN 'place ' || coalesce(NEW.provider, '') || ' ' || NEW.detail
+                        WHEN m.id IS NOT NULL AND k.about = 'workflow' THEN 'workflow ' || m.workflow_id
                         WHEN m.id IS NOT NULL AND k.about = 'message'  THEN 'message ' || m.id
                         WHEN NEW.request_id IS NOT NULL THEN 'request ' || coalesce(NEW.provider, '') || ' ' || NEW.request_id
                         ELSE 'event ' || NEW.id END AS about

@@ -1,0 +1,115 @@
+"""
+What nobody foresaw ends one unit of work, and neither the process nor the next unit.
+
+Each function of a door is made to fail once, between two real gateways, while a message passes;
+the next message has to pass all the same, with an alarm, and without a word of the payload.
+"""
+
+import asyncio
+import json
+from itertools import count
+
+import aiohttp
+import pytest
+from messages import referral
+from poison import SECRET, Injector, PoisonError, steps_of
+from structlog.testing import capture_logs
+from world import World, eventually, in_time
+
+from bars_gateway.store.alarms import ALARMS
+
+# The doors that a referral, its acknowledgement and its notices pass through, in both gateways.
+DOORS = (
+    *("epr.drop", "epr.outbox", "epr.intake", "epr.stems", "epr.envelope", "epr.documents"),
+    *("epr.deliveries", "outbound.dispatcher", "outbound.settlement", "outbound.standing"),
+    *("outbound.proxy", "outbound.token", "inbound.reception", "inbound.replies"),
+    *("inbound.server", "inbound.rendering", "inbound.bodies", "inbound.exchange"),
+    *("store.submission_works", "store.outbound_works", "store.inbound_works", "store.readings"),
+    *("store.rows", "store.statements", "store.sqlite", "housekeeping", "standard.examination"),
+    *("standard.acknowledgement", "standard.answers", "standard.verdict", "store.sqlite_calls"),
+)
+OURS = {"message.set_aside", "payload.damaged", "notice.set_aside", "file.set_aside"} | {
+    *("answer.set_aside", "inbound.failed", "request.failed", "work.failed")
+}
+
+
+@pytest.fixture
+def injector():
+    made = Injector()
+    yield made
+    made.disarm()
+
+
+async def page(node) -> str:
+    url = f"http://127.0.0.1:{node.gateway.status.port}/"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return await response.text()
+
+
+async def alarms(*nodes) -> set[str]:
+    return {each.kind for node in nodes for each in (await node.overview()).standing} & OURS
+
+
+async def passes(world: World, name: str) -> bool:
+    """Tell whether a message goes out, arrives and is answered."""
+    receipt = await world.ambulance.sent(name, referral())
+    return "acknowledged" == (await world.ambulance.outcome(receipt["request_id"]))["state"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, door):
+    """The daemon lives, the next message passes, and nothing of a payload is told."""
+    names = count(1)
+    fired, stuck = [], []
+    with capture_logs() as logs:
+        for step in steps_of(door):
+            injector.arm(step)
+            world.ambulance.drop(f"poison{next(names)}.json", referral())
+            try:
+                await eventually(
+                    lambda: injector.fired or not world.ambulance.files("outbox/new/*")
+                )
+                async with asyncio.timeout(15):
+                    await passes(world, f"good{next(names)}.json")
+            except TimeoutError:
+                stuck.append(str(step))
+            fired += [str(step)] if injector.fired else []
+            injector.disarm()
+    text = await page(world.ambulance) + await page(world.hospital)
+
+    assert [] == stuck
+    assert fired, "no step of this door was passed"
+    assert SECRET not in json.dumps(logs, default=str) + text
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        ("epr.intake.Intake.prepare", "file.set_aside"),
+        ("epr.intake.Intake.commit", "file.set_aside"),
+        ("outbound.dispatcher.Dispatcher._post", "message.set_aside"),
+        ("outbound.dispatcher.Dispatcher._settlement", "message.set_aside"),
+        ("inbound.reception.Reception._take", "inbound.failed"),
+        ("epr.deliveries.Deliveries._files", "notice.set_aside"),
+        ("housekeeping.Housekeeper._tell_due", "work.failed"),
+    ],
+)
+async def test_each_kind_of_unit_raises_its_alarm(world, injector, step, kind):
+    """With type and place of the error on the page, and in the log."""
+    module, owner, name = step.rsplit(".", 2)
+    (found,) = [s for s in steps_of(module) if (s.owner, s.name) == (owner, name)]
+    injector.arm(found)
+    with capture_logs() as logs:
+        world.ambulance.drop("poison.json", referral())
+        await in_time(lambda: alarms(world.ambulance, world.hospital))
+    shown = await page(world.ambulance) + await page(world.hospital)
+
+    assert {kind} == await alarms(world.ambulance, world.hospital)
+    assert PoisonError.__name__ in shown
+    assert PoisonError.__name__ in {line.get("exception") for line in logs}
+    assert SECRET not in json.dumps(logs, default=str) + shown
+
+
+def test_all_that_is_set_aside_is_alarming():
+    """Whatever a door may say of a unit has a row that tells a person what to do."""
+    assert OURS <= set(ALARMS)
