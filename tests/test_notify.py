@@ -275,6 +275,7 @@ async def test_every_loop_of_a_gateway_beats(world):
     expected = {
         "dispatcher",
         "inbound",
+        "attendance-hospital",
         "collect-hospital",
         "deliver-hospital",
         "renewals",

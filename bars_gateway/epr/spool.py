@@ -126,11 +126,17 @@ class Folder:
             file.write(body)
 
     def append(self, name: str, content: bytes) -> None:
-        """Write at the end of a file of ours, made where there is none; `flush` puts it on disk."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        """Write at the end of a file of ours, made where there is none; on disk when it returns."""
+        is_new = not self.has(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(content)
+        try:
+            os.pwrite(descriptor, content, os.fstat(descriptor).st_size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            self.sync()
 
     def flush(self, names: Sequence[str]) -> None:
         """Put files that were written on disk: each by itself, or all with one syncfs."""

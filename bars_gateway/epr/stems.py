@@ -77,7 +77,6 @@ class Stems:
             self._folder.move(_NEXT, self._folder, _FILE)
         else:
             self._folder.append(_FILE, b"\n" + _encoded(lines))  # after a line that was cut off
-            self._folder.flush([_FILE])
 
     def _apply(self, word: str, digest: str, at: float) -> None:
         if word == _USED:
