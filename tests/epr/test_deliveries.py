@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from epr_side import PROVIDER, Hospital, at_work, eventually, utc_now
 from store_values import ANSWER, NOW, arrival, attempt, submission
 from structlog.testing import capture_logs
@@ -184,3 +185,20 @@ async def test_a_store_without_room_delivers_nothing_twice(
     assert ("the store takes nothing more", None) == (trouble, loop.trouble)
     assert 3 == len(epr.listing("inbox/new"))
     assert [] == await store.pending_notices(PROVIDER, 9)
+
+
+@pytest.mark.parametrize("part", ["request", "answer"])
+async def test_a_notice_with_spoilt_bytes_stands_before_no_other(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore, database: Database, part: str
+) -> None:
+    """One bit of what came, or of our answer to it: a person is told, and the next is delivered."""
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.receive(arrival(provider=PROVIDER), NOW)
+    spoilt = "UPDATE payloads SET body = x'00' WHERE message_id = 1 AND part = ?"
+    await database.write(lambda connection: connection.execute(spoilt, [part]).rowcount)
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000002.message.json")
+    standing = (await store.overview(NOW)).standing
+
+    assert not [name for name in hospital.listing("inbox/new") if name.startswith("000000000001")]
+    assert ["payload.damaged"] == [each.kind for each in standing]

@@ -10,7 +10,7 @@ import messages
 import pytest
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.outbox import Mark, Outbox
+from bars_gateway.epr.outbox import Fate, Mark, Outbox
 from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stems import RECENT_SECONDS, Stems
 from bars_gateway.epr.stuck import Cause, Stuck
@@ -264,3 +264,46 @@ def test_the_memory_of_names_does_not_grow(spool: Spool, root: Path) -> None:
         stems.note([str(uuid4()) for _ in range(1000)])
 
     assert len((root / "outbox/claimed/.stems").read_bytes().split()) < 3 * 16_000
+
+
+def test_what_was_left_at_a_start_is_worked_on_alone(spool: Spool, root: Path) -> None:
+    """It may be what we died of: it bears a mark meanwhile, and nothing else goes with it."""
+    for name in ("a.json", "b.json"):
+        (root / "outbox" / "new" / name).write_bytes(b"{}")
+    assert 2 == len(outbox(spool).take())  # and we die
+    (root / "outbox" / "new" / "c.json").write_bytes(b"{}")
+    second = outbox(spool)
+    (first_try,) = second.take()
+
+    assert first_try.ticket.tried
+    assert not first_try.ended_us
+    assert 1 == len(
+        [each for each in (root / "outbox" / "claimed").iterdir() if ".M." in each.name]
+    )
+
+
+def test_what_we_died_over_twice_is_not_tried_again(spool: Spool, root: Path) -> None:
+    """It is set aside, and what came with it goes on."""
+    for name in ("a.json", "b.json"):
+        (root / "outbox" / "new" / name).write_bytes(b"{}")
+    outbox(spool).take()  # and we die
+    (tried,) = outbox(spool).take()  # and we die over it
+    third = outbox(spool)
+    (again,) = third.take()
+    third.finish([Fate(drop=again, accepted=False, document=b"{}")])
+    (other,) = third.take()
+
+    assert (tried.ticket, True) == (again.ticket, again.ended_us)
+    assert not other.ended_us
+
+
+def test_a_file_that_waits_for_room_bears_no_mark(spool: Spool, root: Path) -> None:
+    """A full disk is not what we die of: a start after it tries the file as ever."""
+    (root / "outbox" / "new" / "a.json").write_bytes(b"{}")
+    outbox(spool).take()  # and we die
+    second = outbox(spool)
+    (drop,) = second.take()
+    second.leave(drop)
+    (again,) = outbox(spool).take()
+
+    assert not again.ended_us
