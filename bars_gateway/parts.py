@@ -259,6 +259,8 @@ def _hosted(settings: Settings) -> list[Hosted]:
             overrides=overrides_of(settings, provider, Side.RECEIVING),
             asks=provider.questions != "none",
             asked_about_all=frozenset(map(normalised, provider.acknowledged_by_epr)),
+            # What a preview write made has an id of the EPR's own, too.
+            earlier_records=provider.earlier_records or settings.inbound.preview_writes,
             refused_organisations=frozenset(provider.refused_organisations),
         )
         for name, provider in settings.providers.items()

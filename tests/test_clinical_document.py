@@ -325,6 +325,8 @@ MAY_CHANGE: Mapping[str, str] = {
     " telephone. Is somebody there at every hour who answers the telephone?",
     "acknowledged_by_epr": "While that EPR is away, nobody can refer to the service. Do its"
     " referrers know what to do then?",
+    "earlier_records": "Left out while records from before the gateway still stand, their Senders"
+    " cannot cancel them: they are told 404. Set, who finds the patient by an id alone?",
     "refused_use_cases": "Do those who send them know where else the patient goes?",
     "refused_organisations": "Do they know, and where do their patients go?",
     "rules": "For each row that is softened: which wrong message gets through by it, and who"

@@ -207,6 +207,14 @@ class Provider(Section):
     whose EPR must be able to say no; while that EPR is away, nobody can refer to it or answer it.
     """
 
+    earlier_records: bool = False
+    """
+    Whether the EPR keeps records that other organisations made here before this gateway.
+
+    Set it to true while such records may still be changed or cancelled: an id that this gateway
+    never gave is then put to the EPR, with `known: false`. Else it is answered with 404.
+    """
+
     core_version: Annotated[str, StringConstraints(pattern=_VERSION)] = "1.5.0"
     """
     The version of BaRS Core that answers are asked for in (the Accept header).

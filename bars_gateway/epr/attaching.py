@@ -23,7 +23,7 @@ from bars_gateway.standard.workflow import REQUESTER_MOVES
 from bars_gateway.store.arrivals import response_arrival
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.port import Arrival, Payload, Store
-from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
+from bars_gateway.store.quarantine import AGAINST, UNKNOWN_RECORD, Attached, Quarantine
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +71,8 @@ class Attaching:
     async def _attach(
         self, order: Attachment, kept: Quarantine, payload: Payload, uid: int | None
     ) -> Attached | Objection | None:
+        if kept.reason == UNKNOWN_RECORD:
+            return AGAINST["no_response"]
         message = await asyncio.to_thread(_read, payload)
         arrival = None if message is None else _arrival(kept, payload, message)
         if message is None or arrival is None:

@@ -31,7 +31,7 @@ from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, format_of
-from bars_gateway.standard.guards import MoveRefused, enforced
+from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
 from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
@@ -201,18 +201,20 @@ class Intake:
             raise SubmissionRefused([too_large(self.max_bytes)], http_status=413)
 
     async def _correlation_id(self, examined: _Examined, envelope: Envelope) -> str:
-        if envelope.correlation_id is not None:
-            return envelope.correlation_id
-        message = examined.message
+        message, named = examined.message, envelope.correlation_id
         if examined.move is Move.REQUEST:
             # It begins a conversation, whatever ids are in it: those are the EPR's own. But a
             # booking and its referral share one, and name each other by the Receiver's id.
-            keys = [name for _, name in names_in(message)]
-        else:
-            listed = (message.responds_to, message.focus_id, message.bundle_id)
-            keys = [key for key in listed if key]
-        found = await self._store.correlation_of(self._provider, *keys) if keys else None
-        return found or self.new_id()
+            keys = [] if named else [name for _, name in names_in(message)]
+            found = await self._store.correlation_of(self._provider, *keys) if keys else None
+            return named or found or self.new_id()
+        listed = (message.responds_to, message.focus_id, message.bundle_id)
+        about = partial(self._store.correlation_of, self._provider, *[key for key in listed if key])
+        role = workflow.role_of(examined.move)
+        own = await about(role=role, counterparty=message.destinations[0])
+        if named and own and named.lower() != own.lower():
+            raise self.refusal([OTHER_CONVERSATION], http_status=409)
+        return named or own or await about() or self.new_id()
 
     def _needed_by(self, envelope: Envelope, message: Message, now: datetime) -> datetime | None:
         """Return the clinical time, the envelope's before the Bundle's, if one can be meant."""

@@ -42,7 +42,8 @@ def question(value: Question) -> Document:
 def _about(value: Question) -> Document:
     """Return what the message is, or what is read; what is new has no id of its own yet."""
     hidden = {"focus_id", "reference"} if value.minted else {"reference"}
-    return {name: each for name, each in value.about.items() if name not in hidden}
+    shown = {name: each for name, each in value.about.items() if name not in hidden}
+    return {"known": None, **shown}
 
 
 _ELSEWHERE = {

@@ -43,6 +43,7 @@ class Hosted:
     timing: Callable[[str], Timing] = shipped_timing  # by use case
     asks: bool = False  # whether its EPR answers questions; else what needs it is 501
     asked_about_all: frozenset[str] = frozenset()  # services whose every message the EPR decides
+    earlier_records: bool = False  # whether its EPR has records whose ids this gateway never gave
     refused_organisations: frozenset[str] = frozenset()  # ODS codes from which nothing is taken
 
 

@@ -258,6 +258,7 @@ def _arrival(  # noqa: PLR0917
         else None,
         particulars=None if move is Move.REQUEST else particulars_of(message),
         said=read.said,
+        earlier_records=host.earlier_records,
     )
 
 

@@ -99,9 +99,9 @@ def met_reply(met: Met) -> Reply:
             return problem_reply(CONFLICT)
         case RefusedBefore(http_status=status, answer=before):
             return Reply(http_status=status, written_in=Format(before.media_type), body=before.body)
-        case Quarantined(reason=reason):
+        case Quarantined(reason=reason, answer=not_found):
             log.error("inbound.quarantined", reason=reason)
-            return problem_reply(NO_WORKFLOW)
+            return Reply(http_status=404, written_in=Format.JSON, body=not_found.body)
         case Processing():
             return problem_reply(TOO_EARLY)
         case BundleReused():

@@ -219,6 +219,34 @@ BUNDLE_ID_TAKEN = Issue(
     issue="conflict",
 )
 
+UNKNOWN_RECORD = Issue(
+    rule="R10",
+    path="MessageHeader.focus",
+    text="this Receiver never gave a record that id: send the id of its own acknowledgement, or"
+    " telephone",
+    http_status=404,
+    code="REC_NOT_FOUND",
+    issue="not-found",
+)
+
+OTHER_ID = Issue(
+    rule="R10",
+    path="MessageHeader.focus",
+    text="the Receiver gave this record another id: take focus_id of the outcome of the request",
+    http_status=409,
+    code="REC_CONFLICT",
+    issue="conflict",
+)
+OTHER_CONVERSATION = Issue(
+    rule="H04",
+    path="correlation_id",
+    text="what this belongs to has another X-Correlation-Id: leave correlation_id out, and the"
+    " right one is sent",
+    http_status=409,
+    code="REC_CONFLICT",
+    issue="conflict",
+)
+
 _TAKEN = {Taken.ERROR: _ERROR, Taken.WARNING: _WARN, Taken.OFF: None}
 _COMPARED = tuple(guard for guard in GUARDS if guard.differs is not None)
 _IN_TIME = tuple(guard for guard in GUARDS if guard.states != _EVERY)

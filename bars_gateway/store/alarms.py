@@ -340,6 +340,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         advice="The Sender was told so. Find out with them: two patients may have been mixed up.",
         ends="nothing else",
     ),
+    "change.unknown": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="update or cancellation",
+        says="{n} came for a record that this Receiver never gave",
+        whose=Whose.THEIRS,
+        advice="The Sender was told so, and nothing changed here. Find out with them which record"
+        " they mean: somebody may still be waiting, or on the way.",
+        ends="nothing else",
+    ),
     "response.remarked": AlarmKind(
         about=About.MESSAGE,
         grave=False,

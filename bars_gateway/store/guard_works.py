@@ -1,7 +1,8 @@
 """
 What speaks against a move of a workflow that there is: asked in the transaction that makes it.
 
-    change that came ─► the workflow that it names ─┬─ of another use case ─► 409, and an alarm
+    change that came ─► an id that we never gave ─────────────────────────► 404, and an alarm
+                     ─► the workflow that it names ─┬─ of another use case ─► 409, and an alarm
                                                     ├─ is over ─────────────► 409
                                                     └─ else ────────────────► None: the EPR decides
     hand-in ─► likewise; another patient ─► 409, unless the EPR says that the patient changed
@@ -13,17 +14,18 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bars_gateway.standard.guards import OTHER_PATIENT, inconsistent, too_late
+from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import Sameness, compare_with
 from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import OF_PATIENT, Remark
-from bars_gateway.standard.workflow import State, Subject
+from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.beginnings import began, patients_of
-from bars_gateway.store.inbound_works import add_event, changed_workflow, refuse_for
-from bars_gateway.store.statements import other_records
-from bars_gateway.store.values import Arrival, Names, RefusedBefore, Submission
+from bars_gateway.store.inbound_works import add_event, changed_workflow, keep_aside, refuse_for
+from bars_gateway.store.quarantine import UNKNOWN_RECORD as UNKNOWN
+from bars_gateway.store.statements import other_records, rows
+from bars_gateway.store.values import Arrival, Names, Quarantined, RefusedBefore, Submission
 
 
 def mixed_up(
@@ -84,16 +86,36 @@ def out_of_time(
 
 def refuse_change(
     connection: sqlite3.Connection, arrival: Arrival, now: datetime
-) -> RefusedBefore | None:
+) -> RefusedBefore | Quarantined | None:
     """Refuse a change of what is another's, or over: the EPR need not be asked, nor be there."""
     workflow = changed_workflow(connection, arrival)
     if workflow is None:
-        return None
+        return _refuse_unknown(connection, arrival, now)
     refused = refuse_mixed_up(connection, arrival, workflow["id"], now)
     if refused is not None:
         return refused
     issues = out_of_time(arrival, workflow, State(workflow["state"]))
     return refuse_for(connection, arrival, issues, now) if issues else None
+
+
+def _refuse_unknown(
+    connection: sqlite3.Connection, arrival: Arrival, now: datetime
+) -> Quarantined | None:
+    """Refuse a change of an id that we never gave, unless the EPR may have it from before us."""
+    if arrival.move is Move.REQUEST or arrival.focus_id is None:
+        return None  # what names no record at all only the EPR can find
+    if arrival.earlier_records or _is_given(connection, arrival):
+        return None
+    keep_aside(connection, arrival, UNKNOWN, now)
+    add_event(connection, arrival, "change.unknown", now)
+    refused = refuse_for(connection, arrival, [UNKNOWN_RECORD], now)
+    return Quarantined(reason=UNKNOWN, answer=refused.answer)
+
+
+def _is_given(connection: sqlite3.Connection, arrival: Arrival) -> bool:
+    """Tell whether the id is one of ours, be it another Sender's: then the EPR decides."""
+    values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
+    return bool(rows(connection, "workflows_changed", **values))
 
 
 def refuse_mixed_up(

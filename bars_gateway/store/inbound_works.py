@@ -35,7 +35,7 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.questions import Enquiry
-from bars_gateway.store.rows import text, written
+from bars_gateway.store.rows import packed, text, written
 from bars_gateway.store.statements import inserted, keep, notify, one, rows, run
 
 
@@ -107,6 +107,7 @@ def take(
     *collected*: the EPR was asked, and has it. *remarks* go with the notice. *names*: whom it
     names, where that is not whom its workflow began with.
     """
+    _note_other_conversation(connection, arrival, workflow_id, now)
     message_id = _insert(connection, arrival, workflow_id, names, now)
     keep(connection, message_id, Part.REQUEST, arrival.request)
     keep(connection, message_id, Part.ANSWER, arrival.answer)
@@ -122,6 +123,16 @@ def take(
         collected_at=text(now) if collected else None,
     )
     return Taken(message_id=message_id, workflow_id=workflow_id)
+
+
+def _note_other_conversation(
+    connection: sqlite3.Connection, arrival: Arrival, workflow_id: int, now: datetime
+) -> None:
+    """Note a later message under another X-Correlation-Id: a warning, and never a key (H04)."""
+    row = one(connection, "conversation_of", id=workflow_id)
+    assert row is not None
+    if row["correlation_id"].lower() != arrival.correlation_id.lower():
+        add_event(connection, arrival, "inbound.other_conversation", now, rules=["H04"])
 
 
 def _enter(
@@ -272,6 +283,27 @@ def _bundle_reused(
         return None
     add_event(connection, arrival, "inbound.refused", now, rules=["B05"])
     return BundleReused()
+
+
+def keep_aside(
+    connection: sqlite3.Connection, arrival: Arrival, reason: str, now: datetime
+) -> None:
+    """Keep a copy of what belongs to nothing that is known here."""
+    run(
+        connection,
+        "quarantine",
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        bundle_id=arrival.bundle_id,
+        responds_to=arrival.responds_to,
+        sender=arrival.sender,
+        receiver=arrival.receiver,
+        reason=reason,
+        fingerprint=arrival.fingerprint,
+        now=text(now),
+        **packed(arrival.request),
+    )
 
 
 def add_event(

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import Asides
 from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
@@ -163,7 +164,13 @@ class Store(Protocol):
         Raises MoveRefused where its workflow is past such a move: nothing was taken then.
         """
 
-    async def correlation_of(self, provider: str, *keys: str) -> str | None:
+    async def correlation_of(
+        self,
+        provider: str,
+        *keys: str,
+        role: Role | None = None,
+        counterparty: str | None = None,
+    ) -> str | None:
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
 
     async def claim_next(

@@ -18,6 +18,8 @@ from typing import Protocol
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.values import Arrival, Payload
 
+UNKNOWN_RECORD = "unknown_record"  # the reason of a change
+
 AGAINST: Mapping[str, Objection] = {
     each.code: each
     for each in (
@@ -52,6 +54,11 @@ AGAINST: Mapping[str, Objection] = {
             cure="ask the Sender whose it is: nothing of it may go to this patient's record",
         ),
         Objection(
+            code="no_response",
+            text="it is an update or a cancellation of a record that this Receiver never gave",
+            cure="telephone the Sender, and ask which record it means",
+        ),
+        Objection(
             code="unreadable",
             text="its bytes can no longer be read as a response",
             cure="ask the Sender for it by telephone",
@@ -62,7 +69,7 @@ AGAINST: Mapping[str, Objection] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantine:
-    """A response that belongs to no workflow yet, without what it says."""
+    """A response or a change that belongs to no workflow yet, without what it says."""
 
     number: int
     provider: str
@@ -72,7 +79,7 @@ class Quarantine:
     responds_to: str | None
     sender: str
     receiver: str
-    reason: str  # orphan or ambiguous
+    reason: str  # orphan or ambiguous, of a response; unknown_record, of a change
     fingerprint: str
     came_at: datetime
     attached_to: int | None

@@ -49,16 +49,24 @@ SELECT m.move,
 
 -- name: workflow_by_focus
 -- The Receiver's id names the workflow that a change belongs to.
-SELECT id, correlation_id, state, counterparty, subject, use_case FROM workflows
+SELECT id, correlation_id, state, counterparty, subject, use_case, focus_id FROM workflows
  WHERE provider = :provider AND focus_id = :key AND role = coalesce(:role, role)
  ORDER BY id DESC;
 
 -- name: workflow_by_bundle
 -- A response points back to any Bundle of its workflow; Application 6 repeats the Bundle's id.
-SELECT w.id, w.correlation_id, w.state, w.counterparty, w.subject, w.use_case
+SELECT w.id, w.correlation_id, w.state, w.counterparty, w.subject, w.use_case, w.focus_id
   FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
  WHERE m.provider = :provider AND m.bundle_id = :key AND w.role = coalesce(:role, w.role)
  ORDER BY m.id DESC;
+
+-- name: workflows_in_talk
+-- What we began in a conversation: whether what a change names can be one of them.
+SELECT counterparty, focus_id FROM workflows
+ WHERE provider = :provider AND correlation_id = :correlation_id AND role = 'requester' AND subject = :subject;
+
+-- name: conversation_of
+SELECT correlation_id FROM workflows WHERE id = :id;
 
 -- name: workflows_named
 -- By the id that the Receiver gave, which is unique to that Receiver only.

@@ -89,8 +89,15 @@ def ask_about(
         "warn_at": text(arrival.owed.warn_at) if arrival.owed else None,
         "ties": link_works.written(arrival.ties),
         "remarks": _remarks_on(connection, arrival, now),
+        "known": _is_known(connection, arrival),
     }
     return _put(connection, arrival, about, terms, now)
+
+
+def _is_known(connection: sqlite3.Connection, arrival: Arrival) -> bool | None:
+    """Tell whether we know what the change is about; None: the message is new."""
+    is_new = arrival.move is Move.REQUEST
+    return None if is_new else changed_workflow(connection, arrival) is not None
 
 
 def _remarks_on(

@@ -47,9 +47,9 @@ from bars_gateway.standard.remarks import (
 from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.beginnings import began
 from bars_gateway.store.guard_works import whose
-from bars_gateway.store.inbound_works import add_event, already_met, remember, take
+from bars_gateway.store.inbound_works import add_event, already_met, keep_aside, remember, take
 from bars_gateway.store.replacement_works import left_with
-from bars_gateway.store.rows import instant, packed, text
+from bars_gateway.store.rows import instant, text
 from bars_gateway.store.statements import move_workflow, notify, other_records, rows, run
 from bars_gateway.store.values import (
     Arrival,
@@ -260,21 +260,7 @@ def _quarantine(
     now: datetime,
 ) -> Quarantined:
     reason = "ambiguous" if found else "orphan"
-    run(
-        connection,
-        "quarantine",
-        provider=arrival.provider,
-        request_id=arrival.request_id,
-        correlation_id=arrival.correlation_id,
-        bundle_id=arrival.bundle_id,
-        responds_to=arrival.responds_to,
-        sender=arrival.sender,
-        receiver=arrival.receiver,
-        reason=reason,
-        fingerprint=arrival.fingerprint,
-        now=text(now),
-        **packed(arrival.request),
-    )
+    keep_aside(connection, arrival, reason, now)
     refusal = Refusal(
         provider=arrival.provider,
         request_id=arrival.request_id,
@@ -285,4 +271,4 @@ def _quarantine(
         answer=not_found,
     )
     remember(connection, refusal, "inbound.quarantined", now)
-    return Quarantined(reason=reason)
+    return Quarantined(reason=reason, answer=not_found)

@@ -13,6 +13,7 @@ from functools import partial
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.verdict import Answer
+from bars_gateway.standard.workflow import Role
 from bars_gateway.store import (
     inbound_works,
     outbound_works,
@@ -104,10 +105,18 @@ class SqliteStore:
         self.cancellations.ring()
         return accepted
 
-    async def correlation_of(self, provider: str, *keys: str) -> str | None:
+    async def correlation_of(
+        self,
+        provider: str,
+        *keys: str,
+        role: Role | None = None,
+        counterparty: str | None = None,
+    ) -> str | None:
         """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
         found = await self._database.read(
-            lambda connection: submission_works.find_workflow(connection, provider, *keys)
+            lambda connection: submission_works.find_workflow(
+                connection, provider, *keys, role=role, counterparty=counterparty
+            )
         )
         return None if found is None else str(found["correlation_id"])
 

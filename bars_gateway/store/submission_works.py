@@ -12,8 +12,13 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
+from bars_gateway.standard.guards import (
+    BUNDLE_ID_TAKEN,
+    OTHER_ID,
+    MoveRefused,
+)
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import OTHER_RECORD
 from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.records import stands
@@ -26,6 +31,8 @@ from bars_gateway.store.rows import instant, text, written
 from bars_gateway.store.statements import inserted, keep, one, other_records, rows, run
 from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken, Warned
 from bars_gateway.store.word_works import hear
+
+_CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
 
 
 def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
@@ -215,6 +222,7 @@ def _placed(
     if found is not None:
         _refuse_what_does_not_fit(connection, submission, found)
         return submission, int(found["id"])
+    _refuse_anothers_id(connection, submission)
     # A change or response to what began before this gateway did: its workflow is known to exist.
     workflow_id = inserted(
         connection,
@@ -271,11 +279,31 @@ def _refuse_what_does_not_fit(
     under_way = rows(connection, "moves_under_way", workflow_id=workflow["id"])
     reached = led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way))
     issues = [
+        *_misnamed(submission, workflow),
         *mixed_up(connection, submission, workflow["id"]),
         *out_of_time(submission, workflow, reached),
     ]
     if issues:
         raise MoveRefused(issues)
+
+
+def _misnamed(submission: Submission, workflow: sqlite3.Row) -> Sequence[Issue]:
+    """Return whether a change has another id than the Receiver gave."""
+    ids = {submission.focus_id, workflow["focus_id"]}
+    return [OTHER_ID] if submission.move in _CHANGES and len(ids - {None}) > 1 else []
+
+
+def _refuse_anothers_id(connection: sqlite3.Connection, submission: Submission) -> None:
+    """Raise MoveRefused where a change goes on with a conversation, under an id of none in it."""
+    if submission.move not in _CHANGES:
+        return
+    values = {"provider": submission.provider, "correlation_id": submission.correlation_id}
+    begun = rows(connection, "workflows_in_talk", subject=submission.subject, **values)
+    ids = [
+        row["focus_id"] for row in begun if same_service(row["counterparty"], submission.receiver)
+    ]
+    if ids and all(ids):
+        raise MoveRefused([OTHER_ID])
 
 
 def find_workflow(

@@ -246,6 +246,7 @@ class Arrival:
     ties: Ties | None = None  # of a new request: what it says of other workflows
     particulars: Particulars | None = None  # of what comes later: to agree with its workflow
     said: str | None = None  # what tells what it says from all else; None: not known
+    earlier_records: bool = False  # whether the EPR may know a record that we do not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,9 +292,10 @@ class Conflicting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A response that belongs to no workflow, or to several: 404, a copy kept, an alarm (S9)."""
+    """What belongs to no workflow, or to several: 404, a copy kept, an alarm (S9)."""
 
-    reason: str  # orphan or ambiguous
+    reason: str  # orphan or ambiguous, of a response; unknown_record, of a change
+    answer: Payload  # the 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

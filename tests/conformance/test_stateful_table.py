@@ -2,7 +2,7 @@
 The stateful receiver test: bookings and linked referrals of one patient, event by state.
 
 What is booked and what is linked to it only the EPR can know, so it is asked about everything
-here (`acknowledged_by_epr`), and its words become the codes of the table.
+here (`acknowledged_by_epr`, `earlier_records`), and its words become the codes of the table.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from world import World, headers, post, world_in
 
 ASKED = f"""\
 questions = "socket"
+earlier_records = true
 acknowledged_by_epr = ["{RECEIVER}"]
 """
 # The guide's own table: event, and what it meets in each of the three states.

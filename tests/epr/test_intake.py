@@ -8,7 +8,7 @@ from typing import cast
 
 import messages
 import pytest
-from bookings import booking
+from bookings import booking, cancelled_referral
 from epr_side import PROVIDER, intake_of, utc_now
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,6 +127,68 @@ async def test_a_change_stays_in_its_conversation(intake: Intake) -> None:
     second = await intake.submit(update, JSON, NOTHING)
 
     assert first.correlation_id == second.correlation_id
+
+
+async def acknowledged(store: SqliteStore, intake: Intake) -> Accepted:
+    """Let a validation be asked for and acknowledged, as GIVEN."""
+    request = messages.validation_request(bundle_id=CORRELATION)
+    accepted = await intake.submit(request, JSON, NOTHING)
+    claim = await store.claim_next(utc_now(), [PROVIDER])
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=GIVEN)
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    return accepted
+
+
+def change(number: str, status: str = "active") -> bytes:
+    """Return an update or cancellation of the validation of that id."""
+    bundle = json.loads(messages.validation_request(reason="update"))
+    bundle["entry"][1]["resource"]["id"] = number
+    return json.dumps(bundle).encode() if status == "active" else cancelled_referral(bundle, status)
+
+
+GIVEN, ANOTHER = "the-one-they-gave", "another"
+
+
+@pytest.mark.parametrize("status", ["active", "revoked"])
+async def test_a_change_goes_on_in_its_own_conversation(
+    store: SqliteStore, intake: Intake, status: str
+) -> None:
+    """CS-056: it is refused under another correlation id than its workflow's."""
+    await acknowledged(store, intake)
+    with pytest.raises(SubmissionRefused) as refused:
+        await intake.submit(change(GIVEN, status), JSON, Envelope(correlation_id=CORRELATION))
+
+    assert ["H04"] == [issue.rule for issue in refused.value.issues]
+
+
+@pytest.mark.parametrize("status", ["active", "revoked"])
+async def test_a_change_is_not_sent_under_an_id_that_is_known_to_be_another(
+    store: SqliteStore, intake: Intake, status: str
+) -> None:
+    """The conversation says which record is meant, and the Receiver calls it otherwise."""
+    envelope = Envelope(correlation_id=(await acknowledged(store, intake)).correlation_id)
+    with pytest.raises(SubmissionRefused) as refused:
+        await intake.submit(change(ANOTHER, status), JSON, envelope)
+
+    assert ["R10"] == [issue.rule for issue in refused.value.issues]
+
+
+async def test_nor_under_the_bundle_id_of_one(store: SqliteStore, intake: Intake) -> None:
+    """Application 6 repeats the Bundle.id of the request."""
+    await acknowledged(store, intake)
+    update = changed(change(ANOTHER), "id", value=CORRELATION)
+    with pytest.raises(SubmissionRefused) as refused:
+        await intake.submit(update, JSON, NOTHING)
+
+    assert ["R10"] == [issue.rule for issue in refused.value.issues]
+
+
+async def test_a_change_of_what_began_elsewhere_is_sent(store: SqliteStore, intake: Intake) -> None:
+    """Nothing is known against it: the Receiver may have it from before this gateway."""
+    await acknowledged(store, intake)
+
+    assert OutboundState.QUEUED == (await intake.submit(change(ANOTHER), JSON, NOTHING)).state
 
 
 async def test_new_requests_begin_conversations(intake: Intake) -> None:

@@ -144,14 +144,62 @@ async def test_scenario_51_a_change_of_what_is_another_patients(
     assert [("active",)] == states(world)
 
 
-async def test_scenario_50_a_cancellation_of_an_unknown_id(world: World) -> None:
-    """The EPR knows no such booking: 404, and nothing is recorded."""
-    says = {"request": YES, "cancel": {"refuse": "not-found"}}
-    async with answering(world.hospital.socket, lambda asked: says[asked["move"]]) as epr:
-        _, _, booked = await post(world, booking(), headers())
-        body = change_of(booked, status="cancelled", id=str(uuid.uuid4()))
-        status, _, outcome = await post(world, body, headers())
+UNKNOWN_CHANGES = pytest.mark.parametrize(
+    ("request_body", "status"),
+    [
+        pytest.param(booking(), "cancelled", id="cancellation"),
+        pytest.param(transfer("a6t1"), "active", id="update"),
+    ],
+)
 
-    assert (404, ("REC_NOT_FOUND", "not-found")) == (status, issue(outcome))
-    assert ["request", "cancel"] == [each["move"] for each in epr.seen]
-    assert 1 == await world.hospital.rows("messages")
+
+@UNKNOWN_CHANGES
+async def test_scenario_50_a_change_of_an_id_that_we_never_gave(
+    world: World, request_body: bytes, status: str
+) -> None:
+    """404 again and again; a copy is kept, a person is told, and the EPR is not asked."""
+    sent = headers()
+    async with answering(world.hospital.socket) as epr:
+        _, _, taken = await post(world, request_body, headers())
+        asked_before = len(epr.seen)
+        body = change_of(taken, status=status, id=str(uuid.uuid4()))
+        answers = [await post(world, body, sent) for _ in range(2)]
+        overview = await world.hospital.overview()
+
+    assert [(404, ("REC_NOT_FOUND", "not-found"))] * 2 == [(s, issue(o)) for s, _, o in answers]
+    assert [] == epr.seen[asked_before:]
+    assert ["change.unknown"] == [alarm.kind for alarm in overview.alarms]
+    assert (1, 1) == (
+        await world.hospital.rows("messages"),
+        await world.hospital.rows("quarantine"),
+    )
+
+
+async def test_it_is_not_found_while_the_epr_is_away(world: World) -> None:
+    """No EPR is needed to know what we gave."""
+    async with answering(world.hospital.socket):
+        _, _, taken = await post(world, booking(), headers())
+    await world.hospital.restart()
+    body = change_of(taken, status="cancelled", id=str(uuid.uuid4()))
+    status, _, _ = await post(world, body, headers())
+
+    assert 404 == status
+
+
+@UNKNOWN_CHANGES
+async def test_an_epr_with_earlier_records_is_asked(
+    tmp_path: Path, request_body: bytes, status: str
+) -> None:
+    """And told whether the gateway knows the record, too."""
+    asked = 'questions = "socket"\nearlier_records = true'
+    async with (
+        world_in(tmp_path, asked=asked) as world,
+        answering(world.hospital.socket) as epr,
+    ):
+        _, _, taken = await post(world, request_body, headers())
+        asked_before = len(epr.seen)
+        for number in (str(uuid.uuid4()), focus(taken)["id"]):
+            await post(world, change_of(taken, status=status, id=number), headers())
+
+    assert [False, True] == [each["known"] for each in epr.seen[asked_before:]]
+    assert {None} >= {each["known"] for each in epr.seen[:asked_before]}

@@ -248,6 +248,13 @@ _QUESTION = closed(
     request_id=uuid("X-Request-Id"),
     correlation_id=uuid("X-Correlation-Id"),
     media_type=or_null(text("of the Bundle or resource; null: there is none to read")),
+    known=or_null(
+        {
+            "type": "boolean",
+            "description": "whether this gateway knows the record that is to be changed: where it"
+            " does not, the EPR alone can; null: nothing is changed",
+        }
+    ),
     proposed_focus_id=or_null(text("the id that a yes gives to what is new")),
     proposed_reference=or_null(text("the case number that goes with it")),
 ) | {
