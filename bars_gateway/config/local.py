@@ -142,7 +142,7 @@ class Inbound(Section):
     """
     Whether others may write Appointments and ServiceRequests as resources (alpha in the guide).
 
-    Leave it off unless you take part in that programme; off, they get 405.
+    Leave it off unless you take part in that programme; off, they get 501.
     """
 
     @model_validator(mode="after")

@@ -171,9 +171,9 @@ class Outbound(Section):
     """
     Whether the EPR may use operations that the guide only previews.
 
-    They are Appointments written one by one, DocumentReference pointers and entries of the
-    Endpoint Catalogue, all passed on as they are. Leave it off unless you take part in that
-    programme; off, the EPR gets 405.
+    They are Appointments and ServiceRequests written one by one, DocumentReference pointers and
+    entries of the Endpoint Catalogue with its templates, all passed on as they are. Leave it off
+    unless you take part in that programme; off, the EPR gets 501.
     """
 
     @model_validator(mode="after")

@@ -2,8 +2,10 @@
 What the EPR asks of other organisations, on the socket: reads, and the preview operations.
 
     GET /bars/Slot?to=system|value&…            GET /bars/ServiceRequest/{id}?to=system|value
-    preview (S16): POST · PUT · PATCH · DELETE of Appointment, DocumentReference and the
-    Endpoint Catalogue's resources, GET of the last two
+    preview (S16): POST · PUT · PATCH · DELETE of Appointment and ServiceRequest; pointers
+    (DocumentReference), and the Endpoint Catalogue with its templates (Endpoint/$template)
+
+What the API does not have is 404 or 405, and what it only previews 501 where it is switched off.
 
 The gateway adds token and headers, and hands on what came: status, media type and bytes,
 an OperationOutcome included. `Bars-Answered-By` says whether it is such an answer (`bars`),
@@ -13,7 +15,8 @@ were asked for: what is not may be the answer to something else, and is handed o
 `Cache-Control: no-cache` asks for a new one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -33,20 +36,26 @@ from bars_gateway.standard.headers import (
 )
 from bars_gateway.standard.proving import proves_itself
 from bars_gateway.standard.reads import (
-    PREVIEW,
     READABLE,
-    WITH_ID,
+    TEMPLATE,
     WITHOUT_TARGET,
     BarsAnswer,
     Enquiry,
     Reads,
     accept_of,
+    is_preview,
+    methods_of,
     without,
 )
 
 ANSWERED_BY = "Bars-Answered-By"
 PROVED = "Bars-Answer-Proved"
 TO = "to"
+PATHS = (
+    "/bars/{resource}",
+    "/bars/{resource}/{id}",
+    "/bars/{resource}/{id}/{operation:\\$template}",
+)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_ID = 64  # R4's
 
@@ -54,10 +63,11 @@ _LONGEST_ID = 64  # R4's
 class NotAsked(Exception):
     """The gateway passes it on to nobody."""
 
-    def __init__(self, http_status: int, error: str, cure: str) -> None:
+    def __init__(self, http_status: int, error: str, cure: str, allow: Sequence[str] = ()) -> None:
         super().__init__(error)
         self.http_status = http_status
         self.cure = cure
+        self.headers = {"Allow": ", ".join(allow)} if allow else {}
 
 
 class ReadRequests:
@@ -80,10 +90,9 @@ class ReadRequests:
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the socket has to serve."""
-        paths = ("/bars/{resource}", "/bars/{resource}/{id}")
         return [
             web.route(method, path, self._ask, **({"allow_head": False} if method == "GET" else {}))
-            for path in paths
+            for path in PATHS
             for method in METHODS
         ]
 
@@ -91,7 +100,7 @@ class ReadRequests:
         try:
             enquiry = await self._enquiry(request)
         except NotAsked as problem:
-            return _own(problem.http_status, str(problem), problem.cure)
+            return _own(problem.http_status, str(problem), problem.cure, problem.headers)
         fresh = "no-cache" in request.headers.get("Cache-Control", "")
         answer = await self._reads.ask(enquiry, fresh=fresh)
         if not isinstance(answer, BarsAnswer):
@@ -104,8 +113,10 @@ class ReadRequests:
         return web.Response(status=answer.http_status, body=answer.body, headers=headers)
 
     async def _enquiry(self, request: web.Request) -> Enquiry:
-        resource, resource_id = request.match_info["resource"], request.match_info.get("id")
-        self._require_known(request.method, resource, resource_id)
+        resource, *parts = request.match_info.values()
+        is_template = parts[-1:] == [TEMPLATE]
+        resource_id = next(iter(parts[:-1] if is_template else parts), None)
+        self._require_known(request.method, resource, resource_id, is_template=is_template)
         query, named = without(request.rel_url.raw_query_string, TO)
         target = _target(named, needed=resource not in WITHOUT_TARGET)
         try:
@@ -131,20 +142,24 @@ class ReadRequests:
                 practitioner=envelope.practitioner,
             ),
             body=body,
+            is_template=is_template,
         )
 
-    def _require_known(self, method: str, resource: str, resource_id: str | None) -> None:
-        reading = method == "GET" and resource in READABLE
+    def _require_known(
+        self, method: str, resource: str, resource_id: str | None, *, is_template: bool
+    ) -> None:
         if resource_id is not None and not _is_id(resource_id):
             raise NotAsked(400, "the id is none", "an id has up to 64 letters, digits, - and .")
-        if reading and (resource_id is None or resource in WITH_ID):
-            return
-        if resource not in PREVIEW | READABLE or (reading and resource_id is not None):
+        allowed = methods_of(resource, has_id=resource_id is not None, is_template=is_template)
+        if not allowed:
             known = ", ".join(sorted(READABLE))
             raise NotAsked(404, "nobody is asked for that", f"ask for {known}")
-        if resource not in PREVIEW or not self._previews:
-            cure = "it is a preview operation, if at all: outbound.preview_operations lets it pass"
-            raise NotAsked(405, "that is not passed on", cure)
+        if method not in allowed:
+            cure = f"at this path BaRS knows {', '.join(allowed)}"
+            raise NotAsked(405, "that is not passed on", cure, allow=allowed)
+        if is_preview(method, resource) and not self._previews:
+            cure = "it is a preview operation: outbound.preview_operations lets it pass"
+            raise NotAsked(501, "that is not passed on", cure)
 
 
 _ENVELOPE = frozenset({CORRELATION_HEADER, PRACTITIONER_HEADER})
@@ -166,10 +181,12 @@ def _is_id(text: str) -> bool:
     return len(text) <= _LONGEST_ID and plain.isascii() and plain.isalnum()
 
 
-def _own(status: int, error: str, cure: str) -> web.Response:
+def _own(
+    status: int, error: str, cure: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> web.Response:
     return web.Response(
         status=status,
         body=documents.encode(documents.problem(error, cure)),
         content_type="application/json",
-        headers={ANSWERED_BY: "gateway"},
+        headers={**headers, ANSWERED_BY: "gateway"},
     )

@@ -112,11 +112,20 @@ def _check_resource(request: InboundRequest, resource_id: str | None) -> None:
         resource = to_tree(request.body, request.written_in)
     except MalformedBundle as malformed:
         raise SearchProblem([malformed.issue]) from None
-    raise_if = [*structure.check(resource, path=request.name), *_misnamed(resource, request)]
+    found = structure.check(resource, path=request.name)
+    if request.method == "PATCH":  # it brings what is to change, and no more
+        found = [issue for issue in found if not _is_left_out(issue, resource)]
+    raise_if = [*found, *_misnamed(resource, request)]
     if resource_id is not None and text_of(resource, "id") not in {"", resource_id}:
         raise_if.append(_wrong("has another id than the path", f"{request.name}.id", "value"))
     if raise_if:
         raise SearchProblem(raise_if)
+
+
+def _is_left_out(issue: Issue, resource: Resource) -> bool:
+    """Tell whether the issue is that an element of the resource itself is missing."""
+    _, _, element = issue.path.partition(".")
+    return element.isidentifier() and not {element, f"_{element}"} & resource.keys()
 
 
 def _misnamed(resource: Resource, request: InboundRequest) -> list[Issue]:

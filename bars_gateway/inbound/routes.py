@@ -5,9 +5,10 @@ Which paths and methods there are, and what the others are answered.
     GET metadata · MessageDefinition            GET Appointment/{id} · ServiceRequest/{id}
     preview (S16): POST Appointment · ServiceRequest, PUT · PATCH · DELETE with {id}
 
-The proxy may call below any base path, so what counts is the end of the path. A method
-that a path has not is 405 and names those that it has; the preview writes belong to
-those where they are switched on. Everything else is 404, the proxy's own health paths
+The proxy may call below any base path, so what counts is the end of the path. A preview write
+is 501 where it is switched off, and so is what the API has at the proxy alone: pointers and the
+catalogue of Endpoints with its templates. Any other method that a path has not is 405
+and names those that it has. Everything else is 404, the proxy's own health paths
 included, for they are nobody's business without a token.
 """
 
@@ -29,6 +30,9 @@ _COLLECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 _MEMBERS: Mapping[str, tuple[str, ...]] = {"Appointment": ("GET",), "ServiceRequest": ("GET",)}
 _WRITTEN = frozenset(_MEMBERS)  # what preview writes are about
+_PREVIEWS: Mapping[bool, tuple[str, ...]] = {True: ("PUT", "PATCH", "DELETE"), False: ("POST",)}
+_AT_THE_PROXY = frozenset({"DocumentReference", "Endpoint", "HealthcareService", "Organization"})
+_TEMPLATE = "$template"
 _ALIASES = {"Slots": "Slot"}  # the guide's prose
 _METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _WITH_BODY = frozenset(["POST", "PUT", "PATCH"])
@@ -54,9 +58,13 @@ def route(method: str, path: str, *, writes: bool = False) -> Route:
     """Return what *method* on the decoded *path* leads to; *writes*: with the preview ones."""
     known = method if method in _METHODS else _OTHER
     name, resource_id = _name_of(path)
+    if name in _AT_THE_PROXY:
+        return Route(name=name, method=known, problem=_NOT_IMPLEMENTED)
     methods = _methods(name, has_id=resource_id is not None, writes=writes)
     if not methods:
         return Route(name=_OTHER, method=known, problem=_NOT_FOUND)
+    if name in _WRITTEN and not writes and method in _PREVIEWS[resource_id is not None]:
+        return Route(name=name, method=known, problem=_NOT_IMPLEMENTED)
     if method not in methods:
         allow = ", ".join(methods)
         return Route(name=name, method=known, problem=_wrong_method(name, allow), allow=allow)
@@ -64,8 +72,8 @@ def route(method: str, path: str, *, writes: bool = False) -> Route:
 
 
 def _methods(name: str, *, has_id: bool, writes: bool) -> tuple[str, ...]:
-    table, more = (_MEMBERS, ("PUT", "PATCH", "DELETE")) if has_id else (_COLLECTIONS, ("POST",))
-    return table.get(name, ()) + (more if writes and name in _WRITTEN else ())
+    table = _MEMBERS if has_id else _COLLECTIONS
+    return table.get(name, ()) + (_PREVIEWS[has_id] if writes and name in _WRITTEN else ())
 
 
 def _name_of(path: str) -> tuple[str, str | None]:
@@ -76,7 +84,8 @@ def _name_of(path: str) -> tuple[str, str | None]:
         return last, None
     if before and before[-1] in _MEMBERS:  # an empty id is one that will not do
         return before[-1], last
-    return _OTHER, None
+    ends = [*before, last] if last != _TEMPLATE else before
+    return next((each for each in ends[-2:] if each in _AT_THE_PROXY), _OTHER), None
 
 
 def _wrong_method(name: str, allow: str) -> Problem:
@@ -88,6 +97,12 @@ def _wrong_method(name: str, allow: str) -> Problem:
     )
 
 
+_NOT_IMPLEMENTED = Problem(
+    http_status=501,
+    code="REC_NOT_IMPLEMENTED",
+    issue="not-supported",
+    text="this Receiver has nothing of that function: it is a preview, and switched off here",
+)
 _NOT_FOUND = Problem(
     http_status=404,
     code="REC_NOT_FOUND",

@@ -21,10 +21,21 @@ READABLE = frozenset({"metadata", "MessageDefinition", "Slot", "Appointment", "S
 WITH_ID = frozenset({"Appointment", "ServiceRequest"})
 # What changes so rarely that an answer may be kept; slots never (CS-172).
 KEPT = frozenset({"metadata", "MessageDefinition"})
-# The preview operations: appointments written one by one, pointers, the catalogue.
+# The preview operations: requests written one by one, pointers, the catalogue.
 _POINTERS = "DocumentReference"
 _CATALOGUE = frozenset({"Endpoint", "HealthcareService", "Organization"})
-PREVIEW = frozenset({"Appointment", _POINTERS, *_CATALOGUE})
+PREVIEW = frozenset({"Appointment", "ServiceRequest", _POINTERS, *_CATALOGUE})
+TEMPLATE = "$template"  # of an Endpoint
+# What the API has, below each resource: of all of them, of one, and their templates.
+_OF_ALL, _OF_ONE = ("GET", "POST"), ("GET", "PUT", "DELETE")
+_METHODS: Mapping[tuple[str, bool, bool], tuple[str, ...]] = {
+    **{(name, False, False): ("GET",) for name in READABLE},
+    **{(name, False, False): _OF_ALL for name in PREVIEW},
+    **{(name, True, False): _OF_ONE for name in PREVIEW},
+    **{(name, True, False): ("GET", "PUT", "PATCH", "DELETE") for name in WITH_ID},
+    ("Endpoint", False, True): _OF_ALL,
+    ("Endpoint", True, True): ("PUT", "DELETE"),
+}
 WITHOUT_TARGET = frozenset({_POINTERS, *_CATALOGUE})
 
 
@@ -40,12 +51,14 @@ class Enquiry:
     target: TargetIdentifier | None  # None: the proxy needs none
     headers: Mapping[str, str]  # every header but Authorization
     body: bytes = b""
+    is_template: bool = False  # whether its template is asked for, and not the resource itself
     urgent: bool = True  # somebody waits for the answer, at a screen or to send a message
 
     @property
     def path(self) -> str:
         """The path and query below the proxy's address."""
         path = f"/{self.resource}" + (f"/{self.resource_id}" if self.resource_id else "")
+        path += f"/{TEMPLATE}" if self.is_template else ""
         return f"{path}?{self.query}" if self.query else path
 
     @property
@@ -81,6 +94,16 @@ class Reads(Protocol):
         self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         """Return the answer within *seconds*; *fresh*: not one that was kept."""
+
+
+def methods_of(resource: str, *, has_id: bool, is_template: bool = False) -> tuple[str, ...]:
+    """Return what the API has at that path; nothing: it has no such path."""
+    return _METHODS.get((resource, has_id, is_template), ())
+
+
+def is_preview(method: str, resource: str) -> bool:
+    """Tell whether the guide only previews that operation."""
+    return method != "GET" or resource not in READABLE
 
 
 def accept_of(asked: str, core_version: str) -> str:

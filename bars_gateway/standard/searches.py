@@ -5,6 +5,7 @@ What a read asks for: the query of a GET, parsed, or everything that is wrong wi
           ──patient──► PatientSearch      GET /Appointment, GET /ServiceRequest   (X02)
     id    ──known_id─► the id             GET /Appointment/{id}, …                (X01)
 
+A service that is not here is 404, whatever else is wrong: nobody here can answer the search.
 A required parameter that is missing is answered with `required`, one that cannot be
 read with `value`, a range that is too wide with 422 `too-costly`, as the guide's tables
 have it. All problems are said at once. A text never holds what was sent: an NHS number
@@ -12,8 +13,9 @@ may stand in any parameter.
 
 Parameters that the guide does not have are no error: they reach the EPR in the query as
 it came. Lenient where published tests and samples are: `end=le…`, an offset of `+00`, a
-plus sign that was not encoded, `patient.identifier`. The tests' third `_include`
-(Practitioner) is optional in the guide, so that a Sender without it is served.
+plus sign that was not encoded, `patient.identifier`, an NHS number without its system. The
+tests' third `_include` (Practitioner) is optional in the guide, so that a Sender without it is
+served.
 """
 
 import re
@@ -27,6 +29,7 @@ from bars_gateway.standard.issues import Issue
 
 NHS_NUMBERS = "https://fhir.nhs.uk/Id/nhs-number"
 MOST_PARAMETERS = 100
+_NOT_FOUND = 404
 
 STATUSES = frozenset({"free", "busy"})
 INCLUDES = ("Slot:schedule", "Schedule:actor:HealthcareService")  # at least; CS-163
@@ -104,6 +107,9 @@ def slots(query: str, *, services: Iterable[str], longest: timedelta) -> SlotSea
     values = parameters(query)
     issues: list[Issue] = []
     service = _service(values, frozenset(services), issues)
+    elsewhere = [issue for issue in issues if issue.http_status == _NOT_FOUND]
+    if elsewhere:
+        raise SearchProblem(elsewhere)
     begins = _range(values, longest, issues)
     statuses = _statuses(values, issues)
     includes = [each for each in values.get("_include", ()) if each]
@@ -225,6 +231,8 @@ def _identifier(values: Values, issues: list[Issue]) -> tuple[str | None, str | 
     if not given:
         return None, None
     system, bar, value = given[0].partition("|")
+    if not bar:  # an NHS number is all that is written without its system
+        system, bar, value = NHS_NUMBERS, "|", system
     number = len(value) == 10 and value.isascii() and value.isdigit()  # noqa: PLR2004
     if len(given) > 1 or not (system and bar and value):
         text = "write it once, as system|value"
@@ -274,7 +282,7 @@ def _not_found(rule: str, name: str, text: str) -> Issue:
         rule=rule,
         path=f"parameter {name}",
         text=text,
-        http_status=404,
+        http_status=_NOT_FOUND,
         code="REC_NOT_FOUND",
         issue="not-found",
     )

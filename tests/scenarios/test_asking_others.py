@@ -183,10 +183,14 @@ async def test_silence_is_said_to_be_the_gateways_word(world: World) -> None:
         (f"Patient?{TO}", "GET", 404),
         (f"Slot/{ID}?{TO}", "GET", 404),
         (f"Appointment/%2E%2E%2Fx?{TO}", "GET", 400),
-        (f"Appointment?{TO}", "POST", 405),
-        (f"Appointment/{ID}?{TO}", "DELETE", 405),
-        ("DocumentReference", "GET", 405),
-        (f"ServiceRequest?{TO}", "POST", 405),
+        (f"Slot?{TO}", "POST", 405),
+        (f"DocumentReference/{ID}?{TO}", "PATCH", 405),
+        (f"Endpoint/{ID}/$template", "PUT", 501),
+        (f"Appointment?{TO}", "POST", 501),
+        (f"Appointment/{ID}?{TO}", "DELETE", 501),
+        ("DocumentReference", "GET", 501),
+        ("Endpoint/$template", "GET", 501),
+        (f"ServiceRequest?{TO}", "POST", 501),
     ],
 )
 async def test_what_is_not_passed_on_says_why(
@@ -224,6 +228,28 @@ async def test_a_preview_write_passes_where_it_is_switched_on(tmp_path: Path) ->
     )
     # The sandbox has no record locator: it says so in the platform's words.
     assert (503, "bars") == (documents[0], documents[1]["Bars-Answered-By"])
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("Endpoint/$template?identifier=x", "GET"),
+        ("Endpoint/$template", "POST"),
+        (f"Endpoint/{ID}/$template", "PUT"),
+        (f"Endpoint/{ID}/$template", "DELETE"),
+    ],
+)
+async def test_a_template_of_the_catalogue_passes_where_it_is_switched_on(
+    tmp_path: Path, path: str, method: str
+) -> None:
+    """As the API has it: at the very path that was asked for, without a target."""
+    body = b'{"resourceType":"Endpoint"}' if method in {"POST", "PUT"} else b""
+    async with world_in(tmp_path, outbound=PREVIEWS) as world:
+        _, headers, _ = await ask(world, path, method, body, Content_Type=JSON)
+        (call,) = (each for each in world.sandbox.calls._listed(0) if "template" in str(each))
+
+    assert "bars" == headers["Bars-Answered-By"]
+    assert method in str(call)
 
 
 async def test_a_search_leaves_no_trace_of_a_patient(

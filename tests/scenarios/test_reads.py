@@ -175,6 +175,13 @@ WRONG = [
         ("REC_NOT_FOUND", "not-found"),
         id="unknown-service",
     ),
+    pytest.param(
+        "/Slot?Schedule.actor:HealthcareService=2000000999",
+        {},
+        404,
+        ("REC_NOT_FOUND", "not-found"),
+        id="unknown-service-and-no-more",
+    ),
     pytest.param("/Appointment/XXXXXXXXX", {}, 400, ("REC_BAD_REQUEST", "value"), id="no-uuid"),
     pytest.param("/ServiceRequest", {}, 400, ("REC_BAD_REQUEST", "required"), id="no-patient"),
     pytest.param(
@@ -253,18 +260,39 @@ async def test_an_epr_that_is_not_asked_cannot_be_read(tmp_path: Path) -> None:
     ("method", "path", "allow"),
     [
         pytest.param("POST", "/Slot", "GET", id="slot"),
-        pytest.param("POST", "/Appointment", "GET", id="appointment"),
-        pytest.param("PUT", f"/Appointment/{ID}", "GET", id="appointment-id"),
-        pytest.param("PATCH", f"/ServiceRequest/{ID}", "GET", id="request-id"),
-        pytest.param("DELETE", f"/ServiceRequest/{ID}", "GET", id="delete"),
+        pytest.param("PUT", "/$process-message", "POST", id="message"),
+        pytest.param("DELETE", "/Appointment", "GET", id="appointments"),
+        pytest.param("POST", f"/Appointment/{ID}", "GET", id="appointment"),
     ],
 )
-async def test_preview_writes_are_off(world: World, method: str, path: str, allow: str) -> None:
+async def test_another_method_is_not_allowed(
+    world: World, method: str, path: str, allow: str
+) -> None:
     """405 says what there is instead."""
     status, answered, outcome = await get(world, path, headers(), method=method)
 
     assert (405, allow) == (status, answered["Allow"])
     assert ("REC_METHOD_NOT_ALLOWED", "not-supported") == issue(outcome)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        pytest.param("POST", "/Appointment", id="appointment"),
+        pytest.param("PUT", f"/Appointment/{ID}", id="appointment-id"),
+        pytest.param("PATCH", f"/ServiceRequest/{ID}", id="request-id"),
+        pytest.param("DELETE", f"/ServiceRequest/{ID}", id="delete"),
+        pytest.param("GET", "/Endpoint/$template", id="template"),
+        pytest.param("DELETE", f"/Endpoint/{ID}/$template", id="template-id"),
+        pytest.param("GET", "/HealthcareService", id="catalogue"),
+        pytest.param("GET", f"/DocumentReference/{ID}", id="pointer"),
+    ],
+)
+async def test_previews_are_off(world: World, method: str, path: str) -> None:
+    """501: the function is the API's, and not here."""
+    status, _, outcome = await get(world, path, headers(), method=method)
+
+    assert (501, ("REC_NOT_IMPLEMENTED", "not-supported")) == (status, issue(outcome))
 
 
 async def written(
@@ -306,6 +334,17 @@ async def test_a_preview_change_is_answered_with_the_resource(
         found = await written(writable, method, f"/Appointment/{ID}", APPOINTMENT, headers())
 
     assert (200, expected) == found
+
+
+async def test_a_preview_patch_brings_what_changes_and_no_more(writable: World) -> None:
+    """The API's own example has neither participant nor time; a PUT without them is refused."""
+    part = {"resourceType": "Appointment", "id": ID, "status": "booked"}
+    async with answering(writable.hospital.socket, lambda _: APPOINTMENT):
+        path = f"/Appointment/{ID}"
+        patched, _ = await written(writable, "PATCH", path, part, headers())
+        put, outcome = await written(writable, "PUT", path, part, headers())
+
+    assert (200, 400, ("REC_BAD_REQUEST", "structure")) == (patched, put, issue(outcome))
 
 
 async def test_a_preview_removal_is_answered_with_an_outcome(writable: World) -> None:

@@ -180,6 +180,23 @@ def test_a_patient_is_found_by_number():
     )
 
 
+def test_a_number_alone_is_an_nhs_number():
+    """As some Senders write it."""
+    found = searches.patient("patient:identifier=9990000018")
+
+    assert ("https://fhir.nhs.uk/Id/nhs-number", "9990000018") == (
+        found.identifier_system,
+        found.identifier_value,
+    )
+
+
+def test_a_search_at_a_foreign_service_is_not_found_as_a_whole():
+    """Nothing of it can be answered here: 404, and no 400 around it."""
+    query = "Schedule.actor:HealthcareService=2000000999&status=x"
+
+    assert [(404, "not-found", "Schedule.actor:HealthcareService")] == wrong(query)
+
+
 @pytest.mark.parametrize("birth_date", ["eq1951-02-28", "1951-02-28"])
 def test_a_patient_is_found_by_name_birth_date_and_postcode(birth_date: str):
     """S10: all three, where there is no number."""
@@ -211,7 +228,7 @@ def test_a_reference_narrows_a_search_down():
             id="no-patient",
         ),
         pytest.param(
-            "patient:identifier=9990000018", [(400, "value", "patient:identifier")], id="no-system"
+            "patient:identifier=RAE-1", [(400, "value", "patient:identifier")], id="no-system"
         ),
         pytest.param("patient:identifier=", [(400, "value", "patient:identifier")], id="empty"),
         pytest.param(

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 from bars_gateway.epr.openapi.schemas import Schema, ref, text
 from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, PROVED, TO
-from bars_gateway.standard.reads import PREVIEW, READABLE
+from bars_gateway.standard.reads import PREVIEW, READABLE, TEMPLATE
 
 _ANY: Schema = {"*/*": {"schema": {}}}
 _BODY: Schema = {name: {"schema": {}} for name in ("application/fhir+json", "application/fhir+xml")}
+
+
+_OF = {"": "", "/{id}": "_one", f"/{{id}}/{TEMPLATE}": "_template"}
 
 
 def _parameter(name: str, where: str, schema: Schema) -> Schema:
@@ -25,17 +28,17 @@ def _own(meaning: str) -> Schema:
     return {"description": meaning, "content": {"application/json": {"schema": ref("Problem")}}}
 
 
-def _operation(method: str, *, with_id: bool) -> Schema:
+def _operation(method: str, path: str) -> Schema:
     names = sorted(READABLE | PREVIEW) if method == "GET" else sorted(PREVIEW)
     parameters = [
         _parameter("resource", "path", text("what is asked for", enum=names)),
         _parameter(TO, "query", text("target identifier of who is asked: system|value")),
     ]
-    if with_id:
+    if "{id}" in path:
         parameters.append(_parameter("id", "path", text("the id that they gave to it")))
     reading = method == "GET"
     return {
-        "operationId": f"ask_{method.lower()}{'_one' if with_id else ''}",
+        "operationId": f"ask_{method.lower()}{_OF[path.partition('{resource}')[2]]}",
         "summary": "Ask another organisation, through BaRS"
         if reading
         else "A preview operation, where the settings let it pass",
@@ -65,8 +68,13 @@ def _operation(method: str, *, with_id: bool) -> Schema:
     }
 
 
+_OF_A_TEMPLATE = ("PUT", "DELETE")
 READ_OPERATIONS: Mapping[tuple[str, str], Schema] = {
-    (method.lower(), path): _operation(method, with_id=path.endswith("{id}"))
-    for path in ("/bars/{resource}", "/bars/{resource}/{id}")
-    for method in METHODS
+    (method.lower(), path): _operation(method, path)
+    for path, methods in (
+        ("/bars/{resource}", METHODS),
+        ("/bars/{resource}/{id}", METHODS),
+        (f"/bars/{{resource}}/{{id}}/{TEMPLATE}", _OF_A_TEMPLATE),
+    )
+    for method in methods
 }
