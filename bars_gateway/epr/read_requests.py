@@ -51,11 +51,7 @@ from bars_gateway.standard.reads import (
 ANSWERED_BY = "Bars-Answered-By"
 PROVED = "Bars-Answer-Proved"
 TO = "to"
-PATHS = (
-    "/bars/{resource}",
-    "/bars/{resource}/{id}",
-    "/bars/{resource}/{id}/{operation:\\$template}",
-)
+PATHS = ("/bars/{resource}", "/bars/{resource}/{id}", f"/bars/{{resource}}/{{id}}/{TEMPLATE}")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_ID = 64  # R4's
 
@@ -113,9 +109,10 @@ class ReadRequests:
         return web.Response(status=answer.http_status, body=answer.body, headers=headers)
 
     async def _enquiry(self, request: web.Request) -> Enquiry:
-        resource, *parts = request.match_info.values()
-        is_template = parts[-1:] == [TEMPLATE]
-        resource_id = next(iter(parts[:-1] if is_template else parts), None)
+        resource, resource_id = request.match_info["resource"], request.match_info.get("id")
+        is_template = request.path.endswith(f"/{TEMPLATE}")
+        if resource_id == TEMPLATE:
+            resource_id = None
         self._require_known(request.method, resource, resource_id, is_template=is_template)
         query, named = without(request.rel_url.raw_query_string, TO)
         target = _target(named, needed=resource not in WITHOUT_TARGET)

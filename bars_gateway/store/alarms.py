@@ -343,7 +343,7 @@ ALARMS: Mapping[str, AlarmKind] = {
     "change.unknown": AlarmKind(
         about=About.REQUEST,
         grave=False,
-        noun="update or cancellation",
+        noun="change",
         says="{n} came for a record that this Receiver never gave",
         whose=Whose.THEIRS,
         advice="The Sender was told so, and nothing changed here. Find out with them which record"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bars_gateway.epr.openapi.schemas import Schema, ref, text
-from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, PROVED, TO
+from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, PATHS, PROVED, TO
 from bars_gateway.standard.reads import PREVIEW, READABLE, TEMPLATE
 
 _ANY: Schema = {"*/*": {"schema": {}}}
@@ -61,6 +61,7 @@ def _operation(method: str, path: str) -> Schema:
                 "content": _ANY,
             },
             "500": _own("the gateway itself failed over it, or theirs"),
+            "501": _own("it is a preview operation, and switched off; or theirs"),
             "502": _own("no answer came, or theirs"),
             "503": _own("no access token, or theirs"),
             "504": _own("no answer came in time, or theirs"),
@@ -68,13 +69,6 @@ def _operation(method: str, path: str) -> Schema:
     }
 
 
-_OF_A_TEMPLATE = ("PUT", "DELETE")
 READ_OPERATIONS: Mapping[tuple[str, str], Schema] = {
-    (method.lower(), path): _operation(method, path)
-    for path, methods in (
-        ("/bars/{resource}", METHODS),
-        ("/bars/{resource}/{id}", METHODS),
-        (f"/bars/{{resource}}/{{id}}/{TEMPLATE}", _OF_A_TEMPLATE),
-    )
-    for method in methods
+    (method.lower(), path): _operation(method, path) for path in PATHS for method in METHODS
 }
