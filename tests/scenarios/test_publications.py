@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from messages import RECEIVER
-from world import JSON, World, get, headers, issue, world_in
+from messages import RECEIVER, referral
+from world import JSON, World, get, headers, issue, post, world_in
 
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CONTEXT = f"/MessageDefinition?context={quote(RECEIVER)}"
@@ -89,10 +89,32 @@ async def test_a_context_that_will_not_do(
     assert expected == (status, issue(outcome))
 
 
-@pytest.mark.parametrize("path", ["/metadata", CONTEXT, "/ServiceRequest"])
-async def test_another_major_version_is_not_acceptable(world: World, path: str) -> None:
-    """CS-023: the version in Accept counts on every endpoint."""
+ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metadata",
+        CONTEXT,
+        "/Slot",
+        "/Appointment",
+        "/ServiceRequest",
+        f"/Appointment/{ID}",
+        f"/ServiceRequest/{ID}",
+    ],
+)
+async def test_every_endpoint_asks_for_its_own_major_version(world: World, path: str) -> None:
+    """CS-023: the version in Accept counts wherever something is read."""
     sent = headers(Accept=f"{JSON}; version=2.0.0")
     status, _, outcome = await get(world, path, sent)
 
     assert (406, ("REC_NOT_ACCEPTABLE", "processing")) == (status, issue(outcome))
+
+
+async def test_so_does_the_door_for_messages(world: World) -> None:
+    """CS-023, and nothing is taken."""
+    status, _, outcome = await post(world, referral(), headers(Accept=f"{JSON}; version=2.0.0"))
+
+    assert (406, ("REC_NOT_ACCEPTABLE", "processing")) == (status, issue(outcome))
+    assert 0 == await world.hospital.rows("messages")

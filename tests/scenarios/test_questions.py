@@ -1,6 +1,7 @@
 """Bookings and changes: the EPR is asked while the proxy waits, over real mutual TLS."""
 
 import asyncio
+import hashlib
 import json
 import sqlite3
 import uuid
@@ -255,6 +256,40 @@ async def test_a_validations_update_is_asked_too(world: World) -> None:
 
     assert (0, 200, ["update"]) == (first, status, [each["move"] for each in epr.seen])
     assert [("active",)] == stored(world, "SELECT state FROM workflows")
+
+
+async def test_the_epr_sees_every_stamp_of_an_update(world: World) -> None:
+    """CS-129: it alone has copies to compare with, and gets the update byte for byte."""
+    _, _, taken = await post(world, validation_request(), headers())
+    update = change_of(taken)
+    async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
+        await epr.questions(wait=0)
+        posted = group.create_task(post(world, update, headers()))
+        number = (await epr.question())["question_id"]
+        seen = await epr.request(number)
+        await epr.answer(number, {"refuse": "changed-here"})
+
+    assert update == seen
+    assert 409 == posted.result()[0]
+
+
+async def test_what_was_changed_is_kept_beside_the_change(world: World) -> None:
+    """CS-140: every version of a referral stays, as it came."""
+    first = validation_request()
+    _, _, taken = await post(world, first, headers())
+    update = change_of(taken)
+    async with answering(world.hospital.socket):
+        await post(world, update, headers())
+    kept = stored(
+        world,
+        "SELECT m.move, m.fingerprint FROM messages AS m JOIN payloads AS p ON p.message_id = m.id"
+        " WHERE p.part = 'request' ORDER BY m.id",
+    )
+
+    assert [
+        ("request", hashlib.sha256(first).hexdigest()),
+        ("update", hashlib.sha256(update).hexdigest()),
+    ] == kept
 
 
 async def test_an_update_may_keep_its_first_bundle_id(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -101,6 +102,30 @@ async def test_the_same_for_another_conversation_is_a_conflict(world: World) -> 
     status, _, outcome = await post(world, anew, other)
 
     assert (409, [("REC_CONFLICT", "conflict")]) == (status, issues(outcome))
+
+
+@pytest.mark.parametrize(
+    "context",
+    [None, "", "|||", "a1|b|c", "a4t1|validation|servicerequest-response|update"],
+    ids=["absent", "empty", "bars", "malformed", "contradictory"],
+)
+async def test_use_context_is_read_by_nobody(world: World, context: str | None) -> None:
+    """CS-009: whatever it says, the message says what it is."""
+    status, _, _ = await post(world, referral(), headers(use_context=context))
+    with sqlite3.connect(f"file:{world.hospital.database}?mode=ro", uri=True) as connection:
+        moves = connection.execute("SELECT move FROM messages").fetchall()
+    connection.close()
+
+    assert (200, [("request",)]) == (status, moves)
+
+
+@pytest.mark.parametrize("query", ["?async=true", "?async=false&response-url=https%3A%2F%2Fx"])
+async def test_the_answer_is_never_put_off(world: World, query: str) -> None:
+    """CS-121: the acknowledgement is the answer to the very request."""
+    body = referral()
+    status, _, answer = await post(world, body, headers(), f"/$process-message{query}")
+
+    assert (200, json.loads(body)["id"]) == (status, answer["id"])
 
 
 async def test_twenty_identical_requests_at_once_make_one_record(world: World) -> None:

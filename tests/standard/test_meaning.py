@@ -1,5 +1,7 @@
 """What a response says, whatever elements it is spread over; and what follows from it, and when."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 from store_values import wording
+from variants import GIVEN_ID, Bundle, a_validation, header, resource, url_of
 
 from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.meaning import (
@@ -18,6 +21,7 @@ from bars_gateway.standard.meaning import (
     Said,
     Written,
     is_ahead,
+    move_of,
     ordered_as,
     ours_in,
     read_alone,
@@ -46,6 +50,39 @@ FOCUS = {
     "requester": ("ours", "Encounter"),
     "other": ("elsewhere", "Appointment"),
 }
+
+
+def _of_another_event(bundle: Bundle) -> None:
+    header(bundle)["eventCoding"]["code"] = "booking-request"
+
+
+def _about_no_request(bundle: Bundle) -> None:
+    header(bundle)["focus"] = [{"reference": url_of(bundle, "Patient")}]
+
+
+def _for_another_reason(bundle: Bundle) -> None:
+    header(bundle)["reason"]["coding"][0]["code"] = "update"
+    resource(bundle, "ServiceRequest")["id"] = GIVEN_ID
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda _: None, Move.REQUEST),
+        (_of_another_event, None),
+        (_about_no_request, None),
+        (_for_another_reason, Move.UPDATE),
+    ],
+    ids=["as-it-is", "event", "focus", "reason"],
+)
+def test_event_reason_and_focus_decide_what_is_asked(
+    change: Callable[[Bundle], None], expected: Move | None
+) -> None:
+    """CS-120: the same content, and another of the three is another process, or none."""
+    bundle = a_validation()
+    change(bundle)
+
+    assert expected is move_of(read(json.dumps(bundle).encode()))
 
 
 def said(  # noqa: PLR0917
