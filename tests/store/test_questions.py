@@ -133,7 +133,8 @@ async def test_the_first_answer_stands(attended: SqliteStore) -> None:
 
 async def test_a_change_of_what_the_gateway_never_saw_is_taken(attended: SqliteStore) -> None:
     """The EPR may know it from before; then its workflow begins here, and ends."""
-    number = await put(attended, move=Move.CANCEL, focus_id="known-to-the-epr")
+    change = {"move": Move.CANCEL, "focus_id": "known-to-the-epr"}
+    number = await put(attended, **change, earlier_records=True)
     await attended.questions.decide("trust", number, decision(), NOW)
     workflows = (await attended.overview(NOW)).workflows
 
