@@ -8,7 +8,10 @@ sandbox is in, such as an application that was revoked: the fault `token_refused
 looks for its algorithm.
 """
 
+import json
 from collections.abc import Mapping
+
+from bars_gateway.sandbox import bodies
 
 _UNKNOWN = "An unknown error occurred processing this request. Contact us for assistance"
 _SUBSCRIBE = (
@@ -62,10 +65,17 @@ _OTHERS: Mapping[str, tuple[int, str, str]] = {
     "server-error": (500, "unknown_error", _UNKNOWN),
 }
 
-REFUSALS: Mapping[str, tuple[int, str, str]] = {
+_OF_THE_SERVICE: Mapping[str, tuple[int, str, str]] = {
     **{name: (400, "invalid_request", text) for name, text in _MALFORMED.items()},
     **_OTHERS,
 }
+_OF_THE_PLATFORM: Mapping[str, tuple[int, bytes]] = {
+    "application": (
+        500,
+        bodies.platform_fault("ClientId is Invalid", "oauth.v2.InvalidClientIdentifier"),
+    ),
+}
+REFUSALS = (*_OF_THE_SERVICE, *_OF_THE_PLATFORM)
 
 
 class Refusal(Exception):
@@ -77,6 +87,16 @@ class Refusal(Exception):
         self.document: dict[str, object] = {"error": error, "error_description": description}
 
 
+class OfThePlatform(Refusal):
+    """What the platform refuses before the service has a word for it, in a form of its own."""
+
+    def __init__(self, status: int, fault: bytes) -> None:
+        super().__init__(status, "", "")
+        self.document = json.loads(fault)
+
+
 def refusal(name: str) -> Refusal:
     """Return the refusal of that name."""
-    return Refusal(*REFUSALS[name])
+    if name in _OF_THE_PLATFORM:
+        return OfThePlatform(*_OF_THE_PLATFORM[name])
+    return Refusal(*_OF_THE_SERVICE[name])

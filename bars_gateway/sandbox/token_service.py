@@ -24,7 +24,7 @@ from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.assertions import Assertion, public_key
 from bars_gateway.sandbox.faults import Fault, FaultKind
 from bars_gateway.sandbox.registry import Registered, Registry
-from bars_gateway.sandbox.token_refusals import Refusal, refusal
+from bars_gateway.sandbox.token_refusals import OfThePlatform, Refusal, refusal
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = "application/x-www-form-urlencoded"
@@ -117,7 +117,7 @@ class TokenService:
             raise refusal("api-key")
         assertion.check_signature(self._key(registered, assertion.header))
         if assertion.is_early(now.timestamp()):
-            raise _OfThePlatform(bodies.NOT_YET_VALID)
+            raise OfThePlatform(401, bodies.NOT_YET_VALID)
         if assertion.claims.get("aud") != self._url():
             raise refusal("audience")
         return registered
@@ -136,16 +136,8 @@ class TokenService:
         except OSError:
             raise refusal("jwks-unreachable") from None
         except (ValueError, KeyError, TypeError):
-            raise _OfThePlatform(bodies.BAD_JWKS) from None
+            raise OfThePlatform(401, bodies.BAD_JWKS) from None
         raise refusal("kid")
-
-
-class _OfThePlatform(Refusal):
-    """What the platform refuses before the service has a word for it, in a form of its own."""
-
-    def __init__(self, fault: bytes) -> None:
-        super().__init__(401, "", "")
-        self.document = json.loads(fault)
 
 
 class _QuotaExceeded(Refusal):
@@ -174,7 +166,7 @@ def _told(fault: Fault, now: datetime) -> Refusal:
 
 def _refused(refused: Refusal) -> web.Response:
     document = dict(refused.document)
-    if not isinstance(refused, _OfThePlatform):
+    if not isinstance(refused, OfThePlatform):
         document["message_id"] = f"rrt-{secrets.token_hex(8)}"
     return bodies.as_json(refused.status, json.dumps(document).encode())
 

@@ -13,6 +13,7 @@ from bars_gateway.sandbox.counterparty.scripts import _ABOUT, Verb
 from bars_gateway.sandbox.counterparty.services import SERVICES
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "sandbox.md"
+ADMIN = "http://127.0.0.1:8441"
 COMMANDS = re.findall(r"^curl (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
 
 
@@ -26,10 +27,11 @@ async def typed(box, command: str, ids: dict[str, str]) -> Reply:
     """Do what curl does with those words."""
     for name, value in ids.items():
         command = command.replace(f"${name}", value)
-    words = shlex.split(command.partition(" > ")[0].replace("$PARTY", "/counterparty"))
+    command = command.replace("$PARTY", f"{ADMIN}/counterparty").partition(" > ")[0]
+    words = shlex.split(command)
     data = words[words.index("-d") + 1] if "-d" in words else None
     method = words[words.index("-X") + 1] if "-X" in words else "POST" if data else "GET"
-    (path,) = [word for word in words if word.startswith("/counterparty")]
+    (path,) = [word.removeprefix(ADMIN) for word in words if word.startswith(ADMIN)]
     return await box.ask(method, box.sandbox.admin_url + path, data=data)
 
 
