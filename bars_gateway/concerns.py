@@ -75,6 +75,7 @@ class Conditions:
     handshake_failures: Mapping[str, int]  # by reason, since the start
     clock_step: ClockStep | None = None  # the last, since the start
     silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
+    failing: Mapping[str, datetime] = field(default_factory=dict)  # Receivers with errors only
     kept_out: Sequence[KeptOutCondition] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
@@ -122,12 +123,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
             for folder, reason in conditions.stalled.items()
         ),
         *_lying(conditions.lying),
-        *(
-            Concern(
-                text=f"{receiver} has not answered since {since:%d %b %H:%M} UTC", advice=_SILENT
-            )
-            for receiver, since in conditions.silent.items()
-        ),
+        *_away(conditions),
         *_questions(overview),
         *_open_doors(overview.at, conditions.observes_until),
         *_refused(conditions.refused),
@@ -142,6 +138,15 @@ def _no_room(reason: str | None) -> Iterator[Concern]:
     if reason is not None:
         advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
         yield Concern(text=f"The disk is nearly full: {reason}", advice=advice)
+
+
+def _away(conditions: Conditions) -> Iterator[Concern]:
+    for receivers, what, advice in (
+        (conditions.silent, "has not answered", _SILENT),
+        (conditions.failing, "has answered with errors only (500)", _FAILING),
+    ):
+        for receiver, since in receivers.items():
+            yield Concern(text=f"{receiver} {what} since {since:%d %b %H:%M} UTC", advice=advice)
 
 
 def _kept_out(kept_out: Sequence[KeptOutCondition]) -> Iterator[Concern]:
@@ -174,6 +179,11 @@ _NOT_ASKING = (
     "Whoever wants a decision of it is told 503. See whether it runs and reaches the socket."
 )
 _SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
+_FAILING = (
+    "What is for it waits, and it is asked now and then. Where it is so for all Receivers, the"
+    " national proxy has trouble of its own: ask the national service desk. Otherwise tell whoever"
+    " runs it."
+)
 _STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
 
 

@@ -268,6 +268,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="silent",
         ),
         pytest.param(
+            replace(WELL, failing={"https://fhir.nhs.uk/Id/dos-service-id|2000000202": NOW}),
+            "dos-service-id|2000000202 has answered with errors only (500) since 02 Mar 09:00 UTC",
+            id="failing",
+        ),
+        pytest.param(
             replace(WELL, kept_out=[KEPT_OUT]),
             "Nothing of trust has got past the national proxy since 02 Mar 09:00 UTC:"
             " no registration",

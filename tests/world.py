@@ -9,11 +9,13 @@ signals and kills start real processes instead (`Node.command`).
 
 import asyncio
 import json
+import sqlite3
 import ssl
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,20 @@ class Node:
 
         notice: dict[str, Any] = await eventually(found)
         return notice
+
+    async def lapses(self, request_id: str) -> None:
+        """Let the time of a message be over, once it was tried."""
+
+        async def tried() -> bool:
+            found = await self.history(request_id)
+            return found is not None and bool(found.attempts)
+
+        await in_time(tried)
+        over = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
+            connection.execute(
+                "UPDATE messages SET give_up_at = ? WHERE request_id = ?", (over, request_id)
+            )
 
     async def overview(self) -> Overview:
         async with open_reader(self.database) as reader:

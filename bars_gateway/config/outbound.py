@@ -136,10 +136,10 @@ class Outbound(Section):
 
     server_errors_limit: Annotated[int, Field(ge=1, le=100)] = 5
     """
-    How many times an answer of 500 is asked again, before the message is *unconfirmed*.
+    How many answers of 500 that count make a message *unconfirmed*.
 
-    The proxy turns every answer that it cannot read into a 500, so few repeats help; raise it
-    if a counterparty's 500 are known to pass.
+    One counts where the Receiver answered another message meanwhile, or where the message has met
+    them for long (docs/answers.md). Raise it if a counterparty's 500 are known to pass.
     """
 
     target_check_seconds: Annotated[float, Field(ge=0, le=20)] = 5

@@ -36,6 +36,7 @@ from bars_gateway.outbound.settlement import (
     backoff,
     is_too_much,
     settlement_of,
+    weighed,
 )
 from bars_gateway.outbound.standing import Standing
 from bars_gateway.outbound.token import Tokens
@@ -170,9 +171,14 @@ class Dispatcher:
         return await self._store.claim_next(opening.at, opening.providers, opening.not_for)
 
     async def _send_in_turn(self, claim: Claim) -> None:
-        """Send *claim*, unless two senders have claimed for somebody who gets one at a time."""
+        """Send *claim*, unless its Receiver or provider rests, or gets one at a time and has it."""
         if self.standing.is_looking(claim):
             await self._back_to_the_queue(claim, self._now() + PAUSE_BEHIND_A_LOOK)
+            return
+        rests_until = self.standing.rests_until(claim)
+        if rests_until is not None and rests_until > self._now():
+            await self._back_to_the_queue(claim, rests_until)
+            await self.standing.hasten_unless_open(claim)  # if the look was answered meanwhile
             return
         with self.standing.look(claim):
             ended = await self._send_or_set_aside(claim)
@@ -209,6 +215,7 @@ class Dispatcher:
             await self._put_back(claim, tokens, error)
             return None
         ended = self._now()
+        reply = self._weighed(reply, claim, ended)
         answer, judgement = reply.answer, reply.judgement
         attempt = _attempt(claim, answer, judgement, started, ended)
         settlement = await self._settlement(claim, reply, ended)
@@ -228,6 +235,7 @@ class Dispatcher:
             self._reconciler.ring()
         if is_too_much(answer, judgement):
             self._proxy.hold(claim.provider, answer.retry_after or HELD_BY_QUOTA)
+            return  # the platform has not let it through: the Receiver has not seen it
         if ended.reply.without_token:
             return  # the token service's trouble, which has a pause of its own
         timing = self._policy.timing(claim.use_case)
@@ -292,6 +300,13 @@ class Dispatcher:
             pause_for_our_trouble=ours,
             server_errors_limit=self._policy.server_errors_limit,
             acknowledged=await self._acknowledged(claim, reply),
+        )
+
+    def _weighed(self, reply: "_Reply", claim: Claim, now: datetime) -> "_Reply":
+        """Return the reply with what a 500 counts for."""
+        others = self.standing.others_answered(claim)
+        return replace(
+            reply, judgement=weighed(reply.judgement, claim, now, others_answered=others)
         )
 
     async def _acknowledged(self, claim: Claim, reply: "_Reply") -> Settled:

@@ -5,6 +5,7 @@ What a verdict leads to: a fate, or another try and when.
 """
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bars_gateway.standard.timing import Timing
@@ -12,6 +13,7 @@ from bars_gateway.standard.verdict import KEPT_OUT, Answer, Before, Fault, Judge
 from bars_gateway.store.port import Claim, OutboundState, Settled, Settlement, TryAgain
 
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
+ERRORS_FOR_LONG = timedelta(hours=1)
 ACKNOWLEDGED = Settled(state=OutboundState.ACKNOWLEDGED)
 _MAX_DOUBLINGS = 30  # beyond it the pause is the longest anyway, and 2**n would overflow
 
@@ -46,6 +48,26 @@ def settlement_of(
             pass
     again = now + pause
     return TryAgain(at=again) if again < claim.give_up_at else _last_try(claim, now, unconfirmed)
+
+
+def weighed(
+    judgement: Judgement, claim: Claim, now: datetime, *, others_answered: bool
+) -> Judgement:
+    """
+    Return what a 500 counts for: as 503, unless it is about this message.
+
+    The proxy says 500 for itself as well, to every message, for as long as its own trouble lasts.
+    So one counts only if the Receiver *others_answered* since the attempt before this one, or if
+    the message has met them for long.
+    """
+    for_long = claim.first_error_at is not None and now - claim.first_error_at >= _for_long(claim)
+    if not judgement.is_server_error or others_answered or for_long:
+        return judgement
+    return replace(judgement, verdict=Verdict.RETRY)
+
+
+def _for_long(claim: Claim) -> timedelta:
+    return min(ERRORS_FOR_LONG, (claim.give_up_at - claim.created_at) / 2)
 
 
 def _had_its_chance(judgement: Judgement) -> bool:

@@ -1,21 +1,24 @@
 """
 How we stand with each Receiver, and each provider with the proxy: who is left in peace.
 
-    judgement ──► Circuits ──► open: what waits is put off, and one at a time goes as a look
+    judgement ──► Circuits ──► a break: what waits is put off, and one at a time goes as a look
                           └──► answered: what waits is due now
 
-While somebody is left in peace, one message at a time goes to them, however many are due:
-hanging Receivers take one sender each and not four, and a registration that the proxy refuses
-for good costs one POST and one token a look.
+While somebody is left in peace, one message at a time goes to them, however many are due or are
+handed in: hanging Receivers take one sender each and not four, a dead one costs a POST a look
+and not one a message, and so does a registration that the proxy refuses for good. The log has a
+line for the beginning of a break, and one for its end.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.outbound.circuits import Circuits, Pauses
+from bars_gateway.outbound.circuits import Break, Circuits, Failure, Pauses
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE, KeptOut
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict
@@ -25,9 +28,18 @@ log = structlog.get_logger(__name__)
 
 FAILURES_OF_A_RECEIVER = 5
 LONGEST_PEACE = timedelta(seconds=60)
+LAST_TRY = timedelta(seconds=5)  # before a message's time is over it goes, whoever rests
 # Our own token or registration, refused by the proxy: only a person can change that.
 PAUSES_FOR_OUR_TROUBLE = Pauses(first=timedelta(minutes=1), longest=timedelta(minutes=15))
 _OURS_TO_MEND = frozenset({Verdict.UNAUTHORIZED, Verdict.FORBIDDEN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answered:
+    """A message that its Receiver has answered."""
+
+    message_id: int
+    at: datetime
 
 
 class Standing:
@@ -37,7 +49,8 @@ class Standing:
         self._store = store
         self._now = now
         self.receivers = Circuits(FAILURES_OF_A_RECEIVER, now=now)
-        self.providers = Circuits(1, now=now)
+        self.providers = Circuits(1, now=now, messages=1)
+        self._answers: dict[str, deque[_Answered]] = {}  # by Receiver
         self._refused_by: dict[str, str] = {}  # provider → the row of the answer that it got last
         self._looks: list[str] = []  # Receivers and providers that a look is under way to
 
@@ -57,6 +70,26 @@ class Standing:
     def is_looking(self, claim: Claim) -> bool:
         """Tell whether another message has gone meanwhile to where *claim* would go."""
         return claim.receiver in self._looks or claim.provider in self._looks
+
+    def rests_until(self, claim: Claim) -> datetime | None:
+        """Return until when *claim* waits with the others for the next look; None: it may go."""
+        moments = (
+            self.receivers.rests_until(claim.receiver, LONGEST_PEACE),
+            self.providers.rests_until(claim.provider, LONGEST_PEACE),
+        )
+        until = max((moment for moment in moments if moment is not None), default=None)
+        if until is None:
+            return None
+        tried = timedelta(milliseconds=min(claim.attempt - 1, 900))  # least tried, first
+        return min(until + tried, claim.give_up_at - LAST_TRY)
+
+    def others_answered(self, claim: Claim) -> bool:
+        """Tell whether its Receiver answered another message since *claim* was tried before."""
+        since = claim.previous_at or claim.created_at
+        return any(
+            each.message_id != claim.message_id and each.at >= since
+            for each in self._answers.get(claim.receiver, ())
+        )
 
     @contextmanager
     def look(self, claim: Claim) -> Iterator[None]:
@@ -89,25 +122,48 @@ class Standing:
         """
         if judgement.verdict in _OURS_TO_MEND:
             self._refused_by[claim.provider] = judgement.row
-            pause = self.providers.failed(claim.provider, began, PAUSES_FOR_OUR_TROUBLE)
-            await self._put_off(self.providers, pause, provider=claim.provider)
-        elif judgement.is_silence:
+            failure = Failure(message_id=claim.message_id, began=began)
+            found = self.providers.failed(claim.provider, failure, PAUSES_FOR_OUR_TROUBLE)
+            await self._put_off(self.providers, found, claim, provider=claim.provider)
+        elif judgement.is_silence or judgement.is_server_error:
             pauses = Pauses(
                 first=timing.first_retry, longest=min(timing.longest_retry, LONGEST_PEACE)
             )
-            pause = self.receivers.failed(claim.receiver, began, pauses)
-            await self._put_off(self.receivers, pause, receiver=claim.receiver)
+            is_error = judgement.is_server_error
+            failure = Failure(message_id=claim.message_id, began=began, is_error=is_error)
+            found = self.receivers.failed(claim.receiver, failure, pauses)
+            await self._put_off(self.receivers, found, claim, receiver=claim.receiver)
         else:
+            if judgement.is_of_receiver:
+                self._heard(claim)
             if self.receivers.answered(claim.receiver):
                 await self._hasten(receiver=claim.receiver)
             if self.providers.answered(claim.provider):
                 await self._hasten(provider=claim.provider)
 
-    async def _put_off(self, circuits: Circuits, pause: timedelta | None, **whose: str) -> None:
-        if pause is None:
+    def _heard(self, claim: Claim) -> None:
+        """Remember that the Receiver answered: two messages, to know of one beside any other."""
+        answers = self._answers.setdefault(claim.receiver, deque(maxlen=2))
+        if answers and answers[-1].message_id == claim.message_id:
+            answers.pop()
+        answers.append(_Answered(message_id=claim.message_id, at=self._now()))
+
+    async def hasten_unless_open(self, claim: Claim) -> None:
+        """Hasten what was put off for a look that has been answered meanwhile."""
+        if claim.receiver not in self.receivers.open and claim.provider not in self.providers.open:
+            await self._hasten(receiver=claim.receiver)
+
+    async def _put_off(
+        self, circuits: Circuits, found: Break | None, claim: Claim, **whose: str
+    ) -> None:
+        if found is None:
             return
-        count = await self._store.put_off(self._now() + pause, **whose)
-        log.warning("outbound.put_off", seconds=pause.total_seconds(), count=count, **whose)
+        until = self._now() + found.pause
+        count = await self._store.put_off(until, **whose, last=claim.message_id)
+        if found.is_new:
+            log.warning(
+                "outbound.put_off", seconds=found.pause.total_seconds(), count=count, **whose
+            )
         if circuits.open.keys().isdisjoint(whose.values()):
             await self._hasten(**whose)  # an answer came meanwhile, and had hastened too early
 

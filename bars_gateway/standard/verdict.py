@@ -120,11 +120,26 @@ class Judgement:
     ids_echoed: bool
 
     @property
+    def is_server_error(self) -> bool:
+        """Whether it is a 500 or its like, which the proxy also says for itself."""
+        return self.row in SERVER_ERRORS
+
+    @property
+    def is_of_receiver(self) -> bool:
+        """Whether the Receiver itself has taken the message, or said no to it."""
+        said_no = self.verdict in {Verdict.REFUSED, Verdict.UNCONFIRMED}
+        in_doubt = self.row == "refused-in-doubt"
+        return self.verdict is Verdict.ACKNOWLEDGED or (
+            self.fault is Fault.REC and (said_no or in_doubt)
+        )
+
+    @property
     def is_silence(self) -> bool:
         """Whether nobody at the Receiver's has said anything, now or in time."""
         return self.row in _NO_ANSWER
 
 
+SERVER_ERRORS = frozenset({"server-error", "other-5xx", "quota-as-500"})
 _NO_ANSWER = frozenset(
     {"silence", "timeout", "unavailable", "intermediary", "redirect", "unknown-status"}
 )

@@ -12,12 +12,13 @@ otherwise the claim has lapsed and somebody else may hold the message.
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, Answer, Before
+from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.aside_works import Spoilt, each, hold
 from bars_gateway.store.focus_works import name_focus
@@ -93,14 +94,14 @@ def claim_next(
     (claim,) = each([row], partial(_claim, connection))
     if isinstance(claim, Spoilt):
         hold(connection, claim.number, claim.error, now, row["claims"], began=False)
-    else:
-        note(connection, row["provider"], now)
-    return claim
+        return claim
+    return replace(claim, call=note(connection, row["provider"], now))
 
 
 def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:
     payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
-    errors = one(connection, "server_errors", message_id=row["id"])
+    among = json.dumps(sorted(SERVER_ERRORS))
+    errors = one(connection, "server_errors", message_id=row["id"], errors=among)
     assert payload is not None
     assert errors is not None
     return Claim(
@@ -114,10 +115,12 @@ def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:
         claim=row["claims"],
         attempt=row["attempts"],
         before=_before(connection, row),
-        server_errors=errors["n"],
+        server_errors=errors["n"] or 0,
         created_at=instant(row["created_at"]),
         give_up_at=instant(row["give_up_at"]),
         request=payload_of(payload),
+        previous_at=instant(errors["previous_at"]),
+        first_error_at=instant(errors["first_error_at"]),
     )
 
 
@@ -148,6 +151,7 @@ def put_back(connection: sqlite3.Connection, claim: Claim, retry_at: datetime, n
         retry_at=text(retry_at),
     )
     _exactly_one(changed, claim)
+    run(connection, "forget_call", call=claim.call, provider=claim.provider)
 
 
 def settle(  # noqa: PLR0917

@@ -191,9 +191,18 @@ class Store(Protocol):
         """Undo the claim: no POST began, so it was no attempt."""
 
     async def put_off(
-        self, until: datetime, *, provider: str | None = None, receiver: str | None = None
+        self,
+        until: datetime,
+        *,
+        provider: str | None = None,
+        receiver: str | None = None,
+        last: int | None = None,
     ) -> int:
-        """Try nothing of that provider, or for that Receiver, before *until*; return how many."""
+        """
+        Try nothing of that provider, or for that Receiver, before *until*; return how many.
+
+        *last*: the message that is to go after the others.
+        """
 
     async def hasten(
         self, now: datetime, *, provider: str | None = None, receiver: str | None = None

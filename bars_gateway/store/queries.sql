@@ -270,10 +270,12 @@ SELECT max(line.restored_at IS NOT NULL OR line.begun > (SELECT count(*) FROM at
   FROM line;
 
 -- name: server_errors
--- How often the message has met a 500: that proves nothing, and may not go on for ever. Whoever
--- has it sent again begins anew.
-SELECT count(*) AS n FROM attempts
- WHERE message_id = :message_id AND verdict = 'retry_limited'
+-- How often the message has met a 500 that counts, and since when it has met any: that proves nothing, and may
+-- not go on for ever. Whoever has it sent again begins anew.
+SELECT sum(verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
+       min(CASE WHEN verdict_row IN (SELECT value FROM json_each(:errors)) THEN started_at END) AS first_error_at
+  FROM attempts
+ WHERE message_id = :message_id
    AND started_at >= coalesce((SELECT max(at) FROM events
                                 WHERE message_id = :message_id
                                   AND kind IN ('operator.retried', 'epr.retried')), '');
@@ -412,8 +414,11 @@ UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL,
 
 -- name: put_off
 -- What waits for who does not answer waits for longer; what would be too late by then gets a last try in time.
+-- What was tried least goes first, and what was tried last after all the others: it may be the cause itself.
 UPDATE messages
-   SET next_attempt_at = min(:until, max(next_attempt_at, strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds')))
+   SET next_attempt_at = min(strftime('%Y-%m-%dT%H:%M:%fZ', :until,
+                                      '+' || (min(attempts, 900) / 1000.0 + (id = :last)) || ' seconds'),
+                             max(next_attempt_at, strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds')))
  WHERE state = 'queued' AND next_attempt_at < :until
    AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver);
 
@@ -613,6 +618,10 @@ SELECT min(at) AS at
 
 -- name: note_call
 INSERT INTO calls (provider, began_at) VALUES (:provider, :now);
+
+-- name: forget_call
+-- The call was not made after all.
+DELETE FROM calls WHERE rowid = :call AND provider = :provider;
 
 -- name: forget_calls
 DELETE FROM calls WHERE began_at < :before;

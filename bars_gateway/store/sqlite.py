@@ -151,10 +151,20 @@ class SqliteStore:
         self._outbound.ring()
 
     async def put_off(
-        self, until: datetime, *, provider: str | None = None, receiver: str | None = None
+        self,
+        until: datetime,
+        *,
+        provider: str | None = None,
+        receiver: str | None = None,
+        last: int | None = None,
     ) -> int:
-        """Try nothing of that provider, or for that Receiver, before *until*; return how many."""
-        return await self._pace("put_off", until=text(until), provider=provider, receiver=receiver)
+        """
+        Try nothing of that provider, or for that Receiver, before *until*; return how many.
+
+        *last*: the message that is to go after the others.
+        """
+        values = {"provider": provider, "receiver": receiver, "last": last}
+        return await self._pace("put_off", until=text(until), **values)
 
     async def hasten(
         self, now: datetime, *, provider: str | None = None, receiver: str | None = None
@@ -162,7 +172,7 @@ class SqliteStore:
         """Make due what of that provider, or for that Receiver, waits; return how many."""
         return await self._pace("hasten", now=text(now), provider=provider, receiver=receiver)
 
-    async def _pace(self, query: str, **values: str | None) -> int:
+    async def _pace(self, query: str, **values: str | int | None) -> int:
         changed = await self._database.write(
             lambda connection: run(connection, query, **values).rowcount
         )

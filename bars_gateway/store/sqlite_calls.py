@@ -27,10 +27,10 @@ class SqliteCalls:
         return await self._database.read(lambda connection: _since(connection, since))
 
 
-def note(connection: sqlite3.Connection, provider: str, now: datetime) -> None:
-    """Note a call, and forget those that no minute holds any more."""
+def note(connection: sqlite3.Connection, provider: str, now: datetime) -> int:
+    """Note a call, and forget those that no minute holds any more; return the note's number."""
     run(connection, "forget_calls", before=text(now - _KEPT))
-    run(connection, "note_call", provider=provider, now=text(now))
+    return int(run(connection, "note_call", provider=provider, now=text(now)).lastrowid or 0)
 
 
 def _since(connection: sqlite3.Connection, since: datetime) -> Mapping[str, Sequence[datetime]]:

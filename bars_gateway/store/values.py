@@ -181,6 +181,9 @@ class Claim:
     created_at: datetime
     give_up_at: datetime  # after this a retry becomes unconfirmed
     request: Payload  # the Bundle, byte for byte as the EPR gave it, and its frozen headers
+    previous_at: datetime | None = None  # when the attempt before this one began
+    first_error_at: datetime | None = None  # when the first that met a 500 began
+    call: int = 0  # the note by which this attempt counts for the quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

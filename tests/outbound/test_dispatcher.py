@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -49,6 +50,8 @@ QUICK = replace(
 )
 CALM = replace(QUICK, first_retry=timedelta(seconds=2), longest_retry=timedelta(seconds=30))
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
+SERVER_ERROR = declining(500, "REC_SERVER_ERROR", "exception")
+UNAVAILABLE = declining(503, "REC_UNAVAILABLE", "transient")
 TOKEN_REFUSED = declining(401, "SEND_UNAUTHORIZED", "security")
 
 
@@ -204,6 +207,23 @@ async def open_messages(store):
     return counts[OutboundState.QUEUED] + counts[OutboundState.SENDING]
 
 
+async def answered_before(national_proxy, store, dispatcher, receipt, answer):
+    """Answer so, until that message is settled."""
+    national_proxy.otherwise = answer
+    async with at_work(dispatcher, seconds=30):
+        while "queued" == (state := (await history(store, receipt)).message.state) or (
+            state == "sending"
+        ):
+            await asyncio.sleep(0.02)
+
+
+async def on_a_break(store, dispatcher):
+    """Wait until the Receiver is left in peace, and nothing is under way."""
+    async with asyncio.timeout(20):
+        while not dispatcher.standing.receivers.open or await sending(store):
+            await asyncio.sleep(0.01)
+
+
 async def without_ids(request):
     return web.Response(body=acknowledgement_of(await request.read()), content_type=FHIR)
 
@@ -309,13 +329,34 @@ class TestFates:
         )
 
     async def test_the_fifth_500_ends_it_unconfirmed(self, store, dispatcher, national_proxy):
-        """A 500 may hide anything, so the message may have arrived, and is not refused."""
-        national_proxy.otherwise = declining(500, "REC_SERVER_ERROR", "exception")
-        await submit(store)
-        async with at_work(dispatcher):
-            (notice,) = await outcomes(store)
+        """Others are answered meanwhile: it may have arrived, so it is not refused."""
+        poison = await submit(store)
 
-        assert ("unconfirmed", 5) == (notice.state, len(national_proxy.heard))
+        async def answer(request):
+            if request.headers["X-Request-Id"] != poison.request_id:
+                return await acknowledging(request)
+            await submit(store)  # another is taken before this one is asked again
+            return await SERVER_ERROR(request)
+
+        await answered_before(national_proxy, store, dispatcher, poison, answer)
+        found = await history(store, poison)
+
+        counted = [a.number for a in found.attempts if a.verdict == "retry_limited"]
+        assert ("unconfirmed", 5) == (found.message.state, len(counted))
+
+    async def test_500s_to_everybody_count_for_nobody(self, store, dispatcher, national_proxy):
+        """The proxy's own targets store is down: all of it goes out once it is back."""
+        national_proxy.otherwise = SERVER_ERROR
+        receipts = [await submit(store) for _ in range(4)]
+        async with at_work(dispatcher, seconds=60):
+            while len(national_proxy.heard) < 40:
+                await asyncio.sleep(0.02)
+            national_proxy.otherwise = acknowledging
+            found = await outcomes(store, 4)
+        attempts = (await history(store, receipts[0])).attempts
+
+        assert {"acknowledged"} == {notice.state for notice in found}
+        assert {"retry"} == {a.verdict for a in attempts if a.row == "server-error"}
 
     async def test_past_its_time_it_ends_unconfirmed(self, store, dispatcher, national_proxy):
         """After one last try: somebody must telephone, and is told in these words (M5)."""
@@ -655,7 +696,79 @@ class TestSenders:
                 found = await outcomes(store, 21)
 
         assert {"acknowledged"} == {notice.state for notice in found}
-        assert 20 == next(line["count"] for line in lines if line["event"] == "outbound.hastened")
+        assert 1 == [line["event"] for line in lines].count("outbound.hastened")
+
+    async def test_what_comes_for_a_dead_receiver_waits_for_the_look(
+        self, store, dispatcher, national_proxy
+    ):
+        """Or each new message would cost a call, and a warning."""
+        national_proxy.otherwise = UNAVAILABLE
+        slow = replace(CALM, first_retry=timedelta(seconds=30))
+        dispatcher._policy = replace(dispatcher._policy, timing=lambda _use_case: slow)
+        with capture_logs() as lines:
+            async with at_work(dispatcher):
+                for _ in range(8):
+                    await submit(store)
+                await on_a_break(store, dispatcher)
+                before = len(national_proxy.heard)
+                for _ in range(50):
+                    await submit(store)
+                while not await all_wait(store):
+                    await asyncio.sleep(0.01)
+        calls = await store.calls.since(utc_now() - timedelta(minutes=1))
+
+        assert before == len(national_proxy.heard) == len(calls["trust"])
+        assert 1 == [line["event"] for line in lines].count("outbound.put_off")
+
+    async def test_what_comes_for_a_dead_receiver_still_gets_its_last_try(
+        self, store, dispatcher, national_proxy
+    ):
+        """A break may not make a message `not_sent` whose time is nearly over."""
+        national_proxy.otherwise = UNAVAILABLE
+        slow = replace(CALM, first_retry=timedelta(seconds=30))
+        dispatcher._policy = replace(dispatcher._policy, timing=lambda _use_case: slow)
+        for _ in range(8):
+            await submit(store)
+        async with at_work(dispatcher):
+            await on_a_break(store, dispatcher)
+            receipt = await submit(store, give_up_at=utc_now() + timedelta(seconds=3))
+            found = await back_in_the_queue(store, receipt)
+
+        assert ["unavailable"] == [attempt.row for attempt in found.attempts]
+
+    async def test_each_look_is_made_with_another_message(self, store, dispatcher, national_proxy):
+        """Whichever of them is the poison, it closes the Receiver for nobody else."""
+        national_proxy.otherwise = SERVER_ERROR
+        for _ in range(6):
+            await submit(store)
+        async with at_work(dispatcher):
+            await on_a_break(store, dispatcher)
+            before = len(national_proxy.heard)
+            while len(national_proxy.heard) < before + 8:
+                await asyncio.sleep(0.01)
+        looks = [heard.headers["X-Request-Id"] for heard in national_proxy.heard[before:]]
+
+        assert all(one != other for one, other in pairwise(looks))
+        assert 6 == len(set(looks))
+
+    async def test_three_poison_messages_close_a_receiver_for_nobody(
+        self, store, dispatcher, national_proxy
+    ):
+        """Who is new goes first at the next look, and the Receiver is open again."""
+        poison = {(await submit(store)).request_id for _ in range(3)}
+
+        async def answer(request):
+            bad = request.headers["X-Request-Id"] in poison
+            return await (SERVER_ERROR if bad else acknowledging)(request)
+
+        national_proxy.otherwise = answer
+        async with at_work(dispatcher):
+            await on_a_break(store, dispatcher)
+            fresh = [await submit(store) for _ in range(5)]
+            await outcomes(store, 5)
+        found = [(await history(store, each)).message for each in fresh]
+
+        assert {("acknowledged", 1)} == {(each.state, each.attempts) for each in found}
 
     async def test_a_wrong_registration_costs_few_calls(self, store, dispatcher, national_proxy):
         """All of the provider's messages wait with the first that was refused."""
@@ -672,9 +785,11 @@ class TestSenders:
         assert 40 == len(await store.queue("trust", 100))
 
     async def test_a_registration_refused_for_good_is_looked_at_once_a_time(
-        self, store, dispatcher, national_proxy, token_service
+        self, store, dispatcher_with, national_proxy, token_service
     ):
         """Forty messages fall due at once, and cost one POST and one token a look."""
+        passed = timedelta()
+        dispatcher = dispatcher_with(now=lambda: utc_now() + passed)
         national_proxy.otherwise = TOKEN_REFUSED
         for number in range(40):
             await submit(store, receiver=f"{store_values.THEIRS}{number}")
@@ -682,7 +797,8 @@ class TestSenders:
             while not dispatcher.standing.providers.open or await sending(store):
                 await asyncio.sleep(0.01)  # nobody is told that nothing is under way any more
             before = len(national_proxy.heard), len(token_service.heard)
-            await store.hasten(utc_now(), provider="trust")
+            passed = timedelta(seconds=62)
+            store.ring_outbound()
             while len(national_proxy.heard) == before[0]:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)  # time for as many more as would come

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from national_side import FOCUS_ID, NOW, a_claim
 
-from bars_gateway.outbound.settlement import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of
+from bars_gateway.outbound.settlement import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of, weighed
 from bars_gateway.standard.timing import ROUTINE, URGENT
 from bars_gateway.standard.verdict import Before, Judgement, Verdict
 from bars_gateway.store.port import OutboundState, Settled, TryAgain
@@ -107,6 +107,47 @@ def test_the_fourth_500_is_asked_again():
 def test_the_fifth_500_is_the_last():
     """A 500 proves nothing either way, so the message ends as unconfirmed, never as refused."""
     assert UNCONFIRMED == settled(Verdict.RETRY_LIMITED, claim=after_server_errors(4))
+
+
+HOUR = timedelta(hours=1)
+
+
+def counts(row="server-error", *, others_answered=False, since=None, cap=timedelta(hours=24)):
+    """Return whether an answer counts: such were met *since* then, and *cap* is all its time."""
+    judgement = Judgement(verdict=Verdict.RETRY_LIMITED, row=row, fault=None, ids_echoed=False)
+    claim = replace(
+        CLAIM,
+        created_at=NOW - HOUR * 12,
+        give_up_at=NOW - HOUR * 12 + cap,
+        first_error_at=NOW - since if since else None,
+    )
+    found = weighed(judgement, claim, NOW, others_answered=others_answered)
+    return found.verdict is Verdict.RETRY_LIMITED
+
+
+@pytest.mark.parametrize("row", ["server-error", "other-5xx", "quota-as-500"])
+def test_a_500_counts_once_the_receiver_answered_others(row):
+    """The proxy says it of everything while its own store is down, and then it proves nothing."""
+    assert (True, False) == (counts(row, others_answered=True), counts(row))
+
+
+@pytest.mark.parametrize(
+    ("since", "cap", "expected"),
+    [
+        (HOUR, timedelta(hours=24), True),
+        (HOUR - SECOND, timedelta(hours=24), False),
+        (timedelta(minutes=7.5), timedelta(minutes=15), True),
+        (timedelta(minutes=7), timedelta(minutes=15), False),
+    ],
+)
+def test_a_500_counts_after_an_hour_or_half_the_time_that_there_is(since, cap, expected):
+    """Nobody else may be asking that Receiver anything, and somebody has to telephone in time."""
+    assert expected == counts(since=since, cap=cap)
+
+
+def test_a_no_to_what_may_have_arrived_counts_as_it_did():
+    """It is no 500: somebody read the message."""
+    assert counts("refused-in-doubt")
 
 
 def test_other_answers_do_not_count_as_500s():

@@ -352,9 +352,11 @@ async def notices(node: Node, kind: str, count: int = 1) -> list[dict[str, Any]]
 
 async def given_up(world: World) -> tuple[dict[str, Any], bytes]:
     """Send a validation request that arrives, while no answer ever comes back: unconfirmed."""
-    world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True, "count": 2})
+    world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True})
     receipt = await world.ambulance.sent("v.json", validation_request())
+    await world.ambulance.lapses(receipt["request_id"])
     outcome_ = await world.ambulance.outcome(receipt["request_id"])
+    world.sandbox.faults.clear()
     (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
     return outcome_, answer.read_bytes()
 
@@ -415,11 +417,13 @@ async def test_an_allocation_after_a_cancellation_that_nobody_could_confirm_alar
         await world.ambulance.outcome(receipt["request_id"])
         (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
         acknowledgement = answer.read_bytes()
-        world.sandbox.faults.arm({"kind": "status", "status": 500, "count": 2})
+        world.sandbox.faults.arm({"kind": "status", "status": 500})
         cancelled = await world.ambulance.sent(
             "c.json", cancelled_referral(json.loads(acknowledgement))
         )
+        await world.ambulance.lapses(cancelled["request_id"])
         fate = await world.ambulance.outcome(cancelled["request_id"])
+        world.sandbox.faults.clear()
         await world.hospital.sent("i.json", allocated(acknowledgement))
         (came,) = await notices(world.ambulance, "notice")
         shown = await page(world.ambulance)

@@ -4,12 +4,16 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from aiohttp import web
 from bookings import booking
 from messages import referral, validation_request
 from moving import made, move, requested
+from scripted import another_make, fine
+from scripted import outcome as saying
 from world import World, eventually, in_time, world_in
 
 from bars_gateway.standard.workflow import State
+from bars_gateway.store.port import OutboundState
 
 # A clinical time that is over cannot end the retries: the Application's own limit does.
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,14 +65,63 @@ async def test_a_message_that_was_tried_in_vain_is_unconfirmed(tmp_path: Path) -
         assert "do not know whether" in outcome["means"]
 
 
-async def test_a_server_error_is_asked_again_five_times_at_most(tmp_path: Path) -> None:
-    """The proxy turns what it cannot read into a 500: unconfirmed, and never refused."""
-    async with world_in(tmp_path) as world:
-        world.sandbox.faults.arm({"kind": "status", "status": 500})
-        receipt = await world.ambulance.sent("r.json", referral())
-        outcome = await world.ambulance.outcome(receipt["request_id"])
+QUICK = """
+[timing.a3]
+first_retry_seconds = 0.1
+longest_retry_seconds = 0.3
+"""
+SERVICE = "https://fhir.nhs.uk/Id/dos-service-id|2000000909"
+FAILING = saying(500, "REC_SERVER_ERROR", "exception")
 
-        assert ("unconfirmed", 5) == (outcome["state"], outcome["attempts"])
+
+async def test_a_message_that_alone_meets_500s_is_unconfirmed_after_five(tmp_path: Path) -> None:
+    """The Receiver answers the others, so it is about this one: never refused, and soon told."""
+    poison = referral(use_case="a3t1", receiver=SERVICE)
+
+    def answer(body: bytes) -> web.Response:
+        return FAILING() if body == poison else fine()
+
+    async with world_in(tmp_path, ambulance=QUICK) as world:
+        async with another_make(world, SERVICE, *[answer] * 400):
+            receipt = await world.ambulance.sent("poison.json", poison)
+            fates = []
+            while not kinds(world, receipt["request_id"]):
+                body = referral(use_case="a3t1", receiver=SERVICE)
+                other = await world.ambulance.sent(f"{len(fates)}.json", body)
+                fates.append((await world.ambulance.outcome(other["request_id"]))["state"])
+        history = await world.ambulance.history(receipt["request_id"])
+        assert history is not None
+
+        assert [("outcome", "unconfirmed")] == kinds(world, receipt["request_id"])
+        assert 5 == [attempt.verdict for attempt in history.attempts].count("retry_limited")
+        assert {"acknowledged"} == set(fates)
+
+
+async def test_an_outage_of_500s_makes_nobody_telephone(tmp_path: Path) -> None:
+    """The proxy says it of everything: what waits goes out once it is over."""
+    async with world_in(tmp_path, ambulance=QUICK) as world:
+        world.sandbox.faults.arm({"kind": "status", "status": 500, "count": 30})
+        bodies = [referral(use_case="a3t1") for _ in range(4)]
+        receipts = [await world.ambulance.sent(f"{n}.json", b) for n, b in enumerate(bodies)]
+        outcomes = [await world.ambulance.outcome(each["request_id"]) for each in receipts]
+
+        assert {"acknowledged"} == {each["state"] for each in outcomes}
+        assert 34 == sum(each["attempts"] for each in outcomes)
+
+
+async def test_what_comes_for_a_dead_receiver_costs_it_no_call_each(tmp_path: Path) -> None:
+    """Sixty new messages wait with the first ones; each look is one call."""
+    async with world_in(tmp_path) as world:
+        world.sandbox.faults.arm({"kind": "status", "status": 503})
+        for number in range(60):
+            await world.ambulance.sent(f"{number}.json", referral(use_case="a3t1"))
+
+        async def waiting() -> bool:
+            return (await world.ambulance.overview()).outbound[OutboundState.QUEUED] == 60
+
+        await in_time(waiting)
+
+        assert 60 / 3 > await world.ambulance.rows("attempts")
 
 
 async def test_a_token_outage_costs_no_attempt(tmp_path: Path) -> None:

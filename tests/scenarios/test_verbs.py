@@ -111,6 +111,7 @@ async def test_a_dead_letter_that_may_have_arrived_keeps_its_ids(world: World) -
     world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True})
     receipt = await world.ambulance.sent("r.json", referral())
     name = receipt["request_id"]
+    await world.ambulance.lapses(name)
     dead = await world.ambulance.outcome(name)
     for file in world.ambulance.files("inbox/new/*.outcome.json"):
         file.unlink()
@@ -144,6 +145,7 @@ async def test_what_was_done_and_why_is_shown(world: World) -> None:
     """The audit trail answers who asked for it."""
     world.sandbox.faults.arm({"kind": "status", "status": 500, "count": 1000})
     receipt = await world.ambulance.sent("r.json", referral())
+    await world.ambulance.lapses(receipt["request_id"])
     await world.ambulance.outcome(receipt["request_id"])
     world.sandbox.faults.clear()
     await typed(world, "resend", receipt["request_id"], "--yes")

@@ -269,6 +269,7 @@ async def test_two_records_after_a_resend(world: World) -> None:
     """
     world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True})
     receipt = await world.ambulance.sent("request.json", validation_request())
+    await world.ambulance.lapses(receipt["request_id"])
     unconfirmed = await world.ambulance.outcome(receipt["request_id"])
     world.sandbox.faults.clear()
     async with aiohttp.ClientSession(

@@ -41,3 +41,13 @@ async def test_what_no_minute_holds_any_more_is_forgotten(store: SqliteStore) ->
     await store.calls.note("trust", NOW + timedelta(seconds=66))
 
     assert {"trust": [NOW + timedelta(seconds=66)]} == await store.calls.since(NOW - MINUTE)
+
+
+async def test_a_claim_of_which_no_post_began_is_no_call(store: SqliteStore) -> None:
+    """What waits for a Receiver that rests uses nothing up."""
+    await store.submit(submission(), NOW)
+    claim = await store.claim_next(NOW, ("trust",))
+    assert claim is not None
+    await store.put_back(claim, NOW)
+
+    assert {} == await store.calls.since(NOW - MINUTE)

@@ -347,6 +347,39 @@ async def test_five_hundreds_are_counted(store: SqliteStore) -> None:
     assert 1 == again.server_errors
 
 
+async def test_a_claim_knows_since_when_it_has_met_500s(store: SqliteStore) -> None:
+    """Also those that did not count: after long enough, they do."""
+    claim = await claimed(store)
+    first = attempt(claim, Verdict.RETRY, row="server-error", started_at=NOW)
+    await store.settle(claim, SILENCE, attempt=first, settlement=TryAgain(at=NOW))
+    second = await store.claim_next(NOW, PROVIDERS)
+    assert second is not None
+    then = attempt(second, Verdict.RETRY, started_at=NOW + timedelta(seconds=9))
+    await store.settle(second, SILENCE, attempt=then, settlement=TryAgain(at=NOW))
+    third = await store.claim_next(NOW, PROVIDERS)
+    assert third is not None
+
+    assert (NOW, None, None) == (claim.created_at, claim.previous_at, claim.first_error_at)
+    assert (0, NOW) == (third.server_errors, third.first_error_at)
+    assert NOW + timedelta(seconds=9) == third.previous_at
+
+
+async def test_after_a_break_what_was_tried_least_goes_first(store: SqliteStore) -> None:
+    """And what was tried last goes after all the others: it may be the cause itself."""
+    tried = await claimed(store)
+    await store.settle(
+        tried, SILENCE, attempt=attempt(tried, Verdict.RETRY), settlement=TryAgain(at=NOW)
+    )
+    last = await store.submit(submission(), NOW)
+    fresh = await store.submit(submission(), NOW)
+    until = NOW + timedelta(seconds=2)
+    await store.put_off(until, receiver=tried.receiver, last=last.message_id)
+    claims = [await store.claim_next(until + timedelta(seconds=s), PROVIDERS) for s in (0, 0.5, 1)]
+
+    expected = [fresh.message_id, tried.message_id, last.message_id]
+    assert expected == [claim.message_id for claim in claims if claim is not None]
+
+
 async def test_the_next_due_time_leaves_out_what_is_blocked(store: SqliteStore) -> None:
     """What is due and waits for another message rings the bell later; it is no due time."""
     first = await claimed(store, correlation_id="c")
