@@ -326,13 +326,6 @@ CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ende
 CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
 
-CREATE TABLE seals (                            -- makes tampering with events show
-    id          INTEGER PRIMARY KEY,
-    at          TEXT NOT NULL,
-    last_event  INTEGER NOT NULL,               -- the seal covers every event up to this one
-    sha256      TEXT NOT NULL                   -- of the previous seal and the events since
-) STRICT;
-
 -- The history is written by the database, so that no code path can forget it.
 CREATE TRIGGER messages_born AFTER INSERT ON messages BEGIN
     INSERT INTO events (at, provider, kind, message_id, request_id)
@@ -344,6 +337,9 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN NEW.state <
             NEW.id, NEW.request_id);
 END;
 CREATE TRIGGER events_are_kept BEFORE UPDATE ON events BEGIN
+    SELECT RAISE(ABORT, 'events are append-only');
+END;
+CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
 
