@@ -157,7 +157,7 @@ ROWS: tuple[Row, ...] = (
         applications=_A6,
         encounter=_set("planned"),
         request=_ACTIVE,
-        after=frozenset({Said.ASSIGNED, Said.ON_SCENE}),
+        after=frozenset({Said.ASSIGNED, Said.ON_SCENE, Said.STOOD_DOWN}),  # it may be told twice
     ),
     Row(said=Said.ACCEPTED, applications=_A6, encounter=_set("planned"), request=_ACTIVE),
     Row(said=Said.FINISHED, applications=_A6, encounter=_set("finished"), request=_DONE),

@@ -24,6 +24,7 @@ _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
 _LAST_WORDS = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
 _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
 _NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
+_SOMEBODY_COMES = frozenset({Said.ASSIGNED, Said.ON_SCENE})
 _NOBODY_COMES = frozenset({Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR})
 
 
@@ -37,6 +38,7 @@ class Remark(StrEnum):
     OUT_OF_ORDER = "out_of_order"
     CLOCK_AHEAD = "clock_ahead"
     CONTRADICTS = "contradicts"
+    IN_DOUBT = "in_doubt"
     STOOD_DOWN = "stood_down"
     INTERIM_MISSED = "interim_missed"
     UNFORESEEN = "unforeseen"
@@ -84,6 +86,7 @@ REMARKABLE = frozenset(Remark) - {
     Remark.UNKNOWN_PATIENT,
     Remark.CLOCK_AHEAD,
     Remark.CONTRADICTS,  # its workflow says so, until a person has settled it
+    Remark.IN_DOUBT,
 }
 # What is said of whose a message is, beside what it says.
 OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD})
@@ -125,6 +128,7 @@ class Standing:
     state: State
     due_at: datetime | None
     cancel_open: bool = False  # whether we cancelled, and nobody knows whether that arrived
+    says: Said | None = None  # the newest word so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +157,14 @@ def _misses_interim(before: Standing, response: Response) -> bool:
         and response.reason == "update"
         and before.state not in FINAL | {State.IN_PROGRESS}
     )
+
+
+def _stands_down(before: Standing, response: Response) -> bool:
+    """Tell whether nobody is on the way: by this word, or by a newer one, seen in its light."""
+    if response.newer:
+        return response.says is Said.STOOD_DOWN
+    # What read as a first yes came after somebody had been sent: it was a stand-down.
+    return response.says in _SOMEBODY_COMES and before.says is Said.ACCEPTED
 
 
 def _contradicts(before: Standing, response: Response) -> bool:
@@ -184,7 +196,8 @@ ROWS: Mapping[Remark, _Row] = {
     Remark.OUT_OF_ORDER: lambda _, response: not response.newer,
     Remark.CLOCK_AHEAD: lambda _, response: response.clock_ahead,
     Remark.CONTRADICTS: _contradicts,
-    Remark.STOOD_DOWN: lambda _, response: response.says is Said.STOOD_DOWN and response.newer,
+    Remark.IN_DOUBT: lambda before, _: before.state is State.CONTRADICTED,
+    Remark.STOOD_DOWN: _stands_down,
     Remark.INTERIM_MISSED: _misses_interim,
     Remark.ARRIVED_AFTER_ALL: lambda before, _: before.state is State.UNCONFIRMED,
     Remark.ANSWERS_REFUSED: lambda before, _: before.state in _NEVER_TAKEN,
@@ -207,6 +220,11 @@ def moves_on(before: Standing, response: Response) -> bool:
     What was never taken cannot have been answered before: there the response is the news.
     """
     return response.newer or before.state in _NEVER_TAKEN
+
+
+def renews_doubt(says: Said | None) -> bool:
+    """Tell whether a word about what is in doubt makes it worse: then it alarms anew."""
+    return says in _NOBODY_COMES
 
 
 def is_alarming(remarks: Collection[Remark], says: Said | None) -> bool:

@@ -27,6 +27,7 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.particulars import (
     Particulars,
     particulars_of,
@@ -43,6 +44,7 @@ from bars_gateway.standard.remarks import (
     is_alarming,
     moves_on,
     remarks_on,
+    renews_doubt,
 )
 from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.beginnings import began
@@ -50,7 +52,7 @@ from bars_gateway.store.guard_works import whose
 from bars_gateway.store.inbound_works import add_event, already_met, keep_aside, remember, take
 from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.statements import move_workflow, notify, other_records, rows, run
+from bars_gateway.store.statements import move_workflow, notify, one, other_records, rows, run
 from bars_gateway.store.values import (
     Arrival,
     Fate,
@@ -130,6 +132,7 @@ def tell(
         state=State(workflow["state"]),
         due_at=instant(workflow["answer_due_at"]),
         cancel_open=workflow["cancellation"] == OutboundState.UNCONFIRMED,
+        says=heard.before if heard else None,
     )
     response = Response(
         move=arrival.move,
@@ -177,6 +180,7 @@ def follow(
 ) -> None:
     """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
     arrival, word = told.arrival, told.arrival.word
+    says = word.says if word else None
     somebody_else = Remark.OTHER_PATIENT in told.remarks
     if somebody_else:
         add_event(connection, arrival, "patient.other", now, workflow_id=workflow["id"])
@@ -186,13 +190,28 @@ def follow(
         state = move_workflow(connection, workflow["id"], move, now, focus_id=focus_id)
         if word and word.status and not somebody_else:
             run(connection, "note_told", id=workflow["id"], status=word.status)
-        if is_worse(State(workflow["state"]), state) and not somebody_else:
-            # Once: it stands on the page until a person has settled it, or something newer has.
+        if _is_doubted(connection, workflow, state, says) and not somebody_else:
             add_event(connection, arrival, f"workflow.{state}", now, workflow_id=workflow["id"])
-    says = word.says if word else None
     if is_alarming(told.remarks, says):
         detail = {"remarks": told.remarks, "says": says}
         add_event(connection, arrival, "response.remarked", now, **detail)
+
+
+def _is_doubted(
+    connection: sqlite3.Connection, workflow: sqlite3.Row, state: State, says: Said | None
+) -> bool:
+    """
+    Tell whether a person has to hear that the workflow is in doubt.
+
+    Once: it stands on the page until somebody has settled it. Anew where it gets worse, and
+    where it was marked as handled without anybody saying how it stands.
+    """
+    if is_worse(State(workflow["state"]), state):
+        return True
+    if state is not State.CONTRADICTED:
+        return False
+    keys = {"workflow_id": workflow["id"], "kind": f"workflow.{state}"}
+    return renews_doubt(says) or one(connection, "alarm_standing", **keys) is None
 
 
 def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3.Row]:

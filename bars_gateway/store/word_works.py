@@ -40,6 +40,7 @@ class Heard:
     word: Word
     newest: bool  # nothing that was said later came before it
     clock_ahead: bool  # it is stamped later than it came
+    before: Said | None  # the newest word that came before it
 
 
 def hear(
@@ -78,6 +79,7 @@ def hear(
         ),
         newest=not said or (said[0]["said_at"], said[0]["sent_at"]) <= key,
         clock_ahead=at is not None and is_ahead(at, came_at),
+        before=Said(said[0]["says"]) if said else None,
     )
 
 

@@ -394,3 +394,53 @@ async def typed(world: World, *arguments: str) -> tuple[int | None, str]:
     )
     out, _ = await process.communicate()
     return process.returncode, out.decode()
+
+
+async def test_a_stand_down_that_is_told_twice_is_one(world: World) -> None:
+    """It read as a new yes, with nothing to do, while nobody was on the way."""
+    _, acknowledgement = await asked(world, transfer("a6t2"))
+    words = ("in-progress", "planned", "planned")
+    notices = await came(world, *(told(acknowledgement, each) for each in words))
+
+    assert ["assigned", "stood_down", "stood_down"] == [each["says"] for each in notices]
+    assert ["stood_down"] == notices[-1]["remarks"]
+
+
+async def test_a_stand_down_that_comes_before_what_it_ends_is_told_with_that(world: World) -> None:
+    """It read as a first yes; the allocation that comes late shows what it was."""
+    _, acknowledgement = await asked(world, transfer("a6t2"))
+    notices = await came(
+        world, told(acknowledgement, "planned"), told(acknowledgement, "in-progress", ago=MINUTE)
+    )
+
+    assert ["accepted", "assigned"] == [each["says"] for each in notices]
+    assert {"out_of_order", "stood_down"} == set(notices[-1]["remarks"])
+    assert "Nobody is on the way now." in notices[-1]["means"]
+    assert ["response.remarked"] == await alarms(world)
+
+
+async def test_what_comes_into_a_contradiction_is_never_plain(world: World) -> None:
+    """Until somebody has said which holds, each word bears that it is in doubt."""
+    _, acknowledgement = await asked(world, transfer("a6t2"))
+    words = ("cancelled", "arrived", "in-progress", "cancelled")
+    notices = await came(world, *(told(acknowledgement, each) for each in words))
+
+    assert ["in_doubt" in each["remarks"] for each in notices] == [False, False, True, True]
+    assert "Do not rely on this one alone" in notices[2]["means"]
+
+
+async def test_a_contradiction_that_was_put_aside_comes_back(world: World) -> None:
+    """Marked as handled, and nobody said how it stands: the next word raises it anew."""
+    _, acknowledgement = await asked(world, transfer("a6t2"))
+    await came(world, told(acknowledgement, "cancelled"), told(acknowledgement, "arrived"))
+    async with socket_of(world.ambulance) as session:
+        async with session.get("/alarms") as answer:
+            numbers = [each["alarm_id"] for each in (await answer.json())["alarms"]]
+        order = {"why": "seen", "by": "test", "alarms": numbers}
+        async with session.post("/alarms/handled", json=order) as answer:
+            assert 200 == answer.status
+    before = await alarms(world)
+    await came(world, told(acknowledgement, "in-progress"))
+
+    assert [] == before
+    assert ["workflow.contradicted"] == await alarms(world)

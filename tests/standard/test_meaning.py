@@ -474,6 +474,7 @@ def test_each_word_in_each_state_is_remarked_upon_truthfully(
 
     assert newer is not (Remark.OUT_OF_ORDER in remarks)
     assert (state in FINAL and reached is State.CONTRADICTED) is (Remark.CONTRADICTS in remarks)
+    assert (state is State.CONTRADICTED) is (Remark.IN_DOUBT in remarks)
     assert (ends.get(state) is response.move) is (Remark.AMENDED in remarks)
     assert (newer and word is Said.STOOD_DOWN) is (Remark.STOOD_DOWN in remarks)
     assert (state is State.CANCELLED) is (Remark.AFTER_CANCEL in remarks)

@@ -35,6 +35,10 @@ REMARKED: Mapping[Remark, Sentence] = {
         "This is newer than what had ended the case, and says otherwise: somebody may be on the way"
         " after all, or nobody. Telephone the other service now."
     ),
+    Remark.IN_DOUBT: telephone(
+        "This case is in doubt: two of their messages contradict each other, and nobody here has"
+        " said which holds. Do not rely on this one alone: telephone the other service."
+    ),
     Remark.STOOD_DOWN: telephone("Nobody is on the way now. Telephone: ask who goes now."),
     Remark.INTERIM_MISSED: nothing(
         "An earlier message of theirs, that they had started, never came here: this one is whole"
