@@ -152,14 +152,29 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_while_it_is_asked(worl
     sent = headers()
     async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
         await epr.questions(wait=0)
-        group.create_task(post(world, booking(), sent))
+        group.create_task(post(world, booking(slot="one"), sent))
         question = await epr.question()
-        status, _, outcome = await post(world, booking(), sent)
+        status, _, outcome = await post(world, booking(slot="another"), sent)
         await epr.answer(question["question_id"], YES)
     alarms = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
 
     assert (409, ("REC_CONFLICT", "conflict")) == (status, issue(outcome))
     assert ["inbound.request_id_reused"] == alarms
+
+
+async def test_the_same_made_anew_is_too_early_while_it_is_asked(world: World) -> None:
+    """N2: another Bundle.id and nothing else is the same message, and no alarm."""
+    sent = headers()
+    async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
+        await epr.questions(wait=0)
+        group.create_task(post(world, booking(), sent))
+        question = await epr.question()
+        status, _, outcome = await post(world, booking(), sent)
+        await epr.answer(question["question_id"], YES)
+    alarms = (await world.hospital.overview()).alarms
+
+    assert (425, ("REC_TOO_EARLY", "duplicate")) == (status, issue(outcome))
+    assert [] == list(alarms)
 
 
 async def test_a_new_message_needs_a_bundle_id_of_its_own(world: World) -> None:
@@ -197,15 +212,16 @@ async def test_a_question_outlives_its_408_and_a_restart(hasty: World) -> None:
     async with epr_at(hasty.hospital.socket) as epr:
         question = await epr.question()
         _, receipt = await epr.answer(question["question_id"], YES)
+    alarms = [alarm.kind for alarm in (await hasty.hospital.overview()).alarms]
     duplicate, _, _ = await post(hasty, body, sent)
     notice = await hasty.hospital.document("inbox/new/000000000001.decided_late.json")
-    alarms = [alarm.kind for alarm in (await hasty.hospital.overview()).alarms]
+    settled = (await hasty.hospital.overview()).alarms
 
     assert (408, 425, 409) == (timed_out, too_early, duplicate)
     assert (1, 1) == (waiting.count, waiting.late)
     assert (True, True) == (receipt["accepted"], receipt["late"])
     assert "decided_late" == notice["kind"]
-    assert ["question.decided_late"] == alarms
+    assert (["question.decided_late"], []) == (alarms, list(settled))
 
 
 async def test_a_late_no_is_what_the_retry_hears(hasty: World) -> None:
