@@ -39,9 +39,18 @@ from bars_gateway.standard.links import names_in
 from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides, refused_in
 from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
 from bars_gateway.standard.workflow import Move, State
-from bars_gateway.store.port import Accepted, OutboundState, Payload, Store, Submission, Warned
+from bars_gateway.store.port import (
+    Accepted,
+    Change,
+    OutboundState,
+    Payload,
+    Store,
+    Submission,
+    Warned,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -211,10 +220,24 @@ class Intake:
         listed = (message.responds_to, message.focus_id, message.bundle_id)
         about = partial(self._store.correlation_of, self._provider, *[key for key in listed if key])
         role = workflow.role_of(examined.move)
-        own = await about(role=role, counterparty=message.destinations[0])
+        change = self._change(examined)
+        own = await about(role=role, counterparty=message.destinations[0], change=change)
         if named and own and named.lower() != own.lower():
             raise self.refusal([OTHER_CONVERSATION], http_status=409)
         return named or own or await about() or self.new_id()
+
+    def _change(self, examined: _Examined) -> Change | None:
+        """Return whose record a later request names: the Receiver may call two patients' so."""
+        message, focus_id = examined.message, examined.message.focus_id
+        if examined.move not in {Move.UPDATE, Move.CANCEL} or focus_id is None:
+            return None
+        return Change(
+            provider=self._provider,
+            receiver=message.destinations[0],
+            subject=workflow.subject_of(message),
+            focus_id=focus_id,
+            patient=patient_of(message),
+        )
 
     def _needed_by(self, envelope: Envelope, message: Message, now: datetime) -> datetime | None:
         """Return the clinical time, the envelope's before the Bundle's, if one can be meant."""

@@ -15,7 +15,7 @@ every state needs no workflow to be asked, unless it has something to compare (`
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from bars_gateway.standard.applications import APPLICATIONS
@@ -242,6 +242,38 @@ OTHER_CONVERSATION = Issue(
     path="correlation_id",
     text="what this belongs to has another X-Correlation-Id: leave correlation_id out, and the"
     " right one is sent",
+    http_status=409,
+    code="REC_CONFLICT",
+    issue="conflict",
+)
+
+
+def named_unclearly(workflow_ids: Sequence[int]) -> Issue:
+    """Return the refusal of a change whose id and patient fit each of these workflows, or none."""
+    listed = ", ".join(map(str, workflow_ids))
+    return replace(
+        _NOT_TOLD_APART,
+        text=f"the Receiver's id may be of any of the workflows {listed}, and nothing was sent:"
+        " telephone that service, and have them change or cancel this patient's record. Where"
+        " the message has too little of the patient, an NHS number may tell them apart",
+    )
+
+
+def of_other_records(workflow_ids: Sequence[int]) -> Issue:
+    """Return the refusal of a change of another patient's record, who has these workflows there."""
+    listed = ", ".join(map(str, workflow_ids))
+    return replace(
+        _NOT_TOLD_APART,
+        text="what this belongs to began with another patient, and patient_changed does not help:"
+        f" this patient has a request of their own there, workflow {listed}. If that is meant,"
+        " name its focus_id. If the patient was merged, name the patient as this began",
+    )
+
+
+_NOT_TOLD_APART = Issue(
+    rule=OTHER_PATIENT,
+    path="MessageHeader.focus",
+    text="",
     http_status=409,
     code="REC_CONFLICT",
     issue="conflict",

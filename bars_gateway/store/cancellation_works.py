@@ -75,12 +75,13 @@ def is_contested(connection: sqlite3.Connection, message_id: int, focus_id: str)
     assert request is not None
     whose = patient_of(read_payload(payload_of(request)))
     subjects = json.dumps(list(Subject))
-    values = {"provider": message["provider"], "focus_id": focus_id, "role": Role.REQUESTER}
+    values = {"provider": message["provider"], "focus_id": focus_id}
+    named = rows(connection, "workflows_named", subjects=subjects, role=Role.REQUESTER, **values)
     return any(
         other["id"] != message["workflow_id"]
         and same_service(other["counterparty"], message["receiver"])
         and not _is_of(whose, began(connection, other["id"]))
-        for other in rows(connection, "workflows_named", subjects=subjects, **values)
+        for other in [*named, *rows(connection, "workflows_claiming", **values)]
     )
 
 

@@ -4,7 +4,7 @@ Gives a workflow the id that the Receiver gave to its record: never one of anoth
     id ─► held by another of that Receiver's? ─┬─ no ─────────────────► it is stored
                                                ├─ same patient and case ► both hold it, linked
                                                ├─ by what is over ─────► the newer takes it, told
-                                               └─ else ────────────────► an alarm; not stored
+                                               └─ else ────────────────► an alarm; a claim alone
 
 A later cancellation names the record by that id. One that two patients share would cancel
 the wrong one's: so it stays unknown, and whoever wants to cancel has to telephone first.
@@ -37,13 +37,11 @@ def name_focus(
         return []
     holders = _holders(connection, workflow, focus_id)
     if len(holders) > _MOST:
-        _alarm(connection, message, holders[:_MOST], now)
-        return [Remark.SHARED_ID]
+        return _not_taken(connection, message, focus_id, holders[:_MOST], now)
     same = [each for each in holders if _is_same(connection, workflow, each)]
     others = [each for each in holders if each not in same]
     if any(State(each["state"]) not in FINAL for each in others):
-        _alarm(connection, message, others, now)
-        return [Remark.SHARED_ID]
+        return _not_taken(connection, message, focus_id, others, now)
     for each in same:
         _link(connection, message, each, now)
     for each in others:
@@ -97,14 +95,18 @@ def _link(
     )
 
 
-def _alarm(
+def _not_taken(
     connection: sqlite3.Connection,
     message: sqlite3.Row,
+    focus_id: str,
     others: Sequence[sqlite3.Row],
     now: datetime,
-) -> None:
+) -> Sequence[Remark]:
+    """Keep what the Receiver claims, as a claim alone, and raise the alarm."""
+    run(connection, "claim_focus", workflow_id=message["workflow_id"], focus_id=focus_id)
     found = one(connection, "message", id=message["id"])
     assert found is not None
     about = (found["provider"], found["id"], found["request_id"])
     held_by = [each["id"] for each in others]
     add_message_event(connection, about, "message.shared_id", now, {"workflows": held_by})
+    return [Remark.SHARED_ID]

@@ -38,6 +38,7 @@ from bars_gateway.store.values import (
     Arrival,
     Attempt,
     BundleReused,
+    Change,
     Claim,
     Conflicting,
     Fate,
@@ -76,6 +77,7 @@ __all__ = [
     "Arrival",
     "Attempt",
     "BundleReused",
+    "Change",
     "Claim",
     "Conflicting",
     "Event",
@@ -170,8 +172,9 @@ class Store(Protocol):
         *keys: str,
         role: Role | None = None,
         counterparty: str | None = None,
+        change: Change | None = None,
     ) -> str | None:
-        """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
+        """Return the X-Correlation-Id of the workflow that *keys*, or the *change*, belong to."""
 
     async def claim_next(
         self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()

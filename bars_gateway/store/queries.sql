@@ -75,6 +75,17 @@ SELECT id, subject, state, counterparty FROM workflows
    AND subject IN (SELECT value FROM json_each(:subjects))
  ORDER BY id;
 
+-- name: requests_open
+-- What we asked for and is not over, the newest first: one of them a change may be of.
+SELECT id, counterparty, focus_id, claimed_id FROM workflows
+ WHERE provider = :provider AND subject = :subject AND closed_at IS NULL AND role = 'requester'
+ ORDER BY id DESC;
+
+-- name: workflows_claiming
+-- Those to which the Receiver gave the id of another patient's record: it was not taken.
+SELECT id, counterparty FROM workflows
+ WHERE provider = :provider AND claimed_id = :focus_id AND role = 'requester';
+
 -- name: workflows_to_carry_on
 -- A conversation spans several workflows and organisations: these are candidates, and no more.
 SELECT id, counterparty FROM workflows
@@ -330,7 +341,11 @@ RETURNING id, provider, workflow_id, move;
 
 -- name: name_focus
 -- What the Receiver calls the record, unless an answer of its own has told meanwhile.
-UPDATE workflows SET focus_id = :focus_id WHERE id = :workflow_id AND focus_id IS NULL;
+UPDATE workflows SET focus_id = :focus_id, claimed_id = NULL WHERE id = :workflow_id AND focus_id IS NULL;
+
+-- name: claim_focus
+-- It is another patient's already: kept, so that a change which names it is not taken for the other's.
+UPDATE workflows SET claimed_id = :focus_id WHERE id = :workflow_id;
 
 -- name: lose_focus
 -- The Receiver has given the id to a newer record: what is over is found by its Bundle.id.

@@ -29,6 +29,7 @@ from bars_gateway.store.port import (
     Accepted,
     Arrival,
     Attempt,
+    Change,
     Claim,
     Fate,
     MessageHistory,
@@ -111,14 +112,14 @@ class SqliteStore:
         *keys: str,
         role: Role | None = None,
         counterparty: str | None = None,
+        change: Change | None = None,
     ) -> str | None:
-        """Return the X-Correlation-Id of the workflow that one of *keys* belongs to."""
-        found = await self._database.read(
-            lambda connection: submission_works.find_workflow(
-                connection, provider, *keys, role=role, counterparty=counterparty
+        """Return the X-Correlation-Id of the workflow that *keys*, or the *change*, belong to."""
+        return await self._database.read(
+            lambda connection: submission_works.conversation_of(
+                connection, provider, *keys, role=role, counterparty=counterparty, change=change
             )
         )
-        return None if found is None else str(found["correlation_id"])
 
     async def claim_next(
         self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()

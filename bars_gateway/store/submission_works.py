@@ -27,9 +27,18 @@ from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import link_works
 from bars_gateway.store.beginnings import read_kept, read_payload
 from bars_gateway.store.guard_works import mixed_up, names, out_of_time, whose
+from bars_gateway.store.meant_works import meant
 from bars_gateway.store.rows import instant, text, written
 from bars_gateway.store.statements import inserted, keep, one, other_records, rows, run
-from bars_gateway.store.values import Accepted, OutboundState, Part, Submission, Taken, Warned
+from bars_gateway.store.values import (
+    Accepted,
+    Change,
+    OutboundState,
+    Part,
+    Submission,
+    Taken,
+    Warned,
+)
 from bars_gateway.store.word_works import hear
 
 _CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
@@ -247,12 +256,34 @@ def _workflow_of(connection: sqlite3.Connection, submission: Submission) -> sqli
     if submission.move is Move.REQUEST:
         return None
     keys = (submission.responds_to, submission.focus_id, submission.bundle_id)
-    return find_workflow(
+    found = find_workflow(
         connection,
         submission.provider,
         *(key for key in keys if key),
         role=role_of(submission.move),
         counterparty=submission.receiver,
+    )
+    change = _change_of(submission)
+    if found is None or change is None:
+        return found
+    of_patient = meant(connection, change, found)
+    if isinstance(of_patient, sqlite3.Row):
+        return of_patient
+    raise MoveRefused(of_patient)
+
+
+def _change_of(submission: Submission) -> Change | None:
+    """Return what a change names its record by; None where it names none by the Receiver's id."""
+    said = submission.particulars
+    if submission.move not in _CHANGES or submission.focus_id is None or said is None:
+        return None
+    return Change(
+        provider=submission.provider,
+        receiver=submission.receiver,
+        subject=submission.subject,
+        focus_id=submission.focus_id,
+        patient=said.patient,
+        patient_changed=submission.patient_changed,
     )
 
 
@@ -320,3 +351,21 @@ def find_workflow(
                 if counterparty is None or same_service(found["counterparty"], counterparty):
                     return found
     return None
+
+
+def conversation_of(
+    connection: sqlite3.Connection,
+    provider: str,
+    *keys: str,
+    role: Role | None,
+    counterparty: str | None,
+    change: Change | None,
+) -> str | None:
+    """Return the X-Correlation-Id of the workflow that a message with those *keys* is of."""
+    found = find_workflow(connection, provider, *keys, role=role, counterparty=counterparty)
+    if found is None:
+        return None
+    of_patient = meant(connection, change, found) if change else found
+    # Where nobody can say, it is refused as it is taken.
+    found = of_patient if isinstance(of_patient, sqlite3.Row) else found
+    return str(found["correlation_id"])

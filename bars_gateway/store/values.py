@@ -16,6 +16,7 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import Ties
 from bars_gateway.standard.meaning import Reason, Said, Wording
 from bars_gateway.standard.particulars import Particulars
+from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.verdict import TABLE_VERSION, Before, Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 
@@ -137,6 +138,18 @@ class Submission:
     warnings: Sequence[Warned] = ()  # told with the receipt
     wording: Wording | None = None  # of a response: what its meaning follows from
     word: Word | None = None  # of a response that was read beside its workflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an update or a cancellation of ours says about the record that it is of."""
+
+    provider: str
+    receiver: str
+    subject: Subject
+    focus_id: str
+    patient: Patient
+    patient_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

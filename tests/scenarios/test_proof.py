@@ -458,6 +458,32 @@ async def test_one_id_for_two_patients_is_not_taken(tmp_path: Path) -> None:
     assert FOCUS_ID == again
 
 
+async def test_a_cancellation_by_a_shared_id_is_its_own_patients(tmp_path: Path) -> None:
+    """One patient's referral is never cancelled for another's, whatever the Receiver calls it."""
+    said = (acknowledging, acknowledging, acknowledging)
+    async with playing(tmp_path, *said) as (world, scripted, first):
+        before = set(world.ambulance.files("inbox/new/*.answer.json"))
+        other = referral().replace(NHS_NUMBER.encode(), ANOTHER)
+        second = await sent_again(world.ambulance, "o.json", other)
+        (file,) = set(world.ambulance.files("inbox/new/*.answer.json")) - before
+        cancellation = cancelled_referral(json.loads(file.read_bytes()))
+        world.ambulance.drop("c.json", cancellation, b'{"patient_changed": true}')
+        receipt = await world.ambulance.document("outbox/accepted/c.receipt.json")
+        fate = await world.ambulance.outcome(receipt["request_id"])
+        states = [await state(world.ambulance, each) for each in (first, second)]
+        told_of = [(each["workflow_id"], each["move"]) for each in outcomes_of(world.ambulance)]
+
+    assert [State.ACTIVE, State.CANCELLED] == states
+    assert ("acknowledged", second["workflow_id"]) == (fate["state"], fate["workflow_id"])
+    assert second["correlation_id"] == fate["correlation_id"]
+    assert [
+        (first["workflow_id"], "request"),
+        (second["workflow_id"], "cancel"),
+        (second["workflow_id"], "request"),
+    ] == sorted(told_of)
+    assert cancellation == scripted.posted[-1]
+
+
 async def sent_again_of(node: Node, told_outcome: dict[str, Any]) -> str | None:
     """Return the id that the workflow of an earlier message has by now."""
     async with open_reader(node.database) as reader:

@@ -11,6 +11,7 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     subject         TEXT NOT NULL,
     use_case        TEXT NOT NULL,              -- usecases-categories-bars, e.g. a4t1
     focus_id        TEXT,                       -- ServiceRequest.id or Appointment.id, once the Receiver has minted it
+    claimed_id      TEXT,                       -- the id that its Receiver gave it, and is another patient's already
     state           TEXT NOT NULL,
     answer_due_at   TEXT,                       -- when silence becomes news
     warn_at         TEXT,                       -- when to say that it comes near; NULL once said
@@ -28,6 +29,8 @@ CREATE TABLE workflows (                        -- one referral, validation or b
 ) STRICT;
 CREATE INDEX workflows_talk    ON workflows (provider, correlation_id);
 CREATE INDEX workflows_focus   ON workflows (provider, focus_id) WHERE focus_id IS NOT NULL;
+CREATE INDEX workflows_claimed ON workflows (provider, claimed_id) WHERE claimed_id IS NOT NULL;
+CREATE INDEX workflows_open    ON workflows (provider, subject, id) WHERE closed_at IS NULL AND role = 'requester';
 CREATE INDEX workflows_alike   ON workflows (provider, likeness) WHERE likeness IS NOT NULL;
 CREATE INDEX workflows_due     ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
 CREATE INDEX workflows_warned  ON workflows (warn_at)       WHERE closed_at IS NULL AND warn_at IS NOT NULL;

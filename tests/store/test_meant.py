@@ -1,0 +1,204 @@
+"""Whose request a change is about, where the Receiver's id that it names is another patient's."""
+
+import json
+
+import pytest
+from messages import NHS_NUMBER, referral
+from store_values import ANSWER, NOW, OURS, attempt, submission
+
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.guards import MoveRefused
+from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.patients import patient_of
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store.port import Accepted, Change, OutboundState, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+ONE, OTHER, THIRD = NHS_NUMBER, "9990000026", "9434765919"
+SHARED = "sr-1"
+
+
+def about(number: str) -> bytes:
+    """Return a Bundle about that patient."""
+    return referral(nhs_number=number, family=f"F{number}", bundle_id="b")
+
+
+def nameless() -> bytes:
+    """Return one that says nothing of its patient."""
+    bundle = json.loads(about(ONE))
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "Patient":
+            for key in ("identifier", "name", "birthDate"):
+                entry["resource"].pop(key, None)
+    return json.dumps(bundle).encode()
+
+
+async def asked(
+    store: SqliteStore, number: str, focus_id: str | None = SHARED, **changes: object
+) -> Accepted:
+    """Send a request, and have it acknowledged with that id."""
+    body = about(number) + b" " * len(await store.queue("trust", 99))
+    receipt = await store.submit(submission(body=body, **changes), NOW)
+    claim = await store.claim_next(NOW, {"trust"})
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    return receipt
+
+
+async def changed(
+    store: SqliteStore, body: bytes, *, move: Move = Move.CANCEL, **changes: object
+) -> Accepted:
+    """Hand in what names the shared id, with that patient."""
+    said = {"particulars": particulars_of(read(body)), "use_case": "a3t1", "focus_id": SHARED}
+    handed_in = submission(move=move, body=body + b"  ", **(said | changes))
+    return await store.submit(handed_in, NOW)
+
+
+async def refused(store: SqliteStore, body: bytes, **changes: object) -> str:
+    """Return why it is refused."""
+    with pytest.raises(MoveRefused) as caught:
+        await changed(store, body, **changes)
+    (issue,) = caught.value.issues
+    assert issue.rule == "G14"
+    return issue.text
+
+
+@pytest.mark.parametrize("move", [Move.CANCEL, Move.UPDATE])
+@pytest.mark.parametrize("patient_changed", [False, True])
+async def test_it_is_of_the_one_whose_claim_was_refused(
+    store: SqliteStore,
+    move: Move,
+    *,
+    patient_changed: bool,
+) -> None:
+    """Whatever the EPR says of a changed patient: that one never had this id."""
+    first, second = await asked(store, ONE), await asked(store, OTHER)
+    receipts = [
+        await changed(store, about(number), move=move, patient_changed=patient_changed)
+        for number in (OTHER, ONE)
+    ]
+
+    assert [second.workflow_id, first.workflow_id] == [each.workflow_id for each in receipts]
+
+
+async def test_it_is_of_one_without_an_id(store: SqliteStore) -> None:
+    """The answer came without: so it may be this one."""
+    await asked(store, ONE)
+    second = await asked(store, OTHER, None)
+
+    assert second.workflow_id == (await changed(store, about(OTHER))).workflow_id
+
+
+async def test_it_is_in_the_conversation_of_its_own_request(store: SqliteStore) -> None:
+    """The header that it is sent with is not that of the other patient's."""
+    await asked(store, ONE)
+    second = await asked(store, OTHER)
+    change = Change(
+        provider="trust",
+        receiver=second.receiver,
+        subject=Subject.REFERRAL,
+        focus_id=SHARED,
+        patient=patient_of(read(about(OTHER))),
+    )
+
+    assert second.correlation_id == await store.correlation_of("trust", SHARED, change=change)
+
+
+@pytest.mark.parametrize("patient_changed", [False, True])
+async def test_where_several_fit_it_is_refused(
+    store: SqliteStore, *, patient_changed: bool
+) -> None:
+    """Nobody can say which; the workflows are named, and what to do."""
+    first = await asked(store, ONE)
+    others = [await asked(store, OTHER, named) for named in (SHARED, None)]
+    text = await refused(store, about(OTHER), patient_changed=patient_changed)
+
+    assert f"workflows {others[1].workflow_id}, {others[0].workflow_id}" in text
+    assert "telephone" in text
+    assert f"{first.workflow_id}," not in text
+
+
+async def test_where_none_fits_the_guard_refuses(store: SqliteStore) -> None:
+    """As ever: and who knows that the patient changed overrules it."""
+    first = await asked(store, ONE)
+    await asked(store, OTHER)
+    text = await refused(store, about(THIRD))
+    receipt = await changed(store, about(THIRD), patient_changed=True)
+
+    assert "hand it in again with patient_changed" in text
+    assert first.workflow_id == receipt.workflow_id
+
+
+async def test_who_has_a_request_of_their_own_there_has_not_changed(store: SqliteStore) -> None:
+    """It has another id: so the message names the wrong record, not the wrong patient."""
+    await asked(store, ONE)
+    second = await asked(store, OTHER, "sr-2")
+    text = await refused(store, about(OTHER), patient_changed=True)
+
+    assert f"workflow {second.workflow_id}." in text
+    assert "patient_changed does not help" in text
+    assert OTHER not in text
+
+
+async def test_what_the_receiver_calls_otherwise_is_not_meant(store: SqliteStore) -> None:
+    """A refused claim of another id shows what the Receiver calls it."""
+    await asked(store, ONE)
+    await asked(store, THIRD, "sr-2")
+    second = await asked(store, OTHER, "sr-2")
+    text = await refused(store, about(OTHER), patient_changed=True)
+
+    assert f"workflow {second.workflow_id}." in text
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        pytest.param({"receiver": OURS}, id="another-receiver"),
+        pytest.param({"subject": Subject.VALIDATION, "use_case": "a4t1"}, id="another-subject"),
+    ],
+)
+async def test_a_request_elsewhere_is_not_meant(
+    store: SqliteStore, elsewhere: dict[str, object]
+) -> None:
+    """An id is its Receiver's own, of one kind of record."""
+    await asked(store, ONE)
+    await asked(store, OTHER, None, **elsewhere)
+
+    assert "began with another patient" in await refused(store, about(OTHER))
+
+
+async def test_what_is_over_is_not_meant(store: SqliteStore) -> None:
+    """It was cancelled, and cannot be once more."""
+    await asked(store, ONE)
+    await asked(store, OTHER)
+    await changed(store, about(OTHER))
+    claim = await store.claim_next(NOW, {"trust"})
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+
+    assert "began with another patient" in await refused(store, about(OTHER) + b" ")
+
+
+async def test_a_contested_id_needs_a_patient(store: SqliteStore) -> None:
+    """Too little to compare is enough where one has the id, and never where two were given it."""
+    first = await asked(store, ONE)
+    alone = await changed(store, nameless(), move=Move.UPDATE)
+    await store.claim_next(NOW, {"trust"})
+    second = await asked(store, OTHER)
+    text = await refused(store, nameless() + b" ")
+
+    assert first.workflow_id == alone.workflow_id
+    assert f"workflows {first.workflow_id}, {second.workflow_id}" in text
+
+
+async def test_both_are_contested_where_both_were_given_the_id(store: SqliteStore) -> None:
+    """With the read: only a record that names our patient lets either go."""
+    await asked(store, ONE)
+    await asked(store, OTHER)
+    receipts = [await changed(store, about(number), read_first=True) for number in (ONE, OTHER)]
+
+    assert [True, True] == [
+        await store.cancellations.is_contested(each.message_id, SHARED) for each in receipts
+    ]
