@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, State, Subject
 from bars_gateway.store.values import OutboundState
 
 DUE = datetime(2026, 3, 2, 14, 5, tzinfo=UTC)
@@ -115,9 +115,36 @@ def owed(subject: Subject, use_case: str) -> Iterator[Situation]:
         yield replace(awaited, direction="inbound", state="received")
 
 
+SETTLES = (FINAL - {State.ABANDONED}) | DOUBTS.keys() | {State.ACTIVE, State.IN_PROGRESS}
+MOVED_ON = [state for state in State if state in SETTLES]
+WORDS = [None, *Said]
+
+
+def moved_on(subject: Subject, use_case: str) -> Iterator[Situation]:
+    """Yield what somebody who looks at a request or a response may find become of its workflow."""
+    for direction, settled in (("outbound", "acknowledged"), ("inbound", "received")):
+        for state in MOVED_ON:
+            for newest in WORDS:
+                looked_at = Situation(
+                    direction=direction,
+                    state=settled,
+                    move=Move.REQUEST,
+                    subject=subject,
+                    use_case=use_case,
+                    due_at=DUE,
+                    stands=state,
+                    newest=newest,
+                )
+                yield looked_at
+                if direction == "outbound":
+                    yield replace(looked_at, state="unconfirmed")
+                else:
+                    yield replace(looked_at, move=Move.WAIT, says=Said.ACCEPTED)
+
+
 EVERYTHING = [
     situation
     for use_case, subject in ABOUT
-    for part in (ours, theirs, owed)
+    for part in (ours, theirs, owed, moved_on)
     for situation in part(subject, use_case)
 ]

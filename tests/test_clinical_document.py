@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from situations import ABOUT, DUE, ENDS, EVERYTHING, REQUESTS, RESPONSES
+from situations import ABOUT, DUE, ENDS, EVERYTHING, MOVED_ON, REQUESTS, RESPONSES
 from test_workflow_document import responses as read
 from test_workflow_document import table
 
@@ -26,7 +26,7 @@ from bars_gateway.standard.sentences.situation import sentences
 from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
-from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.workflow import ANSWERS, Move, State
 from bars_gateway.store.values import NoticeKind, OutboundState
 
 PAGE = Path(__file__).parent.parent / "docs" / "clinical.md"
@@ -223,6 +223,38 @@ def added(remark: Remark) -> str:
     return after.removeprefix(before).strip() if after.startswith(before) else ""
 
 
+def moved_on() -> str:
+    leads_to: dict[Said | None, State] = {said: ANSWERS[move] for said, move in MOVES.items()}
+    told = [
+        Told(
+            (whose, f"`{state}`", f"`{said}`" if said else "any other"),
+            replace(seen, stands=state, newest=said),
+        )
+        for whose, seen in (
+            ("you ask", begun(state="acknowledged")),
+            ("you are asked", came(kind=None)),
+        )
+        for state in MOVED_ON
+        for said in (None, *Said)
+        if leads_to.get(said, state) is state and is_row(whose, state, said)
+    ]
+    back = begun(state="unconfirmed", stands=State.ACTIVE)
+    told.append(Told(("you ask, and it was `unconfirmed`", "`active`", "none"), back))
+    return table(("Whose", "Workflow", "Newest word", "About", "What is said"), rows(told))
+
+
+def is_row(whose: str, state: State, said: Said | None) -> bool:
+    """Tell whether it reads otherwise than it did, and otherwise than by another word."""
+    if said is None:
+        return state is not State.ACTIVE
+    return whose == "you ask" or state is State.ACTIVE
+
+
+def no_more() -> str:
+    said = came(kind=None, move=Move.WAIT, says=Said.ACCEPTED, stands=State.CANCELLED)
+    return table(("About", "What is said"), rows([Told((), said)]))
+
+
 def questions() -> str:
     return table(
         ("What", "What is said"),
@@ -377,6 +409,17 @@ in other words, for nobody must act upon it as if it were new.
 """
 
 
+MOVED_READ = """\
+Whoever looks at a request is told how its case stands now, as soon as that differs from what its
+outcome, or its notice, told. A change and a cancellation say so once the case is over or in doubt.
+What is not in this table reads as it did.
+"""
+OVERRULED = """\
+A response that holds no more says so, and then how the case stands. Here is one by which the other
+side had agreed, to what was cancelled since:
+"""
+
+
 def document() -> str:
     return "\n".join(
         [
@@ -412,6 +455,11 @@ def document() -> str:
             "## A message of yours that is not settled\n",
             "Responses of other moves read as `decline` does, in their own words.\n",
             f"{unsettled()}\n",
+            "## A case that has moved on\n",
+            MOVED_READ,
+            f"{moved_on()}\n",
+            OVERRULED,
+            f"{no_more()}\n",
             "## What is remarked upon\n",
             "In `remarks` of the notice; said after the sentence of the message itself.\n",
             f"{remarks()}\n",

@@ -82,7 +82,8 @@ class MoveNotAllowed(ValueError):
         self.move = move
 
 
-_ANSWERS = {
+# Where each word of a Responder leads.
+ANSWERS: dict[Move, State] = {
     Move.WAIT: State.ACTIVE,
     Move.PROGRESS: State.IN_PROGRESS,
     Move.DECLINE: State.DECLINED,
@@ -91,7 +92,7 @@ _ANSWERS = {
 }
 _FATE = {Move.REQUEST: State.ACTIVE, Move.REFUSE: State.REFUSED}
 _CANCEL = {Move.CANCEL: State.CANCELLED}
-_AGAINST = dict.fromkeys(_ANSWERS, State.CONTRADICTED)
+_AGAINST = dict.fromkeys(ANSWERS, State.CONTRADICTED)
 # The other side acts on what it should not have: that it turns it down is as it should be.
 _ACTED_UPON: Mapping[Move, State] = {
     move: state for move, state in _AGAINST.items() if move is not Move.DECLINE
@@ -100,12 +101,12 @@ _ACTED_UPON: Mapping[Move, State] = {
 TRANSITIONS: Mapping[State, Mapping[Move, State]] = {
     State.REQUESTED: _FATE
     | {Move.LAPSE: State.UNCONFIRMED, Move.ABANDON: State.ABANDONED}
-    | _ANSWERS,
+    | ANSWERS,
     # What changes it goes after it, and proves like an answer that it had arrived.
-    State.UNCONFIRMED: _FATE | _CANCEL | {Move.UPDATE: State.ACTIVE} | _ANSWERS,
-    State.ACTIVE: _CANCEL | {Move.UPDATE: State.ACTIVE} | _ANSWERS,
-    State.IN_PROGRESS: _CANCEL | {Move.UPDATE: State.IN_PROGRESS} | _ANSWERS,
-    State.UNCLEAR: _CANCEL | {Move.UPDATE: State.UNCLEAR} | _ANSWERS,
+    State.UNCONFIRMED: _FATE | _CANCEL | {Move.UPDATE: State.ACTIVE} | ANSWERS,
+    State.ACTIVE: _CANCEL | {Move.UPDATE: State.ACTIVE} | ANSWERS,
+    State.IN_PROGRESS: _CANCEL | {Move.UPDATE: State.IN_PROGRESS} | ANSWERS,
+    State.UNCLEAR: _CANCEL | {Move.UPDATE: State.UNCLEAR} | ANSWERS,
     # Nothing that the Responder says settles it: only a person does.
     State.CONTRADICTED: _CANCEL | {Move.UPDATE: State.CONTRADICTED} | _AGAINST,
     State.COMPLETED: _AGAINST | {Move.CONCLUDE: State.COMPLETED},

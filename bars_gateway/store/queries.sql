@@ -478,20 +478,14 @@ UPDATE messages
 RETURNING id, provider, move, workflow_id, state;
 
 -- name: message
-SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
-       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
-  FROM messages WHERE id = :id;
+SELECT * FROM messages_seen WHERE id = :id;
 
 -- name: message_sent
-SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
-       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
-  FROM messages WHERE provider = :provider AND direction = 'outbound' AND request_id = :request_id;
+SELECT * FROM messages_seen WHERE provider = :provider AND direction = 'outbound' AND request_id = :request_id;
 
 -- name: select_messages
 -- By state first: there are few in those that a person acts on.
-SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
-       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
-  FROM messages
+SELECT * FROM messages_seen
  WHERE direction = 'outbound' AND state IN (SELECT value FROM json_each(:states)) AND +provider = :provider
    AND receiver = coalesce(:receiver, receiver) AND use_case = coalesce(:use_case, use_case)
    AND correlation_id = coalesce(:correlation_id, correlation_id)
@@ -863,15 +857,11 @@ UPDATE messages
 RETURNING id, provider, request_id;
 
 -- name: open_messages
-SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
-       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
-  FROM messages WHERE settled_at IS NULL AND provider = coalesce(:provider, provider)
+SELECT * FROM messages_seen WHERE settled_at IS NULL AND provider = coalesce(:provider, provider)
  ORDER BY id LIMIT :limit;
 
 -- name: messages_named
-SELECT messages.*, (SELECT w.subject FROM workflows AS w WHERE w.id = messages.workflow_id) AS subject,
-       (SELECT w.answer_due_at FROM workflows AS w WHERE w.id = messages.workflow_id) AS answer_due_at
-  FROM messages
+SELECT * FROM messages_seen
  WHERE request_id IN (:request_id, lower(:request_id)) -- what came in capitals is kept in lower case
    AND provider = coalesce(:provider, provider) ORDER BY id;
 

@@ -116,12 +116,15 @@ def message_of(row: sqlite3.Row) -> MessageRow:
         attempts=row["attempts"],
         next_attempt_at=instant(row["next_attempt_at"]),
         give_up_at=instant(row["give_up_at"]),
-        answer_due_at=instant(row["answer_due_at"]),
+        answer_due_at=instant(row["owed_at"]),
         created_at=instant(row["created_at"]),
         settled_at=instant(row["settled_at"]),
         says=Said(row["says"]) if row["says"] else None,
         reason_code=Reason(row["reason_code"]) if row["reason_code"] else None,
         target_unchecked=row["target_unchecked"],
+        remarks=[Remark(word) for word in (row["remarks"] or "").split()],
+        stands=State(row["stands"]),
+        newest=Said(row["newest_says"]) if row["newest_says"] else None,
     )
 
 

@@ -115,10 +115,13 @@ class MessageRow:
     says: Said | None  # of a response: what the Responder says with it
     reason_code: Reason | None  # of a rejection, where it gives a code of the standard's
     target_unchecked: str | None  # why nobody knew, when it came, that its service takes it
+    remarks: Sequence[Remark] = ()  # what its notice told beside what it says
+    stands: State | None = None  # its workflow, now
+    newest: Said | None = None  # what the Responder said last, of all that holds
 
     @property
     def situation(self) -> Situation:
-        """Where it is, as a sentence is made of it."""
+        """Where it is, and its workflow, as a sentence is made of it."""
         return Situation(
             direction=self.direction,
             state=self.state,
@@ -128,6 +131,9 @@ class MessageRow:
             attempts=self.attempts,
             says=self.says,
             reason_code=self.reason_code,
+            remarks=self.remarks if self.settled_at else (),  # what was told of it before is over
+            stands=self.stands,
+            newest=self.newest,
             due_at=self.answer_due_at,
             ends_at=self.give_up_at,
         )

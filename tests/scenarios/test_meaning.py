@@ -16,7 +16,7 @@ from asked_epr import YES, answering
 from messages import validation_request
 from moving import move, sent, socket_of, transfer
 from telling import told
-from world import World, eventually, headers, post, world_in
+from world import Node, World, eventually, headers, post, world_in
 
 from bars_gateway.standard.workflow import State
 
@@ -322,6 +322,74 @@ async def test_the_same_end_again_is_no_different_one(world: World) -> None:
     assert State.COMPLETED == (await state(world, receipt))[0]
     assert ("amended", ["amended"]) == (notice["kind"], notice["remarks"])
     assert "ifferent" not in notice["means"]
+
+
+# Who looks at a message is told what is so now.
+
+
+async def means_of(node: Node, request_id: str) -> str:
+    """Look at a message on the socket of its gateway."""
+    async with socket_of(node) as session, session.get(f"/messages/{request_id}") as answer:
+        found = await answer.json()
+    return str(found["means"])
+
+
+@pytest.mark.parametrize(
+    ("use_case", "words", "now"),
+    [
+        ("a4t1", ["cancelled"], "is your responsibility again: act now."),
+        ("a6t2", ["cancelled"], "is your responsibility again: act now."),
+        ("a6t2", ["in-progress", "planned"], "Nobody is on the way now, and you remain"),
+        ("a6t2", ["arrived"], "A resource is with the patient."),
+        ("a6t2", ["cancelled", "arrived"], "Do not rely on either. Telephone"),
+        ("a6t2", ["triaged"], "does not add up"),
+    ],
+    ids=str,
+)
+async def test_a_request_says_how_its_case_stands(
+    world: World, use_case: str, words: list[str], now: str
+) -> None:
+    """It said that the other side had not agreed yet, and that there was nothing to do."""
+    body = validation_request() if use_case == "a4t1" else transfer(use_case)
+    receipt, acknowledgement = await asked(world, body)
+    for number, word in enumerate(words):
+        ago = MINUTE * (len(words) - number) / 4
+        await came(world, told(acknowledgement, word, ago=ago))
+    means = await means_of(world.ambulance, receipt["request_id"])
+
+    assert now in means
+    assert "not agreed yet" not in means
+
+
+async def test_a_cancelled_request_asks_nobody_to_answer(asking: World) -> None:
+    """Its Responder was asked to say yes or no, and its Requester told to wait for that."""
+    receipt, acknowledgement = await asked(asking, transfer("a6t2"))
+    await came(asking, told(acknowledgement, "planned", ago=MINUTE))
+    await cancelled(asking, receipt)
+    ours, theirs = [
+        await means_of(node, receipt["request_id"]) for node in (asking.ambulance, asking.hospital)
+    ]
+
+    assert ours.startswith("The request for call assist is cancelled. The patient is yours.")
+    assert theirs.startswith("The other control room has cancelled its request for call assist.")
+    assert "Say yes or no" not in theirs
+
+
+async def test_a_response_keeps_what_was_remarked_upon(world: World) -> None:
+    """Looked at, it read as if it were new: a resource with the patient, nothing to do."""
+    receipt, acknowledgement = await asked(world, transfer("a6t2"))
+    notices = await came(world, told(acknowledgement, "cancelled", ago=MINUTE / 2))
+    notices += await came(world, told(acknowledgement, "arrived", ago=MINUTE))
+    notices += await came(world, told(acknowledgement, "in-progress"))
+    looked_at = [await means_of(world.ambulance, each["request_id"]) for each in notices]
+
+    assert [[], ["out_of_order"], ["contradicts"]] == [
+        [word for word in each["remarks"] if word in {"out_of_order", "contradicts"}]
+        for each in notices
+    ]
+    assert [each["means"] for each in notices[1:]] == looked_at[1:]
+    assert looked_at[0].startswith("This was said earlier, and is not how the case stands now.")
+    assert State.CONTRADICTED == (await state(world, receipt))[0]
 
 
 # Only a person settles which of two holds.

@@ -15,7 +15,7 @@ from bars_gateway.standard.sentences.remarked import REMARKED
 from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, TOLD_BY_ITSELF, sentences
 from bars_gateway.standard.sentences.words import Matter, matter_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, Role, State, Subject
 from bars_gateway.store.values import NoticeKind, OutboundState
 
 told = cache(means)
@@ -147,12 +147,103 @@ def told_as(situation: Situation) -> tuple[object, ...]:
 
 def test_every_situation_has_a_sentence_of_its_own() -> None:
     """Two situations never share one; what is remarked upon is told by the remark."""
-    plain = [each for each in EVERYTHING if not each.remarks]
+    plain = [each for each in EVERYTHING if not each.remarks and each.stands is None]
     meant = defaultdict(set)
     for situation in plain:
         meant[situation.matter, told(situation)].add(told_as(situation))
 
     assert {} == {key: whose for key, whose in meant.items() if len(whose) > 1}
+
+
+NOT_AGREED = re.compile(r"not agreed yet|until (it|you) (has|agree)|until the final answer")
+MOVED_ON = [State.DECLINED, State.COMPLETED, State.CANCELLED, State.UNCLEAR, State.CONTRADICTED]
+GRAVEST = {
+    (Role.REQUESTER, State.DECLINED): {Asks.ACT},
+    (Role.REQUESTER, State.COMPLETED): {Asks.CHECK, Asks.ACT},
+    (Role.REQUESTER, State.CANCELLED): {Asks.CHECK, Asks.NOTHING},
+    (Role.REQUESTER, State.UNCLEAR): {Asks.TELEPHONE},
+    (Role.REQUESTER, State.CONTRADICTED): {Asks.TELEPHONE},
+    (Role.RESPONDER, State.DECLINED): {Asks.NOTHING},
+    (Role.RESPONDER, State.COMPLETED): {Asks.NOTHING},
+    (Role.RESPONDER, State.CANCELLED): {Asks.CHECK, Asks.WORK},
+    (Role.RESPONDER, State.UNCLEAR): {Asks.TELEPHONE},
+    (Role.RESPONDER, State.CONTRADICTED): {Asks.TELEPHONE},
+}
+
+
+def looked_at(role: Role, use_case: str, subject: Subject, **now: object) -> Situation:
+    ours = role is Role.REQUESTER
+    return Situation(
+        direction="outbound" if ours else "inbound",
+        state="acknowledged" if ours else "received",
+        move=Move.REQUEST,
+        subject=subject,
+        use_case=use_case,
+        due_at=DUE,
+        **now,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(("use_case", "subject"), ABOUT)
+@pytest.mark.parametrize(("role", "state"), GRAVEST, ids=str)
+def test_a_request_that_is_looked_at_says_how_its_case_stands(
+    role: Role, state: State, use_case: str, subject: Subject
+) -> None:
+    """What was so when it was acknowledged, or came, is not told once it has moved on."""
+    moved = looked_at(role, use_case, subject, stands=state)
+    before = replace(moved, stands=State.ACTIVE)
+
+    assert asks_of(moved) in GRAVEST[role, state]
+    assert means(moved) != means(before)
+    assert not NOT_AGREED.search(means(moved))
+
+
+@pytest.mark.parametrize(("use_case", "subject"), ABOUT)
+@pytest.mark.parametrize("role", Role)
+def test_a_request_that_nobody_has_answered_reads_as_it_did(
+    role: Role, use_case: str, subject: Subject
+) -> None:
+    """As long as nothing was said of it, it is as its outcome told."""
+    still = looked_at(role, use_case, subject, stands=State.ACTIVE)
+
+    assert means(replace(still, stands=None)) == means(still)
+
+
+@pytest.mark.parametrize("use_case", ["a6t1", "a6t2", "a6t3"])
+def test_a_stand_down_is_told_with_the_request_too(use_case: str) -> None:
+    """Whoever looks at the request must not believe that somebody comes."""
+    now = {"stands": State.ACTIVE, "newest": Said.STOOD_DOWN}
+    ours, theirs = (looked_at(role, use_case, Subject.REFERRAL, **now) for role in Role)
+
+    assert "Nobody is on the way now" in means(ours)
+    assert "nobody is on the way from here" in means(theirs)
+
+
+@pytest.mark.parametrize("state", MOVED_ON)
+def test_a_response_that_holds_no_more_says_how_the_case_stands(state: State) -> None:
+    """What was so when it came is not told as if it were so now."""
+    response = replace(
+        looked_at(Role.RESPONDER, "a6t2", Subject.REFERRAL, stands=state),
+        move=Move.PROGRESS,
+        says=Said.ON_SCENE,
+    )
+
+    assert "A resource is with the patient." not in means(response)
+    assert asks_of(response) in GRAVEST[Role.REQUESTER, state]
+
+
+def test_a_word_that_somebody_has_overruled_is_not_the_newest() -> None:
+    """Declined, says the Responder; a person has found out that it has begun."""
+    ours = looked_at(
+        Role.REQUESTER,
+        "a6t2",
+        Subject.REFERRAL,
+        stands=State.IN_PROGRESS,
+        newest=Said.REJECTED,
+    )
+
+    assert "turned this down" not in means(ours)
+    assert "has begun" in means(ours)
 
 
 def test_every_remark_is_told() -> None:

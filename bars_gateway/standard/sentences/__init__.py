@@ -5,8 +5,9 @@ What a person is told of a message: one sentence for each situation, with what t
 
 The tables are data: how a message of ours ended (`outcomes`), what of it is not settled
 (`waiting`), what others ask and answer (`received`), what is owed (`owed`), what the EPR is
-asked (`asked`), and what a remark adds (`remarked`). Whoever reads only the sentence never
-has to guess whether to act: it names what to do, or says that there is nothing to do.
+asked (`asked`), how a case stands that has moved on (`standing`), and what a remark adds
+(`remarked`). Whoever reads only the sentence never has to guess whether to act: it names what
+to do, or says that there is nothing to do.
 """
 
 from bars_gateway.standard.sentences.situation import Situation, means

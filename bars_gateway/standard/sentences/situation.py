@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.standard.cancelling import ENDED
-from bars_gateway.standard.meaning import REASONS, Reason
+from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences import asked, outcomes, owed, received, waiting
+from bars_gateway.standard.sentences import asked, outcomes, owed, received, standing, waiting
 from bars_gateway.standard.sentences.remarked import OLD, REMARKED
 from bars_gateway.standard.sentences.tables import ByMove, Rows, found
 from bars_gateway.standard.sentences.words import Asks, Details, Matter, Sentence, filled, matter_of
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+from bars_gateway.standard.workflow import (
+    DOUBTS,
+    FINAL,
+    REQUESTER_MOVES,
+    Move,
+    Role,
+    State,
+    Subject,
+)
 
 NOTHING_TO_DO = "There is nothing to do now."
 _CLOCKS = frozenset({"due_soon", "overdue"})
@@ -53,11 +61,19 @@ class Situation:
     shown: str | None = None  # of a cancellation: how what it is about ended there
     due_at: datetime | None = None  # when an answer is owed
     ends_at: datetime | None = None  # when the gateway stops trying
+    stands: State | None = None  # who looks at it: where its workflow is now
+    newest: Said | None = None  # who looks at it: what the Responder said last, of all that holds
 
     @property
     def matter(self) -> Matter:
         """What it is about, for whoever reads of it."""
         return matter_of(self.subject, self.use_case)
+
+    @property
+    def role(self) -> Role:
+        """Which side of its workflow we are on."""
+        ours = (self.direction == "outbound") == (self.move in REQUESTER_MOVES)
+        return Role.REQUESTER if ours else Role.RESPONDER
 
 
 def means(situation: Situation) -> str:
@@ -76,7 +92,46 @@ def sentences(situation: Situation) -> Sequence[Sentence]:
     """Return what is said, in order: of the message itself, and then of what is remarkable."""
     if situation.kind == "decided_late" and Remark.HEARD in situation.remarks:
         return [REMARKED[Remark.HEARD]]  # what was said before of its Sender is so no more
-    return [_own(situation), *_added(situation)]
+    return [*_now(situation), *_added(situation)]
+
+
+def _now(situation: Situation) -> Sequence[Sentence]:
+    """Return what is so now: of its workflow, where that has moved on since the message."""
+    if situation.kind is None and situation.stands and situation.state not in waiting.OPEN:
+        if situation.move in REQUESTER_MOVES:
+            moved = _moved_on(situation, situation.stands)
+            return [found(moved, situation.matter) if moved else _own(situation)]
+        if situation.direction == "inbound" and _is_overtaken(situation, situation.stands):
+            rows = _standing(situation, situation.stands) or standing.BACK
+            return [standing.OVERTAKEN, found(rows, situation.matter)]
+    return [_own(situation)]
+
+
+def _standing(situation: Situation, state: State) -> Rows | None:
+    return standing.standing(situation.role, state, situation.newest)
+
+
+def _moved_on(situation: Situation, state: State) -> Rows | None:
+    """Return what is so in place of a request, update or cancellation that was settled."""
+    taken = situation.state in {"acknowledged", "received"}
+    if situation.move is Move.CANCEL and state is State.CANCELLED and taken:
+        return None  # it says so itself
+    if state is State.REFUSED and not taken:
+        return None
+    if situation.move is not Move.REQUEST and state not in FINAL | DOUBTS.keys():
+        return None  # it says what became of the change, and that is still so
+    if state is State.ACTIVE and situation.state == "unconfirmed" and not situation.newest:
+        return standing.BACK
+    return _standing(situation, state)
+
+
+def _is_overtaken(situation: Situation, state: State) -> bool:
+    """Tell whether a response says something that holds no more; its remarks may say so, too."""
+    if Remark.OUT_OF_ORDER in situation.remarks or Remark.OTHER_PATIENT in situation.remarks:
+        return False
+    if Remark.CONTRADICTS in situation.remarks and state is State.CONTRADICTED:
+        return False
+    return situation.says != situation.newest or not standing.fits(situation.newest, state)
 
 
 def _own(situation: Situation) -> Sentence:

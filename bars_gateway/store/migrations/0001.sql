@@ -423,3 +423,18 @@ CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.st
      WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'question.unanswered'
        AND ended_at IS NULL;
 END;
+
+CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
+SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
+       newest.says AS newest_says,  -- what the Responder said last, of all that holds
+       (SELECT n.remarks FROM notices AS n
+         WHERE n.message_id = messages.id AND n.kind IN ('message', 'amended', 'outcome')
+         ORDER BY n.id DESC LIMIT 1) AS remarks
+  FROM messages CROSS JOIN workflows AS w ON w.id = messages.workflow_id
+  LEFT JOIN messages AS newest ON newest.id =
+       (SELECT said.id FROM messages AS said
+         WHERE said.workflow_id = messages.workflow_id AND said.says IS NOT NULL
+           AND said.state IN ('received', 'acknowledged') AND said.patient IS NOT 'other'
+           AND NOT EXISTS (SELECT 1 FROM notices AS n
+                            WHERE n.message_id = said.id AND n.remarks LIKE '%out_of_order%')
+         ORDER BY said.id DESC LIMIT 1);
