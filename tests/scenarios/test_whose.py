@@ -284,7 +284,8 @@ async def test_two_records_after_a_resend(world: World) -> None:
     )
     first, second = (file.read_bytes() for file in answers)
     await accepted(world.hospital, "allocated", response(first, encounter="in-progress"))
-    await accepted(world.hospital, "declined", response(second, encounter="cancelled"))
+    rejection = response(second, encounter="cancelled", rejection=("RRNA", "Invented."))
+    await accepted(world.hospital, "declined", rejection)
     notices = [await told(world.ambulance, each) for each in ("progress", "decline")]
 
     assert "unconfirmed" == unconfirmed["state"]
