@@ -27,7 +27,7 @@ DOORS = (
     *("outbound.proxy", "outbound.token", "inbound.reception", "inbound.replies"),
     *("inbound.server", "inbound.rendering", "inbound.bodies"),
     *("store.submission_works", "store.outbound_works", "store.inbound_works", "store.readings"),
-    *("store.rows", "store.statements", "store.sqlite", "housekeeping", "standard.examination"),
+    *("store.rows", "store.statements", "store.sqlite", "standard.examination"),
     *("standard.acknowledgement", "standard.answers", "standard.verdict", "store.sqlite_calls"),
 )
 OURS = {"message.set_aside", "payload.damaged", "notice.set_aside", "file.set_aside"} | {
@@ -103,7 +103,14 @@ async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, do
         ("outbound.dispatcher.Dispatcher._settlement", "message.set_aside"),
         ("inbound.reception.Reception._take", "inbound.failed"),
         ("epr.deliveries.Deliveries._files", "notice.set_aside"),
+        ("housekeeping.Housekeeper._follow_clock", "work.failed"),
+        ("housekeeping.Housekeeper._release_lapsed", "work.failed"),
+        ("housekeeping.Housekeeper._tell_delays", "work.failed"),
+        ("housekeeping.Housekeeper._tell_unread", "work.failed"),
         ("housekeeping.Housekeeper._tell_due", "work.failed"),
+        ("housekeeping.Housekeeper._give_up", "work.failed"),
+        ("housekeeping.Housekeeper._look_at_expiries", "work.failed"),
+        ("housekeeping.Housekeeper.look_at_questions", "work.failed"),
     ],
 )
 async def test_each_kind_of_unit_raises_its_alarm(world, injector, step, kind):
