@@ -272,7 +272,7 @@ def _held(overview: Overview) -> list[Concern]:
         "Release or withdraw them: nothing leaves of what waits behind them, and a message whose"
         " time passes ends as not sent."
     )
-    return [Concern(text=f"{_some(held, 'message')} held by hand", advice=advice)]
+    return [Concern(text=f"{_some(held, 'message')} held, by hand or set aside", advice=advice)]
 
 
 def _keys(tokens: Sequence[TokenCondition]) -> list[Concern]:

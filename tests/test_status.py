@@ -207,7 +207,7 @@ async def test_what_needs_a_person_comes_first(shown: Shown) -> None:
             "1 message never left this organisation",
             "1 message may or may not have arrived",
             "1 message got a refusal",
-            "1 message held by hand",
+            "1 message held, by hand or set aside",
             "1 inbound message came with the X-Request-Id of another message",
             "Outbound messages",
         )
