@@ -8,6 +8,7 @@ another patient's. So a name that was used a moment ago takes no envelope. Only 
 are written down, for some EPRs put patients into them.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -66,17 +67,22 @@ class Stems:
             return
         for line in lines:
             self._apply(*line)
+        # A full disk holds up no message: until there is room, names are known to this run alone.
+        with contextlib.suppress(OSError):
+            self._keep(lines)
+
+    def _keep(self, lines: list[tuple[str, str, float]]) -> None:
         self._lines += len(lines)
-        if self._lines > self._most:
-            self._forget()
-            lines = [(_USED, *item) for item in self._used.items()]
-            lines += [(_BARRED, *item) for item in self._barred.items()]
-            self._lines, self._most = len(lines), _MANY + 2 * len(lines)
-            self._folder.write(_NEXT, _encoded(lines))
-            self._folder.flush([_NEXT])
-            self._folder.move(_NEXT, self._folder, _FILE)
-        else:
+        if self._lines <= self._most:
             self._folder.append(_FILE, b"\n" + _encoded(lines))  # after a line that was cut off
+            return
+        self._forget()
+        lines = [(_USED, *item) for item in self._used.items()]
+        lines += [(_BARRED, *item) for item in self._barred.items()]
+        self._lines, self._most = len(lines), _MANY + 2 * len(lines)
+        self._folder.write(_NEXT, _encoded(lines))
+        self._folder.flush([_NEXT])
+        self._folder.move(_NEXT, self._folder, _FILE)
 
     def _apply(self, word: str, digest: str, at: float) -> None:
         if word == _USED:

@@ -72,7 +72,13 @@ class Standing:
         return claim.receiver in self._looks or claim.provider in self._looks
 
     def rests_until(self, claim: Claim) -> datetime | None:
-        """Return until when *claim* waits with the others for the next look; None: it may go."""
+        """
+        Return until when *claim* waits with the others for the next look; None: it may go.
+
+        What was tried before is put off by itself, and comes early only where a person wants it.
+        """
+        if claim.attempt > 1:
+            return None
         moments = (
             self.receivers.rests_until(claim.receiver, LONGEST_PEACE),
             self.providers.rests_until(claim.provider, LONGEST_PEACE),
@@ -80,8 +86,7 @@ class Standing:
         until = max((moment for moment in moments if moment is not None), default=None)
         if until is None:
             return None
-        tried = timedelta(milliseconds=min(claim.attempt - 1, 900))  # least tried, first
-        return min(until + tried, claim.give_up_at - LAST_TRY)
+        return min(until, claim.give_up_at - LAST_TRY)
 
     def others_answered(self, claim: Claim) -> bool:
         """Tell whether its Receiver answered another message since *claim* was tried before."""

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from world import Node, World, eventually, world_in
 
+from bars_gateway.standard.bundle import read
+
 HEADER = "Bundle.entry[0].resource"
 
 
@@ -158,12 +160,14 @@ FROM_THE_HOSPITAL = {name for name in FATES if name.startswith("REFRESP")}
 
 
 async def fate_of(node: Node, file: Path) -> Fate:
-    """Drop the file, in a conversation of its own, and wait for what becomes of it."""
+    """Drop the file, what is new in a conversation of its own, and wait for what becomes of it."""
     # The times of published messages are over: that of the envelope counts before them.
     needed_by = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    said = {"correlation_id": str(uuid.uuid4()), "needed_by": needed_by}
-    envelope = json.dumps(said).encode()
-    node.drop(file.name, file.read_bytes(), envelope)
+    said, body = {"needed_by": needed_by}, file.read_bytes()
+    message = read(body, f"application/fhir+{file.suffix[1:]}")
+    if message.reason == "new" and message.event.endswith("-request"):
+        said["correlation_id"] = str(uuid.uuid4())  # what comes later goes on in that of its case
+    node.drop(file.name, body, json.dumps(said).encode())
     accepted = node.spool / "outbox" / "accepted" / f"{file.stem}.receipt.json"
     refused = node.spool / "outbox" / "refused" / f"{file.stem}.reason.json"
     await eventually(lambda: accepted.exists() or refused.exists())

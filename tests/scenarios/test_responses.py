@@ -86,7 +86,9 @@ def as_json(file: Path) -> bytes:
 async def test_a_rejection_closes_the_workflow(world: World) -> None:
     """Ownership returns to the Requester, and its EPR is told."""
     receipt, acknowledgement = await requested(world)
-    await answered(world, "d.json", response(acknowledgement, encounter="cancelled"))
+    rejection = ("RRNA", "Invented.")
+    declined = response(acknowledgement, encounter="cancelled", rejection=rejection)
+    await answered(world, "d.json", declined)
 
     assert State.DECLINED == await state(world, receipt)
     assert ["decline"] == [notice["move"] for notice in await received(world, 1)]
