@@ -456,7 +456,7 @@ class TestTokens:
         wait = found.message.next_attempt_at - found.attempts[0].ended_at
 
         assert ("queued", verdict) == (found.message.state, found.attempts[0].verdict)
-        assert timedelta(seconds=59) < wait <= timedelta(seconds=61)
+        assert timedelta(seconds=59) < wait <= timedelta(seconds=65)
 
     async def test_a_second_post_within_an_attempt_counts_for_the_next_start(
         self, store, dispatcher, national_proxy

@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asked_epr import YES, answering, epr_at
 from messages import SENDER, validation_request
+from telling import told as stamped
 from world import World, eventually, headers, post, world_in
 
 from bars_gateway.demo.responses import response
@@ -167,7 +169,8 @@ async def test_a_response_is_judged_by_the_workflow_as_it_is_when_it_is_taken(
 ) -> None:
     """Two wait for a yes; the second to get it finds that the first has ended the workflow."""
     request_id, acknowledgement = await requested(world)
-    bodies = [response(acknowledgement, encounter=each) for each in ("in-progress", "finished")]
+    earlier = stamped(acknowledgement, "in-progress", ago=timedelta(seconds=5))
+    bodies = [earlier, response(acknowledgement, encounter="finished")]
     async with epr_at(world.ambulance.socket) as epr, asyncio.TaskGroup() as group:
         await epr.questions(wait=0)
         interim = group.create_task(responded(world, bodies[0], to_us()))
