@@ -56,6 +56,8 @@ def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowl
         return NO_BODY
     if _contradicts(ours, found):
         return Acknowledgement(said=Said.FOREIGN)
+    if compare(patient_of(ours), patient_of(found)) is Sameness.OTHER_PATIENT:
+        return Acknowledgement(said=Said.OTHER)  # by the name alone, which may be spelt otherwise
     url = _focus_url(ours)
     entry = found.resolve(url) if url else None
     if entry is not None:
@@ -68,7 +70,9 @@ def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowl
 def _contradicts(ours: Message, found: Message) -> bool:
     if ours.event and found.event and ours.event != found.event:
         return True
-    if compare(patient_of(ours), patient_of(found)) is Sameness.OTHER_PATIENT:
+    here, there = patient_of(ours), patient_of(found)
+    both_numbered = bool(here.nhs_numbers and there.nhs_numbers)
+    if both_numbered and compare(here, there) is Sameness.OTHER_PATIENT:
         return True
     return _is_other_case(particulars_of(ours), particulars_of(found), found)
 

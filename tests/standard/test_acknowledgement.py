@@ -140,6 +140,16 @@ def test_a_patient_who_is_not_named_contradicts_nothing() -> None:
     assert Said.OURS is said(bundle).said
 
 
+def test_another_name_without_a_number_is_no_other_patients() -> None:
+    """A name may be spelt otherwise: nothing is taken, and the message counts as acknowledged."""
+    bundle = acknowledged()
+    (patient,) = resources(bundle, "Patient")
+    del patient["identifier"]
+    patient["name"] = [{"family": "Written", "given": ["Otherwise"]}]
+
+    assert Acknowledgement(said=Said.OTHER) == said(bundle)
+
+
 def test_an_answer_in_xml_is_read_alike() -> None:
     """S6: the format is no difference."""
     body = converted(json.dumps(acknowledged()).encode(), Format.JSON, Format.XML)
