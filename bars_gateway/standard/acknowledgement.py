@@ -56,6 +56,11 @@ def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowl
         return NO_BODY
     if _contradicts(ours, found):
         return Acknowledgement(said=Said.FOREIGN)
+    return _taken(ours, found)
+
+
+def _taken(ours: Message, found: Message) -> Acknowledgement:
+    """Return what may be taken of an answer that contradicts nothing."""
     if compare(patient_of(ours), patient_of(found)) is Sameness.OTHER_PATIENT:
         return Acknowledgement(said=Said.OTHER)  # by the name alone, which may be spelt otherwise
     url = _focus_url(ours)

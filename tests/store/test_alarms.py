@@ -60,9 +60,12 @@ async def test_what_nobody_has_seen_outlives_days_and_restarts(tmp_path: Path) -
         await store.respond(arrival(move=Move.CONCLUDE), NOT_FOUND, NOW)
         await ended(store, use_case="a3t1")
     async with open_database(tmp_path / "gateway.db") as database:
-        found = await standing(SqliteStore(database, node="here"))
+        reopened = SqliteStore(database, node="here")
+        found, page = await standing(reopened), await reopened.overview(LONG_AFTER)
 
-    assert ["message.unconfirmed", "inbound.quarantined"] == found
+    both = ["message.unconfirmed", "inbound.quarantined"]
+    assert both == found
+    assert set(both) == {each.kind for each in page.standing} == {a.kind for a in page.alarms}
 
 
 async def test_an_alarm_names_what_it_speaks_of(store: SqliteStore) -> None:

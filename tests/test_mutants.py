@@ -1,0 +1,130 @@
+"""
+Ten faults that a trial has met, put back one at a time: a named test tells of each.
+
+Each told somebody something untrue about a patient, or told nobody. The package is copied, one
+place in the copy is as it was wrong, and the test that shows it runs against the copy.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FAILED = 1  # pytest's own word for: tests ran, and some failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One fault: where it was, what stands there now, what stood there, and who tells."""
+
+    fault: str
+    module: str
+    now: str
+    then: str
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        fault="refused-although-it-may-have-arrived",
+        module="standard/verdict.py",
+        now='Row(name="refused-in-doubt", verdict=Verdict.RETRY_LIMITED,',
+        then='Row(name="refused-in-doubt", verdict=Verdict.REFUSED,',
+        test="scenarios/test_proof.py::test_what_may_have_arrived_is_never_refused",
+    ),
+    Mutant(
+        fault="a-wrong-clock-hides-a-stand-down",
+        module="standard/meaning.py",
+        now="if stamp is None or is_ahead(stamp, came_at):",
+        then="if stamp is None:",
+        test="scenarios/test_meaning.py::test_a_wrong_clock_hides_no_stand_down",
+    ),
+    Mutant(
+        fault="what-is-newer-than-an-end-changes-nothing",
+        module="standard/workflow.py",
+        now="State.DECLINED: _AGAINST | {Move.DECLINE: State.DECLINED},",
+        then="State.DECLINED: {Move.DECLINE: State.DECLINED},",
+        test="scenarios/test_meaning.py::test_what_is_newer_than_an_end_reopens_it",
+    ),
+    Mutant(
+        fault="an-answer-about-another-patient-is-believed",
+        module="standard/acknowledgement.py",
+        now="    if _contradicts(ours, found):\n",
+        then="    if False:\n",
+        test="scenarios/test_proof.py::test_an_answer_about_another_patient_is_nobodys",
+    ),
+    Mutant(
+        fault="a-rejection-reads-like-any-other-message",
+        module="standard/sentences/received.py",
+        now="The patient is your responsibility again: act now.",
+        then="There is nothing to do now.",
+        test="standard/test_sentences.py::test_a_rejection_alarms_whoever_asked",
+    ),
+    Mutant(
+        fault="two-records-fold-into-one-workflow",
+        module="store/intervention_works.py",
+        now='    if row["move"] != Move.REQUEST:\n        return None\n    return inserted(',
+        then="    if row:\n        return None\n    return inserted(",
+        test="scenarios/test_whose.py::test_two_records_after_a_resend",
+    ),
+    Mutant(
+        fault="what-was-withdrawn-since-the-backup-goes-out",
+        module="store/adoption.py",
+        now='    return was in OPEN or state not in OPEN or row["restored_at"] is None\n',
+        then="    return False\n",
+        test="store/test_restoring.py::test_what_was_withdrawn_since_is_not_sent",
+    ),
+    Mutant(
+        fault="the-page-forgets-after-a-day",
+        module="store/queries.sql",
+        now="WHERE a.ended_at IS NULL GROUP BY a.kind",
+        then="WHERE a.ended_at IS NULL AND a.since > datetime('now', '-1 day') GROUP BY a.kind",
+        test="store/test_alarms.py::test_what_nobody_has_seen_outlives_days_and_restarts",
+    ),
+    Mutant(
+        fault="a-request-leaves-after-its-breach",
+        module="standard/timing.py",
+        now="    stops = timing.at_its_time is AtItsTime.STOPS and move in ENDED_BY_TIME\n",
+        then="    stops = False\n",
+        test="scenarios/test_time.py::test_a_validation_that_comes_after_its_breach_is_refused",
+    ),
+    Mutant(
+        fault="a-cancellation-dies-unseen",
+        module="store/turned_away_works.py",
+        now='    elif workflow["state"] != State.CANCELLED:\n',
+        then="    elif False:\n",
+        test="scenarios/test_turned_away.py::test_an_epr_that_is_never_asked_hears_that_the_sender_tried",
+    ),
+)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
+def test_a_fault_that_comes_back_is_told(mutant: Mutant, tmp_path: Path) -> None:
+    """Its test fails, and by what it asserts, not because nothing runs."""
+    for folder in ("bars_gateway", "tests"):
+        kept = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=kept)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    place = tmp_path / "bars_gateway" / mutant.module
+    text = place.read_text("utf-8")
+    assert 1 == text.count(mutant.now), f"{mutant.module} reads otherwise: write the fault anew"
+    place.write_text(text.replace(mutant.now, mutant.then), "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    environ = {**os.environ, "PYTHONPATH": os.fspath(tmp_path)}
+    done = subprocess.run(
+        [*command, f"tests/{mutant.test}"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert FAILED == done.returncode, done.stdout[-2000:]
+    assert "AssertionError" in done.stdout or "TimeoutError" in done.stdout
