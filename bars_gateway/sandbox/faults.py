@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     PAGE = "page"
     NO_IDS = "no_ids"
     WRONG_IDS = "wrong_ids"
+    OTHER_BODY = "other_body"
     TLS_FAILURE = "tls_failure"
     TOKEN_OUTAGE = "token_outage"  # noqa: S105 - no secret, as the next three
     TOKEN_UNAUTHORISED = "token_unauthorised"  # noqa: S105
@@ -128,6 +129,11 @@ KINDS: Mapping[FaultKind, Kind] = {
     ),
     FaultKind.WRONG_IDS: Kind(
         does="The Receiver's answer comes with two other ids, as that to another message.",
+        used=_CALL,
+    ),
+    FaultKind.OTHER_BODY: Kind(
+        does="The Receiver's answer comes with the body of the answer before it, under its own ids:"
+        " as if two requests had been mixed up. There is nothing to mix up with the first.",
         used=_CALL,
     ),
     FaultKind.TLS_FAILURE: Kind(

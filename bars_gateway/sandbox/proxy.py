@@ -38,6 +38,8 @@ _FAULT_BODIES = {
     503: bodies.UNAVAILABLE,
     504: bodies.TIMEOUT,  # of a Receiver: the proxy never says 504 itself
 }
+_OK = 200
+_OF_BODIES = ("Content-Length", "Content-Type", "Content-Encoding")
 _BEFORE = (FaultKind.DROP_BEFORE, FaultKind.STATUS, FaultKind.PAGE)
 _AFTER = (FaultKind.DROP_AFTER, FaultKind.STATUS, FaultKind.PAGE)
 
@@ -73,6 +75,7 @@ class SandboxProxy:
         self._faults = faults
         self._calls = calls
         self._now = now
+        self._before: web.Response | None = None  # the last 200 to a message, as it came
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Return the answer to one call; close the connection where a fault says so."""
@@ -142,9 +145,23 @@ class SandboxProxy:
         failed = self._struck(passage, *_AFTER, after=True)
         if failed is not None:
             return failed
-        spoilt = self._met(passage, FaultKind.NO_IDS, FaultKind.WRONG_IDS)
+        spoilt = self._met(
+            passage, FaultKind.NO_IDS, FaultKind.WRONG_IDS, FaultKind.OTHER_BODY
+        )
         passage.fault = spoilt or passage.fault
-        return forwarded.response
+        return self._mixed_up(passage, forwarded.response)
+
+    def _mixed_up(self, passage: _Passage, response: web.Response) -> web.Response:
+        """Return the answer, with the body of the one before it where a fault says so."""
+        if passage.method != "POST" or response.status != _OK:
+            return response
+        before, self._before = self._before, response
+        mixes = passage.fault is not None and passage.fault.kind is FaultKind.OTHER_BODY
+        if before is None or not mixes:
+            return response
+        headers = {n: v for n, v in response.headers.items() if n not in _OF_BODIES}
+        headers |= {n: v for n, v in before.headers.items() if n in _OF_BODIES[1:]}
+        return web.Response(status=response.status, headers=headers, body=before.body)
 
     def _met(self, passage: _Passage, *kinds: FaultKind, after: bool = False) -> Fault | None:
         """Return the armed fault of those kinds that the call meets."""

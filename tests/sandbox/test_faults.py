@@ -5,6 +5,7 @@ from uuid import UUID
 
 import aiohttp
 import pytest
+from aiohttp import web
 from national_side import CORRELATION_ID, FHIR, REQUEST_ID, acknowledging, saying
 from sandbox.around import SERVICE
 
@@ -97,6 +98,24 @@ async def test_wrong_ids_are_those_of_no_request(box):
 
     assert (200, 2, "wrong_ids") == (struck.status, len(told), (await box.calls())[-1]["fault"])
     assert not {UUID(REQUEST_ID), UUID(CORRELATION_ID)} & told
+
+
+async def test_another_body_comes_under_our_ids(box):
+    """Two answers are mixed up: the ids are those of this call, the body that of the one before."""
+    bodies = iter((b'{"first": 1}', b'{"second": 2}'))
+
+    async def answer(request):
+        answered = await acknowledging(request)
+        ids = {n: v for n, v in answered.headers.items() if n.lower().endswith("-id")}
+        return web.Response(headers=ids, body=next(bodies), content_type="application/fhir+json")
+
+    box.receiver.otherwise = answer
+    await box.call()
+    await box.arm(kind="other_body", count=1)
+    struck = await box.call()
+
+    assert (200, b'{"first": 1}') == (struck.status, struck.body)
+    assert REQUEST_ID == struck.headers["X-Request-Id"]
 
 
 async def test_a_tls_failure_ends_the_handshake(box):

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from drawing import each_drawn
 from hypothesis import strategies as st
+from messages import NHS_NUMBER
 from moving import socket_of, transfer
 from telling import told
 from world import Node, World, headers, in_time, post, world_in
@@ -38,6 +39,13 @@ CLOCKS = {  # how far a stamp lies behind the truth
     "years-ahead": -timedelta(days=3650),
     "years-behind": timedelta(days=3650),
 }
+FAULTS = {  # what the answers to the request meet on their way, one after the other
+    "right": (),
+    "lost": ("drop_after",),
+    "foreign": ("other_body",),  # the body is the answer about the patient before
+    "lost-then-foreign": ("drop_after", "other_body"),
+}
+ANOTHER_PATIENT = "9990000026"
 ON_THE_WAY = frozenset({"in-progress", "arrived"})
 QUIET = frozenset({State.DECLINED, State.COMPLETED, State.REFUSED, State.ABANDONED})
 
@@ -49,7 +57,7 @@ PLANS = st.fixed_dictionaries(
     {
         "words": st.lists(WORDS, min_size=2, max_size=5),
         "swapped": st.booleans(),  # the last two come in the other order
-        "lost": st.booleans(),  # the first answer
+        "answers": st.sampled_from(["right", "right", "lost", "foreign", "lost-then-foreign"]),
         "resent": st.booleans(),  # somebody tries to send it again as new at the end
     }
 )
@@ -85,15 +93,16 @@ async def test_activity_after_an_end_is_told_whatever_its_stamp(
     world: World, words: Sequence[tuple[str, str]]
 ) -> None:
     """It looks older than the end, so it changes nothing; but somebody may be on the way."""
-    await play(world, words, swapped=False, lost=False, resent=False)
+    await play(world, words, swapped=False, answers="right", resent=False)
 
 
 async def play(
-    world: World, words: Sequence[tuple[str, str]], *, swapped: bool, lost: bool, resent: bool
+    world: World, words: Sequence[tuple[str, str]], *, swapped: bool, answers: str, resent: bool
 ) -> None:
     """Ask, report what is drawn, and look at what became of it."""
-    if lost:
-        world.sandbox.faults.arm({"kind": "drop_after", "method": "POST", "count": 1})
+    await somebody_else(world)
+    for kind in FAULTS[answers]:
+        world.sandbox.faults.arm({"kind": kind, "method": "POST", "count": 1})
     body = transfer("a6t2")
     name = json.loads(body)["id"]
     world.ambulance.drop(f"{name}.json", body)
@@ -110,6 +119,19 @@ async def play(
     if resent:
         await try_to_resend(world, request_id)
     await look(world, request_id, newest=words[-1][0])
+    outcome = await world.ambulance.outcome(request_id)
+    answer = world.ambulance.spool / "inbox" / "new" / f"{outcome['notice_id']:012d}.answer.json"
+    assert not answer.exists() or ANOTHER_PATIENT.encode() not in answer.read_bytes()
+
+
+async def somebody_else(world: World) -> None:
+    """Ask for another patient first, so that there is an answer to be mixed up with."""
+    body = transfer("a6t2").replace(NHS_NUMBER.encode(), ANOTHER_PATIENT.encode())
+    name = json.loads(body)["id"]
+    world.ambulance.drop(f"{name}.json", body)
+    receipt = await world.ambulance.document(f"outbox/accepted/{name}.receipt.json")
+    outcome = await world.ambulance.outcome(receipt["request_id"])
+    assert "acknowledged" == outcome["state"]
 
 
 async def answer_of(node: Node, request_id: str) -> bytes | None:
