@@ -2,7 +2,7 @@
 What time does, when nobody sends anything: leases lapse, messages grow late, answers are owed.
 
     every second ─► was the clock set? · release_lapsed · tell_delays · tell_unread · tell_due
-                    · give_up
+                    · give_up · tell_alarms
     every fifth ──► what will end · tell_unanswered
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
@@ -23,6 +23,7 @@ import structlog
 
 from bars_gateway.clock import ClockStep, ClockWatch
 from bars_gateway.errors import StorageFull
+from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Store
 
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
 SELDOM_ROUNDS = 5
+ALARMS_AT_ONCE = 100  # said in one round; the rest in the next
+_LOOK = "Look at the status page: it says what each is about, and what to do."
 
 
 class Housekeeper:
@@ -60,6 +63,7 @@ class Housekeeper:
         self._clock = ClockWatch(now, monotonic)
         self._every_seconds = every_seconds
         self._stopping = asyncio.Event()
+        self._alarm: int | None = None  # the last that the log has; None: it has not begun
 
     async def run(self) -> None:
         """Tidy until stopped."""
@@ -110,6 +114,7 @@ class Housekeeper:
             self._tell_unread,
             self._tell_due,
             self._give_up,
+            self._tell_alarms,
         )
 
     async def _look_at_expiries(self) -> None:
@@ -141,6 +146,32 @@ class Housekeeper:
         given_up = await self._store.give_up(self._now())
         if given_up:
             log.error("outbound.given_up", count=given_up)
+
+    async def _tell_alarms(self) -> None:
+        """
+        Say in the log what was raised since the round before; at first, how many stand.
+
+        Those were said when they were raised, but for what a restore has raised.
+        """
+        if self._alarm is None:
+            self._alarm = await self._store.alarms.newest()
+            standing = len(await self._store.alarms.standing(None, ALARMS_AT_ONCE))
+            if standing:
+                log.warning("alarm.standing", count=standing, advice=_LOOK)
+            return
+        for alarm in await self._store.alarms.raised(self._alarm, ALARMS_AT_ONCE):
+            self._alarm = alarm.number
+            say = log.error if ALARMS[alarm.kind].grave else log.warning
+            say(
+                "alarm.raised",
+                kind=alarm.kind,
+                provider=alarm.provider,
+                request_id=alarm.request_id,
+                workflow_id=alarm.workflow_id,
+                code=" ".join(alarm.codes) or None,
+                count=alarm.times,
+                advice=ALARMS[alarm.kind].advice,
+            )
 
     async def look_at_questions(self) -> None:
         """Raise an alarm for what no EPR answers, and forget reads that are over."""

@@ -1,4 +1,4 @@
-"""What becomes of a schedule when the wall clock is set: an hour, either way."""
+"""What time does: a schedule when the wall clock is set, an hour either way; alarms in the log."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from bars_gateway.clock import STEP_SECONDS, ClockWatch
 from bars_gateway.errors import StorageFull
 from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import Claim, NoticeKind, TryAgain
+from bars_gateway.store.port import Claim, NoticeKind, OutboundState, Settled, TryAgain
 from bars_gateway.store.sqlite import SqliteStore
 
 PROVIDERS = ("trust",)
@@ -229,3 +229,40 @@ def test_slow_corrections_are_no_step(clock: Clock) -> None:
         steps.append(watch.step())
 
     assert {None} == set(steps)
+
+
+async def ended_badly(store: SqliteStore) -> None:
+    claim = await claimed(store)
+    settled = Settled(state=OutboundState.UNCONFIRMED)
+    await store.settle(claim, SILENCE, attempt=attempt(claim), settlement=settled)
+
+
+async def test_an_alarm_is_said_in_the_log_once(
+    store: SqliteStore, housekeeper: Housekeeper
+) -> None:
+    """Whichever work has raised it: ids and kind, and what to do."""
+    await housekeeper.tidy()
+    with capture_logs() as lines:
+        await ended_badly(store)
+        await housekeeper.tidy()
+        await housekeeper.tidy()
+
+    said = [line for line in lines if line["event"] == "alarm.raised"]
+    assert [("message.unconfirmed", "trust", "error")] == [
+        (line["kind"], line["provider"], line["log_level"]) for line in said
+    ]
+    assert said[0]["request_id"]
+    assert said[0]["advice"]
+
+
+async def test_what_stood_before_a_start_is_counted_in_the_log(
+    store: SqliteStore, housekeeper: Housekeeper
+) -> None:
+    """It was said when it was raised, or by a restore; the page has it."""
+    await ended_badly(store)
+    with capture_logs() as lines:
+        await housekeeper.tidy()
+
+    assert [("alarm.standing", 1)] == [
+        (line["event"], line["count"]) for line in lines if line["event"].startswith("alarm.")
+    ]

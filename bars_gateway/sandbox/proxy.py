@@ -145,9 +145,7 @@ class SandboxProxy:
         failed = self._struck(passage, *_AFTER, after=True)
         if failed is not None:
             return failed
-        spoilt = self._met(
-            passage, FaultKind.NO_IDS, FaultKind.WRONG_IDS, FaultKind.OTHER_BODY
-        )
+        spoilt = self._met(passage, FaultKind.NO_IDS, FaultKind.WRONG_IDS, FaultKind.OTHER_BODY)
         passage.fault = spoilt or passage.fault
         return self._mixed_up(passage, forwarded.response)
 

@@ -45,6 +45,17 @@ def standing(connection: sqlite3.Connection, provider: str | None, limit: int) -
     return [alarm_of(row) for row in found]
 
 
+def newest_number(connection: sqlite3.Connection) -> int:
+    """Return the number of the last alarm that was raised; 0: none was."""
+    found = one(connection, "newest_alarm")
+    return 0 if found is None or found["id"] is None else int(found["id"])
+
+
+def raised(connection: sqlite3.Connection, after: int, limit: int) -> list[Alarm]:
+    """Return what was raised after the alarm of that number, oldest first, ended or not."""
+    return [alarm_of(row) for row in rows(connection, "alarms_raised", after=after, limit=limit)]
+
+
 def handle(  # noqa: PLR0917
     connection: sqlite3.Connection,
     provider: str,

@@ -70,6 +70,12 @@ class Alarms(Protocol):
     async def standing(self, provider: str | None, limit: int) -> Sequence[Alarm]:
         """Return what stands, of *provider* or of all, newest first."""
 
+    async def newest(self) -> int:
+        """Return the number of the last that was raised; 0: none was."""
+
+    async def raised(self, after: int, limit: int) -> Sequence[Alarm]:
+        """Return what was raised after the alarm of that number, oldest first, ended or not."""
+
     async def handle(
         self, provider: str, chosen: Chosen, actor: Actor, now: datetime, *, dry_run: bool
     ) -> Sequence[Handled]:

@@ -919,48 +919,30 @@ SELECT a.kind, a.provider, w.role, count(*) AS n, min(a.since) AS oldest, max(a.
  WHERE a.ended_at IS NULL GROUP BY a.kind, a.provider, w.role;
 
 -- name: newest_alarms
-SELECT a.*, w.role, w.use_case, e.detail,
-       (SELECT max(q.id) FROM quarantine AS q
-         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
-  FROM alarms AS a
-  JOIN events AS e ON e.id = a.event_id
-  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+SELECT a.* FROM alarms_seen AS a
  WHERE a.kind = :kind AND a.ended_at IS NULL ORDER BY a.id DESC LIMIT :limit;
 
 -- name: standing_alarms
-SELECT a.*, w.role, w.use_case, e.detail,
-       (SELECT max(q.id) FROM quarantine AS q
-         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
-  FROM alarms AS a
-  JOIN events AS e ON e.id = a.event_id
-  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+SELECT a.* FROM alarms_seen AS a
  WHERE a.ended_at IS NULL AND a.provider IS coalesce(:provider, a.provider) ORDER BY a.id DESC LIMIT :limit;
 
 -- name: alarm
-SELECT a.*, w.role, w.use_case, e.detail,
-       (SELECT max(q.id) FROM quarantine AS q
-         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
-  FROM alarms AS a
-  JOIN events AS e ON e.id = a.event_id
-  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+SELECT a.* FROM alarms_seen AS a
  WHERE a.id = :id AND (a.provider = :provider OR a.provider IS NULL);
 
 -- name: alarms_named
-SELECT a.*, w.role, w.use_case, e.detail,
-       (SELECT max(q.id) FROM quarantine AS q
-         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
-  FROM alarms AS a
-  JOIN events AS e ON e.id = a.event_id
-  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+SELECT a.* FROM alarms_seen AS a
  WHERE a.request_id = :request_id AND a.ended_at IS NULL AND (a.provider = :provider OR a.provider IS NULL) ORDER BY a.id;
 
+-- name: alarms_raised
+-- What was raised since, ended or not: for the log.
+SELECT a.* FROM alarms_seen AS a WHERE a.id > :after ORDER BY a.id LIMIT :limit;
+
+-- name: newest_alarm
+SELECT max(id) AS id FROM alarms;
+
 -- name: alarms_of_kinds
-SELECT a.*, w.role, w.use_case, e.detail,
-       (SELECT max(q.id) FROM quarantine AS q
-         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
-  FROM alarms AS a
-  JOIN events AS e ON e.id = a.event_id
-  LEFT JOIN workflows AS w ON w.id = a.workflow_id
+SELECT a.* FROM alarms_seen AS a
  WHERE a.ended_at IS NULL AND a.kind IN (SELECT value FROM json_each(:kinds)) AND a.id <= :up_to
    AND (a.provider = :provider OR a.provider IS NULL)
  ORDER BY a.id LIMIT :limit;

@@ -22,6 +22,14 @@ class SqliteAlarms:
         work = partial(alarm_works.standing, provider=provider, limit=limit)
         return await self._database.read(work)
 
+    async def newest(self) -> int:
+        """Return the number of the last that was raised; 0: none was."""
+        return await self._database.read(alarm_works.newest_number)
+
+    async def raised(self, after: int, limit: int) -> Sequence[Alarm]:
+        """Return what was raised after the alarm of that number, oldest first, ended or not."""
+        return await self._database.read(partial(alarm_works.raised, after=after, limit=limit))
+
     async def handle(
         self, provider: str, chosen: Chosen, actor: Actor, now: datetime, *, dry_run: bool
     ) -> Sequence[Handled]:

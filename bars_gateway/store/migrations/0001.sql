@@ -329,6 +329,14 @@ CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ende
 CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
 
+CREATE VIEW alarms_seen AS                      -- an alarm with what people are shown of it
+SELECT a.*, w.role, w.use_case, e.detail,
+       (SELECT max(q.id) FROM quarantine AS q
+         WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
+  FROM alarms AS a
+  JOIN events AS e ON e.id = a.event_id
+  LEFT JOIN workflows AS w ON w.id = a.workflow_id;
+
 -- The history is written by the database, so that no code path can forget it.
 CREATE TRIGGER messages_born AFTER INSERT ON messages BEGIN
     INSERT INTO events (at, provider, kind, message_id, request_id)
