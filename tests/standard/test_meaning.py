@@ -36,6 +36,9 @@ from bars_gateway.standard.remarks import (
     moves_on,
     remarks_on,
 )
+from bars_gateway.standard.sentences import Situation, means
+from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, sentences
+from bars_gateway.standard.sentences.words import Asks
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, State, Subject, is_worse, led_on
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -421,12 +424,13 @@ LEADS = {
     for line in LINES[1:]
     for move, led in zip(LINES[0], line[1:], strict=True)
 }
+ANSWERED = {State.COMPLETED, State.DECLINED}
+UNDER_WAY = {Move.WAIT, Move.PROGRESS}
 NEVER_TAKEN = {State.REFUSED, State.ABANDONED}
 NOBODY_COMES = {Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR}
-MATRIX = [
-    (state, word, newer, use_case)
-    for state, word, newer, use_case in product(State, Said, (True, False), ("a4t1", "a6t2"))
-]
+USE_CASES = ("a4t1", "a4t2", "a4t3", "a6t1", "a6t2", "a6t3")
+ROWS_OF_MATRIX = list(product(State, USE_CASES))
+WORDS = list(product(Said, (True, False)))  # what is said, and whether it is the newest word
 
 
 def came(word: Said, use_case: str, *, newer: bool) -> Response:
@@ -441,49 +445,74 @@ def came(word: Said, use_case: str, *, newer: bool) -> Response:
     )
 
 
-@pytest.mark.parametrize(("state", "word", "newer", "use_case"), MATRIX)
-def test_each_word_in_each_state_leads_somewhere(
-    state: State,
-    word: Said,
-    newer: bool,  # noqa: FBT001
-    use_case: str,
-) -> None:
+matrix = pytest.mark.parametrize(("state", "use_case"), ROWS_OF_MATRIX)
+
+
+@matrix
+def test_each_word_in_each_state_leads_somewhere(state: State, use_case: str) -> None:
     """The newest holds; what is older moves nothing; what speaks against an end is in doubt."""
-    before, response = Standing(state=state, due_at=None), came(word, use_case, newer=newer)
-    moves = moves_on(before, response)
-    reached = led_on(state, response.move) if moves else state
+    for word, newer in WORDS:
+        before, response = Standing(state=state, due_at=None), came(word, use_case, newer=newer)
+        moves = moves_on(before, response)
+        reached = led_on(state, response.move) if moves else state
 
-    assert (newer or state in NEVER_TAKEN) is moves
-    assert (LEADS[state, response.move] if moves else state) is reached
-    assert state not in FINAL or reached in {state, State.CONTRADICTED}
+        assert (newer or state in NEVER_TAKEN) is moves, word
+        assert (LEADS[state, response.move] if moves else state) is reached, word
+        assert state not in FINAL or reached in {state, State.CONTRADICTED}, word
 
 
-@pytest.mark.parametrize(("state", "word", "newer", "use_case"), MATRIX)
-def test_each_word_in_each_state_is_remarked_upon_truthfully(
-    state: State,
-    word: Said,
-    newer: bool,  # noqa: FBT001
-    use_case: str,
-) -> None:
+@matrix
+def test_each_word_in_each_state_is_remarked_upon_truthfully(state: State, use_case: str) -> None:
     """What is old is called so; what contradicts an end, what amends one; and who hears of it."""
-    before, response = Standing(state=state, due_at=None), came(word, use_case, newer=newer)
-    remarks = set(remarks_on(before, response))
-    reached = led_on(state, response.move) if moves_on(before, response) else state
-    ends = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
-    alarmed = is_alarming(tuple(remarks), word) or is_worse(state, reached)
+    for word, newer in WORDS:
+        before, response = Standing(state=state, due_at=None), came(word, use_case, newer=newer)
+        remarks = set(remarks_on(before, response))
+        reached = led_on(state, response.move) if moves_on(before, response) else state
+        ends = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
+        alarmed = is_alarming(tuple(remarks), word) or is_worse(state, reached)
 
-    assert newer is not (Remark.OUT_OF_ORDER in remarks)
-    assert (state in FINAL and reached is State.CONTRADICTED) is (Remark.CONTRADICTS in remarks)
-    assert (state is State.CONTRADICTED) is (Remark.IN_DOUBT in remarks)
-    assert (ends.get(state) is response.move) is (Remark.AMENDED in remarks)
-    assert (newer and word is Said.STOOD_DOWN) is (Remark.STOOD_DOWN in remarks)
-    assert (state is State.CANCELLED) is (Remark.AFTER_CANCEL in remarks)
-    assert alarmed or not must_be_heard_of(state, word, newer=newer)
+        assert newer is not (Remark.OUT_OF_ORDER in remarks), word
+        assert (state in FINAL and reached is State.CONTRADICTED) is (Remark.CONTRADICTS in remarks)
+        assert (state is State.CONTRADICTED) is (Remark.IN_DOUBT in remarks), word
+        assert (ends.get(state) is response.move) is (Remark.AMENDED in remarks), word
+        assert (newer and word is Said.STOOD_DOWN) is (Remark.STOOD_DOWN in remarks), word
+        assert (state is State.CANCELLED) is (Remark.AFTER_CANCEL in remarks), word
+        assert alarmed or not must_be_heard_of(state, word, newer=newer), word
 
 
 def must_be_heard_of(state: State, word: Said, *, newer: bool) -> bool:
     """Tell where silence could harm somebody: one alarm stands for what is in doubt already."""
-    if not newer and word in NOBODY_COMES:
+    if not newer and (word in NOBODY_COMES or (state in ANSWERED and MOVES[word] in UNDER_WAY)):
         return True
     led = LEADS[state, MOVES[word]] if newer or state in NEVER_TAKEN else state
     return (state in FINAL and led is not state) or (led in DOUBTS and state not in DOUBTS)
+
+
+def notice_of(state: State, word: Said, use_case: str, *, newer: bool) -> Situation:
+    """Return what the Requester's EPR hears of: with all that is remarked upon."""
+    response = came(word, use_case, newer=newer)
+    remarks = remarks_on(Standing(state=state, due_at=None), response)
+    return Situation(
+        kind="amended" if Remark.AMENDED in remarks else "message",
+        direction="inbound",
+        state="received",
+        move=response.move,
+        subject=Subject.VALIDATION if use_case.startswith("a4") else Subject.REFERRAL,
+        use_case=use_case,
+        says=word,
+        remarks=remarks,
+        due_at=NOW,
+    )
+
+
+@matrix
+def test_nobody_has_to_guess_whether_to_act(state: State, use_case: str) -> None:
+    """What is out of the ordinary reads otherwise than what is not, and asks for something."""
+    for word, newer in WORDS:
+        told = notice_of(state, word, use_case, newer=newer)
+        ordinary = notice_of(State.ACTIVE, word, use_case, newer=True)
+        if must_be_heard_of(state, word, newer=newer) or state is State.CONTRADICTED:
+            assert max(each.asks for each in sentences(told)) >= Asks.CHECK, word
+            assert NOTHING_TO_DO not in means(told), word
+        assert means(told), word
+        assert (told.remarks != ordinary.remarks) is (means(told) != means(ordinary)), word
