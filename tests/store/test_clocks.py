@@ -183,6 +183,19 @@ async def test_the_first_of_many_responses_ends_the_silence(store: Store, move: 
     assert (0, 0) == await store.conversations.tell_due(DUE)
 
 
+@pytest.mark.parametrize(("use_case", "subject"), [("a6t2", "referral"), ("a4t1", "validation")])
+async def test_what_does_not_add_up_ends_no_silence(
+    store: Store, use_case: str, subject: str
+) -> None:
+    """Nobody knows what was answered, so the answer is still owed."""
+    about = {"use_case": use_case, "subject": Subject(subject)}
+    await store.submit(submission(owed=owed(DUE), bundle_id="b1", **about), NOW)
+    came = arrival(move=Move.UNCLEAR, responds_to="b1", focus_id="sr-1", **about)
+    await store.respond(came, payload(), NOW)
+
+    assert (0, 1) == await store.conversations.tell_due(DUE)
+
+
 async def test_silence_about_a_transfer_is_told(store: Store) -> None:
     """A6: nobody may believe that a resource is on its way because nothing was said."""
     await store.submit(submission(owed=owed(DUE), **TRANSFER), NOW)
