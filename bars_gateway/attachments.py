@@ -7,26 +7,24 @@
 Which workflow it is only people can say, after asking the Sender: ids have not settled it.
 """
 
-import asyncio
-import getpass
 import os
-from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
 
+from bars_gateway import listings
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose
 from bars_gateway.config import load
-from bars_gateway.intervene import DEFAULT_CONFIG, By, Config, DryRun, Provider, Why, socket_of
+from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, signed
 from bars_gateway.store import quarantine_works
-from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.quarantine import Quarantine
 
 Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `quarantine` prints it.")]
 Workflow = Annotated[
     int, typer.Argument(min=1, metavar="WORKFLOW", help="workflow_id of the request's receipt.")
 ]
-Limit = Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,24 +33,14 @@ def add_to(app: typer.Typer) -> None:
     app.command()(attach)
 
 
-def quarantine(
-    config: Config = DEFAULT_CONFIG, provider: Provider = None, limit: Limit = 100
-) -> None:
+def quarantine(config: Config = DEFAULT_CONFIG, provider: Only = None, limit: Limit = 100) -> None:
     """
     List the responses that belong to no workflow, oldest first.
 
     Reads the database, so that it answers when no gateway runs.
     """
     path = load(config, os.environ).database_path
-    if not path.exists():
-        raise typer.BadParameter(f"there is no database at {path}: no gateway ran with it")
-
-    async def waiting() -> Sequence[Quarantine]:
-        work = partial(quarantine_works.waiting, provider=provider, limit=limit)
-        async with open_reader(path) as reader:
-            return await read_with(reader, work)
-
-    found = asyncio.run(waiting())
+    found = listings.read(path, partial(quarantine_works.waiting, provider=provider, limit=limit))
     for each in found:
         typer.echo(_line(each))
     if not found:
@@ -64,7 +52,7 @@ def attach(  # noqa: PLR0917
     workflow: Workflow,
     why: Why,
     config: Config = DEFAULT_CONFIG,
-    provider: Provider = None,
+    provider: Whose = None,
     by: By = None,
     *,
     dry_run: DryRun = False,
@@ -75,27 +63,15 @@ def attach(  # noqa: PLR0917
     The EPR gets it as if it had just come, with the remark that an operator attached it.
     Exits with 1 if it was not done; why not is printed.
     """
-    from bars_gateway import operator_client
-
-    order = {
-        "workflow_id": workflow,
-        "why": why,
-        "by": by or getpass.getuser(),
-        "role": "operator",
-        "dry_run": dry_run,
-    }
-    socket = socket_of(load(config, os.environ), provider)
-    status, answer = asyncio.run(
-        operator_client.order(socket, f"/quarantine/{number}/attach", order)
-    )
-    if status == 200:  # noqa: PLR2004
+    order = signed(why, by, dry_run=dry_run, workflow_id=workflow)
+    status, answer = asked(config, provider, f"/quarantine/{number}/attach", order)
+    if status == HTTPStatus.OK:
         done = f"attached; the workflow is {answer['state']}"
         typer.echo(f"{number}: {done if answer['done'] else 'would be attached'}")
         return
-    if status == 404:  # noqa: PLR2004
+    if status == HTTPStatus.NOT_FOUND:
         answer = {**answer, "cure": "`bars-gateway quarantine` lists them, with their numbers"}
-    against = answer.get("objection") or {"problem": answer["error"], "cure": answer["cure"]}
-    typer.echo(f"{number}: not done: {against['problem']}; {against['cure']}")
+    typer.echo(not_done(number, answer))
     raise typer.Exit(1)
 
 

@@ -9,21 +9,14 @@ a counterparty has said that it takes something new, instead of waiting for half
 
 import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bars_gateway.choices import DEFAULT_CONFIG, Config
 from bars_gateway.config import load
 from bars_gateway.outbound.cache import clear, listed
 
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
-    ),
-]
 Target = Annotated[
     str | None, typer.Option("--of", metavar="SYSTEM|VALUE", help="Only what this service says.")
 ]

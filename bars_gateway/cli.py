@@ -17,7 +17,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the settings or the command were w
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -35,11 +35,12 @@ from bars_gateway import (
     intervene,
     log,
 )
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose
 from bars_gateway.config import Settings, describe, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
 from bars_gateway.onboarding import verbs
-from bars_gateway.onboarding.choices import DEFAULT_CONFIG, Config
+from bars_gateway.operator_orders import socket_of
 from bars_gateway.restoring import restore
 from bars_gateway.safekeeping import backup, verify
 from bars_gateway.sandbox.command import sandbox
@@ -57,17 +58,6 @@ for command in (lint, backup, restore, verify):
     app.command()(command)
 for group in (intervene, handling, attachments, confirmations, caching, verbs):
     group.add_to(app)
-
-Sender = Annotated[
-    str | None,
-    typer.Option(
-        "--provider", "-p", metavar="NAME", help="Who sends; needed if there are several."
-    ),
-]
-Whose = Annotated[
-    str | None,
-    typer.Option("--provider", "-p", metavar="NAME", help="Only this provider's messages."),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -159,7 +149,7 @@ def send(
         ),
     ],
     config: Config = DEFAULT_CONFIG,
-    provider: Sender = None,
+    provider: Whose = None,
 ) -> None:
     """
     Hand messages to the running gateway, and print each receipt.
@@ -170,7 +160,7 @@ def send(
     from bars_gateway import operator_client
 
     settings = load(config, os.environ)
-    path = settings.epr.socket_of(_one_provider(settings, provider))
+    path = socket_of(settings, provider)
     bundles = {file: file.read_bytes() for file in files}
     refused = asyncio.run(operator_client.send(path, bundles, typer.echo))
     if refused:
@@ -180,8 +170,8 @@ def send(
 @app.command()
 def queue(
     config: Config = DEFAULT_CONFIG,
-    provider: Whose = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")] = 100,
+    provider: Only = None,
+    limit: Limit = 100,
 ) -> None:
     """
     List the outbound messages that are not settled, oldest first.
@@ -201,7 +191,7 @@ def show(
         str, typer.Argument(metavar="REQUEST_ID", help="The message's X-Request-Id.")
     ],
     config: Config = DEFAULT_CONFIG,
-    provider: Whose = None,
+    provider: Only = None,
 ) -> None:
     """
     Show all that happened to one message, attempt by attempt.
@@ -247,27 +237,15 @@ def demo(
         raise typer.Exit(1)
 
 
-def _one_provider(settings: Settings, name: str | None) -> str:
-    if name is None and len(settings.providers) == 1:
-        return next(iter(settings.providers))
-    _require_known(settings, name or "")
-    return name or ""
-
-
 def _require_known(settings: Settings, provider: str | None) -> None:
     if provider is not None and provider not in settings.providers:
         known = ", ".join(settings.providers)
         raise typer.BadParameter(f"it must be one of: {known}", param_hint="--provider")
 
 
-def _print(listing: Callable[[Console], Awaitable[bool]]) -> None:
-    found = asyncio.run(_awaited(listing, Console(soft_wrap=True)))
-    if not found:
+def _print(listing: Callable[[Console], bool]) -> None:
+    if not listing(Console(soft_wrap=True)):
         raise typer.Exit(1)
-
-
-async def _awaited(listing: Callable[[Console], Awaitable[bool]], console: Console) -> bool:
-    return await listing(console)
 
 
 def main() -> None:

@@ -6,15 +6,13 @@
 The other side is telephoned first: which of two messages is true, only people can say.
 """
 
-import asyncio
-import getpass
-import os
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
 
-from bars_gateway.config import load
-from bars_gateway.intervene import DEFAULT_CONFIG, By, Config, DryRun, Provider, Why, socket_of
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Whose
+from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, signed
 from bars_gateway.standard.workflow import CONFIRMABLE
 
 Workflow = Annotated[
@@ -35,7 +33,7 @@ def confirm(  # noqa: PLR0917
     state: Stands,
     why: Why,
     config: Config = DEFAULT_CONFIG,
-    provider: Provider = None,
+    provider: Whose = None,
     by: By = None,
     *,
     dry_run: DryRun = False,
@@ -45,24 +43,13 @@ def confirm(  # noqa: PLR0917
 
     Telephone the other side before. Exits with 1 if it was not done; why not is printed.
     """
-    from bars_gateway import operator_client
-
     if state not in CONFIRMABLE:
         raise typer.BadParameter(f"it must be one of: {', '.join(sorted(CONFIRMABLE))}")
-    order = {
-        "state": state,
-        "why": why,
-        "by": by or getpass.getuser(),
-        "role": "operator",
-        "dry_run": dry_run,
-    }
-    socket = socket_of(load(config, os.environ), provider)
-    path = f"/workflows/{workflow}/confirm"
-    status, answer = asyncio.run(operator_client.order(socket, path, order))
-    if status == 200:  # noqa: PLR2004
+    order = signed(why, by, dry_run=dry_run, state=state)
+    status, answer = asked(config, provider, f"/workflows/{workflow}/confirm", order)
+    if status == HTTPStatus.OK:
         done = f"the workflow is {answer['state']}"
         typer.echo(f"{workflow}: {done if answer['done'] else f'would be {state}'}")
         return
-    against = answer.get("objection") or {"problem": answer["error"], "cure": answer["cure"]}
-    typer.echo(f"{workflow}: not done: {against['problem']}; {against['cure']}")
+    typer.echo(not_done(workflow, answer))
     raise typer.Exit(1)

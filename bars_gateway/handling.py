@@ -8,20 +8,21 @@ Only what was seen can be marked. An alarm that is raised anew has a new number,
 after the number in `--up-to` is not meant by `--all`.
 """
 
-import asyncio
-import getpass
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bars_gateway.config import Settings, load
-from bars_gateway.intervene import DEFAULT_CONFIG, By, Config, DryRun, Provider, Why, socket_of
+from bars_gateway import listings
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose
+from bars_gateway.config import load
+from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, refuse_whole, signed
 from bars_gateway.store import alarm_works
 from bars_gateway.store.alarms import ALARMS, Alarm
-from bars_gateway.store.database import open_reader, read_with
 
 Names = Annotated[
     list[str] | None,
@@ -34,7 +35,6 @@ UpTo = Annotated[
 Kinds = Annotated[
     list[str] | None, typer.Option("--kind", metavar="KIND", help="Only of it; repeatable.")
 ]
-Limit = Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,23 +44,14 @@ def add_to(app: typer.Typer) -> None:
     app.command(name="see", hidden=True)(mark_handled)
 
 
-def alarms(config: Config = DEFAULT_CONFIG, provider: Provider = None, limit: Limit = 500) -> None:
+def alarms(config: Config = DEFAULT_CONFIG, provider: Only = None, limit: Limit = 500) -> None:
     """
     List what a person has to see and nobody has marked as handled, newest first.
 
     Reads the database, so that it answers when no gateway runs.
     """
     path = load(config, os.environ).database_path
-    if not path.exists():
-        raise typer.BadParameter(f"there is no database at {path}: no gateway ran with it")
-
-    async def standing() -> Sequence[Alarm]:
-        async with open_reader(path) as reader:
-            return await read_with(
-                reader, partial(alarm_works.standing, provider=provider, limit=limit)
-            )
-
-    found = asyncio.run(standing())
+    found = listings.read(path, partial(alarm_works.standing, provider=provider, limit=limit))
     for each in found:
         typer.echo(_line(each))
     if not found:
@@ -71,7 +62,7 @@ def mark_handled(  # noqa: PLR0917
     why: Why,
     names: Names = None,
     config: Config = DEFAULT_CONFIG,
-    provider: Provider = None,
+    provider: Whose = None,
     by: By = None,
     kind: Kinds = None,
     up_to: UpTo = None,
@@ -92,14 +83,8 @@ def mark_handled(  # noqa: PLR0917
         known = ", ".join(ALARMS)
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {known}")
     given = {"kinds": kind, "up_to": up_to, **_named(names or [])}
-    order = {
-        "why": why,
-        "by": by or getpass.getuser(),
-        "role": "operator",
-        "dry_run": dry_run,
-        **{name: value for name, value in given.items() if value},
-    }
-    _carry_out(load(config, os.environ), provider, order)
+    wanted = {name: value for name, value in given.items() if value}
+    _carry_out(config, provider, signed(why, by, dry_run=dry_run, **wanted))
 
 
 def _named(names: Sequence[str]) -> dict[str, list[object]]:
@@ -110,14 +95,10 @@ def _named(names: Sequence[str]) -> dict[str, list[object]]:
     }
 
 
-def _carry_out(settings: Settings, provider: str | None, order: Mapping[str, object]) -> None:
-    from bars_gateway import operator_client
-
-    asked = operator_client.order(socket_of(settings, provider), "/alarms/handled", order)
-    status, report = asyncio.run(asked)
-    if status != 200:  # noqa: PLR2004
-        typer.echo(f"error: {report['error']}", err=True)
-        raise typer.Exit(2)
+def _carry_out(config: Path, provider: str | None, order: Mapping[str, object]) -> None:
+    status, report = asked(config, provider, "/alarms/handled", order)
+    if status != HTTPStatus.OK:
+        raise refuse_whole(report)
     for each in report["alarms"]:
         typer.echo(_became(each))
     if report["more"]:
@@ -127,9 +108,8 @@ def _carry_out(settings: Settings, provider: str | None, order: Mapping[str, obj
 
 
 def _became(each: Mapping[str, Any]) -> str:
-    against = each["objection"]
-    if against:
-        return f"{each['name']}: not done: {against['problem']}; {against['cure']}"
+    if each["objection"]:
+        return not_done(each["name"], each)
     alarm = each["alarm"]
     word = "handled" if each["done"] else "would be marked as handled"
     return f"{alarm['alarm_id']} {alarm['kind']}: {word}"

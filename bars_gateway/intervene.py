@@ -10,19 +10,17 @@ does anything. Every verb asks for a reason, and the audit trail keeps it with t
 whoever typed it. `--dry-run` says what would happen.
 """
 
-import asyncio
-import getpass
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 
-from bars_gateway.config import Settings, load
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Whose
+from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, refuse_whole, signed
 from bars_gateway.store.interventions import Verb
 
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 _HELP = {
     Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
     Verb.RELEASE: "Let held messages go on.",
@@ -34,8 +32,6 @@ _HELP = {
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="REQUEST_ID", help="The messages' X-Request-Ids.")
 ]
-Why = Annotated[str, typer.Option(metavar="TEXT", help="The reason: a ticket, never a patient.")]
-By = Annotated[str | None, typer.Option(metavar="NAME", help="Who asks; you, by default.")]
 Everything = Annotated[
     bool, typer.Option("--all", help="Every message that the verb is for and the filters fit.")
 ]
@@ -45,22 +41,14 @@ Conversation = Annotated[str | None, typer.Option(metavar="ID", help="Only that 
 States = Annotated[list[str] | None, typer.Option(help="Only those in it; repeatable.")]
 From = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in then or later.")]
 Before = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in before then.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="What may come of a resend is wanted.")]
 AfterItsTime = Annotated[
     bool,
     typer.Option("--after-its-time", help="Send it although its clinical time has passed."),
 ]
-Provider = Annotated[
-    str | None,
-    typer.Option("--provider", "-p", metavar="NAME", help="Whose; needed if there are several."),
-]
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
-    ),
-]
+
+
+Ask = Callable[[str, Mapping[str, object]], tuple[HTTPStatus, Mapping[str, Any]]]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -74,7 +62,7 @@ def _command(verb: Verb) -> Callable[..., None]:
         why: Why,
         request_ids: Ids = None,
         config: Config = DEFAULT_CONFIG,
-        provider: Provider = None,
+        provider: Whose = None,
         by: By = None,
         receiver: Receiver = None,
         use_case: UseCase = None,
@@ -96,54 +84,34 @@ def _command(verb: Verb) -> Callable[..., None]:
             "taken_from": taken_from,
             "taken_before": taken_before,
         }
-        flags = {"dry_run": dry_run, "confirmed": yes, "after_its_time": after_its_time}
-        order = {"why": why, "by": by or getpass.getuser(), "role": "operator", **flags}
+        flags = {"confirmed": yes, "after_its_time": after_its_time}
+        order = signed(why, by, dry_run=dry_run, **flags)
         given = {name: value for name, value in filters.items() if value}
         if bool(request_ids) == everything or (given and not everything):
             raise typer.BadParameter("name messages, or give --all with or without filters")
-        socket = socket_of(load(config, os.environ), provider)
-        _carry_out(socket, verb, request_ids, order, given)
+        ask = partial(asked, config, provider)
+        if request_ids:
+            _one_by_one(ask, verb, request_ids, order)
+        else:
+            _in_bulk(ask, {**order, "verb": verb, "messages": given})
 
     return command
 
 
-def socket_of(settings: Settings, provider: str | None) -> Path:
-    """Return the socket of that provider, or of the only one."""
-    names = list(settings.providers)
-    name = names[0] if provider is None and len(names) == 1 else provider
-    if name not in names:
-        raise typer.BadParameter(f"it must be one of: {', '.join(names)}", param_hint="--provider")
-    return settings.epr.socket_of(name)
-
-
-def _carry_out(
-    socket: Path,
-    verb: Verb,
-    ids: list[str] | None,
-    order: Mapping[str, object],
-    filters: Mapping[str, object],
-) -> None:
-    if ids:
-        _one_by_one(socket, verb, ids, order)
-    else:
-        _in_bulk(socket, {**order, "verb": verb, "messages": filters})
-
-
-def _one_by_one(socket: Path, verb: Verb, ids: list[str], order: Mapping[str, object]) -> None:
+def _one_by_one(ask: Ask, verb: Verb, ids: list[str], order: Mapping[str, object]) -> None:
     refused = 0
     for request_id in ids:
-        status, answer = _ask(socket, f"/messages/{request_id}/{verb}", order)
-        refused += status != 200  # noqa: PLR2004
-        typer.echo(_line(answer) if "request_id" in answer else _problem(request_id, answer))
+        status, answer = ask(f"/messages/{request_id}/{verb}", order)
+        refused += status != HTTPStatus.OK
+        typer.echo(_line(answer) if "request_id" in answer else not_done(request_id, answer))
     if refused:
         raise typer.Exit(1)
 
 
-def _in_bulk(socket: Path, order: Mapping[str, object]) -> None:
-    status, report = _ask(socket, "/interventions", order)
-    if status != 200:  # noqa: PLR2004
-        typer.echo(f"error: {report['error']}", err=True)
-        raise typer.Exit(2)
+def _in_bulk(ask: Ask, order: Mapping[str, object]) -> None:
+    status, report = ask("/interventions", order)
+    if status != HTTPStatus.OK:
+        raise refuse_whole(report)
     for each in report["messages"]:
         typer.echo(_line(each))
     against = "".join(f", {count} not ({code})" for code, count in report["objections"].items())
@@ -154,16 +122,9 @@ def _in_bulk(socket: Path, order: Mapping[str, object]) -> None:
         raise typer.Exit(1)
 
 
-def _ask(socket: Path, path: str, order: Mapping[str, object]) -> tuple[int, Mapping[str, Any]]:
-    from bars_gateway import operator_client
-
-    return asyncio.run(operator_client.order(socket, path, order))
-
-
 def _line(answer: Mapping[str, Any]) -> str:
-    against = answer["objection"]
-    if against:
-        return f"{answer['request_id']}: not done: {against['problem']}; {against['cure']}"
+    if answer["objection"]:
+        return not_done(answer["request_id"], answer)
     words = [answer["state"] if answer["done"] else f"would be done ({answer['state']})"]
     if answer["resent_as"]:
         words.append(f"resent as {answer['resent_as']}")
@@ -171,7 +132,3 @@ def _line(answer: Mapping[str, Any]) -> str:
         words.append(f"then {answer['may_happen']}")
     words += [f"and with it {other}" for other in answer["also"]]
     return f"{answer['request_id']}: {'; '.join(words)}"
-
-
-def _problem(request_id: str, answer: Mapping[str, Any]) -> str:
-    return f"{request_id}: not done: {answer['error']}; {answer['cure']}"

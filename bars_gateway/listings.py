@@ -1,5 +1,6 @@
 """Lists for the operator's terminal, read straight from the database: ids, states and codes."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
@@ -18,9 +19,9 @@ from bars_gateway.store.port import Event, MessageHistory, MessageRow
 T = TypeVar("T")
 
 
-async def queue(path: Path, provider: str | None, limit: int, console: Console) -> bool:
+def queue(path: Path, provider: str | None, limit: int, console: Console) -> bool:
     """Print what is not settled; there being nothing is a good answer."""
-    messages = await _read(path, lambda c: readings.queue(c, provider, limit))
+    messages = read(path, lambda c: readings.queue(c, provider, limit))
     if not messages:
         console.print("Nothing waits: every outbound message is settled.")
         return True
@@ -62,9 +63,9 @@ def _cells(message: MessageRow) -> tuple[str, ...]:
     )
 
 
-async def show(path: Path, provider: str | None, request_id: str, console: Console) -> bool:
+def show(path: Path, provider: str | None, request_id: str, console: Console) -> bool:
     """Print all that happened to one message; return whether there is such a message."""
-    found = await _read(path, lambda c: readings.history(c, provider, request_id))
+    found = read(path, lambda c: readings.history(c, provider, request_id))
     for history in found:
         _show(history, console)
     if not found:
@@ -123,15 +124,16 @@ def _clock(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else "-"
 
 
+def read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Return what *work* finds in the database at *path*, whether or not a gateway runs."""
+    if not path.exists():
+        raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
+    return asyncio.run(_read(path, work))
+
+
 async def _read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
-    _require(path)
     try:
         async with open_reader(path) as reader:
             return await read_with(reader, work)
     except sqlite3.Error as error:
         raise StoreError(f"{path} cannot be read: {error}") from None
-
-
-def _require(path: Path) -> None:
-    if not path.exists():
-        raise StoreError(f"there is no database at {path}: no gateway ran with these settings")

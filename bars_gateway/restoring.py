@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bars_gateway.choices import DEFAULT_CONFIG, Config
 from bars_gateway.config import load
-from bars_gateway.safekeeping import DEFAULT_CONFIG, Config, clock, contents, echo
+from bars_gateway.safekeeping import clock, contents, echo
 
 if TYPE_CHECKING:
     from bars_gateway.store.adoption import Line

@@ -15,18 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bars_gateway.choices import DEFAULT_CONFIG, Config
 from bars_gateway.config import load
 
 if TYPE_CHECKING:
     from bars_gateway.store.examination import Examination
-
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
-    ),
-]
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 
 
 def backup(

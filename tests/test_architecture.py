@@ -38,6 +38,8 @@ ANYTHING = FLOW | {
     "safekeeping",
     "restoring",
     "lint",
+    "choices",
+    "operator_orders",
     "intervene",
     "handling",
     "attachments",
@@ -59,11 +61,17 @@ OPERATORS = {
     "safekeeping",
     "restoring",
     "lint",
+    "choices",
+    "operator_orders",
     "intervene",
     "handling",
+    "attachments",
+    "confirmations",
     "caching",
     "onboarding",
 }
+
+ORDERS = {"choices", "operator_orders"}  # what every verb that changes something is made of
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
@@ -100,15 +108,17 @@ MAY_IMPORT = {
     "listings": GROUND | {"store", "store.port"},
     "operator_client": {"errors"},
     "lint": GROUND,
-    "attachments": GROUND | {"config", "intervene", "operator_client", "store", "store.port"},
-    "handling": GROUND | {"config", "intervene", "operator_client", "store", "store.port"},
-    "confirmations": GROUND | {"config", "intervene", "operator_client"},
-    "caching": {"config", "outbound"},
-    "intervene": {"config", "errors", "operator_client", "store.port"},
-    "safekeeping": GROUND | {"config", "store", "store.port"},
-    "restoring": GROUND | {"config", "safekeeping", "store", "store.port"},
+    "choices": set(),
+    "operator_orders": {"config", "operator_client"},
+    "intervene": ORDERS | {"store.port"},
+    "confirmations": ORDERS | {"standard"},
+    "attachments": ORDERS | {"config", "listings", "store", "store.port"},
+    "handling": ORDERS | {"config", "listings", "store", "store.port"},
+    "caching": {"choices", "config", "outbound"},
+    "safekeeping": GROUND | {"choices", "config", "store", "store.port"},
+    "restoring": GROUND | {"choices", "config", "safekeeping", "store", "store.port"},
     # It runs beside the gateway, and tries what the flows do with their own code.
-    "onboarding": FLOW | {"store", "outbound"},
+    "onboarding": FLOW | {"choices", "store", "outbound"},
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
     "quota": FLOW | {"outbound"},
     "parts": ANYTHING - OPERATORS - {"daemon", "doors", "conditions", "materials"},

@@ -237,10 +237,11 @@ def test_a_provider_that_nobody_knows_is_refused(home: Home) -> None:
     assert done.err.endswith("--provider: it must be one of: trust, other\n")
 
 
-def test_a_database_that_is_not_there_is_an_error(home: Home) -> None:
+@pytest.mark.parametrize("command", ["queue", "alarms", "quarantine"])
+def test_a_database_that_is_not_there_is_an_error(home: Home, command: str) -> None:
     """No database is not an empty queue."""
     elsewhere = {"BARS_GATEWAY_STORE__PATH": "/nowhere/gateway.db"}
-    done = bars_gateway("queue", "--config", str(home.settings), environ=elsewhere)
+    done = bars_gateway(command, "--config", str(home.settings), environ=elsewhere)
     what, cure = done.err.splitlines()
 
     assert (1, "") == (done.code, done.out)

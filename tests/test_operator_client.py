@@ -1,12 +1,16 @@
 """The command line's hand-over to a running gateway, on a real Unix socket."""
 
+import getpass
+import os
 from contextlib import asynccontextmanager
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
 
 from bars_gateway.errors import GatewayUnreachable
 from bars_gateway.operator_client import send
+from bars_gateway.operator_orders import signed
 
 
 @asynccontextmanager
@@ -61,3 +65,10 @@ async def test_no_gateway_is_named(tmp_path):
     """The socket that nobody answers on is in the message."""
     with pytest.raises(GatewayUnreachable, match=r"trust\.sock"):
         await send(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, lambda _text: None)
+
+
+def test_a_user_without_a_name_signs_with_a_number(monkeypatch):
+    """In many a container nobody has a name: an order is signed all the same."""
+    monkeypatch.setattr(getpass, "getuser", Mock(side_effect=KeyError("uid not found")))
+
+    assert f"uid {os.getuid()}" == signed("INC-7", None, dry_run=False)["by"]

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from bars_gateway.choices import DEFAULT_CONFIG, Config
 from bars_gateway.config import Environment, Settings, load
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import csr, desks
 from bars_gateway.onboarding.certificates import Delivered, Grade, verdicts, worst
-from bars_gateway.onboarding.choices import DEFAULT_CONFIG, Config
 from bars_gateway.onboarding.delivery import install, is_locked, read_delivered
 from bars_gateway.onboarding.files import read
 from bars_gateway.onboarding.keys import BITS

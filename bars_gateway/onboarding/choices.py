@@ -1,25 +1,7 @@
-"""The options that several commands of the onboarding share."""
-
-from pathlib import Path
-from typing import Annotated
-
-import typer
+"""Which provider the commands of the onboarding are about."""
 
 from bars_gateway.config import Provider, Settings
 from bars_gateway.errors import OnboardingError
-
-DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
-
-Config = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
-    ),
-]
-Whose = Annotated[
-    str | None,
-    typer.Option("--provider", "-p", metavar="NAME", help="Whose; needed if there are several."),
-]
 
 
 def provider_of(settings: Settings, name: str | None) -> Provider:

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Whose
 from bars_gateway.config import Provider, Settings, load
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import keys
-from bars_gateway.onboarding.choices import DEFAULT_CONFIG, Config, Whose, provider_of
+from bars_gateway.onboarding.choices import provider_of
 from bars_gateway.onboarding.key_ids import KeyId
 
 app = typer.Typer(
