@@ -28,9 +28,10 @@ from bars_gateway.config import Settings, load
 from bars_gateway.sandbox.registry import Registered
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.headers import TargetIdentifier
-from bars_gateway.store import readings
+from bars_gateway.store import readings, statements
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.port import MessageHistory, Overview
+from bars_gateway.store.port import MessageHistory, Overview, Part
+from bars_gateway.store.rows import payload_of
 
 JSON = "application/fhir+json"
 SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
@@ -289,6 +290,17 @@ class World:
     def forwarded(self) -> Sequence[dict[str, Any]]:
         """Return the calls that reached a Receiver."""
         return [call for call in self.sandbox.calls._listed(0) if call["receiver_status"]]
+
+
+async def answer_of(node: Node, request_id: str) -> bytes | None:
+    """Return what was answered to a message; None: there is no such message, or no answer."""
+    found = await node.history(request_id)
+    if found is None:
+        return None
+    keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
+    async with open_reader(node.database) as reader:
+        row = await read_with(reader, lambda c: statements.one(c, "payload", **keys))
+    return None if row is None else payload_of(row).body
 
 
 def headers(receiver: str = RECEIVER, **changes: str | None) -> dict[str, str]:

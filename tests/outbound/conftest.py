@@ -1,3 +1,4 @@
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 
@@ -5,8 +6,10 @@ import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from national_side import Clock, Service, acknowledging, granting, served
+from sandbox.around import SERVICE, Box, opened
 
 from bars_gateway.outbound.proxy import open_session
+from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.tls import client_context
 
 
@@ -43,3 +46,17 @@ async def token_service() -> AsyncIterator[Service]:
 async def national_proxy() -> AsyncIterator[Service]:
     async with served(acknowledging) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> SandboxSettings:
+    """Return the settings of a sandbox that knows one gateway: keys take long to make."""
+    made = SandboxSettings(folder=tmp_path_factory.mktemp("national") / "box", key_bits=2048)
+    asyncio.run(Sandbox(made).register("trust", [SERVICE], "https://127.0.0.1:1/base"))
+    return made
+
+
+@pytest.fixture
+async def box(settings: SandboxSettings) -> AsyncIterator[Box]:
+    async with opened(settings) as made:
+        yield made

@@ -1,14 +1,11 @@
 """One POST through the strict proxy of the sandbox: what it says in life, and how we judge it."""
 
-import asyncio
-
 import pytest
 from national_side import CORRELATION_ID, FHIR, REQUEST_ID, Clock, a_claim
-from sandbox.around import SERVICE, opened, point, talking, target
+from sandbox.around import point, talking, target
 
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.proxy import Proxy, open_session
-from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import judge
 from bars_gateway.tls import client_context
 
@@ -66,20 +63,6 @@ REQUESTS = {
     ),
     "no-base64": ({"NHSD-Target-Identifier": "YWJ"}, "refused", "refused"),
 }
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    """Return the settings of a sandbox that knows one gateway: keys take long to make."""
-    made = SandboxSettings(folder=tmp_path_factory.mktemp("national") / "box", key_bits=2048)
-    asyncio.run(Sandbox(made).register("trust", [SERVICE], "https://127.0.0.1:1/base"))
-    return made
-
-
-@pytest.fixture
-async def box(settings):
-    async with opened(settings) as made:
-        yield made
 
 
 @pytest.fixture

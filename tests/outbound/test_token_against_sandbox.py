@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sandbox.around import SERVICE, loaded, opened
+from sandbox.around import loaded
 
 from bars_gateway.errors import TokenUnavailable
 from bars_gateway.outbound.budget import Budget
@@ -24,23 +24,8 @@ from bars_gateway.outbound.refusal_table import (
 from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import TokenSource
 from bars_gateway.outbound.token_request import Credentials
-from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.sandbox.token_refusals import REFUSALS
 from bars_gateway.tls import client_context
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    """Return the settings of a sandbox that knows one gateway: keys take long to make."""
-    made = SandboxSettings(folder=tmp_path_factory.mktemp("national") / "box", key_bits=2048)
-    asyncio.run(Sandbox(made).register("trust", [SERVICE], "https://127.0.0.1:1/base"))
-    return made
-
-
-@pytest.fixture
-async def box(settings):
-    async with opened(settings) as made:
-        yield made
 
 
 @pytest.fixture

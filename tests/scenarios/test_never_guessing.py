@@ -24,15 +24,12 @@ from bookings import cancelled_referral
 from drawing import each_drawn
 from hypothesis import strategies as st
 from messages import NHS_NUMBER, validation_request
-from world import Node, World, headers, in_time, post, world_in
+from world import Node, World, answer_of, headers, in_time, post, world_in
 
 from bars_gateway.demo.responses import response
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, led_on
-from bars_gateway.store import statements
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.port import Part
-from bars_gateway.store.rows import payload_of
 
 ANOTHER_PATIENT = "9990000026"
 STRANGER = "2000000909"
@@ -174,16 +171,6 @@ async def begin(
         body=body,
         acknowledgement=await in_time(lambda: answer_of(responder, receipt["request_id"])),
     )
-
-
-async def answer_of(node: Node, request_id: str) -> bytes | None:
-    found = await node.history(request_id)
-    if found is None:
-        return None
-    keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
-    async with open_reader(node.database) as reader:
-        row = await read_with(reader, lambda c: statements.one(c, "payload", **keys))
-    return None if row is None else payload_of(row).body
 
 
 def thrown(cases: Sequence[Case], case: Case, kind: str, copies: str) -> Throw:

@@ -23,13 +23,10 @@ from hypothesis import strategies as st
 from messages import NHS_NUMBER
 from moving import socket_of, transfer
 from telling import told
-from world import Node, World, headers, in_time, post, world_in
+from world import Node, World, answer_of, headers, in_time, post, world_in
 
 from bars_gateway.standard.workflow import State
-from bars_gateway.store import statements
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.port import Part
-from bars_gateway.store.rows import payload_of
 
 HOUR = timedelta(hours=1)
 CLOCKS = {  # how far a stamp lies behind the truth
@@ -132,16 +129,6 @@ async def somebody_else(world: World) -> None:
     receipt = await world.ambulance.document(f"outbox/accepted/{name}.receipt.json")
     outcome = await world.ambulance.outcome(receipt["request_id"])
     assert "acknowledged" == outcome["state"]
-
-
-async def answer_of(node: Node, request_id: str) -> bytes | None:
-    found = await node.history(request_id)
-    if found is None:
-        return None
-    keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
-    async with open_reader(node.database) as reader:
-        row = await read_with(reader, lambda c: statements.one(c, "payload", **keys))
-    return None if row is None else payload_of(row).body
 
 
 async def try_to_resend(world: World, request_id: str) -> None:
