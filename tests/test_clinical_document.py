@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 from situations import ABOUT, DUE, ENDS, EVERYTHING, MOVED_ON, REQUESTS, RESPONSES
+from test_documentation import comments
 from test_workflow_document import responses as read
 from test_workflow_document import table
 
 from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
+from bars_gateway.epr.deliveries import file_of
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
@@ -27,6 +29,7 @@ from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import ANSWERS, Move, State
+from bars_gateway.store import values
 from bars_gateway.store.values import NoticeKind, OutboundState
 
 PAGE = Path(__file__).parent.parent / "docs" / "clinical.md"
@@ -317,6 +320,15 @@ def looked_at() -> str:
     )
 
 
+def kinds() -> str:
+    """Return every kind of notice, with its file in inbox/new and when there is one."""
+    meanings = comments(values, "NoticeKind")
+    return table(
+        ("`kind`", "Its file", "What it tells"),
+        ((f"`{kind}`", f"`{file_of(kind, 'N')}`", meanings[kind]) for kind in NoticeKind),
+    )
+
+
 def reasons() -> str:
     return ", ".join(f"`{code}` {display}" for code, display in REASONS.items())
 
@@ -390,6 +402,11 @@ Read it through once more whenever the version changes: `CHANGELOG.md` says whic
 """
 
 
+KINDS_READ = """\
+Every kind, and how the file is called that tells it, where notices come as files (`N` is the
+notice's number). Beside a message that came lies `N.message.json`, or `.xml`, as it came; beside
+what was answered, `N.answer.json`.
+"""
 WORDS_READ = """\
 What differs between use cases in a word only is printed once below, in the words of one of them.
 These are the words of each.
@@ -426,6 +443,8 @@ def document() -> str:
             INTRODUCTION,
             "## What software looks at\n",
             f"{looked_at()}\n",
+            KINDS_READ,
+            f"{kinds()}\n",
             "## What a sentence asks\n",
             "Of several together, the gravest counts.\n",
             f"{table(('', 'It asks'), ((a.name.lower(), ASKED[a]) for a in Asks))}\n",

@@ -21,6 +21,7 @@ import pytest
 import bars_gateway
 from bars_gateway.cli import app
 from bars_gateway.config import Settings
+from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.outbound import refusal_table
@@ -204,6 +205,13 @@ def test_the_readme_is_read_to_its_end() -> None:
 def test_every_command_is_in_the_readme() -> None:
     """What can be typed is named where people look first."""
     assert set() == {name for name in commands() if f"bars-gateway {name}" not in readme()}
+
+
+def test_every_file_that_an_epr_may_find_is_in_the_readme() -> None:
+    """Whoever writes the program that collects them knows every name from the start."""
+    named = set(re.findall(r"[`/](N\.\w+\.json)`", readme()))
+
+    assert set() == {file_of(kind, "N") for kind in values.NoticeKind} - named
 
 
 def test_every_module_is_on_the_map() -> None:

@@ -5,10 +5,13 @@ docs/workflows.md and docs/moves.md are printed from the tables of the standard,
 """
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from bars_gateway.epr import openapi
+from bars_gateway.epr.asked_moves import Asked
 from bars_gateway.standard import meaning, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition, Need
@@ -308,15 +311,8 @@ curl --unix-socket run/trust.sock -H 'Content-Type: application/json' http://gat
 201 has the receipt, and the Bundle in `message`. In the folder, rename the same words into
 `outbox/new/NAME.move.json`, and find `outbox/accepted/NAME.move.receipt.json` or
 `outbox/refused/NAME.move.reason.json`.
-
-| Member | What it is |
-|---|---|
-| `submission_id` | your own key: the same words under it are one message, others are refused |
-| `in_reply_to` | `request_id` or `workflow_id` of a notice or receipt |
-| `move`, `outcome` | what has happened: the table below |
-| `text` | the reason in words, for a rejection or a cancellation; refused elsewhere |
-| `resources` | what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest |
-
+"""
+RESOURCES = """\
 A resource with the `id` of one in the conversation changes the members that it names; so does one
 of a type that the message holds once. Any other is added. Resources refer to each other as
 `Type/id`. The ids of the conversation stand in the Bundle that came and in its answer.
@@ -422,8 +418,17 @@ def given(row: Composition) -> str:
     return words.get(row.need, row.need) if row.need else "-"
 
 
+def members() -> str:
+    """Return what a move may say, as the description for programs has it."""
+    described = openapi.document()["components"]["schemas"]["Move"]["properties"]
+    return table(
+        ("Member", "What it is"),
+        ((f"`{name}`", each["description"]) for name, each in described.items()),
+    )
+
+
 def moves_document() -> str:
-    return "\n".join([MOVES, f"{moves()}\n", CARE_PLAN])
+    return "\n".join([MOVES, f"{members()}\n", RESOURCES, f"{moves()}\n", CARE_PLAN])
 
 
 PRINTED = {"workflows.md": document, "moves.md": moves_document}
@@ -433,6 +438,13 @@ PRINTED = {"workflows.md": document, "moves.md": moves_document}
 def test_the_documents_say_what_the_tables_say(name: str) -> None:
     """Whoever reads them reads the rules in force."""
     assert PRINTED[name]() == (DOCS / name).read_text("utf-8")
+
+
+def test_everything_that_a_move_may_say_is_described() -> None:
+    """To people and to programs alike: a member that nobody knows of is never given."""
+    described = openapi.document()["components"]["schemas"]["Move"]["properties"]
+
+    assert [field.name for field in fields(Asked)] == list(described)
 
 
 if __name__ == "__main__":

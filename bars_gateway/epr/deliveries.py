@@ -9,6 +9,7 @@ Writes what we owe the EPR into inbox/new, and remembers that it is there.
     000000001234.message.json   the Bundle, byte for byte as it came       written last
 
     000000001234.outcome.json   the fate of a message that was sent, beside its answer
+    000000001234.overdue.json   all else that is told, under the name of its kind (`file_of`)
 
 The number is the EPR's key. It is the notice's for good, so that a delivery which a
 crash interrupts is written again under the same name: at least once, and never under
@@ -50,6 +51,11 @@ class _File:
 
 # The notice's own document lies in N.notice.json, beside the message; its kind is in it.
 _WITH_MESSAGE = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED})
+
+
+def file_of(kind: NoticeKind, number: str) -> str:
+    """Return what the file of a notice of that *kind* and *number* is called."""
+    return f"{number}.notice.json" if kind in _WITH_MESSAGE else f"{number}.{kind}.json"
 
 
 class Deliveries:
@@ -181,10 +187,11 @@ class Deliveries:
         number = f"{notice.notice_id:012d}"
         document = documents.encode(documents.notice(notice))
         answer = await self._payload(notice, Part.ANSWER, f"{number}.answer")
+        own = _File(file_of(notice.kind, number), document)
         if notice.kind not in _WITH_MESSAGE:
-            return [*answer, _File(f"{number}.{notice.kind}.json", document)]
+            return [*answer, own]
         message = await self._payload(notice, Part.REQUEST, f"{number}.message")
-        return [_File(f"{number}.notice.json", document), *answer, *message]
+        return [own, *answer, *message]
 
     async def _payload(self, notice: Notice, part: Part, stem: str) -> list[_File]:
         payload = await self._store.payload(notice.message_id, part)

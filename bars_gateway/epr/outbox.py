@@ -424,18 +424,12 @@ class Outbox:
         number = self._numbers.get(key, 1)
         while True:
             name = stem if number == 1 else f"{stem}.{number}"
-            if not folder.has(name + ending) and self._may_write(
-                folder, name + suffix, fate.document
-            ):
+            if not folder.has(name + ending) and folder.may_write(name + suffix, fate.document):
                 break
             number += 1
         if number > 1:
             self._numbers[key] = number
         return name, ending, suffix
-
-    def _may_write(self, folder: Folder, name: str, document: bytes) -> bool:
-        """Tell whether the name is free, or a crash left this very document there."""
-        return not folder.has(name) or folder.read(name, len(document)).body == document
 
 
 _STRAY = frozenset({Mark.NO_MESSAGE, Mark.LATE})

@@ -10,7 +10,7 @@ there is no value, and `means` for people.
 
 from collections.abc import Sequence
 
-from bars_gateway.epr.documents import Document, instant
+from bars_gateway.epr.documents import Document, instant, problem
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.sentences import Situation, means
 from bars_gateway.standard.sentences.asked import DECIDED, DECIDED_TOO_LATE, enquiry
@@ -48,11 +48,22 @@ def _about(value: Question) -> Document:
 
 _ELSEWHERE = {
     "none": (
-        "This gateway asks its EPR nothing (questions = none): bookings, updates, cancellations"
-        " and reads of others are answered 501. A cancellation that comes is told in a notice."
+        "This gateway asks its EPR nothing any more (questions = none); what is here was asked"
+        " before, and can still be answered."
     ),
     "folder": "This gateway puts its questions into the spool folder (questions = folder).",
 }
+
+
+def not_asked(provider: str) -> Document:
+    """Return that by the settings nobody is asked here, and which of them says so."""
+    return problem(
+        f'providers.{provider}.questions is "none": this EPR is asked nothing. Bookings, updates,'
+        " cancellations and reads of others are answered 501; a cancellation that comes is told in"
+        " a notice",
+        f'set providers.{provider}.questions to "socket" to be asked here, or to "folder", and'
+        " restart the gateway",
+    )
 
 
 def listed(values: Sequence[Question], asks: str) -> Document:

@@ -1,12 +1,16 @@
 """
 Questions as files, for an EPR that looks into a folder at least twice a second.
 
-    questions/new/000000000012.request.json    the Bundle or resource, if there is one
-    questions/new/000000000012.question.json   what is asked              written last
-    answers/new/12.json                        the EPR's answer; in answers/tmp until complete
-    answers/claimed/12.json                    ours alone: what is being taken in
-    answers/accepted/12.decided.json           it was taken: how, and whether in time
-    answers/refused/12.json, 12.reason.json    it was not: the question is still open
+    questions/new/000000000012.request.json   the Bundle or resource, if there is one
+    questions/new/000000000012.question.json  what is asked              written last
+    answers/new/000000000012.json             the EPR's answer; in answers/tmp until complete
+    answers/claimed/000000000012.json         ours alone: what is being taken in
+    answers/accepted/000000000012.decided.json                   taken: how, and whether in time
+    answers/refused/000000000012.json, 000000000012.reason.json  not: the question is still open
+
+An answer may be called 12.json as well; whatever comes of it has the name that the EPR gave
+it. Nothing in answers/refused is ever replaced: what comes next under the same name is
+12.2.json and 12.2.reason.json. A file that is named like no answer is refused for that.
 
 The proxy waits 4.5 s. The gateway writes a question as soon as it is on disk and looks for
 answers four times a second, so a folder costs an EPR about half a second of that; network
@@ -21,8 +25,9 @@ lapses as one that nobody answers. The others go on.
 import asyncio
 import contextlib
 import errno
+import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +36,7 @@ import structlog
 
 from bars_gateway.epr import documents, question_documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
+from bars_gateway.epr.names import Sort, kept, sort_of, split
 from bars_gateway.epr.spool import PRIVATE, SHARED, Entry, Folder
 from bars_gateway.epr.stopping import pause, unless_stopped
 from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
@@ -44,6 +50,7 @@ log = structlog.get_logger(__name__)
 SCAN_SECONDS = 0.25
 _AFTER_TROUBLE = 2.0  # seconds until a folder that cannot be used is tried again
 _MOST = 200  # questions that lie there at a time
+_PATIENCE = 60.0  # seconds until what is neither JSON nor XML is no answer being written
 _ANSWER = re.compile(r"(\d{1,18})\.(json|xml)", re.ASCII | re.IGNORECASE)
 _WRITTEN = re.compile(r"(\d{12,18})\.(?:question|request)\.(?:json|xml)", re.ASCII)
 
@@ -54,6 +61,11 @@ class _Given:
     question_id: int
     media_type: str
     body: bytes
+
+    @property
+    def stem(self) -> str:
+        """Its name without the ending, as the EPR wrote it."""
+        return split(self.name)[0]
 
 
 class QuestionFolder:
@@ -79,7 +91,9 @@ class QuestionFolder:
         self._now = now
         self._seen = seen
         self._stopping = asyncio.Event()
+        self._monotonic = monotonic
         self._stuck = StuckFiles(monotonic)
+        self._waiting: dict[str, float] = {}  # what is named like no answer, and since when
         self.trouble: str | None = None  # why questions wait; None while they are asked
         self._offered: set[int] = set()
         self._failing: set[str | int] = set()  # answers and questions that we failed over
@@ -146,12 +160,37 @@ class QuestionFolder:
         self._answers.refresh()
         self._claimed.refresh()
         entries = sorted(self._answers.entries())
-        self._stuck.keep({entry.name for entry in entries})
+        self._keep_count({entry.name for entry in entries})
         for entry in entries:
-            if _ANSWER.fullmatch(entry.name) and not self._claimed.has(entry.name):
+            if not _ANSWER.fullmatch(entry.name):
+                self._turn_away(entry)
+            elif not self._claimed.has(entry.name):
                 self._claim(entry)
         claimed = [name for _, name in sorted(self._claimed.files()) if name not in self._failing]
         return [given for name in claimed if (given := self._given(name)) is not None]
+
+    def _keep_count(self, names: Collection[str]) -> None:
+        """Forget what somebody has taken away."""
+        self._stuck.keep(names)
+        for name in self._waiting.keys() - names:
+            del self._waiting[name]
+
+    def _turn_away(self, entry: Entry) -> None:
+        """Refuse what is named like no answer, unless it may still get its final name."""
+        if entry.name.startswith("."):
+            return
+        if not entry.is_regular:
+            self._stuck.note(entry.name, Cause.IRREGULAR)
+            return
+        waited = self._monotonic() - self._waiting.setdefault(entry.name, self._monotonic())
+        sort = sort_of(entry.name)
+        if sort is Sort.UNFINISHED and waited >= _PATIENCE:
+            self._stuck.note(entry.name, Cause.UNFINISHED)
+        if sort is Sort.UNFINISHED or (sort is Sort.OTHER and waited < _PATIENCE):
+            return
+        document = documents.encode(question_documents.refusal([_MISNAMED]))
+        with contextlib.suppress(FileNotFoundError):  # the EPR took it back
+            self._lay_aside(self._answers, entry.name, document)
 
     def _claim(self, entry: Entry) -> None:
         """Take what can be read: one that cannot would stand in the way of all others."""
@@ -217,13 +256,25 @@ class QuestionFolder:
 
     def _finish(self, given: _Given, document: bytes) -> None:
         """Leave the receipt, and only then take the answer away."""
-        self._leave(self._accepted, f"{given.question_id}.decided.json", document)
+        self._leave(self._accepted, f"{given.stem}.decided.json", document)
         self._claimed.remove(given.name)
         self._claimed.sync()
 
     def _refuse(self, given: _Given, document: bytes) -> None:
-        self._leave(self._refused, f"{given.question_id}.reason.json", document)
-        self._claimed.move(given.name, self._refused, given.name)
+        self._lay_aside(self._claimed, given.name, document)
+
+    def _lay_aside(self, folder: Folder, name: str, document: bytes) -> None:
+        """Put a file of *folder* among the refused, and the reason there before it."""
+        stem, ending = split(kept(name))
+        names = itertools.chain([stem], (f"{stem}.{number}" for number in itertools.count(2)))
+        free = next(
+            each
+            for each in names
+            if not self._refused.has(each + ending)
+            and self._refused.may_write(f"{each}.reason.json", document)
+        )
+        self._leave(self._refused, f"{free}.reason.json", document)
+        folder.move(name, self._refused, free + ending)
         self._refused.sync()
 
     def _leave(self, folder: Folder, name: str, content: bytes) -> None:
@@ -274,6 +325,14 @@ _FAILED = Issue(
     text="the gateway itself failed over this answer, and its operator has been told. Give it"
     " again: the first that is taken is what the Sender is told. If it fails again, telephone",
     issue="exception",
+)
+
+_MISNAMED = Issue(
+    rule="Q03",
+    path="name",
+    text="is that of no answer: call the file after its question, NUMBER.json or NUMBER.xml, as in"
+    " questions/new; whatever it answers is still open",
+    issue="value",
 )
 
 

@@ -9,11 +9,12 @@ Questions on the socket: what another organisation waits to hear from the EPR.
 The EPR asks again as soon as it has read the answer, with the highest number that it has
 seen; without `after` it gets all that is open, which is what it wants after a restart. For
 as long as it keeps asking it counts as connected, and thirty seconds longer. `asks` says where
-questions are put by the settings: with `folder` and `none` there are never any here.
+questions are put by the settings. With `none` all of these are 501 and name the setting, or an
+EPR would wait for ever; but what is left of a time when it was asked can still be answered.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Literal
 
@@ -25,12 +26,17 @@ from bars_gateway.epr.documents import Document
 from bars_gateway.epr.stopping import unless_stopped
 from bars_gateway.store.questions import Question, Questions
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Asks = Literal["none", "socket", "folder"]  # the setting `questions`
 
 LONGEST_WAIT = 60.0  # seconds that a poll may wait
 MOST_QUESTIONS = 100  # in one answer
 _SHOW_UP = 5.0  # seconds after which a poll that waits looks whether its EPR is still there
 _BODY_SECONDS = 30.0  # for a body to arrive
+
+
+class _NobodyIsAsked(Exception):
+    """There is nothing here, and never will be: it is not for the EPR to decide."""
 
 
 class QuestionRequests:
@@ -56,11 +62,22 @@ class QuestionRequests:
     def routes(self) -> list[web.RouteDef]:
         """Return what the socket has to serve."""
         return [
-            web.get("/questions", self._list),
-            web.get("/questions/{id}", self._show),
-            web.get("/questions/{id}/request", self._show_request),
-            web.post("/questions/{id}/answer", self._take_answer),
+            web.get("/questions", self._if_asked(self._list)),
+            web.get("/questions/{id}", self._if_asked(self._show)),
+            web.get("/questions/{id}/request", self._if_asked(self._show_request)),
+            web.post("/questions/{id}/answer", self._if_asked(self._take_answer)),
         ]
+
+    def _if_asked(self, handler: Handler) -> Handler:
+        """Answer 501, naming the setting, where by the settings nobody is asked."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except _NobodyIsAsked:
+                return _json(question_documents.not_asked(self._provider), 501)
+
+        return handle
 
     def stop(self) -> None:
         """End every wait for questions at once."""
@@ -73,7 +90,10 @@ class QuestionRequests:
         except ValueError:
             cure = "ask /questions?wait=30&after=0"
             return _json(documents.problem("wait and after are numbers", cure), 400)
+        wait = 0 if self._asks == "none" else wait
         found = await self._waited_for(request, wait, max(0, after))
+        if self._asks == "none" and not found:
+            raise _NobodyIsAsked
         return _json(question_documents.listed(found, self._asks))
 
     async def _waited_for(self, request: web.Request, wait: float, after: int) -> list[Question]:
@@ -126,6 +146,8 @@ class QuestionRequests:
             question = await self._questions.question(self._provider, int(number))
             if question is not None:
                 return question
+        if self._asks == "none":
+            raise _NobodyIsAsked
         raise web.HTTPNotFound(reason="no question has that number")
 
 

@@ -97,6 +97,10 @@ class Folder:
             return False
         return True
 
+    def may_write(self, name: str, body: bytes) -> bool:
+        """Tell whether the name is free, or a crash left there what is to be written."""
+        return not self.has(name) or self.read(name, len(body)).body == body
+
     def inode(self, name: str) -> tuple[int, int]:
         """Return what tells this file from another of the same name."""
         found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)

@@ -177,3 +177,66 @@ async def test_a_folder_that_was_taken_away_is_made_anew(world: World) -> None:
         answer(world.hospital, f"{number}.json", b'{"accept": true}')
 
     assert 200 == posted.result()[0]
+
+
+async def test_a_receipt_is_named_as_the_answer_was(world: World) -> None:
+    """An EPR that goes by the question's name, zeros and all, finds the receipt under it."""
+    hospital = world.hospital
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, booking(), headers()))
+        number, _ = await question(hospital)
+        answer(hospital, f"{number:012d}.json", b'{"accept": true}')
+        receipt = await hospital.document(f"answers/accepted/{number:012d}.decided.json")
+
+    assert (200, number) == (posted.result()[0], receipt["question_id"])
+    assert 1 == len(hospital.files("answers/accepted/*"))
+
+
+async def test_a_reason_is_named_as_the_answer_was(world: World) -> None:
+    """The answer lies beside it, under the same name; two names never share a reason."""
+    answer(world.hospital, "4711.json", b'{"accept": true}')
+    answer(world.hospital, "000000004711.JSON", b'{"refuse": "slot-taken"}')
+    for name in ("4711", "000000004711"):
+        await world.hospital.document(f"answers/refused/{name}.reason.json")
+    lying = await eventually(lambda: four(world.hospital.files("answers/refused/*")))
+
+    assert [
+        "000000004711.JSON",
+        "000000004711.reason.json",
+        "4711.json",
+        "4711.reason.json",
+    ] == [file.name for file in lying]
+
+
+def four(files: list[Path]) -> list[Path] | None:
+    return files if len(files) == 4 else None
+
+
+async def test_no_answer_that_was_refused_is_replaced_by_the_next(world: World) -> None:
+    """Each lies there with its own reason, however often the EPR tries under one name."""
+    hospital, tries = world.hospital, (b"no answer", b'{"refuse": "because"}')
+    async with asyncio.TaskGroup() as group:
+        posted = group.create_task(post(world, booking(), headers()))
+        number, _ = await question(hospital)
+        for name, content in zip((f"{number}", f"{number}.2"), tries, strict=True):
+            answer(hospital, f"{number}.json", content)
+            await eventually((hospital.spool / f"answers/refused/{name}.json").exists)
+        answer(hospital, f"{number}.json", b'{"accept": true}')
+    refused = hospital.spool / "answers" / "refused"
+    kept = [(refused / f"{name}.json").read_bytes() for name in (number, f"{number}.2")]
+    reasons = [
+        json.loads((refused / f"{name}.reason.json").read_bytes())["issues"][0]["path"]
+        for name in (number, f"{number}.2")
+    ]
+
+    assert (200, list(tries)) == (posted.result()[0], kept)
+    assert ["answer", "answer.refuse"] == reasons
+
+
+async def test_an_answer_under_a_name_that_answers_nothing_is_refused(world: World) -> None:
+    """Else its EPR believes that it has answered, and the Sender is told that nobody did."""
+    answer(world.hospital, "000000000012.answer.json", b'{"accept": true}')
+    found = await world.hospital.document("answers/refused/000000000012.answer.reason.json")
+    await world.hospital.document("answers/refused/000000000012.answer.json")
+
+    assert ["name"] == [issue["path"] for issue in found["issues"]]

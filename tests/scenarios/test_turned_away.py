@@ -1,14 +1,17 @@
 """A cancellation that nobody at the Receiver can be asked about does not die unseen."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from asked_epr import answering
+from bookings import booking
 from messages import validation_request
 from moving import made, move, requested, socket_of, state
-from world import Node, World, eventually, in_time, world_in
+from world import Node, World, eventually, headers, in_time, post, world_in
 
 from bars_gateway.standard.workflow import State
 
@@ -90,14 +93,37 @@ async def test_an_epr_that_is_away_is_told_once_and_asked_when_it_is_back(tmp_pa
     assert ("acknowledged", State.CANCELLED) == (outcome["state"], here)
 
 
-async def test_the_socket_says_that_nobody_is_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/questions?wait=30"), ("GET", "/questions/1"), ("POST", "/questions/1/answer")],
+)
+async def test_the_socket_says_that_nobody_is_asked(tmp_path: Path, method: str, path: str) -> None:
     """Whoever polls there would otherwise wait for ever, and believe that all is well."""
     async with (
         world_in(tmp_path) as world,
         socket_of(world.hospital) as session,
-        session.get("/questions") as answer,
+        session.request(method, path) as answer,
     ):
         found = await answer.json()
 
-    assert ([], "none") == (found["questions"], found["asks"])
-    assert "answered 501" in found["means"]
+    assert 501 == answer.status
+    assert 'providers.hospital.questions is "none"' in found["error"]
+    assert "providers.hospital.questions" in found["cure"]
+
+
+async def test_what_was_asked_before_nobody_was_can_still_be_answered(tmp_path: Path) -> None:
+    """Its Sender still waits to hear: a setting that is changed takes no question away."""
+    async with world_in(tmp_path, asked='questions = "folder"') as world:
+        posting = asyncio.create_task(post(world, booking(), headers()))
+        await eventually(lambda: world.hospital.files("questions/new/*.question.json"))
+        world.hospital.asked = 'questions = "none"'
+        await world.hospital.restart()
+        await posting
+        async with socket_of(world.hospital) as session:
+            async with session.get("/questions") as listed:
+                (left,) = (await listed.json())["questions"]
+            path = f"/questions/{left['question_id']}/answer"
+            async with session.post(path, json={"accept": True}) as answered:
+                decided = await answered.json()
+
+    assert (200, True) == (answered.status, decided["accepted"])

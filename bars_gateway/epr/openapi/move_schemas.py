@@ -13,15 +13,24 @@ _MOVE: Schema = {
     "type": "object",
     "description": "What has happened, or is wanted; the message for it is composed here.",
     "properties": {
-        "submission_id": text("your own key: the same words under it are one message"),
-        "in_reply_to": text("a workflow_id, or the request_id of a message in the workflow"),
-        "move": one_of({row.move for row in COMPOSITIONS}, "what to do"),
-        "outcome": text("how it ended or stands", examples=["arrived", "no_action", "RRNA"]),
-        "text": text("the reason in words"),
-        "resources": list_of({"type": "object"}, "what only the EPR knows, as FHIR resources"),
+        "submission_id": text(
+            "your own key: the same words under it are one message, others are refused"
+        ),
+        "in_reply_to": text("`request_id` or `workflow_id` of a notice or receipt"),
+        "move": one_of({row.move for row in COMPOSITIONS}, "what has happened, or is wanted"),
+        "outcome": text(
+            "how it stands: the word that goes with the move",
+            examples=["arrived", "no_action", "RRNA"],
+        ),
+        "text": text("the reason in words, for a rejection or a cancellation; refused elsewhere"),
+        "resources": list_of(
+            {"type": "object"},
+            "what only you know, in FHIR: a CarePlan, the clinician, a changed ServiceRequest",
+        ),
         "patient_changed": {
             "type": "boolean",
-            "description": "it names the patient otherwise than before, and that is right",
+            "description": "`true` where it names the patient otherwise than what it belongs to"
+            " began with, and somebody has made sure that this is right; else it is refused",
         },
     },
     "required": ["submission_id", "in_reply_to", "move"],

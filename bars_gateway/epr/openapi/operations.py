@@ -54,6 +54,7 @@ _REQUEST_ID = _parameter("request_id", "path", uuid("request_id of the receipt")
 _NUMBER = _parameter("id", "path", {"type": "integer", "minimum": 1, "description": "its number"})
 _NOT_THERE = (404, "there is no such thing", "Problem")
 _NO_NUMBER = (400, "a parameter is no number", "Problem")
+_NOBODY_ASKED = (501, "by the settings this EPR is asked nothing", "Problem")
 _WAIT = _query("wait", "number", 0, "seconds to wait until there is one; 60 at most")
 
 _SUBMIT: Schema = {
@@ -99,9 +100,9 @@ def _get(name: str, summary: str, *answers: tuple[int, str, str], **more: object
     }
 
 
-def _read(name: str, summary: str) -> Schema:
+def _read(name: str, summary: str, *answers: tuple[int, str, str]) -> Schema:
     """Return a GET of bytes as they came."""
-    operation = _get(name, summary, _NOT_THERE, parameters=[_NUMBER])
+    operation = _get(name, summary, _NOT_THERE, *answers, parameters=[_NUMBER])
     operation["responses"]["200"] = _bytes("byte for byte as it came")
     return operation
 
@@ -128,6 +129,7 @@ _DECIDE: Schema = {
         (409, "it was answered before, in other words: those stand", "AnswerRefusal"),
         (413, "it is too large", "AnswerRefusal"),
         (422, "it cannot be used, and the question stays open", "AnswerRefusal"),
+        _NOBODY_ASKED,
     ),
 }
 _VERB = _parameter("verb", "path", one_of(Verb, "what to do"))
@@ -257,12 +259,20 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
         "What is to be decided, oldest first",
         (200, "open questions", "Questions"),
         _NO_NUMBER,
+        _NOBODY_ASKED,
         parameters=[_WAIT, _query("after", "integer", 0, "only those beyond this number")],
     ),
     ("get", "/questions/{id}"): _get(
-        "question", "One question", (200, "it", "Question"), _NOT_THERE, parameters=[_NUMBER]
+        "question",
+        "One question",
+        (200, "it", "Question"),
+        _NOT_THERE,
+        _NOBODY_ASKED,
+        parameters=[_NUMBER],
     ),
-    ("get", "/questions/{id}/request"): _read("question_request", "What the question is about"),
+    ("get", "/questions/{id}/request"): _read(
+        "question_request", "What the question is about", _NOBODY_ASKED
+    ),
     ("post", "/questions/{id}/answer"): _DECIDE,
     **READ_OPERATIONS,
 }
