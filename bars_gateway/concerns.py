@@ -82,6 +82,7 @@ class Conditions:
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
+    shut_out: Sequence[str] = ()  # callers of lately that would not get in any more, and why
     eprs: Sequence[EprCondition] = ()
 
 
@@ -126,6 +127,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_away(conditions),
         *_questions(overview),
         *_open_doors(overview.at, conditions.observes_until),
+        *_shut_out(conditions.shut_out),
         *_refused(conditions.refused),
         *_expiries(overview.at, conditions.expiries, first_days),
         *_alarms(overview, grave=False),
@@ -317,6 +319,18 @@ def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
             advice="Write the name that the log tells into inbound.allowed_client_names, and"
             " take callers.observe_until out.",
         )
+    ]
+
+
+def _shut_out(callers: Sequence[str]) -> list[Concern]:
+    return [
+        Concern(
+            text=f"Would not get in any more: {each}",
+            advice="What it sends is lost on the way. Put the authority that is named, with its"
+            " root, into inbound.client_ca_file; if it is to stay out, take its name from"
+            " inbound.allowed_client_names.",
+        )
+        for each in callers
     ]
 
 

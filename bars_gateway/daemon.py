@@ -31,11 +31,12 @@ from bars_gateway.conditions import expiries, kept_out_conditions, token_conditi
 from bars_gateway.config import Settings
 from bars_gateway.doors import Door, Stoppable, open_doors
 from bars_gateway.endurance import Endless, Loop, enduring
+from bars_gateway.errors import CallersShutOut
 from bars_gateway.expiry import Expiry, ExpiryWatch
 from bars_gateway.heartbeats import Heartbeats, Watchdog
 from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.materials import materials
+from bars_gateway.materials import callers_shut_out, materials
 from bars_gateway.notify import Notifier
 from bars_gateway.outbound.cancel_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher
@@ -201,6 +202,8 @@ class Gateway:
         inbound = inbound_server(settings, store, registry, now)
         if inbound is not None:
             inbound.start()
+            for each in callers_shut_out(inbound, now()):
+                log.error("tls.caller_shut_out", name=each, advice=CallersShutOut.advice)
         gateway = cls(
             settings,
             store,
@@ -297,6 +300,7 @@ class Gateway:
             tokens=token_conditions(self._tokens),
             expiries=self._expiries(),
             refused=self.renewals.refused,
+            shut_out=callers_shut_out(inbound, now()) if inbound else (),
             silent=self._dispatcher.standing.receivers.silent,
             failing=self._dispatcher.standing.receivers.failing,
             kept_out=kept_out_conditions(self._dispatcher.standing.kept_out),

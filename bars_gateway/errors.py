@@ -17,6 +17,7 @@ What somebody must act on.
     │   ├── CredentialsRefused      the token endpoint does not accept our key, id or clock
     │   └── TokenServiceDown        it did not answer, or asked us to wait
     ├── IdentityError               a certificate or key cannot be used
+    │   └── CallersShutOut          callers who get in today would not get in with it
     ├── FolderInUse                 another gateway works on this spool folder
     ├── OnboardingError             a key, name, certificate or letter cannot be made or used
     ├── GatewayUnreachable          the command line found no running gateway
@@ -154,6 +155,16 @@ class IdentityError(GatewayError):
     advice = (
         "Check that the certificate and the key belong together, that neither has expired, that"
         " the file is PEM, and that its mode is 0600."
+    )
+
+
+class CallersShutOut(IdentityError):
+    """Callers who get in today would not get in with the new certificates, lists or settings."""
+
+    advice = (
+        "Put the authority that is named, with its root, into inbound.client_ca_file beside those"
+        " of the new file. If that caller is to stay out, take its name from"
+        " inbound.allowed_client_names; a restart takes the new as it is."
     )
 
 

@@ -5,23 +5,31 @@ What can be renewed while the gateway runs: which files, and what becomes of the
     each provider's signing key ───────────► its TokenSource
 
 What lies there is judged as at start, so that nothing is taken now with which the next
-start would fail.
+start would fail; and by what it would do: whoever called lately, and whose name is still on
+the list, has to get in with it. Else the old stays, until a restart takes what lies there.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+
+import structlog
 
 from bars_gateway.config import Settings
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.config.sources import Problem
-from bars_gateway.errors import IdentityError
+from bars_gateway.errors import CallersShutOut, IdentityError
+from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.parts import Clock, callers_of, identity_of, keys_of
 from bars_gateway.renewal import Material
-from bars_gateway.tls import Identity
+from bars_gateway.sightings import Trust, shut_out
+from bars_gateway.tls import Identity, allowed
+
+log = structlog.get_logger(__name__)
 
 
 def materials(
@@ -67,8 +75,39 @@ def _trust_files(settings: Settings) -> Sequence[Path]:
 
 
 async def _take_identity(inbound: InboundServer, now: Clock, settings: Settings) -> None:
-    inbound.identity.identity = await asyncio.to_thread(_identity, settings, now)
-    inbound.admission.callers = callers_of(settings)
+    identity, callers = await asyncio.to_thread(_identity, settings, now), callers_of(settings)
+    before, after = _in_force(inbound), _trust(identity, callers)
+    lost = [
+        each
+        for each in shut_out(inbound.sightings.lately, after, now())
+        if before.refusal(each.seen, now()) is None
+    ]
+    if lost:
+        raise CallersShutOut(f"inbound.client_ca_file would shut out {lost[0]}")
+    for seen in inbound.sightings.lately:
+        names = seen.caller.names
+        if allowed(names, before.names) and not allowed(names, after.names):
+            log.warning("tls.caller_taken_off", name=seen.name)
+    inbound.identity.identity, inbound.admission.callers = identity, callers
+
+
+def callers_shut_out(inbound: InboundServer, now: datetime) -> list[str]:
+    """Return who called lately, is on the list, and would not get in with what is in force."""
+    return [str(each) for each in shut_out(inbound.sightings.lately, _in_force(inbound), now)]
+
+
+def _in_force(inbound: InboundServer) -> Trust:
+    return _trust(inbound.identity.identity, inbound.admission.callers)
+
+
+def _trust(identity: Identity, callers: Callers) -> Trust:
+    return Trust(
+        names=callers.names,
+        issuers=callers.issuers,
+        authorities=identity.authorities,
+        revocations=identity.revocations,
+        revocation_is_required=callers.revocation_is_required,
+    )
 
 
 def _identity(settings: Settings, now: Clock) -> Identity:

@@ -241,6 +241,7 @@ def inbound_server(
         limits=Limits(**{name: getattr(inbound, name) for name in _LIMITS}),
         writes=inbound.preview_writes,
         tell=partial(_tell_of_arrival, store, now),
+        callers_file=settings.callers_file,
     )
 
 

@@ -16,6 +16,7 @@ operating system count for nothing among callers.
 """
 
 import ssl
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,11 +33,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from bars_gateway.chains import is_authority
 from bars_gateway.errors import IdentityError
 from bars_gateway.revocation import Revocations, load_revocations, points_of
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 
+_DER = 2  # of the ssl module's own certificates, which name it nowhere in public
 _OTHERS = 0o007
 _GROUP = 0o070
 
@@ -105,6 +108,7 @@ class Caller:
     issuer: bytes  # the authority's whole name, in DER
     serial: int
     points: frozenset[str]  # where the list that would revoke it is published
+    presented: tuple[bytes, ...] = ()  # its certificates in DER, leaf first, as they came
 
 
 NOBODY = Caller(names=frozenset(), issuer_name="", issuer=b"", serial=0, points=frozenset())
@@ -172,15 +176,30 @@ def caller_of(connection: ssl.SSLObject) -> Caller:
     encoded = connection.getpeercert(binary_form=True)
     if presented is None or encoded is None:
         return NOBODY
-    certificate = x509.load_der_x509_certificate(encoded)
+    return caller_from(peer_names(presented), (encoded, *_brought(connection, encoded)))
+
+
+def caller_from(names: frozenset[str], presented: tuple[bytes, ...]) -> Caller:
+    """Return the caller with these *names* and certificates, leaf first; raise ValueError."""
+    certificate = x509.load_der_x509_certificate(presented[0])
     issuers = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Caller(
-        names=peer_names(presented),
+        names=names,
         issuer_name=str(issuers[0].value) if len(issuers) == 1 else "",
         issuer=certificate.issuer.public_bytes(),
         serial=certificate.serial_number,
         points=points_of(certificate),
+        presented=presented,
     )
+
+
+def _brought(connection: ssl.SSLObject, leaf: bytes) -> tuple[bytes, ...]:
+    """Return what the other end sent above its *leaf*."""
+    if sys.version_info >= (3, 13):
+        return tuple(each for each in connection.get_unverified_chain() if each != leaf)
+    inner: Any = getattr(connection, "_sslobj", None)  # where Python before 3.13 has it
+    chain = (each.public_bytes(_DER) for each in inner.get_unverified_chain() or ())
+    return tuple(each for each in chain if each != leaf)
 
 
 def peer_names(certificate: Mapping[str, Any]) -> frozenset[str]:
@@ -188,8 +207,9 @@ def peer_names(certificate: Mapping[str, Any]) -> frozenset[str]:
     Return the names in a peer certificate, as `getpeercert()` gives it: CN and DNS names.
 
     Lower case, without a trailing dot. Wildcards are left out, because no single machine
-    is meant. A certificate with two common names or none, or with a name that is not
-    plain text, has no names at all: whoever issued it was careless or was deceived.
+    is meant. A common name is not demanded, and counts beside DNS names: the national proxy's
+    have been in either. A certificate with two common names, or with a name that is not plain
+    text, has no names at all: whoever issued it was careless or was deceived.
     """
     common = [
         value
@@ -199,7 +219,7 @@ def peer_names(certificate: Mapping[str, Any]) -> frozenset[str]:
     ]
     alternative = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
     found = {_normalised(name) for name in (*common, *alternative)}
-    if len(common) != 1 or None in found:
+    if len(common) > 1 or None in found:
         return frozenset()
     return frozenset(name for name in found if name and "*" not in name)
 
@@ -257,14 +277,6 @@ def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now:
     # One that has ended beside its successor is usual, and does no harm.
     if all(authority.not_valid_after_utc <= now for authority in authorities):
         raise IdentityError(f"{file}: every certificate authority in it has expired")
-
-
-def is_authority(certificate: x509.Certificate) -> bool:
-    """Tell whether *certificate* may sign others."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
 
 
 def _check_pair(leaf: x509.Certificate, certificate_file: Path, key_file: Path) -> None:

@@ -12,7 +12,8 @@ LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard", "unforeseen"}
-FLOW = GROUND | {"store.port", "config", "log", "tls", "revocation", "metrics", "local_http"}
+TRUST = {"chains", "revocation", "sightings", "tls"}
+FLOW = GROUND | TRUST | {"store.port", "config", "log", "metrics", "local_http"}
 ANYTHING = FLOW | {
     "store",
     "outbound",
@@ -81,9 +82,11 @@ MAY_IMPORT = {
     "standard": {"errors"},
     "store.port": GROUND,
     "store": GROUND | {"store.port"},
-    "config": GROUND | {"revocation"},
+    "config": GROUND | {"chains", "revocation"},
+    "chains": set(),
     "revocation": {"errors"},
-    "tls": {"errors", "revocation"},
+    "tls": {"chains", "errors", "revocation"},
+    "sightings": {"chains", "revocation", "tls"},
     "metrics": GROUND | {"store.port", "expiry"},
     # The flows: they rest on the ground and meet in the store, behind its port.
     "outbound": FLOW,

@@ -230,6 +230,41 @@ def test_a_chain_of_another_environment_is_reported(settings, home, file):
     assert ("environment", f"is prod, and '{name}' in inbound.{file} is of int") in said(found)
 
 
+@pytest.mark.parametrize("environment", ["int", "prod"])
+@pytest.mark.parametrize("file", ["client_ca_file", "certificate_file"])
+def test_what_the_sandbox_signed_is_refused(settings, home, file, environment):
+    """Its authorities were made by anybody, and their keys lie about."""
+    name = "bars_gateway sandbox receivers"
+    chain = Chain.of(name, name)
+    content = certs.pem(chain.root) if file == "client_ca_file" else certs.pem(chain.leaf("x"))
+    write(home / {"client_ca_file": "ca.pem"}.get(file, "certificate.pem"), content)
+    found = problems(settings(environment=environment, outbound={}), NOW)
+
+    cause = f"is {environment}, and '{name}' in inbound.{file} is of local"
+    assert ("environment", cause) in said(found)
+
+
+def test_the_sandbox_is_not_called_in_earnest(settings, home):
+    """Whoever has the key of a sandbox could pose as the token service."""
+    name = "bars_gateway sandbox national"
+    write(home / "national.pem", certs.pem(Chain.of(name, name).root))
+    outbound = {"ca_file": home / "national.pem"}
+    found = problems(settings(environment="int", outbound=outbound), NOW)
+
+    cause = f"holds '{name}', which is of local, and this is int"
+    assert ("outbound.ca_file", cause) in said(found)
+
+
+def test_authorities_without_any_root_are_refused(settings, home):
+    """A chain that ends in no root of the file is refused in the handshake, whoever calls."""
+    write(home / "callers.pem", certs.pem(Chain.of("A root", "A middle").middle))
+    good = settings()
+    inbound = good.inbound.model_copy(update={"client_ca_file": home / "callers.pem"})
+    found = problems(good.model_copy(update={"inbound": inbound}), NOW)
+
+    assert "holds no root" in the_one(found, "inbound.client_ca_file")
+
+
 def test_text_that_is_no_certificate(settings, home):
     """A file of authorities without a single certificate would let nobody in."""
     write(home / "ca.pem", b"nonsense")

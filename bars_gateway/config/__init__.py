@@ -256,6 +256,11 @@ class Settings(BaseSettings):
         return self.state_dir / "cache"
 
     @property
+    def callers_file(self) -> Path:
+        """Where the certificates of those who called lately are kept."""
+        return self.state_dir / "callers.json"
+
+    @property
     def caller_addresses(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Who may connect: `callers.addresses`, else the proxy of the environment; empty: all."""
         own = self.callers.addresses

@@ -104,13 +104,14 @@ def environment_of_own_name(name: str) -> Environment | None:
 _AUTHORITIES = (
     (("NHS INT ", "NHS PTL "), Environment.INT),
     (("NHS Root ", "NHS Authentication", "NHS Level"), Environment.PROD),
+    (("bars_gateway sandbox ",), Environment.LOCAL),  # made by anybody, and their keys lie about
 )
 _KEY_ID = re.compile(r"(?:^|-)(LOCAL|SANDBOX|INT|PROD)-\d+", re.IGNORECASE)
 _FOR_TESTS = "tests"  # the naming system of the services that only answer tests
 
 
 def environment_of_authority_name(name: str) -> Environment | None:
-    """Return the environment of the authority of the NHS called *name*, or None."""
+    """Return the environment of the authority called *name*, or None where nobody knows it."""
     return next((where for marks, where in _AUTHORITIES if name.startswith(marks)), None)
 
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bars_gateway.chains import is_root
 from bars_gateway.config.environments import (
     Environment,
     environment_of_authority_name,
@@ -60,7 +61,7 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
         *(fault for name in settings.providers for fault in _provider(settings, name)),
         *_inbound(settings, now),
         *_callers(settings, now),
-        *_authorities(("outbound", "ca_file"), settings.outbound.ca_file),
+        *_authorities_out(settings),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
     ]
     return [_problem(settings, fault) for fault in found]
@@ -198,8 +199,9 @@ def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
     if not inbound.enabled:
         return
     own = settings.environment
-    faults, callers = _certificates(("inbound", "client_ca_file"), inbound.client_ca_file)
-    yield from [*faults, *_of_one_environment("client_ca_file", callers, own)]
+    key = ("inbound", "client_ca_file")
+    faults, callers = _certificates(key, inbound.client_ca_file)
+    yield from [*faults, *_of_one_environment(key, callers, own), *_with_root(key, callers)]
     faults, private = _private_key(("inbound", "private_key_file"), inbound.private_key_file)
     yield from faults
     key = ("inbound", "certificate_file")
@@ -208,7 +210,7 @@ def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
     if chain:
         yield from _in_force(key, chain[0], now)
         yield from _named_for(key, chain[0], settings)
-        yield from _of_one_environment("certificate_file", chain, own)
+        yield from _of_one_environment(key, chain, own)
     if chain and private and chain[0].public_key() != private.public_key():
         cure = (
             "Put the leaf first in the file, and the key that its request was made with beside it."
@@ -255,27 +257,47 @@ def _named_for(
             yield Fault(key=key, cause=cause, cure=f"Use the one for {settings.environment}.")
 
 
+def _with_root(key: tuple[str, ...], authorities: list[x509.Certificate]) -> Iterator[Fault]:
+    if authorities and not any(map(is_root, authorities)):
+        cause = "holds no root, and a chain that ends in none is refused: nobody could call"
+        cure = "Add the root; pki.nhs.uk has those of the NHS."
+        yield Fault(key=key, cause=cause, cure=cure)
+
+
 def _of_one_environment(
-    key: str, chain: Iterable[x509.Certificate], own: Environment
+    key: tuple[str, ...], chain: Iterable[x509.Certificate], own: Environment
 ) -> Iterator[Fault]:
+    for name, other in _strangers(chain, own):
+        cause = f"is {own}, and {name!a} in {'.'.join(key)} is of {other}"
+        cure = f"Leave only the chain of {own} in that file: the two never mix."
+        yield Fault(key=("environment",), cause=cause, cure=cure)
+        return
+
+
+def _strangers(
+    chain: Iterable[x509.Certificate], own: Environment
+) -> Iterator[tuple[str, Environment]]:
+    """Yield the authorities that are of another environment, by name."""
     # The issuer too: without its certificate in the file, its name still tells whose it is.
-    names = [
-        str(part.value)
-        for each in chain
-        for name in (each.subject, each.issuer)
-        for part in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    ]
-    for name in names:
-        other = environment_of_authority_name(name)
-        if strange(other, own):
-            cause = f"is {own}, and {name!a} in inbound.{key} is of {other}"
-            cure = f"Leave only the chain of {own} in that file: the two never mix."
-            yield Fault(key=("environment",), cause=cause, cure=cure)
-            return
+    for each in chain:
+        for name in (each.subject, each.issuer):
+            for part in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
+                other = environment_of_authority_name(str(part.value))
+                if other is not None and strange(other, own):
+                    yield str(part.value), other
 
 
-def _authorities(key: tuple[str, ...], path: Path | None) -> Iterable[Fault]:
-    return [] if path is None else _certificates(key, path)[0]
+def _authorities_out(settings: "Settings") -> Iterator[Fault]:
+    key, path = ("outbound", "ca_file"), settings.outbound.ca_file
+    if path is None:
+        return
+    faults, found = _certificates(key, path)
+    yield from faults
+    for name, other in _strangers(found, settings.environment):
+        cause = f"holds {name!a}, which is of {other}, and this is {settings.environment}"
+        cure = "Take it out: whoever has its key could pose as the token service."
+        yield Fault(key=key, cause=cause, cure=cure)
+        return
 
 
 def _certificates(key: tuple[str, ...], path: Path) -> tuple[list[Fault], list[x509.Certificate]]:

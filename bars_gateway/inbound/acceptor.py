@@ -33,6 +33,7 @@ from bars_gateway.inbound.failures import Failure, Refused, reason_of
 from bars_gateway.inbound.last_words import kept
 from bars_gateway.inbound.load_balancer import caller_address
 from bars_gateway.inbound.metrics import InboundMetrics
+from bars_gateway.sightings import Sightings
 from bars_gateway.tls import CurrentIdentity
 from bars_gateway.unforeseen import unforeseen
 
@@ -53,8 +54,10 @@ class Acceptor:
         connection: Callable[[], Connection],
         limits: Limits,
         metrics: InboundMetrics,
+        sightings: Sightings,
     ) -> None:
         self._identity = identity
+        self._sightings = sightings
         self._admission = admission
         self._connection = connection
         self._limits = limits
@@ -208,6 +211,8 @@ class Acceptor:
             if self._stopping:
                 connection.finish()
             self._report_judgement(connection)
+            if connection.judgement is not None and connection.judgement.refusal is None:
+                await self._sightings.note(connection.caller)
             await connection.lost
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             # A certificate may hold text that Python cannot decode: ValueError.

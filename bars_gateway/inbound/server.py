@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import cast
 
 import structlog
@@ -37,6 +38,7 @@ from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.inbound.rendering import rendered, rendered_at_once, response
 from bars_gateway.inbound.routes import Route, route
+from bars_gateway.sightings import Sightings
 from bars_gateway.standard.answers import Problem, problem_outcome
 from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import (
@@ -77,16 +79,19 @@ class InboundServer:
         limits: Limits | None = None,
         writes: bool = False,
         tell: Callable[[BaseException], Awaitable[None]] = _nobody_told,
+        callers_file: Path | None = None,
     ) -> None:
         """
         Make a listener; *writes*: with the preview writes of resources.
 
-        *tell* is called with what nobody foresaw, so that a person hears of it.
+        *tell* is called with what nobody foresaw, so that a person hears of it. Who was let in
+        is kept in *callers_file*, for the judgement of new authorities.
         """
         self._tell = tell
         self._writes = writes
         self.identity = identity  # replace what it holds, and new connections meet that
         self.admission = Admission(callers, identity, now)
+        self.sightings = Sightings(callers_file, now)
         self.metrics = InboundMetrics(registry)
         self._answer = answer
         self._now = now
@@ -99,6 +104,7 @@ class InboundServer:
             connection=self._connection,
             limits=self._limits,
             metrics=self.metrics,
+            sightings=self.sightings,
         )
 
     @property

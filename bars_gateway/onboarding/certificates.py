@@ -14,16 +14,15 @@ from enum import StrEnum
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from bars_gateway.chains import is_authority, is_root, issued_by
 from bars_gateway.config import Environment, Settings
 from bars_gateway.config.environments import environment_of_authority_name, strange
 from bars_gateway.onboarding import names
-from bars_gateway.tls import is_authority
 
 _BITS = 2048  # below this nobody takes a key any more
 _SOON = timedelta(days=30)
@@ -147,8 +146,8 @@ def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
             cure = "Order them: leaf, then who issued it, then who issued that."
             return _failed("chain", seen, cure)
     last = delivered.chain[-1]
-    roots = [one for one in delivered.trusted if issued_by(one, one)]
-    if issued_by(last, last) or any(issued_by(last, root) for root in roots):
+    roots = [one for one in delivered.trusted if is_root(one)]
+    if is_root(last) or any(issued_by(last, root) for root in roots):
         return _passed("chain", " ← ".join(map(common_name, delivered.chain)))
     issuer = last.issuer.rfc4514_string()
     cure = "Append that authority's certificate to the file; pki.nhs.uk has those of the NHS."
@@ -174,7 +173,8 @@ def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime)
 
 
 def _is_superseded(authority: x509.Certificate) -> bool:
-    return environment_of_authority(authority) is not None and "G2" not in common_name(authority)
+    national = environment_of_authority(authority) in {Environment.INT, Environment.PROD}
+    return national and "G2" not in common_name(authority)
 
 
 def named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
@@ -230,15 +230,6 @@ RULES: tuple[Rule, ...] = (
     in_force,
     for_servers,
 )
-
-
-def issued_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
-    """Tell whether *upper* issued *lower*, by name and by signature."""
-    try:
-        lower.verify_directly_issued_by(upper)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def worst(found: Iterable[Verdict]) -> Grade:

@@ -32,6 +32,7 @@ from bars_gateway.onboarding.doctor.examination import CHECKS, examine
 from bars_gateway.onboarding.doctor.machine import Machine
 from bars_gateway.onboarding.doctor.report import printed
 from bars_gateway.onboarding.places import PENDING, PENDING_NAME
+from bars_gateway.sandbox.authorities import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -220,7 +221,7 @@ BREAKS |= {
     ),
     "callers.environment": lambda b: b.callers(NATIONAL.root),
     "callers.loads": lambda b: b.callers(PLAIN.root, PLAIN.leaf("a caller")),
-    "callers.root": lambda b: b.callers(PLAIN.middle),
+    "callers.root": lambda b: b.callers(PLAIN.root, Chain.of("R", "M").middle),
     "callers.dates": lambda b: b.callers(
         made(named("r"), named("r"), authority=True, key=AUTHORITY_KEY, end=NOW + timedelta(days=9))
     ),
@@ -246,6 +247,21 @@ BREAKS |= {
     "listener.ready": lambda b: b.set("status.listen", Address("127.0.0.1", 1)),
     "proxy.ourselves": lambda b: b.provider("services", (f"{DOS}|2000009999",)),
 }
+
+
+@breaks("callers.known")
+def _called_with_another_chain(b: Broken) -> None:
+    """Let somebody have called, as if with another authority than the file has."""
+    b.set("state_dir", b.folder)
+    b.file("gateway.db", (b.installation.folder / "state" / "gateway.db").read_bytes())
+    b.file("callers.json", kept_callers(PROXY_NAME, PLAIN.leaf(PROXY_NAME), PLAIN.middle))
+
+
+def kept_callers(name: str, *chain: Any) -> bytes:
+    """Return what the gateway keeps of a caller that was let in just now."""
+    pems = [pem(each).decode() for each in chain]
+    now = datetime.now(UTC).isoformat()
+    return orjson.dumps({"callers": [{"names": [name], "seen_at": now, "chain": pems}]})
 
 
 def _public(b: Broken) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from certs import key_pem, made, named, pem
+from certs import AUTHORITY_KEY, Chain, key_pem, made, named, pem
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from messages import referral
@@ -181,6 +181,103 @@ async def test_a_bad_certificate_leaves_the_old_one_in_place(world: World, how: 
     assert ["renewal.refused"] == [e["event"] for e in logs if e["log_level"] == "error"]
 
 
+def trusted(node: Node) -> Path:
+    """Give the hospital a file of its own with the authorities of its callers; return it."""
+    file = node.registered.folder / "callers.pem"
+    written = node.settings_file().read_text()
+    for line in written.splitlines():
+        if line.startswith("client_ca_file"):
+            file.write_bytes(Path(line.split('"')[1]).read_bytes())
+            changed = written.replace(line, f'client_ca_file = "{file}"')
+    settings_file = node.settings_file()
+    node.settings_file = lambda: written_to(settings_file, changed)
+    return file
+
+
+def written_to(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+STRANGERS = {
+    "another root": pem(
+        made(named("A root"), named("A root"), authority=True, key=AUTHORITY_KEY),
+    ),
+    "a middle without its root": pem(Chain.of("A root", "A middle").middle),
+}
+
+
+@pytest.mark.parametrize("what", STRANGERS)
+async def test_authorities_that_shut_a_caller_out_are_not_taken(world: World, what: str) -> None:
+    """The proxy gets in as before; page, log and doctor name it, and what is missing."""
+    node = world.hospital
+    file = trusted(node)
+    await node.gateway.renewals.renew()
+    await post(world, referral(), headers())
+    put(file, STRANGERS[what], 0o644)
+    with capture_logs() as logs:
+        await node.gateway.renewals.renew()
+    status, _, _ = await post(world, referral(), headers())
+    reasons = list(node.gateway._conditions().refused.values())
+
+    assert 200 == status
+    assert 1 == len(reasons)
+    assert ["renewal.refused"] == [e["event"] for e in logs if e["log_level"] == "error"]
+    assert reasons[0].startswith("inbound.client_ca_file ")
+
+
+async def test_who_would_be_shut_out_is_named(world: World) -> None:
+    """Whose certificate it is, when it called, and which authority the file lacks."""
+    node = world.hospital
+    file = trusted(node)
+    await post(world, referral(), headers())
+    put(file, STRANGERS["another root"], 0o644)
+    await node.gateway.renewals.renew()
+    (reason,) = node.gateway._conditions().refused.values()
+
+    assert "would shut out bars-proxy.sandbox.local" in reason
+    assert "below CN=bars_gateway sandbox receivers, which is not in the file" in reason
+
+
+async def test_without_any_caller_of_late_a_new_authority_is_taken(world: World) -> None:
+    """Nobody is there to be judged by; what the file must have at all events, it has."""
+    node = world.hospital
+    file = trusted(node)
+    put(file, STRANGERS["another root"], 0o644)
+    await node.gateway.renewals.renew()
+
+    assert {} == node.gateway._conditions().refused
+
+
+async def test_who_is_taken_off_the_list_with_its_authority_is_let_go(world: World) -> None:
+    """A caller whose name goes as well keeps no file from being taken."""
+    node = world.hospital
+    file = trusted(node)
+    await post(world, referral(), headers())
+    put(file, STRANGERS["another root"], 0o644)
+    settings = node.settings_file()
+    text = settings.read_text().replace("bars-proxy.sandbox.local", "another.example")
+    node.settings_file = lambda: written_to(settings, text)
+    with capture_logs() as logs:
+        await node.gateway.renewals.renew()
+
+    assert {} == node.gateway._conditions().refused
+    assert "tls.caller_taken_off" in [e["event"] for e in logs if e["log_level"] == "warning"]
+
+
+async def test_a_start_with_authorities_that_shut_a_caller_out_says_so(world: World) -> None:
+    """A start takes what lies there, for there is nothing else; the page says who stays out."""
+    node = world.hospital
+    await post(world, referral(), headers())
+    identity = node.gateway._inbound.identity
+    authority = x509.load_pem_x509_certificates(STRANGERS["another root"])
+    identity.identity = replace(identity.identity, authorities=tuple(authority))
+    async with aiohttp.ClientSession() as session:
+        page = await (await session.get(f"http://127.0.0.1:{node.gateway.status.port}")).text()
+
+    assert "Would not get in any more: bars-proxy.sandbox.local" in page
+
+
 async def test_a_bad_signing_key_leaves_the_old_one_in_use(world: World) -> None:
     """Messages go out as before."""
     node = world.ambulance
@@ -219,18 +316,13 @@ async def test_a_caller_that_is_taken_off_the_list_is_refused(world: World) -> N
         for name in ("bars-proxy.sandbox.local", "another.example"):
             file = world.hospital.settings_file()
             text = file.read_text().replace("bars-proxy.sandbox.local", name)
-            world.hospital.settings_file = lambda text=text, file=file: written(file, text)
+            world.hospital.settings_file = lambda text=text, file=file: written_to(file, text)
             await world.hospital.gateway.renewals.renew()
             url = f"{world.hospital.url}/metadata"
             async with session.get(url, headers=headers()) as response:
                 statuses.append(response.status)
 
     assert [200, 401] == statuses
-
-
-def written(file: Path, text: str) -> Path:
-    file.write_text(text)
-    return file
 
 
 def events(log: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Our certificate and those of our callers, before anybody connects."""
 
+from bars_gateway.chains import names_of, rootless
 from bars_gateway.config.environments import strange
-from bars_gateway.errors import IdentityError
+from bars_gateway.errors import CallersShutOut, IdentityError
 from bars_gateway.onboarding import certificates, desks
 from bars_gateway.onboarding.certificates import Rule, common_name, environment_of_authority
 from bars_gateway.onboarding.doctor.checks import (
@@ -15,6 +16,8 @@ from bars_gateway.onboarding.doctor.checks import (
     skipped,
     warned,
 )
+from bars_gateway.revocation import load_revocations
+from bars_gateway.sightings import Trust, counting, read, shut_out
 from bars_gateway.tls import load_identity
 
 _SOON_DAYS = 30
@@ -53,10 +56,31 @@ def _callers_environment(site: Site) -> Seen:
 
 
 def _callers_root(site: Site) -> Seen:
-    if not any(certificates.issued_by(one, one) for one in site.authorities):
-        cure = "Add the root to inbound.client_ca_file; pki.nhs.uk has those of the NHS."
-        return failed("no root is among them, and without one no chain ends", cure)
-    return passed("a root is among them")
+    without = rootless(site.authorities)
+    if without:
+        cure = "Add its root, or take it out: whoever it certified is not let in."
+        return warned(f"the root of {names_of(without)} is not among them", cure)
+    return passed("all of them end in a root that is among them")
+
+
+def _callers_known(site: Site) -> Seen:
+    """Hold those who called lately against the files as they lie there now."""
+    settings, now = site.settings, site.now()
+    seen = counting(read(settings.callers_file), now)
+    if not seen:
+        return skipped("nobody has called lately")
+    callers, files = settings.callers, settings.callers.revocation_list_files
+    trust = Trust(
+        names=settings.inbound.allowed_client_names,
+        issuers=frozenset(callers.issuers),
+        authorities=site.authorities,
+        revocations=load_revocations(files, site.authorities),
+        revocation_is_required=callers.revocation == "hard",
+    )
+    lost = shut_out(seen, trust, now)
+    if lost:
+        return failed(f"would be refused: {lost[0]}", CallersShutOut.advice)
+    return passed(f"{len(seen)} certificates of those who called lately were looked at")
 
 
 def _callers_dates(site: Site) -> Seen:
@@ -193,14 +217,6 @@ CHECKS = (
         after=_FILES,
     ),
     Check(
-        name="callers.root",
-        title="A root is among the callers' authorities",
-        why="A chain that does not end in a root is refused, whoever calls.",
-        ask=desks.OURSELVES,
-        look=_if_receiving(_callers_root),
-        after=_FILES,
-    ),
-    Check(
         name="callers.loads",
         title="The listener takes these files",
         why="A gateway that runs keeps the old ones, and one that is restarted does not start.",
@@ -215,5 +231,21 @@ CHECKS = (
         ask=desks.OURSELVES,
         look=_if_receiving(_callers_dates),
         after=_FILES,
+    ),
+    Check(
+        name="callers.root",
+        title="Every authority of the callers has its root",
+        why="A chain that does not end in a root of the file is refused, whoever calls.",
+        ask=desks.OURSELVES,
+        look=_if_receiving(_callers_root),
+        after=_FILES,
+    ),
+    Check(
+        name="callers.known",
+        title="Whoever called lately still gets in",
+        why="A file can be sound and hold the wrong authorities, and then every message is lost.",
+        ask=desks.OURSELVES,
+        look=_if_receiving(_callers_known),
+        after=(*_FILES, "callers.lists", "callers.root"),
     ),
 )
