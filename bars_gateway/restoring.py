@@ -23,7 +23,7 @@ from bars_gateway.config import load
 from bars_gateway.safekeeping import clock, contents, echo
 
 if TYPE_CHECKING:
-    from bars_gateway.store.adoption import Line
+    from bars_gateway.store.affected import Line
     from bars_gateway.store.restore import HandedOver, Restored
 
 

@@ -19,51 +19,16 @@ The statements walk whole tables, which is why they are not in queries.sql.
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
+from bars_gateway.store.affected import Fate, Line, line_of
 from bars_gateway.store.examination import wrong_with
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.focus_works import name_focus
+from bars_gateway.store.rows import text
 from bars_gateway.store.statements import add_message_event, move_workflow, notify
 from bars_gateway.store.values import NoticeKind, OutboundState
-
-
-class Fate(StrEnum):
-    """What a restore, or a hand-over, did with a message."""
-
-    SETTLED = "settled"  # it waited in the backup; the kept database knows how it ended
-    CANCELLED = "cancelled"  # it waited, and was cancelled since: it is not sent
-    ENTERED = "entered"  # the kept database alone knew that it was sent
-    WAITS = "waits"  # it goes out, or goes out again, under its own ids
-    HELD = "held"  # nobody knows what became of it: it goes nowhere until released
-    TO_HAND_OVER = "to_hand_over"  # received since the backup; the restored one lacks it
-    HANDED_OVER = "handed_over"  # received since the backup; the EPR is given it
-    UNDECIDED = "undecided"  # a question to the EPR that it had not answered
-    QUARANTINED = "quarantined"  # a response that answered nothing, and waits for a person
-    LEFT = "left"  # it could not be entered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One message, and what became of it."""
-
-    fate: Fate
-    provider: str
-    direction: str
-    request_id: str
-    correlation_id: str
-    bundle_id: str
-    move: str
-    use_case: str
-    counterparty: str  # system|value of the other side's service
-    state: str
-    taken_at: datetime
-    collected_at: datetime | None = None  # when the EPR had it, by the kept database
-    why: str | None = None  # it could not be entered
-
 
 OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
 _OPEN = "('queued', 'held', 'sending')"
@@ -86,6 +51,8 @@ _FOR_GOOD = frozenset(
         *(NoticeKind.OUTCOME, NoticeKind.RECONCILED, NoticeKind.RESENT),
     }
 )
+_IDS = frozenset({"focus_id", "claimed_id"})  # of the Receiver's record: judged, never copied
+_OF_ALARM = ("provider", "kind", "here", "request_id")
 _OF_OPEN = ("next_attempt_at", "delay_due_at", "claimed_by", "claimed_until")
 _KEYS = frozenset({"id", "workflow_id", "provider", "direction", "request_id", "resend_of"})
 _LEFT_BEHIND = "restore.not_handed_over"
@@ -100,6 +67,7 @@ class Adoption:
         self._now = now
         self._changed: list[int] = []  # numbers here of messages that were changed or entered
         self._entered: list[int] = []  # of those, what was not here before
+        self._remarked: dict[int, Sequence[Remark]] = {}  # what their notices have to say as well
         connection.row_factory = sqlite3.Row
         connection.execute("CREATE TEMP TABLE pairs (kept INTEGER PRIMARY KEY, here INTEGER)")
         connection.execute("CREATE TEMP TABLE courses (kept INTEGER PRIMARY KEY, here INTEGER)")
@@ -140,15 +108,31 @@ class Adoption:
         return lines
 
     def _keep_alarms(self) -> None:
-        """Forget nothing that an earlier restore has left to be handed over."""
-        self._connection.execute(
-            "INSERT INTO main.events (at, provider, kind, request_id)"
-            " SELECT ?, k.provider, k.kind, k.request_id FROM other.alarms AS k"
-            "  WHERE k.kind = ? AND k.ended_at IS NULL"
-            "    AND NOT EXISTS (SELECT 1 FROM main.alarms AS h WHERE h.about = k.about"
-            "                       AND h.kind = k.kind AND h.ended_at IS NULL)",
-            [text(self._now), _LEFT_BEHIND],
+        """
+        Forget nothing that nobody has seen to: it stands there, and would be gone with that file.
+
+        That is what an earlier restore has left to be handed over, and what was alarming about
+        each message that was changed or entered.
+        """
+        changed = set(self._changed)
+        found = self._connection.execute(
+            "SELECT k.provider, k.kind, k.request_id, pairs.here, e.detail FROM other.alarms AS k"
+            "  LEFT JOIN other.events AS e ON e.id = k.event_id"
+            "  LEFT JOIN pairs ON pairs.kept = k.message_id"
+            " WHERE k.ended_at IS NULL AND (k.kind = ? OR pairs.here IS NOT NULL)"
+            "   AND NOT EXISTS (SELECT 1 FROM main.alarms AS h WHERE h.ended_at IS NULL"
+            "                      AND h.kind = k.kind AND h.message_id IS pairs.here"
+            "                      AND h.provider IS k.provider AND h.request_id IS k.request_id)"
+            " ORDER BY k.id",
+            [_LEFT_BEHIND],
         )
+        for row in self._readable(found):
+            if row["here"] is None or row["here"] in changed:
+                self._connection.execute(
+                    "INSERT INTO main.events (at, provider, kind, message_id, request_id, detail)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    [text(self._now), *(row[name] for name in _OF_ALARM), row["detail"] or "{}"],
+                )
 
     def of_received(self) -> list[Line]:
         """Enter what was received, and what was sent and is not here; return each message."""
@@ -161,13 +145,14 @@ class Adoption:
         self._follow(ends_only=True)
         lines += self._stop_cancelled()
         self._tell()
+        self._keep_alarms()
         return lines
 
     def to_hand_over(self) -> list[Line]:
         """Return what was received and is not here, changing nothing."""
-        lines = [_line(row, Fate.TO_HAND_OVER) for row in self._missing("inbound")]
-        lines += [_line(row, Fate.QUARANTINED) for row in self._missing_quarantined()]
-        lines += [_line(row, Fate.UNDECIDED) for row in self._undecided()]
+        lines = [line_of(row, Fate.TO_HAND_OVER) for row in self._missing("inbound")]
+        lines += [line_of(row, Fate.QUARANTINED) for row in self._missing_quarantined()]
+        lines += [line_of(row, Fate.UNDECIDED) for row in self._undecided()]
         return lines
 
     def _agree(self, *, ends_only: bool, held_only: bool = False) -> Iterator[Line]:
@@ -188,7 +173,7 @@ class Adoption:
             self._changed.append(row["here"])
             if row["was"] in OPEN and row["state"] not in OPEN:
                 self._audit(row, row["here"], Fate.SETTLED)
-                yield _line(row, Fate.SETTLED)
+                yield line_of(row, Fate.SETTLED)
 
     def _enter_all(self, direction: str, fate: Fate, *, hold: bool = False) -> Iterator[Line]:
         """Enter each message of that direction that is not here."""
@@ -200,7 +185,7 @@ class Adoption:
             if why is not None:
                 self._connection.execute("ROLLBACK TO entry")
             self._connection.execute("RELEASE entry")
-            yield _line(row, fate if why is None else Fate.LEFT, why)
+            yield line_of(row, fate if why is None else Fate.LEFT, why)
 
     def _try_to_enter(
         self, row: sqlite3.Row, here: int | None, fate: Fate, *, hold: bool
@@ -262,6 +247,8 @@ class Adoption:
         values = dict(self._connection.execute(query, [kept]).fetchone())
         if not self._numbers_are_free("workflows", "courses"):
             values["id"] = None
+        if values["role"] == Role.REQUESTER:
+            values |= dict.fromkeys(_IDS)
         if values["state"] not in _OURS[values["role"]]:
             values |= {"state": State.ACTIVE, "closed_at": None}  # until the rest of it is entered
         here = self._insert("workflows", {n: values[n] for n in self._columns("workflows")})
@@ -302,7 +289,7 @@ class Adoption:
         names = [name for name in self._columns("workflows") if name != "id"]
         differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in names)
         found = self._connection.execute(
-            f"SELECT k.*, here.id AS here, here.state AS was,"  # noqa: S608
+            f"SELECT k.*, here.id AS here, here.focus_id AS named_here,"  # noqa: S608
             f"       EXISTS (SELECT 1 FROM other.messages AS m WHERE m.workflow_id = k.id"
             f"                  AND m.id NOT IN (SELECT kept FROM pairs)) AS more_there"
             f"  FROM courses JOIN other.workflows AS k ON k.id = courses.kept"
@@ -312,19 +299,32 @@ class Adoption:
             f"                      AND m.id NOT IN (SELECT here FROM pairs))"
         ).fetchall()
         touched = self._workflows_changed()
-        for row in found:
-            if ends_only and row["here"] not in touched:
-                continue
+        followed = [row for row in found if not ends_only or row["here"] in touched]
+        for row in followed:
+            ours = row["role"] == Role.REQUESTER
             if not row["more_there"] or row["state"] in _OURS[row["role"]]:
-                self._set("workflows", row["here"], {name: row[name] for name in names})
-            elif row["role"] == Role.REQUESTER:
-                move_workflow(  # an answer that was not handed over yet proves it
-                    self._connection,
-                    row["here"],
-                    Move.REQUEST,
-                    self._now,
-                    focus_id=row["focus_id"],
-                )
+                copied = [name for name in names if not (ours and name in _IDS)]
+                self._set("workflows", row["here"], {name: row[name] for name in copied})
+            elif ours:  # an answer that was not handed over yet proves it
+                move_workflow(self._connection, row["here"], Move.REQUEST, self._now)
+        for row in sorted(followed, key=lambda row: row["focus_id"] is not None):
+            if row["role"] == Role.REQUESTER:
+                self._name(row)
+
+    def _name(self, row: sqlite3.Row) -> None:
+        """Let a workflow have the id that it has there, unless that is another patient's here."""
+        kept = {name: row[name] for name in _IDS}
+        if row["focus_id"] is None or row["focus_id"] == row["named_here"]:
+            self._set("workflows", row["here"], kept)
+            return
+        self._set("workflows", row["here"], dict.fromkeys(_IDS))
+        message = self._connection.execute(
+            "SELECT id, workflow_id FROM main.messages WHERE workflow_id = ? ORDER BY id LIMIT 1",
+            [row["here"]],
+        ).fetchone()
+        if message is not None:
+            remarks = name_focus(self._connection, message, row["focus_id"], self._now)
+            self._remarked[message["id"]] = remarks
 
     def _workflows_changed(self) -> set[int]:
         found = self._connection.execute("SELECT id, workflow_id FROM main.messages")
@@ -361,7 +361,7 @@ class Adoption:
                 move_workflow(self._connection, row["workflow_id"], Move.LAPSE, self._now)
             notify(self._connection, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
             self._audit(row, row["id"], Fate.CANCELLED)
-            yield _line(row, Fate.CANCELLED)
+            yield line_of(row, Fate.CANCELLED)
 
     def _cancelled_since(self) -> set[int]:
         found = self._connection.execute(
@@ -385,7 +385,8 @@ class Adoption:
             ).fetchall()
             for row in found:
                 values = {name: row[name] for name in names} | {"message_id": here}
-                values["remarks"] = f"{row['remarks']} {Remark.RESTORED}".strip()
+                new = self._remarked.get(here, ()) if row["kind"] == NoticeKind.OUTCOME else ()
+                values["remarks"] = " ".join([row["remarks"], Remark.RESTORED, *new]).strip()
                 if row["kind"] in _FOR_GOOD:
                     values["collected_at"] = None
                 values["id"] = None if self._is_used("notices", row["id"]) else row["id"]
@@ -437,13 +438,13 @@ class Adoption:
         names = [name for name in self._columns("quarantine") if name != "attached_to"]
         for row in self._missing_quarantined():
             if wrong := wrong_with(row):
-                yield _line(row, Fate.LEFT, f"its Bundle {wrong}")
+                yield line_of(row, Fate.LEFT, f"its Bundle {wrong}")
                 continue
             values = {name: row[name] for name in names}
             if self._is_used("quarantine", row["id"]):
                 values["id"] = None
             self._insert("quarantine", values)
-            yield _line(row, Fate.QUARANTINED)
+            yield line_of(row, Fate.QUARANTINED)
 
     def _numbers_are_free(self, table: str, known: str) -> bool:
         """Tell whether what is missing here can keep its numbers, and with them its order."""
@@ -514,7 +515,7 @@ def leave_unknown(connection: sqlite3.Connection, now: datetime, *, hold: bool) 
             _hold(connection, row, row["id"], now)
     kept_back = [hold or row["state"] == OutboundState.HELD for row in waiting]
     fates = [Fate.HELD if back else Fate.WAITS for back in kept_back]
-    return [_line(row, fate) for row, fate in zip(waiting, fates, strict=True)]
+    return [line_of(row, fate) for row, fate in zip(waiting, fates, strict=True)]
 
 
 def raise_alarms(connection: sqlite3.Connection, lines: Sequence[Line], now: datetime) -> None:
@@ -553,23 +554,3 @@ def _hold(connection: sqlite3.Connection, row: sqlite3.Row, here: int, now: date
     held = connection.execute(query, [here]).fetchone()
     notify(connection, NoticeKind.HELD, held, now, [Remark.FATE_UNKNOWN])
     add_message_event(connection, (row["provider"], here, row["request_id"]), "restore.held", now)
-
-
-def _line(row: sqlite3.Row, fate: Fate, why: str | None = None) -> Line:
-    names = row.keys()
-    ours = row["direction"] == "outbound"
-    return Line(
-        fate=fate,
-        provider=row["provider"],
-        direction=row["direction"],
-        request_id=row["request_id"],
-        correlation_id=row["correlation_id"],
-        bundle_id=row["bundle_id"] or "",
-        move=row["move"],
-        use_case=row["use_case"],
-        counterparty=row["receiver"] if ours else row["sender"],
-        state=row["state"],
-        taken_at=instant(row["created_at"]),
-        collected_at=instant(row["collected_at"]) if "collected_at" in names else None,
-        why=why,
-    )

@@ -45,14 +45,8 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
-from bars_gateway.store.adoption import (
-    Adoption,
-    Fate,
-    Line,
-    leave_unknown,
-    raise_alarms,
-    settle_alarms,
-)
+from bars_gateway.store.adoption import Adoption, leave_unknown, raise_alarms, settle_alarms
+from bars_gateway.store.affected import Fate, Line
 from bars_gateway.store.backup import beside, copied, fresh_file, sync_folder
 from bars_gateway.store.examination import (
     Examination,

@@ -23,7 +23,7 @@ from bars_gateway.errors import (
     StoreError,
 )
 from bars_gateway.store import backup as backup_module
-from bars_gateway.store.adoption import Fate
+from bars_gateway.store.affected import Fate
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.examination import examine

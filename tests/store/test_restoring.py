@@ -20,7 +20,7 @@ from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
-from bars_gateway.store.adoption import Fate
+from bars_gateway.store.affected import Fate
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database
 from bars_gateway.store.examination import examine
@@ -501,6 +501,98 @@ async def test_an_answer_proves_its_request_before_it_is_handed_over(home: Home)
 
     assert [] == sent
     assert ("acknowledged", State.ACTIVE) == (found.message.state, found.workflow.state)
+
+
+def named(focus_id: str):
+    """Return what has the next message acknowledged, with that id of the Receiver's."""
+
+    async def act(store: SqliteStore) -> Claim:
+        claim = await next_claim(store)
+        assert claim is not None
+        settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
+        await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+        return claim
+
+    return act
+
+
+def ids(home: Home) -> dict[str, tuple[str | None, str | None]]:
+    """Return, by Bundle.id of the request, the id that a workflow has, and the one it claims."""
+    with contextlib.closing(sqlite3.connect(home.database)) as connection:
+        found = connection.execute(
+            "SELECT m.bundle_id, w.focus_id, w.claimed_id FROM workflows AS w"
+            "  JOIN messages AS m ON m.workflow_id = w.id WHERE m.move = 'request'"
+        )
+        return {bundle_id: (focus_id, claimed_id) for bundle_id, focus_id, claimed_id in found}
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_an_id_that_is_another_patients_stays_a_claim(home: Home, answered) -> None:
+    """Whether or not an answer came since: a change by that id is never the other patient's."""
+    first, second = queue(bundle_id="first"), queue(bundle_id="second")
+    await home.backed_up(first, named("theirs"), second)
+    await home.does(named("theirs"))
+    if answered:
+        await home.does(lambda store: store.respond(response("second"), NOT_FOUND, SINCE))
+    home.restored()
+    (seen,) = await home.does(overview)
+
+    assert {"first": ("theirs", None), "second": (None, "theirs")} == ids(home)
+    assert 1 == len(alarmed(seen, "message.shared_id"))
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_what_is_handed_over_takes_no_id_of_another_patients(home: Home, answered) -> None:
+    """The Receiver has given it to somebody else since: it is judged as one that comes now."""
+    first = queue(bundle_id="first")
+    await home.backed_up(first)
+    await home.does(named("theirs"))
+    if answered:
+        await home.does(lambda store: store.respond(response("first"), NOT_FOUND, SINCE))
+    mended = home.database.with_name("mended.db")
+    back_up(home.database, mended)
+    overwritten(home.database)
+    home.restored()
+    await home.does(queue(bundle_id="second"), named("theirs"))
+    hand_over(mended, home.database, PAST)
+    told, seen = await home.does(notices, overview)
+    remarks = {n.bundle_id: list(n.remarks) for n in told if n.kind == "outcome"}
+
+    assert {"first": (None, "theirs"), "second": ("theirs", None)} == ids(home)
+    assert 1 == len(alarmed(seen, "message.shared_id"))
+    assert ["restored", "shared_id"] == sorted(remarks["first"])
+
+
+async def test_what_comes_along_takes_no_id_of_another_patients(home: Home) -> None:
+    """Sent since the backup, it brings a workflow of its own, which is judged as well."""
+    await home.backed_up()
+    await home.does(queue(bundle_id="first"), named("theirs"))
+    mended = home.database.with_name("mended.db")
+    back_up(home.database, mended)
+    overwritten(home.database)
+    home.restored()
+    await home.does(queue(bundle_id="second"), named("theirs"))
+    hand_over(mended, home.database, PAST)
+
+    assert {"first": (None, "theirs"), "second": ("theirs", None)} == ids(home)
+
+
+async def test_what_nobody_has_seen_to_stands_after_a_restore(home: Home) -> None:
+    """It was raised since the backup, by a message of ours and by one that is handed over."""
+    unclear = response("asked", Move.UNCLEAR, request_id="came")
+    await home.backed_up(queue(bundle_id="asked"), acknowledge, queue(request_id="lost"))
+    await home.does(
+        lambda store: store.give_up(PAST), lambda store: store.respond(unclear, NOT_FOUND, SINCE)
+    )
+    restored = home.restored()
+    (before,) = await home.does(overview)
+    home.handed_over(restored)
+    home.handed_over(restored)
+    (after,) = await home.does(overview)
+
+    assert ["lost"] == alarmed(before, "message.not_sent")
+    assert ([], ["came"]) == tuple(alarmed(s, "workflow.unclear") for s in (before, after))
+    assert [1] == [each.times for each in after.alarms if each.kind == "workflow.unclear"]
 
 
 async def test_what_happened_after_the_restore_is_not_undone(home: Home) -> None:
