@@ -36,7 +36,7 @@ from bars_gateway import (
     log,
 )
 from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose
-from bars_gateway.config import Settings, describe, load, problems
+from bars_gateway.config import Settings, describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
 from bars_gateway.onboarding import verbs
@@ -77,14 +77,17 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
     Report all that is wrong with the settings and their files.
 
     Looks at the settings, and at the keys, certificates and folders that they name.
-    Changes nothing. Exits with 0 if nothing is wrong, else with 2.
+    Changes nothing. Exits with 0 if nothing is wrong, 1 if a gateway starts all the same, else
+    with 2.
     """
     settings = load(config, os.environ)
-    found = problems(settings, datetime.now(UTC))
+    found, less = problems(settings, datetime.now(UTC)), doubts(settings)
     for problem in found:
         typer.echo(f"error: {problem}", err=True)
-    if found:
-        raise typer.Exit(2)
+    for problem in less:
+        typer.echo(f"warning: {problem}", err=True)
+    if found or less:
+        raise typer.Exit(2 if found else 1)
     providers = ", ".join(settings.providers)
     typer.echo(f"{config}: nothing is wrong ({settings.environment}; {providers})")
 

@@ -28,7 +28,7 @@ from prometheus_client import CollectorRegistry
 from bars_gateway import __version__
 from bars_gateway.concerns import Conditions
 from bars_gateway.conditions import expiries, kept_out_conditions, token_conditions
-from bars_gateway.config import Settings
+from bars_gateway.config import Settings, doubts
 from bars_gateway.doors import Door, Stoppable, open_doors
 from bars_gateway.endurance import Endless, Loop, enduring
 from bars_gateway.errors import CallersShutOut
@@ -74,12 +74,18 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
 
         def opened(gateway: Gateway) -> None:
             loop.add_signal_handler(signal.SIGHUP, gateway.renewals.ask)
+            _say_doubts(settings)
 
         notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         await run(settings, stop, opened, notifier=notifier, reread=reread)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(until_told())
+
+
+def _say_doubts(settings: Settings) -> None:
+    for each in doubts(settings):
+        log.warning("settings.doubtful", name=each.key, reason=each.cause, advice=each.cure)
 
 
 def _nothing() -> None:

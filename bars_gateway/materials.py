@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from bars_gateway.chains import names_of, rootless
 from bars_gateway.config import Settings
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.config.sources import Problem
@@ -76,6 +77,10 @@ def _trust_files(settings: Settings) -> Sequence[Path]:
 
 async def _take_identity(inbound: InboundServer, now: Clock, settings: Settings) -> None:
     identity, callers = await asyncio.to_thread(_identity, settings, now), callers_of(settings)
+    known = rootless(inbound.identity.identity.authorities)
+    orphans = [each for each in rootless(identity.authorities) if each not in known]
+    if orphans:
+        raise CallersShutOut(f"inbound.client_ca_file lacks the root of {names_of(orphans)}")
     before, after = _in_force(inbound), _trust(identity, callers)
     lost = [
         each

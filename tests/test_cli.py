@@ -156,6 +156,19 @@ def test_everything_that_is_wrong_is_said_at_once(home: Home, tmp_path: Path) ->
     assert 2 * len(expected) == len(done.err.splitlines())
 
 
+def test_what_stops_no_start_is_a_warning(home: Home) -> None:
+    """A placeholder is never right, and yet a gateway starts with it: the exit code is 1."""
+    key = {"BARS_GATEWAY_PROVIDERS__TRUST__API_KEY": "to-be-told"}
+    done = bars_gateway("check", "--config", str(home.settings), environ=key)
+    expected = (
+        "warning: environment variable BARS_GATEWAY_PROVIDERS__TRUST__API_KEY:"
+        " providers.trust.api_key is a placeholder: no token by it\n"
+        "   try: Set it to what you were told when the application was approved.\n"
+    )
+
+    assert Done(1, "", expected) == done
+
+
 def test_files_that_settings_name_are_looked_at(home: Home) -> None:
     """`check` finds before the start what would otherwise be found at it."""
     wrong = {"BARS_GATEWAY_OUTBOUND__CA_FILE": "/nowhere/ca.pem"}

@@ -41,6 +41,7 @@ from bars_gateway.config.contradictions import (
     shared,
 )
 from bars_gateway.config.describe import BUNDLED, Described, describe
+from bars_gateway.config.doubts import doubts
 from bars_gateway.config.environments import (
     BUNDLES,
     Bundle,
@@ -74,6 +75,7 @@ __all__ = [
     "Store",
     "TimingSettings",
     "describe",
+    "doubts",
     "load",
     "problems",
 ]

@@ -64,21 +64,22 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
         *_authorities_out(settings),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
     ]
-    return [_problem(settings, fault) for fault in found]
+    return [placed(settings, fault) for fault in found]
 
 
 def problems_of_keys(settings: "Settings", provider: str) -> list[Problem]:
     """Return what is wrong with the key that signs for *provider*."""
-    return [_problem(settings, fault) for fault in _signing_key(settings, provider)]
+    return [placed(settings, fault) for fault in _signing_key(settings, provider)]
 
 
 def problems_of_inbound(settings: "Settings", now: datetime) -> list[Problem]:
     """Return what is wrong with our certificate, or with what is known of callers, at *now*."""
     found = [*_inbound(settings, now), *_callers(settings, now)]
-    return [_problem(settings, fault) for fault in found]
+    return [placed(settings, fault) for fault in found]
 
 
-def _problem(settings: "Settings", fault: Fault) -> Problem:
+def placed(settings: "Settings", fault: Fault) -> Problem:
+    """Return *fault* with the place where its setting is written."""
     key = ".".join(fault.key)
     place = settings.sources.place(key)
     return Problem(file=place, key=key, cause=fault.cause, cure=fault.cure)
@@ -298,6 +299,11 @@ def _authorities_out(settings: "Settings") -> Iterator[Fault]:
         cure = "Take it out: whoever has its key could pose as the token service."
         yield Fault(key=key, cause=cause, cure=cure)
         return
+
+
+def certificates_in(path: Path) -> list[x509.Certificate]:
+    """Return the certificates in *path*, and none where there is something wrong with it."""
+    return _certificates((), path)[1]
 
 
 def _certificates(key: tuple[str, ...], path: Path) -> tuple[list[Fault], list[x509.Certificate]]:

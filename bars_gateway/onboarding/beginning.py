@@ -12,6 +12,7 @@ import pwd
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +108,7 @@ def begin(wishes: Wishes, places: Places, key_bits: int) -> Iterator[str]:
     _hand_over(owner, [places.config, *made])
     yield from (f"{path}: made" for path in made)
     yield f"\nFrom here to live ({settings.environment}, {places.config}):\n"
-    yield road.printed(road.steps(settings))
+    yield road.printed(road.steps(settings, datetime.now(UTC)))
 
 
 def _written(wishes: Wishes, places: Places) -> Iterator[str]:

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-PENDING = "to-be-told"  # in the settings until a desk has told us the API key
-PENDING_NAME = f"{PENDING}.invalid"  # no certificate has this name: nobody gets in by it
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:

@@ -9,14 +9,16 @@ open firewall) is *not seen from here*: `bars-gateway doctor` goes and looks.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.config import Environment, Settings
+from bars_gateway.config.placeholders import api_key_is_told, unknown_callers
+from bars_gateway.config.problems import problems_of_inbound
 from bars_gateway.onboarding import desks
 from bars_gateway.onboarding.csr import requests_in
 from bars_gateway.onboarding.desks import Desk
 from bars_gateway.onboarding.names import form_for
-from bars_gateway.onboarding.places import PENDING, PENDING_NAME
 
 
 class Stage(StrEnum):
@@ -44,11 +46,11 @@ class Step:
         return f"{self.stage:5}  {self.what}\n           {self.who}: {self.how}"
 
 
-def steps(settings: Settings) -> list[Step]:
-    """Return the road of this installation."""
+def steps(settings: Settings, now: datetime) -> list[Step]:
+    """Return the road of this installation, as it is at *now*."""
     return [
         *_sending(settings),
-        *(_receiving(settings) if settings.inbound.enabled else ()),
+        *(_receiving(settings, now) if settings.inbound.enabled else ()),
         *_together(settings),
     ]
 
@@ -84,13 +86,14 @@ def _sending(settings: Settings) -> Iterator[Step]:
         who, how = desks.OURSELVES, "give the sandbox the JWKS, and set api_key"
     else:
         who, how = desks.BARS, "bars-gateway letters key; then set api_key to what they tell you"
-    told = all(provider.api_key != PENDING for provider in providers)
+    told = all(api_key_is_told(settings, provider) for provider in providers)
     yield _step("Have the public key registered", how, done=told, who=who)
 
 
-def _receiving(settings: Settings) -> Iterator[Step]:
+def _receiving(settings: Settings, now: datetime) -> Iterator[Step]:
     onboarding, inbound = settings.onboarding, settings.inbound
-    installed = inbound.certificate_file.exists() and inbound.private_key_file.exists()
+    faults = {problem.key for problem in problems_of_inbound(settings, now)}
+    installed = faults.isdisjoint(_CERTIFICATE)
     requested = installed or bool(requests_in(settings))
     named = f"set onboarding.fqdn; its form is {form_for(settings)}"
     yield _step("Agree on the name of the Receiver", named, done=onboarding.fqdn is not None)
@@ -102,9 +105,9 @@ def _receiving(settings: Settings) -> Iterator[Step]:
     how = f"{asking}; then bars-gateway certificate install FILE"
     yield _step("Have the certificate signed", how, done=installed, who=signs)
     where = f"from pki.nhs.uk (G2) into {inbound.client_ca_file}"
-    placed = inbound.client_ca_file.exists()
+    placed = faults.isdisjoint(_AUTHORITIES)
     yield _step("Fetch the authorities of the callers", where, done=placed)
-    known = PENDING_NAME not in inbound.allowed_client_names
+    known = bool(inbound.allowed_client_names) and not unknown_callers(settings)
     how = "ask for the name in the proxy's certificate, and set inbound.allowed_client_names"
     yield _step("Learn who will call", how, done=known, who=desks.BARS)
     if settings.environment is Environment.LOCAL:
@@ -114,6 +117,11 @@ def _receiving(settings: Settings) -> Iterator[Step]:
     yield _unseen("Open the firewall", how, desks.NETWORK)
     how = "bars-gateway letters catalogue"
     yield _unseen("Have the services entered in the endpoint catalogue", how, desks.BARS)
+
+
+# A file that is wrong is as much left to do as one that is not there.
+_CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environment"}
+_AUTHORITIES = {"inbound.client_ca_file", "environment"}
 
 
 def _together(settings: Settings) -> Iterator[Step]:

@@ -17,11 +17,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from bars_gateway.config import Environment, Settings
+from bars_gateway.config.placeholders import PENDING, PENDING_NAME
 from bars_gateway.config.sources import Sources, explain
 from bars_gateway.errors import ConfigurationError, OnboardingError
 from bars_gateway.onboarding.files import read
 from bars_gateway.onboarding.key_ids import KeyId
-from bars_gateway.onboarding.places import PENDING, PENDING_NAME, Places
+from bars_gateway.onboarding.places import Places
 
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 

@@ -25,13 +25,13 @@ from national_side import saying, served
 from typed import Done, typed
 
 from bars_gateway.config import Address, Environment, load
+from bars_gateway.config.placeholders import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.certificates import Grade
 from bars_gateway.onboarding.doctor.checks import Finding, Report, Site
 from bars_gateway.onboarding.doctor.examination import CHECKS, examine
 from bars_gateway.onboarding.doctor.machine import Machine
 from bars_gateway.onboarding.doctor.report import printed
-from bars_gateway.onboarding.places import PENDING, PENDING_NAME
 from bars_gateway.sandbox.authorities import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 
@@ -247,6 +247,13 @@ BREAKS |= {
     "listener.ready": lambda b: b.set("status.listen", Address("127.0.0.1", 1)),
     "proxy.ourselves": lambda b: b.provider("services", (f"{DOS}|2000009999",)),
 }
+
+
+@breaks("settings.own")
+def _shipped(b: Broken) -> None:
+    """Let the provider be the one of the example file."""
+    b.national()
+    b.provider("name", "Example NHS Trust")
 
 
 @breaks("callers.known")

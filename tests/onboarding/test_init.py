@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+import certs
 import pytest
+from certs import Chain
 from typed import Done, typed
 
 from bars_gateway.config import describe, load
+from bars_gateway.config.placeholders import PENDING, PENDING_NAME
 from bars_gateway.onboarding import beginning
-from bars_gateway.onboarding.places import PENDING, PENDING_NAME
 from bars_gateway.onboarding.wishes import Wishes
 
 FLAGS = (
@@ -223,3 +225,41 @@ def test_in_prod_each_provider_has_a_key_of_its_own(tmp_path, environment, owner
     (provider,) = load(tmp_path / "bars-gateway.toml", {}).providers.values()
 
     assert (0, f"{owner}-{environment.upper()}-1") == (done.code, provider.key_id)
+
+
+def shown(folder: Path, *stages: str) -> set[str]:
+    """Return what the road says of the steps that settings and files show."""
+    lines = init(folder).out.splitlines()
+    return {line[5:].strip() for line in lines if line[5:10].strip() in stages}
+
+
+@pytest.mark.parametrize("value", ["to-be-told", "the-api-key-of-your-application"])
+def test_a_placeholder_is_no_key_that_was_told(tmp_path, value):
+    """What was shipped, or copied from the example file, counts as not done."""
+    init(tmp_path, *FLAGS, "--api-key", value)
+
+    assert "waits  Have the public key registered" in shown(tmp_path, "waits")
+
+
+@pytest.mark.parametrize("value", ["to-be-told.invalid", "bars-proxy.example.nhs.uk"])
+def test_a_placeholder_is_nobody_who_calls(tmp_path, value):
+    """No certificate has such a name."""
+    init(tmp_path, *FLAGS)
+    config = tmp_path / "bars-gateway.toml"
+    config.write_text(config.read_text().replace("to-be-told.invalid", value))
+
+    assert "waits  Learn who will call" in shown(tmp_path, "waits")
+
+
+def test_a_wrong_file_is_as_much_left_to_do_as_none(tmp_path):
+    """The sandbox's authorities in INT are not those of the callers, and no text is any."""
+    init(tmp_path, *FLAGS)
+    tls, name = tmp_path / "tls", "bars_gateway sandbox receivers"
+    (tls / "client-ca.pem").write_bytes(certs.pem(Chain.of(name, name).root))
+    (tls / "certificate.pem").write_text("none")
+    (tls / "key.pem").write_text("none")
+
+    assert {
+        "to do  Fetch the authorities of the callers",
+        "waits  Have the certificate signed",
+    } <= shown(tmp_path, "to do", "waits")

@@ -239,6 +239,22 @@ async def test_who_would_be_shut_out_is_named(world: World) -> None:
     assert "below CN=bars_gateway sandbox receivers, which is not in the file" in reason
 
 
+async def test_a_root_that_goes_missing_is_told_without_any_caller(world: World) -> None:
+    """Nobody called yet, and still a file whose middle has lost its root is not taken."""
+    node, chain = world.hospital, Chain.of("A root", "A middle")
+    file = trusted(node)
+    put(file, file.read_bytes() + pem(chain.root, chain.middle), 0o644)
+    await node.gateway.renewals.renew()
+    before = dict(node.gateway._conditions().refused)
+    put(file, file.read_bytes().replace(pem(chain.root), b""), 0o644)
+    await node.gateway.renewals.renew()
+
+    assert {} == before
+    assert ["inbound.client_ca_file lacks the root of CN=A middle"] == list(
+        node.gateway._conditions().refused.values()
+    )
+
+
 async def test_without_any_caller_of_late_a_new_authority_is_taken(world: World) -> None:
     """Nobody is there to be judged by; what the file must have at all events, it has."""
     node = world.hospital

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from bars_gateway.config import Provider, Settings, problems
+from bars_gateway.config import Provider, Settings, doubts, problems
 from bars_gateway.config.sources import Problem
 from bars_gateway.onboarding.certificates import Delivered, Grade
 from bars_gateway.onboarding.delivery import read_delivered
@@ -75,6 +75,11 @@ class Site:
     def problems(self) -> list[Problem]:
         """What `bars-gateway check` says of the files that the settings name."""
         return problems(self.settings, self.now())
+
+    @cached_property
+    def doubts(self) -> list[Problem]:
+        """What it says of them that stops no start."""
+        return doubts(self.settings)
 
     @cached_property
     def delivered(self) -> Delivered:
@@ -168,10 +173,25 @@ def of_problems(fine: str, *keys: str) -> Look:
     """Return a look at what `check` says of the settings that fit one of the patterns *keys*."""
 
     def look(site: Site) -> Seen:
-        found = [p for p in site.problems if any(fnmatchcase(p.key, key) for key in keys)]
-        if not found:
-            return passed(fine)
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        return failed(f"{found[0].key} {found[0].cause}{more}", found[0].cure)
+        return _gravest(site.problems, fine, keys, failed)
 
     return look
+
+
+def of_doubts(fine: str, *keys: str) -> Look:
+    """Return a look at what `check` warns of in the settings that fit one of *keys*."""
+
+    def look(site: Site) -> Seen:
+        return _gravest(site.doubts, fine, keys, warned)
+
+    return look
+
+
+def _gravest(
+    said: list[Problem], fine: str, keys: tuple[str, ...], grade: Callable[[str, str], Seen]
+) -> Seen:
+    found = [p for p in said if any(fnmatchcase(p.key, key) for key in keys)]
+    if not found:
+        return passed(fine)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return grade(f"{found[0].key} {found[0].cause}{more}", found[0].cure)

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from bars_gateway.config import Provider
 from bars_gateway.config.environments import environment_of_host
+from bars_gateway.config.placeholders import api_key_is_told, unknown_callers
 from bars_gateway.config.provider import Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
 from bars_gateway.onboarding import desks
@@ -13,12 +14,12 @@ from bars_gateway.onboarding.doctor.checks import (
     Site,
     failed,
     for_each,
+    of_doubts,
     passed,
     skipped,
     warned,
 )
 from bars_gateway.onboarding.key_ids import KeyId
-from bars_gateway.onboarding.places import PENDING, PENDING_NAME
 
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _WRITABLE = 0o022
@@ -52,7 +53,7 @@ def _services(site: Site) -> Seen:
 
 def _api_key(site: Site) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
-        if provider.api_key == PENDING:
+        if not api_key_is_told(site.settings, provider):
             cure = "Set api_key to what you were told when the application was approved."
             return failed("nobody has told us the API key yet", cure)
         return passed("an API key is set")
@@ -63,7 +64,7 @@ def _api_key(site: Site) -> Seen:
 def _callers(site: Site) -> Seen:
     if not site.settings.inbound.enabled:
         return skipped("the gateway does not receive")
-    if PENDING_NAME in site.settings.inbound.allowed_client_names:
+    if unknown_callers(site.settings):
         cure = "Set inbound.allowed_client_names to the name in the proxy's certificate."
         return failed("nobody has told us yet what the proxy's certificate is called", cure)
     return passed(f"let in: {', '.join(site.settings.inbound.allowed_client_names)}")
@@ -120,6 +121,13 @@ CHECKS = (
         why="For a system that it does not know, the proxy answers 500, which looks passing.",
         ask=desks.BARS,
         look=_services,
+    ),
+    Check(
+        name="settings.own",
+        title="Name and services are your own",
+        why="With those of the example file, you speak for an organisation that is not yours.",
+        ask=desks.OURSELVES,
+        look=of_doubts("no provider is that of the example file", "providers.*.name", "*.services"),
     ),
     Check(
         name="settings.api_key",

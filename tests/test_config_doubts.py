@@ -1,0 +1,74 @@
+"""What is not right and stops no start is said by `check`, in the log and by the doctor."""
+
+import tomllib
+from pathlib import Path
+
+import certs
+import pytest
+from certs import Chain
+
+from bars_gateway.config import Settings, doubts
+
+EXAMPLE = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
+CHAIN = Chain.of("A root", "A middle")
+# What the example file shows that may be right as it stands, and why.
+RIGHT_AS_IT_STANDS = {
+    "environment": "one of four words",
+    "ods_code": "that of a trust that exists; its name in the example does not",
+    "key_id": "a name, and what counts is what is registered",
+    "private_key_file": "a place",
+    "spool_dir": "a place",
+}
+
+
+def example(environment: str = "int", inbound: dict | None = None, **provider) -> Settings:
+    """Return the example's settings, with changes to its provider."""
+    values = tomllib.loads(EXAMPLE.read_text("utf-8"))
+    values["providers"]["example-trust"] |= provider
+    values["inbound"] |= inbound or {}
+    return Settings(**values | {"environment": environment})
+
+
+def keys(settings: Settings) -> set[str]:
+    return {each.key.rpartition(".")[2] for each in doubts(settings)}
+
+
+def test_nothing_of_the_example_file_counts_as_right() -> None:
+    """Every value that it shows is one's own to write, or may be right as it stands."""
+    values = tomllib.loads(EXAMPLE.read_text("utf-8"))
+    inbound, provider = values.pop("inbound"), values.pop("providers")["example-trust"]
+    shown = {k for table in (values, inbound, provider) for k, v in table.items() if v}
+    shown -= {k for k, v in (values | provider).items() if isinstance(v, dict)}
+
+    assert keys(example()) == shown - RIGHT_AS_IT_STANDS.keys()
+
+
+OWN = {"api_key": "told", "name": "Northshire", "services": ["system|1"]}
+
+
+@pytest.mark.parametrize("setting", OWN)
+def test_what_was_written_is_doubted_no_more(setting: str) -> None:
+    """Each is looked at alone."""
+    assert setting not in keys(example(**{setting: OWN[setting]}))
+
+
+def test_a_key_is_no_matter_where_no_token_is_needed() -> None:
+    """The public sandbox of NHS England gives none."""
+    assert "api_key" not in keys(example("sandbox", key_id="key"))
+
+
+def test_a_placeholder_among_others_is_told() -> None:
+    """It stays behind when the right name is added, and says that somebody was not done."""
+    names = ["proxy.example", "To-be-told.invalid"]
+
+    assert "allowed_client_names" in keys(example(inbound={"allowed_client_names": names}))
+
+
+def test_an_authority_without_its_root_is_told(tmp_path: Path) -> None:
+    """Whoever it certified is not let in; the others are, so that a start goes on."""
+    file = tmp_path / "callers.pem"
+    file.write_bytes(certs.pem(Chain.of("Another root", "Another middle").root, CHAIN.middle))
+    settings = example(inbound={"client_ca_file": file})
+    found = [each.cause for each in doubts(settings) if "client_ca" in each.key]
+
+    assert ["has no root for CN=A middle: whoever it certified is not let in"] == found
