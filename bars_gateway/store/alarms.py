@@ -165,8 +165,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="message",
         says="{n} of which the EPR cannot be told, for the gateway itself failed over it",
         whose=Whose.OURS,
-        advice="Tell whoever it is for: bars-gateway show says how it stands. It is tried again at"
-        " the next start. Send us the type and place of the error.",
+        advice="Tell whoever it is for: bars-gateway show says how it stands. It is tried again, at"
+        " the next start at the latest. Send us the type and place of the error.",
         ends="nothing else",
     ),
     "message.not_sent": AlarmKind(

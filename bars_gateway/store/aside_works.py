@@ -5,7 +5,6 @@ What is wrong with one row is found where that is read. So a reading of several 
 of each that cannot be read, a `Spoilt`, and whoever has asked sets that aside and goes on.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from typing import TypeVar
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import instant
 from bars_gateway.store.statements import add_message_event, notify, one, run
 from bars_gateway.store.values import NoticeKind
 from bars_gateway.unforeseen import Unforeseen, unforeseen
@@ -52,9 +51,15 @@ def _read(row: sqlite3.Row, read: Callable[[sqlite3.Row], T]) -> T | Spoilt:
     try:
         return read(row)
     except Exception as error:  # unit of work
-        if isinstance(error, sqlite3.Error) and not is_damage(error):
-            raise  # the disk as a whole, and no one row
+        if not is_of_one_row(error):
+            raise
         return Spoilt(row["id"], error)
+
+
+def is_of_one_row(error: Exception) -> bool:
+    """Tell whether it may be one row that failed, and not the disk as a whole."""
+    ours = not isinstance(error, sqlite3.Error)
+    return ours or isinstance(error, sqlite3.IntegrityError) or is_damage(error)
 
 
 def tell(
@@ -68,16 +73,7 @@ def tell(
     message_id: int | None,
 ) -> None:
     """Add the line of the audit trail that raises the alarm."""
-    run(
-        connection,
-        "add_message_event",
-        now=text(now),
-        provider=provider,
-        kind=kind,
-        message_id=message_id,
-        request_id=request_id,
-        detail=json.dumps(asdict(what)),
-    )
+    add_message_event(connection, (provider, message_id, request_id), kind, now, asdict(what))
 
 
 def hold(

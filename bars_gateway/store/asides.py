@@ -5,6 +5,7 @@ What was set aside because the gateway itself failed over it, and what a person 
     notice           ─► not given to the EPR until the next start               alarm
     file, answer     ─► refused beside, with a reason                           alarm
     request          ─► 500, and nothing is kept of it                          alarm
+    what fell due ─► left as it was, and tried again after five minutes         alarm
     what goes on by itself ─► it goes on with the next                          alarm
 
 What dies between a failure and its being told has told nothing: the unit is as it was, is met

@@ -13,6 +13,7 @@ from bars_gateway.standard.workflow import Role, Subject
 from bars_gateway.store.aside_works import Spoilt, each
 from bars_gateway.store.beginnings import began, read_payload
 from bars_gateway.store.cancellations import Cancellation
+from bars_gateway.store.due import Failed, Look, each_alone
 from bars_gateway.store.rows import payload_of, text
 from bars_gateway.store.statements import add_message_event, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, Part
@@ -112,9 +113,12 @@ def postpone(
     run(connection, "postpone_cancellations", **values)
 
 
-def tell_unread(connection: sqlite3.Connection, now: datetime) -> int:
+def tell_unread(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
     """Write a notice for each that has waited long enough: once."""
-    waiting = rows(connection, "unread_cancellations", before=text(now - WITHIN))
-    for row in waiting:
-        notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now)
-    return len(waiting)
+    found = rows(connection, "unread_cancellations", before=text(look.now - WITHIN), **look.values)
+    tell = partial(_tell_unread, connection, look.now)
+    return each_alone(connection, found, tell)
+
+
+def _tell_unread(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
+    notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now)

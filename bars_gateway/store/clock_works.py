@@ -10,27 +10,37 @@ message that asked, in either role: its direction says who owes the answer.
 
 import sqlite3
 from datetime import datetime
+from functools import partial
 
 from bars_gateway.standard.remarks import OF_SILENCE
 from bars_gateway.standard.workflow import State
-from bars_gateway.store.rows import text
-from bars_gateway.store.statements import add_message_event, notify, one, rows
+from bars_gateway.store.due import Failed, Look, each_alone
+from bars_gateway.store.statements import add_message_event, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind
 
 
-def tell_due(connection: sqlite3.Connection, now: datetime) -> tuple[int, int]:
-    """Write what is due to be said; return how many warnings, and how many overdue answers."""
-    overdue = rows(connection, "workflows_overdue", now=text(now))
-    soon = rows(connection, "workflows_due_soon", now=text(now))
-    for kind, found in ((NoticeKind.OVERDUE, overdue), (NoticeKind.DUE_SOON, soon)):
-        for workflow in found:
-            _tell(connection, kind, workflow, now)
-    return len(soon), len(overdue)
+def tell_overdue(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+    """Tell of each answer that is overdue: to the EPR, and as an event."""
+    found = rows(connection, "workflows_overdue", **look.values)
+    tell = partial(_tell, connection, "overdue_told", NoticeKind.OVERDUE, look.now)
+    return each_alone(connection, found, tell)
+
+
+def tell_due_soon(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+    """Warn of each answer that is due soon, and not overdue already."""
+    found = rows(connection, "workflows_due_soon", **look.values)
+    tell = partial(_tell, connection, "warning_told", NoticeKind.DUE_SOON, look.now)
+    return each_alone(connection, found, tell)
 
 
 def _tell(
-    connection: sqlite3.Connection, kind: NoticeKind, workflow: sqlite3.Row, now: datetime
+    connection: sqlite3.Connection,
+    told: str,
+    kind: NoticeKind,
+    now: datetime,
+    workflow: sqlite3.Row,
 ) -> None:
+    run(connection, told, id=workflow["id"])
     request = one(connection, "request_of", id=workflow["id"])
     if request is None:
         return

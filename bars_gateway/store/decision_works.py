@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, wording_of
@@ -23,6 +24,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store import link_works
 from bars_gateway.store.beginnings import read_kept, read_payload
+from bars_gateway.store.due import Failed, Look, each_alone
 from bars_gateway.store.guard_works import names, remarks_on_change, whose
 from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
 from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
@@ -225,13 +227,20 @@ def _refusal(row: sqlite3.Row, decision: Decision) -> Refusal:
     )
 
 
-def tell_unanswered(connection: sqlite3.Connection, now: datetime) -> int:
-    """Raise an alarm for each question that is due for one, and forget old reads."""
+def forget_reads(connection: sqlite3.Connection, now: datetime) -> None:
+    """Forget the reads that nobody waits for any more, with their answers."""
     run(connection, "forget_reads", before=text(now - READ_LIVES))
-    found = rows(connection, "unanswered_questions", now=text(now))
-    for row in found:
-        _alarm(connection, row, "question.unanswered", now)
-    return len(found)
+
+
+def tell_unanswered(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+    """Raise an alarm for each question that is due for one."""
+    found = rows(connection, "unanswered_questions", **look.values)
+    return each_alone(connection, found, partial(_tell_unanswered, connection, look.now))
+
+
+def _tell_unanswered(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
+    run(connection, "unanswered_told", id=row["id"])
+    _alarm(connection, row, "question.unanswered", now)
 
 
 def _alarm(connection: sqlite3.Connection, row: sqlite3.Row, kind: str, now: datetime) -> None:

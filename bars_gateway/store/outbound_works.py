@@ -21,6 +21,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.aside_works import Spoilt, each, hold
+from bars_gateway.store.due import Failed, Look, each_alone
 from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.port import (
     Attempt,
@@ -282,24 +283,46 @@ def recall(connection: sqlite3.Connection, now: datetime, beyond: datetime) -> i
     return run(connection, "recall", now=text(now), beyond=text(beyond)).rowcount
 
 
-def give_up(connection: sqlite3.Connection, now: datetime) -> int:
+def give_up(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
     """Settle what is queued and past its time, and tell the EPR in those words."""
-    settled = rows(connection, "give_up", now=text(now))
-    for row in settled:
+    found = rows(connection, "messages_past_their_time", **look.values)
+    return each_alone(connection, found, partial(_give_up, connection, look.now))
+
+
+def _give_up(connection: sqlite3.Connection, now: datetime, due: sqlite3.Row) -> None:
+    for row in rows(connection, "give_up", id=due["id"], now=text(now)):
         if row["move"] == Move.REQUEST:
             fate = _FATE_OF_REQUEST[OutboundState(row["state"])]
             move_workflow(connection, row["workflow_id"], fate, now)
         notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
-    return len(settled)
 
 
-def tell_delays(connection: sqlite3.Connection, now: datetime) -> int:
+def tell_delays(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
     """Write a delayed notice for each open message that is late: once, and once its time passes."""
-    late = rows(connection, "late_messages", now=text(now))
-    for row in late:
-        held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
-        notify(connection, NoticeKind.DELAYED, row, now, [*held, *_past_its_time(row, now)])
-    return len(late)
+    found = rows(connection, "late_messages", **look.values)
+    return each_alone(connection, found, partial(_tell_delay, connection, look.now))
+
+
+def _tell_delay(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
+    run(connection, "delay_told", id=row["id"], now=text(now))
+    held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
+    notify(connection, NoticeKind.DELAYED, row, now, [*held, *_past_its_time(row, now)])
+
+
+def release_lapsed(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+    """Queue again what a lease ran out on."""
+    found = rows(connection, "leases_lapsed", **look.values)
+    return each_alone(connection, found, partial(_release, connection, look.now))
+
+
+def release_own(connection: sqlite3.Connection, look: Look, node: str) -> list[Failed | None]:
+    """Queue again what *node* was sending when it died."""
+    found = rows(connection, "own_leases", node=node, **look.values)
+    return each_alone(connection, found, partial(_release, connection, look.now))
+
+
+def _release(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
+    run(connection, "release", id=row["id"], now=text(now))
 
 
 def _past_its_time(row: sqlite3.Row, now: datetime) -> list[Remark]:

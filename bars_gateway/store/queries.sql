@@ -373,14 +373,25 @@ SELECT state, focus_id, subject, use_case FROM workflows WHERE id = :id;
 
 -- name: workflows_due_soon
 -- Said once. What is owed is told with the message that asked for it.
-UPDATE workflows SET warn_at = NULL
- WHERE closed_at IS NULL AND warn_at IS NOT NULL AND warn_at <= :now
-RETURNING id, provider, state;
+SELECT w.id, w.provider, w.state, m.id AS message_id, m.request_id
+  FROM workflows AS w LEFT JOIN messages AS m ON m.id = (SELECT min(id) FROM messages WHERE workflow_id = w.id)
+ WHERE w.closed_at IS NULL AND w.warn_at IS NOT NULL AND w.warn_at <= :now
+   AND (w.overdue_at IS NULL OR w.overdue_at > :now)
+   AND w.id NOT IN (SELECT value FROM json_each(:left_out))
+ ORDER BY w.warn_at LIMIT :limit;
+
+-- name: warning_told
+UPDATE workflows SET warn_at = NULL WHERE id = :id;
 
 -- name: workflows_overdue
-UPDATE workflows SET overdue_at = NULL, warn_at = NULL
- WHERE closed_at IS NULL AND overdue_at IS NOT NULL AND overdue_at <= :now
-RETURNING id, provider, state;
+SELECT w.id, w.provider, w.state, m.id AS message_id, m.request_id
+  FROM workflows AS w LEFT JOIN messages AS m ON m.id = (SELECT min(id) FROM messages WHERE workflow_id = w.id)
+ WHERE w.closed_at IS NULL AND w.overdue_at IS NOT NULL AND w.overdue_at <= :now
+   AND w.id NOT IN (SELECT value FROM json_each(:left_out))
+ ORDER BY w.overdue_at LIMIT :limit;
+
+-- name: overdue_told
+UPDATE workflows SET overdue_at = NULL, warn_at = NULL WHERE id = :id;
 
 -- name: event_told
 SELECT 1 FROM events WHERE message_id = :message_id AND kind = :kind AND detail = :detail LIMIT 1;
@@ -418,22 +429,28 @@ UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
 UPDATE workflows SET state = :state, focus_id = coalesce(focus_id, :focus_id), closed_at = :closed_at
  WHERE id = :id AND state = :before;
 
--- name: release_own
+-- name: own_leases
 -- This node died while it was sending these: whether they arrived is not known, so they go out again.
-UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
- WHERE state = 'sending' AND claimed_by = :node;
+SELECT id, provider, id AS message_id, request_id FROM messages
+ WHERE state = 'sending' AND claimed_by = :node AND id NOT IN (SELECT value FROM json_each(:left_out)) LIMIT :limit;
 
--- name: release_lapsed
+-- name: leases_lapsed
+SELECT id, provider, id AS message_id, request_id FROM messages
+ WHERE state = 'sending' AND claimed_until <= :now AND id NOT IN (SELECT value FROM json_each(:left_out))
+ LIMIT :limit;
+
+-- name: release
 UPDATE messages SET state = 'queued', next_attempt_at = :now, claimed_by = NULL, claimed_until = NULL
- WHERE state = 'sending' AND claimed_until <= :now;
+ WHERE id = :id AND state = 'sending';
 
 -- name: put_off
 -- What waits for who does not answer waits for longer; what would be too late by then gets a last try in time.
 -- What was tried least goes first, and what was tried last after all the others: it may be the cause itself.
 UPDATE messages
    SET next_attempt_at = min(strftime('%Y-%m-%dT%H:%M:%fZ', :until,
-                                      '+' || (min(attempts, 900) / 1000.0 + (id = :last)) || ' seconds'),
-                             max(next_attempt_at, strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds')))
+                                      '+' || (min(attempts, 900) / 1000.0 + (id IS :last)) || ' seconds'),
+                             max(next_attempt_at, coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, '-5 seconds'),
+                                                           '')))
  WHERE state = 'queued' AND next_attempt_at < :until
    AND (:provider IS NULL OR provider = :provider) AND (:receiver IS NULL OR receiver = :receiver);
 
@@ -445,14 +462,15 @@ UPDATE messages SET next_attempt_at = :now
 -- name: reschedule
 -- The clock was set by :step: what waits or is being sent has as long to go as it had before.
 -- So does the time to give up, unless it follows from a clinical time: that is an instant, and stays.
-UPDATE messages
-   SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step),
-       claimed_until = strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step),
+-- What a disk has spoilt stays as it is, and keeps no other from being moved.
+UPDATE OR IGNORE messages
+   SET next_attempt_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt_at, :step), next_attempt_at),
+       claimed_until = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', claimed_until, :step), claimed_until),
        delay_due_at = CASE WHEN delay_due_at IS needed_by THEN delay_due_at
-                           ELSE strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step) END,
-       read_due_at = strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, :step),
+                           ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', delay_due_at, :step), delay_due_at) END,
+       read_due_at = coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', read_due_at, :step), read_due_at),
        give_up_at = CASE WHEN by_its_time THEN give_up_at
-                         ELSE strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step) END
+                         ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', give_up_at, :step), give_up_at) END
  WHERE settled_at IS NULL AND give_up_at IS NOT NULL;
 
 -- name: recall
@@ -468,13 +486,19 @@ UPDATE messages SET delay_due_at = :beyond
  WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at > :beyond
    AND delay_due_at IS NOT needed_by;
 
+-- name: messages_past_their_time
+-- Being held stops no clock: the patient's time passes all the same, and the EPR must hear of it.
+SELECT id, provider, id AS message_id, request_id FROM messages
+ WHERE state IN ('queued', 'held') AND settled_at IS NULL AND give_up_at <= :now
+   AND id NOT IN (SELECT value FROM json_each(:left_out))
+ ORDER BY give_up_at LIMIT :limit;
+
 -- name: give_up
 -- Past its time: not_sent where no POST ever began, and otherwise unconfirmed, which is all we know.
--- Being held stops no clock: the patient's time passes all the same, and the EPR must hear of it.
 UPDATE messages
    SET state = CASE attempts WHEN 0 THEN 'not_sent' ELSE 'unconfirmed' END,
        settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
- WHERE state IN ('queued', 'held') AND settled_at IS NULL AND give_up_at <= :now
+ WHERE id = :id AND state IN ('queued', 'held')
 RETURNING id, provider, move, workflow_id, state;
 
 -- name: message
@@ -562,9 +586,11 @@ SELECT 1 FROM notices WHERE message_id = :message_id AND kind = 'cancel_not_sent
 
 -- name: unread_cancellations
 -- Those that were read for in vain, and whose EPR has waited long enough to be told: once.
-SELECT m.id, m.provider FROM messages AS m
+SELECT m.id, m.provider, m.id AS message_id, m.request_id FROM messages AS m
  WHERE m.state = 'queued' AND m.read_due_at > '' AND m.read_due_at > m.created_at AND m.created_at <= :before
-   AND NOT EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'cancel_not_sent');
+   AND NOT EXISTS (SELECT 1 FROM notices AS n WHERE n.message_id = m.id AND n.kind = 'cancel_not_sent')
+   AND m.id NOT IN (SELECT value FROM json_each(:left_out))
+ ORDER BY m.read_due_at LIMIT :limit;
 
 -- name: hold_message
 UPDATE messages SET state = 'held', next_attempt_at = NULL WHERE id = :id AND state = 'queued';
@@ -612,11 +638,16 @@ SELECT :workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_
 RETURNING id;
 
 -- name: late_messages
+SELECT id, provider, state, needed_by, id AS message_id, request_id FROM messages
+ WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now
+   AND id NOT IN (SELECT value FROM json_each(:left_out))
+ ORDER BY delay_due_at LIMIT :limit;
+
+-- name: delay_told
 -- Said once, and once more when the time passes of what goes on beyond it.
 UPDATE messages
    SET delay_due_at = CASE WHEN needed_by > :now AND needed_by < give_up_at THEN needed_by END
- WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now
-RETURNING id, provider, state, needed_by;
+ WHERE id = :id;
 
 -- name: next_due
 SELECT min(at) AS at
@@ -715,9 +746,12 @@ DELETE FROM questions WHERE id = :id AND changes = 0;
 DELETE FROM questions WHERE changes = 0 AND asked_at <= :before;
 
 -- name: unanswered_questions
-UPDATE questions SET alarm_at = NULL
- WHERE alarm_at IS NOT NULL AND alarm_at <= :now
-RETURNING id, provider, request_id;
+SELECT id, provider, NULL AS message_id, request_id FROM questions
+ WHERE alarm_at IS NOT NULL AND alarm_at <= :now AND id NOT IN (SELECT value FROM json_each(:left_out))
+ ORDER BY alarm_at LIMIT :limit;
+
+-- name: unanswered_told
+UPDATE questions SET alarm_at = NULL WHERE id = :id;
 
 -- name: workflows_changed
 -- Whatever of ours has the id that a change names.

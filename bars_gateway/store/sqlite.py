@@ -43,6 +43,7 @@ from bars_gateway.store.port import (
     Submission,
     Taken,
 )
+from bars_gateway.store.rounds import Rounds, Step
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite_alarms import SqliteAlarms
 from bars_gateway.store.sqlite_asides import SqliteAsides, log_set_aside
@@ -80,8 +81,10 @@ class SqliteStore:
         self.alarms = SqliteAlarms(database)
         self.asides = SqliteAsides(database, ring=self._ring_everybody)
         self.calls, self.unread = SqliteCalls(database), SqliteUnread(database)
+        self._rounds = rounds = Rounds(database, self.asides)
+        self._own = partial(outbound_works.release_own, node=node)
         self.cancellations = SqliteCancellations(
-            database, asides=self.asides, ring=self._ring_everybody
+            database, rounds, asides=self.asides, ring=self._ring_everybody
         )
         self.interventions = SqliteInterventions(
             database, refuse_when_full=self._refuse_when_full, ring=self._ring_everybody
@@ -89,9 +92,10 @@ class SqliteStore:
         self.confirmations = SqliteConfirmations(database)
         self.quarantine = SqliteQuarantines(database, ring=self._ring_everybody)
         self.reconciliations = SqliteReconciliations(database, ring_notices=self._ring_all)
-        self.conversations = SqliteConversations(database, ring_notices=self._ring_all)
+        self.conversations = SqliteConversations(database, rounds, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,
+            rounds,
             refuse_when_full=self._refuse_when_full,
             ring_notices=lambda provider: self._bell(provider).ring(),
         )
@@ -183,42 +187,39 @@ class SqliteStore:
 
     async def release_own(self, now: datetime) -> int:
         """Queue again what this node was sending when it died; return how many."""
-        return await self._release("release_own", now)
+        return await self._release(self._own, now)
 
     async def release_lapsed(self, now: datetime) -> int:
         """Queue again what a lease ran out on; return how many."""
-        return await self._release("release_lapsed", now)
+        return await self._release(outbound_works.release_lapsed, now)
 
-    async def _release(self, query: str, now: datetime) -> int:
-        values = {"now": text(now), "node": self._node}
-        released = await self._database.write(
-            lambda connection: run(connection, query, **values).rowcount
-        )
+    async def _release(self, step: Step, now: datetime) -> int:
+        released = await self._rounds.go(step, Aside.MESSAGE, now)
         for _ in range(released):
             self._outbound.ring()
         return released
 
     async def reschedule(self, step: timedelta) -> int:
         """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
-        return await self._tell(partial(outbound_works.reschedule, step=step))
+        return self._rung(await self._database.write(partial(outbound_works.reschedule, step=step)))
 
     async def recall(self, now: datetime, longest: timedelta) -> int:
         """Make due what is scheduled further ahead than *longest*; return how many messages."""
-        return await self._tell(partial(outbound_works.recall, now=now, beyond=now + longest))
+        work = partial(outbound_works.recall, now=now, beyond=now + longest)
+        return self._rung(await self._database.write(work))
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""
-        return await self._tell(partial(outbound_works.give_up, now=now))
+        return self._rung(await self._rounds.go(outbound_works.give_up, Aside.NOTICE, now))
 
     async def tell_delays(self, now: datetime) -> int:
         """Write a delayed notice for each open message that is late; return how many."""
-        return await self._tell(partial(outbound_works.tell_delays, now=now))
+        return self._rung(await self._rounds.go(outbound_works.tell_delays, Aside.NOTICE, now))
 
-    async def _tell(self, work: partial[int]) -> int:
-        told = await self._database.write(work)
-        if told:
+    def _rung(self, changed: int) -> int:
+        if changed:
             self._ring_everybody()
-        return told
+        return changed
 
     def _ring_everybody(self) -> None:
         self._outbound.ring()

@@ -6,17 +6,26 @@ from functools import partial
 
 from bars_gateway.store import cancellation_works
 from bars_gateway.store.aside_works import Spoilt
-from bars_gateway.store.asides import Asides
+from bars_gateway.store.asides import Aside, Asides
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.cancellations import Cancellation
 from bars_gateway.store.database import Database
+from bars_gateway.store.rounds import Rounds
 
 
 class SqliteCancellations:
     """The `Cancellations` of one node over one open database."""
 
-    def __init__(self, database: Database, *, asides: Asides, ring: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        rounds: Rounds,
+        *,
+        asides: Asides,
+        ring: Callable[[], None],
+    ) -> None:
         self._database = database
+        self._rounds = rounds
         self._asides = asides
         self._ring = ring
         self._bell = Bell()
@@ -70,7 +79,7 @@ class SqliteCancellations:
 
     async def tell_unread(self, now: datetime) -> int:
         """Tell each EPR once of what has waited for its read for a minute; return how many."""
-        told = await self._database.write(partial(cancellation_works.tell_unread, now=now))
+        told = await self._rounds.go(cancellation_works.tell_unread, Aside.NOTICE, now)
         if told:
             self._ring()
         return told

@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 
 from bars_gateway.standard.workflow import Move, Role
 from bars_gateway.store import clock_works
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.conversations import Conversation, Said
 from bars_gateway.store.database import Database
+from bars_gateway.store.rounds import Rounds
 from bars_gateway.store.rows import payload_of, workflow_of
 from bars_gateway.store.statements import links, one, rows
 from bars_gateway.store.submission_works import accepted_of, handed_in
@@ -20,16 +21,20 @@ _PARTS = ("media_type", "headers", "encoding", "body", "digest")
 class SqliteConversations:
     """The `Conversations` of one open database."""
 
-    def __init__(self, database: Database, *, ring_notices: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, rounds: Rounds, *, ring_notices: Callable[[], None]
+    ) -> None:
         self._database = database
+        self._rounds = rounds
         self._ring_notices = ring_notices
 
     async def tell_due(self, now: datetime) -> tuple[int, int]:
         """Write what falls due with answers that are owed; return how many soon, and overdue."""
-        told = await self._database.write(partial(clock_works.tell_due, now=now))
-        if any(told):
+        overdue = await self._rounds.go(clock_works.tell_overdue, Aside.NOTICE, now)
+        soon = await self._rounds.go(clock_works.tell_due_soon, Aside.NOTICE, now)
+        if soon or overdue:
             self._ring_notices()
-        return told
+        return soon, overdue
 
     async def about(self, provider: str, key: str, role: Role) -> Conversation | None:
         """Return the workflow that *key* numbers, or a message of it has as X-Request-Id."""

@@ -30,6 +30,7 @@ from bars_gateway.store.questions import (
     Terms,
     Unattended,
 )
+from bars_gateway.store.rounds import Rounds
 from bars_gateway.store.sqlite_asides import log_set_aside
 from bars_gateway.store.values import Arrival, Met, Payload
 
@@ -44,11 +45,13 @@ class SqliteQuestions:
     def __init__(
         self,
         database: Database,
+        rounds: Rounds,
         *,
         refuse_when_full: Callable[[], None],
         ring_notices: Callable[[str], None],
     ) -> None:
         self._database = database
+        self._rounds = rounds
         self._refuse_when_full = refuse_when_full
         self._ring_notices = ring_notices
         self._attended: dict[str, datetime] = {}
@@ -151,7 +154,9 @@ class SqliteQuestions:
 
     async def tell_unanswered(self, now: datetime) -> int:
         """Raise an alarm for each question that nobody answers, and forget old reads."""
-        return await self._database.write(partial(decision_works.tell_unanswered, now=now))
+        told = await self._rounds.go(decision_works.tell_unanswered, Aside.ANSWER, now)
+        await self._database.write(partial(decision_works.forget_reads, now=now))
+        return told
 
     async def question_work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new question, after *seconds* at the latest."""

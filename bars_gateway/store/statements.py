@@ -46,12 +46,12 @@ def inserted(connection: sqlite3.Connection, name: str, **values: object) -> int
 
 def add_message_event(
     connection: sqlite3.Connection,
-    about: tuple[str, int, str],
+    about: tuple[str | None, int | None, str | None],
     kind: str,
     now: datetime,
     detail: Mapping[str, object] = _NOTHING,
 ) -> None:
-    """Add a line to the audit trail about a message: its provider, number and request id."""
+    """Add a line to the audit trail about a message: provider, number, request id, if known."""
     provider, message_id, request_id = about
     run(
         connection,

@@ -1,0 +1,305 @@
+"""What falls due for many: one that fails is told and left out for a while, the others go on."""
+
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from poison import SECRET, Injector, PoisonError, Step
+from store_values import NOW, TERMS, arrival, owed, submission
+from structlog.testing import capture_logs
+
+from bars_gateway.errors import StorageFull
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store import outbound_works, rounds
+from bars_gateway.store.database import Database, named_queries, open_database
+from bars_gateway.store.rounds import AGAIN_AFTER
+from bars_gateway.store.sqlite import SqliteStore
+
+DUE = NOW + timedelta(minutes=20)
+VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
+
+
+async def _message(store: SqliteStore) -> None:
+    await store.submit(submission(), NOW)
+
+
+async def _claimed(store: SqliteStore) -> None:
+    await store.submit(submission(), NOW)
+    await store.claim_next(NOW, ["trust"])
+
+
+async def _cancellation(store: SqliteStore) -> None:
+    handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
+    taken = await store.submit(handed_in, NOW)
+    again = NOW + timedelta(seconds=10)
+    await store.cancellations.postpone(taken.message_id, again, NOW, alike=False)
+
+
+async def _owed_message(store: SqliteStore) -> None:
+    await store.submit(submission(**VALIDATION), NOW)
+
+
+async def _owed_later(store: SqliteStore) -> None:
+    late = VALIDATION | {"owed": owed(NOW + timedelta(minutes=80))}
+    await store.submit(submission(**late), NOW)
+
+
+async def _question(store: SqliteStore) -> None:
+    store.questions.attend("trust", NOW)
+    await store.questions.ask_about(arrival(), None, TERMS, NOW)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A step of housekeeping: who makes a row for it, and what the database refuses of one."""
+
+    make: Callable[[SqliteStore], Awaitable[None]]
+    step: Callable[[SqliteStore, datetime], Awaitable[object]]
+    now: datetime
+    refused: str  # BEFORE this, of the first row
+    kind: str = "notice.set_aside"
+    done: object = 1
+    nothing: object = 0
+
+
+_NOTICE = "INSERT ON notices WHEN NEW.message_id = 1"
+_STATE = "UPDATE OF state ON messages WHEN NEW.id = 1"
+STEPS = {
+    "give_up": Due(_message, lambda s, now: s.give_up(now), NOW + timedelta(minutes=16), _NOTICE),
+    "tell_delays": Due(
+        _message, lambda s, now: s.tell_delays(now), NOW + timedelta(minutes=2), _NOTICE
+    ),
+    "tell_unread": Due(
+        _cancellation,
+        lambda s, now: s.cancellations.tell_unread(now),
+        NOW + timedelta(minutes=2),
+        _NOTICE,
+    ),
+    "tell_overdue": Due(
+        _owed_message,
+        lambda s, now: s.conversations.tell_due(now),
+        DUE,
+        _NOTICE,
+        done=(0, 1),
+        nothing=(0, 0),
+    ),
+    "tell_due_soon": Due(
+        _owed_later,
+        lambda s, now: s.conversations.tell_due(now),
+        NOW + timedelta(minutes=60),
+        _NOTICE,
+        done=(1, 0),
+        nothing=(0, 0),
+    ),
+    "tell_unanswered": Due(
+        _question,
+        lambda s, now: s.questions.tell_unanswered(now),
+        NOW + timedelta(minutes=16),
+        "UPDATE ON questions WHEN NEW.id = 1",
+        kind="answer.set_aside",
+    ),
+    "release_lapsed": Due(
+        _claimed,
+        lambda s, now: s.release_lapsed(now),
+        NOW + timedelta(minutes=2),
+        _STATE,
+        kind="message.set_aside",
+    ),
+    "release_own": Due(
+        _claimed, lambda s, now: s.release_own(now), NOW, _STATE, kind="message.set_aside"
+    ),
+}
+STEP = pytest.mark.parametrize("due", STEPS.values(), ids=STEPS.keys())
+
+
+async def poison(database: Database, refused: str) -> None:
+    """Let the database refuse that of the first row."""
+    trigger = f"CREATE TRIGGER poison BEFORE {refused} BEGIN SELECT RAISE(ABORT, '{SECRET}'); END"
+    await database.write(lambda connection: connection.execute(trigger))
+
+
+async def cure(database: Database) -> None:
+    await database.write(lambda connection: connection.execute("DROP TRIGGER poison"))
+
+
+async def of_ours(store: SqliteStore, due: Due) -> list[tuple[str, str | None]]:
+    alarms = (await store.overview(due.now)).alarms
+    return [(alarm.kind, alarm.request_id) for alarm in alarms if alarm.kind == due.kind]
+
+
+@STEP
+async def test_one_that_fails_is_told_and_the_next_is_done(
+    store: SqliteStore, database: Database, due: Due
+) -> None:
+    """With an alarm that names it, and nothing of what the error says."""
+    await due.make(store)
+    await due.make(store)
+    await poison(database, due.refused)
+    with capture_logs() as logs:
+        done = await due.step(store, due.now)
+    ((kind, request_id),) = await of_ours(store, due)
+
+    assert (due.done, due.kind) == (done, kind)
+    assert request_id is not None
+    assert ["unit.set_aside"] == [line["event"] for line in logs]
+    assert SECRET not in repr(logs)
+
+
+@STEP
+async def test_it_is_left_out_for_a_while_and_then_done(
+    store: SqliteStore, database: Database, due: Due
+) -> None:
+    """What is cured meanwhile is done, and nobody is told twice of what is not."""
+    await due.make(store)
+    await poison(database, due.refused)
+    with capture_logs() as logs:
+        for after in (timedelta(), timedelta(seconds=1), AGAIN_AFTER):
+            await due.step(store, due.now + after)
+    await cure(database)
+    early = await due.step(store, due.now + AGAIN_AFTER + timedelta(seconds=1))
+    told = await of_ours(store, due)
+
+    assert (due.nothing, due.done) == (early, await due.step(store, due.now + 2 * AGAIN_AFTER))
+    assert 2 == len([line for line in logs if line["event"] == "unit.set_aside"])
+    assert 1 == len(told)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step("store.outbound_works", None, "left_with"),
+        Step("store.outbound_works", None, "move_workflow"),
+        Step("store.outbound_works", None, "_past_its_time"),
+        Step("store.clock_works", None, "_tell"),
+        Step("store.statements", None, "notify"),
+    ],
+    ids=str,
+)
+async def test_a_failure_of_our_own_ends_one(store: SqliteStore, step: Step) -> None:
+    """At any place of a step: of three messages that fall due, two are told as ever."""
+    await store.submit(submission(**VALIDATION), NOW)
+    await store.submit(submission(**VALIDATION), NOW)
+    await store.submit(submission(**VALIDATION), NOW)
+    injector = Injector()
+    injector.arm(step)
+    try:
+        with capture_logs() as logs:
+            await tell_all(store)
+    finally:
+        injector.disarm()
+
+    assert [PoisonError.__name__] == [line["exception"] for line in logs if "exception" in line]
+    assert ["notice.set_aside"] == [
+        a.kind for a in (await store.overview(NOW)).alarms if "set_aside" in a.kind
+    ]
+
+
+async def tell_all(store: SqliteStore) -> None:
+    late = NOW + timedelta(minutes=16)
+    await store.tell_delays(late)
+    await store.conversations.tell_due(late)
+    await store.give_up(late)
+
+
+async def test_a_full_disk_is_nobody_s_fault(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is set aside for it: the step is done once there is room."""
+    await store.submit(submission(), NOW)
+    late = NOW + timedelta(minutes=16)
+    with monkeypatch.context() as full:
+        full.setattr(outbound_works, "left_with", _no_room)
+        with pytest.raises(StorageFull):
+            await store.give_up(late)
+
+    assert 1 == await store.give_up(late)
+
+
+def _no_room(*_: object) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error
+
+
+async def test_many_are_done_in_several_rounds(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nobody who hands in a message waits for all of them."""
+    monkeypatch.setattr(rounds, "MOST_AT_ONCE", 2)
+    for _ in range(3):
+        await store.submit(submission(), NOW)
+    late = NOW + timedelta(minutes=2)
+
+    assert [2, 1, 0] == [await store.tell_delays(late) for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("messages_past_their_time", "messages_ageing"),
+        ("late_messages", "messages_late"),
+        ("unread_cancellations", "messages_unread"),
+        ("workflows_due_soon", "workflows_warned"),
+        ("workflows_overdue", "workflows_overdue"),
+        ("unanswered_questions", "questions_alarms"),
+        ("leases_lapsed", "messages_flying"),
+        ("own_leases", "messages_flying"),
+    ],
+)
+async def test_what_is_due_is_found_by_an_index_of_what_waits(
+    database: Database, name: str, index: str
+) -> None:
+    """A round costs what is due, and never what was ever stored."""
+    sql = named_queries()[name]
+    names = dict.fromkeys(re.findall(r":(\w+)", sql))
+    plan = await database.read(
+        lambda c: [row["detail"] for row in c.execute(f"EXPLAIN QUERY PLAN {sql}", names)]
+    )
+
+    assert any(index in step for step in plan), plan
+
+
+async def test_what_a_disk_has_spoilt_stops_no_clock(
+    store: SqliteStore, database: Database
+) -> None:
+    """A time that cannot be read stays as it is, and all the others move with the clock."""
+    for _ in range(2):
+        await store.submit(submission(), NOW)
+    spoil = "UPDATE messages SET next_attempt_at = '0x26', give_up_at = '0x26' WHERE id = 1"
+    await database.write(lambda c: c.execute(spoil))
+
+    assert 2 == await store.reschedule(timedelta(hours=1))
+    assert 2 == await store.put_off(NOW + timedelta(hours=2), provider="trust")
+
+
+async def test_what_a_disk_has_spoilt_is_left_as_it_is(
+    store: SqliteStore, database: Database
+) -> None:
+    """A row that may not be written any more keeps no other from being moved."""
+    for _ in range(2):
+        await store.submit(submission(), NOW)
+    await database.write(_spoil_a_state)
+
+    assert 1 == await store.reschedule(timedelta(hours=1))
+
+
+def _spoil_a_state(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA ignore_check_constraints = 1")
+    connection.execute("UPDATE messages SET state = 'qveued' WHERE id = 1")
+    connection.execute("PRAGMA ignore_check_constraints = 0")
+
+
+async def test_a_start_is_not_stopped_by_one(tmp_path: Path) -> None:
+    """What was being sent when we died goes out again, but for what cannot be touched."""
+    async with open_database(tmp_path / "g.db") as database:
+        store = SqliteStore(database, node="here")
+        for _ in range(3):
+            await _claimed(store)
+        await poison(database, _STATE)
+
+        assert 2 == await store.release_own(NOW)
