@@ -5,12 +5,19 @@ from typing import Annotated
 
 import typer
 
+from bars_gateway import permissions
+
 DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 
 Config = Annotated[
     Path,
     typer.Option(
-        "--config", "-c", metavar="FILE", envvar="BARS_GATEWAY_CONFIG", help="The settings file."
+        "--config",
+        "-c",
+        metavar="FILE",
+        envvar="BARS_GATEWAY_CONFIG",
+        readable=False,  # who may not read it hears whose it is, and not that it is a wrong value
+        help="The settings file.",
     ),
 ]
 Whose = Annotated[
@@ -21,3 +28,14 @@ Only = Annotated[
     str | None, typer.Option("--provider", "-p", metavar="NAME", help="Only this provider's.")
 ]
 Limit = Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")]
+
+
+def require_files(paths: list[Path]) -> list[Path]:
+    """Return *paths* if each is a file; one that may not be read is no mistyped name."""
+    permissions.require(*paths)
+    for path in paths:
+        if not path.exists():
+            raise typer.BadParameter(f"{path} does not exist")
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a folder")
+    return paths

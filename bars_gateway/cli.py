@@ -17,7 +17,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the settings or the command were w
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,9 @@ from bars_gateway import (
     handling,
     intervene,
     log,
+    permissions,
 )
-from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose, require_files
 from bars_gateway.config import Settings, describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
@@ -146,9 +147,8 @@ def send(
         typer.Argument(
             metavar="FILE",
             help="Message Bundles; .xml is sent as XML, everything else as JSON.",
-            exists=True,
-            dir_okay=False,
-            readable=True,
+            readable=False,  # asked after by `require_files`, in words that help
+            callback=require_files,
         ),
     ],
     config: Config = DEFAULT_CONFIG,
@@ -217,7 +217,9 @@ def demo(
     ] = False,
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where to keep everything; temporary otherwise."),
+        typer.Option(
+            metavar="FOLDER", readable=False, help="Where to keep everything; temporary otherwise."
+        ),
     ] = None,
     chapter: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Play only this one; repeatable.")
@@ -255,32 +257,29 @@ def main() -> None:
     """Run the command line; an error is two lines, what happened and what to do."""
     try:
         app()
-    except ConfigurationError as error:
-        _complain(error)
-        sys.exit(2)
-    except GatewayError as error:
-        _complain(error)
-        sys.exit(1)
-    except BaseExceptionGroup as errors:
-        # A part that failed while it ran: what somebody can act on is said in two lines too.
-        known, _ = errors.split(GatewayError)
-        if known is None:
+    except (GatewayError, OSError, BaseExceptionGroup) as error:
+        told = list(_told(error))
+        if not told:
             raise
-        _complain(_first(known))
-        sys.exit(1)
+        for line in told:
+            typer.echo(line, err=True)
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
-def _first(errors: BaseExceptionGroup[GatewayError]) -> GatewayError:
-    error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-
-def _complain(error: GatewayError) -> None:
-    lines = str(error).splitlines()
-    if not any(map(_is_cure, lines)):  # settings come with a cure for each
-        lines.append(f"   try: {error.advice}")
-    for line in lines:
-        typer.echo(line if _is_cure(line) else f"error: {line}", err=True)
+def _told(error: BaseException) -> Iterator[str]:
+    """Yield what somebody can act on, with the cure; nothing where nobody foresaw *error*."""
+    denied = permissions.behind(error)
+    if denied is not None:  # whatever it is called by now, this is what it comes of
+        denial = permissions.explained(denied, ["bars-gateway", *sys.argv[1:]])
+        yield from (f"error: {denial.cause}", f"   try: {denial.cure}")
+    elif isinstance(error, BaseExceptionGroup):  # a part that failed while it ran
+        known, _ = error.split(GatewayError)
+        yield from _told(known.exceptions[0]) if known else ()
+    elif isinstance(error, GatewayError):
+        lines = str(error).splitlines()
+        if not any(map(_is_cure, lines)):  # settings come with a cure for each
+            lines.append(f"   try: {error.advice}")
+        yield from (line if _is_cure(line) else f"error: {line}" for line in lines)
 
 
 def _is_cure(line: str) -> bool:

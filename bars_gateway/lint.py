@@ -21,6 +21,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from bars_gateway.choices import require_files
 from bars_gateway.standard.checks.offer import EVERYTHING
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity
@@ -49,9 +50,8 @@ def lint(
         typer.Argument(
             metavar="FILE",
             help="Message Bundles; .xml is read as XML, everything else as JSON.",
-            exists=True,
-            dir_okay=False,
-            readable=True,
+            readable=False,  # asked after by `require_files`, in words that help
+            callback=require_files,
         ),
     ],
     *,

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
+from bars_gateway import permissions
 from bars_gateway.errors import StoreError
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
@@ -126,6 +127,7 @@ def _clock(at: datetime | None) -> str:
 
 def read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     """Return what *work* finds in the database at *path*, whether or not a gateway runs."""
+    permissions.require(path)
     if not path.exists():
         raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
     return asyncio.run(_read(path, work))
@@ -135,5 +137,6 @@ async def _read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
         async with open_reader(path) as reader:
             return await read_with(reader, work)
-    except sqlite3.Error as error:
+    except (StoreError, sqlite3.Error) as error:
+        permissions.require_database(path, write=False)
         raise StoreError(f"{path} cannot be read: {error}") from None

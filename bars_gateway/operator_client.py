@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from bars_gateway import permissions
 from bars_gateway.errors import GatewayUnreachable
 
 _ANSWER_SECONDS = 60.0  # for one receipt
@@ -51,6 +52,7 @@ async def _post(
         ):
             return response.status, orjson.loads(await response.read())
     except (OSError, aiohttp.ClientError) as error:
+        permissions.require(socket, write=True)
         reason = getattr(error, "strerror", None) or "no answer came"
         raise GatewayUnreachable(f"no gateway answers on {socket}: {reason}") from None
 

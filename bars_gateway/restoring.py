@@ -31,7 +31,9 @@ def restore(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A backup, or what a restore has kept; it is left as it is."
+            metavar="FILE",
+            readable=False,
+            help="A backup, or what a restore has kept; it is left as it is.",
         ),
     ],
     config: Config = DEFAULT_CONFIG,

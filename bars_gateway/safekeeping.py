@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it must not exist yet.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", readable=False, help="Where to; it must not exist yet."),
+    ],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """
@@ -43,7 +46,8 @@ def backup(
 
 def verify(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A backup, instead of the database.")
+        Path | None,
+        typer.Argument(metavar="FILE", readable=False, help="A backup, instead of the database."),
     ] = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:

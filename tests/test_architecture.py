@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "bars_gateway"
 LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
-GROUND = {"errors", "standard", "unforeseen"}
+GROUND = {"errors", "permissions", "standard", "unforeseen"}
 TRUST = {"chains", "revocation", "sightings", "tls"}
 FLOW = GROUND | TRUST | {"store.port", "config", "log", "metrics", "local_http"}
 ANYTHING = FLOW | {
@@ -77,6 +77,7 @@ ORDERS = {"choices", "operator_orders"}  # what every verb that changes somethin
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
     "errors": set(),
+    "permissions": set(),
     "unforeseen": set(),
     "log": set(),
     "standard": {"errors"},
@@ -109,9 +110,9 @@ MAY_IMPORT = {
     "demo.messages": set(),
     # The only ones that know what is behind the port.
     "listings": GROUND | {"store", "store.port"},
-    "operator_client": {"errors"},
-    "lint": GROUND,
-    "choices": set(),
+    "operator_client": {"errors", "permissions"},
+    "lint": GROUND | {"choices"},
+    "choices": {"permissions"},
     "operator_orders": {"config", "operator_client"},
     "intervene": ORDERS | {"store.port"},
     "confirmations": ORDERS | {"standard"},

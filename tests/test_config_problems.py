@@ -285,7 +285,7 @@ def test_a_folder_that_may_not_be_written_to(settings, home):
     """A folder of somebody else's is reported before the first message is lost on it."""
     (home / "spool").chmod(0o500)
 
-    assert "may not write" in the_one(problems(settings(), NOW), "providers.trust.spool_dir")
+    assert "you may not use it" in the_one(problems(settings(), NOW), "providers.trust.spool_dir")
 
 
 def test_the_longest_mount_point_decides():

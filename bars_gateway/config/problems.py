@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bars_gateway import permissions
 from bars_gateway.chains import is_root
 from bars_gateway.config.environments import (
     Environment,
@@ -91,10 +92,22 @@ def _database(settings: "Settings", mounts: str) -> Iterator[Fault]:
     key = ("store", "path") if settings.store.path else ("state_dir",)
     if folder != settings.state_dir:
         yield from _folder(key, folder)
+    yield from _database_files(key, settings.database_path)
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
         cause = f"puts the database on a network filesystem ({kind}), which does not keep it whole"
         yield Fault(key=key, cause=cause, cure="Choose a folder on a local disk.")
+
+
+def _database_files(key: tuple[str, ...], path: Path) -> Iterator[Fault]:
+    """Yield which of the database's own files this user may not use: root has perhaps made them."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        permissions.require(path, lock, write=True)
+        if path.exists():
+            permissions.require_database(path, write=True)
+    except PermissionError as error:
+        yield _denied(key, error)
 
 
 def _mounts() -> str:
@@ -116,14 +129,20 @@ def filesystem_of(path: Path, mounts: str) -> str:
 
 
 def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Fault]:
+    try:
+        permissions.require(folder, write=True)
+    except PermissionError as error:
+        yield _denied(key, error)
+        return
     if not folder.is_dir():
         cause = f"needs the folder {folder}, which is not there"
         cure = f"Make it, owned by the gateway's user: install -d -m 0750 -o USER {folder}"
         yield Fault(key=key, cause=cause, cure=cure)
-    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        cause = f"needs the folder {folder}, which this user may not write to"
-        cure = f"Let the gateway's user write: chown USER {folder}"
-        yield Fault(key=key, cause=cause, cure=cure)
+
+
+def _denied(key: tuple[str, ...], error: OSError) -> Fault:
+    denial = permissions.explained(error)
+    return Fault(key=key, cause=f"cannot be used: {denial.cause}", cure=denial.cure)
 
 
 def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
@@ -147,7 +166,7 @@ def _signing_key(settings: "Settings", name: str) -> Iterator[Fault]:
 
 def _one_filesystem(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:
     folders = [provider.spool_dir, *(provider.spool_dir / name for name in SPOOL_FOLDERS)]
-    there = [folder for folder in folders if folder.is_dir()]
+    there = [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112 - False where shut
     for folder in there[1:]:
         yield from _folder(key, folder)
         if folder.stat().st_dev != there[0].stat().st_dev:
@@ -186,9 +205,12 @@ def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Fault], Private
 
 def _read(key: tuple[str, ...], path: Path) -> tuple[list[Fault], bytes | None]:
     try:
+        permissions.require(path)
         if path.exists() and not path.is_file():  # a FIFO would be waited for
             return [Fault(key=key, cause=f"names {path}, no file", cure="Name a file.")], None
         return [], path.read_bytes()
+    except PermissionError as error:
+        return [_denied(key, error)], None
     except OSError as error:
         cause = f"names {path}, which cannot be read: {error.strerror}"
         cure = "Put the file there, readable for the gateway's user."

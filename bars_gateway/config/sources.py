@@ -105,10 +105,11 @@ def _text(path: Path) -> str:
     except OSError as error:
         cause = f"cannot be read: {error.strerror}"
         cure = "Name the settings file with --config, or let this user read it."
+        problem = Problem(file=str(path), key="", cause=cause, cure=cure)
+        raise ConfigurationError(str(problem)) from error
     except UnicodeDecodeError:
-        cause, cure = "is not UTF-8", "Save it as UTF-8."
-    problem = Problem(file=str(path), key="", cause=cause, cure=cure)
-    raise ConfigurationError(str(problem))
+        problem = Problem(file=str(path), key="", cause="is not UTF-8", cure="Save it as UTF-8.")
+        raise ConfigurationError(str(problem)) from None
 
 
 def _keys(variable: str) -> list[str]:

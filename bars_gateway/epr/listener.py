@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bars_gateway import permissions
 from bars_gateway.errors import ConfigurationError
 
 MODE = 0o660
@@ -28,6 +29,7 @@ def bound(path: Path) -> socket.socket:
         path.chmod(MODE)
     except OSError as error:
         listener.close()
+        permissions.require_making(path)
         raise ConfigurationError(f"no socket at {path}: {error.strerror or error}") from None
     return listener
 
@@ -46,6 +48,7 @@ def _make_way(path: Path) -> None:
     except ConnectionRefusedError:
         path.unlink(missing_ok=True)
     except OSError as error:
+        permissions.require(path, write=True)
         raise ConfigurationError(f"no socket at {path}: {error.strerror or error}") from None
     else:
         raise ConfigurationError(f"another process listens on {path}")

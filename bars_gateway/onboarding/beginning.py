@@ -44,10 +44,12 @@ ApiKey = Annotated[str | None, typer.Option(help="Of the application, if it is k
 KeyOwner = Annotated[str | None, typer.Option(help="In key ids; else made from the names.")]
 Listen = Annotated[str | None, typer.Option(help="IP address and port to receive on.")]
 SandboxFolder = Annotated[
-    Path | None, typer.Option(help="The folder of a running `bars-gateway sandbox` (local).")
+    Path | None,
+    typer.Option(readable=False, help="The folder of a running `bars-gateway sandbox` (local)."),
 ]
 Folder = Annotated[
-    Path | None, typer.Option(help="Everything below this one, instead of /etc, /var and /run.")
+    Path | None,
+    typer.Option(readable=False, help="Everything below this one, instead of /etc, /var and /run."),
 ]
 Bits = Annotated[int, typer.Option(min=2048, max=8192, help="Of the key.")]
 

@@ -25,13 +25,21 @@ certificates = typer.Typer(
     name="certificate", help="Judge a certificate, and put it in place.", no_args_is_help=True
 )
 
-Delivery = Annotated[Path, typer.Argument(metavar="FILE", help="PEM, DER or PKCS#12.")]
+Delivery = Annotated[
+    Path, typer.Argument(metavar="FILE", readable=False, help="PEM, DER or PKCS#12.")
+]
 Key = Annotated[
-    Path | None, typer.Option("--key", metavar="FILE", help="Its key; else the request's.")
+    Path | None,
+    typer.Option("--key", metavar="FILE", readable=False, help="Its key; else the request's."),
 ]
 Password = Annotated[
     Path | None,
-    typer.Option("--password-file", metavar="FILE", help="Of PKCS#12; asked for at a terminal."),
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        readable=False,
+        help="Of PKCS#12; asked for at a terminal.",
+    ),
 ]
 
 

@@ -22,6 +22,7 @@ from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding.files import PRIVATE, PUBLIC, make_folder, write_new
 from bars_gateway.onboarding.keys import BITS, private_pem
 from bars_gateway.onboarding.names import faults_of
+from bars_gateway.permissions import files_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def new_request(settings: Settings, fqdn: str, bits: int = BITS) -> Request:
 
 def requests_in(settings: Settings) -> list[Request]:
     """Return the requests that were made, the latest last."""
-    files = sorted(folder_of(settings).glob("*.csr"), key=lambda file: file.stat().st_mtime_ns)
+    files = sorted(files_in(folder_of(settings), "*.csr"), key=lambda file: file.stat().st_mtime_ns)
     return [_request(file) for file in files]
 
 

@@ -41,6 +41,7 @@ from bars_gateway.onboarding.files import (
     write_new,
 )
 from bars_gateway.onboarding.key_ids import KeyId
+from bars_gateway.permissions import files_in
 
 BITS = 4096
 CACHED = timedelta(hours=1)  # how long the token service keeps its copy of a JWKS
@@ -138,7 +139,7 @@ def _kept(folder: Path, *, retired: bool) -> list[Kept]:
             made_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
             retired=retired,
         )
-        for path in folder.glob("*.public.pem")
+        for path in files_in(folder, "*.public.pem")
         if KeyId.fits(name := path.name.removesuffix(".public.pem"))  # others are not of our making
     ]
     return sorted(found, key=lambda kept: (kept.key_id.family, kept.key_id.rotation))

@@ -19,7 +19,8 @@ def letters(
     ] = None,
     config: Config = DEFAULT_CONFIG,
     folder: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Else `letters` beside the settings.")
+        Path | None,
+        typer.Option(metavar="FOLDER", readable=False, help="Else `letters` beside the settings."),
     ] = None,
 ) -> None:
     """

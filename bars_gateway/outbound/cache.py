@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from bars_gateway import permissions
 from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry
 
@@ -86,7 +87,8 @@ class Cache:
 
 def listed(folder: Path) -> Iterator[Kept]:
     """Yield everything that is kept in *folder*, in the order of its files."""
-    for file in sorted(folder.glob("*.answer")):
+    for file in permissions.files_in(folder, "*.answer"):
+        permissions.require(file)
         read = _read(file)
         if read is not None:
             head, body = read

@@ -28,7 +28,9 @@ _Scripts = Annotated[
 
 
 def sandbox(
-    folder: Annotated[Path, typer.Argument(help="Where keys, certificates and targets are kept.")],
+    folder: Annotated[
+        Path, typer.Argument(readable=False, help="Where keys, certificates and targets are kept.")
+    ],
     *,
     port: Annotated[int, typer.Option(help="Of token service and proxy; 0: any free one.")] = 8440,
     admin_port: Annotated[int, typer.Option(help="Of faults and calls; 0: any free one.")] = 8441,

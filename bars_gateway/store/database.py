@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 import aiosqlite
 import structlog
 
+from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
 from bars_gateway.store.checkpoints import Checkpoint, Schedule, checkpoint
 from bars_gateway.store.examination import read_only
@@ -211,6 +212,7 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
     """
     async with AsyncExitStack() as stack:
         lock = hold(path, stack)
+        permissions.require_database(path, write=True)
         writer = _Writer(_connector(path), 64)
         await stack.enter_async_context(writer)
         await _prepare(writer, path)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import zstandard
 
+from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.store.rows import digest_of, instant
 
@@ -108,6 +109,7 @@ def reading(path: Path, *, beside: Path | None = None) -> Iterator[sqlite3.Conne
     cannot read.
     """
     for file in filter(None, (path, beside)):
+        permissions.require(file)
         if not file.is_file():
             raise StoreError(f"there is no file at {file}")
     try:
@@ -127,6 +129,8 @@ def reading(path: Path, *, beside: Path | None = None) -> Iterator[sqlite3.Conne
     except sqlite3.Error as error:
         if is_damage(error):
             raise DatabaseDamaged(f"{path} is damaged: {error}") from None
+        for file in filter(None, (path, beside)):
+            permissions.require_database(file, write=False)
         raise StoreError(f"{path} cannot be read: {error}") from None
 
 

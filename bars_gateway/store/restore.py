@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bars_gateway import permissions
 from bars_gateway.errors import (
     BackupDamaged,
     DatabaseDamaged,
@@ -56,6 +57,7 @@ from bars_gateway.store.examination import (
     read_only,
     reading,
 )
+from bars_gateway.store.holding import belong
 from bars_gateway.store.kept import Beyond, Condition, judge
 from bars_gateway.store.rows import text
 from bars_gateway.store.schema import migrate
@@ -141,7 +143,7 @@ def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Res
         with reading(backup) as source:
             held = copied(source, restoring, descriptor)
         restored = _make_safe(restoring, database, now, held, condition, aside)
-        _belong(descriptor, database.parent)
+        belong(descriptor, database.parent)
         os.fsync(descriptor)
         if aside is not None:
             _keep(database, aside)
@@ -155,20 +157,13 @@ def _locked(database: Path) -> Iterator[None]:
     """Hold the lock that a running gateway holds; unlike it, create no database."""
     descriptor = os.open(f"{database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _belong(descriptor, database.parent)
+        belong(descriptor, database.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
         raise DatabaseInUse(f"{database} is held by a gateway that runs") from None
     finally:
         os.close(descriptor)
-
-
-def _belong(descriptor: int, folder: Path) -> None:
-    """Where root restores, give the file to whoever has the folder: the gateway must open it."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _require_whole(backup: Path) -> None:
@@ -273,6 +268,7 @@ def _working_on(path: Path, *, beside: Path | None) -> Iterator[sqlite3.Connecti
             yield connection
             connection.execute("COMMIT")
     except sqlite3.Error as error:
+        permissions.require_database(path, write=True)
         raise StoreError(f"{path} could not be made ready: {error}") from None
 
 

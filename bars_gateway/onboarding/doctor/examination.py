@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from bars_gateway import permissions
 from bars_gateway.config import load
-from bars_gateway.errors import ConfigurationError
+from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.onboarding import desks
 from bars_gateway.onboarding.certificates import Grade
 from bars_gateway.onboarding.doctor import (
@@ -70,6 +71,9 @@ async def examine_installation(
     try:
         settings = load(config, environ)
     except ConfigurationError as error:
+        denied = permissions.behind(error)
+        if denied is not None:
+            return Report("unknown", [Finding(check=LOADED, seen=_denied(denied))])
         cause, _, rest = str(error).partition("\n   try: ")
         more = rest.count("\n   try: ")
         also = f" (and {more} more: bars-gateway check)" if more else ""
@@ -99,8 +103,19 @@ async def _seen(check: Check, site: Site, grades: Mapping[str, Grade], *, offlin
     unmet = [name for name in check.after if not _bears(name, grades[name])]
     if unmet:
         return skipped(f"it rests on {unmet[0]}")
-    looked = check.look(site)
-    return await looked if inspect.isawaitable(looked) else looked
+    try:
+        looked = check.look(site)
+        return await looked if inspect.isawaitable(looked) else looked
+    except (GatewayError, OSError) as error:
+        denied = permissions.behind(error)
+        if denied is None:
+            raise
+        return _denied(denied)
+
+
+def _denied(error: OSError) -> Seen:
+    denial = permissions.explained(error)
+    return failed(denial.cause, denial.cure)
 
 
 def _bears(name: str, grade: Grade) -> bool:

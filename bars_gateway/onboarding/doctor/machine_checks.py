@@ -18,6 +18,7 @@ from bars_gateway.onboarding.doctor.checks import (
     skipped,
     warned,
 )
+from bars_gateway.permissions import files_in
 from bars_gateway.store.examination import examined, reading
 
 _FIRST_YEAR = 2026  # this release did not exist before
@@ -75,7 +76,7 @@ def _written(site: Site) -> Seen:
 
 def _outbox(site: Site) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
-        found = list((provider.spool_dir / "outbox" / "new").glob("[!.]*"))
+        found = files_in(provider.spool_dir / "outbox" / "new", "[!.]*")
         odd = [path for path in found if path.is_symlink() or not path.is_file()]
         if odd:
             cure = "They are links, folders or pipes: drop the files themselves."

@@ -1,0 +1,173 @@
+"""
+What to say to a user who may not use a file: which, whose it is, who they are, and the cure.
+
+    anything that failed ──behind──► the PermissionError below it ──explained──► Denial
+    a file                ──require──► PermissionError that names what stands in the way
+
+The system says "permission denied" of the file that was wanted, and not of the folder above it
+that nobody may enter; SQLite says "unable to open database file". So each part of the path is
+looked at again, from the top, and the first that does not let us pass is named.
+"""
+
+import errno
+import grp
+import os
+import pwd
+import shlex
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """A lack of permission, in an operator's words."""
+
+    cause: str
+    cure: str
+
+
+def require(*paths: Path, write: bool = False) -> None:
+    """Raise PermissionError, with what stands in the way, where one of *paths* may not be used."""
+    for path in paths:
+        found = _barrier(path, os.R_OK | (os.W_OK if write else 0))
+        if found is not None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(found))
+
+
+def require_database(path: Path, *, write: bool) -> None:
+    """Raise PermissionError where the database at *path*, or what is kept beside it, is shut."""
+    beside = [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")]
+    require(path, *(each for each in beside if os.path.lexists(each)), write=write)
+    if not all(map(os.path.lexists, beside)):  # SQLite makes them, also for reading
+        require_making(path)
+
+
+def require_making(path: Path) -> None:
+    """Raise PermissionError where nothing may be made in the folder of *path*."""
+    found = _barrier(path.parent, os.W_OK | os.X_OK)
+    if found is not None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(found))
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """Return what fits *pattern* in *folder*; where that may not be seen, raise PermissionError."""
+    require(folder)  # a glob says that nothing is there
+    return sorted(folder.glob(pattern))
+
+
+def behind(error: BaseException | None) -> OSError | None:
+    """Return the lack of permission that *error* came of, with the name of a file; else None."""
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            return next(filter(None, map(behind, error.exceptions)), None)
+        if isinstance(error, OSError) and error.errno in _DENIED and error.filename is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def explained(error: OSError, command: Collection[str] = ()) -> Denial:
+    """Say what *error* (from `behind`) means; *command* is what was typed, for the cure."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if _is_name(name)]
+    paths = [Path(name).absolute() for name in names]
+    if error.errno == errno.EROFS:
+        cause = f"{paths[0]} may not be written: it is on a file system that is mounted read-only"
+        return Denial(cause=cause, cure="Name another place, or see why it is so mounted: findmnt")
+    for path in paths:
+        found = _stands_in_the_way(path)
+        if found is not None:
+            return _denied(path, found, command)
+    cause = f"{paths[0]} may not be used: {error.strerror}, though its mode lets {_you()} pass"
+    cure = "Look for an access list (getfacl), an attribute (lsattr), SELinux or AppArmor."
+    return Denial(cause=cause, cure=cure)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str | bytes)
+
+
+def _stands_in_the_way(path: Path) -> Path | None:
+    """Return what keeps us from reading, else from writing, else from making or moving *path*."""
+    wanted = (os.R_OK, os.R_OK | os.W_OK)
+    tried = [_barrier(path, mode) for mode in wanted] + [_barrier(path.parent, os.W_OK | os.X_OK)]
+    return next(filter(None, tried), None)
+
+
+def _barrier(path: Path, mode: int) -> Path | None:
+    """Return the first part of *path* that does not let us pass; None: all of them do."""
+    path = Path(os.path.realpath(path))
+    for folder in reversed(path.parents):
+        if not folder.is_dir():
+            return None  # it is missing, or in the way: another matter
+        if not _lets(folder, os.X_OK):
+            return folder
+    if not os.path.lexists(path):
+        return None
+    if path.is_dir():
+        mode |= os.X_OK
+    return None if _lets(path, mode) else path
+
+
+def _lets(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=True)
+
+
+def _denied(wanted: Path, found: Path, command: Collection[str]) -> Denial:
+    status = found.stat()
+    owner, group = _user(status.st_uid), _group(status.st_gid)
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "file")
+    within = f", on the way to {wanted}," if found in wanted.parents else ""
+    cause = (
+        f"the {kind} {found}{within} belongs to {owner} (group {group}, mode"
+        f" {stat.S_IMODE(status.st_mode):04o}), and you are {_you()}: you may not use it"
+    )
+    return Denial(cause=cause, cure=_cure(found, status, command))
+
+
+_KINDS = {stat.S_IFDIR: "folder", stat.S_IFSOCK: "socket"}
+
+
+def _cure(found: Path, status: os.stat_result, command: Collection[str]) -> str:
+    name, typed = shlex.quote(str(found)), shlex.join(command) if command else "bars-gateway …"
+    if status.st_uid == os.geteuid():
+        return f"It is yours: chmod u+rw{'x' if stat.S_ISDIR(status.st_mode) else ''} {name}"
+    if found.parent.stat().st_uid == os.geteuid():
+        hint = " A command that root ran has made it: let none run as root."
+        return f"As root: chown {_you()} {name}{'' if status.st_uid else hint}"
+    if status.st_uid:
+        cure = f"Do it as its owner: sudo -u {_user(status.st_uid)} {typed}"
+        return f"{cure} (or give it to somebody else, as root: chown USER {name})"
+    if status.st_gid and status.st_mode & stat.S_IRGRP:
+        group = _group(status.st_gid)
+        return f"Do it as a user of the group {group}: sudo -u {_member(group)} {typed}"
+    return f"Name another, or let root give it to the gateway's user: chown USER {name}"
+
+
+def _member(group: str) -> str:
+    """Return the user that is called as its group, as services are; else a word for any."""
+    try:
+        return pwd.getpwnam(group).pw_name
+    except KeyError:
+        return "USER"
+
+
+def _you() -> str:
+    return _user(os.geteuid())
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"  # as sudo and chown take it
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return f"#{number}"
