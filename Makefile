@@ -37,8 +37,9 @@ test: $(VENV)/tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
+conformance: SHELL := /bin/bash -o pipefail
 conformance: $(VENV)/tests
-	@$(BIN)/pytest -q -s --show-capture=no tests/conformance | grep -e ' -> ' -e passed -e failed -e SKIPPED
+	@$(BIN)/pytest -q -s --show-capture=no tests/conformance | grep -e ' -> ' -e '^? ' -e '^What is not' -e passed -e failed -e SKIPPED
 
 soak: $(VENV)/tests
 	@end=$$(( $$(date +%s) + 60 * $${MINUTES:-10} )); \

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from bars_gateway.clock import ClockStep
 from bars_gateway.expiry import Expiry, remaining, stage
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.alarms import ALARMS, Alarm, AlarmKind, Standing
 from bars_gateway.store.port import OutboundState, Overview
@@ -111,6 +112,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_unread(overview.at, conditions.eprs),
         *_not_asking(overview.at, conditions),
         *_held(overview),
+        *_unread_for(overview),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
             for t in conditions.tokens
@@ -275,6 +277,19 @@ def _held(overview: Overview) -> list[Concern]:
         " time passes ends as not sent."
     )
     return [Concern(text=f"{_some(held, 'message')} held, by hand or set aside", advice=advice)]
+
+
+def _unread_for(overview: Overview) -> list[Concern]:
+    """Return that cancellations do not go, for nobody says what stands there."""
+    waiting = overview.cancels_waiting.get(Reading.UNREAD, 0)
+    if not waiting:
+        return []
+    advice = (
+        "What was to be cancelled stands meanwhile, and the EPR was told to telephone. The gateway"
+        " goes on asking; find out why that Receiver does not answer."
+    )
+    text = f"{_some(waiting, 'cancellation')} not sent yet: nobody there says what stands"
+    return [Concern(text=text, advice=advice)]
 
 
 def _keys(tokens: Sequence[TokenCondition]) -> list[Concern]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
@@ -60,11 +61,19 @@ def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
             yield replace(begun, kind="held", state="held", attempts=attempts)
             yield replace(begun, kind="delayed", state="held", attempts=attempts)
         if move is Move.CANCEL:
-            yield replace(begun, kind="cancel_not_sent")
-            yield replace(begun, kind="outcome", state="refused", attempts=0)
+            yield from cancellations(begun)
         if move is Move.REQUEST:
             for reconciled in ("found", "none", "several", "unread"):
                 yield replace(begun, kind="reconciled", state="acknowledged", reconciled=reconciled)
+
+
+def cancellations(begun: Situation) -> Iterator[Situation]:
+    """Yield what becomes of one that waits for its read."""
+    yield from (replace(begun, reading=reading) for reading in Reading)
+    told = replace(begun, kind="cancel_not_sent")
+    yield replace(told, reading=Reading.UNREAD)
+    yield replace(told, reading=Reading.OTHER_PATIENT, remarks=(Remark.OTHER_PATIENT,))
+    yield replace(begun, kind="outcome", state="refused", attempts=0)
 
 
 def outcomes(settled: Situation) -> Iterator[Situation]:

@@ -20,6 +20,7 @@ from test_workflow_document import table
 from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
 from bars_gateway.epr.deliveries import file_of
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
@@ -149,7 +150,23 @@ def unsettled() -> str:
 
 def looked_for() -> str:
     told = [
-        Told(("`cancel_not_sent`",), begun(kind="cancel_not_sent", move=Move.CANCEL)),
+        Told(
+            ("`queued`, before its read",),
+            begun(move=Move.CANCEL, reading=Reading.WAITS),
+        ),
+        Told(
+            ("`cancel_not_sent`; `queued` since",),
+            begun(kind="cancel_not_sent", move=Move.CANCEL, reading=Reading.UNREAD),
+        ),
+        Told(
+            ("`cancel_not_sent` with `other_patient`; `queued` since",),
+            begun(
+                kind="cancel_not_sent",
+                move=Move.CANCEL,
+                reading=Reading.OTHER_PATIENT,
+                remarks=(Remark.OTHER_PATIENT,),
+            ),
+        ),
         Told(("`cancel_turned_away`",), came(kind="cancel_turned_away")),
         Told(
             ("`outcome`, `refused` before the first attempt",),
@@ -163,7 +180,7 @@ def looked_for() -> str:
             for word in ("found", "none", "several", "unread")
         ),
     ]
-    return table(("Notice", "About", "What is said"), rows(told))
+    return table(("Notice or state", "About", "What is said"), rows(told))
 
 
 def owed() -> str:

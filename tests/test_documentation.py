@@ -11,6 +11,8 @@ import importlib
 import io
 import pkgutil
 import re
+import shlex
+import subprocess
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -282,6 +284,18 @@ def test_every_target_that_is_named_exists() -> None:
 
     assert {"demo", "test", "bench"} <= named
     assert set() == named - targets
+
+
+def test_what_the_receiver_tests_do_not_assert_is_printed() -> None:
+    """`make conformance` cuts out what pytest says, and nothing that the tests print."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    (patterns,) = re.findall(r"tests/conformance \| grep (.*)$", makefile, re.MULTILINE)
+    lines = ["  a test -> 2xx -> 200", "What is not asserted, and why:", "? a test: that it is so"]
+    command = ["grep", *shlex.split(patterns)]
+    given = "\n".join(lines)
+    cut = subprocess.run(command, check=False, input=given, capture_output=True, text=True)
+
+    assert lines == cut.stdout.splitlines()
 
 
 def test_every_path_that_is_named_is_of_the_project() -> None:

@@ -24,6 +24,14 @@ from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 
 
+class Reading(StrEnum):
+    """How far the read is that a cancellation waits for."""
+
+    WAITS = "waits"  # it is to be made, or was made in vain a moment ago
+    UNREAD = "unread"  # nobody answers, and the EPR has been told
+    OTHER_PATIENT = "other_patient"  # what is there is another patient's, and the EPR was told
+
+
 class Current(StrEnum):
     """What a read has shown."""
 

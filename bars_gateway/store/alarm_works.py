@@ -3,13 +3,16 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
+from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.alarms import ALARMS, Alarm, Standing
+from bars_gateway.store.aside_works import each as as_far_as_read
 from bars_gateway.store.handling import HANDLING_OBJECTIONS, MOST_AT_ONCE, Chosen, Handled
 from bars_gateway.store.interventions import Actor
-from bars_gateway.store.rows import instant, text
+from bars_gateway.store.rows import instant, notice_of, text
 from bars_gateway.store.statements import one, rows, run
 
 _ENDED = {"handled": "handled_before", "settled": "settled", "superseded": "superseded"}
@@ -33,10 +36,22 @@ def counted(connection: sqlite3.Connection) -> list[Standing]:
 def newest(connection: sqlite3.Connection, each: int) -> list[Alarm]:
     """Return the newest of each kind, at most *each* of them."""
     return [
-        alarm_of(row)
+        replace(alarm_of(row), told=_told(connection, row))
         for kind in ALARMS
         for row in rows(connection, "newest_alarms", kind=kind, limit=each)
     ]
+
+
+def _told(connection: sqlite3.Connection, alarm: sqlite3.Row) -> str | None:
+    """Return what the EPR was told last of the message that is meant, if it was told anything."""
+    if alarm["message_id"] is None:
+        return None
+    message = one(connection, "notice_message", message_id=alarm["message_id"])
+    found = rows(connection, "newest_notice", message_id=alarm["message_id"])
+    if message is None:
+        return None
+    told = as_far_as_read(found, lambda row: means(notice_of(row, message, ()).situation))
+    return next((text_ for text_ in told if isinstance(text_, str)), None)
 
 
 def standing(connection: sqlite3.Connection, provider: str | None, limit: int) -> list[Alarm]:

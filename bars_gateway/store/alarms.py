@@ -396,6 +396,7 @@ class Alarm:
     codes: Sequence[str]  # remarks or rules that the event names
     since: datetime  # when it was first raised
     times: int  # how often it was raised since, and nobody said that it was handled
+    told: str | None = None  # what the EPR was told last of its message, where one is meant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.cancelling import Current
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.patients import ONE_PATIENT, Patient, compare, patient_of
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Role, Subject
 from bars_gateway.store.aside_works import Spoilt, each
 from bars_gateway.store.beginnings import began, read_payload
@@ -101,8 +102,7 @@ def belongs_to_another(
         return
     about = (message["provider"], message_id, message["request_id"])
     add_message_event(connection, about, OTHER_PATIENT, now)
-    if one(connection, "cancel_told", message_id=message_id) is None:
-        notify(connection, NoticeKind.CANCEL_NOT_SENT, message, now)
+    notify(connection, NoticeKind.CANCEL_NOT_SENT, message, now, [Remark.OTHER_PATIENT])
 
 
 def postpone(

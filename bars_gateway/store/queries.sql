@@ -581,9 +581,6 @@ UPDATE messages SET read_due_at = :at
    AND (id = :id OR (:alike AND (provider, receiver) = (SELECT of.provider, of.receiver FROM messages AS of
                                                          WHERE of.id = :id)));
 
--- name: cancel_told
-SELECT 1 FROM notices WHERE message_id = :message_id AND kind = 'cancel_not_sent' LIMIT 1;
-
 -- name: unread_cancellations
 -- Those that were read for in vain, and whose EPR has waited long enough to be told: once.
 SELECT m.id, m.provider, m.id AS message_id, m.request_id FROM messages AS m
@@ -855,6 +852,10 @@ SELECT * FROM notices AS n WHERE n.provider = :provider AND n.collected_at IS NU
 -- name: notice
 SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
 
+-- name: newest_notice
+-- What the EPR was told last of one message.
+SELECT * FROM notices WHERE message_id = :message_id ORDER BY id DESC LIMIT 1;
+
 -- name: notice_message
 -- What a notice is about: its message, the last attempt, and whether there is an answer to read.
 SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
@@ -913,6 +914,11 @@ SELECT id, settled_at FROM messages WHERE id = (SELECT max(id) FROM messages);
 
 -- name: count_messages
 SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
+
+-- name: count_readings
+-- Cancellations that wait for the read before them.
+SELECT reading, count(*) AS n FROM messages_seen
+ WHERE state = 'queued' AND read_due_at IS NOT NULL GROUP BY reading;
 
 -- name: count_workflows
 SELECT state, count(*) AS n FROM workflows GROUP BY state;

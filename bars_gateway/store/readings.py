@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarm_works
 from bars_gateway.store.aside_works import Spoilt, each
@@ -107,6 +108,9 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
         workflows={state: workflows.get(state, 0) for state in State},
         notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
         questions_open=_open_questions(connection, now),
+        cancels_waiting={
+            Reading(row["reading"]): row["n"] for row in rows(connection, "count_readings")
+        },
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
         last_attempts=_last_attempts(connection),

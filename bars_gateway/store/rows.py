@@ -10,6 +10,7 @@ from typing import Any, overload
 import zstandard
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
@@ -125,6 +126,7 @@ def message_of(row: sqlite3.Row) -> MessageRow:
         remarks=[Remark(word) for word in (row["remarks"] or "").split()],
         stands=State(row["stands"]),
         newest=Said(row["newest_says"]) if row["newest_says"] else None,
+        reading=Reading(row["reading"]) if row["reading"] else None,
     )
 
 

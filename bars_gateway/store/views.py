@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
@@ -84,9 +85,17 @@ class Notice:
             remarks=self.remarks,
             reconciled=self.reconciled,
             shown=self.shown,
+            reading=self._reading,
             due_at=self.answer_due_at,
             ends_at=self.give_up_at,
         )
+
+    @property
+    def _reading(self) -> Reading | None:
+        if self.kind is not NoticeKind.CANCEL_NOT_SENT:
+            return None
+        another = Remark.OTHER_PATIENT in self.remarks
+        return Reading.OTHER_PATIENT if another else Reading.UNREAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +127,7 @@ class MessageRow:
     remarks: Sequence[Remark] = ()  # what its notice told beside what it says
     stands: State | None = None  # its workflow, now
     newest: Said | None = None  # what the Responder said last, of all that holds
+    reading: Reading | None = None  # the read that it waits for
 
     @property
     def situation(self) -> Situation:
@@ -134,6 +144,7 @@ class MessageRow:
             remarks=self.remarks if self.settled_at else (),  # what was told of it before is over
             stands=self.stands,
             newest=self.newest,
+            reading=self.reading,
             due_at=self.answer_due_at,
             ends_at=self.give_up_at,
         )
@@ -199,6 +210,7 @@ class Overview:
     workflows: Mapping[State, int]
     notices_pending: Mapping[str, int]  # by provider
     questions_open: Mapping[str, OpenQuestions]  # by provider; only those that have any
+    cancels_waiting: Mapping[Reading, int]  # for the read before them
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
     next_due_at: datetime | None  # of the queued ones
     last_attempts: Sequence[LastAttempt]  # newest first

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from situations import ABOUT, DUE, EVERYTHING, REMARKS
 
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import Asks, Situation, means
@@ -127,6 +128,8 @@ def told_as(situation: Situation) -> tuple[object, ...]:
         kind = "outcome"
         state = "queued" if state == "sending" else state
         kind = "held" if state == "held" else kind
+    if situation.reading and situation.kind is None and situation.reading is not Reading.WAITS:
+        kind = "cancel_not_sent"  # whoever looks reads what was told
     attempts = situation.attempts
     if kind not in {"held", "outcome"} or state not in {"held", "refused"}:
         attempts = 1
@@ -141,6 +144,7 @@ def told_as(situation: Situation) -> tuple[object, ...]:
         word,
         situation.reason_code,
         situation.reconciled,
+        situation.reading,
         tuple(situation.remarks),
     )
 

@@ -7,7 +7,9 @@ from messages import referral
 from store_values import ANSWER, NOW, OURS, THEIRS, attempt, submission
 
 from bars_gateway.standard.bundle import read
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.patients import numbers_written
+from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Notice, NoticeKind, OutboundState, Settled
 from bars_gateway.store.sqlite import SqliteStore
@@ -15,9 +17,9 @@ from bars_gateway.store.sqlite import SqliteStore
 AGAIN = timedelta(seconds=10)
 
 
-async def cancellation(store: SqliteStore) -> int:
+async def cancellation(store: SqliteStore, focus_id: str = "theirs") -> int:
     cap = NOW + timedelta(minutes=15)
-    handed_in = submission(move=Move.CANCEL, focus_id="theirs", read_first=True, give_up_at=cap)
+    handed_in = submission(move=Move.CANCEL, focus_id=focus_id, read_first=True, give_up_at=cap)
     return (await store.submit(handed_in, NOW)).message_id
 
 
@@ -157,3 +159,50 @@ async def test_how_what_is_over_ended_is_kept_for_its_notice(store: SqliteStore)
     (outcome,) = await store.pending_notices("trust", 9)
 
     assert (OutboundState.REFUSED, "completed") == (outcome.state, outcome.shown)
+
+
+async def looked_at(store: SqliteStore) -> str:
+    (message,) = await store.queue("trust", 10)
+    return means(message.situation)
+
+
+async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: SqliteStore) -> None:
+    """That it has not gone; then that nobody answers; in the end that it is under way."""
+    message_id = await cancellation(store)
+    at_first = await looked_at(store)
+    later = NOW + timedelta(minutes=2)
+    await store.cancellations.postpone(message_id, later, NOW, alike=False)
+    await store.cancellations.tell_unread(later)
+    unread = await looked_at(store)
+    await store.cancellations.confirm(message_id)
+
+    assert "is asked first what stands there" in at_first
+    assert "gives no answer" in unread
+    assert "is on its way" in await looked_at(store)
+
+
+async def test_one_to_another_patients_record_says_so(store: SqliteStore) -> None:
+    """In a sentence of its own, to whoever is told and to whoever looks; told before or not."""
+    message_id = await cancellation(store)
+    later = NOW + timedelta(minutes=2)
+    await store.cancellations.postpone(message_id, later, NOW, alike=False)
+    await store.cancellations.tell_unread(later)
+    for _ in range(2):
+        await store.cancellations.belongs_to_another(message_id, later, later)
+    said = [means(notice.situation) for notice in await told(store)]
+
+    assert 2 == len(said)
+    assert "is the record of another patient" in said[1]
+    assert said[1] == await looked_at(store)
+
+
+async def test_the_page_counts_what_waits_for_its_read(store: SqliteStore) -> None:
+    """And shows under an alarm what the EPR was told of that message."""
+    first, second = [await cancellation(store, focus_id) for focus_id in ("one", "other")]
+    await store.cancellations.belongs_to_another(second, NOW + AGAIN, NOW)
+    seen = await store.overview(NOW)
+    (alarm,) = seen.alarms
+
+    assert first < second
+    assert {Reading.WAITS: 1, Reading.OTHER_PATIENT: 1} == seen.cancels_waiting
+    assert "is the record of another patient" in str(alarm.told)

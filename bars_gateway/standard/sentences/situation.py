@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bars_gateway.standard.cancelling import ENDED
+from bars_gateway.standard.cancelling import ENDED, Reading
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import asked, outcomes, owed, received, standing, waiting
@@ -41,6 +41,7 @@ _OF_RESPONSES = {"question": asked.RESPONSE, "decided_late": received.RESPONSE_D
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
+_TOLD_IN = frozenset({(Remark.OTHER_PATIENT, "cancel_not_sent")})  # a kind of notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Situation:
     remarks: Sequence[Remark] = ()
     reconciled: str | None = None  # where no id came: what came of looking for it
     shown: str | None = None  # of a cancellation: how what it is about ended there
+    reading: Reading | None = None  # of a cancellation: the read that it waits for
     due_at: datetime | None = None  # when an answer is owed
     ends_at: datetime | None = None  # when the gateway stops trying
     stands: State | None = None  # who looks at it: where its workflow is now
@@ -156,8 +158,8 @@ def _ours(situation: Situation) -> Rows:
         # Nothing has shown that what is unconfirmed is there, whatever came of looking for it.
         unproven = state == "unconfirmed"
         return waiting.RECONCILED["none" if unproven else str(situation.reconciled)]
-    if kind == "cancel_not_sent":
-        return waiting.CANCEL_NOT_SENT
+    if situation.reading and kind in {None, "cancel_not_sent"}:
+        return waiting.NOT_GONE[situation.reading]
     if kind in waiting.TOLD:
         return _waiting(waiting.TOLD[str(kind)], situation)
     if state in waiting.OPEN:
@@ -192,5 +194,7 @@ def _added(situation: Situation) -> Iterator[Sentence]:
         yield _OF_RESPONSES[str(situation.kind)]
     for remark in situation.remarks:
         if remark in TOLD_BY_ITSELF or (remark, situation.says) in _TOLD_WITH:
+            continue
+        if (remark, situation.kind) in _TOLD_IN:
             continue
         yield REMARKED[remark]

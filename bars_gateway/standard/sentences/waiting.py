@@ -7,6 +7,7 @@ the gateway still tries, and until when.
 
 from collections.abc import Mapping
 
+from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.sentences.tables import (
     ByMove,
     Rows,
@@ -70,12 +71,28 @@ TOLD: Mapping[str, ByMove] = {
         Asks.CHECK,
     ),
 }
-CANCEL_NOT_SENT: Rows = {
-    None: telephone(
-        "The cancellation has not gone yet: {they}, asked what stands there, gives no answer, and "
-        + _TRYING
-        + " Until then the {it} stands, and {stands}. Telephone now."
-    )
+# A cancellation that waits until somebody has read what stands there.
+NOT_GONE: Mapping[Reading, Rows] = {
+    Reading.WAITS: {
+        None: Sentence(
+            "The cancellation has not gone yet: {they} is asked first what stands there. Until then"
+            " the {it} stands, and {stands}. " + _WAIT,
+            Asks.WAIT,
+        )
+    },
+    Reading.UNREAD: {
+        None: telephone(
+            "The cancellation has not gone yet: {they}, asked what stands there, gives no answer,"
+            " and " + _TRYING + " Until then the {it} stands, and {stands}. Telephone now."
+        )
+    },
+    Reading.OTHER_PATIENT: {
+        None: telephone(
+            "The cancellation has not gone: what {they} shows under that number is the record of"
+            " another patient, and nothing was cancelled. The {it} stands, and {stands}; two"
+            " patients may have been mixed up there. Telephone now."
+        )
+    },
 }
 
 # After a duplicate, or an acknowledgement without ids: whether the record was found there.

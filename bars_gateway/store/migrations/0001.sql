@@ -437,7 +437,13 @@ SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
        newest.says AS newest_says,  -- what the Responder said last, of all that holds
        (SELECT n.remarks FROM notices AS n
          WHERE n.message_id = messages.id AND n.kind IN ('message', 'amended', 'outcome')
-         ORDER BY n.id DESC LIMIT 1) AS remarks
+         ORDER BY n.id DESC LIMIT 1) AS remarks,
+       CASE WHEN messages.state <> 'queued' OR messages.read_due_at IS NULL THEN NULL
+            WHEN EXISTS (SELECT 1 FROM events AS e
+                          WHERE e.message_id = messages.id AND e.kind = 'cancel.other_patient') THEN 'other_patient'
+            WHEN EXISTS (SELECT 1 FROM notices AS n
+                          WHERE n.message_id = messages.id AND n.kind = 'cancel_not_sent') THEN 'unread'
+            ELSE 'waits' END AS reading  -- of a cancellation: the read that it waits for
   FROM messages CROSS JOIN workflows AS w ON w.id = messages.workflow_id
   LEFT JOIN messages AS newest ON newest.id =
        (SELECT said.id FROM messages AS said
