@@ -1,0 +1,60 @@
+"""
+An EPR by the socket: sends a message, takes what comes until its outcome, and answers questions.
+
+    python examples/epr_by_socket.py run/trust.sock referral.json received
+
+Settings of the provider: notices = "socket", questions = "socket". Python's own library is enough.
+"""
+
+import http.client
+import json
+import socket
+import sys
+import threading
+from pathlib import Path
+
+
+class Gateway(http.client.HTTPConnection):
+    """The gateway's HTTP, by a Unix socket."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.host)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "json") -> bytes:
+        self.request(method, path, body, {"Host": "gateway", "Content-Type": f"application/{kind}"})
+        content = (answer := self.getresponse()).read()
+        if answer.status >= 400:  # the body says what is wrong, and the cure
+            sys.exit(f"{method} {path}: {answer.status} {content.decode()}")
+        return content
+
+
+def answer_questions(gateway: Gateway) -> None:
+    """Decide each booking, change and read that others ask for: they wait for 4.5 s."""
+    after = 0
+    while True:
+        asked = gateway.ask("GET", f"/questions?wait=30&after={after}")
+        for each in json.loads(asked)["questions"]:
+            after = each["question_id"]
+            decision = {"refuse": "not-supported"}  # here a real EPR looks into its diary
+            gateway.ask("POST", f"/questions/{after}/answer", json.dumps(decision).encode())
+
+
+def main(path: str, message: Path, received: Path) -> None:
+    threading.Thread(target=answer_questions, args=[Gateway(path)], daemon=True).start()
+    gateway, kind = Gateway(path), f"fhir+{message.suffix[1:]}"
+    mine = json.loads(gateway.ask("POST", "/messages", message.read_bytes(), kind))["request_id"]
+    while True:  # a real EPR never ends
+        for each in json.loads(gateway.ask("GET", "/notices?wait=30"))["notices"]:
+            at, what = f"/notices/{each['notice_id']}", each["kind"]
+            if what in {"message", "amended"}:  # on disk first, collected second
+                body = gateway.ask("GET", f"{at}/message")
+                (received / str(each["notice_id"])).write_bytes(body)
+            print(f"{what}: {each['means']}", flush=True)  # people are shown what it means
+            gateway.ask("POST", f"{at}/collected")
+            if (what, each["request_id"]) == ("outcome", mine):
+                return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

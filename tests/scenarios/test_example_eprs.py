@@ -1,0 +1,126 @@
+"""The example EPRs, run as they are written, against a gateway that has something for them."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from messages import RECEIVER, SENDER, referral
+from world import World, headers, post, world_in
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LONGEST = 60  # lines: an example that needs more shows that the door is too hard
+BY_SOCKET = 'notices = "socket"\nquestions = "socket"'
+
+
+async def played(*command: object) -> list[str]:
+    """Run an example to its end and return what it printed."""
+    running = await asyncio.create_subprocess_exec(
+        *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(60):
+        printed, _ = await running.communicate()
+    assert running.returncode == 0, printed.decode()
+    return printed.decode().splitlines()
+
+
+def its_referral(folder: Path) -> Path:
+    """Return the file of a referral of the hospital's EPR to the ambulance service."""
+    file = folder / "referral.json"
+    file.write_bytes(referral(sender=RECEIVER, receiver=SENDER))
+    return file
+
+
+@pytest.fixture
+def received(tmp_path: Path) -> Path:
+    folder = tmp_path / "received"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+async def by_socket(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_in(tmp_path, asked=BY_SOCKET) as world:
+        yield world
+
+
+@pytest.fixture
+async def by_folders(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_in(tmp_path) as world:
+        yield world
+
+
+async def test_an_epr_in_python_by_the_socket(by_socket: World, received: Path) -> None:
+    """What came is kept byte for byte, and its own referral ends acknowledged."""
+    came = referral()
+    await post(by_socket, came, headers())
+
+    said = await played(
+        *(sys.executable, EXAMPLES / "epr_by_socket.py", by_socket.hospital.socket),
+        *(its_referral(received.parent), received),
+    )
+
+    assert [came] == [file.read_bytes() for file in received.iterdir()]
+    assert ["message", "outcome"] == sorted(line.partition(":")[0] for line in said)
+
+
+async def test_an_epr_in_python_by_folders(by_folders: World, received: Path) -> None:
+    """What came is taken away whole, and its own referral ends acknowledged."""
+    came = referral()
+    await post(by_folders, came, headers())
+
+    said = await played(
+        *(sys.executable, EXAMPLES / "epr_by_folders.py", by_folders.hospital.spool),
+        *(its_referral(received.parent), received),
+    )
+
+    assert [came] == [file.read_bytes() for file in received.glob("*.message.json")]
+    assert ["message", "outcome"] == sorted(line.partition(":")[0] for line in said)
+    assert [] == by_folders.hospital.files("inbox/new/*")
+
+
+@pytest.mark.needs("curl", "jq")
+async def test_an_epr_in_shell(by_socket: World, received: Path) -> None:
+    """What came is kept byte for byte, and its own referral ends acknowledged."""
+    came = referral()
+    await post(by_socket, came, headers())
+
+    said = await played(
+        *("sh", EXAMPLES / "epr_by_curl.sh", by_socket.hospital.socket),
+        *(its_referral(received.parent), received),
+    )
+
+    assert [came] == [file.read_bytes() for file in received.iterdir()]
+    assert ["message", "outcome"] == sorted(line.partition(":")[0] for line in said)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("sh", "epr_by_curl.sh"), (sys.executable, "epr_by_socket.py")],
+    ids=["shell", "python"],
+)
+@pytest.mark.needs("curl", "jq")
+async def test_an_example_says_why_a_message_is_refused(
+    by_socket: World, received: Path, command: tuple[str, str]
+) -> None:
+    """It ends with the gateway's own reasons, and not with success."""
+    broken = received.parent / "broken.json"
+    broken.write_bytes(json.dumps({"resourceType": "Bundle"}).encode())
+    interpreter, name = command
+    running = await asyncio.create_subprocess_exec(
+        *(interpreter, EXAMPLES / name, by_socket.hospital.socket, broken, received),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        _, said = await running.communicate()
+
+    assert running.returncode
+    assert b'"issues"' in said
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.iterdir()), ids=lambda file: file.name)
+def test_an_example_is_short(file: Path) -> None:
+    """An EPR needs no more than this."""
+    assert len(file.read_text("utf-8").splitlines()) <= LONGEST
