@@ -137,7 +137,13 @@ class Reconciler:
         self, wanted: Unreconciled, result: Reconciliation, focus_id: str | None
     ) -> None:
         await self._reconciliations.settle(wanted.message_id, result, focus_id, self._now())
-        log.info("reconciliation.ended", provider=wanted.provider, kind=result)
+        log.info(
+            "reconciliation.ended",
+            provider=wanted.provider,
+            request_id=wanted.request_id,
+            correlation_id=wanted.correlation_id,
+            kind=result,
+        )
 
 
 _RESULTS = {0: Reconciliation.NONE, 1: Reconciliation.FOUND}

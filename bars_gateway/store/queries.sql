@@ -320,7 +320,7 @@ RETURNING id, provider, move, workflow_id, needed_by, answer_due_at, warn_at;
 UPDATE messages SET reconciliation = 'wanted', reconcile_at = :now WHERE id = :id;
 
 -- name: next_unreconciled
-SELECT id, provider, correlation_id, receiver, reconcile_at, settled_at FROM messages
+SELECT id, provider, request_id, correlation_id, receiver, reconcile_at, settled_at FROM messages
  WHERE reconcile_at IS NOT NULL ORDER BY reconcile_at LIMIT 1;
 
 -- name: reconcile_later

@@ -27,6 +27,7 @@ class Unreconciled:
 
     message_id: int
     provider: str
+    request_id: str
     correlation_id: str
     receiver: str  # system|value of the service that has it
     due_at: datetime  # when to look

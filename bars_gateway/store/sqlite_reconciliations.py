@@ -73,6 +73,7 @@ def _unreconciled(connection: sqlite3.Connection, row: sqlite3.Row) -> Unreconci
     return Unreconciled(
         message_id=row["id"],
         provider=row["provider"],
+        request_id=row["request_id"],
         correlation_id=row["correlation_id"],
         receiver=row["receiver"],
         due_at=instant(row["reconcile_at"]),

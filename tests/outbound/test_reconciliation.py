@@ -22,6 +22,7 @@ from national_side import (
     saying,
 )
 from outbound.test_dispatcher import QUICK, at_work, utc_now
+from structlog.testing import capture_logs
 
 from bars_gateway.demo.messages import referral
 from bars_gateway.outbound.budget import Budget
@@ -198,6 +199,16 @@ async def test_the_one_record_that_is_ours_is_found(store, dispatcher_at, receiv
 
     assert ("found", record["resource"]["id"]) == (notice.reconciled, notice.focus_id)
     assert receipt.correlation_id == await store.correlation_of("trust", notice.focus_id)
+
+
+async def test_the_log_says_whose_record_was_looked_for(store, dispatcher_at, receiver):
+    """Whoever follows one message through the log finds this step of it by its X-Request-Id."""
+    receipt = await submit(store)
+    with capture_logs() as logs:
+        await told(store, dispatcher_at(), receiver)
+
+    (line,) = [each for each in logs if each["event"] == "reconciliation.ended"]
+    assert (receipt.request_id, "found") == (line["request_id"], line["kind"])
 
 
 async def test_scenario_34_an_acknowledgement_without_ids(store, dispatcher_at, receiver):
