@@ -80,6 +80,7 @@ MAY_IMPORT = {
     "permissions": set(),
     "unforeseen": set(),
     "log": set(),
+    "log_events": set(),
     "standard": {"errors"},
     "store.port": GROUND,
     "store": GROUND | {"store.port"},

@@ -26,6 +26,7 @@ from bars_gateway.config import Settings
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
+from bars_gateway.log_events import EVENTS
 from bars_gateway.outbound import refusal_table
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
@@ -144,7 +145,31 @@ def faults() -> str:
     return "\n".join(lines)
 
 
+def log_events() -> str:
+    """Return every event, with its levels and the fields of its own."""
+    levels: dict[str, set[str]] = {}
+    fields: dict[str, set[str]] = {}
+    for event, level, call in events_logged():
+        levels.setdefault(event, set()).add(level)
+        fields.setdefault(event, set()).update(k.arg for k in call.keywords if k.arg)
+    lines = ["| Event | Level | Fields | What it means | What to do |", "|---|---|---|---|---|"]
+    for event, each in EVENTS.items():
+        own = ", ".join(f"`{name}`" for name in sorted(fields[event] - {"advice"})) or "-"
+        lines.append(
+            f"| `{event}` | {', '.join(sorted(levels[event]))} | {own} | {each.means} | {each.do} |"
+        )
+    return "\n".join(lines)
+
+
+def events_logged() -> Iterator[tuple[str, str, ast.Call]]:
+    """Yield (event, level, call) of each call of the gateway's own that logs."""
+    for place, call, level in logging_calls():
+        if level in LEVELS and "/sandbox/" not in place and "/demo/" not in place:
+            yield ast.literal_eval(call.args[0]), level, call
+
+
 PRINTED: dict[str, Callable[[], str]] = {
+    "log events": log_events,
     "faults": faults,
     "token refusals": token_refusals,
     "outbound states": outbound_states,
@@ -248,7 +273,7 @@ def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
     named = set(re.findall(r"`((?:onboarding|inbound|callers|outbound|status|epr)\.\w+)", text))
 
     assert set() == typed - commands()
-    assert set() == named - known - set(ALARMS)
+    assert set() == named - known - set(ALARMS) - set(EVENTS)
     assert f"docs/{page.name}" in readme()
 
 
@@ -351,12 +376,31 @@ BINDERS = {"bind_contextvars", "bound_contextvars", "bind"}
 def logging_calls() -> Iterator[tuple[str, ast.Call, str]]:
     """Yield (place, call, name of what is called) of each call that logs or binds."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        tree = ast.parse(path.read_text("utf-8"))
+        chosen = dict(_chosen_levels(tree))
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
             called, _, name = ast.unparse(node.func).rpartition(".")
-            if (called in {"log", "self._log"} and name in LEVELS) or name in BINDERS:
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", node, name
+            names = chosen.get(name, ()) if not called else (name,) if _logs(called, name) else ()
+            for each in names:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node, each
+
+
+def _logs(called: str, name: str) -> bool:
+    logger = called in {"log", "self._log"} or called.startswith("structlog.get_logger(")
+    return (logger and name in LEVELS) or name in BINDERS
+
+
+def _chosen_levels(tree: ast.Module) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield what a level is chosen under: `report = log.debug if … else log.warning`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.IfExp):
+            either = [ast.unparse(each) for each in (node.value.body, node.value.orelse)]
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if all(each.startswith("log.") for each in either):
+                first, second = (each.removeprefix("log.") for each in either)
+                yield ast.unparse(target), (first, second)
 
 
 def test_every_event_is_a_fact_of_an_area() -> None:
@@ -371,6 +415,14 @@ def test_every_event_is_a_fact_of_an_area() -> None:
 
     assert len(events) > 20
     assert [] == odd
+
+
+def test_every_event_is_explained() -> None:
+    """Whoever builds monitoring finds each, and finds none that is never logged."""
+    logged = {event for event, _, _ in events_logged()}
+
+    assert set() == logged ^ EVENTS.keys()
+    assert sorted(EVENTS) == list(EVENTS)
 
 
 def test_every_logged_field_is_on_the_list() -> None:
