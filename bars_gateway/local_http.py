@@ -8,16 +8,19 @@ Content-Length, or forgets it, that is half a referral, in an answer that progra
 
 There is a limit on the connections, too: whoever leaves them open would take the file
 descriptors that the database and the other side need.
+
+Whoever closes its own half after the request, as small clients do, still gets its answer.
 """
 
 import asyncio
+import select
 import socket
 from functools import partial
 from typing import Any, Final
 
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 log = structlog.get_logger(__name__)
 _NO_LOG: Any = None  # so aiohttp spells it
@@ -47,13 +50,17 @@ async def serve(runner: web.AppRunner, listener: socket.socket) -> asyncio.Serve
 class LocalConnection(web.RequestHandler):
     """One connection to a local listener."""
 
-    __slots__ = ("_crowded",)
+    __slots__ = ("_answered", "_crowded", "_last_body", "_said_all")
 
+    _answered: int  # requests with an answer, of the _request_count that came
     _crowded: bool
+    _last_body: StreamReader | None
+    _said_all: bool  # it has closed its own half, and waits for what it asked for
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve the connection, or wait for what it wants, to say that there are too many."""
         super().connection_made(transport)
+        self._answered, self._last_body, self._said_all = 0, None, False
         assert self._manager is not None
         self._crowded = len(self._manager.connections) > MAX_CONNECTIONS
         if self._crowded:
@@ -63,10 +70,42 @@ class LocalConnection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take what came, or say that there are too many connections."""
         if not self._crowded:
+            requests = self._request_count
             super().data_received(data)
+            if self._request_count > requests:
+                self._last_body = self._messages[-1][1]
         elif isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
             self.transport.write(_TOO_MANY)
             self.force_close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to stay
+        """Stay for what was asked for, where only the caller's own half of it is closed."""
+        self._said_all = self._is_asked and not self._is_deserted
+        return self._said_all
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether a request is in hand, and the last has come with its whole body."""
+        in_hand = self._request_count > self._answered
+        return in_hand and self._last_body is not None and self._last_body.is_eof()
+
+    @property
+    def _is_deserted(self) -> bool:
+        """Whether nobody is there any more to read an answer; on TCP that cannot be seen."""
+        assert self.transport is not None
+        other_end = select.poll()
+        other_end.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return any(event & select.POLLHUP for _, event in other_end.poll(0))
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer, and close after the last to a caller who has said all."""
+        written, reset = await super().finish_response(request, resp, start_time)
+        self._answered += 1
+        if self._said_all and self._answered == self._request_count:
+            self.close()
+        return written, reset
 
     def handle_error(
         self,

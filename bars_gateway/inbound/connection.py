@@ -12,6 +12,10 @@ the next request, and so has a caller who does not take its answer (M4).
 The caller's name is looked at before a single byte of HTTP is. The surprising part: a
 byte that arrives in one segment with the end of a request cannot be told from it, so a
 header that starts so has its deadline from its second segment, or else ends as idling.
+
+A caller that closes its own half of a TLS connection before it has its answer loses the answer:
+asyncio ends both halves then, whatever the protocol says. The proxy does not do that; where
+somebody does, the retry hears what became of the first attempt.
 """
 
 import asyncio

@@ -330,6 +330,71 @@ async def test_broken_http_gets_an_error_and_nothing_of_what_came(
         ]
 
 
+def _post(body: bytes) -> bytes:
+    return _HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def _said_and_shut(path: Path, *requests: bytes, wait: float = 0) -> bytes:
+    """Send requests, close our own half, and return all that comes until the other is closed."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)
+        await loop.sock_connect(caller, str(path))
+        await loop.sock_sendall(caller, b"".join(requests))
+        await asyncio.sleep(wait)  # so that the end comes with the request, or behind it
+        caller.shutdown(socket.SHUT_WR)
+        answer = b""
+        async with asyncio.timeout(20):
+            while chunk := await loop.sock_recv(caller, 65536):
+                answer += chunk
+    return answer
+
+
+@pytest.mark.parametrize("wait", [0, 0.001])
+async def test_who_closes_its_own_half_gets_its_answer(
+    door: EprSocket, socket_path: Path, wait: float
+) -> None:
+    """A receipt that is lost on the way would have the EPR send the referral by other means."""
+    answer = await _said_and_shut(socket_path, _post(messages.referral()), wait=wait)
+
+    assert answer.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert answer.endswith(b"}\n")
+
+
+async def test_all_that_was_asked_before_is_answered(door: EprSocket, socket_path: Path) -> None:
+    """Two messages in one breath get two receipts, and then the connection ends."""
+    bodies = messages.referral(), messages.referral()
+    answer = await _said_and_shut(socket_path, *map(_post, bodies))
+
+    assert 2 == answer.count(b"HTTP/1.1 201 Created\r\n")
+
+
+async def test_half_a_message_is_not_waited_for(door: EprSocket, socket_path: Path) -> None:
+    """The rest of it cannot come any more."""
+    request = _post(messages.referral())
+    answer = await _said_and_shut(socket_path, request[:-10], wait=0.001)
+
+    assert b" 201 " not in answer
+
+
+async def test_a_wait_ends_when_nobody_is_there_any_more(
+    door: EprSocket, socket_path: Path
+) -> None:
+    """An EPR that ends while it waits for notices leaves no connection behind."""
+    _, writer = await asyncio.open_unix_connection(str(socket_path))
+    writer.write(b"GET /notices?wait=50 HTTP/1.1\r\nHost: epr\r\n\r\n")
+    await writer.drain()
+    manager = door._runner.server
+    async with asyncio.timeout(20):
+        while not any(each._current_request is not None for each in manager.connections):
+            await asyncio.sleep(0.01)
+        writer.close()
+        while any(each.transport is not None for each in manager.connections):
+            await asyncio.sleep(0.01)
+
+    assert all(each.transport is None for each in manager.connections)
+
+
 async def test_connections_have_a_limit(door: EprSocket, socket_path: Path) -> None:
     """Who leaves them open is told so, and takes no file descriptor from the database."""
     kept = [await asyncio.open_unix_connection(str(socket_path)) for _ in range(MAX_CONNECTIONS)]
