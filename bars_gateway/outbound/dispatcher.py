@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.errors import StaleState, StorageFull, TokenUnavailable
+from bars_gateway.errors import PayloadDamaged, StaleState, StorageFull, TokenUnavailable
 from bars_gateway.outbound.budget import NOTE_HOLDS
 from bars_gateway.outbound.opening import Opening, opening_at
 from bars_gateway.outbound.proxy import Proxy
@@ -215,7 +215,7 @@ class Dispatcher:
             await self._put_back(claim, tokens, error)
             return None
         ended = self._now()
-        reply = self._weighed(reply, claim, ended)
+        reply = await self._proving(self._weighed(reply, claim, ended), claim)
         answer, judgement = reply.answer, reply.judgement
         attempt = _attempt(claim, answer, judgement, started, ended)
         settlement = await self._settlement(claim, reply, ended)
@@ -230,6 +230,8 @@ class Dispatcher:
 
     async def _learn(self, claim: Claim, ended: "_Ended") -> None:
         """Draw from a message that is settled what it means for the others."""
+        if ended.reply.damage is not None:
+            await self._tell_of_damage(claim, ended.reply.damage)
         answer, judgement = ended.reply.answer, ended.reply.judgement
         if isinstance(ended.settlement, Settled) and ended.settlement.focus_id is None:
             self._reconciler.ring()
@@ -240,6 +242,12 @@ class Dispatcher:
             return  # the token service's trouble, which has a pause of its own
         timing = self._policy.timing(claim.use_case)
         await self.standing.judged(claim, judgement, began=ended.began, timing=timing)
+
+    async def _tell_of_damage(self, claim: Claim, damage: PayloadDamaged) -> None:
+        about = {"provider": claim.provider, "request_id": claim.request_id}
+        await self._store.asides.tell(
+            Aside.DAMAGED, damage, self._now(), message_id=claim.message_id, **about
+        )
 
     async def _wait_for_turn(self, claim: Claim, *, again: bool = False) -> None:
         """Return when a POST may begin; the claim has noted it, unless it is long ago or used."""
@@ -299,7 +307,7 @@ class Dispatcher:
             pause=pause,
             pause_for_our_trouble=ours,
             server_errors_limit=self._policy.server_errors_limit,
-            acknowledged=await self._acknowledged(claim, reply),
+            acknowledged=_acknowledged(claim, reply),
         )
 
     def _weighed(self, reply: "_Reply", claim: Claim, now: datetime) -> "_Reply":
@@ -309,17 +317,20 @@ class Dispatcher:
             reply, judgement=weighed(reply.judgement, claim, now, others_answered=others)
         )
 
-    async def _acknowledged(self, claim: Claim, reply: "_Reply") -> Settled:
-        """Return what the Receiver has: a duplicate proves the answer that came before it (S2)."""
-        earlier: Payload | None = None
-        if reply.judgement.row == "duplicate":
+    async def _proving(self, reply: "_Reply", claim: Claim) -> "_Reply":
+        """
+        Return the reply with the answer before it, which a duplicate proves (S2).
+
+        Where a disk has spoilt that, the Receiver has the message all the same: its ids are not
+        known, and are looked for.
+        """
+        if reply.judgement.row != "duplicate":
+            return reply
+        try:
             earlier = await self._store.payload(claim.message_id, Part.UNPROVEN)
-        found = reply.found if earlier is None else _said(claim, earlier.body, earlier.media_type)
-        return Settled(
-            state=OutboundState.ACKNOWLEDGED,
-            focus_id=found.focus_id,
-            by_earlier=earlier is not None and found.said is Said.OURS,
-        )
+        except PayloadDamaged as damage:
+            return replace(reply, damage=damage)
+        return replace(reply, earlier=earlier)
 
     def _pause_before_retry(self, claim: Claim, answer: Answer) -> timedelta:
         pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)
@@ -339,6 +350,8 @@ class _Reply:
     found: Acknowledgement  # in the body of a 2xx
     judgement: Judgement
     without_token: bool = False  # our token was refused, and there was no other to try
+    earlier: Payload | None = None  # the answer before a duplicate, which that proves
+    damage: PayloadDamaged | None = None  # that answer is kept, and cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +369,17 @@ def _read(answer: Answer, claim: Claim) -> _Reply:
     found = _said(claim, answer.body, answer.media_type) if fine and answer.body else NO_BODY
     judgement = judge(answer, **ids, said=found.said, before=claim.before)
     return _Reply(answer=answer, found=found, judgement=judgement)
+
+
+def _acknowledged(claim: Claim, reply: _Reply) -> Settled:
+    """Return what the Receiver has, by this answer or by the one that it proves."""
+    earlier = reply.earlier
+    found = reply.found if earlier is None else _said(claim, earlier.body, earlier.media_type)
+    return Settled(
+        state=OutboundState.ACKNOWLEDGED,
+        focus_id=found.focus_id,
+        by_earlier=earlier is not None and found.said is Said.OURS,
+    )
 
 
 def _said(claim: Claim, body: bytes, media_type: str) -> Acknowledgement:

@@ -329,7 +329,7 @@ UPDATE messages SET reconcile_at = :at WHERE id = :id AND reconciliation = 'want
 -- name: reconcile
 UPDATE messages SET reconciliation = :reconciliation, reconcile_at = NULL
  WHERE id = :id AND reconciliation = 'wanted'
-RETURNING id, provider, workflow_id, move, state, settled_at;
+RETURNING id, provider, request_id, workflow_id, move, state, settled_at;
 
 -- name: reconciled_as
 UPDATE messages SET reconciliation = :reconciliation WHERE id = :id;

@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.aside_works import Spoilt, each
+from bars_gateway.store.aside_works import Spoilt, each, kind_of
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.bells import Bell
 from bars_gateway.store.database import Database
@@ -16,8 +17,9 @@ from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.reconciliations import Reconciliation, Unreconciled
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.sqlite_asides import log_set_aside
-from bars_gateway.store.statements import move_workflow, notify, one, rows, run
+from bars_gateway.store.statements import add_message_event, move_workflow, notify, one, rows, run
 from bars_gateway.store.values import NoticeKind, Part
+from bars_gateway.unforeseen import unforeseen
 
 
 class SqliteReconciliations:
@@ -34,7 +36,8 @@ class SqliteReconciliations:
             found = await self._database.read(_next)
             if not isinstance(found, Spoilt):
                 return found
-            await self._database.write(partial(_unreadable, message_id=found.number))
+            unreadable = partial(_unreadable, message_id=found.number, error=found.error)
+            await self._database.write(unreadable)
             log_set_aside(Aside.WORK, found.error, message_id=found.number)
             self._ring_notices()
 
@@ -102,11 +105,14 @@ def _settle(
     notify(connection, NoticeKind.RECONCILED, row, now, remarks)
 
 
-def _unreadable(connection: sqlite3.Connection, *, message_id: int) -> None:
+def _unreadable(connection: sqlite3.Connection, *, message_id: int, error: Exception) -> None:
     """Say that nobody can look for the ids of a message that is not to be read any more."""
     row = one(connection, "reconcile", id=message_id, reconciliation=Reconciliation.UNREAD)
     if row is not None:
-        notify(connection, NoticeKind.RECONCILED, row, instant(row["settled_at"]))
+        at, kind = instant(row["settled_at"]), kind_of(error, Aside.NOTICE)
+        notify(connection, NoticeKind.RECONCILED, row, at)
+        about = (row["provider"], row["id"], row["request_id"])
+        add_message_event(connection, about, kind, at, asdict(unforeseen(error)))
 
 
 def _prove(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> None:

@@ -28,6 +28,7 @@ from national_side import (
     refusing,
     saying,
 )
+from spoiling import spoil
 from structlog.testing import capture_logs
 
 from bars_gateway.outbound.budget import Budget
@@ -313,6 +314,27 @@ class TestFates:
 
         assert acknowledgement_of(sent) == kept.body
         assert receipt.correlation_id == await store.correlation_of("trust", FOCUS_ID)
+
+    async def test_a_spoilt_answer_before_a_duplicate_holds_nothing(
+        self, store, dispatcher, national_proxy, tmp_path
+    ):
+        """The Receiver has the message: that is told, its ids are looked for, a person hears."""
+
+        async def spoiling(request):
+            spoil(tmp_path / "gateway.db", "body", "unproven")
+            return await DUPLICATE(request)
+
+        national_proxy.answers.extend([without_ids, spoiling])
+        await submit(store)
+        async with at_work(dispatcher):
+            (notice,) = await outcomes(store)
+            await submit(store)
+            both = await outcomes(store, 2)
+        alarms = (await store.overview(utc_now())).standing
+
+        assert ("acknowledged", 2) == (notice.state, notice.attempts)
+        assert ["payload.damaged"] == [alarm.kind for alarm in alarms]
+        assert ["acknowledged"] * 2 == [each.state for each in both]
 
     async def test_a_refusal_is_final(self, store, dispatcher, national_proxy):
         """The EPR learns of it at once, with the code."""

@@ -1,18 +1,17 @@
 """What a disk has spoilt, or the gateway fails over, is set aside; the rest goes on."""
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import store_values
+from spoiling import spoil
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import NoticeKind, Part
+from bars_gateway.store.port import NoticeKind, OutboundState, Part, Repeated, Settled
+from bars_gateway.store.reconciliations import Reconciliation
 from bars_gateway.store.sqlite import SqliteStore
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -22,20 +21,6 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 async def store(tmp_path):
     async with open_database(tmp_path / "gateway.db") as database:
         yield SqliteStore(database, node="here")
-
-
-def spoil(path: Path, column: str, part: str) -> None:
-    """Flip one bit in the middle of what is stored of the first message."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        (was,) = connection.execute(
-            f"SELECT {column} FROM payloads WHERE message_id = 1 AND part = ?", [part]
-        ).fetchone()
-        spoilt = bytearray(was if isinstance(was, bytes) else was.encode())
-        spoilt[len(spoilt) // 2] ^= 1
-        value = bytes(spoilt) if isinstance(was, bytes) else spoilt.decode()
-        connection.execute(
-            f"UPDATE payloads SET {column} = ? WHERE message_id = 1 AND part = ?", [value, part]
-        )
 
 
 @pytest.mark.parametrize("column", ["body", "headers", "media_type"])
@@ -66,3 +51,42 @@ async def test_a_spoilt_payload_is_never_shown(store, tmp_path):
 
     with pytest.raises(PayloadDamaged):
         await store.payload(1, Part.REQUEST)
+
+
+@pytest.mark.parametrize("part", ["request", "answer"])
+async def test_a_duplicate_of_what_a_disk_has_spoilt_is_answered_as_ever(store, tmp_path, part):
+    """Whether it came before is known by its fingerprint, which outlives the bytes."""
+    came = store_values.arrival()
+    await store.receive(came, NOW)
+    spoil(tmp_path / "gateway.db", "body", part)
+
+    assert Repeated(reference=came.reference) == await store.receive(came, NOW)
+
+
+async def test_the_same_bytes_handed_in_again_get_the_receipt_of_what_is_held(store, tmp_path):
+    """They are that message, and its notice has told the EPR what to do about it."""
+    handed_in = store_values.submission(request=store_values.payload(b"x" * 9))
+    await store.submit(handed_in, NOW)
+    spoil(tmp_path / "gateway.db", "body", "request")
+    await store.claim_next(NOW, ["trust"])
+    again = await store.submit(handed_in, NOW)
+
+    assert (1, OutboundState.HELD) == (again.message_id, again.state)
+
+
+async def test_ids_that_cannot_be_looked_for_are_told(store, tmp_path):
+    """The request that says whom to ask about is spoilt: EPR and operator hear, the next is on."""
+    for _ in range(2):
+        await store.submit(store_values.submission(), NOW)
+        claim = await store.claim_next(NOW, ["trust"])
+        settled = Settled(state=OutboundState.ACKNOWLEDGED)
+        tried = store_values.attempt(claim)
+        await store.settle(claim, store_values.ANSWER, attempt=tried, settlement=settled)
+    spoil(tmp_path / "gateway.db", "body", "request")
+    wanted = await store.reconciliations.next()
+    notices = await store.pending_notices("trust", 9)
+    told = [each for each in notices if each.kind is NoticeKind.RECONCILED]
+
+    assert 2 == wanted.message_id
+    assert [(1, Reconciliation.UNREAD)] == [(n.message_id, n.reconciled) for n in told]
+    assert ["payload.damaged"] == [each.kind for each in (await store.overview(NOW)).standing]
