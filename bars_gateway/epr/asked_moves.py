@@ -38,7 +38,8 @@ def read_asked(content: bytes) -> Asked | list[Issue]:
     try:
         found = from_json(content)
     except MalformedBundle as error:
-        return [problem("move", str(error))]
+        below = error.issue.path.removeprefix("Bundle")
+        return [problem(f"move{below}", str(error))]
     issues = [_unknown(key) for key in found if key not in _READERS]
     values: dict[str, Any] = {}
     for key, (reader, wanted) in _READERS.items():

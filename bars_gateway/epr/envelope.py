@@ -16,8 +16,9 @@ from datetime import datetime
 
 import orjson
 
-from bars_gateway.standard.headers import HeaderProblem, decode, is_uuid
+from bars_gateway.standard.headers import LONGEST, HeaderProblem, decode, encode, is_uuid
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.utf8 import unmarked
 
 CORRELATION_HEADER = "X-Correlation-Id"
 NEEDED_BY_HEADER = "Bars-Needed-By"
@@ -48,7 +49,7 @@ class EnvelopeProblem(ValueError):
 def read_envelope(content: bytes) -> Envelope:
     """Return what an envelope file says, or raise EnvelopeProblem with all that is wrong."""
     try:
-        found = orjson.loads(content)
+        found = orjson.loads(unmarked(content))
     except orjson.JSONDecodeError:
         raise EnvelopeProblem([_problem("envelope", "the envelope is no valid JSON")]) from None
     if not isinstance(found, dict):
@@ -118,16 +119,17 @@ def _practitioner(value: object) -> Mapping[str, object] | None:
     if not isinstance(value, dict) or value.get("resourceType") != "PractitionerRole":
         return None
     try:
-        orjson.dumps(value)
+        header = encode(value)
     except orjson.JSONEncodeError:  # what is nested too deeply can be read, and not written again
         return None
-    return value
+    return value if len(header) <= LONGEST else None
 
 
 def _patient_changed(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+_LONGEST_JSON = LONGEST // 4 * 3  # of which Base64 makes so much
 _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "correlation_id": (_correlation_id, "a UUID"),
     "needed_by": (_needed_by, "an instant with an offset, such as 2026-03-02T09:00:00+00:00"),
@@ -135,7 +137,10 @@ _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "sha256": (_sha256, "the SHA-256 of the message's bytes: 64 hexadecimal digits"),
     "practitioner": (
         _practitioner,
-        "a PractitionerRole that is not nested too deeply (in the header: its JSON in Base64)",
+        (
+            f"a PractitionerRole of {_LONGEST_JSON} bytes of JSON at most (it is sent in a header),"
+            f" and not nested too deeply (in {PRACTITIONER_HEADER}: its JSON in Base64)"
+        ),
     ),
     "patient_changed": (_patient_changed, "true or false"),
 }

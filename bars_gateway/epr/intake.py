@@ -17,7 +17,7 @@ people to act on, and not for the operator.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -32,7 +32,7 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
-from bars_gateway.standard.headers import Ids, SenderIdentity, for_sending
+from bars_gateway.standard.headers import LONGEST, Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
@@ -255,6 +255,7 @@ class Intake:
             media_type=examined.written_in,
             practitioner=envelope.practitioner,
         )
+        _refuse_long(headers)
         return Payload(media_type=examined.written_in, headers=headers, body=body)
 
     def _submission(
@@ -314,6 +315,21 @@ def _refuse_anothers(envelope: Envelope, message: Message, body: bytes) -> None:
     ]
     if issues:
         raise SubmissionRefused(issues, http_status=409)
+
+
+def _refuse_long(headers: Mapping[str, str]) -> None:
+    """Refuse what no hop would let through: each try would end in a 431, or in silence."""
+    text = (
+        f"what the message says makes it longer than {LONGEST} characters, and no hop would let it"
+        " through: write it shorter in the Bundle"
+    )
+    issues = [
+        Issue(rule="E08", path=f"header {name}", text=text, issue="too-long")
+        for name, value in headers.items()
+        if len(value) > LONGEST
+    ]
+    if issues:
+        raise SubmissionRefused(issues)
 
 
 TOO_LATE = Issue(

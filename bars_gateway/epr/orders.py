@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.utf8 import unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State
 from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.handling import MOST_AT_ONCE, Chosen
@@ -136,7 +137,7 @@ def read_bulk_order(body: bytes) -> tuple[Order, Selection]:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
+        found = orjson.loads(unmarked(body))
     except orjson.JSONDecodeError:
         raise OrderProblem("the body is no valid JSON") from None
     if not isinstance(found, dict):

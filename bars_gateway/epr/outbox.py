@@ -45,6 +45,7 @@ from bars_gateway.epr.names import CUT, ENVELOPES, Sort, is_xml, kept, sort_of, 
 from bars_gateway.epr.spool import Entry, Folder, Sheet, Spool
 from bars_gateway.epr.stems import Stems
 from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
+from bars_gateway.standard.utf8 import unmarked
 
 log = structlog.get_logger(__name__)
 
@@ -339,7 +340,9 @@ class Outbox:
     def _names_its_message(self, envelope: str) -> bool:
         """Tell whether an envelope in new/ says which message it means."""
         try:
-            said = orjson.loads(self._spool.new.read(envelope, _ENVELOPE_BYTES).body or b"")
+            said = orjson.loads(
+                unmarked(self._spool.new.read(envelope, _ENVELOPE_BYTES).body or b"")
+            )
         except (OSError, orjson.JSONDecodeError):
             return False
         return isinstance(said, dict) and bool({"bundle_id", "sha256"} & said.keys())
@@ -448,7 +451,7 @@ def _parses(body: bytes, name: str) -> bool:
         if is_xml(name):
             expat.ParserCreate().Parse(body, True)
         else:
-            orjson.loads(body)
+            orjson.loads(unmarked(body))
     except (orjson.JSONDecodeError, expat.ExpatError):
         return False
     return True

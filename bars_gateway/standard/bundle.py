@@ -9,8 +9,8 @@ they were written (`Number`), because BaRS's seven-digit instants and clinical
 decimals do not survive a round trip through Python's floats (S13).
 
 Two parsers look at each body. orjson refuses what the other lets through (lone
-surrogates, NaN, a byte order mark), and the standard library's tells of duplicate
-members, which orjson and most receivers settle silently in favour of the last.
+surrogates, NaN), and the standard library's tells of duplicate members, which orjson
+and most receivers settle silently in favour of the last. A byte order mark is passed over.
 
 An id that R4 does not know as one is left out of a Message (N5): nothing can use it, echo
 it or find anything by it. The tree and the bytes have it still, for whoever names the fault.
@@ -26,7 +26,7 @@ from typing import Any
 
 import orjson
 
-from bars_gateway.standard import xml
+from bars_gateway.standard import utf8, xml
 from bars_gateway.standard.primitives import matcher
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
@@ -38,6 +38,7 @@ from bars_gateway.standard.tree import (
     Resource,
     too_wide,
 )
+from bars_gateway.standard.twice import TWICE, Twice
 
 __all__ = [
     "CATEGORIES",
@@ -234,10 +235,12 @@ def is_id(value: Json) -> bool:
 
 def from_json(body: bytes) -> Resource:
     """Return the resource in *body* as a tree, or raise MalformedBundle."""
+    utf8.check(body)
+    written, twice = utf8.unmarked(body), Twice()
     try:
-        orjson.loads(body)
+        orjson.loads(written)
         root = json.loads(
-            body, parse_float=Number, parse_int=Number, object_pairs_hook=_without_duplicates
+            written, parse_float=Number, parse_int=Number, object_pairs_hook=twice.members_of
         )
     except json.JSONDecodeError as error:
         raise MalformedBundle(
@@ -248,14 +251,9 @@ def from_json(body: bytes) -> Resource:
     if not isinstance(root, dict):
         raise MalformedBundle("the body is no JSON object")
     _check_extent(root)
+    if twice.objects:
+        raise MalformedBundle(TWICE, twice.path_in(root))
     return root
-
-
-def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise MalformedBundle("an object has the same member twice; each may appear once")
-    return members
 
 
 def _check_extent(root: Json) -> None:

@@ -12,9 +12,11 @@ Structure (B01) is an error on both sides, and no agreement softens it. Receiver
 what is no R4 (S12), no published message breaks it, and acknowledging and converting
 rest on it: `message` is None as long as one error stands, so that what R4 does not know
 (`tree.Stray` among it) can be neither mirrored nor written in the other format. The one
-exception is the form of an id on receipt (N5): a Receiver ignores the ids of what is new,
+exceptions are of receipt (N5). One is the form of an id: a Receiver ignores the ids of what is new,
 and a Message does not have them. It is an error where the id must name something: the
-record of an update, a cancellation or a response, and the slot of a booking.
+record of an update, a cancellation or a response, and the slot of a booking. The other is
+`&nbsp;` and its like in a narrative, which every browser shows. And one is of sending: JSON
+that begins with a byte order mark may not leave so.
 
 Lines of XML stand in the text of an answer, beside FHIRPath in `expression`. R4's
 `location` would be the other place, but it is for XPath, and deprecated.
@@ -24,12 +26,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bars_gateway.standard import bundle, guards, meaning, rules, structure, xml
+from bars_gateway.standard import bundle, guards, meaning, rules, structure, utf8, xml
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
+from bars_gateway.standard.primitives import HTML_NAMES
 from bars_gateway.standard.tree import MalformedBundle, Resource
 from bars_gateway.standard.workflow import Move
 from bars_gateway.standard.xml import Document
@@ -37,6 +40,13 @@ from bars_gateway.standard.xml import Document
 MOST_TOLD = 100
 _ID = re.compile(r"Bundle\.entry\[([0-9]+)\]\.resource\.id")
 _RECORDS = frozenset({"Appointment", "ServiceRequest"})  # have an id once they are not new
+_MARKED = (
+    "the body begins with a byte order mark (U+FEFF), and it would be sent so: JSON may have none"
+    " (RFC 8259), and many receivers refuse it. Write UTF-8 without it"
+)
+_BROKEN = (
+    "has a line break or a tab within it, of which every reader of XML makes a blank: write &#10;"
+)
 _LATE = "stands later than R4 has it: receivers may refuse that in XML"
 
 
@@ -66,7 +76,7 @@ def examine(
         tree, document = _read(body, media_type)
     except MalformedBundle as error:
         return _told([replace(error.issue, line=error.line)])
-    found = _of_structure(tree, document)
+    found = [*_of_bytes(body, document, side), *_of_structure(tree, document)]
     try:
         message = bundle.said_by(tree)
     except MalformedBundle as error:
@@ -91,16 +101,29 @@ def _read(body: bytes, media_type: str) -> tuple[Resource, Document | None]:
     return document.tree, document
 
 
+def _of_bytes(body: bytes, document: Document | None, side: Side) -> list[Issue]:
+    if document is not None or not body.startswith(utf8.MARK):
+        return []
+    grave = Severity.ERROR if side is Side.SENDING else Severity.WARNING
+    return [Issue(rule="B01", path="Bundle", text=_MARKED, severity=grave, issue="structure")]
+
+
 def _of_structure(tree: Resource, document: Document | None) -> list[Issue]:
-    late = document.out_of_order if document else []
+    odd = {_LATE: document.out_of_order, _BROKEN: document.broken_lines} if document else {}
     return [
         *structure.check(tree, path=bundle.text_of(tree, "resourceType") or "Bundle"),
-        *(Issue(rule="B01", path=path, text=_LATE, severity=Severity.WARNING) for path in late),
+        *(
+            Issue(rule="B01", path=path, text=text, severity=Severity.WARNING)
+            for text, paths in odd.items()
+            for path in paths
+        ),
     ]
 
 
 def _ignored(issue: Issue, message: Message, tree: Resource, move: Move | None) -> Issue:
-    """Return *issue*, as a warning where it is about the form of an id that we do not use."""
+    """Return *issue*, as a warning where a Receiver can do without what it is about."""
+    if issue.text == HTML_NAMES:
+        return replace(issue, severity=Severity.WARNING)
     place = _ID.fullmatch(issue.path)
     if place is None:
         return issue

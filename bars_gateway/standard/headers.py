@@ -20,11 +20,15 @@ import orjson
 
 from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.utf8 import unmarked
 
 REQUEST_ID = "X-Request-Id"
 CORRELATION_ID = "X-Correlation-Id"
 TARGET = "NHSD-Target-Identifier"
 ORGANISATION = "NHSD-End-User-Organisation"
+# Of one header's value, in characters. The narrowest of the common servers read 8 KB of headers in
+# all, and there are eight more and a token.
+LONGEST = 4096
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}", re.ASCII)
@@ -204,7 +208,8 @@ def decode(header: str) -> Mapping[str, object]:
     """Return the JSON object in a Base64 header, or raise HeaderProblem."""
     compact = "".join(header.split())
     try:
-        found = orjson.loads(base64.b64decode(compact + "=" * (-len(compact) % 4)))
+        written = base64.b64decode(compact + "=" * (-len(compact) % 4))
+        found = orjson.loads(unmarked(written))
     except (binascii.Error, ValueError):
         raise HeaderProblem("the header is not JSON in standard Base64") from None
     if not isinstance(found, dict):

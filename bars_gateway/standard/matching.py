@@ -6,16 +6,22 @@ Which of a Receiver's records is the one that a message made, after a duplicate 
 
 A patient may have several referrals at one service, and a change that names the wrong one
 cancels somebody else's work. So a record counts only if it says itself that it is ours: by an
-identifier that we gave, by our id, or by the very instant that we wrote into it.
+identifier that we gave, by our id, or by the very instant that we wrote into it. Databases keep
+fewer digits of an instant than we wrote: where none has the very instant, one that is ours cut or
+rounded to whole microseconds, milliseconds or seconds will do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import eq
 
 from bars_gateway.standard.bundle import Message, instant, map_of, maps_of, text_of
 from bars_gateway.standard.patients import NHS_NUMBER, is_placeholder, numbers_written
 from bars_gateway.standard.tree import Resource
 
+_MICROSECOND = timedelta(microseconds=1)  # our own instants are cut to it
+_KEPT = (_MICROSECOND, timedelta(milliseconds=1), timedelta(seconds=1))
 _INSTANTS = {"ServiceRequest": ("authoredOn",), "Appointment": ("start", "end")}
 
 
@@ -44,12 +50,14 @@ def matches(message: Message, found: Message) -> Sequence[str]:
     """Return the ids of those records in *found*, a searchset, that *message* made."""
     references = [text_of(each, "reference") for each in maps_of(message.header, "focus")]
     ours = next((e.resource for ref in references if (e := message.resolve(ref))), {})
-    theirs = (
+    theirs = [
         record
         for _, record in found.all(message.focus_type or "")
         if not _is_of_another(message, found, record)
-    )
-    return sorted({text_of(record, "id") for record in theirs if _is_same(ours, record)} - {""})
+    ]
+    same = [each for each in theirs if _is_same(ours, each)]
+    same = same or [each for each in theirs if _is_at_the_time(ours, each, _is_kept_as)]
+    return sorted({text_of(each, "id") for each in same} - {""})
 
 
 def _is_of_another(message: Message, found: Message, record: Resource) -> bool:
@@ -67,9 +75,24 @@ def _is_same(ours: Resource, theirs: Resource) -> bool:
         return True
     if text_of(ours, "id") == text_of(theirs, "id") != "":
         return True
+    return _is_at_the_time(ours, theirs, eq)
+
+
+def _is_at_the_time(
+    ours: Resource, theirs: Resource, is_same: Callable[[datetime, datetime], bool]
+) -> bool:
     names = _INSTANTS.get(text_of(ours, "resourceType"), ("id",))
     moments = [(instant(text_of(ours, name)), instant(text_of(theirs, name))) for name in names]
-    return all(our is not None and our == their for our, their in moments)
+    return all(our and their and is_same(our, their) for our, their in moments)
+
+
+def _is_kept_as(our: datetime, their: datetime) -> bool:
+    """Tell whether *their* is our instant, cut or rounded to fewer digits."""
+    less = our - their
+    whole = timedelta(seconds=their.second, microseconds=their.microsecond)
+    return any(
+        whole % kept == timedelta(0) and -kept / 2 - _MICROSECOND <= less < kept for kept in _KEPT
+    )
 
 
 def _identifiers(resource: Resource) -> set[tuple[str, str]]:

@@ -5,15 +5,17 @@ The forms of R4's primitive values: what a date, an id or a code looks like.
 
 Nothing is converted, so nothing is lost: an instant may have as many digits as its
 writer cares for, and BaRS's have seven. The expressions are those of FHIR R4, read
-as ASCII, so that a no-break space is no white space here either. Three are stricter
-than R4's own: days exist in the calendar, Base64 is padded at its end only, and what
-XML cannot carry (most control characters) is refused in JSON too.
+as ASCII, so that a no-break space is no white space here either. Four are stricter
+than R4's own: days exist in the calendar, Base64 is padded at its end only, what
+XML cannot carry (most control characters) is refused in JSON too, and nothing that
+names something holds a byte order mark, which nobody sees (HL7's schema: no white space).
 """
 
 import re
 from calendar import monthrange
 from collections.abc import Callable
 from functools import cache
+from html.entities import name2codepoint
 from typing import NoReturn
 from xml.parsers import expat
 
@@ -22,6 +24,7 @@ from bars_gateway.standard.tree import Number
 Form = Callable[[object], str | None]  # what is wrong with a value, without the value
 
 XHTML = "http://www.w3.org/1999/xhtml"
+REFERENCE = "reference"  # R4's type for it is string; what it holds names something
 _LONGEST = 1024 * 1024  # of a string, in characters
 _LARGEST = 2**31 - 1  # of the whole numbers
 _MOST_DIGITS = len("-2147483648")
@@ -31,15 +34,21 @@ _MONTH = r"(0[1-9]|1[0-2])"
 _DAY = r"(0[1-9]|[12][0-9]|3[01])"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
 _ZONE = r"(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
-_BLACK = r"[^\s\x00-\x1f\ufffe\uffff]"
+_BLACK = r"[^\s\x00-\x1f\ufeff\ufffe\uffff]"
 _WHOLE = r"0|[1-9][0-9]*"
+_OF_XML = {"lt", "gt", "amp", "quot"}
+HTML_NAMED = re.compile(f"&({'|'.join(name2codepoint.keys() - _OF_XML)});")
+HTML_NAMES = (
+    "names a character as HTML does (&nbsp; and its like): XML does not know it, and many readers"
+    " refuse it; write the character, or its number (&#160;)"
+)
 
 _TEXTS = {
     "base64Binary": (r"[0-9A-Za-z+/\s]*+={0,2}\s*", "Base64"),
-    "canonical": (rf"{_BLACK}*", "canonical: a URI without spaces"),
+    "canonical": (rf"{_BLACK}*", "canonical: a URI without spaces, seen or unseen (U+FEFF)"),
     "code": (
         rf"{_BLACK}+([ \t\r\n]{_BLACK}+)*",
-        "code: no spaces around it, and single ones within",
+        "code: no spaces around it, single ones within, and none that are unseen (U+FEFF)",
     ),
     "date": (rf"{_YEAR}(-{_MONTH}(-{_DAY})?)?", "date: YYYY, YYYY-MM or YYYY-MM-DD"),
     "dateTime": (
@@ -57,13 +66,17 @@ _TEXTS = {
         "string: at most 1048576 characters, and no control characters",
     ),
     "time": (_TIME, "time: hh:mm:ss"),
-    "uri": (rf"{_BLACK}*", "uri: no spaces"),
+    "uri": (rf"{_BLACK}*", "uri: no spaces, seen or unseen (U+FEFF)"),
     "uuid": (
         r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
         "uuid: urn:uuid: and a UUID in lower case",
     ),
 }
-_TEXTS["url"] = (_TEXTS["uri"][0], "url: no spaces")
+_TEXTS["url"] = (_TEXTS["uri"][0], _TEXTS["uri"][1].replace("uri", "url"))
+_TEXTS[REFERENCE] = (
+    rf"[^\x00-\x08\x0b\x0c\x0e-\x1f\ufeff\ufffe\uffff]{{1,{_LONGEST}}}",
+    "reference: no control characters, and no unseen space (U+FEFF)",
+)
 _TEXTS["markdown"] = (_TEXTS["string"][0], _TEXTS["string"][1].replace("string", "markdown"))
 
 _NUMBERS = {
@@ -165,7 +178,19 @@ def _coded(codes: frozenset[str]) -> Form:
 def _narrative(value: object) -> str | None:
     if not isinstance(value, str):
         return "must be a text"
-    return None if is_div(value) else f"must be one well-formed div of {XHTML}"
+    if is_div(value):
+        return None
+    return HTML_NAMES if reads_as_div(value) else f"must be one well-formed div of {XHTML}"
+
+
+def reads_as_div(text: str) -> bool:
+    """Tell whether *text* is one XHTML div for whoever knows HTML's names of characters, too."""
+    return is_div(text) or is_div(by_number(text))
+
+
+def by_number(text: str) -> str:
+    """Return *text* with `&#160;` for `&nbsp;`, and so with each name that only HTML has."""
+    return HTML_NAMED.sub(lambda name: f"&#{name2codepoint[name[1]]};", text)
 
 
 def is_div(text: str) -> bool:

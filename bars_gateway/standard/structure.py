@@ -16,7 +16,7 @@ which has already looked up all that the table says about it.
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, partial
 from itertools import count
@@ -30,7 +30,7 @@ from bars_gateway.standard.elements import (
     vocabulary,
 )
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.primitives import form
+from bars_gateway.standard.primitives import REFERENCE, form
 from bars_gateway.standard.tree import Json, Resource, Stray
 
 _LONGEST_NAME = 64  # no name of R4 is longer
@@ -85,7 +85,8 @@ class _Plan:
 def _plan(type_name: str) -> _Plan:
     looks: dict[str, Look] = {"resourceType": _nothing} if type_name in resources() else {}
     for name, member in members(type_name).items():
-        looks[name] = _look(member)
+        names = (type_name, name) == ("Reference", "reference")
+        looks[name] = _look(replace(member, type=REFERENCE) if names else member)
         if member.is_primitive and not member.is_attribute:
             looks[f"_{name}"] = partial(_unders if member.many else _under, name)
     found = [

@@ -1,4 +1,5 @@
 import base64
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -25,6 +26,35 @@ def test_a_whole_envelope_is_read() -> None:
         needed_by=datetime(2026, 3, 2, 9, tzinfo=UTC),
         practitioner={"resourceType": "PractitionerRole"},
     )
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """In the file, and in the header's Base64: PowerShell writes one."""
+    practitioner = base64.b64encode(b'\xef\xbb\xbf{"resourceType":"PractitionerRole"}').decode()
+    found = envelope_from_headers({"Bars-Practitioner": practitioner})
+
+    assert found == read_envelope(
+        b'\xef\xbb\xbf{"practitioner": {"resourceType": "PractitionerRole"}}'
+    )
+
+
+def of_bytes(length: int) -> dict[str, str]:
+    """Return a PractitionerRole whose JSON is so long."""
+    role = {"resourceType": "PractitionerRole", "id": ""}
+    return role | {"id": "x" * (length - len(json.dumps(role, separators=(",", ":"))))}
+
+
+def test_a_practitioner_that_just_fits_in_a_header_is_taken() -> None:
+    """3072 bytes of JSON are 4096 as a header."""
+    role = of_bytes(3072)
+
+    assert role == read_envelope(json.dumps({"practitioner": role}).encode()).practitioner
+
+
+def test_a_practitioner_that_no_hop_would_let_through_is_refused() -> None:
+    """Each try would end in a 431, or in silence: the bound is named instead."""
+    with pytest.raises(EnvelopeProblem, match="3072 bytes of JSON at most"):
+        read_envelope(json.dumps({"practitioner": of_bytes(3073)}).encode())
 
 
 def test_headers_say_the_same() -> None:

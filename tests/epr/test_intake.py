@@ -322,6 +322,7 @@ async def test_words_without_meaning_are_refused(intake: Intake) -> None:
     ("body", "media_type", "rule", "http_status"),
     [
         pytest.param(b"{", JSON, "B01", 422, id="no-json"),
+        pytest.param(b"\xef\xbb\xbf" + messages.referral(), JSON, "B01", 422, id="marked"),
         pytest.param(b"<Bundle/>", "application/xml", "E03", 415, id="plain-xml"),
         pytest.param(b"x" * (5 * 1024 * 1024 + 1), JSON, "E02", 413, id="too-large"),
     ],
@@ -336,6 +337,14 @@ async def test_what_cannot_be_read_is_refused(
         [issue.rule for issue in problem.issues],
         problem.http_status,
     )
+
+
+async def test_what_fits_in_no_header_is_refused(intake: Intake) -> None:
+    """Each try would end in a 431, or in silence."""
+    body = messages.referral(receiver="https://fhir.nhs.uk/Id/dos-service-id|" + "1" * 4000)
+    problem = await refused(intake, body)
+
+    assert [("E08", "header NHSD-Target-Identifier")] == [(i.rule, i.path) for i in problem.issues]
 
 
 async def test_a_large_message_is_taken(intake: Intake) -> None:

@@ -83,6 +83,15 @@ def test_what_does_not_parse_is_left_for_a_while(spool: Spool, root: Path) -> No
     assert ([], []) == (box.take(), box.take())
 
 
+def test_a_byte_order_mark_is_no_half_of_a_file(spool: Spool, root: Path) -> None:
+    """It is JSON, as PowerShell writes it, and waits for nothing."""
+    (root / "outbox/new/a.json").write_bytes(b"\xef\xbb\xbf{}")
+
+    box = outbox(spool, settle_seconds=3600)
+
+    assert [b"\xef\xbb\xbf{}"] == [drop.body for drop in box.take()]
+
+
 def test_what_does_not_parse_is_taken_in_the_end(spool: Spool, root: Path) -> None:
     """A file that does not parse and does not change is taken, to be refused."""
     (root / "outbox/new/one.json").write_bytes(b"{")

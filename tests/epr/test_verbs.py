@@ -4,6 +4,7 @@ from typing import Any
 
 import aiohttp
 import messages
+import orjson
 import pytest
 from epr_side import PROVIDER, utc_now
 from store_values import SILENCE, attempt, payload, submission
@@ -95,6 +96,14 @@ async def test_what_is_not_understood_is_not_done(
     found, answer = await ask(epr, path, order)
 
     assert (status, {"error", "cure"}) == (found, answer.keys())
+
+
+async def test_an_order_may_begin_with_a_byte_order_mark(epr: aiohttp.ClientSession) -> None:
+    """PowerShell writes one."""
+    request_id = await handed_in(epr)
+    order = b"\xef\xbb\xbf" + orjson.dumps(WHY)
+    async with epr.post(f"/messages/{request_id}/hold", data=order) as answer:
+        assert 200 == answer.status
 
 
 async def test_a_resend_asks_to_be_confirmed(

@@ -45,14 +45,21 @@ def test_a_request_says_what_it_is() -> None:
         pytest.param(b"[]", "no JSON object", id="a-list"),
         pytest.param(b'{"resourceType":"Patient"}', "no Bundle", id="another-resource"),
         pytest.param(
-            b'{"resourceType":"Bundle","id":"a","id":"b"}', "twice", id="duplicate-member"
+            b'{"resourceType":"Bundle","id":"a","id":"b"}', "stands twice", id="duplicate-member"
         ),
         pytest.param(b'{"resourceType":"Bundle","x":NaN}', "no valid JSON", id="not-a-number"),
         pytest.param(b'{"resourceType":"Bundle","x":"\\ud800"}', "no valid JSON", id="surrogate"),
         pytest.param(
-            b'\xef\xbb\xbf{"resourceType":"Bundle"}', "no valid JSON", id="byte-order-mark"
+            b'{\n"resourceType":"Bundle","x":"\x92"}',
+            "not in UTF-8 (line 2, byte offset 31); it may be in Windows-1252",
+            id="windows-1252",
         ),
-        pytest.param(b'{"resourceType":"Bundle","x":"\xff"}', "no valid JSON", id="no-utf-8"),
+        *(
+            pytest.param(
+                '{"resourceType":"Bundle"}'.encode(name), f"body is in {name[:6]},", id=name
+            )
+            for name in ("UTF-16", "UTF-16-LE", "UTF-16-BE", "UTF-32", "UTF-32-LE", "UTF-32-BE")
+        ),
         pytest.param(b'{"x":' * 70 + b"1" + b"}" * 70, "deeper than 64", id="deep"),
         pytest.param(b'{"x":' * 20000 + b"1" + b"}" * 20000, "", id="very-deep"),
         pytest.param(b'{"resourceType":"Bundle","entry":{}}', "no list", id="entry-no-list"),
@@ -66,6 +73,32 @@ def test_what_is_no_bundle_is_refused_with_a_reason(body: bytes, words: str) -> 
 
     assert words in str(caught.value)
     assert "B01" == caught.value.issue.rule
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"resourceType":"Bundle","id":"a","id":"b"}', "Bundle.id"),
+        (b'{"id":"a","resourceType":"Patient","id":"b"}', "Patient.id"),
+        (b'{"resourceType":"Bundle","entry":[{},{"resource":{"_id":1,"_id":2}}]}',
+         "Bundle.entry[1].resource._id"),
+        (b'{"entry":[[{"CANARY":{"CANARY":1,"CANARY":2}}]]}', "Bundle.entry[0][0].?.?"),
+        (b'{"meta":{"id":1,"id":2},"meta":3}', "Bundle.meta"),
+    ],
+)  # fmt: skip
+def test_a_member_that_stands_twice_is_named(body: bytes, path: str) -> None:
+    """The outermost, by its path; a name that R4 does not know is not shown."""
+    with pytest.raises(MalformedBundle) as caught:
+        read(body)
+
+    assert path == caught.value.issue.path
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """.NET and PowerShell write one, before JSON too."""
+    body = referral()
+
+    assert read(body) == read(b"\xef\xbb\xbf" + body)
 
 
 def test_a_reason_holds_nothing_of_the_body() -> None:

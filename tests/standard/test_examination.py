@@ -1,6 +1,7 @@
 """What is wrong with a message, all of it at once, whichever format it came in."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -128,6 +129,54 @@ def test_issues_of_xml_have_a_line() -> None:
     line = 1 + broken[: broken.index('value="1.2.1951"')].count("\n")
 
     assert [line] == [issue.line for issue in look(broken.encode(), XML).issues]
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+def test_a_byte_order_mark_before_json_is_taken_and_not_sent() -> None:
+    """Bytes go as they come: whoever sends gets the cure, whoever receives a warning."""
+    got, sent = (look(MARK + referral(), side=side) for side in (Side.RECEIVING, Side.SENDING))
+
+    assert [(Severity.WARNING, "Bundle")] == [(i.severity, i.path) for i in got.issues]
+    assert got.message is not None
+    assert "Write UTF-8 without it" in sent.errors[0].text
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_byte_order_mark_before_xml_says_nothing(side: Side) -> None:
+    """XML 1.0 allows it, and its parsers read it."""
+    body = as_xml(referral())
+    plain, marked = (look(mark + body, XML, side) for mark in (b"", MARK))
+
+    assert plain == marked
+
+
+@pytest.mark.parametrize("media_type", [JSON, XML])
+def test_html_names_in_narrative_are_taken_and_not_sent(media_type: str) -> None:
+    """Every browser shows them, and readers of XML refuse them (N5)."""
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">a&nbsp;b</div>'
+    message = a_referral()
+    resource(message, "Patient")["text"] = {"status": "generated", "div": div}
+    body = json.dumps(message).encode()
+    if media_type == XML:
+        body = as_xml(body).replace(b"&#160;", b"&nbsp;")
+    got, sent = (look(body, media_type, side) for side in (Side.RECEIVING, Side.SENDING))
+
+    place = "Bundle.entry[4].resource.text.div"
+    assert [(Severity.WARNING, place)] == [(i.severity, i.path) for i in got.issues]
+    assert got.message is not None
+    assert place in [issue.path for issue in sent.errors]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_line_break_within_a_value_of_xml_is_a_warning(side: Side) -> None:
+    """With its line, for nobody else sees that it becomes a blank."""
+    text = as_xml(referral()).decode().replace('value="1951-02-28"', "\nvalue='1951-02-28'", 1)
+    broken = re.sub(r'<family value="', '<family value="a\nb ', text, count=1)
+    found = [i for i in look(broken.encode(), XML, side).issues if "line break" in i.text]
+
+    assert [(Severity.WARNING, 1)] == [(i.severity, i.line) for i in found]
 
 
 def test_issues_of_json_have_no_line() -> None:

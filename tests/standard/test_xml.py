@@ -149,13 +149,30 @@ def test_narrative_brings_along_what_it_needs() -> None:
             1,
             id="external",
         ),
-        pytest.param(patient("\n&nbsp;"), "well-formed", "Patient", 2, id="html-entity"),
+        pytest.param(patient("\n&nbsp;"), "no such entity", "Patient", 2, id="html-entity"),
         pytest.param(
-            patient("<id value='\xff'/>").decode().encode("latin-1"),
-            "well-formed",
+            patient(f"<text><div {XHTML}>&nbsp;</div></text>\n<id value='&nbsp;'/>"),
+            "no such entity",
             "Patient",
+            2,
+            id="html-entity-beside-narrative",
+        ),
+        pytest.param(
+            patient(f"<text><div {XHTML}>&x;</div></text>"),
+            "no such entity",
+            "Patient.text",
             1,
+            id="unknown-entity-in-narrative",
+        ),
+        pytest.param(
+            patient("\n<id value='\xff'/>").decode().encode("latin-1"),
+            r"not in UTF-8 \(line 2, byte offset 49\)",
+            "Bundle",
+            2,
             id="latin-1",
+        ),
+        pytest.param(
+            b'<?xml version="1.1"?>' + patient(""), "version 1.0", "Bundle", 1, id="xml-1.1"
         ),
         pytest.param(
             b'<?xml version="1.0" encoding="ISO-8859-1"?>' + patient(""),
@@ -164,7 +181,10 @@ def test_narrative_brings_along_what_it_needs() -> None:
             1,
             id="declared",
         ),
-        pytest.param(patient("").decode().encode("utf-16"), "UTF-8", "Bundle", 1, id="utf-16"),
+        *(
+            pytest.param(patient("").decode().encode(name), "UTF-8", "Bundle", 1, id=name)
+            for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+        ),
         pytest.param(
             patient("<extension url='a'>" * 40 + "</extension>" * 40), "deeper", None, 1, id="deep"
         ),
@@ -188,6 +208,33 @@ def test_what_nobody_could_read_is_refused(
     assert f"line {line}" in str(caught.value)
     assert line == caught.value.line
     assert path in {None, caught.value.issue.path}
+
+
+@pytest.mark.parametrize("name", ["&nbsp;", "&eacute;", "&Mu;"])
+def test_narrative_may_name_characters_as_html_does(name: str) -> None:
+    """It is kept to the letter, and written with the number, which every reader of XML knows."""
+    div = f"<div {XHTML}><p title='{name}'>a{name}b</p></div>"
+    body = patient(f"<text><status value='generated'/>{div}</text><active value='true'/>")
+    tree = xml.to_tree(body).tree
+    written = xml.from_tree(tree)
+
+    assert {"status": "generated", "div": div} == tree["text"]
+    assert ["Patient.text.div"] == [issue.path for issue in structure.check(tree, path="Patient")]
+    assert xml.to_tree(written).tree["active"] is True
+    assert name.encode() not in written
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", "\t"])
+def test_a_line_break_within_a_value_is_found(blank: str) -> None:
+    """XML makes a blank of it, so only the bytes tell; what is written as &#10; stays one."""
+    document = xml.to_tree(
+        patient(
+            f"<name>\n<text id='a'\nvalue='a{blank}b'/>\n<family\nvalue='a b'/>"
+            "<given value='a&#10;b c'/></name>"
+        )
+    )
+
+    assert ["Patient.name[0].text"] == document.broken_lines
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:

@@ -20,6 +20,7 @@ class Document:
     tree: Resource
     _places: list[Place]
     _late: list[int]
+    _broken: list[int]
 
     @property
     def out_of_order(self) -> list[str]:
@@ -30,6 +31,16 @@ class Document:
         """
         known = paths(self._places) if self._late else []
         return [known[number] for number in self._late]
+
+    @property
+    def broken_lines(self) -> list[str]:
+        """
+        Return the FHIR path of each value with a line break or a tab in its attribute.
+
+        XML has every reader take that as a blank: who wrote it meant something else.
+        """
+        known = paths(self._places) if self._broken else []
+        return [known[number] for number in self._broken]
 
     @property
     def lines(self) -> Mapping[str, int]:

@@ -7,18 +7,20 @@ Every value stays as it was written (S13): numbers become `Number`, instants sta
 texts, and narrative is cut out of the bytes as it is. Comments and processing
 instructions are passed over; an indentation is no content.
 
-The parser is expat, of Python's own library: it tells lines and byte positions, and
+The parser is expat, of Python's own library. It would read UTF-16 unasked, and XML 1.1
+as if it were 1.0: both are refused before. It tells lines and byte positions, and
 reads as it goes, so that a document type, entities or a depth of more than 64 levels
 end the reading where they begin (H15). What is well-formed and still no R4 (unknown
 elements, text between them) is kept under the marks of `tree.Stray`, and the
 structure checker says so together with everything else that is wrong.
 """
 
-import codecs
+import re
 from functools import cache
 from typing import NoReturn
 from xml.parsers import expat
 
+from bars_gateway.standard import utf8
 from bars_gateway.standard.elements import RESOURCE, Member, members, resources, vocabulary
 from bars_gateway.standard.primitives import XHTML
 from bars_gateway.standard.tree import (
@@ -31,12 +33,14 @@ from bars_gateway.standard.tree import (
     too_wide,
 )
 from bars_gateway.standard.xml.document import Document, Place, paths
+from bars_gateway.standard.xml.narratives import without_names
 from bars_gateway.standard.xml.values import cut_out, drop_empty, keep_alone, keep_in_list, value_of
 
 NAMESPACE = "http://hl7.org/fhir"
 _FHIR = f"{NAMESPACE} "  # how expat begins the names of elements in a namespace
 _DIV = f"{XHTML} div"
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UNDEFINED = 11  # expat's number for an entity that was never declared
+_BROKEN = re.compile(rb"""<[^<]*?\svalue\s*=\s*(?:"[^"]*?[\t\r\n]|'[^']*?[\t\r\n])""")
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance "  # schemaLocation and the like: no content
 
 
@@ -46,7 +50,15 @@ def to_tree(body: bytes) -> Document:
 
     Refused here is only what nobody could read: the rest is for `structure.check`.
     """
-    return _Reader(body).read()
+    utf8.check(body)
+    try:
+        return _Reader(body, body).read()
+    except _HtmlNameError:
+        return _Reader(body, without_names(body)).read(again=True)
+
+
+class _HtmlNameError(Exception):
+    """A narrative names a character as HTML does."""
 
 
 class _Frame:
@@ -95,12 +107,14 @@ def _by_tag(type_name: str) -> dict[str, Member]:
 
 
 class _Reader:
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, parsed: bytes) -> None:
         self._body = body
+        self._parsed = parsed  # as long, and without what the parser does not know
         self._places: list[Place] = []
         self._frame: _Frame | None = None
         self._root: _Frame | None = None
         self._late: list[int] = []  # numbers of the places
+        self._broken: list[int] = []  # of those with a line break in their attribute
         self._skipped = 0  # levels within an element that is not looked into
         self._narrative: int | None = None  # where a div begins
         self._scope: list[tuple[str | None, str]] = []  # namespaces that are declared
@@ -114,26 +128,30 @@ class _Reader:
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
 
-    def read(self) -> Document:
-        if self._body.startswith(_UTF_16):  # which expat would read without being asked
-            self._refuse("XML must be written in UTF-8")
+    def read(self, *, again: bool = False) -> Document:
         try:
-            self._parser.Parse(self._body, True)
-        except expat.ExpatError:
-            self._refuse("the body is no well-formed XML")
+            self._parser.Parse(self._parsed, True)
+        except expat.ExpatError as error:
+            if error.code != _UNDEFINED:
+                self._refuse("the body is no well-formed XML")
+            if self._narrative is not None and not again:
+                raise _HtmlNameError from None
+            self._refuse("XML knows no such entity (as &nbsp;): write the character, or &#160;")
         finally:  # it refers to the reader, and the reader to it
             del self._parser
         assert self._root is not None
-        return Document(self._root.node, self._places, self._late)
+        return Document(self._root.node, self._places, self._late, self._broken)
 
     def _refuse(self, text: str) -> NoReturn:
         path = paths(self._places)[self._frame.number] if self._frame else "Bundle"
         line = self._parser.ErrorLineNumber
         raise MalformedBundle(f"{text}: line {line}", path, line) from None
 
-    def _declared(self, _version: str, encoding: str | None, _standalone: int) -> None:
+    def _declared(self, version: str, encoding: str | None, _standalone: int) -> None:
         if encoding and encoding.lower() not in {"utf-8", "us-ascii", "ascii"}:
-            self._refuse("XML must be written in UTF-8")
+            self._refuse("XML must be written in UTF-8, and declare that encoding or none")
+        if version != "1.0":
+            self._refuse("XML must be written, and declared, as version 1.0")
 
     def _doctype(self, *_: object) -> NoReturn:
         self._refuse("a document type or entities may not stand in FHIR's XML")
@@ -168,7 +186,8 @@ class _Reader:
     def _open(self, frame: _Frame, member: Member, attributes: dict[str, str], number: int) -> None:
         if member.is_primitive:
             self._frame = inner = _Frame(frame, member, _by_tag("Element"), number)
-            self._value(inner, member, attributes)
+            if self._value(inner, member, attributes):
+                self._broken.append(number)
             return
         self._frame = inner = _Frame(frame, member, _by_tag(member.type), number)
         if inner.depth > MAX_DEPTH:
@@ -223,12 +242,17 @@ class _Reader:
             elif not name.startswith(_INSTANCE):
                 self._stray(frame, Stray.ATTRIBUTE, name.rpartition(" ")[2])
 
-    def _value(self, frame: _Frame, member: Member, attributes: dict[str, str]) -> None:
+    def _value(self, frame: _Frame, member: Member, attributes: dict[str, str]) -> bool:
+        """Keep a value; tell whether a line break is within it, of which XML makes a blank."""
         written = attributes.pop("value", None)
         if attributes:
             self._attributes(frame, "Element", attributes)
-        if written is not None:
-            frame.value = value_of(member.type, written)
+        if written is None:
+            return False
+        frame.value = value_of(member.type, written)
+        if " " not in written:
+            return False
+        return _BROKEN.match(self._body, self._parser.CurrentByteIndex) is not None
 
     def _end(self, _tag: str) -> None:
         frame = self._frame

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from xml.sax.saxutils import quoteattr
 
-from bars_gateway.standard.primitives import NUMBERS, is_div, matcher
+from bars_gateway.standard.primitives import NUMBERS, matcher, reads_as_div
 from bars_gateway.standard.tree import Json, Number
 
 Node = dict[str, Json]
@@ -62,13 +62,13 @@ def cut_out(body: bytes, begin: int, end: int, scope: Sequence[tuple[str | None,
     are declared around it (*scope*) are declared in it, so that it can stand alone.
     """
     text = body[begin:end].decode()
-    if text.endswith("/>") and is_div(alone := _standing_alone(text, scope)):
+    if text.endswith("/>") and reads_as_div(alone := _standing_alone(text, scope)):
         return alone
     return _standing_alone(body[begin : body.index(b">", end) + 1].decode(), scope)
 
 
 def _standing_alone(text: str, scope: Sequence[tuple[str | None, str]]) -> str:
-    if is_div(text):
+    if reads_as_div(text):
         return text
     tag = re.match(r"<[^\s/>]+", text)
     assert tag is not None

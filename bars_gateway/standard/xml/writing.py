@@ -13,7 +13,7 @@ from itertools import zip_longest
 from xml.sax.saxutils import escape
 
 from bars_gateway.standard.elements import RESOURCE, Member, members, resources
-from bars_gateway.standard.primitives import is_div
+from bars_gateway.standard.primitives import by_number, is_div, reads_as_div
 from bars_gateway.standard.tree import Json, MalformedBundle, Number, Resource
 from bars_gateway.standard.xml.reading import NAMESPACE
 
@@ -124,6 +124,6 @@ def _text(value: Json, path: str) -> str:
 
 
 def _narrative(value: Json, path: str) -> str:
-    if not isinstance(value, str) or not is_div(value):
+    if not isinstance(value, str) or not reads_as_div(value):
         raise MalformedBundle("is no well-formed div", path)
-    return value.strip()
+    return (value if is_div(value) else by_number(value)).strip()
