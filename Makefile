@@ -52,6 +52,7 @@ bench: $(VENV)/tests
 	@$(BIN)/python tests/bench/examining.py
 	@$(BIN)/python tests/bench/backlog.py
 	@$(BIN)/python tests/bench/lookups.py
+	@$(BIN)/python tests/bench/comparing.py
 	@$(BIN)/python tests/bench/sick.py
 
 # A folder that a broken attempt has left behind is made anew.

@@ -19,6 +19,7 @@ from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.alarms import ALARMS, Alarm, AlarmKind, Standing
 from bars_gateway.store.port import OutboundState, Overview
+from bars_gateway.store.soundness import Inspection
 from bars_gateway.store.unread import EprCondition, UnreadNotice
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
@@ -85,6 +86,7 @@ class Conditions:
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
     shut_out: Sequence[str] = ()  # callers of lately that would not get in any more, and why
     eprs: Sequence[EprCondition] = ()
+    inspection: Inspection | None = None  # None: nobody looks whether the database is sound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_not_asking(overview.at, conditions),
         *_held(overview),
         *_unread_for(overview),
+        *_not_rebuilt(conditions.inspection),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
             for t in conditions.tokens
@@ -134,6 +137,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_expiries(overview.at, conditions.expiries, first_days),
         *_alarms(overview, grave=False),
         *_clock_step(overview.at, conditions.clock_step),
+        *_uninspected(conditions.inspection),
         *_waiting(overview),
     ]
 
@@ -142,6 +146,30 @@ def _no_room(reason: str | None) -> Iterator[Concern]:
     if reason is not None:
         advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
         yield Concern(text=f"The disk is nearly full: {reason}", advice=advice)
+
+
+def _not_rebuilt(inspection: Inspection | None) -> Iterator[Concern]:
+    if inspection is not None and inspection.left:
+        yield Concern(
+            text=f"The database lacks rows where it looks for them: {', '.join(inspection.left)}",
+            advice="Make room on that disk: to rebuild it is tried again every minute. If it goes"
+            " on, bars-gateway verify says why; the same bytes may have been taken twice.",
+        )
+
+
+def _uninspected(inspection: Inspection | None) -> Iterator[Concern]:
+    if inspection is None or inspection.waits_since is None:
+        return
+    before = "Messages go on meanwhile."
+    if not inspection.after_orderly_stop:
+        before += " The last stop was a kill or a power cut: what waits was compared first."
+    yield Concern(
+        text=f"{UNINSPECTED} since {inspection.waits_since:%d %b %H:%M} UTC",
+        advice=f"{before} Nothing is to be done, unless this lasts for hours.",
+    )
+
+
+UNINSPECTED = "The database is being compared with its indexes, behind the open doors,"
 
 
 def _away(conditions: Conditions) -> Iterator[Concern]:

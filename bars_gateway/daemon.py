@@ -36,6 +36,7 @@ from bars_gateway.expiry import Expiry, ExpiryWatch
 from bars_gateway.heartbeats import Heartbeats, Watchdog
 from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.inspection import Inspector
 from bars_gateway.materials import callers_shut_out, materials
 from bars_gateway.notify import Notifier
 from bars_gateway.outbound.cancel_reads import READ_SECONDS, CancelReader
@@ -169,8 +170,7 @@ class Gateway:
         renewed = materials(tokens, inbound, now, store.ring_outbound)
         self.renewals = Renewals(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
-        self._tokens = tokens
-        self._dispatcher, self._cancels = dispatcher, cancels
+        self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
         self._doors, self._inbound = doors, inbound
         self._started_at, self._stopping = now(), False
         self._housekeeper = Housekeeper(
@@ -181,6 +181,7 @@ class Gateway:
             proven=Watchdog(self.heartbeats, notifier).feed,
             expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
         )
+        self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
         self.status = StatusServer(
             store,
             self._conditions,
@@ -256,6 +257,9 @@ class Gateway:
         group.create_task(cancels, name="cancels")
         renewals = keep("renewals", self._on(self.renewals.run), within_seconds=_FOLDER_SECONDS)
         group.create_task(renewals, name="renewals")
+        # No heartbeat: SQLite's look at one table takes as long as that is large.
+        inspector = self._on(lambda _beat: self._inspector.run())
+        group.create_task(inspector(_nothing), name="inspector")
         if self._inbound is not None:
             inbound = keep(
                 "inbound",
@@ -285,7 +289,7 @@ class Gateway:
 
     def _stop(self) -> None:
         self._stopping = True
-        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.renewals]
+        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.renewals, self._inspector]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:
@@ -315,6 +319,7 @@ class Gateway:
             lying=[each for door in self._doors for each in door.lying(time.monotonic())],
             eprs=[door.attendance.condition for door in self._doors],
             clock_step=self._housekeeper.clock_step,
+            inspection=self._inspector.inspection,
             handshake_failures=inbound.failures if inbound else {},
             observes_until=self.renewals.settings.callers.observe_until if inbound else None,
         )

@@ -184,11 +184,31 @@ EVENTS = {
         "Look at the disk's room and its errors.",
     ),
     "store.checkpoint_resumed": LogEvent("It can be again."),
+    "store.compared": LogEvent("Everything was compared with its indexes; count: what was found."),
+    "store.damaged": LogEvent(
+        "A table of the database is damaged; what can be read goes on.",
+        "`bars-gateway verify` says what; look at the disk; restore a backup that is whole.",
+    ),
     "store.full": LogEvent(
         "The disk is full: nothing is taken from anybody, and nothing is lost.",
         "Make room; work resumes.",
     ),
+    "store.index_not_rebuilt": LogEvent(
+        "An index has lost rows and could not be rebuilt; messages are looked up without it.",
+        "Make room; it is tried again. If it goes on, `bars-gateway verify` says why.",
+    ),
+    "store.index_rebuilt": LogEvent(
+        "An index had lost rows, so that nobody found them; they are found again, late.",
+        "Look through what waits; see who else opens the database; look at the disk.",
+    ),
     "store.migrated": LogEvent("The database was made, or brought to schema `version`."),
+    "store.stop_not_marked": LogEvent(
+        "The mark of an orderly stop could not be written: the next start compares, for nothing.",
+    ),
+    "store.unclean_stop": LogEvent(
+        "The last stop was a kill or a power cut: what waits is compared with its indexes first.",
+        "Nothing; see why it was not stopped in order.",
+    ),
     "tls.accept_paused": LogEvent(
         "No more connections can be opened (`fault`); those that are open go on.",
         "Look for what holds files open; raise `LimitNOFILE=` of the unit.",

@@ -167,7 +167,7 @@ def _told(found: Readiness, *, ready: bool) -> web.Response:
         "ready": ready,
         "receiving": not found.of_receiving,
         "sending": not found.of_sending,
-        "reasons": list(found.of_sending),
+        "reasons": [*found.of_sending, *found.of_neither],
     }
     return web.json_response(document, status=200 if ready else 503)
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hiding import hide
 from store_values import NOW, arrival, submission
 
 from bars_gateway.restoring import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
@@ -132,6 +133,26 @@ async def test_a_whole_database_is_said_to_be_so(home: Home) -> None:
     assert (0, "") == (done.code, done.err)
     assert re.match(rf"{home.database} at \d{{4}}-[\d-]+ [\d:]+ UTC, schema 1\n", done.out)
     assert done.out.endswith("Nothing is wrong with it.\n")
+
+
+async def test_the_last_comparison_is_told(home: Home) -> None:
+    """That of the gateway itself, beside what is compared now."""
+    async with open_database(home.database) as database:
+        soundness = SqliteStore(database, node="here").soundness
+        await soundness.begin(NOW)
+        await soundness.end([], NOW)
+    done = home.bars_gateway("verify")
+
+    assert "compared all of it 2026-03-02 09:00:00 UTC: nothing was missing\n" in done.out
+
+
+async def test_a_row_that_an_index_lacks_is_named(home: Home) -> None:
+    """Whatever the size of the database: the indexes are compared each time."""
+    hide(home.database, "messages_due", 2)
+    done = home.bars_gateway("verify")
+
+    assert 1 == done.code
+    assert "missing from index messages_due" in done.err
 
 
 def test_what_is_wrong_is_said_with_a_cure(home: Home) -> None:

@@ -27,6 +27,7 @@ from bars_gateway.status import StatusServer
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.store.questions import Asked, Terms
+from bars_gateway.store.soundness import Inspected, Inspection
 from bars_gateway.store.sqlite import SqliteStore
 from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
 
@@ -518,6 +519,56 @@ async def test_trouble_with_sending_turns_no_sender_away(
 
     assert (200, {"ready": True} | told) == (receiving.status, json.loads(receiving.text))
     assert (503, {"ready": False} | told) == (sending.status, json.loads(sending.text))
+
+
+UNINSPECTED = Inspection(after_orderly_stop=False, waits_since=LONG_AGO, last=None)
+INSPECTED = Inspected(began_at=LONG_AGO, ended_at=NOW - timedelta(hours=2), found=[])
+
+
+async def test_a_database_that_is_not_compared_yet_turns_nobody_away(shown: Shown) -> None:
+    """A monitor may read it; a balancer sends on."""
+    shown.conditions = replace(WELL, inspection=UNINSPECTED)
+    answered = await shown.get("/readyz")
+    told = json.loads(answered.text)
+
+    assert (200, True, True) == (answered.status, told["ready"], told["sending"])
+    assert told["reasons"][0].startswith("The database is being compared with its indexes")
+
+
+async def test_a_database_that_is_not_compared_yet_is_said(shown: Shown) -> None:
+    """Until it is; and after a kill what was looked at before the doors opened."""
+    shown.conditions = replace(WELL, inspection=UNINSPECTED)
+    text = (await shown.get("/")).text
+
+    assert "The database is being compared with its indexes, behind the open doors, since" in text
+    assert "a kill or a power cut: what waits was compared first" in text
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([], "compared with its indexes 2 h ago: nothing was missing."),
+        (["messages_due: 1 row lacked"], "2 h ago: messages_due: 1 row lacked."),
+    ],
+)
+async def test_the_last_comparison_is_shown(shown: Shown, found: list[str], expected: str) -> None:
+    """When it was, and what it found; and that alone needs nobody."""
+    inspection = Inspection(
+        after_orderly_stop=True, waits_since=None, last=replace(INSPECTED, found=found)
+    )
+    shown.conditions = replace(WELL, inspection=inspection)
+    text = (await shown.get("/")).text
+
+    assert expected in text
+    assert "All is well" in text
+
+
+async def test_an_index_that_cannot_be_rebuilt_needs_a_person(shown: Shown) -> None:
+    """With what it lacks, and what to do."""
+    inspection = replace(UNINSPECTED, waits_since=None, left=["messages_same: 1 row"])
+    shown.conditions = replace(WELL, inspection=inspection)
+
+    assert "lacks rows where it looks for them: messages_same: 1 row" in (await shown.get("/")).text
 
 
 async def test_a_gateway_without_its_database_is_not_ready(shown: Shown) -> None:

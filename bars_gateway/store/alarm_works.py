@@ -153,8 +153,9 @@ def alarm_of(row: sqlite3.Row) -> Alarm:
 
 
 def _failure(detail: Mapping[str, str]) -> list[str]:
-    """Return the type and the place of an error that nobody foresaw."""
-    return [detail[name] for name in ("exception", "place") if name in detail]
+    """Return type and place of an error that nobody foresaw, or where the database failed."""
+    named = ("exception", "place", "index", "table")
+    return [detail[name] for name in named if name in detail]
 
 
 def _role(row: sqlite3.Row) -> Role | None:

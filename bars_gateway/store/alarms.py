@@ -159,6 +159,27 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="one that is held is let go, or ends",
         ended_by=_LET_GO[1:],
     ),
+    "database.damaged": AlarmKind(
+        about=About.PLACE,
+        grave=True,
+        noun="table",
+        says="{n} of the database damaged",
+        whose=Whose.OURS,
+        advice="What cannot be read is set aside one by one, and the rest goes on. bars-gateway"
+        " verify says what is damaged. Look at the disk; then restore the latest backup that is"
+        " whole.",
+        ends="nothing else",
+    ),
+    "index.rebuilt": AlarmKind(
+        about=About.PLACE,
+        grave=True,
+        noun="gap",
+        says="{n} in the database's indexes: rows were hidden, and are found again",
+        whose=Whose.OURS,
+        advice="What was hidden goes on now, and may be late: look through what waits. See whether"
+        " anything else than the gateway opens the database; look at the disk.",
+        ends="nothing else",
+    ),
     "notice.set_aside": AlarmKind(
         about=About.MESSAGE,
         grave=True,

@@ -13,7 +13,8 @@ transaction; nobody waits for company: while one group commits, the next gathers
 `synchronous=FULL` in WAL mode: what `write` has returned from survives a power cut. The log
 is moved into the file by the writer alone, between two groups (`checkpoints`).
 A damaged file is never replaced by an empty one, because every duplicate would then
-be new again. The lock beside the file is held for as long as the database is open.
+be new again. The lock beside the file is held for as long as the database is open. A block
+that ends without an error leaves the mark of an orderly stop (`soundness`) as its last commit.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +37,8 @@ from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
 from bars_gateway.store.checkpoints import Checkpoint, Schedule, checkpoint
 from bars_gateway.store.examination import read_only
 from bars_gateway.store.holding import hold, mark_in_use
-from bars_gateway.store.schema import prepare
+from bars_gateway.store.schema import Opening, prepare
+from bars_gateway.store.soundness_works import mark
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +62,10 @@ class _Writer(aiosqlite.Connection):
         """Run *works* in one transaction and return the fate of each."""
         fates: list[_Fate] = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
         return fates
+
+    async def prepare(self, path: Path) -> Opening:
+        """Make the file ours."""
+        return await self._execute(prepare, self._conn, path)  # type: ignore[no-any-return,no-untyped-call]
 
     async def checkpoint(self) -> Checkpoint:
         """Move the write-ahead log into the file."""
@@ -108,9 +115,16 @@ class Database:
     """The open database. Get one from `open_database`."""
 
     def __init__(
-        self, path: Path, writer: _Writer, reader: aiosqlite.Connection, limit: int
+        self,
+        path: Path,
+        writer: _Writer,
+        reader: aiosqlite.Connection,
+        limit: int,
+        opening: Opening,
     ) -> None:
         self.path = path
+        self.after_orderly_stop = opening.after_orderly_stop
+        self.left = {gap.index: gap for gap in opening.left}  # what lacks rows and stays so
         self._writer = writer
         self._reader = reader
         self._limit = limit
@@ -215,10 +229,10 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
         permissions.require_database(path, write=True)
         writer = _Writer(_connector(path), 64)
         await stack.enter_async_context(writer)
-        await _prepare(writer, path)
+        opening = await _prepare(writer, path)
         mark_in_use(lock)
         reader = await stack.enter_async_context(open_reader(path))
-        database = Database(path, writer, reader, group_limit)
+        database = Database(path, writer, reader, group_limit, opening)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(database.commit_groups(), name="store-writer")
@@ -229,6 +243,15 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
         except BaseExceptionGroup as errors:
             # One error is that error: the group is our doing and says nothing to a reader.
             raise (errors.exceptions[0] if len(errors.exceptions) == 1 else errors) from None
+        if not database.left:  # else the next start is to try again before its doors open
+            await _mark_stopped(writer)
+
+
+async def _mark_stopped(writer: _Writer) -> None:
+    """Commit the mark of an orderly stop: nobody writes any more, and nothing has failed."""
+    (fate,) = await writer.transact([partial(mark, stopped=True)])
+    if fate.error is not None:
+        log.warning("store.stop_not_marked", reason=str(fate.error))
 
 
 @asynccontextmanager
@@ -252,9 +275,9 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
     return connect
 
 
-async def _prepare(writer: _Writer, path: Path) -> None:
+async def _prepare(writer: _Writer, path: Path) -> Opening:
     try:
-        await writer._execute(prepare, writer._conn, path)  # type: ignore[no-untyped-call] # noqa: SLF001
+        return await writer.prepare(path)
     except sqlite3.Error as error:
         cause = _translated(error)
         if isinstance(cause, DatabaseDamaged):

@@ -28,6 +28,8 @@ import zstandard
 from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.store.rows import digest_of, instant
+from bars_gateway.store.soundness import Inspected
+from bars_gateway.store.soundness_works import last
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 COUNTED = (
@@ -93,6 +95,7 @@ class Examination:
     last_change_at: datetime | None  # of the audit trail's last line; None: there is none
     damage: Sequence[str]  # in its structure: such a file must not be used
     contradictions: Sequence[str]  # in what it says: a person has to look at them
+    inspected: Inspected | None = None  # what the gateway itself found last
 
     @property
     def problems(self) -> Sequence[str]:
@@ -163,6 +166,7 @@ def examined(connection: sqlite3.Connection, *, contents: bool) -> Examination:
         last_change_at=last_change_at(connection) if whole else None,
         damage=[*damage, unknown] if unknown else damage,
         contradictions=_tried(connection, *checks),
+        inspected=last(connection) if whole else None,
     )
 
 

@@ -32,6 +32,7 @@ from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.reconciliations import Reconciliation, Reconciliations
+from bars_gateway.store.soundness import Soundness
 from bars_gateway.store.unread import UnreadNotices
 from bars_gateway.store.values import (
     Accepted,
@@ -126,6 +127,10 @@ class Store(Protocol):
     @property
     def asides(self) -> Asides:
         """Return what may be done with a unit of work that failed."""
+
+    @property
+    def soundness(self) -> Soundness:
+        """Return what is known of the database's file itself."""
 
     @property
     def unread(self) -> UnreadNotices:

@@ -2,7 +2,8 @@
 -- A test explains each one and refuses those that walk a whole table.
 
 -- name: same_submission
--- The receipt for bytes that were handed in before, and what the Receiver said of them.
+-- The receipt for bytes that were handed in before, and what the Receiver said of them. What an index is known
+-- to lack is looked at without it.
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
        m.asked_as, m.target_unchecked, m.warnings,
        (SELECT w.state FROM workflows AS w WHERE w.id = m.workflow_id AND m.move = 'request') AS request_led_to,
@@ -11,8 +12,13 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
            AS cancelling,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
- WHERE m.provider = :provider AND m.fingerprint = :fingerprint AND m.direction = 'outbound'
-   AND m.resend_of IS NULL AND m.submission_id IS NULL;
+ WHERE m.id IN (SELECT s.id FROM messages AS s
+                 WHERE s.provider = :provider AND s.fingerprint = :fingerprint AND s.direction = 'outbound'
+                   AND s.resend_of IS NULL AND s.submission_id IS NULL
+                 UNION ALL SELECT message_id FROM unindexed)
+   AND +m.provider = :provider AND +m.fingerprint = :fingerprint AND +m.direction = 'outbound'
+   AND +m.resend_of IS NULL AND +m.submission_id IS NULL
+ ORDER BY m.id LIMIT 1;
 
 -- name: handed_submission
 -- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (M11b).
@@ -24,14 +30,20 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
            AS cancelling,
        (SELECT a.code FROM attempts AS a WHERE a.message_id = m.id ORDER BY a.number DESC LIMIT 1) AS code
   FROM messages AS m
- WHERE m.provider = :provider AND m.submission_id = :submission_id;
+ WHERE m.id IN (SELECT s.id FROM messages AS s
+                 WHERE s.provider = :provider AND s.submission_id = :submission_id
+                 UNION ALL SELECT message_id FROM unindexed)
+   AND +m.provider = :provider AND +m.submission_id = :submission_id
+ ORDER BY m.id LIMIT 1;
 
 -- name: workflow_numbered
 SELECT * FROM workflows WHERE id = :id AND provider = :provider AND role = :role;
 
 -- name: workflow_with_message
 SELECT w.* FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
- WHERE m.request_id = :request_id AND m.provider = :provider AND w.role = :role;
+ WHERE m.id IN (SELECT s.id FROM messages AS s WHERE s.request_id = :request_id AND +s.provider = :provider
+                 UNION ALL SELECT message_id FROM unindexed)
+   AND +m.request_id = :request_id AND +m.provider = :provider AND w.role = :role;
 
 -- name: exchanged
 -- What either side has of the other: what was refused or never left is nobody's.
@@ -505,7 +517,11 @@ RETURNING id, provider, move, workflow_id, state;
 SELECT * FROM messages_seen WHERE id = :id;
 
 -- name: message_sent
-SELECT * FROM messages_seen WHERE provider = :provider AND direction = 'outbound' AND request_id = :request_id;
+SELECT * FROM messages_seen
+ WHERE id IN (SELECT s.id FROM messages AS s
+               WHERE s.provider = :provider AND s.direction = 'outbound' AND s.request_id = :request_id
+               UNION ALL SELECT message_id FROM unindexed)
+   AND +provider = :provider AND +direction = 'outbound' AND +request_id = :request_id;
 
 -- name: select_messages
 -- By state first: there are few in those that a person acts on.

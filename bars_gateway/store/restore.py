@@ -61,6 +61,7 @@ from bars_gateway.store.holding import belong
 from bars_gateway.store.kept import Beyond, Condition, judge
 from bars_gateway.store.rows import text
 from bars_gateway.store.schema import migrate
+from bars_gateway.store.soundness_works import mark
 
 LEAP = 1_000_000  # more than a gateway numbers between two backups
 
@@ -261,6 +262,7 @@ def _working_on(path: Path, *, beside: Path | None) -> Iterator[sqlite3.Connecti
             connection.row_factory = sqlite3.Row
             for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}")
+            mark(connection, stopped=False)  # before all else: the next start looks at this
             migrate(connection, path)
             if beside is not None:
                 connection.execute("ATTACH ? AS other", [read_only(beside)])

@@ -55,6 +55,7 @@ from bars_gateway.store.sqlite_interventions import SqliteInterventions
 from bars_gateway.store.sqlite_quarantine import SqliteQuarantines
 from bars_gateway.store.sqlite_questions import SqliteQuestions
 from bars_gateway.store.sqlite_reconciliations import SqliteReconciliations
+from bars_gateway.store.sqlite_soundness import SqliteSoundness
 from bars_gateway.store.sqlite_unread import SqliteUnread
 from bars_gateway.store.statements import collect, one, run
 
@@ -92,6 +93,7 @@ class SqliteStore:
         self.confirmations = SqliteConfirmations(database)
         self.quarantine = SqliteQuarantines(database, ring=self._ring_everybody)
         self.reconciliations = SqliteReconciliations(database, ring_notices=self._ring_all)
+        self.soundness = SqliteSoundness(database, ring=self._ring_everybody)
         self.conversations = SqliteConversations(database, rounds, ring_notices=self._ring_all)
         self.questions = SqliteQuestions(
             database,

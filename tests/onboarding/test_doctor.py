@@ -4,11 +4,12 @@ import asyncio
 import json
 import os
 import shutil
+import sqlite3
 import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +35,8 @@ from bars_gateway.onboarding.doctor.machine import Machine
 from bars_gateway.onboarding.doctor.report import printed
 from bars_gateway.sandbox.authorities import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.store import soundness_works
+from bars_gateway.store.schema import prepare
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 UNIT = Path(__file__).parent.parent.parent / "systemd" / "bars-gateway.service"
@@ -161,6 +164,19 @@ async def broken(installation, tmp_path) -> AsyncIterator[Broken]:
 
 PLAIN = Chain.of("Invented root", "Invented middle")
 NATIONAL = Chain.of()
+
+
+def _once_hidden(path: Path) -> Path:
+    """Return a database in which the gateway found, and mended, what an index lacked."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        prepare(connection, path)
+        soundness_works.begin(connection, NOW)
+        soundness_works.end(connection, ["messages_due: 1 row lacked, and rebuilt"], NOW)
+    path.chmod(0o600)
+    return path
+
+
 BREAKS: dict[str, Callable[[Broken], Any]] = {}
 
 
@@ -191,6 +207,7 @@ BREAKS |= {
     "folders.spool_private": lambda b: b.mode(b.installation.spool, 0o2755),
     "folders.sockets": lambda b: b.set("epr.socket_dir", b.folder / "none"),
     "database.sound": lambda b: b.set("store.path", b.file("gateway.db", b"no database" * 99)),
+    "database.compared": lambda b: b.set("store.path", _once_hidden(b.folder / "gateway.db")),
     "database.private": lambda b: b.mode(b.installation.folder / "state" / "gateway.db", 0o644),
     "disk.space": lambda b: b.machine(disk=_disk(f_bavail=1)),
     "disk.files": lambda b: b.machine(disk=_disk(f_favail=1)),

@@ -20,6 +20,7 @@ from bars_gateway.onboarding.doctor.checks import (
 )
 from bars_gateway.permissions import files_in
 from bars_gateway.store.examination import examined, reading
+from bars_gateway.store.soundness_works import last
 
 _FIRST_YEAR = 2026  # this release did not exist before
 _SLOW_SECONDS = 1.0
@@ -107,6 +108,23 @@ def _sound(site: Site) -> Seen:
         cure = "bars-gateway verify says all; bars-gateway restore FILE goes back."
         return failed(f"{path}: {found.problems[0]}", cure)
     return passed(f"{path} is whole, schema {found.schema}")
+
+
+def _compared(site: Site) -> Seen:
+    path = site.settings.database_path
+    if not path.exists():
+        return skipped("there is no database yet")
+    with reading(path) as connection:
+        inspected = last(connection)
+    if inspected.began_at is None:
+        return skipped("no gateway has compared it yet")
+    if inspected.ended_at is None:
+        return passed(f"a gateway has been at it since {inspected.began_at:%Y-%m-%d %H:%M} UTC")
+    shown = f"the gateway did so at {inspected.ended_at:%Y-%m-%d %H:%M} UTC"
+    if inspected.found:
+        cure = "See the alarms on the status page; look at the disk, and at who opens the file."
+        return warned(f"{shown}: {'; '.join(inspected.found)}", cure)
+    return passed(f"{shown}: nothing was missing")
 
 
 def _private(site: Site) -> Seen:
@@ -228,6 +246,14 @@ CHECKS = (
         ask=desks.OURSELVES,
         look=_sound,
         after=("folders.state",),
+    ),
+    Check(
+        name="database.compared",
+        title="The database finds every row that it has",
+        why="What an index lacks is never sent, and its bytes are taken a second time.",
+        ask=desks.OURSELVES,
+        look=_compared,
+        after=("database.sound",),
     ),
     Check(
         name="database.private",

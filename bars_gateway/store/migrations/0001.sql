@@ -329,6 +329,23 @@ CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ende
 CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
 
+CREATE TABLE soundness (                        -- one row: what is known of the file itself
+    id          INTEGER PRIMARY KEY,
+    stopped     INTEGER NOT NULL DEFAULT 0,     -- 1: nothing was written since an orderly stop
+    began_at    TEXT,                           -- when the last whole comparison began; NULL: there was none
+    ended_at    TEXT,                           -- and ended; NULL: it has not
+    found       TEXT NOT NULL DEFAULT '[]',     -- JSON: what it found
+    CONSTRAINT one_row         CHECK (id = 1),
+    CONSTRAINT ended_had_begun CHECK (ended_at IS NULL OR began_at IS NOT NULL)
+) STRICT;
+INSERT INTO soundness (id) VALUES (1);
+
+CREATE TABLE unindexed (                        -- messages that an index lacks, until it is rebuilt
+    message_id  INTEGER NOT NULL,               -- not a foreign key: the row itself may be in doubt
+    missing_in  TEXT NOT NULL,                  -- the index
+    PRIMARY KEY (message_id, missing_in)
+) STRICT, WITHOUT ROWID;
+
 CREATE VIEW alarms_seen AS                      -- an alarm with what people are shown of it
 SELECT a.*, w.role, w.use_case, e.detail,
        (SELECT max(q.id) FROM quarantine AS q
