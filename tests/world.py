@@ -108,6 +108,22 @@ class Node:
         config = ["--config", str(self.settings_file())]
         return [sys.executable, "-m", "bars_gateway", arguments[0], *config, *arguments[1:]]
 
+    async def ran(self, *arguments: str) -> str:
+        """Run `bars-gateway` to its end and return what it printed."""
+        running = await asyncio.create_subprocess_exec(
+            *self.command(*arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, complaint = await running.communicate()
+        assert running.returncode == 0, complaint.decode()
+        return printed.decode()
+
+    async def restored(self, backup: Path) -> str:
+        """Stop the gateway and put *backup* back; return what that printed."""
+        await self.stop()
+        return await self.ran("restore", str(backup), "--older")
+
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Start the gateway in this process; return once every door is open."""
         self._group = group

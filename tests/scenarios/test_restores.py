@@ -1,6 +1,5 @@
 """A restore between two organisations: nothing that was over goes out, nothing received is lost."""
 
-import asyncio
 import json
 import os
 import signal
@@ -16,22 +15,12 @@ from bars_gateway.standard.workflow import State
 from bars_gateway.store.port import OutboundState
 
 
-async def ran(node: Node, *arguments: str) -> str:
-    """Run `bars-gateway` to its end and return what it printed."""
-    running = await asyncio.create_subprocess_exec(
-        *node.command(*arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    printed, complaint = await running.communicate()
-    assert running.returncode == 0, complaint.decode()
-    return printed.decode()
-
-
 async def restored(node: Node, backup: Path, *before: Path) -> str:
     """Stop the gateway and put *backup* back, its database lost where *before* names it."""
     await node.stop()
     for lost in before:
         lost.write_bytes(b"this is no database" * 1000)
-    return await ran(node, "restore", str(backup), "--older")
+    return await node.restored(backup)
 
 
 def kept(node: Node) -> str:
@@ -68,7 +57,7 @@ async def test_what_was_withdrawn_after_the_backup_does_not_go_out(
 ) -> None:
     """The other one does, and the EPR is told of both how they ended."""
     first, second = await two_that_wait(world)
-    await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+    await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
     await asked(world.ambulance, second, "withdraw")
     printed = await restored(world.ambulance, tmp_path / "copy.db")
     world.sandbox.faults.clear()
@@ -86,7 +75,7 @@ async def test_where_the_database_is_lost_nothing_goes_out_until_it_is_released(
 ) -> None:
     """The EPR is told of each; a person releases one, and only that one leaves."""
     first, second = await two_that_wait(world)
-    await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+    await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
     await restored(world.ambulance, tmp_path / "copy.db", world.ambulance.database)
     world.sandbox.faults.clear()
     await world.ambulance.restart()
@@ -94,7 +83,7 @@ async def test_where_the_database_is_lost_nothing_goes_out_until_it_is_released(
         lambda: len(f := world.ambulance.files("inbox/new/*.held.json")) == 2 and f
     )
     held = (await world.ambulance.overview()).outbound[OutboundState.HELD]
-    await ran(world.ambulance, "release", first, "--why", "the hospital has nothing")
+    await world.ambulance.ran("release", first, "--why", "the hospital has nothing")
     outcome = await world.ambulance.outcome(first)
 
     assert {first, second} == {json.loads(file.read_bytes())["request_id"] for file in told}
@@ -106,7 +95,7 @@ async def test_a_referral_that_was_acknowledged_since_is_answered_to_whoever_ask
     world: World, tmp_path: Path
 ) -> None:
     """Its response would be quarantined, and the clinician would hear nothing."""
-    await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+    await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
     receipt = await world.ambulance.sent("r.json", validation_request())
     await world.ambulance.outcome(receipt["request_id"])
     (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
@@ -125,7 +114,7 @@ async def test_a_referral_that_was_acknowledged_since_is_answered_to_whoever_ask
 
 async def test_what_was_received_since_is_handed_over(world: World, tmp_path: Path) -> None:
     """With the bytes and the number that it had; until then the page asks for it."""
-    await ran(world.hospital, "backup", str(tmp_path / "copy.db"))
+    await world.hospital.ran("backup", str(tmp_path / "copy.db"))
     body = referral()
     receipt = await world.ambulance.sent("r.json", body)
     await world.ambulance.outcome(receipt["request_id"])
@@ -136,7 +125,7 @@ async def test_what_was_received_since_is_handed_over(world: World, tmp_path: Pa
     await world.hospital.restart()
     standing = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
     await world.hospital.stop()
-    await ran(world.hospital, "restore", kept(world.hospital), "--hand-over")
+    await world.hospital.ran("restore", kept(world.hospital), "--hand-over")
     await world.hospital.restart()
     (again,) = await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
     notice = json.loads(world.hospital.files("inbox/new/*.notice.json")[0].read_bytes())
@@ -153,13 +142,13 @@ async def test_a_gateway_killed_while_it_sends_is_restored_whole(
 ) -> None:
     """What was in flight is in the log alone; it goes out again under its own ids, once."""
     async with process(world.ambulance, tmp_path / "log") as gateway:
-        await ran(world.ambulance, "backup", str(tmp_path / "copy.db"))
+        await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
         world.sandbox.faults.arm({"kind": "delay", "seconds": 1.0, "count": 1})
         receipt = await world.ambulance.sent("r.json", referral())
         await in_time(lambda: sending(world.ambulance))
         os.kill(gateway.pid, signal.SIGKILL)
         await gateway.wait()
-    printed = await ran(world.ambulance, "restore", str(tmp_path / "copy.db"), "--older")
+    printed = await world.ambulance.ran("restore", str(tmp_path / "copy.db"), "--older")
     async with process(world.ambulance, tmp_path / "log2"):
         outcome = await world.ambulance.outcome(receipt["request_id"])
 
