@@ -29,8 +29,9 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 5.0
 SETTINGS = "the settings"
 # What is taken without a restart; everything else that a changed file says waits for one.
-_OF_PROVIDERS = ("key_id", "private_key_file", "former_keys")
-_OF_INBOUND = ("certificate_file", "private_key_file", "client_ca_file", "allowed_client_names")
+# What a reload takes, beside all of `callers`; the rest waits for a restart.
+OF_PROVIDERS = ("key_id", "private_key_file", "former_keys")
+OF_INBOUND = ("certificate_file", "private_key_file", "client_ca_file", "allowed_client_names")
 
 Look = tuple[object, ...]  # what tells one state of some files from another
 
@@ -146,14 +147,14 @@ def renewed(settings: Settings, written: Settings) -> Settings:
     """Return *settings* with what may change while the gateway runs, as *written* has it."""
     providers = {
         name: provider.model_copy(
-            update={key: getattr(written.providers[name], key) for key in _OF_PROVIDERS}
+            update={key: getattr(written.providers[name], key) for key in OF_PROVIDERS}
         )
         if name in written.providers
         else provider
         for name, provider in settings.providers.items()
     }
     inbound = settings.inbound.model_copy(
-        update={key: getattr(written.inbound, key) for key in _OF_INBOUND}
+        update={key: getattr(written.inbound, key) for key in OF_INBOUND}
     )
     if written.environment is not settings.environment:
         return settings

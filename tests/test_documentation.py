@@ -15,18 +15,21 @@ import shlex
 import subprocess
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 import bars_gateway
+from bars_gateway import renewal
 from bars_gateway.cli import app
 from bars_gateway.config import Settings
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.log_events import EVENTS
+from bars_gateway.metrics import OverviewCollector
 from bars_gateway.outbound import refusal_table
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
@@ -34,6 +37,7 @@ from bars_gateway.standard import acknowledgement, verdict
 from bars_gateway.store import interventions, quarantine, values
 from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.handling import HANDLING_OBJECTIONS
+from bars_gateway.store.port import Overview
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
@@ -161,6 +165,75 @@ def log_events() -> str:
     return "\n".join(lines)
 
 
+_WITHOUT_RESTART = re.compile(
+    rf"callers\..+|inbound\.({'|'.join(renewal.OF_INBOUND)})"
+    rf"|providers\.[\w-]+\.({'|'.join(renewal.OF_PROVIDERS)})(\..+)?"
+)
+
+
+def all_settings() -> str:
+    """Return every setting of the shipped file, table by table, in its own words."""
+    written: list[str] = []
+    said: list[str] = []
+    table = ""
+    for line in (ROOT / "config" / "bars-gateway.toml").read_text("utf-8").splitlines():
+        if header := re.fullmatch(r"#?\[(.+)\]", line):
+            table = header[1].replace("example-trust", "NAME")
+            written += [f"\n### `[{table}]`\n", *([" ".join(said), ""] if said else []), *_HEAD]
+        elif setting := re.fullmatch(r"(#?)([\w-]+) = (.+)", line):
+            if not table and not any(row in written for row in _HEAD):
+                written += [*_HEAD]
+            written.append(_setting(f"{table}.{setting[2]}".lstrip("."), setting, said))
+        if line.startswith("# "):
+            said.append(line[2:])
+        else:
+            said = []
+    return "\n".join(written).strip()
+
+
+_HEAD = ("| Setting | Default | Change taken by | What it is for |", "|---|---|---|---|")
+
+
+def _setting(key: str, setting: re.Match[str], said: Sequence[str]) -> str:
+    shipped = f"`{setting[3]}`" if setting[1] else "-"
+    by = "reload" if _WITHOUT_RESTART.fullmatch(key) else "restart"
+    return f"| `{setting[2]}` | {shipped} | {by} | {' '.join(said).replace('|', chr(92) + '|')} |"
+
+
+def metrics() -> str:
+    """Return every figure of `/metrics`, with its labels."""
+    made = OverviewCollector(
+        Overview(
+            at=datetime.now(UTC),
+            outbound={},
+            inbound=0,
+            workflows={},
+            notices_pending={},
+            questions_open={},
+            cancels_waiting={},
+            oldest_open_at=None,
+            next_due_at=None,
+            last_attempts=(),
+            last_workflows=(),
+            standing=(),
+            alarms=(),
+            database_bytes=0,
+            free_bytes=0,
+        ),
+        tokens={},
+        expiries=(),
+        first_days=90,
+        refused=(),
+        handshake_failures={},
+    )
+    lines = ["| Figure | Labels | Type | What it is |", "|---|---|---|---|"]
+    for each in made.collect():
+        labels = ", ".join(f"`{name}`" for name in each._labelnames) or "-"
+        name = f"{each.name}_total" if each.type == "counter" else each.name
+        lines.append(f"| `{name}` | {labels} | {each.type} | {each.documentation} |")
+    return "\n".join(lines)
+
+
 def events_logged() -> Iterator[tuple[str, str, ast.Call]]:
     """Yield (event, level, call) of each call of the gateway's own that logs."""
     for place, call, level in logging_calls():
@@ -169,6 +242,8 @@ def events_logged() -> Iterator[tuple[str, str, ast.Call]]:
 
 
 PRINTED: dict[str, Callable[[], str]] = {
+    "settings": all_settings,
+    "figures": metrics,
     "log events": log_events,
     "faults": faults,
     "token refusals": token_refusals,
