@@ -136,6 +136,11 @@ AT_RESTORE: Mapping[str, str] = {
         "Known to the kept database alone, and not entered: {count}. Nothing here tells of {them}."
         " See to each by hand, with its Sender or Receiver."
     ),
+    "failed": (
+        "Could not be taken over: {count}. The gateway itself failed over {them}; all the rest was"
+        " taken over, and what waits of the same conversation is held. See to each by hand, with"
+        " its Sender or Receiver, and send us the type and place of the error."
+    ),
     "cancelled": (
         "Not sent, for {they} cancelled since: {count}. An earlier attempt may have arrived, so"
         " the EPR is told that it is unconfirmed; its cancellation stands in the queue. See that"
@@ -156,7 +161,7 @@ AT_RESTORE: Mapping[str, str] = {
     ),
 }
 AT_HAND_OVER: Mapping[str, str] = {
-    **{name: AT_RESTORE[name] for name in ("left", "cancelled")},
+    **{name: AT_RESTORE[name] for name in ("left", "failed", "cancelled")},
     "handed_over": (
         "For the EPR: {count}. It is given {them} once the gateway runs, under the numbers that"
         " the notices had, with the remark `restored`. What it has already, it knows by number."
@@ -253,7 +258,8 @@ def _described(line: "Line") -> str:
     told = f", collected by the EPR {clock(line.collected_at)}" if line.collected_at else ""
     why = f": {line.why}" if line.why else ""
     about = " ".join(filter(None, words))
-    return f"    {line.request_id}  {line.state}, {clock(line.taken_at)}, {about}{told}{why}"
+    taken = clock(line.taken_at) if line.taken_at else "at a time that cannot be read"
+    return f"    {line.request_id}  {line.state}, {taken}, {about}{told}{why}"
 
 
 def _of(count: int, noun: str) -> str:

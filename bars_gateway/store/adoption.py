@@ -11,27 +11,28 @@ or acknowledged. What was *received* since is entered by a person's word, for it
 the EPR with that (`restore --hand-over`).
 
 Everything happens in the caller's transaction. What stands here already, under the same
-X-Request-Id, is left alone: so it can be done again. Each entry has a savepoint of its own,
-and a Bundle whose bytes are not those that came is not entered.
+X-Request-Id, is left alone: so it can be done again. Each message has a savepoint of its own:
+one that cannot be taken over is listed with the reason, and keeps no other from it. A Bundle
+whose bytes are not those that came is not entered.
 
 The statements walk whole tables, which is why they are not in queries.sql.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
-from bars_gateway.store.affected import Fate, Line, line_of
+from bars_gateway.store.affected import Fate, Line, failed, line_of
+from bars_gateway.store.aftermath import LEFT_BEHIND, OPEN, OPEN_STATES, hold_one
+from bars_gateway.store.aside_works import is_of_one_row
 from bars_gateway.store.examination import wrong_with
 from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.rows import text
 from bars_gateway.store.statements import add_message_event, move_workflow, notify
 from bars_gateway.store.values import NoticeKind, OutboundState
-
-OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
-_OPEN = "('queued', 'held', 'sending')"
 
 # Where our own messages lead a workflow. Any other state was made by what was received: it is
 # for the EPR to hear of that, and until then the workflow's clock must not stop.
@@ -55,7 +56,7 @@ _IDS = frozenset({"focus_id", "claimed_id"})  # of the Receiver's record: judged
 _OF_ALARM = ("provider", "kind", "here", "request_id")
 _OF_OPEN = ("next_attempt_at", "delay_due_at", "claimed_by", "claimed_until")
 _KEYS = frozenset({"id", "workflow_id", "provider", "direction", "request_id", "resend_of"})
-_LEFT_BEHIND = "restore.not_handed_over"
+_NOT_UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 _DAMAGED = "it cannot be read: the kept database is damaged there"
 
 
@@ -71,6 +72,7 @@ class Adoption:
         connection.row_factory = sqlite3.Row
         connection.execute("CREATE TEMP TABLE pairs (kept INTEGER PRIMARY KEY, here INTEGER)")
         connection.execute("CREATE TEMP TABLE courses (kept INTEGER PRIMARY KEY, here INTEGER)")
+        self.failed: list[Line] = []  # what could not be taken over
         self.whole = self._pair()  # whether all of the kept database could be read
 
     def _pair(self) -> bool:
@@ -86,6 +88,33 @@ class Adoption:
         except sqlite3.DatabaseError:
             return False
         return True
+
+    def _alone(self, do: Callable[[], object], of: Callable[[], sqlite3.Row | None]) -> None:
+        """
+        Do something for one message; where that fails, undo it alone, and list it as failed.
+
+        *of*: the message. A disk that has no room fails the whole: nothing is in place yet.
+        """
+        self._connection.execute("SAVEPOINT alone")
+        try:
+            do()
+        except Exception as error:  # unit of work
+            if not is_of_one_row(error):
+                raise
+            self._connection.execute("ROLLBACK TO alone")
+            row = of()
+            self.failed += [] if row is None else [failed(row, error)]
+        self._connection.execute("RELEASE alone")
+
+    def _message(self, here: int) -> sqlite3.Row | None:
+        query = "SELECT * FROM main.messages WHERE id = ?"
+        found: sqlite3.Row | None = self._connection.execute(query, [here]).fetchone()
+        return found
+
+    def _first_of(self, workflow: int) -> sqlite3.Row | None:
+        query = "SELECT * FROM main.messages WHERE workflow_id = ? ORDER BY id LIMIT 1"
+        found: sqlite3.Row | None = self._connection.execute(query, [workflow]).fetchone()
+        return found
 
     def _note(self, kept: int, here: int) -> None:
         self._connection.execute("INSERT INTO pairs VALUES (?, ?)", [kept, here])
@@ -105,7 +134,7 @@ class Adoption:
         lines += self._stop_cancelled()
         self._tell()
         self._keep_alarms()
-        return lines
+        return [*lines, *self.failed]
 
     def _keep_alarms(self) -> None:
         """
@@ -124,21 +153,25 @@ class Adoption:
             "                      AND h.kind = k.kind AND h.message_id IS pairs.here"
             "                      AND h.provider IS k.provider AND h.request_id IS k.request_id)"
             " ORDER BY k.id",
-            [_LEFT_BEHIND],
+            [LEFT_BEHIND],
         )
         for row in self._readable(found):
             if row["here"] is None or row["here"] in changed:
-                self._connection.execute(
-                    "INSERT INTO main.events (at, provider, kind, message_id, request_id, detail)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    [text(self._now), *(row[name] for name in _OF_ALARM), row["detail"] or "{}"],
-                )
+                message = partial(self._message, row["here"])
+                self._alone(partial(self._keep_alarm, row), message)
+
+    def _keep_alarm(self, row: sqlite3.Row) -> None:
+        self._connection.execute(
+            "INSERT INTO main.events (at, provider, kind, message_id, request_id, detail)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [text(self._now), *(row[name] for name in _OF_ALARM), row["detail"] or "{}"],
+        )
 
     def of_received(self) -> list[Line]:
         """Enter what was received, and what was sent and is not here; return each message."""
         lines = [
             *self._agree(ends_only=True, held_only=True),
-            *self._enter_all("outbound", Fate.ENTERED, hold=True),
+            *self._enter_all("outbound", Fate.ENTERED, held=True),
             *self._enter_all("inbound", Fate.HANDED_OVER),
             *self._enter_quarantined(),
         ]
@@ -146,7 +179,7 @@ class Adoption:
         lines += self._stop_cancelled()
         self._tell()
         self._keep_alarms()
-        return lines
+        return [*lines, *self.failed]
 
     def to_hand_over(self) -> list[Line]:
         """Return what was received and is not here, changing nothing."""
@@ -155,7 +188,7 @@ class Adoption:
         lines += [line_of(row, Fate.UNDECIDED) for row in self._undecided()]
         return lines
 
-    def _agree(self, *, ends_only: bool, held_only: bool = False) -> Iterator[Line]:
+    def _agree(self, *, ends_only: bool, held_only: bool = False) -> list[Line]:
         """Let what both have be as the kept database knows it."""
         columns = [name for name in self._columns("messages") if name not in _KEYS]
         differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in columns)
@@ -165,30 +198,46 @@ class Adoption:
             f"  JOIN main.messages AS here ON here.id = pairs.here"
             f" WHERE k.direction = 'outbound' AND ({differing})"
         ).fetchall()
+        lines: list[Line] = []
         for row in found:
-            if not _believed(row, ends_only=ends_only, held_only=held_only):
-                continue
-            self._set("messages", row["here"], {name: row[name] for name in columns})
-            self._copy_parts(row["id"], row["here"])
-            self._changed.append(row["here"])
-            if row["was"] in OPEN and row["state"] not in OPEN:
-                self._audit(row, row["here"], Fate.SETTLED)
-                yield line_of(row, Fate.SETTLED)
 
-    def _enter_all(self, direction: str, fate: Fate, *, hold: bool = False) -> Iterator[Line]:
+            def follow(row: sqlite3.Row = row) -> None:
+                if _believed(row, ends_only=ends_only, held_only=held_only):
+                    lines.extend(self._let_agree(row, columns))
+
+            self._alone(follow, partial(_given, row))
+        return lines
+
+    def _let_agree(self, row: sqlite3.Row, columns: Sequence[str]) -> list[Line]:
+        """Let one message be as the kept database knows it; return its line if it has ended."""
+        self._set("messages", row["here"], {name: row[name] for name in columns})
+        self._copy_parts(row["id"], row["here"])
+        self._changed.append(row["here"])
+        if row["was"] not in OPEN or row["state"] in OPEN:
+            return []
+        self._audit(row, row["here"], Fate.SETTLED)
+        return [line_of(row, Fate.SETTLED)]
+
+    def _enter_all(self, direction: str, fate: Fate, *, held: bool = False) -> list[Line]:
         """Enter each message of that direction that is not here."""
         same_numbers = self._numbers_are_free("messages", "pairs")
+        lines: list[Line] = []
         for row in self._missing(direction):
-            here = row["id"] if same_numbers else None
-            self._connection.execute("SAVEPOINT entry")
-            why = self._try_to_enter(row, here, fate, hold=hold)
-            if why is not None:
-                self._connection.execute("ROLLBACK TO entry")
-            self._connection.execute("RELEASE entry")
-            yield line_of(row, fate if why is None else Fate.LEFT, why)
+
+            def enter(row: sqlite3.Row = row) -> None:
+                here = row["id"] if same_numbers else None
+                self._connection.execute("SAVEPOINT entry")
+                why = self._try_to_enter(row, here, fate, held=held)
+                if why is not None:
+                    self._connection.execute("ROLLBACK TO entry")
+                self._connection.execute("RELEASE entry")
+                lines.append(line_of(row, fate if why is None else Fate.LEFT, why))
+
+            self._alone(enter, partial(_given, row))
+        return lines
 
     def _try_to_enter(
-        self, row: sqlite3.Row, here: int | None, fate: Fate, *, hold: bool
+        self, row: sqlite3.Row, here: int | None, fate: Fate, *, held: bool
     ) -> str | None:
         """Enter one message; return why that cannot be, after which it has to be undone."""
         try:
@@ -202,9 +251,11 @@ class Adoption:
             self._copy_parts(row["id"], number)
             if row["direction"] == "inbound":
                 self._enter_in_ledger(row, number)
-            elif hold and row["state"] in OPEN:
-                _hold(self._connection, row, number, self._now)
-        except sqlite3.IntegrityError:
+            elif held and row["state"] in OPEN:
+                hold_one(self._connection, row, number, self._now)
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode not in _NOT_UNIQUE:
+                raise
             return "the same bytes were handed in again since, under another X-Request-Id"
         except sqlite3.DatabaseError:
             return _DAMAGED
@@ -301,15 +352,19 @@ class Adoption:
         touched = self._workflows_changed()
         followed = [row for row in found if not ends_only or row["here"] in touched]
         for row in followed:
-            ours = row["role"] == Role.REQUESTER
-            if not row["more_there"] or row["state"] in _OURS[row["role"]]:
-                copied = [name for name in names if not (ours and name in _IDS)]
-                self._set("workflows", row["here"], {name: row[name] for name in copied})
-            elif ours:  # an answer that was not handed over yet proves it
-                move_workflow(self._connection, row["here"], Move.REQUEST, self._now)
+            first = partial(self._first_of, row["here"])
+            self._alone(partial(self._follow_one, row, names), first)
         for row in sorted(followed, key=lambda row: row["focus_id"] is not None):
             if row["role"] == Role.REQUESTER:
-                self._name(row)
+                self._alone(partial(self._name, row), partial(self._first_of, row["here"]))
+
+    def _follow_one(self, row: sqlite3.Row, names: Sequence[str]) -> None:
+        ours = row["role"] == Role.REQUESTER
+        if not row["more_there"] or row["state"] in _OURS[row["role"]]:
+            copied = [name for name in names if not (ours and name in _IDS)]
+            self._set("workflows", row["here"], {name: row[name] for name in copied})
+        elif ours:  # an answer that was not handed over yet proves it
+            move_workflow(self._connection, row["here"], Move.REQUEST, self._now)
 
     def _name(self, row: sqlite3.Row) -> None:
         """Let a workflow have the id that it has there, unless that is another patient's here."""
@@ -318,10 +373,7 @@ class Adoption:
             self._set("workflows", row["here"], kept)
             return
         self._set("workflows", row["here"], dict.fromkeys(_IDS))
-        message = self._connection.execute(
-            "SELECT id, workflow_id FROM main.messages WHERE workflow_id = ? ORDER BY id LIMIT 1",
-            [row["here"]],
-        ).fetchone()
+        message = self._first_of(row["here"])
         if message is not None:
             remarks = name_focus(self._connection, message, row["focus_id"], self._now)
             self._remarked[message["id"]] = remarks
@@ -340,28 +392,36 @@ class Adoption:
             "  JOIN courses AS two ON two.kept = l.to_id JOIN pairs AS m ON m.kept = l.message_id"
         )
 
-    def _stop_cancelled(self) -> Iterator[Line]:
+    def _stop_cancelled(self) -> list[Line]:
         """Send nothing of what a cancellation that came since the backup takes back."""
         waiting = self._connection.execute(
             f"SELECT * FROM main.messages AS m WHERE m.direction = 'outbound'"  # noqa: S608
-            f"   AND m.state IN {_OPEN} AND m.move IN ('request', 'update') ORDER BY m.id"
+            f"   AND m.state IN {OPEN_STATES} AND m.move IN ('request', 'update') ORDER BY m.id"
         ).fetchall()
         cancelled = self._cancelled_since()
+        lines: list[Line] = []
         for row in waiting:
-            if row["workflow_id"] not in cancelled:
-                continue
-            values = dict.fromkeys(_OF_OPEN) | {
-                "state": OutboundState.UNCONFIRMED,
-                "settled_at": text(self._now),
-                "restored_at": text(self._now),
-                "attempts": max(1, row["attempts"]),
-            }
-            self._set("messages", row["id"], values)
-            if row["move"] == Move.REQUEST:
-                move_workflow(self._connection, row["workflow_id"], Move.LAPSE, self._now)
-            notify(self._connection, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
-            self._audit(row, row["id"], Fate.CANCELLED)
-            yield line_of(row, Fate.CANCELLED)
+            if row["workflow_id"] in cancelled:
+
+                def stop(row: sqlite3.Row = row) -> None:
+                    lines.append(self._stop_one(row))
+
+                self._alone(stop, partial(_given, row))
+        return lines
+
+    def _stop_one(self, row: sqlite3.Row) -> Line:
+        values = dict.fromkeys(_OF_OPEN) | {
+            "state": OutboundState.UNCONFIRMED,
+            "settled_at": text(self._now),
+            "restored_at": text(self._now),
+            "attempts": max(1, row["attempts"]),
+        }
+        self._set("messages", row["id"], values)
+        if row["move"] == Move.REQUEST:
+            move_workflow(self._connection, row["workflow_id"], Move.LAPSE, self._now)
+        notify(self._connection, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
+        self._audit(row, row["id"], Fate.CANCELLED)
+        return line_of(row, Fate.CANCELLED)
 
     def _cancelled_since(self) -> set[int]:
         found = self._connection.execute(
@@ -375,22 +435,25 @@ class Adoption:
         """Give the EPR the notices of what has changed, under the numbers that they had."""
         names = [name for name in self._columns("notices") if name not in {"id", "message_id"}]
         for here in self._changed:
-            found = self._connection.execute(
-                "SELECT n.* FROM pairs JOIN other.notices AS n ON n.message_id = pairs.kept"
-                " WHERE pairs.here = :here"
-                "   AND NOT EXISTS (SELECT 1 FROM main.notices AS o WHERE o.message_id = :here"
-                "                      AND o.kind = n.kind AND o.created_at = n.created_at)"
-                " ORDER BY n.id",
-                {"here": here},
-            ).fetchall()
-            for row in found:
-                values = {name: row[name] for name in names} | {"message_id": here}
-                new = self._remarked.get(here, ()) if row["kind"] == NoticeKind.OUTCOME else ()
-                values["remarks"] = " ".join([row["remarks"], Remark.RESTORED, *new]).strip()
-                if row["kind"] in _FOR_GOOD:
-                    values["collected_at"] = None
-                values["id"] = None if self._is_used("notices", row["id"]) else row["id"]
-                self._insert("notices", values)
+            self._alone(partial(self._tell_of, here, names), partial(self._message, here))
+
+    def _tell_of(self, here: int, names: Sequence[str]) -> None:
+        found = self._connection.execute(
+            "SELECT n.* FROM pairs JOIN other.notices AS n ON n.message_id = pairs.kept"
+            " WHERE pairs.here = :here"
+            "   AND NOT EXISTS (SELECT 1 FROM main.notices AS o WHERE o.message_id = :here"
+            "                      AND o.kind = n.kind AND o.created_at = n.created_at)"
+            " ORDER BY n.id",
+            {"here": here},
+        ).fetchall()
+        for row in found:
+            values = {name: row[name] for name in names} | {"message_id": here}
+            new = self._remarked.get(here, ()) if row["kind"] == NoticeKind.OUTCOME else ()
+            values["remarks"] = " ".join([row["remarks"], Remark.RESTORED, *new]).strip()
+            if row["kind"] in _FOR_GOOD:
+                values["collected_at"] = None
+            values["id"] = None if self._is_used("notices", row["id"]) else row["id"]
+            self._insert("notices", values)
 
     def _missing(self, direction: str) -> list[sqlite3.Row]:
         """Return the kept database's messages that are not here, as far as they can be read."""
@@ -434,17 +497,25 @@ class Adoption:
             self.whole = False
         return read
 
-    def _enter_quarantined(self) -> Iterator[Line]:
+    def _enter_quarantined(self) -> list[Line]:
         names = [name for name in self._columns("quarantine") if name != "attached_to"]
+        lines: list[Line] = []
         for row in self._missing_quarantined():
-            if wrong := wrong_with(row):
-                yield line_of(row, Fate.LEFT, f"its Bundle {wrong}")
-                continue
-            values = {name: row[name] for name in names}
-            if self._is_used("quarantine", row["id"]):
-                values["id"] = None
-            self._insert("quarantine", values)
-            yield line_of(row, Fate.QUARANTINED)
+
+            def enter(row: sqlite3.Row = row) -> None:
+                lines.append(self._quarantine(row, names))
+
+            self._alone(enter, partial(_given, row))
+        return lines
+
+    def _quarantine(self, row: sqlite3.Row, names: Sequence[str]) -> Line:
+        if wrong := wrong_with(row):
+            return line_of(row, Fate.LEFT, f"its Bundle {wrong}")
+        values = {name: row[name] for name in names}
+        if self._is_used("quarantine", row["id"]):
+            values["id"] = None
+        self._insert("quarantine", values)
+        return line_of(row, Fate.QUARANTINED)
 
     def _numbers_are_free(self, table: str, known: str) -> bool:
         """Tell whether what is missing here can keep its numbers, and with them its order."""
@@ -483,6 +554,10 @@ class Adoption:
         add_message_event(self._connection, about, f"restore.{fate}", self._now, detail)
 
 
+def _given(row: sqlite3.Row) -> sqlite3.Row:
+    return row
+
+
 def _believed(row: sqlite3.Row, *, ends_only: bool, held_only: bool) -> bool:
     """Tell whether the kept database's word on a message holds against what stands here."""
     was, state = OutboundState(row["was"]), OutboundState(row["state"])
@@ -494,63 +569,3 @@ def _believed(row: sqlite3.Row, *, ends_only: bool, held_only: bool) -> bool:
     if was is OutboundState.ACKNOWLEDGED:
         return state is OutboundState.ACKNOWLEDGED
     return was in OPEN or state not in OPEN or row["restored_at"] is None
-
-
-def leave_unknown(connection: sqlite3.Connection, now: datetime, *, hold: bool) -> list[Line]:
-    """
-    Let every open message count as tried, with an unknown fate; return each.
-
-    *hold*: nobody knows what became of them, so none leaves until a person releases it.
-    """
-    connection.execute(
-        f"UPDATE main.messages SET attempts = max(attempts, 1), restored_at = ?"  # noqa: S608
-        f" WHERE state IN {_OPEN}",
-        [text(now)],
-    )
-    waiting = connection.execute(
-        f"SELECT * FROM main.messages WHERE state IN {_OPEN} ORDER BY id"  # noqa: S608
-    ).fetchall()
-    if hold:
-        for row in waiting:
-            _hold(connection, row, row["id"], now)
-    kept_back = [hold or row["state"] == OutboundState.HELD for row in waiting]
-    fates = [Fate.HELD if back else Fate.WAITS for back in kept_back]
-    return [line_of(row, fate) for row, fate in zip(waiting, fates, strict=True)]
-
-
-def raise_alarms(connection: sqlite3.Connection, lines: Sequence[Line], now: datetime) -> None:
-    """Raise an alarm for each message that is to be handed over."""
-    connection.executemany(
-        "INSERT INTO main.events (at, provider, kind, request_id) VALUES (?, ?, ?, ?)",
-        [
-            (text(now), line.provider, _LEFT_BEHIND, line.request_id)
-            for line in lines
-            if line.fate in {Fate.TO_HAND_OVER, Fate.QUARANTINED}
-        ],
-    )
-
-
-def settle_alarms(connection: sqlite3.Connection, now: datetime) -> None:
-    """End the alarm of each message that is here by now."""
-    connection.execute(
-        "UPDATE main.alarms SET ended_at = ?, ended_how = 'settled'"
-        " WHERE kind = ? AND ended_at IS NULL"
-        "   AND EXISTS (SELECT 1 FROM main.messages AS m"
-        "                WHERE m.provider = alarms.provider AND m.request_id = alarms.request_id"
-        "                UNION ALL"
-        "               SELECT 1 FROM main.quarantine AS q"
-        "                WHERE q.provider = alarms.provider AND q.request_id = alarms.request_id)",
-        [text(now), _LEFT_BEHIND],
-    )
-
-
-def _hold(connection: sqlite3.Connection, row: sqlite3.Row, here: int, now: datetime) -> None:
-    connection.execute(
-        "UPDATE main.messages SET state = 'held', next_attempt_at = NULL, claimed_by = NULL,"
-        " claimed_until = NULL, attempts = max(attempts, 1), restored_at = ? WHERE id = ?",
-        [text(now), here],
-    )
-    query = "SELECT id, provider FROM main.messages WHERE id = ?"
-    held = connection.execute(query, [here]).fetchone()
-    notify(connection, NoticeKind.HELD, held, now, [Remark.FATE_UNKNOWN])
-    add_message_event(connection, (row["provider"], here, row["request_id"]), "restore.held", now)

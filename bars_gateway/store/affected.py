@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.store.rows import instant
+from bars_gateway.unforeseen import unforeseen
 
 
 class Fate(StrEnum):
@@ -21,6 +22,7 @@ class Fate(StrEnum):
     UNDECIDED = "undecided"  # a question to the EPR that it had not answered
     QUARANTINED = "quarantined"  # a response that answered nothing, and waits for a person
     LEFT = "left"  # it could not be entered
+    FAILED = "failed"  # the gateway itself failed over it: it is as it was before, or not here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Line:
     use_case: str
     counterparty: str  # system|value of the other side's service
     state: str
-    taken_at: datetime
+    taken_at: datetime | None  # None: what is stored of it is no time
     collected_at: datetime | None = None  # when the EPR had it, by the kept database
     why: str | None = None  # it could not be entered
 
@@ -57,7 +59,20 @@ def line_of(row: sqlite3.Row, fate: Fate, why: str | None = None) -> Line:
         use_case=row["use_case"],
         counterparty=row["receiver"] if ours else row["sender"],
         state=row["state"],
-        taken_at=instant(row["created_at"]),
-        collected_at=instant(row["collected_at"]) if "collected_at" in names else None,
+        taken_at=_instant(row["created_at"]),
+        collected_at=_instant(row["collected_at"]) if "collected_at" in names else None,
         why=why,
     )
+
+
+def failed(row: sqlite3.Row, error: Exception) -> Line:
+    """Return the line of a message that could not be taken over: type and place of *error*."""
+    what = unforeseen(error)
+    return line_of(row, Fate.FAILED, f"could not be taken over: {what.exception} at {what.place}")
+
+
+def _instant(stored: str | None) -> datetime | None:
+    try:
+        return instant(stored)
+    except ValueError:
+        return None  # what a disk has spoilt is listed all the same

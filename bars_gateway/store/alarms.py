@@ -242,6 +242,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         " --hand-over` with the file that the restore has kept, and start it.",
         ends="it is handed over",
     ),
+    "restore.not_taken_over": AlarmKind(
+        about=About.REQUEST,
+        grave=True,
+        noun="message",
+        says="{n} that a restore could not take over",
+        whose=Whose.OURS,
+        advice="What became of it, the kept database alone knows. See to it by hand, with its"
+        " Sender or Receiver; what the restore has printed says why.",
+        ends="nothing else",
+    ),
     "cancel.other_patient": AlarmKind(
         about=About.MESSAGE,
         grave=True,

@@ -46,8 +46,14 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
-from bars_gateway.store.adoption import Adoption, leave_unknown, raise_alarms, settle_alarms
+from bars_gateway.store.adoption import Adoption
 from bars_gateway.store.affected import Fate, Line
+from bars_gateway.store.aftermath import (
+    hold_doubtful,
+    leave_unknown,
+    raise_alarms,
+    settle_alarms,
+)
 from bars_gateway.store.backup import beside, copied, fresh_file, sync_folder
 from bars_gateway.store.examination import (
     Examination,
@@ -63,6 +69,7 @@ from bars_gateway.store.rows import text
 from bars_gateway.store.schema import migrate
 from bars_gateway.store.soundness_works import mark
 
+NOT_TAKEN_OVER = frozenset({Fate.FAILED, Fate.LEFT})
 LEAP = 1_000_000  # more than a gateway numbers between two backups
 
 
@@ -119,7 +126,9 @@ def hand_over(kept: Path, database: Path, now: datetime) -> HandedOver:
         adoption = Adoption(connection, now)
         lines = adoption.of_received()
         given = sum(line.fate is Fate.HANDED_OVER for line in lines)
+        hold_doubtful(connection, lines, now)
         settle_alarms(connection, now)
+        raise_alarms(connection, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
         _audit(connection, "operator.handed_over", now, {"messages": given, "kept": kept.name})
         return HandedOver(listed=adoption.whole, lines=lines)
 
@@ -210,6 +219,7 @@ def _make_safe(  # noqa: PLR0917
         _leap(connection)
         if askable:
             lines, listed = _compared(connection, condition, now)
+        hold_doubtful(connection, lines, now)
         lines = _last_word([*lines, *leave_unknown(connection, now, hold=not known)])
         (uncollected,) = connection.execute(
             "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
@@ -241,7 +251,12 @@ def _compared(
 
 def _last_word(lines: Sequence[Line]) -> list[Line]:
     """Let each message be there once, with what became of it in the end."""
-    return list({(line.provider, line.direction, line.request_id): line for line in lines}.values())
+    last: dict[tuple[str, str, str], Line] = {}
+    for line in lines:
+        key = (line.provider, line.direction, line.request_id)
+        if key not in last or last[key].fate is not Fate.FAILED:
+            last[key] = line
+    return list(last.values())
 
 
 def _salvaged(restoring: Path, damaged: Path, now: datetime) -> list[Line]:

@@ -1,0 +1,106 @@
+"""
+What a restore leaves to a person: what is held, what counts as tried, what raises an alarm.
+
+    what waits ─┬─► goes out, as one that may have left before
+                └─► held: nobody knows its fate, or part of its conversation was not taken over
+
+The statements walk whole tables, which is why they are not in queries.sql.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.affected import Fate, Line, line_of
+from bars_gateway.store.rows import text
+from bars_gateway.store.statements import add_message_event, notify
+from bars_gateway.store.values import NoticeKind, OutboundState
+
+OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
+OPEN_STATES = "('queued', 'held', 'sending')"
+LEFT_BEHIND = "restore.not_handed_over"
+
+
+def leave_unknown(connection: sqlite3.Connection, now: datetime, *, hold: bool) -> list[Line]:
+    """
+    Let every open message count as tried, with an unknown fate; return each.
+
+    *hold*: nobody knows what became of them, so none leaves until a person releases it.
+    """
+    connection.execute(
+        f"UPDATE main.messages SET attempts = max(attempts, 1), restored_at = ?"  # noqa: S608
+        f" WHERE state IN {OPEN_STATES}",
+        [text(now)],
+    )
+    waiting = connection.execute(
+        f"SELECT * FROM main.messages WHERE state IN {OPEN_STATES} ORDER BY id"  # noqa: S608
+    ).fetchall()
+    if hold:
+        for row in waiting:
+            hold_one(connection, row, row["id"], now)
+    kept_back = [hold or row["state"] == OutboundState.HELD for row in waiting]
+    fates = [Fate.HELD if back else Fate.WAITS for back in kept_back]
+    return [line_of(row, fate) for row, fate in zip(waiting, fates, strict=True)]
+
+
+def hold_doubtful(connection: sqlite3.Connection, lines: Sequence[Line], now: datetime) -> None:
+    """Hold what waits in the conversation of what could not be taken over: that may end it."""
+    doubtful = {
+        (line.provider, line.correlation_id)
+        for line in lines
+        if line.fate is Fate.FAILED or (line.fate is Fate.LEFT and line.direction == "outbound")
+    }
+    waiting = connection.execute(
+        "SELECT * FROM main.messages WHERE state IN ('queued', 'sending') ORDER BY id"
+    ).fetchall()
+    for row in waiting:
+        if (row["provider"], row["correlation_id"]) in doubtful:
+            hold_one(connection, row, row["id"], now)
+
+
+_ALARMS: Mapping[Fate, str] = {
+    Fate.TO_HAND_OVER: LEFT_BEHIND,
+    Fate.QUARANTINED: LEFT_BEHIND,
+    Fate.FAILED: "restore.not_taken_over",
+    Fate.LEFT: "restore.not_taken_over",
+}
+
+
+def raise_alarms(connection: sqlite3.Connection, lines: Sequence[Line], now: datetime) -> None:
+    """Raise an alarm for each message that is to be handed over, or could not be taken over."""
+    connection.executemany(
+        "INSERT INTO main.events (at, provider, kind, request_id) VALUES (?, ?, ?, ?)",
+        [
+            (text(now), line.provider, _ALARMS[line.fate], line.request_id)
+            for line in lines
+            if line.fate in _ALARMS
+        ],
+    )
+
+
+def settle_alarms(connection: sqlite3.Connection, now: datetime) -> None:
+    """End the alarm of each message that is here by now."""
+    connection.execute(
+        "UPDATE main.alarms SET ended_at = ?, ended_how = 'settled'"
+        " WHERE kind = ? AND ended_at IS NULL"
+        "   AND EXISTS (SELECT 1 FROM main.messages AS m"
+        "                WHERE m.provider = alarms.provider AND m.request_id = alarms.request_id"
+        "                UNION ALL"
+        "               SELECT 1 FROM main.quarantine AS q"
+        "                WHERE q.provider = alarms.provider AND q.request_id = alarms.request_id)",
+        [text(now), LEFT_BEHIND],
+    )
+
+
+def hold_one(connection: sqlite3.Connection, row: sqlite3.Row, here: int, now: datetime) -> None:
+    """Hold a message whose fate is not known, and tell EPR and operator."""
+    connection.execute(
+        "UPDATE main.messages SET state = 'held', next_attempt_at = NULL, claimed_by = NULL,"
+        " claimed_until = NULL, attempts = max(attempts, 1), restored_at = ? WHERE id = ?",
+        [text(now), here],
+    )
+    query = "SELECT id, provider FROM main.messages WHERE id = ?"
+    held = connection.execute(query, [here]).fetchone()
+    notify(connection, NoticeKind.HELD, held, now, [Remark.FATE_UNKNOWN])
+    add_message_event(connection, (row["provider"], here, row["request_id"]), "restore.held", now)
