@@ -34,6 +34,11 @@ from bars_gateway.outbound import refusal_table
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
 from bars_gateway.standard import acknowledgement, verdict
+from bars_gateway.standard.checks.rule import Rule, Side
+from bars_gateway.standard.guards import GUARDS, Guard
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.link_rules import LINK_RULES, LinkRule
+from bars_gateway.standard.rule_table import RULES
 from bars_gateway.store import interventions, quarantine, values
 from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.handling import HANDLING_OBJECTIONS
@@ -165,6 +170,39 @@ def log_events() -> str:
     return "\n".join(lines)
 
 
+def rules_of_messages() -> str:
+    """Return what a message must be, in the order in which it is looked at."""
+    return _rules(RULES)
+
+
+def rules_of_cases() -> str:
+    """Return what must fit what came before."""
+    return _rules(GUARDS)
+
+
+def rules_of_links() -> str:
+    """Return what must be so of what a message points to."""
+    return _rules(LINK_RULES)
+
+
+def _rules(rows: Sequence[Rule] | Sequence[Guard] | Sequence[LinkRule]) -> str:
+    head = ("Rule", "What is wrong, and the cure", "Sending", "Receiving")
+    lines = [f"| {' | '.join(head)} | Answered with | Fixed | Source |", f"|{'---|' * 7}"]
+    for row in rows:
+        grave = [row.severity(side) for side in (Side.SENDING, Side.RECEIVING)]
+        told = f"{row.http_status} `{row.code}`" if grave[1] is Severity.ERROR else "-"
+        cells = (
+            f"`{row.rule}`",
+            row.text,
+            *(each or "-" for each in grave),
+            told,
+            "yes" if row.fixed else "-",
+            row.source,
+        )
+        lines.append("| " + " | ".join(str(each).replace("|", r"\|") for each in cells) + " |")
+    return "\n".join(lines)
+
+
 _WITHOUT_RESTART = re.compile(
     rf"callers\..+|inbound\.({'|'.join(renewal.OF_INBOUND)})"
     rf"|providers\.[\w-]+\.({'|'.join(renewal.OF_PROVIDERS)})(\..+)?"
@@ -242,6 +280,9 @@ def events_logged() -> Iterator[tuple[str, str, ast.Call]]:
 
 
 PRINTED: dict[str, Callable[[], str]] = {
+    "rules": rules_of_messages,
+    "guards": rules_of_cases,
+    "link rules": rules_of_links,
     "settings": all_settings,
     "figures": metrics,
     "log events": log_events,
@@ -490,6 +531,20 @@ def test_every_event_is_a_fact_of_an_area() -> None:
 
     assert len(events) > 20
     assert [] == odd
+
+
+def test_every_rule_is_explained() -> None:
+    """Whoever is refused by a rule finds it on one page."""
+    page = (ROOT / "docs" / "rules.md").read_text("utf-8")
+    named = {
+        rule
+        for path in PACKAGE.rglob("*.py")
+        if "sandbox" not in path.parts
+        for rule in re.findall(r'"([A-Z]\d\d[A-Z]{0,2})"', path.read_text("utf-8"))
+    }
+
+    assert len(named) > 100
+    assert set() == {rule for rule in named if f"`{rule}`" not in page}
 
 
 def test_every_event_is_explained() -> None:
