@@ -72,7 +72,8 @@ class Inspector:
 
     async def inspect(self) -> None:
         """Compare everything once."""
-        began_at, found = self._now(), list[str]()
+        began_at = self._now()
+        found = [f"{each} lacked, and not rebuilt" for each in self._soundness.left]
         await self._soundness.begin(began_at)
         while not self._stopping.is_set():
             started = self._monotonic()

@@ -34,9 +34,10 @@ def stopped_in_order(connection: sqlite3.Connection) -> bool:
     ).fetchone()
     if not known[0]:
         return True
-    return bool(known[1]) and bool(
-        connection.execute("SELECT stopped FROM main.soundness").fetchone()[0]
-    )
+    if not known[1]:
+        return False
+    row = connection.execute("SELECT stopped FROM main.soundness").fetchone()
+    return row is not None and bool(row[0])
 
 
 def mark(connection: sqlite3.Connection, *, stopped: bool) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bars_gateway.errors import DatabaseDamaged, StoreError
+from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
 from bars_gateway.store import comparison, soundness_works
 from bars_gateway.store.comparison import Gap, Step, Table
 from bars_gateway.store.database import Database, open_reader, read_with
@@ -57,7 +57,7 @@ class SqliteSoundness:
 
     async def begin(self, now: datetime) -> None:
         """Write down that everything is compared from now on, and start at the first table."""
-        await self._database.write(partial(soundness_works.begin, now=now))
+        await self._noted(partial(soundness_works.begin, now=now))
         self._tables = await self._database.read(comparison.tables)
         self._reached, self._rows_left = None, True
 
@@ -95,8 +95,9 @@ class SqliteSoundness:
         left = [gap for gap in new if not await self._put_right(gap)]
         if found.damage:
             log.error("store.damaged", name=found.table, count=len(found.damage), advice=_DAMAGED)
-            await self._database.write(
-                partial(soundness_works.tell_damage, table=found.table, places=len(found.damage))
+            places = len(found.damage)
+            await self._noted(
+                partial(soundness_works.tell_damage, table=found.table, places=places)
             )
         return Findings(
             table=found.table,
@@ -104,6 +105,11 @@ class SqliteSoundness:
             left=[lacked(gap) for gap in left],
             damaged=len(found.damage),
         )
+
+    async def _noted(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Write down what is worth less than the look itself, where the disk has room for it."""
+        with contextlib.suppress(StorageFull):
+            await self._database.write(work)
 
     async def _put_right(self, gap: Gap) -> bool:
         try:
@@ -117,8 +123,7 @@ class SqliteSoundness:
                 advice=_LEFT,
             )
             self._database.left[gap.index] = gap
-            with contextlib.suppress(StoreError):  # no room for that either: it is found again
-                await self._database.write(partial(soundness_works.note, gap=gap))
+            await self._noted(partial(soundness_works.note, gap=gap))
             return False
         log.error("store.index_rebuilt", name=gap.index, count=gap.rows, advice=_REBUILT)
         self._database.left.pop(gap.index, None)
@@ -138,7 +143,7 @@ class SqliteSoundness:
     async def end(self, found: Sequence[str], now: datetime) -> None:
         """Write down that everything was compared, and what was found."""
         await self.close()
-        await self._database.write(partial(soundness_works.end, found=found, now=now))
+        await self._noted(partial(soundness_works.end, found=found, now=now))
 
     async def newest_message(self) -> int:
         """Return the number of the message that was taken last: whether it is quiet."""

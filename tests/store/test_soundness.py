@@ -1,6 +1,10 @@
 """What an index lacks is found and put right, and nobody is told a falsehood meanwhile."""
 
+import asyncio
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -228,6 +232,60 @@ async def test_an_id_is_found_without_the_index_that_lacks_it(path: Path, index:
 
     assert about is not None
     assert found is not None
+
+
+KILLED_OVER_IT = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from bars_gateway.store import schema
+from bars_gateway.store.database import open_database
+
+rebuild = schema.rebuild
+
+def killed(connection, gap):
+    rebuild(connection, gap)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    async with open_database(Path(sys.argv[1])):
+        pass
+
+schema.rebuild = killed
+asyncio.run(main())
+"""
+
+
+async def test_a_kill_over_the_rebuilding_is_as_if_nothing_had_been(path: Path) -> None:
+    """Neither the index nor its alarm is there, and the next start has both."""
+    await fill(path)
+    hide(path, "messages_due", 1)
+    as_after_a_kill(path)
+    command = [sys.executable, "-c", KILLED_OVER_IT, str(path)]
+    done = await asyncio.to_thread(subprocess.run, command, check=False)
+    with reading(path) as connection:
+        hidden = comparison.work(connection, EVER)
+    async with open_database(path) as database:
+        store = SqliteStore(database, node="here")
+        found = await database.read(lambda c: comparison.work(c, EVER))
+        alarms = await store.alarms.standing(None, 10)
+
+    assert -signal.SIGKILL == done.returncode
+    assert [Gap("messages_due", "messages", 1)] == hidden
+    assert [] == found
+    assert [("index.rebuilt", 1)] == [(alarm.kind, alarm.times) for alarm in alarms]
+
+
+async def test_a_full_disk_ends_no_comparison(path: Path) -> None:
+    """What was found cannot be written down then, and is in the log."""
+    await fill(path)
+    async with open_database(path) as database:
+        store = SqliteStore(database, node="here")
+        await database.write(lambda c: c.execute("PRAGMA max_page_count = 1").fetchone())
+        await store.soundness.begin(NOW)
+        await store.soundness.end(["x" * 10_000_000], NOW)
+        last = await store.soundness.last()
+
+    assert last.ended_at is None
 
 
 async def test_the_ledger_knows_again_what_was_received(path: Path) -> None:
