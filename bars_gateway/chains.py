@@ -65,6 +65,15 @@ def rootless(authorities: Sequence[x509.Certificate]) -> list[x509.Certificate]:
     ]
 
 
+def dns_names(certificate: x509.Certificate) -> list[str]:
+    """Return the DNS names among the alternative names; none where there are no such names."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return found.value.get_values_for_type(x509.DNSName)
+
+
 def _climb(
     lower: x509.Certificate,
     authorities: Sequence[x509.Certificate],

@@ -33,7 +33,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bars_gateway.chains import is_authority
+from bars_gateway import pem
+from bars_gateway.chains import dns_names, is_authority
 from bars_gateway.errors import IdentityError
 from bars_gateway.revocation import Revocations, load_revocations, points_of
 
@@ -236,11 +237,7 @@ def _normalised(name: str) -> str | None:
 
 def _own_names(leaf: x509.Certificate) -> frozenset[str]:
     names = [str(a.value) for a in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    try:
-        extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return frozenset(names)
-    return frozenset([*names, *extension.value.get_values_for_type(x509.DNSName)])
+    return frozenset([*names, *dns_names(leaf)])
 
 
 def _read(file: Path) -> bytes:
@@ -252,9 +249,9 @@ def _read(file: Path) -> bytes:
 
 def _certificates(file: Path) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(_read(file))
-    except ValueError as error:
-        raise IdentityError(f"{file}: holds no certificate in PEM form") from error
+        return pem.certificates(_read(file), file)
+    except pem.NoPem as error:
+        raise IdentityError(f"{file}: {error.cause} ({error.cure.rstrip('.')})") from error
 
 
 def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime) -> None:

@@ -57,7 +57,9 @@ def made(
     end: datetime = NOW + YEAR,
     usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
     digest: hashes.HashAlgorithm | None = None,
+    alternative: Sequence[str] | None = None,
 ) -> x509.Certificate:
+    """Return a certificate; its name is an alternative name too, unless others are given."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -70,4 +72,9 @@ def made(
     )
     if usages and not authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    if alternative is None:
+        alternative = [str(part.value) for part in subject if " " not in str(part.value)]
+    if alternative and not authority:
+        names = [x509.DNSName(name) for name in alternative]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(AUTHORITY_KEY, digest or hashes.SHA256())

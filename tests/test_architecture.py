@@ -12,7 +12,7 @@ LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "permissions", "standard", "unforeseen"}
-TRUST = {"chains", "revocation", "sightings", "tls"}
+TRUST = {"chains", "pem", "revocation", "sightings", "tls"}
 FLOW = GROUND | TRUST | {"store.port", "config", "log", "metrics", "local_http"}
 ANYTHING = FLOW | {
     "store",
@@ -85,10 +85,11 @@ MAY_IMPORT = {
     "standard": {"errors"},
     "store.port": GROUND,
     "store": GROUND | {"store.port"},
-    "config": GROUND | {"chains", "revocation"},
+    "config": GROUND | {"chains", "pem", "revocation"},
     "chains": set(),
+    "pem": set(),
     "revocation": {"errors"},
-    "tls": {"chains", "errors", "revocation"},
+    "tls": {"chains", "errors", "pem", "revocation"},
     "sightings": {"chains", "revocation", "tls"},
     "metrics": GROUND | {"store.port", "expiry"},
     # The flows: they rest on the ground and meet in the store, behind its port.

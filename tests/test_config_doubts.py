@@ -1,5 +1,6 @@
 """What is not right and stops no start is said by `check`, in the log and by the doctor."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import certs
 import pytest
 from certs import Chain
 
-from bars_gateway.config import Settings, doubts
+from bars_gateway.config import Settings, doubts, load
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
 CHAIN = Chain.of("A root", "A middle")
@@ -72,3 +73,61 @@ def test_an_authority_without_its_root_is_told(tmp_path: Path) -> None:
     found = [each.cause for each in doubts(settings) if "client_ca" in each.key]
 
     assert ["has no root for CN=A middle: whoever it certified is not let in"] == found
+
+
+@pytest.mark.parametrize(("alternative", "expected"), [([], 1), (["gateway.example"], 0)])
+def test_a_certificate_without_alternative_names_is_told(
+    tmp_path: Path, alternative: list[str], expected: int
+) -> None:
+    """Most clients look for the name nowhere else, and refuse it."""
+    file = tmp_path / "certificate.pem"
+    file.write_bytes(certs.pem(CHAIN.leaf("gateway.example", alternative=alternative)))
+    settings = example(inbound={"certificate_file": file})
+
+    assert expected == len([d for d in doubts(settings) if d.key == "inbound.certificate_file"])
+
+
+def written(folder: Path, mode: int = 0o640) -> Path:
+    """Write the example file into *folder*, with a key beside it, and return it."""
+    file, key = folder / "bars-gateway.toml", folder / "key.pem"
+    text = EXAMPLE.read_text("utf-8")
+    file.write_text(text.replace("/etc/bars-gateway/keys/int-1.pem", str(key)), "utf-8")
+    file.chmod(mode)
+    key.write_bytes(certs.key_pem())
+    key.chmod(0o600)
+    return file
+
+
+def causes(file: Path, key: str) -> list[str]:
+    return [each.cause for each in doubts(load(file, {})) if each.key == key]
+
+
+KEY = "providers.example-trust.private_key_file"
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o640, 0), (0o644, 1), (0o604, 1)])
+def test_settings_that_everybody_reads_are_told(tmp_path: Path, mode: int, expected: int) -> None:
+    """The API key is in them, and half of what it takes to pose as this organisation."""
+    assert expected == len(causes(written(tmp_path, mode), ""))
+
+
+@pytest.mark.parametrize(("name", "key"), [("key.pem", KEY), ("bars-gateway.toml", "")])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_another_user_owns_is_told(
+    tmp_path: Path, name: str, key: str, *, linked: bool
+) -> None:
+    """Its owner can replace it, also where a link leads to it; mode bits do not show that."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    file = written(tmp_path)
+    other = tmp_path / name
+    if linked:
+        other = (tmp_path / name).rename(tmp_path / "elsewhere")
+        (tmp_path / name).symlink_to(other)
+    before = causes(file, key)
+    os.chown(other, 12345, -1)
+    (found,) = causes(file, key)
+
+    assert [] == before
+    assert "belongs to user 12345, who can replace it" in found
+    assert linked is (" (a link to " in found)

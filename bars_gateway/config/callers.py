@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
-from bars_gateway.config.values import AbsolutePath, Section, Words, listed
+from bars_gateway.config.values import AbsolutePath, Names, Section, listed
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(listed)]
 Files = Annotated[tuple[AbsolutePath, ...], BeforeValidator(listed)]
@@ -43,7 +43,7 @@ class Callers(Section):
     The proxy calls from two; lower it where many others may call.
     """
 
-    issuers: Words = ()
+    issuers: Names = ()
     """
     The common names of the authorities whose certificates may call; empty: all in the chain file.
 

@@ -7,10 +7,13 @@ A key that nobody has told us yet stops nothing from being received, and a gatew
 start for it would do harm. `problems` is about what nothing can be done with.
 """
 
+import os
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bars_gateway.chains import names_of, rootless
+from bars_gateway.chains import dns_names, names_of, rootless
 from bars_gateway.config.placeholders import placeholders
 from bars_gateway.config.problems import certificates_in, placed
 from bars_gateway.config.sources import Problem
@@ -22,11 +25,60 @@ if TYPE_CHECKING:
 
 def doubts(settings: "Settings") -> list[Problem]:
     """Return what is not right in *settings* and in what they name, and stops no start."""
-    found = [*placeholders(settings), *(_inbound(settings) if settings.inbound.enabled else ())]
+    found = [
+        *_settings_file(settings),
+        *placeholders(settings),
+        *(fault for key, file in _keys(settings) for fault in _strange_owner(settings, key, file)),
+        *(_inbound(settings) if settings.inbound.enabled else ()),
+    ]
     return [placed(settings, fault) for fault in found]
 
 
+def _settings_file(settings: "Settings") -> Iterator[Fault]:
+    file = settings.sources.file
+    if file is None or not file.exists():
+        return
+    yield from _strange_owner(settings, (), file)
+    national = settings.bundle.own_name_prefix is not None
+    if national and file.stat().st_mode & stat.S_IROTH:
+        cause = "can be read by everybody on this machine, and the API key is in it"
+        cure = f"Leave it to root and the gateway's group: chmod 0640 {file}"
+        yield Fault(cause=cause, cure=cure)
+
+
+def _keys(settings: "Settings") -> Iterator[tuple[tuple[str, ...], Path]]:
+    for name, provider in settings.providers.items():
+        key = ("providers", name)
+        yield (*key, "private_key_file"), provider.private_key_file
+        yield from (((*key, "former_keys"), file) for file in provider.former_keys.values())
+    if settings.inbound.enabled:
+        yield ("inbound", "private_key_file"), settings.inbound.private_key_file
+
+
+def _strange_owner(settings: "Settings", key: tuple[str, ...], file: Path) -> Iterator[Fault]:
+    """Yield who else could replace *file*: the owner of the link to it, or of what it leads to."""
+    ours = {0, os.geteuid(), *_owners(settings.state_dir)}
+    leads = f" (a link to {file.resolve()})" if file.is_symlink() else ""
+    for owner in sorted(_owners(file) - ours):
+        cause = f"{file}{leads} belongs to user {owner}, who can replace it"
+        cure = f"Put a file of its own there: install -m 0600 -o USER {file.resolve()} {file}.new"
+        yield Fault(key=key, cause=f"names what is not ours: {cause}" if key else cause, cure=cure)
+
+
+def _owners(file: Path) -> set[int]:
+    """Return whose *file* is, and whose the link to it is; nobody's where it is not there."""
+    try:
+        return {file.stat().st_uid, file.lstat().st_uid}
+    except OSError:
+        return set()
+
+
 def _inbound(settings: "Settings") -> Iterator[Fault]:
+    chain = certificates_in(settings.inbound.certificate_file)
+    if chain and not dns_names(chain[0]):
+        cause = "has no subjectAltName with a DNS name: most clients refuse it"
+        cure = "Ask for one with its name there; `bars-gateway certificate check` says more."
+        yield Fault(key=("inbound", "certificate_file"), cause=cause, cure=cure)
     orphans = rootless(certificates_in(settings.inbound.client_ca_file))
     if orphans:
         cause = f"has no root for {names_of(orphans)}: whoever it certified is not let in"

@@ -20,10 +20,10 @@ from bars_gateway.config.values import (
     Bytes,
     Fault,
     Listen,
+    Names,
     Seconds,
     Section,
     Url,
-    Words,
     reject,
 )
 
@@ -75,7 +75,7 @@ class Inbound(Section):
     It holds the NHS chain of this environment, and of this one only.
     """
 
-    allowed_client_names: Words = ()
+    allowed_client_names: Names = ()
     """
     The names of the certificates that may call, as in the common name or the alternative names.
 

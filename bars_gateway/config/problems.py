@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bars_gateway import permissions
+from bars_gateway import pem, permissions
 from bars_gateway.chains import is_root
 from bars_gateway.config.environments import (
     Environment,
@@ -333,7 +333,6 @@ def _certificates(key: tuple[str, ...], path: Path) -> tuple[list[Fault], list[x
     if data is None:
         return faults, []
     try:
-        return [], x509.load_pem_x509_certificates(data)
-    except ValueError:
-        cure = "It begins with -----BEGIN CERTIFICATE-----."
-        return [Fault(key=key, cause="holds no certificate in PEM form", cure=cure)], []
+        return [], pem.certificates(data, path)
+    except pem.NoPem as error:
+        return [Fault(key=key, cause=error.cause, cure=error.cure)], []

@@ -12,7 +12,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bars_gateway import __version__
-from bars_gateway.config.values import AbsolutePath, Fault, Section, Text, Words, reject
+from bars_gateway.config.values import (
+    AbsolutePath,
+    ApiKey,
+    Fault,
+    Name,
+    Section,
+    Text,
+    Words,
+    reject,
+)
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
 from bars_gateway.standard.link_rules import LINK_RULES
@@ -147,14 +156,14 @@ class Provider(Section):
     one here before the directory of services sends callers to it.
     """
 
-    key_id: Text
+    key_id: Name
     """
     The key id (kid) under which the public half of `private_key_file` is registered.
 
     Required. Change it together with that file when the key is rotated.
     """
 
-    api_key: Text
+    api_key: ApiKey
     """
     The API key of the application, which the token service calls the client id.
 

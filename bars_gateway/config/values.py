@@ -7,7 +7,8 @@ A Fault says what is wrong and what cures it, for the operator; it never repeats
 value, because somebody will one day paste a key where a path belongs.
 """
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -135,11 +136,62 @@ def _egress(text: str) -> str:
     return text.rstrip("/")
 
 
+# They look like nothing, and are of no class that says so.
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs", "Cn", "Co", "Cs"})
+_CALLED = {
+    "\n": "a line break",
+    "\r": "a carriage return",
+    "\t": "a tab",
+    "\ufeff": "a byte order mark",
+}
+
+
+def is_hidden(character: str) -> bool:
+    """Tell whether *character* cannot be seen; a plain blank can."""
+    unseen = unicodedata.category(character) in _HIDDEN or character in _BLANKS
+    return unseen and character != " "
+
+
+def _none_hidden(value: object) -> object:
+    return _without(value, is_hidden)
+
+
+def _key_characters(value: object) -> object:
+    return _without(value, lambda character: not "!" <= character <= "~")
+
+
+def _without(value: object, wrong: Callable[[str], bool]) -> object:
+    """Return *value*, or refuse it for characters in it, named by place and not with the rest."""
+    if isinstance(value, str):
+        found = [
+            f"character {place} is {_called(character)}"
+            for place, character in enumerate(value, 1)
+            if wrong(character)
+        ]
+        if found:
+            cure = "Type it anew, or copy it without what stands around it."
+            cause = "holds what does not belong there: " + ", ".join(found[:_NAMED])
+            reject([Fault(cause=cause, cure=cure)])
+    return value
+
+
+_NAMED = 5
+
+
+def _called(character: str) -> str:
+    name = _CALLED.get(character) or unicodedata.name(character, "").lower()
+    return f"{name} (U+{ord(character):04X})" if name else f"U+{ord(character):04X}"
+
+
 _ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")
 
 Text = Annotated[str, _ONE_LINE]
 Listen = Annotated[Address, BeforeValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+ApiKey = Annotated[Text, BeforeValidator(_key_characters)]
+Name = Annotated[Text, BeforeValidator(_none_hidden)]  # compared to the letter with another's
+Names = Annotated[tuple[Name, ...], BeforeValidator(listed)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(listed)]
 Url = Annotated[Text, AfterValidator(_url)]
 EgressProxy = Annotated[Text, AfterValidator(_egress)]

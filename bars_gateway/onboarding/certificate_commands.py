@@ -26,7 +26,7 @@ certificates = typer.Typer(
 )
 
 Delivery = Annotated[
-    Path, typer.Argument(metavar="FILE", readable=False, help="PEM, DER or PKCS#12.")
+    Path, typer.Argument(metavar="FILE", readable=False, help="PEM, DER, PKCS#7 or PKCS#12.")
 ]
 Key = Annotated[
     Path | None,

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bars_gateway.chains import is_authority, is_root, issued_by
+from bars_gateway.chains import dns_names, is_authority, is_root, issued_by
 from bars_gateway.config import Environment, Settings
 from bars_gateway.config.environments import environment_of_authority_name, strange
 from bars_gateway.onboarding import names
@@ -189,6 +189,16 @@ def named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
     return _passed("name", f"its name is {name}")
 
 
+def alternatively_named(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether its name is where clients look for it."""
+    name, alternative = common_name(delivered.leaf), dns_names(delivered.leaf)
+    if name.lower() not in {each.lower() for each in alternative}:
+        seen = "its name is not among its alternative names, and most clients look only there"
+        cure = "Ask for one with its name in subjectAltName, as a DNS name."
+        return _warned("alternative", seen, cure)
+    return _passed("alternative", "its name is among its alternative names")
+
+
 def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Verdict:
     """Tell whether all of the chain is valid now, and for some time."""
     for certificate in delivered.chain:
@@ -227,6 +237,7 @@ RULES: tuple[Rule, ...] = (
     chain,
     of_the_environment,
     named,
+    alternatively_named,
     in_force,
     for_servers,
 )

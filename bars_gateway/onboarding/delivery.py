@@ -1,8 +1,8 @@
 """
 Takes a certificate from the desk's file to where the gateway reads it.
 
-    file (PEM, DER or PKCS#12) ──read_delivered──► Delivered ──install──► certificate and key
-                                                                └──► previous/  what was there
+    PEM, DER, PKCS#7, PKCS#12 ──read_delivered──► Delivered ──install──► certificate and key
+                                                                 └──► previous/  what was there
 
 The key is written first and the certificate right after it; a running gateway waits
 until both have rested before it looks (`reloading`). Should the machine stop between
@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from bars_gateway import pem
+from bars_gateway.chains import is_authority
 from bars_gateway.config import Settings
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding.certificates import Delivered, same_key
@@ -41,8 +43,12 @@ def read_delivered(
     The key is that of *key_file*, else the one in the file (PKCS#12), else that of the
     request which the certificate answers, else the one in use.
     """
-    data = read(file)
-    chain, key = _pem_chain(data, file) if _PEM in data else _binary(data, file, password)
+    data = pem.plain(read(file))
+    bundle = pem.of_pkcs7(data)
+    if bundle:
+        chain, key = _upwards(bundle), None
+    else:
+        chain, key = _pem_chain(data, file) if _PEM in data else _binary(data, file, password)
     if key_file is not None:
         key = read_key(key_file)
     trusted = settings.inbound.client_ca_file
@@ -55,8 +61,8 @@ def read_delivered(
 
 def is_locked(file: Path) -> bool:
     """Tell whether *file* looks like PKCS#12 that asks for a password."""
-    data = read(file)
-    if _PEM in data:
+    data = pem.plain(read(file))
+    if _PEM in data or pem.of_pkcs7(data):
         return False
     try:
         _binary(data, file, None)
@@ -102,13 +108,9 @@ def key_pem(key: PrivateKeyTypes) -> bytes:
 
 def _pem_chain(data: bytes, file: Path) -> tuple[list[x509.Certificate], PrivateKeyTypes | None]:
     try:
-        return x509.load_pem_x509_certificates(data), None
-    except ValueError:
-        if b"CERTIFICATE REQUEST" in data:
-            cause = f"{file} is the request, and not the certificate that answers it"
-            raise OnboardingError(cause, "Name the file that the desk sent.") from None
-        cure = "It begins with -----BEGIN CERTIFICATE-----."
-        raise OnboardingError(f"{file} holds no certificate in PEM form", cure) from None
+        return pem.certificates(data, file), None
+    except pem.NoPem as error:
+        raise OnboardingError(f"{file} {error.cause}", error.cure) from None
 
 
 def _binary(
@@ -121,7 +123,7 @@ def _binary(
     try:
         found = pkcs12.load_pkcs12(data, password)
     except ValueError:
-        cure = "Give its password with --password-file; PEM, DER and PKCS#12 are understood."
+        cure = "Give its password: --password-file. PEM, DER, PKCS#7 and PKCS#12 are understood."
         cause = f"{file} is no certificate, or its password is another one"
         raise OnboardingError(cause, cure) from None
     certificates = [found.cert, *found.additional_certs]
@@ -135,8 +137,15 @@ def _leaf_first(
     chain: list[x509.Certificate], key: PrivateKeyTypes | None
 ) -> list[x509.Certificate]:
     """Return *chain* from the leaf upwards where a PKCS#12 file has it in no order."""
-    if key is None or not same_key(chain[0], key):
-        return chain
+    return chain if key is None or not same_key(chain[0], key) else _sorted(chain)
+
+
+def _upwards(bundle: list[x509.Certificate]) -> list[x509.Certificate]:
+    """Return the certificates of a PKCS#7 file, which has no order, from the leaf upwards."""
+    return _sorted(sorted(bundle, key=is_authority))
+
+
+def _sorted(chain: list[x509.Certificate]) -> list[x509.Certificate]:
     ordered, rest = [chain[0]], chain[1:]
     while upper := next((one for one in rest if one.subject == ordered[-1].issuer), None):
         ordered.append(upper)

@@ -67,7 +67,9 @@ def write(kind: str, settings: Settings) -> Letter:
         raise OnboardingError(f"nobody is to be written to in {settings.environment}", cure)
     needed = [*_NEEDED[kind], *(_IN_PROD.get(kind, ()) if _in_prod(settings) else ())]
     missing = [
-        f"onboarding.{name}" for name in needed if getattr(settings.onboarding, name) is None
+        f"onboarding.{_SETTING.get(name, name)}"
+        for name in needed
+        if getattr(settings.onboarding, name) is None
     ]
     if missing:
         cure = "Write it into the settings, as config --describe says, and ask again."
@@ -214,6 +216,8 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {  # settings of [onboarding]
     "catalogue": ("contact", "receiver_address"),
     "live": ("contact", "receiver_address", "application_id"),
 }
+# What is made of a setting, and the setting that it is made of.
+_SETTING = {"receiver_address": "fqdn"}
 _IN_PROD = {"key": ("int_application_id",)}
 
 

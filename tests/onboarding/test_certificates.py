@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
+    pkcs7,
     pkcs12,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -235,8 +236,10 @@ def test_every_wrong_certificate_gets_its_own_message(settings, chain, rule, exp
     [
         ((INT.leaf(NAME, end=NOW + timedelta(days=29)), INT.middle), "dates"),
         ((G1.leaf(NAME), G1.middle, G1.root), "environment"),
+        ((INT.leaf(NAME, alternative=[]), INT.middle), "alternative"),
+        ((INT.leaf(NAME, alternative=["b.example"]), INT.middle), "alternative"),
     ],
-    ids=["expires-soon", "first-series"],
+    ids=["expires-soon", "first-series", "no-alternative-name", "other-alternative-names"],
 )
 def test_what_will_not_do_for_long_is_a_warning(settings, chain, rule):
     """It may be used today, and somebody should know."""
@@ -285,6 +288,25 @@ def test_a_certificate_comes_as_pkcs12_too(config, tmp_path, password):
     secret.write_bytes((password or b"") + b"\n")
     more = ["--password-file", secret] if password else []
     done = typed("certificate", "install", file, "-c", config, *more)
+
+    assert (0, "") == (done.code, done.err)
+    assert {NAME} == installed(config).names
+
+
+DELIVERED = {
+    "p7b": pkcs7.serialize_certificates([INT.root, INT.middle, GOOD[0]], Encoding.DER),
+    "p7b-pem": pkcs7.serialize_certificates([INT.middle, GOOD[0], INT.root], Encoding.PEM),
+    "utf-16": pem(*GOOD).decode().encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("form", DELIVERED)
+def test_a_certificate_comes_as_windows_saves_it(config, tmp_path, form):
+    """It is put in place as PEM, our own first, and the listener takes it."""
+    (tmp_path / "sent").write_bytes(DELIVERED[form])
+    (tmp_path / "leaf.key").write_bytes(key_pem())
+    more = ["--key", tmp_path / "leaf.key"]
+    done = typed("certificate", "install", tmp_path / "sent", "-c", config, *more)
 
     assert (0, "") == (done.code, done.err)
     assert {NAME} == installed(config).names
@@ -346,7 +368,7 @@ CASES = {
     "empty": (b"", "is no certificate, or its password is another one"),
     "garbage": (b"\x00\x01garbage", "is no certificate, or its password is another one"),
     "half a PEM": (b"-----BEGIN CERTIFICATE-----\nAAAA", "holds no certificate in PEM form"),
-    "the key": (key_pem(), "holds no certificate in PEM form"),
+    "the key": (key_pem(), "is a private key, and no certificate in PEM form"),
 }
 
 
@@ -370,7 +392,7 @@ def test_the_request_is_not_the_certificate(config):
     (file,) = (config.parent / "tls" / "requests").glob("*.csr")
 
     assert (
-        "is the request, and not the certificate"
+        "is the request for a certificate, and no certificate in PEM form"
         in typed("certificate", "check", file, "-c", config).err
     )
 

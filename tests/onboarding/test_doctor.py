@@ -233,6 +233,9 @@ BREAKS |= {
     "certificate.dates": lambda b: b.certificate(
         PLAIN.leaf(FQDN, end=NOW + timedelta(days=9)), PLAIN.middle, PLAIN.root
     ),
+    "certificate.alternative": lambda b: b.certificate(
+        PLAIN.leaf(FQDN, alternative=["another.example"]), PLAIN.middle, PLAIN.root
+    ),
     "certificate.purpose": lambda b: b.certificate(
         PLAIN.leaf(FQDN, usages=[ExtendedKeyUsageOID.CLIENT_AUTH]), PLAIN.middle, PLAIN.root
     ),

@@ -10,6 +10,7 @@ from certs import LEAF_KEY, key_pem
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from typed import Done, settings_text, typed
 
+from bars_gateway.config import Onboarding
 from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.letters import ABOUT, KINDS
 
@@ -171,6 +172,18 @@ def test_what_is_missing_is_said_at_once(tmp_path, kind, missing):
 
     assert (1, f"error: the letter lacks {missing}") == (done.code, done.err.splitlines()[0])
     assert not (tmp_path / "letters").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_missing_can_be_set(tmp_path, kind):
+    """Whatever a letter lacks is the name of a setting, and not of what is made from it."""
+    config = installed(tmp_path, "prod", "")
+    lines = config.read_text("utf-8").splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if not line.startswith("fqdn")), "utf-8")
+    said = wrote(config, kind).err.splitlines()[0].removeprefix("error: the letter lacks ")
+    settings = {f"onboarding.{name}" for name in Onboarding.model_fields}
+
+    assert set() == set(said.split(", ")) - settings
 
 
 @pytest.mark.parametrize(

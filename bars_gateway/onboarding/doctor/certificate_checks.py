@@ -197,6 +197,12 @@ CHECKS = (
         certificates.named,
     ),
     _of_rule(
+        "alternative",
+        "The name stands where clients look for it",
+        "Most clients read the alternative names alone, and refuse a certificate without them.",
+        certificates.alternatively_named,
+    ),
+    _of_rule(
         "dates",
         "Nothing in the chain ends soon",
         "A new certificate takes weeks.",
