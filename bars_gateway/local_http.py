@@ -21,19 +21,31 @@ from typing import Any, Final
 import orjson
 import structlog
 from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, LineTooLong
 
 log = structlog.get_logger(__name__)
 _NO_LOG: Any = None  # so aiohttp spells it
 
 MAX_CONNECTIONS: Final = 64
+# Of every listener of ours. The two differ, so that what the parser says tells which it was.
+LONGEST_LINE: Final = 8190  # bytes of a request line
+LONGEST_FIELD: Final = 16380  # bytes of one header
+MOST_HEADERS: Final = 128
+ENCODINGS: Final = ("gzip", "deflate")  # that are inflated as a body is read
 _CURES = {
     400: (
         "this is no well-formed HTTP request",
         "a Content-Length counts bytes, not characters, and a body needs one (or chunks)",
     ),
-    431: ("the headers are too long", "send less in one header; 8190 bytes are read"),
-    414: ("the request line is too long", "ask for less at once; 8190 bytes are read"),
+    431: (
+        "the headers are too long, or too many",
+        f"{LONGEST_FIELD} bytes of one header are read, and {MOST_HEADERS} headers",
+    ),
+    414: ("the request line is too long", f"ask for less at once; {LONGEST_LINE} bytes are read"),
+    415: ("the body has a Content-Encoding that cannot be read", "send it as it is, or as gzip"),
 }
+_BAD_REQUEST, _UNSUPPORTED = 400, 415
+_TOO_MANY_HEADERS = "Too many headers received"  # as aiohttp says it
 _CROWDED_SECONDS = 5.0  # for a connection too many to say something
 
 
@@ -43,8 +55,43 @@ async def serve(runner: web.AppRunner, listener: socket.socket) -> asyncio.Serve
     manager = runner.server
     assert manager is not None
     return await loop.create_server(
-        partial(LocalConnection, manager, loop=loop, access_log=_NO_LOG), sock=listener
+        partial(
+            LocalConnection,
+            manager,
+            loop=loop,
+            access_log=_NO_LOG,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_FIELD,
+            max_headers=MOST_HEADERS,
+        ),
+        sock=listener,
     )
+
+
+def unreadable(exc: BaseException | None) -> int:
+    """Return the status for what aiohttp could not read as a request: 400, 414, 415 or 431."""
+    if isinstance(exc, LineTooLong):
+        _, limit, *_ = exc.args
+        return 414 if limit == LONGEST_LINE else 431
+    if isinstance(exc, ContentEncodingError):
+        return 415
+    return 431 if isinstance(exc, BadHttpMessage) and exc.message == _TOO_MANY_HEADERS else 400
+
+
+def has_left(request: web.BaseRequest, exc: BaseException | None) -> bool:
+    """Tell whether *exc* is only that the caller hung up, which is no failure of ours."""
+    return isinstance(exc, ConnectionError) and request.transport is None
+
+
+def refused_encoding(request: web.BaseRequest) -> web.Response | None:
+    """Return the answer to a body that is packed in a way that is not read here, if it is."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    return None if encoding in {"", "identity", *ENCODINGS} else _answer(415)
+
+
+def broken_body() -> web.Response:
+    """Return the answer to a body that is not what its headers promise."""
+    return _answer(400)
 
 
 class LocalConnection(web.RequestHandler):
@@ -117,20 +164,33 @@ class LocalConnection(web.RequestHandler):
         """Answer what is no HTTP, and what nobody expected; then close."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, and no other can follow it")
-        error, cure = _CURES.get(
-            status, ("the gateway failed in a way that it did not foresee", "see its log")
-        )
-        if status not in _CURES:
+        if status == _BAD_REQUEST:
+            return _answer(unreadable(exc))
+        if has_left(request, exc):
+            log.debug("http.caller_left")
+        else:
             log.error("http.request_failed", exception=type(exc).__name__)
-        response = web.Response(
-            body=_document(error, cure), status=status, content_type="application/json"
-        )
-        response.force_close()
-        return response
+        return _answer(status)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
         """Say nothing: the text of aiohttp's own may quote the request."""
-        log.error("http.connection_failed", exception=type(kw.get("exc_info")).__name__)
+        failure = kw.get("exc_info")
+        if not isinstance(failure, web.RequestPayloadError):  # a broken body has had its answer
+            log.error("http.connection_failed", exception=type(failure).__name__)
+
+
+def _answer(status: int) -> web.Response:
+    """Return an answer after which nothing can be read any more."""
+    error, cure = _CURES.get(
+        status, ("the gateway failed in a way that it did not foresee", "see its log")
+    )
+    response = web.Response(
+        body=_document(error, cure), status=status, content_type="application/json"
+    )
+    if status == _UNSUPPORTED:
+        response.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
+    response.force_close()
+    return response
 
 
 def _document(error: str, cure: str) -> bytes:

@@ -83,6 +83,9 @@ EVENTS = {
         "Nobody knew whether the service takes such a request; it was sent all the same."
     ),
     "expiry.stage_reached": LogEvent("The `kind` called `name` ends in `days` days.", _ITS_ADVICE),
+    "http.caller_left": LogEvent(
+        "A caller of the socket or the status page hung up before its request was complete."
+    ),
     "http.connection_failed": LogEvent(
         "A connection to the socket or the status page broke.", _SEND_US
     ),
@@ -93,6 +96,9 @@ EVENTS = {
     "http.request_failed": LogEvent("A request to the status page got 500.", _SEND_US),
     "inbound.answer_not_taken": LogEvent(
         "A caller did not take its answer in time; its retry gets the same answer."
+    ),
+    "inbound.caller_left": LogEvent(
+        "A caller hung up before its request was complete; nothing of it was taken."
     ),
     "inbound.cancel_turned_away": LogEvent(
         "A cancellation came, and nobody could decide about it.", _SEEN_BY_ALARM

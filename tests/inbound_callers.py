@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -119,6 +119,10 @@ class Receiver:
         return Reply(http_status=200, written_in=Format.JSON, body=self.body)
 
 
+async def nobody_told(_error: BaseException) -> None:
+    """Leave it at that."""
+
+
 @asynccontextmanager
 async def serving(
     answer: Answerer,
@@ -127,6 +131,7 @@ async def serving(
     callers: Callers | None = None,
     limits: Limits | None = None,
     port: int = 0,
+    tell: Callable[[BaseException], Awaitable[None]] = nobody_told,
 ) -> AsyncIterator[InboundServer]:
     """Run a server on a free port; stop it, and wait for its end, when the block is left."""
     server = InboundServer(
@@ -138,6 +143,7 @@ async def serving(
         registry=CollectorRegistry(),
         now=now,
         limits=limits,
+        tell=tell,
     )
     server.start()
     running = asyncio.create_task(server.run())

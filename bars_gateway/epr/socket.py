@@ -173,7 +173,9 @@ class EprSocket:
             self.attendance.asked()
         with structlog.contextvars.bound_contextvars(uid=uid_of(request), method=request.method):
             try:
-                return await handler(request)
+                return local_http.refused_encoding(request) or await handler(request)
+            except web.RequestPayloadError:
+                return local_http.broken_body()
             except SubmissionRefused as refused:
                 return _json(_refusal(refused), refused.http_status)
             except web.HTTPRequestEntityTooLarge:
@@ -182,11 +184,11 @@ class EprSocket:
             except web.HTTPException as error:
                 return _problem(error.status, error.reason, "GET / lists what there is to ask for")
             except PayloadDamaged as error:
-                return await self._failed(error, error.advice)
+                return await self._failed(request, error, error.advice)
             except GatewayError as error:
                 return self._unavailable(error)
             except Exception as error:  # unit of work
-                return await self._failed(error, _AFTER_FAILURE)
+                return await self._failed(request, error, _AFTER_FAILURE)
 
     def _unavailable(self, error: GatewayError) -> web.Response:
         log.warning("epr.request_failed", reason=str(error), advice=error.advice)
@@ -194,7 +196,9 @@ class EprSocket:
         answer.headers["Retry-After"] = str(_ASK_AGAIN_SECONDS)
         return answer
 
-    async def _failed(self, error: Exception, cure: str) -> web.Response:
+    async def _failed(self, request: web.Request, error: Exception, cure: str) -> web.Response:
+        if local_http.has_left(request, error):
+            raise error  # nobody waits for an answer, and nothing of ours failed
         now = self._now()
         await self._store.asides.tell(Aside.REQUEST, error, now, provider=self._provider)
         return _problem(500, "the gateway itself failed over this request", cure)

@@ -4,7 +4,8 @@ The body of a request: as long as is allowed, as late as is allowed, and inflate
     chunks ──(gzip)──► bytes │ Problem: 408 late, 413 long, 415 encoded, 400 broken
 
 The limit counts what comes out of the inflating as well as what goes into it, and
-inflating stops at the limit: a few kilobytes cannot become gigabytes here.
+inflating stops at the limit: a few kilobytes cannot become gigabytes here. A body may be
+packed in several gzip members (RFC 1952), as whoever packs piece by piece does.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from bars_gateway.inbound import problems
 from bars_gateway.standard.answers import Problem
 
 _GZIP = zlib.MAX_WBITS | 16
+_MOST_MEMBERS = 1000  # each costs time, and may be empty
 _ENCODINGS = frozenset({"identity", "gzip", "x-gzip"})
 
 
@@ -50,24 +52,37 @@ async def body_of(request: web.BaseRequest, *, max_bytes: int, seconds: float) -
 
 
 class _Inflating:
-    """A gzip stream that is inflated as it comes, to one byte beyond the limit at most."""
+    """Members of gzip that are inflated as they come, to one byte beyond the limit at most."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._stream = zlib.decompressobj(_GZIP)
+        self._member = zlib.decompressobj(_GZIP)
+        self._members = 1
         self._room = max_bytes + 1
         self.taken = 0  # bytes, before inflating
 
     @property
     def ended(self) -> bool:
-        """Whether the stream is complete, and nothing stands after it."""
-        return self._stream.eof and not self._stream.unused_data
+        """Whether the last member is complete."""
+        return self._member.eof
 
     def inflated(self, chunk: bytes) -> bytes:
         """Return what *chunk* adds to the body, cut off one byte beyond the limit."""
         self.taken += len(chunk)
-        found = self._stream.decompress(chunk, self._room)
-        self._room -= len(found)  # never asked again at 0, which zlib would read as no limit
-        return found
+        found = bytearray()
+        while chunk and self._room:  # 0, zlib would read as no limit
+            if self._member.eof:
+                self._begin_another()
+            more = self._member.decompress(chunk, self._room)
+            self._room -= len(more)
+            found += more
+            chunk = self._member.unused_data
+        return bytes(found)
+
+    def _begin_another(self) -> None:
+        if self._members == _MOST_MEMBERS:
+            raise zlib.error("too many members")
+        self._members += 1
+        self._member = zlib.decompressobj(_GZIP)
 
 
 async def _invite(request: web.BaseRequest) -> None:

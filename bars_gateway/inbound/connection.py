@@ -28,6 +28,7 @@ from aiohttp import StreamReader, web
 
 from bars_gateway.inbound.admission import Judgement
 from bars_gateway.inbound.failures import Failure
+from bars_gateway.local_http import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.tls import NOBODY, Caller, caller_of
 
 log = structlog.get_logger(__name__)
@@ -96,6 +97,9 @@ class Connection(web.RequestHandler):
             keepalive_timeout=limits.idle_seconds,
             lingering_time=limits.linger_seconds,
             auto_decompress=False,  # a Content-Encoding is answered, not inflated
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_FIELD,
+            max_headers=MOST_HEADERS,
             access_log=None,  # type: ignore[arg-type]  # so aiohttp spells: none
         )
 
@@ -182,7 +186,9 @@ class Connection(web.RequestHandler):
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
         """Say nothing: the text of aiohttp's own may quote the request."""
-        log.error("inbound.connection_failed", exception=_name_of(kw.get("exc_info")))
+        failure = kw.get("exc_info")
+        if not isinstance(failure, web.RequestPayloadError):  # a broken body has had its answer
+            log.error("inbound.connection_failed", exception=_name_of(failure))
 
     @property
     def _is_idle(self) -> bool:

@@ -7,6 +7,7 @@ The guide has no code for 413 and 415, so the status says it, and the code is th
 for a request that is not as it should be.
 """
 
+from bars_gateway.local_http import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.standard.answers import Problem
 
 NOT_ALLOWED = Problem(
@@ -56,6 +57,18 @@ NO_HTTP = Problem(
     code="REC_BAD_REQUEST",
     issue="structure",
     text="This is not a well-formed HTTP request.",
+)
+LINE_TOO_LONG = Problem(
+    http_status=414,
+    code="REC_BAD_REQUEST",
+    issue="too-long",
+    text=f"The request line is longer than {LONGEST_LINE} bytes. Ask for less at once.",
+)
+HEADERS_TOO_LONG = Problem(
+    http_status=431,
+    code="REC_BAD_REQUEST",
+    issue="too-long",
+    text=f"A header is longer than {LONGEST_FIELD} bytes, or there are more than {MOST_HEADERS}.",
 )
 UNAVAILABLE = Problem(
     http_status=503,

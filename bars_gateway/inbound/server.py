@@ -38,6 +38,7 @@ from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.inbound.rendering import rendered, rendered_at_once, response
 from bars_gateway.inbound.routes import Route, route
+from bars_gateway.local_http import has_left, unreadable
 from bars_gateway.sightings import Sightings
 from bars_gateway.standard.answers import Problem, problem_outcome
 from bars_gateway.standard.formats import Format, format_of
@@ -57,6 +58,7 @@ log = structlog.get_logger(__name__)
 
 _STARTED = web.RequestKey("started", float)
 _BAD_REQUEST = 400
+_UNREADABLE = {414: problems.LINE_TOO_LONG, 431: problems.HEADERS_TOO_LONG}
 
 
 async def _nobody_told(_error: BaseException) -> None:
@@ -170,8 +172,10 @@ class InboundServer:
     async def _reply(self, request: web.BaseRequest, way: Route) -> Reply:
         problem = self._refusal(request, way)
         if problem is not None:
-            allow = {} if way.allow is None else {"Allow": way.allow}
-            return replace(_reply_of(problem), headers=allow)
+            headers = {} if way.allow is None else {"Allow": way.allow}
+            if problem is problems.ENCODED:
+                headers["Accept-Encoding"] = "gzip"
+            return replace(_reply_of(problem), headers=headers)
         limits = self._limits
         body = await body_of(request, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)
         if isinstance(body, Problem):
@@ -221,8 +225,11 @@ class InboundServer:
     ) -> web.StreamResponse:
         """Answer what is no HTTP (400), or an exception that nobody caught (500)."""
         if status == _BAD_REQUEST:
-            reply = _reply_of(problems.NO_HTTP)
+            reply = _reply_of(_UNREADABLE.get(unreadable(exc), problems.NO_HTTP))
             return self._ended(request, route("", ""), reply)
+        if has_left(request, exc):
+            log.info("inbound.caller_left", peer=_connection(request).peer, **_named(request))
+            return web.Response(status=_BAD_REQUEST)  # which nobody hears
         self._log_failure(request, exc, GatewayError.advice)
         way = route(request.method, request.path)
         reply = rendered_at_once(_reply_of(problems.UNEXPECTED), _preferred(request))

@@ -11,9 +11,11 @@ would leave answers unread.
 """
 
 import asyncio
+import email.utils
 import io
 import ssl
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import aiohttp
 from yarl import URL
@@ -26,6 +28,8 @@ from bars_gateway.store.port import Claim
 
 _KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
 _CHUNK = 64 * 1024
+_LONGEST_HEADER = 64 * 1024
+_MOST_HEADERS = 1000
 LONGEST_RETRY_AFTER = 600.0
 SILENCE = Answer(status=None)
 
@@ -51,6 +55,10 @@ def open_session(
         trust_env=False,
         proxy=egress_proxy,
         skip_auto_headers=("User-Agent",),
+        # An answer with long headers, or many, is an answer: each hop adds its own.
+        max_line_size=_LONGEST_HEADER,
+        max_field_size=_LONGEST_HEADER,
+        max_headers=_MOST_HEADERS,
     )
     # Or a GET whose warm connection breaks would be sent twice, unseen and beyond the budget. The
     # library has no public name for it; a test sees that it is off.
@@ -136,7 +144,7 @@ def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Answ
             name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
         },
         body=body,
-        retry_after=_retry_after(response.headers.get("Retry-After")),
+        retry_after=_retry_after(response.headers),
     )
 
 
@@ -146,8 +154,24 @@ def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | Non
     return ours if came.lower() == ours.lower() else came or None
 
 
-def _retry_after(text: str | None) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait; a date counts from the answer's own, whatever our clock says."""
+    text = headers.get("Retry-After", "")
     try:
-        return min(LONGEST_RETRY_AFTER, max(0.0, float(text or "")))
+        seconds = float(text)
     except ValueError:
+        until, now = moment_of(text), moment_of(headers.get("Date"))
+        if until is None or now is None:
+            return None
+        seconds = (until - now).total_seconds()
+    return min(LONGEST_RETRY_AFTER, max(0.0, seconds))
+
+
+def moment_of(date: str | None) -> datetime | None:
+    """Return the moment that a date of HTTP names, or None where it is none."""
+    try:
+        moment = email.utils.parsedate_to_datetime(date or "")
+    except (ValueError, OverflowError):
         return None
+    # A zone of -0000 is read as none; HTTP's dates are in UTC whatever they say.
+    return moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -8,14 +8,13 @@ before it does: what is tried is what will be done.
 """
 
 import asyncio
-import email.utils
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import aiohttp
 import jwt
 
-from bars_gateway.outbound.proxy import body_within
+from bars_gateway.outbound.proxy import body_within, moment_of
 from bars_gateway.outbound.signing_key import SigningKey
 
 ASSERTION_SECONDS = 150  # tolerates a clock that is wrong by as much, either way
@@ -77,10 +76,5 @@ async def request_token(
 
 def skew_seconds(date: str | None, now: datetime, before: float | None = None) -> float | None:
     """Return our clock less theirs, from their Date header; *before* where that says nothing."""
-    try:
-        theirs = email.utils.parsedate_to_datetime(date or "")
-    except (ValueError, OverflowError):
-        return before
-    # A zone of -0000 is read as none; HTTP's dates are in UTC whatever they say.
-    theirs = theirs.replace(tzinfo=theirs.tzinfo or UTC)
-    return round((now - theirs).total_seconds(), 1)
+    theirs = moment_of(date)
+    return before if theirs is None else round((now - theirs).total_seconds(), 1)

@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import gzip
 import io
 import json
 import os
@@ -302,18 +303,24 @@ _HEAD = b"POST /messages HTTP/1.1\r\nHost: epr\r\nContent-Type: application/fhir
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("head", "status"),
     [
-        pytest.param(_HEAD + b"\r\n", id="no-length"),
-        pytest.param(_HEAD + b"Content-Length: 10\r\n\r\n", id="characters-counted"),
-        pytest.param(_HEAD + b"Content-Length: nine\r\n\r\n", id="no-number"),
-        pytest.param(b"POST /messages\r\n\r\n", id="no-version"),
-        pytest.param(_HEAD + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\n", id="long-header"),
-        pytest.param(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n", id="long-line"),
+        pytest.param(_HEAD + b"\r\n", b"400", id="no-length"),
+        pytest.param(_HEAD + b"Content-Length: 10\r\n\r\n", b"400", id="characters-counted"),
+        pytest.param(_HEAD + b"Content-Length: nine\r\n\r\n", b"400", id="no-number"),
+        pytest.param(b"POST /messages\r\n\r\n", b"400", id="no-version"),
+        pytest.param(_HEAD + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\n", b"431", id="long-header"),
+        pytest.param(_HEAD + b"X: x\r\n" * 200 + b"\r\n", b"431", id="many-headers"),
+        pytest.param(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n", b"414", id="long-line"),
+        pytest.param(
+            _HEAD + b"Transfer-Encoding: chunked\r\nContent-Encoding: zstd\r\n\r\n",
+            b"415",
+            id="zstd",
+        ),
     ],
 )
 async def test_broken_http_gets_an_error_and_nothing_of_what_came(
-    door: EprSocket, socket_path: Path, head: bytes
+    door: EprSocket, socket_path: Path, head: bytes, status: bytes
 ) -> None:
     """It is JSON as every other error is, and holds no byte of the referral."""
     with capture_logs() as logs:
@@ -321,7 +328,7 @@ async def test_broken_http_gets_an_error_and_nothing_of_what_came(
     *_, last = re.split(rb"HTTP/1\.\d ", answer)
     said, _, body = last.partition(b"\r\n\r\n")
 
-    assert said[:3] in {b"400", b"414", b"431"}
+    assert status == said[:3]
     assert b"Content-Type: application/json" in said
     assert {"error", "cure"} == json.loads(body).keys()
     for place in (answer, str(logs).encode()):
@@ -393,6 +400,55 @@ async def test_a_wait_ends_when_nobody_is_there_any_more(
             await asyncio.sleep(0.01)
 
     assert all(each.transport is None for each in manager.connections)
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "br", "compress", "gzip, gzip"])
+async def test_a_packing_that_is_not_read_is_415(epr: aiohttp.ClientSession, encoding: str) -> None:
+    """And says which are, in Accept-Encoding."""
+    headers = {**FHIR, "Content-Encoding": encoding}
+    body = io.BytesIO(messages.referral())  # as it is: the client packs nothing itself
+    async with epr.post("/messages", data=body, headers=headers) as answer:
+        said = await answer.json()
+
+    assert (415, "gzip, deflate") == (answer.status, answer.headers["Accept-Encoding"])
+    assert {"error", "cure"} == said.keys()
+
+
+async def test_a_packed_message_of_several_members_is_taken(epr: aiohttp.ClientSession) -> None:
+    """RFC 1952 allows them."""
+    body = messages.referral()
+    packed = io.BytesIO(gzip.compress(body[:99]) + gzip.compress(body[99:]))
+    headers = {**FHIR, "Content-Encoding": "gzip"}
+    async with epr.post("/messages", data=packed, headers=headers) as answer:
+        assert 201 == answer.status
+
+
+async def test_a_body_that_is_not_packed_as_it_says_is_400(epr: aiohttp.ClientSession) -> None:
+    """It is the EPR's mistake: no alarm of ours."""
+    headers = {**FHIR, "Content-Encoding": "gzip"}
+    with capture_logs() as logs:
+        async with epr.post("/messages", data=io.BytesIO(b"nope"), headers=headers) as answer:
+            said = await answer.json()
+
+    assert (400, {"error", "cure"}) == (answer.status, said.keys())
+    assert set() == {"error", "warning"} & {line["log_level"] for line in logs}
+
+
+async def test_an_epr_that_hangs_up_in_the_body_is_no_failure_of_ours(
+    door: EprSocket, socket_path: Path
+) -> None:
+    """No alarm, and no traceback."""
+    with capture_logs() as logs:
+        _, writer = await asyncio.open_unix_connection(socket_path)
+        writer.write(_HEAD + b"Content-Length: 50\r\n\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0.2)  # so that its end comes in the body
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            while "http.caller_left" not in {line["event"] for line in logs}:
+                await asyncio.sleep(0.01)
+
+    assert set() == {"error", "warning"} & {line["log_level"] for line in logs}
 
 
 async def test_connections_have_a_limit(door: EprSocket, socket_path: Path) -> None:

@@ -103,6 +103,31 @@ async def test_a_gzipped_body_is_inflated(identity: Identity, proxy: ssl.SSLCont
     assert [BODY] == [request.body for request in receiver.requests]
 
 
+async def test_a_body_of_several_gzip_members_is_one(identity: Identity, proxy: ssl.SSLContext):
+    """RFC 1952 allows it, and whoever packs piece by piece does it; an empty one ends many."""
+    receiver = Receiver()
+    body = gzip.compress(BODY[:9]) + gzip.compress(BODY[9:]) + gzip.compress(b"")
+    await asked(packed(body), receiver, identity, proxy)
+
+    assert [BODY] == [request.body for request in receiver.requests]
+
+
+async def test_members_without_end_are_refused(identity: Identity, proxy: ssl.SSLContext):
+    """Each costs time, and an empty one counts for little in the limit of bytes."""
+    async with serving(Receiver(), identity) as server, calling(server.port, proxy) as caller:
+        answer = await caller.ask(packed(gzip.compress(b"") * 1001))
+
+    assert 400 == answer.status
+
+
+async def test_another_packing_is_told_which_is_read(identity: Identity, proxy: ssl.SSLContext):
+    """RFC 9110: a 415 about a Content-Encoding says what would do."""
+    request = post(BODY, extra="Content-Encoding: zstd\r\n")
+    answer = await asked(request, Receiver(), identity, proxy)
+
+    assert (415, "gzip") == (answer.status, answer.headers["Accept-Encoding"])
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -111,6 +136,10 @@ async def test_a_gzipped_body_is_inflated(identity: Identity, proxy: ssl.SSLCont
         pytest.param(gzip.compress(b"\0" * 1_000_000), 413, id="bomb"),
         pytest.param(gzip.compress(BODY)[:-1], 400, id="cut-off"),
         pytest.param(gzip.compress(BODY) + b"more", 400, id="something-after-it"),
+        pytest.param(
+            gzip.compress(b"x" * LIMIT) + gzip.compress(b"x"), 413, id="two-beyond-the-limit"
+        ),
+        pytest.param(gzip.compress(BODY) * 2 + gzip.compress(BODY)[:-1], 400, id="last-cut-off"),
         pytest.param(zlib.compress(BODY), 400, id="another-format"),
         pytest.param(b"", 400, id="nothing"),
     ],

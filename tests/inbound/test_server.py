@@ -331,6 +331,52 @@ async def test_what_is_no_http_is_answered_and_closed(
 
 
 @pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        pytest.param(post(path="/" + "x" * 8200), 414, id="line"),
+        pytest.param(post(extra=f"X-Long: {'x' * 16400}\r\n"), 431, id="header"),
+        pytest.param(post(extra=f"{'x' * 16400}: x\r\n"), 431, id="name-of-a-header"),
+        pytest.param(post(extra="X-Many: x\r\n" * 200), 431, id="many-headers"),
+    ],
+)
+async def test_what_is_too_long_is_told_from_what_is_malformed(
+    request_bytes: bytes, status: int, identity: Identity, proxy: ssl.SSLContext
+):
+    """By its status, with the bound in the text."""
+    answer = await one(request_bytes, Receiver(), identity, proxy)
+
+    assert (status, "REC_BAD_REQUEST", "too-long") == outcome(answer)
+
+
+async def test_a_long_header_within_the_bound_is_read(identity: Identity, proxy: ssl.SSLContext):
+    """Hops add their own, and some of them are long."""
+    answer = await one(post(extra=f"X-Long: {'x' * 16000}\r\n"), Receiver(), identity, proxy)
+
+    assert 200 == answer.status
+
+
+async def test_a_caller_who_hangs_up_in_the_body_is_no_failure_of_ours(
+    identity: Identity, proxy: ssl.SSLContext
+):
+    """Networks do that: a line tells of it, and no alarm."""
+    told: list[BaseException] = []
+
+    async def tell(error: BaseException) -> None:
+        told.append(error)
+
+    with capture_logs() as logs:
+        async with serving(Receiver(), identity, tell=tell) as server:
+            async with calling(server.port, proxy) as caller:
+                await caller.send(post(b"x" * 50)[:-40])
+            await eventually(lambda: not server.connections)
+
+    levels = {line["event"]: line["log_level"] for line in logs}
+    assert "info" == levels["inbound.caller_left"]
+    assert set() == {"error", "warning"} & set(levels.values())
+    assert [] == told
+
+
+@pytest.mark.parametrize(
     ("error", "expected"),
     [
         pytest.param(StorageFull(CANARY), (503, "REC_SERVICE_UNAVAILABLE", "transient")),
