@@ -13,9 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bars_gateway.standard.bundle import MalformedBundle, Message, maps_of, read, text_of
+from bars_gateway.standard import xml
+from bars_gateway.standard.bundle import (
+    MalformedBundle,
+    Message,
+    from_json,
+    maps_of,
+    said_by,
+    text_of,
+)
 from bars_gateway.standard.particulars import Particulars, particulars_of, same_case
-from bars_gateway.standard.patients import Sameness, compare, patient_of
+from bars_gateway.standard.patients import Sameness, compare, numbered_in, patient_of
+from bars_gateway.standard.tree import Resource
 
 
 class Said(StrEnum):
@@ -48,15 +57,37 @@ NO_BODY = Acknowledgement(said=Said.NOTHING)
 
 def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowledgement:
     """Return what *body* says as an answer to *ours*; never raises, wherever it came from."""
-    try:
-        found = read(body, media_type)
-    except MalformedBundle:
+    tree = _tree(body, media_type)
+    if tree is None:
         return NO_BODY
-    if all(entry.type == "OperationOutcome" for entry in found.entries):
-        return NO_BODY
-    if _contradicts(ours, found):
+    found = _message(tree)
+    if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=Said.FOREIGN)
+    if found is None or found.root is not tree or _is_without_message(found):
+        return NO_BODY
     return _taken(ours, found)
+
+
+def _tree(body: bytes, media_type: str) -> Resource | None:
+    """Return what *body* holds, whichever of the two formats its header gives it out for."""
+    is_xml = body.lstrip()[:1] == b"<" or ("xml" in media_type and body.lstrip()[:1] != b"{")
+    try:
+        return xml.to_tree(body).tree if is_xml else from_json(body)
+    except MalformedBundle:
+        return None
+
+
+def _message(tree: Resource) -> Message | None:
+    """Return a Bundle, or a record as if it came in one; None where neither can be read."""
+    alone: Resource = {"resourceType": "Bundle", "entry": [{"resource": tree}]}
+    try:
+        return said_by(tree if text_of(tree, "resourceType") == "Bundle" else alone)
+    except MalformedBundle:
+        return None
+
+
+def _is_without_message(found: Message) -> bool:
+    return all(entry.type == "OperationOutcome" for entry in found.entries)
 
 
 def _taken(ours: Message, found: Message) -> Acknowledgement:
@@ -75,11 +106,15 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
 def _contradicts(ours: Message, found: Message) -> bool:
     if ours.event and found.event and ours.event != found.event:
         return True
-    here, there = patient_of(ours), patient_of(found)
-    both_numbered = bool(here.nhs_numbers and there.nhs_numbers)
-    if both_numbered and compare(here, there) is Sameness.OTHER_PATIENT:
-        return True
     return _is_other_case(particulars_of(ours), particulars_of(found), found)
+
+
+def _names_another(ours: Message, tree: Resource) -> bool:
+    """Tell whether any number in it is not our patient's, in a Patient or in a record."""
+    here = patient_of(ours)
+    return bool(here.nhs_numbers) and any(
+        compare(here, each) is Sameness.OTHER_PATIENT for each in numbered_in(tree)
+    )
 
 
 def _is_other_case(here: Particulars, there: Particulars, found: Message) -> bool:

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
-from bars_gateway.standard.tree import Resource
+from bars_gateway.standard.tree import Json, Resource
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
+_OF_A_PATIENT = ("subject", "patient", "actor")  # members that refer to whom a record is about
 _WHOLE_DATE = len("1950-01-31")
 
 
@@ -50,10 +51,13 @@ class Patient:
 
 
 def patient_of(message: Message) -> Patient:
-    """Return whom *message* is about."""
+    """Return whom *message* is about: by its Patient, or by the number that its records give."""
     patients = [patient for _, patient in message.all("Patient")]
+    numbers = _usable(numbers_written(message))
+    if not numbers:
+        numbers = frozenset().union(*(each.nhs_numbers for each in numbered_in(message.root)))
     return Patient(
-        nhs_numbers=frozenset(filter(is_nhs_number, map(_digits, numbers_written(message)))),
+        nhs_numbers=numbers,
         names=frozenset(name for patient in patients for name in _names(patient)),
         birth_dates=frozenset(text_of(each, "birthDate") for each in patients) - {""},
     )
@@ -67,10 +71,43 @@ def patient_of_record(record: Resource) -> Patient:
     identifiers = [map_of(actor, "identifier") for actor in actors]
     written = [text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER]
     return Patient(
-        nhs_numbers=frozenset(filter(is_nhs_number, map(_digits, {*written, *_written(held)}))),
+        nhs_numbers=_usable({*written, *_written(held)}),
         names=frozenset(name for patient in held for name in _names(patient)),
         birth_dates=frozenset(text_of(each, "birthDate") for each in held) - {""},
     )
+
+
+def numbered_in(tree: Resource) -> list[Patient]:
+    """
+    Return everybody to whom *tree* gives an NHS number, each alone: not only in a Patient.
+
+    A record may name its patient by number alone (`subject.identifier`), with no Patient beside
+    it; and whoever has mixed up two requests may name both. What is no Bundle is read alike.
+    """
+    found = [frozenset[str]()]
+    level: list[Json] = [tree]
+    for node in level:  # which grows while it is read
+        if isinstance(node, list):
+            level += node
+        elif isinstance(node, dict):
+            found.append(_usable(_numbers_in(node)))
+            level += node.values()
+    return [Patient(nhs_numbers=each) for each in dict.fromkeys(found) if each]
+
+
+def _numbers_in(node: Resource) -> set[str]:
+    """Return the numbers that one object gives to its patient, as they are written."""
+    if _is_patient(node):
+        return _written([node])
+    references = [map_of(node, name) for name in _OF_A_PATIENT]
+    named = [each for each in references if text_of(each, "type") in {"", "Patient"}]
+    identifiers = [map_of(each, "identifier") for each in named]
+    return {text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER}
+
+
+def _usable(numbers: Iterable[str]) -> frozenset[str]:
+    """Return those that can be somebody's, as they are compared."""
+    return frozenset(filter(is_nhs_number, map(_digits, numbers)))
 
 
 def _is_patient(resource: Resource) -> bool:

@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 from bookings import cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
+from moving import made, move
 from scripted import Scripted, another_make, fine, outcome
 from store_values import NOW
 from structlog.testing import capture_logs
@@ -33,6 +34,9 @@ from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.port import Part, Payload
 
 ANOTHER = b"9990000026"
+OTHERS_RECORD = "the-other-patients-record"
+NUMBER = {"system": "https://fhir.nhs.uk/Id/nhs-number"}
+KEPT = ("MessageHeader", "ServiceRequest")
 FOCUS_ID = "8f9f3c1e-1f57-4f55-8a52-6f1f3a3d5b03"
 QUICK = "target_check_seconds = 0\nread_before_cancel = false\nserver_errors_limit = 2"
 LOST = outcome(408, "REC_TIMEOUT", "timeout")
@@ -64,7 +68,23 @@ def new_id() -> str:
 
 def of_another(body: bytes) -> web.Response:
     """Acknowledge another patient's request, under the ids of this one."""
-    return acknowledging(body.replace(NHS_NUMBER.encode(), ANOTHER), "the-other-patients-record")
+    return acknowledging(body.replace(NHS_NUMBER.encode(), ANOTHER), OTHERS_RECORD)
+
+
+def of_another_by_number(body: bytes) -> web.Response:
+    """Acknowledge under this message's ids a record that gives another number as its subject."""
+    bundle = json.loads(acknowledging(body, OTHERS_RECORD).body or b"")
+    kept = [e for e in bundle["entry"] if e["resource"]["resourceType"] in KEPT]
+    for entry in kept:
+        if entry["resource"]["resourceType"] == "ServiceRequest":
+            entry["resource"]["subject"] = {"identifier": NUMBER | {"value": ANOTHER.decode()}}
+    return fine(json.dumps(bundle | {"entry": kept}).encode())
+
+
+def of_another_alone(body: bytes) -> web.Response:
+    """Acknowledge with that record alone, in no Bundle."""
+    bundle = json.loads(of_another_by_number(body).body or b"")
+    return fine(json.dumps(bundle["entry"][1]["resource"]).encode())
 
 
 @asynccontextmanager
@@ -154,10 +174,11 @@ async def test_a_plain_refusal_is_one(tmp_path: Path) -> None:
     assert ("refused", "REC_CONFLICT") == (outcome_["state"], outcome_["code"])
 
 
-async def test_an_answer_about_another_patient_is_nobodys(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answered", [of_another, of_another_by_number, of_another_alone])
+async def test_an_answer_about_another_patient_is_nobodys(tmp_path: Path, answered: Saying) -> None:
     """The retry proves the message: the first body gives no id, and is no answer for the EPR."""
     with capture_logs() as logs:
-        async with playing(tmp_path, of_another, acknowledging) as (world, scripted, outcome_):
+        async with playing(tmp_path, answered, acknowledging) as (world, scripted, outcome_):
             shown = await page(world.ambulance)
             answers = answers_of(world.ambulance)
             history = await world.ambulance.history(outcome_["request_id"])
@@ -201,6 +222,21 @@ async def test_after_that_one_retry_is_all(tmp_path: Path, then: Saying, row: st
     assert [] == [answer for answer in answers if ANOTHER in answer]
     assert kept is not None
     assert ANOTHER in kept.body
+
+
+async def test_no_cancellation_names_another_patients_record(tmp_path: Path) -> None:
+    """The number that came with another patient is in nothing that we compose."""
+    answers = (of_another_by_number, acknowledging, acknowledging)
+    async with playing(tmp_path, *answers) as (world, scripted, outcome_):
+        status, receipt = await made(
+            world.ambulance, move(outcome_["request_id"], "cancel", text="Gone home.")
+        )
+        cancelled = await world.ambulance.outcome(receipt["request_id"])
+
+    assert 201 == status
+    assert "acknowledged" == cancelled["state"]
+    assert FOCUS_ID.encode() in scripted.posted[-1]
+    assert OTHERS_RECORD.encode() not in scripted.posted[-1]
 
 
 async def test_ids_of_a_bundle_that_is_nobodys_are_not_taken(tmp_path: Path) -> None:

@@ -150,6 +150,93 @@ def test_another_name_without_a_number_is_no_other_patients() -> None:
     assert Acknowledgement(said=Said.OTHER) == said(bundle)
 
 
+ANOTHER = {"identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000026"}}
+
+
+def of_another(bundle: Bundle) -> Bundle:
+    """Name the other patient in the ServiceRequest alone, and leave every Patient out."""
+    (request,) = resources(bundle, "ServiceRequest")
+    request["subject"] = ANOTHER
+    kept = ("MessageHeader", "ServiceRequest")
+    bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] in kept]
+    return bundle
+
+
+def bare(bundle: Bundle) -> Bundle:
+    """Answer with the record alone."""
+    found: Bundle = resources(of_another(bundle), "ServiceRequest")[0]
+    return found
+
+
+def contained(bundle: Bundle) -> Bundle:
+    """Answer with the record alone, which holds its patient within itself."""
+    held = {"resourceType": "Patient", "id": "p", "identifier": [ANOTHER["identifier"]]}
+    return bare(bundle) | {"contained": [held], "subject": {"reference": "#p"}}
+
+
+def beside_ours(bundle: Bundle) -> Bundle:
+    """Name our patient in the Patient, and another in the record."""
+    resources(bundle, "ServiceRequest")[0]["subject"] = ANOTHER
+    return bundle
+
+
+def on_an_appointment(bundle: Bundle) -> Bundle:
+    """Name the patient among the participants, as a booking does."""
+    return {"resourceType": "Appointment", "participant": [{"actor": ANOTHER}]}
+
+
+def beside_an_empty_entry(bundle: Bundle) -> Bundle:
+    """Answer with a Bundle that is none by its form, and names the patient all the same."""
+    bundle = of_another(bundle)
+    return bundle | {"entry": [*bundle["entry"], {"response": {"status": "201"}}]}
+
+
+def the_patient_alone(bundle: Bundle) -> Bundle:
+    """Answer with nothing but a Patient."""
+    return {"resourceType": "Patient", "identifier": [ANOTHER["identifier"]]}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_another,
+        bare,
+        contained,
+        beside_ours,
+        on_an_appointment,
+        beside_an_empty_entry,
+        the_patient_alone,
+    ],
+)
+def test_another_number_is_seen_wherever_it_names_the_patient(make: Any) -> None:
+    """A record names its patient by number alone, too: nothing of such an answer is ours."""
+    assert Acknowledgement(said=Said.FOREIGN) == said(make(acknowledged()))
+
+
+def test_another_number_is_seen_in_a_format_that_the_header_denies() -> None:
+    """XML that is given out as JSON."""
+    body = converted(json.dumps(of_another(acknowledged())).encode(), Format.JSON, Format.XML)
+
+    assert Said.FOREIGN is read_acknowledgement(read(SENT), body, Format.JSON).said
+
+
+def test_a_record_alone_that_names_our_patient_says_nothing() -> None:
+    """It contradicts nothing, and nothing says that it is about this message."""
+    (request,) = resources(acknowledged(), "ServiceRequest")
+    ours = {"identifier": ANOTHER["identifier"] | {"value": NHS_NUMBER}}
+
+    assert NO_BODY == said(request | {"subject": ours})
+
+
+def test_a_relative_is_not_the_patient() -> None:
+    """A mother who stands in an Appointment has a number of her own."""
+    mother = ANOTHER | {"type": "RelatedPerson"}
+    bundle = acknowledged()
+    resources(bundle, "ServiceRequest")[0]["participant"] = [{"actor": mother}]
+
+    assert Said.OURS is said(bundle).said
+
+
 def test_an_answer_in_xml_is_read_alike() -> None:
     """S6: the format is no difference."""
     body = converted(json.dumps(acknowledged()).encode(), Format.JSON, Format.XML)
