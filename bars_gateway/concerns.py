@@ -53,6 +53,15 @@ class KeptOutCondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EgressCondition:
+    """The egress proxy of our own network lets nothing out."""
+
+    since: datetime
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lying:
     """Files that an EPR has dropped and that cannot be taken, for one reason."""
 
@@ -78,6 +87,7 @@ class Conditions:
     clock_step: ClockStep | None = None  # the last, since the start
     silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
     failing: Mapping[str, datetime] = field(default_factory=dict)  # Receivers with errors only
+    egress: EgressCondition | None = None  # why nothing gets out; None: it does
     kept_out: Sequence[KeptOutCondition] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
@@ -116,10 +126,11 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_held(overview),
         *_unread_for(overview),
         *_not_rebuilt(conditions.inspection),
+        *_egress(conditions.egress),
         *(
             Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
             for t in conditions.tokens
-            if t.failing_since
+            if t.failing_since and not conditions.egress  # which is why, for every one of them
         ),
         *_kept_out(conditions.kept_out),
         *_keys(conditions.tokens),
@@ -179,6 +190,12 @@ def _away(conditions: Conditions) -> Iterator[Concern]:
     ):
         for receiver, since in receivers.items():
             yield Concern(text=f"{receiver} {what} since {since:%d %b %H:%M} UTC", advice=advice)
+
+
+def _egress(egress: EgressCondition | None) -> Iterator[Concern]:
+    if egress is not None:
+        since = f"{egress.since:%d %b %H:%M} UTC"
+        yield Concern(text=f"Nothing gets out since {since}: {egress.reason}", advice=egress.advice)
 
 
 def _kept_out(kept_out: Sequence[KeptOutCondition]) -> Iterator[Concern]:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from bars_gateway.concerns import KeptOutCondition, TokenCondition
+from bars_gateway.concerns import EgressCondition, KeptOutCondition, TokenCondition
 from bars_gateway.config import Settings
 from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.our_trouble import KeptOut
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.tls import Identity
@@ -43,6 +44,14 @@ def kept_out_conditions(kept_out: Sequence[KeptOut]) -> list[KeptOutCondition]:
         )
         for each in kept_out
     ]
+
+
+def egress_condition(egress: Egress | None) -> EgressCondition | None:
+    """Return why nothing gets out of our own network; None: it does, as far as is known."""
+    if egress is None or egress.trouble is None or egress.since is None:
+        return None
+    trouble = egress.trouble
+    return EgressCondition(since=egress.since, reason=str(trouble), advice=trouble.advice)
 
 
 def expiries(settings: Settings, inbound: InboundServer | None) -> list[Expiry]:

@@ -27,7 +27,12 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.concerns import Conditions
-from bars_gateway.conditions import expiries, kept_out_conditions, token_conditions
+from bars_gateway.conditions import (
+    egress_condition,
+    expiries,
+    kept_out_conditions,
+    token_conditions,
+)
 from bars_gateway.config import Settings, doubts
 from bars_gateway.doors import Door, Stoppable, open_doors
 from bars_gateway.endurance import Endless, Loop, enduring
@@ -313,6 +318,7 @@ class Gateway:
             shut_out=callers_shut_out(inbound, now()) if inbound else (),
             silent=self._dispatcher.standing.receivers.silent,
             failing=self._dispatcher.standing.receivers.failing,
+            egress=egress_condition(self._dispatcher.egress),
             kept_out=kept_out_conditions(self._dispatcher.standing.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             no_room=self._no_room(),

@@ -15,7 +15,8 @@ What somebody must act on.
     │   └── StorageFull             too little free space to promise anything
     ├── TokenUnavailable            no access token; nothing can be sent for this provider
     │   ├── CredentialsRefused      the token endpoint does not accept our key, id or clock
-    │   └── TokenServiceDown        it did not answer, or asked us to wait
+    │   ├── TokenServiceDown        it did not answer, or asked us to wait
+    │   └── EgressBlocked           the egress proxy of our own network lets nothing out
     ├── IdentityError               a certificate or key cannot be used
     │   └── CallersShutOut          callers who get in today would not get in with it
     ├── FolderInUse                 another gateway works on this spool folder
@@ -147,6 +148,17 @@ class TokenServiceDown(TokenUnavailable):
     """The token endpoint did not answer, or asked us to wait."""
 
     advice = "Nothing to do at first: the gateway asks again. If it lasts, check the network path."
+
+
+class EgressBlocked(TokenUnavailable):
+    """The egress proxy of our own network lets nothing out: no token, and no message either."""
+
+    advice = "Look at outbound.egress_proxy, and ask whoever runs that proxy."
+
+    def __init__(self, cause: str, cure: str) -> None:
+        """*cure* is what to do about this one, and takes the place of the general advice."""
+        super().__init__(cause)
+        self.advice = cure
 
 
 class IdentityError(GatewayError):

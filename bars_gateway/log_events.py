@@ -151,6 +151,11 @@ EVENTS = {
         "`count` messages have waited too long; their EPRs were told.",
         "The status page says which Receiver or part is silent.",
     ),
+    "outbound.egress_blocked": LogEvent(
+        "The egress proxy of our own network lets nothing out; what waits is not tried.",
+        _ITS_ADVICE,
+    ),
+    "outbound.egress_open": LogEvent("The egress proxy lets us out again."),
     "outbound.given_up": LogEvent("The time of `count` messages is over.", _SEEN_BY_ALARM),
     "outbound.hastened": LogEvent("A Receiver answers again: what waited for it goes now."),
     "outbound.leases_lapsed": LogEvent(
@@ -161,7 +166,9 @@ EVENTS = {
         "An acknowledgement called our record what another patient's is called; it was not taken.",
         _SEEN_BY_ALARM,
     ),
-    "outbound.put_back": LogEvent("No token could be had, so the POST never began.", _ITS_ADVICE),
+    "outbound.put_back": LogEvent(
+        "No token could be had, or nothing gets out: the POST never began.", _ITS_ADVICE
+    ),
     "outbound.put_off": LogEvent(
         "A Receiver, or a conversation, is left alone for `seconds`; `count` messages wait."
     ),

@@ -29,10 +29,11 @@ from bars_gateway.inbound.publications import Publications
 from bars_gateway.inbound.reception import Reception
 from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.outbound.budget import Turns
+from bars_gateway.outbound.budget import Budget, Turns
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
+from bars_gateway.outbound.egress import Egress, egress_proxy_of
 from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
 from bars_gateway.outbound.reads import ProxyReads, ReadLimits
 from bars_gateway.outbound.reconciliation import Reconciler
@@ -98,33 +99,28 @@ async def outbound_parts(
 ) -> tuple[dict[str, Tokens], Dispatcher, ProxyReads, CancelReader]:
     """Return the token sources by provider, and the dispatcher and the readers that use them."""
     outbound = settings.outbound
+    egress = Egress(egress_proxy_of(outbound), now=now)
     session = await stack.enter_async_context(
         open_session(
             client_context(outbound.ca_file),
             connections=outbound.max_in_flight + len(settings.providers),
             connect_seconds=outbound.connect_seconds,
-            egress_proxy=outbound.egress_proxy,
+            egress=egress.way,
         )
     )
     budgets = await quota.budgets(settings, store, now)
     turns = quota.noted(budgets, store, now)
     tokens = {
-        name: await _tokens(settings, provider, session, turns[name], now)
+        name: await _tokens(settings, provider, session, turns[name], egress)
         for name, provider in settings.providers.items()
     }
-    proxy = Proxy(
-        session,
-        url=outbound.proxy_url,
-        budgets=budgets,
-        answer_seconds=outbound.answer_seconds,
-        max_answer_bytes=outbound.max_answer_bytes,
-    )
+    proxy = _proxy(settings, session, budgets, egress)
     policy = Policy(
         timing=partial(timing_for, overrides=settings.timing_overrides),
         max_in_flight=outbound.max_in_flight,
         server_errors_limit=outbound.server_errors_limit,
     )
-    reads = _reads(settings, session, tokens, turns, now)
+    reads = _reads(settings, session, tokens, turns, egress)
     reconciler = Reconciler(store.reconciliations, store.asides, reads, now=now, new_id=new_id)
     rng = random.SystemRandom()
     dispatcher = Dispatcher(store, tokens, proxy, policy, reconciler=reconciler, now=now, rng=rng)
@@ -135,12 +131,29 @@ async def outbound_parts(
     return tokens, dispatcher, reads, cancels
 
 
+def _proxy(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    budgets: Mapping[str, Budget],
+    egress: Egress,
+) -> Proxy:
+    outbound = settings.outbound
+    return Proxy(
+        session,
+        url=outbound.proxy_url,
+        budgets=budgets,
+        answer_seconds=outbound.answer_seconds,
+        max_answer_bytes=outbound.max_answer_bytes,
+        egress=egress,
+    )
+
+
 def _reads(
     settings: Settings,
     session: aiohttp.ClientSession,
     tokens: Mapping[str, Tokens],
     turns: Mapping[str, Turns],
-    now: Clock,
+    egress: Egress,
 ) -> ProxyReads:
     outbound = settings.outbound
     return ProxyReads(
@@ -150,7 +163,8 @@ def _reads(
         url=outbound.proxy_url,
         cache=Cache(settings.cache_dir, timedelta(hours=outbound.cache_hours)),
         limits=ReadLimits(seconds=outbound.answer_seconds, max_bytes=outbound.max_answer_bytes),
-        now=now,
+        now=egress.now,
+        egress=egress,
     )
 
 
@@ -166,7 +180,7 @@ async def _tokens(
     provider: Provider,
     session: aiohttp.ClientSession,
     turns: Turns,
-    now: Clock,
+    egress: Egress,
 ) -> Tokens:
     if not settings.outbound.token_required:
         return NoToken()
@@ -175,10 +189,11 @@ async def _tokens(
         Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key),
         await asyncio.to_thread(keys_of, provider, settings.bundle.minimum_key_bits),
         turns,
-        now=now,
+        now=egress.now,
         monotonic=time.monotonic,
         new_id=new_id,
         timeout_seconds=settings.outbound.token_seconds,
+        egress=egress,
     )
 
 

@@ -45,6 +45,8 @@ def _of_both(conditions: Conditions, store_trouble: str | None) -> Iterator[str]
 
 
 def _of_sending(conditions: Conditions) -> Iterator[str]:
+    if conditions.egress is not None:
+        yield f"nothing gets out: {conditions.egress.reason}"
     for token in conditions.tokens:
         if token.failing_since:
             yield f"no access token for {token.provider}: {token.reason}"

@@ -270,6 +270,21 @@ def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
             {},
             "outbound.egress_proxy is no address of an egress proxy",
         ),
+        (
+            '[outbound]\negress_proxy = "http://u:p@proxy.example:3128"\n',
+            {},
+            "outbound.egress_proxy holds a user or a password",
+        ),
+        (
+            '[outbound]\negress_proxy = "http://proxy.example:3128"\negress_user = "u"\n',
+            {},
+            "outbound.egress_password_file is missing beside the other",
+        ),
+        (
+            '[outbound]\negress_user = "u"\negress_password_file = "/x"\n',
+            {},
+            "outbound.egress_proxy is missing",
+        ),
         ('[outbound]\nca_file = "ca.pem"\n', {}, "outbound.ca_file is no absolute path"),
         ("[timing.a9]\n", {}, "timing.a9 is wrong"),
         ("[timing.a1]\nlead_minutes = -1\n", {}, "timing.a1.lead_minutes is wrong"),
@@ -416,7 +431,9 @@ def test_the_shipped_file_holds_the_defaults(written):
         "node",
         "inbound.public_url",
         "outbound.ca_file",
+        "outbound.egress_password_file",
         "outbound.egress_proxy",
+        "outbound.egress_user",
         "store.path",
     } | {
         f"callers.{name}"

@@ -18,7 +18,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
 
 from bars_gateway.clock import ClockStep
-from bars_gateway.concerns import Conditions, KeptOutCondition, Lying, TokenCondition
+from bars_gateway.concerns import (
+    Conditions,
+    EgressCondition,
+    KeptOutCondition,
+    Lying,
+    TokenCondition,
+)
 from bars_gateway.expiry import Expiry, Kind
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import Fault, Verdict
@@ -69,6 +75,9 @@ WELL = Conditions(
     clock_step=None,
     stalled={},
     handshake_failures={},
+)
+BLOCKED = EgressCondition(
+    since=NOW, reason="the egress proxy says 407", advice="Set outbound.egress_user."
 )
 KEPT_OUT = KeptOutCondition(provider="trust", since=NOW, reason="no registration", advice="Ask.")
 FAILING = replace(
@@ -272,6 +281,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             replace(WELL, failing={"https://fhir.nhs.uk/Id/dos-service-id|2000000202": NOW}),
             "dos-service-id|2000000202 has answered with errors only (500) since 02 Mar 09:00 UTC",
             id="failing",
+        ),
+        pytest.param(
+            replace(WELL, egress=BLOCKED),
+            "Nothing gets out since 02 Mar 09:00 UTC: the egress proxy says 407",
+            id="egress",
         ),
         pytest.param(
             replace(WELL, kept_out=[KEPT_OUT]),
@@ -491,6 +505,11 @@ async def test_what_stops_everything_takes_the_gateway_out_of_service(
             replace(WELL, tokens=[FAILING]),
             "no access token for trust: the token service does not know the key id",
             id="token",
+        ),
+        pytest.param(
+            replace(WELL, egress=BLOCKED),
+            "nothing gets out: the egress proxy says 407",
+            id="egress",
         ),
         pytest.param(
             replace(WELL, kept_out=[KEPT_OUT]),

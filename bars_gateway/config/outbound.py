@@ -17,6 +17,7 @@ from bars_gateway.config.values import (
     Fault,
     Seconds,
     Section,
+    Text,
     Url,
     Words,
     reject,
@@ -66,6 +67,20 @@ class Outbound(Section):
 
     Set it where nothing gets out without one. It passes TLS on and sees nothing of it; a variable
     such as `https_proxy` counts for nothing here. It must not open what it passes on.
+    """
+
+    egress_user: Text | None = None
+    """
+    As whom the egress proxy is asked, where it wants a user and a password (basic authentication).
+
+    Set it together with `egress_password_file`.
+    """
+
+    egress_password_file: AbsolutePath | None = None
+    """
+    The file that holds the password for the egress proxy, and nothing else; mode 0600.
+
+    A systemd credential will do. It is read at the start; its content is never shown nor logged.
     """
 
     token_required: bool = True
@@ -187,8 +202,25 @@ class Outbound(Section):
             key, cause = ("max_in_flight_per_receiver",), "is more than max_in_flight"
             cure = f"Set it to {self.max_in_flight} at most, or raise max_in_flight."
             faults.append(Fault(key=key, cause=cause, cure=cure))
+        faults += self._of_egress()
         reject(faults)
         return self
+
+    def _of_egress(self) -> list[Fault]:
+        """Return what is missing of the way out, where a part of it is set."""
+        user, file = self.egress_user, self.egress_password_file
+        faults = []
+        if (user is None) != (file is None):
+            key = "egress_user" if user is None else "egress_password_file"
+            cure = "Set egress_user and egress_password_file together, or neither."
+            faults.append(Fault(key=(key,), cause="is missing beside the other", cure=cure))
+        if user is not None and ":" in user:
+            cure = "Ask for a user without one: basic authentication ends the user at it."
+            faults.append(Fault(key=("egress_user",), cause="has a colon", cure=cure))
+        if user is not None and self.egress_proxy is None:
+            cure = "Set egress_proxy, or take egress_user and egress_password_file out."
+            faults.append(Fault(key=("egress_proxy",), cause="is missing", cure=cure))
+        return faults
 
 
 class TimingSettings(Section):

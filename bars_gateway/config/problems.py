@@ -63,6 +63,7 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
         *_inbound(settings, now),
         *_callers(settings, now),
         *_authorities_out(settings),
+        *_secret(("outbound", "egress_password_file"), settings.outbound.egress_password_file),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
     ]
     return [placed(settings, fault) for fault in found]
@@ -185,15 +186,32 @@ def _signs(key: tuple[str, ...], signing_key: PrivateKeyTypes, minimum: int) -> 
         yield Fault(key=key, cause=cause, cure=cure)
 
 
+def _secret(key: tuple[str, ...], path: Path | None) -> list[Fault]:
+    """Return what is wrong with a file that holds a password and nothing else."""
+    if path is None:
+        return []
+    faults, data = _read(key, path)
+    if data is None:
+        return faults
+    lines = data.rstrip(b"\r\n").splitlines()
+    if len(lines) != 1:
+        cure = "Write the password into it, in one line."
+        faults.append(Fault(key=key, cause="names a file that holds no password", cure=cure))
+    return [*faults, *_open_to_others(key, path)]
+
+
+def _open_to_others(key: tuple[str, ...], path: Path) -> Iterator[Fault]:
+    mode = 0 if path.is_relative_to(_CREDENTIALS) else path.stat().st_mode
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        cure = f"Leave it to the gateway's user alone: chmod 0600 {path}"
+        yield Fault(key=key, cause="can be read by other users", cure=cure)
+
+
 def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Fault], PrivateKeyTypes | None]:
     faults, data = _read(key, path)
     if data is None:
         return faults, None
-    if not path.is_relative_to(_CREDENTIALS) and path.stat().st_mode & (
-        stat.S_IRWXG | stat.S_IRWXO
-    ):
-        cure = f"Leave it to the gateway's user alone: chmod 0600 {path}"
-        faults.append(Fault(key=key, cause="can be read by other users", cure=cure))
+    faults += _open_to_others(key, path)
     try:
         return faults, load_pem_private_key(data, password=None)
     except TypeError:

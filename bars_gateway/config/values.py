@@ -130,7 +130,11 @@ def _egress(text: str) -> str:
         named = bool(parts.hostname and parts.port)
     except ValueError:
         named = False
-    if not named or parts.scheme != "http" or parts.path.strip("/") or parts.username:
+    if named and (parts.username is not None or parts.password is not None):
+        cure = "Write the user into outbound.egress_user, and the password into a file of mode 0600"
+        cure += " that outbound.egress_password_file names: settings are shown, and logged."
+        reject([Fault(cause="holds a user or a password", cure=cure)])
+    if not named or parts.scheme != "http" or parts.path.strip("/"):
         cure = "Write http://, the host and the port, such as http://proxy.trust.example:3128."
         reject([Fault(cause="is no address of an egress proxy", cure=cure)])
     return text.rstrip("/")

@@ -119,9 +119,7 @@ def probe(config: Config = DEFAULT_CONFIG, provider: Whose = None, key_id: Named
         whose = whose.model_copy(update={"key_id": key_id, "private_key_file": file})
     found = asyncio.run(ask(settings, *credentials_of(settings, whose), datetime.now(UTC)))
     if found.refused is not None:
-        raise OnboardingError(
-            f"{whose.key_id}: {found.refused.reason}", found.refused.row.kind.advice
-        )
+        raise OnboardingError(f"{whose.key_id}: {found.refused.reason}", found.refused.advice)
     typer.echo(f"{whose.key_id}: {settings.outbound.token_url} gave a token")
 
 

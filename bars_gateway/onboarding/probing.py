@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.config import Provider, Settings
+from bars_gateway.outbound.egress import Egress, egress_proxy_of
 from bars_gateway.outbound.proxy import open_session
 from bars_gateway.outbound.refusals import Refused, classify
 from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
@@ -56,22 +57,27 @@ async def probe(
     )
     outbound = settings.outbound
     context = client_context(outbound.ca_file)
+    way = egress_proxy_of(outbound)
     session = open_session(
         context,
         connections=1,
         connect_seconds=outbound.connect_seconds,
-        egress_proxy=outbound.egress_proxy,
+        egress=way,
     )
     async with session:
         reply = await request_token(
-            session, credentials.token_url, assertion, outbound.token_seconds
+            session,
+            credentials.token_url,
+            assertion,
+            outbound.token_seconds,
+            Egress(way, now=lambda: now),
         )
     token = _token(reply)
     return Probe(
         assertion=assertion,
         reply=reply,
         token=token,
-        refused=None if token else classify(reply.status, reply.body, now),
+        refused=None if token else classify(reply.status, reply.body, now, reply.blocked),
         skew_seconds=skew_seconds(reply.date, now),
     )
 

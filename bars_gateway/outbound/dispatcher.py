@@ -26,8 +26,15 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.errors import PayloadDamaged, StaleState, StorageFull, TokenUnavailable
+from bars_gateway.errors import (
+    EgressBlocked,
+    PayloadDamaged,
+    StaleState,
+    StorageFull,
+    TokenUnavailable,
+)
 from bars_gateway.outbound.budget import NOTE_HOLDS
+from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.opening import Opening, opening_at
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
@@ -118,6 +125,11 @@ class Dispatcher:
         self._stopping.set()
         self._store.ring_outbound()
         self._reconciler.stop()
+
+    @property
+    def egress(self) -> Egress | None:
+        """Whether what is sent gets out of our own network."""
+        return self._proxy.egress
 
     async def _send_each(self) -> None:
         while not self._stopping.is_set():
@@ -272,7 +284,10 @@ class Dispatcher:
         except TokenUnavailable:
             return replace(reply, without_token=True)  # this POST began: it stays an attempt
         await self._wait_for_turn(claim, again=True)
-        reply = _read(await self._proxy.post(claim, fresh), claim)
+        try:
+            reply = _read(await self._proxy.post(claim, fresh), claim)
+        except EgressBlocked:
+            return replace(reply, without_token=True)  # this one did not leave; the first did
         if reply.judgement.verdict is Verdict.UNAUTHORIZED:
             tokens.discard(fresh)
         return reply

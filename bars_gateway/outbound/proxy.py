@@ -21,6 +21,7 @@ import aiohttp
 from yarl import URL
 
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.egress import Egress, EgressProxy
 from bars_gateway.standard.answers import Outcome, read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
 from bars_gateway.standard.verdict import Answer
@@ -39,12 +40,12 @@ def open_session(
     *,
     connections: int,
     connect_seconds: float,
-    egress_proxy: str | None = None,
+    egress: EgressProxy | None = None,
 ) -> aiohttp.ClientSession:
     """
     Return the one warm pool to the token service and the proxy.
 
-    It goes through *egress_proxy* where one is set, whatever the environment's variables say.
+    It goes through *egress* where one is set, whatever the environment's variables say.
     """
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -53,7 +54,7 @@ def open_session(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
-        proxy=egress_proxy,
+        proxy=egress.url if egress else None,
         skip_auto_headers=("User-Agent",),
         # An answer with long headers, or many, is an answer: each hop adds its own.
         max_line_size=_LONGEST_HEADER,
@@ -77,8 +78,10 @@ class Proxy:
         budgets: Mapping[str, Budget],
         answer_seconds: float,
         max_answer_bytes: int,
+        egress: Egress | None = None,
     ) -> None:
         self._session = session
+        self.egress = egress
         # The dollar stays as it is on the wire.
         self._url = URL(f"{url}/$process-message", encoded=True)
         self._budgets = budgets
@@ -91,14 +94,19 @@ class Proxy:
 
     def seconds_to_turn(self, provider: str) -> float:
         """Return after how long a message of the provider may expect to leave; 0: at once."""
-        return self._budgets[provider].seconds_to_turn()
+        turn = self._budgets[provider].seconds_to_turn()
+        return max(turn, self.egress.seconds_left if self.egress else 0.0)
 
     def hold(self, provider: str, seconds: float) -> None:
         """Send nothing under the provider's application key for so long."""
         self._budgets[provider].hold(seconds)
 
     async def post(self, claim: Claim, token: str | None) -> Answer:
-        """Send the message once and return what came back."""
+        """
+        Send the message once and return what came back.
+
+        Raises EgressBlocked where it has not left our own network.
+        """
         headers = dict(claim.request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -109,12 +117,18 @@ class Proxy:
                     self._url,
                     data=io.BytesIO(claim.request.body),  # bytes would hold up the loop
                     headers=headers,
+                    proxy_headers=self.egress.login if self.egress else None,
                     allow_redirects=False,
                 ) as response,
             ):
+                if self.egress is not None:
+                    self.egress.passed()
                 body = await body_within(response, self._max_answer_bytes)
                 return SILENCE if body is None else _answer(response, body, claim)
-        except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError):
+        except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError) as error:
+            blocked = self.egress.blocked(error) if self.egress else None
+            if blocked is not None:
+                raise blocked from None
             return SILENCE
 
 

@@ -24,6 +24,7 @@ from yarl import URL
 from bars_gateway.errors import TokenUnavailable
 from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.cache import Cache
+from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.proxy import body_within
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
@@ -40,6 +41,11 @@ NO_TOKEN = Unanswered(
     http_status=503,
 )
 SILENCE = Unanswered(reason="no answer came that could be read", cure="ask again", http_status=502)
+NOT_LET_OUT = Unanswered(
+    reason="the egress proxy of our own network lets nothing out",
+    cure="ask again later; the status page says why",
+    http_status=503,
+)
 TOO_LATE = Unanswered(reason="no answer came in time", cure="ask again", http_status=504)
 
 
@@ -64,8 +70,10 @@ class ProxyReads:
         cache: Cache,
         limits: ReadLimits,
         now: Callable[[], datetime],
+        egress: Egress | None = None,
     ) -> None:
         self._session = session
+        self._egress = egress
         self._tokens = tokens
         self._turns = turns
         self._url = url
@@ -109,8 +117,9 @@ class ProxyReads:
                 advice=error.advice,
             )
             return NO_TOKEN
-        except (aiohttp.ClientError, OSError, ssl.SSLError):
-            return SILENCE
+        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+            blocked = self._egress.blocked(error) if self._egress else None
+            return NOT_LET_OUT if blocked else SILENCE
         if answer is None:
             return SILENCE
         if enquiry.is_kept:
@@ -143,8 +152,11 @@ class ProxyReads:
             URL(self._url + enquiry.path, encoded=True),
             data=io.BytesIO(enquiry.body) if enquiry.body else None,
             headers=headers,
+            proxy_headers=self._egress.login if self._egress else None,
             allow_redirects=False,
         ) as response:
+            if self._egress is not None:
+                self._egress.passed()
             body = await body_within(response, self._limits.max_bytes)
             if body is None:
                 return None

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bars_gateway.errors import TokenUnavailable
+from bars_gateway.errors import EgressBlocked, TokenUnavailable
 from bars_gateway.outbound.refusal_table import (
     INTERMEDIARY,
     PAUSES,
@@ -41,15 +41,25 @@ class Refused:
     status: int | None
     retry_after: timedelta | None = None  # what the service asked for
     support_id: str | None = None  # theirs, for a call to the national service desk
+    blocked: EgressBlocked | None = None  # by our own network
 
     @property
     def reason(self) -> str:
         """What happened."""
+        if self.blocked is not None:
+            return str(self.blocked)
         return self.row.reason if self.status is None else f"{self.row.reason} ({self.status})"
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return self.row.kind.advice if self.blocked is None else self.blocked.advice
 
     @property
     def error(self) -> TokenUnavailable:
         """A new error each time: one that was raised keeps the frames that it passed."""
+        if self.blocked is not None:
+            return EgressBlocked(self.reason, self.advice)
         return self.row.kind(self.reason)
 
     def pause(self, failures: int) -> timedelta:
@@ -61,10 +71,12 @@ class Refused:
         return min(longest, first * doublings)
 
 
-def classify(status: int | None, body: bytes, now: datetime) -> Refused:
-    """Return what the answer means; *status* None is silence."""
+def classify(
+    status: int | None, body: bytes, now: datetime, blocked: EgressBlocked | None = None
+) -> Refused:
+    """Return what the answer means; *status* None is silence, or our own network's *blocked*."""
     if status is None:
-        return Refused(row=SILENCE, status=None)
+        return Refused(row=SILENCE, status=None, blocked=blocked)
     found = _object(body)
     wait = _quota_ends(found, now) if status == 429 else None  # noqa: PLR2004
     row = _row_of(status, body, found)

@@ -26,6 +26,7 @@ import aiohttp
 import structlog
 
 from bars_gateway.outbound.budget import Turns
+from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.refusals import Refused, classify
 from bars_gateway.outbound.signing_key import KeyRing, SigningKey
 from bars_gateway.outbound.token_request import (
@@ -105,6 +106,7 @@ class TokenSource:
         monotonic: Callable[[], float],
         new_id: Callable[[], str],
         timeout_seconds: float = 30.0,
+        egress: Egress | None = None,
     ) -> None:
         """*keys*: the one to sign with, and those to sign with where the service lacks it."""
         self._session = session
@@ -113,6 +115,7 @@ class TokenSource:
         self._turns = turns
         self._now, self._monotonic, self._new_id = now, monotonic, new_id
         self._timeout_seconds = timeout_seconds
+        self._egress = egress
         self._one_at_a_time = asyncio.Lock()
         self._held: _Token | None = None
         self._failures = 0
@@ -139,7 +142,7 @@ class TokenSource:
             expires_at=held.expires_at if held else None,
             failing_since=self._failing_since,
             reason=self._refused.reason if self._refused else None,
-            advice=self._refused.row.kind.advice if self._refused else None,
+            advice=self._refused.advice if self._refused else None,
             clock_skew_seconds=self._skew,
         )
 
@@ -222,11 +225,11 @@ class TokenSource:
         )
         asked = self._monotonic()
         reply = await request_token(
-            self._session, credentials.token_url, assertion, self._timeout_seconds
+            self._session, credentials.token_url, assertion, self._timeout_seconds, self._egress
         )
         self._skew = skew_seconds(reply.date, self._now(), self._skew)
         token = self._read(reply.body, asked) if reply.status == 200 else None  # noqa: PLR2004
-        return token or classify(reply.status, reply.body, self._now())
+        return token or classify(reply.status, reply.body, self._now(), reply.blocked)
 
     def _keep(self, token: _Token, key: SigningKey) -> None:
         self._held = token
@@ -260,7 +263,7 @@ class TokenSource:
             "token.refused",
             row=refused.row.name,
             reason=refused.reason,
-            advice=refused.row.kind.advice,
+            advice=refused.advice,
             support_id=refused.support_id,
             retry_at=(self._now() + pause).isoformat(),
         )

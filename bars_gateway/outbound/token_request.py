@@ -14,6 +14,8 @@ from datetime import datetime
 import aiohttp
 import jwt
 
+from bars_gateway.errors import EgressBlocked
+from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.proxy import body_within, moment_of
 from bars_gateway.outbound.signing_key import SigningKey
 
@@ -36,6 +38,7 @@ class TokenReply:
 
     status: int | None
     date: str | None = None  # the Date header
+    blocked: EgressBlocked | None = None  # by our own network: nobody there has seen it
     body: bytes = b""
 
 
@@ -54,7 +57,11 @@ def sign_assertion(
 
 
 async def request_token(
-    session: aiohttp.ClientSession, token_url: str, assertion: str, timeout_seconds: float
+    session: aiohttp.ClientSession,
+    token_url: str,
+    assertion: str,
+    timeout_seconds: float,
+    egress: Egress | None = None,
 ) -> TokenReply:
     """Post *assertion* and return what came back."""
     form = {
@@ -65,13 +72,21 @@ async def request_token(
     try:
         async with (
             asyncio.timeout(timeout_seconds),
-            session.post(token_url, data=form, allow_redirects=False) as response,
+            session.post(
+                token_url,
+                data=form,
+                proxy_headers=egress.login if egress else None,
+                allow_redirects=False,
+            ) as response,
         ):
+            if egress is not None:
+                egress.passed()
             body = await body_within(response, _MAX_ANSWER_BYTES)
             date = response.headers.get("Date")
             return TokenReply(status=response.status, date=date, body=body or b"")
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        return TokenReply(status=None)
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        blocked = egress.blocked(error) if egress is not None else None
+        return TokenReply(status=None, blocked=blocked)
 
 
 def skew_seconds(date: str | None, now: datetime, before: float | None = None) -> float | None:

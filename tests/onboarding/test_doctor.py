@@ -1,6 +1,7 @@
 """Whatever is broken in an installation, the doctor names it first, with a cure and a desk."""
 
 import asyncio
+import inspect
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import pytest_asyncio
 from aiohttp import web
 from certs import AUTHORITY_KEY, LEAF_KEY, NOW, SHORT_KEY, Chain, key_pem, made, named, pem
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from egress_side import egress_side
 from installation import FQDN, NAME, SERVICES, Installation
 from national_side import saying, served
 from typed import Done, typed
@@ -446,7 +448,8 @@ async def test_there_are_checks_for_everything():
 async def alone(broken: Broken, name: str) -> Any:
     """Return what one check sees."""
     (check,) = (check for check in CHECKS if check.name == name)
-    return check.look(broken.site)
+    looked = check.look(broken.site)
+    return await looked if inspect.isawaitable(looked) else looked
 
 
 async def test_a_listener_that_only_this_machine_reaches(broken):
@@ -507,6 +510,28 @@ async def test_a_name_that_leads_elsewhere(broken, public_address, found, expect
     seen = await alone(broken, "address.name")
 
     assert (Grade.FAIL, f"{FQDN} {expected}") == (seen.grade, seen.text)
+
+
+@pytest.mark.parametrize(
+    ("says", "told", "cure"),
+    [
+        ("407 Proxy Authentication Required", "answered 407", "outbound.egress_user"),
+        ("403 Forbidden", "answered 403", "allowed there"),
+        ("302 Found", "answered 302", "Have this machine let out without it"),
+    ],
+)
+async def test_an_egress_proxy_that_says_no_is_named(broken, says, told, cure):
+    """Not the far address, and no firewall: the one in between said no, and how."""
+    async with egress_side(says=says) as side:
+        broken.set("outbound.egress_proxy", side.url)
+        named = await alone(broken, "egress.name")
+        found = [await alone(broken, name) for name in ("egress.token_service", "egress.proxy")]
+
+    where = side.url.removeprefix("http://")
+    assert (Grade.PASS, "127.0.0.1 is 127.0.0.1") == (named.grade, named.text)
+    assert [True, True] == [f"the egress proxy {where} {told}" in seen.text for seen in found]
+    assert [True, True] == [cure in seen.cure for seen in found]
+    assert "Let this machine out" not in "".join(seen.cure for seen in found)
 
 
 def doctor(installation: Installation, *more: object) -> Done:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -14,6 +14,8 @@ from uuid import uuid4
 import pytest
 import store_values
 from aiohttp import web
+from egress_side import egress_side
+from epr_side import eventually
 from national_side import (
     FHIR,
     FOCUS_ID,
@@ -33,8 +35,9 @@ from structlog.testing import capture_logs
 
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
+from bars_gateway.outbound.egress import Egress, EgressProxy
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE
-from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.outbound.reads import SILENCE
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.signing_key import SigningKey
@@ -45,6 +48,7 @@ from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
 from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.tls import client_context
 
 QUICK = replace(
     URGENT, first_retry=timedelta(milliseconds=20), longest_retry=timedelta(milliseconds=40)
@@ -1067,3 +1071,44 @@ class TestTheLog:
 
         assert "canary" not in str(logs)
         assert "token-1" not in str(logs)
+
+
+class TestTheEgressProxy:
+    """What our own network stops has not been tried."""
+
+    async def test_what_it_stops_costs_no_attempt_and_no_receiver(self, store, national_proxy):
+        """The message waits, untried, and the Receiver has not kept silent."""
+        async with AsyncExitStack() as stack:
+            side = await stack.enter_async_context(egress_side(says="403 Forbidden"))
+            egress = Egress(EgressProxy(url=side.url), now=utc_now)
+            opened = open_session(
+                client_context(None), connections=4, connect_seconds=5, egress=egress.way
+            )
+            session = await stack.enter_async_context(opened)
+            proxy = Proxy(
+                session,
+                url="https://far.example/R4",
+                budgets={"other": Budget(100_000, monotonic=time.monotonic)},
+                answer_seconds=10,
+                max_answer_bytes=100_000,
+                egress=egress,
+            )
+            sender = Dispatcher(
+                store,
+                {"other": NoToken()},
+                proxy,
+                Policy(timing=lambda _use_case: QUICK, max_in_flight=2),
+                reconciler=Reconciler(
+                    store.reconciliations, store.asides, Unread(), now=utc_now, new_id=str
+                ),
+                now=utc_now,
+                rng=random.Random(1),
+            )
+            await submit(store, provider="other")
+            async with at_work(sender):
+                await eventually(lambda: egress.trouble is not None)
+        (row,) = await store.queue("other", 10)
+
+        assert (OutboundState.QUEUED, 0) == (row.state, row.attempts)
+        assert {} == sender.standing.receivers.silent
+        assert [] == national_proxy.heard

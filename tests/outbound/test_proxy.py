@@ -24,6 +24,7 @@ from national_side import (
 )
 
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.egress import EgressProxy
 from bars_gateway.outbound.proxy import SILENCE, Proxy, open_session
 from bars_gateway.tls import client_context
 
@@ -148,7 +149,9 @@ class TestTheRequest:
         """Where nothing gets out without one, the settings name it, and not a variable."""
         async with (
             served(acknowledging) as egress,
-            open_session(trusted, connections=1, connect_seconds=5, egress_proxy=egress.url) as way,
+            open_session(
+                trusted, connections=1, connect_seconds=5, egress=EgressProxy(url=egress.url)
+            ) as way,
         ):
             answer = await proxy_at(way, national_proxy.url).post(a_claim(), "t")
 

@@ -76,9 +76,7 @@ def token(
         for line in explained(settings, whose, found, now):
             typer.echo(line)
     elif found.refused is not None:
-        typer.echo(
-            f"error: {found.refused.reason}\n   try: {found.refused.row.kind.advice}", err=True
-        )
+        typer.echo(f"error: {found.refused.reason}\n   try: {found.refused.advice}", err=True)
     else:
         typer.echo(f"{settings.outbound.token_url} gave a token")
     if found.refused is not None:

@@ -46,7 +46,7 @@ def explained(settings: Settings, provider: Provider, probe: Probe, now: datetim
         yield f"   try: {setting}"
     elif probe.refused is not None:
         yield f"wrong: {probe.refused.reason}"
-        yield f"   try: {probe.refused.row.kind.advice}"
+        yield f"   try: {probe.refused.advice}"
     else:
         yield "nothing is wrong: a token was given"
 

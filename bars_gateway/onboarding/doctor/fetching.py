@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
+from bars_gateway.outbound.egress import EgressProxy
 from bars_gateway.outbound.proxy import body_within, open_session
 from bars_gateway.tls import client_context
 
@@ -31,15 +32,20 @@ async def fetch(
     *,
     context: ssl.SSLContext | None = None,
     seconds: float = SECONDS,
-    egress_proxy: str | None = None,
+    egress: EgressProxy | None = None,
 ) -> Fetched:
     """Return what *url* answers; raise OSError, ClientError or TimeoutError where it does not."""
     trust = context or client_context(ca_file)
-    session = open_session(trust, connections=1, connect_seconds=SECONDS, egress_proxy=egress_proxy)
+    session = open_session(trust, connections=1, connect_seconds=SECONDS, egress=egress)
     async with (
         asyncio.timeout(seconds),
         session,
-        session.get(url, headers=headers, allow_redirects=False) as response,
+        session.get(
+            url,
+            headers=headers,
+            proxy_headers=egress.login if egress else None,
+            allow_redirects=False,
+        ) as response,
     ):
         body = await body_within(response, _MOST_BYTES)
         return Fetched(status=response.status, headers=response.headers, body=body or b"")

@@ -19,6 +19,7 @@ from bars_gateway.onboarding.doctor.checks import (
 )
 from bars_gateway.onboarding.doctor.fetching import Fetched, cause_of, fetch
 from bars_gateway.onboarding.probing import credentials_of, probe
+from bars_gateway.outbound.egress import blocked_by, egress_proxy_of
 from bars_gateway.outbound.token_request import skew_seconds
 from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, TargetIdentifier
@@ -32,13 +33,17 @@ _FIREWALL = "Let this machine out to that address on port 443, without anything 
 def _environment(site: Site) -> Seen:
     names = [n for n in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY") if site.environ.get(n)]
     if names:
-        cure = "Let the machine out directly; the gateway uses no web proxy."
+        if site.settings.outbound.egress_proxy:
+            return passed(f"{', '.join(names)} is not used; outbound.egress_proxy is")
+        cure = "If nothing gets out without that proxy, name it in outbound.egress_proxy."
         return warned(f"{', '.join(names)} is set, and is not used", cure)
     return passed("no web proxy is asked for")
 
 
 def _named(site: Site) -> Seen:
-    host = urlsplit(site.settings.outbound.proxy_url).hostname or ""
+    outbound = site.settings.outbound
+    # Behind an egress proxy it is the proxy that finds the others by their names.
+    host = urlsplit(outbound.egress_proxy or outbound.proxy_url).hostname or ""
     try:
         found = site.machine.addresses_of(host)
     except OSError as error:
@@ -68,10 +73,17 @@ async def _capabilities(site: Site) -> Seen:
 
 
 async def _got(site: Site, url: str, headers: dict[str, str] | None = None) -> Fetched | Seen:
+    outbound = site.settings.outbound
     try:
-        outbound = site.settings.outbound
-        return await fetch(url, outbound.ca_file, headers, egress_proxy=outbound.egress_proxy)
+        way = egress_proxy_of(outbound)
+    except IdentityError as error:
+        return failed(str(error), error.advice)
+    try:
+        return await fetch(url, outbound.ca_file, headers, egress=way)
     except _UNREACHABLE as error:
+        blocked = blocked_by(error, way)
+        if blocked is not None:
+            return failed(f"{urlsplit(url).netloc}: {blocked}", blocked.advice)
         return failed(f"{urlsplit(url).netloc}: {cause_of(error)}", _FIREWALL)
 
 
@@ -104,7 +116,7 @@ async def _token(site: Site) -> Seen:
             return failed(str(error), error.advice)
         site.probes[name] = found
         if found.refused is not None:
-            return failed(f"{name}: {found.refused.reason}", found.refused.row.kind.advice)
+            return failed(f"{name}: {found.refused.reason}", found.refused.advice)
     return passed(f"a token for {', '.join(site.settings.providers)}")
 
 

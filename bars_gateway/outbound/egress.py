@@ -1,0 +1,180 @@
+"""
+The egress proxy of our own network: what it says where it lets nothing out, and what helps.
+
+    token, message, read ──► egress proxy ─┬─► passes: as if it were not there
+                                           └─► blocked ─► reason, cure, a pause that all share
+
+It answers before anything of ours has left, so that no message is tried by it, no Receiver has
+kept silent, and none can say that it has it: messages wait, and where their time passes they are
+*not sent*. Each of its answers has a row here; neither user nor password stands in any text.
+"""
+
+import base64
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import structlog
+
+from bars_gateway.errors import EgressBlocked, IdentityError
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds
+_MAX_DOUBLINGS = 10
+_BY_STATUS: Mapping[int, tuple[str, str]] = {
+    407: (
+        "asks for a user and a password, or does not take ours",
+        "Set outbound.egress_user and egress_password_file, or mend them (basic authentication).",
+    ),
+    403: (
+        "does not let this machine out to that address",
+        "Have the hosts of token_url and proxy_url allowed there, port 443, and not opened.",
+    ),
+    405: (
+        "passes no TLS on",
+        "See that outbound.egress_proxy names a proxy that takes CONNECT, and its port.",
+    ),
+}
+_PORTAL = (
+    "wants somebody to log in on a page of its own",
+    "No gateway can fill that in. Have this machine let out without it, or through another proxy.",
+)
+_NOT_THROUGH = (
+    "is there, and cannot reach that address itself",
+    "Ask whoever runs it: its own DNS, its own firewall, or the national services may be down.",
+)
+_OTHERWISE = (
+    "refuses to let us out",
+    "Ask whoever runs it what that answer means; its log has this machine's address.",
+)
+_NAMELESS = (
+    "has a name that leads nowhere",
+    "See how outbound.egress_proxy is written, and this machine's DNS: resolvectl query",
+)
+_NOBODY = (
+    "does not answer: nothing listens there, or a firewall is in between",
+    "See host and port of outbound.egress_proxy, and whether the proxy runs.",
+)
+_SERVER_ERROR, _REDIRECT = 500, 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressProxy:
+    """The way out, where there is but one."""
+
+    url: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def login(self) -> Mapping[str, str] | None:
+        """As whom we ask it: a header for it alone, which the other side never sees."""
+        if self.user is None:
+            return None
+        text = f"{self.user}:{self.password or ''}".encode()
+        return {"Proxy-Authorization": f"Basic {base64.b64encode(text).decode()}"}
+
+    @property
+    def place(self) -> str:
+        """Its host and port, for people."""
+        return urlsplit(self.url).netloc
+
+
+class _Ways(Protocol):
+    @property
+    def egress_proxy(self) -> str | None: ...
+    @property
+    def egress_user(self) -> str | None: ...
+    @property
+    def egress_password_file(self) -> Path | None: ...
+
+
+def egress_proxy_of(outbound: _Ways) -> EgressProxy | None:
+    """Return the egress proxy of the settings; raise IdentityError where its password is not."""
+    if outbound.egress_proxy is None:
+        return None
+    file = outbound.egress_password_file
+    try:
+        password = None if file is None else file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise IdentityError(f"the egress proxy's password: {file}: {why}") from error
+    return EgressProxy(url=outbound.egress_proxy, user=outbound.egress_user, password=password)
+
+
+def blocked_by(error: BaseException, way: EgressProxy | None) -> EgressBlocked | None:
+    """Return what *error* says of the egress proxy *way*; None: it is about something else."""
+    if way is None:
+        return None
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            reason, advice = _by_status(error.status)
+            reason = f"answered {error.status}: it {reason}"
+        case aiohttp.ClientConnectorDNSError() if error.host == urlsplit(way.url).hostname:
+            reason, advice = _NAMELESS
+        case aiohttp.ClientProxyConnectionError():
+            reason, advice = _NOBODY
+        case _:
+            return None
+    return EgressBlocked(f"the egress proxy {way.place} {reason}", advice)
+
+
+def _by_status(status: int) -> tuple[str, str]:
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= _SERVER_ERROR:
+        return _NOT_THROUGH
+    return _PORTAL if status >= _REDIRECT and status < 400 else _OTHERWISE  # noqa: PLR2004
+
+
+class Egress:
+    """Whether anything gets out, as all of the gateway meets it."""
+
+    def __init__(
+        self,
+        way: EgressProxy | None,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.way = way
+        self.now, self._monotonic = now, monotonic
+        self._failures, self._reopens_at = 0, 0.0
+        self.trouble: EgressBlocked | None = None
+        self.since: datetime | None = None  # of the trouble
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how long nothing is to be tried; 0: it may be."""
+        return max(0.0, self._reopens_at - self._monotonic()) if self.trouble else 0.0
+
+    def blocked(self, error: BaseException) -> EgressBlocked | None:
+        """Note *error* if it is the egress proxy's, and return it in our words."""
+        found = blocked_by(error, self.way)
+        if found is None:
+            return None
+        if self._monotonic() >= self._reopens_at:  # those under way together are one failure
+            self._failures += 1
+        doublings: int = 2 ** min(self._failures - 1, _MAX_DOUBLINGS)
+        self._reopens_at = self._monotonic() + min(_LONGEST_PAUSE, _FIRST_PAUSE * doublings)
+        if str(found) != str(self.trouble):
+            log.error("outbound.egress_blocked", reason=str(found), advice=found.advice)
+        self.trouble, self.since = found, self.since or self.now()
+        return found
+
+    @property
+    def login(self) -> Mapping[str, str] | None:
+        """What every request has for the egress proxy alone."""
+        return self.way.login if self.way else None
+
+    def passed(self) -> None:
+        """Note that something came back from the other side."""
+        if self.trouble is not None:
+            log.info("outbound.egress_open")
+        self.trouble, self.since, self._failures, self._reopens_at = None, None, 0, 0.0
