@@ -387,6 +387,16 @@ def test_a_file_that_cannot_be_read(tmp_path, content, expected):
         load(path, {})
 
 
+def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path):
+    """Notepad writes one, and TOML has no place for it."""
+    path, found = tmp_path / "x.toml", []
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_text(GOOD, encoding)
+        found.append(load(path, {}))
+
+    assert found[0] == found[1]
+
+
 def test_addresses_are_read_and_written_alike(written):
     """An address survives the way from text to value and back, IPv6 included."""
     settings = written(GOOD, INBOUND__LISTEN="[::1]:0")

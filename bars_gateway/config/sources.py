@@ -101,7 +101,7 @@ def _upwards(key: str) -> Iterator[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # some editors begin it with a byte order mark
     except OSError as error:
         cause = f"cannot be read: {error.strerror}"
         cure = "Name the settings file with --config, or let this user read it."

@@ -53,6 +53,14 @@ def said(question: Question, words: Mapping[str, Any] | bytes) -> Any:
     return composed(question, body, "application/fhir+json", lambda: str(uuid.uuid4()), NOW)
 
 
+def test_an_answer_may_begin_with_a_byte_order_mark() -> None:
+    """PowerShell writes one; the Sender gets none, for the answer is written anew."""
+    found = said(BOOKING, b"\xef\xbb\xbf" + json.dumps(own()).encode())
+
+    assert isinstance(found, Answer)
+    assert found.body.startswith(b"{")
+
+
 def own(**changes: Any) -> dict[str, Any]:
     """Return the EPR's own acknowledgement of the booking."""
     bundle: dict[str, Any] = json.loads(BODY)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from messages import referral, validation_request
 from variants import a_booking
-from world import JSON, World, headers, post
+from world import JSON, World, eventually, headers, post
 
 from bars_gateway.standard.headers import TargetIdentifier
 
@@ -39,6 +39,19 @@ async def test_the_escaped_dollar_is_the_same_operation(world: World) -> None:
     status, _, _ = await post(world, referral(), headers(), "/%24process-message")
 
     assert 200 == status
+
+
+async def test_what_others_write_oddly_is_taken_and_handed_on_as_it_came(world: World) -> None:
+    """A byte order mark, and a narrative with HTML's names (N5): a warning, and the same bytes."""
+    bundle = json.loads(referral())
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">a&nbsp;b</div>'
+    bundle["entry"][1]["resource"]["text"] = {"status": "generated", "div": div}
+    body = b"\xef\xbb\xbf" + json.dumps(bundle).encode()
+    status, _, answer = await post(world, body, headers())
+    (arrived,) = await eventually(lambda: world.hospital.files("inbox/new/*.message.json"))
+
+    assert (200, "Bundle") == (status, answer["resourceType"])
+    assert body == arrived.read_bytes()
 
 
 async def test_a_repeat_is_a_duplicate_with_its_reference(world: World) -> None:
