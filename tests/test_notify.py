@@ -256,7 +256,12 @@ async def test_the_way_in_rests_until_somebody_stands_before_it():
     """Nobody accepts here: with a caller at the door, that is no rest any more."""
     metrics = InboundMetrics(CollectorRegistry())
     acceptor = Acceptor(
-        identity=None, admission=None, connection=None, limits=Limits(), metrics=metrics
+        identity=None,
+        admission=None,
+        connection=None,
+        limits=Limits(),
+        metrics=metrics,
+        sightings=None,
     )
     port = acceptor.listen("127.0.0.1", 0)
     before = acceptor.rests()
