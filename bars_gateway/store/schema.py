@@ -88,9 +88,10 @@ def _compared(connection: sqlite3.Connection) -> list[Gap]:
     """Put right what work is found by; return what could not be."""
     log.warning("store.unclean_stop", advice=_UNCLEAN)
     # By the last line that was written, and not by a clock: however long nobody has been here.
-    (since,) = connection.execute(
-        "SELECT coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', max(at), '-1 day'), '') FROM events"
+    line = connection.execute(
+        "SELECT strftime('%Y-%m-%dT%H:%M:%fZ', at, '-1 day') FROM events ORDER BY id DESC LIMIT 1"
     ).fetchone()
+    since = (line and line[0]) or ""
     return [gap for gap in work(connection, since) if not _put_right(connection, gap)]
 
 
