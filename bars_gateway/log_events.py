@@ -107,8 +107,12 @@ EVENTS = {
     "inbound.header_late": LogEvent("A connection said nothing in time, and was closed."),
     "inbound.listening_started": LogEvent("Others can send."),
     "inbound.organisation_refused": LogEvent(
-        "The organisation `sender` is not on the provider's list, and got 401.",
-        "Add it to `allowed_organisations`, if it should be.",
+        "The organisation `sender` is on the provider's list of those refused, and got 401.",
+        "Take it off `refused_organisations`, if it should be let in.",
+    ),
+    "inbound.organisations_differ": LogEvent(
+        "NHSD-End-User-Organisation names `sender`, and the message is from another organisation.",
+        "Ask its supplier; `same_organisation` refuses such messages.",
     ),
     "inbound.quarantined": LogEvent(
         "A response belongs to nothing that was sent; a copy is kept.",

@@ -278,6 +278,7 @@ def _hosted(settings: Settings) -> list[Hosted]:
             # What a preview write made has an id of the EPR's own, too.
             earlier_records=provider.earlier_records or settings.inbound.preview_writes,
             refused_organisations=frozenset(provider.refused_organisations),
+            same_organisation=provider.same_organisation,
         )
         for name, provider in settings.providers.items()
     ]

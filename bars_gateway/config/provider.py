@@ -283,6 +283,14 @@ class Provider(Section):
     how patients reach you otherwise. It goes by what a request says of its Sender.
     """
 
+    same_organisation: bool = False
+    """
+    Whether NHSD-End-User-Organisation has to name the organisation of `MessageHeader.sender`.
+
+    Where they differ the log says so (`inbound.organisations_differ`), and the message is taken.
+    Set it to true to have it refused with 401: then agree on it with those who send for others.
+    """
+
     rules: dict[Counterparty, Agreement] = Field(default_factory=dict)
     """
     How gravely single rules are taken of single counterparties: `error`, `warning` or `off`.

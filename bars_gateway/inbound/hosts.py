@@ -2,7 +2,7 @@
 The organisations that we receive for, and which of them a request is for (H06).
 
     headers ──► target identifier ──► Hosted, or 400 │ 404
-                end-user organisation ──► one that is let in, or 401
+                end-user organisation ──► one that is let in, and the message's own, or 401
 
 Certificates are looked at before (`admission`); here it is about whom a request says that
 it is from. BaRS is open to all of its members, and a provider refuses by explicit
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.headers import (
     ORGANISATION,
     TARGET,
@@ -24,7 +25,7 @@ from bars_gateway.standard.headers import (
     organisation_code,
 )
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, sender_codes
 from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import Timing, shipped_timing
 
@@ -45,6 +46,7 @@ class Hosted:
     asked_about_all: frozenset[str] = frozenset()  # services whose every message the EPR decides
     earlier_records: bool = False  # whether its EPR has records whose ids this gateway never gave
     refused_organisations: frozenset[str] = frozenset()  # ODS codes from which nothing is taken
+    same_organisation: bool = False  # whether header and message have to name the same Sender
 
 
 class Hosts:
@@ -80,6 +82,28 @@ class Hosts:
         )
 
 
+def strange_sender(headers: Mapping[str, str], message: Message, host: Hosted) -> Issue | None:
+    """
+    Return why *message* is refused whose header names another organisation than it does itself.
+
+    That is only where the provider asks for it; elsewhere the log says so, and it is taken: a
+    supplier that sends for several is easily wrong in one of the two.
+    """
+    named, inside = organisation_code(headers.get(ORGANISATION.lower(), "")), sender_codes(message)
+    if named is None or not inside or named in inside:
+        return None
+    log.warning("inbound.organisations_differ", provider=host.provider, sender=named)
+    return OTHER_SENDER if host.same_organisation else None
+
+
+OTHER_SENDER = Issue(
+    rule="H08",
+    path=f"header {ORGANISATION}",
+    text="this names another organisation than MessageHeader.sender: name the same in both",
+    http_status=401,
+    code="REC_UNAUTHORIZED",
+    issue="security",
+)
 NOT_LET_IN = Issue(
     rule="H08",
     path=f"header {ORGANISATION}",

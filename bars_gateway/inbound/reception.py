@@ -30,7 +30,7 @@ from structlog.contextvars import bind_contextvars
 from bars_gateway.inbound import problems
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import InboundRequest, Reply
-from bars_gateway.inbound.hosts import Hosted, Hosts
+from bars_gateway.inbound.hosts import Hosted, Hosts, strange_sender
 from bars_gateway.inbound.long_work import Busy, LongWork
 from bars_gateway.inbound.replies import (
     NO_WORKFLOW,
@@ -121,10 +121,12 @@ class Reception:
         read = await self._at_length(partial(_read, request, ids, host), request)
         if not isinstance(read, _Read):
             return await self._refuse(request, ids, host, read)
+        stranger = strange_sender(request.headers, read.message, host)
+        if stranger is not None:
+            return refused([stranger])
         bind_contextvars(move=read.move.value)
-        if read.move not in REQUESTER_MOVES:
-            return await self._take_response(request, ids, host, read)
-        return await self._take(request, ids, host, read)
+        take = self._take if read.move in REQUESTER_MOVES else self._take_response
+        return await take(request, ids, host, read)
 
     async def _take(self, request: InboundRequest, ids: Ids, host: Hosted, read: "_Read") -> Reply:
         message, move = read.message, read.move

@@ -12,7 +12,7 @@ what a message is, or whose, are *fixed*, and no agreement changes them.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
 from bars_gateway.standard.checks.rule import Side
@@ -92,8 +92,17 @@ def _names(message: Message, side: Side) -> Iterator[str]:
     receiving = side is Side.RECEIVING
     destination = next(iter(maps_of(message.header, "destination")), {})
     reference = map_of(message.header, "sender") if receiving else map_of(destination, "receiver")
+    yield from _codes(message, reference)
+    yield from map(normalised, (message.source,) if receiving else message.destinations)
+
+
+def sender_codes(message: Message) -> frozenset[str]:
+    """Return the ODS codes of the organisation that a message says it is from; none: unsaid."""
+    return frozenset(_codes(message, map_of(message.header, "sender")))
+
+
+def _codes(message: Message, reference: Mapping[str, Any]) -> Iterator[str]:
     entry = message.resolve(text_of(reference, "reference"))
     for identifier in maps_of(entry.resource if entry else {}, "identifier"):
         if text_of(identifier, "system") == _ODS:
             yield text_of(identifier, "value").upper()
-    yield from map(normalised, (message.source,) if receiving else message.destinations)

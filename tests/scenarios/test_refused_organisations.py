@@ -6,10 +6,13 @@ from urllib.parse import quote
 import pytest
 from messages import RECEIVER, referral
 from moving import state
+from structlog.testing import capture_logs
 from world import eventually, get, headers, post, world_in
 
 from bars_gateway.sandbox.counterparty.services import ODS_CODE, own_service
+from bars_gateway.standard.bundle import read
 from bars_gateway.standard.headers import ODS, encode
+from bars_gateway.standard.overrides import sender_codes
 from bars_gateway.standard.workflow import State
 
 ABSENT = "9658499171"  # the official patient who does not come
@@ -41,6 +44,34 @@ async def test_scenario_102_a_no_show_response_that_is_not_authorised(
         assert expected == answered["receiver_status"]
         assert then == await state(world.ambulance, receipt["request_id"])
         assert 0 == await world.ambulance.rows("quarantine")
+
+
+OWN = "".join(sender_codes(read(referral())))
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "expected", "told"),
+    [
+        ("", "ZX905", 200, 1),
+        ("same_organisation = true", "ZX905", 401, 1),
+        ("same_organisation = true", OWN, 200, 0),
+        ("same_organisation = true", "", 200, 0),
+    ],
+    ids=["by-default", "where-it-is-asked-for", "the-same", "a-header-without-a-code"],
+)
+async def test_a_header_that_names_another_organisation_than_the_message(
+    tmp_path: Path, asked: str, code: str, expected: int, told: int
+) -> None:
+    """The log says so; where the provider asks for it, the message is refused, and nothing kept."""
+    sent = headers(NHSD_End_User_Organisation=organisation(code))
+    with capture_logs() as logs:
+        async with world_in(tmp_path, asked=asked) as world:
+            status, _, _ = await post(world, referral(), sent)
+            kept = await world.hospital.rows("messages")
+    events = [entry["event"] for entry in logs]
+
+    assert (expected, told) == (status, events.count("inbound.organisations_differ"))
+    assert (expected == 200) == bool(kept)
 
 
 async def test_whoever_is_refused_is_refused_everything(tmp_path: Path) -> None:
