@@ -470,6 +470,19 @@ async def test_a_living_gateway_is_healthy(shown: Shown) -> None:
     assert (200, '{"status": "alive"}') == (answered.status, answered.text)
 
 
+@pytest.mark.parametrize(
+    ("path", "extra", "status"), [("/" + "x" * 8200, "", 414), ("/healthz", "x" * 16400, 431)]
+)
+async def test_what_is_too_long_is_told_in_json(
+    shown: Shown, path: str, extra: str, status: int
+) -> None:
+    """As on every other listener, and with the bound."""
+    answered = await shown.get(path, X_Long=extra)
+
+    assert status == answered.status
+    assert {"error", "cure"} == json.loads(answered.text).keys()
+
+
 async def test_a_gateway_that_can_work_is_ready(shown: Shown) -> None:
     """Whoever sends traffic here learns that it may."""
     receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")

@@ -671,3 +671,12 @@ class TestStatus:
         await failure(source)
 
         assert skew == source.status.clock_skew_seconds
+
+
+async def test_a_token_behind_long_and_many_headers_is_read(source_at):
+    """Each hop adds its own; without this there would be no token at all."""
+    body = b'{"access_token":"a","expires_in":"599"}'
+    headers = b"X: " + b"a" * 20_000 + b"\r\n" + b"Y: b\r\n" * 500
+    length = b"Content-Length: %d\r\n\r\n" % len(body)
+    async with wired(b"HTTP/1.1 200 OK\r\n" + headers + length + body) as url:
+        assert "a" == await source_at(url).token()
