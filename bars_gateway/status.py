@@ -35,6 +35,8 @@ from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 class StatusServer:
     """Serves the page on a loopback address."""
@@ -70,7 +72,8 @@ class StatusServer:
 
     async def start(self) -> None:
         """Begin to answer."""
-        application = web.Application(middlewares=[_safely, self._telling])
+        application = web.Application(middlewares=[self._telling, _of_this_machine])
+        application.on_response_prepare.append(_harden)
         application.add_routes(
             [
                 web.get("/", self._show),
@@ -147,14 +150,14 @@ class StatusServer:
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     @web.middleware
-    async def _telling(
-        self, request: web.Request, handler: Callable[..., Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def _telling(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer what nobody foresaw with its type and place, and raise an alarm."""
         try:
             return await handler(request)
-        except (web.HTTPException, StoreError):
+        except web.HTTPException:
             raise
+        except StoreError as error:
+            return web.Response(text=f"{error}\n{error.advice}\n", status=503)
         except Exception as error:  # unit of work
             await self._store.asides.tell(Aside.WORK, error, self._now())
             what = unforeseen(error)
@@ -173,21 +176,19 @@ def _told(found: Readiness, *, ready: bool) -> web.Response:
 
 
 @web.middleware
-async def _safely(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
-    response: web.StreamResponse
+async def _of_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not _is_of_this_machine(request.url.host or ""):
-        response = web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
-    else:
-        try:
-            response = await handler(request)  # type: ignore[misc]
-        except StoreError as error:
-            response = web.Response(text=f"{error}\n{error.advice}\n", status=503)
+        return web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
+    return await handler(request)
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say to browsers what they may do with whatever is answered."""
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'"
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
-    return response
 
 
 def _is_of_this_machine(host: str) -> bool:

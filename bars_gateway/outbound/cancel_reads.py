@@ -57,6 +57,7 @@ class CancelReader:
         self._now = now
         self._new_id = new_id
         self._stopping = asyncio.Event()
+        self._left_out: dict[int, datetime] = {}  # what we failed over a moment ago
 
     async def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Read until stopped, with a *beat* each round."""
@@ -80,7 +81,7 @@ class CancelReader:
         due = await self._cancellations.to_read(self._now(), _LOOKED_AT)
         first: dict[tuple[str, str], Cancellation] = {}
         for each in due:
-            if each.provider in self._identities:
+            if each.provider in self._identities and not self._is_left_out(each):
                 first.setdefault((each.provider, each.receiver), each)
         async with asyncio.TaskGroup() as group:
             for each in first.values():
@@ -94,7 +95,13 @@ class CancelReader:
         except StorageFull:
             raise
         except Exception as error:  # unit of work
+            # Where not even that can be written, it is due still, and would be read for at once.
+            self._left_out[cancellation.message_id] = self._now() + AGAIN_AFTER
             await self._asides.hold(cancellation.message_id, error, self._now())
+
+    def _is_left_out(self, cancellation: Cancellation) -> bool:
+        until = self._left_out.get(cancellation.message_id)
+        return until is not None and self._now() < until <= self._now() + AGAIN_AFTER
 
     async def _read_and_follow(self, cancellation: Cancellation) -> None:
         enquiry = self._enquiry(cancellation)

@@ -89,7 +89,23 @@ class Reconciler:
             raise
         except Exception as error:  # unit of work
             await self._asides.tell(Aside.WORK, error, self._now(), provider=wanted.provider)
+            await self._leave(wanted)
+
+    async def _leave(self, wanted: Unreconciled) -> None:
+        """Let a person ask; where not even that can be written, look for the others first."""
+        try:
             await self._settle(wanted, Reconciliation.UNREAD, None)
+        except (StorageFull, StaleState):
+            raise
+        except Exception as error:  # unit of work
+            await self._asides.tell(
+                Aside.NOTICE,
+                error,
+                self._now(),
+                provider=wanted.provider,
+                message_id=wanted.message_id,
+            )
+            await self._reconciliations.later(wanted.message_id, self._now() + UNREAD_AFTER)
 
     def ring(self) -> None:
         """Look now: there may be one more."""

@@ -1,0 +1,161 @@
+"""A read of our own that fails, in a way that nobody foresaw, ends for one message alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from poison import SECRET, Injector, Step, steps_of
+from store_values import ANSWER, NOW, attempt, payload, submission
+from structlog.testing import capture_logs
+
+from bars_gateway.demo.messages import referral
+from bars_gateway.outbound.cancel_reads import CancelReader
+from bars_gateway.outbound.reconciliation import Reconciler
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.port import NoticeKind, OutboundState, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+LATER = NOW + timedelta(minutes=1)
+EMPTY = b'{"resourceType": "Bundle", "type": "searchset", "entry": []}'
+
+
+class Receiver:
+    """Answers every read with an empty searchset that proves itself."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    async def ask(
+        self, enquiry: Enquiry, _seconds: float | None = None, *, fresh: bool = False
+    ) -> BarsAnswer | Unanswered:
+        self.reads += 1
+        return BarsAnswer(
+            http_status=200,
+            media_type="application/fhir+json",
+            body=EMPTY,
+            headers=dict(enquiry.headers),
+        )
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "gateway.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(database: Database) -> SqliteStore:
+    return SqliteStore(database, node="here")
+
+
+async def acknowledged_without_id(store: SqliteStore) -> None:
+    request = replace(payload(referral()), headers={"X-Correlation-Id": str(uuid4())})
+    await store.submit(submission(request=request), NOW)
+    claim = await store.claim_next(NOW, ["trust"])
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+
+
+@asynccontextmanager
+async def reconciling(store: SqliteStore) -> AsyncIterator[None]:
+    reconciler = Reconciler(
+        store.reconciliations,
+        store.asides,
+        Receiver(),
+        now=lambda: LATER,
+        new_id=lambda: str(uuid4()),
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(reconciler.run())
+        yield
+        reconciler.stop()
+
+
+async def told(store: SqliteStore, count: int) -> list[int]:
+    """Wait for the word on that many messages; return which."""
+    async with asyncio.timeout(20):
+        while True:
+            notices = await store.pending_notices("trust", 99)
+            found = [n.message_id for n in notices if n.kind is NoticeKind.RECONCILED]
+            if len(found) >= count:
+                return found
+            store.reconciliations.ring()  # nobody waits here for the next look
+            await asyncio.sleep(0.01)
+
+
+STEPS = [
+    *steps_of("outbound.reconciliation"),
+    *steps_of("store.sqlite_reconciliations"),
+    *steps_of("standard.matching"),
+    *steps_of("standard.proving"),
+]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+async def test_a_failure_over_one_record_leaves_the_next_to_be_looked_for(
+    store: SqliteStore, step: Step
+) -> None:
+    """Both end: the one that failed is at least said to be unknown."""
+    for _ in range(2):
+        await acknowledged_without_id(store)
+    injector = Injector()
+    injector.arm(step)
+    try:
+        with capture_logs() as logs:
+            async with reconciling(store):
+                found = await told(store, 2)
+    finally:
+        injector.disarm()
+
+    assert {1, 2} == set(found)
+    assert injector.fired == ("unit.set_aside" in {line["event"] for line in logs})
+    assert SECRET not in repr(logs)
+
+
+async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
+    store: SqliteStore, database: Database
+) -> None:
+    """The database refuses every word on the first: it is tried again in an hour."""
+    refused = (
+        "CREATE TRIGGER poison BEFORE INSERT ON notices"
+        " WHEN NEW.message_id = 1 AND NEW.kind = 'reconciled' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    for _ in range(2):
+        await acknowledged_without_id(store)
+    await database.write(lambda connection: connection.execute(refused))
+    async with reconciling(store):
+        found = await told(store, 1)
+    alarms = [alarm.kind for alarm in (await store.overview(LATER)).alarms]
+
+    assert [2] == found
+    assert "notice.set_aside" in alarms
+
+
+async def test_what_cannot_be_held_is_not_read_for_again_and_again(
+    store: SqliteStore, database: Database
+) -> None:
+    """A Receiver is not asked at full speed for what we fail over; others are read for."""
+    handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
+    await store.submit(handed_in, NOW)
+    refused = (
+        "CREATE TRIGGER poison BEFORE UPDATE ON messages WHEN NEW.id = 1"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    await database.write(lambda connection: connection.execute(refused))
+    reader = CancelReader(
+        store.cancellations, store.asides, Receiver(), {}, now=lambda: LATER, new_id=str
+    )
+    reader._identities = {"trust": None}  # type: ignore[assignment,dict-item]  # it fails over that
+    with capture_logs() as logs:
+        rounds = [await reader.round() for _ in range(3)]
+
+    assert [1, 0, 0] == rounds
+    assert "unit.not_told" in {line["event"] for line in logs}
