@@ -1,5 +1,19 @@
-"""`python -m bars_gateway` is `bars-gateway`."""
+"""`bars-gateway`, and `python -m bars_gateway`: begins the command line."""
 
-from bars_gateway.cli import main
+import sys
 
-main()
+_INTERRUPTED = 130  # as a shell has it
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it in silence, however early."""
+    try:
+        from bars_gateway import cli  # takes longer than an impatient finger
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bars_gateway import listings
-from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
 from bars_gateway.config import load
 from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, signed
 from bars_gateway.store import quarantine_works
@@ -33,7 +33,13 @@ def add_to(app: typer.Typer) -> None:
     app.command()(attach)
 
 
-def quarantine(config: Config = DEFAULT_CONFIG, provider: Only = None, limit: Limit = 100) -> None:
+def quarantine(
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    limit: Limit = 100,
+    *,
+    as_json: Json = False,
+) -> None:
     """
     List the responses that belong to no workflow, oldest first.
 
@@ -41,6 +47,9 @@ def quarantine(config: Config = DEFAULT_CONFIG, provider: Only = None, limit: Li
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(quarantine_works.waiting, provider=provider, limit=limit))
+    if as_json:
+        listings.print_json(found)
+        return
     for each in found:
         typer.echo(_line(each))
     if not found:

@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from bars_gateway.choices import DEFAULT_CONFIG, Config
+from bars_gateway import listings
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Json
 from bars_gateway.config import load
 from bars_gateway.outbound.cache import clear, listed
 
@@ -33,11 +34,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 @group.command(name="list")
-def show(config: Config = DEFAULT_CONFIG) -> None:
+def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """List every answer that is kept, and until when it is given again."""
     settings = load(config, os.environ)
     lifetime = timedelta(hours=settings.outbound.cache_hours)
     found = list(listed(settings.cache_dir))
+    if as_json:
+        listings.print_json(found)
+        return
     for each in found:
         until = each.kept_at + lifetime
         typer.echo(

@@ -27,6 +27,7 @@ Whose = Annotated[
 Only = Annotated[
     str | None, typer.Option("--provider", "-p", metavar="NAME", help="Only this provider's.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="For machines: nothing else is printed.")]
 Limit = Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so many.")]
 
 

@@ -36,7 +36,7 @@ from bars_gateway import (
     log,
     permissions,
 )
-from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose, require_files
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose, require_files
 from bars_gateway.config import Settings, describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.lint import lint
@@ -53,6 +53,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
 for command in (lint, backup, restore, verify):
@@ -108,7 +109,10 @@ def show_config(
     (local, sandbox, int or prod), or the default.
     """
     for setting in describe(load(config, os.environ)):
-        typer.echo(f"{setting.key} = {_plain(setting.value)}    # {setting.origin}")
+        # Whoever has an API key asks for tokens as us, and what is printed here is mailed about.
+        secret = setting.key.endswith(".api_key")
+        value = "(set, not shown)" if secret else _plain(setting.value)
+        typer.echo(f"{setting.key} = {value}    # {setting.origin}")
         if describe_all:
             for paragraph in setting.description.splitlines():
                 typer.echo(f"    {paragraph}")
@@ -153,6 +157,8 @@ def send(
     ],
     config: Config = DEFAULT_CONFIG,
     provider: Whose = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Hand messages to the running gateway, and print each receipt.
@@ -160,13 +166,15 @@ def send(
     The same bytes twice are sent once: the second time gets the first receipt. Exits
     with 1 if a message was not accepted; what is wrong with it is printed.
     """
-    from bars_gateway import operator_client
+    from bars_gateway import listings, operator_client
 
     settings = load(config, os.environ)
     path = socket_of(settings, provider)
     bundles = {file: file.read_bytes() for file in files}
-    refused = asyncio.run(operator_client.send(path, bundles, typer.echo))
-    if refused:
+    answers = asyncio.run(operator_client.send(path, bundles, None if as_json else typer.echo))
+    if as_json:
+        listings.print_json(answers)
+    if not all(each["accepted"] for each in answers):
         raise typer.Exit(1)
 
 
@@ -175,6 +183,8 @@ def queue(
     config: Config = DEFAULT_CONFIG,
     provider: Only = None,
     limit: Limit = 100,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     List the outbound messages that are not settled, oldest first.
@@ -185,7 +195,8 @@ def queue(
 
     settings = load(config, os.environ)
     _require_known(settings, provider)
-    _print(partial(listings.queue, settings.database_path, provider, limit))
+    found = partial(listings.queue, settings.database_path, provider, limit, as_json=as_json)
+    _print(found)
 
 
 @app.command()
@@ -195,6 +206,8 @@ def show(
     ],
     config: Config = DEFAULT_CONFIG,
     provider: Only = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """
     Show all that happened to one message, attempt by attempt.
@@ -206,7 +219,8 @@ def show(
 
     settings = load(config, os.environ)
     _require_known(settings, provider)
-    _print(partial(listings.show, settings.database_path, provider, request_id))
+    found = partial(listings.show, settings.database_path, provider, request_id, as_json=as_json)
+    _print(found)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from bars_gateway import listings
-from bars_gateway.choices import DEFAULT_CONFIG, Config, Limit, Only, Whose
+from bars_gateway.choices import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
 from bars_gateway.config import load
 from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, refuse_whole, signed
 from bars_gateway.store import alarm_works
@@ -44,7 +44,13 @@ def add_to(app: typer.Typer) -> None:
     app.command(name="see", hidden=True)(mark_handled)
 
 
-def alarms(config: Config = DEFAULT_CONFIG, provider: Only = None, limit: Limit = 500) -> None:
+def alarms(
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    limit: Limit = 500,
+    *,
+    as_json: Json = False,
+) -> None:
     """
     List what a person has to see and nobody has marked as handled, newest first.
 
@@ -52,6 +58,9 @@ def alarms(config: Config = DEFAULT_CONFIG, provider: Only = None, limit: Limit 
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(alarm_works.standing, provider=provider, limit=limit))
+    if as_json:
+        listings.print_json(found)
+        return
     for each in found:
         typer.echo(_line(each))
     if not found:

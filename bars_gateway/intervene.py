@@ -10,6 +10,7 @@ does anything. Every verb asks for a reason, and the audit trail keeps it with t
 whoever typed it. `--dry-run` says what would happen.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -19,7 +20,7 @@ import typer
 
 from bars_gateway.choices import DEFAULT_CONFIG, Config, Whose
 from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, refuse_whole, signed
-from bars_gateway.store.interventions import Verb
+from bars_gateway.store.interventions import IN_BULK, Verb
 
 _HELP = {
     Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
@@ -109,16 +110,30 @@ def _one_by_one(ask: Ask, verb: Verb, ids: list[str], order: Mapping[str, object
 
 
 def _in_bulk(ask: Ask, order: Mapping[str, object]) -> None:
-    status, report = ask("/interventions", order)
-    if status != HTTPStatus.OK:
-        raise refuse_whole(report)
-    for each in report["messages"]:
-        typer.echo(_line(each))
-    against = "".join(f", {count} not ({code})" for code, count in report["objections"].items())
-    typer.echo(f"{'would be' if report['dry_run'] else 'done'}: {report['possible']}{against}")
+    done, objections = 0, dict[str, str]()  # the second by X-Request-Id: rounds may meet it again
+    while True:
+        status, report = ask("/interventions", order)
+        if status != HTTPStatus.OK:
+            raise refuse_whole(report)
+        for each in report["messages"]:
+            if each["request_id"] not in objections:
+                typer.echo(_line(each))
+            if each["objection"]:
+                objections[each["request_id"]] = each["objection"]["code"]
+        done += report["possible"]
+        # What was done fits no more; where nothing was, the next round would be the same.
+        if not report["more"] or report["dry_run"] or not report["possible"]:
+            break
+    if not (done or objections):
+        states = ", ".join(sorted(IN_BULK[Verb(str(order["verb"]))]))
+        typer.echo(f"Nothing fits: by a filter, {order['verb']} is for messages that are {states}.")
+        raise typer.Exit(1)
+    counted = Counter(objections.values()).items()
+    against = "".join(f", {count} not ({code})" for code, count in counted)
+    typer.echo(f"{'would be' if report['dry_run'] else 'done'}: {done}{against}")
     if report["more"]:
-        typer.echo("There are more than are done at once: ask again for the rest.")
-    if report["objections"]:
+        typer.echo("There are more than these: narrow the filter to reach them.")
+    if objections:
         raise typer.Exit(1)
 
 

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+import orjson
 from rich.console import Console
 
 from bars_gateway import permissions
@@ -20,9 +22,14 @@ from bars_gateway.store.port import Event, MessageHistory, MessageRow
 T = TypeVar("T")
 
 
-def queue(path: Path, provider: str | None, limit: int, console: Console) -> bool:
+def queue(
+    path: Path, provider: str | None, limit: int, console: Console, *, as_json: bool = False
+) -> bool:
     """Print what is not settled; there being nothing is a good answer."""
     messages = read(path, lambda c: readings.queue(c, provider, limit))
+    if as_json:
+        print_json([_document(message) for message in messages])
+        return True
     if not messages:
         console.print("Nothing waits: every outbound message is settled.")
         return True
@@ -64,14 +71,51 @@ def _cells(message: MessageRow) -> tuple[str, ...]:
     )
 
 
-def show(path: Path, provider: str | None, request_id: str, console: Console) -> bool:
+def show(
+    path: Path, provider: str | None, request_id: str, console: Console, *, as_json: bool = False
+) -> bool:
     """Print all that happened to one message; return whether there is such a message."""
     found = read(path, lambda c: readings.history(c, provider, request_id))
+    if as_json:
+        print_json([_history(each) for each in found])
+        return bool(found)
     for history in found:
         _show(history, console)
     if not found:
         console.print("There is no message with that X-Request-Id.")
     return bool(found)
+
+
+def print_json(found: object) -> None:
+    """Print what was found, as one JSON document and nothing else."""
+    text = orjson.dumps(found, default=_simple, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
+    print(text.decode())  # noqa: T201
+
+
+def _simple(value: object) -> object:
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError  # a payload is never printed
+
+
+def _document(message: MessageRow) -> Mapping[str, object]:
+    names = (field.name for field in fields(message))
+    return {name: getattr(message, name) for name in names} | {"means": means(message.situation)}
+
+
+def _history(history: MessageHistory) -> Mapping[str, object]:
+    events = [
+        {"at": each.at, "kind": each.kind, "detail": json.loads(each.detail)}
+        for each in history.events
+    ]
+    return {
+        "message": _document(history.message),
+        "workflow": history.workflow,
+        "attempts": history.attempts,
+        "events": events,
+    }
 
 
 def _show(history: MessageHistory, console: Console) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,22 @@ _ANSWER_SECONDS = 60.0  # for one receipt
 _MEDIA_TYPES = {".json": "application/fhir+json", ".xml": "application/fhir+xml"}
 
 
-async def send(socket: Path, bundles: Mapping[Path, bytes], say: Callable[[str], None]) -> int:
-    """Hand in each file's bytes, *say* its receipt or refusal, and return how many were refused."""
-    refused = 0
+async def send(
+    socket: Path, bundles: Mapping[Path, bytes], say: Callable[[str], None] | None
+) -> Sequence[Mapping[str, Any]]:
+    """Hand in each file's bytes, *say* its receipt or refusal, and return them all."""
+    answers = []
     connector = aiohttp.UnixConnector(str(socket))
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
         for file, body in bundles.items():
             media_type = _MEDIA_TYPES.get(file.suffix.lower(), "application/fhir+json")
             status, document = await _post(session, "/messages", body, media_type, socket)
-            refused += status not in {200, 201}
-            say(f"{file}: {_sentence(status)}")
-            say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
-    return refused
+            accepted = status in {200, 201}
+            answers.append({"file": str(file), "accepted": accepted, "answer": document})
+            if say is not None:
+                say(f"{file}: {_sentence(status)}")
+                say(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    return answers
 
 
 async def order(

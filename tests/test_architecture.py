@@ -122,7 +122,7 @@ MAY_IMPORT = {
     "confirmations": ORDERS | {"standard"},
     "attachments": ORDERS | {"config", "listings", "store", "store.port"},
     "handling": ORDERS | {"config", "listings", "store", "store.port"},
-    "caching": {"choices", "config", "outbound"},
+    "caching": {"choices", "config", "listings", "outbound"},
     "safekeeping": GROUND | {"choices", "config", "store", "store.port"},
     "restoring": GROUND | {"choices", "config", "safekeeping", "store", "store.port"},
     # It runs beside the gateway, and tries what the flows do with their own code.

@@ -1,18 +1,21 @@
 """The operator's verbs, each as a process of its own: what they print, and how they exit."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from store_values import ANSWER, NOW, SILENCE, attempt, submission
+from typed import typed
 
-from bars_gateway import __version__
+from bars_gateway import __version__, intervene
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.database import open_database
@@ -271,3 +274,86 @@ def test_a_file_that_is_no_database_is_an_error(home: Home) -> None:
     assert (1, "") == (done.code, done.out)
     assert what.startswith("error: ")
     assert what.endswith("file is not a database")
+
+
+@pytest.mark.parametrize(
+    "command", [("queue",), ("alarms",), ("quarantine",), ("cache", "list"), ("show", NOBODY)]
+)
+def test_a_program_reads_nothing_but_json(home: Home, command: tuple[str, ...]) -> None:
+    """One document, empty or not, and no word beside it."""
+    done = bars_gateway(*command, "--json", "--config", str(home.settings))
+
+    assert isinstance(json.loads(done.out), list)
+    assert int(command[0] == "show") == done.code
+
+
+def test_a_message_is_shown_to_programs(home: Home) -> None:
+    """All that a person is shown, with the sentence."""
+    queued = bars_gateway("queue", "--json", "--config", str(home.settings))
+    done = bars_gateway("show", home.waiting, "--json", "--config", str(home.settings))
+    (row,), (found,) = json.loads(queued.out), json.loads(done.out)
+
+    assert home.waiting == row["request_id"] == found["message"]["request_id"]
+    assert row["means"] == found["message"]["means"]
+    assert ["retry"] == [attempt["verdict"] for attempt in found["attempts"]]
+    assert found["events"][0]["kind"]
+
+
+def test_an_api_key_is_never_printed(home: Home) -> None:
+    """What `config` prints is mailed about: that it is set, and where, is enough."""
+    done = bars_gateway("config", "--config", str(home.settings))
+    key = re.search('api_key = "(.*)"', home.settings.read_text("utf-8"))
+
+    assert key is not None
+    assert key[1] not in done.out
+    assert f"providers.trust.api_key = (set, not shown)    # {home.settings}:" in done.out
+
+
+@pytest.mark.parametrize("command", [(), ("queue",), ("keys",), ("doctor", "token")])
+def test_help_is_one_letter_away(command: tuple[str, ...]) -> None:
+    """`-h` is what fingers type."""
+    assert bars_gateway(*command, "--help") == bars_gateway(*command, "-h")
+
+
+def test_an_interrupt_is_no_traceback() -> None:
+    """However early it comes: while the program is still being read, too."""
+    loading = "import sys, builtins, bars_gateway.__main__ as m\n"
+    loading += "sys.modules['bars_gateway.cli'] = None\n"
+    loading += "real = builtins.__import__\n"
+    loading += "def stop(name, *more):\n    if name == 'bars_gateway': raise KeyboardInterrupt\n"
+    loading += "    return real(name, *more)\n"
+    loading += "builtins.__import__ = stop\nm.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", loading], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (130, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def report(count: int, *, more: bool) -> tuple[HTTPStatus, dict[str, object]]:
+    message = {"request_id": NOBODY, "objection": None, "state": "held", "done": True}
+    message |= {"resent_as": None, "may_happen": None, "also": []}
+    answer = {"possible": count, "more": more, "dry_run": False, "messages": [message] * count}
+    return HTTPStatus.OK, {**answer, "objections": {}}
+
+
+def test_a_verb_goes_on_until_all_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than fit into one round are done in several, and counted together."""
+    rounds = iter([report(3, more=True), report(2, more=True), report(1, more=False)])
+    monkeypatch.setattr(intervene, "asked", lambda *_: next(rounds))
+    done = typed("hold", "--all", "--why", "INC-7")
+
+    assert 0 == done.code
+    assert "done: 6\n" in done.out
+    assert [] == list(rounds)
+
+
+def test_a_filter_that_fits_nothing_says_what_the_verb_is_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing done is not all done."""
+    monkeypatch.setattr(intervene, "asked", lambda *_: report(0, more=False))
+    done = typed("retry", "--all", "--why", "INC-7")
+
+    assert 1 == done.code
+    assert "by a filter, retry is for messages that are not_sent, refused" in done.out
