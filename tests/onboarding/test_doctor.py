@@ -428,6 +428,16 @@ async def test_what_is_broken_is_named_first(broken, name):
     assert finding.seen.cure
 
 
+async def test_settings_that_everybody_reads_are_a_warning(broken):
+    """Whoever has an account on the machine could copy the API key out of them."""
+    broken.mode(broken.installation.config, 0o644)
+    broken.national()
+    finding = await broken.first()
+
+    assert ("settings.file", Grade.WARN) == (finding.check.name, finding.seen.grade)
+    assert "can be read by everybody" in finding.seen.text
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 async def test_every_check_says_why_and_whom_to_ask(check):
     """A person who meets it for the first time can act on it."""

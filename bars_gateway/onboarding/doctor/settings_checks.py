@@ -29,6 +29,9 @@ def _file_mode(site: Site) -> Seen:
     mode = site.config.stat().st_mode & 0o777
     if mode & _WRITABLE:
         return failed(f"{site.config} has mode {mode:04o}", f"chmod 0640 {site.config}")
+    of_the_file = [doubt for doubt in site.doubts if not doubt.key]
+    if of_the_file:
+        return warned(f"{site.config} {of_the_file[0].cause}", of_the_file[0].cure)
     return passed(f"only its owner may write {site.config}")
 
 
