@@ -54,8 +54,8 @@ MUTANTS = (
     Mutant(
         fault="an-answer-about-another-patient-is-believed",
         module="standard/acknowledgement.py",
-        now="    if _contradicts(ours, found):\n",
-        then="    if False:\n",
+        now="    if _names_another(ours, tree) or ",
+        then="    if False and ",
         test="scenarios/test_proof.py::test_an_answer_about_another_patient_is_nobodys",
     ),
     Mutant(
