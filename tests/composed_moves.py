@@ -68,6 +68,7 @@ class Case:
 
     use_case: str
     request: Exchanged
+    focus_id: str | None = MINTED.focus_id
 
     def make(self, wanted: Wanted, *later: Exchanged) -> Any:
         request = said_by(self.request.bundle)
@@ -76,6 +77,7 @@ class Case:
             use_case=request.use_case,
             subject=subject_of(request),
             exchanged=[self.request, *later],
+            focus_id=self.focus_id,
             new_id=new_ids(),
             now=NOW,
         )

@@ -25,6 +25,7 @@ from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
 from bars_gateway.standard.sentences.asked import DECIDED, DECIDED_TOO_LATE, enquiry
+from bars_gateway.standard.sentences.remarked import BY_WORD, OF_VALIDATIONS
 from bars_gateway.standard.sentences.situation import sentences
 from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
@@ -228,15 +229,31 @@ def overtaken() -> str:
 
 
 def remarks() -> str:
-    return table(
-        ("Remark", "What is said, after the sentence of the message"),
-        ((f"`{remark}`", added(remark)) for remark in Remark if added(remark)),
-    )
+    told = [
+        row
+        for remark in Remark
+        if added(remark)
+        for row in [*in_other_words(remark), (f"`{remark}`", "", added(remark))]
+    ]
+    return table(("Remark", "With", "What is said, after the sentence of the message"), told)
+
+
+def in_other_words(remark: Remark) -> Iterator[tuple[str, str, str]]:
+    """Yield what is said instead with some words, or of a validation."""
+    by_word: dict[Sentence, list[str]] = {}
+    for (each, said), sentence in BY_WORD.items():
+        if each is remark:
+            by_word.setdefault(sentence, []).append(f"`{said}`")
+    if remark in OF_VALIDATIONS:
+        by_word[OF_VALIDATIONS[remark]] = ["validation"]
+    for sentence, words in by_word.items():
+        PRINTED.add(sentence)
+        yield f"`{remark}`", ", ".join(words), sentence.text
 
 
 def added(remark: Remark) -> str:
     """Return what a remark adds; nothing where it turns the sentence into another."""
-    plain = came(move=Move.DECLINE, says=Said.REJECTED)
+    plain = came(move=Move.PROGRESS, says=Said.ASSIGNED)
     with_it = replace(plain, remarks=(remark,))
     PRINTED.update(sentences(with_it))
     before, after = means(plain), means(with_it)

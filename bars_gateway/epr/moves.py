@@ -109,6 +109,7 @@ class Moves:
             use_case=found.workflow.use_case,
             subject=found.workflow.subject,
             exchanged=_exchanged(found),
+            focus_id=found.focus_id,
             new_id=self._intake.new_id,
             now=self._intake.now(),
         )

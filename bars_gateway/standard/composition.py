@@ -31,10 +31,16 @@ def compose(
     use_case: str,
     subject: Subject,
     exchanged: Sequence[Exchanged],
+    focus_id: str | None,
     new_id: Callable[[], str],
     now: datetime,
 ) -> Resource | list[Issue]:
-    """Return the Bundle, or everything that is missing or wrong in what the EPR has said."""
+    """
+    Return the Bundle, or everything that is missing or wrong in what the EPR has said.
+
+    *focus_id*: what the Receiver is known to call the record, by an answer, a response or a
+    search. A change names that id, and never one that an answer holds and that was not taken.
+    """
     rows = known_for(use_case, subject, wanted.move)
     row = chosen(rows, wanted.outcome)
     if row is None:
@@ -43,6 +49,8 @@ def compose(
     if not asked:
         return [needs.issue("C02", "in_reply_to", "nothing is kept of its request (any more)")]
     entries = known(asked, exchanged, row)
+    if not row.is_response:
+        parts.name(entries, parts.focus_of(asked[-1].bundle, entries), focus_id)
     counts = _counts(row, asked[-1].bundle)
     issues = [*needs.missing(wanted, row, entries), *needs.out_of_place(wanted, row, counts)]
     if issues:

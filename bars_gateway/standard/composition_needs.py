@@ -31,7 +31,10 @@ def missing(wanted: Wanted, row: Composition, entries: Entries) -> Iterator[Issu
     if not row.is_response:
         focus = next(iter(parts.of_type(entries, "Appointment", "ServiceRequest").values()), {})
         if "id" not in focus:
-            text = "the Receiver has not told its id of this yet: look it up with a read first"
+            text = (
+                "no id is known that the Receiver has told for this, and for nothing else: look it"
+                " up with a read first, or telephone"
+            )
             yield issue("C04", "in_reply_to", text)
 
 

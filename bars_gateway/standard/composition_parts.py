@@ -190,6 +190,12 @@ def focus_of(request: Resource, entries: Entries) -> str:
     return focus if focus in entries else next(iter(entries))
 
 
+def name(entries: Entries, focus: str, focus_id: str | None) -> None:
+    """Give what a change is about the id that is known of it, or none."""
+    rest = {key: value for key, value in entries[focus].items() if key != "id"}
+    entries[focus] = {**rest, "id": focus_id} if focus_id else rest
+
+
 def finish(
     entries: Entries, given: Sequence[str], focus: str, row: Composition, text: str | None
 ) -> None:

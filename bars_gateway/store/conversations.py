@@ -30,6 +30,7 @@ class Conversation:
     """A workflow with all that was said in it, oldest first."""
 
     workflow: WorkflowRow
+    focus_id: str | None  # by which its Receiver knows it, however that was told, and nobody else
     said: Sequence[Said]
 
 

@@ -58,7 +58,11 @@ def _about(
         return None
     found = rows(connection, "exchanged", workflow_id=row["id"])
     workflow = workflow_of(row, links(connection, row["id"]))
-    return Conversation(workflow=workflow, said=[_said(each) for each in found])
+    return Conversation(
+        workflow=workflow,
+        focus_id=row["focus_id"],
+        said=[_said(each) for each in found],
+    )
 
 
 def _said(row: sqlite3.Row) -> Said:

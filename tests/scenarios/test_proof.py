@@ -16,12 +16,14 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from asked_epr import answering
 from bookings import cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
-from moving import made, move
+from moving import made, move, transfer
 from scripted import Scripted, another_make, fine, outcome
 from store_values import NOW
 from structlog.testing import capture_logs
+from telling import told as responding
 from world import Node, World, eventually, headers, post, world_in
 
 from bars_gateway.demo.responses import response
@@ -444,6 +446,63 @@ async def test_an_answer_to_what_was_refused_alarms(tmp_path: Path) -> None:
     assert "came with a remark" in shown
 
 
+async def test_a_rejection_of_what_was_refused_stops_no_fallback(tmp_path: Path) -> None:
+    """The Receiver said no, had it all the same, and says no again: nobody there acts on it."""
+    async with world_in(tmp_path, outbound=QUICK) as world:
+        async with another_make(world, world.hospital.service, told(CONFLICT)):
+            receipt = await world.ambulance.sent("t.json", transfer("a6t2"))
+            await world.ambulance.outcome(receipt["request_id"])
+        request = await sent_bytes(world.ambulance, receipt)
+        rejection = responding(acknowledging(request).body, "cancelled")
+        await post(world, rejection, headers(world.ambulance.service), node=world.ambulance)
+        (came,) = await notices(world.ambulance, "notice")
+        shown = await page(world.ambulance)
+
+    assert ("rejected", ["answers_refused"]) == (came["says"], came["remarks"])
+    assert "The patient is your responsibility again: act now." in came["means"]
+    assert "Let what was begun in its place go on" in came["means"]
+    assert "top what was begun" not in came["means"]
+    assert "came with a remark" in shown
+
+
+async def sent_bytes(node: Node, receipt: dict[str, Any]) -> bytes:
+    keys = {"message_id": receipt["message_id"], "part": Part.REQUEST}
+    async with open_reader(node.database) as reader:
+        found: Payload = await read_with(reader, lambda c: readings.payload(c, **keys))
+    return found.body
+
+
+async def test_what_a_response_has_proved_can_be_cancelled(tmp_path: Path) -> None:
+    """Every answer was lost; the response tells by which id the record is known there."""
+    asked = 'questions = "socket"'
+    async with (
+        world_in(tmp_path, asked=asked, outbound=QUICK) as world,
+        answering(world.hospital.socket),
+    ):
+        world.sandbox.faults.arm({"kind": "drop_after", "count": 1000, "method": "POST"})
+        receipt = await world.ambulance.sent("t.json", transfer("a6t2"))
+        (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+        arrived = responding(answer.read_bytes(), "arrived")
+        await post(world, arrived, headers(world.ambulance.service), node=world.ambulance)
+        (came,) = await notices(world.ambulance, "notice")
+        world.sandbox.faults.clear()
+        status, made_ = await made(
+            world.ambulance, move(receipt["request_id"], "cancel", text="Gone home.")
+        )
+        fate = await world.ambulance.outcome(made_["request_id"])
+
+        assert State.CANCELLED is await state(world.hospital, await asked_of(world.hospital))
+    assert came["focus_id"] is not None
+    assert (201, "acknowledged") == (status, fate["state"])
+    assert came["focus_id"] == fate["focus_id"]
+
+
+async def asked_of(node: Node) -> dict[str, Any]:
+    """Return the notice of the request that came."""
+    found: dict[str, Any] = (await notices(node, "notice"))[0]
+    return found
+
+
 async def test_an_allocation_after_a_cancellation_that_nobody_could_confirm_alarms(
     tmp_path: Path,
 ) -> None:
@@ -577,6 +636,7 @@ async def test_a_cancellation_that_came_after_the_end_says_so(tmp_path: Path) ->
 
     assert ("acknowledged", ["cancel_after_end"]) == (fate["state"], fate["remarks"])
     assert "final response had come before" in fate["means"]
+    assert "is cancelled" not in fate["means"]
 
 
 async def test_who_gives_everybody_the_same_id_gives_none(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import oracles
 import pytest
 from composed_moves import (
     CARE_PLAN,
+    CHANGED,
     MINTED,
     REQUESTER,
     RESPONDER,
@@ -228,10 +229,28 @@ def test_a_composed_update_passes_our_own_rules(use_case: str) -> None:
     assert {"a4t1": 1, "a6t1": 2}[use_case] == len(encounters)
 
 
+@pytest.mark.parametrize("move", [Move.CANCEL, Move.UPDATE])
+def test_an_id_that_no_answer_has_told_is_named(move: Move) -> None:
+    """The answer was lost, and a response or a search has told since what the record is called."""
+    given = case("a6t2")
+    lost = replace(given, request=replace(given.request, answer={}), focus_id="told-otherwise")
+    changed = [CHANGED] if move is Move.UPDATE else []
+    made = lost.make(wants(move, None, *changed, text=TEXT if move is Move.CANCEL else None))
+
+    assert "told-otherwise" == said_by(made).focus_id
+
+
+def test_an_id_that_was_not_taken_from_an_answer_is_not_named() -> None:
+    """It may be of another patient's record."""
+    (issue,) = replace(case("a6t2"), focus_id=None).make(wants(Move.CANCEL, text=TEXT))
+
+    assert ("C04", "in_reply_to") == (issue.rule, issue.path)
+
+
 def test_nothing_is_changed_whose_id_is_not_known() -> None:
     """The Receiver's answer was lost: a read has to find the id first."""
     given = case("a4t1")
-    unknown = replace(given, request=replace(given.request, answer={}))
+    unknown = replace(given, request=replace(given.request, answer={}), focus_id=None)
     (issue,) = unknown.make(wants(Move.CANCEL, "revoked"))
 
     assert "in_reply_to" == issue.path

@@ -274,6 +274,69 @@ def test_every_remark_adds_something_that_no_other_adds() -> None:
             assert len({means(plain), *texts}) == len(texts) + 1
 
 
+def answered(says: Said, use_case: str, remark: Remark) -> Situation:
+    """Return a response with a remark."""
+    return Situation(
+        kind="message",
+        direction="inbound",
+        state="received",
+        move=MOVES[says],
+        says=says,
+        subject=Subject.VALIDATION if use_case.startswith("a4") else Subject.REFERRAL,
+        use_case=use_case,
+        remarks=(remark,),
+    )
+
+
+@pytest.mark.parametrize("says", [Said.REJECTED, Said.NOT_ATTENDED, Said.STOOD_DOWN])
+@pytest.mark.parametrize("remark", [*Remark], ids=str)
+def test_who_gives_a_patient_back_is_never_said_to_act_on_it(remark: Remark, says: Said) -> None:
+    """A fallback that is stopped for that leaves the patient with nobody."""
+    text = means(answered(says, "a6t2", remark))
+
+    assert not re.search("[Ss]top what was begun|service goes on|acts on it all the same", text)
+
+
+@pytest.mark.parametrize("says", [Said.ASSIGNED, Said.ON_SCENE, Said.ACCEPTED])
+def test_what_goes_on_after_a_refusal_may_be_done_twice(says: Said) -> None:
+    """Both sides send somebody: one of them is not needed."""
+    text = means(answered(says, "a6t2", Remark.ANSWERS_REFUSED))
+
+    assert "acts on it all the same. Telephone, and stop what was begun in its place" in text
+
+
+@pytest.mark.parametrize("remark", [*Remark], ids=str)
+@pytest.mark.parametrize(
+    "says", [Said.REJECTED, Said.VALIDATION_STARTED, Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES]
+)
+def test_of_a_validation_nobody_is_on_the_way(remark: Remark, says: Said) -> None:
+    """A clinician telephones the patient: nobody drives."""
+    assert "on the way" not in means(answered(says, "a4t1", remark))
+    assert "on its way" not in means(answered(says, "a4t1", remark))
+    assert "on the way" not in means(
+        looked_at(Role.REQUESTER, "a4t1", Subject.VALIDATION, stands=State.CONTRADICTED)
+    )
+
+
+def test_a_cancellation_that_came_after_the_end_cancels_nothing() -> None:
+    """It was received, and is not said to have given the patient back."""
+    text = means(
+        Situation(
+            kind="outcome",
+            direction="outbound",
+            state="acknowledged",
+            move=Move.CANCEL,
+            subject=Subject.REFERRAL,
+            use_case="a6t2",
+            remarks=(Remark.CANCEL_AFTER_END,),
+        )
+    )
+
+    assert text.startswith("The cancellation has been received, but the final response had come")
+    assert "is cancelled" not in text
+    assert 1 == text.count("final response had come before")
+
+
 def test_a_rejection_alarms_whoever_asked() -> None:
     """It never reads as a message that merely came."""
     rejected = [

@@ -1,9 +1,10 @@
 """
 What a remark adds to a sentence, and what it turns it into.
 
-Most remarks are said after the sentence of the message. One that came out of its order is
-told in other words altogether: what it says was overtaken, and nobody must act upon it as
-if it were new.
+Most remarks are said after the sentence of the message, and some in words that fit what it
+says: a service that has turned a patient down acts on nothing, and nobody is on the way of a
+validation. One that came out of its order is told in other words altogether: what it says was
+overtaken, and nobody must act upon it as if it were new.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences.tables import check, nothing, telephone
-from bars_gateway.standard.sentences.words import Sentence
+from bars_gateway.standard.sentences.words import Matter, Sentence
 
 REMARKED: Mapping[Remark, Sentence] = {
     Remark.LATE: telephone(
@@ -80,8 +81,9 @@ REMARKED: Mapping[Remark, Sentence] = {
         " telephone if you have to change or cancel it."
     ),
     Remark.CANCEL_AFTER_END: telephone(
-        "But the final response had come before that: the cancellation changes nothing of it."
-        " Read that response, and telephone if somebody may still be acting on it."
+        "The cancellation has been received, but the final response had come before that: it"
+        " changes nothing of it. Read that response, and telephone if somebody may still be acting"
+        " on it."
     ),
     Remark.HEARD: nothing(
         "It was decided after its Sender had stopped waiting; the Sender has asked again since, and"
@@ -98,7 +100,8 @@ REMARKED: Mapping[Remark, Sentence] = {
     ),
     Remark.ANSWERS_REFUSED: telephone(
         "This answers a request that was said to have been refused, or never sent: the other"
-        " service acts on it all the same. Telephone, and stop what was begun in its place."
+        " service acts on it all the same. Telephone, and stop what was begun in its place once you"
+        " have heard that they go on."
     ),
     Remark.CANCEL_OPEN: telephone(
         "You have cancelled this, and nobody knows whether that arrived: the other service goes on."
@@ -133,6 +136,68 @@ REMARKED: Mapping[Remark, Sentence] = {
         " telephone."
     ),
 }
+# By what a response says, where that makes the words above untrue.
+_HAD_IT = "This answers a request that was said to have been refused, or never sent: they had it."
+_GIVEN_BACK = telephone(
+    _HAD_IT + " Nobody there acts on it now. Let what was begun in its place go on; telephone if"
+    " nothing was."
+)
+_HAS_ENDED = telephone(
+    _HAD_IT + " Telephone about what was done, and go on with what was begun in its place until"
+    " you have heard that it is not needed."
+)
+_CANCELLED_BEFORE = check(
+    "You had cancelled this already, and nobody there acts on it now. See that the patient has what"
+    " you meant to do instead."
+)
+_ARRIVED_IN_VAIN = check(
+    "You were told that nobody knew whether the request had arrived: it had. If you asked again"
+    " meanwhile, or sent somebody else, see that it is not stopped for this."
+)
+_CANCEL_NOT_NEEDED = telephone(
+    "You have cancelled this, too, and nobody knows whether that arrived. Ask about both when you"
+    " telephone."
+)
+_GIVES_BACK = (Said.REJECTED, Said.NOT_ATTENDED, Said.STOOD_DOWN)
+_ENDS = (Said.FINISHED, Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES)
+BY_WORD: Mapping[tuple[Remark, Said], Sentence] = {
+    **{(Remark.ANSWERS_REFUSED, said): _GIVEN_BACK for said in _GIVES_BACK},
+    **{(Remark.ANSWERS_REFUSED, said): _HAS_ENDED for said in _ENDS},
+    (Remark.ANSWERS_REFUSED, Said.UNCLEAR): telephone(
+        _HAD_IT + " Telephone before you stop what was begun in its place."
+    ),
+    **{(Remark.AFTER_CANCEL, said): _CANCELLED_BEFORE for said in _GIVES_BACK},
+    **{(Remark.ARRIVED_AFTER_ALL, said): _ARRIVED_IN_VAIN for said in _GIVES_BACK},
+    **{(Remark.CANCEL_OPEN, said): _CANCEL_NOT_NEEDED for said in _GIVES_BACK},
+    **{
+        (Remark.CANCEL_OPEN, said): telephone(
+            "You had cancelled this, and nobody knows whether that arrived: the other service has"
+            " acted on it. Telephone."
+        )
+        for said in _ENDS
+    },
+}
+# Of a validation nobody drives anywhere.
+OF_VALIDATIONS: Mapping[Remark, Sentence] = {
+    Remark.AFTER_END: check(
+        "This came after the final response. If a clinician may still be at work on it, telephone."
+    ),
+    Remark.STOOD_DOWN: telephone("Nobody is at work on it now. Telephone: ask who is to be asked."),
+    Remark.CONTRADICTS: telephone(
+        "This is newer than what had ended the case, and says otherwise: nobody here can tell which"
+        " of the two holds. Telephone the other service now."
+    ),
+}
+
+
+def added_by(remark: Remark, says: str | None, matter: Matter) -> Sentence:
+    """Return what *remark* adds to a message that *says* this, about such a matter."""
+    by_word = BY_WORD.get((remark, Said(says))) if says else None
+    if by_word is None and matter is Matter.VALIDATION:
+        by_word = OF_VALIDATIONS.get(remark)
+    return by_word or REMARKED[remark]
+
+
 _OLD = (
     "A message came late and out of its order. It says that {it_says}; but what you had already"
     " is marked with a later time, and holds unless a clock is wrong."

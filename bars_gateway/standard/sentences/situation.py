@@ -12,7 +12,7 @@ from bars_gateway.standard.cancelling import ENDED, Reading
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import asked, outcomes, owed, received, standing, waiting
-from bars_gateway.standard.sentences.remarked import OLD, REMARKED
+from bars_gateway.standard.sentences.remarked import OLD, REMARKED, added_by
 from bars_gateway.standard.sentences.tables import ByMove, Rows, found
 from bars_gateway.standard.sentences.words import Asks, Details, Matter, Sentence, filled, matter_of
 from bars_gateway.standard.workflow import (
@@ -141,7 +141,15 @@ def _own(situation: Situation) -> Sentence:
         return found(_clock(situation), situation.matter)
     if situation.direction == "inbound":
         return _received(situation)
+    if _is_cancelled_in_vain(situation):
+        return REMARKED[Remark.CANCEL_AFTER_END]
     return found(_ours(situation), situation.matter)
+
+
+def _is_cancelled_in_vain(situation: Situation) -> bool:
+    """Tell whether it says by itself that the final response had come before the cancellation."""
+    cancelled = situation.move is Move.CANCEL and situation.state == "acknowledged"
+    return cancelled and Remark.CANCEL_AFTER_END in situation.remarks
 
 
 def _clock(situation: Situation) -> Rows:
@@ -197,4 +205,6 @@ def _added(situation: Situation) -> Iterator[Sentence]:
             continue
         if (remark, situation.kind) in _TOLD_IN:
             continue
-        yield REMARKED[remark]
+        if remark is Remark.CANCEL_AFTER_END and _is_cancelled_in_vain(situation):
+            continue
+        yield added_by(remark, situation.says, situation.matter)

@@ -30,7 +30,11 @@ ASKED: Mapping[State, Rows] = {
         None: telephone(
             "What ended the case and something newer disagree: somebody may be on the way after"
             " all, or nobody. Do not rely on either. Telephone {they} now."
-        )
+        ),
+        Matter.VALIDATION: telephone(
+            "What ended the validation and something newer disagree: whether to act or to close"
+            " cannot be told from either. Telephone {they} now. You remain responsible."
+        ),
     },
     State.COMPLETED: {
         None: check("The case is finished. Check what was done before you close it."),
