@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 
 from bars_gateway.clock import ClockStep
 from bars_gateway.expiry import Expiry, remaining, stage
-from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.alarms import ALARMS, Alarm, AlarmKind, Standing
 from bars_gateway.store.port import OutboundState, Overview
@@ -124,7 +123,6 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_unread(overview.at, conditions.eprs),
         *_not_asking(overview.at, conditions),
         *_held(overview),
-        *_unread_for(overview),
         *_not_rebuilt(conditions.inspection),
         *_egress(conditions.egress),
         *(
@@ -319,22 +317,9 @@ def _held(overview: Overview) -> list[Concern]:
         return []
     advice = (
         "Release or withdraw them: nothing leaves of what waits behind them, and a message whose"
-        " time passes ends as not sent."
+        " time passes ends: as not sent, or as unconfirmed where it had been tried."
     )
     return [Concern(text=f"{_some(held, 'message')} held, by hand or set aside", advice=advice)]
-
-
-def _unread_for(overview: Overview) -> list[Concern]:
-    """Return that cancellations do not go, for nobody says what stands there."""
-    waiting = overview.cancels_waiting.get(Reading.UNREAD, 0)
-    if not waiting:
-        return []
-    advice = (
-        "What was to be cancelled stands meanwhile, and the EPR was told to telephone. The gateway"
-        " goes on asking; find out why that Receiver does not answer."
-    )
-    text = f"{_some(waiting, 'cancellation')} not sent yet: nobody there says what stands"
-    return [Concern(text=text, advice=advice)]
 
 
 def _keys(tokens: Sequence[TokenCondition]) -> list[Concern]:

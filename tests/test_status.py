@@ -415,7 +415,7 @@ async def test_an_odd_response_is_a_concern(shown: Shown) -> None:
         came = arrival(move=move, responds_to="b1", focus_id=None)
         await shown.store.respond(came, payload(), NOW)
 
-    assert "1 response came with a remark" in (await shown.get("/")).text
+    assert "2 responses came with a remark" in (await shown.get("/")).text
 
 
 async def test_open_questions_are_counted_for_monitoring(shown: Shown) -> None:

@@ -129,7 +129,7 @@ class CancelReader:
         message_id, again = cancellation.message_id, now + AGAIN_AFTER
         match finding:
             case Finding(Current.YES):
-                await self._cancellations.confirm(message_id)
+                await self._cancellations.confirm(message_id, now)
             case Finding(Current.NO, str(status)):
                 await self._cancellations.refuse(message_id, status, now)
             case Finding(Current.UNSHOWN):

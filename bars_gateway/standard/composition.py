@@ -48,9 +48,7 @@ def compose(
     asked = [each for each in exchanged if each.move in {Move.REQUEST, Move.UPDATE}]
     if not asked:
         return [needs.issue("C02", "in_reply_to", "nothing is kept of its request (any more)")]
-    entries = known(asked, exchanged, row)
-    if not row.is_response:
-        parts.name(entries, parts.focus_of(asked[-1].bundle, entries), focus_id)
+    entries = known(asked, exchanged, row, focus_id)
     counts = _counts(row, asked[-1].bundle)
     issues = [*needs.missing(wanted, row, entries), *needs.out_of_place(wanted, row, counts)]
     if issues:
@@ -68,13 +66,20 @@ def compose(
     return list(needs.misread(made, asked, row, use_case)) or made
 
 
-def known(asked: Sequence[Exchanged], exchanged: Sequence[Exchanged], row: Composition) -> Entries:
+def known(
+    asked: Sequence[Exchanged],
+    exchanged: Sequence[Exchanged],
+    row: Composition,
+    focus_id: str | None,
+) -> Entries:
     """Return what the newest request holds, with the ids that its Receiver gave, by fullUrl."""
     entries = parts.with_ids(asked[-1].bundle, asked[-1].answer)
     if asked[-1] is not asked[0]:
         parts.take_ids(entries, parts.with_ids(asked[0].bundle, asked[0].answer))
     if row.echoes:
         entries |= parts.responders_encounter(exchanged)
+    if not row.is_response:
+        parts.name(entries, parts.focus_of(asked[-1].bundle, entries), focus_id)
     kept = row.repeats
     return {
         url: resource

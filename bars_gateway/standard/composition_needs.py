@@ -15,7 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bars_gateway.standard import composition_parts as parts
 from bars_gateway.standard.bundle import said_by, text_of
-from bars_gateway.standard.checks.substance import says_what_was_found
+from bars_gateway.standard.checks.substance import (
+    has_words,
+    referred_to_by,
+    says_what_was_found,
+)
 from bars_gateway.standard.composition_parts import Entries, Exchanged, Wanted
 from bars_gateway.standard.compositions import Composition, Need
 from bars_gateway.standard.issues import Issue
@@ -27,7 +31,7 @@ from bars_gateway.standard.workflow import Move
 def missing(wanted: Wanted, row: Composition, entries: Entries) -> Iterator[Issue]:
     """Yield what only the EPR can know, or look up, and has not said."""
     if row.need is not None:
-        yield from _NEEDS[row.need](wanted)
+        yield from _NEEDS[row.need](wanted, entries)
     if not row.is_response:
         focus = next(iter(parts.of_type(entries, "Appointment", "ServiceRequest").values()), {})
         if "id" not in focus:
@@ -38,32 +42,35 @@ def missing(wanted: Wanted, row: Composition, entries: Entries) -> Iterator[Issu
             yield issue("C04", "in_reply_to", text)
 
 
-def _words(wanted: Wanted) -> Iterator[Issue]:
-    if not (wanted.text or "").strip():
+def _words(wanted: Wanted, _known: Entries) -> Iterator[Issue]:
+    if not has_words(wanted.text or ""):
         yield issue("C03", "text", "must say why, for this outcome has no code for it")
 
 
-def _findings(wanted: Wanted) -> Iterator[Issue]:
+def _findings(wanted: Wanted, entries: Entries) -> Iterator[Issue]:
+    given = [("", each) for each in wanted.resources]
+    known = referred_to_by([*entries.items(), *given])
     plans = _given(wanted, "CarePlan")
     if not plans:
         text = "must hold the CarePlan with what was found: nobody else knows it"
         yield issue("C03", "resources", text)
     for index, plan in plans:
-        if not says_what_was_found(plan):
+        if not says_what_was_found(plan, known):
             text = (
                 "must say what was found: write it in outcomeCodeableConcept of an activity, in"
-                " text or as a code, or name the case that came of it in outcomeReference"
+                " text or as a code, or name the case that came of it in outcomeReference, and"
+                " give that with it"
             )
             yield issue("C03", f"resources[{index}].activity", text)
 
 
-def _change(wanted: Wanted) -> Iterator[Issue]:
+def _change(wanted: Wanted, _known: Entries) -> Iterator[Issue]:
     if not wanted.resources:
         text = "must hold what has changed, such as the ServiceRequest with the changed members"
         yield issue("C03", "resources", text)
 
 
-_NEEDS: Mapping[Need, Callable[[Wanted], Iterator[Issue]]] = {
+_NEEDS: Mapping[Need, Callable[[Wanted, Entries], Iterator[Issue]]] = {
     Need.WORDS: _words,
     Need.FINDINGS: _findings,
     Need.CHANGE: _change,

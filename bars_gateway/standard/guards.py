@@ -6,8 +6,9 @@ Which moves are impossible, per Application, direction and state: a table, and w
     Particulars ───inconsistent──► Issues    moves of what began otherwise, asked there, too
 
 Strict before sending: the user is still there, and can be told what to do instead. On
-receipt a response is never refused for its time: it is stored, delivered and remarked
-upon (`remarks`), for it may be the only word that there is about a patient.
+receipt a response is never refused for its time, nor because its Application knows none: it
+is stored, delivered and remarked upon (`remarks`), for it may be the only word that there is
+about a patient.
 
 Each row has an id that an agreement with a counterparty may soften or harden, as any
 rule's (`overrides`). `states` are those in which the move is guarded against; a row for
@@ -173,6 +174,8 @@ GUARDS: tuple[Guard, ...] = (
         source="Applications 1, 2, 3, 5, 7 and 8; the no-show response was withdrawn at 1.0.0",
         moves=_RESPONSES,
         applications=frozenset({"a1", "a2", "a3", "a5", "a7", "a8"}),
+        # It may be the only word that the patient was turned down: a person has to read it.
+        receiving=_WARN,
         http_status=422,
         code="REC_UNPROCESSABLE_ENTITY",
         issue="not-supported",

@@ -44,6 +44,7 @@ class Remark(StrEnum):
     UNFORESEEN = "unforeseen"
     ANSWERS_REFUSED = "answers_refused"
     CANCEL_OPEN = "cancel_open"
+    CANCEL_UNSENT = "cancel_unsent"
     ATTACHED = "attached"  # not by a row: an operator did it
     OTHER_PATIENT = "other_patient"  # of every later message, as are the next two
     NEWLY_TRACED = "newly_traced"
@@ -128,6 +129,7 @@ class Standing:
     state: State
     due_at: datetime | None
     cancel_open: bool = False  # whether we cancelled, and nobody knows whether that arrived
+    cancel_unsent: bool = False  # whether we wanted to, and that never left
     says: Said | None = None  # the newest word so far
 
 
@@ -203,6 +205,9 @@ ROWS: Mapping[Remark, _Row] = {
     Remark.ANSWERS_REFUSED: lambda before, _: before.state in _NEVER_TAKEN,
     Remark.CANCEL_OPEN: lambda before, response: (
         before.cancel_open and response.move is not Move.DECLINE
+    ),
+    Remark.CANCEL_UNSENT: lambda before, response: (
+        before.cancel_unsent and response.move is not Move.DECLINE
     ),
     Remark.UNFORESEEN: _is_unforeseen,
 }

@@ -263,6 +263,26 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="it is acknowledged",
         ended_by=("message.acknowledged",),
     ),
+    "cancel.not_sent": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="cancellation",
+        says="{n} not gone yet: nobody there says what stands",
+        whose=Whose.EITHER,
+        advice="What was to be cancelled stands meanwhile: telephone that service now. The gateway"
+        " goes on asking until the time of the cancellation ends; find out why nobody answers.",
+        ends="it may go, or ends",
+        ended_by=(
+            "cancel.confirmed",
+            "cancel.sent_unshown",
+            "cancel.nothing_to_cancel",
+            "message.acknowledged",
+            "message.refused",
+            "message.unconfirmed",
+            "message.not_sent",
+            "message.withdrawn",
+        ),
+    ),
     "cancel.turned_away": AlarmKind(
         about=About.WORKFLOW,
         grave=True,

@@ -44,9 +44,11 @@ def _cancellation(connection: sqlite3.Connection, row: sqlite3.Row) -> Cancellat
     )
 
 
-def confirm(connection: sqlite3.Connection, message_id: int) -> None:
+def confirm(connection: sqlite3.Connection, message_id: int, now: datetime) -> None:
     """Let it be sent."""
-    run(connection, "confirm_cancellation", id=message_id, shown=None)
+    for row in rows(connection, "confirm_cancellation", id=message_id, shown=None):
+        about = (row["provider"], row["id"], row["request_id"])
+        add_message_event(connection, about, "cancel.confirmed", now)
 
 
 def refuse(connection: sqlite3.Connection, message_id: int, status: str, now: datetime) -> None:
@@ -121,4 +123,6 @@ def tell_unread(connection: sqlite3.Connection, look: Look) -> list[Failed | Non
 
 
 def _tell_unread(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
+    about = (row["provider"], row["id"], row["request_id"])
+    add_message_event(connection, about, "cancel.not_sent", now)
     notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now)

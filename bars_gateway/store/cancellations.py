@@ -34,7 +34,7 @@ class Cancellations(Protocol):
     async def to_read(self, now: datetime, limit: int) -> Sequence[Cancellation]:
         """Return those that a read is due for, the first in its conversation each."""
 
-    async def confirm(self, message_id: int) -> None:
+    async def confirm(self, message_id: int, now: datetime) -> None:
         """Let it be sent: there is something to cancel."""
 
     async def refuse(self, message_id: int, status: str, now: datetime) -> None:

@@ -132,6 +132,7 @@ def tell(
         state=State(workflow["state"]),
         due_at=instant(workflow["answer_due_at"]),
         cancel_open=workflow["cancellation"] == OutboundState.UNCONFIRMED,
+        cancel_unsent=workflow["cancellation"] == OutboundState.NOT_SENT,
         says=heard.before if heard else None,
     )
     response = Response(

@@ -38,9 +38,11 @@ class SqliteCancellations:
                 await self._asides.hold(each.number, each.error, now)
         return [each for each in found if not isinstance(each, Spoilt)]
 
-    async def confirm(self, message_id: int) -> None:
+    async def confirm(self, message_id: int, now: datetime) -> None:
         """Let it be sent: there is something to cancel."""
-        await self._database.write(partial(cancellation_works.confirm, message_id=message_id))
+        await self._database.write(
+            partial(cancellation_works.confirm, message_id=message_id, now=now)
+        )
         self._ring()
 
     async def refuse(self, message_id: int, status: str, now: datetime) -> None:

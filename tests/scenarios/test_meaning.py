@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from asked_epr import YES, answering
-from messages import validation_request
+from messages import referral, validation_request
 from moving import move, sent, socket_of, transfer
 from telling import told
 from world import Node, World, eventually, headers, post, world_in
@@ -512,3 +512,19 @@ async def test_a_contradiction_that_was_put_aside_comes_back(world: World) -> No
 
     assert [] == before
     assert ["workflow.contradicted"] == await alarms(world)
+
+
+@pytest.mark.parametrize("use_case", ["a1t1", "a2t1", "a3t1"])
+@pytest.mark.parametrize("says", ["cancelled", "finished"])
+async def test_an_answer_that_its_application_does_not_know_is_read_by_a_person(
+    world: World, use_case: str, says: str
+) -> None:
+    """It may be the only word that the patient was turned down: the referrer hears, and calls."""
+    receipt, answer = await asked(world, referral(use_case=use_case))
+    request = "revoked" if says == "cancelled" else None
+    (notice,) = await came(world, told(answer, says, request=request))
+
+    assert ("unclear", State.UNCLEAR) == (notice["says"], (await state(world, receipt))[0])
+    assert "does not add up" in notice["means"]
+    assert "elephone" in notice["means"]
+    assert "workflow.unclear" in await alarms(world)

@@ -85,6 +85,22 @@ async def test_an_empty_care_plan_is_not_the_last_word(world: World, outcome: st
     assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
 
 
+async def test_a_care_plan_that_names_a_case_which_is_nowhere_is_not_the_last_word(
+    world: World,
+) -> None:
+    """The other side would read that nothing more is asked of it, and find nothing."""
+    receipt, notice = await requested(world, validation_request())
+    plan = {
+        "resourceType": "CarePlan",
+        "activity": [{"outcomeReference": [{"reference": "Encounter/does-not-exist"}]}],
+    }
+    asked = move(notice["request_id"], "conclude", outcome="no_action", resources=[plan])
+    status, document = await made(world.hospital, asked)
+
+    assert (422, ["C03"]) == (status, [each["rule"] for each in document["issues"]])
+    assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
+
+
 async def test_an_empty_care_plan_in_the_folder_is_not_the_last_word(world: World) -> None:
     """The same sentence in the reason file; nothing is sent."""
     receipt, notice = await requested(world, validation_request())

@@ -9,7 +9,8 @@ import json
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -651,3 +652,41 @@ async def test_who_gives_everybody_the_same_id_gives_none(tmp_path: Path) -> Non
 
     assert [FOCUS_ID] * 9 + [None] == [each["focus_id"] for each in outcomes]
     assert "shared_id" in outcomes[-1]["remarks"]
+
+
+async def test_who_wanted_to_cancel_reads_that_it_never_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody said what stands there: the page says so meanwhile, and the next response after."""
+    monkeypatch.setattr("bars_gateway.outbound.cancel_reads.AGAIN_AFTER", timedelta(seconds=0.1))
+    monkeypatch.setattr("bars_gateway.store.cancellation_works.WITHIN", timedelta(0))
+    reads = "target_check_seconds = 0"
+    async with world_in(tmp_path, asked='questions = "socket"', outbound=reads) as world:
+        receipt = await world.ambulance.sent("t.json", transfer("a6t2"))
+        first = await world.ambulance.outcome(receipt["request_id"])
+        (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+        world.sandbox.faults.arm({"kind": "status", "status": 503, "method": "GET", "count": 9999})
+        _, cancelled = await made(
+            world.ambulance, move(receipt["request_id"], "cancel", text="Gone home.")
+        )
+        await notices(world.ambulance, "cancel_not_sent")
+        waiting = await page(world.ambulance)
+        past = "2020-01-01T00:00:00.000Z"
+        with closing(sqlite3.connect(world.ambulance.database, timeout=10)) as database, database:
+            database.execute(
+                "UPDATE messages SET give_up_at = ? WHERE request_id = ?",
+                (past, cancelled["request_id"]),
+            )
+        fate = await world.ambulance.outcome(cancelled["request_id"])
+        over = await page(world.ambulance)
+        body = responding(answer.read_bytes(), "in-progress")
+        await post(world, body, headers(world.ambulance.service), node=world.ambulance)
+        (came,) = await notices(world.ambulance, "notice")
+
+    assert ("acknowledged", "not_sent") == (first["state"], fate["state"])
+    assert "1 cancellation not gone yet" in waiting
+    assert "not gone yet" not in over
+    assert "never left this organisation" in over
+    assert ["cancel_unsent"] == came["remarks"]
+    assert "the cancellation never left" in came["means"]
+    assert "nothing to do" not in came["means"]

@@ -361,11 +361,31 @@ def test_a_case_may_be_shared_as_it_stands() -> None:
 @pytest.mark.parametrize(
     "activity",
     [
+        {"outcomeReference": [{"reference": "Encounter/does-not-exist"}]},
+        {"outcomeReference": [{"reference": "#held-nowhere"}]},
+        {"outcomeReference": [{"reference": "Encounter/no-name", "display": "-"}]},
+        {"outcomeCodeableConcept": [{"text": "."}]},
+        {"outcomeCodeableConcept": [{"text": "\u200b"}]},
+        {"outcomeCodeableConcept": [{"coding": [{"code": "-"}]}]},
+    ],
+)
+def test_an_outcome_that_nobody_can_read_is_none(activity: Bundle) -> None:
+    """The Requester would close the case by it, and find nothing."""
+    plan = {"resourceType": "CarePlan", "activity": [activity]}
+    (issue,) = of("a4t1").make(wants(Move.CONCLUDE, "no_action", plan))
+
+    assert ("C03", "resources[0].activity") == (issue.rule, issue.path)
+
+
+@pytest.mark.parametrize(
+    "activity",
+    [
         {"outcomeCodeableConcept": [{"text": "Seen by an invented clinician."}]},
         {"outcomeCodeableConcept": [{"coding": [{"system": "urn:x", "code": "Dx02"}]}]},
-        {"outcomeReference": [{"reference": "Encounter/33333333-0000-4000-8000-000000000001"}]},
+        {"outcomeReference": [{"identifier": {"value": "X9902-9876"}}]},
+        {"outcomeReference": [{"display": "The case of an invented clinician"}]},
     ],
-    ids=["words", "code", "case"],
+    ids=["words", "code", "case", "display"],
 )
 def test_an_outcome_may_be_words_a_code_or_a_case(activity: Bundle) -> None:
     """Any one of them tells the Requester what was found."""

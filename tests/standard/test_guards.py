@@ -227,6 +227,12 @@ OLDER: dict[str, Any] = {"newer": False}
             (Remark.CANCEL_OPEN,),
         ),
         (standing(State.ACTIVE, cancel_open=True), response(Move.DECLINE, "a6t2"), ()),
+        (
+            standing(State.ACTIVE, cancel_unsent=True),
+            response(Move.PROGRESS, "a6t1"),
+            (Remark.CANCEL_UNSENT,),
+        ),
+        (standing(State.ACTIVE, cancel_unsent=True), response(Move.DECLINE, "a6t2"), ()),
     ],
     ids=str,
 )

@@ -1,5 +1,6 @@
 """What the store promises for a cancellation that waits for its read."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -92,9 +93,35 @@ async def test_what_may_leave_is_not_said_to_wait(store: SqliteStore) -> None:
     """Its read is over."""
     message_id = await cancellation(store)
     await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=True)
-    await store.cancellations.confirm(message_id)
+    await store.cancellations.confirm(message_id, NOW)
 
     assert 0 == await store.cancellations.tell_unread(NOW + timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda store, it: store.cancellations.confirm(it, NOW),
+        lambda store, it: store.cancellations.refuse(it, "completed", NOW),
+        lambda store, _: store.give_up(NOW + timedelta(minutes=15)),
+    ],
+    ids=["may-go", "is-over", "given-up"],
+)
+async def test_one_that_does_not_go_stands_on_the_page_until_it_goes_or_ends(
+    store: SqliteStore, then: Callable[[SqliteStore, int], Awaitable[object]]
+) -> None:
+    """Its EPR was told to telephone; the operator sees that somebody has to."""
+    message_id = await cancellation(store)
+    later = NOW + timedelta(minutes=2)
+    await store.cancellations.postpone(message_id, later, NOW, alike=False)
+    before = [alarm.kind for alarm in (await store.overview(later)).alarms]
+    await store.cancellations.tell_unread(later)
+    told_of = [alarm.kind for alarm in (await store.overview(later)).alarms]
+    await then(store, message_id)
+    after = [alarm.kind for alarm in (await store.overview(later)).alarms]
+
+    assert ([], ["cancel.not_sent"]) == (before, told_of)
+    assert "cancel.not_sent" not in after
 
 
 async def test_at_its_cap_it_was_never_sent(store: SqliteStore) -> None:
@@ -174,7 +201,7 @@ async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: SqliteSto
     await store.cancellations.postpone(message_id, later, NOW, alike=False)
     await store.cancellations.tell_unread(later)
     unread = await looked_at(store)
-    await store.cancellations.confirm(message_id)
+    await store.cancellations.confirm(message_id, NOW)
 
     assert "is asked first what stands there" in at_first
     assert "gives no answer" in unread

@@ -6,7 +6,7 @@ as the final word on a patient it would end the case without one. So what an App
 to be said is looked for by its words, codes and times, never by the type that holds them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from bars_gateway.standard.bundle import Entry, Message, Resource, map_of, maps_of, text_of
 from bars_gateway.standard.checks.kinds import (
@@ -24,7 +24,6 @@ from bars_gateway.standard.checks.looking import (
     concept_of,
     is_coded,
     missing,
-    references_of,
 )
 from bars_gateway.standard.checks.offer import Offer
 
@@ -36,13 +35,41 @@ _FULL = "-validation-full"
 _HELP = frozenset({"a6t2", "a6t3"})
 
 
-def says_what_was_found(plan: Resource) -> bool:
-    """Tell whether a CarePlan names an outcome: in words, by a code, or as a case of its own."""
+def says_what_was_found(plan: Resource, known: Collection[str]) -> bool:
+    """
+    Tell whether a CarePlan names an outcome: in words, by a code, or as a case of its own.
+
+    *known*: how the resources beside it may be referred to. What refers to nothing says nothing.
+    """
+    held = {f"#{text_of(each, 'id')}" for each in maps_of(plan, "contained")}
     return any(
         is_said(maps_of(activity, "outcomeCodeableConcept"))
-        or any(reference.strip() for _, reference in references_of(activity, "outcomeReference"))
+        or any(_leads_somewhere(r, {*known, *held}) for r in maps_of(activity, "outcomeReference"))
         for activity in maps_of(plan, "activity")
     )
+
+
+def _leads_somewhere(reference: Resource, known: Collection[str]) -> bool:
+    """Tell whether whoever reads it finds what it refers to, by a resource, a number or words."""
+    url = text_of(reference, "reference")
+    number = text_of(map_of(reference, "identifier"), "value")
+    in_words = has_words(number) or has_words(text_of(reference, "display"))
+    return in_words or url in known or url.startswith(("https://", "http://"))
+
+
+def referred_to_by(entries: Iterable[tuple[str, Resource]]) -> set[str]:
+    """Return how these may be referred to from within their Bundle: by fullUrl, or type and id."""
+    return {
+        name
+        for url, each in entries
+        for name in (url, f"{text_of(each, 'resourceType')}/{text_of(each, 'id')}")
+        if name and not name.endswith("/")
+    }
+
+
+def has_words(text: str) -> bool:
+    """Tell whether there is anything to read: a mark, or what nobody can see, is nothing."""
+    return any(each.isalnum() for each in text)
 
 
 def is_said(concepts: Iterable[Resource]) -> bool:
@@ -50,7 +77,7 @@ def is_said(concepts: Iterable[Resource]) -> bool:
     found = list(concepts)
     words = [text_of(each, "text") for each in found]
     codes = [text_of(each, name) for each in codings(found) for name in ("code", "display")]
-    return any(each.strip() for each in (*words, *codes))
+    return any(map(has_words, (*words, *codes)))
 
 
 def referral_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
@@ -63,7 +90,7 @@ def help_is_not_described(message: Message, _offer: Offer) -> Iterator[str]:
     """R08T: a call for assistance or mutual aid, which the other control room may turn down."""
     if is_new_request(message, "referral") and message.use_case in _HELP:
         for path, request in message.all("ServiceRequest"):
-            if not any(text_of(c, "text").strip() for c in maps_of(request, "category")):
+            if not any(has_words(text_of(c, "text")) for c in maps_of(request, "category")):
                 yield f"{path}.category[0].text"
 
 
@@ -86,8 +113,9 @@ def answer_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 def _empty_plans(message: Message) -> Iterator[str]:
+    known = referred_to_by((each.full_url, each.resource) for each in message.entries)
     for path, plan in message.all("CarePlan"):
-        if not says_what_was_found(plan):
+        if not says_what_was_found(plan, known):
             yield f"{path}.activity"
 
 
@@ -132,7 +160,7 @@ def other_reason_is_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     for path, encounter in _rejections(message):
         for index, concept in enumerate(maps_of(encounter, "reasonCode")):
             other = is_coded([concept], REJECTIONS, {OTHER})
-            if other and not text_of(concept, "text").strip():
+            if other and not has_words(text_of(concept, "text")):
                 yield f"{path}.reasonCode[{index}].text"
 
 

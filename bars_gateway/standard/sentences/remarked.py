@@ -107,6 +107,10 @@ REMARKED: Mapping[Remark, Sentence] = {
         "You have cancelled this, and nobody knows whether that arrived: the other service goes on."
         " Telephone."
     ),
+    Remark.CANCEL_UNSENT: telephone(
+        "You wanted to cancel this, and the cancellation never left this organisation: the other"
+        " service does not know of it. Telephone, and say whether it is still wanted."
+    ),
     Remark.OTHER_PATIENT: telephone(
         "This names another patient than what it belongs to: check whose this is before you file it"
         " or act upon it. Telephone."
