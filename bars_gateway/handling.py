@@ -11,7 +11,6 @@ after the number in `--up-to` is not meant by `--all`.
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +19,7 @@ import typer
 from bars_gateway import listings
 from bars_gateway.choices import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
 from bars_gateway.config import load
-from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, refuse_whole, signed
+from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, rounds, signed
 from bars_gateway.store import alarm_works
 from bars_gateway.store.alarms import ALARMS, Alarm
 
@@ -105,14 +104,12 @@ def _named(names: Sequence[str]) -> dict[str, list[object]]:
 
 
 def _carry_out(config: Path, provider: str | None, order: Mapping[str, object]) -> None:
-    status, report = asked(config, provider, "/alarms/handled", order)
-    if status != HTTPStatus.OK:
-        raise refuse_whole(report)
-    for each in report["alarms"]:
-        typer.echo(_became(each))
-    if report["more"]:
-        typer.echo("There may be more than are done at once: ask again for the rest.")
-    if report["possible"] < len(report["alarms"]):
+    left = 0
+    for report in rounds(partial(asked, config, provider), "/alarms/handled", order):
+        for each in report["alarms"]:
+            typer.echo(_became(each))
+        left += len(report["alarms"]) - report["possible"]
+    if left:
         raise typer.Exit(1)
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from bars_gateway.choices import DEFAULT_CONFIG, Config, Whose
-from bars_gateway.operator_orders import By, DryRun, Why, asked, not_done, refuse_whole, signed
+from bars_gateway.operator_orders import Ask, By, DryRun, Why, asked, not_done, rounds, signed
 from bars_gateway.store.interventions import IN_BULK, Verb
 
 _HELP = {
@@ -47,9 +47,6 @@ AfterItsTime = Annotated[
     bool,
     typer.Option("--after-its-time", help="Send it although its clinical time has passed."),
 ]
-
-
-Ask = Callable[[str, Mapping[str, object]], tuple[HTTPStatus, Mapping[str, Any]]]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -110,29 +107,18 @@ def _one_by_one(ask: Ask, verb: Verb, ids: list[str], order: Mapping[str, object
 
 
 def _in_bulk(ask: Ask, order: Mapping[str, object]) -> None:
-    done, objections = 0, dict[str, str]()  # the second by X-Request-Id: rounds may meet it again
-    while True:
-        status, report = ask("/interventions", order)
-        if status != HTTPStatus.OK:
-            raise refuse_whole(report)
+    done, objections = 0, Counter[str]()
+    for report in rounds(ask, "/interventions", order, inside="messages"):
         for each in report["messages"]:
-            if each["request_id"] not in objections:
-                typer.echo(_line(each))
-            if each["objection"]:
-                objections[each["request_id"]] = each["objection"]["code"]
+            typer.echo(_line(each))
         done += report["possible"]
-        # What was done fits no more; where nothing was, the next round would be the same.
-        if not report["more"] or report["dry_run"] or not report["possible"]:
-            break
+        objections.update(report["objections"])
     if not (done or objections):
         states = ", ".join(sorted(IN_BULK[Verb(str(order["verb"]))]))
         typer.echo(f"Nothing fits: by a filter, {order['verb']} is for messages that are {states}.")
         raise typer.Exit(1)
-    counted = Counter(objections.values()).items()
-    against = "".join(f", {count} not ({code})" for code, count in counted)
-    typer.echo(f"{'would be' if report['dry_run'] else 'done'}: {done}{against}")
-    if report["more"]:
-        typer.echo("There are more than these: narrow the filter to reach them.")
+    against = "".join(f", {count} not ({code})" for code, count in objections.items())
+    typer.echo(f"{'would be' if order['dry_run'] else 'done'}: {done}{against}")
     if objections:
         raise typer.Exit(1)
 

@@ -11,7 +11,7 @@ the reason, and the name of whoever typed it.
 import asyncio
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,9 @@ from bars_gateway.config import Settings, load
 Why = Annotated[str, typer.Option(metavar="TEXT", help="The reason: a ticket, never a patient.")]
 By = Annotated[str | None, typer.Option(metavar="NAME", help="Who asks; you, by default.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; do nothing.")]
+
+
+Ask = Callable[[str, Mapping[str, object]], tuple[HTTPStatus, Mapping[str, Any]]]
 
 
 def signed(why: str, by: str | None, *, dry_run: bool, **wanted: object) -> Mapping[str, object]:
@@ -56,6 +59,25 @@ def asked(
     socket = socket_of(load(config, os.environ), provider)
     status, answer = asyncio.run(operator_client.order(socket, path, order))
     return HTTPStatus(status), answer
+
+
+def rounds(
+    ask: Ask, path: str, order: Mapping[str, Any], inside: str | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """
+    Yield what became of *order*, round by round: each is one bounded request.
+
+    A report says where the next begins; that goes into the order, or into its member *inside*.
+    """
+    while True:
+        status, report = ask(path, order)
+        if status != HTTPStatus.OK:
+            raise refuse_whole(report)
+        yield report
+        following = report["next"]
+        if following is None:
+            return
+        order = {**order, **({inside: {**order[inside], **following}} if inside else following)}
 
 
 def not_done(name: object, answer: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.verb_requests import VerbRequests
-from bars_gateway.epr.verbs import Verbs
+from bars_gateway.epr.verbs import MOST_AT_ONCE, Verbs
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
@@ -84,7 +84,7 @@ def attendance(store: SqliteStore) -> Attendance:
     )
 
 
-def verb_requests(store: SqliteStore) -> VerbRequests:
+def verb_requests(store: SqliteStore, at_once: int = MOST_AT_ONCE) -> VerbRequests:
     return VerbRequests(
         Verbs(
             store,
@@ -92,6 +92,7 @@ def verb_requests(store: SqliteStore) -> VerbRequests:
             timing=lambda use_case: timing_for(use_case, {}),
             now=utc_now,
             new_id=lambda: str(uuid4()),
+            at_once=at_once,
         ),
         Attaching(store, provider=PROVIDER, now=utc_now),
         Confirming(store, provider=PROVIDER, now=utc_now),

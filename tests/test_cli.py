@@ -333,8 +333,9 @@ def test_an_interrupt_is_no_traceback() -> None:
 def report(count: int, *, more: bool) -> tuple[HTTPStatus, dict[str, object]]:
     message = {"request_id": NOBODY, "objection": None, "state": "held", "done": True}
     message |= {"resent_as": None, "may_happen": None, "also": []}
-    answer = {"possible": count, "more": more, "dry_run": False, "messages": [message] * count}
-    return HTTPStatus.OK, {**answer, "objections": {}}
+    following = {"after": 7, "up_to": 9} if more else None
+    answer = {"possible": count, "more": more, "next": following, "dry_run": False}
+    return HTTPStatus.OK, {**answer, "messages": [message] * count, "objections": {}}
 
 
 def test_a_verb_goes_on_until_all_are_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,10 +28,18 @@ log = structlog.get_logger(__name__)
 class AlarmRequests:
     """Serves one provider's alarms."""
 
-    def __init__(self, alarms: Alarms, *, provider: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        alarms: Alarms,
+        *,
+        provider: str,
+        now: Callable[[], datetime],
+        at_once: int = MOST_AT_ONCE,
+    ) -> None:
         self._alarms = alarms
         self._provider = provider
         self._now = now
+        self._at_once = at_once
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the socket has to serve."""
@@ -52,10 +60,15 @@ class AlarmRequests:
             why=order.why,
         )
         done = await self._alarms.handle(
-            self._provider, order.chosen, actor, self._now(), dry_run=order.dry_run
+            self._provider,
+            order.chosen,
+            actor,
+            self._now(),
+            dry_run=order.dry_run,
+            at_once=self._at_once,
         )
         self._log(order, done)
-        return json_answer(_report(order, done))
+        return json_answer(_report(order, done, self._at_once))
 
     def _log(self, order: Handling, done: Sequence[Handled]) -> None:
         count = sum(each.objection is None for each in done)
@@ -79,12 +92,15 @@ def alarm_document(alarm: Alarm) -> Document:
     }
 
 
-def _report(order: Handling, done: Sequence[Handled]) -> Document:
+def _report(order: Handling, done: Sequence[Handled], at_once: int) -> Document:
     possible = sum(each.objection is None for each in done)
+    more = order.chosen.up_to is not None and len(done) >= at_once
+    last = done[-1].alarm if more else None  # those up to a number come behind those named
     return {
         "dry_run": order.dry_run,
         "possible": possible,
-        "more": order.chosen.up_to is not None and len(done) >= MOST_AT_ONCE,
+        "more": more,
+        "next": {"after": last.number} if last else None,
         "alarms": [
             {
                 "name": each.name,

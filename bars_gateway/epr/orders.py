@@ -91,6 +91,8 @@ def read_handling(body: bytes) -> Handling:
     named = {name: _CHOOSING[name](found[name]) for name in found if name in _CHOOSING}
     if "kinds" in named and "up_to" not in named:
         raise OrderProblem("kinds needs up_to: the highest number that was seen")
+    if "after" in named and "up_to" not in named:
+        raise OrderProblem("after needs up_to: the highest number that was seen")
     if not named:
         raise OrderProblem("name alarms or request_ids, or give up_to: the highest that was seen")
     rest = {name: _ATTACHMENT[name](found[name]) for name in found if name not in _CHOOSING}
@@ -275,6 +277,8 @@ _FILTERS: Mapping[str, Callable[[Any], Any]] = {
     "correlation_id": _correlation_id,
     "taken_from": _instant("messages.taken_from"),
     "taken_before": _instant("messages.taken_before"),
+    "after": _number("messages.after", "a message: see next"),
+    "up_to": _number("messages.up_to", "a message: see next"),
 }
 _OF_MESSAGES = {"confirmed", "after_its_time"}
 _ATTACHMENT: Mapping[str, Callable[[Any], Any]] = {
@@ -288,6 +292,7 @@ _CHOOSING: Mapping[str, Callable[[Any], Any]] = {
     ),
     "kinds": _some("kinds", "kinds of alarm", lambda value: value in ALARMS),
     "up_to": _number("up_to", "an alarm"),
+    "after": _number("after", "an alarm: see next"),
 }
 _CONFIRMATION: Mapping[str, Callable[[Any], Any]] = {
     "state": _state,

@@ -28,7 +28,7 @@ from bars_gateway.epr.orders import (
 )
 from bars_gateway.epr.verbs import Intervention, Report, Verbs
 from bars_gateway.standard.headers import is_uuid
-from bars_gateway.store.interventions import Objection, Verb
+from bars_gateway.store.interventions import Objection, Selection, Verb
 
 _BODY_SECONDS = 30.0  # for a body to arrive
 _CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was done'
@@ -158,9 +158,16 @@ def _report(report: Report) -> Document:
         "dry_run": report.dry_run,
         "possible": report.possible,
         "objections": dict(report.objections),
-        "more": report.more,
+        "more": report.following is not None,
+        "next": _next(report.following),
         "messages": [_intervention(each) for each in report.interventions],
     }
+
+
+def _next(following: Selection | None) -> Document | None:
+    if following is None:
+        return None
+    return {"after": following.after, "up_to": following.up_to}
 
 
 def json_answer(document: Document, status: int = 200) -> web.Response:

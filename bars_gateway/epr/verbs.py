@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -39,7 +39,7 @@ from bars_gateway.store.port import MessageRow, OutboundState, Part, Payload, St
 
 log = structlog.get_logger(__name__)
 
-MOST_AT_ONCE = 500  # messages that one filter may lead to
+MOST_AT_ONCE = 500  # messages of one round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Report:
     verb: Verb
     dry_run: bool
     interventions: Sequence[Intervention]
-    more: bool  # there were more than are done at once
+    following: Selection | None  # of the next round; None: this was the last
 
     @property
     def possible(self) -> int:
@@ -87,12 +87,14 @@ class Verbs:
         timing: Callable[[str], Timing],
         now: Callable[[], datetime],
         new_id: Callable[[], str],
+        at_once: int = MOST_AT_ONCE,
     ) -> None:
         self._store = store
         self._provider = provider
         self._timing = timing
         self._now = now
         self._new_id = new_id
+        self._at_once = at_once
 
     async def act(self, order: Order, request_id: str, uid: int | None) -> Intervention | None:
         """Do it with that message; None if there is none."""
@@ -102,15 +104,25 @@ class Verbs:
         return None if found is None else await self._act(order, found, uid)
 
     async def act_on_all(self, order: Order, selection: Selection, uid: int | None) -> Report:
-        """Do it with each message that fits, oldest first, up to `MOST_AT_ONCE`."""
+        """
+        Do it with each message that fits, oldest first: one round, and where the next begins.
+
+        What comes while the rounds go on is not meant. A copy that a resend makes may be refused
+        before they end, and would be resent itself.
+        """
+        if selection.up_to is None:
+            newest = await self._store.interventions.newest()
+            selection = replace(selection, up_to=newest)
         found = await self._store.interventions.candidates(
-            self._provider, selection, order.verb, MOST_AT_ONCE + 1, self._now()
+            self._provider, selection, order.verb, self._at_once + 1, self._now()
         )
+        these, more = found[: self._at_once], len(found) > self._at_once
+        last = these[-1].message.message_id if these else 0
         return Report(
             verb=order.verb,
             dry_run=order.dry_run,
-            interventions=[await self._act(order, each, uid) for each in found[:MOST_AT_ONCE]],
-            more=len(found) > MOST_AT_ONCE,
+            interventions=[await self._act(order, each, uid) for each in these],
+            following=replace(selection, after=last) if more else None,
         )
 
     async def _act(self, order: Order, candidate: Candidate, uid: int | None) -> Intervention:

@@ -10,7 +10,7 @@ from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.alarms import ALARMS, Alarm, Standing
 from bars_gateway.store.aside_works import each as as_far_as_read
-from bars_gateway.store.handling import HANDLING_OBJECTIONS, MOST_AT_ONCE, Chosen, Handled
+from bars_gateway.store.handling import HANDLING_OBJECTIONS, Chosen, Handled
 from bars_gateway.store.interventions import Actor
 from bars_gateway.store.rows import instant, notice_of, text
 from bars_gateway.store.statements import one, rows, run
@@ -78,22 +78,26 @@ def handle(  # noqa: PLR0917
     actor: Actor,
     now: datetime,
     dry_run: bool,  # noqa: FBT001
+    at_once: int,
 ) -> list[Handled]:
     """Mark as handled what is chosen; say of the others what stands against it."""
-    found = list(_found(connection, provider, chosen))
+    found = list(_found(connection, provider, chosen, at_once))
     for each in found:
         if each.objection is None and each.alarm is not None and not dry_run:
             _end(connection, each.alarm, actor, now)
     return found
 
 
-def _found(connection: sqlite3.Connection, provider: str, chosen: Chosen) -> Iterator[Handled]:
+def _found(
+    connection: sqlite3.Connection, provider: str, chosen: Chosen, at_once: int
+) -> Iterator[Handled]:
     for number in dict.fromkeys(chosen.numbers):
         yield _numbered(connection, provider, number)
     for request_id in dict.fromkeys(chosen.request_ids):
         yield from _named(connection, provider, request_id)
     if chosen.up_to is not None:
-        values = {"provider": provider, "up_to": chosen.up_to, "limit": MOST_AT_ONCE}
+        values = {"provider": provider, "limit": at_once}
+        values |= {"after": chosen.after, "up_to": chosen.up_to}
         kinds = json.dumps(sorted(chosen.kinds or ALARMS))
         for row in rows(connection, "alarms_of_kinds", kinds=kinds, **values):
             yield Handled(name=str(row["id"]), alarm=alarm_of(row), objection=None)

@@ -15,7 +15,7 @@ from typing import Protocol
 from bars_gateway.store.alarms import Alarm
 from bars_gateway.store.interventions import Actor, Objection
 
-MOST_AT_ONCE = 500  # alarms that one order ends
+MOST_AT_ONCE = 500  # alarms of one round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Chosen:
     request_ids: Sequence[str] = ()
     kinds: Sequence[str] = ()
     up_to: int | None = None  # the highest that was seen: what came since is not meant
+    after: int = 0  # of those up to it: only behind that number, where the last round ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,13 @@ class Alarms(Protocol):
         """Return what was raised after the alarm of that number, oldest first, ended or not."""
 
     async def handle(
-        self, provider: str, chosen: Chosen, actor: Actor, now: datetime, *, dry_run: bool
+        self,
+        provider: str,
+        chosen: Chosen,
+        actor: Actor,
+        now: datetime,
+        *,
+        dry_run: bool,
+        at_once: int = MOST_AT_ONCE,
     ) -> Sequence[Handled]:
-        """Mark as handled what is chosen, at most `MOST_AT_ONCE` of them, with audit trail."""
+        """Mark as handled what is chosen, at most *at_once* of them, with audit trail."""

@@ -89,9 +89,17 @@ def candidates(  # noqa: PLR0917
         correlation_id=selection.correlation_id,
         taken_from=text(selection.taken_from),
         taken_before=text(selection.taken_before),
+        after=selection.after,
+        up_to=selection.up_to,
         limit=limit,
     )
     return [_candidate(connection, row, verb, now) for row in found]
+
+
+def newest(connection: sqlite3.Connection) -> int:
+    """Return the number of the last message that there is; 0: there is none."""
+    found = one(connection, "newest_message")
+    return 0 if found is None else int(found["id"])
 
 
 def _candidate(

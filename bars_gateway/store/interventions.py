@@ -160,6 +160,8 @@ class Selection:
     correlation_id: str | None = None
     taken_from: datetime | None = None
     taken_before: datetime | None = None
+    after: int = 0  # only messages behind that number: where the round before this one ended
+    up_to: int | None = None  # none that came after the first round began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +207,9 @@ class Interventions(Protocol):
         self, provider: str, selection: Selection, verb: Verb, limit: int, now: datetime
     ) -> Sequence[Candidate]:
         """Return what *verb* would meet, oldest first, changing nothing."""
+
+    async def newest(self) -> int:
+        """Return the number of the last message that there is; 0: there is none."""
 
     async def intervene(
         self, verb: Verb, message_id: int, actor: Actor, schedule: Schedule, now: datetime

@@ -527,6 +527,7 @@ SELECT * FROM messages_seen
 -- By state first: there are few in those that a person acts on.
 SELECT * FROM messages_seen
  WHERE direction = 'outbound' AND state IN (SELECT value FROM json_each(:states)) AND +provider = :provider
+   AND id > :after AND id <= coalesce(:up_to, id)
    AND receiver = coalesce(:receiver, receiver) AND use_case = coalesce(:use_case, use_case)
    AND correlation_id = coalesce(:correlation_id, correlation_id)
    AND created_at >= coalesce(:taken_from, created_at) AND (:taken_before IS NULL OR created_at < :taken_before)
@@ -999,7 +1000,7 @@ SELECT max(id) AS id FROM alarms;
 
 -- name: alarms_of_kinds
 SELECT a.* FROM alarms_seen AS a
- WHERE a.ended_at IS NULL AND a.kind IN (SELECT value FROM json_each(:kinds)) AND a.id <= :up_to
+ WHERE a.ended_at IS NULL AND a.kind IN (SELECT value FROM json_each(:kinds)) AND a.id > :after AND a.id <= :up_to
    AND (a.provider = :provider OR a.provider IS NULL)
  ORDER BY a.id LIMIT :limit;
 

@@ -7,7 +7,7 @@ from functools import partial
 from bars_gateway.store import alarm_works
 from bars_gateway.store.alarms import Alarm
 from bars_gateway.store.database import Database
-from bars_gateway.store.handling import Chosen, Handled
+from bars_gateway.store.handling import MOST_AT_ONCE, Chosen, Handled
 from bars_gateway.store.interventions import Actor
 
 
@@ -31,9 +31,18 @@ class SqliteAlarms:
         return await self._database.read(partial(alarm_works.raised, after=after, limit=limit))
 
     async def handle(
-        self, provider: str, chosen: Chosen, actor: Actor, now: datetime, *, dry_run: bool
+        self,
+        provider: str,
+        chosen: Chosen,
+        actor: Actor,
+        now: datetime,
+        *,
+        dry_run: bool,
+        at_once: int = MOST_AT_ONCE,
     ) -> Sequence[Handled]:
-        """Mark as handled what is chosen, at most `MOST_AT_ONCE` of them, with audit trail."""
+        """Mark as handled what is chosen, at most *at_once* of them, with audit trail."""
         return await self._database.write(
-            lambda connection: alarm_works.handle(connection, provider, chosen, actor, now, dry_run)
+            lambda connection: alarm_works.handle(
+                connection, provider, chosen, actor, now, dry_run, at_once
+            )
         )

@@ -61,6 +61,10 @@ class SqliteInterventions:
             )
         )
 
+    async def newest(self) -> int:
+        """Return the number of the last message that there is; 0: there is none."""
+        return await self._database.read(intervention_works.newest)
+
     async def intervene(
         self, verb: Verb, message_id: int, actor: Actor, schedule: Schedule, now: datetime
     ) -> Done | Objection:

@@ -87,6 +87,7 @@ async def test_an_objection_says_what_to_do_instead(epr: aiohttp.ClientSession) 
         ("/interventions", WHY | {"verb": "resend", "messages": {"states": ["acknowledged"]}}, 422),
         ("/interventions", WHY | {"verb": "hold", "messages": {"taken_from": "now"}}, 422),
         ("/interventions", WHY | {"verb": "hold", "messages": {"correlation_id": "x"}}, 422),
+        ("/interventions", WHY | {"verb": "hold", "messages": {"after": "x"}}, 422),
     ],
 )
 async def test_what_is_not_understood_is_not_done(
@@ -243,6 +244,7 @@ async def test_an_alarm_is_listed_and_marked_as_handled(
     [
         pytest.param({}, "name alarms or request_ids, or give up_to", id="nothing"),
         pytest.param({"kinds": ["message.refused"]}, "kinds needs up_to", id="kinds-alone"),
+        pytest.param({"after": 1}, "after needs up_to", id="after-alone"),
         pytest.param({"kinds": ["no.such"], "up_to": 1}, "kinds must be a list", id="kind"),
         pytest.param({"alarms": ["1"]}, "alarms must be a list", id="text"),
         pytest.param({"alarms": []}, "alarms must be a list", id="empty"),

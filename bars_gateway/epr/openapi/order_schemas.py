@@ -58,6 +58,8 @@ _FILTER = _some(
     correlation_id=uuid("X-Correlation-Id of the conversation"),
     taken_from=instant("handed in then or later"),
     taken_before=instant("handed in before then"),
+    after={**number("only behind that number: from next"), "minimum": 1},
+    up_to={**number("only up to that number: from next"), "minimum": 1},
 )
 
 
@@ -141,7 +143,15 @@ ORDER_SCHEMAS: dict[str, Schema] = {
             "description": "how many it was not, by the code of the objection",
             "additionalProperties": {"type": "integer"},
         },
-        more=_flag("there were more than are done at once: ask again"),
+        more=_flag("there were more than are done at once: ask for the next round"),
+        next=or_null(
+            closed(
+                "Where the next round begins.",
+                after=number("the last that this one looked at"),
+                up_to=number("the last that there was when the first round began"),
+            )
+            | {"description": "give these with the same filter in messages; null: all is done"}
+        ),
         messages=list_of(ref("Intervention"), "each, oldest first"),
     ),
     "Alarm": closed(
@@ -165,13 +175,18 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         request_ids=_at_least_one(uuid("X-Request-Id"), "by what they are about"),
         kinds=_at_least_one(one_of(ALARMS, "a kind"), "all of these kinds, with up_to"),
         up_to=number("all up to this number, which is the highest that was seen"),
+        after={**number("of those, only behind this number: from next"), "minimum": 1},
         **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
     ),
     "Handled": closed(
         "What became, or would become, of each.",
         dry_run=_flag("whether nothing was done"),
         possible=number("how many were marked as handled, or would be"),
-        more=_flag("there may be more than are done at once: ask again"),
+        more=_flag("there may be more than are done at once: ask for the next round"),
+        next=or_null(
+            closed("Where the next round begins.", after=number("the last that this one marked"))
+            | {"description": "give this beside up_to and the same kinds; null: all is done"}
+        ),
         alarms=list_of(
             closed(
                 "One of them.",

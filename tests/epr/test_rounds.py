@@ -1,0 +1,161 @@
+"""What is asked for in bulk goes on, round by round, until all was looked at: by the socket."""
+
+import asyncio
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+from epr_side import (
+    PROVIDER,
+    at_work,
+    attendance,
+    question_requests,
+    read_requests,
+    utc_now,
+    verb_requests,
+)
+from messages import referral
+from store_values import NOW, SILENCE, attempt, submission
+from typed import settings_text
+
+from bars_gateway.epr.alarm_requests import AlarmRequests
+from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.socket import EprSocket
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.store.port import OutboundState, Settled
+from bars_gateway.store.sqlite import SqliteStore
+
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An operator, beside a gateway that does two at once."""
+
+    settings: Path
+
+    async def types(self, *arguments: str) -> tuple[int, list[str]]:
+        """Return how the command exits, and the lines that it prints."""
+        command = ("-m", "bars_gateway", *arguments, "--why", "INC-7", "-c", str(self.settings))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode().splitlines()
+
+
+@pytest.fixture
+async def desk(store: SqliteStore, intake: Intake) -> AsyncIterator[Desk]:
+    """Open the socket where the settings have it, in a folder with a short name."""
+    with tempfile.TemporaryDirectory(prefix="epr") as name:
+        folder = Path(name)
+        (folder / "run").mkdir()
+        settings = folder / "gateway.toml"
+        settings.write_text(settings_text(folder), "utf-8")
+        opened = EprSocket(
+            store,
+            intake,
+            question_requests(store),
+            verb_requests(store, AT_ONCE),
+            AlarmRequests(store.alarms, provider=PROVIDER, now=utc_now, at_once=AT_ONCE),
+            read_requests(),
+            attendance=attendance(store),
+            provider=PROVIDER,
+            path=folder / "run" / f"{PROVIDER}.sock",
+            now=utc_now,
+        )
+        await opened.open()
+        async with at_work(opened.stop, opened.run()):
+            yield Desk(settings)
+
+
+async def queued(store: SqliteStore, count: int) -> None:
+    for _ in range(count):
+        await store.submit(submission(body=referral()), NOW)
+
+
+async def refused(store: SqliteStore, count: int, now: datetime = NOW) -> None:
+    for _ in range(count):
+        claim = await store.claim_next(now, [PROVIDER])
+        assert claim is not None
+        tried = attempt(claim, Verdict.REFUSED)
+        settled = Settled(state=OutboundState.REFUSED)
+        await store.settle(claim, SILENCE, attempt=tried, settlement=settled)
+
+
+async def states(store: SqliteStore) -> Counter[str]:
+    found = await store.queue(PROVIDER, 100)
+    return Counter(each.state for each in found)
+
+
+async def test_rounds_go_on_past_what_is_objected_to(desk: Desk, store: SqliteStore) -> None:
+    """The first two rounds do nothing, for each was refused before its confirmation."""
+    await queued(store, 5)
+    await refused(store, 5)
+    code, lines = await desk.types("resend", "--all")
+
+    assert (1, "done: 0, 5 not (not_confirmed)") == (code, lines[-1])
+    assert 5 == len({line.split(":")[0] for line in lines[:-1]})
+
+
+async def test_a_resend_reaches_each_once(desk: Desk, store: SqliteStore) -> None:
+    """What was resent stays in its state, and is not met again; nor is its copy."""
+    await queued(store, 5)
+    await refused(store, 5)
+    code, lines = await desk.types("resend", "--all", "--yes")
+
+    assert (0, "done: 5", {"queued": 5}) == (code, lines[-1], await states(store))
+
+
+async def test_a_dry_run_looks_at_all(desk: Desk, store: SqliteStore) -> None:
+    """What would be done is counted as far as what is done."""
+    await queued(store, 5)
+    code, lines = await desk.types("hold", "--all", "--dry-run")
+
+    assert (0, "would be: 5", {"queued": 5}) == (code, lines[-1], await states(store))
+
+
+async def test_what_comes_between_rounds_is_not_meant(desk: Desk, store: SqliteStore) -> None:
+    """The copies are refused before the second round begins, and are resent no second time."""
+    await queued(store, 3)
+    await refused(store, 3)
+    order = {"why": "INC-7", "verb": "resend", "confirmed": True}
+    connector = aiohttp.UnixConnector(path=str(desk.settings.parent / "run" / f"{PROVIDER}.sock"))
+    async with aiohttp.ClientSession("http://epr", connector=connector) as session:
+        async with session.post("/interventions", json=order) as answer:
+            first = await answer.json()
+        await refused(store, first["possible"], utc_now())
+        following = order | {"messages": first["next"]}
+        async with session.post("/interventions", json=following) as answer:
+            second = await answer.json()
+
+    assert (2, 1, None) == (first["possible"], second["possible"], second["next"])
+
+
+async def test_alarms_are_marked_round_by_round(desk: Desk, store: SqliteStore) -> None:
+    """Up to the number that was seen, and no further."""
+    await queued(store, 6)
+    await refused(store, 6)
+    numbers = sorted(alarm.number for alarm in await store.alarms.standing(PROVIDER, 100))
+    code, lines = await desk.types("mark-handled", "--all", "--up-to", str(numbers[4]))
+
+    assert (0, 5) == (code, len(lines))
+    assert numbers[5:] == [alarm.number for alarm in await store.alarms.standing(PROVIDER, 100)]
+
+
+async def test_a_dry_run_names_all_alarms_once(desk: Desk, store: SqliteStore) -> None:
+    """Nothing is marked, and the second round begins behind the first all the same."""
+    await queued(store, 5)
+    await refused(store, 5)
+    numbers = sorted(alarm.number for alarm in await store.alarms.standing(PROVIDER, 100))
+    code, lines = await desk.types("mark-handled", "--all", "--up-to", "99", "--dry-run")
+
+    assert (0, numbers) == (code, [int(line.split()[0]) for line in lines])
+    assert 5 == len(await store.alarms.standing(PROVIDER, 100))
