@@ -119,6 +119,10 @@ EVENTS = {
         "`bars-gateway quarantine` shows it, `bars-gateway attach` says whose it is.",
     ),
     "inbound.question_asked": LogEvent("The EPR is asked about a request of others."),
+    "inbound.message_refused": LogEvent(
+        "A message of others broke these rules, and was refused; its Sender was told which.",
+        "If it was a response, somebody here may wait for it: ask its Sender what it said.",
+    ),
     "inbound.request_ended": LogEvent("A request of others, and what it got."),
     "inbound.request_failed": LogEvent(
         "A request of others got 500; nothing of it was kept.", _SEND_US

@@ -852,7 +852,7 @@ async def test_an_epr_that_asks_or_need_not_is_none(shown: Shown, changes: dict[
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        pytest.param({}, "has not been seen since the gateway started; it has taken", id="never"),
+        pytest.param({}, "has not been seen since the gateway started; when that was", id="never"),
         pytest.param({"seen_at": NOW - timedelta(seconds=3)}, "was last seen 3 s ago", id="seen"),
         pytest.param({"known": False}, "what lies there for it cannot be seen", id="unknown"),
     ],
@@ -864,6 +864,18 @@ async def test_when_an_epr_was_last_seen_is_shown(
     shown.conditions = attended(**changes)
 
     assert text in (await shown.get("/")).text
+
+
+async def test_what_is_to_be_collected_was_not_taken(shown: Shown) -> None:
+    """What lies there is looked at now and then: what came since is told from the store."""
+    shown.conditions = attended()
+    before = (await shown.get("/")).text
+    await shown.store.receive(arrival(), NOW)
+    after = (await shown.get("/")).text
+
+    assert "it had taken every notice" in before
+    assert "1 notice to collect" in after
+    assert "taken every notice" not in after
 
 
 async def test_machines_read_what_lies_unread(shown: Shown) -> None:

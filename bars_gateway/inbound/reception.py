@@ -199,6 +199,13 @@ class Reception:
             http_status=answer.http_status,
             answer=_json(answer.body),
         )
+        log.info(
+            "inbound.message_refused",
+            provider=host.provider,
+            request_id=ids.request_id,
+            http_status=refusal.http_status,
+            rules=list(refusal.rules),
+        )
         return reply_to(await self._store.refuse(refusal, self._now()), refusal.answer)
 
 

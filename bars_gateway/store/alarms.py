@@ -311,8 +311,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="request",
         says="{n} of a patient who has the same request there already",
         whose=Whose.EITHER,
-        advice="It was built twice, as after a restore. Find out which record holds, and have the"
-        " other cancelled: who cancels one of two believes that nobody comes.",
+        advice="It was asked for twice: sent again as new, or built twice. Find out which record"
+        " holds, and have the other cancelled: who cancels one of two believes that nobody comes.",
         ends="nothing else",
     ),
     "question.unanswered": AlarmKind(

@@ -15,6 +15,7 @@ import pytest
 from asked_epr import YES, answering
 from messages import referral, validation_request
 from moving import move, sent, socket_of, transfer
+from structlog.testing import capture_logs
 from telling import told
 from world import Node, World, eventually, headers, post, world_in
 
@@ -512,6 +513,20 @@ async def test_a_contradiction_that_was_put_aside_comes_back(world: World) -> No
 
     assert [] == before
     assert ["workflow.contradicted"] == await alarms(world)
+
+
+async def test_the_log_names_the_rules_that_a_response_was_refused_for(world: World) -> None:
+    """Whoever looks for what became of it finds why nobody here has heard."""
+    _, answer = await asked(world, validation_request())
+    bundle = json.loads(told(answer, "cancelled"))
+    del bundle["entry"][0]["resource"]["response"]
+    with capture_logs() as lines:
+        to_us = headers(world.ambulance.service)
+        status, _, _ = await post(world, json.dumps(bundle).encode(), to_us, node=world.ambulance)
+    (line,) = [each for each in lines if each["event"] == "inbound.message_refused"]
+
+    assert (status, "ambulance") == (line["http_status"], line["provider"])
+    assert ["M16"] == line["rules"]
 
 
 @pytest.mark.parametrize("use_case", ["a1t1", "a2t1", "a3t1"])
