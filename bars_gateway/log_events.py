@@ -106,6 +106,10 @@ EVENTS = {
     "inbound.connection_failed": LogEvent("A connection of a caller broke in us.", _SEND_US),
     "inbound.header_late": LogEvent("A connection said nothing in time, and was closed."),
     "inbound.listening_started": LogEvent("Others can send."),
+    "inbound.message_refused": LogEvent(
+        "A message of others broke these rules, and was refused; its Sender was told which.",
+        "If it was a response, somebody here may wait for it: ask its Sender what it said.",
+    ),
     "inbound.organisation_refused": LogEvent(
         "The organisation `sender` is on the provider's list of those refused, and got 401.",
         "Take it off `refused_organisations`, if it should be let in.",
@@ -119,10 +123,6 @@ EVENTS = {
         "`bars-gateway quarantine` shows it, `bars-gateway attach` says whose it is.",
     ),
     "inbound.question_asked": LogEvent("The EPR is asked about a request of others."),
-    "inbound.message_refused": LogEvent(
-        "A message of others broke these rules, and was refused; its Sender was told which.",
-        "If it was a response, somebody here may wait for it: ask its Sender what it said.",
-    ),
     "inbound.request_ended": LogEvent("A request of others, and what it got."),
     "inbound.request_failed": LogEvent(
         "A request of others got 500; nothing of it was kept.", _SEND_US

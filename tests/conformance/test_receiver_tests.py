@@ -139,10 +139,9 @@ NOBODY = "{}, body: OperationOutcome, format: {}, echoes X-Request-ID and X-Corr
 TAKEN = "{}, body: Bundle, format: json, echoes X-Request-ID and X-Correlation-ID: True"
 UNKNOWN = "{}, body: OperationOutcome, format: json, echoes X-Request-ID and X-Correlation-ID: True"
 EXPLAINED = {
-    # The guide has withdrawn this response, that a patient did not attend (G11).
-    "UnsolicitedReferralResponse_xml_accept": NOBODY.format("422", "xml"),
-    "UnsolicitedReferralResponse_json_accept": NOBODY.format("422", "json"),
-    # A response to nothing that was sent: the guide has 404 (M17).
+    # Responses to nothing that was sent: the guide has 404 (M17).
+    "UnsolicitedReferralResponse_xml_accept": NOBODY.format("404", "xml"),
+    "UnsolicitedReferralResponse_json_accept": NOBODY.format("404", "json"),
     "UnsolicitedValidationResponse_xml_accept": NOBODY.format("404", "xml"),
     # Six others want `value` or `invalid` of the very same request, and so does the guide (H02).
     "ValidationRequest_WithNonGUIDRequestID": (
