@@ -23,6 +23,7 @@ from bars_gateway.config import load
 from bars_gateway.safekeeping import clock, contents, echo
 
 if TYPE_CHECKING:
+    from bars_gateway.store.adopted_alarms import StandsAgain
     from bars_gateway.store.affected import Line
     from bars_gateway.store.restore import HandedOver, Restored
 
@@ -85,7 +86,8 @@ def _hand_over(kept: Path, database: Path, now: datetime, *, as_json: bool) -> N
 
     done = hand_over(kept, database, now)
     if as_json:
-        typer.echo(_encoded({"listed": done.listed, "messages": _messages(done.lines)}))
+        found = {"messages": _messages(done.lines), "alarms": _alarms(done.alarms)}
+        typer.echo(_encoded({"listed": done.listed, **found}))
         return
     echo(handed_over(done, kept))
 
@@ -104,11 +106,16 @@ def _document(restored: "Restored") -> Mapping[str, object]:
         "listed": restored.listed,
         "uncollected": restored.uncollected,
         "messages": _messages(restored.lines),
+        "alarms": _alarms(restored.alarms),
     }
 
 
 def _messages(lines: Sequence["Line"]) -> Sequence[Mapping[str, object]]:
     return [{name: getattr(line, name) for name in line.__slots__} for line in lines]
+
+
+def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
+    return [{name: getattr(alarm, name) for name in alarm.__slots__} for alarm in alarms]
 
 
 # What became of messages, gravest first: a sentence with what to do, and its messages below it.
@@ -185,7 +192,8 @@ def meaning(restored: "Restored") -> Iterator[str]:
     if not restored.listed:
         yield f"- {_UNKNOWN.format(since=since)}"
     elif not restored.lines:
-        yield "- Forgotten: no message. Whatever was there before is in the backup as well."
+        yield "- Forgotten: no message. Each that was there before is in the backup as well."
+    yield from _standing_again(restored.alarms)
     yield (
         f"- Not collected by the EPR: {_of(restored.uncollected, 'notice')}. The EPR may have had"
         " them; it is given them again, under the same numbers. New notices have numbers that were"
@@ -196,7 +204,8 @@ def meaning(restored: "Restored") -> Iterator[str]:
 def handed_over(done: "HandedOver", kept: Path) -> Iterator[str]:
     """Yield in plain words what was entered from the kept database."""
     yield from _grouped(AT_HAND_OVER, done.lines, since="the backup", kept=str(kept))
-    if not done.lines:
+    yield from _standing_again(done.alarms)
+    if not done.lines and not done.alarms:
         yield f"- Nothing: all that {kept} has is here already."
     if not done.listed:
         yield (
@@ -247,6 +256,18 @@ def _grouped(sentences: Mapping[str, str], lines: Sequence["Line"], **words: str
             **words,
         )
         yield from map(_described, found)
+
+
+def _standing_again(alarms: Sequence["StandsAgain"]) -> Iterator[str]:
+    if alarms:
+        yield (
+            f"- Standing again: {_of(len(alarms), 'alarm')} that nobody had marked as handled. See"
+            " to each once the gateway runs: `bars-gateway alarms` names them by new numbers."
+        )
+    for alarm in alarms:
+        whose = f" ({alarm.provider})" if alarm.provider else ""
+        about = alarm.request_id or "no one message"
+        yield f"    {about}  {alarm.kind}, since {clock(alarm.since)}{whose}"
 
 
 def _described(line: "Line") -> str:

@@ -16,6 +16,7 @@ from hiding import hide
 from store_values import NOW, arrival, submission
 
 from bars_gateway.restoring import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
+from bars_gateway.store.adopted_alarms import StandsAgain
 from bars_gateway.store.affected import Fate, Line
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database
@@ -287,6 +288,10 @@ RESTORED = Restored(
     condition=Condition.WHOLE,
     listed=True,
     lines=[line(fate) for fate in Fate if fate is not Fate.HANDED_OVER],
+    alarms=[
+        StandsAgain(kind="workflow.overdue", provider="trust", request_id="request-1", since=AT),
+        StandsAgain(kind="work.failed", provider=None, request_id=None, since=AT),
+    ],
     uncollected=7,
 )
 
@@ -304,6 +309,9 @@ RESTORED = Restored(
         "- Not sent, for the kept database knows how it was settled since: 1 message.",
         "- Handed in after 2026-03-02 09:00:00 UTC, and known to the kept database alone: 1",
         "- Going out: 1 message. Each leaves under the X-Request-Id that it always had.",
+        "- Standing again: 2 alarms that nobody had marked as handled. See to each once the",
+        "    request-1  workflow.overdue, since 2026-03-02 09:00:00 UTC (trust)",
+        "    no one message  work.failed, since 2026-03-02 09:00:00 UTC",
         "- Not collected by the EPR: 7 notices.",
     ],
 )
@@ -327,7 +335,7 @@ def test_every_fate_has_a_sentence() -> None:
 def test_a_message_that_could_not_be_entered_has_its_reason() -> None:
     """Somebody has to see to it by hand."""
     left = replace(line(Fate.LEFT), why="its Bundle is missing", collected_at=AT)
-    told = "\n".join(handed_over(HandedOver(listed=False, lines=[left]), Path("/kept")))
+    told = "\n".join(handed_over(HandedOver(listed=False, lines=[left], alarms=[]), Path("/kept")))
 
     assert "collected by the EPR 2026-03-02 09:00:00 UTC: its Bundle is missing" in told
     assert "- /kept is damaged, and could not be read to its end: there may be more." in told

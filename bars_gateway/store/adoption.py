@@ -25,11 +25,13 @@ from functools import partial
 
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
+from bars_gateway.store.adopted_alarms import AdoptedAlarms, StandsAgain
 from bars_gateway.store.affected import Fate, Line, failed, line_of
-from bars_gateway.store.aftermath import LEFT_BEHIND, OPEN, OPEN_STATES, hold_one
+from bars_gateway.store.aftermath import OPEN, OPEN_STATES, hold_one
 from bars_gateway.store.aside_works import is_of_one_row
 from bars_gateway.store.examination import wrong_with
 from bars_gateway.store.focus_works import name_focus
+from bars_gateway.store.rejudgement import happened_since, judge_anew, keeps_its_clock
 from bars_gateway.store.rows import text
 from bars_gateway.store.statements import add_message_event, move_workflow, notify
 from bars_gateway.store.values import NoticeKind, OutboundState
@@ -53,7 +55,6 @@ _FOR_GOOD = frozenset(
     }
 )
 _IDS = frozenset({"focus_id", "claimed_id"})  # of the Receiver's record: judged, never copied
-_OF_ALARM = ("provider", "kind", "here", "request_id")
 _OF_OPEN = ("next_attempt_at", "delay_due_at", "claimed_by", "claimed_until")
 _KEYS = frozenset({"id", "workflow_id", "provider", "direction", "request_id", "resend_of"})
 _NOT_UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
@@ -73,6 +74,9 @@ class Adoption:
         connection.execute("CREATE TEMP TABLE pairs (kept INTEGER PRIMARY KEY, here INTEGER)")
         connection.execute("CREATE TEMP TABLE courses (kept INTEGER PRIMARY KEY, here INTEGER)")
         self.failed: list[Line] = []  # what could not be taken over
+        self.alarms: list[StandsAgain] = []  # what nobody has seen to, and was not here
+        self.handled: frozenset[tuple[str | None, str | None]] = frozenset()  # of the quarantined
+        self._alarms = AdoptedAlarms(connection, now, self._alone)
         self.whole = self._pair()  # whether all of the kept database could be read
 
     def _pair(self) -> bool:
@@ -132,40 +136,14 @@ class Adoption:
         lines = [*self._agree(ends_only=ends_only), *self._enter_all("outbound", Fate.ENTERED)]
         self._follow(ends_only=ends_only)
         lines += self._stop_cancelled()
-        self._tell()
-        self._keep_alarms()
+        self._tell(all_=not ends_only)
+        self._bring_alarms()
         return [*lines, *self.failed]
 
-    def _keep_alarms(self) -> None:
-        """
-        Forget nothing that nobody has seen to: it stands there, and would be gone with that file.
-
-        That is what an earlier restore has left to be handed over, and what was alarming about
-        each message that was changed or entered.
-        """
-        changed = set(self._changed)
-        found = self._connection.execute(
-            "SELECT k.provider, k.kind, k.request_id, pairs.here, e.detail FROM other.alarms AS k"
-            "  LEFT JOIN other.events AS e ON e.id = k.event_id"
-            "  LEFT JOIN pairs ON pairs.kept = k.message_id"
-            " WHERE k.ended_at IS NULL AND (k.kind = ? OR pairs.here IS NOT NULL)"
-            "   AND NOT EXISTS (SELECT 1 FROM main.alarms AS h WHERE h.ended_at IS NULL"
-            "                      AND h.kind = k.kind AND h.message_id IS pairs.here"
-            "                      AND h.provider IS k.provider AND h.request_id IS k.request_id)"
-            " ORDER BY k.id",
-            [LEFT_BEHIND],
-        )
-        for row in self._readable(found):
-            if row["here"] is None or row["here"] in changed:
-                message = partial(self._message, row["here"])
-                self._alone(partial(self._keep_alarm, row), message)
-
-    def _keep_alarm(self, row: sqlite3.Row) -> None:
-        self._connection.execute(
-            "INSERT INTO main.events (at, provider, kind, message_id, request_id, detail)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [text(self._now), *(row[name] for name in _OF_ALARM), row["detail"] or "{}"],
-        )
+    def _bring_alarms(self) -> None:
+        """Forget nothing that nobody has seen to: it would be gone with the kept database."""
+        self.alarms = self._alarms.bring(self._readable(self._alarms.found()))
+        self.handled = frozenset(self._alarms.handled)
 
     def of_received(self) -> list[Line]:
         """Enter what was received, and what was sent and is not here; return each message."""
@@ -175,10 +153,11 @@ class Adoption:
             *self._enter_all("inbound", Fate.HANDED_OVER),
             *self._enter_quarantined(),
         ]
-        self._follow(ends_only=True)
+        self._attach()
+        self._follow(ends_only=True, anew=True)
         lines += self._stop_cancelled()
-        self._tell()
-        self._keep_alarms()
+        self._tell(all_=True)
+        self._bring_alarms()
         return [*lines, *self.failed]
 
     def to_hand_over(self) -> list[Line]:
@@ -334,29 +313,48 @@ class Adoption:
             [*key, row["fingerprint"], here, row["created_at"]],
         )
 
-    def _follow(self, *, ends_only: bool) -> None:
-        """Let workflows be as the kept database knows them, unless more happened here."""
+    def _follow(self, *, ends_only: bool, anew: bool = False) -> None:
+        """
+        Let workflows be as the kept database knows them, unless more happened here.
+
+        *anew*: what happened here came later, and is judged once more as what followed that.
+        """
         self._link()
         names = [name for name in self._columns("workflows") if name != "id"]
         differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in names)
         found = self._connection.execute(
             f"SELECT k.*, here.id AS here, here.focus_id AS named_here,"  # noqa: S608
             f"       EXISTS (SELECT 1 FROM other.messages AS m WHERE m.workflow_id = k.id"
-            f"                  AND m.id NOT IN (SELECT kept FROM pairs)) AS more_there"
+            f"                  AND m.id NOT IN (SELECT kept FROM pairs)) AS more_there,"
+            f"       EXISTS (SELECT 1 FROM main.messages AS m WHERE m.workflow_id = here.id"
+            f"                  AND m.id NOT IN (SELECT here FROM pairs)) AS more_here"
             f"  FROM courses JOIN other.workflows AS k ON k.id = courses.kept"
             f"  JOIN main.workflows AS here ON here.id = courses.here"
-            f" WHERE ({differing})"
-            f"   AND NOT EXISTS (SELECT 1 FROM main.messages AS m WHERE m.workflow_id = here.id"
-            f"                      AND m.id NOT IN (SELECT here FROM pairs))"
+            f" WHERE ({differing} OR more_here)"
         ).fetchall()
         touched = self._workflows_changed()
-        followed = [row for row in found if not ends_only or row["here"] in touched]
+        followed = [
+            row
+            for row in found
+            if (not ends_only or row["here"] in touched) and (anew or not row["more_here"])
+        ]
         for row in followed:
+            follow = self._follow_anew if anew else self._follow_one
             first = partial(self._first_of, row["here"])
-            self._alone(partial(self._follow_one, row, names), first)
+            self._alone(partial(follow, row, names), first)
         for row in sorted(followed, key=lambda row: row["focus_id"] is not None):
             if row["role"] == Role.REQUESTER:
                 self._alone(partial(self._name, row), partial(self._first_of, row["here"]))
+
+    def _follow_anew(self, row: sqlite3.Row, names: Sequence[str]) -> None:
+        """Let one workflow be as it was there, and then follow what has come here since."""
+        happened = happened_since(self._connection, row["here"])
+        if not happened:
+            self._follow_one(row, names)
+        elif not row["more_there"]:
+            kept = keeps_its_clock(happened)
+            self._follow_one(row, [name for name in names if name not in kept])
+            judge_anew(self._connection, happened, self._now)
 
     def _follow_one(self, row: sqlite3.Row, names: Sequence[str]) -> None:
         ours = row["role"] == Role.REQUESTER
@@ -431,11 +429,26 @@ class Adoption:
         entered = set(self._entered)
         return {workflow for number, workflow in found if number in entered}
 
-    def _tell(self) -> None:
-        """Give the EPR the notices of what has changed, under the numbers that they had."""
+    def _tell(self, *, all_: bool) -> None:
+        """
+        Give the EPR the notices of what has changed, under the numbers that they had.
+
+        *all_*: those that it has not had yet of anything else, too.
+        """
         names = [name for name in self._columns("notices") if name not in {"id", "message_id"}]
-        for here in self._changed:
+        for here in [*self._changed, *(self._untold() if all_ else ())]:
             self._alone(partial(self._tell_of, here, names), partial(self._message, here))
+
+    def _untold(self) -> list[int]:
+        """Return what there is more to tell of there, of what both have."""
+        found = self._connection.execute(
+            "SELECT DISTINCT pairs.here FROM other.notices AS n"
+            "  JOIN pairs ON pairs.kept = n.message_id WHERE n.collected_at IS NULL"
+            "   AND NOT EXISTS (SELECT 1 FROM main.notices AS o WHERE o.message_id = pairs.here"
+            "                      AND o.kind = n.kind AND o.created_at = n.created_at)"
+        )
+        changed = set(self._changed)
+        return [here for (here,) in self._readable(found) if here not in changed]
 
     def _tell_of(self, here: int, names: Sequence[str]) -> None:
         found = self._connection.execute(
@@ -507,6 +520,19 @@ class Adoption:
 
             self._alone(enter, partial(_given, row))
         return lines
+
+    def _attach(self) -> None:
+        """Let what was attached there be no longer in quarantine, now that its message is here."""
+        self._connection.execute(
+            "UPDATE main.quarantine AS q SET attached_to = courses.here FROM other.quarantine AS k"
+            "  JOIN courses ON courses.kept = k.attached_to"
+            " WHERE q.attached_to IS NULL"
+            "   AND q.provider = k.provider"
+            "   AND q.request_id = k.request_id"
+            "   AND q.fingerprint = k.fingerprint"
+            "   AND EXISTS (SELECT 1 FROM main.messages AS m WHERE m.provider = k.provider"
+            "                  AND m.fingerprint = k.fingerprint AND m.direction = 'inbound')"
+        )
 
     def _quarantine(self, row: sqlite3.Row, names: Sequence[str]) -> Line:
         if wrong := wrong_with(row):

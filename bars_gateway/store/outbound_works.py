@@ -19,7 +19,7 @@ from functools import partial
 from bars_gateway.errors import StaleState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
-from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.workflow import Move, State, is_worse
 from bars_gateway.store.aside_works import Spoilt, each, hold
 from bars_gateway.store.due import Failed, Look, each_alone
 from bars_gateway.store.focus_works import name_focus
@@ -209,7 +209,7 @@ def _settle_for_good(  # noqa: PLR0917
     elif answer.body:
         part = Part.UNPROVEN if attempt.row in _UNPROVEN else Part.ANSWER
         keep(connection, claim.message_id, part, _payload(answer))
-    move = _lead_on(connection, row, settlement, attempt.ended_at)
+    move = lead_on(connection, row, settlement.state, attempt.ended_at)
     named: Sequence[Remark] = ()
     if move is Move.REQUEST and settlement.focus_id is not None:
         named = name_focus(connection, row, settlement.focus_id, attempt.ended_at)
@@ -226,17 +226,24 @@ def _settle_for_good(  # noqa: PLR0917
         run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
 
 
-def _lead_on(
-    connection: sqlite3.Connection, row: sqlite3.Row, settlement: Settled, now: datetime
+def lead_on(
+    connection: sqlite3.Connection, row: sqlite3.Row, settled: OutboundState, now: datetime
 ) -> Move | None:
     """Let the workflow follow the message in *row*; return the move that this is, if one."""
-    acknowledged = settlement.state is OutboundState.ACKNOWLEDGED
+    acknowledged = settled is OutboundState.ACKNOWLEDGED
     move: Move | None = Move(row["move"])
     if not acknowledged:
-        move = _FATE_OF_REQUEST.get(settlement.state) if move is Move.REQUEST else None
+        move = _FATE_OF_REQUEST.get(settled) if move is Move.REQUEST else None
     if move is None:
         return None
-    move_workflow(connection, row["workflow_id"], move, now)
+    found = one(connection, "workflow_state", id=row["workflow_id"])
+    assert found is not None
+    state = move_workflow(connection, row["workflow_id"], move, now)
+    if is_worse(State(found["state"]), state):  # our EPR went on with what had ended
+        message = one(connection, "message", id=row["id"])
+        assert message is not None
+        about = (message["provider"], message["id"], message["request_id"])
+        add_message_event(connection, about, f"workflow.{state}", now)
     if acknowledged and move is Move.UPDATE and row["answer_due_at"]:
         due, warn_at = instant(row["answer_due_at"]), instant(row["warn_at"])
         move_due(connection, row["workflow_id"], due, warn_at)

@@ -54,7 +54,7 @@ def _left_without(
     remarks = []
     if any(stands(each.state) for each in other_records(connection, message["workflow_id"])):
         remarks.append(Remark.OTHER_RECORD)
-    if message["move"] == Move.CANCEL and _came_too_late(connection, message):
+    if message["move"] == Move.CANCEL and came_too_late(connection, message):
         remarks.append(Remark.CANCEL_AFTER_END)
     if message["move"] == Move.CANCEL and _has_a_standing_partner(connection, cancelled[0]):
         remarks.append(Remark.PARTNER_STANDS)
@@ -64,7 +64,7 @@ def _left_without(
     return remarks
 
 
-def _came_too_late(connection: sqlite3.Connection, message: sqlite3.Row) -> bool:
+def came_too_late(connection: sqlite3.Connection, message: sqlite3.Row) -> bool:
     """Tell whether the cancellation was acknowledged after the workflow had its final response."""
     workflow = one(connection, "workflow_state", id=message["workflow_id"])
     sent = one(connection, "message", id=message["id"])

@@ -186,16 +186,28 @@ def follow(
     if somebody_else:
         add_event(connection, arrival, "patient.other", now, workflow_id=workflow["id"])
     if told.moves:
-        move = Move.UNCLEAR if somebody_else else arrival.move
-        focus_id = None if somebody_else else arrival.focus_id
-        state = move_workflow(connection, workflow["id"], move, now, focus_id=focus_id)
-        if word and word.status and not somebody_else:
-            run(connection, "note_told", id=workflow["id"], status=word.status)
+        state = make_move(connection, workflow, told, now)
         if _is_doubted(connection, workflow, state, says) and not somebody_else:
             add_event(connection, arrival, f"workflow.{state}", now, workflow_id=workflow["id"])
     if is_alarming(told.remarks, says):
         detail = {"remarks": told.remarks, "says": says}
         add_event(connection, arrival, "response.remarked", now, **detail)
+
+
+def make_move(
+    connection: sqlite3.Connection, workflow: sqlite3.Row, told: Telling, now: datetime
+) -> State:
+    """Let the workflow follow a response, if it does, and return where it is then."""
+    if not told.moves:
+        return State(workflow["state"])
+    word = told.arrival.word
+    if Remark.OTHER_PATIENT in told.remarks:
+        return move_workflow(connection, workflow["id"], Move.UNCLEAR, now)
+    focus_id = told.arrival.focus_id
+    state = move_workflow(connection, workflow["id"], told.arrival.move, now, focus_id=focus_id)
+    if word and word.status:
+        run(connection, "note_told", id=workflow["id"], status=word.status)
+    return state
 
 
 def _is_doubted(

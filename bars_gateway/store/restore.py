@@ -16,6 +16,8 @@ things are changed in it before anybody uses it, all of them in one transaction:
 - What waits counts as tried. It may have been sent since, and `not_sent` would tell a
   clinician that it never left; when its time runs out it is `unconfirmed`, which is all
   that we know.
+- What stood there unseen stands here, and what a person had marked as handled there does not:
+  see `adopted_alarms`.
 - The audit trail gets a line, so that the gap is explained where it shows; and what a person
   has to see to is an alarm for each message.
 
@@ -46,6 +48,7 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.store.adopted_alarms import StandsAgain
 from bars_gateway.store.adoption import Adoption
 from bars_gateway.store.affected import Fate, Line
 from bars_gateway.store.aftermath import (
@@ -82,6 +85,7 @@ class Restored:
     condition: Condition  # what that one is worth
     listed: bool  # whether it could be read to its end: else lines may be missing
     lines: Sequence[Line]  # each message that is affected
+    alarms: Sequence[StandsAgain]  # what nobody had seen to, and was not in the backup
     uncollected: int  # notices that the EPR is given (again)
 
 
@@ -91,6 +95,17 @@ class HandedOver:
 
     listed: bool  # whether that could be read to its end: else lines may be missing
     lines: Sequence[Line]
+    alarms: Sequence[StandsAgain]  # what nobody had seen to, and was not here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What a kept database has told."""
+
+    listed: bool = False
+    lines: Sequence[Line] = ()
+    alarms: Sequence[StandsAgain] = ()
+    handled: frozenset[tuple[str | None, str | None]] = frozenset()  # of what is quarantined
 
 
 def restore(backup: Path, database: Path, now: datetime, *, older: bool = False) -> Restored:
@@ -130,7 +145,7 @@ def hand_over(kept: Path, database: Path, now: datetime) -> HandedOver:
         settle_alarms(connection, now)
         raise_alarms(connection, [each for each in lines if each.fate in NOT_TAKEN_OVER], now)
         _audit(connection, "operator.handed_over", now, {"messages": given, "kept": kept.name})
-        return HandedOver(listed=adoption.whole, lines=lines)
+        return HandedOver(listed=adoption.whole, lines=lines, alarms=adoption.alarms)
 
 
 def _require_ours(kept: Path) -> None:
@@ -214,39 +229,49 @@ def _make_safe(  # noqa: PLR0917
     """Change what a restore makes dangerous; return what that means."""
     known = condition is Condition.WHOLE
     askable = known or condition is Condition.INCOMPLETE
-    lines, listed = [] if askable or aside is None else _salvaged(restoring, database, now), False
+    salvaged = [] if askable or aside is None else _salvaged(restoring, database, now)
+    there = _Known(lines=salvaged)
     with _working_on(restoring, beside=database if askable else None) as connection:
         _leap(connection)
         if askable:
-            lines, listed = _compared(connection, condition, now)
-        hold_doubtful(connection, lines, now)
-        lines = _last_word([*lines, *leave_unknown(connection, now, hold=not known)])
+            there = _compared(connection, condition, now)
+        hold_doubtful(connection, there.lines, now)
+        lines = _last_word([*there.lines, *leave_unknown(connection, now, hold=not known)])
         (uncollected,) = connection.execute(
             "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
         ).fetchone()
-        raise_alarms(connection, lines, now)
+        raise_alarms(connection, [each for each in lines if not _is_seen_to(each, there)], now)
         _audit(connection, "operator.restored", now, {"kept": condition, "messages": len(lines)})
     return Restored(
         held=held,
         aside=aside,
         condition=condition,
-        listed=listed,
+        listed=there.listed,
         lines=lines,
+        alarms=there.alarms,
         uncollected=uncollected,
     )
 
 
-def _compared(
-    connection: sqlite3.Connection, condition: Condition, now: datetime
-) -> tuple[list[Line], bool]:
+def _compared(connection: sqlite3.Connection, condition: Condition, now: datetime) -> _Known:
     """Bring over what the kept database knows; return that, and whether it is all there is."""
     tables = connection.execute("SELECT count(*) FROM other.sqlite_schema").fetchone()
     if not tables[0]:
-        return [], False  # a file that nothing was ever written to
+        return _Known()  # a file that nothing was ever written to
     adoption = Adoption(connection, now)
     lines = adoption.of_sent(ends_only=condition is not Condition.WHOLE)
     lines += adoption.to_hand_over()
-    return lines, adoption.whole and condition is Condition.WHOLE
+    return _Known(
+        listed=adoption.whole and condition is Condition.WHOLE,
+        lines=lines,
+        alarms=adoption.alarms,
+        handled=adoption.handled,
+    )
+
+
+def _is_seen_to(line: Line, there: _Known) -> bool:
+    """Tell whether it lay in quarantine, and somebody had dealt with it before the restore."""
+    return line.fate is Fate.QUARANTINED and (line.provider, line.request_id) in there.handled
 
 
 def _last_word(lines: Sequence[Line]) -> list[Line]:

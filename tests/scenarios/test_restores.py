@@ -4,11 +4,16 @@ import json
 import os
 import signal
 import uuid
+from datetime import timedelta
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from messages import referral, validation_request
-from world import Node, World, eventually, in_time, process
+from moving import transfer
+from telling import told
+from world import Node, World, eventually, headers, in_time, post, process
 
 from bars_gateway.demo.responses import response
 from bars_gateway.standard.workflow import State
@@ -159,3 +164,102 @@ async def test_a_gateway_killed_while_it_sends_is_restored_whole(
 
 async def sending(node: Node) -> bool:
     return (await node.overview()).outbound[OutboundState.SENDING] > 0
+
+
+MINUTE = timedelta(minutes=1)
+
+
+async def accepted(world: World, name: str) -> tuple[str, bytes]:
+    """Ask for help, and return the request's id and what the other control room answered."""
+    before = set(world.hospital.files("inbox/new/*.answer.json"))
+    receipt = await world.ambulance.sent(f"{name}.json", transfer("a6t2"))
+    await world.ambulance.outcome(receipt["request_id"])
+    (answer,) = await eventually(
+        lambda: set(world.hospital.files("inbox/new/*.answer.json")) - before
+    )
+    return receipt["request_id"], answer.read_bytes()
+
+
+async def says(world: World, answer: bytes, encounter: str, ago: timedelta = timedelta(0)) -> None:
+    came = headers(world.ambulance.service)
+    status, *_ = await post(world, told(answer, encounter, ago=ago), came, node=world.ambulance)
+    assert status == 200
+
+
+async def state_of(node: Node, request_id: str) -> State:
+    found = await node.history(request_id)
+    assert found is not None
+    return found.workflow.state
+
+
+async def test_what_nobody_has_seen_stands_on_the_page_after_a_restore(
+    world: World, tmp_path: Path
+) -> None:
+    """A decline and then an arrival; a stand-down for another patient: both since the backup."""
+    (one, first), (_, second) = [await accepted(world, name) for name in ("one", "two")]
+    await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
+    await says(world, first, "cancelled", MINUTE)
+    await says(world, first, "arrived")
+    await says(world, second, "in-progress", MINUTE)
+    await says(world, second, "planned")
+    before = await world.ambulance.overview()
+    printed = await restored(world.ambulance, tmp_path / "copy.db")
+    between = await world.ambulance.ran("alarms")
+    await world.ambulance.ran("restore", kept(world.ambulance), "--hand-over")
+    await world.ambulance.restart()
+    after = await world.ambulance.overview()
+    page = await page_of(world.ambulance)
+
+    assert ["response.remarked", "workflow.contradicted"] == sorted(a.kind for a in before.alarms)
+    assert "- Standing again: 2 alarms that nobody had marked as handled." in printed
+    assert "workflow.contradicted" in between
+    assert "response.remarked" in between
+    assert {(a.kind, a.request_id, a.since) for a in before.alarms} == {
+        (a.kind, a.request_id, a.since) for a in after.alarms
+    }
+    assert State.CONTRADICTED is await state_of(world.ambulance, one)
+    assert "Look here" in page
+    assert "All is well" not in page
+
+
+async def page_of(node: Node) -> str:
+    assert node.gateway is not None
+    url = f"http://127.0.0.1:{node.gateway.status.port}/"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
+
+
+def messages(node: Node) -> list[dict[str, Any]]:
+    """Return the notices of messages that lie there, in their order."""
+    found = [json.loads(file.read_bytes()) for file in node.files("inbox/new/*.notice.json")]
+    return [
+        each for each in sorted(found, key=itemgetter("notice_id")) if each["kind"] == "message"
+    ]
+
+
+async def test_an_arrival_before_the_decline_is_handed_over_contradicts_it(
+    world: World, tmp_path: Path
+) -> None:
+    """As the same messages without a restore: and what follows does not end it quietly."""
+    asked_, answer = await accepted(world, "one")
+    await world.ambulance.ran("backup", str(tmp_path / "copy.db"))
+    await says(world, answer, "cancelled", MINUTE)
+    for file in world.ambulance.files("inbox/new/*"):
+        file.unlink()
+    await restored(world.ambulance, tmp_path / "copy.db")
+    await world.ambulance.restart()
+    await says(world, answer, "arrived", MINUTE / 2)
+    (plain,) = await eventually(lambda: messages(world.ambulance))
+    await world.ambulance.stop()
+    await world.ambulance.ran("restore", kept(world.ambulance), "--hand-over")
+    await world.ambulance.restart()
+    notices = await eventually(lambda: len(f := messages(world.ambulance)) == 3 and f)
+    standing = [alarm.kind for alarm in (await world.ambulance.overview()).alarms]
+    stands = await state_of(world.ambulance, asked_)
+    await says(world, answer, "finished")
+
+    assert [] == plain["remarks"]
+    assert State.CONTRADICTED is stands
+    assert ["workflow.contradicted"] == standing
+    assert ["contradicts", "restored"] in [each["remarks"] for each in notices]
+    assert State.CONTRADICTED is await state_of(world.ambulance, asked_)

@@ -25,7 +25,9 @@ from bars_gateway.store.restore import Restored
 __all__ = ["home"]  # a fixture
 NOT_TAKEN = "restore.not_taken_over"
 STEPS = [
-    step for name in ("adoption", "affected", "aftermath") for step in steps_of(f"store.{name}")
+    step
+    for name in ("adoption", "adopted_alarms", "rejudgement", "affected", "aftermath")
+    for step in steps_of(f"store.{name}")
 ]
 
 

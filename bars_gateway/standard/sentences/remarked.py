@@ -128,8 +128,8 @@ REMARKED: Mapping[Remark, Sentence] = {
         " stands, and have the other one cancelled."
     ),
     Remark.RESTORED: check(
-        "This gateway's database was restored from a backup, so you may have had this before, under"
-        " the same number. Check before you act on it."
+        "This gateway's database was restored from a backup, so you may have had this before. Check"
+        " before you act on it."
     ),
     Remark.FATE_UNKNOWN: telephone(
         "This gateway's database was restored from a backup, and nobody here knows whether this was"
