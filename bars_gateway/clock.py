@@ -5,6 +5,8 @@ Notices when the wall clock is set, by the monotonic clock, which nobody can set
 
 Small corrections are how clocks are kept right, and are no step. A machine that slept
 looks as if its clock was set forward, and that is what it means for a schedule.
+
+Decisions: D-wall-clock.
 """
 
 from collections.abc import Callable

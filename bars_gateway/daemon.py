@@ -11,6 +11,8 @@ would not. The store closes last.
 A loop that fails in a way that nobody foresaw raises an alarm and begins anew after a pause: a
 restart of the process would only meet the same again, and take all others with it. What ends the
 process is a database that cannot be served, and what cannot be opened at the start.
+
+Decisions: D-one-process.
 """
 
 import asyncio

@@ -14,6 +14,8 @@ What is scheduled is kept by the wall clock, so that it outlives the process. Wh
 clock is set, the schedule is set with it, before anything falls due by the new one; what
 was set while no gateway ran is seen by its lying further ahead than any pause. What
 clinicians count by stays where it is, and so does a time to give up that follows from it.
+
+Decisions: D-wall-clock.
 """
 
 import asyncio

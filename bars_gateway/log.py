@@ -7,6 +7,8 @@ Events, and the only fields that may be logged with them.
 The list says what is allowed, not what is forbidden: with patient data, a list of
 what is forbidden is always one field short. A field that nobody put on the list is
 dropped, and its name (never its value) is reported in `dropped`.
+
+Decisions: D-nothing-of-the-patient.
 """
 
 import logging

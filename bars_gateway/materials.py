@@ -7,6 +7,8 @@ What can be renewed while the gateway runs: which files, and what becomes of the
 What lies there is judged as at start, so that nothing is taken now with which the next
 start would fail; and by what it would do: whoever called lately, and whose name is still on
 the list, has to get in with it. Else the old stays, until a restart takes what lies there.
+
+Decisions: D-renewal.
 """
 
 import asyncio

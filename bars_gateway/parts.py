@@ -75,7 +75,7 @@ def overrides_of(settings: Settings, provider: Provider, side: Side) -> Override
 
 
 def in_production(provider: Provider) -> Overrides:
-    """Return what is agreed on sending where the environment is production (S10)."""
+    """Return what is agreed on sending where the environment is production (D-strict-on-send)."""
     everybody = {**IN_PRODUCTION, **provider.rules.get(EVERYBODY, {})}
     return Overrides({**provider.rules, EVERYBODY: everybody})
 

@@ -4,7 +4,7 @@ The budgets of this install: one for each application key, loaded with the last 
     store.calls ─► ages ─► Budget of a key ─┬─► messages of its providers
                                             └─► their tokens and reads, each noted first
 
-Providers that share a key share its quota, for the platform counts by key (M7).
+Providers that share a key share its quota, for the platform counts by key (D-quota).
 """
 
 import time

@@ -8,6 +8,8 @@ Whether messages can be received, and whether they can be sent: what a balancer 
 The two are told apart, for a balancer that takes the gateway out of service because its token
 is refused would turn away every Sender, too. Reasons hold names of providers and folders, and
 nothing of a message.
+
+Decisions: D-readiness.
 """
 
 from collections.abc import Iterator, Sequence

@@ -6,6 +6,8 @@ Certificates that were withdrawn before their end: what the lists of their autho
 OpenSSL could look into the lists itself, but knows no middle way: with it, a list that
 is a day late shuts everybody out. Here the three cases are told apart, and whoever asks
 decides about the third. The lists come as files; to fetch them is another program's work.
+
+Decisions: D-revocation.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

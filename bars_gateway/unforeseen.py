@@ -8,6 +8,8 @@ A unit of work is one file, message, request, notice, question or read, or one r
 goes on by itself. An error that nobody foresaw ends one of them, and never the process: a
 restart would only meet the same file again. An exception's text may quote what it stumbled
 over, which may be a patient's; so its type and the line of ours are all that is told.
+
+Decisions: D-set-aside.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ def _holding(value: bytes) -> bytes:
     return b'{"resourceType":"Bundle","type":"message","id":"x","total":' + value + b"}"
 
 
-# T14: JSON that costs more than it says, or says what JSON cannot.
+# D-hostile-bodies: JSON that costs more than it says, or says what JSON cannot.
 JSON: Mapping[str, bytes] = {
     "nothing": b"",
     "a space": b" ",
@@ -55,7 +55,7 @@ _BOMB = b"".join(
     b'<!ENTITY e%d "%s">' % (n, (b"&e%d;" % (n - 1)) * 10 if n else b"lol") for n in range(10)
 )
 
-# T17: XML that reaches outside, or grows.
+# D-hostile-bodies: XML that reaches outside, or grows.
 XML: Mapping[str, bytes] = {
     "nothing": b"",
     "an external entity": (
@@ -97,7 +97,8 @@ XML: Mapping[str, bytes] = {
 
 _LINE = b"POST /$process-message HTTP/1.1\r\nHost: x\r\n"
 
-# T15: HTTP that two readers would cut in different places. Each is refused and the connection ends.
+# HTTP that two readers would cut in different places (D-hostile-bodies). Each is refused and the
+# connection ends.
 DESYNC: Mapping[str, bytes] = {
     "two lengths": _LINE + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x",
     "length and chunks": _LINE + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
@@ -128,7 +129,7 @@ DESYNC: Mapping[str, bytes] = {
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 
-# T16: ids that would forge a log line, or come back in a header.
+# D-hostile-bodies: ids that would forge a log line, or come back in a header.
 IDS: Mapping[str, str] = {
     "a tab": "a\tb",
     "no ASCII": "\u00e4\u00f6\u00fc",

@@ -68,7 +68,7 @@ def fullest_minute(moments: list[float]) -> int:
 async def test_no_rolling_minute_holds_more_than_the_quota(
     tmp_path: Path, lives: list[int]
 ) -> None:
-    """Neither a restart nor a crash loop, nor a second provider, gives us another quota (M7)."""
+    """Neither a restart, a crash loop nor a second provider gives us another quota (D-quota)."""
     time, made = Time(), []
     for calls in lives:
         async with open_database(tmp_path / "gateway.db") as database:

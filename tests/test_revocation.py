@@ -101,7 +101,7 @@ def forged() -> bytes:
     ],
 )
 def test_what_cannot_be_believed_is_refused(file: Path, content: bytes, cause: str) -> None:
-    """T04: a forged list could free a stolen certificate, or shut the proxy out."""
+    """D-revocation: a forged list could free a stolen certificate, or shut the proxy out."""
     file.write_bytes(content)
 
     with pytest.raises(IdentityError, match=cause):

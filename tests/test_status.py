@@ -654,7 +654,7 @@ async def test_every_answer_is_safe_to_show(shown: Shown, path: str) -> None:
 async def test_a_page_from_elsewhere_cannot_read_this_one(
     shown: Shown, host: str, status: int
 ) -> None:
-    """T25: a name that somebody else lets lead here is not answered; an address is."""
+    """D-local-page: a name that somebody else lets lead here is not answered; an address is."""
     await settled(shown.store, OutboundState.REFUSED, Verdict.REFUSED)
     answer = await shown.get("/", Host=host)
 

@@ -12,6 +12,8 @@ service.
 
 The surprising choice: `local` has no addresses of its own. They are the ports that
 `bars-gateway sandbox` happened to open, and it prints the lines to copy.
+
+Decisions: D-environments.
 """
 
 import re

@@ -3,6 +3,8 @@ The organisation that the gateway speaks for: who it is, what it answers to, and
 
 One provider is a list of length one: nothing else in the settings depends on how many
 there are, and nothing of a provider is shared with another, its folders least of all.
+
+Decisions: D-providers.
 """
 
 import re

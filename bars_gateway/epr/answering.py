@@ -13,6 +13,8 @@ refused, because the first is what the Sender was told.
 A yes is no answer to a read or a search: what was asked for is data. Where the EPR only says
 yes to a message, the acknowledgement is the message with the ids that the
 gateway minted, as for every referral; an EPR that has ids of its own names them.
+
+Decisions: D-reads-prove.
 """
 
 import asyncio

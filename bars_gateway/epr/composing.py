@@ -190,7 +190,7 @@ def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Is
         return [malformed.issue]
     issues = []
     if message.bundle_id != question.about["bundle_id"]:
-        issues.append(_problem("Bundle.id", "must be that of the message (B06)"))
+        issues.append(_problem("Bundle.id", "must be that of the message"))
     if question.about["move"] == Move.REQUEST and not is_uuid(message.focus_id or ""):
         text = "the resource that MessageHeader.focus names must have an id, a UUID"
         issues.append(_problem("Bundle.entry", text))

@@ -6,12 +6,14 @@ The folder door: an EPR that can rename files needs nothing else.
 
 A scan looks into outbox/new every few seconds, because network shares tell nobody of
 changes. Files are handed in many at a time and in the order in which they were
-written, so that they share the store's commits and nothing overtakes (M2, M6).
+written, so that they share the store's commits and nothing overtakes (D-group-commit, D-order).
 
 No trouble with a folder or a full disk ends the gateway: what was claimed stays in
 claimed/ and is taken up by the next scan, and the store knows the bytes that it has. A
 file that the gateway itself fails over, in a way that nobody foresaw, is refused with that
 reason, and raises an alarm; the others of its batch go on.
+
+Decisions: D-folders.
 """
 
 import asyncio

@@ -9,7 +9,7 @@ the moment to give up. The bytes themselves go on as they came.
 
 The same bytes are sent once, however often they are handed in: the fingerprint finds
 the first receipt again. If they ended badly then, that is repeated, and names the verb
-that sends them a second time on purpose (M11b): a receipt would promise what nobody does.
+that sends them a second time on purpose (D-same-bytes): a receipt would promise what nobody does.
 
 A refusal is an exception of this module and no GatewayError: it is for the EPR's
 people to act on, and not for the operator.

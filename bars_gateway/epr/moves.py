@@ -6,7 +6,7 @@ Moves that the EPR asks for in a few words; the gateway composes the message and
 
 The composed Bundle goes through the same door as any other: the same strict rules, the
 same guards, the same receipt. `submission_id` is the EPR's own key, for two moves may
-say the very same words (M11b): the same words under the same key are one message, and
+say the very same words (D-same-bytes): the same words under the same key are one message, and
 other words under it are refused.
 """
 

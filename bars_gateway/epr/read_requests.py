@@ -2,7 +2,7 @@
 What the EPR asks of other organisations, on the socket: reads, and the preview operations.
 
     GET /bars/Slot?to=system|value&…            GET /bars/ServiceRequest/{id}?to=system|value
-    preview (S16): POST · PUT · PATCH · DELETE of Appointment and ServiceRequest; pointers
+    preview (D-preview): POST · PUT · PATCH · DELETE of Appointment and ServiceRequest; pointers
     (DocumentReference), and the Endpoint Catalogue with its templates (Endpoint/$template)
 
 What the API does not have is 404 or 405, and what it only previews 501 where it is switched off.

@@ -18,7 +18,7 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
 
 One socket per provider. Whoever may open the file may speak for that provider, and for
 no other: every question to the store carries the provider's name. The caller's uid
-goes into the log. The EPR connects to us, and we never connect to the EPR (M8).
+goes into the log. The EPR connects to us, and we never connect to the EPR (D-epr-connects).
 """
 
 import asyncio

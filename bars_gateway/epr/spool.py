@@ -11,6 +11,8 @@ disk before it gets its final name, and the name is on disk before anybody is to
 per spool folder: two gateways on one folder would each take what the other has claimed.
 
 Everything here blocks, and is called from a thread.
+
+Decisions: D-folders, D-one-instance.
 """
 
 import contextlib
@@ -26,7 +28,7 @@ from bars_gateway.errors import ConfigurationError, FolderInUse
 
 SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
 FILE_MODE = 0o640
-_MANY = 4  # files: from here on one syncfs is cheaper than an fsync each (M2a)
+_MANY = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
 
 
 @dataclass(frozen=True, slots=True)

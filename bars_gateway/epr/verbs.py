@@ -172,7 +172,7 @@ class Verbs:
 
 
 def renewal_of(message: MessageRow, payload: Payload, new_id: Callable[[], str]) -> Renewal:
-    """Return the payload under new ids: a new message gets a new Bundle.id too (M11b)."""
+    """Return the payload under new ids: a new message gets a new Bundle.id too (D-same-bytes)."""
     request_id, bundle_id, body = new_id(), message.bundle_id, payload.body
     if read(body, payload.media_type).reason == "new":
         bundle_id = new_id()

@@ -11,6 +11,8 @@ keeps strangers away from TLS itself.
 While connecting for the first time nobody knows what name the proxy will show. Until
 `observe_until` a name that is not on the list is let in with a remark that tells it;
 chain and issuer are required all the same.
+
+Decisions: D-who-may-call.
 """
 
 from collections.abc import Callable

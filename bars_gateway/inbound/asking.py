@@ -7,7 +7,7 @@ Lets the EPR decide while the proxy waits, and answers what the EPR has said.
 
 Nothing here holds anything: a question is a row, and whoever waits for it may be cancelled
 at any time. The server does that when the time is over. The question stays; a retry meets
-425 until the EPR has answered, and then that answer (S4). An answer of the last
+425 until the EPR has answered, and then that answer (D-asked-once). An answer of the last
 milliseconds may be in time on disk and too late for the Sender: that is the same case.
 """
 

@@ -6,6 +6,8 @@ The body of a request: as long as is allowed, as late as is allowed, and inflate
 The limit counts what comes out of the inflating as well as what goes into it, and
 inflating stops at the limit: a few kilobytes cannot become gigabytes here. A body may be
 packed in several gzip members (RFC 1952), as whoever packs piece by piece does.
+
+Decisions: D-gzip, D-hostile-bodies.
 """
 
 import asyncio

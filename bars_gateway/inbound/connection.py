@@ -7,7 +7,7 @@ One connection of a caller, and how long each of its phases may take.
 aiohttp alone has one limit, for idling, and lets a caller who sends a byte now and then
 live as long; it must be above the 60 s after which the proxy drops a connection itself.
 Here a header has a deadline of its own, from the connection or from the first byte of
-the next request, and so has a caller who does not take its answer (M4).
+the next request, and so has a caller who does not take its answer (D-slow-callers).
 
 The caller's name is looked at before a single byte of HTTP is. The surprising part: a
 byte that arrives in one segment with the end of a request cannot be told from it, so a

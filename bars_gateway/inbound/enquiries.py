@@ -6,7 +6,8 @@ Answers reads, and preview writes: every one of them is a question to the EPR.
     POST · PUT · PATCH · DELETE ─► … ─► resource ─────┘ 409 duplicate
 
 A read is asked whenever it comes. Nothing is answered from what the gateway has seen pass:
-a referral may have been cancelled at the EPR's own screen (S3), and slots are never cached.
+a referral may have been cancelled at the EPR's own screen (D-who-answers), and slots are never
+cached.
 A preview write is guarded by its X-Request-Id as a message is; a read may be repeated.
 """
 

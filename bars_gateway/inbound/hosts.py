@@ -7,7 +7,9 @@ The organisations that we receive for, and which of them a request is for (H06).
 Certificates are looked at before (`admission`); here it is about whom a request says that
 it is from. BaRS is open to all of its members, and a provider refuses by explicit
 exception only (CS-198), whatever is asked for. 401 and never 403, whose body the proxy
-would replace (S11).
+would replace (D-lost-statuses).
+
+Decisions: D-open-to-members.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,7 @@
 What HTTP alone decides about a request, in the guide's words.
 
 Never 403, 503 or 504 for what a Sender must be able to read: the proxy replaces their
-bodies (S11). 503 is used where its meaning, try again later, is all there is to say.
+bodies (D-lost-statuses). 503 is used where its meaning, try again later, is all there is to say.
 The guide has no code for 413 and 415, so the status says it, and the code is the one
 for a request that is not as it should be.
 """

@@ -4,7 +4,7 @@ Says what a provider takes, before anybody sends it: `/metadata` and `/MessageDe
     GET ─► ids ─► target ─► Accept ─► context ─► made of the settings in force
             400    400│404    406      400│404
 
-Both are made of the same Offer that the rules enforce (M11d), so nothing has to be kept
+Both are made of the same Offer that the rules enforce (D-metadata), so nothing has to be kept
 in step, and nothing is stored.
 """
 

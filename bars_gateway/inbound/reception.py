@@ -15,6 +15,8 @@ service leaves everything to its EPR. What only the EPR can answer (bookings, ch
 anything) it is asked about while the Sender waits (`asking`); where no EPR answers
 questions it is 501. A response that belongs to no workflow, or to several, is 404: a copy
 is kept and a person is told.
+
+Decisions: D-who-answers.
 """
 
 import hashlib

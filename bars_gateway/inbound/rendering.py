@@ -44,7 +44,7 @@ def rendered_at_once(reply: Reply, wanted: Format, *, packs: bool = False) -> Re
 
 
 def response(request: web.BaseRequest, reply: Reply, headers: Mapping[str, str]) -> web.Response:
-    """Return *reply* for aiohttp to send, with the two ids of the caller's *headers* (H05)."""
+    """Return *reply* for aiohttp to send, with the two ids of the caller's *headers*."""
     fields = {
         "Content-Type": reply.written_in.value,
         "Cache-Control": "no-store",

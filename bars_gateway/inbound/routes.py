@@ -3,7 +3,7 @@ Which paths and methods there are, and what the others are answered.
 
     POST $process-message                       GET Slot · Appointment · ServiceRequest
     GET metadata · MessageDefinition            GET Appointment/{id} · ServiceRequest/{id}
-    preview (S16): POST Appointment · ServiceRequest, PUT · PATCH · DELETE with {id}
+    preview (D-preview): POST Appointment · ServiceRequest, PUT · PATCH · DELETE with {id}
 
 The proxy may call below any base path, so what counts is the end of the path. A preview write
 is 501 where it is switched off, and so is what the API has at the proxy alone: pointers and the

@@ -188,11 +188,11 @@ class InboundServer:
             return problems.NOT_ALLOWED  # taken off the list, or revoked, since it connected
         if way.problem is not None:
             return way.problem
-        if not is_known(encoding_of(request)):  # H12
+        if not is_known(encoding_of(request)):
             return problems.ENCODED
-        if way.takes_body and format_of(request.content_type) is None:  # H10
+        if way.takes_body and format_of(request.content_type) is None:
             return problems.NO_FHIR
-        if (request.content_length or 0) > self._limits.max_body_bytes:  # H15
+        if (request.content_length or 0) > self._limits.max_body_bytes:
             return problems.TOO_LARGE
         return None
 
@@ -210,7 +210,7 @@ class InboundServer:
             query=request.rel_url.raw_query_string,
         )
         try:
-            async with asyncio.timeout(self._limits.answer_within_seconds):  # H14
+            async with asyncio.timeout(self._limits.answer_within_seconds):  # D-who-answers
                 return await self._answer(arrived)
         except TimeoutError:
             return _reply_of(problems.ANSWER_LATE)

@@ -1,5 +1,5 @@
 """
-How often we may ask: one budget per application key, tokens included (M7).
+How often we may ask: one budget per application key, tokens included (D-quota).
 
     message ─► claim only where a place is free ─┐
     token, read ─► note on disk ─────────────────┴─► take ─► the urgent line, then the other

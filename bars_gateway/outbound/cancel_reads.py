@@ -1,5 +1,5 @@
 """
-Reads, before a cancellation is sent, whether there is still something to cancel (S8).
+Reads, before a cancellation is sent, whether there is still something to cancel (D-cancel-read).
 
     store ──to_read──► GET /ServiceRequest/{id} │ /Appointment/{id} ─┬─ current ──► may be sent
                                                                     ├─ over ─────► refused

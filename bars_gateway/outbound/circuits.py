@@ -12,6 +12,8 @@ look as well.
 A message may be the cause itself: one that a Receiver cannot read gets a 500 for ever, and one
 that it stumbles over gets silence. So a break needs three different messages, and a look that
 the same message made before tells nothing new: it makes no break longer.
+
+Decisions: D-circuit-breaker.
 """
 
 from collections.abc import Callable, Mapping

@@ -82,7 +82,7 @@ class Policy:
 
     timing: Callable[[str], Timing]  # by use case
     max_in_flight: int = 32
-    server_errors_limit: int = 5  # S2: a 500 proves nothing, and may not go on for ever
+    server_errors_limit: int = 5  # D-500s: it proves nothing
 
 
 class Dispatcher:
@@ -270,7 +270,7 @@ class Dispatcher:
             await self._store.calls.note(claim.provider, self._now())
 
     async def _post(self, claim: Claim, tokens: Tokens) -> "_Reply":
-        """Post the message; once more with a new token where the proxy refuses ours (S2)."""
+        """Post it; once more with a new token where the proxy refuses ours (D-our-trouble)."""
         token = await tokens.token()
         self._posting.add(claim.message_id)
         reply = _read(await self._proxy.post(claim, token), claim)
@@ -334,7 +334,7 @@ class Dispatcher:
 
     async def _proving(self, reply: "_Reply", claim: Claim) -> "_Reply":
         """
-        Return the reply with the answer before it, which a duplicate proves (S2).
+        Return the reply with the answer before it, which a duplicate proves (D-duplicate).
 
         Where a disk has spoilt that, the Receiver has the message all the same: its ids are not
         known, and are looked for.

@@ -5,6 +5,8 @@ What it means that the proxy refuses our token or registration, and what to do a
 
 Nothing of it is the message's fault, nor the Receiver's: what waits goes on waiting, and one
 message at a time finds out whether somebody has mended it. Printed in `docs/answers.md`.
+
+Decisions: D-our-trouble.
 """
 
 from collections.abc import Mapping

@@ -8,6 +8,8 @@ the Receiver's own words. No redirect is followed, because it would post the pat
 data to another address; no library retries, because the dispatcher decides that. The
 proxy waits 32 seconds for a Receiver, so we wait longer: to give up before it does
 would leave answers unread.
+
+Decisions: D-one-post.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Every refusal of the token service that is known: what it is, whose, and what to do (S14).
+Every refusal of the token service that is known: what it is, whose, and what to do (D-jwt).
 
     status · error · beginning ──► Row: remedy, kind (with advice), our words for it
 

@@ -2,6 +2,8 @@
 What a verdict leads to: a fate, or another try and when.
 
     Judgement + Claim ──settlement_of──► Settled │ TryAgain        attempt ──backoff──► pause
+
+Decisions: D-500s, D-unconfirmed, D-clinical-age.
 """
 
 import random

@@ -6,6 +6,8 @@ The keys that sign our JWTs: loaded once, and which of them to try first.
 The token service keeps its copy of our public keys for an hour and does not look again
 for a key that it does not know. So a key that it refused rests for an hour, and the one
 before it signs meanwhile: that is how a new key comes into use without a gap.
+
+Decisions: D-key-files.
 """
 
 import os

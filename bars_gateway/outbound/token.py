@@ -10,7 +10,7 @@ the pause after a failure, are measured on the monotonic clock, a token's from b
 the request: a step of the wall clock (the cure for one kind of failure) changes nothing.
 
 The service remembers every `jti` for thirty days, also of requests that it refused
-afterwards, so each POST carries a new one (S14). After a failure nobody asks until a
+afterwards, so each POST carries a new one (D-jwt). After a failure nobody asks until a
 pause is over; meanwhile this provider's messages are left in the queue, and it costs
 them no attempt. Where the service does not know our key, the one before it is tried at once.
 """

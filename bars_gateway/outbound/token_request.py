@@ -45,7 +45,7 @@ class TokenReply:
 def sign_assertion(
     credentials: Credentials, signing: SigningKey, *, new_id: str, now: datetime
 ) -> str:
-    """Return the JWT for one POST, and no other: its `jti` *new_id* is spent with it (S14)."""
+    """Return the JWT for one POST, and no other: its `jti` *new_id* is spent with it (D-jwt)."""
     claims = {
         "iss": credentials.api_key,
         "sub": credentials.api_key,

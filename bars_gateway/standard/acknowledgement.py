@@ -7,6 +7,8 @@ Core does not describe this body, and Receivers fill it as they like: with our B
 ids, with ids of their own alone, with nothing. So the body decides what is *taken* from it,
 and only a contradiction decides what is *believed*: whoever answers with another patient, case
 or event has mixed up two requests, and an id from there would cancel somebody else's referral.
+
+Decisions: D-foreign-answer.
 """
 
 from collections.abc import Mapping

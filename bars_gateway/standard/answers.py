@@ -9,7 +9,7 @@ What we answer, and how to read what others answer.
 The acknowledgement mirrors the request (Core, section 4): the same Bundle.id and
 fullUrls, the MessageHeader untouched, an id of ours for each resource, and a
 `planned` Encounter with a case number that a person can read out on the telephone.
-Numbers and instants go back as they came (S13).
+Numbers and instants go back as they came (D-lossless).
 """
 
 import codecs
@@ -104,7 +104,7 @@ def acknowledge_change(message: Message, new_id: Callable[[], str], now: datetim
 
 
 def acknowledge_response(message: Message, written: bytes, written_in: Format) -> bytes:
-    """Return the 200 Bundle for a response: itself, without what is no id (N5)."""
+    """Return the 200 Bundle for a response: itself, without what is no id (D-ignored-ids)."""
     pairs = list(zip(maps_of(message.root, "entry"), message.entries, strict=True))
     if all(each["resource"] is entry.resource for each, entry in pairs):
         return written
@@ -229,7 +229,7 @@ def read_outcome(body: bytes) -> Outcome:
     Return what an error body says: an OperationOutcome's first codes, or a platform's fault.
 
     Never raises: error bodies come from anywhere, in either format, with issue codes that
-    FHIR does not know and in either spelling of the code system (X05).
+    FHIR does not know and in either spelling of the code system.
     """
     # Platforms say application/json of whatever they pass on, and pad it: the bytes decide.
     said = body.removeprefix(codecs.BOM_UTF8).strip()

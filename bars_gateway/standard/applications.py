@@ -6,6 +6,8 @@ The Applications of BaRS as a table: what each is about, and who answers in it.
 Nothing elsewhere asks which Application a message is of: what differs between them is a
 column here, a row of `guards`, or a row of `compositions`. Versions are those that the
 guide publishes; which of them a provider has switched on stands in its settings.
+
+Decisions: D-versions.
 """
 
 from collections.abc import Mapping

@@ -6,14 +6,16 @@ Reads a message Bundle: bytes in, the fields that BaRS steers by out.
 Reading is for looking. The bytes themselves are what is stored and sent, so nothing
 here ever turns a Message back into the Bundle that it came from. Numbers are kept as
 they were written (`Number`), because BaRS's seven-digit instants and clinical
-decimals do not survive a round trip through Python's floats (S13).
+decimals do not survive a round trip through Python's floats (D-lossless).
 
 Two parsers look at each body. orjson refuses what the other lets through (lone
 surrogates, NaN), and the standard library's tells of duplicate members, which orjson
 and most receivers settle silently in favour of the last. A byte order mark is passed over.
 
-An id that R4 does not know as one is left out of a Message (N5): nothing can use it, echo
-it or find anything by it. The tree and the bytes have it still, for whoever names the fault.
+An id that R4 does not know as one is left out of a Message (D-ignored-ids): nothing can use it,
+echo it or find anything by it. The tree and the bytes have it still, for whoever names the fault.
+
+Decisions: D-hostile-bodies.
 """
 
 import json
@@ -135,7 +137,7 @@ class Message:
 
     @cached_property
     def _by_url(self) -> dict[str, Entry]:
-        # Of several with one fullUrl the first counts; a rule says that there are several (B06).
+        # Of several with one fullUrl the first counts; a rule says that there are several (B16).
         return {entry.full_url: entry for entry in reversed(self.entries)}
 
 

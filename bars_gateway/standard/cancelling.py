@@ -1,5 +1,5 @@
 """
-Whether there is still something to cancel, by what the Receiver says of it (S8).
+Whether there is still something to cancel, by what the Receiver says of it (D-cancel-read).
 
     GET /ServiceRequest/{id} or /Appointment/{id} + its answer ──finding_in──► Finding
 

@@ -6,6 +6,8 @@ What a provider says that it can do: the CapabilityStatement at `/metadata`.
 Every line of it comes from what is enforced: the messages are those of the Applications
 that are switched on, the operations those that are answered. A date is not made up
 either: it is when the settings took effect.
+
+Decisions: D-metadata.
 """
 
 from collections.abc import Mapping, Sequence
@@ -139,5 +141,5 @@ def _messaging(offer: Offer, used: Sequence[Definition], about: About) -> dict[s
 
 
 def _needs_epr(definition: Definition) -> bool:
-    """Tell whether only the EPR can say what becomes of such a message (S3)."""
+    """Tell whether only the EPR can say what becomes of such a message (D-who-answers)."""
     return definition.event == "booking-request" or definition.url.endswith("-cancelled")

@@ -5,7 +5,7 @@ The words in which an EPR says no, and what the guide has for each.
 
 A table, so that an EPR needs no knowledge of HTTP statuses and codes, and cannot give a
 Sender one that means something else: 409 with `duplicate` would tell it that the message
-was taken (H03), and 403 and 503 lose their bodies on the way (S11).
+was taken, and 403 and 503 lose their bodies on the way (D-lost-statuses).
 """
 
 from collections.abc import Mapping

@@ -9,11 +9,11 @@ looked at by the rules, so that whoever repairs it sees all in one answer. The l
 ordered, the gravest first, and ends after a hundred with a note of how many more there are.
 
 Structure (B01) is an error on both sides, and no agreement softens it. Receivers refuse
-what is no R4 (S12), no published message breaks it, and acknowledging and converting
+what is no R4 (D-structure), no published message breaks it, and acknowledging and converting
 rest on it: `message` is None as long as one error stands, so that what R4 does not know
 (`tree.Stray` among it) can be neither mirrored nor written in the other format. The one
-exceptions are of receipt (N5). One is the form of an id: a Receiver ignores the ids of what is new,
-and a Message does not have them. It is an error where the id must name something: the
+exceptions are of receipt (D-ignored-ids). One is the form of an id: a Receiver ignores the ids of
+what is new, and a Message does not have them. It is an error where the id must name something: the
 record of an update, a cancellation or a response, and the slot of a booking. The other is
 `&nbsp;` and its like in a narrative, which every browser shows. And one is of sending: JSON
 that begins with a byte order mark may not leave so.

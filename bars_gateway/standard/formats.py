@@ -1,5 +1,5 @@
 """
-The two formats that BaRS speaks, and the way from one to the other (S6, S13).
+The two formats that BaRS speaks, and the way from one to the other (D-formats, D-lossless).
 
     bytes ──to_tree──► tree ──to_bytes──► bytes, in either format, every value as written
 
@@ -23,12 +23,12 @@ class Format(StrEnum):
     XML = "application/fhir+xml"
 
 
-# Plain JSON is what many HTTP libraries say. Plain XML is refused: official tests demand it (H10).
+# Plain JSON is what many HTTP libraries say. Plain XML is refused: official tests demand it.
 _BODIES = {Format.JSON: Format.JSON, "application/json": Format.JSON, Format.XML: Format.XML}
 
 
 def format_of(media_type: str) -> Format | None:
-    """Return the format that a Content-Type names, whatever its parameters, or None (H10)."""
+    """Return the format that a Content-Type names, whatever its parameters, or None."""
     return _BODIES.get(media_type.partition(";")[0].strip().lower())
 
 

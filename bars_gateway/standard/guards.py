@@ -13,6 +13,8 @@ about a patient.
 Each row has an id that an agreement with a counterparty may soften or harden, as any
 rule's (`overrides`). `states` are those in which the move is guarded against; a row for
 every state needs no workflow to be asked, unless it has something to compare (`differs`).
+
+Decisions: D-other-patient, D-never-too-late.
 """
 
 from collections.abc import Callable, Iterator, Sequence

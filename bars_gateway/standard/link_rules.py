@@ -116,7 +116,7 @@ UNCERTAIN = LinkRule(
 AMBIGUOUS = LinkRule(
     rule="L10",
     text="more than one workflow fits, and none is linked",
-    source="this project: nothing is guessed",
+    source="this project: D-correlation",
     sending=_WARN,
     receiving=_WARN,
     fixed=True,
@@ -125,7 +125,7 @@ OTHER_RECORD = LinkRule(
     rule="L11",
     text="the same request was handed in before under another Bundle.id: there may be two records"
     " of this patient. If it is not meant twice, cancel one",
-    source="this project: H15, two records of one patient",
+    source="this project: D-second-record",
     sending=_WARN,
     receiving=_WARN,
     fixed=True,

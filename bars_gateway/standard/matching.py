@@ -1,5 +1,5 @@
 """
-Which of a Receiver's records is the one that a message made, after a duplicate (TI, 409).
+Which of a Receiver's records is the one that a message made, after a duplicate (D-duplicate).
 
     our Bundle ──search_of──► GET …?patient:identifier=…
     our Bundle + what came ──matches──► the ids of the records that can only be ours

@@ -16,6 +16,8 @@ outcome, is the new case of an upgrade to category 1 or 2, and is not counted.
 
 `Said` is what the message itself says. Where something newer came before it, the remark
 `out_of_order` goes with it, and the newer one holds.
+
+Decisions: D-meaning.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,5 @@
 """
-In which format we answer, and whether we can at all (H11, S6, CS on content negotiation).
+In which format we answer, and whether we can at all (H11, D-formats).
 
     _format, else Accept ──negotiate──► Format │ Issue (406)
 

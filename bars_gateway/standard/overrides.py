@@ -53,8 +53,8 @@ class Overrides:
 
 NOTHING_AGREED = Overrides()
 
-# What never leaves for production: a number that is nobody's, or somebody else's (S10). In other
-# environments it is a warning, for the numbers that are given out for tests fail these rules.
+# What never leaves for production: a number that is nobody's, or somebody else's. Elsewhere it
+# is a warning: the numbers that are given out for tests fail these rules (D-strict-on-send).
 IN_PRODUCTION: Agreement = {"P02": Taken.ERROR, "P02P": Taken.ERROR}
 PRODUCTION = Overrides({EVERYBODY: IN_PRODUCTION})
 

@@ -13,6 +13,8 @@ Numbers decide where both sides have them: names are corrected, and whoever was 
 the ambulance was called has a name an hour later. A placeholder (one digit, ten times) or a
 number with a wrong check digit says nothing about anybody, and counts as none: two strangers
 with 0000000000 are not one person.
+
+Decisions: D-same-patient.
 """
 
 from collections.abc import Collection, Iterable, Iterator

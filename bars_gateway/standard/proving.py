@@ -7,6 +7,8 @@ Connections get mixed up, caches lie, and a Receiver may look up the wrong recor
 that stands would not be cancelled because another one is over. So an answer is believed if it
 came with 200, names both ids of the request that it answers, and is of the type, and under
 the id, that was asked for. What does not is handed on to whoever asked, and decides nothing.
+
+Decisions: D-reads-prove.
 """
 
 from collections.abc import Mapping

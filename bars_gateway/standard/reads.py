@@ -3,7 +3,7 @@ What is asked of another organisation beside messages, and what comes back.
 
     Enquiry(method, path, query, headers) ──outbound──► BarsAnswer │ Unanswered
 
-Reads, and the preview operations (S16), go through the proxy as they were asked: the
+Reads, and the preview operations (D-preview), go through the proxy as they were asked: the
 answer is handed on with its status and its bytes, whoever in between it came from.
 """
 

@@ -7,6 +7,8 @@ Whether two new requests are one that was built twice: an EPR restored from a ba
 Nothing is refused for it, and nothing waits: a second referral may be meant. But two records
 of one patient are worked on apart, and who cancels the one believes that nobody comes. So both
 sides are told. What a likeness is made of stands in the message; of the patient it has nothing.
+
+Decisions: D-second-record.
 """
 
 import hashlib

@@ -6,6 +6,8 @@ What is remarkable about a response: late, too late, out of order, stood down, a
 No response is refused for being any of these: it is stored and delivered, and the
 remark tells a person to look. Rows are data, and each is a scenario of the guide's
 Applications 4 and 6.
+
+Decisions: D-newest-holds, D-never-too-late.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -4,7 +4,7 @@ Gives a Bundle a new id, and changes no other byte of it.
     bytes ──renewed──► the same bytes, but for Bundle.id
 
 A resend of a new message needs a Bundle.id of its own (B05). To parse and to write again
-would change numbers, instants and white space (S13), so the id is found where it stands
+would change numbers, instants and white space (D-lossless), so the id is found where it stands
 and cut out. What came of it is read again: if anything but the id differs, it is refused.
 """
 

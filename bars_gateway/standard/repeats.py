@@ -1,5 +1,5 @@
 """
-Whether two messages under one X-Request-Id say the same (N2).
+Whether two messages under one X-Request-Id say the same (D-same-request-id).
 
     Message, target, correlation id ──said──► one digest, whatever was only numbered anew
 

@@ -3,7 +3,7 @@ What makes a message unacceptable: every rule of the table, run over one message
 
     Message ──check(SENDING │ RECEIVING)──► every Issue, errors and warnings
 
-Strict before sending, lenient on receipt (S10): on receipt a rule stops a message
+Strict before sending, lenient on receipt (D-strict-on-send): on receipt a rule stops a message
 only where the guide's receiver rules or the official receiver tests demand it, and
 otherwise warns. Many MUSTs of the guide are broken by its own examples; a gateway
 that refused on every one of them would, in the end, refuse patients.

@@ -12,6 +12,8 @@ nobody can tell what was written there: it is counted instead (`…resource.?[0]
 
 Each type is turned into a *plan* when it is first met: one function for each member,
 which has already looked up all that the table says about it.
+
+Decisions: D-structure.
 """
 
 from collections.abc import Callable, Iterator

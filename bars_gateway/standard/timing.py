@@ -11,6 +11,8 @@ response is never stopped by it: late, and marked as late, it still tells the tr
 
 Limits grow with the clinical time, and never jump to something shorter: a minute more for
 the patient is never less patience with the Receiver.
+
+Decisions: D-clinical-age, D-never-too-late.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,7 @@ What a resource is once it is read, whichever of the two formats it came in.
 
 The shape is that of FHIR's JSON. Numbers are kept as they were written (`Number`),
 because BaRS's seven-digit instants and clinical decimals do not survive a round trip
-through Python's floats (S13). Texts, instants and narrative are kept as texts.
+through Python's floats (D-lossless). Texts, instants and narrative are kept as texts.
 
 What XML can say and R4 does not know (an element too many, text between elements) is
 kept too, under a name that begins with one of the marks of `Stray`. So the structure

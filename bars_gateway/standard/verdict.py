@@ -3,7 +3,7 @@ What an answer to one of our messages means.
 
     Answer ──judge──► Judgement(verdict, row, fault)
 
-The HTTP status comes first, then the code, then the rest (S2). Rows of `ROWS` are
+The HTTP status comes first, then the code, then the rest (D-verdict). Rows of `ROWS` are
 tried in order and the first that fits decides; its name is stored with the attempt,
 so that anybody can look up here why a message was retried or refused. The order is
 the meaning: what is not order is data.

@@ -203,7 +203,7 @@ SENTENCES: tuple[Sentence, ...] = (
         categories=_BOOKING,
         move=Move.REQUEST,
     ),
-    # A published cancellation says `new`; on receipt all three reasons are read (S8).
+    # A published cancellation says `new`; on receipt all three reasons are read (D-cancel-read).
     Sentence(
         event="booking-request",
         reasons=_NEW | _CHANGE,

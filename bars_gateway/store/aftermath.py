@@ -5,6 +5,8 @@ What a restore leaves to a person: what is held, what counts as tried, what rais
                 └─► held: nobody knows its fate, or part of its conversation was not taken over
 
 The statements walk whole tables, which is why they are not in queries.sql.
+
+Decisions: D-restore.
 """
 
 import sqlite3

@@ -14,6 +14,8 @@ To add one: write the event as ever (`add_event`, `add_message_event`), and give
 in ALARMS. Nothing else: page, metrics, lists, the verb and the database read that table; the
 gravest stand first. A kind that is to be raised only when something gets worse is an event that
 is written only then.
+
+Decisions: D-alarms-stay.
 """
 
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,8 @@ What was set aside because the gateway itself failed over it, and what a person 
 
 What dies between a failure and its being told has told nothing: the unit is as it was, is met
 again, and is told then. What cannot be told, because the database takes nothing, is in the log.
+
+Decisions: D-set-aside.
 """
 
 from datetime import datetime

@@ -12,6 +12,8 @@ that a connection which is closed last cannot do it either, all others are opene
 
 A checkpoint adds nothing that was promised: what is committed is safe in the log. So one
 that fails, for want of room or of file descriptors, is said and tried again, and ends nothing.
+
+Decisions: D-checkpoints.
 """
 
 import sqlite3

@@ -6,6 +6,8 @@ What falls due with a workflow: a warning, and then the word that an answer is o
 The clock runs whatever became of the messages, and most of all where the request is
 unconfirmed: it may never have arrived. It ends with the workflow. The notice names the
 message that asked, in either role: its direction says who owes the answer.
+
+Decisions: D-answers-owed.
 """
 
 import sqlite3

@@ -17,6 +17,8 @@ stored is in are counted behind the doors: that takes seconds.
 
 What the schema says of each index is read from the file, so that none can be left out here. The
 statements walk whole tables on purpose, which is why they are not in queries.sql.
+
+Decisions: D-comparison.
 """
 
 # ruff: noqa: S608 - every name in these statements comes from the schema, and no value does

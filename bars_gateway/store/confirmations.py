@@ -6,6 +6,8 @@ How a workflow stands that is in doubt: unclear or contradicted, and a person wh
 
 Nothing that comes by itself settles a contradiction, for that would be guessing which of two
 is true. Somebody telephones, and says so. What comes after that is read as ever.
+
+Decisions: D-contradicted.
 """
 
 from collections.abc import Mapping

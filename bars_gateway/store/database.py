@@ -15,6 +15,8 @@ is moved into the file by the writer alone, between two groups (`checkpoints`).
 A damaged file is never replaced by an empty one, because every duplicate would then
 be new again. The lock beside the file is held for as long as the database is open. A block
 that ends without an error leaves the mark of an orderly stop (`soundness`) as its last commit.
+
+Decisions: D-durable, D-group-commit, D-one-instance.
 """
 
 import asyncio

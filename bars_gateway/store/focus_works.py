@@ -8,6 +8,8 @@ Gives a workflow the id that the Receiver gave to its record: never one of anoth
 
 A later cancellation names the record by that id. One that two patients share would cancel
 the wrong one's: so it stays unknown, and whoever wants to cancel has to telephone first.
+
+Decisions: D-shared-id.
 """
 
 import sqlite3

@@ -6,6 +6,8 @@ Holds the database's file: for one gateway at a time, and never an empty one in 
 
 Where FILE is missing and has been in use, it was taken away, and perhaps lost. To begin
 with an empty one would make every duplicate new again, so somebody must say so first.
+
+Decisions: D-one-instance.
 """
 
 import contextlib

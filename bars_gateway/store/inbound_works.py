@@ -3,7 +3,7 @@ What happens to an inbound request: each function is one work, and so one transa
 
 The ledger decides first, inside the transaction: (provider, X-Request-Id) was
 answered before, with these bytes or others that say the same, or with others, or it is new.
-So twenty identical requests at once make one record, whatever the network does (H03, S5, N2).
+So twenty identical requests at once make one record, whatever the network does (D-same-request-id).
 """
 
 import json
@@ -266,7 +266,7 @@ def _note_heard(
 
 
 def _is_the_same(entry: sqlite3.Row, came: Arrival | Refusal | Enquiry) -> bool:
-    """Tell whether the same came before: these bytes, or others that say the same (N2)."""
+    """Tell whether the same came before: in bytes, or in what it says (D-same-request-id)."""
     if entry["fingerprint"] == came.fingerprint:
         return True
     return isinstance(came, Arrival) and came.said is not None and came.said == entry["said"]

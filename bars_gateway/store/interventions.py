@@ -7,6 +7,8 @@ What a person may do to an outbound message, from which states, and what stands 
 
 Every verb names who and why, and leaves both in the audit trail. An objection is a value:
 it is what somebody is told who asked for what would harm a patient, or make no sense.
+
+Decisions: D-no-late-revival.
 """
 
 from collections.abc import Callable, Mapping, Sequence

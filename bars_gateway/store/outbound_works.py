@@ -7,6 +7,8 @@ What happens to an outbound message: each function is one work, and so one trans
 
 Every change is guarded by the state that it starts from, and one row must change:
 otherwise the claim has lapsed and somebody else may hold the message.
+
+Decisions: D-fencing, D-unknown-fate, D-order.
 """
 
 import json

@@ -138,7 +138,7 @@ class Store(Protocol):
 
     @property
     def calls(self) -> Calls:
-        """Return what was asked of the platform in the last minute (M7)."""
+        """Return what was asked of the platform in the last minute (D-quota)."""
 
     @property
     def reconciliations(self) -> Reconciliations:

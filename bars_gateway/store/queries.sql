@@ -21,7 +21,7 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
  ORDER BY m.id LIMIT 1;
 
 -- name: handed_submission
--- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (M11b).
+-- The receipt for what was composed under the EPR's own key; a stand-down repeats itself word for word (D-same-bytes).
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
        m.asked_as, m.target_unchecked, m.warnings,
        (SELECT w.state FROM workflows AS w WHERE w.id = m.workflow_id AND m.move = 'request') AS request_led_to,
@@ -229,7 +229,7 @@ ON CONFLICT (message_id, part) DO UPDATE
 SELECT media_type, headers, encoding, body, digest FROM payloads WHERE message_id = :message_id AND part = :part;
 
 -- name: unproven_becomes_answer
--- A duplicate proves that the answer without our ids was the Receiver's after all (S2).
+-- A duplicate proves that the answer without our ids was the Receiver's after all (D-duplicate).
 UPDATE OR REPLACE payloads SET part = 'answer' WHERE message_id = :message_id AND part = 'unproven';
 
 -- name: claim_next

@@ -7,7 +7,7 @@ What the EPR is asked while the proxy waits: the port, and the values it trades 
 
 A question is committed before the EPR sees it, and its answer before the Sender does. So
 it outlives the 408 that its proxy was told, and a restart; a retry meets `Processing`
-until the EPR has answered, and that answer afterwards (S4). The EPR is never asked twice
+until the EPR has answered, and that answer afterwards (D-asked-once). The EPR is never asked twice
 about what changes something: it may be shown a question again, under the same number.
 
 A read changes nothing and is forgotten after `READ_LIVES`: until then a repeat of the

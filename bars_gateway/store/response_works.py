@@ -5,7 +5,7 @@ Finds the workflow that a response is about, and draws from it what it proves.
                                                          └► none, several ─► quarantine
 
 Every Bundle.id of a workflow counts, in both directions: a final response may point
-back to the interim one instead of the request (S9). X-Correlation-Id, case number and
+back to the interim one instead of the request (D-correlation). X-Correlation-Id, case number and
 journey only narrow a choice down: none is a key. Where that leaves none or several, or
 the ServiceRequest.id is of another workflow of that Responder, nothing is guessed: the
 Sender hears 404, the bytes are kept aside, a person is told. One that names another
@@ -18,6 +18,8 @@ request (`word_works`), and the newest holds, by the Responder's clock: one that
 than what came before it is delivered all the same, and changes nothing (scenarios 72 and
 90). A newer one that speaks against the end of its workflow opens it again, as
 `contradicted`; the same final word again is an amendment (scenario 74).
+
+Decisions: D-other-patient, D-newest-holds, D-contradicted.
 """
 
 import sqlite3

@@ -27,6 +27,8 @@ its place, and after it the new one is there whole.
 A tidy-minded reader would move the old file away first and the new one in after it. The
 name is never empty here: a gateway that starts between the two would begin with an empty
 database, and take every message that it knew a second time.
+
+Decisions: D-restore.
 """
 
 import fcntl

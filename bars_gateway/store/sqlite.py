@@ -311,7 +311,7 @@ class SqliteStore:
         )
 
     def no_room(self) -> str | None:
-        """Return why the free-space guard takes nothing at this moment; None: there is room."""
+        """Return why nothing is taken at this moment (D-free-space); None: there is room."""
         disk = os.statvfs(self._database.path.parent)
         free = disk.f_bavail * disk.f_frsize
         if free >= self._minimum_free_bytes:

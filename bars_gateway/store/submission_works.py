@@ -2,7 +2,7 @@
 Taking a submission: its workflow is found or opened, and the message queued, in one transaction.
 
 The same bytes are one message, however often they come: the fingerprint finds the
-receipt that they were given (M11b).
+receipt that they were given (D-same-bytes).
 """
 
 import json

@@ -8,6 +8,8 @@ The Sender is told no, or to try again, and may give up: then what it no longer 
 here, and nobody knows. So the EPR and the page are told that it tried; by ids alone, for the
 message itself was not taken. Once for a workflow: a Sender's retries under one X-Request-Id are
 one attempt, and only another cancellation is told anew.
+
+Decisions: D-turned-away.
 """
 
 import json

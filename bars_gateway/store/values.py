@@ -129,7 +129,7 @@ class Submission:
     too_late: Sequence[Issue] = ()  # why it may not begin now; what was taken before may go on
     submission_id: str | None = None  # the EPR's own key, where the bytes were composed here
     asked_as: str | None = None  # SHA-256 of what they were composed for
-    read_first: bool = False  # a cancellation: whether there is something to cancel (S8)
+    read_first: bool = False  # a cancellation: whether there is something to cancel (D-cancel-read)
     target_unchecked: str | None = None  # why nobody knows that the service takes the request
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
@@ -190,7 +190,7 @@ class Claim:
     claim: int  # the fencing token: grows with every claim
     attempt: int  # 1 for the first; counts POSTs begun
     before: Before  # what the attempts before this one have left open
-    server_errors: int  # answers of 500 so far (S2 allows five)
+    server_errors: int  # answers of 500 so far (D-500s)
     created_at: datetime
     give_up_at: datetime  # after this a retry becomes unconfirmed
     request: Payload  # the Bundle, byte for byte as the EPR gave it, and its frozen headers
@@ -303,12 +303,12 @@ class RefusedBefore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflicting:
-    """The same X-Request-Id came with other bytes: 409 conflict, and an alarm (S5)."""
+    """The same X-Request-Id, other bytes: 409 conflict, and an alarm (D-same-request-id)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """What belongs to no workflow, or to several: 404, a copy kept, an alarm (S9)."""
+    """What belongs to no workflow, or to several: 404, a copy kept, an alarm (D-correlation)."""
 
     reason: str  # orphan or ambiguous, of a response; unknown_record, of a change
     answer: Payload  # the 404
@@ -316,7 +316,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processing:
-    """The EPR is asked about it and has not answered yet: 425 (S4)."""
+    """The EPR is asked about it and has not answered yet: 425 (D-asked-once)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

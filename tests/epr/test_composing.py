@@ -75,7 +75,7 @@ def test_every_word_of_the_table_is_a_refusal(word: str):
 
 
 def test_no_refusal_says_duplicate_or_is_replaced_on_the_way():
-    """H03: `duplicate` means that it was taken. S11: 403, 503 and 504 lose their bodies."""
+    """`duplicate` means that it was taken; 403, 503, 504 lose their bodies: D-lost-statuses."""
     assert not [
         word
         for word, problem in REFUSALS.items()

@@ -120,7 +120,7 @@ async def test_a_resend_asks_to_be_confirmed(
 async def test_a_resend_has_new_ids_throughout(
     store: SqliteStore, epr: aiohttp.ClientSession
 ) -> None:
-    """M11b: a new message gets a new Bundle.id too, and nothing else of it changes."""
+    """D-same-bytes: a new message gets a new Bundle.id too, and nothing else of it changes."""
     request_id = await refused(store, epr)
     order = WHY | {"confirmed": True}
     _, answer = await ask(epr, f"/messages/{request_id}/resend", order)

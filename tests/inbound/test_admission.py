@@ -119,7 +119,7 @@ def test_a_part_of_a_list_covers_the_certificates_that_name_it(identity: Identit
 def test_an_address_is_on_the_list_in_every_spelling(
     address: str, expected: object, identity: Identity
 ):
-    """T05: an IPv4 address may come dressed as IPv6."""
+    """D-who-may-call: an IPv4 address may come dressed as IPv6."""
     networks = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
     callers = replace(LISTED, addresses=networks)
     admission = Admission(callers, CurrentIdentity(identity), lambda: NOW)
@@ -130,7 +130,7 @@ def test_an_address_is_on_the_list_in_every_spelling(
 async def test_an_address_that_is_not_listed_gets_no_tls(
     world: World, identity: Identity, proxy: ssl.SSLContext
 ):
-    """T05: whatever certificate it has, and it is counted."""
+    """D-who-may-call: whatever certificate it has, and it is counted."""
     callers = replace(LISTED, addresses=(ip_network("192.0.2.1"),))
     async with serving(Receiver(), identity, callers=callers) as server:
         with pytest.raises((ConnectionError, ssl.SSLError)):
@@ -175,7 +175,7 @@ async def test_the_name_of_a_caller_that_is_observed_is_told(world: World, ident
 async def test_a_connection_ends_when_its_certificate_is_revoked(
     identity: Identity, proxy: ssl.SSLContext
 ):
-    """T04: a new list counts for connections that are open already."""
+    """D-revocation: a new list counts for connections that are open already."""
     receiver = Receiver()
     async with serving(receiver, identity) as server, calling(server.port, proxy) as caller:
         before = await caller.ask(post())
@@ -247,7 +247,7 @@ async def through(
 async def test_a_load_balancer_says_for_whom_it_calls(
     said: bytes, identity: Identity, proxy: ssl.SSLContext
 ):
-    """T06: the address list is about the caller behind it, and the log names that one."""
+    """The address list is about the caller behind it, and the log names that one."""
     receiver = Receiver()
     async with (
         serving(receiver, identity, callers=BALANCED) as server,
@@ -277,7 +277,7 @@ async def test_a_load_balancer_says_for_whom_it_calls(
 async def test_a_load_balancer_that_does_not_say_it_is_refused(
     said: bytes, expected: Failure, identity: Identity, proxy: ssl.SSLContext
 ):
-    """T06: mandatory from those that are named, and never longer than it needs to be."""
+    """D-who-may-call: mandatory from those that are named, and never longer than it needs to be."""
     limits = Limits(handshake_seconds=0.3)
     async with serving(Receiver(), identity, callers=BALANCED, limits=limits) as server:
         with pytest.raises((ConnectionError, ssl.SSLError)):
@@ -319,7 +319,7 @@ async def test_a_load_balancer_that_stays_silent_is_cut_off(identity: Identity):
 
 
 async def test_nobody_else_is_believed(identity: Identity, proxy: ssl.SSLContext):
-    """T06: an announcement from others is no TLS."""
+    """D-who-may-call: an announcement from others is no TLS."""
     async with serving(Receiver(), identity) as server:
         with pytest.raises((ConnectionError, ssl.SSLError)):
             async with through(server, announcement("192.0.2.9"), proxy):

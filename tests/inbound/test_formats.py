@@ -62,7 +62,7 @@ async def test_the_answer_comes_in_the_format_asked_for(
 async def test_errors_come_in_the_format_asked_for(
     request_bytes: bytes, identity: Identity, proxy: ssl.SSLContext
 ):
-    """S6: the OperationOutcome too, also where the body was not looked at."""
+    """D-formats: the OperationOutcome too, also where the body was not looked at."""
     answer = await asked(request_bytes, Receiver(), identity, proxy)
 
     assert "application/fhir+xml" == answer.headers["Content-Type"]
@@ -84,7 +84,7 @@ async def test_an_answer_that_xml_cannot_carry_goes_as_it_is(
 
 
 async def test_an_xml_body_is_handed_on_as_it_came(identity: Identity, proxy: ssl.SSLContext):
-    """H10: with the format that its Content-Type names."""
+    """With the format that its Content-Type names."""
     receiver = Receiver()
     await asked(post(AS_XML, media_type="application/fhir+xml"), receiver, identity, proxy)
 
@@ -96,7 +96,7 @@ def packed(body: bytes) -> bytes:
 
 
 async def test_a_gzipped_body_is_inflated(identity: Identity, proxy: ssl.SSLContext):
-    """S7: the message is what was packed."""
+    """D-gzip: the message is what was packed."""
     receiver = Receiver()
     await asked(packed(gzip.compress(BODY)), receiver, identity, proxy)
 
@@ -162,7 +162,7 @@ async def test_only_a_whole_stream_within_the_limit_is_taken(
 async def test_a_long_answer_is_packed_for_those_who_take_it(
     accept_encoding: str, expected: str | None, identity: Identity, proxy: ssl.SSLContext
 ):
-    """S7: offered, and never forced on anybody."""
+    """D-gzip: offered, and never forced on anybody."""
     request = post(extra=f"Accept-Encoding: {accept_encoding}\r\n")
     answer = await asked(request, Receiver(body=LONG), identity, proxy)
 

@@ -105,7 +105,7 @@ def test_requests_are_spread_over_the_minute():
 
 
 async def test_what_was_sent_before_a_restart_counts():
-    """A restart gives us no second quota (M7)."""
+    """A restart gives us no second quota (D-quota)."""
     clock = Clock()
     budget = Budget(300, monotonic=clock.monotonic, ages=[1.0] * 300)
 

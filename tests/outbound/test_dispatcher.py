@@ -308,7 +308,7 @@ class TestFates:
     async def test_a_duplicate_gives_weight_to_the_answer_before(
         self, store, dispatcher, national_proxy
     ):
-        """A 200 without our ids was the Receiver's after all, and its ids count (S2)."""
+        """A 200 without our ids was the Receiver's after all, and its ids count (D-duplicate)."""
         national_proxy.answers.extend([without_ids, DUPLICATE])
         receipt = await submit(store)
         async with at_work(dispatcher):
@@ -385,7 +385,7 @@ class TestFates:
         assert {"retry"} == {a.verdict for a in attempts if a.row == "server-error"}
 
     async def test_past_its_time_it_ends_unconfirmed(self, store, dispatcher, national_proxy):
-        """After one last try: somebody must telephone, and is told in these words (M5)."""
+        """After one last try: somebody must telephone, and is told so (D-unconfirmed)."""
         national_proxy.otherwise = saying(503, Retry_After="600")
         await submit(store, give_up_at=utc_now() + timedelta(seconds=1.2))
         async with at_work(dispatcher):
@@ -487,7 +487,7 @@ class TestTokens:
     async def test_a_second_post_within_an_attempt_counts_for_the_next_start(
         self, store, dispatcher, national_proxy
     ):
-        """The platform has counted it, and so must a gateway that starts now (M7)."""
+        """The platform has counted it, and so must a gateway that starts now (D-quota)."""
         national_proxy.answers += [TOKEN_REFUSED]
         await submit(store)
         async with at_work(dispatcher):

@@ -84,7 +84,7 @@ def test_the_pause_does_not_skip_the_last_chance():
 
 @pytest.mark.parametrize("late", [-SECOND, SECOND, timedelta(hours=1)])
 def test_past_its_time_a_message_is_unconfirmed(late):
-    """Retries end by age, and then we say that we do not know (M5)."""
+    """Retries end by age, and then we say that we do not know (D-unconfirmed)."""
     assert UNCONFIRMED == settled(Verdict.RETRY, now=CLAIM.give_up_at + late)
 
 

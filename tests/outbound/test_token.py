@@ -79,7 +79,7 @@ async def failure(source):
 
 
 class TestTheRequest:
-    """What the token service gets to see (S14; proxy page, section 9)."""
+    """What the token service gets to see (D-jwt)."""
 
     async def test_the_content_type_has_no_charset(self, source, token_service):
         """The service compares the media type as a whole and answers 415 to any other."""
@@ -151,7 +151,7 @@ class TestTheRequest:
         assert expected == [claims_of(heard)["jti"] for heard in token_service.heard]
 
     async def test_requests_count_against_the_budget(self, source_at, token_service):
-        """The application's quota covers messages and tokens together (M7)."""
+        """The application's quota covers messages and tokens together (D-quota)."""
         source = source_at(token_service.url, per_minute=20)
         await source.token()
         source.discard("token-1")

@@ -130,7 +130,7 @@ async def test_a_wrong_clock_is_named(source_with, minutes):
 
 @pytest.mark.parametrize("minutes", [-2, 2])
 async def test_a_clock_that_is_a_little_wrong_will_do(source_with, minutes):
-    """Neither iat nor nbf is there to be refused, and exp leaves room either way (S14)."""
+    """Neither iat nor nbf is there to be refused, and exp leaves room either way (D-jwt)."""
     assert await source_with(fast=timedelta(minutes=minutes)).token()
 
 

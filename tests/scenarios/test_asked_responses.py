@@ -79,7 +79,7 @@ async def test_a_response_is_acknowledged_when_the_epr_says_yes(world: World) ->
 
 
 async def test_a_response_in_xml_is_acknowledged_in_xml(world: World) -> None:
-    """S6: as it came."""
+    """D-formats: as it came."""
     _, acknowledgement = await requested(world)
     tree = from_json(response(acknowledgement, encounter="in-progress"))
     body = xml.from_tree(tree)

@@ -206,7 +206,7 @@ async def test_what_is_not_passed_on_says_why(
 
 
 async def test_a_preview_write_passes_where_it_is_switched_on(tmp_path: Path) -> None:
-    """S16: byte for byte, under the id of the Appointment."""
+    """D-preview: byte for byte, under the id of the Appointment."""
     body = json.dumps({"resourceType": "Appointment", "id": ID, "status": "cancelled"}).encode()
     body = body[:-1] + b',"participant":[{"status":"accepted"}]}'
     async with world_in(
@@ -296,7 +296,7 @@ async def test_a_service_that_does_not_say_gets_the_request(tmp_path: Path) -> N
 
 
 async def test_tokens_and_reads_count_for_the_next_start(asked: World) -> None:
-    """M7: the platform counts a token, a read and a message, and so does the gateway."""
+    """D-quota: the platform counts a token, a read and a message, and so does the gateway."""
     async with answering(asked.hospital.socket, lambda _: searchset(SLOT)):
         await ask(asked, f"Slot?{TO}&{slot_query()}")
     receipt = await asked.ambulance.sent("r.json", referral())

@@ -1,4 +1,4 @@
-"""A cancellation is sent once the Receiver has been read from (S8)."""
+"""A cancellation is sent once the Receiver has been read from (D-cancel-read)."""
 
 import json
 from collections.abc import AsyncIterator, Callable

@@ -38,8 +38,8 @@ async def answered(session: aiohttp.ClientSession, url: str, body: bytes, **chan
 @pytest.mark.parametrize(
     ("bodies", "media_type"),
     [
-        pytest.param(malformed.JSON, "application/fhir+json", id="T14-json"),
-        pytest.param(malformed.XML, "application/fhir+xml", id="T17-xml"),
+        pytest.param(malformed.JSON, "application/fhir+json", id="json"),
+        pytest.param(malformed.XML, "application/fhir+xml", id="xml"),
     ],
 )
 async def test_malformed_bodies_are_refused_one_after_the_other(
@@ -59,7 +59,7 @@ async def test_malformed_bodies_are_refused_one_after_the_other(
 
 
 async def test_http_that_can_be_cut_twice_is_refused_and_the_connection_ends(world: World) -> None:
-    """T15: what follows on the same connection is nobody's request."""
+    """D-hostile-bodies: what follows on the same connection is nobody's request."""
     own = world.folder / "sandbox" / "national"
     context = ssl.create_default_context(cafile=str(world.sandbox.client_ca_file))
     context.load_cert_chain(own / "proxy-client.pem", own / "proxy-client.key")
@@ -94,7 +94,7 @@ def refused_alone(said: bytes) -> bool:
 
 
 async def test_ids_that_are_none_come_back_nowhere(world: World) -> None:
-    """T16: 400, and neither an answer nor a log line has a byte of them."""
+    """D-hostile-bodies: 400, and neither an answer nor a log line has a byte of them."""
     found = {}
     with capture_logs() as lines:
         async with world.as_proxy() as session:
@@ -253,7 +253,7 @@ async def test_a_long_acknowledgement_holds_up_nobody(
 
 
 async def test_memory_is_bound(world: World, tmp_path: Path) -> None:
-    """T14: the whole book, four times over, leaves a gateway of an ordinary size."""
+    """D-hostile-bodies: the whole book, four times over, leaves a gateway of an ordinary size."""
     log = tmp_path / "log"
     with log.open("ab") as output:
         await world.hospital.stop()

@@ -148,7 +148,7 @@ async def test_a_retry_before_the_answer_is_too_early(world: World) -> None:
 
 
 async def test_the_same_id_with_other_bytes_is_a_conflict_while_it_is_asked(world: World) -> None:
-    """S5: an alarm, never a second question."""
+    """D-same-request-id: an alarm, never a second question."""
     sent = headers()
     async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
         await epr.questions(wait=0)
@@ -163,7 +163,7 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_while_it_is_asked(worl
 
 
 async def test_the_same_made_anew_is_too_early_while_it_is_asked(world: World) -> None:
-    """N2: another Bundle.id and nothing else is the same message, and no alarm."""
+    """D-same-request-id: another Bundle.id and nothing else is the same message, and no alarm."""
     sent = headers()
     async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
         await epr.questions(wait=0)
@@ -263,7 +263,7 @@ async def test_what_is_not_current_cannot_be_cancelled(world: World) -> None:
 
 
 async def test_a_validations_update_is_asked_too(world: World) -> None:
-    """S3: new validations are ours to acknowledge, changes are the EPR's."""
+    """D-who-answers: new validations are ours to acknowledge, changes are the EPR's."""
     async with answering(world.hospital.socket) as epr:
         _, _, taken = await post(world, validation_request(), headers())
         first = len(epr.seen)

@@ -42,7 +42,7 @@ async def test_the_escaped_dollar_is_the_same_operation(world: World) -> None:
 
 
 async def test_what_others_write_oddly_is_taken_and_handed_on_as_it_came(world: World) -> None:
-    """A byte order mark, and a narrative with HTML's names (N5): a warning, and the same bytes."""
+    """A byte order mark, and HTML's names in a narrative: a warning, and the same bytes."""
     bundle = json.loads(referral())
     div = '<div xmlns="http://www.w3.org/1999/xhtml">a&nbsp;b</div>'
     bundle["entry"][1]["resource"]["text"] = {"status": "generated", "div": div}
@@ -82,7 +82,7 @@ async def test_an_id_in_another_letter_case_is_the_same(world: World) -> None:
 
 
 async def test_the_same_id_with_other_bytes_is_a_conflict(world: World) -> None:
-    """S5: never `duplicate` for content that was not processed."""
+    """D-same-request-id: never `duplicate` for content that was not processed."""
     sent = headers()
     await post(world, referral(), sent)
     status, _, outcome = await post(world, referral(), sent)
@@ -93,7 +93,7 @@ async def test_the_same_id_with_other_bytes_is_a_conflict(world: World) -> None:
 
 @pytest.mark.parametrize("body", [referral(), validation_request()], ids=["referral", "validation"])
 async def test_the_same_made_anew_is_a_duplicate(world: World, body: bytes) -> None:
-    """N2: another Bundle.id, other ids and times, and nothing else."""
+    """D-same-request-id: another Bundle.id, other ids and times, and nothing else."""
     sent = headers()
     bundle = json.loads(body)
     await post(world, body, sent)
@@ -107,7 +107,7 @@ async def test_the_same_made_anew_is_a_duplicate(world: World, body: bytes) -> N
 
 
 async def test_the_same_for_another_conversation_is_a_conflict(world: World) -> None:
-    """N2: the correlation id is compared as it is written."""
+    """D-same-request-id: the correlation id is compared as it is written."""
     sent, body = headers(), referral()
     await post(world, body, sent)
     anew = json.dumps(json.loads(body) | {"id": str(uuid.uuid4())}).encode()
@@ -252,7 +252,7 @@ async def test_what_is_malformed_gets_the_guides_answer(
 
 
 async def test_a_refusal_is_repeated_and_a_corrected_message_is_another(world: World) -> None:
-    """S4: the same request, the same refusal; a new X-Request-Id starts afresh."""
+    """D-asked-once: the same request, the same refusal; a new X-Request-Id starts afresh."""
     bad, sent = changed(referral(), id="x"), headers()
     first = await post(world, bad, sent)
     second = await post(world, bad, sent)

@@ -59,7 +59,7 @@ async def test_a_validation_runs_from_request_to_final_response(world: World) ->
 
 
 async def test_a_conversation_may_be_in_xml(world: World) -> None:
-    """S6: request, acknowledgement and response, each stored and delivered as it went."""
+    """D-formats: request, acknowledgement and response, each stored and delivered as it went."""
     request = as_xml(validation_request())
     receipt = await world.ambulance.sent("request.xml", request)
     await world.ambulance.outcome(receipt["request_id"])
@@ -95,7 +95,7 @@ async def test_a_rejection_closes_the_workflow(world: World) -> None:
 
 
 async def test_a_final_response_may_point_back_to_the_interim_one(world: World) -> None:
-    """S9: every Bundle.id of the workflow counts, in both directions."""
+    """D-correlation: every Bundle.id of the workflow counts, in both directions."""
     receipt, acknowledgement = await requested(world)
     interim = response(acknowledgement, encounter="in-progress")
     await answered(world, "i.json", interim)

@@ -238,7 +238,7 @@ def test_a_relative_is_not_the_patient() -> None:
 
 
 def test_an_answer_in_xml_is_read_alike() -> None:
-    """S6: the format is no difference."""
+    """D-formats: the format is no difference."""
     body = converted(json.dumps(acknowledged()).encode(), Format.JSON, Format.XML)
     found = read_acknowledgement(read(SENT), body, Format.XML)
 

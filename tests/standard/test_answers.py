@@ -99,7 +99,7 @@ def test_an_id_that_the_receiver_must_mint_is_minted_whatever_was_sent() -> None
 
 @pytest.mark.parametrize("write", [acknowledged, changed, responded])
 def test_what_is_no_id_is_never_echoed(write: Callable[[bytes], dict[str, Any]]) -> None:
-    """N5: in its place stands one of ours, or in a response none."""
+    """D-ignored-ids: in its place stands one of ours, or in a response none."""
     body = json.loads(referral())
     for entry in body["entry"]:
         entry["resource"]["id"] = "__AN_ID__"
@@ -119,7 +119,7 @@ def test_a_response_is_acknowledged_by_its_own_bytes(format_: Format) -> None:
     st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
 )
 def test_numbers_go_back_as_they_came(number: str) -> None:
-    """S13: whatever their precision, size or form."""
+    """D-lossless: whatever their precision, size or form."""
     body = referral().replace(
         b'"type": "message"', b'"type": "message", "total": ' + number.encode()
     )
@@ -199,7 +199,7 @@ def test_errors_of_others_are_read_leniently(body: bytes, expected: Outcome) -> 
 
 
 def test_an_error_in_xml_is_read_too() -> None:
-    """X05: whatever the Content-Type says of it, which may be the proxy's."""
+    """Whatever the Content-Type says of it, which may be the proxy's."""
     body = converted(
         outcome([Issue(rule="B01", path="Bundle", text="x", code="REC_BAD_REQUEST")]),
         Format.JSON,

@@ -199,7 +199,7 @@ def test_what_only_the_epr_knows_is_asked_for(
     [(a_referral, "revoked"), (a_validation, "entered-in-error"), (a_booking, "cancelled")],
 )
 def test_a_composed_cancellation_passes_our_own_rules(make: Any, outcome: str) -> None:
-    """Id, status and reason; the person and the two organisations; nothing else (S8)."""
+    """Id, status and reason; the person and the two organisations; nothing else (D-cancel-read)."""
     given = Case("", asked(json.dumps(make()).encode()))
     made = given.make(wants(Move.CANCEL, outcome, text=TEXT))
     kinds = {e["resource"]["resourceType"] for e in made["entry"]}

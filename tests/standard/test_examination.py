@@ -154,7 +154,7 @@ def test_a_byte_order_mark_before_xml_says_nothing(side: Side) -> None:
 
 @pytest.mark.parametrize("media_type", [JSON, XML])
 def test_html_names_in_narrative_are_taken_and_not_sent(media_type: str) -> None:
-    """Every browser shows them, and readers of XML refuse them (N5)."""
+    """Every browser shows them, and readers of XML refuse them (D-ignored-ids)."""
     div = '<div xmlns="http://www.w3.org/1999/xhtml">a&nbsp;b</div>'
     message = a_referral()
     resource(message, "Patient")["text"] = {"status": "generated", "div": div}
@@ -231,7 +231,7 @@ def test_what_fhirpath_cannot_name_is_named_by_its_owner() -> None:
 
 @pytest.mark.parametrize("kind", ["ServiceRequest", "Organization", "Location", "MessageHeader"])
 def test_the_form_of_an_id_in_a_new_request_is_a_warning(kind: str) -> None:
-    """N5: a Receiver ignores the ids of what is new; what is no id is not even read."""
+    """D-ignored-ids: a Receiver ignores the ids of what is new; what is no id is not even read."""
     message = a_referral()
     resource(message, kind)["id"] = "__ORG1_ID__"
     examined = look(message)
@@ -276,7 +276,7 @@ def test_an_id_that_must_name_something_has_its_form(make: Callable[[], Bundle],
 
 
 def test_what_is_sent_has_no_such_id() -> None:
-    """Strict on send (S10)."""
+    """Strict on send (D-strict-on-send)."""
     message = a_referral()
     resource(message, "Organization")["id"] = "__ORG1_ID__"
 

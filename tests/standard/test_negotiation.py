@@ -1,4 +1,4 @@
-"""Which format is answered in (H11, S6)."""
+"""Which format is answered in (H11, D-formats)."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_what_we_cannot_write_is_not_acceptable(
     "accept", [None, "application/fhir+json", "application/fhir+xml", "text/*"]
 )
 def test_the_parameter_wins(asked: str, expected: Format, accept: str | None) -> None:
-    """S6: a differing Accept header is then no error."""
+    """D-formats: a differing Accept header is then no error."""
     assert expected == negotiate(accept, asked)
 
 
@@ -85,5 +85,5 @@ def test_the_parameter_wins(asked: str, expected: Format, accept: str | None) ->
     ],
 )
 def test_a_body_is_named_by_its_content_type(media_type: str, expected: Format | None) -> None:
-    """H10: parameters mean nothing, plain JSON is let pass, plain XML is not."""
+    """Parameters mean nothing, plain JSON is let pass, plain XML is not."""
     assert expected == format_of(media_type)

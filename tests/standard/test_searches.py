@@ -199,7 +199,7 @@ def test_a_search_at_a_foreign_service_is_not_found_as_a_whole():
 
 @pytest.mark.parametrize("birth_date", ["eq1951-02-28", "1951-02-28"])
 def test_a_patient_is_found_by_name_birth_date_and_postcode(birth_date: str):
-    """S10: all three, where there is no number."""
+    """All three, where there is no number."""
     found = searches.patient(
         f"patient:name=Testcase&patient:birthdate={birth_date}&patient:address-postalcode=ZZ99%203VZ"
     )

@@ -76,7 +76,7 @@ async def test_a_final_response_stops_the_clock(store: Store) -> None:
 
 
 async def test_an_interim_response_does_not_stop_the_clock(store: Store) -> None:
-    """V2 may breach as V1 may."""
+    """A validation that was begun may breach as one that was not."""
     await store.submit(submission(bundle_id="b1", **OWED), NOW)
     await answered(store, NOW, Move.PROGRESS)
 

@@ -46,7 +46,7 @@ async def test_twenty_at_once_make_one_record(store: SqliteStore) -> None:
 
 
 async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: SqliteStore) -> None:
-    """S5: never a second record, never a duplicate for content that was not processed."""
+    """Never a second record, nor a duplicate for what was not processed (D-same-request-id)."""
     came = arrival()
     await store.receive(came, NOW)
     fate = await store.receive(arrival(request_id=came.request_id), NOW)
@@ -58,7 +58,7 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: Sq
 
 
 async def test_the_same_id_with_the_same_words_is_a_duplicate(store: SqliteStore) -> None:
-    """N2: other bytes, but they say what was processed. There is no alarm."""
+    """D-same-request-id: other bytes, but they say what was processed. There is no alarm."""
     came = arrival(said="the same")
     await store.receive(came, NOW)
     fate = await store.receive(arrival(request_id=came.request_id, said="the same"), NOW)
@@ -78,7 +78,7 @@ async def test_what_was_refused_is_no_duplicate(store: SqliteStore) -> None:
 
 
 async def test_a_refusal_is_repeated(store: SqliteStore) -> None:
-    """S4: what a rule refused is refused again with the same answer."""
+    """D-asked-once: what a rule refused is refused again with the same answer."""
     refused = refusal(arrival(), http_status=422)
     first = await store.refuse(refused, NOW)
     second = await store.refuse(refused, NOW)

@@ -303,7 +303,7 @@ async def test_a_queued_message_is_retried_at_once(store: SqliteStore) -> None:
 
 @pytest.mark.parametrize("verb", [None, Verb.HOLD])
 async def test_nothing_is_resent_past_what_waits(store: SqliteStore, verb: Verb | None) -> None:
-    """M5a: its copy would come after the cancellation, and a cancelled referral arrive."""
+    """Its copy would come after the cancellation, and a cancelled referral arrive."""
     bundle = "17e2f9d6-2e5b-4a5e-8f6d-6c1a4f4f2b10"
     first = await ended(store, OutboundState.UNCONFIRMED, bundle_id=bundle)
     cancellation = await queued(store, bundle_id=bundle, move=Move.CANCEL)
@@ -341,7 +341,7 @@ async def test_what_was_withdrawn_stands_in_nobodys_way(store: SqliteStore) -> N
 
 
 async def test_what_was_overtaken_is_not_revived(store: SqliteStore) -> None:
-    """M5a: a cancelled referral must not arrive."""
+    """D-no-late-revival: a cancelled referral must not arrive."""
     request = await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1")
     await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1", move=Move.CANCEL)
 

@@ -268,7 +268,7 @@ def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetim
 async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
     store: SqliteStore,
 ) -> None:
-    """S2: a 200 without our ids is kept, and the duplicate that follows proves it."""
+    """D-duplicate: a 200 without our ids is kept, and the duplicate that follows proves it."""
     claim = await claimed(store)
     unproven = Answer(status=200, media_type="application/fhir+json", body=b'{"id":"first"}')
     await store.settle(
@@ -319,7 +319,7 @@ async def test_an_update_joins_the_workflow_of_its_request(store: SqliteStore) -
 
 
 async def test_bytes_that_were_refused_say_so_when_handed_in_again(store: SqliteStore) -> None:
-    """M11b: the same bytes, the same refusal, with the Receiver's code."""
+    """D-same-bytes: the same bytes, the same refusal, with the Receiver's code."""
     claim = await claimed(store, body=b"refused")
     await store.settle(
         claim,

@@ -80,7 +80,7 @@ async def test_the_answer_is_told_to_who_waits(attended: SqliteStore) -> None:
 async def test_an_epr_is_there_for_half_a_minute(
     attended: SqliteStore, seconds: int, expected: type
 ) -> None:
-    """S3: whoever has not asked for questions since then is not there."""
+    """D-who-answers: whoever has not asked for questions since then is not there."""
     now = NOW + timedelta(seconds=seconds)
 
     assert expected is type(await attended.questions.ask_about(arrival(), None, TERMS, now))

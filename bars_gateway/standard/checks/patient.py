@@ -72,7 +72,7 @@ def own_telecom(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 def no_first_contact(message: Message, _offer: Offer) -> Iterator[str]:
-    """P06: whom to call first must be one, who need not be the patient (P08)."""
+    """P06: whom to call first must be one, who need not be the patient."""
     for path, patient in message.all("Patient"):
         contacts = maps_of(patient, "contact")
         if contacts and sum(_ranks(each) == ["1"] for each in contacts) != 1:

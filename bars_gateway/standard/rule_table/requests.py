@@ -64,7 +64,7 @@ RULES: tuple[Rule, ...] = (
         rule="R04E",
         text="a time of the year 1, or more than ten years from when the message was written, is"
         " taken as none: leave it out where there is none, or correct it",
-        source="this project: what software writes for a time that was never set",
+        source="this project: D-edge-of-calendar",
         broken=request.time_at_the_edge,
         sending=_WARN,
         receiving=_WARN,

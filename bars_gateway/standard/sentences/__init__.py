@@ -8,6 +8,8 @@ The tables are data: how a message of ours ended (`outcomes`), what of it is not
 asked (`asked`), how a case stands that has moved on (`standing`), and what a remark adds
 (`remarked`). Whoever reads only the sentence never has to guess whether to act: it names what
 to do, or says that there is nothing to do.
+
+Decisions: D-sentences.
 """
 
 from bars_gateway.standard.sentences.situation import Situation, means

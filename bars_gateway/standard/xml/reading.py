@@ -3,14 +3,14 @@ FHIR's XML, read into the tree that JSON is read into.
 
     bytes ──to_tree──► Document(tree, lines) ──► the same checks and rules as JSON
 
-Every value stays as it was written (S13): numbers become `Number`, instants stay
+Every value stays as it was written (D-lossless): numbers become `Number`, instants stay
 texts, and narrative is cut out of the bytes as it is. Comments and processing
 instructions are passed over; an indentation is no content.
 
 The parser is expat, of Python's own library. It would read UTF-16 unasked, and XML 1.1
 as if it were 1.0: both are refused before. It tells lines and byte positions, and
 reads as it goes, so that a document type, entities or a depth of more than 64 levels
-end the reading where they begin (H15). What is well-formed and still no R4 (unknown
+end the reading where they begin (D-hostile-bodies). What is well-formed and still no R4 (unknown
 elements, text between them) is kept under the marks of `tree.Stray`, and the
 structure checker says so together with everything else that is wrong.
 """

@@ -3,7 +3,7 @@ FHIR's XML, written from the tree that JSON or XML was read into.
 
     tree ──from_tree──► bytes: UTF-8, elements in the order of R4
 
-Every value goes out as it came in (S13). Only what the structure checker finds nothing
+Every value goes out as it came in (D-lossless). Only what the structure checker finds nothing
 wrong with can be written: XML has no place for an element that R4 does not know.
 """
 
