@@ -1,6 +1,8 @@
 """From nothing to an installation that only waits for others, and never a step back."""
 
 import stat
+import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -51,6 +53,53 @@ def test_what_was_said_is_in_the_settings(tmp_path):
     assert ("https://fhir.nhs.uk/Id/dos-service-id|2000000101",) == provider.services
     assert "NorthshireGeneralHospital-INT-1" == provider.key_id
     assert "BaRS-INT-ZX901.northshire.nhs.uk" == settings.onboarding.fqdn
+
+
+# Runs the command line, and notes on standard error whatever it writes, makes, moves or changes.
+WATCHED = """
+import os, sys
+
+CHANGES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.chmod", "os.chown", "os.remove"}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+def note(event, values):
+    if event == "os.mkdir" and os.path.isdir(values[0]):
+        return
+    changes = event in CHANGES or event == "sqlite3.connect"
+    if changes or (event == "open" and isinstance(values[2], int) and values[2] & WRITES):
+        for value in values[:2]:
+            if isinstance(value, (str, bytes, os.PathLike)) and value not in ("r", "w", "wb", "x"):
+                sys.stderr.write("changed " + os.path.abspath(os.fsdecode(value)) + chr(10))
+
+sys.addaudithook(note)
+from bars_gateway.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("environment", ["int", "prod"])
+def test_nothing_is_made_outside_of_the_folder(tmp_path, environment):
+    """Neither at home, nor where it is typed, nor where a package would put it."""
+    folder, home, here = (tmp_path / name for name in ("gateway", "home", "here"))
+    home.mkdir()
+    here.mkdir()
+    flags = ("--environment", environment, *FLAGS[2:], "--key-bits", "2048")
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, "init", "--folder", str(folder), *flags],
+        cwd=here,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    changed = [line[8:] for line in done.stderr.splitlines() if line.startswith("changed ")]
+
+    assert 0 == done.returncode
+    assert str(folder / "bars-gateway.toml") in {name.removesuffix(".new") for name in changed}
+    assert [] == [name for name in changed if not Path(name).is_relative_to(folder)]
+    assert ["gateway", "here", "home"] == sorted(path.name for path in tmp_path.iterdir())
+    assert [] == [*home.iterdir(), *here.iterdir()]
 
 
 def test_every_setting_is_explained_in_the_file(tmp_path):

@@ -1,6 +1,7 @@
-"""What is asked for in bulk goes on, round by round, until all was looked at: by the socket."""
+"""What operators type beside a running gateway: the real command, at the real socket."""
 
 import asyncio
+import json
 import sys
 import tempfile
 from collections import Counter
@@ -32,6 +33,7 @@ from bars_gateway.store.port import OutboundState, Settled
 from bars_gateway.store.sqlite import SqliteStore
 
 AT_ONCE = 2
+WHY = ("--why", "INC-7")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Desk:
 
     async def types(self, *arguments: str) -> tuple[int, list[str]]:
         """Return how the command exits, and the lines that it prints."""
-        command = ("-m", "bars_gateway", *arguments, "--why", "INC-7", "-c", str(self.settings))
+        command = ("-m", "bars_gateway", *arguments, "-c", str(self.settings))
         process = await asyncio.create_subprocess_exec(
             sys.executable, *command, stdout=asyncio.subprocess.PIPE
         )
@@ -99,7 +101,7 @@ async def test_rounds_go_on_past_what_is_objected_to(desk: Desk, store: SqliteSt
     """The first two rounds do nothing, for each was refused before its confirmation."""
     await queued(store, 5)
     await refused(store, 5)
-    code, lines = await desk.types("resend", "--all")
+    code, lines = await desk.types("resend", "--all", *WHY)
 
     assert (1, "done: 0, 5 not (not_confirmed)") == (code, lines[-1])
     assert 5 == len({line.split(":")[0] for line in lines[:-1]})
@@ -109,7 +111,7 @@ async def test_a_resend_reaches_each_once(desk: Desk, store: SqliteStore) -> Non
     """What was resent stays in its state, and is not met again; nor is its copy."""
     await queued(store, 5)
     await refused(store, 5)
-    code, lines = await desk.types("resend", "--all", "--yes")
+    code, lines = await desk.types("resend", "--all", "--yes", *WHY)
 
     assert (0, "done: 5", {"queued": 5}) == (code, lines[-1], await states(store))
 
@@ -117,7 +119,7 @@ async def test_a_resend_reaches_each_once(desk: Desk, store: SqliteStore) -> Non
 async def test_a_dry_run_looks_at_all(desk: Desk, store: SqliteStore) -> None:
     """What would be done is counted as far as what is done."""
     await queued(store, 5)
-    code, lines = await desk.types("hold", "--all", "--dry-run")
+    code, lines = await desk.types("hold", "--all", "--dry-run", *WHY)
 
     assert (0, "would be: 5", {"queued": 5}) == (code, lines[-1], await states(store))
 
@@ -144,7 +146,7 @@ async def test_alarms_are_marked_round_by_round(desk: Desk, store: SqliteStore) 
     await queued(store, 6)
     await refused(store, 6)
     numbers = sorted(alarm.number for alarm in await store.alarms.standing(PROVIDER, 100))
-    code, lines = await desk.types("mark-handled", "--all", "--up-to", str(numbers[4]))
+    code, lines = await desk.types("mark-handled", "--all", "--up-to", str(numbers[4]), *WHY)
 
     assert (0, 5) == (code, len(lines))
     assert numbers[5:] == [alarm.number for alarm in await store.alarms.standing(PROVIDER, 100)]
@@ -155,7 +157,25 @@ async def test_a_dry_run_names_all_alarms_once(desk: Desk, store: SqliteStore) -
     await queued(store, 5)
     await refused(store, 5)
     numbers = sorted(alarm.number for alarm in await store.alarms.standing(PROVIDER, 100))
-    code, lines = await desk.types("mark-handled", "--all", "--up-to", "99", "--dry-run")
+    code, lines = await desk.types("mark-handled", "--all", "--up-to", "99", "--dry-run", *WHY)
 
     assert (0, numbers) == (code, [int(line.split()[0]) for line in lines])
     assert 5 == len(await store.alarms.standing(PROVIDER, 100))
+
+
+async def test_receipts_are_given_to_programs(desk: Desk, tmp_path: Path) -> None:
+    """One document, with each file's receipt or refusal and nothing else beside it."""
+    bodies = {tmp_path / "good.json": referral(), tmp_path / "bad.json": b"{}"}
+    for file, body in bodies.items():
+        file.write_bytes(body)
+    code, lines = await desk.types("send", "--json", *map(str, bodies))
+    good, bad = json.loads("\n".join(lines))
+
+    found = [(each["file"], each["accepted"]) for each in (good, bad)]
+
+    assert (1, [(str(tmp_path / "good.json"), True), (str(tmp_path / "bad.json"), False)]) == (
+        code,
+        found,
+    )
+    assert good["answer"]["request_id"]
+    assert bad["answer"]["issues"]
