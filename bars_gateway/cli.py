@@ -1,11 +1,7 @@
 """
 The operator's verbs.
 
-    bars-gateway check · config · lint · run · send · queue · show
-                  hold · release · withdraw · retry · resend · cache
-                  alarms · mark-handled · quarantine · attach · confirm
-                  backup · restore · verify · sandbox · demo
-    bars-gateway init · keys · csr · certificate · letters · doctor
+    bars-gateway --help ─► SECTIONS: each command under what somebody wants to do
 
 `queue` and `show` read the database themselves, so that they answer at night when the
 gateway is down; they open it for reading only and disturb nobody. `send` goes through
@@ -45,9 +41,11 @@ from bars_gateway.operator_orders import socket_of
 from bars_gateway.restoring import restore
 from bars_gateway.safekeeping import backup, verify
 from bars_gateway.sandbox.command import sandbox
+from bars_gateway.sections import Sections
 
 app = typer.Typer(
     name="bars-gateway",
+    cls=Sections,
     help="Speaks the NHS Booking and Referral Standard (BaRS) for an EPR.",
     no_args_is_help=True,
     add_completion=False,
