@@ -160,7 +160,7 @@ def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Answ
             name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
         },
         body=body,
-        retry_after=_retry_after(response.headers),
+        retry_after=retry_after(response.headers),
     )
 
 
@@ -170,7 +170,7 @@ def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | Non
     return ours if came.lower() == ours.lower() else came or None
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds to wait; a date counts from the answer's own, whatever our clock says."""
     text = headers.get("Retry-After", "")
     try:

@@ -4,7 +4,8 @@ What a refusal of the token service means, and when to ask again.
     status, body ──classify──► Refused: a row of the table, and the pause that it leads to
 
 Four shapes are read: the service's own, the platform's `fault` and its OperationOutcome, and
-the quota's, which says when it ends. What fits no row: an unknown 4xx is our configuration,
+the quota's, which says when it ends. Any of them may come with a Retry-After, which is heeded
+up to the longest pause of its row. What fits no row: an unknown 4xx is our configuration,
 and anything else passes by itself.
 """
 
@@ -39,7 +40,8 @@ class Refused:
 
     row: Row
     status: int | None
-    retry_after: timedelta | None = None  # what the service asked for
+    quota_ends: timedelta | None = None  # as the quota's own body says
+    retry_after: timedelta = timedelta()  # what the service asked for
     support_id: str | None = None  # theirs, for a call to the national service desk
     blocked: EgressBlocked | None = None  # by our own network
 
@@ -64,15 +66,19 @@ class Refused:
 
     def pause(self, failures: int) -> timedelta:
         """Return how long to wait after so many failures in a row."""
-        if self.retry_after is not None:
-            return self.retry_after
+        if self.quota_ends is not None:
+            return self.quota_ends
         first, longest = PAUSES[self.row.remedy]
         doublings: int = 2 ** min(failures - 1, _MAX_DOUBLINGS)
-        return min(longest, first * doublings)
+        return min(longest, max(first * doublings, self.retry_after))
 
 
 def classify(
-    status: int | None, body: bytes, now: datetime, blocked: EgressBlocked | None = None
+    status: int | None,
+    body: bytes,
+    now: datetime,
+    blocked: EgressBlocked | None = None,
+    retry_after: float | None = None,
 ) -> Refused:
     """Return what the answer means; *status* None is silence, or our own network's *blocked*."""
     if status is None:
@@ -80,7 +86,13 @@ def classify(
     found = _object(body)
     wait = _quota_ends(found, now) if status == 429 else None  # noqa: PLR2004
     row = _row_of(status, body, found)
-    return Refused(row=row, status=status, retry_after=wait, support_id=_support_id(found))
+    return Refused(
+        row=row,
+        status=status,
+        quota_ends=wait,
+        retry_after=timedelta(seconds=retry_after or 0),
+        support_id=_support_id(found),
+    )
 
 
 def _row_of(status: int, body: bytes, found: Mapping[str, object]) -> Row:

@@ -229,7 +229,9 @@ class TokenSource:
         )
         self._skew = skew_seconds(reply.date, self._now(), self._skew)
         token = self._read(reply.body, asked) if reply.status == 200 else None  # noqa: PLR2004
-        return token or classify(reply.status, reply.body, self._now(), reply.blocked)
+        return token or classify(
+            reply.status, reply.body, self._now(), reply.blocked, reply.retry_after
+        )
 
     def _keep(self, token: _Token, key: SigningKey) -> None:
         self._held = token

@@ -16,7 +16,7 @@ import jwt
 
 from bars_gateway.errors import EgressBlocked
 from bars_gateway.outbound.egress import Egress
-from bars_gateway.outbound.proxy import body_within, moment_of
+from bars_gateway.outbound.proxy import body_within, moment_of, retry_after
 from bars_gateway.outbound.signing_key import SigningKey
 
 ASSERTION_SECONDS = 150  # tolerates a clock that is wrong by as much, either way
@@ -38,6 +38,7 @@ class TokenReply:
 
     status: int | None
     date: str | None = None  # the Date header
+    retry_after: float | None = None  # seconds, from Retry-After
     blocked: EgressBlocked | None = None  # by our own network: nobody there has seen it
     body: bytes = b""
 
@@ -82,8 +83,12 @@ async def request_token(
             if egress is not None:
                 egress.passed()
             body = await body_within(response, _MAX_ANSWER_BYTES)
-            date = response.headers.get("Date")
-            return TokenReply(status=response.status, date=date, body=body or b"")
+            return TokenReply(
+                status=response.status,
+                date=response.headers.get("Date"),
+                retry_after=retry_after(response.headers),
+                body=body or b"",
+            )
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         blocked = egress.blocked(error) if egress is not None else None
         return TokenReply(status=None, blocked=blocked)

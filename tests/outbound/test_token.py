@@ -478,6 +478,26 @@ class TestFailing:
 
         assert ends_at == source.closed_until
 
+    @pytest.mark.parametrize(
+        ("asked", "seconds"),
+        [
+            pytest.param("17", 17, id="seconds"),
+            pytest.param("Sat, 28 Feb 2026 12:00:17 GMT", 17, id="date"),
+            pytest.param("1", 5, id="sooner-than-ours"),
+            pytest.param("86400", 60, id="longer-than-the-longest"),
+            pytest.param("soon", 5, id="unreadable"),
+        ],
+    )
+    async def test_the_service_may_ask_for_a_pause(
+        self, source, token_service, clock, asked, seconds
+    ):
+        """By Retry-After, up to the longest that such a refusal is given."""
+        said = {"Retry_After": asked, "Date": "Sat, 28 Feb 2026 12:00:00 GMT"}
+        token_service.answers.append(saying(503, **said))
+        await failure(source)
+
+        assert clock.now() + timedelta(seconds=seconds) == source.closed_until
+
     async def test_a_step_of_the_wall_clock_does_not_lengthen_the_pause(
         self, source, token_service, clock
     ):
