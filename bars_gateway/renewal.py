@@ -23,11 +23,13 @@ import structlog
 
 from bars_gateway.config import Settings, describe
 from bars_gateway.errors import ConfigurationError, IdentityError
+from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 5.0
 SETTINGS = "the settings"
+_SEND_US = "Send us the type and place of the error; SIGHUP has everything read again."
 # What is taken without a restart; everything else that a changed file says waits for one.
 # What a reload takes, beside all of `callers`; the rest waits for a restart.
 OF_PROVIDERS = ("key_id", "private_key_file", "former_keys")
@@ -97,21 +99,34 @@ class Renewals:
 
     async def renew(self) -> None:
         """Read the settings and everything that they name, changed or not."""
-        await self._read_settings()
+        await self._alone(SETTINGS, self._read_settings())
         for material in self._materials:
-            await self._take(material, self._look(material))
+            await self._alone(material.name, self._take(material))
 
     async def look(self) -> None:
         """Take what has changed, and has not changed since the last look."""
         for material in self._materials:
-            found = self._look(material)
-            settled = self._settling.pop(material.name, None) == found
-            if found == self._looks[material.name]:
-                continue
-            if settled:
-                await self._take(material, found)
-            else:
-                self._settling[material.name] = found
+            await self._alone(material.name, self._take_if_changed(material))
+
+    async def _alone(self, name: str, renewing: Awaitable[None]) -> None:
+        """Let what fails over one of them in a way that nobody foresaw end that one alone."""
+        try:
+            await renewing
+        except Exception as error:  # unit of work
+            what = unforeseen(error)
+            reason = f"the gateway itself failed over it ({what.exception} at {what.place})"
+            if self._refused.get(name) != reason:  # it may fail at every look
+                self._refuse(name, reason, _SEND_US)
+
+    async def _take_if_changed(self, material: Material) -> None:
+        found = self._look(material)
+        settled = self._settling.pop(material.name, None) == found
+        if found == self._looks[material.name]:
+            return
+        if settled:
+            await self._take(material)
+        else:
+            self._settling[material.name] = found
 
     async def _read_settings(self) -> None:
         try:
@@ -125,8 +140,9 @@ class Renewals:
         if waiting:
             log.warning("renewal.left_for_restart", name=waiting)
 
-    async def _take(self, material: Material, look: Look) -> None:
-        self._looks[material.name] = look  # also what is refused is not read again until it changes
+    async def _take(self, material: Material) -> None:
+        # Also what is refused is not read again until it changes.
+        self._looks[material.name] = self._look(material)
         try:
             await material.take(self.settings)
         except IdentityError as error:

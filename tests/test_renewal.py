@@ -133,6 +133,50 @@ async def test_what_is_gone_is_told_as_well(reading):
     assert {"the pair": str(material_gone)} == renewals.refused
 
 
+@pytest.mark.parametrize("fails", ["files", "take"])
+@pytest.mark.parametrize("asked", [True, False])
+async def test_what_nobody_foresaw_keeps_nothing_else_from_renewal(reading, fails, asked):
+    """The first fails over something; the one behind it is taken, and the page names the first."""
+    armed = []
+
+    def stumble(_settings: Settings) -> list[Path]:
+        if armed and fails == "files":
+            raise ZeroDivisionError("canary")
+        return reading.files
+
+    async def take(_settings: Settings) -> None:
+        raise ZeroDivisionError("canary")
+
+    first = Material(name="the first", files=stumble, take=take)
+    second = Material(name="the pair", files=lambda _settings: reading.files, take=reading.take)
+    renewals = Renewals(reading.settings, [first, second], reread=lambda: reading.settings)
+    armed.append(True)
+    reading.put(b"2", b"2")
+    with capture_logs() as logs:
+        for _ in range(4):
+            await (renewals.renew() if asked else renewals.look())
+
+    assert {(b"2", b"2")} == set(reading.taken)
+    assert ["the first"] == list(renewals.refused)
+    assert "ZeroDivisionError at " in renewals.refused["the first"]
+    assert "canary" not in str(logs)
+    assert 1 == [entry["event"] for entry in logs].count("renewal.refused")
+
+
+async def test_settings_that_nobody_can_read_keep_nothing_from_renewal(reading):
+    """The keys and certificates are read all the same."""
+
+    def stumble() -> Settings:
+        raise ZeroDivisionError("canary")
+
+    reading.written = stumble
+    reading.put(b"2", b"2")
+    await reading.renewals.renew()
+
+    assert [(b"2", b"2")] == reading.taken
+    assert [SETTINGS] == list(reading.renewals.refused)
+
+
 async def test_something_better_ends_the_alarm(reading):
     """Nobody has to take it back by hand."""
     reading.put(b"2", b"3")
