@@ -176,6 +176,7 @@ def area_of(name: str) -> str:
         "store.alarms",
         "store.arrivals",
         "store.asides",
+        "store.breaks",
         "store.calls",
         "store.cancellations",
         "store.reconciliations",

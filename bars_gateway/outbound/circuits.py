@@ -73,6 +73,11 @@ class Circuits:
         self._messages = messages
         self._now = now
         self._circuits: dict[str, _Circuit] = {}
+        self._known: Mapping[str, datetime] = {}
+
+    def remember(self, known: Mapping[str, datetime]) -> None:
+        """Let who was silent before a restart, and is so still, have been so all the time."""
+        self._known = dict(known)
 
     @property
     def open(self) -> Mapping[str, datetime]:
@@ -97,6 +102,11 @@ class Circuits:
             if each.looks and each.silences < self._failures
         }
 
+    @property
+    def told(self) -> Mapping[str, datetime]:
+        """Return of whom an operator is told, and since when nothing came from them."""
+        return {**self.silent, **self.open}
+
     def rests_until(self, name: str, longest: timedelta) -> datetime | None:
         """Return when the next look at *name* may go, *longest* after the last; None: now."""
         circuit = self._circuits.get(name)
@@ -111,7 +121,7 @@ class Circuits:
 
         One that *began* before the last time something was put off says nothing new.
         """
-        circuit = self._circuits.setdefault(name, _Circuit(self._now()))
+        circuit = self._circuits.setdefault(name, _Circuit(self._known.get(name, self._now())))
         if circuit.looked_at is not None and failure.began < circuit.looked_at:
             return None
         _count(circuit, failure)
@@ -135,6 +145,7 @@ class Circuits:
         """Note that an answer came; return whether what waits was put off until now."""
         was_open = name in self.open
         self._circuits.pop(name, None)
+        self._known = {other: since for other, since in self._known.items() if other != name}
         return was_open
 
 

@@ -115,6 +115,7 @@ class Dispatcher:
     async def run(self, beat: Callable[[], None] | None = None) -> None:
         """Send until stopped, with a *beat* at each step; return once nothing is in flight."""
         self._beat = beat or self._beat
+        await self.standing.remember()
         async with asyncio.TaskGroup() as senders:
             senders.create_task(self._reconciler.run(), name="reconciler")
             for number in range(self._policy.max_in_flight):

@@ -22,6 +22,7 @@ from bars_gateway.outbound.circuits import Break, Circuits, Failure, Pauses
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE, KeptOut
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict
+from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Claim, Store
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,19 @@ class Standing:
         self.providers = Circuits(1, now=now, messages=1)
         self._answers: dict[str, deque[_Answered]] = {}  # by Receiver
         self._refused_by: dict[str, str] = {}  # provider → the row of the answer that it got last
+        self._kept: set[str] = set()  # of whom the store has since when nothing came
         self._looks: list[str] = []  # Receivers and providers that a look is under way to
+
+    async def remember(self) -> None:
+        """Learn since when nothing came from those who were silent before a restart."""
+        try:
+            known = await self._store.breaks.known()
+        except Exception as error:  # unit of work
+            await self._store.asides.tell(Aside.WORK, error, self._now())
+            return  # it is only told: nothing waits for it
+        self._kept = set(known)
+        for circuits in (self.receivers, self.providers):
+            circuits.remember(known)
 
     @property
     def looked_at(self) -> Collection[str]:
@@ -130,6 +143,7 @@ class Standing:
             failure = Failure(message_id=claim.message_id, began=began)
             found = self.providers.failed(claim.provider, failure, PAUSES_FOR_OUR_TROUBLE)
             await self._put_off(self.providers, found, claim, provider=claim.provider)
+            await self._keep(self.providers, claim.provider)
         elif judgement.is_silence or judgement.is_server_error:
             pauses = Pauses(
                 first=timing.first_retry, longest=min(timing.longest_retry, LONGEST_PEACE)
@@ -138,6 +152,7 @@ class Standing:
             failure = Failure(message_id=claim.message_id, began=began, is_error=is_error)
             found = self.receivers.failed(claim.receiver, failure, pauses)
             await self._put_off(self.receivers, found, claim, receiver=claim.receiver)
+            await self._keep(self.receivers, claim.receiver)
         else:
             if judgement.is_of_receiver:
                 self._heard(claim)
@@ -145,6 +160,20 @@ class Standing:
                 await self._hasten(receiver=claim.receiver)
             if self.providers.answered(claim.provider):
                 await self._hasten(provider=claim.provider)
+            for name in {claim.receiver, claim.provider} & self._kept:
+                await self._forget(name)
+
+    async def _keep(self, circuits: Circuits, name: str) -> None:
+        """Let the store have since when nothing came, once that is told at all."""
+        since = circuits.told.get(name)
+        if since is None or name in self._kept:
+            return
+        self._kept.add(name)  # at once: an answer that comes meanwhile has it forgotten
+        await self._store.breaks.began(name, since)
+
+    async def _forget(self, name: str) -> None:
+        await self._store.breaks.ended(name)
+        self._kept.discard(name)
 
     def _heard(self, claim: Claim) -> None:
         """Remember that the Receiver answered: two messages, to know of one beside any other."""

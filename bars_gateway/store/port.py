@@ -23,6 +23,7 @@ from typing import Protocol
 from bars_gateway.standard.verdict import Answer
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import Asides
+from bars_gateway.store.breaks import Breaks
 from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.confirmations import Confirmations
@@ -135,6 +136,10 @@ class Store(Protocol):
     @property
     def unread(self) -> UnreadNotices:
         """Return what EPRs were given and have not taken."""
+
+    @property
+    def breaks(self) -> Breaks:
+        """Return since when those have not answered who are left in peace."""
 
     @property
     def calls(self) -> Calls:

@@ -683,6 +683,17 @@ DELETE FROM calls WHERE began_at < :before;
 -- name: calls_since
 SELECT provider, began_at FROM calls WHERE began_at >= :since ORDER BY began_at;
 
+-- name: begin_break
+-- The first word stands: a break that goes on after a restart has not begun there.
+INSERT INTO breaks (name, since) VALUES (:whose, :since) ON CONFLICT (name) DO NOTHING;
+
+-- name: end_break
+DELETE FROM breaks WHERE name = :whose;
+
+-- name: breaks
+-- One row for each that does not answer.
+SELECT name, since FROM breaks ORDER BY name;
+
 -- name: ledger_entry
 SELECT l.fingerprint, l.said, l.state, l.http_status, l.media_type, l.answer,
        (SELECT m.reference FROM messages AS m WHERE m.id = l.message_id) AS reference

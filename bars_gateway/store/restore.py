@@ -243,6 +243,7 @@ def _make_safe(  # noqa: PLR0917
             "SELECT count(*) FROM main.notices WHERE collected_at IS NULL"
         ).fetchone()
         raise_alarms(connection, [each for each in lines if not _is_seen_to(each, there)], now)
+        connection.execute("DELETE FROM main.breaks")  # they may have answered since the backup
         _audit(connection, "operator.restored", now, {"kept": condition, "messages": len(lines)})
     return Restored(
         held=held,

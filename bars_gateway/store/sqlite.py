@@ -47,6 +47,7 @@ from bars_gateway.store.rounds import Rounds, Step
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite_alarms import SqliteAlarms
 from bars_gateway.store.sqlite_asides import SqliteAsides, log_set_aside
+from bars_gateway.store.sqlite_breaks import SqliteBreaks
 from bars_gateway.store.sqlite_calls import SqliteCalls
 from bars_gateway.store.sqlite_cancellations import SqliteCancellations
 from bars_gateway.store.sqlite_confirmations import SqliteConfirmations
@@ -81,6 +82,7 @@ class SqliteStore:
         self._notices: dict[str, Bell] = {}
         self.alarms = SqliteAlarms(database)
         self.asides = SqliteAsides(database, ring=self._ring_everybody)
+        self.breaks = SqliteBreaks(database)
         self.calls, self.unread = SqliteCalls(database), SqliteUnread(database)
         self._rounds = rounds = Rounds(database, self.asides)
         self._own = partial(outbound_works.release_own, node=node)

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
@@ -809,6 +810,69 @@ class TestSenders:
 
         assert 16 >= len(national_proxy.heard)
         assert 40 == len(await store.queue("trust", 100))
+
+    @pytest.mark.parametrize("answer", [hanging_up, UNAVAILABLE, SERVER_ERROR])
+    async def test_since_when_outlasts_a_restart(
+        self, store, dispatcher_with, national_proxy, answer
+    ):
+        """Whoever was silent before, and is so still, has not begun to be so at the restart."""
+        national_proxy.otherwise = answer
+        for _ in range(5):
+            await submit(store)
+        found = []
+        for _ in range(2):
+            dispatcher = dispatcher_with()
+            await store.hasten(utc_now(), provider="trust")
+            async with at_work(dispatcher):
+                async with asyncio.timeout(10):
+                    while not dispatcher.standing.receivers.open:
+                        await asyncio.sleep(0.01)
+            found.append(await store.breaks.known())
+
+        assert [store_values.THEIRS] == list(found[0])
+        assert found[0] == found[1] == dispatcher.standing.receivers.told
+
+    async def test_an_answer_ends_what_outlasts_a_restart(
+        self, store, dispatcher_with, national_proxy
+    ):
+        """The next silence begins anew, whether it was noted before a restart or after."""
+        await store.breaks.began(store_values.THEIRS, store_values.NOW)
+        await submit(store)
+        async with at_work(dispatcher_with()):
+            await outcomes(store)
+
+        assert {} == await store.breaks.known()
+
+    async def test_what_is_only_told_keeps_nothing_from_leaving(
+        self, store, dispatcher, monkeypatch
+    ):
+        """A table that cannot be read is an alarm, and the messages go."""
+        failing = AsyncMock(side_effect=ZeroDivisionError)
+        monkeypatch.setattr(store.breaks, "known", failing)
+        await submit(store)
+        async with at_work(dispatcher):
+            (outcome,) = await outcomes(store)
+
+        assert "acknowledged" == outcome.state
+
+    async def test_since_when_a_provider_is_kept_out_outlasts_a_restart(
+        self, store, dispatcher_with, national_proxy
+    ):
+        """Somebody may be looking for what was changed at that moment."""
+        national_proxy.otherwise = declining(403, "SEND_FORBIDDEN", "forbidden")
+        await submit(store)
+        found = []
+        for _ in range(2):
+            dispatcher = dispatcher_with()
+            await store.hasten(utc_now(), provider="trust")
+            async with at_work(dispatcher):
+                async with asyncio.timeout(10):
+                    while not dispatcher.standing.providers.open:
+                        await asyncio.sleep(0.01)
+            found.append(await store.breaks.known())
+        kept_out = {each.provider: each.since for each in dispatcher.standing.kept_out}
+
+        assert found[0] == found[1] == kept_out == {"trust": kept_out["trust"]}
 
     async def test_a_registration_refused_for_good_is_looked_at_once_a_time(
         self, store, dispatcher_with, national_proxy, token_service

@@ -235,6 +235,14 @@ def spoil_pages(path: Path) -> None:
 # Restoring.
 
 
+def test_who_was_silent_at_the_backup_may_have_answered_since(home: Home) -> None:
+    """Since when they are silent is found out anew."""
+    change(home.backup, "INSERT INTO breaks (name, since) VALUES ('s|1', '2026-01-01')")
+    restore(home.backup, home.database, LATER, older=True)
+
+    assert [] == select(home.database, "SELECT name FROM breaks")
+
+
 def test_a_restored_database_is_what_the_backup_held(home: Home) -> None:
     """It is there whole, its owner's alone, and a gateway opens it."""
     restored = restore(home.backup, home.database, LATER, older=True)

@@ -179,6 +179,11 @@ CREATE TABLE calls (                            -- what was asked of the platfor
 ) STRICT;
 CREATE INDEX calls_began ON calls (began_at);
 
+CREATE TABLE breaks (                           -- who is left in peace, until an answer comes
+    name        TEXT NOT NULL PRIMARY KEY,      -- a Receiver (system|value), or a provider that the proxy keeps out
+    since       TEXT NOT NULL                   -- nothing came
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE notices (                          -- what we owe the EPR
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     provider     TEXT NOT NULL,
