@@ -6,6 +6,7 @@ Another user at the keyboard: commands in one process that has given its privile
 What the commands import is read before: the other user may not be let to where it is installed.
 """
 
+import encodings.utf_8_sig  # noqa: F401 - found by its name, and then too late
 import json
 import os
 import pkgutil

@@ -118,7 +118,7 @@ def test_a_file_that_is_no_certificate_is_refused(world: World):
     """A key where the certificate should be is found."""
     _, key = world.write("swapped", world.server_certificate())
 
-    with pytest.raises(IdentityError, match="holds no certificate"):
+    with pytest.raises(IdentityError, match="is a private key, and no certificate"):
         load_identity(key, key, world.ca_file, now=now())
 
 
