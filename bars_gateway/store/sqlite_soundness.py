@@ -153,8 +153,9 @@ class SqliteSoundness:
     def break_off(self) -> None:
         """Let a step that runs end at once; the next ones look at nothing."""
         self._broken_off = True
-        if self._reader is not None:
-            self._reader._conn.interrupt()  # noqa: SLF001 - its own one is a coroutine
+        reader = self._reader._connection if self._reader else None  # noqa: SLF001
+        if reader is not None:  # it may be closing; its own `interrupt` is a coroutine
+            reader.interrupt()
 
     async def close(self) -> None:
         """Close what the steps look through."""

@@ -23,6 +23,7 @@ from bars_gateway.store.port import Repeated
 from bars_gateway.store.restore import hand_over, restore
 from bars_gateway.store.soundness import Findings
 from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.sqlite_soundness import SqliteSoundness
 
 PAGE = 8192
 EVER = ""  # before anything
@@ -367,3 +368,19 @@ async def test_damage_behind_the_doors_raises_an_alarm(path: Path, monkeypatch) 
 
     assert ("quarantine", 1) == (found.table, found.damaged)
     assert [("database.damaged", ["quarantine: 1"])] == [(a.kind, a.codes) for a in alarms]
+
+
+async def test_a_stop_while_the_look_ends_is_no_failure(path: Path) -> None:
+    """The stop comes from another task: it may find what it would break off closed already."""
+    await fill(path)
+    async with open_database(path) as database:
+        soundness = SqliteSoundness(database, ring=lambda: None)
+        await soundness.begin(NOW)
+        await soundness.step()
+        assert soundness._reader is not None
+        await soundness._reader.close()
+
+        soundness.break_off()
+
+        assert (await soundness.step()) is not None  # which looks at nothing
+        await soundness.close()
