@@ -41,11 +41,11 @@ from bars_gateway.inbound.replies import (
     refused,
     reply_to,
 )
-from bars_gateway.standard import answers, rules, workflow
+from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Json, Message
-from bars_gateway.standard.examination import examine
+from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, as_asked
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import TARGET, Ids, TargetIdentifier, normalised, read_ids
@@ -189,17 +189,18 @@ class Reception:
         return reply_to(fate, arrival.answer)
 
     async def _refuse(
-        self, request: InboundRequest, ids: Ids, host: Hosted, issues: Sequence[Issue]
+        self, request: InboundRequest, ids: Ids, host: Hosted, found: Examined
     ) -> Reply:
-        answer = refused(issues)
+        answer = refused(found.issues)
         refusal = Refusal(
             provider=host.provider,
             request_id=ids.request_id,
             correlation_id=ids.correlation_id,
             fingerprint=fingerprint(request.body),
-            rules=sorted({issue.rule for issue in rules.errors(list(issues))}),
+            rules=sorted({issue.rule for issue in found.errors}),
             http_status=answer.http_status,
             answer=_json(answer.body),
+            is_response=found.is_response,
         )
         log.info(
             "inbound.message_refused",
@@ -220,11 +221,11 @@ class _Read:
     said: str  # what tells it from all else
 
 
-def _read(request: InboundRequest, ids: Ids, host: Hosted) -> _Read | tuple[Issue, ...]:
-    """Return the message in *request*, or everything that is wrong with it."""
+def _read(request: InboundRequest, ids: Ids, host: Hosted) -> _Read | Examined:
+    """Return the message in *request*, or what was found with everything that is wrong with it."""
     found = examine(request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides)
     if found.message is None or found.move is None:
-        return found.issues
+        return found
     target = TargetIdentifier.decode(request.headers[TARGET.lower()])
     digest = said(found.message, found.move, normalised(target.text), ids.correlation_id)
     return _Read(message=found.message, move=found.move, said=digest)

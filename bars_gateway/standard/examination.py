@@ -57,6 +57,7 @@ class Examined:
     message: Message | None
     move: Move | None
     issues: tuple[Issue, ...]  # the gravest first; without content
+    is_response: bool = False  # by its event, errors or not
 
     @property
     def errors(self) -> list[Issue]:
@@ -151,7 +152,10 @@ def _told(
         told.append(_and_more(len(ordered) - MOST_TOLD))
     sound = not rules.errors(ordered)
     return Examined(
-        message=message if sound else None, move=move if sound else None, issues=tuple(told)
+        message=message if sound else None,
+        move=move if sound else None,
+        issues=tuple(told),
+        is_response=message is not None and message.event.endswith("-response"),
     )
 
 

@@ -412,6 +412,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         advice="Late, out of turn or stood down: its notice says which. See that somebody looks.",
         ends="nothing else",
     ),
+    "response.refused": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="response",
+        says="{n} broke a rule and was refused: what it says about a patient is not known here",
+        whose=Whose.THEIRS,
+        advice="The Sender was told why. It may turn a patient down: if nothing comes in its place"
+        " soon, telephone that service. The log names the rules.",
+        ends="nothing else",
+    ),
     "inbound.request_id_reused": AlarmKind(
         about=About.REQUEST,
         grave=False,

@@ -213,7 +213,8 @@ def refuse(connection: sqlite3.Connection, refusal: Refusal, now: datetime) -> F
     met = already_met(connection, refusal, now)
     if met is not None:
         return met
-    remember(connection, refusal, "inbound.refused", now)
+    kind = "response.refused" if refusal.is_response else "inbound.refused"
+    remember(connection, refusal, kind, now)
     return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 

@@ -276,6 +276,7 @@ class Refusal:
     rules: Sequence[str]  # ids of the rules that it broke
     http_status: int
     answer: Payload
+    is_response: bool = False  # it would have answered something of ours: a person is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

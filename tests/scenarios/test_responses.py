@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from messages import validation_request
+from messages import SENDER, validation_request
 from telling import told
 from world import World, eventually, headers, post
 
@@ -129,6 +129,29 @@ async def test_a_response_to_nothing_is_quarantined(world: World) -> None:
     assert 1 == overview.alarmed("inbound.quarantined")
     assert "inbound.quarantined" in [alarm.kind for alarm in overview.alarms]
     assert [] == world.ambulance.files("inbox/new/*.notice.json")
+
+
+async def test_a_response_that_breaks_a_rule_is_told(world: World) -> None:
+    """400 to its Sender, and an alarm here: it may have turned a patient down."""
+    _, acknowledgement = await requested(world)
+    broken = json.loads(response(acknowledgement, encounter="cancelled"))
+    broken["entry"][0]["resource"]["invented"] = "no element of a MessageHeader"
+    sent = headers(receiver=SENDER)
+    status, _, _ = await post(world, json.dumps(broken).encode(), sent, node=world.ambulance)
+    overview = await world.ambulance.overview()
+
+    assert (400, 1) == (status, overview.alarmed("response.refused"))
+    assert [sent["X-Request-Id"]] == [alarm.request_id for alarm in overview.alarms]
+
+
+async def test_a_request_that_breaks_a_rule_is_no_alarm(world: World) -> None:
+    """Its Sender knows that it was not taken, and nobody here waits for it."""
+    broken = json.loads(validation_request())
+    broken["entry"][0]["resource"]["invented"] = "no element of a MessageHeader"
+    status, _, _ = await post(world, json.dumps(broken).encode(), headers())
+    overview = await world.hospital.overview()
+
+    assert (400, []) == (status, list(overview.alarms))
 
 
 async def test_a_response_proves_that_its_request_arrived(world: World) -> None:
