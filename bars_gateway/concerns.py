@@ -154,7 +154,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
 def _no_room(reason: str | None) -> Iterator[Concern]:
     if reason is not None:
         advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
-        yield Concern(text=f"The disk is nearly full: {reason}", advice=advice)
+        yield Concern(text=f"Nothing can be stored: {reason}", advice=advice)
 
 
 def _not_rebuilt(inspection: Inspection | None) -> Iterator[Concern]:

@@ -260,7 +260,7 @@ EVENTS = {
         "Raise `inbound.max_connections`, if they are rightly so many.",
     ),
     "tls.handshake_failed": LogEvent(
-        "A caller did not get through its handshake; `reason` says why. Who left again is `info`."
+        "A caller did not get through its handshake; `reason` says why. Who left again is `debug`."
     ),
     "token.key_refused": LogEvent(
         "The token service does not know this key; the next is tried.",

@@ -61,12 +61,18 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
 
 def behind(error: BaseException | None) -> OSError | None:
     """Return the lack of permission that *error* came of, with the name of a file; else None."""
-    while error is not None:
-        if isinstance(error, BaseExceptionGroup):
-            return next(filter(None, map(behind, error.exceptions)), None)
-        if isinstance(error, OSError) and error.errno in _DENIED and error.filename is not None:
-            return error
-        error = error.__cause__ or error.__context__
+    looked_at: set[int] = set()  # a group is the context of what it holds
+    to_look_at = [error]
+    while to_look_at:
+        found = to_look_at.pop()
+        if found is None or id(found) in looked_at:
+            continue
+        looked_at.add(id(found))
+        if isinstance(found, OSError) and found.errno in _DENIED and found.filename is not None:
+            return found
+        to_look_at.append(found.__cause__ or found.__context__)
+        if isinstance(found, BaseExceptionGroup):
+            to_look_at += reversed(found.exceptions)
     return None
 
 

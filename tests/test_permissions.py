@@ -278,6 +278,15 @@ def test_a_lack_of_permission_is_found_behind_any_error() -> None:
     assert behind(FileNotFoundError(errno.ENOENT, "No such file", "/some")) is None
 
 
+def test_a_group_that_is_the_context_of_its_own_errors_is_looked_at_once() -> None:
+    """So a part that fails leaves them: a TaskGroup's error is what its parts' came during."""
+    error = ValueError("a port is in use")
+    group = ExceptionGroup("parts", [error])
+    error.__context__ = group
+
+    assert behind(group) is None
+
+
 def test_a_file_system_that_is_mounted_read_only_is_named_so() -> None:
     """Nobody is sent to chown where only mount helps."""
     denial = explained(OSError(errno.EROFS, "Read-only file system", "/some"))

@@ -300,7 +300,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
         ),
         pytest.param(
             replace(WELL, no_room="9 bytes are free beside gateway.db"),
-            "The disk is nearly full: 9 bytes are free beside gateway.db",
+            "Nothing can be stored: 9 bytes are free beside gateway.db",
             id="full",
         ),
         pytest.param(

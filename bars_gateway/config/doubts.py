@@ -40,7 +40,12 @@ def _settings_file(settings: "Settings") -> Iterator[Fault]:
         return
     yield from _strange_owner(settings, (), file)
     national = settings.bundle.own_name_prefix is not None
-    if national and file.stat().st_mode & stat.S_IROTH:
+    if file.stat().st_mode & stat.S_IWOTH:
+        cause = "can be written by everybody on this machine, keys and addresses included"
+        yield Fault(
+            cause=cause, cure=f"Leave it to root and the gateway's group: chmod 0640 {file}"
+        )
+    elif national and file.stat().st_mode & stat.S_IROTH:
         cause = "can be read by everybody on this machine, and the API key is in it"
         cure = f"Leave it to root and the gateway's group: chmod 0640 {file}"
         yield Fault(cause=cause, cure=cure)

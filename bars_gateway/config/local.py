@@ -142,7 +142,8 @@ class Inbound(Section):
     """
     Whether others may write Appointments and ServiceRequests as resources (alpha in the guide).
 
-    Leave it off unless you take part in that programme; off, they get 501.
+    Leave it off unless you take part in that programme; off, they get 501. On, the EPR is also
+    asked about ids that this gateway does not know, as with `earlier_records`.
     """
 
     @model_validator(mode="after")

@@ -175,11 +175,11 @@ class Acceptor:
 
     async def _greet(self, sock: socket.socket) -> None:
         """Shake hands with a load balancer that looks whether we are there; take no request."""
-        loop = asyncio.get_running_loop()
+        loop, probe = asyncio.get_running_loop(), _Probe()
         with contextlib.suppress(OSError), kept(sock) as words:
             try:
-                transport, probe = await loop.connect_accepted_socket(
-                    _Probe,
+                transport, _ = await loop.connect_accepted_socket(  # uvloop gives its own back
+                    lambda: probe,
                     sock,
                     ssl=self._identity.identity.probe_context,
                     ssl_handshake_timeout=self._limits.handshake_seconds,
@@ -256,7 +256,7 @@ class Acceptor:
         reason = reason_of(error)
         self._metrics.note_failure(reason)
         # Whoever only looks whether the port is open leaves like this, every few seconds.
-        report: Any = log.info if reason is Failure.GONE else log.warning
+        report: Any = log.debug if reason is Failure.GONE else log.warning
         report("tls.handshake_failed", reason=reason.value, peer=peer)
 
 

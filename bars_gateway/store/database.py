@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
+_QUIET_SECONDS = 30.0  # without a refusal, until the disk is believed to take all again
 _FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -134,6 +135,8 @@ class Database:
         self._gathered = asyncio.Event()
         self._checkpoints = Schedule()
         self._failing = False  # the last checkpoint was not to be had
+        self._unwritten = ""  # why the last write came to nothing
+        self._unwritten_at = 0.0  # on the loop's clock
         self._closing = False
 
     async def write(self, work: Work[T]) -> T:
@@ -150,6 +153,11 @@ class Database:
         self._waiting.append((work, future))
         self._gathered.set()
         return await future
+
+    @property
+    def unwritten(self) -> str | None:
+        """Why the disk took no write lately; None: it takes all. Small ones may still pass."""
+        return self._unwritten or None
 
     async def read(self, work: Work[T]) -> T:
         """Run *work* on the reading connection, on a snapshot of its own."""
@@ -189,6 +197,7 @@ class Database:
 
     async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
         fates = await self._writer.transact([work for work, _ in group])
+        self._note_unwritten(fates, asyncio.get_running_loop().time())
         for (_, future), fate in zip(group, fates, strict=True):
             if future.cancelled():
                 continue
@@ -196,6 +205,13 @@ class Database:
                 future.set_exception(fate.error)
             else:
                 future.set_result(fate.value)
+
+    def _note_unwritten(self, fates: list[_Fate], now: float) -> None:
+        refused = [str(fate.error) for fate in fates if isinstance(fate.error, StorageFull)]
+        if refused:
+            self._unwritten, self._unwritten_at = refused[0], now
+        elif now >= self._unwritten_at + _QUIET_SECONDS:
+            self._unwritten = ""
 
     def close(self) -> None:
         """Take no further work; what waits is still committed."""

@@ -313,7 +313,10 @@ class SqliteStore:
         )
 
     def no_room(self) -> str | None:
-        """Return why nothing is taken at this moment (D-free-space); None: there is room."""
+        """Return why nothing can be stored at this moment (D-free-space); None: there is room."""
+        return self._too_little_room() or self._database.unwritten
+
+    def _too_little_room(self) -> str | None:
         disk = os.statvfs(self._database.path.parent)
         free = disk.f_bavail * disk.f_frsize
         if free >= self._minimum_free_bytes:
@@ -349,6 +352,6 @@ class SqliteStore:
         return self._notices.setdefault(provider, Bell(wakes_all=True))
 
     def _refuse_when_full(self) -> None:
-        reason = self.no_room()
+        reason = self._too_little_room()  # what was refused lately may pass now
         if reason is not None:
             raise StorageFull(reason)

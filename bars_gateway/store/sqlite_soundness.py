@@ -154,8 +154,11 @@ class SqliteSoundness:
         """Let a step that runs end at once; the next ones look at nothing."""
         self._broken_off = True
         reader = self._reader._connection if self._reader else None  # noqa: SLF001
-        if reader is not None:  # it may be closing; its own `interrupt` is a coroutine
-            reader.interrupt()
+        if reader is not None:  # its own `interrupt` is a coroutine
+            with contextlib.suppress(
+                sqlite3.ProgrammingError
+            ):  # its thread has closed it meanwhile
+                reader.interrupt()
 
     async def close(self) -> None:
         """Close what the steps look through."""

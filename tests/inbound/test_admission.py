@@ -307,6 +307,22 @@ async def test_a_load_balancers_own_check_gets_a_handshake_and_no_more(
     assert {Failure.PROBE: 1} == server.failures
 
 
+def test_a_load_balancers_own_check_is_no_error_under_uvloop(world: World, identity: Identity):
+    """The daemon runs on it where it is installed, and it gives its own protocol back."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def checked() -> None:
+        async with serving(Receiver(), identity, callers=BALANCED) as server:
+            async with through(server, LOCAL, world.caller_context(None)) as (reader, _):
+                await reader.read()
+            await eventually(lambda: server.failures)
+
+    with capture_logs() as logs, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(checked())
+
+    assert [] == [line for line in logs if line["log_level"] == "error"]
+
+
 async def test_a_load_balancer_that_stays_silent_is_cut_off(identity: Identity):
     """In the time that a handshake has, and with its own reason."""
     limits = Limits(handshake_seconds=0.05)

@@ -86,11 +86,13 @@ async def test_a_full_disk_is_said_to_the_sender(tmp_path: Path) -> None:
             ballast = fill(disk)
             body, sent = large_referral(), headers()
             full, _, _ = await post(world, body, sent)
+            said = await page(world.hospital)
             ballast.unlink()
             roomy, _, _ = await post(world, body, sent)
             await world.hospital.stop()
 
         assert (503, 200) == (full, roomy)
+        assert "Nothing can be stored: the database could not write" in said
 
 
 async def test_a_full_spool_folder_holds_up_receipts_and_nothing_else(tmp_path: Path) -> None:

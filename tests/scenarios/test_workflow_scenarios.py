@@ -213,17 +213,15 @@ async def test_a_response_that_names_two_cases_goes_to_neither(world: World) -> 
 
 
 @pytest.mark.parametrize("use_case", ["a1t1", "a5t1"])
-async def test_scenario_100_the_withdrawn_response_is_not_supported(
-    world: World, use_case: str
-) -> None:
-    """422: Applications without responses have none, the no-show one included."""
-    _, acknowledgement = await acknowledged(world)
+async def test_scenario_100_the_withdrawn_response_is_told(world: World, use_case: str) -> None:
+    """Applications without responses have none; one that says no is never kept from people."""
+    receipt, acknowledgement = await acknowledged(world)
     bundle = json.loads(response(acknowledgement, encounter="cancelled"))
     bundle["meta"]["versionId"] = "1.0.0"
     changed = json.dumps(bundle).replace("a4t1", use_case).encode()
-    status, outcome = await come_to_the_ambulance(world, changed)
+    status, _ = await come_to_the_ambulance(world, changed)
 
-    assert (422, "not-supported") == (status, issue(outcome))
+    assert (200, State.DECLINED) == (status, await state(world.ambulance, receipt["request_id"]))
 
 
 async def test_scenario_95_assistance_that_is_given(world: World) -> None:

@@ -378,9 +378,13 @@ async def test_a_stop_while_the_look_ends_is_no_failure(path: Path) -> None:
         await soundness.begin(NOW)
         await soundness.step()
         assert soundness._reader is not None
+        closing_now = soundness._reader._connection
         await soundness._reader.close()
 
         soundness.break_off()
+        soundness._reader._connection = closing_now  # its thread has closed it, and not yet let go
+        soundness.break_off()
+        soundness._reader._connection = None
 
         assert (await soundness.step()) is not None  # which looks at nothing
         await soundness.close()
