@@ -15,7 +15,8 @@ import pytest
 from store_values import ANSWER, NOW, SILENCE, attempt, submission
 from typed import typed
 
-from bars_gateway import __version__, intervene
+from bars_gateway import __version__
+from bars_gateway.cli import messages
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.database import open_database
@@ -318,9 +319,11 @@ def test_help_is_one_letter_away(command: tuple[str, ...]) -> None:
 def test_an_interrupt_is_no_traceback() -> None:
     """However early it comes: while the program is still being read, too."""
     loading = "import sys, builtins, bars_gateway.__main__ as m\n"
-    loading += "sys.modules['bars_gateway.cli'] = None\n"
+    loading += "sys.modules['bars_gateway.cli.main'] = None\n"
     loading += "real = builtins.__import__\n"
-    loading += "def stop(name, *more):\n    if name == 'bars_gateway': raise KeyboardInterrupt\n"
+    loading += (
+        "def stop(name, *more):\n    if name == 'bars_gateway.cli': raise KeyboardInterrupt\n"
+    )
     loading += "    return real(name, *more)\n"
     loading += "builtins.__import__ = stop\nm.main()"
     done = subprocess.run(
@@ -341,7 +344,7 @@ def report(count: int, *, more: bool) -> tuple[HTTPStatus, dict[str, object]]:
 def test_a_verb_goes_on_until_all_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than fit into one round are done in several, and counted together."""
     rounds = iter([report(3, more=True), report(2, more=True), report(1, more=False)])
-    monkeypatch.setattr(intervene, "asked", lambda *_: next(rounds))
+    monkeypatch.setattr(messages, "asked", lambda *_: next(rounds))
     done = typed("hold", "--all", "--why", "INC-7")
 
     assert 0 == done.code
@@ -353,7 +356,7 @@ def test_a_filter_that_fits_nothing_says_what_the_verb_is_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing done is not all done."""
-    monkeypatch.setattr(intervene, "asked", lambda *_: report(0, more=False))
+    monkeypatch.setattr(messages, "asked", lambda *_: report(0, more=False))
     done = typed("retry", "--all", "--why", "INC-7")
 
     assert 1 == done.code

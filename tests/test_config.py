@@ -14,8 +14,8 @@ from variants import a_referral
 from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
 from bars_gateway.config.environments import BUNDLES
+from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
-from bars_gateway.parts import overrides_of
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.overrides import Taken
 from bars_gateway.standard.rules import Side

@@ -22,14 +22,12 @@ from pathlib import Path
 import pytest
 
 import bars_gateway
-from bars_gateway import renewal
-from bars_gateway.cli import app
+from bars_gateway.cli.main import app
 from bars_gateway.config import Settings
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.log_events import EVENTS
-from bars_gateway.metrics import OverviewCollector
 from bars_gateway.outbound import refusal_table
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
@@ -39,10 +37,12 @@ from bars_gateway.standard.guards import GUARDS, Guard
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.link_rules import LINK_RULES, LinkRule
 from bars_gateway.standard.rule_table import RULES
+from bars_gateway.status.metrics import OverviewCollector
 from bars_gateway.store import interventions, quarantine, values
 from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.handling import HANDLING_OBJECTIONS
 from bars_gateway.store.port import Overview
+from bars_gateway.upkeep import renewal
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"

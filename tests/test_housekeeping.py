@@ -9,12 +9,12 @@ from national_side import Clock
 from store_values import NOW, SILENCE, attempt, submission
 from structlog.testing import capture_logs
 
-from bars_gateway.clock import STEP_SECONDS, ClockWatch
 from bars_gateway.errors import StorageFull
-from bars_gateway.housekeeping import Housekeeper
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import Claim, NoticeKind, OutboundState, Settled, TryAgain
 from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.upkeep.clock import STEP_SECONDS, ClockWatch
+from bars_gateway.upkeep.housekeeping import Housekeeper
 
 PROVIDERS = ("trust",)
 HOUR = timedelta(hours=1)

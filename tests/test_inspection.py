@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from store_values import NOW
 from structlog.testing import capture_logs
 
-from bars_gateway.inspection import AT_LATEST, EVERY, Inspector
 from bars_gateway.store.soundness import Findings, Inspected
+from bars_gateway.upkeep.inspection import AT_LATEST, EVERY, Inspector
 
 HIDDEN = Findings(table="messages", rebuilt=["messages_due: 1 row"])
 WELL = Findings(table="messages")

@@ -7,7 +7,7 @@ import pytest
 from messages import referral, validation_request
 from typer.testing import CliRunner
 
-from bars_gateway.cli import app
+from bars_gateway.cli.main import app
 from bars_gateway.standard import bundle, xml
 
 

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
+from bars_gateway.cli.client import send
+from bars_gateway.cli.orders import signed
 from bars_gateway.errors import GatewayUnreachable
-from bars_gateway.operator_client import send
-from bars_gateway.operator_orders import signed
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from stranger import WHO
 from typed import Done, settings_text
 
-from bars_gateway import cli
+from bars_gateway.cli.main import app
 from bars_gateway.errors import StoreError
 from bars_gateway.onboarding.keys import private_pem
 from bars_gateway.permissions import behind, explained
@@ -153,7 +153,7 @@ def _open_to_us(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def types(home: Path) -> Iterator[Callable[..., Done]]:
     """Yield what types a command as the other user, in a process of theirs."""
-    program = [sys.executable, str(Path(__file__).with_name("stranger.py"))]
+    program = [sys.executable, str(Path(__file__).parent / "support" / "stranger.py")]
     environ = {"PATH": "/usr/bin:/bin", "COLUMNS": "200", "HOME": str(home)}
     with subprocess.Popen(
         program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ, cwd="/"
@@ -229,7 +229,7 @@ def paths_of(command: Callable[..., Any]) -> Iterator[Any]:
 
 def test_no_file_is_judged_before_the_command_looks_at_it() -> None:
     """The parser says "is not readable", and of a folder that is shut "does not exist"."""
-    commands = list(commands_of(cli.app))
+    commands = list(commands_of(app))
     judged = [one.__name__ for one in commands for path in paths_of(one) if path.readable]
 
     assert len(commands) > 30

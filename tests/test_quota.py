@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from bars_gateway import quota
 from bars_gateway.config import Settings
+from bars_gateway.daemon import quota
 from bars_gateway.store.database import open_database
 from bars_gateway.store.sqlite import SqliteStore
 

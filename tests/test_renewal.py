@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.config import Settings, load
 from bars_gateway.errors import ConfigurationError, IdentityError
-from bars_gateway.renewal import SETTINGS, Material, Renewals
+from bars_gateway.upkeep.renewal import SETTINGS, Material, Renewals
 
 KEY_ID = "PROVIDERS__TRUST__KEY_ID"
 WRITTEN = """

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.revocation import Standing, load_revocations
+from bars_gateway.tls.revocation import Standing, load_revocations
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 DAY = timedelta(days=1)

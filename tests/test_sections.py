@@ -6,8 +6,8 @@ from collections import Counter
 import typer.main
 from typed import typed
 
-from bars_gateway.cli import app
-from bars_gateway.sections import SECTIONS
+from bars_gateway.cli.main import app
+from bars_gateway.cli.sections import SECTIONS
 
 
 def test_every_command_is_in_one_section() -> None:

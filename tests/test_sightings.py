@@ -10,9 +10,10 @@ from certs import AUTHORITY_KEY, LEAF_KEY, Chain, made, named, pem
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bars_gateway.chains import flaw, rootless
-from bars_gateway.revocation import Revocations
-from bars_gateway.sightings import (
+from bars_gateway.tls.chains import flaw, rootless
+from bars_gateway.tls.contexts import Caller, caller_from
+from bars_gateway.tls.revocation import Revocations
+from bars_gateway.tls.sightings import (
     COUNTS_FOR,
     REPLACED_COUNTS_FOR,
     Sighting,
@@ -22,7 +23,6 @@ from bars_gateway.sightings import (
     read,
     shut_out,
 )
-from bars_gateway.tls import Caller, caller_from
 
 NOW = datetime.now(UTC)
 PROXY = "proxy.example.nhs.uk"

@@ -17,25 +17,25 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
 
-from bars_gateway.clock import ClockStep
-from bars_gateway.concerns import (
+from bars_gateway.standard.timing import shipped_timing
+from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.workflow import Move
+from bars_gateway.status.concerns import (
     Conditions,
     EgressCondition,
     KeptOutCondition,
     Lying,
     TokenCondition,
 )
-from bars_gateway.expiry import Expiry, Kind
-from bars_gateway.standard.timing import shipped_timing
-from bars_gateway.standard.verdict import Fault, Verdict
-from bars_gateway.standard.workflow import Move
-from bars_gateway.status import StatusServer
+from bars_gateway.status.server import StatusServer
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.store.questions import Asked, Terms
 from bars_gateway.store.soundness import Inspected, Inspection
 from bars_gateway.store.sqlite import SqliteStore
 from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
+from bars_gateway.upkeep.clock import ClockStep
+from bars_gateway.upkeep.expiry import Expiry, Kind
 
 CANARY = "CANARY-OF-A-PATIENT"
 TALK = "00000000-0000-4000-8000-0000000000aa"

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bars_gateway.chains import dns_names, names_of, rootless
 from bars_gateway.config.placeholders import placeholders
 from bars_gateway.config.problems import certificates_in, placed
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Fault
+from bars_gateway.tls.chains import dns_names, names_of, rootless
 
 if TYPE_CHECKING:
     from bars_gateway.config import Settings

@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bars_gateway import pem, permissions
-from bars_gateway.chains import is_root
 from bars_gateway.config.environments import (
     Environment,
     environment_of_authority_name,
@@ -34,7 +33,8 @@ from bars_gateway.config.environments import (
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Fault
 from bars_gateway.errors import IdentityError
-from bars_gateway.revocation import load_revocations
+from bars_gateway.tls.chains import is_root
+from bars_gateway.tls.revocation import load_revocations
 
 if TYPE_CHECKING:
     from bars_gateway.config import Provider, Settings

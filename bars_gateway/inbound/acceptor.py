@@ -33,8 +33,8 @@ from bars_gateway.inbound.failures import Failure, Refused, reason_of
 from bars_gateway.inbound.last_words import kept
 from bars_gateway.inbound.load_balancer import caller_address
 from bars_gateway.inbound.metrics import InboundMetrics
-from bars_gateway.sightings import Sightings
-from bars_gateway.tls import CurrentIdentity
+from bars_gateway.tls.contexts import CurrentIdentity
+from bars_gateway.tls.sightings import Sightings
 from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)

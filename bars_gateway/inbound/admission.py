@@ -21,8 +21,8 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from bars_gateway.inbound.failures import Failure
-from bars_gateway.revocation import Standing
-from bars_gateway.tls import Caller, CurrentIdentity, allowed
+from bars_gateway.tls.contexts import Caller, CurrentIdentity, allowed
+from bars_gateway.tls.revocation import Standing
 
 Network = IPv4Network | IPv6Network
 

@@ -29,7 +29,7 @@ from aiohttp import StreamReader, web
 from bars_gateway.inbound.admission import Judgement
 from bars_gateway.inbound.failures import Failure
 from bars_gateway.local_http import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
-from bars_gateway.tls import NOBODY, Caller, caller_of
+from bars_gateway.tls.contexts import NOBODY, Caller, caller_of
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bars_gateway.tls import last_words
+from bars_gateway.tls.contexts import last_words
 
 LINGER_SECONDS = 1.0  # for the caller to read it, and to stop sending
 _DRAINED_BYTES = 64 * 1024  # of what it still sends: unread, they would reset the connection

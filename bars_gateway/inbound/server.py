@@ -39,7 +39,6 @@ from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.inbound.rendering import rendered, rendered_at_once, response
 from bars_gateway.inbound.routes import Route, route
 from bars_gateway.local_http import has_left, unreadable
-from bars_gateway.sightings import Sightings
 from bars_gateway.standard.answers import Problem, problem_outcome
 from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import (
@@ -51,7 +50,8 @@ from bars_gateway.standard.headers import (
 )
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.negotiation import negotiate
-from bars_gateway.tls import CurrentIdentity
+from bars_gateway.tls.contexts import CurrentIdentity
+from bars_gateway.tls.sightings import Sightings
 from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)

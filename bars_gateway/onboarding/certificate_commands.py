@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from bars_gateway.choices import DEFAULT_CONFIG, Config
 from bars_gateway.config import Environment, Settings, load
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import csr, desks
@@ -17,6 +16,7 @@ from bars_gateway.onboarding.delivery import install, is_locked, read_delivered
 from bars_gateway.onboarding.files import read
 from bars_gateway.onboarding.keys import BITS
 from bars_gateway.onboarding.names import form_for
+from bars_gateway.options import DEFAULT_CONFIG, Config
 
 requests = typer.Typer(
     name="csr", help="Make the request for the Receiver's certificate.", no_args_is_help=True

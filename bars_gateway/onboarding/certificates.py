@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bars_gateway.chains import dns_names, is_authority, is_root, issued_by
 from bars_gateway.config import Environment, Settings
 from bars_gateway.config.environments import environment_of_authority_name, strange
 from bars_gateway.onboarding import names
+from bars_gateway.tls.chains import dns_names, is_authority, is_root, issued_by
 
 _BITS = 2048  # below this nobody takes a key any more
 _SOON = timedelta(days=30)

@@ -24,12 +24,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway import pem
-from bars_gateway.chains import is_authority
 from bars_gateway.config import Settings
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding.certificates import Delivered, same_key
 from bars_gateway.onboarding.csr import requests_in
 from bars_gateway.onboarding.files import PRIVATE, PUBLIC, make_folder, put_in_place, read
+from bars_gateway.tls.chains import is_authority
 
 _PEM = b"-----BEGIN "
 

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from bars_gateway.choices import DEFAULT_CONFIG, Config, Whose
 from bars_gateway.config import Provider, Settings, load
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.choices import provider_of
 from bars_gateway.onboarding.key_ids import KeyId
+from bars_gateway.options import DEFAULT_CONFIG, Config, Whose
 
 app = typer.Typer(
     name="keys",

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from bars_gateway.choices import DEFAULT_CONFIG, Config
 from bars_gateway.config import load
 from bars_gateway.onboarding.files import PRIVATE, make_folder, put_in_place
 from bars_gateway.onboarding.letters import ABOUT, KINDS, Letter, write
+from bars_gateway.options import DEFAULT_CONFIG, Config
 
 
 def letters(

@@ -25,7 +25,7 @@ from bars_gateway.outbound.token_request import (
     sign_assertion,
     skew_seconds,
 )
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 _OK = 200
 

@@ -33,7 +33,8 @@ from aiohttp import web
 from bare import send
 from prometheus_client import CollectorRegistry
 
-from bars_gateway import daemon, log
+from bars_gateway import log
+from bars_gateway.daemon import gateway
 from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.demo.processes import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
@@ -57,7 +58,7 @@ from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import OutboundState
 from bars_gateway.store.sqlite import SqliteStore
-from bars_gateway.tls import CurrentIdentity, client_context, load_identity
+from bars_gateway.tls.contexts import CurrentIdentity, client_context, load_identity
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 CALLERS = 32
@@ -428,5 +429,5 @@ async def one_round(
 # The log is written as in life, but not to this terminal.
 with Path(os.devnull).open("w") as nowhere:
     log.configure("info", nowhere)
-    with asyncio.Runner(loop_factory=daemon._loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=gateway._loop_factory()) as runner:
         runner.run(main())

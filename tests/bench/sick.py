@@ -30,7 +30,7 @@ from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import Payload, Submission
 from bars_gateway.store.sqlite import SqliteStore
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 MESSAGES = int(os.environ.get("MESSAGES", "600"))
 WAITING = 200  # for each of the sick

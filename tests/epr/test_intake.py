@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from store_values import ANSWER, SILENCE, attempt, submission
 from structlog.testing import capture_logs
 
+from bars_gateway.cli.lint import findings
 from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.errors import StorageFull
-from bars_gateway.lint import findings
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.headers import TargetIdentifier

@@ -3,7 +3,7 @@ import ssl
 import pytest
 from inbound_callers import PROXY, World
 
-from bars_gateway.tls import Identity
+from bars_gateway.tls.contexts import Identity
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from bars_gateway.inbound.admission import Admission, Callers, Judgement
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.failures import Failure
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.revocation import RevocationList, Revocations
-from bars_gateway.tls import Caller, CurrentIdentity, Identity
+from bars_gateway.tls.contexts import Caller, CurrentIdentity, Identity
+from bars_gateway.tls.revocation import RevocationList, Revocations
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PROXYS = Caller(

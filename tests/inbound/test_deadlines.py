@@ -21,7 +21,7 @@ from bars_gateway.inbound.acceptor import Failure
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.standard.formats import Format
-from bars_gateway.tls import Identity
+from bars_gateway.tls.contexts import Identity
 
 LATE = 5  # seconds; the deadlines below are shorter, the shipped ones longer
 

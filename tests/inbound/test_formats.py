@@ -9,7 +9,7 @@ from inbound_callers import Answer, Receiver, calling, post, serving
 
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.standard.formats import Format
-from bars_gateway.tls import Identity
+from bars_gateway.tls.contexts import Identity
 
 LIMIT = 4096
 BODY = b'{"resourceType":"Bundle","total":1}'

@@ -24,7 +24,7 @@ from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.routes import route
 from bars_gateway.standard.formats import Format
-from bars_gateway.tls import Identity
+from bars_gateway.tls.contexts import Identity
 
 SMALL = Limits(max_body_bytes=100)
 CANARY = "Zebedee-9434765919"

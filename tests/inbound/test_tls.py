@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from inbound_callers import PROXY, World, now
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls import (
+from bars_gateway.tls.contexts import (
     Identity,
     allowed,
     client_context,

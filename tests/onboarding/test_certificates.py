@@ -24,7 +24,7 @@ from bars_gateway.config import Settings, load
 from bars_gateway.onboarding import names
 from bars_gateway.onboarding.certificates import Grade, verdicts
 from bars_gateway.onboarding.delivery import Delivered
-from bars_gateway.tls import load_identity
+from bars_gateway.tls.contexts import load_identity
 
 INT = Chain.of()
 NAME = "BaRS-INT-ZX901.northshire.nhs.uk"

@@ -10,7 +10,7 @@ from sandbox.around import SERVICE, Box, opened
 
 from bars_gateway.outbound.proxy import open_session
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
 from bars_gateway.store.sqlite import SqliteStore
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 QUICK = replace(
     URGENT, first_retry=timedelta(milliseconds=20), longest_retry=timedelta(milliseconds=40)

@@ -15,7 +15,7 @@ from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import TokenSource
 from bars_gateway.outbound.token_request import Credentials
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 FAR = "https://int.api.example/booking-and-referral/FHIR/R4"
 ANSWERS = [

@@ -7,7 +7,7 @@ from sandbox.around import point, talking, target
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.proxy import Proxy, open_session
 from bars_gateway.standard.verdict import judge
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 ECHO = (f"x-request-ID: {REQUEST_ID.upper()}", f"X-CORRELATION-id: {CORRELATION_ID}")
 OUTCOME = b'{"resourceType": "OperationOutcome", "issue": [%s]}'

@@ -25,7 +25,7 @@ from bars_gateway.outbound.signing_key import SigningKey
 from bars_gateway.outbound.token import TokenSource
 from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.sandbox.token_refusals import REFUSALS
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 
 @pytest.fixture

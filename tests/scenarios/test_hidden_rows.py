@@ -16,7 +16,7 @@ from world import Node, World, eventually, in_time, process
 from bars_gateway.store.database import open_reader, read_with
 
 FINDERS = ("messages_due", "messages_waiting", "messages_open", "messages_same", "messages_once")
-LAUNCHER = Path(__file__).parent.parent / "crashing_gateway.py"
+LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 
 
 async def hidden(world: World, *, killed: bool) -> tuple[bytes, dict[str, Any]]:

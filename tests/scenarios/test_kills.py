@@ -28,7 +28,7 @@ MESSAGES_EACH = 3
 KILLS_EACH = 12
 WHEN_READY = 0.8  # of the lives are counted from there: on a slow machine the rest end before it
 QUICK_START = 1.0  # seconds: who takes longer to be ready is given longer lives, for the same work
-LAUNCHER = Path(__file__).parent.parent / "crashing_gateway.py"
+LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 FAULTS = (
     {"kind": "drop_after", "probability": 0.08},
     {"kind": "status", "status": 503, "probability": 0.05},

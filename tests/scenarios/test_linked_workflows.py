@@ -21,7 +21,7 @@ from moving import move, sent, socket_of, state
 from rich.console import Console
 from world import Node, World, headers, post, world_in
 
-from bars_gateway import listings
+from bars_gateway.cli import listings
 from bars_gateway.standard.workflow import State
 
 Document = dict[str, Any]

@@ -16,9 +16,9 @@ from poison import SECRET, Injector, PoisonError, steps_of
 from structlog.testing import capture_logs
 from world import World, eventually, in_time
 
-from bars_gateway import daemon
-from bars_gateway.endurance import enduring
+from bars_gateway.daemon import gateway
 from bars_gateway.store.alarms import ALARMS
+from bars_gateway.upkeep.endurance import enduring
 
 # The doors that a referral, its acknowledgement and its notices pass through, in both gateways.
 DOORS = (
@@ -45,7 +45,7 @@ def injector():
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
     """Let a loop that has failed begin anew at once."""
-    monkeypatch.setattr(daemon, "enduring", partial(enduring, pause_seconds=0.05))
+    monkeypatch.setattr(gateway, "enduring", partial(enduring, pause_seconds=0.05))
 
 
 async def page(node) -> str:

@@ -23,8 +23,8 @@ from poison import SECRET, Injector, Step, steps_of
 from structlog.testing import capture_logs
 from world import Node, World, eventually, get, headers, post, world_in
 
-from bars_gateway import daemon
-from bars_gateway.endurance import enduring
+from bars_gateway.daemon import gateway
+from bars_gateway.upkeep.endurance import enduring
 
 TOLD = {"unit.set_aside", "unit.not_told"}
 READS = "target_check_seconds = 0"
@@ -205,7 +205,7 @@ COURSES = {
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a loop that has failed begin anew at once."""
-    monkeypatch.setattr(daemon, "enduring", partial(enduring, pause_seconds=0.05))
+    monkeypatch.setattr(gateway, "enduring", partial(enduring, pause_seconds=0.05))
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from asked_epr import YES, Epr, epr_at
 from bookings import booking
 from world import World, eventually, headers, post, world_in
 
-LAUNCHER = Path(__file__).parent.parent / "crashing_gateway.py"
+LAUNCHER = Path(__file__).parent.parent / "support" / "crashing_gateway.py"
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from variants import resource
 from world import Node, World, eventually, world_in
 
-from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.demo.responses import response
 from bars_gateway.standard.workflow import State
+from bars_gateway.status.concerns import Conditions, concerns
 
 Document = dict[str, Any]
 ANOTHER, PLACEHOLDER = "9990000026", "0000000000"

@@ -29,7 +29,7 @@ from store.test_restoring import (
 )
 from store_values import arrival, owed
 
-from bars_gateway.restoring import handed_over, meaning
+from bars_gateway.cli.restore import handed_over, meaning
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.affected import Fate
 from bars_gateway.store.handling import Chosen

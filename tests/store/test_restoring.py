@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
-from bars_gateway.concerns import Conditions, concerns
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
+from bars_gateway.status.concerns import Conditions, concerns
 from bars_gateway.store.affected import Fate
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database

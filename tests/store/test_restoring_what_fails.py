@@ -17,7 +17,7 @@ from store.test_restoring import (
     takes,
 )
 
-from bars_gateway.restoring import meaning
+from bars_gateway.cli.restore import meaning
 from bars_gateway.store.affected import Fate
 from bars_gateway.store.port import Accepted
 from bars_gateway.store.restore import Restored

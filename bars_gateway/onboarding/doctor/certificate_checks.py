@@ -1,6 +1,5 @@
 """Our certificate and those of our callers, before anybody connects."""
 
-from bars_gateway.chains import names_of, rootless
 from bars_gateway.config.environments import strange
 from bars_gateway.errors import CallersShutOut, IdentityError
 from bars_gateway.onboarding import certificates, desks
@@ -16,9 +15,10 @@ from bars_gateway.onboarding.doctor.checks import (
     skipped,
     warned,
 )
-from bars_gateway.revocation import load_revocations
-from bars_gateway.sightings import Trust, counting, read, shut_out
-from bars_gateway.tls import load_identity
+from bars_gateway.tls.chains import names_of, rootless
+from bars_gateway.tls.contexts import load_identity
+from bars_gateway.tls.revocation import load_revocations
+from bars_gateway.tls.sightings import Trust, counting, read, shut_out
 
 _SOON_DAYS = 30
 _FILES = ("certificate.file", "certificate.key", "callers.file")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from bars_gateway.choices import DEFAULT_CONFIG, Config, Whose
 from bars_gateway.config import load
 from bars_gateway.onboarding.choices import provider_of
+from bars_gateway.options import DEFAULT_CONFIG, Config, Whose
 
 if TYPE_CHECKING:
     from bars_gateway.onboarding.doctor.checks import Check, Report

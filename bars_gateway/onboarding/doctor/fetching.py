@@ -10,7 +10,7 @@ import aiohttp
 
 from bars_gateway.outbound.egress import EgressProxy
 from bars_gateway.outbound.proxy import body_within, open_session
-from bars_gateway.tls import client_context
+from bars_gateway.tls.contexts import client_context
 
 SECONDS = 10.0
 _MOST_BYTES = 1024 * 1024

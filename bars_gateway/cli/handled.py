@@ -1,0 +1,135 @@
+"""
+`alarms` and `mark-handled`: what a person has to see, and the word that somebody has dealt with it.
+
+    bars-gateway alarms ─► the database: kinds, numbers and ids
+    bars-gateway mark-handled NUMBER … --why TEXT ─► the provider's socket
+
+Only what was seen can be marked. An alarm that is raised anew has a new number, and what comes
+after the number in `--up-to` is not meant by `--all`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bars_gateway.cli import listings
+from bars_gateway.cli.orders import By, DryRun, Why, asked, not_done, rounds, signed
+from bars_gateway.config import load
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
+from bars_gateway.store import alarm_works
+from bars_gateway.store.alarms import ALARMS, Alarm
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ALARM", help="Numbers of alarms, or X-Request-Ids of what they say."),
+]
+Everything = Annotated[bool, typer.Option("--all", help="Every one up to the number in --up-to.")]
+UpTo = Annotated[
+    int | None, typer.Option(min=1, metavar="NUMBER", help="The highest that was seen.")
+]
+Kinds = Annotated[
+    list[str] | None, typer.Option("--kind", metavar="KIND", help="Only of it; repeatable.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give *app* the commands; `see` is what `mark-handled` was called first."""
+    app.command()(alarms)
+    app.command(name="mark-handled")(mark_handled)
+    app.command(name="see", hidden=True)(mark_handled)
+
+
+def alarms(
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    limit: Limit = 500,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    List what a person has to see and nobody has marked as handled, newest first.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
+    path = load(config, os.environ).database_path
+    found = listings.read(path, partial(alarm_works.standing, provider=provider, limit=limit))
+    if as_json:
+        listings.print_json(found)
+        return
+    for each in found:
+        typer.echo(_line(each))
+    if not found:
+        typer.echo("No alarm stands.")
+
+
+def mark_handled(  # noqa: PLR0917
+    why: Why,
+    names: Names = None,
+    config: Config = DEFAULT_CONFIG,
+    provider: Whose = None,
+    by: By = None,
+    kind: Kinds = None,
+    up_to: UpTo = None,
+    *,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+) -> None:
+    """
+    Say that somebody has dealt with alarms. The status page lists them no more.
+
+    What gets worse afterwards is raised anew. Exits with 1 if one of them was not marked.
+    """
+    if bool(names) == everything or (everything and up_to is None) or (kind and not everything):
+        raise typer.BadParameter(
+            "name alarms, or give --all with --up-to, and with or without kinds"
+        )
+    if unknown := set(kind or ()) - set(ALARMS):
+        known = ", ".join(ALARMS)
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {known}")
+    given = {"kinds": kind, "up_to": up_to, **_named(names or [])}
+    wanted = {name: value for name, value in given.items() if value}
+    _carry_out(config, provider, signed(why, by, dry_run=dry_run, **wanted))
+
+
+def _named(names: Sequence[str]) -> dict[str, list[object]]:
+    numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
+    return {
+        "alarms": list(numbers),
+        "request_ids": [name for name in names if not (name.isascii() and name.isdigit())],
+    }
+
+
+def _carry_out(config: Path, provider: str | None, order: Mapping[str, object]) -> None:
+    left = 0
+    for report in rounds(partial(asked, config, provider), "/alarms/handled", order):
+        for each in report["alarms"]:
+            typer.echo(_became(each))
+        left += len(report["alarms"]) - report["possible"]
+    if left:
+        raise typer.Exit(1)
+
+
+def _became(each: Mapping[str, Any]) -> str:
+    if each["objection"]:
+        return not_done(each["name"], each)
+    alarm = each["alarm"]
+    word = "handled" if each["done"] else "would be marked as handled"
+    return f"{alarm['alarm_id']} {alarm['kind']}: {word}"
+
+
+def _line(alarm: Alarm) -> str:
+    words = [
+        f"{alarm.number}  {alarm.since:%Y-%m-%d %H:%M}  {alarm.kind}",
+        alarm.provider,
+        alarm.use_case,
+        f"workflow {alarm.workflow_id}" if alarm.workflow_id else None,
+        f"quarantine {alarm.quarantine}" if alarm.quarantine else None,
+        ", ".join(alarm.codes),
+        alarm.request_id,
+        f"{alarm.times} times" if alarm.times > 1 else None,
+    ]
+    return "  ".join(word for word in words if word)

@@ -1,0 +1,294 @@
+"""
+The operator's verbs.
+
+    bars-gateway --help ─► SECTIONS: each command under what somebody wants to do
+
+`queue` and `show` read the database themselves, so that they answer at night when the
+gateway is down; they open it for reading only and disturb nobody. `send` goes through
+the EPR's own socket, because there is one door for submissions.
+
+Exit codes: 0 done, 1 it could not be done, 2 the settings or the command were wrong.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bars_gateway import (
+    __version__,
+    log,
+    permissions,
+)
+from bars_gateway.cli import cache, confirmations, handled, messages, quarantine
+from bars_gateway.cli.backup import backup, verify
+from bars_gateway.cli.lint import lint
+from bars_gateway.cli.orders import socket_of
+from bars_gateway.cli.restore import restore
+from bars_gateway.cli.sections import Sections
+from bars_gateway.config import Settings, describe, doubts, load, problems
+from bars_gateway.errors import ConfigurationError, GatewayError
+from bars_gateway.onboarding import verbs
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose, require_files
+from bars_gateway.sandbox.command import sandbox
+
+app = typer.Typer(
+    name="bars-gateway",
+    cls=Sections,
+    help="Speaks the NHS Booking and Referral Standard (BaRS) for an EPR.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
+for command in (lint, backup, restore, verify):
+    app.command()(command)
+for group in (messages, handled, quarantine, confirmations, cache, verbs):
+    group.add_to(app)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    *,
+    show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Speak the NHS Booking and Referral Standard (BaRS) for an EPR."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def check(config: Config = DEFAULT_CONFIG) -> None:
+    """
+    Report all that is wrong with the settings and their files.
+
+    Looks at the settings, and at the keys, certificates and folders that they name.
+    Changes nothing. Exits with 0 if nothing is wrong, 1 if a gateway starts all the same, else
+    with 2.
+    """
+    settings = load(config, os.environ)
+    found, less = problems(settings, datetime.now(UTC)), doubts(settings)
+    for problem in found:
+        typer.echo(f"error: {problem}", err=True)
+    for problem in less:
+        typer.echo(f"warning: {problem}", err=True)
+    if found or less:
+        raise typer.Exit(2 if found else 1)
+    providers = ", ".join(settings.providers)
+    typer.echo(f"{config}: nothing is wrong ({settings.environment}; {providers})")
+
+
+@app.command(name="config")
+def show_config(
+    config: Config = DEFAULT_CONFIG,
+    *,
+    describe_all: Annotated[
+        bool, typer.Option("--describe", help="Say what each setting is for.")
+    ] = False,
+) -> None:
+    """
+    Print every setting as it is in force, and where it came from.
+
+    That is the settings file with its line, an environment variable, the environment
+    (local, sandbox, int or prod), or the default.
+    """
+    for setting in describe(load(config, os.environ)):
+        # Whoever has an API key asks for tokens as us, and what is printed here is mailed about.
+        secret = setting.key.endswith(".api_key")
+        value = "(set, not shown)" if secret else _plain(setting.value)
+        typer.echo(f"{setting.key} = {value}    # {setting.origin}")
+        if describe_all:
+            for paragraph in setting.description.splitlines():
+                typer.echo(f"    {paragraph}")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_plain(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+@app.command()
+def run(config: Config = DEFAULT_CONFIG) -> None:
+    """
+    Run the gateway until it is told to stop (SIGTERM or Ctrl-C).
+
+    Logs to standard output. When told to stop, it finishes what is in flight. At SIGHUP it
+    takes new keys, certificates and callers; changed files it takes by itself.
+    """
+    from bars_gateway.daemon import gateway
+
+    settings = load(config, os.environ)
+    log.configure(settings.log_level)
+    found = problems(settings, datetime.now(UTC))
+    if found:
+        raise ConfigurationError("\n".join(map(str, found)))
+    gateway.serve(settings, partial(load, config, os.environ))
+
+
+@app.command()
+def send(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            help="Message Bundles; .xml is sent as XML, everything else as JSON.",
+            readable=False,  # asked after by `require_files`, in words that help
+            callback=require_files,
+        ),
+    ],
+    config: Config = DEFAULT_CONFIG,
+    provider: Whose = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    Hand messages to the running gateway, and print each receipt.
+
+    The same bytes twice are sent once: the second time gets the first receipt. Exits
+    with 1 if a message was not accepted; what is wrong with it is printed.
+    """
+    from bars_gateway.cli import client, listings
+
+    settings = load(config, os.environ)
+    path = socket_of(settings, provider)
+    bundles = {file: file.read_bytes() for file in files}
+    answers = asyncio.run(client.send(path, bundles, None if as_json else typer.echo))
+    if as_json:
+        listings.print_json(answers)
+    if not all(each["accepted"] for each in answers):
+        raise typer.Exit(1)
+
+
+@app.command()
+def queue(
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    limit: Limit = 100,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    List the outbound messages that are not settled, oldest first.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
+    from bars_gateway.cli import listings
+
+    settings = load(config, os.environ)
+    _require_known(settings, provider)
+    found = partial(listings.queue, settings.database_path, provider, limit, as_json=as_json)
+    _print(found)
+
+
+@app.command()
+def show(
+    request_id: Annotated[
+        str, typer.Argument(metavar="REQUEST_ID", help="The message's X-Request-Id.")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    Show all that happened to one message, attempt by attempt.
+
+    Reads the database, so that it answers when no gateway runs. Exits with 1 if there
+    is no such message.
+    """
+    from bars_gateway.cli import listings
+
+    settings = load(config, os.environ)
+    _require_known(settings, provider)
+    found = partial(listings.show, settings.database_path, provider, request_id, as_json=as_json)
+    _print(found)
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop after the last; exit 0 only if all was seen.")
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", readable=False, help="Where to keep everything; temporary otherwise."
+        ),
+    ] = None,
+    chapter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Play only this one; repeatable.")
+    ] = None,
+) -> None:
+    """
+    Watch requests go out and their answers come home, in a few chapters.
+
+    Starts a sandbox and two gateways on this machine, plays both EPRs, and leaves the
+    status pages up until Ctrl-C.
+    """
+    from bars_gateway.demo.chapters import CHAPTERS
+    from bars_gateway.demo.play import play
+
+    names = [one.name for one in CHAPTERS]
+    if unknown := set(chapter or ()).difference(names):
+        hint = f"{', '.join(sorted(unknown))}: there are {', '.join(names)}"
+        raise typer.BadParameter(hint, param_hint="--chapter")
+    if not asyncio.run(play(folder, chapter or (), once=once)):
+        raise typer.Exit(1)
+
+
+def _require_known(settings: Settings, provider: str | None) -> None:
+    if provider is not None and provider not in settings.providers:
+        known = ", ".join(settings.providers)
+        raise typer.BadParameter(f"it must be one of: {known}", param_hint="--provider")
+
+
+def _print(listing: Callable[[Console], bool]) -> None:
+    if not listing(Console(soft_wrap=True)):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; an error is two lines, what happened and what to do."""
+    try:
+        app()
+    except (GatewayError, OSError, BaseExceptionGroup) as error:
+        told = list(_told(error))
+        if not told:
+            raise
+        for line in told:
+            typer.echo(line, err=True)
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _told(error: BaseException) -> Iterator[str]:
+    """Yield what somebody can act on, with the cure; nothing where nobody foresaw *error*."""
+    denied = permissions.behind(error)
+    if denied is not None:  # whatever it is called by now, this is what it comes of
+        denial = permissions.explained(denied, ["bars-gateway", *sys.argv[1:]])
+        yield from (f"error: {denial.cause}", f"   try: {denial.cure}")
+    elif isinstance(error, BaseExceptionGroup):  # a part that failed while it ran
+        known, _ = error.split(GatewayError)
+        yield from _told(known.exceptions[0]) if known else ()
+    elif isinstance(error, GatewayError):
+        lines = str(error).splitlines()
+        if not any(map(_is_cure, lines)):  # settings come with a cure for each
+            lines.append(f"   try: {error.advice}")
+        yield from (line if _is_cure(line) else f"error: {line}" for line in lines)
+
+
+def _is_cure(line: str) -> bool:
+    return line.startswith("   try: ")

@@ -1,0 +1,135 @@
+"""
+`hold`, `release`, `withdraw`, `retry`, `resend`: what an operator does with messages.
+
+    REQUEST_ID …          ─┐
+                           ├─► the provider's socket ─► one line for each message
+    --all, with filters   ─┘
+
+They go through the running gateway, which looks at each message and at its workflow before it
+does anything. Every verb asks for a reason, and the audit trail keeps it with the name of
+whoever typed it. `--dry-run` says what would happen.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import typer
+
+from bars_gateway.cli.orders import Ask, By, DryRun, Why, asked, not_done, rounds, signed
+from bars_gateway.options import DEFAULT_CONFIG, Config, Whose
+from bars_gateway.store.interventions import IN_BULK, Verb
+
+_HELP = {
+    Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
+    Verb.RELEASE: "Let held messages go on.",
+    Verb.WITHDRAW: "Take messages back that never left. With a request goes what waits behind it.",
+    Verb.RETRY: "Send messages again, under the same ids. Never makes a second record.",
+    Verb.RESEND: "Send payloads again, under new ids. The Receiver may end up with two records.",
+}
+
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="REQUEST_ID", help="The messages' X-Request-Ids.")
+]
+Everything = Annotated[
+    bool, typer.Option("--all", help="Every message that the verb is for and the filters fit.")
+]
+Receiver = Annotated[str | None, typer.Option(metavar="SYSTEM|VALUE", help="Only those for it.")]
+UseCase = Annotated[str | None, typer.Option(metavar="CODE", help="Only those of it, as a1t1.")]
+Conversation = Annotated[str | None, typer.Option(metavar="ID", help="Only that X-Correlation-Id.")]
+States = Annotated[list[str] | None, typer.Option(help="Only those in it; repeatable.")]
+From = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in then or later.")]
+Before = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in before then.")]
+Yes = Annotated[bool, typer.Option("--yes", help="What may come of a resend is wanted.")]
+AfterItsTime = Annotated[
+    bool,
+    typer.Option("--after-its-time", help="Send it although its clinical time has passed."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give *app* a command for each verb."""
+    for verb in Verb:
+        app.command(name=verb, help=_HELP[verb])(_command(verb))
+
+
+def _command(verb: Verb) -> Callable[..., None]:
+    def command(  # noqa: PLR0917
+        why: Why,
+        request_ids: Ids = None,
+        config: Config = DEFAULT_CONFIG,
+        provider: Whose = None,
+        by: By = None,
+        receiver: Receiver = None,
+        use_case: UseCase = None,
+        correlation_id: Conversation = None,
+        state: States = None,
+        taken_from: From = None,
+        taken_before: Before = None,
+        *,
+        everything: Everything = False,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        after_its_time: AfterItsTime = False,
+    ) -> None:
+        filters = {
+            "states": state,
+            "receiver": receiver,
+            "use_case": use_case,
+            "correlation_id": correlation_id,
+            "taken_from": taken_from,
+            "taken_before": taken_before,
+        }
+        flags = {"confirmed": yes, "after_its_time": after_its_time}
+        order = signed(why, by, dry_run=dry_run, **flags)
+        given = {name: value for name, value in filters.items() if value}
+        if bool(request_ids) == everything or (given and not everything):
+            raise typer.BadParameter("name messages, or give --all with or without filters")
+        ask = partial(asked, config, provider)
+        if request_ids:
+            _one_by_one(ask, verb, request_ids, order)
+        else:
+            _in_bulk(ask, {**order, "verb": verb, "messages": given})
+
+    return command
+
+
+def _one_by_one(ask: Ask, verb: Verb, ids: list[str], order: Mapping[str, object]) -> None:
+    refused = 0
+    for request_id in ids:
+        status, answer = ask(f"/messages/{request_id}/{verb}", order)
+        refused += status != HTTPStatus.OK
+        typer.echo(_line(answer) if "request_id" in answer else not_done(request_id, answer))
+    if refused:
+        raise typer.Exit(1)
+
+
+def _in_bulk(ask: Ask, order: Mapping[str, object]) -> None:
+    done, objections = 0, Counter[str]()
+    for report in rounds(ask, "/interventions", order, inside="messages"):
+        for each in report["messages"]:
+            typer.echo(_line(each))
+        done += report["possible"]
+        objections.update(report["objections"])
+    if not (done or objections):
+        states = ", ".join(sorted(IN_BULK[Verb(str(order["verb"]))]))
+        typer.echo(f"Nothing fits: by a filter, {order['verb']} is for messages that are {states}.")
+        raise typer.Exit(1)
+    against = "".join(f", {count} not ({code})" for code, count in objections.items())
+    typer.echo(f"{'would be' if order['dry_run'] else 'done'}: {done}{against}")
+    if objections:
+        raise typer.Exit(1)
+
+
+def _line(answer: Mapping[str, Any]) -> str:
+    if answer["objection"]:
+        return not_done(answer["request_id"], answer)
+    words = [answer["state"] if answer["done"] else f"would be done ({answer['state']})"]
+    if answer["resent_as"]:
+        words.append(f"resent as {answer['resent_as']}")
+    if answer["may_happen"]:
+        words.append(f"then {answer['may_happen']}")
+    words += [f"and with it {other}" for other in answer["also"]]
+    return f"{answer['request_id']}: {'; '.join(words)}"

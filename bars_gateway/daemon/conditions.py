@@ -1,0 +1,94 @@
+"""What the running parts know of themselves, for the status page, the metrics and the log."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from bars_gateway.config import Settings
+from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.egress import Egress
+from bars_gateway.outbound.our_trouble import KeptOut
+from bars_gateway.outbound.token import Tokens, TokenSource
+from bars_gateway.status.concerns import EgressCondition, KeptOutCondition, TokenCondition
+from bars_gateway.tls.contexts import Identity
+from bars_gateway.upkeep.expiry import Expiry, Kind
+
+KEY_AGE = timedelta(days=365)  # after that a key wants changing, although nothing refuses it
+
+
+def token_conditions(tokens: Mapping[str, Tokens]) -> list[TokenCondition]:
+    """Return how each provider stands with the token service."""
+    return [
+        TokenCondition(
+            provider=provider,
+            key_id=source.status.key_id,
+            refused_keys=source.status.refused_keys,
+            expires_at=source.status.expires_at,
+            failing_since=source.status.failing_since,
+            reason=source.status.reason,
+            advice=source.status.advice,
+            clock_skew_seconds=source.status.clock_skew_seconds,
+        )
+        for provider, source in tokens.items()
+        if isinstance(source, TokenSource)
+    ]
+
+
+def kept_out_conditions(kept_out: Sequence[KeptOut]) -> list[KeptOutCondition]:
+    """Return which providers the proxy refuses."""
+    return [
+        KeptOutCondition(
+            provider=each.provider,
+            since=each.since,
+            reason=each.trouble.reason,
+            advice=each.trouble.advice,
+        )
+        for each in kept_out
+    ]
+
+
+def egress_condition(egress: Egress | None) -> EgressCondition | None:
+    """Return why nothing gets out of our own network; None: it does, as far as is known."""
+    if egress is None or egress.trouble is None or egress.since is None:
+        return None
+    trouble = egress.trouble
+    return EgressCondition(since=egress.since, reason=str(trouble), advice=trouble.advice)
+
+
+def expiries(settings: Settings, inbound: InboundServer | None) -> list[Expiry]:
+    """Return everything in use that ends, as it is at this moment."""
+    received = _of_identity(inbound.identity.identity) if inbound else ()
+    return [*received, *_of_keys(settings)]
+
+
+def _of_identity(identity: Identity) -> Iterator[Expiry]:
+    for kind, name, certificates in (
+        (Kind.CERTIFICATE, "The certificate for receiving", identity.chain[:1]),
+        (Kind.CHAIN, "The chain of the certificate for receiving", identity.chain[1:]),
+        (Kind.AUTHORITIES, "An authority of the callers", identity.authorities),
+    ):
+        if certificates:
+            first = min(certificates, key=lambda each: each.not_valid_after_utc)
+            begins, ends = first.not_valid_before_utc, first.not_valid_after_utc
+            yield Expiry(kind=kind, name=name, begins_at=begins, ends_at=ends)
+    lists = [each for several in identity.revocations.lists.values() for each in several]
+    if lists:
+        next_one = min(lists, key=lambda each: each.next_update)
+        yield Expiry(
+            kind=Kind.REVOCATION_LIST,
+            name="A revocation list of the callers' authorities",
+            begins_at=next_one.issued_at,
+            ends_at=next_one.next_update,
+        )
+
+
+def _of_keys(settings: Settings) -> Iterator[Expiry]:
+    if not settings.outbound.token_required:
+        return
+    files = {each.key_id: each.private_key_file for each in settings.providers.values()}
+    for key_id, file in files.items():
+        try:
+            made = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        except OSError:  # taken away since: the concern about renewing says so
+            continue
+        name = f"The year of the signing key {key_id}"
+        yield Expiry(kind=Kind.KEY, name=name, begins_at=made, ends_at=made + KEY_AGE)

@@ -1,0 +1,336 @@
+"""
+Builds everything, runs it, stops it: the one place that knows all the parts.
+
+    settings ─► store ─► what we were sending ─► doors ─► run ─► stop
+
+Start: the store first, since nothing may be promised before it is sound; then what we
+were sending when we died is queued again; then the doors open. Stop: the doors close
+first and what is in flight is finished, because an answer carries ids that a later 409
+would not. The store closes last.
+
+A loop that fails in a way that nobody foresaw raises an alarm and begins anew after a pause: a
+restart of the process would only meet the same again, and take all others with it. What ends the
+process is a database that cannot be served, and what cannot be opened at the start.
+
+Decisions: D-one-process.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from bars_gateway import __version__
+from bars_gateway.config import Settings, doubts
+from bars_gateway.daemon.conditions import (
+    egress_condition,
+    expiries,
+    kept_out_conditions,
+    token_conditions,
+)
+from bars_gateway.daemon.doors import Door, Stoppable, open_doors
+from bars_gateway.daemon.parts import inbound_server, longest_wait, outbound_parts
+from bars_gateway.daemon.reload import callers_shut_out, materials
+from bars_gateway.errors import CallersShutOut
+from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.cancel_reads import READ_SECONDS, CancelReader
+from bars_gateway.outbound.dispatcher import Dispatcher
+from bars_gateway.outbound.token import Tokens
+from bars_gateway.status.concerns import Conditions
+from bars_gateway.status.server import StatusServer
+from bars_gateway.store.asides import Aside
+from bars_gateway.store.database import open_database
+from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.upkeep.endurance import Endless, Loop, enduring
+from bars_gateway.upkeep.expiry import Expiry, ExpiryWatch
+from bars_gateway.upkeep.heartbeats import Heartbeats, Watchdog
+from bars_gateway.upkeep.housekeeping import Housekeeper
+from bars_gateway.upkeep.inspection import Inspector
+from bars_gateway.upkeep.notify import Notifier
+from bars_gateway.upkeep.renewal import Renewals
+
+log = structlog.get_logger(__name__)
+
+# How long a loop may be still before the watchdog is told no more (`heartbeats`).
+_ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
+_FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
+_DOOR_SECONDS = 30.0  # somebody knocks, there is room, and nobody opens
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
+    """Run the gateway until SIGTERM or SIGINT; at SIGHUP it renews what *reread* names."""
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        # Before the doors are open there is nothing to renew, and its default would end us.
+        loop.add_signal_handler(signal.SIGHUP, _nothing)
+
+        def opened(gateway: Gateway) -> None:
+            loop.add_signal_handler(signal.SIGHUP, gateway.renewals.ask)
+            _say_doubts(settings)
+
+        notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+        await run(settings, stop, opened, notifier=notifier, reread=reread)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(until_told())
+
+
+def _say_doubts(settings: Settings) -> None:
+    for each in doubts(settings):
+        log.warning("settings.doubtful", name=each.key, reason=each.cause, advice=each.cure)
+
+
+def _nothing() -> None:
+    """Let a signal pass."""
+
+
+def _same(settings: Settings) -> Settings:
+    return settings
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, where the extra `speed` is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def run(
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Callable[["Gateway"], None] | None = None,
+    *,
+    notifier: Notifier | None = None,
+    reread: Callable[[], Settings] | None = None,
+) -> None:
+    """
+    Run the gateway until *stop* is set.
+
+    Once every door is open, *ready* is called and the service manager hears of it by *notifier*.
+    *reread* gives the settings as they are written now; without it, they stay as they are.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(settings.database_path, group_limit=settings.store.group_limit)
+        )
+        store = SqliteStore(
+            database,
+            node=settings.node,
+            lease=timedelta(seconds=settings.outbound.lease_seconds),
+            per_receiver=settings.outbound.max_in_flight_per_receiver,
+            minimum_free_bytes=settings.store.minimum_free_bytes,
+        )
+        released = await store.release_own(now())
+        notifier = notifier or Notifier(None)
+        reread = reread or partial(_same, settings)
+        gateway = await Gateway.build(settings, store, stack, notifier, reread)
+        log.info(
+            "daemon.started",
+            version=__version__,
+            environment=settings.environment,
+            count=released,
+        )
+        notifier.tell("READY=1", f"STATUS=every door is open, {settings.environment}")
+        if ready is not None:
+            ready(gateway)
+        await gateway.run(stop)
+        log.info("daemon.stopped")
+
+
+class Gateway:
+    """Every part of one running gateway."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: SqliteStore,
+        *,
+        tokens: dict[str, Tokens],
+        dispatcher: Dispatcher,
+        cancels: CancelReader,
+        doors: Sequence[Door],
+        inbound: InboundServer | None,
+        registry: CollectorRegistry,
+        notifier: Notifier,
+        reread: Callable[[], Settings],
+    ) -> None:
+        self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
+        self._store = store
+        renewed = materials(tokens, inbound, now, store.ring_outbound)
+        self.renewals = Renewals(settings, renewed, reread=reread)
+        self.heartbeats = Heartbeats(time.monotonic)
+        self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
+        self._doors, self._inbound = doors, inbound
+        self._started_at, self._stopping = now(), False
+        self._housekeeper = Housekeeper(
+            store,
+            now=now,
+            monotonic=time.monotonic,
+            longest_wait=longest_wait(settings),
+            proven=Watchdog(self.heartbeats, notifier).feed,
+            expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
+        )
+        self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
+        self.status = StatusServer(
+            store,
+            self._conditions,
+            host=settings.status.listen.host,
+            port=settings.status.listen.port,
+            now=now,
+            registry=registry,
+            first_days=settings.status.expiry_warning_days,
+        )
+
+    @classmethod
+    async def build(
+        cls,
+        settings: Settings,
+        store: SqliteStore,
+        stack: AsyncExitStack,
+        notifier: Notifier,
+        reread: Callable[[], Settings],
+    ) -> "Gateway":
+        """Make every part and open every door; *stack* closes what was opened."""
+        await store.asides.begin_anew()
+        registry = CollectorRegistry()
+        tokens, dispatcher, reads, cancels = await outbound_parts(settings, store, stack, now)
+        doors = await open_doors(settings, store, reads, stack, now)
+        inbound = inbound_server(settings, store, registry, now)
+        if inbound is not None:
+            inbound.start()
+            for each in callers_shut_out(inbound, now()):
+                log.error("tls.caller_shut_out", name=each, advice=CallersShutOut.advice)
+        gateway = cls(
+            settings,
+            store,
+            tokens=tokens,
+            dispatcher=dispatcher,
+            cancels=cancels,
+            doors=doors,
+            inbound=inbound,
+            registry=registry,
+            notifier=notifier,
+            reread=reread,
+        )
+        await gateway.status.start()
+        stack.push_async_callback(gateway.status.stop)
+        return gateway
+
+    @property
+    def inbound_port(self) -> int | None:
+        """Where messages are received; None where the listener is off."""
+        return self._inbound.port if self._inbound else None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run every part until *stop* is set and what is in flight is finished."""
+        async with asyncio.TaskGroup() as upkeep:
+            # It ends last: the watchdog is to hear of us while we finish what is in flight.
+            housekeeper = self._on(lambda _beat: self._housekeeper.run())
+            upkeep.create_task(housekeeper(_nothing), name="housekeeper")
+            async with asyncio.TaskGroup() as group:
+                self._start_flows(group)
+                await stop.wait()
+                log.info("daemon.stopping")
+                self._notifier.tell("STOPPING=1", "STATUS=finishing what is in flight")
+                self._stop()
+            self._housekeeper.stop()
+
+    def _start_flows(self, group: asyncio.TaskGroup) -> None:
+        keep = self.heartbeats.keep
+        # A POST and, with a fresh token, a second one, each after its turn.
+        sending = 2 * (_ONE_TURN + self._settings.outbound.lease_seconds)
+        dispatcher = keep("dispatcher", self._on(self._dispatcher.run), within_seconds=sending)
+        group.create_task(dispatcher, name="dispatcher")
+        reading = _ONE_TURN + 2 * READ_SECONDS
+        cancels = keep("cancels", self._on(self._cancels.run), within_seconds=reading)
+        group.create_task(cancels, name="cancels")
+        renewals = keep("renewals", self._on(self.renewals.run), within_seconds=_FOLDER_SECONDS)
+        group.create_task(renewals, name="renewals")
+        # No heartbeat: SQLite's look at one table takes as long as that is large.
+        inspector = self._on(lambda _beat: self._inspector.run())
+        group.create_task(inspector(_nothing), name="inspector")
+        if self._inbound is not None:
+            inbound = keep(
+                "inbound",
+                self._inbound.run,
+                within_seconds=_DOOR_SECONDS,
+                rests=self._inbound.rests,
+            )
+            group.create_task(inbound, name="inbound")
+        for door in self._doors:
+            group.create_task(door.socket.run(), name=f"socket-{door.provider}")
+            loops = {f"collect-{door.provider}": door.folder.collect}
+            loops[f"attendance-{door.provider}"] = door.attendance.run
+            if door.delivers:
+                loops[f"deliver-{door.provider}"] = door.folder.deliver
+            if door.questions is not None:
+                loops[f"ask-{door.provider}"] = door.questions.run
+            for name, loop in loops.items():
+                kept = keep(name, self._on(loop), within_seconds=_FOLDER_SECONDS)
+                group.create_task(kept, name=name)
+
+    def _on(self, loop: Loop) -> Endless:
+        """Return *loop* as one that begins anew when it fails, until we stop."""
+        return enduring(loop, self._tell, lambda: self._stopping)
+
+    async def _tell(self, error: BaseException) -> None:
+        await self._store.asides.tell(Aside.WORK, error, now())
+
+    def _stop(self) -> None:
+        self._stopping = True
+        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.renewals, self._inspector]
+        if self._inbound is not None:
+            parts.insert(0, self._inbound)
+        for door in self._doors:
+            parts[:0] = [door.folder, door.socket, door.attendance]
+            parts += [door.questions] if door.questions else []
+        for part in parts:
+            part.stop()
+
+    def _conditions(self) -> Conditions:
+        inbound = self._inbound
+        return Conditions(
+            version=__version__,
+            environment=self._settings.environment,
+            node=self._settings.node,
+            started_at=self._started_at,
+            address=f"{self._settings.inbound.listen.host}:{inbound.port}" if inbound else None,
+            stopping=self._stopping,
+            tokens=token_conditions(self._tokens),
+            expiries=self._expiries(),
+            refused=self.renewals.refused,
+            shut_out=callers_shut_out(inbound, now()) if inbound else (),
+            silent=self._dispatcher.standing.receivers.silent,
+            failing=self._dispatcher.standing.receivers.failing,
+            egress=egress_condition(self._dispatcher.egress),
+            kept_out=kept_out_conditions(self._dispatcher.standing.kept_out),
+            stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
+            no_room=self._no_room(),
+            lying=[each for door in self._doors for each in door.lying(time.monotonic())],
+            eprs=[door.attendance.condition for door in self._doors],
+            clock_step=self._housekeeper.clock_step,
+            inspection=self._inspector.inspection,
+            handshake_failures=inbound.failures if inbound else {},
+            observes_until=self.renewals.settings.callers.observe_until if inbound else None,
+        )
+
+    def _expiries(self) -> list[Expiry]:
+        return expiries(self.renewals.settings, self._inbound)

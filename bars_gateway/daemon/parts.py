@@ -1,0 +1,320 @@
+"""
+Makes the parts of a gateway from its settings: what each is given, and nothing else.
+
+The parts take plain values, so that each can be tested alone; here the settings are
+taken apart for them.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from functools import partial
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from bars_gateway import __version__
+from bars_gateway.config import Environment, Provider, Settings
+from bars_gateway.daemon import quota
+from bars_gateway.inbound.admission import Callers
+from bars_gateway.inbound.asking import Asking, Patience
+from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.enquiries import Enquiries
+from bars_gateway.inbound.exchange import ByName
+from bars_gateway.inbound.hosts import Hosted
+from bars_gateway.inbound.publications import Publications
+from bars_gateway.inbound.reception import Reception
+from bars_gateway.inbound.routes import PROCESS_MESSAGE
+from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.budget import Budget, Turns
+from bars_gateway.outbound.cache import Cache
+from bars_gateway.outbound.cancel_reads import CancelReader
+from bars_gateway.outbound.dispatcher import Dispatcher, Policy
+from bars_gateway.outbound.egress import Egress, egress_proxy_of
+from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
+from bars_gateway.outbound.reads import ProxyReads, ReadLimits
+from bars_gateway.outbound.reconciliation import Reconciler
+from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
+from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
+from bars_gateway.outbound.token_request import Credentials
+from bars_gateway.standard.capability import About
+from bars_gateway.standard.headers import SenderIdentity, normalised
+from bars_gateway.standard.overrides import EVERYBODY, IN_PRODUCTION, Overrides
+from bars_gateway.standard.rules import Offer, Side
+from bars_gateway.standard.timing import TIMINGS, timing_for
+from bars_gateway.store.asides import Aside
+from bars_gateway.store.port import Store
+from bars_gateway.tls.contexts import CurrentIdentity, Identity, client_context, load_identity
+
+Clock = Callable[[], datetime]
+
+
+def new_id() -> str:
+    """Return a random UUID."""
+    return str(uuid.uuid4())
+
+
+def offer_of(provider: Provider) -> Offer:
+    """Return what a provider answers to."""
+    return Offer(
+        services=frozenset(map(normalised, provider.services)),
+        applications=provider.applications,
+        refused_use_cases=frozenset(provider.refused_use_cases),
+        booking_required=provider.booking_required,
+    )
+
+
+def overrides_of(settings: Settings, provider: Provider, side: Side) -> Overrides:
+    """Return what is agreed; in production, what never leaves for it is an error on sending."""
+    if side is Side.SENDING and settings.environment is Environment.PROD:
+        return in_production(provider)
+    return Overrides({**provider.rules, EVERYBODY: provider.rules.get(EVERYBODY, {})})
+
+
+def in_production(provider: Provider) -> Overrides:
+    """Return what is agreed on sending where the environment is production (D-strict-on-send)."""
+    everybody = {**IN_PRODUCTION, **provider.rules.get(EVERYBODY, {})}
+    return Overrides({**provider.rules, EVERYBODY: everybody})
+
+
+def sender_identity(provider: Provider) -> SenderIdentity:
+    """Return who a provider says that it is."""
+    software = provider.software
+    return SenderIdentity(
+        ods_code=provider.ods_code,
+        organisation=provider.name,
+        software_name=software.name,
+        software_version=software.version,
+        software_system=software.identifier_system,
+        software_value=software.identifier_value,
+        core_version=provider.core_version,
+    )
+
+
+async def outbound_parts(
+    settings: Settings, store: Store, stack: AsyncExitStack, now: Clock
+) -> tuple[dict[str, Tokens], Dispatcher, ProxyReads, CancelReader]:
+    """Return the token sources by provider, and the dispatcher and the readers that use them."""
+    outbound = settings.outbound
+    egress = Egress(egress_proxy_of(outbound), now=now)
+    session = await stack.enter_async_context(
+        open_session(
+            client_context(outbound.ca_file),
+            connections=outbound.max_in_flight + len(settings.providers),
+            connect_seconds=outbound.connect_seconds,
+            egress=egress.way,
+        )
+    )
+    budgets = await quota.budgets(settings, store, now)
+    turns = quota.noted(budgets, store, now)
+    tokens = {
+        name: await _tokens(settings, provider, session, turns[name], egress)
+        for name, provider in settings.providers.items()
+    }
+    proxy = _proxy(settings, session, budgets, egress)
+    policy = Policy(
+        timing=partial(timing_for, overrides=settings.timing_overrides),
+        max_in_flight=outbound.max_in_flight,
+        server_errors_limit=outbound.server_errors_limit,
+    )
+    reads = _reads(settings, session, tokens, turns, egress)
+    reconciler = Reconciler(store.reconciliations, store.asides, reads, now=now, new_id=new_id)
+    rng = random.SystemRandom()
+    dispatcher = Dispatcher(store, tokens, proxy, policy, reconciler=reconciler, now=now, rng=rng)
+    identities = {name: sender_identity(each) for name, each in settings.providers.items()}
+    cancels = CancelReader(
+        store.cancellations, store.asides, reads, identities, now=now, new_id=new_id
+    )
+    return tokens, dispatcher, reads, cancels
+
+
+def _proxy(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    budgets: Mapping[str, Budget],
+    egress: Egress,
+) -> Proxy:
+    outbound = settings.outbound
+    return Proxy(
+        session,
+        url=outbound.proxy_url,
+        budgets=budgets,
+        answer_seconds=outbound.answer_seconds,
+        max_answer_bytes=outbound.max_answer_bytes,
+        egress=egress,
+    )
+
+
+def _reads(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    tokens: Mapping[str, Tokens],
+    turns: Mapping[str, Turns],
+    egress: Egress,
+) -> ProxyReads:
+    outbound = settings.outbound
+    return ProxyReads(
+        session,
+        tokens,
+        turns,
+        url=outbound.proxy_url,
+        cache=Cache(settings.cache_dir, timedelta(hours=outbound.cache_hours)),
+        limits=ReadLimits(seconds=outbound.answer_seconds, max_bytes=outbound.max_answer_bytes),
+        now=egress.now,
+        egress=egress,
+    )
+
+
+def longest_wait(settings: Settings) -> timedelta:
+    """Return how far ahead a retry or a delay may be scheduled: beyond it, the clock went back."""
+    timings = [timing_for(name, settings.timing_overrides) for name in (*TIMINGS, *settings.timing)]
+    waits = [wait for one in timings for wait in (one.longest_retry, one.delayed_after)]
+    return max(timedelta(seconds=LONGEST_RETRY_AFTER), *waits)
+
+
+async def _tokens(
+    settings: Settings,
+    provider: Provider,
+    session: aiohttp.ClientSession,
+    turns: Turns,
+    egress: Egress,
+) -> Tokens:
+    if not settings.outbound.token_required:
+        return NoToken()
+    return TokenSource(
+        session,
+        Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key),
+        await asyncio.to_thread(keys_of, provider, settings.bundle.minimum_key_bits),
+        turns,
+        now=egress.now,
+        monotonic=time.monotonic,
+        new_id=new_id,
+        timeout_seconds=settings.outbound.token_seconds,
+        egress=egress,
+    )
+
+
+def keys_of(provider: Provider, minimum_bits: int) -> list[SigningKey]:
+    """Return the keys of *provider*, best first; raise IdentityError. Slow: call it in a thread."""
+    files = {provider.key_id: provider.private_key_file, **provider.former_keys}
+    return [
+        SigningKey(key_id=key_id, key=load_signing_key(file, minimum_bits))
+        for key_id, file in files.items()
+    ]
+
+
+_LIMITS = (
+    "max_connections max_body_bytes handshake_seconds header_seconds body_seconds"
+    " answer_within_seconds idle_seconds"
+).split()
+
+
+def callers_of(settings: Settings) -> Callers:
+    """Return who may call, as the settings have it."""
+    callers = settings.callers
+    return Callers(
+        names=settings.inbound.allowed_client_names,
+        issuers=frozenset(callers.issuers),
+        addresses=settings.caller_addresses,
+        load_balancers=callers.proxy_protocol_from,
+        connections_per_address=callers.max_connections_per_address,
+        observe_until=callers.observe_until,
+        revocation_is_required=callers.revocation == "hard",
+    )
+
+
+def identity_of(settings: Settings, now: datetime) -> Identity:
+    """Return who we are to callers, as the files are at *now*; raise IdentityError."""
+    inbound = settings.inbound
+    return load_identity(
+        inbound.certificate_file,
+        inbound.private_key_file,
+        inbound.client_ca_file,
+        now=now,
+        revocation_list_files=settings.callers.revocation_list_files,
+    )
+
+
+def inbound_server(
+    settings: Settings, store: Store, registry: CollectorRegistry, now: Clock
+) -> InboundServer | None:
+    """Return the listener for messages from others, or None where it is switched off."""
+    inbound = settings.inbound
+    if not inbound.enabled:
+        return None
+    return InboundServer(
+        _answerers(settings, store, _hosted(settings), now),
+        CurrentIdentity(identity_of(settings, now())),
+        host=inbound.listen.host,
+        port=inbound.listen.port,
+        callers=callers_of(settings),
+        registry=registry,
+        now=now,
+        limits=Limits(**{name: getattr(inbound, name) for name in _LIMITS}),
+        writes=inbound.preview_writes,
+        tell=partial(_tell_of_arrival, store, now),
+        callers_file=settings.callers_file,
+    )
+
+
+async def _tell_of_arrival(store: Store, now: Clock, error: BaseException) -> None:
+    await store.asides.tell(Aside.ARRIVAL, error, now())
+
+
+def _hosted(settings: Settings) -> list[Hosted]:
+    return [
+        Hosted(
+            provider=name,
+            timing=partial(timing_for, overrides=settings.timing_overrides),
+            ods_code=provider.ods_code,
+            offer=offer_of(provider),
+            case_number_system=provider.case_number_system,
+            overrides=overrides_of(settings, provider, Side.RECEIVING),
+            asks=provider.questions != "none",
+            asked_about_all=frozenset(map(normalised, provider.acknowledged_by_epr)),
+            # What a preview write made has an id of the EPR's own, too.
+            earlier_records=provider.earlier_records or settings.inbound.preview_writes,
+            refused_organisations=frozenset(provider.refused_organisations),
+            same_organisation=provider.same_organisation,
+        )
+        for name, provider in settings.providers.items()
+    ]
+
+
+def _about(settings: Settings, since: datetime, provider: str) -> About:
+    own = settings.providers[provider]
+    return About(
+        url=settings.inbound.public_url or f"https://{settings.inbound.listen}",
+        publisher=own.name,
+        software="bars_gateway",
+        software_version=__version__,
+        core_version=own.core_version,
+        since=since,
+        asks=own.questions != "none",
+    )
+
+
+def _answerers(settings: Settings, store: Store, hosted: Sequence[Hosted], now: Clock) -> ByName:
+    """Return who answers what, by the names of `inbound.routes`."""
+    patience = Patience(
+        proxy=timedelta(seconds=settings.inbound.answer_within_seconds),
+        operator=timedelta(minutes=settings.epr.question_alarm_minutes),
+    )
+    asking = Asking(store.questions, patience)
+    longest = timedelta(days=settings.inbound.longest_slot_search_days)
+    enquiries = Enquiries(hosted, asking, longest_slot_search=longest, now=now)
+    publications = Publications(hosted, partial(_about, settings, now()))
+    return ByName(
+        {
+            PROCESS_MESSAGE: Reception(store, hosted, asking, now=now, new_id=new_id),
+            "metadata": publications,
+            "MessageDefinition": publications,
+            "Slot": enquiries,
+            "Appointment": enquiries,
+            "ServiceRequest": enquiries,
+        }
+    )

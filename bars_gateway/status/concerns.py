@@ -1,0 +1,415 @@
+"""
+What a person should look at, and why: the top of the status page.
+
+    Overview + Conditions ──concerns──► each with a sentence and what to do, gravest first
+
+A concern is there because of what the store and the running parts say now. What has happened
+and nobody has seen is an alarm (`store.alarms`), and stays one until a person says that it is
+handled (`bars-gateway mark-handled`), or it comes right: no day that passes ends it. Each names
+exactly what it speaks of. All else is a state, and ends with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bars_gateway.standard.workflow import Role
+from bars_gateway.store.alarms import ALARMS, Alarm, AlarmKind, Standing
+from bars_gateway.store.port import OutboundState, Overview
+from bars_gateway.store.soundness import Inspection
+from bars_gateway.store.unread import EprCondition, UnreadNotice
+from bars_gateway.upkeep.clock import ClockStep
+from bars_gateway.upkeep.expiry import Expiry, remaining, stage
+
+CLOCK_STEP_SHOWN = timedelta(days=1)
+STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
+SKEW_SHOWN = 5.0  # seconds
+LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCondition:
+    """How one provider stands with the token service."""
+
+    provider: str
+    key_id: str
+    refused_keys: Sequence[str]  # that should sign, and that the token service does not know
+    expires_at: datetime | None  # None: no token in hand
+    failing_since: datetime | None
+    reason: str | None  # what the last failure was, in our words
+    advice: str | None
+    clock_skew_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOutCondition:
+    """A provider whose token or registration the proxy refuses."""
+
+    provider: str
+    since: datetime
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressCondition:
+    """The egress proxy of our own network lets nothing out."""
+
+    since: datetime
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lying:
+    """Files that an EPR has dropped and that cannot be taken, for one reason."""
+
+    folder: str
+    count: int
+    seconds: float  # since the first of them was seen
+    cure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the running parts know of themselves, beside the store."""
+
+    version: str
+    environment: str
+    node: str
+    started_at: datetime
+    address: str | None  # where the listener answers; None: it does not run
+    stopping: bool
+    tokens: Sequence[TokenCondition]
+    expiries: Sequence[Expiry]
+    handshake_failures: Mapping[str, int]  # by reason, since the start
+    clock_step: ClockStep | None = None  # the last, since the start
+    silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
+    failing: Mapping[str, datetime] = field(default_factory=dict)  # Receivers with errors only
+    egress: EgressCondition | None = None  # why nothing gets out; None: it does
+    kept_out: Sequence[KeptOutCondition] = ()  # providers that the proxy refuses
+    stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
+    no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
+    lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
+    observes_until: datetime | None = None  # until then, names that are not listed are let in
+    refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
+    shut_out: Sequence[str] = ()  # callers of lately that would not get in any more, and why
+    eprs: Sequence[EprCondition] = ()
+    inspection: Inspection | None = None  # None: nobody looks whether the database is sound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """One thing that a person should look at."""
+
+    text: str
+    advice: str
+    alarms: Sequence[Alarm] = ()  # the newest of those that it speaks of
+    notices: Sequence[UnreadNotice] = ()  # the oldest of those that it speaks of
+    more: int = 0  # alarms or notices beside those
+    whose: str | None = None  # where to look for the cause first
+    cure: str | None = None  # the command that marks as handled what is shown, and nothing later
+
+
+def concerns(overview: Overview, conditions: Conditions, first_days: int) -> list[Concern]:
+    """
+    Return what a person should look at, gravest first; none means that all is well.
+
+    *first_days*: how many days before its end a thing becomes news.
+    """
+    return [
+        *_no_room(conditions.no_room),
+        *_alarms(overview, grave=True),
+        *_unread(overview.at, conditions.eprs),
+        *_not_asking(overview.at, conditions),
+        *_held(overview),
+        *_not_rebuilt(conditions.inspection),
+        *_egress(conditions.egress),
+        *(
+            Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
+            for t in conditions.tokens
+            if t.failing_since and not conditions.egress  # which is why, for every one of them
+        ),
+        *_kept_out(conditions.kept_out),
+        *_keys(conditions.tokens),
+        *_skews(conditions.tokens),
+        *(
+            Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
+            for folder, reason in conditions.stalled.items()
+        ),
+        *_lying(conditions.lying),
+        *_away(conditions),
+        *_questions(overview),
+        *_open_doors(overview.at, conditions.observes_until),
+        *_shut_out(conditions.shut_out),
+        *_refused(conditions.refused),
+        *_expiries(overview.at, conditions.expiries, first_days),
+        *_alarms(overview, grave=False),
+        *_clock_step(overview.at, conditions.clock_step),
+        *_uninspected(conditions.inspection),
+        *_waiting(overview),
+    ]
+
+
+def _no_room(reason: str | None) -> Iterator[Concern]:
+    if reason is not None:
+        advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
+        yield Concern(text=f"Nothing can be stored: {reason}", advice=advice)
+
+
+def _not_rebuilt(inspection: Inspection | None) -> Iterator[Concern]:
+    if inspection is not None and inspection.left:
+        yield Concern(
+            text=f"The database lacks rows where it looks for them: {', '.join(inspection.left)}",
+            advice="Make room on that disk: to rebuild it is tried again every minute. If it goes"
+            " on, bars-gateway verify says why; the same bytes may have been taken twice.",
+        )
+
+
+def _uninspected(inspection: Inspection | None) -> Iterator[Concern]:
+    if inspection is None or inspection.waits_since is None:
+        return
+    before = "Messages go on meanwhile."
+    if not inspection.after_orderly_stop:
+        before += " The last stop was a kill or a power cut: what waits was compared first."
+    yield Concern(
+        text=f"{UNINSPECTED} since {inspection.waits_since:%d %b %H:%M} UTC",
+        advice=f"{before} Nothing is to be done, unless this lasts for hours.",
+    )
+
+
+UNINSPECTED = "The database is being compared with its indexes, behind the open doors,"
+
+
+def _away(conditions: Conditions) -> Iterator[Concern]:
+    for receivers, what, advice in (
+        (conditions.silent, "has not answered", _SILENT),
+        (conditions.failing, "has answered with errors only (500)", _FAILING),
+    ):
+        for receiver, since in receivers.items():
+            yield Concern(text=f"{receiver} {what} since {since:%d %b %H:%M} UTC", advice=advice)
+
+
+def _egress(egress: EgressCondition | None) -> Iterator[Concern]:
+    if egress is not None:
+        since = f"{egress.since:%d %b %H:%M} UTC"
+        yield Concern(text=f"Nothing gets out since {since}: {egress.reason}", advice=egress.advice)
+
+
+def _kept_out(kept_out: Sequence[KeptOutCondition]) -> Iterator[Concern]:
+    for each in kept_out:
+        since = f"{each.since:%d %b %H:%M} UTC"
+        yield Concern(
+            text=f"Nothing of {each.provider} has got past the national proxy since {since}:"
+            f" {each.reason}",
+            advice=each.advice,
+        )
+
+
+def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
+    for each in lying:
+        if each.seconds >= LYING_SECONDS:
+            minutes = f"{each.seconds / 60:.0f} min"
+            yield Concern(
+                text=f"{each.count} in {each.folder} not taken, the first for {minutes}:"
+                " nothing of it was sent",
+                advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
+            )
+
+
+LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
+_UNREAD = (
+    "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
+    " not take it, and telephone whoever it is for."
+)
+_NOT_ASKING = (
+    "Whoever wants a decision of it is told 503. See whether it runs and reaches the socket."
+)
+_SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
+_FAILING = (
+    "What is for it waits, and it is asked now and then. Where it is so for all Receivers, the"
+    " national proxy has trouble of its own: ask the national service desk. Otherwise tell whoever"
+    " runs it."
+)
+_STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
+
+
+def _alarms(overview: Overview, *, grave: bool) -> list[Concern]:
+    """Return one concern for each kind that stands, and for each role of ours in it."""
+    return [
+        _alarming(kind, role, overview)
+        for kind, each in ALARMS.items()
+        if each.grave is grave
+        for role in (Role.REQUESTER, Role.RESPONDER)
+        if any(_plays(each, role, found) for found in overview.standing if found.kind == kind)
+    ]
+
+
+def _plays(kind: AlarmKind, role: Role, found: Standing | Alarm) -> bool:
+    """Tell whether an alarm is told in the words for *role*: the Requester's, where one is all."""
+    told_apart = kind.to_responder is not None and found.role is Role.RESPONDER
+    return told_apart is (role is Role.RESPONDER)
+
+
+def _alarming(kind: str, role: Role, overview: Overview) -> Concern:
+    each = ALARMS[kind]
+    found = [s for s in overview.standing if s.kind == kind and _plays(each, role, s)]
+    listed = [a for a in overview.alarms if a.kind == kind and _plays(each, role, a)]
+    count, newest = sum(s.count for s in found), max(s.newest for s in found)
+    which = f"--all --kind {kind} --up-to {newest}"
+    if count == 1 or each.to_responder:  # the kind alone would name those of the other role too
+        which = " ".join(str(alarm.number) for alarm in listed)
+    says, advice = each.says, each.advice
+    if each.to_responder is not None and role is Role.RESPONDER:
+        says, advice = each.to_responder
+    return Concern(
+        text=says.format(n=_some(count, each.noun)),
+        advice=advice,
+        whose=each.whose,
+        alarms=listed,
+        more=count - len(listed),
+        cure=f"bars-gateway mark-handled {which} --why …",
+    )
+
+
+def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
+    """Return what lies for an EPR for longer than its use case allows, the oldest first."""
+    late = [
+        (each, epr.provider)
+        for epr in eprs
+        for each in epr.unread
+        if now - each.since >= each.late_after
+    ]
+    return [
+        Concern(
+            text=f"The EPR of {provider} has not taken {_some(each.count, 'notice')} of"
+            f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC",
+            advice=_UNREAD,
+            notices=each.oldest,
+            more=each.count - len(each.oldest),
+        )
+        for each, provider in sorted(late, key=lambda found: found[0].since)
+    ]
+
+
+def _not_asking(now: datetime, conditions: Conditions) -> list[Concern]:
+    return [
+        Concern(
+            text=f"The EPR of {epr.provider} {_since(epr, conditions.started_at)}",
+            advice=_NOT_ASKING,
+        )
+        for epr in conditions.eprs
+        if epr.asks and now - (epr.asked_at or conditions.started_at) > STOPPED_ASKING
+    ]
+
+
+def _since(epr: EprCondition, started_at: datetime) -> str:
+    if epr.asked_at is None:
+        return (
+            f"has not asked for questions since the gateway started, {started_at:%d %b %H:%M} UTC"
+        )
+    return f"has stopped asking for questions: last at {epr.asked_at:%d %b %H:%M} UTC"
+
+
+def _held(overview: Overview) -> list[Concern]:
+    held = overview.outbound[OutboundState.HELD]
+    if not held:
+        return []
+    advice = (
+        "Release or withdraw them: nothing leaves of what waits behind them, and a message whose"
+        " time passes ends: as not sent, or as unconfirmed where it had been tried."
+    )
+    return [Concern(text=f"{_some(held, 'message')} held, by hand or set aside", advice=advice)]
+
+
+def _keys(tokens: Sequence[TokenCondition]) -> list[Concern]:
+    return [
+        Concern(
+            text=f"The token service does not know the key {key_id} of {token.provider}",
+            advice=f"{token.key_id} signs in its place. A key that was published within the last"
+            " hour is noticed by itself; otherwise see what is registered.",
+        )
+        for token in tokens
+        if token.failing_since is None
+        for key_id in token.refused_keys
+    ]
+
+
+def _skews(tokens: Sequence[TokenCondition]) -> list[Concern]:
+    return [
+        Concern(
+            text=f"Our clock is {token.clock_skew_seconds:+.0f} s off the token service's",
+            advice="Set it right (timedatectl): at 150 s no token is given any more.",
+        )
+        for token in tokens
+        if abs(token.clock_skew_seconds or 0) > SKEW_SHOWN
+    ][:1]  # it is the same clock for all of them
+
+
+def _questions(overview: Overview) -> list[Concern]:
+    waiting = sum(found.late for found in overview.questions_open.values())
+    if not waiting:
+        return []
+    text = f"{_some(waiting, 'question')} without an answer: the Sender was told that none came"
+    advice = "See that the EPR answers; or find out what was done, and answer in its place."
+    return [Concern(text=text, advice=advice)]
+
+
+def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
+    if until is None or until <= now:
+        return []
+    return [
+        Concern(
+            text=f"Callers whose names are not listed are let in until {until:%d %b %H:%M} UTC",
+            advice="Write the name that the log tells into inbound.allowed_client_names, and"
+            " take callers.observe_until out.",
+        )
+    ]
+
+
+def _shut_out(callers: Sequence[str]) -> list[Concern]:
+    return [
+        Concern(
+            text=f"Would not get in any more: {each}",
+            advice="What it sends is lost on the way. Put the authority that is named, with its"
+            " root, into inbound.client_ca_file; if it is to stay out, take its name from"
+            " inbound.allowed_client_names.",
+        )
+        for each in callers
+    ]
+
+
+def _refused(refused: Mapping[str, str]) -> list[Concern]:
+    return [
+        Concern(
+            text=f"What is new of {name} was not taken: {reason}",
+            advice="The old goes on. Put it right, and it is taken; bars-gateway doctor says more.",
+        )
+        for name, reason in refused.items()
+    ]
+
+
+def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> list[Concern]:
+    near = [expiry for expiry in expiries if stage(expiry, now, first_days) is not None]
+    return [
+        Concern(text=f"{expiry.name} {remaining(expiry, now)}", advice=expiry.advice)
+        for expiry in sorted(near, key=lambda expiry: expiry.ends_at)
+    ]
+
+
+def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
+    if step is None or now - step.at > CLOCK_STEP_SHOWN:
+        return []
+    return [Concern(text=f"{step} at {step.at:%d %b %H:%M} UTC", advice=step.advice)]
+
+
+def _waiting(overview: Overview) -> list[Concern]:
+    since = overview.oldest_open_at
+    if since is None or overview.at - since < LATE:
+        return []
+    advice = "See the last attempts for the reason; the gateway goes on trying meanwhile."
+    return [Concern(text=f"A message has waited since {since:%d %b %H:%M} UTC", advice=advice)]
+
+
+def _some(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,1 @@
+"""Certificates: contexts, chains, those withdrawn, and those of who called lately."""

@@ -1,0 +1,340 @@
+"""
+Who we are to a caller, and who a caller is to us.
+
+    certificate, key, client authorities ──load_identity──► Identity ──► CurrentIdentity
+                                                                              │ read once
+    caller ──handshake──► certificate ──peer_names──► allowed ◄──names────────┘ a connection
+
+Everything that can be wrong with the files is found before the first connection, and
+said with its cause. A loaded identity never changes: a reload builds a whole new one
+and puts it into `CurrentIdentity`, because a failed `load_cert_chain` on a context in
+use breaks the listener that was fine until then.
+
+A chain proves membership and no more: thousands of NHS systems hold certificates of
+the same authority. The list of names is the access control, and the authorities of the
+operating system count for nothing among callers.
+"""
+
+import ssl
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from bars_gateway import pem
+from bars_gateway.errors import IdentityError
+from bars_gateway.tls.chains import dns_names, is_authority
+from bars_gateway.tls.revocation import Revocations, load_revocations, points_of
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
+
+_DER = 2  # of the ssl module's own certificates, which name it nowhere in public
+_OTHERS = 0o007
+_GROUP = 0o070
+
+
+# What OpenSSL had to say to a caller whose handshake failed, for who has begun that handshake.
+last_words: ContextVar[list[bytes] | None] = ContextVar("last_words", default=None)
+
+
+class _Speaking(ssl.SSLObject):
+    """A handshake that leaves its last words where they can be sent: asyncio drops them."""
+
+    outgoing: ssl.MemoryBIO
+    said: list[bytes] | None
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError:
+            if self.said is not None:
+                self.said.append(self.outgoing.read())
+            raise
+
+
+class SpeakingContext(ssl.SSLContext):
+    """A context whose failing handshakes leave their alerts in `last_words`."""
+
+    sslobject_class = _Speaking
+
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any
+    ) -> ssl.SSLObject:
+        """Begin a handshake between the two buffers."""
+        begun = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        assert isinstance(begun, _Speaking)
+        begun.outgoing, begun.said = outgoing, last_words.get()
+        return begun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A server certificate that has been checked, ready for connections."""
+
+    context: ssl.SSLContext
+    probe_context: ssl.SSLContext  # asks for no certificate: for a load balancer's own checks
+    names: frozenset[str]  # what our certificate calls us
+    chain: tuple[x509.Certificate, ...]  # ours, leaf first
+    authorities: tuple[x509.Certificate, ...]  # of the callers
+    revocations: Revocations = field(
+        default_factory=Revocations
+    )  # what the callers' authorities have withdrawn
+
+    @property
+    def not_after(self) -> datetime:
+        """When (UTC) the first certificate of our chain ends."""
+        return _first_end(self.chain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """What a caller's certificate says, once its chain has been verified."""
+
+    names: frozenset[str]  # as `peer_names` gives them
+    issuer_name: str  # the common name of the authority, or an empty text
+    issuer: bytes  # the authority's whole name, in DER
+    serial: int
+    points: frozenset[str]  # where the list that would revoke it is published
+    presented: tuple[bytes, ...] = ()  # its certificates in DER, leaf first, as they came
+
+
+NOBODY = Caller(names=frozenset(), issuer_name="", issuer=b"", serial=0, points=frozenset())
+
+
+@dataclass(slots=True)
+class CurrentIdentity:
+    """What the next connection is met with; a reload replaces it as a whole."""
+
+    identity: Identity
+
+
+def load_identity(
+    certificate_file: Path,
+    private_key_file: Path,
+    client_ca_file: Path,
+    *,
+    now: datetime,
+    revocation_list_files: Iterable[Path] = (),
+) -> Identity:
+    """
+    Return the identity in these PEM files, or raise IdentityError with the cause.
+
+    The certificate file holds the leaf first, then its intermediates. Only callers whose
+    chain ends in *client_ca_file* get through the handshake.
+    """
+    chain = _certificates(certificate_file)
+    authorities = _certificates(client_ca_file)
+    _check_leaf(chain[0], certificate_file, now)
+    _check_authorities(authorities, client_ca_file, now)
+    _check_pair(chain[0], certificate_file, private_key_file)
+    return Identity(
+        context=_server_context(certificate_file, private_key_file, authorities),
+        probe_context=_server_context(certificate_file, private_key_file, ()),
+        names=_own_names(chain[0]),
+        chain=tuple(chain),
+        authorities=tuple(authorities),
+        revocations=load_revocations(revocation_list_files, authorities),
+    )
+
+
+def expiry_of(pem_file: Path) -> datetime:
+    """Return when (UTC) the first of the file's certificates ends; raise IdentityError."""
+    return _first_end(_certificates(pem_file))
+
+
+def client_context(ca_file: Path | None) -> ssl.SSLContext:
+    """
+    Return the context for calls to others: TLS 1.2 or later, host name checked.
+
+    With *ca_file* its authorities alone count; with None, those of the operating system.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
+        context.load_verify_locations(cadata=_der(_certificates(ca_file)))
+    return context
+
+
+def caller_of(connection: ssl.SSLObject) -> Caller:
+    """Return what the certificate of the other end says; raise ValueError if it is unreadable."""
+    presented = connection.getpeercert()
+    encoded = connection.getpeercert(binary_form=True)
+    if presented is None or encoded is None:
+        return NOBODY
+    return caller_from(peer_names(presented), (encoded, *_brought(connection, encoded)))
+
+
+def caller_from(names: frozenset[str], presented: tuple[bytes, ...]) -> Caller:
+    """Return the caller with these *names* and certificates, leaf first; raise ValueError."""
+    certificate = x509.load_der_x509_certificate(presented[0])
+    issuers = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return Caller(
+        names=names,
+        issuer_name=str(issuers[0].value) if len(issuers) == 1 else "",
+        issuer=certificate.issuer.public_bytes(),
+        serial=certificate.serial_number,
+        points=points_of(certificate),
+        presented=presented,
+    )
+
+
+def _brought(connection: ssl.SSLObject, leaf: bytes) -> tuple[bytes, ...]:
+    """Return what the other end sent above its *leaf*."""
+    if sys.version_info >= (3, 13):
+        return tuple(each for each in connection.get_unverified_chain() if each != leaf)
+    inner: Any = getattr(connection, "_sslobj", None)  # where Python before 3.13 has it
+    chain = (each.public_bytes(_DER) for each in inner.get_unverified_chain() or ())
+    return tuple(each for each in chain if each != leaf)
+
+
+def peer_names(certificate: Mapping[str, Any]) -> frozenset[str]:
+    """
+    Return the names in a peer certificate, as `getpeercert()` gives it: CN and DNS names.
+
+    Lower case, without a trailing dot. Wildcards are left out, because no single machine
+    is meant. A common name is not demanded, and counts beside DNS names: the national proxy's
+    have been in either. A certificate with two common names, or with a name that is not plain
+    text, has no names at all: whoever issued it was careless or was deceived.
+    """
+    common = [
+        value
+        for part in certificate.get("subject", ())
+        for key, value in part
+        if key == "commonName"
+    ]
+    alternative = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
+    found = {_normalised(name) for name in (*common, *alternative)}
+    if len(common) > 1 or None in found:
+        return frozenset()
+    return frozenset(name for name in found if name and "*" not in name)
+
+
+def allowed(names: Collection[str], allow_list: Iterable[str]) -> bool:
+    """Tell whether one of a caller's *names* (from `peer_names`) is on the list."""
+    return any(_normalised(name) in names for name in allow_list)
+
+
+def _normalised(name: str) -> str | None:
+    name = name.strip(" ").removesuffix(".").lower()
+    return name if name and name.isascii() and name.isprintable() else None
+
+
+def _own_names(leaf: x509.Certificate) -> frozenset[str]:
+    names = [str(a.value) for a in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    return frozenset([*names, *dns_names(leaf)])
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise IdentityError(f"{file}: {error.strerror}") from error
+
+
+def _certificates(file: Path) -> list[x509.Certificate]:
+    try:
+        return pem.certificates(_read(file), file)
+    except pem.NoPem as error:
+        raise IdentityError(f"{file}: {error.cause} ({error.cure.rstrip('.')})") from error
+
+
+def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime) -> None:
+    if leaf.not_valid_after_utc <= now:
+        raise IdentityError(f"{file}: expired at {leaf.not_valid_after_utc.isoformat()}")
+    if leaf.not_valid_before_utc > now:
+        start = leaf.not_valid_before_utc.isoformat()
+        raise IdentityError(f"{file}: is not valid before {start}")
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except x509.ExtensionNotFound:
+        return  # no restriction: fit for every use
+    if ExtendedKeyUsageOID.SERVER_AUTH not in usage.value:
+        raise IdentityError(f"{file}: is not meant for servers (no serverAuth in its key usage)")
+
+
+def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now: datetime) -> None:
+    if not all(is_authority(authority) for authority in authorities):
+        raise IdentityError(f"{file}: holds a certificate that is no authority's")
+    # One that has ended beside its successor is usual, and does no harm.
+    if all(authority.not_valid_after_utc <= now for authority in authorities):
+        raise IdentityError(f"{file}: every certificate authority in it has expired")
+
+
+def _check_pair(leaf: x509.Certificate, certificate_file: Path, key_file: Path) -> None:
+    if _public(leaf) != _public(_private_key(key_file)):
+        raise IdentityError(f"{key_file}: is not the key of {certificate_file}")
+
+
+def _public(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
+    return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _private_key(file: Path) -> PrivateKeyTypes:
+    pem = _read(file)
+    _check_mode(file)
+    try:
+        return load_pem_private_key(pem, password=None)
+    except TypeError as error:
+        raise IdentityError(f"{file}: is locked with a passphrase; store it without") from error
+    except ValueError as error:
+        raise IdentityError(f"{file}: holds no private key in PEM form") from error
+
+
+def _check_mode(file: Path) -> None:
+    status = file.stat()
+    # A file of group root may show group bits: systemd grants a credential by an access
+    # control list, whose mask appears in their place.
+    exposed = _OTHERS if status.st_gid == 0 else _OTHERS | _GROUP
+    if status.st_mode & exposed:
+        mode = f"{status.st_mode & 0o777:04o}"
+        raise IdentityError(f"{file}: others can read this key (mode {mode}, should be 0600)")
+
+
+def _server_context(
+    certificate_file: Path, private_key_file: Path, authorities: Sequence[x509.Certificate]
+) -> ssl.SSLContext:
+    context = SpeakingContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if authorities:
+        context.verify_mode = ssl.CERT_REQUIRED  # the default is to ask nobody
+    context.set_ciphers(CIPHERS)
+    # No tickets: a resumed session would outlive its certificate's revocation.
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = 0
+    try:
+        if authorities:
+            context.load_verify_locations(cadata=_der(authorities))
+        context.load_cert_chain(certificate_file, private_key_file, password=_no_passphrase)
+    except ssl.SSLError as error:
+        cause = error.reason or "unknown"
+        raise IdentityError(f"{certificate_file}: OpenSSL refuses it ({cause})") from error
+    return context
+
+
+def _no_passphrase() -> str:
+    return ""  # else OpenSSL would ask at the terminal, and a service would hang
+
+
+def _der(certificates: Iterable[x509.Certificate]) -> bytes:
+    return b"".join(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+
+
+def _first_end(certificates: Iterable[x509.Certificate]) -> datetime:
+    return min(certificate.not_valid_after_utc for certificate in certificates)

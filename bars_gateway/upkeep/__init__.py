@@ -1,0 +1,1 @@
+"""What time does: housekeeping, the clock, what expires, whether every loop moves."""

@@ -1,0 +1,194 @@
+"""
+What time does, when nobody sends anything: leases lapse, messages grow late, answers are owed.
+
+    every second ─► was the clock set? · release_lapsed · tell_delays · tell_unread · tell_due
+                    · give_up · tell_alarms
+    every fifth ──► what will end · tell_unanswered
+
+Each step is one transaction of the store and may be repeated at any time, so a crash
+between two of them costs nothing. It does at most 500 of what is due, each by itself
+(`store.rounds`): one that fails raises an alarm and is left out for a while. A whole step that
+fails in a way that nobody foresaw raises an alarm too, and the others are done all the same.
+
+What is scheduled is kept by the wall clock, so that it outlives the process. When that
+clock is set, the schedule is set with it, before anything falls due by the new one; what
+was set while no gateway ran is seen by its lying further ahead than any pause. What
+clinicians count by stays where it is, and so does a time to give up that follows from it.
+
+Decisions: D-wall-clock.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from bars_gateway.errors import StorageFull
+from bars_gateway.store.alarms import ALARMS
+from bars_gateway.store.asides import Aside
+from bars_gateway.store.port import Store
+from bars_gateway.upkeep.clock import ClockStep, ClockWatch
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 1.0
+SELDOM_ROUNDS = 5
+ALARMS_AT_ONCE = 100  # said in one round; the rest in the next
+_LOOK = "Look at the status page: it says what each is about, and what to do."
+
+
+class Housekeeper:
+    """Does what falls due with time."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        longest_wait: timedelta,
+        every_seconds: float = EVERY_SECONDS,
+        proven: Callable[[], None] = lambda: None,
+        expiries: Callable[[datetime], None] = lambda _now: None,
+    ) -> None:
+        """
+        Make one for *store*, where nothing is scheduled further ahead than *longest_wait*.
+
+        *proven* is called after each round: its writes were committed. *expiries* looks now
+        and then whether something that the gateway works with will end.
+        """
+        self._store = store
+        self._proven = proven
+        self._expiries = expiries
+        self._now = now
+        self._longest_wait = longest_wait
+        self._clock = ClockWatch(now, monotonic)
+        self._every_seconds = every_seconds
+        self._stopping = asyncio.Event()
+        self._alarm: int | None = None  # the last that the log has; None: it has not begun
+
+    async def run(self) -> None:
+        """Tidy until stopped."""
+        rounds = 0
+        while not self._stopping.is_set():
+            rounds += 1
+            await self._round(seldom=rounds % SELDOM_ROUNDS == 0)
+            self._proven()
+            try:
+                async with asyncio.timeout(self._every_seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self, *, seldom: bool) -> None:
+        steps = [*self._steps, self._look_at_expiries, self.look_at_questions]
+        for step in steps if seldom else self._steps:
+            try:
+                await step()
+            except StorageFull as error:
+                # The writer lives and has said so; ending the process would make no room.
+                log.error("store.full", reason=str(error), advice=error.advice)
+                return
+            except Exception as error:  # unit of work
+                await self._store.asides.tell(Aside.WORK, error, self._now())
+
+    def stop(self) -> None:
+        """Stop before the next round."""
+        self._stopping.set()
+
+    @property
+    def clock_step(self) -> ClockStep | None:
+        """How the wall clock was last set while we ran."""
+        return self._clock.last
+
+    async def tidy(self) -> None:
+        """Do once what has fallen due."""
+        for step in self._steps:
+            await step()
+
+    @property
+    def _steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What is done in each round, in that order."""
+        return (
+            self._follow_clock,
+            self._release_lapsed,
+            self._tell_delays,
+            self._tell_unread,
+            self._tell_due,
+            self._give_up,
+            self._tell_alarms,
+        )
+
+    async def _look_at_expiries(self) -> None:
+        self._expiries(self._now())
+
+    async def _release_lapsed(self) -> None:
+        released = await self._store.release_lapsed(self._now())
+        if released:
+            log.warning("outbound.leases_lapsed", count=released)
+
+    async def _tell_delays(self) -> None:
+        late = await self._store.tell_delays(self._now())
+        if late:
+            log.warning("outbound.delayed", count=late)
+
+    async def _tell_unread(self) -> None:
+        unread = await self._store.cancellations.tell_unread(self._now())
+        if unread:
+            log.warning("outbound.cancellations_unread", count=unread)
+
+    async def _tell_due(self) -> None:
+        soon, overdue = await self._store.conversations.tell_due(self._now())
+        if soon:
+            log.warning("workflow.answers_due_soon", count=soon)
+        if overdue:
+            log.error("workflow.answers_overdue", count=overdue)
+
+    async def _give_up(self) -> None:
+        given_up = await self._store.give_up(self._now())
+        if given_up:
+            log.error("outbound.given_up", count=given_up)
+
+    async def _tell_alarms(self) -> None:
+        """
+        Say in the log what was raised since the round before; at first, how many stand.
+
+        Those were said when they were raised, but for what a restore has raised.
+        """
+        if self._alarm is None:
+            self._alarm = await self._store.alarms.newest()
+            standing = len(await self._store.alarms.standing(None, ALARMS_AT_ONCE))
+            if standing:
+                log.warning("alarm.standing", count=standing, advice=_LOOK)
+            return
+        for alarm in await self._store.alarms.raised(self._alarm, ALARMS_AT_ONCE):
+            self._alarm = alarm.number
+            say = log.error if ALARMS[alarm.kind].grave else log.warning
+            say(
+                "alarm.raised",
+                kind=alarm.kind,
+                provider=alarm.provider,
+                request_id=alarm.request_id,
+                workflow_id=alarm.workflow_id,
+                code=" ".join(alarm.codes) or None,
+                count=alarm.times,
+                advice=ALARMS[alarm.kind].advice,
+            )
+
+    async def look_at_questions(self) -> None:
+        """Raise an alarm for what no EPR answers, and forget reads that are over."""
+        unanswered = await self._store.questions.tell_unanswered(self._now())
+        if unanswered:
+            log.error("epr.questions_unanswered", count=unanswered)
+
+    async def _follow_clock(self) -> None:
+        step = self._clock.step()
+        if step is not None:
+            moved = await self._store.reschedule(timedelta(seconds=step.seconds))
+            self._clock.followed(step)
+            seconds = round(step.seconds, 3)
+            log.warning("clock.stepped", seconds=seconds, count=moved, advice=step.advice)
+        recalled = await self._store.recall(self._now(), self._longest_wait)
+        if recalled:
+            log.warning("outbound.recalled", count=recalled)

@@ -1,0 +1,70 @@
+"""The operator at the keyboard: commands in this process, what they print, how they exit."""
+
+import contextlib
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from bars_gateway.cli import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed, and how it exited."""
+
+    code: int
+    out: str
+    err: str
+
+
+def typed(*arguments: object, said: str = "") -> Done:
+    """Run one command as a terminal would, without its window; *said* is typed in."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["bars-gateway", *map(str, arguments)]
+    code = 0
+    with (
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.object(sys, "stdin", io.StringIO(said)),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main.main()
+        except SystemExit as left:
+            code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def settings_text(folder: Path, **changes: str) -> str:
+    """Return settings of an organisation that only sends, for the local environment."""
+    values = {
+        "environment": "local",
+        "key_id": "Northshire-LOCAL-1",
+        "private_key_file": f"{folder}/keys/Northshire-LOCAL-1.pem",
+        "token_url": "https://127.0.0.1:1/oauth2/token",
+        "proxy_url": "https://127.0.0.1:1/booking-and-referral/FHIR/R4",
+        "rest": "[inbound]\nenabled = false\n",
+    } | changes
+    return f"""\
+environment = "{values["environment"]}"
+state_dir = "{folder}/state"
+
+[providers.trust]
+ods_code = "ZX901"
+name = "Northshire General Hospital"
+services = ["https://fhir.nhs.uk/Id/dos-service-id|2000000101"]
+key_id = "{values["key_id"]}"
+api_key = "an-api-key"
+private_key_file = "{values["private_key_file"]}"
+spool_dir = "{folder}/spool"
+
+[outbound]
+token_url = "{values["token_url"]}"
+proxy_url = "{values["proxy_url"]}"
+
+[epr]
+socket_dir = "{folder}/run"
+
+{values["rest"]}"""

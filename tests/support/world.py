@@ -1,0 +1,409 @@
+"""
+A world in one folder: the sandbox and two organisations, each with a whole gateway.
+
+    world.ambulance ──► world.sandbox ──► world.hospital
+
+Gateways run in this process, through the same `gateway.run` as in life; tests about
+signals and kills start real processes instead (`Node.command`).
+"""
+
+import asyncio
+import json
+import sqlite3
+import ssl
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from messages import RECEIVER
+from yarl import URL
+
+from bars_gateway.config import Settings, load
+from bars_gateway.daemon import gateway
+from bars_gateway.sandbox.registry import Registered
+from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.standard.headers import TargetIdentifier
+from bars_gateway.store import readings, statements
+from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.port import MessageHistory, Overview, Part
+from bars_gateway.store.rows import payload_of
+
+JSON = "application/fhir+json"
+SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
+PATIENCE = 20.0
+
+
+async def eventually(condition: Callable[[], Any]) -> Any:
+    """Return what *condition* gives once that is true: of files, which ring no bell."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def in_time(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what *condition* gives once that is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+class Node:
+    """One organisation: its folder, its settings and its gateway."""
+
+    def __init__(self, name: str, service: str, folder: Path, sandbox: Sandbox) -> None:
+        self.name = name
+        self.service = f"{SYSTEM}|{service}"
+        self.more: tuple[str, ...] = ()  # further services of the same organisation
+        self.folder = folder
+        self._sandbox = sandbox
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._port = 0
+        self.registered: Registered
+        self.extra = ""
+        self.asked = ""  # how the EPR is asked, and about what: lines of the provider's table
+        self.inbound = self.outbound = ""  # further lines of those tables
+        self.store = "[store]\nminimum_free_bytes = 0\n"
+        self.database = folder / "state" / "gateway.db"
+        self.gateway: gateway.Gateway
+        for part in ("state", "run", "spool"):
+            (folder / part).mkdir(parents=True)
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "spool"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "run" / f"{self.name}.sock"
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._port}/any/base"
+
+    async def register(self) -> None:
+        self.registered = await self._sandbox.register(
+            self.name, [self.service, *self.more], self.url
+        )
+
+    def settings(self) -> Settings:
+        return load(self.settings_file(), {})
+
+    def settings_file(self) -> Path:
+        """Write the settings as they are now and return their file."""
+        file = self.folder / "bars-gateway.toml"
+        file.write_text(self._toml(), "utf-8")
+        return file
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line for a gateway of its own process."""
+        config = ["--config", str(self.settings_file())]
+        return [sys.executable, "-m", "bars_gateway", arguments[0], *config, *arguments[1:]]
+
+    async def ran(self, *arguments: str) -> str:
+        """Run `bars-gateway` to its end and return what it printed."""
+        running = await asyncio.create_subprocess_exec(
+            *self.command(*arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, complaint = await running.communicate()
+        assert running.returncode == 0, complaint.decode()
+        return printed.decode()
+
+    async def restored(self, backup: Path) -> str:
+        """Stop the gateway and put *backup* back; return what that printed."""
+        await self.stop()
+        return await self.ran("restore", str(backup), "--older")
+
+    async def start(self, group: asyncio.TaskGroup) -> None:
+        """Start the gateway in this process; return once every door is open."""
+        self._group = group
+        self._stop = asyncio.Event()
+        opened = asyncio.get_running_loop().create_future()
+        settings = self.settings()
+        run = gateway.run(settings, self._stop, opened.set_result, reread=self.settings)
+        self._task = group.create_task(run)
+        async with asyncio.timeout(PATIENCE):
+            self.gateway = await opened
+        assert self.gateway.inbound_port
+        self._port = self.gateway.inbound_port
+        await self.register()
+
+    async def stop(self) -> None:
+        """Stop as SIGTERM does, and wait for it."""
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+
+    async def restart(self) -> None:
+        await self.stop()
+        assert self._group is not None
+        await self.start(self._group)
+
+    def drop(self, name: str, body: bytes, envelope: bytes | None = None) -> None:
+        """Put a file into the outbox as an EPR should."""
+        for file, content in ((f"{Path(name).stem}.envelope.json", envelope), (name, body)):
+            if content is not None:
+                half = self.spool / "outbox" / "tmp" / file
+                half.write_bytes(content)
+                half.rename(self.spool / "outbox" / "new" / file)
+
+    async def sent(self, name: str, body: bytes) -> dict[str, Any]:
+        """Drop a file and return its receipt."""
+        self.drop(name, body)
+        return await self.document(f"outbox/accepted/{Path(name).stem}.receipt.json")
+
+    async def document(self, name: str) -> dict[str, Any]:
+        """Wait for a file below the spool folder and return its JSON."""
+        file = self.spool / name
+        await eventually(file.exists)
+        found: dict[str, Any] = json.loads(file.read_bytes())
+        return found
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted(self.spool.glob(pattern))
+
+    async def outcome(self, request_id: str) -> dict[str, Any]:
+        """Wait for the outcome of one message and return its notice."""
+
+        def found() -> dict[str, Any] | None:
+            for file in self.files("inbox/new/*.outcome.json"):
+                notice: dict[str, Any] = json.loads(file.read_bytes())
+                if notice["request_id"] == request_id and notice["kind"] == "outcome":
+                    return notice
+            return None
+
+        notice: dict[str, Any] = await eventually(found)
+        return notice
+
+    async def lapses(self, request_id: str) -> None:
+        """Let the time of a message be over, once it was tried."""
+
+        async def tried() -> bool:
+            found = await self.history(request_id)
+            return found is not None and bool(found.attempts)
+
+        await in_time(tried)
+        over = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
+            connection.execute(
+                "UPDATE messages SET give_up_at = ? WHERE request_id = ?", (over, request_id)
+            )
+
+    async def overview(self) -> Overview:
+        async with open_reader(self.database) as reader:
+            return await read_with(
+                reader, lambda c: readings.overview(c, self.database, gateway.now())
+            )
+
+    async def history(self, request_id: str) -> MessageHistory | None:
+        async with open_reader(self.database) as reader:
+            found = await read_with(reader, lambda c: readings.history(c, None, request_id))
+        return found[0] if found else None
+
+    async def rows(self, table: str) -> int:
+        async with open_reader(self.database) as reader:
+            return int(
+                await read_with(
+                    reader, lambda c: c.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                )
+            )
+
+    def _toml(self) -> str:
+        mine, sandbox = self.registered, self._sandbox
+        return f"""\
+environment = "local"
+node = "{self.name}"
+state_dir = "{self.folder}/state"
+log_level = "debug"
+
+[providers.{self.name}]
+ods_code = "ZX9{self.service[-2:]}"
+name = "Invented {self.name}"
+services = {json.dumps([self.service, *self.more])}
+key_id = "{mine.key_id}"
+api_key = "{mine.api_key}"
+private_key_file = "{mine.private_key_file}"
+spool_dir = "{self.spool}"
+{self.asked}
+
+[outbound]
+token_url = "{sandbox.token_url}"
+proxy_url = "{sandbox.proxy_url}"
+ca_file = "{sandbox.ca_file}"
+{self.outbound}
+
+[inbound]
+listen = "127.0.0.1:{self._port}"
+certificate_file = "{mine.certificate_file}"
+private_key_file = "{mine.certificate_key_file}"
+client_ca_file = "{sandbox.client_ca_file}"
+allowed_client_names = ["bars-proxy.sandbox.local"]
+{self.inbound}
+
+[epr]
+socket_dir = "{self.folder}/run"
+scan_seconds = 0.05
+
+{self.store}
+[status]
+listen = "127.0.0.1:0"
+
+[timing.a1]
+first_retry_seconds = 0.1
+longest_retry_seconds = 0.5
+
+[timing.a4]
+first_retry_seconds = 0.1
+longest_retry_seconds = 0.5
+{self.extra}
+"""
+
+
+@asynccontextmanager
+async def process(node: Node, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the node's gateway as a process of its own instead of in this one."""
+    await node.stop()
+    with log.open("ab") as output:
+        running = await asyncio.create_subprocess_exec(
+            *node.command("run"), stdout=output, stderr=output
+        )
+    try:
+        await eventually(lambda: b"daemon.started" in log.read_bytes())
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+class World:
+    """The sandbox and the two organisations."""
+
+    def __init__(self, sandbox: Sandbox, ambulance: Node, hospital: Node, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.ambulance = ambulance
+        self.hospital = hospital
+        self.folder = folder
+
+    def as_proxy(self, *, auto_decompress: bool = True) -> aiohttp.ClientSession:
+        """Return a client that is, to a gateway, the proxy."""
+        context = ssl.create_default_context(cafile=str(self.sandbox.client_ca_file))
+        own = self.folder / "sandbox" / "national"
+        context.load_cert_chain(own / "proxy-client.pem", own / "proxy-client.key")
+        connector = aiohttp.TCPConnector(ssl=context)
+        return aiohttp.ClientSession(connector=connector, auto_decompress=auto_decompress)
+
+    def forwarded(self) -> Sequence[dict[str, Any]]:
+        """Return the calls that reached a Receiver."""
+        return [call for call in self.sandbox.calls._listed(0) if call["receiver_status"]]
+
+
+async def answer_of(node: Node, request_id: str) -> bytes | None:
+    """Return what was answered to a message; None: there is no such message, or no answer."""
+    found = await node.history(request_id)
+    if found is None:
+        return None
+    keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
+    async with open_reader(node.database) as reader:
+        row = await read_with(reader, lambda c: statements.one(c, "payload", **keys))
+    return None if row is None else payload_of(row).body
+
+
+def headers(receiver: str = RECEIVER, **changes: str | None) -> dict[str, str]:
+    """Return what the proxy forwards beside the body."""
+    target = TargetIdentifier.parse(receiver).encode()
+    values: dict[str, str | None] = {
+        "X-Request-Id": str(uuid.uuid4()),
+        "X-Correlation-Id": str(uuid.uuid4()),
+        "NHSD-Target-Identifier": target,
+        "Content-Type": JSON,
+        "Accept": f"{JSON}; version=1.5.0",
+    }
+    values |= {name.replace("_", "-"): value for name, value in changes.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+async def get(
+    world: World, path: str, sent: Mapping[str, str], *, method: str = "GET"
+) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+    """Read from the hospital; the query is sent as it is written."""
+    url = URL(world.hospital.url + path, encoded=True)
+    async with (
+        world.as_proxy() as session,
+        session.request(method, url, headers=sent) as response,
+    ):
+        return response.status, response.headers, json.loads(await response.read())
+
+
+def issue(outcome: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the code of the guide and FHIR's own, of the first issue."""
+    (found, *_) = outcome["issue"]
+    return found["details"]["coding"][0]["code"], found["code"]
+
+
+async def post(
+    world: World,
+    body: bytes,
+    sent: Mapping[str, str],
+    path: str = "/$process-message",
+    *,
+    node: Node | None = None,
+) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+    async with (
+        world.as_proxy() as session,
+        session.post((node or world.hospital).url + path, data=body, headers=sent) as response,
+    ):
+        return response.status, response.headers, json.loads(await response.read())
+
+
+@asynccontextmanager
+async def world_in(
+    folder: Path,
+    *,
+    ambulance: str = "",
+    hospital: str = "",
+    asked: str = "",
+    inbound: str = "",
+    outbound: str = "target_check_seconds = 0\nread_before_cancel = false",
+    services: tuple[str, str] = ("2000000101", "2000000202"),
+    counterparty: bool = False,
+) -> AsyncIterator[World]:
+    """
+    Run a world in *folder*; *ambulance* and *hospital* are further settings of theirs.
+
+    *asked* and *inbound* are lines of the hospital's own tables, *outbound* of the ambulance's.
+    *counterparty*: whether the sandbox's own services are there as well.
+    """
+    settings = SandboxSettings(
+        folder=folder / "sandbox", key_bits=2048, counterparty=counterparty, pause_seconds=0.05
+    )
+    async with Sandbox(settings) as sandbox, asyncio.TaskGroup() as group:
+        nodes = []
+        for name, service, extra in (
+            ("ambulance", services[0], ambulance),
+            ("hospital", services[1], hospital),
+        ):
+            node = Node(name, service, folder / name, sandbox)
+            node.extra = extra
+            await node.register()
+            nodes.append(node)
+        nodes[0].outbound = outbound
+        nodes[1].asked, nodes[1].inbound = asked, inbound
+        for node in nodes:
+            await node.start(group)
+        world = World(sandbox, *nodes, folder)
+        try:
+            yield world
+        finally:
+            for node in nodes:
+                await node.stop()
