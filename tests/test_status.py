@@ -649,6 +649,7 @@ async def test_every_answer_is_safe_to_show(shown: Shown, path: str) -> None:
         ("elsewhere.example", 421),
         ("localhost.elsewhere.example", 421),
         ("", 421),
+        ("a:b:1", 421),
     ],
 )
 async def test_a_page_from_elsewhere_cannot_read_this_one(

@@ -178,7 +178,7 @@ def _told(found: Readiness, *, ready: bool) -> web.Response:
 
 @web.middleware
 async def _of_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if not _is_of_this_machine(request.url.host or ""):
+    if not _is_of_this_machine(_host_of(request)):
         return web.Response(text="Ask for 127.0.0.1 or localhost.\n", status=421)
     return await handler(request)
 
@@ -190,6 +190,13 @@ async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "bars-gateway"
+
+
+def _host_of(request: web.Request) -> str:
+    try:
+        return request.url.host or ""
+    except ValueError:  # what the Host header has is no name
+        return ""
 
 
 def _is_of_this_machine(host: str) -> bool:
