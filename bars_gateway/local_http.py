@@ -15,6 +15,7 @@ Whoever closes its own half after the request, as small clients do, still gets i
 import asyncio
 import select
 import socket
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ _CURES = {
         "this is no well-formed HTTP request",
         "a Content-Length counts bytes, not characters, and a body needs one (or chunks)",
     ),
+    417: ("what is expected is not met here", "send Expect: 100-continue, or nothing"),
     431: (
         "the headers are too long, or too many",
         f"{LONGEST_FIELD} bytes of one header are read, and {MOST_HEADERS} headers",
@@ -87,6 +89,23 @@ def refused_encoding(request: web.BaseRequest) -> web.Response | None:
     """Return the answer to a body that is packed in a way that is not read here, if it is."""
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     return None if encoding in {"", "identity", *ENCODINGS} else _answer(415)
+
+
+def with_expectations(routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
+    """Return *routes*, which say no to what they are expected to do without quoting it."""
+    return [
+        web.RouteDef(
+            each.method, each.path, each.handler, {**each.kwargs, "expect_handler": _expected}
+        )
+        for each in routes
+    ]
+
+
+async def _expected(request: web.Request) -> web.StreamResponse | None:
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return _answer(417)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
 
 
 def broken_body() -> web.Response:

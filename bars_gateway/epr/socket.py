@@ -144,7 +144,7 @@ class EprSocket:
         application = web.Application(
             middlewares=[self._answer_troubles], client_max_size=self._intake.max_bytes
         )
-        application.router.add_routes(
+        routes = local_http.with_expectations(
             [
                 web.get("/", self._describe),
                 web.get("/openapi.json", self._describe_to_programs),
@@ -161,6 +161,7 @@ class EprSocket:
                 *(route for each in self._further for route in each.routes()),
             ]
         )
+        application.router.add_routes(routes)
         return application
 
     @web.middleware

@@ -313,6 +313,11 @@ _HEAD = b"POST /messages HTTP/1.1\r\nHost: epr\r\nContent-Type: application/fhir
         pytest.param(_HEAD + b"X: x\r\n" * 200 + b"\r\n", b"431", id="many-headers"),
         pytest.param(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n", b"414", id="long-line"),
         pytest.param(
+            _HEAD + f"Expect: {messages.FAMILY}\r\nContent-Length: 99999\r\n\r\n".encode(),
+            b"417",
+            id="expectation",
+        ),
+        pytest.param(
             _HEAD + b"Transfer-Encoding: chunked\r\nContent-Encoding: zstd\r\n\r\n",
             b"415",
             id="zstd",
@@ -335,6 +340,18 @@ async def test_broken_http_gets_an_error_and_nothing_of_what_came(
         assert [] == [
             word for word in (messages.FAMILY, messages.NHS_NUMBER) if word.encode() in place
         ]
+
+
+async def test_a_body_that_waits_to_be_asked_for_is_asked_for(
+    door: EprSocket, socket_path: Path
+) -> None:
+    """`Expect: 100-continue`, as curl sends it with a large file."""
+    body = messages.referral()
+    head = _HEAD + b"Connection: close\r\nExpect: 100-continue\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n".encode()
+    answer = await _said(socket_path, head, body)
+
+    assert [b"100", b"201"] == re.findall(rb"HTTP/1\.\d (\d+)", answer)
 
 
 def _post(body: bytes) -> bytes:
