@@ -171,7 +171,11 @@ def _says(question: dict[str, object]) -> dict[str, object]:
 
 
 COURSES = {
-    "page": (_page, "status", "readiness", "metrics", "concerns", "conditions"),
+    "page": (
+        _page,
+        *("status.server", "status.readiness", "status.metrics", "status.concerns"),
+        "daemon.conditions",
+    ),
     "socket": (
         _socket,
         *("epr.socket", "epr.documents", "epr.verb_requests", "epr.verbs", "epr.alarm_requests"),
