@@ -9,6 +9,7 @@ a counterparty has said that it takes something new, instead of waiting for half
 
 import os
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ import typer
 from bars_gateway.cli import listings
 from bars_gateway.config import load
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json
-from bars_gateway.outbound.cache import clear, listed
+from bars_gateway.outbound.cache import Kept, clear, listed
 
 Target = Annotated[
     str | None, typer.Option("--of", metavar="SYSTEM|VALUE", help="Only what this service says.")
@@ -38,19 +39,17 @@ def show(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """List every answer that is kept, and until when it is given again."""
     settings = load(config, os.environ)
     lifetime = timedelta(hours=settings.outbound.cache_hours)
-    found = list(listed(settings.cache_dir))
-    if as_json:
-        listings.print_json(found)
-        return
-    for each in found:
-        until = each.kept_at + lifetime
-        typer.echo(
-            f"{each.provider}  {each.resource}  {each.target or '(the proxy)'}"
-            f"  kept {each.kept_at:%Y-%m-%d %H:%M}, good until {until:%Y-%m-%d %H:%M} UTC"
-            f"  {each.bytes} bytes"
-        )
-    if not found:
-        typer.echo("Nothing is kept.")
+    line = partial(_line, lifetime)
+    listings.print_each(list(listed(settings.cache_dir)), line, "Nothing is kept.", as_json=as_json)
+
+
+def _line(lifetime: timedelta, each: Kept) -> str:
+    until = each.kept_at + lifetime
+    return (
+        f"{each.provider}  {each.resource}  {each.target or '(the proxy)'}"
+        f"  kept {each.kept_at:%Y-%m-%d %H:%M}, good until {until:%Y-%m-%d %H:%M} UTC"
+        f"  {each.bytes} bytes"
+    )
 
 
 @group.command(name="clear")

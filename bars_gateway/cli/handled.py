@@ -57,13 +57,7 @@ def alarms(
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(alarm_works.standing, provider=provider, limit=limit))
-    if as_json:
-        listings.print_json(found)
-        return
-    for each in found:
-        typer.echo(_line(each))
-    if not found:
-        typer.echo("No alarm stands.")
+    listings.print_each(found, _line, "No alarm stands.", as_json=as_json)
 
 
 def mark_handled(  # noqa: PLR0917

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -90,6 +90,17 @@ def print_json(found: object) -> None:
     """Print what was found, as one JSON document and nothing else."""
     text = orjson.dumps(found, default=_simple, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
     print(text.decode())  # noqa: T201
+
+
+def print_each(
+    found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool
+) -> None:
+    """Print a line of each that was found, or *nothing*; for programs, all in one document."""
+    if as_json:
+        print_json(found)
+        return
+    for text in map(line, found) if found else [nothing]:
+        print(text)  # noqa: T201
 
 
 def _simple(value: object) -> object:

@@ -47,13 +47,7 @@ def quarantine(
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(quarantine_works.waiting, provider=provider, limit=limit))
-    if as_json:
-        listings.print_json(found)
-        return
-    for each in found:
-        typer.echo(_line(each))
-    if not found:
-        typer.echo("Nothing is quarantined.")
+    listings.print_each(found, _line, "Nothing is quarantined.", as_json=as_json)
 
 
 def attach(  # noqa: PLR0917

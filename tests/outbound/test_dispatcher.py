@@ -177,6 +177,13 @@ async def all_wait(store):
     return all(row.next_attempt_at and row.next_attempt_at > utc_now() for row in rows)
 
 
+async def broken_off(dispatcher, breaks):
+    """Let *dispatcher* work until one of *breaks* is open."""
+    async with at_work(dispatcher), asyncio.timeout(10):
+        while not breaks.open:
+            await asyncio.sleep(0.01)
+
+
 async def outcomes(store, count=1, provider="trust"):
     """Wait for that many outcome notices and return them."""
     while True:
@@ -823,10 +830,7 @@ class TestSenders:
         for _ in range(2):
             dispatcher = dispatcher_with()
             await store.hasten(utc_now(), provider="trust")
-            async with at_work(dispatcher):
-                async with asyncio.timeout(10):
-                    while not dispatcher.standing.receivers.open:
-                        await asyncio.sleep(0.01)
+            await broken_off(dispatcher, dispatcher.standing.receivers)
             found.append(await store.breaks.known())
 
         assert [store_values.THEIRS] == list(found[0])
@@ -865,10 +869,7 @@ class TestSenders:
         for _ in range(2):
             dispatcher = dispatcher_with()
             await store.hasten(utc_now(), provider="trust")
-            async with at_work(dispatcher):
-                async with asyncio.timeout(10):
-                    while not dispatcher.standing.providers.open:
-                        await asyncio.sleep(0.01)
+            await broken_off(dispatcher, dispatcher.standing.providers)
             found.append(await store.breaks.known())
         kept_out = {each.provider: each.since for each in dispatcher.standing.kept_out}
 
