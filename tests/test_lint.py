@@ -71,6 +71,29 @@ def test_what_others_sent_is_looked_at_as_a_receiver_does(tmp_path: Path) -> Non
     assert (1, True) == (lint(file, "--strict")[0], "error B03" in lint(file, "--strict")[1])
 
 
+def test_a_date_that_is_no_moment_is_told(tmp_path: Path) -> None:
+    """It gives no clinical time, and whoever wrote it may have meant one."""
+    file = tmp_path / "partial.json"
+    document = json.loads(validation_request())
+    for each in document["entry"]:
+        if each["resource"]["resourceType"] == "ServiceRequest":
+            each["resource"]["occurrencePeriod"]["end"] = "9999-12-31"
+    file.write_text(json.dumps(document))
+
+    for printed in (lint(file), lint(file, "--strict")):
+        assert (0, True) == (printed[0], "warning R04D" in printed[1])
+
+
+def test_an_envelope_is_looked_at_as_one(tmp_path: Path) -> None:
+    """By its name, as in the outbox: what would be refused, and what would be ignored."""
+    unset, misspelt = tmp_path / "a.envelope.json", tmp_path / "b.envelope.json"
+    unset.write_text('{"needed_by": "0001-01-01T00:00:00+00:00"}')
+    misspelt.write_text('{"needed_by": "0001"}')
+
+    assert (0, True) == (lint(unset)[0], "warning R04E envelope.needed_by" in lint(unset)[1])
+    assert (1, True) == (lint(misspelt)[0], "error E01 envelope.needed_by" in lint(misspelt)[1])
+
+
 def test_what_production_refuses_is_said_beforehand(tmp_path: Path) -> None:
     """A number that is nobody's is a warning here, and would keep the message back there."""
     file = tmp_path / "placeholder.json"

@@ -65,7 +65,8 @@ time, and what waits before the update goes out as urgently and ends as early. O
 counts once it is acknowledged. A ServiceRequest of priority `urgent`, `asap` or `stat` goes out
 before what is routine.
 
-A time of the year 1, or more than {years} years away, is taken as none (warning `R04E`).
+A time of the year 1, or more than {years} years away, is taken as none (warning `R04E`),
+wherever it is written; so is a date without its time of day (`R04D`).
 
 ## When an answer is owed
 

@@ -15,12 +15,15 @@ one's own are sent, --strict says what this gateway would refuse to send.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
+from bars_gateway.epr.names import Sort, sort_of
 from bars_gateway.options import require_files
 from bars_gateway.standard.checks.offer import EVERYTHING
 from bars_gateway.standard.examination import examine
@@ -49,7 +52,7 @@ def lint(
         list[Path],
         typer.Argument(
             metavar="FILE",
-            help="Message Bundles; .xml is read as XML, everything else as JSON.",
+            help="Message Bundles (.xml is XML, all else JSON), or their .envelope.json.",
             readable=False,  # asked after by `require_files`, in words that help
             callback=require_files,
         ),
@@ -80,12 +83,22 @@ def lint(
 
 
 def findings(file: Path, *, strict: bool = False) -> list[Finding]:
-    """Return all that is wrong with the message in *file*: its structure, and the rules."""
+    """Return all that is wrong with the message in *file*, or with the envelope of one."""
+    if sort_of(file.name) is Sort.ENVELOPE:
+        found = _of_envelope(file.read_bytes(), datetime.now(UTC))
+        return [Finding(file=str(file), issue=issue, strict=strict) for issue in found]
     media_type = f"application/fhir+{'xml' if file.suffix.lower() == '.xml' else 'json'}"
     side = Side.SENDING if strict else Side.RECEIVING
     offer = Offer(services=frozenset(), applications=EVERYTHING, for_anybody=True)
     examined = examine(file.read_bytes(), media_type, side, offer)
     return [Finding(file=str(file), issue=issue, strict=strict) for issue in examined.issues]
+
+
+def _of_envelope(content: bytes, now: datetime) -> list[Issue]:
+    try:
+        return doubtful(read_envelope(content), now)
+    except EnvelopeProblem as problem:
+        return problem.issues
 
 
 def _as_line(found: Finding) -> str:

@@ -11,19 +11,26 @@ ignored: a misspelt `needed_by` would otherwise let an appointment pass unnotice
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import orjson
 
 from bars_gateway.standard.headers import LONGEST, HeaderProblem, decode, encode, is_uuid
-from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.timing import FAR_AWAY, is_clinical
 from bars_gateway.standard.utf8 import unmarked
 
 CORRELATION_HEADER = "X-Correlation-Id"
 NEEDED_BY_HEADER = "Bars-Needed-By"
 PRACTITIONER_HEADER = "Bars-Practitioner"
 PATIENT_CHANGED_HEADER = "Bars-Patient-Changed"
+HEADERS = {
+    "correlation_id": CORRELATION_HEADER,
+    "needed_by": NEEDED_BY_HEADER,
+    "practitioner": PRACTITIONER_HEADER,
+    "patient_changed": PATIENT_CHANGED_HEADER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,11 @@ class Envelope:
     patient_changed: bool = False  # a later message names the patient otherwise, and that is right
     bundle_id: str | None = None  # of the message that it means, and of no other
     sha256: str | None = None  # of that message's bytes, in hex
+    in_headers: bool = field(default=False, compare=False)  # of a POST; else in its own file
+
+    def path(self, key: str) -> str:
+        """Return where the EPR wrote what goes by *key*, in its own words."""
+        return f"header {HEADERS[key]}" if self.in_headers else f"envelope.{key}"
 
 
 class EnvelopeProblem(ValueError):
@@ -54,19 +66,13 @@ def read_envelope(content: bytes) -> Envelope:
         raise EnvelopeProblem([_problem("envelope", "the envelope is no valid JSON")]) from None
     if not isinstance(found, dict):
         raise EnvelopeProblem([_problem("envelope", "the envelope is no JSON object")])
-    return _envelope(found, lambda key: f"envelope.{key}")
+    return _envelope(found, Envelope())
 
 
 def envelope_from_headers(headers: Mapping[str, str]) -> Envelope:
     """Return what the headers of a POST say, or raise EnvelopeProblem with all that is wrong."""
-    names = {
-        "correlation_id": CORRELATION_HEADER,
-        "needed_by": NEEDED_BY_HEADER,
-        "practitioner": PRACTITIONER_HEADER,
-        "patient_changed": PATIENT_CHANGED_HEADER,
-    }
     found: dict[str, object] = {
-        key: headers[name] for key, name in names.items() if name in headers
+        key: headers[name] for key, name in HEADERS.items() if name in headers
     }
     if "practitioner" in found:
         try:
@@ -75,23 +81,31 @@ def envelope_from_headers(headers: Mapping[str, str]) -> Envelope:
             found["practitioner"] = None
     if "patient_changed" in found:
         found["patient_changed"] = _SAID.get(headers[PATIENT_CHANGED_HEADER].strip().lower())
-    return _envelope(found, lambda key: f"header {names[key]}")
+    return _envelope(found, Envelope(in_headers=True))
+
+
+def doubtful(envelope: Envelope, now: datetime) -> list[Issue]:
+    """Return the warnings about an envelope that is taken: nobody can mean some times."""
+    if envelope.needed_by is None or is_clinical(envelope.needed_by, now):
+        return []
+    path = envelope.path("needed_by")
+    return [Issue(rule="R04E", path=path, text=FAR_AWAY, severity=Severity.WARNING)]
 
 
 _SAID = {"true": True, "false": False}
 
 
-def _envelope(found: Mapping[str, object], path: Callable[[str], str]) -> Envelope:
+def _envelope(found: Mapping[str, object], empty: Envelope) -> Envelope:
     issues = [_unknown(key) for key in found if key not in _READERS]
     values: dict[str, object] = {}
     for key, (reader, wanted) in _READERS.items():
         if key in found:
             values[key] = reader(found[key])
             if values[key] is None:
-                issues.append(_problem(path(key), f"must be {wanted}"))
+                issues.append(_problem(empty.path(key), f"must be {wanted}"))
     if issues:
         raise EnvelopeProblem(issues)
-    return Envelope(**values)  # type: ignore[arg-type]
+    return replace(empty, **values)  # type: ignore[arg-type]
 
 
 def _correlation_id(value: object) -> str | None:

@@ -24,7 +24,7 @@ from functools import partial
 
 import structlog
 
-from bars_gateway.epr.envelope import Envelope
+from bars_gateway.epr.envelope import Envelope, doubtful
 from bars_gateway.epr.target_checks import TargetCheck, Unchecked, everything_goes
 from bars_gateway.standard import rules, workflow
 from bars_gateway.standard.applications import answer_owed
@@ -190,7 +190,10 @@ class Intake:
             submission,
             target_unchecked=unchecked,
             patient_changed=envelope.patient_changed,
-            warnings=[self._warned(issue, examined.message) for issue in found.issues],
+            warnings=[
+                self._warned(issue, examined.message)
+                for issue in (*found.issues, *doubtful(envelope, self.now()))
+            ],
             wording=wording_of(examined.message),
         )
 

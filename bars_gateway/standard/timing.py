@@ -63,6 +63,10 @@ class Limits:
 
 # So far away, either way, nothing clinical happens: software writes such dates for "never".
 FARTHEST = timedelta(days=3653)
+FAR_AWAY = (
+    "a time of the year 1, or more than ten years from when the message was written, is taken as"
+    " none: leave it out where there is none, or correct it"
+)
 
 URGENT = Timing(
     first_retry=timedelta(seconds=2),

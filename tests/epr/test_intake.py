@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.cli.lint import findings
 from bars_gateway.epr import documents
-from bars_gateway.epr.envelope import Envelope
+from bars_gateway.epr.envelope import Envelope, envelope_from_headers, read_envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.bundle import read
@@ -263,6 +263,25 @@ async def test_a_date_at_the_edge_of_the_calendar_is_ignored(intake: Intake) -> 
 
     assert (None, None) == (submission.needed_by, submission.owed)
     assert ["epr.clinical_time_ignored"] == [each["event"] for each in logs]
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2126-01-01T00:00:00Z"]
+)
+@pytest.mark.parametrize("door", ["envelope.needed_by", "header Bars-Needed-By"])
+async def test_a_receipt_warns_of_an_envelopes_time_that_is_ignored(
+    intake: Intake, moment: str, door: str
+) -> None:
+    """As of the Bundle's own (R04E), and by where the EPR wrote it."""
+    in_file = read_envelope(json.dumps({"needed_by": moment}).encode())
+    by_door = {
+        "envelope.needed_by": in_file,
+        "header Bars-Needed-By": envelope_from_headers({"Bars-Needed-By": moment}),
+    }
+    accepted = await intake.submit(messages.validation_request(), JSON, by_door[door])
+    warnings = documents.receipt(accepted)["warnings"]
+
+    assert [("R04E", door)] == [(each["rule"], each["path"]) for each in warnings]
 
 
 async def test_the_bundles_time_counts_where_the_envelopes_is_none(intake: Intake) -> None:

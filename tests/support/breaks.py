@@ -426,6 +426,27 @@ REQUEST = [
         a_validation,
     ),
     Break(
+        "R04D",
+        WARNS,
+        "ServiceRequest.occurrencePeriod.end",
+        of("ServiceRequest", "0001", "occurrencePeriod", "end"),
+        a_validation,
+    ),
+    Break(
+        "R04D",
+        WARNS,
+        "ServiceRequest.occurrencePeriod.end",
+        of("ServiceRequest", "9999-12-31", "occurrencePeriod", "end"),
+        a_validation,
+    ),
+    Break(
+        "R04D",
+        WARNS,
+        "ServiceRequest.occurrencePeriod.end",
+        of("ServiceRequest", "2026-12-31T23:59:60Z", "occurrencePeriod", "end"),
+        a_validation,
+    ),
+    Break(
         "R04",
         STRICT,
         "ServiceRequest.occurrencePeriod",

@@ -86,6 +86,14 @@ def time_at_the_edge(message: Message, _offer: Offer) -> Iterator[str]:
             yield path
 
 
+def time_without_moment(message: Message, _offer: Offer) -> Iterator[str]:
+    """R04, of an end that is a valid dateTime, and no clinical time: the year 1, in short, too."""
+    for path, resource in message.all("ServiceRequest"):
+        written = text_of(map_of(resource, "occurrencePeriod"), "end")
+        if written and edge_or_instant(written) is None:
+            yield f"{path}.occurrencePeriod.end"
+
+
 def _times(message: Message) -> Iterator[tuple[str, str]]:
     for path, resource in message.all("ServiceRequest"):
         period = map_of(resource, "occurrencePeriod")

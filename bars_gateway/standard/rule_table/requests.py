@@ -3,6 +3,7 @@
 from bars_gateway.standard.checks import content, offered, request, response
 from bars_gateway.standard.checks.rule import Rule
 from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.timing import FAR_AWAY
 
 _WARN = Severity.WARNING
 
@@ -62,10 +63,18 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule="R04E",
-        text="a time of the year 1, or more than ten years from when the message was written, is"
-        " taken as none: leave it out where there is none, or correct it",
+        text=FAR_AWAY,
         source="this project: D-edge-of-calendar",
         broken=request.time_at_the_edge,
+        sending=_WARN,
+        receiving=_WARN,
+    ),
+    Rule(
+        rule="R04D",
+        text="names no moment, such as a date without its time of day, and is taken as no clinical"
+        " time: write the time with its offset, or leave it out where there is none",
+        source="this project: D-edge-of-calendar",
+        broken=request.time_without_moment,
         sending=_WARN,
         receiving=_WARN,
     ),
