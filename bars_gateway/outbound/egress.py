@@ -6,15 +6,21 @@ The egress proxy of our own network: what it says where it lets nothing out, and
 
 It answers before anything of ours has left, so that no message is tried by it, no Receiver has
 kept silent, and none can say that it has it: messages wait, and where their time passes they are
-*not sent*. Each of its answers has a row here; neither user nor password stands in any text.
+*not sent*. Each of its answers has a row here, and each way to give none; neither user nor
+password stands in any text.
+
+An error looks the same on either side of it: a connection that broke off is its doing before
+there is a way through, and may be a lost answer after it. So each request has a `Crossing`, which
+knows whether the way through is still being asked for. Only then is anything told as blocked.
 """
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -61,7 +67,36 @@ _NOBODY = (
     "does not answer: nothing listens there, or a firewall is in between",
     "See host and port of outbound.egress_proxy, and whether the proxy runs.",
 )
+_CLOSES = (
+    "closes the connection without an answer",
+    "See host and port of outbound.egress_proxy; if it turns us away, its log says why.",
+)
+_NO_HTTP = (
+    "answers what is no HTTP",
+    "See host and port of outbound.egress_proxy: what listens there is no web proxy.",
+)
+_NO_TLS = (
+    "says yes to CONNECT, and passes no TLS on",
+    "Have the hosts of token_url and proxy_url let through there, without a page of its own.",
+)
+_UNTRUSTED = (
+    "leads to a certificate that is not trusted: it may open TLS, and read along",
+    "Have those hosts left unopened there; if they are, outbound.ca_file lacks their authority.",
+)
+_HANGS = (
+    "leads to no connection in time",
+    "See outbound.egress_proxy, and whether a firewall is in between; or ask whoever runs it.",
+)
 _SERVER_ERROR, _REDIRECT = 500, 300
+# In that order: the first that the error is of.
+_BY_ERROR: Sequence[tuple[type[BaseException], tuple[str, str]]] = (
+    (aiohttp.ClientConnectorDNSError, _NAMELESS),
+    (aiohttp.ClientProxyConnectionError, _NOBODY),
+    (aiohttp.ClientConnectorCertificateError, _UNTRUSTED),
+    (aiohttp.ClientConnectorError, _NO_TLS),  # the TLS that CONNECT is for
+    (aiohttp.ClientResponseError, _NO_HTTP),
+    (TimeoutError, _HANGS),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,21 +143,48 @@ def egress_proxy_of(outbound: _Ways) -> EgressProxy | None:
     return EgressProxy(url=outbound.egress_proxy, user=outbound.egress_user, password=password)
 
 
-def blocked_by(error: BaseException, way: EgressProxy | None) -> EgressBlocked | None:
+@dataclass(slots=True)
+class Crossing:
+    """One request on its way out of our own network."""
+
+    is_at_the_proxy: bool = False  # a way through is being asked for: nothing of it has left
+
+
+def told_crossings() -> aiohttp.TraceConfig:
+    """Return what lets the `Crossing` of each request of a session know how far it is."""
+
+    async def begins(_session: object, context: SimpleNamespace, _about: object) -> None:
+        _note(context, is_at_the_proxy=True)
+
+    async def is_through(_session: object, context: SimpleNamespace, _about: object) -> None:
+        _note(context, is_at_the_proxy=False)
+
+    told = aiohttp.TraceConfig()
+    told.on_connection_create_start.append(begins)
+    told.on_connection_create_end.append(is_through)
+    return told
+
+
+def _note(context: SimpleNamespace, *, is_at_the_proxy: bool) -> None:
+    if isinstance(context.trace_request_ctx, Crossing):
+        context.trace_request_ctx.is_at_the_proxy = is_at_the_proxy
+
+
+def blocked_by(
+    error: BaseException, way: EgressProxy | None, crossing: Crossing
+) -> EgressBlocked | None:
     """Return what *error* says of the egress proxy *way*; None: it is about something else."""
-    if way is None:
+    if way is None or not crossing.is_at_the_proxy:
         return None
-    match error:
-        case aiohttp.ClientHttpProxyError():
-            reason, advice = _by_status(error.status)
-            reason = f"answered {error.status}: it {reason}"
-        case aiohttp.ClientConnectorDNSError() if error.host == urlsplit(way.url).hostname:
-            reason, advice = _NAMELESS
-        case aiohttp.ClientProxyConnectionError():
-            reason, advice = _NOBODY
-        case _:
-            return None
-    return EgressBlocked(f"the egress proxy {way.place} {reason}", advice)
+    reason, advice = _said_by(error)
+    return EgressBlocked(f"the egress proxy {way.place} (outbound.egress_proxy) {reason}", advice)
+
+
+def _said_by(error: BaseException) -> tuple[str, str]:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        reason, advice = _by_status(error.status)
+        return f"answered {error.status}: it {reason}", advice
+    return next((row for kind, row in _BY_ERROR if isinstance(error, kind)), _CLOSES)
 
 
 def _by_status(status: int) -> tuple[str, str]:
@@ -154,9 +216,9 @@ class Egress:
         """Return how long nothing is to be tried; 0: it may be."""
         return max(0.0, self._reopens_at - self._monotonic()) if self.trouble else 0.0
 
-    def blocked(self, error: BaseException) -> EgressBlocked | None:
+    def blocked(self, error: BaseException, crossing: Crossing) -> EgressBlocked | None:
         """Note *error* if it is the egress proxy's, and return it in our words."""
-        found = blocked_by(error, self.way)
+        found = blocked_by(error, self.way, crossing)
         if found is None:
             return None
         if self._monotonic() >= self._reopens_at:  # those under way together are one failure

@@ -23,7 +23,7 @@ import aiohttp
 from yarl import URL
 
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.egress import Egress, EgressProxy
+from bars_gateway.outbound.egress import Crossing, Egress, EgressProxy, told_crossings
 from bars_gateway.standard.answers import Outcome, read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
 from bars_gateway.standard.verdict import Answer
@@ -57,6 +57,7 @@ def open_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         proxy=egress.url if egress else None,
+        trace_configs=[told_crossings()] if egress else None,
         skip_auto_headers=("User-Agent",),
         # An answer with long headers, or many, is an answer: each hop adds its own.
         max_line_size=_LONGEST_HEADER,
@@ -112,6 +113,7 @@ class Proxy:
         headers = dict(claim.request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        crossing = Crossing()
         try:
             async with (
                 asyncio.timeout(self._answer_seconds),
@@ -120,6 +122,7 @@ class Proxy:
                     data=io.BytesIO(claim.request.body),  # bytes would hold up the loop
                     headers=headers,
                     proxy_headers=self.egress.login if self.egress else None,
+                    trace_request_ctx=crossing,
                     allow_redirects=False,
                 ) as response,
             ):
@@ -128,7 +131,7 @@ class Proxy:
                 body = await body_within(response, self._max_answer_bytes)
                 return SILENCE if body is None else _answer(response, body, claim)
         except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            blocked = self.egress.blocked(error) if self.egress else None
+            blocked = self.egress.blocked(error, crossing) if self.egress else None
             if blocked is not None:
                 raise blocked from None
             return SILENCE

@@ -21,10 +21,10 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from bars_gateway.errors import TokenUnavailable
+from bars_gateway.errors import EgressBlocked, TokenUnavailable
 from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.cache import Cache
-from bars_gateway.outbound.egress import Egress
+from bars_gateway.outbound.egress import Crossing, Egress
 from bars_gateway.outbound.proxy import body_within
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
@@ -109,6 +109,8 @@ class ProxyReads:
                 answer = await self._with_token(enquiry)
         except TimeoutError:
             return TOO_LATE
+        except EgressBlocked:
+            return NOT_LET_OUT
         except TokenUnavailable as error:
             log.warning(
                 "outbound.read_without_token",
@@ -117,9 +119,8 @@ class ProxyReads:
                 advice=error.advice,
             )
             return NO_TOKEN
-        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            blocked = self._egress.blocked(error) if self._egress else None
-            return NOT_LET_OUT if blocked else SILENCE
+        except (aiohttp.ClientError, OSError, ssl.SSLError):
+            return SILENCE
         if answer is None:
             return SILENCE
         if enquiry.is_kept:
@@ -144,6 +145,18 @@ class ProxyReads:
 
     async def _send(self, enquiry: Enquiry, token: str | None) -> BarsAnswer | None:
         await self._turns[enquiry.provider].take(urgent=enquiry.urgent)
+        crossing = Crossing()
+        try:
+            return await self._sent(enquiry, token, crossing)
+        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+            blocked = self._egress.blocked(error, crossing) if self._egress else None
+            if blocked is not None:
+                raise blocked from None
+            raise
+
+    async def _sent(
+        self, enquiry: Enquiry, token: str | None, crossing: Crossing
+    ) -> BarsAnswer | None:
         headers = dict(enquiry.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -153,6 +166,7 @@ class ProxyReads:
             data=io.BytesIO(enquiry.body) if enquiry.body else None,
             headers=headers,
             proxy_headers=self._egress.login if self._egress else None,
+            trace_request_ctx=crossing,
             allow_redirects=False,
         ) as response:
             if self._egress is not None:

@@ -15,7 +15,7 @@ import aiohttp
 import jwt
 
 from bars_gateway.errors import EgressBlocked
-from bars_gateway.outbound.egress import Egress
+from bars_gateway.outbound.egress import Crossing, Egress
 from bars_gateway.outbound.proxy import body_within, moment_of, retry_after
 from bars_gateway.outbound.signing_key import SigningKey
 
@@ -70,6 +70,7 @@ async def request_token(
         "client_assertion_type": _ASSERTION_TYPE,
         "client_assertion": assertion,
     }
+    crossing = Crossing()
     try:
         async with (
             asyncio.timeout(timeout_seconds),
@@ -77,6 +78,7 @@ async def request_token(
                 token_url,
                 data=form,
                 proxy_headers=egress.login if egress else None,
+                trace_request_ctx=crossing,
                 allow_redirects=False,
             ) as response,
         ):
@@ -90,7 +92,7 @@ async def request_token(
                 body=body or b"",
             )
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        blocked = egress.blocked(error) if egress is not None else None
+        blocked = egress.blocked(error, crossing) if egress is not None else None
         return TokenReply(status=None, blocked=blocked)
 
 

@@ -44,6 +44,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 UNIT = Path(__file__).parent.parent.parent / "systemd" / "bars-gateway.service"
 PATIENCE = 30.0
 DOS = "https://fhir.nhs.uk/Id/dos-service-id"
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -523,25 +524,50 @@ async def test_a_name_that_leads_elsewhere(broken, public_address, found, expect
 
 
 @pytest.mark.parametrize(
-    ("says", "told", "cure"),
+    ("answers", "told", "cure"),
     [
-        ("407 Proxy Authentication Required", "answered 407", "outbound.egress_user"),
-        ("403 Forbidden", "answered 403", "allowed there"),
-        ("302 Found", "answered 302", "Have this machine let out without it"),
+        ({"says": "407 Proxy Authentication Required"}, "answered 407", "outbound.egress_user"),
+        ({"says": "403 Forbidden"}, "answered 403", "allowed there"),
+        ({"says": "302 Found"}, "answered 302", "Have this machine let out without it"),
+        ({"raw": b""}, "closes the connection without an answer", "host and port"),
+        ({"raw": b"SSH-2.0-x\r\n\r\n"}, "answers what is no HTTP", "no web proxy"),
+        ({"raw": PAGE}, "says yes to CONNECT, and passes no TLS on", "a page of its own"),
     ],
 )
-async def test_an_egress_proxy_that_says_no_is_named(broken, says, told, cure):
-    """Not the far address, and no firewall: the one in between said no, and how."""
-    async with egress_side(says=says) as side:
+async def test_an_egress_proxy_that_says_no_is_named(broken, answers, told, cure):
+    """Not the far address, and no firewall: the one in between, where it is set, and the cure."""
+    async with egress_side(**answers) as side:
         broken.set("outbound.egress_proxy", side.url)
         named = await alone(broken, "egress.name")
-        found = [await alone(broken, name) for name in ("egress.token_service", "egress.proxy")]
+        looks = ("egress.token_service", "egress.proxy", "token.granted", "proxy.metadata")
+        found = [await alone(broken, name) for name in looks]
 
-    where = side.url.removeprefix("http://")
+    where = f"the egress proxy {side.url.removeprefix('http://')} (outbound.egress_proxy) {told}"
     assert (Grade.PASS, "127.0.0.1 is 127.0.0.1") == (named.grade, named.text)
-    assert [True, True] == [f"the egress proxy {where} {told}" in seen.text for seen in found]
-    assert [True, True] == [cure in seen.cure for seen in found]
+    assert [] == [seen for seen in found if where not in seen.text or cure not in seen.cure]
     assert "Let this machine out" not in "".join(seen.cure for seen in found)
+
+
+async def test_an_egress_proxy_that_says_nothing_is_named(broken, monkeypatch):
+    """One that takes the connection and then hangs, as a firewall does that reads along."""
+    monkeypatch.setattr("bars_gateway.onboarding.doctor.fetching.SECONDS", 0.5)
+    async with egress_side(raw=b"", hangs=True) as side:
+        broken.set("outbound.egress_proxy", side.url)
+        seen = await alone(broken, "egress.proxy")
+
+    where = f"the egress proxy {side.url.removeprefix('http://')} (outbound.egress_proxy)"
+    assert f"{where} leads to no connection in time" in seen.text
+
+
+async def test_a_key_set_behind_an_egress_proxy_that_says_no_is_not_blamed(broken):
+    """Whoever runs that address can do nothing about it."""
+    broken.set("onboarding.jwks_url", "https://keys.example/jwks.json")
+    async with egress_side(says="403 Forbidden") as side:
+        broken.set("outbound.egress_proxy", side.url)
+        seen = await alone(broken, "jwks.reachable")
+
+    assert Grade.WARN is seen.grade
+    assert "(outbound.egress_proxy) answered 403" in seen.text
 
 
 def doctor(installation: Installation, *more: object) -> Done:

@@ -1141,10 +1141,15 @@ class TestTheLog:
 class TestTheEgressProxy:
     """What our own network stops has not been tried."""
 
-    async def test_what_it_stops_costs_no_attempt_and_no_receiver(self, store, national_proxy):
+    @pytest.mark.parametrize(
+        "answers", [{"says": "403 Forbidden"}, {"raw": b""}, {"raw": b"SSH-2.0-x\r\n\r\n"}]
+    )
+    async def test_what_it_stops_costs_no_attempt_and_no_receiver(
+        self, store, national_proxy, answers
+    ):
         """The message waits, untried, and the Receiver has not kept silent."""
         async with AsyncExitStack() as stack:
-            side = await stack.enter_async_context(egress_side(says="403 Forbidden"))
+            side = await stack.enter_async_context(egress_side(**answers))
             egress = Egress(EgressProxy(url=side.url), now=utc_now)
             opened = open_session(
                 client_context(None), connections=4, connect_seconds=5, egress=egress.way

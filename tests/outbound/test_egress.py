@@ -1,11 +1,16 @@
 """The egress proxy of our own network: what it answers, told as its own, and what waits for it."""
 
+import asyncio
+import socket
+import ssl
 import time
+from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
+import trustme
 from egress_side import egress_side
-from national_side import NOW, Clock, a_claim
+from national_side import NOW, Clock, a_claim, acknowledging, after, hanging_up, served
 from sandbox.around import loaded
 
 from bars_gateway.errors import EgressBlocked, IdentityError, TokenUnavailable
@@ -27,8 +32,35 @@ ANSWERS = [
     ("418 I'm a teapot", "answered 418: it refuses", "Ask whoever runs it"),
 ]
 
+PAGE = b"<html><body>Log in to the guest network</body></html>"
+OK = b"HTTP/1.1 200 OK\r\n"
+CLOSES = "closes the connection without an answer"
+NO_HTTP = "answers what is no HTTP"
+NO_TLS = "says yes to CONNECT, and passes no TLS on"
+HANGS = "leads to no connection in time"
+ODD = {  # what it writes after CONNECT, whether it stays there, and what is told of it
+    "closes": (b"", False, CLOSES),
+    "half an answer": (b"HTTP/1.1 200 Conn", False, CLOSES),
+    "half of the headers": (OK + b"Via: 1", False, CLOSES),
+    "another protocol": (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", False, NO_HTTP),
+    "bytes": (bytes(range(256)), False, NO_HTTP),
+    "TLS": (b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", False, NO_HTTP),
+    "a bare page": (PAGE + b"\r\n\r\n", False, NO_HTTP),
+    "a huge header": (OK + b"X: " + b"x" * 70_000 + b"\r\n\r\n", False, NO_HTTP),
+    "yes, and closes": (OK + b"\r\n", False, NO_TLS),
+    "a page with yes": (
+        OK + b"Content-Type: text/html\r\nContent-Length: 53\r\n\r\n" + PAGE,
+        False,
+        NO_TLS,
+    ),
+    "yes without end, and a page": (OK + b"\r\n" + PAGE, False, NO_TLS),
+    "nothing": (b"", True, HANGS),
+    "half an answer, and no more": (b"HTTP/1.1 200 Conn", True, HANGS),
+    "yes, and no more": (OK + b"\r\n", True, HANGS),
+}
 
-def source_through(session, egress, box, key=None):
+
+def source_through(session, egress, box, key=None, seconds=30.0):
     """Return a token source that asks the sandbox."""
     return TokenSource(
         session,
@@ -38,15 +70,52 @@ def source_through(session, egress, box, key=None):
         now=box.clock.now,
         monotonic=box.clock.monotonic,
         new_id=lambda: str(uuid4()),
+        timeout_seconds=seconds,
         egress=egress,
     )
 
 
-def way_out(url, **login):
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def far_trusted(authority):
+    """Return what a session trusts that knows the authority of the far side."""
+    context = client_context(None)
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+async def far(authority):
+    """Serve the far side over TLS, as it is behind an egress proxy."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with served(acknowledging, ssl_context=context) as service:
+        yield service
+
+
+@pytest.fixture
+def silent_address():
+    """Return a host and port that takes no more connections, and refuses none."""
+    with ExitStack() as opened:
+        full = opened.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield f"127.0.0.1:{full.getsockname()[1]}"
+
+
+def way_out(url, trusted=None, **login):
     return open_session(
-        client_context(None),
+        trusted or client_context(None),
         connections=4,
-        connect_seconds=5,
+        connect_seconds=0.5,
         egress=EgressProxy(url=url, **login),
     )
 
@@ -55,12 +124,12 @@ def watched(url):
     return Egress(EgressProxy(url=url), now=lambda: NOW)
 
 
-def proxy_through(session, egress):
+def proxy_through(session, egress, *, url=FAR, answer_seconds=10):
     return Proxy(
         session,
-        url=FAR,
+        url=url,
         budgets={"trust": Budget(1000, monotonic=time.monotonic)},
-        answer_seconds=10,
+        answer_seconds=answer_seconds,
         max_answer_bytes=10_000,
         egress=egress,
     )
@@ -75,7 +144,7 @@ async def test_what_the_egress_proxy_says_is_told_as_its_own(says, reason, cure)
             await proxy_through(session, egress).post(a_claim(), "t")
 
     where = side.url.removeprefix("http://")
-    assert f"the egress proxy {where} {reason}" in str(caught.value)
+    assert f"the egress proxy {where} (outbound.egress_proxy) {reason}" in str(caught.value)
     assert cure in caught.value.advice
     assert NOW == egress.since
     assert ["int.api.example:443"] == side.asked
@@ -84,7 +153,7 @@ async def test_what_the_egress_proxy_says_is_told_as_its_own(says, reason, cure)
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://127.0.0.1:1", "127.0.0.1:1 does not answer"),
+        ("http://127.0.0.1:1", r"127.0.0.1:1 \(outbound.egress_proxy\) does not answer"),
         ("http://no-such-proxy.invalid:3128", "has a name that leads nowhere"),
     ],
 )
@@ -93,6 +162,71 @@ async def test_an_egress_proxy_that_is_not_there_is_named(url, reason):
     async with way_out(url) as session:
         with pytest.raises(EgressBlocked, match=reason):
             await proxy_through(session, watched(url)).post(a_claim(), "t")
+
+
+@pytest.mark.parametrize(("raw", "hangs", "reason"), ODD.values(), ids=ODD)
+async def test_an_egress_proxy_that_is_none_is_named(raw, hangs, reason):
+    """What listens there, and leads nowhere, is told with the setting that names it."""
+    async with egress_side(raw=raw, hangs=hangs) as side, way_out(side.url) as session:
+        with pytest.raises(EgressBlocked) as caught:
+            await proxy_through(session, watched(side.url), answer_seconds=1).post(a_claim(), "t")
+
+    where = side.url.removeprefix("http://")
+    assert f"the egress proxy {where} (outbound.egress_proxy) {reason}" in str(caught.value)
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize("odd", ["closes", "another protocol", "a page with yes", "nothing"])
+async def test_a_token_that_comes_through_no_egress_proxy_says_so(box, odd):
+    """As for a message: the same words, and nothing of a token service that is down."""
+    raw, hangs, reason = ODD[odd]
+    async with egress_side(raw=raw, hangs=hangs) as side, way_out(side.url) as session:
+        source = source_through(session, watched(side.url), box, seconds=1)
+        with pytest.raises(EgressBlocked, match=reason):
+            await source.token()
+
+
+async def test_a_firewall_before_the_egress_proxy_is_told_as_that(silent_address):
+    """No answer to our first packet: the setting is named, and no Receiver has kept silent."""
+    url = f"http://{silent_address}"
+    async with way_out(url) as session:
+        with pytest.raises(EgressBlocked, match=HANGS):
+            await proxy_through(session, watched(url)).post(a_claim(), "t")
+
+
+async def test_an_egress_proxy_that_opens_tls_is_named(far):
+    """Somebody shows a certificate that we do not trust: it may be the one in between."""
+    async with egress_side() as side, way_out(side.url) as session:
+        proxy = proxy_through(session, watched(side.url), url=far.url)
+        with pytest.raises(EgressBlocked, match="leads to a certificate that is not trusted") as e:
+            await proxy.post(a_claim(), "t")
+
+    assert "outbound.ca_file" in e.value.advice
+
+
+@pytest.mark.parametrize("answer", [hanging_up, after(asyncio.Event(), hanging_up)])
+async def test_what_has_got_through_is_never_told_as_blocked(far, far_trusted, answer):
+    """From there on the Receiver may have it: no answer is silence, and was an attempt."""
+    far.answers.append(answer)
+    async with egress_side() as side, way_out(side.url, far_trusted) as session:
+        egress = watched(side.url)
+        proxy = proxy_through(session, egress, url=far.url, answer_seconds=1)
+        came = await proxy.post(a_claim(), "t")
+
+    assert (None, None, 1) == (came.status, egress.trouble, len(far.heard))
+
+
+async def test_a_warm_connection_that_breaks_is_never_told_as_blocked(far, far_trusted):
+    """It was used before: the request may have gone out on it."""
+    async with egress_side() as side, way_out(side.url, far_trusted) as session:
+        egress = watched(side.url)
+        proxy = proxy_through(session, egress, url=far.url)
+        first = await proxy.post(a_claim(), "t")
+        far.answers.append(hanging_up)
+        second = await proxy.post(a_claim(), "t")
+
+    assert (200, None, None) == (first.status, second.status, egress.trouble)
+    assert 1 == len(side.asked)
 
 
 async def test_what_is_blocked_waits_for_all_together():

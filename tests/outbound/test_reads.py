@@ -7,14 +7,25 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from egress_side import egress_side
 from national_side import FHIR, NOW, Clock, Service, after, hanging_up, saying, served
 
 from bars_gateway.errors import TokenServiceDown
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.cache import Cache
-from bars_gateway.outbound.reads import NO_TOKEN, SILENCE, TOO_LATE, ProxyReads, ReadLimits
+from bars_gateway.outbound.egress import Egress, EgressProxy
+from bars_gateway.outbound.proxy import open_session
+from bars_gateway.outbound.reads import (
+    NO_TOKEN,
+    NOT_LET_OUT,
+    SILENCE,
+    TOO_LATE,
+    ProxyReads,
+    ReadLimits,
+)
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.standard.reads import BarsAnswer, Enquiry
+from bars_gateway.tls.contexts import client_context
 
 BODY = b'{"resourceType": "Bundle", "total": 1.10}\r\n'
 
@@ -47,7 +58,9 @@ def reads(
     url: str,
     folder: Path,
     tokens: Sequence[str] = ("t",),
+    *,
     seconds: float = 5.0,
+    egress: Egress | None = None,
 ) -> ProxyReads:
     return ProxyReads(
         session,
@@ -57,6 +70,7 @@ def reads(
         cache=Cache(folder / "cache", timedelta(hours=12)),
         limits=ReadLimits(seconds=seconds, max_bytes=1000),
         now=lambda: NOW,
+        egress=egress,
     )
 
 
@@ -114,6 +128,34 @@ async def test_no_token_is_said(
     answer = await reads(session, proxy.url, tmp_path, []).ask(slots())
 
     assert (NO_TOKEN, []) == (answer, proxy.heard)
+
+
+async def test_what_does_not_get_out_of_our_own_network_says_so(tmp_path: Path) -> None:
+    """The far side has given no bad answer: the one in between closed without a word."""
+    async with egress_side(raw=b"") as side:
+        egress = Egress(EgressProxy(url=side.url), now=lambda: NOW)
+        context = client_context(None)
+        async with open_session(
+            context, connections=1, connect_seconds=5, egress=egress.way
+        ) as way:
+            answer = await reads(way, "https://far.example", tmp_path, egress=egress).ask(slots())
+
+    assert NOT_LET_OUT == answer
+    assert "closes the connection" in str(egress.trouble)
+
+
+async def test_a_read_without_patience_says_nothing_of_the_egress_proxy(tmp_path: Path) -> None:
+    """Whoever asked waits for half a second: that it takes longer does not close the way out."""
+    async with egress_side(raw=b"", hangs=True) as side:
+        egress = Egress(EgressProxy(url=side.url), now=lambda: NOW)
+        context = client_context(None)
+        async with open_session(
+            context, connections=1, connect_seconds=5, egress=egress.way
+        ) as way:
+            asking = reads(way, "https://far.example", tmp_path, egress=egress)
+            answer = await asking.ask(slots(), 0.5)
+
+    assert (TOO_LATE, None) == (answer, egress.trouble)
 
 
 async def test_what_is_too_long_is_no_answer(

@@ -5,6 +5,7 @@ import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -14,11 +15,20 @@ class EgressSide:
     url: str = ""
     says: str = "200 Connection established"
     login: str | None = None  # USER:PASSWORD
+    raw: bytes | None = None  # what it writes in place of an answer, and then closes
+    hangs: bool = False  # it does not close
     asked: list[str] = field(default_factory=list)
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.serving.add(asyncio.ensure_future(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.asked.append(head.split()[1])
+        if self.raw is not None:
+            await self._misbehave(reader, writer, self.raw)
+            return
         says = "407 Proxy Authentication Required" if self._is_stranger(head) else self.says
         extra = "Location: https://portal.example/\r\n" if says.startswith("3") else ""
         extra += "" if says.startswith("200") else "Content-Length: 0\r\n"
@@ -30,6 +40,14 @@ class EgressSide:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pass_on(reader, there[1]))
                 group.create_task(_pass_on(there[0], writer))
+        writer.close()
+
+    async def _misbehave(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes
+    ) -> None:
+        writer.write(raw)
+        while self.hangs and await reader.read(65536):
+            continue
         writer.close()
 
     def _is_stranger(self, head: str) -> bool:
@@ -51,7 +69,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @asynccontextmanager
-async def egress_side(**changes: str) -> AsyncIterator[EgressSide]:
+async def egress_side(**changes: Any) -> AsyncIterator[EgressSide]:
     side = EgressSide(**changes)
     server = await asyncio.start_server(side.serve, "127.0.0.1", 0)
     side.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -59,3 +77,4 @@ async def egress_side(**changes: str) -> AsyncIterator[EgressSide]:
         yield side
     finally:
         server.close()
+        await asyncio.wait_for(asyncio.gather(*side.serving, return_exceptions=True), 5)

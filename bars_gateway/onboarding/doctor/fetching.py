@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from bars_gateway.outbound.egress import EgressProxy
+from bars_gateway.outbound.egress import Crossing, EgressProxy, blocked_by
 from bars_gateway.outbound.proxy import body_within, open_session
 from bars_gateway.tls.contexts import client_context
 
@@ -31,24 +31,37 @@ async def fetch(
     headers: Mapping[str, str] | None = None,
     *,
     context: ssl.SSLContext | None = None,
-    seconds: float = SECONDS,
+    seconds: float | None = None,
     egress: EgressProxy | None = None,
 ) -> Fetched:
-    """Return what *url* answers; raise OSError, ClientError or TimeoutError where it does not."""
+    """
+    Return what *url* answers; raise OSError, ClientError or TimeoutError where it does not.
+
+    Raises EgressBlocked where it was not asked, because *egress* lets nothing out.
+    """
     trust = context or client_context(ca_file)
-    session = open_session(trust, connections=1, connect_seconds=SECONDS, egress=egress)
-    async with (
-        asyncio.timeout(seconds),
-        session,
-        session.get(
-            url,
-            headers=headers,
-            proxy_headers=egress.login if egress else None,
-            allow_redirects=False,
-        ) as response,
-    ):
-        body = await body_within(response, _MOST_BYTES)
-        return Fetched(status=response.status, headers=response.headers, body=body or b"")
+    seconds = seconds or SECONDS
+    session = open_session(trust, connections=1, connect_seconds=seconds, egress=egress)
+    crossing = Crossing()
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            session,
+            session.get(
+                url,
+                headers=headers,
+                proxy_headers=egress.login if egress else None,
+                allow_redirects=False,
+                trace_request_ctx=crossing,
+            ) as response,
+        ):
+            body = await body_within(response, _MOST_BYTES)
+            return Fetched(status=response.status, headers=response.headers, body=body or b"")
+    except (OSError, aiohttp.ClientError) as error:
+        blocked = blocked_by(error, egress, crossing)
+        if blocked is not None:
+            raise blocked from None
+        raise
 
 
 def cause_of(error: Exception) -> str:

@@ -10,7 +10,7 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.config import Provider
-from bars_gateway.errors import OnboardingError
+from bars_gateway.errors import EgressBlocked, IdentityError, OnboardingError
 from bars_gateway.onboarding import desks
 from bars_gateway.onboarding.delivery import read_key
 from bars_gateway.onboarding.doctor.checks import (
@@ -28,6 +28,7 @@ from bars_gateway.onboarding.doctor.fetching import cause_of, fetch
 from bars_gateway.onboarding.files import read
 from bars_gateway.onboarding.key_ids import KeyId
 from bars_gateway.onboarding.keys import OLD, KeyFiles, jwk, read_public
+from bars_gateway.outbound.egress import egress_proxy_of
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 _HOUR = "The token service keeps its copy for an hour: ask again after that."
@@ -119,7 +120,12 @@ async def _reachable(site: Site) -> Seen:
     url = site.settings.onboarding.jwks_url
     assert url is not None, "the address was looked at first"
     try:
-        reply = await fetch(url, None)
+        reply = await fetch(url, None, egress=egress_proxy_of(site.settings.outbound))
+    except IdentityError as error:
+        return failed(str(error), error.advice)
+    except EgressBlocked as blocked:
+        cure = f"{blocked.advice} Or read it from outside: the token service does not pass there."
+        return warned(f"{url} cannot be read from here: {blocked}", cure)
     except (OSError, aiohttp.ClientError, TimeoutError) as error:
         cure = "See that the whole Internet can read it, with a certificate that all trust."
         return failed(f"{url} cannot be read from here: {cause_of(error)}", cure)

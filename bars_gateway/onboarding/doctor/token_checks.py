@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bars_gateway.errors import IdentityError
+from bars_gateway.errors import EgressBlocked, IdentityError
 from bars_gateway.onboarding import desks
 from bars_gateway.onboarding.doctor.checks import (
     Check,
@@ -19,7 +19,7 @@ from bars_gateway.onboarding.doctor.checks import (
 )
 from bars_gateway.onboarding.doctor.fetching import Fetched, cause_of, fetch
 from bars_gateway.onboarding.probing import credentials_of, probe
-from bars_gateway.outbound.egress import blocked_by, egress_proxy_of
+from bars_gateway.outbound.egress import egress_proxy_of
 from bars_gateway.outbound.token_request import skew_seconds
 from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, TargetIdentifier
@@ -80,10 +80,9 @@ async def _got(site: Site, url: str, headers: dict[str, str] | None = None) -> F
         return failed(str(error), error.advice)
     try:
         return await fetch(url, outbound.ca_file, headers, egress=way)
+    except EgressBlocked as blocked:
+        return failed(f"{urlsplit(url).netloc}: {blocked}", blocked.advice)
     except _UNREACHABLE as error:
-        blocked = blocked_by(error, way)
-        if blocked is not None:
-            return failed(f"{urlsplit(url).netloc}: {blocked}", blocked.advice)
         return failed(f"{urlsplit(url).netloc}: {cause_of(error)}", _FIREWALL)
 
 
