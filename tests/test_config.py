@@ -17,7 +17,7 @@ from bars_gateway.config.environments import BUNDLES
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.overrides import Taken
+from bars_gateway.standard.rule import Taken
 from bars_gateway.standard.rules import Side
 from bars_gateway.standard.timing import TIMINGS
 

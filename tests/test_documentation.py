@@ -32,11 +32,11 @@ from bars_gateway.outbound import refusal_table
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
 from bars_gateway.standard import acknowledgement, verdict
-from bars_gateway.standard.checks.rule import Rule, Side
-from bars_gateway.standard.guards import GUARDS, Guard
+from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.link_rules import LINK_RULES, LinkRule
-from bars_gateway.standard.rule_table import RULES
+from bars_gateway.standard.link_rules import LINK_RULES
+from bars_gateway.standard.rule import Rule, Side
+from bars_gateway.standard.rules import RULES
 from bars_gateway.status.metrics import OverviewCollector
 from bars_gateway.store import interventions, quarantine, values
 from bars_gateway.store.alarms import ALARMS
@@ -185,7 +185,7 @@ def rules_of_links() -> str:
     return _rules(LINK_RULES)
 
 
-def _rules(rows: Sequence[Rule] | Sequence[Guard] | Sequence[LinkRule]) -> str:
+def _rules(rows: Sequence[Rule]) -> str:
     head = ("Rule", "What is wrong, and the cure", "Sending", "Receiving")
     lines = [f"| {' | '.join(head)} | Answered with | Fixed | Source |", f"|{'---|' * 7}"]
     for row in rows:

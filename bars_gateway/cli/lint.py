@@ -25,10 +25,11 @@ import typer
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.names import Sort, sort_of
 from bars_gateway.options import require_files
-from bars_gateway.standard.checks.offer import EVERYTHING
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.overrides import IN_PRODUCTION, Taken
+from bars_gateway.standard.offer import EVERYTHING
+from bars_gateway.standard.overrides import IN_PRODUCTION
+from bars_gateway.standard.rule import Taken
 from bars_gateway.standard.rules import Offer, Side
 
 

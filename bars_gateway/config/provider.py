@@ -27,7 +27,8 @@ from bars_gateway.config.values import (
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
 from bars_gateway.standard.link_rules import LINK_RULES
-from bars_gateway.standard.overrides import EVERYBODY, Taken, Weighed
+from bars_gateway.standard.overrides import EVERYBODY
+from bars_gateway.standard.rule import Rule, Taken
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
@@ -72,7 +73,7 @@ def _counterparty(name: str) -> str:
 
 
 def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
-    rows: tuple[Weighed, ...] = (*RULES, *GUARDS, *LINK_RULES)
+    rows: tuple[Rule, ...] = (*RULES, *GUARDS, *LINK_RULES)
     known = {row.rule: row for row in rows}
     faults = []
     for name in agreement:

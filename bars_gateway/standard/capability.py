@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.definitions import DEFINITIONS, Definition
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.tree import Json
 
 PROCESS_MESSAGE = "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message"

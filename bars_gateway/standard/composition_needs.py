@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bars_gateway.standard import composition_parts as parts
 from bars_gateway.standard.bundle import said_by, text_of
-from bars_gateway.standard.checks.substance import (
-    has_words,
-    referred_to_by,
-    says_what_was_found,
-)
 from bars_gateway.standard.composition_parts import Entries, Exchanged, Wanted
 from bars_gateway.standard.compositions import Composition, Need
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.meaning import MOVES, ours_in, read_as, wording_of
+from bars_gateway.standard.rules.substance import (
+    has_words,
+    referred_to_by,
+    says_what_was_found,
+)
 from bars_gateway.standard.tree import Resource
 from bars_gateway.standard.workflow import Move
 

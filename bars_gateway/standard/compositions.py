@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bars_gateway.standard.checks.substance import REJECTIONS, VALIDATED
 from bars_gateway.standard.meaning import REASONS, Reason, Said
+from bars_gateway.standard.rules.substance import REJECTIONS, VALIDATED
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import Move, Subject
 

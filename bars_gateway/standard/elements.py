@@ -5,7 +5,7 @@ R4 as a table: which elements each type has, in which order, and how often.
 
 The table holds every resource, datatype and backbone of FHIR R4 4.0.1. HL7 publishes
 the definitions that it was made from under CC0. It is no profile: what BaRS and UK
-Core ask beyond R4 are rules (`rule_table`).
+Core ask beyond R4 are rules (`rules`).
 
 Two names for one thing: an *element* is what R4 defines (`value[x]`), a *member* is
 what stands in a resource (`valueQuantity`).

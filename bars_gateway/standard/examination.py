@@ -28,11 +28,11 @@ from dataclasses import dataclass, replace
 
 from bars_gateway.standard import bundle, guards, meaning, rules, structure, utf8, xml
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.checks.offer import Offer
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.primitives import HTML_NAMES
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.tree import MalformedBundle, Resource
 from bars_gateway.standard.workflow import Move
 from bars_gateway.standard.xml import Document

@@ -19,14 +19,20 @@ Decisions: D-other-patient, D-never-too-late.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
 
 from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.checks.rule import Side
-from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.overrides import NOTHING_AGREED, Agreement, Overrides, Taken
+from bars_gateway.standard.issues import (
+    BAD_REQUEST,
+    CONFLICT,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    Issue,
+    Severity,
+)
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.particulars import Particulars, other_patient, other_use_case
+from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, subject_of
 
@@ -40,33 +46,18 @@ _EVERY = frozenset(State)
 _EVERYBODY = frozenset(APPLICATIONS) | {""}
 
 
-class _Answer(TypedDict):
-    http_status: int
-    code: str
-    issue: str
-
-
-_INVARIANT: _Answer = {"http_status": 400, "code": "REC_BAD_REQUEST", "issue": "invariant"}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
+class Guard(Rule):
     """One row of the table."""
 
-    rule: str
-    text: str  # what is wrong, and what to do instead
-    source: str
     moves: frozenset[Move]
     states: frozenset[State] = _EVERY  # in which the move is guarded against
     applications: frozenset[str] = _EVERYBODY
     use_cases: frozenset[str] | None = None  # None: every one of the Applications
     subjects: frozenset[Subject] = frozenset(Subject)
-    sending: Severity | None = _ERROR
-    receiving: Severity | None = _ERROR
-    http_status: int = 409
-    code: str = "REC_CONFLICT"
-    issue: str = "conflict"
-    fixed: bool = False
+    http_status: int = CONFLICT["http_status"]
+    code: str = CONFLICT["code"]
+    issue: str = CONFLICT["issue"]
     path: str = _HEADER
     differs: Callable[[Particulars, Particulars], bool] | None = None  # from what began it
 
@@ -77,22 +68,6 @@ class Guard:
             and subject in self.subjects
             and application_of(use_case) in self.applications
             and (self.use_cases is None or use_case in self.use_cases)
-        )
-
-    def severity(self, side: Side) -> Severity | None:
-        """Return how gravely the row is taken on *side*."""
-        return self.sending if side is Side.SENDING else self.receiving
-
-    def said(self, severity: Severity) -> Issue:
-        """Return the row as an issue."""
-        return Issue(
-            rule=self.rule,
-            path=self.path,
-            text=self.text,
-            severity=severity,
-            http_status=self.http_status,
-            code=self.code,
-            issue=self.issue,
         )
 
 
@@ -134,7 +109,7 @@ GUARDS: tuple[Guard, ...] = (
         moves=frozenset({Move.UPDATE}),
         applications=frozenset({"a3"}),
         receiving=_WARN,
-        **_INVARIANT,
+        **BAD_REQUEST,
     ),
     Guard(
         rule="G06",
@@ -142,7 +117,7 @@ GUARDS: tuple[Guard, ...] = (
         source="Applications 1, 2, 5, 7 and 8: How-does-it-work",
         moves=frozenset({Move.UPDATE}),
         applications=frozenset({"a1", "a2", "a5", "a7", "a8"}),
-        **_INVARIANT,
+        **BAD_REQUEST,
     ),
     Guard(
         rule="G07",
@@ -178,9 +153,7 @@ GUARDS: tuple[Guard, ...] = (
         applications=frozenset({"a1", "a2", "a3", "a5", "a7", "a8"}),
         # It may be the only word that the patient was turned down: a person has to read it.
         receiving=_WARN,
-        http_status=422,
-        code="REC_UNPROCESSABLE_ENTITY",
-        issue="not-supported",
+        **NOT_SUPPORTED,
     ),
     Guard(
         rule="G12",
@@ -189,7 +162,7 @@ GUARDS: tuple[Guard, ...] = (
         moves=frozenset({Move.CANCEL}),
         applications=frozenset({"a8"}),
         receiving=_WARN,
-        **_INVARIANT,
+        **BAD_REQUEST,
     ),
     Guard(
         rule=OTHER_PATIENT,
@@ -219,9 +192,7 @@ BUNDLE_ID_TAKEN = Issue(
     path="Bundle.id",
     text="belongs to a message about another patient, which was handed in before: give this one a"
     " Bundle.id of its own, a new UUID",
-    http_status=409,
-    code="REC_CONFLICT",
-    issue="conflict",
+    **CONFLICT,
 )
 
 UNKNOWN_RECORD = Issue(
@@ -229,27 +200,21 @@ UNKNOWN_RECORD = Issue(
     path="MessageHeader.focus",
     text="this Receiver never gave a record that id: send the id of its own acknowledgement, or"
     " telephone",
-    http_status=404,
-    code="REC_NOT_FOUND",
-    issue="not-found",
+    **NOT_FOUND,
 )
 
 OTHER_ID = Issue(
     rule="R10",
     path="MessageHeader.focus",
     text="the Receiver gave this record another id: take focus_id of the outcome of the request",
-    http_status=409,
-    code="REC_CONFLICT",
-    issue="conflict",
+    **CONFLICT,
 )
 OTHER_CONVERSATION = Issue(
     rule="H04",
     path="correlation_id",
     text="what this belongs to has another X-Correlation-Id: leave correlation_id out, and the"
     " right one is sent",
-    http_status=409,
-    code="REC_CONFLICT",
-    issue="conflict",
+    **CONFLICT,
 )
 
 
@@ -279,19 +244,12 @@ _NOT_TOLD_APART = Issue(
     rule=OTHER_PATIENT,
     path="MessageHeader.focus",
     text="",
-    http_status=409,
-    code="REC_CONFLICT",
-    issue="conflict",
+    **CONFLICT,
 )
 
-_TAKEN = {Taken.ERROR: _ERROR, Taken.WARNING: _WARN, Taken.OFF: None}
 _COMPARED = tuple(guard for guard in GUARDS if guard.differs is not None)
 _IN_TIME = tuple(guard for guard in GUARDS if guard.states != _EVERY)
 _AT_ANY_TIME = tuple(guard for guard in GUARDS if guard not in {*_COMPARED, *_IN_TIME})
-
-
-def _grave(guard: Guard, side: Side, agreed: Agreement) -> Severity | None:
-    return _TAKEN[agreed[guard.rule]] if guard.rule in agreed else guard.severity(side)
 
 
 def foreseen(
@@ -300,9 +258,9 @@ def foreseen(
     """Yield what speaks against *move* in whatever state the workflow is."""
     agreed = overrides.with_the_other_side(message, side)
     for guard in _AT_ANY_TIME:
-        grave = _grave(guard, side, agreed)
+        grave = guard.severity(side, agreed)
         if grave is not None and guard.about(move, subject_of(message), message.use_case):
-            yield guard.said(grave)
+            yield guard.at(guard.path, grave)
 
 
 def enforced(
@@ -311,9 +269,7 @@ def enforced(
     """Return the ids of the rows that refuse a move of a workflow, on that side."""
     agreed = overrides.with_the_other_side(message, side) if message else {}
     return frozenset(
-        guard.rule
-        for guard in (*_IN_TIME, *_COMPARED)
-        if _grave(guard, side, agreed) is Severity.ERROR
+        guard.rule for guard in (*_IN_TIME, *_COMPARED) if guard.severity(side, agreed) is _ERROR
     )
 
 
@@ -322,7 +278,7 @@ def too_late(
 ) -> Sequence[Issue]:
     """Return what speaks against *move* in *state*, of the rows that are *enforced*."""
     return [
-        guard.said(_ERROR)
+        guard.at(guard.path)
         for guard in _IN_TIME
         if guard.rule in enforced and state in guard.states and guard.about(move, subject, use_case)
     ]
@@ -333,7 +289,7 @@ def inconsistent(
 ) -> Sequence[Issue]:
     """Return in what a *later* message disagrees with what its workflow *began* with."""
     return [
-        guard.said(_ERROR)
+        guard.at(guard.path)
         for guard in _COMPARED
         if guard.rule in enforced
         and move in guard.moves

@@ -7,6 +7,7 @@ the cure, and that is what a person needs (Core, Diagnostics-Text).
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypedDict
 
 
 class Severity(StrEnum):
@@ -21,7 +22,7 @@ class Severity(StrEnum):
 class Issue:
     """One rule that a message breaks, and the answer that the guide has for it."""
 
-    rule: str  # B01 … R24, of the table in standard/rules.py
+    rule: str  # B01 … R24, of the table in standard/rules
     path: str  # FHIR path, or the name of a header
     text: str  # what is wrong and what to do, without content
     severity: Severity = Severity.ERROR
@@ -29,3 +30,21 @@ class Issue:
     code: str = "REC_BAD_REQUEST"
     issue: str = "invariant"  # FHIR IssueType
     line: int | None = None  # of XML
+
+
+class Answered(TypedDict):
+    """What a rule that stops a message is answered with."""
+
+    http_status: int
+    code: str
+    issue: str
+
+
+BAD_REQUEST: Answered = {"http_status": 400, "code": "REC_BAD_REQUEST", "issue": "invariant"}
+CONFLICT: Answered = {"http_status": 409, "code": "REC_CONFLICT", "issue": "conflict"}
+NOT_FOUND: Answered = {"http_status": 404, "code": "REC_NOT_FOUND", "issue": "not-found"}
+NOT_SUPPORTED: Answered = {
+    "http_status": 422,
+    "code": "REC_UNPROCESSABLE_ENTITY",
+    "issue": "not-supported",
+}

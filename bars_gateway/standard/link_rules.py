@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.headers import same_service
-from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.issues import BAD_REQUEST, CONFLICT, Issue, Severity
 from bars_gateway.standard.links import By, journey_of, names_in
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, severity
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.records import likeness_of
+from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.workflow import FINAL, State, Subject, subject_of
 
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
@@ -75,24 +75,14 @@ def _was_booked_before(new: Message, named: Named) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkRule:
+class LinkRule(Rule):
     """One row of the table."""
 
-    rule: str
-    text: str  # what is wrong, and what to do instead
-    source: str
     broken: Callable[[Message, Named], bool] | None = None  # None: there is nothing to compare
-    sending: Severity | None = _ERROR  # None: not looked at on that side
-    receiving: Severity | None = _ERROR
-    http_status: int = 409
-    code: str = "REC_CONFLICT"
-    issue: str = "conflict"
-    fixed: bool = False
+    http_status: int = CONFLICT["http_status"]
+    code: str = CONFLICT["code"]
+    issue: str = CONFLICT["issue"]
     alarming: bool = False  # whether a person here is told, too: two cases may be mixed up
-
-    def severity(self, side: Side) -> Severity | None:
-        """Return how gravely the row is taken on *side*."""
-        return self.sending if side is Side.SENDING else self.receiving
 
 
 UNKNOWN = LinkRule(
@@ -100,9 +90,7 @@ UNKNOWN = LinkRule(
     text="the booking or referral that is named is not known here: name one that is, or none",
     source="Application 1: Payloads; the official receiver tests",
     sending=None,
-    http_status=400,
-    code="REC_BAD_REQUEST",
-    issue="invariant",
+    **BAD_REQUEST,
 )
 UNCERTAIN = LinkRule(
     rule="L03",
@@ -212,7 +200,7 @@ def ties_of(
     *all_known*: what it may name came through here, so that what is unknown is wrong.
     """
     agreed = overrides.with_the_other_side(message, side)
-    severities = {row.rule: severity(row, side, agreed) for row in LINK_RULES}
+    severities = {row.rule: row.severity(side, agreed) for row in LINK_RULES}
     if not all_known:
         severities[UNKNOWN.rule] = _WARN
     return Ties(
@@ -232,15 +220,4 @@ def against(new: Message, named: Named, ties: Ties) -> Sequence[LinkRule]:
 
 def refusing(broken: Sequence[LinkRule], ties: Ties) -> Sequence[Issue]:
     """Return, as issues, those of the *broken* rows for which the request is refused."""
-    return [
-        Issue(
-            rule=row.rule,
-            path=ties.names[0][0],
-            text=row.text,
-            http_status=row.http_status,
-            code=row.code,
-            issue=row.issue,
-        )
-        for row in broken
-        if row.rule in ties.refused_for
-    ]
+    return [row.at(ties.names[0][0]) for row in broken if row.rule in ties.refused_for]

@@ -22,11 +22,11 @@ from datetime import datetime
 from bars_gateway.standard import capability
 from bars_gateway.standard.applications import is_withdrawn
 from bars_gateway.standard.bundle import USE_CASES
-from bars_gateway.standard.checks.header import ENDPOINT_SYSTEMS, EVENTS_SYSTEM
-from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.definitions import Definition, Focus
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.offer import Offer
+from bars_gateway.standard.rules.header import ENDPOINT_SYSTEMS, EVENTS_SYSTEM
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.tree import Json, Number
 from bars_gateway.standard.use_cases import USE_CASE_NAMES

@@ -11,27 +11,13 @@ what a message is, or whose, are *fixed*, and no agreement changes them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.headers import normalised
-from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.rule import Agreement, Side, Taken
 
 _ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
-
-
-class Taken(StrEnum):
-    """How gravely a rule is taken."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    OFF = "off"
-
-
-_SEVERITIES = {Taken.ERROR: Severity.ERROR, Taken.WARNING: Severity.WARNING, Taken.OFF: None}
-Agreement = Mapping[str, Taken]  # by rule
 
 
 EVERYBODY = "*"
@@ -63,28 +49,6 @@ def refused_in(production: Overrides, rule: str, message: Message | None) -> boo
     """Tell whether what is a warning here would be an error on sending where *production* holds."""
     agreed = production.with_the_other_side(message, Side.SENDING) if message else {}
     return agreed.get(rule) is Taken.ERROR
-
-
-class Weighed(Protocol):
-    """A row of any table that agreements are about."""
-
-    @property
-    def rule(self) -> str:
-        """Its id."""
-
-    @property
-    def fixed(self) -> bool:
-        """Whether no agreement changes it."""
-
-    def severity(self, side: Side) -> Severity | None:
-        """Return how gravely it is taken on *side*."""
-
-
-def severity(rule: Weighed, side: Side, agreed: Agreement) -> Severity | None:
-    """Return how gravely *rule* is taken; an agreement counts on both sides, if not fixed."""
-    if rule.fixed or rule.rule not in agreed:
-        return rule.severity(side)
-    return _SEVERITIES[agreed[rule.rule]]
 
 
 def _names(message: Message, side: Side) -> Iterator[str]:

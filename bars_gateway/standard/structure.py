@@ -5,7 +5,7 @@ Whether a resource is R4 at all: every problem, each with its FHIR path (B01).
 
 Looks at what R4 itself demands: elements that exist, JSON types, how often, codes of
 required bindings, the forms of primitives. Invariants, profiles and references are
-rules (`rule_table`). Nothing is changed, so that what was received can be sent.
+rules (`rules`). Nothing is changed, so that what was received can be sent.
 
 A text never holds a value. Nor does a path hold a name that R4 does not know, because
 nobody can tell what was written there: it is counted instead (`…resource.?[0]`).

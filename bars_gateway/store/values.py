@@ -10,13 +10,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import Ties
 from bars_gateway.standard.meaning import Reason, Said, Wording
 from bars_gateway.standard.particulars import Particulars
 from bars_gateway.standard.patients import Patient
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.verdict import TABLE_VERSION, Before, Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 

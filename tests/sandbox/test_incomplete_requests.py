@@ -13,9 +13,9 @@ from bars_gateway.demo.responses import no_show, response
 from bars_gateway.sandbox.counterparty.requests import cancellation, update
 from bars_gateway.sandbox.counterparty.services import own_service
 from bars_gateway.standard.answers import Minted, acknowledge
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import Move
 
 MADE: list[Callable[[bytes], bytes]] = [

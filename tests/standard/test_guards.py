@@ -8,11 +8,10 @@ from messages import RECEIVER, referral
 
 from bars_gateway.standard.applications import APPLICATIONS, Answers, application
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import GUARDS, enforced, foreseen, inconsistent, too_late
 from bars_gateway.standard.link_rules import LINK_RULES
 from bars_gateway.standard.meaning import Said
-from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.overrides import EVERYBODY, Overrides
 from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import (
@@ -28,6 +27,7 @@ from bars_gateway.standard.remarks import (
     Standing,
     remarks_on,
 )
+from bars_gateway.standard.rule import Rule, Side, Taken
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.timing import TIMINGS, application_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
@@ -101,6 +101,27 @@ def test_what_comes_later_is_about_the_same_patient_and_use_case(
     found = inconsistent(move, later, particulars("one"), SENDING)
 
     assert expected == [issue.rule for issue in found]
+
+
+def test_an_agreement_changes_exactly_what_is_not_fixed() -> None:
+    """Of whichever table the row is: whose a message is stays no matter of agreement."""
+    rows: list[Rule] = [*RULES, *GUARDS, *LINK_RULES]
+    agreed = {row.rule: Taken.OFF for row in rows}
+    alike = [
+        row.rule
+        for row in rows
+        if all(row.severity(side, agreed) == row.severity(side) for side in Side)
+    ]
+
+    assert [row.rule for row in rows if row.fixed or row.rule == "B20"] == alike
+
+
+def test_no_agreement_lets_another_patients_change_out() -> None:
+    """The right id with the wrong patient is refused, whatever is agreed with the other side."""
+    message = read(referral())
+    agreed = Overrides({EVERYBODY: {"G14": Taken.OFF}})
+
+    assert "G14" in enforced(Side.SENDING, message, agreed)
 
 
 def test_another_patient_refuses_nothing_on_receipt() -> None:

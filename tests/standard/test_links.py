@@ -8,7 +8,6 @@ from messages import RECEIVER, referral
 from variants import GIVEN_ID, add, resource, url_of
 
 from bars_gateway.standard.bundle import Message, read
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.link_rules import (
     LINK_RULES,
     UNKNOWN,
@@ -24,7 +23,8 @@ from bars_gateway.standard.links import (
     journey_of,
     names_in,
 )
-from bars_gateway.standard.overrides import EVERYBODY, Overrides, Taken
+from bars_gateway.standard.overrides import EVERYBODY, Overrides
+from bars_gateway.standard.rule import Side, Taken
 from bars_gateway.standard.workflow import State
 
 OTHER = RECEIVER.replace("2000000202", "2000000909")

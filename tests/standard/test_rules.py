@@ -19,7 +19,8 @@ from variants import (
 
 from bars_gateway.standard import rules
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.overrides import EVERYBODY, NOTHING_AGREED, Overrides, Taken
+from bars_gateway.standard.overrides import EVERYBODY, NOTHING_AGREED, Overrides
+from bars_gateway.standard.rule import Taken
 from bars_gateway.standard.rules import RULES, Offer, Severity, Side, check
 
 SENDERS = Offer(services=frozenset({SENDER}), applications={})

@@ -9,9 +9,9 @@ from messages import RECEIVER, referral
 
 from bars_gateway.standard.answers import Outcome
 from bars_gateway.standard.bundle import from_json, read
-from bars_gateway.standard.checks.offer import Offer
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.message_definitions import Asked, searchset
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.targets import are_believable, objection, unreachable
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

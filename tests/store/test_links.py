@@ -19,10 +19,10 @@ from store_values import (
 )
 
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject, subject_of

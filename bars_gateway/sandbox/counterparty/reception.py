@@ -23,12 +23,12 @@ from bars_gateway.sandbox.counterparty.stateful import Event, Stateful
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted, Problem
 from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_of, said_by, text_of
-from bars_gateway.standard.checks.rule import Side
 from bars_gateway.standard.decisions import REFUSALS
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.headers import Ids, organisation_code, read_ids
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import Move, Subject
 

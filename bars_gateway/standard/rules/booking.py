@@ -1,17 +1,31 @@
-"""The Appointment and its Slot (rules K01 to K08)."""
+"""The rules of the Appointment and its Slot (K01 to K08)."""
 
 from collections.abc import Iterator
 
 from bars_gateway.standard.bundle import USE_CASES, Message, instant, maps_of, text_of
-from bars_gateway.standard.checks.kinds import CALLED_OFF, CANCELLED, is_booking
-from bars_gateway.standard.checks.looking import is_coded, missing, references_of, statuses
-from bars_gateway.standard.checks.offer import Offer
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.offer import Offer
+from bars_gateway.standard.rule import rule
+from bars_gateway.standard.rules.terms import (
+    CALLED_OFF,
+    CANCELLED,
+    is_booking,
+    is_coded,
+    missing,
+    references_of,
+    statuses,
+)
 
+_WARN = Severity.WARNING
 _PARTS = ("Patient", "Slot", "Schedule", "HealthcareService")
 
 
+@rule(
+    "K01",
+    "a booking has one Appointment with Patient, Slot, Schedule and HealthcareService",
+    source="MessageDefinitions; tests: BookTwoAppointments",
+)
 def booking_incomplete(message: Message, _offer: Offer) -> Iterator[str]:
-    """K01."""
     if message.event != "booking-request":
         return
     yield from (path for path, _ in list(message.all("Appointment"))[1:])
@@ -20,8 +34,12 @@ def booking_incomplete(message: Message, _offer: Offer) -> Iterator[str]:
         yield from (missing(part) for part in _PARTS if part not in held)
 
 
+@rule(
+    "K02",
+    "a new Appointment is booked, refers to a Slot in the Bundle, and its Patient has accepted",
+    source="Application 1: Booking-Request-Payload",
+)
 def new_booking_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
-    """K02."""
     if not is_booking(message, called_off=False) or message.reason != "new":
         return
     for path, appointment in message.all("Appointment"):
@@ -44,16 +62,30 @@ def _patient_accepted(message: Message, appointment: object) -> bool:
     return False
 
 
+@rule(
+    "K02I",
+    "a new Appointment has no id: the Receiver gives it one",
+    source="Application 1: Booking-Request-Payload",
+    sending=_WARN,
+    receiving=None,
+)
 def new_booking_has_id(message: Message, _offer: Offer) -> Iterator[str]:
-    """K02, of the id: the Receiver gives its own, whatever was sent."""
+    """The Receiver gives its own, whatever was sent."""
     if is_booking(message, called_off=False) and message.reason == "new":
         for path, appointment in message.all("Appointment"):
             if "id" in appointment:
                 yield f"{path}.id"
 
 
+@rule(
+    "K02a",
+    "the Appointment begins or ends outside of its Slot",
+    source="this project",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def outside_of_the_slot(message: Message, _offer: Offer) -> Iterator[str]:
-    """K02a: the guide's own booking is six days off."""
+    """The guide's own booking is six days off."""
     if not is_booking(message, called_off=False):
         return
     for path, appointment in message.all("Appointment"):
@@ -66,8 +98,14 @@ def outside_of_the_slot(message: Message, _offer: Offer) -> Iterator[str]:
                     yield f"{path}.{name}"
 
 
+@rule(
+    "K04",
+    "a booking is cancelled with reason update and the Appointment's id that the Receiver gave",
+    source="Core: Cancellation",
+    receiving=_WARN,
+)
 def bad_booking_cancel(message: Message, _offer: Offer) -> Iterator[str]:
-    """K04: a published cancellation says `new` and names no id; nobody could act on it."""
+    """A published cancellation says `new` and names no id; nobody could act on it."""
     if not is_booking(message, called_off=True):
         return
     if message.reason == "new":
@@ -77,24 +115,41 @@ def bad_booking_cancel(message: Message, _offer: Offer) -> Iterator[str]:
             yield f"{path}.id"
 
 
+@rule(
+    "K04S",
+    "a cancelled booking has the status cancelled or entered-in-error",
+    source="Core: Cancellation",
+)
 def booking_still_stands(message: Message, _offer: Offer) -> Iterator[str]:
-    """K04: a message that says it cancels, and an Appointment that says otherwise."""
+    """A message that says it cancels, and an Appointment that says otherwise."""
     if message.event == "booking-request" and message.definition.endswith(CANCELLED):
         for path, status in statuses(message, "Appointment"):
             if status not in CALLED_OFF:
                 yield path
 
 
+@rule(
+    "K06",
+    "serviceCategory must hold a code of usecases-categories-bars",
+    source="Core: Use-Case-Categories",
+    receiving=_WARN,
+)
 def no_use_case(message: Message, _offer: Offer) -> Iterator[str]:
-    """K06."""
     if message.event == "booking-request":
         for path, appointment in message.all("Appointment"):
             if not is_coded(maps_of(appointment, "serviceCategory"), USE_CASES):
                 yield f"{path}.serviceCategory"
 
 
+@rule(
+    "K07",
+    "basedOn must name the referral as ServiceRequest/id",
+    source="Application 1: Payloads",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def referral_not_named(message: Message, _offer: Offer) -> Iterator[str]:
-    """K07: what it is based on is named by the id that the Receiver gave."""
+    """What it is based on is named by the id that the Receiver gave."""
     for path, appointment in message.all("Appointment"):
         for at, reference in references_of(appointment, "basedOn"):
             entry = message.resolve(reference)
@@ -103,8 +158,15 @@ def referral_not_named(message: Message, _offer: Offer) -> Iterator[str]:
                 yield f"{path}.{at}"
 
 
+@rule(
+    "K08",
+    "a booked Patient has one official name, one home address with postcode, birthDate"
+    " and a telephone",
+    source="tests: booking_request_payload",
+    receiving=_WARN,
+)
 def patient_not_reachable(message: Message, _offer: Offer) -> Iterator[str]:
-    """K08: who comes must be known by name, and be told of changes."""
+    """Who comes must be known by name, and be told of changes."""
     if not is_booking(message, called_off=False):
         return
     for path, patient in message.all("Patient"):

@@ -1,5 +1,5 @@
 """
-What a message has to say beyond holding a resource for it (variants of R07 to R24, K02, K04).
+What has to be said, beyond the resources that have to be there (variants of R07 to K04).
 
 A CarePlan of four technical elements is a valid CarePlan, and tells whoever reads it nothing:
 as the final word on a patient it would end the case without one. So what an Application asks
@@ -9,24 +9,26 @@ to be said is looked for by its words, codes and times, never by the type that h
 from collections.abc import Collection, Iterable, Iterator
 
 from bars_gateway.standard.bundle import Entry, Message, Resource, map_of, maps_of, text_of
-from bars_gateway.standard.checks.kinds import (
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.offer import Offer
+from bars_gateway.standard.rule import rule
+from bars_gateway.standard.rules.terms import (
     RESPONSE,
     TAKEN_BACK,
     cites_cancellation,
+    codings,
+    concept_of,
     is_booking,
     is_cancelled_request,
     is_change,
+    is_coded,
     is_new_request,
     is_of,
-)
-from bars_gateway.standard.checks.looking import (
-    codings,
-    concept_of,
-    is_coded,
     missing,
 )
-from bars_gateway.standard.checks.offer import Offer
 
+_WARN = Severity.WARNING
+_OUTCOME = "write it in activity.outcomeCodeableConcept, in text or as a code"
 _CODES = "https://fhir.nhs.uk/CodeSystem"
 REJECTIONS = f"{_CODES}/rejected-reasons-bars"
 OTHER = "OTH"  # the one rejection whose code says nothing
@@ -80,22 +82,42 @@ def is_said(concepts: Iterable[Resource]) -> bool:
     return any(map(has_words, (*words, *codes)))
 
 
+@rule(
+    "R07P",
+    f"the CarePlan of a new referral must say what was found: {_OUTCOME}",
+    source="Applications: payload tables; every published referral, but of a live call",
+    receiving=_WARN,
+)
 def referral_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
-    """R07P: in Application 6 the call may still be live, and nothing be known."""
+    """In Application 6 the call may still be live, and nothing be known."""
     if is_new_request(message, "referral") and not is_of(message, "a6"):
         yield from _empty_plans(message)
 
 
+@rule(
+    "R08T",
+    "a call for assistance or mutual aid should say in category.text what is asked for",
+    source="Application 6: Referral-Payload",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def help_is_not_described(message: Message, _offer: Offer) -> Iterator[str]:
-    """R08T: a call for assistance or mutual aid, which the other control room may turn down."""
+    """The other control room may turn such a call down."""
     if is_new_request(message, "referral") and message.use_case in _HELP:
         for path, request in message.all("ServiceRequest"):
             if not any(has_words(text_of(c, "text")) for c in maps_of(request, "category")):
                 yield f"{path}.category[0].text"
 
 
+@rule(
+    "R09P",
+    "the CarePlan of a validation request must say what was found, and is to be validated:"
+    f" {_OUTCOME}",
+    source="Application 4: payload tables; every published request",
+    receiving=_WARN,
+)
 def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
-    """R09P: of a new request, and of what changes it."""
+    """A new request, and what changes it."""
     changed = (
         is_change(message)
         and message.category == "validation"
@@ -106,8 +128,15 @@ def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
         yield from _empty_plans(message)
 
 
+@rule(
+    "R16P",
+    "the CarePlan of a full response must say what was found, for nobody else knows it:"
+    f" {_OUTCOME}; or name the case that came of it in activity.outcomeReference",
+    source="Application 4: Validation-Response-Payload; every published response",
+    receiving=_WARN,
+)
 def answer_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
-    """R16P: it is the last word, and the Requester ends the case by it."""
+    """It is the last word, and the Requester ends the case by it."""
     if _is_full_answer(message):
         yield from _empty_plans(message)
 
@@ -123,24 +152,46 @@ def _is_full_answer(message: Message) -> bool:
     return message.event == RESPONSE and message.definition.endswith(_FULL)
 
 
+@rule(
+    "R16E",
+    "the CarePlan of a full response must be the Responder's: encounter refers to the"
+    " Encounter that is the focus",
+    source="Application 4: Validation-Response-Payload",
+    receiving=_WARN,
+)
 def answer_plans_for_another(message: Message, _offer: Offer) -> Iterator[str]:
-    """R16E: a CarePlan of the Requester's own, sent back, is no answer."""
+    """A CarePlan of the Requester's own, sent back, is no answer."""
     if _is_full_answer(message) and message.focus_type == "Encounter":
         for path, plan in message.all("CarePlan"):
             if text_of(map_of(plan, "encounter"), "reference") != _focus(message):
                 yield f"{path}.encounter"
 
 
+@rule(
+    "R16S",
+    "the CarePlan of a full response should say in period.start from when its time counts:"
+    " from the first call as before, or from now if it has become more urgent",
+    source="Application 4: Payloads-for-Responders",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def answer_starts_no_clock(message: Message, _offer: Offer) -> Iterator[str]:
-    """R16S: what the Requester counts its time from."""
+    """What the Requester counts its time from."""
     if _is_full_answer(message):
         for path, plan in message.all("CarePlan"):
             if not text_of(map_of(plan, "period"), "start"):
                 yield f"{path}.period.start"
 
 
+@rule(
+    "R19F",
+    "a full response should repeat the Flag of the category SS (scene safety)",
+    source="Application 4: Scope-and-Requirements",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
-    """R19F: whoever is sent on the strength of it must know whether it is safe."""
+    """Whoever is sent on the strength of it must know whether it is safe."""
     if _is_full_answer(message):
         system = f"{_CODES}/flag-categories-bars"
         flags = [each for _, each in message.all("Flag")]
@@ -148,15 +199,27 @@ def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
             yield missing("Flag")
 
 
+@rule(
+    "R15R",
+    "a rejection must say why: reasonCode of the Responder's Encounter holds RRNA, FC or"
+    " OTH of rejected-reasons-bars",
+    source="Applications 4 and 6: How-does-it-work",
+    receiving=_WARN,
+)
 def rejection_gives_no_reason(message: Message, _offer: Offer) -> Iterator[str]:
-    """R15R: the code tells whoever has the patient again what to try next."""
+    """The code tells whoever has the patient again what to try next."""
     for path, encounter in _rejections(message):
         if not is_coded(maps_of(encounter, "reasonCode"), REJECTIONS):
             yield f"{path}.reasonCode"
 
 
+@rule(
+    "R15O",
+    "a rejection for another reason (OTH) must say in words which",
+    source="Application 6: How-does-it-work",
+    receiving=_WARN,
+)
 def other_reason_is_not_told(message: Message, _offer: Offer) -> Iterator[str]:
-    """R15O."""
     for path, encounter in _rejections(message):
         for index, concept in enumerate(maps_of(encounter, "reasonCode")):
             other = is_coded([concept], REJECTIONS, {OTHER})
@@ -182,8 +245,16 @@ def _is_answered(message: Message) -> bool:
     return message.event == RESPONSE and (is_of(message, "a4") or is_of(message, "a6"))
 
 
+@rule(
+    "R15V",
+    "reasonCode of the Responder's Encounter should be validation-triage-outcome of"
+    " message-reason-encounter once the validation has begun",
+    source="Application 4: Interim-Validation-Response-Payload",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def validation_is_not_named(message: Message, _offer: Offer) -> Iterator[str]:
-    """R15V: of the Responder's Encounter, once begun or finished."""
+    """Of the Responder's Encounter, once begun or finished."""
     if message.event == RESPONSE and is_of(message, "a4"):
         system, code = VALIDATED
         for path, entry in _encounters(message):
@@ -194,8 +265,15 @@ def validation_is_not_named(message: Message, _offer: Offer) -> Iterator[str]:
                     yield f"{path}.reasonCode"
 
 
+@rule(
+    "R24R",
+    "both Encounters of a response should have their case number as identifier",
+    source="Applications 4 and 6: payload tables",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def answer_names_no_case(message: Message, _offer: Offer) -> Iterator[str]:
-    """R24R: the case numbers by which people on both sides speak of the patient."""
+    """The case numbers by which people on both sides speak of the patient."""
     if _is_answered(message):
         for path, entry in _encounters(message):
             numbers = [text_of(n, "value") for n in maps_of(entry.resource, "identifier")]
@@ -203,24 +281,41 @@ def answer_names_no_case(message: Message, _offer: Offer) -> Iterator[str]:
                 yield f"{path}.identifier"
 
 
+@rule(
+    "R11Y",
+    "a cancellation should say why in ServiceRequest.reasonCode.text",
+    source="Core: Cancellation",
+    sending=_WARN,
+    receiving=None,
+)
 def cancelled_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
-    """R11Y."""
     if is_cancelled_request(message):
         for path, request in message.all("ServiceRequest"):
             if not is_said(maps_of(request, "reasonCode")):
                 yield f"{path}.reasonCode.text"
 
 
+@rule(
+    "K04Y",
+    "a cancelled booking should say why in Appointment.cancelationReason.text",
+    source="Application 7: Booking-Request-Payload",
+    sending=_WARN,
+    receiving=None,
+)
 def called_off_without_reason(message: Message, _offer: Offer) -> Iterator[str]:
-    """K04Y."""
     if is_booking(message, called_off=True):
         for path, appointment in message.all("Appointment"):
             if not is_said(concept_of(appointment, "cancelationReason")):
                 yield f"{path}.cancelationReason.text"
 
 
+@rule(
+    "K02T",
+    "a booking must say from when to when: Appointment.start and end",
+    source="R4: Appointment, app-3",
+    receiving=_WARN,
+)
 def booking_at_no_time(message: Message, _offer: Offer) -> Iterator[str]:
-    """K02T."""
     if is_booking(message, called_off=False):
         for path, appointment in message.all("Appointment"):
             for end in ("start", "end"):

@@ -1,19 +1,32 @@
-"""What comes with a ServiceRequest (rules R17 to R24)."""
+"""The rules of what comes with a ServiceRequest (R17 to R24)."""
 
 import re
 from collections.abc import Iterator
 
-from bars_gateway.standard.bundle import Message, Number, Resource, map_of, maps_of, text_of
-from bars_gateway.standard.checks.kinds import TAKEN_BACK, is_change, is_new_request, is_of
-from bars_gateway.standard.checks.looking import (
+from bars_gateway.standard.bundle import (
+    Message,
+    Number,
+    Resource,
+    map_of,
+    maps_of,
+    text_of,
+)
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.offer import Offer
+from bars_gateway.standard.rule import rule
+from bars_gateway.standard.rules.terms import (
+    TAKEN_BACK,
     concept_of,
     extensions,
+    is_change,
     is_coded,
+    is_new_request,
+    is_of,
     missing,
     references_of,
 )
-from bars_gateway.standard.checks.offer import Offer
 
+_WARN = Severity.WARNING
 _CODES = "https://fhir.nhs.uk/CodeSystem/"
 _SNOMED = "http://snomed.info/sct"
 _PLACE = "https://fhir.nhs.uk/StructureDefinition/LocationExtension"
@@ -24,8 +37,15 @@ _UPRN = re.compile(r"\d{1,12}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
+@rule(
+    "R17",
+    "subject, encounter, requester, performer and locationReference, and the CarePlan in"
+    " basedOn, must be in the Bundle",
+    source="Applications: payload tables",
+    receiving=_WARN,
+)
 def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
-    """R17: of a new request, whose whole story has to be in it."""
+    """A new request has its whole story in it."""
     if not is_new_request(message):
         return
     for path, resource in message.all("ServiceRequest"):
@@ -39,8 +59,12 @@ def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
             yield f"{path}.basedOn"
 
 
+@rule(
+    "R18",
+    "a new request needs a Consent of the category DRC (direct care)",
+    source="tests: NotDirectCare",
+)
 def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
-    """R18."""
     if is_new_request(message):
         consents = list(message.all("Consent"))
         system = f"{_CODES}consent-categories-bars"
@@ -48,8 +72,13 @@ def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
             yield f"{consents[0][0]}.category" if consents else missing("Consent")
 
 
+@rule(
+    "R19",
+    "a validation needs one Flag of the category SS (scene safety)",
+    source="Application 4: Scope-and-Requirements; tests: ValidationRequest_No…",
+)
 def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
-    """R19: whoever drives there must know whether it is safe."""
+    """Whoever drives there must know whether it is safe."""
     if _asks_for_validation(message):
         flags = [
             path
@@ -61,8 +90,14 @@ def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
         yield from (f"{path}.category" for path in flags[1:])
 
 
+@rule(
+    "R19L",
+    "a validation needs a Location that can be found: UPRN, postcode, eastings and"
+    " northings, position or what3words",
+    source="Application 4: Scope-and-Requirements; tests: NoLocation",
+)
 def place_not_told(message: Message, _offer: Offer) -> Iterator[str]:
-    """R19: one way to find the place is enough."""
+    """One way to find the place is enough."""
     if _asks_for_validation(message):
         places = list(message.all("Location"))
         if not any(_can_be_found(each) for _, each in places):
@@ -96,8 +131,13 @@ def _said(location: Resource) -> dict[str, str]:
     }
 
 
+@rule(
+    "R20",
+    "UPRN has 1 to 12 digits; eastings, northings, longitude and latitude are numbers",
+    source="tests: provider_simulator",
+    receiving=_WARN,
+)
 def place_misspelt(message: Message, _offer: Offer) -> Iterator[str]:
-    """R20."""
     for path, location in message.all("Location"):
         said = _said(location)
         forms = {"UPRN": _UPRN, "eastings": _DECIMAL, "northings": _DECIMAL}
@@ -109,8 +149,13 @@ def place_misspelt(message: Message, _offer: Offer) -> Iterator[str]:
                 yield f"{path}.position.{name}"
 
 
+@rule(
+    "R21",
+    "a new referral between control rooms needs the Location of the incident, and"
+    " answered questionnaires",
+    source="tests: NoLocation",
+)
 def no_incident_place(message: Message, _offer: Offer) -> Iterator[str]:
-    """R21: Application 6."""
     if is_new_request(message, "referral") and is_of(message, "a6"):
         places = list(message.all("Location"))
         if not any(_claims(place, _INCIDENT) for _, place in places):
@@ -125,8 +170,13 @@ def _claims(resource: Resource, profile: str) -> bool:
     return isinstance(profiles, list) and profile in profiles
 
 
+@rule(
+    "R22",
+    "a referral to a pharmacy needs Task.code and Condition.category in SNOMED",
+    source="tests: referraltopharmacy",
+    receiving=_WARN,
+)
 def no_pharmacy_task(message: Message, _offer: Offer) -> Iterator[str]:
-    """R22: Application 5."""
     if is_new_request(message, "referral") and is_of(message, "a5"):
         yield from _uncoded(message, "Task", "code")
         yield from _uncoded(message, "Condition", "category")
@@ -142,8 +192,14 @@ def _uncoded(message: Message, resource_type: str, element: str) -> Iterator[str
             yield f"{path}.{element}"
 
 
+@rule(
+    "R22B",
+    "a referral to the broker names at most 20 services, as performers of its CarePlan",
+    source="Application 8: Scope-and-Requirements",
+    receiving=_WARN,
+)
 def too_many_services(message: Message, _offer: Offer) -> Iterator[str]:
-    """R22, of Application 8: the broker offers the patient what the CarePlan names."""
+    """The broker offers the patient what the CarePlan names."""
     if not (is_new_request(message, "referral") and is_of(message, "a8")):
         return
     for path, plan in message.all("CarePlan"):
@@ -156,8 +212,30 @@ def too_many_services(message: Message, _offer: Offer) -> Iterator[str]:
             yield f"{path}.activity"
 
 
+@rule(
+    "R23",
+    "this service takes referrals with a booking only: make it first, and name it in"
+    " supportingInfo as Appointment/id",
+    source="this project",
+    sending=None,
+)
+def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
+    if not offer.booking_required or not is_new_request(message, "referral"):
+        return
+    for path, resource in message.all("ServiceRequest"):
+        named = (text_of(each, "reference") for each in maps_of(resource, "supportingInfo"))
+        if not any(reference.startswith("Appointment/") for reference in named):
+            yield f"{path}.supportingInfo"
+
+
+@rule(
+    "R24",
+    "Encounter needs an identifier (the case number) and episodeOfCare",
+    source="Applications: payload tables",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def no_journey(message: Message, _offer: Offer) -> Iterator[str]:
-    """R24."""
     if is_new_request(message):
         for path, encounter in list(message.all("Encounter"))[:1]:
             if not maps_of(encounter, "identifier"):

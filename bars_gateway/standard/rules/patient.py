@@ -1,18 +1,20 @@
-"""The Patient (rules P01 to P10)."""
+"""The rules of the Patient (P01 to P10)."""
 
 from collections.abc import Iterator
 
 from bars_gateway.standard.bundle import Message, Number, Resource, maps_of, text_of
-from bars_gateway.standard.checks.kinds import is_of
-from bars_gateway.standard.checks.looking import concept_of, extensions
-from bars_gateway.standard.checks.offer import Offer
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.patients import (
     NHS_NUMBER,
     has_check_digit,
     has_ten_digits,
     is_placeholder,
 )
+from bars_gateway.standard.rule import rule
+from bars_gateway.standard.rules.terms import concept_of, extensions, is_of
 
+_WARN = Severity.WARNING
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-"
 _STATUS = f"{_UK_CORE}NHSNumberVerificationStatus"
 _RANK = f"{_UK_CORE}ContactRank"
@@ -21,30 +23,52 @@ _VERIFIED = "number-present-and-verified"
 _UNTRACED = "number-present-but-not-traced"
 
 
+@rule("P01", "an NHS number has ten digits", source="Applications: payload tables", receiving=_WARN)
 def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
-    """P01. A patient without a number is accepted (P04)."""
+    """A patient without a number is accepted (P04)."""
     for path, identifier in _nhs_numbers(message):
         if not has_ten_digits(text_of(identifier, "value")):
             yield f"{path}.value"
 
 
+@rule(
+    "P02",
+    "the check digit of the NHS number is wrong",
+    source="this project",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def wrong_check_digit(message: Message, _offer: Offer) -> Iterator[str]:
-    """P02: the guide's own sample number fails it."""
+    """The guide's own sample number fails it."""
     for path, identifier in _nhs_numbers(message):
         number = text_of(identifier, "value")
         if has_ten_digits(number) and not has_check_digit(number):
             yield f"{path}.value"
 
 
+@rule(
+    "P02P",
+    "the NHS number is a placeholder, one digit ten times: leave the identifier out where"
+    " there is no number",
+    source="this project",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def placeholder(message: Message, _offer: Offer) -> Iterator[str]:
-    """P02P: one digit ten times has a right check digit, and is issued to nobody."""
+    """One digit ten times has a right check digit, and is issued to nobody."""
     for path, identifier in _nhs_numbers(message):
         if is_placeholder(text_of(identifier, "value")):
             yield f"{path}.value"
 
 
+@rule(
+    "P03",
+    "the NHS number must be verified, or present but not traced; Application 8: verified",
+    source="Applications: Scope-and-Requirements",
+    receiving=_WARN,
+)
 def number_not_traced(message: Message, _offer: Offer) -> Iterator[str]:
-    """P03: a number that is not known to be the patient's own may be somebody else's."""
+    """A number that is not known to be the patient's own may be somebody else's."""
     allowed = {_VERIFIED} if is_of(message, "a8") else {_VERIFIED, _UNTRACED}
     for path, identifier in _nhs_numbers(message):
         if not any(_status(each) in allowed for each in extensions(identifier, _STATUS)):
@@ -58,36 +82,58 @@ def _status(extension: Resource) -> str:
     )
 
 
+@rule("P04", "Application 8 needs an NHS number", source="Application 8: Scope-and-Requirements")
 def number_missing(message: Message, _offer: Offer) -> Iterator[str]:
-    """P04: Application 8 only; every other takes a patient without a number."""
+    """Application 8 only; every other takes a patient without a number."""
     if is_of(message, "a8") and not any(_nhs_numbers(message)):
         yield from (f"{path}.identifier" for path, _ in message.all("Patient"))
 
 
+@rule(
+    "P05",
+    "contact details stand in Patient.contact, not in Patient.telecom",
+    source="tests: patient_contact",
+    receiving=_WARN,
+)
 def own_telecom(message: Message, _offer: Offer) -> Iterator[str]:
-    """P05."""
     for path, patient in message.all("Patient"):
         if "telecom" in patient:
             yield f"{path}.telecom"
 
 
+@rule(
+    "P06", "one contact of the Patient, and one only, has rank 1", source="tests: NoRank1, TwoRank1"
+)
 def no_first_contact(message: Message, _offer: Offer) -> Iterator[str]:
-    """P06: whom to call first must be one, who need not be the patient."""
+    """Whom to call first must be one, who need not be the patient."""
     for path, patient in message.all("Patient"):
         contacts = maps_of(patient, "contact")
         if contacts and sum(_ranks(each) == ["1"] for each in contacts) != 1:
             yield f"{path}.contact"
 
 
+@rule(
+    "P06N",
+    "the Patient has no contact",
+    source="tests: patient_contact",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def no_contact(message: Message, _offer: Offer) -> Iterator[str]:
-    """P06, where there is nobody to call."""
+    """There is nobody to call."""
     for path, patient in message.all("Patient"):
         if not maps_of(patient, "contact"):
             yield f"{path}.contact"
 
 
+@rule(
+    "P07",
+    "the contact has no rank",
+    source="tests: patient_contact",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def unranked_contact(message: Message, _offer: Offer) -> Iterator[str]:
-    """P07."""
     for path, patient in message.all("Patient"):
         for index, contact in enumerate(maps_of(patient, "contact")):
             if not _ranks(contact):
@@ -99,15 +145,28 @@ def _ranks(contact: Resource) -> list[str]:
     return [rank.text for rank in ranks if isinstance(rank, Number)]
 
 
+@rule(
+    "P09",
+    "birthSex is sent as an Observation, not as an extension",
+    source="tests: provider_simulator",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def birth_sex(message: Message, _offer: Offer) -> Iterator[str]:
-    """P09."""
     for path, patient in message.all("Patient"):
         if extensions(patient, _BIRTH_SEX):
             yield f"{path}.extension"
 
 
+# An error before sending would hold back who is unknown: a published emergency is.
+@rule(
+    "P10",
+    "the Patient has one official name",
+    source="tests: provider_simulator",
+    sending=_WARN,
+    receiving=_WARN,
+)
 def no_official_name(message: Message, _offer: Offer) -> Iterator[str]:
-    """P10."""
     for path, patient in message.all("Patient"):
         uses = [text_of(name, "use") for name in maps_of(patient, "name")]
         if uses.count("official") != 1:

@@ -8,20 +8,31 @@ only where the guide's receiver rules or the official receiver tests demand it, 
 otherwise warns. Many MUSTs of the guide are broken by its own examples; a gateway
 that refused on every one of them would, in the end, refuse patients.
 
-A rule yields the FHIR paths at which it is broken. What is answered, and how
-gravely, is data in its row (`rule_table`); with single counterparties another
-severity may be agreed (`overrides.py`).
+One module a resource: each row stands above the function that looks for it, which yields
+the FHIR paths at which it is broken. What is answered, and how severely, is data in the
+row; with single counterparties another severity may be agreed (`overrides`).
+
+Ids are those of the rule list that assessors use; a letter behind one tells a variant
+that holds otherwise, or on one side only (S sending, R receiving, U unswapped, …).
 """
 
 from collections.abc import Iterable
 
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.checks.offer import Offer
-from bars_gateway.standard.checks.rule import Rule, Side
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import INSTEAD, Reading, Said, read_alone, wording_of
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, severity
-from bars_gateway.standard.rule_table import RULES
+from bars_gateway.standard.offer import Offer
+from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
+from bars_gateway.standard.rule import MessageRule, Rule, Side
+from bars_gateway.standard.rules import (
+    booking,
+    bundle,
+    content,
+    header,
+    patient,
+    request,
+    substance,
+)
 from bars_gateway.standard.timing import application_of
 
 __all__ = [
@@ -36,6 +47,14 @@ __all__ = [
     "check",
     "errors",
 ]
+
+# In the order in which they are told, and printed.
+RULES: tuple[MessageRule, ...] = tuple(
+    row
+    for resource in (bundle, header, request, content, booking, substance, patient)
+    for row in vars(resource).values()
+    if isinstance(row, MessageRule)
+)
 
 # What none of the rows says on its own: the words together mean nothing in the standard.
 NO_MEANING = Issue(
@@ -71,17 +90,9 @@ def check(
     """Return everything that is wrong with *message*, errors first."""
     agreed = overrides.with_the_other_side(message, side)
     issues = [
-        Issue(
-            rule=rule.rule,
-            path=path,
-            text=rule.text,
-            severity=grave,
-            http_status=rule.http_status,
-            code=rule.code,
-            issue=rule.issue,
-        )
+        rule.at(path, grave)
         for rule in RULES
-        if (grave := severity(rule, side, agreed)) is not None
+        if (grave := rule.severity(side, agreed)) is not None
         for path in rule.broken(message, offer)
     ]
     return in_order(issues)
