@@ -244,7 +244,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
     [
         pytest.param(
             replace(WELL, tokens=[FAILING]),
-            "No access token for trust: the token service does not know the key id",
+            "No access token for trust since 02 Mar 08:00 UTC: the token service does not know",
             id="token",
         ),
         pytest.param(

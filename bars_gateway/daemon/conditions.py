@@ -9,6 +9,7 @@ from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.our_trouble import KeptOut
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.status.concerns import EgressCondition, KeptOutCondition, TokenCondition
+from bars_gateway.store.breaks import EGRESS, token_service_of
 from bars_gateway.tls.contexts import Identity
 from bars_gateway.upkeep.expiry import Expiry, Kind
 
@@ -31,6 +32,15 @@ def token_conditions(tokens: Mapping[str, Tokens]) -> list[TokenCondition]:
         for provider, source in tokens.items()
         if isinstance(source, TokenSource)
     ]
+
+
+def our_troubles(egress: Egress | None, tokens: Mapping[str, Tokens]) -> Mapping[str, datetime]:
+    """Return what we need ourselves and is out of order, as far as is known, and since when."""
+    sources = {name: each for name, each in tokens.items() if isinstance(each, TokenSource)}
+    since = {token_service_of(name): each.since for name, each in sources.items()}
+    if egress is not None:
+        since[EGRESS] = egress.since
+    return {name: at for name, at in since.items() if at is not None}
 
 
 def kept_out_conditions(kept_out: Sequence[KeptOut]) -> list[KeptOutCondition]:

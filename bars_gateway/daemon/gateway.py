@@ -19,7 +19,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,6 +33,7 @@ from bars_gateway.daemon.conditions import (
     egress_condition,
     expiries,
     kept_out_conditions,
+    our_troubles,
     token_conditions,
 )
 from bars_gateway.daemon.doors import Door, Stoppable, open_doors
@@ -55,6 +56,7 @@ from bars_gateway.upkeep.housekeeping import Housekeeper
 from bars_gateway.upkeep.inspection import Inspector
 from bars_gateway.upkeep.notify import Notifier
 from bars_gateway.upkeep.renewal import Renewals
+from bars_gateway.upkeep.troubles import Troubles
 
 log = structlog.get_logger(__name__)
 
@@ -173,12 +175,11 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
-        self._store = store
         renewed = materials(tokens, inbound, now, store.ring_outbound)
         self.renewals = Renewals(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
-        self._doors, self._inbound = doors, inbound
+        self._doors, self._inbound, self._store = doors, inbound, store
         self._started_at, self._stopping = now(), False
         self._housekeeper = Housekeeper(
             store,
@@ -187,6 +188,7 @@ class Gateway:
             longest_wait=longest_wait(settings),
             proven=Watchdog(self.heartbeats, notifier).feed,
             expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
+            troubles=Troubles(store.breaks, self._our_troubles).keep,
         )
         self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
         self.status = StatusServer(
@@ -331,6 +333,9 @@ class Gateway:
             handshake_failures=inbound.failures if inbound else {},
             observes_until=self.renewals.settings.callers.observe_until if inbound else None,
         )
+
+    def _our_troubles(self) -> Mapping[str, datetime]:
+        return our_troubles(self._dispatcher.egress, self._tokens)
 
     def _expiries(self) -> list[Expiry]:
         return expiries(self.renewals.settings, self._inbound)

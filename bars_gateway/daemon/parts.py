@@ -47,6 +47,7 @@ from bars_gateway.standard.overrides import EVERYBODY, IN_PRODUCTION, Overrides
 from bars_gateway.standard.rules import Offer, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.breaks import EGRESS, token_service_of
 from bars_gateway.store.port import Store
 from bars_gateway.tls.contexts import CurrentIdentity, Identity, client_context, load_identity
 
@@ -100,7 +101,8 @@ async def outbound_parts(
 ) -> tuple[dict[str, Tokens], Dispatcher, ProxyReads, CancelReader]:
     """Return the token sources by provider, and the dispatcher and the readers that use them."""
     outbound = settings.outbound
-    egress = Egress(egress_proxy_of(outbound), now=now)
+    known = await store.breaks.known()  # since when, from before a restart
+    egress = Egress(egress_proxy_of(outbound), now=now, known_since=known.get(EGRESS))
     session = await stack.enter_async_context(
         open_session(
             client_context(outbound.ca_file),
@@ -111,10 +113,7 @@ async def outbound_parts(
     )
     budgets = await quota.budgets(settings, store, now)
     turns = quota.noted(budgets, store, now)
-    tokens = {
-        name: await _tokens(settings, provider, session, turns[name], egress)
-        for name, provider in settings.providers.items()
-    }
+    tokens = await _tokens(settings, session, turns, egress, known)
     proxy = _proxy(settings, session, budgets, egress)
     policy = Policy(
         timing=partial(timing_for, overrides=settings.timing_overrides),
@@ -178,24 +177,29 @@ def longest_wait(settings: Settings) -> timedelta:
 
 async def _tokens(
     settings: Settings,
-    provider: Provider,
     session: aiohttp.ClientSession,
-    turns: Turns,
+    turns: Mapping[str, Turns],
     egress: Egress,
-) -> Tokens:
-    if not settings.outbound.token_required:
-        return NoToken()
-    return TokenSource(
-        session,
-        Credentials(token_url=settings.outbound.token_url, api_key=provider.api_key),
-        await asyncio.to_thread(keys_of, provider, settings.bundle.minimum_key_bits),
-        turns,
-        now=egress.now,
-        monotonic=time.monotonic,
-        new_id=new_id,
-        timeout_seconds=settings.outbound.token_seconds,
-        egress=egress,
-    )
+    known: Mapping[str, datetime],
+) -> dict[str, Tokens]:
+    outbound, bits = settings.outbound, settings.bundle.minimum_key_bits
+    if not outbound.token_required:
+        return {name: NoToken() for name in settings.providers}
+    return {
+        name: TokenSource(
+            session,
+            Credentials(token_url=outbound.token_url, api_key=provider.api_key),
+            await asyncio.to_thread(keys_of, provider, bits),
+            turns[name],
+            now=egress.now,
+            monotonic=time.monotonic,
+            new_id=new_id,
+            timeout_seconds=outbound.token_seconds,
+            egress=egress,
+            known_since=known.get(token_service_of(name)),
+        )
+        for name, provider in settings.providers.items()
+    }
 
 
 def keys_of(provider: Provider, minimum_bits: int) -> list[SigningKey]:

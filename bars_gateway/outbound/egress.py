@@ -204,12 +204,14 @@ class Egress:
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
+        known_since: datetime | None = None,
     ) -> None:
+        """*known_since*: when the trouble began that was there before a restart, if any."""
         self.way = way
         self.now, self._monotonic = now, monotonic
         self._failures, self._reopens_at = 0, 0.0
         self.trouble: EgressBlocked | None = None
-        self.since: datetime | None = None  # of the trouble
+        self.since = known_since  # of the trouble; kept until something comes back
 
     @property
     def seconds_left(self) -> float:

@@ -107,8 +107,13 @@ class TokenSource:
         new_id: Callable[[], str],
         timeout_seconds: float = 30.0,
         egress: Egress | None = None,
+        known_since: datetime | None = None,
     ) -> None:
-        """*keys*: the one to sign with, and those to sign with where the service lacks it."""
+        """
+        *keys*: the one to sign with, and those to sign with where the service lacks it.
+
+        *known_since*: when the trouble began that was there before a restart, if any.
+        """
         self._session = session
         self._credentials = credentials
         self._keys = KeyRing(keys, monotonic=monotonic)
@@ -119,7 +124,7 @@ class TokenSource:
         self._one_at_a_time = asyncio.Lock()
         self._held: _Token | None = None
         self._failures = 0
-        self._failing_since: datetime | None = None
+        self.since = known_since  # no token could be had; kept until there is one
         self._refused: Refused | None = None
         self._reopens_at = 0.0  # monotonic; counts only where something was refused
         self._skew: float | None = None
@@ -140,7 +145,7 @@ class TokenSource:
             key_id=self._keys.in_turn()[0].key_id,
             refused_keys=self._keys.refused,
             expires_at=held.expires_at if held else None,
-            failing_since=self._failing_since,
+            failing_since=self.since if self._refused else None,
             reason=self._refused.reason if self._refused else None,
             advice=self._refused.advice if self._refused else None,
             clock_skew_seconds=self._skew,
@@ -235,7 +240,7 @@ class TokenSource:
 
     def _keep(self, token: _Token, key: SigningKey) -> None:
         self._held = token
-        self._failures, self._failing_since, self._refused = 0, None, None
+        self._failures, self.since, self._refused = 0, None, None
         log.info("token.renewed", key_id=key.key_id)
 
     def _read(self, body: bytes, asked: float) -> _Token | None:
@@ -257,7 +262,7 @@ class TokenSource:
 
     def _pause(self, refused: Refused) -> None:
         self._failures += 1
-        self._failing_since = self._failing_since or self._now()
+        self.since = self.since or self._now()
         self._refused = refused
         pause = refused.pause(self._failures)
         self._reopens_at = self._monotonic() + pause.total_seconds()

@@ -125,11 +125,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_held(overview),
         *_not_rebuilt(conditions.inspection),
         *_egress(conditions.egress),
-        *(
-            Concern(text=f"No access token for {t.provider}: {t.reason}", advice=t.advice or "")
-            for t in conditions.tokens
-            if t.failing_since and not conditions.egress  # which is why, for every one of them
-        ),
+        *_without_token(conditions),
         *_kept_out(conditions.kept_out),
         *_keys(conditions.tokens),
         *_skews(conditions.tokens),
@@ -194,6 +190,16 @@ def _egress(egress: EgressCondition | None) -> Iterator[Concern]:
     if egress is not None:
         since = f"{egress.since:%d %b %H:%M} UTC"
         yield Concern(text=f"Nothing gets out since {since}: {egress.reason}", advice=egress.advice)
+
+
+def _without_token(conditions: Conditions) -> Iterator[Concern]:
+    if conditions.egress is not None:
+        return  # which is why, for every one of them
+    for token in conditions.tokens:
+        if token.failing_since is not None:
+            since = f"{token.failing_since:%d %b %H:%M} UTC"
+            text = f"No access token for {token.provider} since {since}: {token.reason}"
+            yield Concern(text=text, advice=token.advice or "")
 
 
 def _kept_out(kept_out: Sequence[KeptOutCondition]) -> Iterator[Concern]:

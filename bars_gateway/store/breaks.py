@@ -1,6 +1,9 @@
 """
 Since when those have not answered who are left in peace, so that a restart forgets none of it.
 
+Receivers, providers that the proxy keeps out, and what we need ourselves: the egress proxy of our
+own network, and the token service.
+
     a break begins ──► began ─┐
     an answer comes ──► ended ┴─► known: what the next start says on the page
 
@@ -10,6 +13,19 @@ Whether they answer by now the next start finds out by itself; only since when i
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
+
+EGRESS = "the egress proxy"
+_OF_TOKENS = "the token service of "
+
+
+def token_service_of(provider: str) -> str:
+    """Return the name of the token service, as it stands with *provider*."""
+    return f"{_OF_TOKENS}{provider}"
+
+
+def is_our_own(name: str) -> bool:
+    """Tell whether *name* is of what we need ourselves: no name of a provider has a blank."""
+    return name == EGRESS or name.startswith(_OF_TOKENS)
 
 
 class Breaks(Protocol):

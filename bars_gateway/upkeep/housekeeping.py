@@ -2,7 +2,7 @@
 What time does, when nobody sends anything: leases lapse, messages grow late, answers are owed.
 
     every second ─► was the clock set? · release_lapsed · tell_delays · tell_unread · tell_due
-                    · give_up · tell_alarms
+                    · give_up · tell_alarms · what we need ourselves
     every fifth ──► what will end · tell_unanswered
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
@@ -51,16 +51,19 @@ class Housekeeper:
         every_seconds: float = EVERY_SECONDS,
         proven: Callable[[], None] = lambda: None,
         expiries: Callable[[datetime], None] = lambda _now: None,
+        troubles: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """
         Make one for *store*, where nothing is scheduled further ahead than *longest_wait*.
 
         *proven* is called after each round: its writes were committed. *expiries* looks now
-        and then whether something that the gateway works with will end.
+        and then whether something that the gateway works with will end. *troubles* keeps since
+        when what we need ourselves is out of order.
         """
         self._store = store
         self._proven = proven
         self._expiries = expiries
+        self._troubles = troubles
         self._now = now
         self._longest_wait = longest_wait
         self._clock = ClockWatch(now, monotonic)
@@ -118,6 +121,7 @@ class Housekeeper:
             self._tell_due,
             self._give_up,
             self._tell_alarms,
+            *((self._troubles,) if self._troubles else ()),
         )
 
     async def _look_at_expiries(self) -> None:

@@ -24,10 +24,18 @@ class EgressSide:
         self.serving.add(asyncio.ensure_future(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._answer(reader, writer)
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.asked.append(head.split()[1])
         if self.raw is not None:
-            await self._misbehave(reader, writer, self.raw)
+            writer.write(self.raw)
+            while self.hangs and await reader.read(65536):
+                continue
             return
         says = "407 Proxy Authentication Required" if self._is_stranger(head) else self.says
         extra = "Location: https://portal.example/\r\n" if says.startswith("3") else ""
@@ -40,15 +48,6 @@ class EgressSide:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pass_on(reader, there[1]))
                 group.create_task(_pass_on(there[0], writer))
-        writer.close()
-
-    async def _misbehave(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes
-    ) -> None:
-        writer.write(raw)
-        while self.hangs and await reader.read(65536):
-            continue
-        writer.close()
 
     def _is_stranger(self, head: str) -> bool:
         if self.login is None:
@@ -77,4 +76,6 @@ async def egress_side(**changes: Any) -> AsyncIterator[EgressSide]:
         yield side
     finally:
         server.close()
-        await asyncio.wait_for(asyncio.gather(*side.serving, return_exceptions=True), 5)
+        for each in side.serving:
+            each.cancel()
+        await asyncio.gather(*side.serving, return_exceptions=True)

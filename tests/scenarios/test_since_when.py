@@ -1,0 +1,55 @@
+"""Since when what we need ourselves is out of order: a restart is not the beginning of it."""
+
+from datetime import datetime
+
+from egress_side import egress_side
+from messages import referral
+from world import Node, World, in_time
+
+from bars_gateway.daemon.conditions import egress_condition, token_conditions
+from bars_gateway.store.breaks import EGRESS, token_service_of
+from bars_gateway.store.database import open_reader, read_with
+
+
+async def kept(node: Node) -> dict[str, str]:
+    async with open_reader(node.database) as reader:
+        read = "SELECT name, since FROM breaks"
+        return dict(await read_with(reader, lambda c: list(map(tuple, c.execute(read)))))
+
+
+async def told(node: Node) -> list[datetime]:
+    """Wait until both are out of order and kept; return since when the page says that they are."""
+
+    async def both() -> list[datetime | None]:
+        egress = egress_condition(node.gateway._dispatcher.egress)
+        (token,) = token_conditions(node.gateway._tokens)
+        there = egress and token.failing_since and len(await kept(node)) == 2
+        return [egress.since, token.failing_since] if egress and there else []
+
+    return [to_the_second(at) for at in await in_time(both)]
+
+
+def to_the_second(at: datetime) -> datetime:
+    return at.replace(microsecond=0)
+
+
+async def test_since_when_nothing_gets_out_outlasts_a_restart(world: World) -> None:
+    """Somebody looks for what was changed at that moment; what comes through again is over."""
+    node = world.ambulance
+    async with egress_side(says="403 Forbidden") as side:
+        node.outbound = f'egress_proxy = "{side.url}"'
+        await node.restart()
+        await node.sent("one.json", referral())
+        first = await told(node)
+        await node.restart()
+        second = await told(node)
+        names = set(await kept(node))
+        side.says = "200 Connection established"
+
+        async def over() -> bool:
+            return not await kept(node)
+
+        await in_time(over)
+
+    assert first == second
+    assert {EGRESS, token_service_of("ambulance")} == names
