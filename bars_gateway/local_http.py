@@ -10,11 +10,15 @@ There is a limit on the connections, too: whoever leaves them open would take th
 descriptors that the database and the other side need.
 
 Whoever closes its own half after the request, as small clients do, still gets its answer.
+
+A body is read by `body_of`, in its time and within its limit, and inflated as on the inbound
+side: what is wrong with it is a BodyRefused, which holds its answer.
 """
 
 import asyncio
 import select
 import socket
+import ssl
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
@@ -22,7 +26,16 @@ from typing import Any, Final
 import orjson
 import structlog
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+
+from bars_gateway.request_bodies import (
+    ENCODING,
+    BodyTooLong,
+    BrokenPacking,
+    encoding_of,
+    is_known,
+    unpacked,
+)
 
 log = structlog.get_logger(__name__)
 _NO_LOG: Any = None  # so aiohttp spells it
@@ -32,12 +45,13 @@ MAX_CONNECTIONS: Final = 64
 LONGEST_LINE: Final = 8190  # bytes of a request line
 LONGEST_FIELD: Final = 16380  # bytes of one header
 MOST_HEADERS: Final = 128
-ENCODINGS: Final = ("gzip", "deflate")  # that are inflated as a body is read
+BODY_SECONDS: Final = 30.0  # for a body to arrive
 _CURES = {
     400: (
         "this is no well-formed HTTP request",
         "a Content-Length counts bytes, not characters, and a body needs one (or chunks)",
     ),
+    408: ("the body did not arrive in time", "send it again"),
     417: ("what is expected is not met here", "send Expect: 100-continue, or nothing"),
     431: (
         "the headers are too long, or too many",
@@ -46,37 +60,51 @@ _CURES = {
     414: ("the request line is too long", f"ask for less at once; {LONGEST_LINE} bytes are read"),
     415: ("the body has a Content-Encoding that cannot be read", "send it as it is, or as gzip"),
 }
+_NOT_PACKED = (
+    "the body is not the whole gzip stream that its Content-Encoding promises",
+    "pack it again, all of it, or send it as it is",
+)
 _BAD_REQUEST, _UNSUPPORTED = 400, 415
 _TOO_MANY_HEADERS = "Too many headers received"  # as aiohttp says it
 _CROWDED_SECONDS = 5.0  # for a connection too many to say something
 
 
-async def serve(runner: web.AppRunner, listener: socket.socket) -> asyncio.Server:
-    """Serve the application of *runner*, which is set up, on *listener*; close it before that."""
+async def serve(
+    runner: web.AppRunner,
+    listener: socket.socket,
+    *,
+    connection: type["QuietConnection"] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> asyncio.Server:
+    """
+    Serve the application of *runner*, which is set up, on *listener*; close it before that.
+
+    *connection*: another kind than LocalConnection, which is for few callers, without TLS.
+    """
     loop = asyncio.get_running_loop()
     manager = runner.server
     assert manager is not None
     return await loop.create_server(
         partial(
-            LocalConnection,
+            connection or LocalConnection,
             manager,
             loop=loop,
             access_log=_NO_LOG,
             max_line_size=LONGEST_LINE,
             max_field_size=LONGEST_FIELD,
             max_headers=MOST_HEADERS,
+            auto_decompress=False,  # aiohttp does not see where the end is missing
         ),
         sock=listener,
+        ssl=tls,
     )
 
 
 def unreadable(exc: BaseException | None) -> int:
-    """Return the status for what aiohttp could not read as a request: 400, 414, 415 or 431."""
+    """Return the status for what aiohttp could not read as a request: 400, 414 or 431."""
     if isinstance(exc, LineTooLong):
         _, limit, *_ = exc.args
         return 414 if limit == LONGEST_LINE else 431
-    if isinstance(exc, ContentEncodingError):
-        return 415
     return 431 if isinstance(exc, BadHttpMessage) and exc.message == _TOO_MANY_HEADERS else 400
 
 
@@ -87,8 +115,36 @@ def has_left(request: web.BaseRequest, exc: BaseException | None) -> bool:
 
 def refused_encoding(request: web.BaseRequest) -> web.Response | None:
     """Return the answer to a body that is packed in a way that is not read here, if it is."""
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    return None if encoding in {"", "identity", *ENCODINGS} else _answer(415)
+    return None if is_known(encoding_of(request)) else _answer(415)
+
+
+class BodyRefused(Exception):
+    """The body is not what was promised, or is not there in time; `answer` says so."""
+
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__(str(answer.status))
+        self.answer = answer
+
+
+async def body_of(request: web.Request) -> bytes:
+    """
+    Return the whole body, inflated, or raise BodyRefused.
+
+    Raises HTTPRequestEntityTooLarge beyond the limit of the application.
+    """
+    if not request.body_exists:
+        return b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await unpacked(request, request.client_max_size)
+    except TimeoutError:
+        raise BodyRefused(_answer(408)) from None
+    except web.RequestPayloadError:
+        raise BodyRefused(_answer(400)) from None
+    except BrokenPacking:
+        raise BodyRefused(_said(400, *_NOT_PACKED)) from None
+    except BodyTooLong:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size) from None
 
 
 def with_expectations(routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
@@ -108,13 +164,38 @@ async def _expected(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
-def broken_body() -> web.Response:
-    """Return the answer to a body that is not what its headers promise."""
-    return _answer(400)
+class QuietConnection(web.RequestHandler):
+    """One connection, on which nothing of what came is ever sent back, or logged."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - of aiohttp, and it may quote the request
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, and what nobody expected; then close."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun, and no other can follow it")
+        if status == _BAD_REQUEST:
+            return _answer(unreadable(exc))
+        if has_left(request, exc):
+            log.debug("http.caller_left")
+        else:
+            log.error("http.request_failed", exception=type(exc).__name__)
+        return _answer(status)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
+        """Say nothing: the text of aiohttp's own may quote the request."""
+        failure = kw.get("exc_info")
+        if not isinstance(failure, web.RequestPayloadError):  # a broken body has had its answer
+            log.error("http.connection_failed", exception=type(failure).__name__)
 
 
-class LocalConnection(web.RequestHandler):
-    """One connection to a local listener."""
+class LocalConnection(QuietConnection):
+    """One connection to a local listener, one of not too many."""
 
     __slots__ = ("_answered", "_crowded", "_last_body", "_said_all")
 
@@ -173,41 +254,21 @@ class LocalConnection(web.RequestHandler):
             self.close()
         return written, reset
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - of aiohttp, and it may quote the request
-    ) -> web.StreamResponse:
-        """Answer what is no HTTP, and what nobody expected; then close."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun, and no other can follow it")
-        if status == _BAD_REQUEST:
-            return _answer(unreadable(exc))
-        if has_left(request, exc):
-            log.debug("http.caller_left")
-        else:
-            log.error("http.request_failed", exception=type(exc).__name__)
-        return _answer(status)
-
-    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002
-        """Say nothing: the text of aiohttp's own may quote the request."""
-        failure = kw.get("exc_info")
-        if not isinstance(failure, web.RequestPayloadError):  # a broken body has had its answer
-            log.error("http.connection_failed", exception=type(failure).__name__)
-
 
 def _answer(status: int) -> web.Response:
     """Return an answer after which nothing can be read any more."""
     error, cure = _CURES.get(
         status, ("the gateway failed in a way that it did not foresee", "see its log")
     )
+    return _said(status, error, cure)
+
+
+def _said(status: int, error: str, cure: str) -> web.Response:
     response = web.Response(
         body=_document(error, cure), status=status, content_type="application/json"
     )
     if status == _UNSUPPORTED:
-        response.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
+        response.headers["Accept-Encoding"] = ENCODING
     response.force_close()
     return response
 

@@ -17,7 +17,8 @@ from aiohttp import web
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.listener import uid_of
 from bars_gateway.epr.orders import Handling, OrderProblem, read_handling
-from bars_gateway.epr.verb_requests import body_of, json_answer, objection_document, refused_order
+from bars_gateway.epr.verb_requests import json_answer, objection_document, refused_order
+from bars_gateway.local_http import body_of
 from bars_gateway.store.alarms import Alarm
 from bars_gateway.store.handling import MOST_AT_ONCE, Alarms, Handled
 from bars_gateway.store.interventions import Actor
@@ -52,7 +53,7 @@ class AlarmRequests:
     async def _handle(self, request: web.Request) -> web.Response:
         try:
             order = read_handling(await body_of(request))
-        except (OrderProblem, TimeoutError) as problem:
+        except OrderProblem as problem:
             return refused_order(problem)
         actor = Actor(
             role=order.role,

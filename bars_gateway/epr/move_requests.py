@@ -6,14 +6,11 @@ Moves on the socket.
 The body is JSON: `asked_moves` says what it holds, and docs/moves.md what for.
 """
 
-import asyncio
-
 from aiohttp import web
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.moves import MoveNotMade, Moves
-
-_BODY_SECONDS = 30.0
+from bars_gateway.local_http import body_of
 
 
 class MoveRequests:
@@ -27,12 +24,9 @@ class MoveRequests:
         return [web.post("/moves", self._make)]
 
     async def _make(self, request: web.Request) -> web.Response:
+        content = await body_of(request)
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                content = await request.read()
             made = await self._moves.make(content)
-        except TimeoutError:
-            return _json(documents.problem("the body did not arrive in time", "send it again"), 408)
         except MoveNotMade as refused:
             return _json(
                 documents.move_refusal(refused.issues, refused.message), refused.http_status

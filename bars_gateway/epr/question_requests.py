@@ -24,6 +24,7 @@ from bars_gateway.epr import documents, question_documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.stopping import unless_stopped
+from bars_gateway.local_http import body_of
 from bars_gateway.store.questions import Question, Questions
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,7 +33,6 @@ Asks = Literal["none", "socket", "folder"]  # the setting `questions`
 LONGEST_WAIT = 60.0  # seconds that a poll may wait
 MOST_QUESTIONS = 100  # in one answer
 _SHOW_UP = 5.0  # seconds after which a poll that waits looks whether its EPR is still there
-_BODY_SECONDS = 30.0  # for a body to arrive
 
 
 class _NobodyIsAsked(Exception):
@@ -127,15 +127,11 @@ class QuestionRequests:
 
     async def _take_answer(self, request: web.Request) -> web.Response:
         question = await self._question(request)
+        body = await body_of(request)
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                body = await request.read()
             decided = await self._answering.answer(
                 question.question_id, body, request.headers.get("Content-Type", "")
             )
-        except TimeoutError:
-            error = "the body did not arrive in time"
-            return _json(documents.problem(error, "send it again"), 408)
         except AnswerRefused as refused:
             return _json(question_documents.refusal(refused.issues), refused.http_status)
         return _json(question_documents.decided(decided))

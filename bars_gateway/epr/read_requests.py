@@ -27,6 +27,7 @@ from bars_gateway.epr.envelope import (
     EnvelopeProblem,
     envelope_from_headers,
 )
+from bars_gateway.local_http import body_of
 from bars_gateway.standard.headers import (
     HeaderProblem,
     Ids,
@@ -122,7 +123,7 @@ class ReadRequests:
             )
         except EnvelopeProblem as problem:
             raise NotAsked(400, str(problem), "correct or leave out that header") from None
-        body = await request.read()
+        body = await body_of(request)
         return Enquiry(
             provider=self._provider,
             method=request.method,

@@ -53,7 +53,6 @@ log = structlog.get_logger(__name__)
 
 LONGEST_WAIT = 60.0  # seconds that a question for notices may wait
 MOST_NOTICES = 500  # in one answer
-_BODY_SECONDS = 30.0  # for a body to arrive
 _ASK_AGAIN_SECONDS = 30  # Retry-After where nothing can be taken
 _AFTER_FAILURE = (
     "its operator has been told. Ask again: what was taken already is never sent twice. If it fails"
@@ -175,8 +174,8 @@ class EprSocket:
         with structlog.contextvars.bound_contextvars(uid=uid_of(request), method=request.method):
             try:
                 return local_http.refused_encoding(request) or await handler(request)
-            except web.RequestPayloadError:
-                return local_http.broken_body()
+            except local_http.BodyRefused as refused_body:
+                return refused_body.answer
             except SubmissionRefused as refused:
                 return _json(_refusal(refused), refused.http_status)
             except web.HTTPRequestEntityTooLarge:
@@ -212,12 +211,9 @@ class EprSocket:
         return _json(openapi.document())
 
     async def _take_message(self, request: web.Request) -> web.Response:
+        body = await local_http.body_of(request)
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                body = await request.read()
             envelope = envelope_from_headers(request.headers)
-        except TimeoutError:
-            return _problem(408, "the body did not arrive in time", "send it again")
         except EnvelopeProblem as problem:
             raise self._intake.refusal(problem.issues) from None
         media_type = request.headers.get("Content-Type", "")

@@ -10,8 +10,6 @@ The body says why, by whom, and whether it is a dry run: see `orders`. The opera
 command line asks the same, under the name of an operator.
 """
 
-import asyncio
-
 from aiohttp import web
 
 from bars_gateway.epr import documents
@@ -27,10 +25,10 @@ from bars_gateway.epr.orders import (
     read_order,
 )
 from bars_gateway.epr.verbs import Intervention, Report, Verbs
+from bars_gateway.local_http import body_of
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.interventions import Objection, Selection, Verb
 
-_BODY_SECONDS = 30.0  # for a body to arrive
 _CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was done'
 
 
@@ -57,7 +55,7 @@ class VerbRequests:
             raise web.HTTPNotFound(reason="there is no such verb")
         try:
             order = read_order(await body_of(request), verb)
-        except (OrderProblem, TimeoutError) as problem:
+        except OrderProblem as problem:
             return refused_order(problem)
         uid = uid_of(request)
         done = await self._verbs.act(order, request_id, uid) if is_uuid(request_id) else None
@@ -68,7 +66,7 @@ class VerbRequests:
     async def _act_on_all(self, request: web.Request) -> web.Response:
         try:
             order, selection = read_bulk_order(await body_of(request))
-        except (OrderProblem, TimeoutError) as problem:
+        except OrderProblem as problem:
             return refused_order(problem)
         report = await self._verbs.act_on_all(order, selection, uid_of(request))
         return json_answer(_report(report))
@@ -76,7 +74,7 @@ class VerbRequests:
     async def _attach(self, request: web.Request) -> web.Response:
         try:
             order = read_attachment(await body_of(request))
-        except (OrderProblem, TimeoutError) as problem:
+        except OrderProblem as problem:
             return refused_order(problem)
         number = int(request.match_info["id"])
         done = await self._attaching.attach(order, number, uid_of(request))
@@ -87,7 +85,7 @@ class VerbRequests:
     async def _confirm(self, request: web.Request) -> web.Response:
         try:
             order = read_confirmation(await body_of(request))
-        except (OrderProblem, TimeoutError) as problem:
+        except OrderProblem as problem:
             return refused_order(problem)
         number = int(request.match_info["id"])
         done = await self._confirming.confirm(order, number, uid_of(request))
@@ -96,18 +94,8 @@ class VerbRequests:
         return json_answer(_settlement(done, order.dry_run), 409 if done.objection else 200)
 
 
-async def body_of(request: web.Request) -> bytes:
-    """Return the body, or raise TimeoutError where it takes too long to come."""
-    async with asyncio.timeout(_BODY_SECONDS):
-        return await request.read()
-
-
-def refused_order(problem: Exception) -> web.Response:
+def refused_order(problem: OrderProblem) -> web.Response:
     """Say what is wrong with an order."""
-    if isinstance(problem, TimeoutError):
-        return json_answer(
-            documents.problem("the body did not arrive in time", "send it again"), 408
-        )
     return json_answer(documents.problem(str(problem), _CURE), 422)
 
 

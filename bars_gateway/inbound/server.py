@@ -32,13 +32,14 @@ from bars_gateway.errors import ConfigurationError, GatewayError, StorageFull, S
 from bars_gateway.inbound import problems
 from bars_gateway.inbound.acceptor import Acceptor
 from bars_gateway.inbound.admission import Admission, Callers
-from bars_gateway.inbound.bodies import body_of, encoding_of, is_known
+from bars_gateway.inbound.bodies import body_of
 from bars_gateway.inbound.connection import Connection, Dealings, Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.inbound.rendering import rendered, rendered_at_once, response
 from bars_gateway.inbound.routes import Route, route
 from bars_gateway.local_http import has_left, unreadable
+from bars_gateway.request_bodies import ENCODING, encoding_of, is_known
 from bars_gateway.standard.answers import Problem, problem_outcome
 from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import (
@@ -174,7 +175,7 @@ class InboundServer:
         if problem is not None:
             headers = {} if way.allow is None else {"Allow": way.allow}
             if problem is problems.ENCODED:
-                headers["Accept-Encoding"] = "gzip"
+                headers["Accept-Encoding"] = ENCODING
             return replace(_reply_of(problem), headers=headers)
         limits = self._limits
         body = await body_of(request, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)

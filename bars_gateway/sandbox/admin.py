@@ -1,6 +1,6 @@
 """The admin port: faults, calls, gateways, certificates, revoked tokens; plain HTTP."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +8,18 @@ import orjson
 from aiohttp import web
 
 from bars_gateway.errors import SandboxError
+from bars_gateway.local_http import (
+    BodyRefused,
+    body_of,
+    refused_encoding,
+    with_expectations,
+)
 from bars_gateway.sandbox.calls import Calls
 from bars_gateway.sandbox.faults import FaultProblem, Faults
 from bars_gateway.sandbox.registry import Registry
 from bars_gateway.sandbox.token_service import TokenService
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LONGEST_WAIT = 60.0  # seconds
 _GATEWAY: dict[str, type] = {"name": str, "services": list, "url": str, "enabled": bool}
@@ -36,10 +44,10 @@ class Admin:
 
     def application(self, more: Sequence[web.RouteDef] = ()) -> web.Application:
         """Return the routes, with *more* of them."""
-        application = web.Application()
-        application.add_routes(more)
-        application.add_routes(
+        application = web.Application(middlewares=[_answer_troubles])
+        routes = with_expectations(
             [
+                *more,
                 web.get("/faults", self._list),
                 web.post("/faults", self._arm),
                 web.delete("/faults", self._clear),
@@ -50,6 +58,7 @@ class Admin:
                 web.post("/certificates", self._certify),
             ]
         )
+        application.add_routes(routes)
         return application
 
     async def _list(self, _request: web.Request) -> web.Response:
@@ -57,7 +66,7 @@ class Admin:
 
     async def _arm(self, request: web.Request) -> web.Response:
         try:
-            fault = self._faults.arm(orjson.loads(await request.read()))
+            fault = self._faults.arm(orjson.loads(await body_of(request)))
         except (FaultProblem, orjson.JSONDecodeError) as problem:
             return _json({"error": str(problem)}, status=400)
         return _json({"id": fault.fault_id}, status=201)
@@ -80,7 +89,7 @@ class Admin:
 
     async def _register(self, request: web.Request) -> web.Response:
         try:
-            wanted = _wanted(orjson.loads(await request.read()))
+            wanted = _wanted(orjson.loads(await body_of(request)))
             registered = await self._registry.register(
                 wanted["name"],
                 wanted["services"],
@@ -94,10 +103,24 @@ class Admin:
 
     async def _certify(self, request: web.Request) -> web.Response:
         try:
-            chain = self._registry.certified(await request.read(), self._now())
+            chain = self._registry.certified(await body_of(request), self._now())
         except SandboxError as problem:
             return _json({"error": str(problem)}, status=400)
         return web.Response(body=chain, status=201, content_type="application/x-pem-file")
+
+
+@web.middleware
+async def _answer_troubles(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say in JSON what is wrong with a request, as the gateway's own listeners do."""
+    try:
+        return refused_encoding(request) or await handler(request)
+    except BodyRefused as refused:
+        return refused.answer
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.client_max_size
+        return _json({"error": f"the body is too large: send at most {limit} bytes"}, status=413)
+    except web.HTTPException as error:
+        return _json({"error": error.reason}, status=error.status)
 
 
 def _wanted(described: object) -> dict[str, Any]:

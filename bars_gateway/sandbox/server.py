@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import random
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +26,7 @@ from typing import Self
 import structlog
 from aiohttp import web
 
+from bars_gateway import local_http
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.admin import Admin
 from bars_gateway.sandbox.authorities import (
@@ -125,14 +127,13 @@ class Sandbox:
         async with AsyncExitStack() as opened:
             national = await self._national_side(opened)
             port, tls = self._settings.port, self._server_context()
-            runner = await _serve(opened, national, port, tls)
-            self._ports["national"] = _port_of(runner)
-            self._national_server = runner.server
+            self._ports["national"], self._national_server = await _serve(
+                opened, national, port, tls
+            )
             with_party = self._settings.counterparty
             routes = await self._open_counterparty(opened) if with_party else ()
             port = self._settings.admin_port
-            runner = await _serve(opened, admin.application(routes), port, None)
-            self._ports["admin"] = _port_of(runner)
+            self._ports["admin"], _ = await _serve(opened, admin.application(routes), port)
             self._tell()  # not before: where a port is taken, the file may be another's
             self._stack = opened.pop_all()
         log.info("sandbox.started", port=self._ports["national"], pid=os.getpid())
@@ -176,7 +177,7 @@ class Sandbox:
         self._receivers.issue(folder, "server", f"{party.NAME}.sandbox.local", "server", now)
         application = await self.counterparty.open(opened)
         tls = party.server_context(folder, self._receivers.file)
-        port = _port_of(await _serve(opened, application, 0, tls))
+        port, _ = await _serve(opened, application, 0, tls)
         self.counterparty.url = f"https://{HOST}:{port}{RECEIVER_BASE}"
         services = [s for s in party.identifiers() if not self.registry.is_claimed(s, party.NAME)]
         self._party = await self.registry.register(
@@ -281,24 +282,24 @@ async def _no_such_proxy(_request: web.Request) -> web.StreamResponse:
 
 
 async def _serve(
-    opened: AsyncExitStack, application: web.Application, port: int, context: ssl.SSLContext | None
-) -> web.AppRunner:
-    """Serve until *opened* is closed."""
+    opened: AsyncExitStack,
+    application: web.Application,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+) -> tuple[int, web.Server]:
+    """Serve until *opened* is closed; return the port, and what knows the open connections."""
     runner = web.AppRunner(
-        application,
-        access_log=None,
-        handler_cancellation=False,
-        shutdown_timeout=1.0,
-        auto_decompress=False,  # bytes are passed on as they came
+        application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
     )
     await runner.setup()
     opened.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, HOST, port, ssl_context=context).start()
+        listener = socket.create_server((HOST, port))
     except OSError as error:
         raise SandboxError(f"port {port} of {HOST}: {error.strerror}") from None
-    return runner
-
-
-def _port_of(runner: web.AppRunner) -> int:
-    return int(runner.addresses[0][1])
+    bound_to = int(listener.getsockname()[1])
+    kind = local_http.LocalConnection if tls is None else local_http.QuietConnection
+    server = await local_http.serve(runner, listener, connection=kind, tls=tls)
+    opened.callback(server.close)
+    assert runner.server is not None
+    return bound_to, runner.server

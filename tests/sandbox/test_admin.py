@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from national_side import CORRELATION_ID, REQUEST_ID
@@ -46,6 +47,63 @@ async def test_what_is_no_json_is_refused(box, path):
     reply = await box.ask("POST", box.sandbox.admin_url + path, data=b"{")
 
     assert 400 == reply.status
+
+
+CANARY = b"A-REFERRAL"
+
+
+HEAD = b"POST /faults HTTP/1.1\r\nHost: sandbox\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        pytest.param(HEAD + b"\r\n" + CANARY, b"400", id="no-length"),
+        pytest.param(b"POST /faults\r\n\r\n" + CANARY, b"400", id="no-version"),
+        pytest.param(HEAD + b"Content-Length: ten\r\n\r\n" + CANARY, b"400", id="no-number"),
+        pytest.param(
+            HEAD + b"Content-Encoding: gzip\r\nContent-Length: 10\r\n\r\n" + CANARY,
+            b"400",
+            id="broken-gzip",
+        ),
+        pytest.param(
+            HEAD + b"Content-Encoding: br\r\nContent-Length: 99\r\n\r\n" + CANARY,
+            b"415",
+            id="another-packing",
+        ),
+        pytest.param(HEAD + b"Expect: " + CANARY + b"\r\n\r\n", b"417", id="expectation"),
+        pytest.param(b"GET /" + CANARY + b" HTTP/1.0\r\n\r\n", b"404", id="nothing"),
+        pytest.param(b"PUT /faults HTTP/1.0\r\n\r\n", b"405", id="no-such-method"),
+    ],
+)
+async def test_what_is_no_request_is_answered_without_a_byte_of_it(box, request_bytes, status):
+    """In JSON, as on the gateway's own ports: what a program logs may be shown to anybody."""
+    said = await heard(box.sandbox.admin_url, request_bytes)
+
+    assert said.partition(b" ")[2].startswith(status)
+    assert b"Content-Type: application/json" in said
+    assert "error" in json.loads(said.rpartition(b"\r\n\r\n")[2])
+    assert CANARY not in said
+
+
+async def test_the_national_side_quotes_nothing_either(box):
+    """What the live one says to what is no HTTP nobody knows; it is no referral, at least."""
+    broken = b"POST /booking-and-referral/FHIR/R4 HTTP/1.1\r\nContent-Length: ten\r\n\r\n"
+    said = await heard(box.sandbox.proxy_url, broken + CANARY, box.tls)
+
+    assert said.partition(b" ")[2].startswith(b"400")
+    assert CANARY not in said
+
+
+async def heard(url, request, tls=None):
+    """Return all that is answered to these bytes."""
+    at = urlsplit(url)
+    reader, writer = await asyncio.open_connection(at.hostname, at.port, ssl=tls)
+    writer.write(request)
+    async with asyncio.timeout(20):
+        said = await reader.read()
+    writer.close()
+    return said
 
 
 async def test_calls_say_who_asked_for_what(box):

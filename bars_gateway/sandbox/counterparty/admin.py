@@ -23,6 +23,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from bars_gateway.local_http import body_of
 from bars_gateway.sandbox.counterparty import requests
 from bars_gateway.sandbox.counterparty.holdings import Direction, Held
 from bars_gateway.sandbox.counterparty.party import Counterparty
@@ -102,7 +103,7 @@ class CounterpartyAdmin:
 
     async def _add_script(self, request: web.Request) -> web.Response:
         try:
-            script = self._party.scripts.add(orjson.loads(await request.read()))
+            script = self._party.scripts.add(orjson.loads(await body_of(request)))
         except (ScriptProblem, orjson.JSONDecodeError) as problem:
             return _json({"error": str(problem)}, status=400)
         return _json({"id": script.script_id}, status=201)
@@ -114,7 +115,7 @@ class CounterpartyAdmin:
 
     async def _request(self, request: web.Request) -> web.Response:
         try:
-            wanted = _wanted(_object(await request.read()), "to")
+            wanted = _wanted(_object(await body_of(request)), "to")
         except AdminProblem as problem:
             return _json({"error": str(problem)}, status=400)
         use_case, there = str(wanted["use_case"]), _identifier(str(wanted["to"]))
@@ -149,7 +150,7 @@ class CounterpartyAdmin:
                 {"error": f"nothing that was {direction} is held under that id"}, status=404
             )
         try:
-            return _json(await self._steered(held, verb, await request.read()))
+            return _json(await self._steered(held, verb, await body_of(request)))
         except AdminProblem as problem:
             return _json({"error": str(problem)}, status=400)
 
