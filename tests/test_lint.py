@@ -71,6 +71,19 @@ def test_what_others_sent_is_looked_at_as_a_receiver_does(tmp_path: Path) -> Non
     assert (1, True) == (lint(file, "--strict")[0], "error B03" in lint(file, "--strict")[1])
 
 
+def test_a_focus_that_points_to_nothing_is_told_as_that(tmp_path: Path) -> None:
+    """And not as a status that is wrong: what stands in the ServiceRequest is right."""
+    file = tmp_path / "dangling.json"
+    document = json.loads(referral())
+    gone = "urn:uuid:00000000-0000-4000-8000-00000000dead"
+    document["entry"][0]["resource"]["focus"] = [{"reference": gone}]
+    file.write_text(json.dumps(document))
+    code, printed = lint(file, "--strict")
+
+    assert (1, True, False) == (code, "error M12N" in printed, "R05" in printed)
+    assert "the focus points to nothing" in printed
+
+
 def test_a_date_that_is_no_moment_is_told(tmp_path: Path) -> None:
     """It gives no clinical time, and whoever wrote it may have meant one."""
     file = tmp_path / "partial.json"

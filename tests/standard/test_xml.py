@@ -210,6 +210,44 @@ def test_what_nobody_could_read_is_refused(
     assert path in {None, caught.value.issue.path}
 
 
+def declaring(encoding: str, family: str) -> bytes:
+    declaration = f"<?xml version='1.0' encoding='{encoding}'?>"
+    return (
+        f"{declaration}<Patient {FHIR}><name><family value='{family}'/></name></Patient>".encode()
+    )
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "utf-8", "Utf-8", "US-ASCII", "us-ascii"])
+def test_an_encoding_may_be_declared_that_it_is_in(encoding: str) -> None:
+    """FHIR's one encoding, or the part of it that is ASCII; no letter case counts."""
+    tree = xml.to_tree(declaring(encoding, "Smith")).tree
+
+    assert {"resourceType": "Patient", "name": [{"family": "Smith"}]} == tree
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *("UTF8", "utf_8", "csUTF8", "unicode-1-1-utf-8", "ASCII", "ascii", "ANSI_X3.4-1968"),
+        *("UTF-16", "ISO-8859-1", "Latin1", "windows-1252", "UTF-7", "x-user-defined"),
+    ],
+)
+def test_another_encoding_is_refused_with_the_one_to_declare(encoding: str) -> None:
+    """Readers stop at a name that they do not know: ours would pass on what the EPR's refuses."""
+    with pytest.raises(MalformedBundle, match='write encoding="UTF-8"') as caught:
+        xml.to_tree(declaring(encoding, "Smith"))
+
+    assert 1 == caught.value.line
+
+
+def test_what_declares_ascii_is_ascii() -> None:
+    """A reader that believes it would stop at the first other character, or show it as another."""
+    with pytest.raises(MalformedBundle, match="declares US-ASCII"):
+        xml.to_tree(declaring("US-ASCII", "Zo\u00eb"))
+
+    assert "Zo\u00eb" == xml.to_tree(declaring("UTF-8", "Zo\u00eb")).tree["name"][0]["family"]
+
+
 @pytest.mark.parametrize("name", ["&nbsp;", "&eacute;", "&Mu;"])
 def test_narrative_may_name_characters_as_html_does(name: str) -> None:
     """It is kept to the letter, and written with the number, which every reader of XML knows."""

@@ -167,6 +167,12 @@ def own_id(kind: str) -> Change:
 
 
 GONE = {"reference": "urn:uuid:00000000-0000-4000-8000-00000000dead"}
+
+
+def focus_on_nothing(bundle: Bundle) -> None:
+    put([GONE], "focus")(header(bundle))
+
+
 VERIFICATION = ("identifier", 0, "extension", 0, "valueCodeableConcept", "coding", 0, "code")
 
 BUNDLE = [
@@ -343,8 +349,24 @@ MESSAGE_HEADER = [
         also="B21",
     ),
     Break("M11", STRICT, f"{HEADER}.sender", in_header({}, "sender"), also="B21"),
-    Break("M12", BOTH, f"{HEADER}.focus", in_header([], "focus"), also="R05"),
-    Break("M13", BOTH, f"{HEADER}.focus", focus_on("Patient"), also="R05"),
+    Break("M12", BOTH, f"{HEADER}.focus", in_header([], "focus"), also="B21"),
+    *(
+        Break("M12N", BOTH, f"{HEADER}.focus[0].reference", focus_on_nothing, message, also="B17")
+        for message in (
+            a_referral,
+            a_validation,
+            a_transfer,
+            an_update,
+            a_cancelled_referral,
+            a_booking,
+            a_cancelled_booking,
+            a_full_response,
+            an_interim_response,
+            a_transfer_response,
+            a_rejection,
+        )
+    ),
+    Break("M13", BOTH, f"{HEADER}.focus", focus_on("Patient")),
     Break("M14", STRICT, f"{HEADER}.definition", lambda b: drop("definition")(header(b))),
     Break(
         "M14K",

@@ -24,6 +24,7 @@ from bars_gateway.standard.rules.terms import (
     is_of,
     missing,
     references_of,
+    request_status,
 )
 
 _WARN = Severity.WARNING
@@ -108,7 +109,7 @@ def _asks_for_validation(message: Message) -> bool:
     asks = is_new_request(message, "validation") or (
         is_change(message) and message.category == "validation"
     )
-    return asks and message.focus_status not in TAKEN_BACK
+    return asks and request_status(message) not in TAKEN_BACK
 
 
 def _can_be_found(location: Resource) -> bool:

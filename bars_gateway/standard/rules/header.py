@@ -227,13 +227,28 @@ def bad_sender(message: Message, _offer: Offer) -> Iterator[str]:
 
 @rule(
     "M12",
-    "focus must be one reference to a resource in the Bundle",
+    "there must be one focus, with one reference",
     source="profile BARSMessageHeader",
     fixed=True,
 )
 def bad_focus(message: Message, _offer: Offer) -> Iterator[str]:
-    if len(maps_of(message.header, "focus")) != 1 or message.focus_type is None:
+    focuses = maps_of(message.header, "focus")
+    if len(focuses) != 1 or not text_of(focuses[0], "reference"):
         yield f"{_HEADER}.focus"
+
+
+@rule(
+    "M12N",
+    "the focus points to nothing: its reference must be the fullUrl of a resource in the"
+    " Bundle, letter by letter",
+    source="profile BARSMessageHeader",
+    fixed=True,
+)
+def focus_points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
+    """What it is about, nobody can tell; what stands in the Bundle may be right all the same."""
+    focuses = maps_of(message.header, "focus")
+    if any(text_of(each, "reference") for each in focuses[:1]) and message.focus_type is None:
+        yield f"{_HEADER}.focus[0].reference"
 
 
 @rule(

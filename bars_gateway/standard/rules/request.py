@@ -27,6 +27,7 @@ from bars_gateway.standard.rules.terms import (
     is_new_request,
     is_of,
     not_in,
+    request_status,
     statuses,
 )
 from bars_gateway.standard.timing import FAR_AWAY, application_of, is_clinical
@@ -34,6 +35,7 @@ from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
 _WARN = Severity.WARNING
 _KINDS = frozenset({"referral", "validation"})
+_CHANGEABLE = frozenset({"active", "on-hold"})
 _INTERIM, _FULL = "-validation-interim", "-validation-full"
 
 
@@ -179,8 +181,9 @@ def _times(message: Message) -> Iterator[tuple[str, str]]:
 
 @rule("R05", "a new ServiceRequest must be active", source="Core: Standard-Pattern-For-Composites")
 def new_is_not_active(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message) and message.focus_status != "active":
-        yield from (path for path, _ in statuses(message, "ServiceRequest"))
+    if is_new_request(message) and request_status(message) != "active":
+        found = statuses(message, "ServiceRequest")
+        yield from (path for path, status in found if status != "active")
 
 
 @rule(
@@ -251,8 +254,9 @@ def validation_not_ready(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def change_without_id(message: Message, _offer: Offer) -> Iterator[str]:
     if is_change(message) and not message.focus_id:
-        for path, _ in message.all("ServiceRequest"):
-            yield f"{path}.id"
+        for path, resource in message.all("ServiceRequest"):
+            if not text_of(resource, "id"):
+                yield f"{path}.id"
 
 
 @rule(
@@ -288,10 +292,11 @@ def cancellation_cites_another(message: Message, _offer: Offer) -> Iterator[str]
 )
 def bad_update(message: Message, _offer: Offer) -> Iterator[str]:
     """What is changed and not taken back."""
-    if not is_change(message) or message.focus_status in TAKEN_BACK or cites_cancellation(message):
+    if not is_change(message) or is_cancelled_request(message) or cites_cancellation(message):
         return
-    if message.category == "validation" and message.focus_status not in {"active", "on-hold"}:
-        yield from (path for path, _ in statuses(message, "ServiceRequest"))
+    if message.category == "validation" and request_status(message) not in _CHANGEABLE:
+        found = statuses(message, "ServiceRequest")
+        yield from (path for path, status in found if status not in _CHANGEABLE)
     if message.category == "referral" and not is_of(message, "a6"):
         yield "Bundle.entry[0].resource.reason.coding.code"
 
@@ -347,7 +352,7 @@ def interim_answer_ended(message: Message, _offer: Offer) -> Iterator[str]:
     """Something is still going on, or was turned down."""
     if message.event == RESPONSE and message.definition.endswith(_INTERIM):
         yield from _unless(message, "active")
-        if message.focus_status not in {"in-progress", "cancelled"}:
+        if message.focus_type and message.focus_status not in {"in-progress", "cancelled"}:
             yield "Bundle.entry[0].resource.focus"
 
 

@@ -25,6 +25,7 @@ from bars_gateway.standard.rules.terms import (
     is_new_request,
     is_of,
     missing,
+    request_status,
 )
 
 _WARN = Severity.WARNING
@@ -121,7 +122,7 @@ def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     changed = (
         is_change(message)
         and message.category == "validation"
-        and message.focus_status not in TAKEN_BACK
+        and request_status(message) not in TAKEN_BACK
         and not cites_cancellation(message)
     )
     if is_new_request(message, "validation") or changed:

@@ -35,9 +35,22 @@ def cites_cancellation(message: Message) -> bool:
     return message.definition.endswith(CANCELLED)
 
 
+def request_status(message: Message) -> str | None:
+    """
+    Return the status of the request that it is about; None for none, or where nobody can tell.
+
+    Where the focus points to nothing, or to another type, rules of their own say so (M12N, M13),
+    and a ServiceRequest is judged by what it says itself.
+    """
+    if message.focus_type == "ServiceRequest":
+        return message.focus_status
+    found = [status for _, status in statuses(message, "ServiceRequest")]
+    return found[0] if len(found) == 1 else None
+
+
 def is_cancelled_request(message: Message) -> bool:
     """Tell whether a request is taken back."""
-    return is_change(message) and message.focus_status in TAKEN_BACK
+    return is_change(message) and request_status(message) in TAKEN_BACK
 
 
 def is_booking(message: Message, *, called_off: bool) -> bool:

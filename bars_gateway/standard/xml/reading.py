@@ -39,6 +39,9 @@ from bars_gateway.standard.xml.values import cut_out, drop_empty, keep_alone, ke
 NAMESPACE = "http://hl7.org/fhir"
 _FHIR = f"{NAMESPACE} "  # how expat begins the names of elements in a namespace
 _DIV = f"{XHTML} div"
+# FHIR has one encoding, and US-ASCII is a part of it. Names are those that IANA has registered, in
+# any letter case: at another one an XML reader must stop (XML 1.0, 4.3.3), as the EPR's would.
+_UTF_8, _ASCII = "utf-8", "us-ascii"
 _UNDEFINED = 11  # expat's number for an entity that was never declared
 _BROKEN = re.compile(rb"""<[^<]*?\svalue\s*=\s*(?:"[^"]*?[\t\r\n]|'[^']*?[\t\r\n])""")
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance "  # schemaLocation and the like: no content
@@ -148,8 +151,17 @@ class _Reader:
         raise MalformedBundle(f"{text}: line {line}", path, line) from None
 
     def _declared(self, version: str, encoding: str | None, _standalone: int) -> None:
-        if encoding and encoding.lower() not in {"utf-8", "us-ascii", "ascii"}:
-            self._refuse("XML must be written in UTF-8, and declare that encoding or none")
+        declared = (encoding or _UTF_8).lower()
+        if declared not in {_UTF_8, _ASCII}:
+            self._refuse(
+                "XML must be written in UTF-8, and declare no other encoding: write"
+                ' encoding="UTF-8" (with that hyphen), or leave it out'
+            )
+        if declared == _ASCII and not self._body.isascii():
+            self._refuse(
+                "XML that declares US-ASCII may hold no other characters, and this does: write"
+                ' encoding="UTF-8", or leave it out'
+            )
         if version != "1.0":
             self._refuse("XML must be written, and declared, as version 1.0")
 
