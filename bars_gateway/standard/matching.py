@@ -5,10 +5,11 @@ Which of a Receiver's records is the one that a message made, after a duplicate 
     our Bundle + what came ──matches──► the ids of the records that can only be ours
 
 A patient may have several referrals at one service, and a change that names the wrong one
-cancels somebody else's work. So a record counts only if it says itself that it is ours: by an
-identifier that we gave, by our id, or by the very instant that we wrote into it. Databases keep
-fewer digits of an instant than we wrote: where none has the very instant, one that is ours cut or
-rounded to whole microseconds, milliseconds or seconds will do.
+cancels somebody else's work. So a record counts only if it names no other patient (`patients`),
+and says itself that it is ours: by an identifier that we gave, by our id, or by the very instant
+that we wrote into it. Databases keep fewer digits of an instant than we wrote: where none has the
+very instant, one that is ours cut or rounded to whole microseconds, milliseconds or seconds will
+do.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +17,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import eq
 
-from bars_gateway.standard.bundle import Message, instant, map_of, maps_of, text_of
-from bars_gateway.standard.patients import NHS_NUMBER, is_placeholder, numbers_written
+from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
+from bars_gateway.standard.patients import (
+    NHS_NUMBER,
+    Sameness,
+    compare,
+    is_placeholder,
+    numbers_written,
+    patient_of,
+    patient_of_record,
+)
 from bars_gateway.standard.tree import Resource
 
 _MICROSECOND = timedelta(microseconds=1)  # our own instants are cut to it
@@ -50,24 +59,15 @@ def matches(message: Message, found: Message) -> Sequence[str]:
     """Return the ids of those records in *found*, a searchset, that *message* made."""
     references = [text_of(each, "reference") for each in maps_of(message.header, "focus")]
     ours = next((e.resource for ref in references if (e := message.resolve(ref))), {})
+    whose = patient_of(message)
     theirs = [
         record
         for _, record in found.all(message.focus_type or "")
-        if not _is_of_another(message, found, record)
+        if compare(whose, patient_of_record(record, found)) is not Sameness.OTHER_PATIENT
     ]
     same = [each for each in theirs if _is_same(ours, each)]
     same = same or [each for each in theirs if _is_at_the_time(ours, each, _is_kept_as)]
     return sorted({text_of(each, "id") for each in same} - {""})
-
-
-def _is_of_another(message: Message, found: Message, record: Resource) -> bool:
-    """Tell whether the record names another patient, whatever was searched for."""
-    subject = map_of(record, "subject")
-    patient = found.resolve(text_of(subject, "reference"))
-    shown = maps_of(patient.resource, "identifier") if patient else []
-    identifiers = [map_of(subject, "identifier"), *shown]
-    named = {text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER} - {""}
-    return bool(named) and named.isdisjoint(numbers_written(message))
 
 
 def _is_same(ours: Resource, theirs: Resource) -> bool:

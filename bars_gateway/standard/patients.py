@@ -65,11 +65,13 @@ def patient_of(message: Message) -> Patient:
     )
 
 
-def patient_of_record(record: Resource) -> Patient:
-    """Return whom a record that was read is about, as far as it says so itself."""
+def patient_of_record(record: Resource, beside: Message | None = None) -> Patient:
+    """Return whom a record is about: by what it says itself, and the Patient *beside* it."""
     actors = [map_of(record, "subject")]
     actors += [map_of(each, "actor") for each in maps_of(record, "participant")]
-    held = [each for each in maps_of(record, "contained") if _is_patient(each)]
+    entries = [beside.resolve(text_of(each, "reference")) for each in actors] if beside else []
+    shown = [*maps_of(record, "contained"), *(entry.resource for entry in entries if entry)]
+    held = [each for each in shown if _is_patient(each)]
     identifiers = [map_of(actor, "identifier") for actor in actors]
     written = [text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER]
     return Patient(

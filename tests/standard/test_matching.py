@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from variants import a_referral, resource
+from messages import FAMILY, NHS_NUMBER
+from variants import a_booking, a_referral, resource
 
 from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.matching import matches
@@ -76,3 +77,73 @@ def test_two_that_were_cut_to_the_same_are_two() -> None:
     found = shown("2026-03-02T09:00:00Z", "2026-03-02T09:00:00Z")
 
     assert ["0", "1"] == matches(ours("2026-03-02T09:00:00.1239Z"), found)
+
+
+MOMENT, END = "2026-03-02T09:00:00Z", "2026-03-02T09:15:00Z"
+NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+PATIENT = "urn:uuid:0b6a2a55-5c1e-4bb6-8a57-1f2f9ac5d777"
+
+
+def with_number(*numbers: str) -> dict[str, Any]:
+    return {"identifier": [{"system": NUMBER, "value": each} for each in numbers]}
+
+
+def named(number: str) -> dict[str, Any]:
+    return {"type": "Patient", "identifier": {"system": NUMBER, "value": number}}
+
+
+def beside(subject: dict[str, Any], **patient: Any) -> Message:
+    """Show our referral's instant under an id, of *subject*, with a Patient in the searchset."""
+    record = {
+        "resourceType": "ServiceRequest",
+        "id": "0",
+        "authoredOn": MOMENT,
+        "subject": subject,
+    }
+    entries = [
+        {"resource": record},
+        {"fullUrl": PATIENT, "resource": {"resourceType": "Patient", **patient}},
+    ]
+    return read(json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
+
+
+REFERS: dict[str, Any] = {"reference": PATIENT}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(beside(named(NHS_NUMBER)), ["0"], id="by-its-number"),
+        pytest.param(beside(named("999 000 0018")), ["0"], id="as-on-a-card"),
+        pytest.param(beside(named("0000000000")), ["0"], id="a-placeholder-says-nothing"),
+        pytest.param(beside(named("9990000026")), [], id="by-anothers-number"),
+        pytest.param(beside(REFERS, **with_number(NHS_NUMBER, "9990000026")), ["0"], id="merged"),
+        pytest.param(beside(REFERS, **with_number("9990000026")), [], id="another-beside-it"),
+        pytest.param(
+            beside(REFERS, name=[{"family": "Other", "given": ["One"]}], birthDate="1950-01-31"),
+            [],
+            id="another-without-a-number",
+        ),
+        pytest.param(beside(REFERS, name=[{"family": FAMILY}]), ["0"], id="too-little-to-compare"),
+    ],
+)
+def test_a_record_of_another_patient_is_not_ours(found: Message, expected: list[str]) -> None:
+    """Though it was made at the very instant: whose it is, is decided as everywhere."""
+    assert expected == matches(ours(MOMENT), found)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(NHS_NUMBER, ["0"]), ("9990000026", [])])
+def test_a_booking_of_another_patient_is_not_ours(number: str, expected: list[str]) -> None:
+    """An Appointment names its patient among the participants."""
+    bundle = a_booking()
+    resource(bundle, "Appointment").update(start=MOMENT, end=END)
+    record = {
+        "resourceType": "Appointment",
+        "id": "0",
+        "start": MOMENT,
+        "end": END,
+        "participant": [{"actor": named(number)}],
+    }
+    found = read(json.dumps({"resourceType": "Bundle", "entry": [{"resource": record}]}).encode())
+
+    assert expected == matches(read(json.dumps(bundle).encode()), found)
