@@ -96,8 +96,7 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
     """Return what may be taken of an answer that contradicts nothing."""
     if compare(patient_of(ours), patient_of(found)) is Sameness.OTHER_PATIENT:
         return Acknowledgement(said=Said.OTHER)  # by the name alone, which may be spelt otherwise
-    url = _focus_url(ours)
-    entry = found.resolve(url) if url else None
+    entry = found.resolve(ours.focus_url)
     if entry is not None:
         return Acknowledgement(said=Said.OURS, focus_id=text_of(entry.resource, "id") or None)
     if ours.bundle_id and found.bundle_id == ours.bundle_id:
@@ -133,7 +132,3 @@ def _is_other_case(here: Particulars, there: Particulars, found: Message) -> boo
         if text_of(encounter, "status") != "planned"
         for each in maps_of(encounter, "identifier")
     )
-
-
-def _focus_url(message: Message) -> str:
-    return next((text_of(each, "reference") for each in maps_of(message.header, "focus")), "")

@@ -75,8 +75,7 @@ def acknowledge(
 
     What a referral calls its resources is forgotten (R06); a booking names slots of ours.
     """
-    focus = message.header.get("focus")
-    focus_url = text_of(focus[0], "reference") if isinstance(focus, list) and focus else ""
+    focus_url = message.focus_url
     is_booking = message.focus_type == "Appointment"
     entries: list[Json] = [
         _mirrored(

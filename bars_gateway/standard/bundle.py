@@ -116,6 +116,17 @@ class Message:
         return next((e.resource for e in self.entries[:1] if e.type == "MessageHeader"), {})
 
     @property
+    def focus_url(self) -> str:
+        """What the MessageHeader says that the message is about, or an empty text."""
+        return next((text_of(each, "reference") for each in maps_of(self.header, "focus")), "")
+
+    @property
+    def focus(self) -> Resource:
+        """What the message is about, or an empty resource where the Bundle does not have it."""
+        entry = self.resolve(self.focus_url)
+        return entry.resource if entry else {}
+
+    @property
     def is_pressing(self) -> bool:
         """Whether what it asks for has a higher priority than routine."""
         return any(text_of(each, "priority") in _PRESSING for _, each in self.all("ServiceRequest"))

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bars_gateway.standard.bundle import Message, bare_id, maps_of, text_of
-from bars_gateway.standard.tree import Resource
 from bars_gateway.standard.workflow import Subject, subject_of
 
 
@@ -133,14 +132,9 @@ def _named(message: Message, subject: Subject) -> Iterator[tuple[By, str]]:
     if subject not in _NAMES:
         return
     by, element, kind = _NAMES[subject]
-    references = (text_of(each, "reference") for each in maps_of(_focus(message), element))
+    references = (text_of(each, "reference") for each in maps_of(message.focus, element))
     found = (_id_in(message, reference, kind) for reference in references)
     yield from ((by, each) for each in dict.fromkeys(found) if each)
-
-
-def _focus(message: Message) -> Resource:
-    references = (text_of(each, "reference") for each in maps_of(message.header, "focus"))
-    return next((e.resource for each in references if (e := message.resolve(each))), {})
 
 
 _REFERENCE = re.compile(r"(?:.*/)?([A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/.*)?", re.ASCII)

@@ -57,16 +57,14 @@ def search_of(message: Message) -> Search | None:
 
 def matches(message: Message, found: Message) -> Sequence[str]:
     """Return the ids of those records in *found*, a searchset, that *message* made."""
-    references = [text_of(each, "reference") for each in maps_of(message.header, "focus")]
-    ours = next((e.resource for ref in references if (e := message.resolve(ref))), {})
     whose = patient_of(message)
     theirs = [
         record
         for _, record in found.all(message.focus_type or "")
         if compare(whose, patient_of_record(record, found)) is not Sameness.OTHER_PATIENT
     ]
-    same = [each for each in theirs if _is_same(ours, each)]
-    same = same or [each for each in theirs if _is_at_the_time(ours, each, _is_kept_as)]
+    same = [each for each in theirs if _is_same(message.focus, each)]
+    same = same or [each for each in theirs if _is_at_the_time(message.focus, each, _is_kept_as)]
     return sorted({text_of(each, "id") for each in same} - {""})
 
 

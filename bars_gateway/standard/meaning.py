@@ -405,7 +405,6 @@ def wording_of(message: Message) -> Wording | None:
     """Return what the meaning of a response follows from; None: it is no response."""
     if message.event != RESPONSE:
         return None
-    focus = next((text_of(each, "reference") for each in maps_of(message.header, "focus")), "")
     plans = {text_of(plan, "status") for _, plan in message.all("CarePlan")}
     requests = [text_of(each, "status") for _, each in message.all("ServiceRequest")]
     absences = [text_of(each, "status") == "noshow" for _, each in message.all("Appointment")]
@@ -414,17 +413,17 @@ def wording_of(message: Message) -> Wording | None:
         subject=subject_of(message),
         reason=message.reason,
         definition=message.definition.removeprefix(PREFIX),
-        focus=focus,
+        focus=message.focus_url,
         focus_type=message.focus_type,
         request=next(iter(requests), ""),
         plan=next(iter(plans), "") if len(plans) < 2 else "several",  # noqa: PLR2004
         absent=any(absences),
-        encounters=tuple(_encounters(message, focus)),
+        encounters=tuple(_encounters(message)),
         sent_at=instant(text_of(message.root, "timestamp")),
     )
 
 
-def _encounters(message: Message, focus: str) -> Iterator[Written]:
+def _encounters(message: Message) -> Iterator[Written]:
     outcomes = {
         bare_id(text_of(each, "reference")).removeprefix("encounter/")
         for _, plan in message.all("CarePlan")
@@ -434,7 +433,7 @@ def _encounters(message: Message, focus: str) -> Iterator[Written]:
     for entry in message.entries:
         if _is_one(entry):
             keys = _keys(entry.full_url, entry.resource)
-            if entry.full_url == focus or not outcomes & keys:
+            if entry.full_url == message.focus_url or not outcomes & keys:
                 yield Written(
                     url=entry.full_url,
                     keys=keys,

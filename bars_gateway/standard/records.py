@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 
 from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
 from bars_gateway.standard.particulars import particulars_of
-from bars_gateway.standard.tree import Resource
 from bars_gateway.standard.workflow import FINAL, State
 
 # What an EPR writes into a record once, when somebody asks: a second asking has others.
@@ -54,16 +53,11 @@ def matters(state: State) -> bool:
 
 
 def _written(message: Message) -> Iterator[str]:
-    focus = _focus(message)
+    focus = message.focus
     for name in _INSTANTS.get(text_of(focus, "resourceType"), ()):
         yield text_of(focus, name)
 
 
 def _slots(message: Message) -> list[str]:
     """Return what is booked: two at one time are two, if they are of different slots."""
-    return sorted(text_of(each, "reference") for each in maps_of(_focus(message), "slot"))
-
-
-def _focus(message: Message) -> Resource:
-    references = (text_of(each, "reference") for each in maps_of(message.header, "focus"))
-    return next((e.resource for each in references if (e := message.resolve(each))), {})
+    return sorted(text_of(each, "reference") for each in maps_of(message.focus, "slot"))

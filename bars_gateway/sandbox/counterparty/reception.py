@@ -166,7 +166,7 @@ class Reception:
 
     def _obstacle(self, read: _Read) -> Problem | None:
         """Return what at the Receiver stands against a request that is itself in order."""
-        focus = _focus(read.message)
+        focus = read.message.focus
         slot = next((text_of(each, "id") for _, each in read.message.all("Slot")), "")
         if slot and self._holdings.is_taken(slot):
             return REFUSALS["slot-taken"]
@@ -190,7 +190,7 @@ class Reception:
         if not held.move(read.move):
             return replies.refused(REFUSALS["not-current"])
         if read.move is Move.UPDATE:
-            held.resource = _focus(read.message)
+            held.resource = read.message.focus
         self._note(held, read)
         tree = answers.acknowledge_change(read.message, self._new_id, self._now())
         if held.focus_id == sentinels.REFERRED_ID and read.move is Move.CANCEL:
@@ -227,17 +227,11 @@ def held_for(message: Message, tree: Json, direction: Direction, correlation_id:
         other=other,
         correlation_id=correlation_id,
         nhs_number=nhs_number_of(message),
-        resource=_focus(acknowledged),
+        resource=acknowledged.focus,
         patient=next((each for _, each in message.all("Patient")), {}),
         acknowledgement=body,
         slot_id=next(slots, None) or None,
     )
-
-
-def _focus(message: Message) -> Resource:
-    reference = next((text_of(each, "reference") for each in maps_of(message.header, "focus")), "")
-    entry = message.resolve(reference)
-    return entry.resource if entry else {}
 
 
 def _event(read: _Read, booking_id: str | None) -> Event | None:
@@ -249,7 +243,7 @@ def _event(read: _Read, booking_id: str | None) -> Event | None:
         return None
     if booking:
         return Event.MAKE_BOOKING
-    links = maps_of(_focus(read.message), "supportingInfo")
+    links = maps_of(read.message.focus, "supportingInfo")
     linked = any(text_of(each, "reference") == f"Appointment/{booking_id}" for each in links)
     return Event.CREATE_LINKED if linked else Event.CREATE_MISLINKED
 

@@ -164,7 +164,7 @@ def answer_plans_for_another(message: Message, _offer: Offer) -> Iterator[str]:
     """A CarePlan of the Requester's own, sent back, is no answer."""
     if _is_full_answer(message) and message.focus_type == "Encounter":
         for path, plan in message.all("CarePlan"):
-            if text_of(map_of(plan, "encounter"), "reference") != _focus(message):
+            if text_of(map_of(plan, "encounter"), "reference") != message.focus_url:
                 yield f"{path}.encounter"
 
 
@@ -237,7 +237,7 @@ def _rejections(message: Message) -> Iterator[tuple[str, Resource]]:
     # The pseudo-code of Application 4 turns down with triaged and revoked.
     ends = {"cancelled", "triaged"} if given_back and is_of(message, "a4") else {"cancelled"}
     for path, entry in _encounters(message):
-        named = message.focus_type != "Encounter" or entry.full_url == _focus(message)
+        named = message.focus_type != "Encounter" or entry.full_url == message.focus_url
         if named and text_of(entry.resource, "status") in ends:
             yield path, entry.resource
 
@@ -260,7 +260,7 @@ def validation_is_not_named(message: Message, _offer: Offer) -> Iterator[str]:
         system, code = VALIDATED
         for path, entry in _encounters(message):
             begun = message.focus_status in {"in-progress", "finished"}
-            if entry.full_url == _focus(message) and begun:
+            if entry.full_url == message.focus_url and begun:
                 reasons = maps_of(entry.resource, "reasonCode")
                 if not is_coded(reasons, system, {code}):
                     yield f"{path}.reasonCode"
@@ -328,7 +328,3 @@ def _encounters(message: Message) -> Iterator[tuple[str, Entry]]:
     for index, entry in enumerate(message.entries):
         if entry.type == "Encounter":
             yield f"Bundle.entry[{index}].resource", entry
-
-
-def _focus(message: Message) -> str:
-    return next((text_of(each, "reference") for each in maps_of(message.header, "focus")), "")
