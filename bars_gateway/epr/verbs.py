@@ -18,9 +18,8 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Order
-from bars_gateway.standard.bundle import MalformedBundle, read
+from bars_gateway.standard.bundle import MalformedBundle, read, renewed
 from bars_gateway.standard.headers import REQUEST_ID
-from bars_gateway.standard.renewal import renewed
 from bars_gateway.standard.timing import Limits, Timing, limits
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.interventions import (

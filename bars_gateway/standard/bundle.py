@@ -1,7 +1,8 @@
 """
 Reads a message Bundle: bytes in, the fields that BaRS steers by out.
 
-    bytes ──read──► Message(bundle_id, event, reason, focus, …, entries)
+    bytes ──read─────► Message(bundle_id, event, reason, focus, …, entries)
+    bytes ──renewed──► the same bytes under another Bundle.id
 
 Reading is for looking. The bytes themselves are what is stored and sent, so nothing
 here ever turns a Message back into the Bundle that it came from. Numbers are kept as
@@ -29,6 +30,7 @@ from typing import Any
 import orjson
 
 from bars_gateway.standard import utf8, xml
+from bars_gateway.standard.elements import resources, vocabulary
 from bars_gateway.standard.primitives import matcher
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
@@ -40,7 +42,6 @@ from bars_gateway.standard.tree import (
     Resource,
     too_wide,
 )
-from bars_gateway.standard.twice import TWICE, Twice
 
 __all__ = [
     "CATEGORIES",
@@ -59,6 +60,7 @@ __all__ = [
     "map_of",
     "maps_of",
     "read",
+    "renewed",
     "said_by",
     "text_of",
 ]
@@ -66,12 +68,16 @@ __all__ = [
 USE_CASES = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
 CATEGORIES = "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest"
 
+_TWICE = "stands twice in one object, and readers differ in which they take: leave one out"
 _PRESSING = frozenset({"urgent", "asap", "stat"})
 
 _FIRST, _LAST = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
+# What JSON is made of as far as nesting goes: texts, brackets, and what separates.
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]', re.DOTALL)
+_XML_ID = re.compile(rb"<(?:[\w.-]+:)?id\s[^>]*?value\s*=\s*([\"'])(.*?)\1", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +255,7 @@ def is_id(value: Json) -> bool:
 def from_json(body: bytes) -> Resource:
     """Return the resource in *body* as a tree, or raise MalformedBundle."""
     utf8.check(body)
-    written, twice = utf8.unmarked(body), Twice()
+    written, twice = utf8.unmarked(body), _Twice()
     try:
         orjson.loads(written)
         root = json.loads(
@@ -265,7 +271,7 @@ def from_json(body: bytes) -> Resource:
         raise MalformedBundle("the body is no JSON object")
     _check_extent(root)
     if twice.objects:
-        raise MalformedBundle(TWICE, twice.path_in(root))
+        raise MalformedBundle(_TWICE, twice.path_in(root))
     return root
 
 
@@ -286,6 +292,61 @@ def _check_extent(root: Json) -> None:
             return
         level = below
     raise MalformedBundle(TOO_DEEP)
+
+
+class _Twice:
+    """
+    The objects of one body that have a member twice, and the path of the first of them.
+
+    Nobody may choose between the two: readers differ in which they take, and so two of them would
+    act upon different messages.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[int, tuple[Resource, str]] = {}  # by identity, for as long as they live
+
+    def members_of(self, pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+        """Make an object of its members."""
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            self.objects[id(members)] = (members, _first_again(pairs))
+        return members
+
+    def path_in(self, root: Resource) -> str:
+        """Return the path of the outermost; what R4 has no name for is not shown."""
+        kind = root.get("resourceType")
+        top = kind if isinstance(kind, str) and kind in resources() else "Bundle"
+        level: list[tuple[Json, str]] = [(root, top)]
+        for node, path in level:  # which grows while it is read
+            _, name = self.objects.get(id(node), (None, None))
+            if name is not None:
+                return f"{path}.{_shown(name)}"
+            level += _below(node, path)
+        raise AssertionError("an object within another that stands twice")
+
+
+def _first_again(pairs: list[tuple[str, Json]]) -> str:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            break
+        seen.add(name)
+    return name
+
+
+def _below(node: Json, path: str) -> Iterator[tuple[Json, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if isinstance(value, dict | list):
+                yield value, f"{path}.{_shown(name)}"
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            if isinstance(value, dict | list):
+                yield value, f"{path}[{index}]"
+
+
+def _shown(name: str) -> str:
+    return name if name.removeprefix("_") in vocabulary() else "?"
 
 
 def text_of(resource: object, element: str) -> str:
@@ -338,3 +399,46 @@ def instant(text: str) -> datetime | None:
 def _moment(match: re.Match[str]) -> datetime:
     seconds, fraction, zone = match.groups()
     return datetime.fromisoformat(f"{seconds}.{(fraction or '0').ljust(6, '0')}{zone}")
+
+
+def renewed(body: bytes, media_type: str, bundle_id: str) -> bytes:
+    """
+    Return *body* with that Bundle.id, as a resend needs (B05), and no other byte of it changed.
+
+    To parse it and to write it again would change numbers, instants and white space (D-lossless):
+    the id is found where it stands and cut out. What came of it is read again: raises
+    MalformedBundle where anything but the id differs, or where there is none to replace.
+    """
+    place = _place_in_xml(body) if "xml" in media_type else _place_in_json(body)
+    if place is None:
+        raise MalformedBundle("the Bundle has no id to replace", "Bundle.id")
+    start, end = place
+    changed = body[:start] + bundle_id.encode("ascii") + body[end:]
+    before, after = read(body, media_type), read(changed, media_type)
+    if {**before.root, "id": bundle_id} != after.root:
+        raise MalformedBundle("the Bundle's id cannot be told from other content", "Bundle.id")
+    return changed
+
+
+def _place_in_json(body: bytes) -> tuple[int, int] | None:
+    """Return where the text of the outermost member `id` begins and ends, without its quotes."""
+    depth, name, is_id = 0, b"", False
+    for token in _TOKEN.finditer(body):
+        word = token[0]
+        if word in {b"{", b"["}:
+            depth += 1
+        elif word in {b"}", b"]"}:
+            depth -= 1
+        elif word == b":":
+            is_id = depth == 1 and name == b'"id"'
+            continue
+        elif is_id:
+            return token.start() + 1, token.end() - 1
+        name, is_id = word, False
+    return None
+
+
+def _place_in_xml(body: bytes) -> tuple[int, int] | None:
+    """Return where the value of the first `id` begins and ends: R4 puts the Bundle's own first."""
+    found = _XML_ID.search(body)
+    return None if found is None else found.span(2)

@@ -4,10 +4,10 @@ What a person is told of a message: one sentence for each situation, with what t
     Situation ──means──► the sentence of a notice, of `show` and of `queue`
 
 The tables are data: how a message of ours ended (`outcomes`), what of it is not settled
-(`waiting`), what others ask and answer (`received`), what is owed (`owed`), what the EPR is
-asked (`asked`), how a case stands that has moved on (`standing`), and what a remark adds
-(`remarked`). Whoever reads only the sentence never has to guess whether to act: it names what
-to do, or says that there is nothing to do.
+(`waiting`), what others ask and answer, and the EPR is asked for them (`received`), what is owed
+(`owed`), how a case stands that has moved on (`standing`), and what a remark adds (`remarked`).
+Whoever reads only the sentence never has to guess whether to act: it names what to do, or says
+that there is nothing to do.
 
 Decisions: D-sentences.
 """

@@ -8,8 +8,11 @@ arrive, and *acknowledged* never that somebody has read it.
 
 from collections.abc import Mapping
 
-from bars_gateway.standard.sentences.tables import (
+from bars_gateway.standard.sentences.words import (
+    CONTROL_ROOMS,
+    Asks,
     ByMove,
+    Matter,
     Rows,
     act,
     check,
@@ -18,7 +21,6 @@ from bars_gateway.standard.sentences.tables import (
     telephone,
     work,
 )
-from bars_gateway.standard.sentences.words import CONTROL_ROOMS, Asks, Matter
 from bars_gateway.standard.workflow import Move
 
 _UNREAD = "this does not mean that anybody has read it"

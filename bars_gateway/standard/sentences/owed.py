@@ -8,8 +8,7 @@ whether they have begun, and whether it ever arrived.
 from collections.abc import Mapping
 from enum import StrEnum
 
-from bars_gateway.standard.sentences.tables import Rows, act, check, telephone, work
-from bars_gateway.standard.sentences.words import HELP, Matter
+from bars_gateway.standard.sentences.words import HELP, Matter, Rows, act, check, telephone, work
 
 
 class Known(StrEnum):

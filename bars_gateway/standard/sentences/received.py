@@ -2,16 +2,20 @@
 A message from another organisation, in a sentence: what it asks of us, or what it answers.
 
     request, update, cancel ──ASKED[move][matter]──► what this service has to do now
+    the same, as a question ─QUESTIONS[move][matter]► what somebody wants, and when to say no
     response ──SAID[what it says][matter]──────────► where the patient is, and whose
 
 A rejection is never said in the words of a message that merely came, and what does not add
-up says so: nobody has to guess from a move.
+up says so: nobody has to guess from a move. To a question the other side waits for the answer
+while its user looks at the screen.
 """
 
 from collections.abc import Mapping
 
-from bars_gateway.standard.sentences.tables import (
+from bars_gateway.standard.sentences.words import (
+    HELP,
     ByMove,
+    Matter,
     Rows,
     act,
     check,
@@ -19,7 +23,6 @@ from bars_gateway.standard.sentences.tables import (
     telephone,
     work,
 )
-from bars_gateway.standard.sentences.words import HELP, Matter
 from bars_gateway.standard.workflow import Move
 
 _STOP = " Stop what was begun for it, and see that nobody is still on the way."
@@ -208,4 +211,49 @@ CANCEL_TURNED_AWAY: ByMove = dict.fromkeys((Move.REQUEST, Move.UPDATE, Move.CANC
 RESPONSE_DECIDED_LATE = telephone(
     "You took this after {they} had been told that you did not: it may believe that you do not know"
     " it. Telephone."
+)
+
+
+QUESTIONS: ByMove = {
+    Move.REQUEST: {
+        None: work("{Asker} asks whether you take this {it}. Say yes or no at once."),
+        Matter.BOOKING: work(
+            "Another service wants to book an appointment. Say no if the slot is not free any more."
+        ),
+    },
+    Move.UPDATE: {
+        None: work(
+            "{Asker} wants to change its {it}. Say no if the change comes too late to be heeded."
+        ),
+        Matter.BOOKING: work(
+            "{Asker} wants to change the appointment. Say no if it cannot be kept as it is wanted."
+        ),
+    },
+    Move.CANCEL: {
+        None: work(
+            "{Asker} wants to cancel its {it}. Say no if somebody is already with the patient."
+        ),
+        Matter.BOOKING: work(
+            "{Asker} wants to cancel the appointment. Say no if the patient has been seen already."
+        ),
+    },
+}
+RESPONSE_QUESTION = work(
+    "This answers your {it}, and waits for your yes or no. Say no if it is not yours."
+)
+_READ = "Another organisation asks what this EPR has: {operation}. Answer at once."
+_WRITE = (
+    "Another organisation wants to change a record: {operation}. Say no if it must stay as it is."
+)
+
+
+def enquiry(operation: str) -> str:
+    """Return what is asked by a request that is no message."""
+    return (_READ if operation.startswith("GET ") else _WRITE).format(operation=operation)
+
+
+DECIDED = "The other side waited for this answer and gets it. There is nothing to do now."
+DECIDED_TOO_LATE = (
+    "The other side had been told that no answer came, and hears of this one only if it tries"
+    " again. If it matters to the patient, telephone."
 )

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences.tables import check, nothing, telephone
-from bars_gateway.standard.sentences.words import Matter, Sentence
+from bars_gateway.standard.sentences.words import Matter, Sentence, check, nothing, telephone
 
 REMARKED: Mapping[Remark, Sentence] = {
     Remark.LATE: telephone(

@@ -11,10 +11,19 @@ from datetime import datetime
 from bars_gateway.standard.cancelling import ENDED, Reading
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences import asked, outcomes, owed, received, standing, waiting
+from bars_gateway.standard.sentences import outcomes, owed, received, standing, waiting
 from bars_gateway.standard.sentences.remarked import OLD, REMARKED, added_by
-from bars_gateway.standard.sentences.tables import ByMove, Rows, found
-from bars_gateway.standard.sentences.words import Asks, Details, Matter, Sentence, filled, matter_of
+from bars_gateway.standard.sentences.words import (
+    Asks,
+    ByMove,
+    Details,
+    Matter,
+    Rows,
+    Sentence,
+    filled,
+    found,
+    matter_of,
+)
 from bars_gateway.standard.workflow import (
     DOUBTS,
     FINAL,
@@ -33,11 +42,14 @@ _KNOWN = {
     Remark.ANSWER_UNCLEAR: owed.Known.UNCLEAR,
 }
 _OF_REQUESTS = {
-    "question": asked.QUESTIONS,
+    "question": received.QUESTIONS,
     "decided_late": received.DECIDED_LATE,
     "cancel_turned_away": received.CANCEL_TURNED_AWAY,
 }
-_OF_RESPONSES = {"question": asked.RESPONSE, "decided_late": received.RESPONSE_DECIDED_LATE}
+_OF_RESPONSES = {
+    "question": received.RESPONSE_QUESTION,
+    "decided_late": received.RESPONSE_DECIDED_LATE,
+}
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})

@@ -11,8 +11,16 @@ from collections.abc import Mapping
 
 from bars_gateway.standard.meaning import MOVES, Said
 from bars_gateway.standard.sentences import received
-from bars_gateway.standard.sentences.tables import Rows, act, check, nothing, telephone, work
-from bars_gateway.standard.sentences.words import CONTROL_ROOMS, Matter
+from bars_gateway.standard.sentences.words import (
+    CONTROL_ROOMS,
+    Matter,
+    Rows,
+    act,
+    check,
+    nothing,
+    telephone,
+    work,
+)
 from bars_gateway.standard.workflow import ANSWERS, Move, Role, State
 
 _CANCELLED = "The {it} is cancelled."

@@ -8,15 +8,16 @@ the gateway still tries, and until when.
 from collections.abc import Mapping
 
 from bars_gateway.standard.cancelling import Reading
-from bars_gateway.standard.sentences.tables import (
+from bars_gateway.standard.sentences.words import (
+    Asks,
     ByMove,
     Rows,
+    Sentence,
     check,
     nothing,
     of_each_move,
     telephone,
 )
-from bars_gateway.standard.sentences.words import Asks, Sentence
 from bars_gateway.standard.workflow import Move
 
 

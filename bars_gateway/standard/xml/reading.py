@@ -5,7 +5,11 @@ FHIR's XML, read into the tree that JSON is read into.
 
 Every value stays as it was written (D-lossless): numbers become `Number`, instants stay
 texts, and narrative is cut out of the bytes as it is. Comments and processing
-instructions are passed over; an indentation is no content.
+instructions are passed over; an indentation is no content. A value and what extends it stand
+side by side under two names, as in FHIR's JSON, and lists are filled with null so that the two
+are of one length:
+
+    <given value="A"/> <given id="x"/>  ──►  given: ["A", null], _given: [null, {"id": "x"}]
 
 The parser is expat, of Python's own library. It would read UTF-16 unasked, and XML 1.1
 as if it were 1.0: both are refused before. It tells lines and byte positions, and
@@ -16,25 +20,27 @@ structure checker says so together with everything else that is wrong.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import NoReturn
 from xml.parsers import expat
+from xml.sax.saxutils import quoteattr
 
 from bars_gateway.standard import utf8
 from bars_gateway.standard.elements import RESOURCE, Member, members, resources, vocabulary
-from bars_gateway.standard.primitives import XHTML
+from bars_gateway.standard.primitives import HTML_NAMED, NUMBERS, XHTML, matcher, reads_as_div
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
     MAX_ELEMENTS,
     TOO_DEEP,
     Json,
     MalformedBundle,
+    Number,
+    Resource,
     Stray,
     too_wide,
 )
-from bars_gateway.standard.xml.document import Document, Place, paths
-from bars_gateway.standard.xml.narratives import without_names
-from bars_gateway.standard.xml.values import cut_out, drop_empty, keep_alone, keep_in_list, value_of
 
 NAMESPACE = "http://hl7.org/fhir"
 _FHIR = f"{NAMESPACE} "  # how expat begins the names of elements in a namespace
@@ -45,6 +51,68 @@ _UTF_8, _ASCII = "utf-8", "us-ascii"
 _UNDEFINED = 11  # expat's number for an entity that was never declared
 _BROKEN = re.compile(rb"""<[^<]*?\svalue\s*=\s*(?:"[^"]*?[\t\r\n]|'[^']*?[\t\r\n])""")
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance "  # schemaLocation and the like: no content
+_EMPTY = ""  # what an element without value and content is kept as: the structure checker tells
+_TRUTH = {"true": True, "false": False}
+_NAME = re.compile(HTML_NAMED.pattern.encode())
+
+_Node = dict[str, Json]
+_Place = tuple[int, str, bool, int]  # number of the parent, name, whether in a list, line
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """
+    A resource that came as XML, and where each of its elements stands: what an operator looks up.
+
+    Places are written down while it is read; paths are made of them only when somebody asks,
+    which is when something is wrong.
+    """
+
+    tree: Resource
+    _places: list[_Place]
+    _late: list[int]
+    _broken: list[int]
+
+    @property
+    def out_of_order(self) -> list[str]:
+        """
+        Return the FHIR path of each element that stands later than R4 has it.
+
+        Nothing is lost by it, and official test messages do it: at most a warning.
+        """
+        known = _paths(self._places) if self._late else []
+        return [known[number] for number in self._late]
+
+    @property
+    def broken_lines(self) -> list[str]:
+        """
+        Return the FHIR path of each value with a line break or a tab in its attribute.
+
+        XML has every reader take that as a blank: who wrote it meant something else.
+        """
+        known = _paths(self._places) if self._broken else []
+        return [known[number] for number in self._broken]
+
+    @property
+    def lines(self) -> Mapping[str, int]:
+        """Return the line of each element, by its FHIR path; made when asked for."""
+        found: dict[str, int] = {}
+        for path, (*_, line) in zip(_paths(self._places), self._places, strict=True):
+            found.setdefault(path, line)
+        return found
+
+
+def _paths(places: list[_Place]) -> list[str]:
+    """Return the FHIR path of each place."""
+    found: list[str] = []
+    counts: dict[str, int] = {}
+    for parent, name, many, _ in places:
+        path = f"{found[parent]}.{name}" if found else name
+        if many:
+            counts[path] = counts.get(path, -1) + 1
+            path = f"{path}[{counts[path]}]"
+        found.append(path)
+    return found
 
 
 def to_tree(body: bytes) -> Document:
@@ -57,7 +125,7 @@ def to_tree(body: bytes) -> Document:
     try:
         return _Reader(body, body).read()
     except _HtmlNameError:
-        return _Reader(body, without_names(body)).read(again=True)
+        return _Reader(body, _without_names(body)).read(again=True)
 
 
 class _HtmlNameError(Exception):
@@ -113,7 +181,7 @@ class _Reader:
     def __init__(self, body: bytes, parsed: bytes) -> None:
         self._body = body
         self._parsed = parsed  # as long, and without what the parser does not know
-        self._places: list[Place] = []
+        self._places: list[_Place] = []
         self._frame: _Frame | None = None
         self._root: _Frame | None = None
         self._late: list[int] = []  # numbers of the places
@@ -146,7 +214,7 @@ class _Reader:
         return Document(self._root.node, self._places, self._late, self._broken)
 
     def _refuse(self, text: str) -> NoReturn:
-        path = paths(self._places)[self._frame.number] if self._frame else "Bundle"
+        path = _paths(self._places)[self._frame.number] if self._frame else "Bundle"
         line = self._parser.ErrorLineNumber
         raise MalformedBundle(f"{text}: line {line}", path, line) from None
 
@@ -261,7 +329,7 @@ class _Reader:
             self._attributes(frame, "Element", attributes)
         if written is None:
             return False
-        frame.value = value_of(member.type, written)
+        frame.value = _value_of(member.type, written)
         if " " not in written:
             return False
         return _BROKEN.match(self._body, self._parser.CurrentByteIndex) is not None
@@ -273,12 +341,12 @@ class _Reader:
         self._frame = frame.parent
         if member is not None and member.is_primitive:
             assert frame.parent is not None
-            keep = keep_in_list if member.many else keep_alone
+            keep = _keep_in_list if member.many else _keep_alone
             keep(frame.parent.node, member.name, frame.value, frame.node)
             if member.many and frame.value is None:
                 frame.parent.nulls = [*(frame.parent.nulls or ()), member.name]
         elif frame.nulls:
-            drop_empty(frame.node, frame.nulls)
+            _drop_empty(frame.node, frame.nulls)
 
     def _text(self, data: str) -> None:
         if self._frame is not None and not data.isspace():
@@ -303,8 +371,125 @@ class _Reader:
         if self._narrative is not None:
             assert self._frame is not None
             end = self._parser.CurrentByteIndex
-            self._frame.node["div"] = cut_out(self._body, self._narrative, end, self._scope)
+            self._frame.node["div"] = _cut_out(self._body, self._narrative, end, self._scope)
             self._narrative = None
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
+
+
+def _value_of(type_name: str, written: str) -> Json:
+    """Return a primitive's value; what is no such value stays a text, for the checker to tell."""
+    if type_name in NUMBERS:
+        return Number(written) if matcher(type_name)(written) else written
+    return _TRUTH.get(written, written) if type_name == "boolean" else written
+
+
+def _keep_alone(owner: _Node, name: str, value: Json, extended: _Node) -> None:
+    """Put a primitive that may appear once where it belongs."""
+    if extended:
+        owner[f"_{name}"] = extended
+    if value is not None or not extended:
+        owner[name] = _EMPTY if value is None else value
+
+
+def _keep_in_list(owner: _Node, name: str, value: Json, extended: _Node) -> None:
+    """Add a primitive to the others of its name."""
+    values: list[Json] = owner.setdefault(name, [])  # type: ignore[assignment]
+    values.append(_EMPTY if value is None and not extended else value)
+    under = f"_{name}"
+    if extended and under not in owner:
+        owner[under] = [None] * (len(values) - 1)
+    if under in owner:
+        owner[under].append(extended or None)  # type: ignore[union-attr]
+
+
+def _drop_empty(node: _Node, names: list[str]) -> None:
+    """Leave out the lists that hold nothing but nulls: only their extensions say something."""
+    for name in names:
+        values = node.get(name)
+        if isinstance(values, list) and all(value is None for value in values):
+            del node[name]
+
+
+def _cut_out(body: bytes, begin: int, end: int, scope: Sequence[tuple[str | None, str]]) -> str:
+    """
+    Return the narrative that begins at *begin*, as it was written.
+
+    *end* is where its last tag begins, or, of an empty element, ends. Namespaces that
+    are declared around it (*scope*) are declared in it, so that it can stand alone.
+    """
+    text = body[begin:end].decode()
+    if text.endswith("/>") and reads_as_div(alone := _standing_alone(text, scope)):
+        return alone
+    return _standing_alone(body[begin : body.index(b">", end) + 1].decode(), scope)
+
+
+def _standing_alone(text: str, scope: Sequence[tuple[str | None, str]]) -> str:
+    if reads_as_div(text):
+        return text
+    tag = re.match(r"<[^\s/>]+", text)
+    assert tag is not None
+    opening = text.partition(">")[0]
+    names = {f"xmlns:{prefix}" if prefix else "xmlns": uri for prefix, uri in scope}
+    declared = "".join(
+        f" {name}={quoteattr(uri)}"
+        for name, uri in names.items()
+        if not re.search(rf"\s{re.escape(name)}\s*=", opening)
+    )
+    return f"{tag[0]}{declared}{text[tag.end() :]}"
+
+
+def _without_names(body: bytes) -> bytes:
+    """
+    Return *body*, its narratives with full stops for what only HTML has a name for.
+
+    `&nbsp;` and its like are read so, and kept as they were written: what is wrong with them is
+    for the structure checker to say. Outside of narrative such a name is refused where it stands,
+    for nobody could tell which character of a value it is.
+    """
+    parts: list[bytes] = []
+    done = 0
+    for begin, end in _Narratives(body).places:
+        parts += (body[done:begin], _NAME.sub(_full_stops, body[begin:end]))
+        done = end
+    return b"".join((*parts, body[done:]))
+
+
+def _full_stops(name: re.Match[bytes]) -> bytes:
+    return b"." * len(name[0])
+
+
+class _Narratives:
+    """Where in a body the narratives are, as far as it can be read."""
+
+    def __init__(self, body: bytes) -> None:
+        self.places: list[tuple[int, int]] = []
+        self._seen = 0
+        self._depth = 0  # within a narrative
+        self._begin = 0
+        self._parser = parser = expat.ParserCreate("UTF-8", " ")
+        parser.UseForeignDTD(True)  # there might be one that has the names: they are passed over
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        try:
+            parser.Parse(body, True)
+        except expat.ExpatError:
+            pass  # whoever reads the rest says so
+        finally:  # it refers to this, and this to it
+            del self._parser
+
+    def _start(self, tag: str, _attributes: dict[str, str]) -> None:
+        self._seen += 1
+        if self._seen > MAX_ELEMENTS:
+            raise too_wide()
+        if self._depth or tag == _DIV:
+            self._depth += 1
+            if self._depth == 1:
+                self._begin = self._parser.CurrentByteIndex
+
+    def _end(self, _tag: str) -> None:
+        if self._depth:
+            self._depth -= 1
+            if not self._depth:
+                self.places.append((self._begin, self._parser.CurrentByteIndex))
