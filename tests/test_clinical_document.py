@@ -19,6 +19,7 @@ from test_workflow_document import table
 
 from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
+from bars_gateway.config.purposes import purpose
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
@@ -334,9 +335,9 @@ def times() -> str:
 
 def explained(figure_name: str) -> tuple[str, str]:
     """Return what a figure is for, in the words of its setting, and the setting."""
-    for name, field in TimingSettings.model_fields.items():
+    for name in TimingSettings.model_fields:
         if re.fullmatch(f"{figure_name}(_seconds|_minutes)?", name):
-            return " ".join((field.description or "").split("\n\n")[0].split()), f"`{name}`"
+            return " ".join(purpose(TimingSettings, name).split("\n\n")[0].split()), f"`{name}`"
     return "Whether it goes out before what is not urgent.", "-"
 
 

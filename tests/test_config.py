@@ -14,6 +14,7 @@ from variants import a_referral
 from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
 from bars_gateway.config.environments import BUNDLES
+from bars_gateway.config.purposes import purpose
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.standard.bundle import read
@@ -81,24 +82,22 @@ def refused(written):
 
 
 def settings_of(table: type[BaseModel]) -> list[Any]:
-    return [
-        pytest.param(field, id=f"{table.__name__}.{name}")
-        for name, field in table.model_fields.items()
-    ]
+    return [pytest.param(table, name, id=f"{table.__name__}.{name}") for name in table.model_fields]
 
 
-@pytest.mark.parametrize("field", [p for table in TABLES for p in settings_of(table)])
-def test_every_setting_is_explained(field):
+@pytest.mark.parametrize(("table", "name"), [p for each in TABLES for p in settings_of(each)])
+def test_every_setting_is_explained(table, name):
     """Each setting says what it does and when to change it; tables refer to what is in them."""
-    text = field.description or ""
+    text = purpose(table, name)
 
     assert text.strip().endswith(".")
     assert "\n\n" in text or "stands with it" in text or "change it" in text.lower()
 
 
-@pytest.mark.parametrize("field", [p for table in TABLES for p in settings_of(table)])
-def test_every_number_has_bounds(field):
+@pytest.mark.parametrize(("table", "name"), [p for each in TABLES for p in settings_of(each)])
+def test_every_number_has_bounds(table, name):
     """A number without bounds would take a slip of the pen for a wish."""
+    field = table.model_fields[name]
     kinds = {field.annotation, *getattr(field.annotation, "__args__", ())}
     if not kinds & {int, float}:
         return
@@ -484,8 +483,8 @@ def test_the_shipped_file_shows_every_setting():
         assert set(Settings.model_fields[name].annotation.model_fields) == set(shown[name])
 
 
-@pytest.mark.parametrize("field", [p for table in TABLES[1:] for p in settings_of(table)])
-def test_the_shipped_file_explains_as_the_program_does(field):
+@pytest.mark.parametrize(("table", "name"), [p for each in TABLES[1:] for p in settings_of(each)])
+def test_the_shipped_file_explains_as_the_program_does(table, name):
     """File and program give the same explanation, word for word."""
     comments = " ".join(
         line.removeprefix("#").strip()
@@ -493,7 +492,7 @@ def test_the_shipped_file_explains_as_the_program_does(field):
         if re.match(r"# ", line)
     )
 
-    assert " ".join(field.description.split()) in comments
+    assert " ".join(purpose(table, name).split()) in comments
 
 
 def agreed(lines: str, environment: str = "int") -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
+from bars_gateway.config.purposes import purpose
 from bars_gateway.config.sources import Sources
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def describe(settings: "Settings") -> Iterator[Described]:
 
 
 def _below(table: BaseModel, prefix: str, sources: Sources) -> Iterator[Described]:
-    for name, setting in type(table).model_fields.items():
+    for name in type(table).model_fields:
         key, value = f"{prefix}{name}", getattr(table, name)
         if isinstance(value, BaseModel):
             yield from _below(value, f"{key}.", sources)
@@ -44,12 +45,12 @@ def _below(table: BaseModel, prefix: str, sources: Sources) -> Iterator[Describe
         else:
             brought = "environment" if key in _FROM_BUNDLE else "default"
             origin = sources.origin(key) if sources.written(key) else brought
-            yield Described(key, value, origin or brought, _paragraphs(setting.description))
+            yield Described(key, value, origin or brought, _paragraphs(purpose(type(table), name)))
 
 
 def _of_tables(entries: dict[str, Any]) -> bool:
     return all(isinstance(entry, BaseModel) for entry in entries.values())
 
 
-def _paragraphs(text: str | None) -> str:
-    return "\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
+def _paragraphs(text: str) -> str:
+    return "\n".join(" ".join(part.split()) for part in text.split("\n\n"))

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from bars_gateway.config.purposes import purpose
 from bars_gateway.config.values import Fault
 from bars_gateway.errors import ConfigurationError
 
@@ -165,12 +165,11 @@ def _faults(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Fault, ...]:
         return found
     if detail["type"] == "extra_forbidden":
         return (_unknown(keys, model),)
-    setting = setting_at(keys, model)
-    purpose = " ".join((setting.description or "").split()) if setting else ""
+    what_for = " ".join(_purpose_at(keys, model).split())
     if detail["type"] == "missing":
-        return (Fault(cause="is required", cure=f"Set it. {purpose}"),)
+        return (Fault(cause="is required", cure=f"Set it. {what_for}"),)
     message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return (Fault(cause=f"is wrong: {message}", cure=purpose or "Correct it."),)
+    return (Fault(cause=f"is wrong: {message}", cure=what_for or "Correct it."),)
 
 
 def _unknown(keys: list[str], model: type[BaseModel]) -> Fault:
@@ -194,10 +193,10 @@ def model_at(keys: list[str], model: type[BaseModel]) -> type[BaseModel] | None:
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
-def setting_at(keys: list[str], model: type[BaseModel]) -> FieldInfo | None:
-    """Return the setting at *keys* below *model*, or the last one on the way to it."""
+def _purpose_at(keys: list[str], model: type[BaseModel]) -> str:
+    """Return what the setting at *keys* below *model* is for, or the last one on the way to it."""
     for length in range(len(keys), 0, -1):
         table = model_at(keys[: length - 1], model)
         if table is not None and keys[length - 1] in table.model_fields:
-            return table.model_fields[keys[length - 1]]
-    return None
+            return purpose(table, keys[length - 1])
+    return ""

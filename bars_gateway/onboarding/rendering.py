@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from bars_gateway.config import Environment, Settings
 from bars_gateway.config.describe import BUNDLED
 from bars_gateway.config.environments import BUNDLES
+from bars_gateway.config.purposes import purpose
 from bars_gateway.config.sources import model_at
 
 _WIDTH = 97
@@ -49,30 +50,30 @@ def _brought(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(model: type[BaseModel], values: Mapping[str, Any], path: str) -> Iterator[str]:
-    below: list[tuple[str, FieldInfo]] = []
+    below: list[str] = []
     for name, setting in model.model_fields.items():
         if _is_table(model, name):
-            below.append((name, setting))
+            below.append(name)
             continue
-        yield from _comment(setting)
+        yield from _comment(purpose(model, name))
         yield _line(name, setting, values.get(name)) + "\n"
-    for name, setting in below:
-        yield from _tables(model, name, setting, values.get(name, {}), path)
+    for name in below:
+        yield from _tables(model, name, values.get(name, {}), path)
 
 
 def _tables(
-    model: type[BaseModel], name: str, setting: FieldInfo, values: Mapping[str, Any], path: str
+    model: type[BaseModel], name: str, values: Mapping[str, Any], path: str
 ) -> Iterator[str]:
     inner = model_at([name], model)
     entries = {name: values} if inner is not None else _entries(name, values)
     inner = inner or model_at([name, "any"], model)
     if inner is None:  # a mapping of plain values, such as the applications
         if values:
-            yield from _comment(setting)
+            yield from _comment(purpose(model, name))
             yield from [f"[{path}{name}]", *(f"{k} = {_value(v)}" for k, v in values.items()), ""]
         return
     for entry, written in entries.items():
-        yield from _comment(setting)
+        yield from _comment(purpose(model, name))
         yield f"[{path}{entry}]\n"
         yield from _table(inner, written, f"{path}{entry}.")
 
@@ -86,8 +87,8 @@ def _is_table(model: type[BaseModel], name: str) -> bool:
     return model_at([name], model) is not None or getattr(annotation, "__origin__", None) is dict
 
 
-def _comment(setting: FieldInfo) -> Iterator[str]:
-    for paragraph in (setting.description or "").split("\n\n"):
+def _comment(text: str) -> Iterator[str]:
+    for paragraph in text.split("\n\n"):
         yield from textwrap.wrap(
             " ".join(paragraph.split()),
             _WIDTH,
