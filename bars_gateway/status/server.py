@@ -28,7 +28,7 @@ from bars_gateway import local_http
 from bars_gateway.errors import StoreError
 from bars_gateway.status.concerns import Conditions, concerns
 from bars_gateway.status.metrics import OverviewCollector
-from bars_gateway.status.pages import style_sheet, templates
+from bars_gateway.status.pages import style_sheet, template
 from bars_gateway.status.readiness import Readiness, readiness
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.port import Store
@@ -64,7 +64,7 @@ class StatusServer:
         self._stop_listening: Callable[[], None] = lambda: None
         self._bound_to = 0
         self._style = style_sheet()
-        self._template = templates().get_template("status.html")
+        self._template = template()
 
     @property
     def port(self) -> int:
