@@ -16,7 +16,9 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -25,6 +27,7 @@ from yarl import URL
 
 from bars_gateway.config import Settings, load
 from bars_gateway.daemon import gateway
+from bars_gateway.sandbox.authorities import make_signing_key
 from bars_gateway.sandbox.registry import Registered
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.headers import TargetIdentifier
@@ -52,6 +55,22 @@ async def in_time(condition: Callable[[], Awaitable[Any]]) -> Any:
         while not (found := await condition()):
             await asyncio.sleep(0.01)
     return found
+
+
+@cache
+def _signing_key(name: str) -> Mapping[str, bytes]:
+    """Return the files of a key that signs JWTs: made once, since it takes long."""
+    with TemporaryDirectory() as folder:
+        make_signing_key(Path(folder), f"{name}-sandbox-1", 2048)
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+
+
+def _with_signing_key(name: str, folder: Path) -> None:
+    """Put the key of a gateway where the sandbox would make one."""
+    folder.mkdir(mode=0o700, parents=True)
+    for file, content in _signing_key(name).items():
+        (folder / file).touch(mode=0o600)
+        (folder / file).write_bytes(content)
 
 
 class Node:
@@ -394,6 +413,7 @@ async def world_in(
             ("hospital", services[1], hospital),
         ):
             node = Node(name, service, folder / name, sandbox)
+            _with_signing_key(name, settings.folder / "gateways" / name)
             node.extra = extra
             await node.register()
             nodes.append(node)
