@@ -20,8 +20,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def settings(folder):
+    """Return settings with patience: on a busy machine a handshake may take half a second."""
     return SandboxSettings(
-        folder=folder, key_bits=2048, connect_seconds=0.3, answer_seconds=0.3, rng=random.Random(7)
+        folder=folder, key_bits=2048, connect_seconds=20, answer_seconds=20, rng=random.Random(7)
     )
 
 

@@ -6,10 +6,11 @@ import io
 import json
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 from national_side import FHIR, after, hanging_up, outcome, saying
-from sandbox.around import point, receiver_tls, talking, target
+from sandbox.around import opened, point, receiver_tls, talking, target
 
 from bars_gateway.sandbox.forwarding import BUFFER_BYTES
 
@@ -236,10 +237,11 @@ async def test_a_replaced_body_is_not_called_compressed(box):
     assert "Content-Encoding" not in reply.headers
 
 
-async def test_silence_is_a_timeout(box):
+async def test_silence_is_a_timeout(settings):
     """The Receiver may have processed the message: 408 says nothing about it."""
-    box.receiver.answers.append(after(asyncio.Event(), saying(200)))
-    reply = await box.call()
+    async with opened(replace(settings, answer_seconds=0.3)) as box:
+        box.receiver.answers.append(after(asyncio.Event(), saying(200)))
+        reply = await box.call()
 
     assert (408, "timeout", "REC_TIMEOUT") == reply.outcome
     assert (TIMEOUT_ID, 1) == (reply.json["id"], len(box.receiver.heard))
@@ -283,11 +285,12 @@ async def test_nobody_there_is_unavailable(box):
     assert DOWN_ID == reply.json["id"]
 
 
-async def test_no_handshake_in_time_is_unavailable(box):
+async def test_no_handshake_in_time_is_unavailable(settings):
     """A port that accepts and says nothing was never connected to."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        await point(box, mute.getsockname()[1])
-        reply = await box.call()
+        async with opened(replace(settings, connect_seconds=0.3)) as box:
+            await point(box, mute.getsockname()[1])
+            reply = await box.call()
 
     assert (503, "transient", "REC_SERVICE_UNAVAILABLE") == reply.outcome
 
