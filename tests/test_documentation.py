@@ -24,6 +24,7 @@ import pytest
 import bars_gateway
 from bars_gateway.cli.main import app
 from bars_gateway.config import Settings
+from bars_gateway.demo.messages import organisation_of
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
@@ -355,6 +356,17 @@ def test_every_file_that_an_epr_may_find_is_in_the_readme() -> None:
     named = set(re.findall(r"[`/](N\.\w+\.json)`", readme()))
 
     assert set() == {file_of(kind, "N") for kind in values.NoticeKind} - named
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "connecting.md"], ids=lambda p: p.name)
+def test_who_follows_a_page_sends_as_its_own_organisation(page: Path) -> None:
+    """A message that names another than its headers do is logged each time, and puzzles people."""
+    text = page.read_text("utf-8")
+    codes = re.findall(r"(?:ods_code = \"|--environment local .*--ods-code )(\w+)", text)
+    services = re.findall(r"--gateway trust=(\d+)@", text)
+
+    assert services
+    assert set(codes) == {organisation_of(f"system|{service}") for service in services}
 
 
 def test_every_module_is_on_the_map() -> None:

@@ -242,9 +242,22 @@ def _service(values: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _organisation(code: str, name: str) -> dict[str, Any]:
-    identifier = {"system": f"{NHS}/Id/ods-organization-code", "value": code}
-    return {"resourceType": "Organization", "identifier": [identifier], "name": name}
+def _organisation(service: str) -> dict[str, Any]:
+    identifier = {"system": f"{NHS}/Id/ods-organization-code", "value": organisation_of(service)}
+    return {"resourceType": "Organization", "identifier": [identifier], "name": "Invented Trust"}
+
+
+def organisation_of(service: str) -> str:
+    """Return the ODS code of whoever offers an invented service, as the settings have it."""
+    value = service.partition("|")[2]
+    return next(
+        (code for begin, code in _ORGANISATIONS.items() if value.startswith(begin)), "ZX909"
+    )
+
+
+# Those of the demo and of README, by how the numbers of their services begin; all others are of
+# the sandbox's counterparty.
+_ORGANISATIONS = {"20000001": "ZX901", "20000002": "ZX902", "20000003": "ZX903"}
 
 
 # In the order of the Bundle: the MessageHeader comes first.
@@ -260,8 +273,8 @@ _RESOURCES: dict[str, Callable[[dict[str, Any], dict[str, str]], dict[str, Any]]
     "service": _service,
     "practitioner": _practitioner,
     "role": _role,
-    "sender": lambda _values, _urls: _organisation("X9901", "Invented Ambulance Service"),
-    "receiver": lambda _values, _urls: _organisation("X9902", "Invented General Hospital"),
+    "sender": lambda values, _urls: _organisation(values["sender"]),
+    "receiver": lambda values, _urls: _organisation(values["receiver"]),
 }
 
 

@@ -382,7 +382,7 @@ def test_an_outcome_that_nobody_can_read_is_none(activity: Bundle) -> None:
     [
         {"outcomeCodeableConcept": [{"text": "Seen by an invented clinician."}]},
         {"outcomeCodeableConcept": [{"coding": [{"system": "urn:x", "code": "Dx02"}]}]},
-        {"outcomeReference": [{"identifier": {"value": "X9902-9876"}}]},
+        {"outcomeReference": [{"identifier": {"value": "ZX902-9876"}}]},
         {"outcomeReference": [{"display": "The case of an invented clinician"}]},
     ],
     ids=["words", "code", "case", "display"],

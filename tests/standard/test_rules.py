@@ -174,12 +174,12 @@ NOT_DIRECT_CARE: Change = of("Consent", "OTHER", "category", 0, "coding", 0, "co
     ("side", "name", "expected"),
     [
         pytest.param(Side.RECEIVING, SENDER, WARNING, id="the-sending-service"),
-        pytest.param(Side.RECEIVING, "X9901", WARNING, id="the-sending-organisation"),
+        pytest.param(Side.RECEIVING, "ZX901", WARNING, id="the-sending-organisation"),
         pytest.param(Side.RECEIVING, RECEIVER, ERROR, id="ourselves"),
         pytest.param(Side.SENDING, RECEIVER, WARNING, id="the-receiving-service"),
-        pytest.param(Side.SENDING, "X9902", WARNING, id="the-receiving-organisation"),
+        pytest.param(Side.SENDING, "ZX902", WARNING, id="the-receiving-organisation"),
         pytest.param(Side.RECEIVING, EVERYBODY, WARNING, id="everybody"),
-        pytest.param(Side.RECEIVING, "X9999", ERROR, id="somebody-else"),
+        pytest.param(Side.RECEIVING, "ZX999", ERROR, id="somebody-else"),
     ],
 )
 def test_a_severity_may_be_agreed_with_the_other_side(side: Side, name: str, expected: str) -> None:
@@ -195,7 +195,7 @@ def test_the_service_wins_over_its_organisation() -> None:
     """What is agreed with one service is not undone by what holds for the others."""
     bundle = a_referral()
     NOT_DIRECT_CARE(bundle)
-    agreed = Overrides({"X9901": {"R18": Taken.ERROR}, SENDER: {"R18": Taken.OFF}})
+    agreed = Overrides({"ZX901": {"R18": Taken.ERROR}, SENDER: {"R18": Taken.OFF}})
 
     assert set() == found(bundle, Side.RECEIVING, overrides=agreed)
 

@@ -28,7 +28,7 @@ RESPONDER = Offer(services=frozenset({RECEIVER}), applications=EVERYTHING)
 MINTED = Minted(
     focus_id="11111111-0000-4000-8000-000000000001",
     encounter_id="11111111-0000-4000-8000-000000000002",
-    reference="X9902-1234-5678",
+    reference="ZX902-1234-5678",
     reference_system="https://gateway.example/Id/case-number",
 )
 CARE_PLAN = {

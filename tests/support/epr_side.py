@@ -30,7 +30,7 @@ from bars_gateway.store.sqlite import SqliteStore
 
 PROVIDER = "trust"
 IDENTITY = SenderIdentity(
-    ods_code="X9901",
+    ods_code="ZX901",
     organisation="Invented Ambulance Service",
     software_name="bars_gateway",
     software_version="1.0.0",
