@@ -67,6 +67,7 @@ bench: $(VENV)/tests
 	@$(BIN)/python tests/bench/lookups.py
 	@$(BIN)/python tests/bench/comparing.py
 	@$(BIN)/python tests/bench/sick.py
+	@$(BIN)/python tests/bench/checkpoints.py
 
 # A folder that a broken attempt has left behind is made anew.
 $(BIN)/python:
