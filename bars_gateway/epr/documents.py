@@ -78,6 +78,15 @@ def refusal(
     }
 
 
+def unknown(issues: Sequence[Issue]) -> Document:
+    """Return why the gateway failed over a submission, of which it may have taken all."""
+    return {
+        **refusal(issues),
+        "error": "the gateway itself failed over this file, and does not know whether it was taken",
+        "cure": "Drop it again: what was taken is never sent twice, and then has its receipt.",
+    }
+
+
 def problem(error: str, cure: str) -> Document:
     """Return what went wrong with a request, and what to do."""
     return {"error": error, "cure": cure}

@@ -10,8 +10,9 @@ written, so that they share the store's commits and nothing overtakes (D-group-c
 
 No trouble with a folder or a full disk ends the gateway: what was claimed stays in
 claimed/ and is taken up by the next scan, and the store knows the bytes that it has. A
-file that the gateway itself fails over, in a way that nobody foresaw, is refused with that
-reason, and raises an alarm; the others of its batch go on.
+file that the gateway itself fails over, in a way that nobody foresaw, raises an alarm, and the
+others of its batch go on. It has its receipt where the store has taken it already, and is refused
+otherwise: a reason that nothing was sent is read as one to refer the patient again.
 
 Decisions: D-folders.
 """
@@ -41,7 +42,7 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import Store, Submission
+from bars_gateway.store.port import Accepted, Store, Submission
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ MOVES = ".move.json"  # a move of a few words, and no Bundle
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     drop: Drop
-    result: Submission | Made | SubmissionRefused
+    result: Submission | Made | Accepted | SubmissionRefused
 
 
 class DropFolder:
@@ -172,7 +173,7 @@ class DropFolder:
 
     async def _tell_failures(self) -> None:
         for error in self._outbox.failures():
-            await self._asides.tell(Aside.FILE, error, self._now(), provider=self._provider)
+            await self._tell(error)
 
     async def _hand_in(self, drops: Sequence[Drop]) -> list[Fate]:
         """Return the fate of each drop; of none that the store has no room for."""
@@ -187,12 +188,12 @@ class DropFolder:
         except SubmissionRefused as refused:
             return _Prepared(drop, refused)
         except Exception as error:  # unit of work
-            return _Prepared(drop, await self._set_aside(error))
+            return _Prepared(drop, await self._set_aside(drop, error))
 
     async def _examined(self, drop: Drop) -> Submission | Made:
         media_type = Format.XML if is_xml(drop.ticket.name) else Format.JSON
         if drop.ended_us:
-            raise await self._set_aside(EndedTwice())
+            raise EndedTwice
         if drop.ticket.mark in _NEVER_SENT:
             raise self._intake.refusal([_NEVER_SENT[drop.ticket.mark]])
         envelope = self._envelope(drop)
@@ -202,10 +203,21 @@ class DropFolder:
             return await self._moves.prepare(drop.body)
         return await self._intake.prepare(drop.body, media_type, envelope)
 
-    async def _set_aside(self, error: Exception) -> SubmissionRefused:
+    async def _set_aside(self, drop: Drop, cause: Exception) -> Accepted | SubmissionRefused:
         """Tell the operator that we failed over a file; return what the EPR is told."""
+        await self._tell(cause)
+        issue = _ENDED_US if isinstance(cause, EndedTwice) else _FAILED
+        if _is_move(drop):  # it is found by its own key, which is not read here
+            return _NobodyKnows([issue])
+        try:
+            taken = await self._intake.taken(drop.body or b"")
+        except Exception as error:  # unit of work
+            await self._tell(error)
+            return _NobodyKnows([issue])
+        return taken or SubmissionRefused([issue])
+
+    async def _tell(self, error: Exception) -> None:
         await self._asides.tell(Aside.FILE, error, self._now(), provider=self._provider)
-        return SubmissionRefused([_ENDED_US if isinstance(error, EndedTwice) else _FAILED])
 
     def _envelope(self, drop: Drop) -> Envelope:
         if drop.envelope_lost:
@@ -224,12 +236,20 @@ class DropFolder:
         except StorageFull:
             return None
         except Exception as error:  # unit of work
-            return _refused(prepared.drop, await self._set_aside(error))
+            return await self._failed_over(prepared.drop, error)
+
+    async def _failed_over(self, drop: Drop, cause: Exception) -> Fate:
+        result = await self._set_aside(drop, cause)
+        try:
+            return _told(drop, result)
+        except Exception as error:  # unit of work
+            await self._tell(error)
+            return _refused(drop, _NobodyKnows([_FAILED]))
 
     async def _committed(self, prepared: _Prepared) -> Fate:
         drop, result = prepared.drop, prepared.result
-        if isinstance(result, SubmissionRefused):
-            return _refused(drop, result)
+        if isinstance(result, Accepted | SubmissionRefused):
+            return _told(drop, result)
         if isinstance(result, Made):
             return _made(drop, result)
         try:
@@ -238,8 +258,7 @@ class DropFolder:
             accepted = await self._intake.commit(result)
         except SubmissionRefused as refused:
             return _refused(drop, refused)
-        document = documents.encode(documents.receipt(accepted))
-        return Fate(drop=drop, accepted=True, document=document)
+        return _told(drop, accepted)
 
     def _complain(self, reason: str, advice: str) -> None:
         """Say once that the folder stands still, until it moves again."""
@@ -258,20 +277,22 @@ class EndedTwice(Exception):
     """The gateway died twice while it worked on a file."""
 
 
+class _NobodyKnows(SubmissionRefused):
+    """The gateway failed over a file, and cannot tell whether it had taken it."""
+
+
 _FAILED = Issue(
     rule="E07",
     path="file",
     text="the gateway itself failed over this file, and its operator has been told. Drop it again:"
-    " what was taken already is never sent twice. If it is refused again, it was not sent: use"
-    " other means",
+    " what was taken already is never sent twice. If it is refused again, telephone",
     issue="exception",
 )
 _ENDED_US = Issue(
     rule="E07",
     path="file",
     text="the gateway stopped twice while it worked on this file, which may be by chance: drop it"
-    " again. What was taken already is never sent twice. If it is refused again, it was not sent:"
-    " use other means",
+    " again. What was taken already is never sent twice. If it is refused again, telephone",
     issue="exception",
 )
 _ENVELOPE_LOST = Issue(
@@ -321,8 +342,17 @@ def _made(drop: Drop, made: Made) -> Fate:
     return Fate(drop=drop, accepted=True, document=document)
 
 
+def _told(drop: Drop, result: Accepted | SubmissionRefused) -> Fate:
+    if isinstance(result, SubmissionRefused):
+        return _refused(drop, result)
+    document = documents.encode(documents.receipt(result))
+    return Fate(drop=drop, accepted=True, document=document)
+
+
 def _refused(drop: Drop, refused: SubmissionRefused) -> Fate:
-    if isinstance(refused, MoveNotMade):
+    if isinstance(refused, _NobodyKnows):
+        document = documents.unknown(refused.issues)
+    elif isinstance(refused, MoveNotMade):
         document = documents.move_refusal(refused.issues, refused.message)
     else:
         document = documents.refusal(

@@ -226,7 +226,8 @@ class Outbox:
     def _second_try(self, ticket: Ticket) -> Drop | None:
         claimed = self._spool.claimed
         if ticket.tried and not claimed.has(ticket.beside(Mark.FATE)):
-            return Drop(ticket=ticket, body=None, envelope=None, ended_us=True)
+            left = self._read(ticket)
+            return left and replace(left, ended_us=True)
         marked = replace(ticket, tried=True)
         claimed.move(ticket.text, claimed, marked.text)
         claimed.sync()

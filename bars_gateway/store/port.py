@@ -176,6 +176,9 @@ class Store(Protocol):
         Raises MoveRefused where its workflow is past such a move: nothing was taken then.
         """
 
+    async def submitted(self, provider: str, fingerprint: str) -> Accepted | None:
+        """Return the receipt that these bytes were given, or None."""
+
     async def correlation_of(
         self,
         provider: str,

@@ -114,6 +114,12 @@ class SqliteStore:
         self.cancellations.ring()
         return accepted
 
+    async def submitted(self, provider: str, fingerprint: str) -> Accepted | None:
+        """Return the receipt that these bytes were given, or None."""
+        return await self._database.read(
+            lambda connection: submission_works.submitted(connection, provider, fingerprint)
+        )
+
     async def correlation_of(
         self,
         provider: str,

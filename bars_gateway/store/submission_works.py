@@ -58,7 +58,17 @@ def _found(connection: sqlite3.Connection, submission: Submission) -> sqlite3.Ro
     """Return what was taken before under the EPR's own key, or as the same bytes."""
     if submission.submission_id is not None:
         return handed_in(connection, submission.provider, submission.submission_id)
-    values = {"provider": submission.provider, "fingerprint": submission.fingerprint}
+    return _same(connection, submission.provider, submission.fingerprint)
+
+
+def submitted(connection: sqlite3.Connection, provider: str, fingerprint: str) -> Accepted | None:
+    """Return the receipt that these bytes were given, or None."""
+    found = _same(connection, provider, fingerprint)
+    return None if found is None else accepted_of(found)
+
+
+def _same(connection: sqlite3.Connection, provider: str, fingerprint: str) -> sqlite3.Row | None:
+    values = {"provider": provider, "fingerprint": fingerprint}
     return one(connection, "same_submission", **values)
 
 

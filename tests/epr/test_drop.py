@@ -2,8 +2,11 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import stat
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import messages
 import pytest
@@ -11,6 +14,7 @@ from epr_side import PROVIDER, Hospital, at_work, eventually, open_folder
 from structlog.testing import capture_logs
 
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake
 from bars_gateway.errors import ConfigurationError, FolderInUse
 from bars_gateway.standard.formats import Format, converted
@@ -479,5 +483,83 @@ async def test_a_failed_finish_is_repeated(
             await eventually(lambda: any(line["event"] == "epr.folder_stalled" for line in lines))
             accepted.unlink()
             await hospital.sees("outbox/accepted/one.json")
+
+    assert 1 == len(await store.queue(PROVIDER, 9))
+
+
+TICKET = "0b0e0c9e-5d9b-4a53-9a3e-6b1c0a1d2f33"
+
+
+def left_over(hospital: Hospital, name: str, body: bytes) -> None:
+    """Let a file lie there that the gateway has died over twice."""
+    (hospital.outbox / "claimed" / f"{TICKET}.M.{name}").write_bytes(body)
+
+
+async def test_what_ended_us_twice_and_was_taken_has_its_receipt(
+    folder: DropFolder, intake: Intake, hospital: Hospital, store: SqliteStore
+) -> None:
+    """It is sent: whoever read that nothing was would refer the patient a second time."""
+    body = messages.referral()
+    taken = await intake.submit(body, Format.JSON, Envelope())
+    left_over(hospital, "one.json", body)
+    async with at_work(folder.stop, folder.collect()):
+        await hospital.sees("outbox/accepted/one.json")
+
+    receipt = read(hospital.outbox / "accepted/one.receipt.json")
+    assert taken.request_id == receipt["request_id"]
+    assert 1 == len(await store.queue(PROVIDER, 9))
+
+
+async def test_what_ended_us_twice_and_was_not_taken_is_refused(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore
+) -> None:
+    """Nothing of it is read but its bytes; and nothing was sent, as its reason says."""
+    left_over(hospital, "one.json", messages.referral())
+    async with at_work(folder.stop, folder.collect()):
+        await hospital.sees("outbox/refused/one.json")
+
+    reason = read(hospital.outbox / "refused/one.reason.json")
+    assert "the message was not taken, for 1 reason(s): nothing was sent" == reason["error"]
+    assert [] == await store.queue(PROVIDER, 9)
+
+
+@pytest.mark.parametrize("name", ["one.move.json", "one.json"])
+async def test_where_nobody_knows_whether_it_was_taken_nothing_else_is_said(
+    folder: DropFolder, intake: Intake, hospital: Hospital, monkeypatch: Any, name: str
+) -> None:
+    """A move has no bytes of its own to find it by, and a store that fails finds nothing."""
+    monkeypatch.setattr(intake, "taken", AsyncMock(side_effect=ZeroDivisionError))
+    left_over(hospital, name, b"{}")
+    async with at_work(folder.stop, folder.collect()):
+        await hospital.sees(f"outbox/refused/{name}")
+
+    text = (hospital.outbox / f"refused/{name.removesuffix('.json')}.reason.json").read_text()
+    assert "does not know whether it was taken" in text
+    assert not re.search("nothing was sent|was not taken|was not sent", text)
+
+
+async def test_a_receipt_that_cannot_be_written_stops_nobody_else(
+    folder: DropFolder, hospital: Hospital, monkeypatch: Any
+) -> None:
+    """The message goes out, and its file says that nobody knows; the next has its reason."""
+    failing = Mock(side_effect=ZeroDivisionError)
+    monkeypatch.setattr("bars_gateway.epr.drop.documents.receipt", failing)
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        hospital.drop("two.json", b"no json")
+        await hospital.sees("outbox/refused/one.json", "outbox/refused/two.json")
+
+    reason = read(hospital.outbox / "refused/one.reason.json")
+    assert "does not know whether it was taken" in str(reason["error"])
+
+
+async def test_a_failure_after_it_was_taken_is_no_refusal(
+    folder: DropFolder, hospital: Hospital, store: SqliteStore, monkeypatch: Any
+) -> None:
+    """The gateway fails over what comes after the store has it: the message goes out."""
+    monkeypatch.setattr("bars_gateway.epr.intake.log.info", Mock(side_effect=ZeroDivisionError))
+    async with at_work(folder.stop, folder.collect()):
+        hospital.drop("one.json", messages.referral())
+        await hospital.sees("outbox/accepted/one.json")
 
     assert 1 == len(await store.queue(PROVIDER, 9))
