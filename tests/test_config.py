@@ -18,8 +18,7 @@ from bars_gateway.config.purposes import purpose
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.rule import Taken
-from bars_gateway.standard.rules import Side
+from bars_gateway.standard.rule import Side, Taken
 from bars_gateway.standard.timing import TIMINGS
 
 SHIPPED = Path(__file__).parent.parent / "config" / "bars-gateway.toml"

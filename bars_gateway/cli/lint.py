@@ -27,10 +27,9 @@ from bars_gateway.epr.names import Sort, sort_of
 from bars_gateway.options import require_files
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.offer import EVERYTHING
+from bars_gateway.standard.offer import EVERYTHING, Offer
 from bars_gateway.standard.overrides import IN_PRODUCTION
-from bars_gateway.standard.rule import Taken
-from bars_gateway.standard.rules import Offer, Side
+from bars_gateway.standard.rule import Side, Taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything
 from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.epr.verbs import Verbs
 from bars_gateway.standard.reads import Reads
-from bars_gateway.standard.rules import Side
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.status.concerns import Lying
 from bars_gateway.store.port import Store

@@ -27,14 +27,12 @@ import structlog
 from bars_gateway.epr.composing import Answer, composed
 from bars_gateway.standard.answers import problem_outcome
 from bars_gateway.standard.decisions import REFUSALS
-from bars_gateway.standard.formats import Format
+from bars_gateway.standard.formats import LONG, Format
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.port import Payload
 from bars_gateway.store.questions import Decided, Decision, Question, Questions
 
 log = structlog.get_logger(__name__)
-
-_IN_A_THREAD = 64 * 1024  # bytes; below, a thread costs more than it frees
 
 
 class AnswerRefused(Exception):
@@ -88,7 +86,7 @@ class Answering:
         self, question: Question, body: bytes, media_type: str, said: str
     ) -> Decision:
         arguments = (question, body, media_type, self._new_id, self._now())
-        if len(body) + len(question.request.body if question.request else b"") > _IN_A_THREAD:
+        if len(body) + len(question.request.body if question.request else b"") >= LONG:
             found = await asyncio.to_thread(composed, *arguments)
         else:
             found = composed(*arguments)

@@ -26,20 +26,22 @@ import structlog
 
 from bars_gateway.epr.envelope import Envelope, doubtful
 from bars_gateway.epr.target_checks import TargetCheck, Unchecked, everything_goes
-from bars_gateway.standard import rules, workflow
+from bars_gateway.standard import workflow
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import examine
-from bars_gateway.standard.formats import Format, format_of
+from bars_gateway.standard.formats import LONG, Format, format_of
 from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
 from bars_gateway.standard.headers import LONGEST, Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
 from bars_gateway.standard.meaning import wording_of
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides, refused_in
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.port import (
@@ -55,7 +57,6 @@ from bars_gateway.store.port import (
 log = structlog.get_logger(__name__)
 
 MAX_BYTES = 5 * 1024 * 1024
-_PARSED_IN_A_THREAD = 64 * 1024  # bytes; below, a thread costs more than it frees
 
 
 class SubmissionRefused(Exception):
@@ -92,7 +93,7 @@ class Intake:
         *,
         provider: str,
         identity: SenderIdentity,
-        offer: rules.Offer,
+        offer: Offer,
         timing: Callable[[str], Timing],
         now: Callable[[], datetime],
         new_id: Callable[[], str],
@@ -181,8 +182,8 @@ class Intake:
     async def _prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
         self._check_size(body)
         written_in = _format_of(media_type)
-        look = partial(examine, body, written_in, rules.Side.SENDING, self._offer, self._overrides)
-        found = look() if len(body) <= _PARSED_IN_A_THREAD else await asyncio.to_thread(look)
+        look = partial(examine, body, written_in, Side.SENDING, self._offer, self._overrides)
+        found = look() if len(body) < LONG else await asyncio.to_thread(look)
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
         _refuse_anothers(envelope, found.message, body)
@@ -296,8 +297,8 @@ class Intake:
             read_first=self._read_before_cancel and move is Move.CANCEL,
             owed=answer_owed(message.use_case, move, timing, needed_by, now),
             too_late=[TOO_LATE] if is_too_late(timing, move, needed_by, now) else [],
-            enforced=enforced(rules.Side.SENDING, message, self._overrides),
-            ties=ties_of(message, rules.Side.SENDING, self._overrides) if new else None,
+            enforced=enforced(Side.SENDING, message, self._overrides),
+            ties=ties_of(message, Side.SENDING, self._overrides) if new else None,
             particulars=None if new else particulars_of(message),
         )
 

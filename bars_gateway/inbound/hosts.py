@@ -27,8 +27,8 @@ from bars_gateway.standard.headers import (
     organisation_code,
 )
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, sender_codes
-from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import Timing, shipped_timing
 
 log = structlog.get_logger(__name__)

@@ -16,9 +16,10 @@ from contextvars import copy_context
 from functools import partial
 from typing import Final, TypeVar
 
+from bars_gateway.standard.formats import LONG
+
 T = TypeVar("T")
 
-FROM_BYTES: Final = 64 * 1024  # above, the work would hold up everything else on the loop
 THREADS: Final = 2
 WAIT_SECONDS: Final = 0.5
 _MOST_WAITING = 8
@@ -41,7 +42,7 @@ class LongWork:
 
     async def run(self, work: Callable[[], T], size: int, caller: str) -> T:
         """Return the result of *work* on a body of *size* bytes; raise Busy where it must wait."""
-        if size < FROM_BYTES:
+        if size < LONG:
             return work()
         await self._thread_for(caller)
         running = asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, work)

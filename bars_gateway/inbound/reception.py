@@ -53,7 +53,7 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.repeats import said
-from bars_gateway.standard.rules import Side
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.arrivals import fingerprint, response_arrival
 from bars_gateway.store.port import (

@@ -16,18 +16,17 @@ from dataclasses import replace
 from aiohttp import web
 
 from bars_gateway.inbound.exchange import Reply
-from bars_gateway.standard.formats import Format, as_asked, to_tree
+from bars_gateway.standard.formats import LONG, Format, as_asked, to_tree
 from bars_gateway.standard.headers import echo
 
 _GZIP_FROM_BYTES = 1024  # below, the packet is the same
 _GZIP_LEVEL = 1
-_THREAD_FROM_BYTES = 64 * 1024  # above, the work would hold up everything else on the loop
 
 
 async def rendered(reply: Reply, wanted: Format, accept_encoding: str) -> Reply:
     """Return *reply* in the format that was asked for, packed where that is welcome."""
     packs = len(reply.body) >= _GZIP_FROM_BYTES and _takes_gzip(accept_encoding)
-    if len(reply.body) < _THREAD_FROM_BYTES:
+    if len(reply.body) < LONG:
         return rendered_at_once(reply, wanted, packs=packs)
     return await asyncio.to_thread(rendered_at_once, reply, wanted, packs=packs)
 

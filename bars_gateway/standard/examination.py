@@ -6,7 +6,7 @@ Everything that is wrong with a message, at once: what a Receiver answers, and a
 
 Only what cannot be read at all ends the look early: a body with a wrong element is also
 looked at by the rules, so that whoever repairs it sees all in one answer. The list is
-ordered, the gravest first, and ends after a hundred with a note of how many more there are.
+ordered, the most severe first, and ends after a hundred with a note of how many more there are.
 
 Structure (B01) is an error on both sides, and no agreement softens it. Receivers refuse
 what is no R4 (D-structure), no published message breaks it, and acknowledging and converting
@@ -56,7 +56,7 @@ class Examined:
 
     message: Message | None
     move: Move | None
-    issues: tuple[Issue, ...]  # the gravest first; without content
+    issues: tuple[Issue, ...]  # the most severe first; without content
     is_response: bool = False  # by its event, errors or not
 
     @property

@@ -15,6 +15,10 @@ from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import from_json
 from bars_gateway.standard.tree import Json, MalformedBundle, Number, Resource
 
+# Bytes: to read, judge or write so much holds up whatever else waits on a loop. Below, a thread
+# costs more than it frees.
+LONG = 64 * 1024
+
 
 class Format(StrEnum):
     """How a resource is written, by its media type."""

@@ -258,9 +258,9 @@ def foreseen(
     """Yield what speaks against *move* in whatever state the workflow is."""
     agreed = overrides.with_the_other_side(message, side)
     for guard in _AT_ANY_TIME:
-        grave = guard.severity(side, agreed)
-        if grave is not None and guard.about(move, subject_of(message), message.use_case):
-            yield guard.at(guard.path, grave)
+        severity = guard.severity(side, agreed)
+        if severity is not None and guard.about(move, subject_of(message), message.use_case):
+            yield guard.at(guard.path, severity)
 
 
 def enforced(

@@ -206,8 +206,8 @@ def ties_of(
     return Ties(
         names=names_in(message),
         journey_id=journey_of(message),
-        looked_at=frozenset(rule for rule, grave in severities.items() if grave is not None),
-        refused_for=frozenset(rule for rule, grave in severities.items() if grave is _ERROR),
+        looked_at=frozenset(rule for rule, severity in severities.items() if severity is not None),
+        refused_for=frozenset(rule for rule, severity in severities.items() if severity is _ERROR),
         likeness=likeness_of(message),
     )
 

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.inbound.hosts import Hosted, Hosts
 from bars_gateway.standard.headers import ODS, TargetIdentifier, encode
-from bars_gateway.standard.rules import Offer
+from bars_gateway.standard.offer import Offer
 
 HOSTS = Hosts(
     [

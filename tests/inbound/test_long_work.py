@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bars_gateway.inbound.long_work import FROM_BYTES, Busy, LongWork
+from bars_gateway.inbound.long_work import Busy, LongWork
+from bars_gateway.standard.formats import LONG
 
 
 class Held:
@@ -32,21 +33,21 @@ def held() -> Iterator[Held]:
 
 
 async def begun(long_work: LongWork, work: Held, caller: str) -> "asyncio.Task[str]":
-    task = asyncio.create_task(long_work.run(work, FROM_BYTES, caller))
+    task = asyncio.create_task(long_work.run(work, LONG, caller))
     await asyncio.to_thread(work.begun.wait, 20)
     return task
 
 
 async def test_what_is_short_is_done_at_once() -> None:
     """A thread would cost more than it frees."""
-    doing = await LongWork().run(threading.current_thread, FROM_BYTES - 1, "one")
+    doing = await LongWork().run(threading.current_thread, LONG - 1, "one")
 
     assert threading.main_thread() is doing
 
 
 async def test_what_is_long_is_done_beside_the_loop() -> None:
     """And its result comes back."""
-    doing = await LongWork().run(threading.current_thread, FROM_BYTES, "one")
+    doing = await LongWork().run(threading.current_thread, LONG, "one")
 
     assert threading.main_thread() is not doing
 
@@ -56,8 +57,8 @@ async def test_a_caller_has_one_thread(held: Held) -> None:
     long_work = LongWork(wait_seconds=0.05)
     first = await begun(long_work, held, "one")
     with pytest.raises(Busy):
-        await long_work.run(str, FROM_BYTES, "one")
-    other = await long_work.run(lambda: "other", FROM_BYTES, "two")
+        await long_work.run(str, LONG, "one")
+    other = await long_work.run(lambda: "other", LONG, "two")
     held.let_go()
 
     assert ("done", "other") == (await first, other)
@@ -70,17 +71,17 @@ async def test_one_who_has_left_still_holds_his_thread(held: Held) -> None:
     first.cancel()
     await asyncio.wait([first])
     with pytest.raises(Busy):
-        await long_work.run(str, FROM_BYTES, "one")
+        await long_work.run(str, LONG, "one")
     held.let_go()
 
-    assert "again" == await LongWork(wait_seconds=20).run(lambda: "again", FROM_BYTES, "one")
+    assert "again" == await LongWork(wait_seconds=20).run(lambda: "again", LONG, "one")
 
 
 async def test_a_thread_that_comes_free_is_given_on(held: Held) -> None:
     """Whoever waits for it a moment is served, and hears nothing of it."""
     long_work = LongWork(threads=1, wait_seconds=20)
     first = await begun(long_work, held, "one")
-    second = asyncio.create_task(long_work.run(lambda: "second", FROM_BYTES, "two"))
+    second = asyncio.create_task(long_work.run(lambda: "second", LONG, "two"))
     await asyncio.sleep(0)
     held.let_go()
 
@@ -91,10 +92,10 @@ async def test_few_wait(held: Held) -> None:
     """Behind a long queue an answer would be late in any case."""
     long_work = LongWork(threads=1, wait_seconds=20)
     await begun(long_work, held, "first")
-    waiting = [asyncio.create_task(long_work.run(str, FROM_BYTES, f"{n}")) for n in range(8)]
+    waiting = [asyncio.create_task(long_work.run(str, LONG, f"{n}")) for n in range(8)]
     await asyncio.sleep(0)
     with pytest.raises(Busy):
-        await long_work.run(str, FROM_BYTES, "one too many")
+        await long_work.run(str, LONG, "one too many")
     held.let_go()
 
     assert [""] * 8 == await asyncio.gather(*waiting)
@@ -104,6 +105,6 @@ async def test_an_error_gives_the_thread_back() -> None:
     """And is the caller's."""
     long_work = LongWork(threads=1)
     with pytest.raises(ZeroDivisionError):
-        await long_work.run(lambda: 1 // 0, FROM_BYTES, "one")
+        await long_work.run(lambda: 1 // 0, LONG, "one")
 
-    assert "next" == await long_work.run(lambda: "next", FROM_BYTES, "one")
+    assert "next" == await long_work.run(lambda: "next", LONG, "one")

@@ -21,7 +21,8 @@ from structlog.testing import capture_logs
 from world import World, headers, post
 from yarl import URL
 
-from bars_gateway.inbound import long_work, reception, rendering
+from bars_gateway.inbound import reception, rendering
+from bars_gateway.standard.formats import LONG
 
 REFUSED = {400, 413, 415, 422}
 
@@ -182,7 +183,7 @@ async def test_a_long_message_holds_up_nobody(
     examine = reception.examine
 
     def slowly(body: bytes, *arguments: object) -> object:
-        if len(body) > long_work.FROM_BYTES:
+        if len(body) > LONG:
             threads.append(threading.current_thread())
             reading.set()
             assert another_is_done.wait(20)

@@ -30,7 +30,7 @@ from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import MOVES, Said, move_of, ours_in, read_as, wording_of
-from bars_gateway.standard.rules import Side
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import Move, Subject
 

@@ -17,7 +17,7 @@ from bars_gateway.standard.capability import About
 from bars_gateway.standard.definitions import DEFINITIONS
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.message_definitions import Asked, asked_for, searchset
-from bars_gateway.standard.rules import Offer
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.timing import application_of
 
 URL = "https://gateway.example.nhs.uk/FHIR/R4"

@@ -19,9 +19,11 @@ from variants import (
 
 from bars_gateway.standard import rules
 from bars_gateway.standard.bundle import read
+from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import EVERYBODY, NOTHING_AGREED, Overrides
-from bars_gateway.standard.rule import Taken
-from bars_gateway.standard.rules import RULES, Offer, Severity, Side, check
+from bars_gateway.standard.rule import Side, Taken
+from bars_gateway.standard.rules import RULES, check
 
 SENDERS = Offer(services=frozenset({SENDER}), applications={})
 RECEIVERS = Offer(

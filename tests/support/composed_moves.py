@@ -18,8 +18,8 @@ from bars_gateway.standard.compositions import Composition, Need
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.meaning import move_of
-from bars_gateway.standard.offer import EVERYTHING
-from bars_gateway.standard.rules import Offer, Side
+from bars_gateway.standard.offer import EVERYTHING, Offer
+from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import Move, subject_of
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)

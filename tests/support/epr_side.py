@@ -22,9 +22,9 @@ from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.verb_requests import VerbRequests
 from bars_gateway.epr.verbs import MOST_AT_ONCE, Verbs
 from bars_gateway.standard.headers import SenderIdentity
+from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
-from bars_gateway.standard.rules import Offer
 from bars_gateway.standard.timing import shipped_timing, timing_for
 from bars_gateway.store.sqlite import SqliteStore
 

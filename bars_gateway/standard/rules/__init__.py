@@ -23,7 +23,7 @@ from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import INSTEAD, Reading, Said, read_alone, wording_of
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
-from bars_gateway.standard.rule import MessageRule, Rule, Side
+from bars_gateway.standard.rule import MessageRule, Side
 from bars_gateway.standard.rules import (
     booking,
     bundle,
@@ -33,20 +33,8 @@ from bars_gateway.standard.rules import (
     request,
     substance,
 )
+from bars_gateway.standard.rules.terms import HEADER
 from bars_gateway.standard.timing import application_of
-
-__all__ = [
-    "NO_MEANING",
-    "RULES",
-    "Issue",
-    "Offer",
-    "Overrides",
-    "Rule",
-    "Severity",
-    "Side",
-    "check",
-    "errors",
-]
 
 # In the order in which they are told, and printed.
 RULES: tuple[MessageRule, ...] = tuple(
@@ -59,7 +47,7 @@ RULES: tuple[MessageRule, ...] = tuple(
 # What none of the rows says on its own: the words together mean nothing in the standard.
 NO_MEANING = Issue(
     rule="W01",
-    path="Bundle.entry[0].resource",
+    path=HEADER,
     text="event, reason, category and status together are no move that the standard knows",
 )
 
@@ -81,7 +69,7 @@ def said_unclearly(reading: Reading) -> list[Issue]:
     return [Issue(rule=reading.rule, path=NO_MEANING.path, text=reading.instead)]
 
 
-_GRAVEST_FIRST = {grave: place for place, grave in enumerate(Severity)}
+_MOST_SEVERE_FIRST = {severity: place for place, severity in enumerate(Severity)}
 
 
 def check(
@@ -90,17 +78,17 @@ def check(
     """Return everything that is wrong with *message*, errors first."""
     agreed = overrides.with_the_other_side(message, side)
     issues = [
-        rule.at(path, grave)
+        rule.at(path, severity)
         for rule in RULES
-        if (grave := rule.severity(side, agreed)) is not None
+        if (severity := rule.severity(side, agreed)) is not None
         for path in rule.broken(message, offer)
     ]
     return in_order(issues)
 
 
 def in_order(issues: Iterable[Issue]) -> list[Issue]:
-    """Return *issues*, the gravest first, each once."""
-    return sorted(dict.fromkeys(issues), key=lambda found: _GRAVEST_FIRST[found.severity])
+    """Return *issues*, the most severe first, each once."""
+    return sorted(dict.fromkeys(issues), key=lambda found: _MOST_SEVERE_FIRST[found.severity])
 
 
 def errors(issues: list[Issue]) -> list[Issue]:

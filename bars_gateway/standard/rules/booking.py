@@ -9,6 +9,7 @@ from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
     CALLED_OFF,
     CANCELLED,
+    HEADER,
     is_booking,
     is_coded,
     missing,
@@ -109,7 +110,7 @@ def bad_booking_cancel(message: Message, _offer: Offer) -> Iterator[str]:
     if not is_booking(message, called_off=True):
         return
     if message.reason == "new":
-        yield "Bundle.entry[0].resource.reason.coding.code"
+        yield f"{HEADER}.reason.coding.code"
     if not message.focus_id:
         for path, _ in message.all("Appointment"):
             yield f"{path}.id"

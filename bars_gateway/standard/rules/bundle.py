@@ -11,7 +11,7 @@ from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import URN, missing, objects_at, resources_at
+from bars_gateway.standard.rules.terms import CODES, URN, missing, objects_at, resources_at
 from bars_gateway.standard.timing import application_of
 
 _WARN = Severity.WARNING
@@ -23,7 +23,6 @@ _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})([-+].*)?", re.ASCII)
 _ELSEWHERE = ("ServiceRequest/", "Appointment/", "EpisodeOfCare/")
 _BARS = "https://fhir.nhs.uk/StructureDefinition/BARS"
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/"
-_CODES = "https://fhir.nhs.uk/CodeSystem/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ _HEADER = (
     Demand("destination.receiver.reference"),
     Demand("sender.reference"),
     Demand("reason"),
-    Demand("reason.coding.system", f"{_CODES}message-reason-bars"),
+    Demand("reason.coding.system", f"{CODES}message-reason-bars"),
     Demand("focus.reference"),
 )
 _REQUEST = (Demand("intent", "plan"), Demand("category", most=1))
@@ -49,14 +48,14 @@ _REQUEST = (Demand("intent", "plan"), Demand("category", most=1))
 DEMANDS: Mapping[str, tuple[Demand, ...]] = {
     f"{_UK_CORE}BARSLocation-incident-location": (
         Demand("type", most=1),
-        Demand("type.coding.system", f"{_CODES}location-types-bars"),
+        Demand("type.coding.system", f"{CODES}location-types-bars"),
         Demand("type.coding.code", "ILOC"),
     ),
     f"{_BARS}Flag-scene-safety": (
         Demand("category", most=1),
-        Demand("category.coding.system", f"{_CODES}flag-categories-bars"),
+        Demand("category.coding.system", f"{CODES}flag-categories-bars"),
         Demand("category.coding.code", "SS"),
-        Demand("code.coding.system", f"{_CODES}scene-safety-codes-bars"),
+        Demand("code.coding.system", f"{CODES}scene-safety-codes-bars"),
     ),
     f"{_BARS}MessageHeader-booking-request": (
         *_HEADER,

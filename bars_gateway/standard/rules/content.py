@@ -15,6 +15,7 @@ from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
+    CODES,
     TAKEN_BACK,
     concept_of,
     extensions,
@@ -28,7 +29,6 @@ from bars_gateway.standard.rules.terms import (
 )
 
 _WARN = Severity.WARNING
-_CODES = "https://fhir.nhs.uk/CodeSystem/"
 _SNOMED = "http://snomed.info/sct"
 _PLACE = "https://fhir.nhs.uk/StructureDefinition/LocationExtension"
 _INCIDENT = "https://fhir.hl7.org.uk/StructureDefinition/BARSLocation-incident-location"
@@ -68,7 +68,7 @@ def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
 def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
     if is_new_request(message):
         consents = list(message.all("Consent"))
-        system = f"{_CODES}consent-categories-bars"
+        system = f"{CODES}consent-categories-bars"
         if not any(is_coded(maps_of(each, "category"), system, {"DRC"}) for _, each in consents):
             yield f"{consents[0][0]}.category" if consents else missing("Consent")
 
@@ -84,7 +84,7 @@ def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
         flags = [
             path
             for path, each in message.all("Flag")
-            if is_coded(maps_of(each, "category"), f"{_CODES}flag-categories-bars", {"SS"})
+            if is_coded(maps_of(each, "category"), f"{CODES}flag-categories-bars", {"SS"})
         ]
         if not flags:
             yield missing("Flag")

@@ -8,11 +8,11 @@ from bars_gateway.standard.headers import normalised, same_service
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
+from bars_gateway.standard.rules.terms import CODES, HEADER
 
 _WARN = Severity.WARNING
-_HEADER = "Bundle.entry[0].resource"
-EVENTS_SYSTEM = "https://fhir.nhs.uk/CodeSystem/message-events-bars"
-REASONS_SYSTEM = "https://fhir.nhs.uk/CodeSystem/message-reason-bars"
+EVENTS_SYSTEM = f"{CODES}message-events-bars"
+REASONS_SYSTEM = f"{CODES}message-reason-bars"
 # booking-response exists in the code system and has no workflow: M03.
 FOCUS_TYPES = {
     "servicerequest-request": frozenset({"ServiceRequest"}),
@@ -39,7 +39,7 @@ def not_first(message: Message, _offer: Offer) -> Iterator[str]:
     if not message.entries or message.entries[0].type != "MessageHeader":
         yield "Bundle.entry[0]"
     for path, _ in message.all("MessageHeader"):
-        if path != _HEADER:
+        if path != HEADER:
             yield path
 
 
@@ -50,7 +50,7 @@ def not_first(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def wrong_event_system(message: Message, _offer: Offer) -> Iterator[str]:
     if text_of(map_of(message.header, "eventCoding"), "system") != EVENTS_SYSTEM:
-        yield f"{_HEADER}.eventCoding.system"
+        yield f"{HEADER}.eventCoding.system"
 
 
 @rule(
@@ -61,7 +61,7 @@ def wrong_event_system(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def unknown_event(message: Message, _offer: Offer) -> Iterator[str]:
     if message.event not in FOCUS_TYPES:
-        yield f"{_HEADER}.eventCoding.code"
+        yield f"{HEADER}.eventCoding.code"
 
 
 @rule(
@@ -72,7 +72,7 @@ def unknown_event(message: Message, _offer: Offer) -> Iterator[str]:
 def no_reason(message: Message, _offer: Offer) -> Iterator[str]:
     codings = maps_of(map_of(message.header, "reason"), "coding")
     if not any(text_of(coding, "system") == REASONS_SYSTEM for coding in codings):
-        yield f"{_HEADER}.reason"
+        yield f"{HEADER}.reason"
 
 
 @rule(
@@ -84,7 +84,7 @@ def no_reason(message: Message, _offer: Offer) -> Iterator[str]:
 def unknown_reason(message: Message, _offer: Offer) -> Iterator[str]:
     """Delete is read, for the guide's own tables print it."""
     if message.reason and message.reason not in {"new", "update", "delete"}:
-        yield f"{_HEADER}.reason.coding.code"
+        yield f"{HEADER}.reason.coding.code"
 
 
 @rule(
@@ -95,7 +95,7 @@ def unknown_reason(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def reason_is_delete(message: Message, _offer: Offer) -> Iterator[str]:
     if message.reason == "delete":
-        yield f"{_HEADER}.reason.coding.code"
+        yield f"{HEADER}.reason.coding.code"
 
 
 @rule(
@@ -107,7 +107,7 @@ def reason_is_delete(message: Message, _offer: Offer) -> Iterator[str]:
 def bad_source(message: Message, _offer: Offer) -> Iterator[str]:
     """It is the address of every response."""
     if not _is_service(message.source):
-        yield f"{_HEADER}.source.endpoint"
+        yield f"{HEADER}.source.endpoint"
 
 
 @rule(
@@ -120,7 +120,7 @@ def bad_source(message: Message, _offer: Offer) -> Iterator[str]:
 def source_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
     """We send for our own services only."""
     if message.source and not offer.is_ours(message.source):
-        yield f"{_HEADER}.source.endpoint"
+        yield f"{HEADER}.source.endpoint"
 
 
 @rule(
@@ -131,10 +131,10 @@ def source_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
 )
 def bad_destination(message: Message, _offer: Offer) -> Iterator[str]:
     if len(message.destinations) != 1:
-        yield f"{_HEADER}.destination"
+        yield f"{HEADER}.destination"
     for index, destination in enumerate(message.destinations):
         if not _is_service(destination):
-            yield f"{_HEADER}.destination[{index}].endpoint"
+            yield f"{HEADER}.destination[{index}].endpoint"
 
 
 @rule(
@@ -151,7 +151,7 @@ def destination_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
         return
     for index, destination in enumerate(message.destinations):
         if not offer.is_ours(destination):
-            yield f"{_HEADER}.destination[{index}].endpoint"
+            yield f"{HEADER}.destination[{index}].endpoint"
 
 
 @rule(
@@ -164,7 +164,7 @@ def destination_is_not_ours(message: Message, offer: Offer) -> Iterator[str]:
 def endpoints_not_swapped(message: Message, offer: Offer) -> Iterator[str]:
     """Published responses name us as their source still (scenario 79)."""
     if unswapped(message, offer):
-        yield f"{_HEADER}.destination"
+        yield f"{HEADER}.destination"
 
 
 def unswapped(message: Message, offer: Offer) -> bool:
@@ -182,10 +182,10 @@ def unswapped(message: Message, offer: Offer) -> bool:
 def unknown_endpoint_system(message: Message, _offer: Offer) -> Iterator[str]:
     """The proxy looks systems up letter by letter, and fails with a 500 on another."""
     if message.source and message.source.partition("|")[0] not in ENDPOINT_SYSTEMS:
-        yield f"{_HEADER}.source.endpoint"
+        yield f"{HEADER}.source.endpoint"
     for index, destination in enumerate(message.destinations):
         if destination and destination.partition("|")[0] not in ENDPOINT_SYSTEMS:
-            yield f"{_HEADER}.destination[{index}].endpoint"
+            yield f"{HEADER}.destination[{index}].endpoint"
 
 
 @rule(
@@ -197,7 +197,7 @@ def unknown_endpoint_system(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def to_itself(message: Message, _offer: Offer) -> Iterator[str]:
     if any(same_service(message.source, destination) for destination in message.destinations):
-        yield f"{_HEADER}.destination"
+        yield f"{HEADER}.destination"
 
 
 @rule(
@@ -210,7 +210,7 @@ def bad_receiver(message: Message, _offer: Offer) -> Iterator[str]:
     for index, destination in enumerate(maps_of(message.header, "destination")):
         entry = message.resolve(text_of(map_of(destination, "receiver"), "reference"))
         if entry is None or entry.type != "Organization":
-            yield f"{_HEADER}.destination[{index}].receiver"
+            yield f"{HEADER}.destination[{index}].receiver"
 
 
 @rule(
@@ -222,7 +222,7 @@ def bad_receiver(message: Message, _offer: Offer) -> Iterator[str]:
 def bad_sender(message: Message, _offer: Offer) -> Iterator[str]:
     entry = message.resolve(text_of(map_of(message.header, "sender"), "reference"))
     if entry is None or entry.type != "Organization":
-        yield f"{_HEADER}.sender"
+        yield f"{HEADER}.sender"
 
 
 @rule(
@@ -234,7 +234,7 @@ def bad_sender(message: Message, _offer: Offer) -> Iterator[str]:
 def bad_focus(message: Message, _offer: Offer) -> Iterator[str]:
     focuses = maps_of(message.header, "focus")
     if len(focuses) != 1 or not text_of(focuses[0], "reference"):
-        yield f"{_HEADER}.focus"
+        yield f"{HEADER}.focus"
 
 
 @rule(
@@ -248,7 +248,7 @@ def focus_points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
     """What it is about, nobody can tell; what stands in the Bundle may be right all the same."""
     focuses = maps_of(message.header, "focus")
     if any(text_of(each, "reference") for each in focuses[:1]) and message.focus_type is None:
-        yield f"{_HEADER}.focus[0].reference"
+        yield f"{HEADER}.focus[0].reference"
 
 
 @rule(
@@ -260,13 +260,13 @@ def focus_points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
 def wrong_focus_type(message: Message, _offer: Offer) -> Iterator[str]:
     expected = FOCUS_TYPES.get(message.event)
     if expected and message.focus_type and message.focus_type not in expected:
-        yield f"{_HEADER}.focus"
+        yield f"{HEADER}.focus"
 
 
 @rule("M14", "definition is missing", source="Core: Message-Headers", receiving=_WARN)
 def no_definition(message: Message, _offer: Offer) -> Iterator[str]:
     if not message.definition:
-        yield f"{_HEADER}.definition"
+        yield f"{HEADER}.definition"
 
 
 @rule(
@@ -279,14 +279,14 @@ def no_definition(message: Message, _offer: Offer) -> Iterator[str]:
 def unknown_definition(message: Message, _offer: Offer) -> Iterator[str]:
     """Published messages cite two that nobody publishes."""
     if message.definition and cited(message.definition) is None:
-        yield f"{_HEADER}.definition"
+        yield f"{HEADER}.definition"
 
 
 @rule("M15", "definition is of another event than eventCoding", source="MessageDefinitions")
 def other_event(message: Message, _offer: Offer) -> Iterator[str]:
     definition = cited(message.definition)
     if definition and message.event != definition.event:
-        yield f"{_HEADER}.definition"
+        yield f"{HEADER}.definition"
 
 
 @rule(
@@ -300,7 +300,7 @@ def response_misplaced(message: Message, _offer: Offer) -> Iterator[str]:
     belongs = message.event == "servicerequest-response"
     complete = bool(message.responds_to) and text_of(response, "code") == "ok"
     if (belongs and not complete) or (response and not belongs):
-        yield f"{_HEADER}.response"
+        yield f"{HEADER}.response"
 
 
 def _is_service(endpoint: str) -> bool:

@@ -16,6 +16,9 @@ from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
+    FULL,
+    HEADER,
+    INTERIM,
     RESPONSE,
     TAKEN_BACK,
     cites_cancellation,
@@ -36,7 +39,6 @@ from bars_gateway.standard.use_cases import USE_CASE_NAMES
 _WARN = Severity.WARNING
 _KINDS = frozenset({"referral", "validation"})
 _CHANGEABLE = frozenset({"active", "on-hold"})
-_INTERIM, _FULL = "-validation-interim", "-validation-full"
 
 
 @rule(
@@ -281,7 +283,7 @@ def cancellation_still_stands(message: Message, _offer: Offer) -> Iterator[str]:
 def cancellation_cites_another(message: Message, _offer: Offer) -> Iterator[str]:
     """The guide's older messages cite that of the request."""
     if is_cancelled_request(message) and message.definition and not cites_cancellation(message):
-        yield "Bundle.entry[0].resource.definition"
+        yield f"{HEADER}.definition"
 
 
 @rule(
@@ -298,7 +300,7 @@ def bad_update(message: Message, _offer: Offer) -> Iterator[str]:
         found = statuses(message, "ServiceRequest")
         yield from (path for path, status in found if status not in _CHANGEABLE)
     if message.category == "referral" and not is_of(message, "a6"):
-        yield "Bundle.entry[0].resource.reason.coding.code"
+        yield f"{HEADER}.reason.coding.code"
 
 
 def _categories(message: Message) -> Iterator[str]:
@@ -338,7 +340,7 @@ def transfer_answered_oddly(message: Message, _offer: Offer) -> Iterator[str]:
             "finished",
             "cancelled",
         }:
-            yield "Bundle.entry[0].resource.focus"
+            yield f"{HEADER}.focus"
 
 
 @rule(
@@ -350,10 +352,10 @@ def transfer_answered_oddly(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def interim_answer_ended(message: Message, _offer: Offer) -> Iterator[str]:
     """Something is still going on, or was turned down."""
-    if message.event == RESPONSE and message.definition.endswith(_INTERIM):
+    if message.event == RESPONSE and message.definition.endswith(INTERIM):
         yield from _unless(message, "active")
         if message.focus_type and message.focus_status not in {"in-progress", "cancelled"}:
-            yield "Bundle.entry[0].resource.focus"
+            yield f"{HEADER}.focus"
 
 
 @rule(
@@ -365,7 +367,7 @@ def interim_answer_ended(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def full_answer_open(message: Message, _offer: Offer) -> Iterator[str]:
     """Every published answer breaks it."""
-    if message.event == RESPONSE and message.definition.endswith(_FULL):
+    if message.event == RESPONSE and message.definition.endswith(FULL):
         yield from _unless(message, "completed")
 
 

@@ -13,6 +13,8 @@ from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
+    CODES,
+    FULL,
     RESPONSE,
     TAKEN_BACK,
     cites_cancellation,
@@ -30,11 +32,9 @@ from bars_gateway.standard.rules.terms import (
 
 _WARN = Severity.WARNING
 _OUTCOME = "write it in activity.outcomeCodeableConcept, in text or as a code"
-_CODES = "https://fhir.nhs.uk/CodeSystem"
-REJECTIONS = f"{_CODES}/rejected-reasons-bars"
+REJECTIONS = f"{CODES}rejected-reasons-bars"
 OTHER = "OTH"  # the one rejection whose code says nothing
-VALIDATED = (f"{_CODES}/message-reason-encounter", "validation-triage-outcome")
-_FULL = "-validation-full"
+VALIDATED = (f"{CODES}message-reason-encounter", "validation-triage-outcome")
 _HELP = frozenset({"a6t2", "a6t3"})
 
 
@@ -150,7 +150,7 @@ def _empty_plans(message: Message) -> Iterator[str]:
 
 
 def _is_full_answer(message: Message) -> bool:
-    return message.event == RESPONSE and message.definition.endswith(_FULL)
+    return message.event == RESPONSE and message.definition.endswith(FULL)
 
 
 @rule(
@@ -194,7 +194,7 @@ def answer_starts_no_clock(message: Message, _offer: Offer) -> Iterator[str]:
 def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
     """Whoever is sent on the strength of it must know whether it is safe."""
     if _is_full_answer(message):
-        system = f"{_CODES}/flag-categories-bars"
+        system = f"{CODES}flag-categories-bars"
         flags = [each for _, each in message.all("Flag")]
         if not any(is_coded(maps_of(each, "category"), system, {"SS"}) for each in flags):
             yield missing("Flag")

@@ -7,13 +7,16 @@ from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_o
 from bars_gateway.standard.timing import application_of
 
 URN = "urn:uuid:"
+HEADER = "Bundle.entry[0].resource"  # where the MessageHeader stands
+CODES = "https://fhir.nhs.uk/CodeSystem/"
 REQUEST = "servicerequest-request"
 RESPONSE = "servicerequest-response"
 BOOKING = "booking-request"
 CHANGES = frozenset({"update", "delete"})
 TAKEN_BACK = frozenset({"revoked", "entered-in-error"})  # a ServiceRequest
 CALLED_OFF = frozenset({"cancelled", "entered-in-error"})  # an Appointment
-CANCELLED = "-cancelled"  # how the definitions of cancellations end
+# How the MessageDefinitions of cancellations and of answers to a validation end.
+CANCELLED, INTERIM, FULL = "-cancelled", "-validation-interim", "-validation-full"
 
 
 def is_new_request(message: Message, category: str | None = None) -> bool:
