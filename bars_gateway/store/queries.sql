@@ -811,10 +811,11 @@ SELECT w.id, w.state, w.subject, w.use_case, w.answer_due_at, w.closed_at,
 
 -- name: words_said
 -- What the Responder has said in a workflow, the newest first: by its clock, and not as it came.
-SELECT says, said_at, sent_at, created_at FROM messages
- WHERE workflow_id = :id AND says IS NOT NULL AND state NOT IN ('refused', 'not_sent', 'withdrawn')
-   AND patient IS NOT 'other'
- ORDER BY said_at DESC, sent_at DESC, id DESC;
+SELECT m.says, m.said_at, m.sent_at, m.created_at, w.opened_at
+  FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
+ WHERE m.workflow_id = :id AND m.says IS NOT NULL AND m.state NOT IN ('refused', 'not_sent', 'withdrawn')
+   AND m.patient IS NOT 'other'
+ ORDER BY m.said_at DESC, m.sent_at DESC, m.id DESC;
 
 -- name: asked_for
 -- The Bundles in which the Requester's Encounter is: the request with its answer, and its updates.

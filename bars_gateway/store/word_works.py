@@ -26,8 +26,9 @@ from bars_gateway.standard.meaning import (
     read_alone,
     read_as,
 )
+from bars_gateway.standard.word_order import Place, Spoken, placed
 from bars_gateway.store.beginnings import read_payload
-from bars_gateway.store.rows import payload_of, text
+from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.statements import rows
 from bars_gateway.store.values import Word
 
@@ -65,9 +66,8 @@ def hear(
         said = rows(connection, "words_said", id=workflow["id"])
     at = read().at
     said_at, sent_at = ordered_as(at, came_at), ordered_as(wording.sent_at, came_at)
-    key = (text(said_at), text(sent_at))
-    earlier = (Said(row["says"]) for row in said if _may_precede(row, key))
-    reading = read(before=next((each for each in earlier if each is not Said.UNCLEAR), None))
+    place = _place(said, said_at, sent_at)
+    reading = read(before=place.follows)
     return Heard(
         reading=reading,
         word=Word(
@@ -77,20 +77,27 @@ def hear(
             said_at=said_at,
             sent_at=sent_at,
         ),
-        newest=not said or (said[0]["said_at"], said[0]["sent_at"]) <= key,
+        newest=place.newest,
         clock_ahead=at is not None and is_ahead(at, came_at),
         before=Said(said[0]["says"]) if said else None,
     )
 
 
-def _may_precede(word: sqlite3.Row, key: tuple[str, str]) -> bool:
-    """
-    Tell whether what came before may have been said before, too.
-
-    What is stamped as late as it came, or later, was said at some time before that: nobody
-    knows when. After such an allocation *planned* may stand it down, and is read so.
-    """
-    return (word["said_at"], word["sent_at"]) <= key or word["said_at"] >= word["created_at"]
+def _place(said: list[sqlite3.Row], said_at: datetime, sent_at: datetime) -> Place:
+    """Return where a word stands among what was *said*: with the stamps as they are kept."""
+    if not said:
+        return Place(newest=True, follows=None)
+    so_far = [
+        Spoken(
+            says=Said(row["says"]),
+            said_at=instant(row["said_at"]),
+            sent_at=instant(row["sent_at"]),
+            came_at=instant(row["created_at"]),
+        )
+        for row in said
+    ]
+    asked_at = instant(said[0]["opened_at"])
+    return placed(so_far, instant(text(said_at)), instant(text(sent_at)), asked_at)
 
 
 def requesters_encounter(

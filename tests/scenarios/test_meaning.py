@@ -254,6 +254,30 @@ async def test_a_stand_down_that_a_wrong_clock_overtakes_is_told(
     assert ["response.remarked"] == await alarms(world)
 
 
+@pytest.mark.parametrize(
+    "course",
+    [
+        pytest.param([("planned", 10), ("in-progress", 0), ("planned", 60)], id="by-an-hour"),
+        pytest.param([("planned", 1), ("in-progress", 0), ("planned", 0.1)], id="by-seconds"),
+        pytest.param([("in-progress", 0), ("planned", 60)], id="before-the-request"),
+    ],
+)
+async def test_a_stand_down_by_a_slow_clock_is_told(
+    world: World, course: list[tuple[str, float]]
+) -> None:
+    """It read as a yes that had been overtaken: the page was silent, and nobody was coming."""
+    receipt, acknowledgement = await asked(world, transfer("a6t2"))
+    *_, notice = await came(
+        world, *(told(acknowledgement, word, ago=ago * MINUTE) for word, ago in course)
+    )
+
+    assert ("stood_down", ["out_of_order"]) == (notice["says"], notice["remarks"])
+    assert "that the resource was stood down" in notice["means"]
+    assert "Telephone now" in notice["means"]
+    assert (State.IN_PROGRESS, "in-progress") == await state(world, receipt)
+    assert ["response.remarked"] == await alarms(world)
+
+
 # What speaks against an end opens the workflow again.
 
 
