@@ -10,6 +10,7 @@ What somebody must act on.
     │   ├── BackupFailed            no backup was written
     │   ├── BackupDamaged           the file is no whole backup
     │   ├── RestoreRefused          the present database has what the backup lacks
+    │   ├── RowRefused              a constraint of the schema forbids a row
     │   ├── PayloadDamaged          the stored bytes of one message are not those that were stored
     │   ├── StaleState              the row was no longer in the state that we expected
     │   └── StorageFull             too little free space to promise anything
@@ -102,6 +103,12 @@ class RestoreRefused(StoreError):
         " --older: it is kept beside the restored one, and you are told what to do about the"
         " messages that only it knows."
     )
+
+
+class RowRefused(StoreError):
+    """A constraint of the schema forbids a row: the gateway meant to write what cannot be."""
+
+    advice = "Report it, with the log line: it is a fault of the gateway, and nothing was changed."
 
 
 class PayloadDamaged(StoreError):

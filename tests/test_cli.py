@@ -21,7 +21,7 @@ from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import OutboundState, Settled, TryAgain
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -106,11 +106,11 @@ socket_dir = "{folder}/run"
             "utf-8",
         )
     async with open_database(folder / "state" / "gateway.db") as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         return Home(file, await acknowledged(store), await late(store))
 
 
-async def acknowledged(store: SqliteStore) -> str:
+async def acknowledged(store: Store) -> str:
     receipt = await store.submit(submission(), NOW)
     claim = await store.claim_next(NOW, ["trust"])
     assert claim is not None
@@ -119,7 +119,7 @@ async def acknowledged(store: SqliteStore) -> str:
     return receipt.request_id
 
 
-async def late(store: SqliteStore) -> str:
+async def late(store: Store) -> str:
     receipt = await store.submit(submission(), NOW)
     claim = await store.claim_next(NOW, ["trust"])
     assert claim is not None

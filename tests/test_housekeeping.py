@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from bars_gateway.errors import StorageFull
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import Claim, NoticeKind, OutboundState, Settled, TryAgain
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 from bars_gateway.upkeep.clock import STEP_SECONDS, ClockWatch
 from bars_gateway.upkeep.housekeeping import Housekeeper
 
@@ -30,37 +30,37 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with open_database(tmp_path / "gateway.db") as database:
-        yield SqliteStore(database, node="here", lease=LEASE)
+        yield Store(database, node="here", lease=LEASE)
 
 
 @pytest.fixture
-def housekeeper(store: SqliteStore, clock: Clock) -> Housekeeper:
+def housekeeper(store: Store, clock: Clock) -> Housekeeper:
     return Housekeeper(store, now=clock.now, monotonic=clock.monotonic, longest_wait=LONGEST)
 
 
-async def claimed(store: SqliteStore, now: datetime = NOW) -> Claim:
+async def claimed(store: Store, now: datetime = NOW) -> Claim:
     await store.submit(submission(give_up_at=now + LATER, delayed_at=now + LATER), now)
     claim = await store.claim_next(now, PROVIDERS)
     assert claim is not None
     return claim
 
 
-async def waiting(store: SqliteStore, pause: timedelta, now: datetime = NOW) -> None:
+async def waiting(store: Store, pause: timedelta, now: datetime = NOW) -> None:
     """Let a message wait for its second attempt."""
     claim = await claimed(store, now)
     again = TryAgain(at=now + pause)
     await store.settle(claim, SILENCE, attempt=attempt(claim), settlement=again)
 
 
-async def sent_at(store: SqliteStore, now: datetime) -> bool:
+async def sent_at(store: Store, now: datetime) -> bool:
     return await store.claim_next(now, PROVIDERS) is not None
 
 
 @BOTH_WAYS
 async def test_a_retry_waits_as_long_as_it_would_have(
-    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+    store: Store, housekeeper: Housekeeper, clock: Clock, step: timedelta
 ) -> None:
     """Ten seconds are ten seconds, whatever the clock says meanwhile."""
     await waiting(store, timedelta(seconds=10))
@@ -75,7 +75,7 @@ async def test_a_retry_waits_as_long_as_it_would_have(
 
 @BOTH_WAYS
 async def test_a_lease_lasts_as_long_as_it_would_have(
-    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+    store: Store, housekeeper: Housekeeper, clock: Clock, step: timedelta
 ) -> None:
     """What is being sent is not sent again, and what was left behind is."""
     await claimed(store)
@@ -92,7 +92,7 @@ async def test_a_lease_lasts_as_long_as_it_would_have(
 
 @BOTH_WAYS
 async def test_a_delay_is_told_when_it_would_have_been(
-    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+    store: Store, housekeeper: Housekeeper, clock: Clock, step: timedelta
 ) -> None:
     """The EPR hears of it neither an hour late nor at once."""
     delayed_at = NOW + timedelta(seconds=60)
@@ -113,7 +113,7 @@ async def test_a_delay_is_told_when_it_would_have_been(
     ids=["by its time", "since it came"],
 )
 async def test_the_clock_moves_no_clinical_time(
-    store: SqliteStore,
+    store: Store,
     housekeeper: Housekeeper,
     clock: Clock,
     *,
@@ -138,7 +138,7 @@ async def test_the_clock_moves_no_clinical_time(
 
 
 async def test_a_step_while_no_gateway_ran_makes_nobody_wait(
-    store: SqliteStore, housekeeper: Housekeeper, clock: Clock
+    store: Store, housekeeper: Housekeeper, clock: Clock
 ) -> None:
     """No pause is as long as that: what was scheduled by a clock that ran ahead is due."""
     await waiting(store, timedelta(seconds=10), now=NOW + HOUR)
@@ -149,7 +149,7 @@ async def test_a_step_while_no_gateway_ran_makes_nobody_wait(
 
 
 async def test_a_step_while_no_gateway_ran_hides_no_delay(
-    store: SqliteStore, housekeeper: Housekeeper, clock: Clock
+    store: Store, housekeeper: Housekeeper, clock: Clock
 ) -> None:
     """The EPR is told after the longest time that any message may take, and not after an hour."""
     delayed_at = NOW + HOUR + timedelta(seconds=60)
@@ -163,7 +163,7 @@ async def test_a_step_while_no_gateway_ran_hides_no_delay(
 
 
 async def test_a_pause_that_may_be_is_left_alone(
-    store: SqliteStore, housekeeper: Housekeeper, clock: Clock
+    store: Store, housekeeper: Housekeeper, clock: Clock
 ) -> None:
     """A Receiver that asked for the longest pause gets it."""
     await waiting(store, LONGEST)
@@ -175,7 +175,7 @@ async def test_a_pause_that_may_be_is_left_alone(
 
 @BOTH_WAYS
 async def test_a_step_is_logged_once_and_remembered(
-    store: SqliteStore, housekeeper: Housekeeper, clock: Clock, step: timedelta
+    store: Store, housekeeper: Housekeeper, clock: Clock, step: timedelta
 ) -> None:
     """The operator is told by how much, and for how many messages."""
     await waiting(store, timedelta(seconds=10))
@@ -190,7 +190,7 @@ async def test_a_step_is_logged_once_and_remembered(
     assert NOW + step == housekeeper.clock_step.at
 
 
-class NoRoom(SqliteStore):
+class NoRoom(Store):
     """A store whose disk is full at the first try."""
 
     full = True
@@ -231,15 +231,13 @@ def test_slow_corrections_are_no_step(clock: Clock) -> None:
     assert {None} == set(steps)
 
 
-async def ended_badly(store: SqliteStore) -> None:
+async def ended_badly(store: Store) -> None:
     claim = await claimed(store)
     settled = Settled(state=OutboundState.UNCONFIRMED)
     await store.settle(claim, SILENCE, attempt=attempt(claim), settlement=settled)
 
 
-async def test_an_alarm_is_said_in_the_log_once(
-    store: SqliteStore, housekeeper: Housekeeper
-) -> None:
+async def test_an_alarm_is_said_in_the_log_once(store: Store, housekeeper: Housekeeper) -> None:
     """Whichever work has raised it: ids and kind, and what to do."""
     await housekeeper.tidy()
     with capture_logs() as lines:
@@ -256,7 +254,7 @@ async def test_an_alarm_is_said_in_the_log_once(
 
 
 async def test_what_stood_before_a_start_is_counted_in_the_log(
-    store: SqliteStore, housekeeper: Housekeeper
+    store: Store, housekeeper: Housekeeper
 ) -> None:
     """It was said when it was raised, or by a restore; the page has it."""
     await ended_badly(store)

@@ -69,7 +69,7 @@ MUTANTS = (
         fault="two-records-fold-into-one-workflow",
         module="store/intervention_works.py",
         now='    if row["move"] != Move.REQUEST:\n        return None\n    return inserted(',
-        then="    if row:\n        return None\n    return inserted(",
+        then="    if row:\n        return None\n    return connection.inserted(",
         test="scenarios/test_whose.py::test_two_records_after_a_resend",
     ),
     Mutant(

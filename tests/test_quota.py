@@ -11,7 +11,7 @@ import pytest
 from bars_gateway.config import Settings
 from bars_gateway.daemon import quota
 from bars_gateway.store.database import open_database
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 PER_MINUTE = 40
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ class Time:
         return self.seconds
 
 
-async def a_life(store: SqliteStore, time: Time, calls: int) -> list[float]:
+async def a_life(store: Store, time: Time, calls: int) -> list[float]:
     """Start, make so many calls of both providers as soon as may be, and die."""
     budgets = await quota.budgets(SETTINGS, store, time.now, time.monotonic)
     turns = quota.noted(budgets, store, time.now)
@@ -72,7 +72,7 @@ async def test_no_rolling_minute_holds_more_than_the_quota(
     time, made = Time(), []
     for calls in lives:
         async with open_database(tmp_path / "gateway.db") as database:
-            made += await a_life(SqliteStore(database, node="here"), time, calls)
+            made += await a_life(Store(database, node="here"), time, calls)
 
     assert PER_MINUTE >= fullest_minute(made)
 
@@ -81,7 +81,7 @@ async def test_a_call_may_begin_a_moment_after_its_note(tmp_path: Path) -> None:
     """It counts as if it had, so that a start just then is not early by that moment."""
     time = Time()
     async with open_database(tmp_path / "gateway.db") as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         for _ in range(PER_MINUTE):
             await store.calls.note("trust", time.now())
         time.seconds = 60.5

@@ -23,7 +23,7 @@ from bars_gateway.store.database import open_database
 from bars_gateway.store.examination import Examination
 from bars_gateway.store.kept import Condition
 from bars_gateway.store.restore import HandedOver, Restored
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 SETTINGS = """\
 environment = "local"
@@ -98,7 +98,7 @@ async def home(tmp_path: Path) -> Home:
 
 async def one_each_way(home: Home) -> str:
     async with open_database(home.database) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await store.receive(arrival(), NOW)
         return (await store.submit(submission(), NOW)).request_id
 
@@ -139,7 +139,7 @@ async def test_a_whole_database_is_said_to_be_so(home: Home) -> None:
 async def test_the_last_comparison_is_told(home: Home) -> None:
     """That of the gateway itself, beside what is compared now."""
     async with open_database(home.database) as database:
-        soundness = SqliteStore(database, node="here").soundness
+        soundness = Store(database, node="here").soundness
         await soundness.begin(NOW)
         await soundness.end([], NOW)
     done = home.bars_gateway("verify")

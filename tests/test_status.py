@@ -32,7 +32,7 @@ from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.store.questions import Asked, Terms
 from bars_gateway.store.soundness import Inspected, Inspection
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
 from bars_gateway.upkeep.clock import ClockStep
 from bars_gateway.upkeep.expiry import Expiry, Kind
@@ -101,7 +101,7 @@ class Answered:
 class Shown:
     """A status server over a store; its conditions can be changed while it runs."""
 
-    def __init__(self, store: SqliteStore, database: Database) -> None:
+    def __init__(self, store: Store, database: Database) -> None:
         self.store = store
         self.database = database
         self.conditions = WELL
@@ -135,13 +135,13 @@ class Shown:
 @pytest.fixture
 async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
     async with open_database(tmp_path / "gateway.db") as database:
-        status = Shown(SqliteStore(database, node="here"), database)
+        status = Shown(Store(database, node="here"), database)
         await status.start()
         yield status
         await status.stop()
 
 
-async def claimed(store: SqliteStore, **changes: object) -> Claim:
+async def claimed(store: Store, **changes: object) -> Claim:
     body = f'{{"note":"{CANARY} {uuid.uuid4()}"}}'.encode()
     await store.submit(submission(body=body, **changes), NOW)
     claim = await store.claim_next(NOW, ["trust"])
@@ -149,7 +149,7 @@ async def claimed(store: SqliteStore, **changes: object) -> Claim:
     return claim
 
 
-async def settled(store: SqliteStore, state: OutboundState, verdict: Verdict) -> None:
+async def settled(store: Store, state: OutboundState, verdict: Verdict) -> None:
     claim = await claimed(store)
     values: dict[str, object] = {}
     if state is OutboundState.REFUSED:
@@ -352,7 +352,7 @@ async def test_a_message_that_has_come_in_since_is_none(shown: Shown) -> None:
     assert "All is well" in page
 
 
-async def asked(store: SqliteStore, at: datetime) -> int:
+async def asked(store: Store, at: datetime) -> int:
     """Ask the EPR about a message at that moment; the proxy waits for 4.5 s."""
     store.questions.attend("trust", at)
     terms = Terms(answer_by=at + timedelta(seconds=4.5), alarm_at=at + timedelta(minutes=15))
@@ -606,7 +606,7 @@ async def test_an_index_that_cannot_be_rebuilt_needs_a_person(shown: Shown) -> N
 async def test_a_gateway_without_its_database_is_not_ready(shown: Shown) -> None:
     """The reason is said where a monitor shows it."""
     await shown.database.write(
-        lambda connection: connection.execute("ALTER TABLE messages RENAME TO gone")
+        lambda connection: connection.raw.execute("ALTER TABLE messages RENAME TO gone")
     )
     answered = await shown.get("/readyz")
 
@@ -616,7 +616,7 @@ async def test_a_gateway_without_its_database_is_not_ready(shown: Shown) -> None
 
 async def test_a_page_without_its_database_says_so(shown: Shown) -> None:
     """The page that cannot be made says why, and what to do."""
-    await shown.database.write(lambda connection: connection.execute("DROP TABLE attempts"))
+    await shown.database.write(lambda connection: connection.raw.execute("DROP TABLE attempts"))
     answered = await shown.get("/")
 
     assert 503 == answered.status

@@ -18,6 +18,7 @@ from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.port import Event, MessageHistory, MessageRow
+from bars_gateway.store.sqlite import SqliteConnection
 
 T = TypeVar("T")
 
@@ -180,7 +181,7 @@ def _clock(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else "-"
 
 
-def read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+def read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
     """Return what *work* finds in the database at *path*, whether or not a gateway runs."""
     permissions.require(path)
     if not path.exists():
@@ -188,7 +189,7 @@ def read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     return asyncio.run(_read(path, work))
 
 
-async def _read(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+async def _read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
     try:
         async with open_reader(path) as reader:
             return await read_with(reader, work)

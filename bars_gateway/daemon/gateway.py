@@ -48,7 +48,7 @@ from bars_gateway.status.concerns import Conditions
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.database import open_database
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 from bars_gateway.upkeep.endurance import Endless, Loop, enduring
 from bars_gateway.upkeep.expiry import Expiry, ExpiryWatch
 from bars_gateway.upkeep.heartbeats import Heartbeats, Watchdog
@@ -133,7 +133,7 @@ async def run(
         database = await stack.enter_async_context(
             open_database(settings.database_path, group_limit=settings.store.group_limit)
         )
-        store = SqliteStore(
+        store = Store(
             database,
             node=settings.node,
             lease=timedelta(seconds=settings.outbound.lease_seconds),
@@ -163,7 +163,7 @@ class Gateway:
     def __init__(
         self,
         settings: Settings,
-        store: SqliteStore,
+        store: Store,
         *,
         tokens: dict[str, Tokens],
         dispatcher: Dispatcher,
@@ -205,7 +205,7 @@ class Gateway:
     async def build(
         cls,
         settings: Settings,
-        store: SqliteStore,
+        store: Store,
         stack: AsyncExitStack,
         notifier: Notifier,
         reread: Callable[[], Settings],

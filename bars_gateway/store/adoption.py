@@ -33,6 +33,7 @@ from bars_gateway.store.examination import wrong_with
 from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.rejudgement import happened_since, judge_anew, keeps_its_clock
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite import SqliteConnection, translated
 from bars_gateway.store.statements import add_message_event, move_workflow, notify
 from bars_gateway.store.values import NoticeKind, OutboundState
 
@@ -66,6 +67,7 @@ class Adoption:
 
     def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
         self._connection = connection
+        self._works = SqliteConnection(connection)
         self._now = now
         self._changed: list[int] = []  # numbers here of messages that were changed or entered
         self._entered: list[int] = []  # of those, what was not here before
@@ -103,7 +105,7 @@ class Adoption:
         try:
             do()
         except Exception as error:  # unit of work
-            if not is_of_one_row(error):
+            if not is_of_one_row(translated(error)):
                 raise
             self._connection.execute("ROLLBACK TO alone")
             row = of()
@@ -348,13 +350,13 @@ class Adoption:
 
     def _follow_anew(self, row: sqlite3.Row, names: Sequence[str]) -> None:
         """Let one workflow be as it was there, and then follow what has come here since."""
-        happened = happened_since(self._connection, row["here"])
+        happened = happened_since(self._works, row["here"])
         if not happened:
             self._follow_one(row, names)
         elif not row["more_there"]:
             kept = keeps_its_clock(happened)
             self._follow_one(row, [name for name in names if name not in kept])
-            judge_anew(self._connection, happened, self._now)
+            judge_anew(self._works, happened, self._now)
 
     def _follow_one(self, row: sqlite3.Row, names: Sequence[str]) -> None:
         ours = row["role"] == Role.REQUESTER
@@ -362,7 +364,7 @@ class Adoption:
             copied = [name for name in names if not (ours and name in _IDS)]
             self._set("workflows", row["here"], {name: row[name] for name in copied})
         elif ours:  # an answer that was not handed over yet proves it
-            move_workflow(self._connection, row["here"], Move.REQUEST, self._now)
+            move_workflow(self._works, row["here"], Move.REQUEST, self._now)
 
     def _name(self, row: sqlite3.Row) -> None:
         """Let a workflow have the id that it has there, unless that is another patient's here."""
@@ -373,7 +375,7 @@ class Adoption:
         self._set("workflows", row["here"], dict.fromkeys(_IDS))
         message = self._first_of(row["here"])
         if message is not None:
-            remarks = name_focus(self._connection, message, row["focus_id"], self._now)
+            remarks = name_focus(self._works, message, row["focus_id"], self._now)
             self._remarked[message["id"]] = remarks
 
     def _workflows_changed(self) -> set[int]:
@@ -416,8 +418,8 @@ class Adoption:
         }
         self._set("messages", row["id"], values)
         if row["move"] == Move.REQUEST:
-            move_workflow(self._connection, row["workflow_id"], Move.LAPSE, self._now)
-        notify(self._connection, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
+            move_workflow(self._works, row["workflow_id"], Move.LAPSE, self._now)
+        notify(self._works, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
         self._audit(row, row["id"], Fate.CANCELLED)
         return line_of(row, Fate.CANCELLED)
 
@@ -577,7 +579,7 @@ class Adoption:
     def _audit(self, row: sqlite3.Row, here: int, fate: Fate) -> None:
         about = (row["provider"], here, row["request_id"])
         detail = {"state": row["state"]}
-        add_message_event(self._connection, about, f"restore.{fate}", self._now, detail)
+        add_message_event(self._works, about, f"restore.{fate}", self._now, detail)
 
 
 def _given(row: sqlite3.Row) -> sqlite3.Row:

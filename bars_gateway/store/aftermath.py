@@ -16,6 +16,7 @@ from datetime import datetime
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.affected import Fate, Line, line_of
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite import SqliteConnection
 from bars_gateway.store.statements import add_message_event, notify
 from bars_gateway.store.values import NoticeKind, OutboundState
 
@@ -104,5 +105,11 @@ def hold_one(connection: sqlite3.Connection, row: sqlite3.Row, here: int, now: d
     )
     query = "SELECT id, provider FROM main.messages WHERE id = ?"
     held = connection.execute(query, [here]).fetchone()
-    notify(connection, NoticeKind.HELD, held, now, [Remark.FATE_UNKNOWN])
-    add_message_event(connection, (row["provider"], here, row["request_id"]), "restore.held", now)
+    works = SqliteConnection(connection)
+    notify(works, NoticeKind.HELD, held, now, [Remark.FATE_UNKNOWN])
+    add_message_event(
+        SqliteConnection(connection),
+        (row["provider"], here, row["request_id"]),
+        "restore.held",
+        now,
+    )

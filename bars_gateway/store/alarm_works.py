@@ -1,7 +1,6 @@
 """Alarms: how they are read, and how a person's word ends them. Triggers raise and settle them."""
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -10,15 +9,15 @@ from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.alarms import ALARMS, Alarm, Standing
 from bars_gateway.store.aside_works import each as as_far_as_read
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.handling import HANDLING_OBJECTIONS, Chosen, Handled
 from bars_gateway.store.interventions import Actor
 from bars_gateway.store.rows import instant, notice_of, text
-from bars_gateway.store.statements import one, rows, run
 
 _ENDED = {"handled": "handled_before", "settled": "settled", "superseded": "superseded"}
 
 
-def counted(connection: sqlite3.Connection) -> list[Standing]:
+def counted(connection: Connection) -> list[Standing]:
     """Return how many alarms stand, by kind, provider and our role."""
     return [
         Standing(
@@ -29,50 +28,50 @@ def counted(connection: sqlite3.Connection) -> list[Standing]:
             oldest_at=instant(row["oldest"]),
             newest=row["newest"],
         )
-        for row in rows(connection, "count_alarms")
+        for row in connection.rows("count_alarms")
     ]
 
 
-def newest(connection: sqlite3.Connection, each: int) -> list[Alarm]:
+def newest(connection: Connection, each: int) -> list[Alarm]:
     """Return the newest of each kind, at most *each* of them."""
     return [
         replace(alarm_of(row), told=_told(connection, row))
         for kind in ALARMS
-        for row in rows(connection, "newest_alarms", kind=kind, limit=each)
+        for row in connection.rows("newest_alarms", kind=kind, limit=each)
     ]
 
 
-def _told(connection: sqlite3.Connection, alarm: sqlite3.Row) -> str | None:
+def _told(connection: Connection, alarm: Row) -> str | None:
     """Return what the EPR was told last of the message that is meant, if it was told anything."""
     if alarm["message_id"] is None:
         return None
-    message = one(connection, "notice_message", message_id=alarm["message_id"])
-    found = rows(connection, "newest_notice", message_id=alarm["message_id"])
+    message = connection.one("notice_message", message_id=alarm["message_id"])
+    found = connection.rows("newest_notice", message_id=alarm["message_id"])
     if message is None:
         return None
     told = as_far_as_read(found, lambda row: means(notice_of(row, message, ()).situation))
     return next((text_ for text_ in told if isinstance(text_, str)), None)
 
 
-def standing(connection: sqlite3.Connection, provider: str | None, limit: int) -> list[Alarm]:
+def standing(connection: Connection, provider: str | None, limit: int) -> list[Alarm]:
     """Return what stands, newest first."""
-    found = rows(connection, "standing_alarms", provider=provider, limit=limit)
+    found = connection.rows("standing_alarms", provider=provider, limit=limit)
     return [alarm_of(row) for row in found]
 
 
-def newest_number(connection: sqlite3.Connection) -> int:
+def newest_number(connection: Connection) -> int:
     """Return the number of the last alarm that was raised; 0: none was."""
-    found = one(connection, "newest_alarm")
+    found = connection.one("newest_alarm")
     return 0 if found is None or found["id"] is None else int(found["id"])
 
 
-def raised(connection: sqlite3.Connection, after: int, limit: int) -> list[Alarm]:
+def raised(connection: Connection, after: int, limit: int) -> list[Alarm]:
     """Return what was raised after the alarm of that number, oldest first, ended or not."""
-    return [alarm_of(row) for row in rows(connection, "alarms_raised", after=after, limit=limit)]
+    return [alarm_of(row) for row in connection.rows("alarms_raised", after=after, limit=limit)]
 
 
 def handle(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     provider: str,
     chosen: Chosen,
     actor: Actor,
@@ -89,7 +88,7 @@ def handle(  # noqa: PLR0917
 
 
 def _found(
-    connection: sqlite3.Connection, provider: str, chosen: Chosen, at_once: int
+    connection: Connection, provider: str, chosen: Chosen, at_once: int
 ) -> Iterator[Handled]:
     for number in dict.fromkeys(chosen.numbers):
         yield _numbered(connection, provider, number)
@@ -99,12 +98,12 @@ def _found(
         values = {"provider": provider, "limit": at_once}
         values |= {"after": chosen.after, "up_to": chosen.up_to}
         kinds = json.dumps(sorted(chosen.kinds or ALARMS))
-        for row in rows(connection, "alarms_of_kinds", kinds=kinds, **values):
+        for row in connection.rows("alarms_of_kinds", kinds=kinds, **values):
             yield Handled(name=str(row["id"]), alarm=alarm_of(row), objection=None)
 
 
-def _numbered(connection: sqlite3.Connection, provider: str, number: int) -> Handled:
-    row = one(connection, "alarm", id=number, provider=provider)
+def _numbered(connection: Connection, provider: str, number: int) -> Handled:
+    row = connection.one("alarm", id=number, provider=provider)
     if row is None:
         return Handled(name=str(number), alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
     ended = row["ended_how"]
@@ -112,22 +111,21 @@ def _numbered(connection: sqlite3.Connection, provider: str, number: int) -> Han
     return Handled(name=str(number), alarm=alarm_of(row), objection=against)
 
 
-def _named(connection: sqlite3.Connection, provider: str, request_id: str) -> Iterator[Handled]:
-    found = rows(connection, "alarms_named", request_id=request_id, provider=provider)
+def _named(connection: Connection, provider: str, request_id: str) -> Iterator[Handled]:
+    found = connection.rows("alarms_named", request_id=request_id, provider=provider)
     for row in found:
         yield Handled(name=request_id, alarm=alarm_of(row), objection=None)
     if not found:
         yield Handled(name=request_id, alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
 
 
-def _end(connection: sqlite3.Connection, alarm: Alarm, actor: Actor, now: datetime) -> None:
+def _end(connection: Connection, alarm: Alarm, actor: Actor, now: datetime) -> None:
     values = {"now": text(now), "who": actor.who, "why": actor.why}
-    ended = one(connection, "handle_alarm", id=alarm.number, **values)
+    ended = connection.one("handle_alarm", id=alarm.number, **values)
     if ended is None:  # named twice
         return
     detail = {"who": actor.who, "why": actor.why, "alarm": alarm.number, "of": alarm.kind}
-    run(
-        connection,
+    connection.run(
         "add_message_event",
         now=text(now),
         provider=alarm.provider,
@@ -138,7 +136,7 @@ def _end(connection: sqlite3.Connection, alarm: Alarm, actor: Actor, now: dateti
     )
 
 
-def alarm_of(row: sqlite3.Row) -> Alarm:
+def alarm_of(row: Row) -> Alarm:
     """Return the alarm in *row*."""
     detail = json.loads(row["detail"])
     return Alarm(
@@ -162,5 +160,5 @@ def _failure(detail: Mapping[str, str]) -> list[str]:
     return [detail[name] for name in named if name in detail]
 
 
-def _role(row: sqlite3.Row) -> Role | None:
+def _role(row: Row) -> Role | None:
     return Role(row["role"]) if row["role"] else None

@@ -5,17 +5,17 @@ What is wrong with one row is found where that is read. So a reading of several 
 of each that cannot be read, a `Spoilt`, and whoever has asked sets that aside and goes on.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from bars_gateway.errors import PayloadDamaged
+from bars_gateway.errors import DatabaseDamaged, PayloadDamaged, StorageFull, StoreError
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant
-from bars_gateway.store.statements import add_message_event, notify, one, run
+from bars_gateway.store.statements import add_message_event, notify
 from bars_gateway.store.values import NoticeKind
 from bars_gateway.unforeseen import Unforeseen, unforeseen
 
@@ -32,22 +32,16 @@ class Spoilt:
 
 def kind_of(error: BaseException, otherwise: Aside) -> Aside:
     """Return the kind of event: whatever failed, spoilt bytes are told as such."""
-    damaged = isinstance(error, PayloadDamaged) or is_damage(error)
+    damaged = isinstance(error, PayloadDamaged | DatabaseDamaged)
     return Aside.DAMAGED if damaged else otherwise
 
 
-def is_damage(error: BaseException) -> bool:
-    """Tell whether SQLite found a page that the disk has spoilt."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, sqlite3.Error) and code == sqlite3.SQLITE_CORRUPT
-
-
-def each(found: Iterable[sqlite3.Row], read: Callable[[sqlite3.Row], T]) -> list[T | Spoilt]:
+def each(found: Iterable[Row], read: Callable[[Row], T]) -> list[T | Spoilt]:
     """Read each row by itself: one that cannot be read must not stand before the others."""
     return [_read(row, read) for row in found]
 
 
-def _read(row: sqlite3.Row, read: Callable[[sqlite3.Row], T]) -> T | Spoilt:
+def _read(row: Row, read: Callable[[Row], T]) -> T | Spoilt:
     try:
         return read(row)
     except Exception as error:  # unit of work
@@ -58,12 +52,11 @@ def _read(row: sqlite3.Row, read: Callable[[sqlite3.Row], T]) -> T | Spoilt:
 
 def is_of_one_row(error: Exception) -> bool:
     """Tell whether it may be one row that failed, and not the disk as a whole."""
-    ours = not isinstance(error, sqlite3.Error)
-    return ours or isinstance(error, sqlite3.IntegrityError) or is_damage(error)
+    return type(error) not in {StoreError, StorageFull}
 
 
 def tell(
-    connection: sqlite3.Connection,
+    connection: Connection,
     kind: Aside,
     what: Unforeseen,
     now: datetime,
@@ -77,7 +70,7 @@ def tell(
 
 
 def hold(
-    connection: sqlite3.Connection,
+    connection: Connection,
     message_id: int,
     error: BaseException,
     now: datetime,
@@ -87,7 +80,7 @@ def hold(
 ) -> str | None:
     """Hold the message, with notice and alarm; return its X-Request-Id, or None: it is settled."""
     values = {"id": message_id, "claim": claim, "began": int(began)}
-    row = one(connection, "set_aside", **values)
+    row = connection.one("set_aside", **values)
     if row is None:
         return None
     notify(connection, NoticeKind.HELD, row, now, [Remark.SET_ASIDE])
@@ -98,17 +91,17 @@ def hold(
 
 
 def keep_back(
-    connection: sqlite3.Connection,
+    connection: Connection,
     provider: str,
     notice_id: int,
     error: BaseException,
 ) -> None:
     """Give the EPR the notice no more, with an alarm about its message."""
     values = {"provider": provider, "notice_id": notice_id}
-    row = one(connection, "keep_notice_back", **values)
+    row = connection.one("keep_notice_back", **values)
     if row is None:
         return
-    found = one(connection, "request_of_message", id=row["message_id"])
+    found = connection.one("request_of_message", id=row["message_id"])
     request_id = found["request_id"] if found else None
     kind = kind_of(error, Aside.NOTICE)
     tell(
@@ -122,6 +115,6 @@ def keep_back(
     )
 
 
-def begin_anew(connection: sqlite3.Connection) -> int:
+def begin_anew(connection: Connection) -> int:
     """Try again each notice that was kept back."""
-    return run(connection, "begin_notices_anew").rowcount
+    return connection.run("begin_notices_anew")

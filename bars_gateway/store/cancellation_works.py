@@ -1,7 +1,6 @@
 """What becomes of a cancellation before it is sent: each function is one work."""
 
 import json
-import sqlite3
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -14,25 +13,24 @@ from bars_gateway.standard.workflow import Role, Subject
 from bars_gateway.store.aside_works import Spoilt, each
 from bars_gateway.store.beginnings import began, read_payload
 from bars_gateway.store.cancellations import Cancellation
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.due import Failed, Look, each_alone
 from bars_gateway.store.rows import payload_of, text
-from bars_gateway.store.statements import add_message_event, notify, one, rows, run
+from bars_gateway.store.statements import add_message_event, notify
 from bars_gateway.store.values import NoticeKind, Part
 
 OTHER_PATIENT = "cancel.other_patient"
 WITHIN = timedelta(seconds=60)  # to be shown nothing twice, or to tell the EPR that it waits
 
 
-def to_read(
-    connection: sqlite3.Connection, now: datetime, limit: int
-) -> list[Cancellation | Spoilt]:
+def to_read(connection: Connection, now: datetime, limit: int) -> list[Cancellation | Spoilt]:
     """Return what a read is due for."""
-    found = rows(connection, "cancellations_to_read", now=text(now), limit=limit)
+    found = connection.rows("cancellations_to_read", now=text(now), limit=limit)
     return each(found, partial(_cancellation, connection))
 
 
-def _cancellation(connection: sqlite3.Connection, row: sqlite3.Row) -> Cancellation:
-    payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
+def _cancellation(connection: Connection, row: Row) -> Cancellation:
+    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
     assert payload is not None
     return Cancellation(
         message_id=row["id"],
@@ -44,48 +42,48 @@ def _cancellation(connection: sqlite3.Connection, row: sqlite3.Row) -> Cancellat
     )
 
 
-def confirm(connection: sqlite3.Connection, message_id: int, now: datetime) -> None:
+def confirm(connection: Connection, message_id: int, now: datetime) -> None:
     """Let it be sent."""
-    for row in rows(connection, "confirm_cancellation", id=message_id, shown=None):
+    for row in connection.rows("confirm_cancellation", id=message_id, shown=None):
         about = (row["provider"], row["id"], row["request_id"])
         add_message_event(connection, about, "cancel.confirmed", now)
 
 
-def refuse(connection: sqlite3.Connection, message_id: int, status: str, now: datetime) -> None:
+def refuse(connection: Connection, message_id: int, status: str, now: datetime) -> None:
     """Settle it, with a notice and a line of the audit trail, if it still waits."""
-    for row in rows(connection, "refuse_cancellation", id=message_id, shown=status, now=text(now)):
+    for row in connection.rows("refuse_cancellation", id=message_id, shown=status, now=text(now)):
         notify(connection, NoticeKind.OUTCOME, row, now)
         about = (row["provider"], row["id"], row["request_id"])
         add_message_event(connection, about, "cancel.nothing_to_cancel", now, {"status": status})
 
 
-def unshown(connection: sqlite3.Connection, message_id: int, at: datetime, now: datetime) -> bool:
+def unshown(connection: Connection, message_id: int, at: datetime, now: datetime) -> bool:
     """Let it be sent where nothing was shown twice: the Receiver judges currency by itself."""
-    before = one(connection, "unshown_before", id=message_id, since=text(now - WITHIN))
+    before = connection.one("unshown_before", id=message_id, since=text(now - WITHIN))
     if before is None:
-        run(connection, "note_unshown", id=message_id, at=text(at), now=text(now))
+        connection.run("note_unshown", id=message_id, at=text(at), now=text(now))
         return False
-    for row in rows(connection, "confirm_cancellation", id=message_id, shown=Current.UNSHOWN):
+    for row in connection.rows("confirm_cancellation", id=message_id, shown=Current.UNSHOWN):
         about = (row["provider"], row["id"], row["request_id"])
         add_message_event(connection, about, "cancel.sent_unshown", now)
     return True
 
 
-def is_contested(connection: sqlite3.Connection, message_id: int, focus_id: str) -> bool:
+def is_contested(connection: Connection, message_id: int, focus_id: str) -> bool:
     """Tell whether the id may be that of another patient's record, by what we hold ourselves."""
-    message = one(connection, "message", id=message_id)
-    request = one(connection, "payload", message_id=message_id, part=Part.REQUEST)
+    message = connection.one("message", id=message_id)
+    request = connection.one("payload", message_id=message_id, part=Part.REQUEST)
     assert message is not None
     assert request is not None
     whose = patient_of(read_payload(payload_of(request)))
     subjects = json.dumps(list(Subject))
     values = {"provider": message["provider"], "focus_id": focus_id}
-    named = rows(connection, "workflows_named", subjects=subjects, role=Role.REQUESTER, **values)
+    named = connection.rows("workflows_named", subjects=subjects, role=Role.REQUESTER, **values)
     return any(
         other["id"] != message["workflow_id"]
         and same_service(other["counterparty"], message["receiver"])
         and not _is_of(whose, began(connection, other["id"]))
-        for other in [*named, *rows(connection, "workflows_claiming", **values)]
+        for other in [*named, *connection.rows("workflows_claiming", **values)]
     )
 
 
@@ -94,13 +92,13 @@ def _is_of(whose: Patient, first: Message | None) -> bool:
 
 
 def belongs_to_another(
-    connection: sqlite3.Connection, message_id: int, at: datetime, now: datetime
+    connection: Connection, message_id: int, at: datetime, now: datetime
 ) -> None:
     """Read later; tell EPR and operator, once."""
     postpone(connection, message_id, at, now, alike=False)
-    message = one(connection, "message", id=message_id)
+    message = connection.one("message", id=message_id)
     told = {"message_id": message_id, "kind": OTHER_PATIENT, "detail": "{}"}
-    if message is None or one(connection, "event_told", **told):
+    if message is None or connection.one("event_told", **told):
         return
     about = (message["provider"], message_id, message["request_id"])
     add_message_event(connection, about, OTHER_PATIENT, now)
@@ -108,21 +106,21 @@ def belongs_to_another(
 
 
 def postpone(
-    connection: sqlite3.Connection, message_id: int, at: datetime, now: datetime, *, alike: bool
+    connection: Connection, message_id: int, at: datetime, now: datetime, *, alike: bool
 ) -> None:
     """Read later."""
     values = {"id": message_id, "at": text(at), "now": text(now), "alike": int(alike)}
-    run(connection, "postpone_cancellations", **values)
+    connection.run("postpone_cancellations", **values)
 
 
-def tell_unread(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+def tell_unread(connection: Connection, look: Look) -> list[Failed | None]:
     """Write a notice for each that has waited long enough: once."""
-    found = rows(connection, "unread_cancellations", before=text(look.now - WITHIN), **look.values)
+    found = connection.rows("unread_cancellations", before=text(look.now - WITHIN), **look.values)
     tell = partial(_tell_unread, connection, look.now)
     return each_alone(connection, found, tell)
 
 
-def _tell_unread(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
+def _tell_unread(connection: Connection, now: datetime, row: Row) -> None:
     about = (row["provider"], row["id"], row["request_id"])
     add_message_event(connection, about, "cancel.not_sent", now)
     notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now)

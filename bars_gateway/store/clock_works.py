@@ -10,40 +10,40 @@ message that asked, in either role: its direction says who owes the answer.
 Decisions: D-answers-owed.
 """
 
-import sqlite3
 from datetime import datetime
 from functools import partial
 
 from bars_gateway.standard.remarks import OF_SILENCE
 from bars_gateway.standard.workflow import State
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.due import Failed, Look, each_alone
-from bars_gateway.store.statements import add_message_event, notify, one, rows, run
+from bars_gateway.store.statements import add_message_event, notify
 from bars_gateway.store.values import NoticeKind
 
 
-def tell_overdue(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+def tell_overdue(connection: Connection, look: Look) -> list[Failed | None]:
     """Tell of each answer that is overdue: to the EPR, and as an event."""
-    found = rows(connection, "workflows_overdue", **look.values)
+    found = connection.rows("workflows_overdue", **look.values)
     tell = partial(_tell, connection, "overdue_told", NoticeKind.OVERDUE, look.now)
     return each_alone(connection, found, tell)
 
 
-def tell_due_soon(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+def tell_due_soon(connection: Connection, look: Look) -> list[Failed | None]:
     """Warn of each answer that is due soon, and not overdue already."""
-    found = rows(connection, "workflows_due_soon", **look.values)
+    found = connection.rows("workflows_due_soon", **look.values)
     tell = partial(_tell, connection, "warning_told", NoticeKind.DUE_SOON, look.now)
     return each_alone(connection, found, tell)
 
 
 def _tell(
-    connection: sqlite3.Connection,
+    connection: Connection,
     told: str,
     kind: NoticeKind,
     now: datetime,
-    workflow: sqlite3.Row,
+    workflow: Row,
 ) -> None:
-    run(connection, told, id=workflow["id"])
-    request = one(connection, "request_of", id=workflow["id"])
+    connection.run(told, id=workflow["id"])
+    request = connection.one("request_of", id=workflow["id"])
     if request is None:
         return
     known = OF_SILENCE.get(State(workflow["state"]))

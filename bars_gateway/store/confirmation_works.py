@@ -1,17 +1,17 @@
 """Lets a person say how a workflow stands that is in doubt: one work, with the audit trail."""
 
-import sqlite3
 from datetime import datetime
 
 from bars_gateway.standard.workflow import DOUBTS, FINAL, State
 from bars_gateway.store.confirmations import NOT_CONFIRMED, Confirmed
+from bars_gateway.store.connection import Connection
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.rows import text
-from bars_gateway.store.statements import add_message_event, one, run
+from bars_gateway.store.statements import add_message_event
 
 
 def confirm(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     provider: str,
     workflow_id: int,
     state: State,
@@ -21,7 +21,7 @@ def confirm(  # noqa: PLR0917
     dry_run: bool,
 ) -> Confirmed | Objection | None:
     """Put the workflow into *state*, or say what stands against it; None: there is no such one."""
-    workflow = one(connection, "workflow", id=workflow_id)
+    workflow = connection.one("workflow", id=workflow_id)
     if workflow is None or workflow["provider"] != provider:
         return None
     before = State(workflow["state"])
@@ -30,8 +30,8 @@ def confirm(  # noqa: PLR0917
     if dry_run:
         return Confirmed(state=before)
     closed_at = text(now) if state in FINAL else None
-    run(connection, "confirm_workflow", id=workflow_id, state=state, closed_at=closed_at)
-    message = one(connection, "request_of", id=workflow_id)
+    connection.run("confirm_workflow", id=workflow_id, state=state, closed_at=closed_at)
+    message = connection.one("request_of", id=workflow_id)
     assert message is not None
     about = (provider, int(message["id"]), str(message["request_id"]))
     said = {"who": actor.who, "why": actor.why, "was": before, "state": state}

@@ -20,14 +20,11 @@ Decisions: D-durable, D-group-commit, D-one-instance.
 """
 
 import asyncio
-import re
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,21 +38,20 @@ from bars_gateway.store.examination import read_only
 from bars_gateway.store.holding import hold, mark_in_use
 from bars_gateway.store.schema import Opening, prepare
 from bars_gateway.store.soundness_works import mark
+from bars_gateway.store.sqlite import SqliteConnection, translated
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
+Work = Callable[[SqliteConnection], T]
 
 _QUIET_SECONDS = 30.0  # without a refusal, until the disk is believed to take all again
-_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @dataclass(frozen=True, slots=True)
 class _Fate:
     value: object = None
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 class _Writer(aiosqlite.Connection):
@@ -78,40 +74,26 @@ class _Writer(aiosqlite.Connection):
 def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[_Fate]:
     try:
         connection.execute("BEGIN IMMEDIATE")
-        fates = [_run_one(connection, work) for work in works]
+        within = SqliteConnection(connection)
+        fates = [_run_one(within, work) for work in works]
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return [_Fate(error=_translated(error))] * len(works)
+        return [_Fate(error=translated(error))] * len(works)
     return fates
 
 
-def _run_one(connection: sqlite3.Connection, work: Work[Any]) -> _Fate:
+def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Fate:
     """Run one work; its caller alone gets what it raises, and the others reach the disk."""
-    connection.execute("SAVEPOINT work")
     try:
-        value = work(connection)
+        with connection.savepoint():
+            return _Fate(value=work(connection))
     except Exception as error:  # unit of work
         # A full disk rolls the whole transaction back by itself: then nobody's work is left.
-        if not connection.in_transaction:
+        if not connection.raw.in_transaction:
             raise sqlite3.OperationalError("the transaction was lost in the middle") from error
-        connection.execute("ROLLBACK TO work")
-        connection.execute("RELEASE work")
-        return _Fate(error=_translated(error))
-    connection.execute("RELEASE work")
-    return _Fate(value=value)
-
-
-def _translated(error: BaseException) -> BaseException:
-    if not isinstance(error, sqlite3.Error):
-        return error
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _FULL_DISK or "transaction was lost" in str(error):
-        return StorageFull(f"the database could not write: {error}")
-    if code in _DAMAGE:
-        return DatabaseDamaged(f"the database is damaged: {error}")
-    return StoreError(f"the database refused: {error}")
+        return _Fate(error=translated(error))
 
 
 class Database:
@@ -228,11 +210,11 @@ def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
     try:
         connection.execute("BEGIN")
         try:
-            return work(connection)
+            return work(SqliteConnection(connection))
         finally:
             connection.execute("COMMIT")
     except sqlite3.Error as error:
-        raise _translated(error) from None
+        raise translated(error) from None
 
 
 @asynccontextmanager
@@ -267,7 +249,7 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
 
 async def _mark_stopped(writer: _Writer) -> None:
     """Commit the mark of an orderly stop: nobody writes any more, and nothing has failed."""
-    (fate,) = await writer.transact([partial(mark, stopped=True)])
+    (fate,) = await writer.transact([lambda connection: mark(connection.raw, stopped=True)])
     if fate.error is not None:
         log.warning("store.stop_not_marked", reason=str(fate.error))
 
@@ -297,14 +279,7 @@ async def _prepare(writer: _Writer, path: Path) -> Opening:
     try:
         return await writer.prepare(path)
     except sqlite3.Error as error:
-        cause = _translated(error)
+        cause = translated(error)
         if isinstance(cause, DatabaseDamaged):
             raise DatabaseDamaged(f"{path} is damaged: {error}") from None
         raise cause from None
-
-
-def named_queries() -> Mapping[str, str]:
-    """Return the statements of queries.sql by name."""
-    text = (resources.files("bars_gateway.store") / "queries.sql").read_text("utf-8")
-    blocks = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)[1:]
-    return dict(zip(blocks[::2], (block.strip() for block in blocks[1::2]), strict=True))

@@ -11,7 +11,6 @@ operator an alarm, because the Sender may meanwhile believe that nothing happene
 """
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +23,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store import link_works
 from bars_gateway.store.beginnings import read_kept, read_payload
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.due import Failed, Look, each_alone
 from bars_gateway.store.guard_works import names, remarks_on_change, whose
 from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
@@ -31,27 +31,26 @@ from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
 from bars_gateway.store.questions import READ_LIVES, Decided, Decision
 from bars_gateway.store.response_works import follow, named_by, tell
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import move_due, move_workflow, one, rows, run
+from bars_gateway.store.statements import move_due, move_workflow
 from bars_gateway.store.values import Arrival, NoticeKind, Refusal
 
 
 def decide(
-    connection: sqlite3.Connection,
+    connection: Connection,
     provider: str,
     question_id: int,
     decision: Decision,
     now: datetime,
 ) -> Decided | None:
     """Do what the EPR has decided, or say how the question stands that it decided before."""
-    row = one(connection, "question", provider=provider, id=question_id)
+    row = connection.one("question", provider=provider, id=question_id)
     if row is None:
         return None
     if row["state"] == "answered":
         return _decided(row, other=row["answered_with"] != decision.answered_with)
     late = instant(row["answer_by"]) < now
     message_id = _carry_out(connection, row, decision, now, late=late)
-    run(
-        connection,
+    connection.run(
         "decide_question",
         id=question_id,
         now=text(now),
@@ -65,20 +64,20 @@ def decide(
     )
     if late and row["changes"]:
         _alarm(connection, row, "question.decided_late", now)
-    decided = one(connection, "question", provider=provider, id=question_id)
+    decided = connection.one("question", provider=provider, id=question_id)
     assert decided is not None
     return _decided(decided, other=False)
 
 
-def _decided(row: sqlite3.Row, *, other: bool) -> Decided:
+def _decided(row: Row, *, other: bool) -> Decided:
     found = question_of(row)
     late = found.decided_at is not None and found.answer_by < found.decided_at
     return Decided(question=found, late=late, other=other)
 
 
 def _carry_out(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: Connection,
+    row: Row,
     decision: Decision,
     now: datetime,
     *,
@@ -92,13 +91,13 @@ def _carry_out(
         return None
     if row["operation"] == PROCESS_MESSAGE:
         return _take(connection, row, decision, now, late=late)
-    run(connection, "ledger_written", provider=row["provider"], request_id=row["request_id"])
+    connection.run("ledger_written", provider=row["provider"], request_id=row["request_id"])
     return None
 
 
 def _take(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: Connection,
+    row: Row,
     decision: Decision,
     now: datetime,
     *,
@@ -134,8 +133,8 @@ def _take(
 
 
 def _take_response(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: Connection,
+    row: Row,
     arrival: Arrival,
     now: datetime,
     *,
@@ -144,7 +143,7 @@ def _take_response(
     """Take the response as `respond` would, into the workflow as it is by now."""
     about = json.loads(row["about"])
     workflow_id = about["workflow_id"]
-    workflow = one(connection, "workflow_responded_to", id=workflow_id)
+    workflow = connection.one("workflow_responded_to", id=workflow_id)
     assert workflow is not None
     told = tell(connection, workflow, arrival, instant(row["asked_at"]))
     if Remark.ARRIVED_AFTER_ALL in about["remarks"]:  # that it came has proved it by now
@@ -164,7 +163,7 @@ def _take_response(
     return taken.message_id
 
 
-def _changed_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
+def _changed_workflow(connection: Connection, arrival: Arrival, now: datetime) -> int:
     """Move the workflow that a change is about; one that the EPR alone knew of is opened."""
     found = changed_workflow(connection, arrival)
     workflow_id = int(found["id"]) if found else open_workflow(connection, arrival, now)
@@ -174,7 +173,7 @@ def _changed_workflow(connection: sqlite3.Connection, arrival: Arrival, now: dat
     return workflow_id
 
 
-def _arrival(row: sqlite3.Row, decision: Decision) -> Arrival:
+def _arrival(row: Row, decision: Decision) -> Arrival:
     about = json.loads(row["about"])
     return Arrival(
         provider=row["provider"],
@@ -205,17 +204,17 @@ def _owed(about: Mapping[str, str | None]) -> Owed | None:
     return None if due_at is None or warn_at is None else Owed(due_at=due_at, warn_at=warn_at)
 
 
-def _wording(row: sqlite3.Row, move: Move) -> Wording | None:
+def _wording(row: Row, move: Move) -> Wording | None:
     """Read a response anew: its workflow may have moved on since the EPR was asked."""
     return None if move in REQUESTER_MOVES else wording_of(read_payload(payload_of(row)))
 
 
-def _particulars(row: sqlite3.Row, move: Move) -> Particulars | None:
+def _particulars(row: Row, move: Move) -> Particulars | None:
     message = None if move is Move.REQUEST else read_kept(row)
     return None if message is None else particulars_of(message)
 
 
-def _refusal(row: sqlite3.Row, decision: Decision) -> Refusal:
+def _refusal(row: Row, decision: Decision) -> Refusal:
     return Refusal(
         provider=row["provider"],
         request_id=row["request_id"],
@@ -227,25 +226,24 @@ def _refusal(row: sqlite3.Row, decision: Decision) -> Refusal:
     )
 
 
-def forget_reads(connection: sqlite3.Connection, now: datetime) -> None:
+def forget_reads(connection: Connection, now: datetime) -> None:
     """Forget the reads that nobody waits for any more, with their answers."""
-    run(connection, "forget_reads", before=text(now - READ_LIVES))
+    connection.run("forget_reads", before=text(now - READ_LIVES))
 
 
-def tell_unanswered(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+def tell_unanswered(connection: Connection, look: Look) -> list[Failed | None]:
     """Raise an alarm for each question that is due for one."""
-    found = rows(connection, "unanswered_questions", **look.values)
+    found = connection.rows("unanswered_questions", **look.values)
     return each_alone(connection, found, partial(_tell_unanswered, connection, look.now))
 
 
-def _tell_unanswered(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
-    run(connection, "unanswered_told", id=row["id"])
+def _tell_unanswered(connection: Connection, now: datetime, row: Row) -> None:
+    connection.run("unanswered_told", id=row["id"])
     _alarm(connection, row, "question.unanswered", now)
 
 
-def _alarm(connection: sqlite3.Connection, row: sqlite3.Row, kind: str, now: datetime) -> None:
-    run(
-        connection,
+def _alarm(connection: Connection, row: Row, kind: str, now: datetime) -> None:
+    connection.run(
         "add_event",
         now=text(now),
         provider=row["provider"],

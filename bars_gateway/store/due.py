@@ -6,13 +6,13 @@ says whose it is: `id`, `provider`, `message_id` and `request_id`, for whoever h
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from bars_gateway.store.aside_works import is_of_one_row
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import text
 
 T = TypeVar("T")
@@ -45,24 +45,18 @@ class Failed:
 
 
 def each_alone(
-    connection: sqlite3.Connection, found: Iterable[sqlite3.Row], do: Callable[[sqlite3.Row], T]
+    connection: Connection, found: Iterable[Row], do: Callable[[Row], T]
 ) -> list[T | Failed]:
     """Do something for each row by itself: what fails is undone, and the others are done."""
     return [_alone(connection, row, do) for row in found]
 
 
-def _alone(
-    connection: sqlite3.Connection, row: sqlite3.Row, do: Callable[[sqlite3.Row], T]
-) -> T | Failed:
-    connection.execute("SAVEPOINT row")
+def _alone(connection: Connection, row: Row, do: Callable[[Row], T]) -> T | Failed:
     try:
-        done = do(row)
+        with connection.savepoint():
+            return do(row)
     except Exception as error:  # unit of work
         if not is_of_one_row(error):
             raise
-        connection.execute("ROLLBACK TO row")
-        connection.execute("RELEASE row")
         about = (row["provider"], row["message_id"], row["request_id"])
         return Failed(row["id"], *about, error)
-    connection.execute("RELEASE row")
-    return done

@@ -12,7 +12,6 @@ the wrong one's: so it stays unknown, and whoever wants to cancel has to telepho
 Decisions: D-shared-id.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -23,17 +22,18 @@ from bars_gateway.standard.patients import ONE_PATIENT, compare
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, State, Subject
 from bars_gateway.store.beginnings import began
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import text
-from bars_gateway.store.statements import add_message_event, links, one, rows, run
+from bars_gateway.store.statements import add_message_event, links
 
 _MOST = 8  # workflows whose Bundles are read; who gives one id to more than that gives no ids
 
 
 def name_focus(
-    connection: sqlite3.Connection, message: sqlite3.Row, focus_id: str, now: datetime
+    connection: Connection, message: Row, focus_id: str, now: datetime
 ) -> Sequence[Remark]:
     """Let the workflow of *message*, its request, have that id; return what is remarkable."""
-    workflow = one(connection, "workflow", id=message["workflow_id"])
+    workflow = connection.one("workflow", id=message["workflow_id"])
     assert workflow is not None
     if workflow["focus_id"] is not None:
         return []
@@ -47,30 +47,28 @@ def name_focus(
     for each in same:
         _link(connection, message, each, now)
     for each in others:
-        run(connection, "lose_focus", id=each["id"])
-    run(connection, "name_focus", workflow_id=workflow["id"], focus_id=focus_id)
+        connection.run("lose_focus", id=each["id"])
+    connection.run("name_focus", workflow_id=workflow["id"], focus_id=focus_id)
     return [Remark.ID_USED_BEFORE] if others else []
 
 
-def _holders(
-    connection: sqlite3.Connection, workflow: sqlite3.Row, focus_id: str
-) -> list[sqlite3.Row]:
+def _holders(connection: Connection, workflow: Row, focus_id: str) -> list[Row]:
     """Return the other workflows that have the id of that Receiver's, of that type."""
     keys = {"provider": workflow["provider"], "key": focus_id, "role": workflow["role"]}
     return [
         row
-        for row in rows(connection, "workflow_by_focus", **keys)
+        for row in connection.rows("workflow_by_focus", **keys)
         if row["id"] != workflow["id"]
         and same_service(row["counterparty"], workflow["counterparty"])
         and _is_booking(row) == _is_booking(workflow)
     ]
 
 
-def _is_booking(workflow: sqlite3.Row) -> bool:
+def _is_booking(workflow: Row) -> bool:
     return bool(workflow["subject"] == Subject.BOOKING)
 
 
-def _is_same(connection: sqlite3.Connection, one_: sqlite3.Row, other: sqlite3.Row) -> bool:
+def _is_same(connection: Connection, one_: Row, other: Row) -> bool:
     """Tell whether one resends the other, or both began with the same case of one patient."""
     resent = {each.workflow_id for each in links(connection, one_["id"]) if each.by is By.RESEND}
     if other["id"] in resent:
@@ -82,11 +80,8 @@ def _is_same(connection: sqlite3.Connection, one_: sqlite3.Row, other: sqlite3.R
     return compare(ours.patient, theirs.patient) in ONE_PATIENT and same_case(ours, theirs)
 
 
-def _link(
-    connection: sqlite3.Connection, message: sqlite3.Row, other: sqlite3.Row, now: datetime
-) -> None:
-    run(
-        connection,
+def _link(connection: Connection, message: Row, other: Row, now: datetime) -> None:
+    connection.run(
         "link_as_one",
         workflow_id=message["workflow_id"],
         to_id=other["id"],
@@ -98,15 +93,15 @@ def _link(
 
 
 def _not_taken(
-    connection: sqlite3.Connection,
-    message: sqlite3.Row,
+    connection: Connection,
+    message: Row,
     focus_id: str,
-    others: Sequence[sqlite3.Row],
+    others: Sequence[Row],
     now: datetime,
 ) -> Sequence[Remark]:
     """Keep what the Receiver claims, as a claim alone, and raise the alarm."""
-    run(connection, "claim_focus", workflow_id=message["workflow_id"], focus_id=focus_id)
-    found = one(connection, "message", id=message["id"])
+    connection.run("claim_focus", workflow_id=message["workflow_id"], focus_id=focus_id)
+    found = connection.one("message", id=message["id"])
     assert found is not None
     about = (found["provider"], found["id"], found["request_id"])
     held_by = [each["id"] for each in others]

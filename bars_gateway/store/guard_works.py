@@ -10,7 +10,6 @@ What speaks against a move of a workflow that there is: asked in the transaction
 Another patient on receipt refuses nothing: a person is told, and so is the EPR (`whose`).
 """
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -22,14 +21,15 @@ from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import OF_PATIENT, Remark
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.beginnings import began, patients_of
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound_works import add_event, changed_workflow, keep_aside, refuse_for
 from bars_gateway.store.quarantine import UNKNOWN_RECORD as UNKNOWN
-from bars_gateway.store.statements import other_records, rows
+from bars_gateway.store.statements import other_records
 from bars_gateway.store.values import Arrival, Names, Quarantined, RefusedBefore, Submission
 
 
 def mixed_up(
-    connection: sqlite3.Connection, later: Arrival | Submission, workflow_id: int
+    connection: Connection, later: Arrival | Submission, workflow_id: int
 ) -> Sequence[Issue]:
     """Return in what the message disagrees with the one that began the workflow."""
     if later.particulars is None:
@@ -43,17 +43,13 @@ def mixed_up(
     return inconsistent(later.move, later.particulars, particulars_of(first), enforced)
 
 
-def _is_a_strangers(
-    connection: sqlite3.Connection, later: Arrival | Submission, workflow_id: int
-) -> bool:
+def _is_a_strangers(connection: Connection, later: Arrival | Submission, workflow_id: int) -> bool:
     """Tell whether it names another patient, and nobody has said that this is right."""
     said = isinstance(later, Submission) and later.patient_changed
     return not said and whose(connection, later, workflow_id) is Sameness.OTHER_PATIENT
 
 
-def whose(
-    connection: sqlite3.Connection, later: Arrival | Submission, workflow_id: int
-) -> Sameness:
+def whose(connection: Connection, later: Arrival | Submission, workflow_id: int) -> Sameness:
     """Return whether the message is about the patient of its workflow."""
     if later.particulars is None:
         return Sameness.SAME
@@ -61,7 +57,7 @@ def whose(
 
 
 def remarks_on_change(
-    connection: sqlite3.Connection, workflow_id: int, whose_it_is: Sameness
+    connection: Connection, workflow_id: int, whose_it_is: Sameness
 ) -> tuple[Remark, ...]:
     """Return what the EPR is told with an update or a cancellation that it is asked about."""
     of_patient = (OF_PATIENT[whose_it_is],) if whose_it_is in OF_PATIENT else ()
@@ -76,16 +72,14 @@ def names(whose_it_is: Sameness, *, right: bool) -> Names | None:
     return Names.CHANGED if whose_it_is is Sameness.NEWLY_TRACED else None
 
 
-def out_of_time(
-    later: Arrival | Submission, workflow: sqlite3.Row, state: State
-) -> Sequence[Issue]:
+def out_of_time(later: Arrival | Submission, workflow: Row, state: State) -> Sequence[Issue]:
     """Return what speaks against the move in *state*, where the workflow is, or will be."""
     about = (Subject(workflow["subject"]), workflow["use_case"])
     return too_late(state, later.move, *about, later.enforced)
 
 
 def refuse_change(
-    connection: sqlite3.Connection, arrival: Arrival, now: datetime
+    connection: Connection, arrival: Arrival, now: datetime
 ) -> RefusedBefore | Quarantined | None:
     """Refuse a change of what is another's, or over: the EPR need not be asked, nor be there."""
     workflow = changed_workflow(connection, arrival)
@@ -98,9 +92,7 @@ def refuse_change(
     return refuse_for(connection, arrival, issues, now) if issues else None
 
 
-def _refuse_unknown(
-    connection: sqlite3.Connection, arrival: Arrival, now: datetime
-) -> Quarantined | None:
+def _refuse_unknown(connection: Connection, arrival: Arrival, now: datetime) -> Quarantined | None:
     """Refuse a change of an id that we never gave, unless the EPR may have it from before us."""
     if arrival.move is Move.REQUEST or arrival.focus_id is None:
         return None  # what names no record at all only the EPR can find
@@ -112,14 +104,14 @@ def _refuse_unknown(
     return Quarantined(reason=UNKNOWN, answer=refused.answer)
 
 
-def _is_given(connection: sqlite3.Connection, arrival: Arrival) -> bool:
+def _is_given(connection: Connection, arrival: Arrival) -> bool:
     """Tell whether the id is one of ours, be it another Sender's: then the EPR decides."""
     values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
-    return bool(rows(connection, "workflows_changed", **values))
+    return bool(connection.rows("workflows_changed", **values))
 
 
 def refuse_mixed_up(
-    connection: sqlite3.Connection, arrival: Arrival, workflow_id: int, now: datetime
+    connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
 ) -> RefusedBefore | None:
     """Refuse what is of another use case than its workflow, and raise the alarm."""
     issues = mixed_up(connection, arrival, workflow_id)

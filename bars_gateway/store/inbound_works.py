@@ -7,7 +7,6 @@ So twenty identical requests at once make one record, whatever the network does 
 """
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -18,6 +17,7 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store import link_works
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.port import (
     Arrival,
     BundleReused,
@@ -36,10 +36,10 @@ from bars_gateway.store.port import (
 )
 from bars_gateway.store.questions import Enquiry
 from bars_gateway.store.rows import packed, text, written
-from bars_gateway.store.statements import inserted, keep, notify, one, rows, run
+from bars_gateway.store.statements import keep, notify
 
 
-def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> Fate:
+def receive(connection: Connection, arrival: Arrival, now: datetime) -> Fate:
     """Take the message with its workflow, answer and notice, or say what it met."""
     met = already_met(connection, arrival, now)
     if met is not None:
@@ -56,7 +56,7 @@ def receive(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> 
 
 
 def refused_links(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     found: link_works.Found,
     now: datetime,
@@ -74,7 +74,7 @@ def refused_links(
 
 
 def refuse_for(
-    connection: sqlite3.Connection, arrival: Arrival, issues: Sequence[Issue], now: datetime
+    connection: Connection, arrival: Arrival, issues: Sequence[Issue], now: datetime
 ) -> RefusedBefore:
     """Remember that the message is refused for *issues*, with the answer that names them."""
     refusal = Refusal(
@@ -91,7 +91,7 @@ def refuse_for(
 
 
 def take(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     workflow_id: int,
     notice: NoticeKind,
@@ -112,8 +112,7 @@ def take(
     keep(connection, message_id, Part.REQUEST, arrival.request)
     keep(connection, message_id, Part.ANSWER, arrival.answer)
     _enter(connection, arrival, message_id, now)
-    run(
-        connection,
+    connection.run(
         "write_notice",
         provider=arrival.provider,
         kind=notice,
@@ -126,21 +125,18 @@ def take(
 
 
 def _note_other_conversation(
-    connection: sqlite3.Connection, arrival: Arrival, workflow_id: int, now: datetime
+    connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
 ) -> None:
     """Note a later message under another X-Correlation-Id: a warning, and never a key (H04)."""
-    row = one(connection, "conversation_of", id=workflow_id)
+    row = connection.one("conversation_of", id=workflow_id)
     assert row is not None
     if row["correlation_id"].lower() != arrival.correlation_id.lower():
         add_event(connection, arrival, "inbound.other_conversation", now, rules=["H04"])
 
 
-def _enter(
-    connection: sqlite3.Connection, arrival: Arrival, message_id: int, now: datetime
-) -> None:
+def _enter(connection: Connection, arrival: Arrival, message_id: int, now: datetime) -> None:
     """Enter the message into the ledger: it is done."""
-    run(
-        connection,
+    connection.run(
         "ledger_done",
         provider=arrival.provider,
         request_id=arrival.request_id,
@@ -151,19 +147,18 @@ def _enter(
     )
 
 
-def changed_workflow(connection: sqlite3.Connection, arrival: Arrival) -> sqlite3.Row | None:
+def changed_workflow(connection: Connection, arrival: Arrival) -> Row | None:
     """Return the workflow that a change is about, or None: one that the EPR alone knows of."""
     if arrival.move is Move.REQUEST:
         return None
     values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
-    found = rows(connection, "workflows_changed", **values)
+    found = connection.rows("workflows_changed", **values)
     return next((row for row in found if same_service(row["counterparty"], arrival.sender)), None)
 
 
-def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetime) -> int:
+def open_workflow(connection: Connection, arrival: Arrival, now: datetime) -> int:
     """Open the workflow that the message begins, and return its id."""
-    return inserted(
-        connection,
+    return connection.inserted(
         "open_workflow",
         provider=arrival.provider,
         correlation_id=arrival.correlation_id,
@@ -181,14 +176,13 @@ def open_workflow(connection: sqlite3.Connection, arrival: Arrival, now: datetim
 
 
 def _insert(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     workflow_id: int,
     names: Names | None,
     now: datetime,
 ) -> int:
-    return inserted(
-        connection,
+    return connection.inserted(
         "take_message",
         workflow_id=workflow_id,
         provider=arrival.provider,
@@ -208,7 +202,7 @@ def _insert(
     )
 
 
-def refuse(connection: sqlite3.Connection, refusal: Refusal, now: datetime) -> Fate:
+def refuse(connection: Connection, refusal: Refusal, now: datetime) -> Fate:
     """Remember the refusal, or say what the request met."""
     met = already_met(connection, refusal, now)
     if met is not None:
@@ -218,10 +212,9 @@ def refuse(connection: sqlite3.Connection, refusal: Refusal, now: datetime) -> F
     return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 
-def remember(connection: sqlite3.Connection, refusal: Refusal, kind: str, now: datetime) -> None:
+def remember(connection: Connection, refusal: Refusal, kind: str, now: datetime) -> None:
     """Enter the refusal into the ledger, and an event of that *kind* into the audit trail."""
-    run(
-        connection,
+    connection.run(
         "ledger_refused",
         provider=refusal.provider,
         request_id=refusal.request_id,
@@ -237,10 +230,10 @@ def remember(connection: sqlite3.Connection, refusal: Refusal, kind: str, now: d
 
 
 def already_met(
-    connection: sqlite3.Connection, came: Arrival | Refusal | Enquiry, now: datetime
+    connection: Connection, came: Arrival | Refusal | Enquiry, now: datetime
 ) -> Met | None:
     """Return what the ledger says of this X-Request-Id, or None where it is new."""
-    entry = one(connection, "ledger_entry", provider=came.provider, request_id=came.request_id)
+    entry = connection.one("ledger_entry", provider=came.provider, request_id=came.request_id)
     if entry is None:
         return _bundle_reused(connection, came, now) if isinstance(came, Arrival) else None
     if not _is_the_same(entry, came):
@@ -255,43 +248,36 @@ def already_met(
     return Repeated(reference=entry["reference"])
 
 
-def _note_heard(
-    connection: sqlite3.Connection, came: Arrival | Refusal | Enquiry, now: datetime
-) -> None:
+def _note_heard(connection: Connection, came: Arrival | Refusal | Enquiry, now: datetime) -> None:
     """Tell the EPR that the Sender knows now what was decided when it had stopped waiting."""
     keys = {"provider": came.provider, "request_id": came.request_id}
-    for row in rows(connection, "question_heard", now=text(now), **keys):
+    for row in connection.rows("question_heard", now=text(now), **keys):
         add_event(connection, came, "question.heard", now)
         if row["id"] is not None:
             notify(connection, NoticeKind.DECIDED_LATE, row, now, [Remark.HEARD])
 
 
-def _is_the_same(entry: sqlite3.Row, came: Arrival | Refusal | Enquiry) -> bool:
+def _is_the_same(entry: Row, came: Arrival | Refusal | Enquiry) -> bool:
     """Tell whether the same came before: in bytes, or in what it says (D-same-request-id)."""
     if entry["fingerprint"] == came.fingerprint:
         return True
     return isinstance(came, Arrival) and came.said is not None and came.said == entry["said"]
 
 
-def _bundle_reused(
-    connection: sqlite3.Connection, arrival: Arrival, now: datetime
-) -> BundleReused | None:
+def _bundle_reused(connection: Connection, arrival: Arrival, now: datetime) -> BundleReused | None:
     """Refuse a new message under the Bundle.id of another; an update may keep its first (B05)."""
     if arrival.move is not Move.REQUEST:
         return None
     values = {"provider": arrival.provider, "sender": arrival.sender}
-    if one(connection, "bundle_seen", bundle_id=arrival.bundle_id, **values) is None:
+    if connection.one("bundle_seen", bundle_id=arrival.bundle_id, **values) is None:
         return None
     add_event(connection, arrival, "inbound.refused", now, rules=["B05"])
     return BundleReused()
 
 
-def keep_aside(
-    connection: sqlite3.Connection, arrival: Arrival, reason: str, now: datetime
-) -> None:
+def keep_aside(connection: Connection, arrival: Arrival, reason: str, now: datetime) -> None:
     """Keep a copy of what belongs to nothing that is known here."""
-    run(
-        connection,
+    connection.run(
         "quarantine",
         provider=arrival.provider,
         request_id=arrival.request_id,
@@ -308,15 +294,14 @@ def keep_aside(
 
 
 def add_event(
-    connection: sqlite3.Connection,
+    connection: Connection,
     came: Arrival | Refusal | Enquiry,
     kind: str,
     now: datetime,
     **detail: object,
 ) -> None:
     """Add a line about the request to the audit trail."""
-    run(
-        connection,
+    connection.run(
         "add_event",
         now=text(now),
         provider=came.provider,

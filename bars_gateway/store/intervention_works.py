@@ -8,13 +8,13 @@ can come in between. The EPR gets a notice where somebody else acted on its mess
 """
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.interventions import (
     FROM,
     OBJECTIONS,
@@ -30,16 +30,7 @@ from bars_gateway.store.interventions import (
 )
 from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, message_of, text
-from bars_gateway.store.statements import (
-    add_message_event,
-    inserted,
-    keep,
-    move_workflow,
-    notify,
-    one,
-    rows,
-    run,
-)
+from bars_gateway.store.statements import add_message_event, keep, move_workflow, notify
 from bars_gateway.store.values import NoticeKind, OutboundState, Part
 
 # A workflow that ended because of its request's fate may live again with the request.
@@ -63,15 +54,15 @@ _NOTICES = {
 
 
 def candidate(
-    connection: sqlite3.Connection, provider: str, request_id: str, verb: Verb, now: datetime
+    connection: Connection, provider: str, request_id: str, verb: Verb, now: datetime
 ) -> Candidate | None:
     """Return the message and what stands against the verb."""
-    row = one(connection, "message_sent", provider=provider, request_id=request_id)
+    row = connection.one("message_sent", provider=provider, request_id=request_id)
     return None if row is None else _candidate(connection, row, verb, now)
 
 
 def candidates(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     provider: str,
     selection: Selection,
     verb: Verb,
@@ -79,8 +70,7 @@ def candidates(  # noqa: PLR0917
     now: datetime,
 ) -> list[Candidate]:
     """Return each message that is selected, and what stands against the verb."""
-    found = rows(
-        connection,
+    found = connection.rows(
         "select_messages",
         provider=provider,
         states=json.dumps(sorted(selection.states)),
@@ -96,20 +86,18 @@ def candidates(  # noqa: PLR0917
     return [_candidate(connection, row, verb, now) for row in found]
 
 
-def newest(connection: sqlite3.Connection) -> int:
+def newest(connection: Connection) -> int:
     """Return the number of the last message that there is; 0: there is none."""
-    found = one(connection, "newest_message")
+    found = connection.one("newest_message")
     return 0 if found is None else int(found["id"])
 
 
-def _candidate(
-    connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb, now: datetime
-) -> Candidate:
+def _candidate(connection: Connection, row: Row, verb: Verb, now: datetime) -> Candidate:
     return Candidate(message=message_of(row), objection=_objection(connection, row, verb, now))
 
 
 def intervene(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     verb: Verb,
     message_id: int,
     actor: Actor,
@@ -126,10 +114,10 @@ def intervene(  # noqa: PLR0917
     match verb:
         case Verb.HOLD:
             state = OutboundState.HELD
-            run(connection, "hold_message", id=message_id)
+            connection.run("hold_message", id=message_id)
         case Verb.RELEASE:
             state = OutboundState.QUEUED
-            run(connection, "release_message", id=message_id, now=text(now))
+            connection.run("release_message", id=message_id, now=text(now))
         case Verb.WITHDRAW:
             state = OutboundState.WITHDRAWN
             also = _withdraw(connection, row, actor, now)
@@ -141,7 +129,7 @@ def intervene(  # noqa: PLR0917
 
 
 def resend(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     message_id: int,
     renewal: Renewal,
     actor: Actor,
@@ -154,8 +142,7 @@ def resend(  # noqa: PLR0917
     if objection is not None:
         return objection
     opened = _opened(connection, row, now)
-    new_id = inserted(
-        connection,
+    new_id = connection.inserted(
         "queue_resent",
         id=message_id,
         workflow_id=opened or row["workflow_id"],
@@ -174,31 +161,31 @@ def resend(  # noqa: PLR0917
     return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
 
 
-def _opened(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> int | None:
+def _opened(connection: Connection, row: Row, now: datetime) -> int | None:
     """Open a workflow for a request that is sent as new: what its Receiver says is of its own."""
     if row["move"] != Move.REQUEST:
         return None
-    return inserted(connection, "open_resent", id=row["workflow_id"], now=text(now))
+    return connection.inserted("open_resent", id=row["workflow_id"], now=text(now))
 
 
 def _link_records(
-    connection: sqlite3.Connection, message_id: int, opened: int, first: int, now: datetime
+    connection: Connection, message_id: int, opened: int, first: int, now: datetime
 ) -> None:
     values = {"workflow_id": opened, "message_id": message_id, "now": text(now)}
-    run(connection, "link_as_before", of=first, **values)
+    connection.run("link_as_before", of=first, **values)
     tie = {"kind": TIES[By.RESEND].kind, "by": By.RESEND}
-    run(connection, "link_workflows", to_id=first, **tie, **values)
+    connection.run("link_workflows", to_id=first, **tie, **values)
 
 
-def _message(connection: sqlite3.Connection, message_id: int) -> sqlite3.Row:
-    row = one(connection, "message", id=message_id)
+def _message(connection: Connection, message_id: int) -> Row:
+    row = connection.one("message", id=message_id)
     assert row is not None
     return row
 
 
 def _objection(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: Connection,
+    row: Row,
     verb: Verb,
     now: datetime,
     actor: Actor | None = None,
@@ -210,14 +197,14 @@ def _objection(
     return None if code is None else OBJECTIONS[code]
 
 
-def _is_past(row: sqlite3.Row, verb: Verb, now: datetime) -> bool:
+def _is_past(row: Row, verb: Verb, now: datetime) -> bool:
     """Tell whether the verb would begin to send what a person may by now have done otherwise."""
     if verb not in _SENDS or row["state"] == OutboundState.QUEUED or row["needed_by"] is None:
         return False
     return row["move"] in ENDED_BY_TIME and row["needed_by"] <= text(now)
 
 
-def _against(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> str | None:
+def _against(connection: Connection, row: Row, verb: Verb) -> str | None:
     """Return the code of what stands against the verb."""
     state = row["state"]
     if state == OutboundState.SENDING:
@@ -225,72 +212,67 @@ def _against(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> st
     if state not in FROM[verb]:
         return "wrong_state"
     if verb is Verb.WITHDRAW:
-        behind = one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"])
+        behind = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
         return "attempted" if row["attempts"] else _if_any(behind, "overtaken")
     if verb in {Verb.RETRY, Verb.RESEND} and state != OutboundState.QUEUED:
         return _against_reviving(connection, row, verb) or _against_a_copy(connection, row, verb)
     return None
 
 
-def _against_a_second_record(
-    connection: sqlite3.Connection, row: sqlite3.Row, state: State | None
-) -> str | None:
+def _against_a_second_record(connection: Connection, row: Row, state: State | None) -> str | None:
     """Return what stands against asking anew: a record that is proved, and open."""
     over = state in _ENDED or _is_stood_down(connection, row["workflow_id"])
-    left = one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"])
+    left = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
     return (
-        _if_any(one(connection, "resent_message", id=row["id"]), "resent")
+        _if_any(connection.one("resent_message", id=row["id"]), "resent")
         or ("stands" if state in _PROVED and not over else None)
         or (None if over else _if_any(left, "overtaken"))
-        or (None if one(connection, "has_request", id=row["id"]) else "bytes_gone")
+        or (None if connection.one("has_request", id=row["id"]) else "bytes_gone")
     )
 
 
-def _is_stood_down(connection: sqlite3.Connection, workflow_id: int) -> bool:
-    return one(connection, "stood_down", workflow_id=workflow_id) is not None
+def _is_stood_down(connection: Connection, workflow_id: int) -> bool:
+    return connection.one("stood_down", workflow_id=workflow_id) is not None
 
 
-def _against_reviving(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> str | None:
-    workflow = one(connection, "workflow_state", id=row["workflow_id"])
+def _against_reviving(connection: Connection, row: Row, verb: Verb) -> str | None:
+    workflow = connection.one("workflow_state", id=row["workflow_id"])
     state = State(workflow["state"]) if workflow else None
     if verb is Verb.RESEND and row["move"] == Move.REQUEST:
         return _against_a_second_record(connection, row, state)
     ended = state in _ENDED
     return (
-        _if_any(one(connection, "resent_message", id=row["id"]), "resent")
+        _if_any(connection.one("resent_message", id=row["id"]), "resent")
         or _if_any(
-            one(connection, "later_that_left", id=row["id"], workflow_id=row["workflow_id"]),
+            connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"]),
             "overtaken",
         )
         or ("ended" if ended else None)
-        or (None if one(connection, "has_request", id=row["id"]) else "bytes_gone")
+        or (None if connection.one("has_request", id=row["id"]) else "bytes_gone")
     )
 
 
-def _against_a_copy(connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb) -> str | None:
+def _against_a_copy(connection: Connection, row: Row, verb: Verb) -> str | None:
     """Return what stands against a copy: it goes behind what waits, where a retry goes before."""
     if verb is not Verb.RESEND:
         return None
-    waits = one(connection, "later_that_waits", id=row["id"], workflow_id=row["workflow_id"])
+    waits = connection.one("later_that_waits", id=row["id"], workflow_id=row["workflow_id"])
     return _if_any(waits, "outrun")
 
 
-def _if_any(found: sqlite3.Row | None, code: str) -> str | None:
+def _if_any(found: Row | None, code: str) -> str | None:
     return None if found is None else code
 
 
-def _withdraw(
-    connection: sqlite3.Connection, row: sqlite3.Row, actor: Actor, now: datetime
-) -> list[str]:
+def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> list[str]:
     """Withdraw the message; with a request, also what waits behind it in its workflow."""
-    run(connection, "withdraw_message", id=row["id"], now=text(now))
+    connection.run("withdraw_message", id=row["id"], now=text(now))
     if row["move"] != Move.REQUEST:
         notify(connection, NoticeKind.OUTCOME, row, now)
         return []
     move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
     notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
-    moot = rows(
-        connection,
+    moot = connection.rows(
         "withdraw_behind",
         id=row["id"],
         workflow_id=row["workflow_id"],
@@ -302,19 +284,17 @@ def _withdraw(
     return [later["request_id"] for later in moot]
 
 
-def _retry(
-    connection: sqlite3.Connection, row: sqlite3.Row, schedule: Schedule, now: datetime
-) -> None:
+def _retry(connection: Connection, row: Row, schedule: Schedule, now: datetime) -> None:
     if row["state"] == OutboundState.QUEUED:
-        run(connection, "hasten_message", id=row["id"], now=text(now))
+        connection.run("hasten_message", id=row["id"], now=text(now))
         return
     times = _times(_limits(connection, row, schedule))
-    run(connection, "revive_message", id=row["id"], now=text(now), **times)
+    connection.run("revive_message", id=row["id"], now=text(now), **times)
     _revive_workflow(connection, row)
 
 
-def _limits(connection: sqlite3.Connection, row: sqlite3.Row, schedule: Schedule) -> Limits:
-    workflow = one(connection, "workflow_state", id=row["workflow_id"])
+def _limits(connection: Connection, row: Row, schedule: Schedule) -> Limits:
+    workflow = connection.one("workflow_state", id=row["workflow_id"])
     assert workflow is not None
     subject = Subject(workflow["subject"])
     return schedule(row["use_case"], Move(row["move"]), subject, instant(row["needed_by"]))
@@ -328,24 +308,22 @@ def _times(limits: Limits) -> dict[str, str | int]:
     }
 
 
-def _revive_workflow(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
+def _revive_workflow(connection: Connection, row: Row) -> None:
     """Undo what the fate of a request meant for its workflow: that fate is open again."""
     if row["move"] == Move.REQUEST:
         fates = json.dumps(sorted(_FATES))
-        run(connection, "revive_workflow", id=row["workflow_id"], fates=fates)
+        connection.run("revive_workflow", id=row["workflow_id"], fates=fates)
 
 
-def _conclude(
-    connection: sqlite3.Connection, row: sqlite3.Row, verb: Verb, actor: Actor, now: datetime
-) -> None:
+def _conclude(connection: Connection, row: Row, verb: Verb, actor: Actor, now: datetime) -> None:
     _audit(connection, row, verb, actor, now, {})
     if verb in _NOTICES and actor.role != "epr":
         notify(connection, _NOTICES[verb], row, now)
 
 
 def _audit(  # noqa: PLR0917
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: Connection,
+    row: Row,
     verb: Verb,
     actor: Actor,
     now: datetime,

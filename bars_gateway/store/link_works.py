@@ -11,7 +11,6 @@ request names another workflow, or shares its conversation with one that may be 
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,8 +41,9 @@ from bars_gateway.standard.patients import ONE_PATIENT, compare, patient_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
 from bars_gateway.store.beginnings import began, read_payload
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import text
-from bars_gateway.store.statements import add_message_event, links, rows, run
+from bars_gateway.store.statements import add_message_event, links
 from bars_gateway.store.values import Arrival, Submission, Taken
 
 _CARRIED_ON = frozenset({Subject.REFERRAL, Subject.VALIDATION})
@@ -72,7 +72,7 @@ class _Asking:
         return read_payload(self.request.request)
 
 
-def find(connection: sqlite3.Connection, request: Arrival | Submission) -> Found:
+def find(connection: Connection, request: Arrival | Submission) -> Found:
     """Return what the new *request* is to be linked to, and which rows speak against it."""
     if request.ties is None or request.move is not Move.REQUEST:
         return Found()
@@ -118,7 +118,7 @@ def is_alarming(found: Found) -> bool:
 
 
 def link(
-    connection: sqlite3.Connection,
+    connection: Connection,
     request: Arrival | Submission,
     found: Found,
     taken: Taken,
@@ -126,8 +126,7 @@ def link(
 ) -> None:
     """Write the links of a request that was taken, and why others were not made."""
     for to_id, by in found.to:
-        run(
-            connection,
+        connection.run(
             "link_workflows",
             workflow_id=taken.workflow_id,
             to_id=to_id,
@@ -167,14 +166,11 @@ def as_written(kept: Mapping[str, Any] | None) -> Ties | None:
     )
 
 
-def _named(
-    connection: sqlite3.Connection, asking: _Asking, by: By, focus_id: str
-) -> int | list[LinkRule]:
+def _named(connection: Connection, asking: _Asking, by: By, focus_id: str) -> int | list[LinkRule]:
     """Return the workflow that has the id, or what speaks against a link to it."""
     request = asking.request
     assert request.ties is not None
-    found = rows(
-        connection,
+    found = connection.rows(
         "workflows_named",
         provider=request.provider,
         focus_id=focus_id,
@@ -199,9 +195,7 @@ def _named(
     return list(against(asking.message, named, request.ties)) or int(found[0]["id"])
 
 
-def _conversation(
-    connection: sqlite3.Connection, asking: _Asking
-) -> Iterator[tuple[By, list[int]]]:
+def _conversation(connection: Connection, asking: _Asking) -> Iterator[tuple[By, list[int]]]:
     """Yield what of its conversation the request carries on, or takes the place of."""
     assert asking.request.ties is not None
     journey_id = asking.request.ties.journey_id
@@ -214,18 +208,18 @@ def _conversation(
     )
 
 
-def _alike(connection: sqlite3.Connection, asking: _Asking) -> list[int]:
+def _alike(connection: Connection, asking: _Asking) -> list[int]:
     """Return the workflows of the same request, which this one was built from a second time."""
     assert asking.request.ties is not None
     likeness = asking.request.ties.likeness
     if likeness is None:
         return []
     values = {"provider": asking.request.provider, "role": asking.role, "most": _MOST}
-    found = rows(connection, "workflows_alike", likeness=likeness, **values)
+    found = connection.rows("workflows_alike", likeness=likeness, **values)
     return _fitting(connection, _theirs(found, asking), partial(_is_same, asking))
 
 
-def _parents(connection: sqlite3.Connection, asking: _Asking) -> list[sqlite3.Row]:
+def _parents(connection: Connection, asking: _Asking) -> list[Row]:
     """Return what whoever sends the request had got from others."""
     if asking.role is Role.RESPONDER:
         found = _talked_about(connection, "workflows_to_carry_on", asking, Role.REQUESTER)
@@ -235,7 +229,7 @@ def _parents(connection: sqlite3.Connection, asking: _Asking) -> list[sqlite3.Ro
     return [row for row in found if not same_service(row["counterparty"], asking.request.sender)]
 
 
-def _replaced(connection: sqlite3.Connection, asking: _Asking) -> list[sqlite3.Row]:
+def _replaced(connection: Connection, asking: _Asking) -> list[Row]:
     """Return what was cancelled, and has nothing in its place yet."""
     subject = asking.request.subject
     found = _talked_about(connection, "workflows_to_replace", asking, asking.role, subject=subject)
@@ -245,21 +239,19 @@ def _replaced(connection: sqlite3.Connection, asking: _Asking) -> list[sqlite3.R
 
 
 def _talked_about(
-    connection: sqlite3.Connection, query: str, asking: _Asking, role: Role, **values: object
-) -> list[sqlite3.Row]:
-    conversation = asking.request.correlation_id
-    provider = asking.request.provider
-    return rows(
-        connection, query, provider=provider, correlation_id=conversation, role=role, **values
-    )
+    connection: Connection, query: str, asking: _Asking, role: Role, **values: object
+) -> list[Row]:
+    request = asking.request
+    values |= {"provider": request.provider, "correlation_id": request.correlation_id}
+    return connection.rows(query, role=role, **values)
 
 
-def _theirs(found: list[sqlite3.Row], asking: _Asking) -> list[sqlite3.Row]:
+def _theirs(found: list[Row], asking: _Asking) -> list[Row]:
     return [row for row in found if same_service(row["counterparty"], asking.counterparty)]
 
 
 def _fitting(
-    connection: sqlite3.Connection, found: list[sqlite3.Row], fits: Callable[[Message], bool]
+    connection: Connection, found: list[Row], fits: Callable[[Message], bool]
 ) -> list[int]:
     if len(found) > _MOST:
         return [row["id"] for row in found]
@@ -275,7 +267,7 @@ def _is_same_journey(asking: _Asking, journey_id: str, theirs: Message) -> bool:
     return journey_of(theirs) == journey_id and _is_same(asking, theirs)
 
 
-def _reached(connection: sqlite3.Connection, workflow: sqlite3.Row) -> State:
+def _reached(connection: Connection, workflow: Row) -> State:
     """Return where the workflow is once all that we have to say about it has arrived."""
-    under_way = rows(connection, "moves_under_way", workflow_id=workflow["id"])
+    under_way = connection.rows("moves_under_way", workflow_id=workflow["id"])
     return led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way))

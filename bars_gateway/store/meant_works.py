@@ -10,7 +10,6 @@ A Receiver that gives two patients one id leaves the second without any (`focus_
 its EPR then cancels names that id, and must never end the first one's referral.
 """
 
-import sqlite3
 from collections.abc import Sequence
 
 from bars_gateway.standard.guards import named_unclearly, of_other_records
@@ -18,15 +17,13 @@ from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare_with
 from bars_gateway.store.beginnings import patients_of
-from bars_gateway.store.statements import one, rows
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.values import Change
 
 _MOST = 200  # open requests with ids of their own whose Bundles are read, the newest
 
 
-def meant(
-    connection: sqlite3.Connection, change: Change, found: sqlite3.Row
-) -> sqlite3.Row | Sequence[Issue]:
+def meant(connection: Connection, change: Change, found: Row) -> Row | list[Issue]:
     """Return the workflow that *change* is of, *found* by its id, or why nobody can say."""
     if found["focus_id"] != change.focus_id:
         return found  # by the id of a Bundle, which only we gave
@@ -40,7 +37,7 @@ def meant(
         return found
     fitting = [each for each in others if _may_be(change, each) and _fits(connection, change, each)]
     if len(fitting) == 1:
-        meant_one = one(connection, "workflow", id=fitting[0]["id"])
+        meant_one = connection.one("workflow", id=fitting[0]["id"])
         assert meant_one is not None
         return meant_one
     if fitting or doubtful:
@@ -50,27 +47,25 @@ def meant(
     return [of_other_records(named)] if named else found
 
 
-def _open(connection: sqlite3.Connection, change: Change) -> list[sqlite3.Row]:
+def _open(connection: Connection, change: Change) -> list[Row]:
     values = {"provider": change.provider, "subject": change.subject}
     return [
         row
-        for row in rows(connection, "requests_open", **values)
+        for row in connection.rows("requests_open", **values)
         if same_service(row["counterparty"], change.receiver)
     ]
 
 
-def _may_be(change: Change, other: sqlite3.Row) -> bool:
+def _may_be(change: Change, other: Row) -> bool:
     """Tell whether the Receiver may call it by that id: it is known by none, nor by another."""
     return other["focus_id"] is None and other["claimed_id"] in {None, change.focus_id}
 
 
-def _fits(connection: sqlite3.Connection, change: Change, other: sqlite3.Row) -> bool:
+def _fits(connection: Connection, change: Change, other: Row) -> bool:
     return compare_with(change.patient, patients_of(connection, other["id"])) in ONE_PATIENT
 
 
-def _with_ids(
-    connection: sqlite3.Connection, change: Change, others: Sequence[sqlite3.Row]
-) -> list[int]:
+def _with_ids(connection: Connection, change: Change, others: Sequence[Row]) -> list[int]:
     """Return the patient's own requests there: a patient who changed has none beside this one."""
     apart = [each for each in others if not _may_be(change, each)][:_MOST]
     return [each["id"] for each in apart if _fits(connection, change, each)]

@@ -12,7 +12,6 @@ Decisions: D-fencing, D-unknown-fate, D-order.
 """
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
 from bars_gateway.standard.workflow import Move, State, is_worse
 from bars_gateway.store.aside_works import Spoilt, each, hold
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.due import Failed, Look, each_alone
 from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.port import (
@@ -38,16 +38,7 @@ from bars_gateway.store.port import (
 from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.sqlite_calls import note
-from bars_gateway.store.statements import (
-    add_message_event,
-    keep,
-    move_due,
-    move_workflow,
-    notify,
-    one,
-    rows,
-    run,
-)
+from bars_gateway.store.statements import add_message_event, keep, move_due, move_workflow, notify
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.
@@ -68,7 +59,7 @@ _REMARKS: Mapping[str, Sequence[Remark]] = {
 
 
 def claim_next(
-    connection: sqlite3.Connection,
+    connection: Connection,
     now: datetime,
     claimant: tuple[str, datetime],
     per_receiver: int,
@@ -90,7 +81,7 @@ def claim_next(
         "node": node,
         "per_receiver": per_receiver,
     }
-    found = (one(connection, "claim_next", urgent=urgent, **values) for urgent in (1, 0))
+    found = (connection.one("claim_next", urgent=urgent, **values) for urgent in (1, 0))
     row = next((row for row in found if row is not None), None)
     if row is None:
         return None
@@ -101,10 +92,10 @@ def claim_next(
     return replace(claim, call=note(connection, row["provider"], now))
 
 
-def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:
-    payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
+def _claim(connection: Connection, row: Row) -> Claim:
+    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
     among = json.dumps(sorted(SERVER_ERRORS))
-    errors = one(connection, "server_errors", message_id=row["id"], errors=among)
+    errors = connection.one("server_errors", message_id=row["id"], errors=among)
     assert payload is not None
     assert errors is not None
     return Claim(
@@ -127,7 +118,7 @@ def _claim(connection: sqlite3.Connection, row: sqlite3.Row) -> Claim:
     )
 
 
-def _before(connection: sqlite3.Connection, row: sqlite3.Row) -> Before:
+def _before(connection: Connection, row: Row) -> Before:
     """
     Return what earlier attempts of the message, or of the one that it resends, have left open.
 
@@ -136,17 +127,16 @@ def _before(connection: sqlite3.Connection, row: sqlite3.Row) -> Before:
     if row["attempts"] == 1 and row["resend_of"] is None:
         return Before.NOTHING
     values = {"kept_out": json.dumps(sorted(KEPT_OUT)), "foreign": json.dumps(sorted(FOREIGN))}
-    found = one(connection, "left_open", id=row["id"], **values)
+    found = connection.one("left_open", id=row["id"], **values)
     assert found is not None
     if found["foreign_ack"]:
         return Before.FOREIGN
     return Before.UNKNOWN if found["unknown"] else Before.NOTHING
 
 
-def put_back(connection: sqlite3.Connection, claim: Claim, retry_at: datetime, node: str) -> None:
+def put_back(connection: Connection, claim: Claim, retry_at: datetime, node: str) -> None:
     """Undo a claim of which no POST began."""
-    changed = run(
-        connection,
+    changed = connection.run(
         "put_back",
         id=claim.message_id,
         node=node,
@@ -154,11 +144,11 @@ def put_back(connection: sqlite3.Connection, claim: Claim, retry_at: datetime, n
         retry_at=text(retry_at),
     )
     _exactly_one(changed, claim)
-    run(connection, "forget_call", call=claim.call, provider=claim.provider)
+    connection.run("forget_call", call=claim.call, provider=claim.provider)
 
 
 def settle(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     claim: Claim,
     answer: Answer,
     attempt: Attempt,
@@ -172,8 +162,7 @@ def settle(  # noqa: PLR0917
     if isinstance(settlement, Settled):
         _settle_for_good(connection, claim, answer, attempt, settlement, node)
     else:
-        changed = run(
-            connection,
+        changed = connection.run(
             "settle_for_retry",
             id=claim.message_id,
             node=node,
@@ -187,15 +176,14 @@ def settle(  # noqa: PLR0917
 
 
 def _settle_for_good(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     claim: Claim,
     answer: Answer,
     attempt: Attempt,
     settlement: Settled,
     node: str,
 ) -> None:
-    row = one(
-        connection,
+    row = connection.one(
         "settle_for_good",
         id=claim.message_id,
         node=node,
@@ -207,7 +195,7 @@ def _settle_for_good(  # noqa: PLR0917
         raise StaleState(f"message {claim.message_id} is no longer ours to settle")
     _record(connection, claim, attempt)
     if settlement.by_earlier:
-        run(connection, "unproven_becomes_answer", message_id=claim.message_id)
+        connection.run("unproven_becomes_answer", message_id=claim.message_id)
     elif answer.body:
         part = Part.UNPROVEN if attempt.row in _UNPROVEN else Part.ANSWER
         keep(connection, claim.message_id, part, _payload(answer))
@@ -225,12 +213,10 @@ def _settle_for_good(  # noqa: PLR0917
     looked_for = row["move"] == Move.REQUEST and attempt.row == DUPLICATE_AT_FIRST
     unnamed = settlement.focus_id is None or Remark.SHARED_ID in named
     if looked_for or (acknowledged and unnamed):
-        run(connection, "want_reconciliation", id=row["id"], now=text(attempt.ended_at))
+        connection.run("want_reconciliation", id=row["id"], now=text(attempt.ended_at))
 
 
-def lead_on(
-    connection: sqlite3.Connection, row: sqlite3.Row, settled: OutboundState, now: datetime
-) -> Move | None:
+def lead_on(connection: Connection, row: Row, settled: OutboundState, now: datetime) -> Move | None:
     """Let the workflow follow the message in *row*; return the move that this is, if one."""
     acknowledged = settled is OutboundState.ACKNOWLEDGED
     move: Move | None = Move(row["move"])
@@ -238,11 +224,11 @@ def lead_on(
         move = _FATE_OF_REQUEST.get(settled) if move is Move.REQUEST else None
     if move is None:
         return None
-    found = one(connection, "workflow_state", id=row["workflow_id"])
+    found = connection.one("workflow_state", id=row["workflow_id"])
     assert found is not None
     state = move_workflow(connection, row["workflow_id"], move, now)
     if is_worse(State(found["state"]), state):  # our EPR went on with what had ended
-        message = one(connection, "message", id=row["id"])
+        message = connection.one("message", id=row["id"])
         assert message is not None
         about = (message["provider"], message["id"], message["request_id"])
         add_message_event(connection, about, f"workflow.{state}", now)
@@ -252,9 +238,8 @@ def lead_on(
     return move
 
 
-def _record(connection: sqlite3.Connection, claim: Claim, attempt: Attempt) -> None:
-    run(
-        connection,
+def _record(connection: Connection, claim: Claim, attempt: Attempt) -> None:
+    connection.run(
         "record_attempt",
         message_id=claim.message_id,
         number=attempt.number,
@@ -275,65 +260,65 @@ def _payload(answer: Answer) -> Payload:
     return Payload(media_type=answer.media_type, headers=answer.headers, body=answer.body)
 
 
-def _exactly_one(changed: sqlite3.Cursor, claim: Claim) -> None:
-    if changed.rowcount != 1:
+def _exactly_one(changed: int, claim: Claim) -> None:
+    if changed != 1:
         raise StaleState(f"message {claim.message_id} is no longer ours")
 
 
-def reschedule(connection: sqlite3.Connection, step: timedelta) -> int:
+def reschedule(connection: Connection, step: timedelta) -> int:
     """Move what is scheduled as the clock was moved."""
-    return run(connection, "reschedule", step=f"{step.total_seconds():+.3f} seconds").rowcount
+    return connection.run("reschedule", step=f"{step.total_seconds():+.3f} seconds")
 
 
-def recall(connection: sqlite3.Connection, now: datetime, beyond: datetime) -> int:
+def recall(connection: Connection, now: datetime, beyond: datetime) -> int:
     """Let nothing be scheduled further ahead than *beyond*."""
-    run(connection, "recall_delays", beyond=text(beyond))
-    run(connection, "recall_reads", now=text(now), beyond=text(beyond))
-    return run(connection, "recall", now=text(now), beyond=text(beyond)).rowcount
+    connection.run("recall_delays", beyond=text(beyond))
+    connection.run("recall_reads", now=text(now), beyond=text(beyond))
+    return connection.run("recall", now=text(now), beyond=text(beyond))
 
 
-def give_up(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+def give_up(connection: Connection, look: Look) -> list[Failed | None]:
     """Settle what is queued and past its time, and tell the EPR in those words."""
-    found = rows(connection, "messages_past_their_time", **look.values)
+    found = connection.rows("messages_past_their_time", **look.values)
     return each_alone(connection, found, partial(_give_up, connection, look.now))
 
 
-def _give_up(connection: sqlite3.Connection, now: datetime, due: sqlite3.Row) -> None:
-    for row in rows(connection, "give_up", id=due["id"], now=text(now)):
+def _give_up(connection: Connection, now: datetime, due: Row) -> None:
+    for row in connection.rows("give_up", id=due["id"], now=text(now)):
         if row["move"] == Move.REQUEST:
             fate = _FATE_OF_REQUEST[OutboundState(row["state"])]
             move_workflow(connection, row["workflow_id"], fate, now)
         notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
 
 
-def tell_delays(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+def tell_delays(connection: Connection, look: Look) -> list[Failed | None]:
     """Write a delayed notice for each open message that is late: once, and once its time passes."""
-    found = rows(connection, "late_messages", **look.values)
+    found = connection.rows("late_messages", **look.values)
     return each_alone(connection, found, partial(_tell_delay, connection, look.now))
 
 
-def _tell_delay(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
-    run(connection, "delay_told", id=row["id"], now=text(now))
+def _tell_delay(connection: Connection, now: datetime, row: Row) -> None:
+    connection.run("delay_told", id=row["id"], now=text(now))
     held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
     notify(connection, NoticeKind.DELAYED, row, now, [*held, *_past_its_time(row, now)])
 
 
-def release_lapsed(connection: sqlite3.Connection, look: Look) -> list[Failed | None]:
+def release_lapsed(connection: Connection, look: Look) -> list[Failed | None]:
     """Queue again what a lease ran out on."""
-    found = rows(connection, "leases_lapsed", **look.values)
+    found = connection.rows("leases_lapsed", **look.values)
     return each_alone(connection, found, partial(_release, connection, look.now))
 
 
-def release_own(connection: sqlite3.Connection, look: Look, node: str) -> list[Failed | None]:
+def release_own(connection: Connection, look: Look, node: str) -> list[Failed | None]:
     """Queue again what *node* was sending when it died."""
-    found = rows(connection, "own_leases", node=node, **look.values)
+    found = connection.rows("own_leases", node=node, **look.values)
     return each_alone(connection, found, partial(_release, connection, look.now))
 
 
-def _release(connection: sqlite3.Connection, now: datetime, row: sqlite3.Row) -> None:
-    run(connection, "release", id=row["id"], now=text(now))
+def _release(connection: Connection, now: datetime, row: Row) -> None:
+    connection.run("release", id=row["id"], now=text(now))
 
 
-def _past_its_time(row: sqlite3.Row, now: datetime) -> list[Remark]:
+def _past_its_time(row: Row, now: datetime) -> list[Remark]:
     late = row["needed_by"] is not None and row["needed_by"] <= text(now)
     return [Remark.PAST_ITS_TIME] if late else []

@@ -8,45 +8,45 @@ two operators at once attach it once. A copy that the Sender sent under another 
 is seen to with it: the EPR gets a response once.
 """
 
-import sqlite3
 from datetime import datetime
 
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guard_works import whose
 from bars_gateway.store.inbound_works import take
 from bars_gateway.store.interventions import Actor, Objection
 from bars_gateway.store.quarantine import AGAINST, Attached, Quarantine
 from bars_gateway.store.response_works import follow, named_by, prove_arrival, tell
 from bars_gateway.store.rows import instant, payload_of
-from bars_gateway.store.statements import add_message_event, one, rows, run
+from bars_gateway.store.statements import add_message_event
 from bars_gateway.store.values import Arrival, Payload
 
 
 def quarantined(
-    connection: sqlite3.Connection, provider: str, number: int
+    connection: Connection, provider: str, number: int
 ) -> tuple[Quarantine, Payload] | None:
     """Return that one of *provider*'s with its bytes, or None."""
-    row = one(connection, "quarantined", provider=provider, id=number)
+    row = connection.one("quarantined", provider=provider, id=number)
     return None if row is None else (_quarantine_of(row), payload_of(row))
 
 
-def waiting(connection: sqlite3.Connection, provider: str | None, limit: int) -> list[Quarantine]:
+def waiting(connection: Connection, provider: str | None, limit: int) -> list[Quarantine]:
     """Return what is not attached, oldest first."""
-    found = rows(connection, "quarantine_waiting", provider=provider, limit=limit)
+    found = connection.rows("quarantine_waiting", provider=provider, limit=limit)
     return [_quarantine_of(row) for row in found]
 
 
 def against(
-    connection: sqlite3.Connection, number: int, workflow_id: int, arrival: Arrival
+    connection: Connection, number: int, workflow_id: int, arrival: Arrival
 ) -> Objection | None:
     """Return what stands against attaching it, changing nothing."""
-    kept = one(connection, "quarantined", provider=arrival.provider, id=number)
+    kept = connection.one("quarantined", provider=arrival.provider, id=number)
     if kept is None or kept["attached_to"] is not None:
         return AGAINST["attached_before"]
     values = {"id": workflow_id, "provider": arrival.provider, "role": "requester"}
-    workflow = one(connection, "workflow_numbered", **values)
+    workflow = connection.one("workflow_numbered", **values)
     if workflow is None:
         return AGAINST["no_workflow"]
     other = whose(connection, arrival, workflow_id) is Sameness.OTHER_PATIENT
@@ -54,7 +54,7 @@ def against(
 
 
 def attach(  # noqa: PLR0917
-    connection: sqlite3.Connection,
+    connection: Connection,
     number: int,
     workflow_id: int,
     arrival: Arrival,
@@ -65,13 +65,13 @@ def attach(  # noqa: PLR0917
     objection = against(connection, number, workflow_id, arrival)
     if objection is not None:
         return objection
-    workflow = one(connection, "workflow_responded_to", id=workflow_id)
+    workflow = connection.one("workflow_responded_to", id=workflow_id)
     assert workflow is not None
     prove_arrival(connection, workflow, arrival, now)
     told = tell(connection, workflow, arrival, now)
     remarks = (*told.remarks, Remark.ATTACHED)
     values = {"provider": arrival.provider, "request_id": arrival.request_id}
-    run(connection, "forget_refusal", **values)
+    connection.run("forget_refusal", **values)
     taken = take(
         connection,
         told.arrival,
@@ -83,14 +83,14 @@ def attach(  # noqa: PLR0917
     )
     follow(connection, workflow, told, now)
     copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
-    run(connection, "attach_quarantined", workflow_id=workflow_id, **copies)
+    connection.run("attach_quarantined", workflow_id=workflow_id, **copies)
     about = (arrival.provider, taken.message_id, arrival.request_id)
     done = {"who": actor.who, "why": actor.why, "quarantine": number}
     add_message_event(connection, about, f"{actor.role}.attached", now, done)
     return Attached(workflow_id=workflow_id, state=_state(connection, workflow_id))
 
 
-def _misfit(workflow: sqlite3.Row, arrival: Arrival) -> Objection | None:
+def _misfit(workflow: Row, arrival: Arrival) -> Objection | None:
     if not same_service(workflow["counterparty"], arrival.sender):
         return AGAINST["other_service"]
     ours = (workflow["subject"], workflow["use_case"])
@@ -103,13 +103,13 @@ def _misfit(workflow: sqlite3.Row, arrival: Arrival) -> Objection | None:
     return None
 
 
-def _state(connection: sqlite3.Connection, workflow_id: int) -> str:
-    found = one(connection, "workflow_state", id=workflow_id)
+def _state(connection: Connection, workflow_id: int) -> str:
+    found = connection.one("workflow_state", id=workflow_id)
     assert found is not None
     return str(found["state"])
 
 
-def _quarantine_of(row: sqlite3.Row) -> Quarantine:
+def _quarantine_of(row: Row) -> Quarantine:
     return Quarantine(
         number=row["id"],
         provider=row["provider"],

@@ -671,7 +671,7 @@ SELECT min(at) AS at
           FROM json_each('[0, 1]') AS u);
 
 -- name: note_call
-INSERT INTO calls (provider, began_at) VALUES (:provider, :now);
+INSERT INTO calls (provider, began_at) VALUES (:provider, :now) RETURNING rowid AS id;
 
 -- name: forget_call
 -- The call was not made after all.

@@ -14,7 +14,6 @@ disk, the EPR got no receipt for its answer and gives it again. After it, the re
 """
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -25,6 +24,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store import link_works
 from bars_gateway.store.aside_works import Spoilt, each
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guard_works import refuse_change, remarks_on_change, whose
 from bars_gateway.store.inbound_works import (
     add_event,
@@ -43,7 +43,6 @@ from bars_gateway.store.questions import (
 )
 from bars_gateway.store.response_works import answered_workflow, tell
 from bars_gateway.store.rows import instant, packed, payload_of, text
-from bars_gateway.store.statements import inserted, one, rows, run
 from bars_gateway.store.turned_away_works import asked, turn_away
 from bars_gateway.store.values import (
     Arrival,
@@ -62,7 +61,7 @@ _ABOUT = (  # of an Arrival, what the EPR is shown and the message is made of
 
 
 def ask_about(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     minted: Minted | None,
     terms: Terms,
@@ -94,15 +93,13 @@ def ask_about(
     return _put(connection, arrival, about, terms, now)
 
 
-def _is_known(connection: sqlite3.Connection, arrival: Arrival) -> bool | None:
+def _is_known(connection: Connection, arrival: Arrival) -> bool | None:
     """Tell whether we know what the change is about; None: the message is new."""
     is_new = arrival.move is Move.REQUEST
     return None if is_new else changed_workflow(connection, arrival) is not None
 
 
-def _remarks_on(
-    connection: sqlite3.Connection, arrival: Arrival, now: datetime
-) -> tuple[Remark, ...]:
+def _remarks_on(connection: Connection, arrival: Arrival, now: datetime) -> tuple[Remark, ...]:
     """Return what the EPR is told before it decides; another patient is told to a person, too."""
     if arrival.move is Move.REQUEST:
         return link_works.remarks_of(link_works.find(connection, arrival))
@@ -116,7 +113,7 @@ def _remarks_on(
 
 
 def ask_about_response(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     not_found: Payload,
     terms: Terms,
@@ -126,7 +123,7 @@ def ask_about_response(
 ) -> Met | Asked | Unattended:
     """Put the question whether to take the response, unless it is about no one workflow."""
     workflow = answered_workflow(connection, arrival, not_found, now)
-    if not isinstance(workflow, sqlite3.Row):
+    if isinstance(workflow, Met):
         return workflow
     if not attended:
         return Unattended()
@@ -143,14 +140,13 @@ def ask_about_response(
 
 
 def _put(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     about: Mapping[str, object],
     terms: Terms,
     now: datetime,
 ) -> Asked:
-    question_id = inserted(
-        connection,
+    question_id = connection.inserted(
         "put_question",
         provider=arrival.provider,
         request_id=arrival.request_id,
@@ -167,16 +163,14 @@ def _put(
     return Asked(question_id=question_id)
 
 
-def _unlinkable(
-    connection: sqlite3.Connection, arrival: Arrival, now: datetime
-) -> RefusedBefore | None:
+def _unlinkable(connection: Connection, arrival: Arrival, now: datetime) -> RefusedBefore | None:
     """Refuse a request that names another patient's record; one not known here the EPR may know."""
     found = link_works.find(connection, arrival)
     return refused_links(connection, arrival, found, now, asked=True)
 
 
 def ask(
-    connection: sqlite3.Connection,
+    connection: Connection,
     enquiry: Enquiry,
     terms: Terms,
     now: datetime,
@@ -196,8 +190,7 @@ def ask(
         "query": enquiry.query,
     }
     empty = {"media_type": None, "headers": None, "encoding": None, "body": None}
-    question_id = inserted(
-        connection,
+    question_id = connection.inserted(
         "put_question",
         provider=enquiry.provider,
         request_id=enquiry.request_id,
@@ -224,10 +217,9 @@ def _terms(terms: Terms, now: datetime, *, alarmed: bool = True) -> dict[str, ob
 
 
 def _enter(
-    connection: sqlite3.Connection, asked: Arrival | Enquiry, question_id: int, now: datetime
+    connection: Connection, asked: Arrival | Enquiry, question_id: int, now: datetime
 ) -> None:
-    run(
-        connection,
+    connection.run(
         "ledger_processing",
         provider=asked.provider,
         request_id=asked.request_id,
@@ -239,11 +231,10 @@ def _enter(
 
 
 def _repeated(
-    connection: sqlite3.Connection, enquiry: Enquiry, now: datetime
+    connection: Connection, enquiry: Enquiry, now: datetime
 ) -> Processing | Answered | None:
     """Return what became of the same read a moment ago; an old one is forgotten."""
-    row = one(
-        connection,
+    row = connection.one(
         "question_repeated",
         provider=enquiry.provider,
         request_id=enquiry.request_id,
@@ -252,18 +243,18 @@ def _repeated(
     if row is None:
         return None
     if instant(row["asked_at"]) + READ_LIVES <= now:
-        run(connection, "forget_read", id=row["id"])
+        connection.run("forget_read", id=row["id"])
         return None
     return decision(connection, row["id"]) or Processing()
 
 
-def decision(connection: sqlite3.Connection, question_id: int) -> Answered | None:
+def decision(connection: Connection, question_id: int) -> Answered | None:
     """Return what the Sender of an answered question gets."""
-    row = one(connection, "question_decision", id=question_id)
+    row = connection.one("question_decision", id=question_id)
     if row is None:
         return None
     if row["message_id"] is not None:
-        kept = one(connection, "payload", message_id=row["message_id"], part=Part.ANSWER)
+        kept = connection.one("payload", message_id=row["message_id"], part=Part.ANSWER)
         assert kept is not None
         answer = payload_of(kept)
     else:
@@ -272,20 +263,20 @@ def decision(connection: sqlite3.Connection, question_id: int) -> Answered | Non
 
 
 def open_questions(
-    connection: sqlite3.Connection, provider: str, after: int, limit: int
+    connection: Connection, provider: str, after: int, limit: int
 ) -> list[Question | Spoilt]:
     """Return the questions that wait for an answer."""
-    found = rows(connection, "open_questions", provider=provider, after=after, limit=limit)
+    found = connection.rows("open_questions", provider=provider, after=after, limit=limit)
     return each(found, question_of)
 
 
-def question(connection: sqlite3.Connection, provider: str, question_id: int) -> Question | None:
+def question(connection: Connection, provider: str, question_id: int) -> Question | None:
     """Return one question."""
-    row = one(connection, "question", provider=provider, id=question_id)
+    row = connection.one("question", provider=provider, id=question_id)
     return None if row is None else question_of(row)
 
 
-def question_of(row: sqlite3.Row) -> Question:
+def question_of(row: Row) -> Question:
     """Return the question in *row*."""
     about = json.loads(row["about"])
     minted = about.pop("minted", None)

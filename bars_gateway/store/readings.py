@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 from functools import partial
@@ -12,6 +11,7 @@ from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarm_works
 from bars_gateway.store.aside_works import Spoilt, each
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.port import (
     LastAttempt,
     MessageHistory,
@@ -33,90 +33,84 @@ from bars_gateway.store.rows import (
     text,
     workflow_of,
 )
-from bars_gateway.store.statements import links, one, rows
+from bars_gateway.store.statements import links
 
 LISTED = 20
 LISTED_ALARMS = 10  # of each kind; bars-gateway alarms lists them all
 
 
-def pending_notices(
-    connection: sqlite3.Connection, provider: str, limit: int
-) -> list[Notice | Spoilt]:
+def pending_notices(connection: Connection, provider: str, limit: int) -> list[Notice | Spoilt]:
     """Return what the EPR has not collected and is not kept back, oldest first."""
-    found = rows(connection, "pending_notices", provider=provider, limit=limit)
+    found = connection.rows("pending_notices", provider=provider, limit=limit)
     return each(found, partial(_notice, connection))
 
 
-def notice(connection: sqlite3.Connection, provider: str, notice_id: int) -> Notice | None:
+def notice(connection: Connection, provider: str, notice_id: int) -> Notice | None:
     """Return one notice."""
-    row = one(connection, "notice", provider=provider, notice_id=notice_id)
+    row = connection.one("notice", provider=provider, notice_id=notice_id)
     return None if row is None else _notice(connection, row)
 
 
-def _notice(connection: sqlite3.Connection, row: sqlite3.Row) -> Notice:
-    message = one(connection, "notice_message", message_id=row["message_id"])
+def _notice(connection: Connection, row: Row) -> Notice:
+    message = connection.one("notice_message", message_id=row["message_id"])
     assert message is not None
     return notice_of(row, message, links(connection, message["workflow_id"]))
 
 
-def payload(connection: sqlite3.Connection, message_id: int, part: Part) -> Payload | None:
+def payload(connection: Connection, message_id: int, part: Part) -> Payload | None:
     """Return the bytes of one part of a message."""
-    row = one(connection, "payload", message_id=message_id, part=part)
+    row = connection.one("payload", message_id=message_id, part=part)
     return None if row is None else payload_of(row)
 
 
-def queue(connection: sqlite3.Connection, provider: str | None, limit: int) -> list[MessageRow]:
+def queue(connection: Connection, provider: str | None, limit: int) -> list[MessageRow]:
     """Return the messages that are not settled."""
     return [
-        message_of(row) for row in rows(connection, "open_messages", provider=provider, limit=limit)
+        message_of(row) for row in connection.rows("open_messages", provider=provider, limit=limit)
     ]
 
 
-def history(
-    connection: sqlite3.Connection, provider: str | None, request_id: str
-) -> list[MessageHistory]:
+def history(connection: Connection, provider: str | None, request_id: str) -> list[MessageHistory]:
     """Return the messages with that X-Request-Id and all that happened to them."""
-    found = rows(connection, "messages_named", provider=provider, request_id=request_id)
+    found = connection.rows("messages_named", provider=provider, request_id=request_id)
     return [_history(connection, row) for row in found]
 
 
-def _history(connection: sqlite3.Connection, row: sqlite3.Row) -> MessageHistory:
-    workflow = one(connection, "workflow", id=row["workflow_id"])
+def _history(connection: Connection, row: Row) -> MessageHistory:
+    workflow = connection.one("workflow", id=row["workflow_id"])
     assert workflow is not None
     return MessageHistory(
         message=message_of(row),
         workflow=workflow_of(workflow, links(connection, workflow["id"])),
-        attempts=[
-            attempt_of(a) for a in rows(connection, "message_attempts", message_id=row["id"])
-        ],
-        events=[event_of(e) for e in rows(connection, "message_events", message_id=row["id"])],
+        attempts=[attempt_of(a) for a in connection.rows("message_attempts", message_id=row["id"])],
+        events=[event_of(e) for e in connection.rows("message_events", message_id=row["id"])],
     )
 
 
-def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overview:
+def overview(connection: Connection, path: Path, now: datetime) -> Overview:
     """Return everything that the status page shows, from one snapshot."""
-    counted = rows(connection, "count_messages")
+    counted = connection.rows("count_messages")
     messages = {(row["direction"], row["state"]): row["n"] for row in counted}
     workflows = _counted(connection, "count_workflows")
-    oldest = one(connection, "oldest_open")
-    due = one(connection, "next_due_of_all")
+    oldest = connection.one("oldest_open")
+    due = connection.one("next_due_of_all")
     disk = os.statvfs(path.parent)
     return Overview(
         at=now,
         outbound={state: messages.get(("outbound", state), 0) for state in OutboundState},
         inbound=messages.get(("inbound", "received"), 0),
         workflows={state: workflows.get(state, 0) for state in State},
-        notices_pending={row["provider"]: row["n"] for row in rows(connection, "count_notices")},
+        notices_pending={row["provider"]: row["n"] for row in connection.rows("count_notices")},
         questions_open=_open_questions(connection, now),
         cancels_waiting={
-            Reading(row["reading"]): row["n"] for row in rows(connection, "count_readings")
+            Reading(row["reading"]): row["n"] for row in connection.rows("count_readings")
         },
         oldest_open_at=instant(oldest["at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
         last_attempts=_last_attempts(connection),
         last_workflows=[
             workflow_of(row, links(connection, row["id"]))
-            for row in rows(connection, "last_workflows", limit=LISTED)
+            for row in connection.rows("last_workflows", limit=LISTED)
         ],
         standing=alarm_works.counted(connection),
         alarms=alarm_works.newest(connection, LISTED_ALARMS),
@@ -125,20 +119,20 @@ def overview(connection: sqlite3.Connection, path: Path, now: datetime) -> Overv
     )
 
 
-def _counted(connection: sqlite3.Connection, query: str) -> dict[str, int]:
-    return {row["state"]: row["n"] for row in rows(connection, query)}
+def _counted(connection: Connection, query: str) -> dict[str, int]:
+    return {row["state"]: row["n"] for row in connection.rows(query)}
 
 
-def _open_questions(connection: sqlite3.Connection, now: datetime) -> dict[str, OpenQuestions]:
+def _open_questions(connection: Connection, now: datetime) -> dict[str, OpenQuestions]:
     return {
         row["provider"]: OpenQuestions(
             count=row["n"], late=row["late"], oldest_at=instant(row["oldest"])
         )
-        for row in rows(connection, "count_questions", now=text(now))
+        for row in connection.rows("count_questions", now=text(now))
     }
 
 
-def _last_attempts(connection: sqlite3.Connection) -> list[LastAttempt]:
+def _last_attempts(connection: Connection) -> list[LastAttempt]:
     return [
         LastAttempt(
             request_id=row["request_id"],
@@ -146,13 +140,11 @@ def _last_attempts(connection: sqlite3.Connection) -> list[LastAttempt]:
             receiver=row["receiver"],
             attempt=attempt_of(row),
         )
-        for row in rows(connection, "last_attempts", limit=LISTED)
+        for row in connection.rows("last_attempts", limit=LISTED)
     ]
 
 
-def next_due(
-    connection: sqlite3.Connection, now: datetime, providers: Collection[str]
-) -> datetime | None:
+def next_due(connection: Connection, now: datetime, providers: Collection[str]) -> datetime | None:
     """Return when the next queued message becomes due, after *now*."""
-    row = one(connection, "next_due", now=text(now), providers=json.dumps(sorted(providers)))
+    row = connection.one("next_due", now=text(now), providers=json.dumps(sorted(providers)))
     return instant(row["at"]) if row else None

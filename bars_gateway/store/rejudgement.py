@@ -14,7 +14,6 @@ otherwise of one is told anew. What a person has confirmed since holds.
 The statements walk whole tables, which is why they are not in queries.sql.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -26,12 +25,14 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
 from bars_gateway.store.arrivals import response_arrival
 from bars_gateway.store.beginnings import read_payload
+from bars_gateway.store.connection import Row
 from bars_gateway.store.guard_works import whose
 from bars_gateway.store.outbound_works import lead_on
 from bars_gateway.store.replacement_works import came_too_late
 from bars_gateway.store.response_works import Telling, follow, make_move, named_by, tell
 from bars_gateway.store.rows import instant, payload_of, written
-from bars_gateway.store.statements import move_workflow, notify, one, run
+from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.statements import move_workflow, notify
 from bars_gateway.store.values import (
     Arrival,
     Names,
@@ -50,9 +51,9 @@ _OF_RESPONSES = (NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE
 _CLOCK = frozenset({"answer_due_at", "warn_at", "overdue_at"})
 
 
-def happened_since(connection: sqlite3.Connection, workflow_id: int) -> list[sqlite3.Row]:
+def happened_since(connection: SqliteConnection, workflow_id: int) -> list[Row]:
     """Return what has moved a workflow here and not in the kept database, in its order."""
-    return connection.execute(
+    return connection.raw.execute(
         "SELECT m.*, NULL AS confirmed, m.created_at AS happened_at FROM main.messages AS m"
         " WHERE m.workflow_id = :id AND m.direction = 'inbound'"
         "   AND m.id NOT IN (SELECT here FROM pairs)"
@@ -72,15 +73,13 @@ def happened_since(connection: sqlite3.Connection, workflow_id: int) -> list[sql
     ).fetchall()
 
 
-def keeps_its_clock(happened: Sequence[sqlite3.Row]) -> frozenset[str]:
+def keeps_its_clock(happened: Sequence[Row]) -> frozenset[str]:
     """Return what of a workflow is not to be as it was: an update that came has set its clock."""
     came = {row["move"] for row in happened if row["direction"] == "inbound"}
     return _CLOCK if Move.UPDATE in came else frozenset()
 
 
-def judge_anew(
-    connection: sqlite3.Connection, happened: Sequence[sqlite3.Row], now: datetime
-) -> None:
+def judge_anew(connection: SqliteConnection, happened: Sequence[Row], now: datetime) -> None:
     """Let a workflow that is as it was before *happened* follow it; tell what is to be told."""
     for row in happened:  # none has been heard yet: what is heard first must not know of the later
         if row["confirmed"] is None and _is_response(row):
@@ -99,19 +98,19 @@ def judge_anew(
             )
 
 
-def _is_response(row: sqlite3.Row) -> bool:
+def _is_response(row: Row) -> bool:
     return row["direction"] == "inbound" and row["move"] not in REQUESTER_MOVES
 
 
-def _confirm(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
+def _confirm(connection: SqliteConnection, row: Row) -> None:
     """Let it stand as a person has found out; the alarm stays until they have seen what is new."""
     state = State(row["confirmed"])
     closed_at = row["happened_at"] if state in FINAL else None
     values = {"id": row["workflow_id"], "state": state, "closed_at": closed_at}
-    run(connection, "confirm_workflow", **values)
+    connection.run("confirm_workflow", **values)
 
 
-def _hear(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> None:
+def _hear(connection: SqliteConnection, row: Row, now: datetime) -> None:
     """Hear a response once more, beside what is known to have come before it."""
     came_at = instant(row["happened_at"])
     arrival = _arrival(connection, row)
@@ -129,7 +128,7 @@ def _hear(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> No
     _tell_anew(connection, row, told, before, now)
 
 
-def _tell_of_late_cancel(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> None:
+def _tell_of_late_cancel(connection: SqliteConnection, row: Row, now: datetime) -> None:
     """Tell the EPR that its cancellation, which was acknowledged here, came after the end."""
     if row["move"] != Move.CANCEL or not came_too_late(connection, row):
         return
@@ -138,9 +137,9 @@ def _tell_of_late_cancel(connection: sqlite3.Connection, row: sqlite3.Row, now: 
         notify(connection, NoticeKind.OUTCOME, row, now, remarks)
 
 
-def _workflow(connection: sqlite3.Connection, row: sqlite3.Row) -> sqlite3.Row:
+def _workflow(connection: SqliteConnection, row: Row) -> Row:
     """Return the workflow of a response, with the cancellation that had been sent before it."""
-    found: sqlite3.Row = connection.execute(
+    found: Row = connection.raw.execute(
         "SELECT w.id, w.state, w.subject, w.use_case, w.answer_due_at, w.closed_at,"
         "       (SELECT c.state FROM main.messages AS c WHERE c.workflow_id = w.id"
         "           AND c.direction = 'outbound' AND c.move = 'cancel' AND c.id < ?"
@@ -151,11 +150,11 @@ def _workflow(connection: sqlite3.Connection, row: sqlite3.Row) -> sqlite3.Row:
     return found
 
 
-def _arrival(connection: sqlite3.Connection, row: sqlite3.Row) -> Arrival:
+def _arrival(connection: SqliteConnection, row: Row) -> Arrival:
     """Return a response as it came; where its bytes tell no more, as it was heard then."""
     ids = {name: row[name] for name in ("provider", "request_id", "correlation_id")}
     ends = {name: row[name] for name in ("sender", "receiver")}
-    kept = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
+    kept = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
     try:
         payload = payload_of(kept) if kept is not None else None
         if payload is not None:
@@ -163,12 +162,12 @@ def _arrival(connection: sqlite3.Connection, row: sqlite3.Row) -> Arrival:
             return response_arrival(message, Move(row["move"]), payload, **ids, **ends)
     except (MalformedBundle, PayloadDamaged):
         pass
-    workflow = one(connection, "workflow_state", id=row["workflow_id"])
+    workflow = connection.one("workflow_state", id=row["workflow_id"])
     assert workflow is not None
     return _as_heard(row, Subject(workflow["subject"]))
 
 
-def _as_heard(row: sqlite3.Row, subject: Subject) -> Arrival:
+def _as_heard(row: Row, subject: Subject) -> Arrival:
     nothing = Payload(media_type="", headers={}, body=b"")
     names = ("provider", "request_id", "correlation_id", "bundle_id", "use_case", "sender")
     word = None
@@ -197,14 +196,14 @@ def _as_heard(row: sqlite3.Row, subject: Subject) -> Arrival:
 
 
 def _write(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: SqliteConnection,
+    row: Row,
     move: Move,
     word: Word | None,
     names: Names | None,
 ) -> None:
     """Keep with a response how it is understood."""
-    connection.execute(
+    connection.raw.execute(
         "UPDATE main.messages SET move = :move, says = :says, reason_code = :reason_code,"
         " said_at = :said_at, sent_at = :sent_at, patient = :names WHERE id = :id",
         {"id": row["id"], "move": move, "names": names, **written(word)},
@@ -212,10 +211,10 @@ def _write(
 
 
 def _told_before(
-    connection: sqlite3.Connection, message_id: int, *kinds: NoticeKind
+    connection: SqliteConnection, message_id: int, *kinds: NoticeKind
 ) -> frozenset[Remark]:
     """Return the remarks that the EPR was given with a message last."""
-    found = connection.execute(
+    found = connection.raw.execute(
         "SELECT kind, remarks FROM main.notices WHERE message_id = ? ORDER BY id DESC",
         [message_id],
     ).fetchall()
@@ -224,8 +223,8 @@ def _told_before(
 
 
 def _tell_anew(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: SqliteConnection,
+    row: Row,
     told: Telling,
     before: frozenset[Remark],
     now: datetime,

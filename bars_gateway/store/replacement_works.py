@@ -10,7 +10,6 @@ has nothing, and nobody but us knows it (scenario 29).
 """
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -19,28 +18,25 @@ from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
-from bars_gateway.store.statements import add_message_event, links, one, other_records
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.statements import add_message_event, links, other_records
 from bars_gateway.store.values import OutboundState
 
 _CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 
 
-def left_with(
-    connection: sqlite3.Connection, message: sqlite3.Row, now: datetime
-) -> Sequence[Remark]:
+def left_with(connection: Connection, message: Row, now: datetime) -> Sequence[Remark]:
     """Return what the EPR is told with the outcome of *message*, whose workflow has moved."""
     foreign = [Remark.FOREIGN_ACK] if _was_mixed_up(connection, message["id"]) else []
     return [*foreign, *_left_without(connection, message, now)]
 
 
-def _was_mixed_up(connection: sqlite3.Connection, message_id: int) -> bool:
+def _was_mixed_up(connection: Connection, message_id: int) -> bool:
     foreign = json.dumps(sorted(FOREIGN))
-    return one(connection, "foreign_attempt", message_id=message_id, foreign=foreign) is not None
+    return connection.one("foreign_attempt", message_id=message_id, foreign=foreign) is not None
 
 
-def _left_without(
-    connection: sqlite3.Connection, message: sqlite3.Row, now: datetime
-) -> Sequence[Remark]:
+def _left_without(connection: Connection, message: Row, now: datetime) -> Sequence[Remark]:
     if message["move"] == Move.CANCEL:
         cancelled = [message["workflow_id"]]
     elif message["move"] == Move.REQUEST:
@@ -64,27 +60,27 @@ def _left_without(
     return remarks
 
 
-def came_too_late(connection: sqlite3.Connection, message: sqlite3.Row) -> bool:
+def came_too_late(connection: Connection, message: Row) -> bool:
     """Tell whether the cancellation was acknowledged after the workflow had its final response."""
-    workflow = one(connection, "workflow_state", id=message["workflow_id"])
-    sent = one(connection, "message", id=message["id"])
+    workflow = connection.one("workflow_state", id=message["workflow_id"])
+    sent = connection.one("message", id=message["id"])
     ended = workflow is not None and workflow["state"] in {State.COMPLETED, State.DECLINED}
     return ended and sent is not None and sent["state"] == OutboundState.ACKNOWLEDGED
 
 
-def _is_cancelled(connection: sqlite3.Connection, workflow_id: int) -> bool:
-    found = one(connection, "workflow_state", id=workflow_id)
+def _is_cancelled(connection: Connection, workflow_id: int) -> bool:
+    found = connection.one("workflow_state", id=workflow_id)
     return found is not None and found["state"] == State.CANCELLED
 
 
-def _has_a_standing_partner(connection: sqlite3.Connection, workflow_id: int) -> bool:
+def _has_a_standing_partner(connection: Connection, workflow_id: int) -> bool:
     return _is_cancelled(connection, workflow_id) and any(
         TIES[each.by].kind is LinkKind.PAIR and each.state not in FINAL
         for each in links(connection, workflow_id)
     )
 
 
-def _is_unreplaced(connection: sqlite3.Connection, workflow_id: int) -> bool:
+def _is_unreplaced(connection: Connection, workflow_id: int) -> bool:
     """Tell whether all that was to take the place of what is cancelled came to nothing."""
     states = {
         each.state
@@ -94,8 +90,8 @@ def _is_unreplaced(connection: sqlite3.Connection, workflow_id: int) -> bool:
     return bool(states) and states <= _CAME_TO_NOTHING and _is_cancelled(connection, workflow_id)
 
 
-def _alarm(connection: sqlite3.Connection, message: sqlite3.Row, now: datetime) -> None:
-    found = one(connection, "message", id=message["id"])
+def _alarm(connection: Connection, message: Row, now: datetime) -> None:
+    found = connection.one("message", id=message["id"])
     assert found is not None
     about = (found["provider"], found["id"], found["request_id"])
     add_message_event(connection, about, "workflow.unreplaced", now)

@@ -22,7 +22,6 @@ than what came before it is delivered all the same, and changes nothing (scenari
 Decisions: D-other-patient, D-newest-holds, D-contradicted.
 """
 
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -50,11 +49,12 @@ from bars_gateway.standard.remarks import (
 )
 from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.beginnings import began
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guard_works import whose
 from bars_gateway.store.inbound_works import add_event, already_met, keep_aside, remember, take
 from bars_gateway.store.replacement_works import left_with
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.statements import move_workflow, notify, one, other_records, rows, run
+from bars_gateway.store.statements import move_workflow, notify, other_records
 from bars_gateway.store.values import (
     Arrival,
     Fate,
@@ -84,12 +84,10 @@ class Telling:
         return NoticeKind.AMENDED if Remark.AMENDED in self.remarks else NoticeKind.MESSAGE
 
 
-def respond(
-    connection: sqlite3.Connection, arrival: Arrival, not_found: Payload, now: datetime
-) -> Fate:
+def respond(connection: Connection, arrival: Arrival, not_found: Payload, now: datetime) -> Fate:
     """Take the response into its workflow, or quarantine it with *not_found* as its answer."""
     workflow = answered_workflow(connection, arrival, not_found, now)
-    if not isinstance(workflow, sqlite3.Row):
+    if isinstance(workflow, Met):
         return workflow
     told = tell(connection, workflow, arrival, now)
     taken = take(
@@ -106,8 +104,8 @@ def respond(
 
 
 def answered_workflow(
-    connection: sqlite3.Connection, arrival: Arrival, not_found: Payload, now: datetime
-) -> sqlite3.Row | Met:
+    connection: Connection, arrival: Arrival, not_found: Payload, now: datetime
+) -> Row | Met:
     """Return the workflow that the response is about, or what it met; 71: it has arrived."""
     met = already_met(connection, arrival, now)
     if met is not None:
@@ -122,9 +120,7 @@ def answered_workflow(
     return workflow
 
 
-def tell(
-    connection: sqlite3.Connection, workflow: sqlite3.Row, arrival: Arrival, came_at: datetime
-) -> Telling:
+def tell(connection: Connection, workflow: Row, arrival: Arrival, came_at: datetime) -> Telling:
     """Return what the response says, and what a person should know about it beside that."""
     heard = None
     if arrival.wording is not None:
@@ -156,7 +152,7 @@ def tell(
 
 
 def _whose_remarks(
-    connection: sqlite3.Connection, workflow_id: int, arrival: Arrival
+    connection: Connection, workflow_id: int, arrival: Arrival
 ) -> tuple[Remark, ...]:
     """Return what a person should know of whose the response is: which patient, which record."""
     whose_it_is = whose(connection, arrival, workflow_id)
@@ -172,15 +168,13 @@ def named_by(remarks: Collection[Remark]) -> Names | None:
     return Names.CHANGED if Remark.NEWLY_TRACED in remarks else None
 
 
-def _is_after_the_end(word: Word, workflow: sqlite3.Row) -> bool:
+def _is_after_the_end(word: Word, workflow: Row) -> bool:
     """Tell whether it was said after our cancellation was received: before that, it may cross."""
     cancelled = workflow["state"] == State.CANCELLED
     return not cancelled or text(word.said_at) > workflow["closed_at"]
 
 
-def follow(
-    connection: sqlite3.Connection, workflow: sqlite3.Row, told: Telling, now: datetime
-) -> None:
+def follow(connection: Connection, workflow: Row, told: Telling, now: datetime) -> None:
     """Let the workflow follow a response that was taken, and raise what alarms it is worth."""
     arrival, word = told.arrival, told.arrival.word
     says = word.says if word else None
@@ -196,9 +190,7 @@ def follow(
         add_event(connection, arrival, "response.remarked", now, **detail)
 
 
-def make_move(
-    connection: sqlite3.Connection, workflow: sqlite3.Row, told: Telling, now: datetime
-) -> State:
+def make_move(connection: Connection, workflow: Row, told: Telling, now: datetime) -> State:
     """Let the workflow follow a response, if it does, and return where it is then."""
     if not told.moves:
         return State(workflow["state"])
@@ -208,13 +200,11 @@ def make_move(
     focus_id = told.arrival.focus_id
     state = move_workflow(connection, workflow["id"], told.arrival.move, now, focus_id=focus_id)
     if word and word.status:
-        run(connection, "note_told", id=workflow["id"], status=word.status)
+        connection.run("note_told", id=workflow["id"], status=word.status)
     return state
 
 
-def _is_doubted(
-    connection: sqlite3.Connection, workflow: sqlite3.Row, state: State, says: Said | None
-) -> bool:
+def _is_doubted(connection: Connection, workflow: Row, state: State, says: Said | None) -> bool:
     """
     Tell whether a person has to hear that the workflow is in doubt.
 
@@ -226,10 +216,10 @@ def _is_doubted(
     if state is not State.CONTRADICTED:
         return False
     keys = {"workflow_id": workflow["id"], "kind": f"workflow.{state}"}
-    return renews_doubt(says) or one(connection, "alarm_standing", **keys) is None
+    return renews_doubt(says) or connection.one("alarm_standing", **keys) is None
 
 
-def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3.Row]:
+def _workflows(connection: Connection, arrival: Arrival) -> list[Row]:
     """Return the workflows that the response may be about; one is an answer."""
     found = _theirs(connection, arrival, "workflows_responded_to", bundle_id=arrival.responds_to)
     found = _narrowed(found, lambda row: row["focus_id"] == arrival.focus_id)
@@ -244,42 +234,38 @@ def _workflows(connection: sqlite3.Connection, arrival: Arrival) -> list[sqlite3
 
 
 def _is_alike(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     alike: Callable[[Particulars, Particulars], bool],
-    row: sqlite3.Row,
+    row: Row,
 ) -> bool:
     first = began(connection, row["id"])
     ours = arrival.particulars
     return first is not None and ours is not None and alike(ours, particulars_of(first))
 
 
-def _theirs(
-    connection: sqlite3.Connection, arrival: Arrival, query: str, **keys: object
-) -> list[sqlite3.Row]:
+def _theirs(connection: Connection, arrival: Arrival, query: str, **keys: object) -> list[Row]:
     """Return what the Responder of *arrival* was asked, of the workflows that *query* finds."""
-    found = rows(connection, query, provider=arrival.provider, **keys)
+    found = connection.rows(query, provider=arrival.provider, **keys)
     return [row for row in found if same_service(row["counterparty"], arrival.sender)]
 
 
-def _narrowed(found: list[sqlite3.Row], fits: Callable[[sqlite3.Row], bool]) -> list[sqlite3.Row]:
+def _narrowed(found: list[Row], fits: Callable[[Row], bool]) -> list[Row]:
     """Return those that fit, where there is a choice and some of them do."""
     return [row for row in found if fits(row)] or found if len(found) > 1 else found
 
 
-def prove_arrival(
-    connection: sqlite3.Connection, workflow: sqlite3.Row, arrival: Arrival, now: datetime
-) -> None:
+def prove_arrival(connection: Connection, workflow: Row, arrival: Arrival, now: datetime) -> None:
     """
     Let what waits for its retry, or could not be confirmed, be acknowledged: it is answered (71).
 
     Where somebody had been told that nobody knew, they are told that no call is needed now.
     """
-    found = rows(connection, "requests_unconfirmed", workflow_id=workflow["id"])
+    found = connection.rows("requests_unconfirmed", workflow_id=workflow["id"])
     unconfirmed = {row["id"] for row in found}
     move_workflow(connection, workflow["id"], Move.REQUEST, now)
     values = {"workflow_id": workflow["id"], "bundle_id": arrival.responds_to}
-    for row in rows(connection, "acknowledge_by_response", now=text(now), **values):
+    for row in connection.rows("acknowledge_by_response", now=text(now), **values):
         remarks = left_with(connection, row, now)
         if row["id"] in unconfirmed:
             remarks = [*remarks, Remark.ARRIVED_AFTER_ALL]
@@ -287,10 +273,10 @@ def prove_arrival(
 
 
 def _quarantine(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrival: Arrival,
     not_found: Payload,
-    found: list[sqlite3.Row],
+    found: list[Row],
     now: datetime,
 ) -> Quarantined:
     reason = "ambiguous" if found else "orphan"

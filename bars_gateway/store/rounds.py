@@ -12,9 +12,9 @@ A disk that is full fails the whole round instead, for it is nobody's fault.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from sqlite3 import Connection
 
 from bars_gateway.store.asides import Aside, Asides
+from bars_gateway.store.connection import Connection
 from bars_gateway.store.database import Database
 from bars_gateway.store.due import Failed, Look
 from bars_gateway.store.sqlite_asides import log_set_aside

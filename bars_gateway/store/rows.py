@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
@@ -16,6 +15,7 @@ from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.store.connection import Row
 from bars_gateway.store.port import (
     Attempt,
     Event,
@@ -84,7 +84,7 @@ def written(word: Word | None) -> dict[str, str | None]:
     }
 
 
-def payload_of(row: sqlite3.Row | Mapping[str, Any]) -> Payload:
+def payload_of(row: Row | Mapping[str, Any]) -> Payload:
     """Return the payload with the very bytes that were on the wire, or raise PayloadDamaged."""
     body, media_type, headers = bytes(row["body"]), row["media_type"], row["headers"]
     try:
@@ -98,7 +98,7 @@ def payload_of(row: sqlite3.Row | Mapping[str, Any]) -> Payload:
     return found
 
 
-def message_of(row: sqlite3.Row) -> MessageRow:
+def message_of(row: Row) -> MessageRow:
     """Return a message without its payload."""
     return MessageRow(
         message_id=row["id"],
@@ -130,7 +130,7 @@ def message_of(row: sqlite3.Row) -> MessageRow:
     )
 
 
-def link_of(row: sqlite3.Row) -> Link:
+def link_of(row: Row) -> Link:
     """Return a link as one of its two workflows sees it."""
     by = By(row["by"])
     return Link(
@@ -144,7 +144,7 @@ def link_of(row: sqlite3.Row) -> Link:
     )
 
 
-def workflow_of(row: sqlite3.Row, links: Sequence[Link]) -> WorkflowRow:
+def workflow_of(row: Row, links: Sequence[Link]) -> WorkflowRow:
     """Return a workflow."""
     return WorkflowRow(
         workflow_id=row["id"],
@@ -163,7 +163,7 @@ def workflow_of(row: sqlite3.Row, links: Sequence[Link]) -> WorkflowRow:
     )
 
 
-def attempt_of(row: sqlite3.Row) -> Attempt:
+def attempt_of(row: Row) -> Attempt:
     """Return an attempt."""
     return Attempt(
         number=row["number"],
@@ -180,7 +180,7 @@ def attempt_of(row: sqlite3.Row) -> Attempt:
     )
 
 
-def event_of(row: sqlite3.Row) -> Event:
+def event_of(row: Row) -> Event:
     """Return a line of the audit trail."""
     return Event(
         at=instant(row["at"]),
@@ -191,7 +191,7 @@ def event_of(row: sqlite3.Row) -> Event:
     )
 
 
-def notice_of(row: sqlite3.Row, message: sqlite3.Row, links: Sequence[Link]) -> Notice:
+def notice_of(row: Row, message: Row, links: Sequence[Link]) -> Notice:
     """Return a notice with what it is about."""
     return Notice(
         notice_id=row["id"],

@@ -5,7 +5,6 @@ A place that fails again and again, such as an answer that the EPR asks for ever
 written down once a minute. The log has every time.
 """
 
-import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ import structlog
 from bars_gateway.store import aside_works
 from bars_gateway.store.alarms import ALARMS, About
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.connection import Connection
 from bars_gateway.store.database import Database
 from bars_gateway.store.values import Claim
 from bars_gateway.unforeseen import unforeseen
@@ -92,7 +92,7 @@ class SqliteAsides:
         self._last[key] = now
         return False
 
-    async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+    async def _write(self, work: Callable[[Connection], Any]) -> None:
         try:
             await self._database.write(work)
         except Exception as error:  # unit of work

@@ -1,13 +1,12 @@
 """Calls on SQLite: a row each, for a minute and a little."""
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bars_gateway.store.connection import Connection
 from bars_gateway.store.database import Database
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.statements import rows, run
 
 _KEPT = timedelta(seconds=65)  # a call may begin a little after its note
 
@@ -27,14 +26,14 @@ class SqliteCalls:
         return await self._database.read(lambda connection: _since(connection, since))
 
 
-def note(connection: sqlite3.Connection, provider: str, now: datetime) -> int:
+def note(connection: Connection, provider: str, now: datetime) -> int:
     """Note a call, and forget those that no minute holds any more; return the note's number."""
-    run(connection, "forget_calls", before=text(now - _KEPT))
-    return int(run(connection, "note_call", provider=provider, now=text(now)).lastrowid or 0)
+    connection.run("forget_calls", before=text(now - _KEPT))
+    return connection.inserted("note_call", provider=provider, now=text(now))
 
 
-def _since(connection: sqlite3.Connection, since: datetime) -> Mapping[str, Sequence[datetime]]:
+def _since(connection: Connection, since: datetime) -> Mapping[str, Sequence[datetime]]:
     found: dict[str, list[datetime]] = defaultdict(list)
-    for row in rows(connection, "calls_since", since=text(since)):
+    for row in connection.rows("calls_since", since=text(since)):
         found[row["provider"]].append(instant(row["began_at"]))
     return found

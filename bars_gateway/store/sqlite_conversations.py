@@ -1,17 +1,17 @@
 """Conversations on SQLite: read whole, in one snapshot; and the clock of what is owed."""
 
-import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
 from bars_gateway.standard.workflow import Move, Role
 from bars_gateway.store import clock_works
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.conversations import Conversation, Said
 from bars_gateway.store.database import Database
 from bars_gateway.store.rounds import Rounds
 from bars_gateway.store.rows import payload_of, workflow_of
-from bars_gateway.store.statements import links, one, rows
+from bars_gateway.store.statements import links
 from bars_gateway.store.submission_works import accepted_of, handed_in
 from bars_gateway.store.values import Accepted, Payload
 
@@ -46,17 +46,15 @@ class SqliteConversations:
         return None if row is None else accepted_of(row)
 
 
-def _about(
-    connection: sqlite3.Connection, provider: str, key: str, role: Role
-) -> Conversation | None:
+def _about(connection: Connection, provider: str, key: str, role: Role) -> Conversation | None:
     if key.isdigit():
-        row = one(connection, "workflow_numbered", id=int(key), provider=provider, role=role)
+        row = connection.one("workflow_numbered", id=int(key), provider=provider, role=role)
     else:
         values = {"request_id": key, "provider": provider, "role": role}
-        row = one(connection, "workflow_with_message", **values)
+        row = connection.one("workflow_with_message", **values)
     if row is None:
         return None
-    found = rows(connection, "exchanged", workflow_id=row["id"])
+    found = connection.rows("exchanged", workflow_id=row["id"])
     workflow = workflow_of(row, links(connection, row["id"]))
     return Conversation(
         workflow=workflow,
@@ -65,11 +63,11 @@ def _about(
     )
 
 
-def _said(row: sqlite3.Row) -> Said:
+def _said(row: Row) -> Said:
     return Said(move=Move(row["move"]), request=payload_of(row), answer=_answer(row))
 
 
-def _answer(row: sqlite3.Row) -> Payload | None:
+def _answer(row: Row) -> Payload | None:
     if row["answer_body"] is None:
         return None
     return payload_of({part: row[f"answer_{part}"] for part in _PARTS})

@@ -1,6 +1,5 @@
 """Reconciliations on SQLite: which messages want their Receiver's ids, and what came of it."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -12,12 +11,13 @@ from bars_gateway.standard.workflow import Move
 from bars_gateway.store.aside_works import Spoilt, each, kind_of
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.bells import Bell
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.database import Database
 from bars_gateway.store.focus_works import name_focus
 from bars_gateway.store.reconciliations import Reconciliation, Unreconciled
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.sqlite_asides import log_set_aside
-from bars_gateway.store.statements import add_message_event, move_workflow, notify, one, rows, run
+from bars_gateway.store.statements import add_message_event, move_workflow, notify
 from bars_gateway.store.values import NoticeKind, Part
 from bars_gateway.unforeseen import unforeseen
 
@@ -44,7 +44,7 @@ class SqliteReconciliations:
     async def later(self, message_id: int, at: datetime) -> None:
         """Look again at *at*."""
         await self._database.write(
-            lambda connection: run(connection, "reconcile_later", id=message_id, at=text(at))
+            lambda connection: connection.run("reconcile_later", id=message_id, at=text(at))
         )
 
     async def settle(
@@ -65,13 +65,13 @@ class SqliteReconciliations:
         self._bell.ring()
 
 
-def _next(connection: sqlite3.Connection) -> Unreconciled | Spoilt | None:
-    found = each(rows(connection, "next_unreconciled"), partial(_unreconciled, connection))
+def _next(connection: Connection) -> Unreconciled | Spoilt | None:
+    found = each(connection.rows("next_unreconciled"), partial(_unreconciled, connection))
     return found[0] if found else None
 
 
-def _unreconciled(connection: sqlite3.Connection, row: sqlite3.Row) -> Unreconciled:
-    payload = one(connection, "payload", message_id=row["id"], part=Part.REQUEST)
+def _unreconciled(connection: Connection, row: Row) -> Unreconciled:
+    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
     assert payload is not None
     return Unreconciled(
         message_id=row["id"],
@@ -86,14 +86,14 @@ def _unreconciled(connection: sqlite3.Connection, row: sqlite3.Row) -> Unreconci
 
 
 def _settle(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     message_id: int,
     result: Reconciliation,
     focus_id: str | None,
     now: datetime,
 ) -> None:
-    row = one(connection, "reconcile", id=message_id, reconciliation=result)
+    row = connection.one("reconcile", id=message_id, reconciliation=result)
     if row is None:
         raise StaleState(f"message {message_id} wants no reconciliation any more")
     remarks: Sequence[Remark] = ()
@@ -101,13 +101,13 @@ def _settle(
         _prove(connection, row, now)
         remarks = name_focus(connection, row, focus_id, now)
     if Remark.SHARED_ID in remarks:
-        run(connection, "reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
+        connection.run("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
     notify(connection, NoticeKind.RECONCILED, row, now, remarks)
 
 
-def _unreadable(connection: sqlite3.Connection, *, message_id: int, error: Exception) -> None:
+def _unreadable(connection: Connection, *, message_id: int, error: Exception) -> None:
     """Say that nobody can look for the ids of a message that is not to be read any more."""
-    row = one(connection, "reconcile", id=message_id, reconciliation=Reconciliation.UNREAD)
+    row = connection.one("reconcile", id=message_id, reconciliation=Reconciliation.UNREAD)
     if row is not None:
         at, kind = instant(row["settled_at"]), kind_of(error, Aside.NOTICE)
         notify(connection, NoticeKind.RECONCILED, row, at)
@@ -115,9 +115,9 @@ def _unreadable(connection: sqlite3.Connection, *, message_id: int, error: Excep
         add_message_event(connection, about, kind, at, asdict(unforeseen(error)))
 
 
-def _prove(connection: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> None:
+def _prove(connection: Connection, row: Row, now: datetime) -> None:
     """Acknowledge what a duplicate alone could not prove, and say that no call is needed now."""
-    proven = one(connection, "prove_by_read", id=row["id"], now=text(now))
+    proven = connection.one("prove_by_read", id=row["id"], now=text(now))
     if proven is None:
         return
     move_workflow(connection, proven["workflow_id"], Move.REQUEST, now)

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,7 +20,7 @@ from bars_gateway.store.comparison import Gap, Step, Table
 from bars_gateway.store.database import Database, open_reader, read_with
 from bars_gateway.store.soundness import Findings, Inspected
 from bars_gateway.store.soundness_works import lacked
-from bars_gateway.store.statements import one
+from bars_gateway.store.sqlite import SqliteConnection
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -53,12 +52,12 @@ class SqliteSoundness:
 
     async def last(self) -> Inspected:
         """Return the last comparison of everything."""
-        return await self._database.read(soundness_works.last)
+        return await self._database.read(lambda c: soundness_works.last(c.raw))
 
     async def begin(self, now: datetime) -> None:
         """Write down that everything is compared from now on, and start at the first table."""
-        await self._noted(partial(soundness_works.begin, now=now))
-        self._tables = await self._database.read(comparison.tables)
+        await self._noted(lambda c: soundness_works.begin(c.raw, now))
+        self._tables = await self._database.read(lambda c: comparison.tables(c.raw))
         self._reached, self._rows_left = None, True
 
     async def step(self) -> Findings | None:
@@ -67,16 +66,16 @@ class SqliteSoundness:
             return None
         table, after, was_left = self._tables[0], self._reached, self._rows_left
         if was_left:
-            found = await self._look(table, lambda c: comparison.step(c, table, after))
+            found = await self._look(table, lambda c: comparison.step(c.raw, table, after))
             self._reached, self._rows_left = found.reached, found.reached is not None
         else:
-            found = await self._look(table, lambda c: comparison.damage(c, table.name))
+            found = await self._look(table, lambda c: comparison.damage(c.raw, table.name))
         if found.damage or not was_left:
             self._tables.pop(0)
             self._reached, self._rows_left = None, True
         return await self._dealt_with(found)
 
-    async def _look(self, table: Table, work: Callable[[sqlite3.Connection], Step]) -> Step:
+    async def _look(self, table: Table, work: Callable[[SqliteConnection], Step]) -> Step:
         if self._broken_off:
             return Step(table.name, None, ())
         if self._reader is None:
@@ -96,9 +95,7 @@ class SqliteSoundness:
         if found.damage:
             log.error("store.damaged", name=found.table, count=len(found.damage), advice=_DAMAGED)
             places = len(found.damage)
-            await self._noted(
-                partial(soundness_works.tell_damage, table=found.table, places=places)
-            )
+            await self._noted(lambda c: soundness_works.tell_damage(c.raw, found.table, places))
         return Findings(
             table=found.table,
             rebuilt=[lacked(gap) for gap in new if gap not in left],
@@ -106,14 +103,14 @@ class SqliteSoundness:
             damaged=len(found.damage),
         )
 
-    async def _noted(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    async def _noted(self, work: Callable[[SqliteConnection], None]) -> None:
         """Write down what is worth less than the look itself, where the disk has room for it."""
         with contextlib.suppress(StorageFull):
             await self._database.write(work)
 
     async def _put_right(self, gap: Gap) -> bool:
         try:
-            await self._database.write(partial(soundness_works.rebuild, gap=gap))
+            await self._database.write(lambda c: soundness_works.rebuild(c.raw, gap))
         except StoreError as error:
             log.error(
                 "store.index_not_rebuilt",
@@ -123,7 +120,7 @@ class SqliteSoundness:
                 advice=_LEFT,
             )
             self._database.left[gap.index] = gap
-            await self._noted(partial(soundness_works.note, gap=gap))
+            await self._noted(lambda c: soundness_works.note(c.raw, gap))
             return False
         log.error("store.index_rebuilt", name=gap.index, count=gap.rows, advice=_REBUILT)
         self._database.left.pop(gap.index, None)
@@ -143,11 +140,11 @@ class SqliteSoundness:
     async def end(self, found: Sequence[str], now: datetime) -> None:
         """Write down that everything was compared, and what was found."""
         await self.close()
-        await self._noted(partial(soundness_works.end, found=found, now=now))
+        await self._noted(lambda c: soundness_works.end(c.raw, found, now))
 
     async def newest_message(self) -> int:
         """Return the number of the message that was taken last: whether it is quiet."""
-        row = await self._database.read(lambda connection: one(connection, "newest_message"))
+        row = await self._database.read(lambda connection: connection.one("newest_message"))
         return int(row[0] or 0) if row else 0
 
     def break_off(self) -> None:

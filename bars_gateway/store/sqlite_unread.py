@@ -1,14 +1,13 @@
 """Unread notices on SQLite: many are read in turns, so that nobody waits long behind them."""
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.database import Database
 from bars_gateway.store.rows import instant
-from bars_gateway.store.statements import rows
 from bars_gateway.store.unread import LISTED, Unread, UnreadNotice
 
 _AT_ONCE = 2_000  # notices looked up before others may read
@@ -23,7 +22,7 @@ class SqliteUnread:
     async def uncollected(self, provider: str, limit: int) -> Sequence[int]:
         """Return the numbers of what is owed to *provider*'s EPR, oldest first."""
         found = await self._database.read(
-            lambda c: rows(c, "uncollected", provider=provider, limit=limit)
+            lambda c: c.rows("uncollected", provider=provider, limit=limit)
         )
         return [row["id"] for row in found]
 
@@ -50,12 +49,12 @@ def _joined(first: Unread, second: Unread) -> Unread:
     return replace(first, count=first.count + second.count, oldest=oldest)
 
 
-def _looked_up(provider: str, numbers: str) -> Callable[[sqlite3.Connection], dict[str, Unread]]:
+def _looked_up(provider: str, numbers: str) -> Callable[[Connection], dict[str, Unread]]:
     """Return a work that groups some notices on the reader's own thread."""
 
-    def work(connection: sqlite3.Connection) -> dict[str, Unread]:
-        groups: dict[str, list[sqlite3.Row]] = {}
-        for row in rows(connection, "unread_notices", provider=provider, numbers=numbers):
+    def work(connection: Connection) -> dict[str, Unread]:
+        groups: dict[str, list[Row]] = {}
+        for row in connection.rows("unread_notices", provider=provider, numbers=numbers):
             groups.setdefault(row["use_case"], []).append(row)
         return {
             use_case: Unread(
@@ -70,7 +69,7 @@ def _looked_up(provider: str, numbers: str) -> Callable[[sqlite3.Connection], di
     return work
 
 
-def _notice(row: sqlite3.Row) -> UnreadNotice:
+def _notice(row: Row) -> UnreadNotice:
     return UnreadNotice(
         notice_id=row["id"],
         request_id=row["request_id"],

@@ -1,7 +1,6 @@
-"""The statements of queries.sql, run by name: the one place where SQL meets Python."""
+"""What several nouns write: audit lines, payloads, notices, and the move of a workflow."""
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -10,42 +9,18 @@ from bars_gateway.standard.applications import Answers, answers_of
 from bars_gateway.standard.links import Relation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
-from bars_gateway.store.database import named_queries
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.port import Link, NoticeKind, Part, Payload
 from bars_gateway.store.rows import link_of, packed, text
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
-QUERIES: Mapping[str, str] = named_queries()
-
 # The moves by which a Responder says how far it is.
 SPOKEN = frozenset({Move.WAIT, Move.PROGRESS})
 
 
-def run(connection: sqlite3.Connection, name: str, **values: object) -> sqlite3.Cursor:
-    """Run the statement called *name*."""
-    return connection.execute(QUERIES[name], values)
-
-
-def one(connection: sqlite3.Connection, name: str, **values: object) -> sqlite3.Row | None:
-    """Run the statement called *name* and return its only row, or None."""
-    row: sqlite3.Row | None = run(connection, name, **values).fetchone()
-    return row
-
-
-def rows(connection: sqlite3.Connection, name: str, **values: object) -> list[sqlite3.Row]:
-    """Run the statement called *name* and return its rows."""
-    return run(connection, name, **values).fetchall()
-
-
-def inserted(connection: sqlite3.Connection, name: str, **values: object) -> int:
-    """Run an INSERT … RETURNING id and return the id."""
-    (number,) = run(connection, name, **values).fetchone()
-    return int(number)
-
-
 def add_message_event(
-    connection: sqlite3.Connection,
+    connection: Connection,
     about: tuple[str | None, int | None, str | None],
     kind: str,
     now: datetime,
@@ -53,8 +28,7 @@ def add_message_event(
 ) -> None:
     """Add a line to the audit trail about a message: provider, number, request id, if known."""
     provider, message_id, request_id = about
-    run(
-        connection,
+    connection.run(
         "add_message_event",
         now=text(now),
         provider=provider,
@@ -65,32 +39,31 @@ def add_message_event(
     )
 
 
-def links(connection: sqlite3.Connection, workflow_id: int) -> list[Link]:
+def links(connection: Connection, workflow_id: int) -> list[Link]:
     """Return the workflows that belong to one, whichever of them says so."""
-    return [link_of(row) for row in rows(connection, "links_of", id=workflow_id)]
+    return [link_of(row) for row in connection.rows("links_of", id=workflow_id)]
 
 
-def other_records(connection: sqlite3.Connection, workflow_id: int) -> list[Link]:
+def other_records(connection: Connection, workflow_id: int) -> list[Link]:
     """Return the further records of the same request that there may be at the other side."""
     found = links(connection, workflow_id)
     return [each for each in found if each.relation is Relation.OTHER_RECORD]
 
 
-def keep(connection: sqlite3.Connection, message_id: int, part: Part, payload: Payload) -> None:
+def keep(connection: Connection, message_id: int, part: Part, payload: Payload) -> None:
     """Store the bytes of one part of a message."""
-    run(connection, "keep_payload", message_id=message_id, part=part, **packed(payload))
+    connection.run("keep_payload", message_id=message_id, part=part, **packed(payload))
 
 
 def notify(
-    connection: sqlite3.Connection,
+    connection: Connection,
     kind: NoticeKind,
-    row: sqlite3.Row,
+    row: Row,
     now: datetime,
     remarks: Sequence[Remark] = (),
 ) -> None:
     """Write a notice about the message in *row* (its id and provider)."""
-    run(
-        connection,
+    connection.run(
         "write_notice",
         provider=row["provider"],
         kind=kind,
@@ -101,26 +74,23 @@ def notify(
     )
 
 
-def collect(
-    connection: sqlite3.Connection, provider: str, notice_ids: Sequence[int], now: datetime
-) -> int:
+def collect(connection: Connection, provider: str, notice_ids: Sequence[int], now: datetime) -> int:
     """Mark notices as collected; return how many were not before."""
     values = {"provider": provider, "now": text(now)}
     return sum(
-        run(connection, "collect_notice", notice_id=notice_id, **values).rowcount
-        for notice_id in notice_ids
+        connection.run("collect_notice", notice_id=notice_id, **values) for notice_id in notice_ids
     )
 
 
 def move_due(
-    connection: sqlite3.Connection, workflow_id: int, due: datetime, warn_at: datetime | None
+    connection: Connection, workflow_id: int, due: datetime, warn_at: datetime | None
 ) -> None:
     """Set the clock of a workflow that has one: its request was updated."""
-    run(connection, "move_due", id=workflow_id, due=text(due), warn_at=text(warn_at))
+    connection.run("move_due", id=workflow_id, due=text(due), warn_at=text(warn_at))
 
 
 def move_workflow(
-    connection: sqlite3.Connection,
+    connection: Connection,
     workflow_id: int,
     move: Move,
     now: datetime,
@@ -133,15 +103,14 @@ def move_workflow(
     Where it does not, the workflow stays as it is: an answer that came first has
     proved more than this move could (scenario 71), and a final state is final.
     """
-    found = one(connection, "workflow_state", id=workflow_id)
+    found = connection.one("workflow_state", id=workflow_id)
     assert found is not None
     before = State(found["state"])
     try:
         state = after(before, move)
     except MoveNotAllowed:
         state = before
-    run(
-        connection,
+    connection.run(
         "move_workflow",
         id=workflow_id,
         before=before,
@@ -150,5 +119,5 @@ def move_workflow(
         closed_at=text(now) if state in FINAL else None,
     )
     if move in SPOKEN and answers_of(found["use_case"]) is Answers.STREAM:
-        run(connection, "nothing_owed", id=workflow_id)
+        connection.run("nothing_owed", id=workflow_id)
     return state

@@ -6,7 +6,6 @@ receipt that they were given (D-same-bytes).
 """
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -26,10 +25,11 @@ from bars_gateway.standard.rules import said_unclearly
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import link_works
 from bars_gateway.store.beginnings import read_kept, read_payload
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guard_works import mixed_up, names, out_of_time, whose
 from bars_gateway.store.meant_works import meant
 from bars_gateway.store.rows import instant, text, written
-from bars_gateway.store.statements import inserted, keep, one, other_records, rows, run
+from bars_gateway.store.statements import keep, other_records
 from bars_gateway.store.values import (
     Accepted,
     Change,
@@ -44,7 +44,7 @@ from bars_gateway.store.word_works import hear
 _CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
 
 
-def submit(connection: sqlite3.Connection, submission: Submission, now: datetime) -> Accepted:
+def submit(connection: Connection, submission: Submission, now: datetime) -> Accepted:
     """Queue the message, or return the receipt that these bytes have; raise MoveRefused."""
     found = _found(connection, submission)
     if found is None:
@@ -54,33 +54,31 @@ def submit(connection: sqlite3.Connection, submission: Submission, now: datetime
     return accepted_of(found)
 
 
-def _found(connection: sqlite3.Connection, submission: Submission) -> sqlite3.Row | None:
+def _found(connection: Connection, submission: Submission) -> Row | None:
     """Return what was taken before under the EPR's own key, or as the same bytes."""
     if submission.submission_id is not None:
         return handed_in(connection, submission.provider, submission.submission_id)
     return _same(connection, submission.provider, submission.fingerprint)
 
 
-def submitted(connection: sqlite3.Connection, provider: str, fingerprint: str) -> Accepted | None:
+def submitted(connection: Connection, provider: str, fingerprint: str) -> Accepted | None:
     """Return the receipt that these bytes were given, or None."""
     found = _same(connection, provider, fingerprint)
     return None if found is None else accepted_of(found)
 
 
-def _same(connection: sqlite3.Connection, provider: str, fingerprint: str) -> sqlite3.Row | None:
+def _same(connection: Connection, provider: str, fingerprint: str) -> Row | None:
     values = {"provider": provider, "fingerprint": fingerprint}
-    return one(connection, "same_submission", **values)
+    return connection.one("same_submission", **values)
 
 
-def handed_in(
-    connection: sqlite3.Connection, provider: str, submission_id: str
-) -> sqlite3.Row | None:
+def handed_in(connection: Connection, provider: str, submission_id: str) -> Row | None:
     """Return what was taken under the EPR's own key, or None."""
     values = {"provider": provider, "submission_id": submission_id}
-    return one(connection, "handed_submission", **values)
+    return connection.one("handed_submission", **values)
 
 
-def accepted_of(row: sqlite3.Row) -> Accepted:
+def accepted_of(row: Row) -> Accepted:
     """Return the receipt for the message in *row*."""
     return Accepted(
         message_id=row["id"],
@@ -99,14 +97,14 @@ def accepted_of(row: sqlite3.Row) -> Accepted:
     )
 
 
-def _led_to(row: sqlite3.Row) -> State | None:
+def _led_to(row: Row) -> State | None:
     """Return how the workflow that the request in *row* began stands: cancelled, or will be."""
     if row["request_led_to"] is None:
         return None
     return State.CANCELLED if row["cancelling"] else State(row["request_led_to"])
 
 
-def _insert(connection: sqlite3.Connection, submission: Submission, now: datetime) -> None:
+def _insert(connection: Connection, submission: Submission, now: datetime) -> None:
     found = link_works.find(connection, submission)
     issues = link_works.refused(submission, found)
     if issues:
@@ -125,11 +123,8 @@ def _insert(connection: sqlite3.Connection, submission: Submission, now: datetim
     link_works.link(connection, submission, found, taken, now)
 
 
-def _queue(
-    connection: sqlite3.Connection, submission: Submission, workflow_id: int, now: datetime
-) -> int:
-    return inserted(
-        connection,
+def _queue(connection: Connection, submission: Submission, workflow_id: int, now: datetime) -> int:
+    return connection.inserted(
         "queue_message",
         workflow_id=workflow_id,
         provider=submission.provider,
@@ -160,11 +155,11 @@ def _queue(
 
 
 def _refuse_a_shared_bundle_id(
-    connection: sqlite3.Connection, submission: Submission, workflow_id: int
+    connection: Connection, submission: Submission, workflow_id: int
 ) -> None:
     """Raise MoveRefused where another patient's message has that Bundle.id: ids must tell apart."""
     values = {"provider": submission.provider, "bundle_id": submission.bundle_id}
-    before = rows(connection, "bundles_sent", **values)
+    before = connection.rows("bundles_sent", **values)
     others = [read_kept(row) for row in before if row["workflow_id"] != workflow_id]
     theirs = [patient_of(message) for message in others if message is not None]
     ours = patient_of(read_payload(submission.request)) if theirs else None
@@ -173,7 +168,7 @@ def _refuse_a_shared_bundle_id(
 
 
 def _warned_of_others(
-    connection: sqlite3.Connection,
+    connection: Connection,
     submission: Submission,
     found: link_works.Found,
     workflow_id: int,
@@ -184,7 +179,7 @@ def _warned_of_others(
         return [Warned(rule=rule.rule, path="Bundle.id", problem=rule.text)]
     if submission.move is not Move.CANCEL:
         return []
-    this = one(connection, "workflow_state", id=workflow_id)
+    this = connection.one("workflow_state", id=workflow_id)
     assert this is not None
     return [
         Warned(
@@ -214,14 +209,13 @@ def _clock(owed: Owed | None) -> dict[str, str | None]:
 
 
 def _count_at_once(
-    connection: sqlite3.Connection, update: Submission, workflow_id: int, message_id: int
+    connection: Connection, update: Submission, workflow_id: int, message_id: int
 ) -> None:
     """Let an update that makes things more urgent count before it is acknowledged."""
     if update.owed:
         due, warn_at = text(update.owed.due_at), text(update.owed.warn_at)
-        run(connection, "bring_forward", id=workflow_id, due=due, warn_at=warn_at)
-    run(
-        connection,
+        connection.run("bring_forward", id=workflow_id, due=due, warn_at=warn_at)
+    connection.run(
         "press_on",
         workflow_id=workflow_id,
         id=message_id,
@@ -233,7 +227,7 @@ def _count_at_once(
 
 
 def _placed(
-    connection: sqlite3.Connection, submission: Submission, now: datetime
+    connection: Connection, submission: Submission, now: datetime
 ) -> tuple[Submission, int]:
     """Return the submission, read beside the workflow that it is of, and that workflow's id."""
     found = _workflow_of(connection, submission)
@@ -243,8 +237,7 @@ def _placed(
         return submission, int(found["id"])
     _refuse_anothers_id(connection, submission)
     # A change or response to what began before this gateway did: its workflow is known to exist.
-    workflow_id = inserted(
-        connection,
+    workflow_id = connection.inserted(
         "open_workflow",
         provider=submission.provider,
         correlation_id=submission.correlation_id,
@@ -262,7 +255,7 @@ def _placed(
     return submission, workflow_id
 
 
-def _workflow_of(connection: sqlite3.Connection, submission: Submission) -> sqlite3.Row | None:
+def _workflow_of(connection: Connection, submission: Submission) -> Row | None:
     if submission.move is Move.REQUEST:
         return None
     keys = (submission.responds_to, submission.focus_id, submission.bundle_id)
@@ -277,9 +270,9 @@ def _workflow_of(connection: sqlite3.Connection, submission: Submission) -> sqli
     if found is None or change is None:
         return found
     of_patient = meant(connection, change, found)
-    if isinstance(of_patient, sqlite3.Row):
-        return of_patient
-    raise MoveRefused(of_patient)
+    if isinstance(of_patient, list):
+        raise MoveRefused(of_patient)
+    return of_patient
 
 
 def _change_of(submission: Submission) -> Change | None:
@@ -298,9 +291,9 @@ def _change_of(submission: Submission) -> Change | None:
 
 
 def _heard(
-    connection: sqlite3.Connection,
+    connection: Connection,
     submission: Submission,
-    workflow: sqlite3.Row | None,
+    workflow: Row | None,
     now: datetime,
 ) -> Submission:
     """Return a response as its Receiver will read it; raise MoveRefused where that is unclear."""
@@ -314,10 +307,10 @@ def _heard(
 
 
 def _refuse_what_does_not_fit(
-    connection: sqlite3.Connection, submission: Submission, workflow: sqlite3.Row
+    connection: Connection, submission: Submission, workflow: Row
 ) -> None:
     """Raise MoveRefused where it is another patient's, or past this once all has arrived."""
-    under_way = rows(connection, "moves_under_way", workflow_id=workflow["id"])
+    under_way = connection.rows("moves_under_way", workflow_id=workflow["id"])
     reached = led_on(State(workflow["state"]), *(Move(row["move"]) for row in under_way))
     issues = [
         *_misnamed(submission, workflow),
@@ -328,18 +321,18 @@ def _refuse_what_does_not_fit(
         raise MoveRefused(issues)
 
 
-def _misnamed(submission: Submission, workflow: sqlite3.Row) -> Sequence[Issue]:
+def _misnamed(submission: Submission, workflow: Row) -> Sequence[Issue]:
     """Return whether a change has another id than the Receiver gave."""
     ids = {submission.focus_id, workflow["focus_id"]}
     return [OTHER_ID] if submission.move in _CHANGES and len(ids - {None}) > 1 else []
 
 
-def _refuse_anothers_id(connection: sqlite3.Connection, submission: Submission) -> None:
+def _refuse_anothers_id(connection: Connection, submission: Submission) -> None:
     """Raise MoveRefused where a change goes on with a conversation, under an id of none in it."""
     if submission.move not in _CHANGES:
         return
     values = {"provider": submission.provider, "correlation_id": submission.correlation_id}
-    begun = rows(connection, "workflows_in_talk", subject=submission.subject, **values)
+    begun = connection.rows("workflows_in_talk", subject=submission.subject, **values)
     ids = [
         row["focus_id"] for row in begun if same_service(row["counterparty"], submission.receiver)
     ]
@@ -348,23 +341,23 @@ def _refuse_anothers_id(connection: sqlite3.Connection, submission: Submission) 
 
 
 def find_workflow(
-    connection: sqlite3.Connection,
+    connection: Connection,
     provider: str,
     *keys: str,
     role: Role | None = None,
     counterparty: str | None = None,
-) -> sqlite3.Row | None:
+) -> Row | None:
     """Return the workflow that a Bundle.id or the Receiver's id belongs to, of that side."""
     for key in keys:
         for name in ("workflow_by_bundle", "workflow_by_focus"):
-            for found in rows(connection, name, provider=provider, key=key, role=role):
+            for found in connection.rows(name, provider=provider, key=key, role=role):
                 if counterparty is None or same_service(found["counterparty"], counterparty):
                     return found
     return None
 
 
 def conversation_of(
-    connection: sqlite3.Connection,
+    connection: Connection,
     provider: str,
     *keys: str,
     role: Role | None,
@@ -377,5 +370,5 @@ def conversation_of(
         return None
     of_patient = meant(connection, change, found) if change else found
     # Where nobody can say, it is refused as it is taken.
-    found = of_patient if isinstance(of_patient, sqlite3.Row) else found
+    found = found if isinstance(of_patient, list) else of_patient
     return str(found["correlation_id"])

@@ -9,7 +9,6 @@ further than is needed. Bytes that are kept no more, or that the disk has spoilt
 what then cannot be told apart is unclear.
 """
 
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,8 +27,8 @@ from bars_gateway.standard.meaning import (
 )
 from bars_gateway.standard.word_order import Place, Spoken, placed
 from bars_gateway.store.beginnings import read_payload
+from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import rows
 from bars_gateway.store.values import Word
 
 
@@ -45,8 +44,8 @@ class Heard:
 
 
 def hear(
-    connection: sqlite3.Connection,
-    workflow: sqlite3.Row | None,
+    connection: Connection,
+    workflow: Row | None,
     wording: Wording,
     came_at: datetime,
     *,
@@ -58,12 +57,12 @@ def hear(
     *is_ours*: our own EPR writes it. Where its request came before this gateway was there, it
     knows which Encounter is its own, and its focus is trusted.
     """
-    read, said = partial(read_alone, wording), list[sqlite3.Row]()
+    read, said = partial(read_alone, wording), list[Row]()
     if workflow is not None:
         ours = requesters_encounter(connection, workflow["id"], wording)
         if ours or not is_ours:
             read = partial(read_as, wording, ours, use_case=workflow["use_case"])
-        said = rows(connection, "words_said", id=workflow["id"])
+        said = connection.rows("words_said", id=workflow["id"])
     at = read().at
     said_at, sent_at = ordered_as(at, came_at), ordered_as(wording.sent_at, came_at)
     place = _place(said, said_at, sent_at)
@@ -83,7 +82,7 @@ def hear(
     )
 
 
-def _place(said: list[sqlite3.Row], said_at: datetime, sent_at: datetime) -> Place:
+def _place(said: list[Row], said_at: datetime, sent_at: datetime) -> Place:
     """Return where a word stands among what was *said*: with the stamps as they are kept."""
     if not said:
         return Place(newest=True, follows=None)
@@ -101,11 +100,11 @@ def _place(said: list[sqlite3.Row], said_at: datetime, sent_at: datetime) -> Pla
 
 
 def requesters_encounter(
-    connection: sqlite3.Connection, workflow_id: int, wording: Wording
+    connection: Connection, workflow_id: int, wording: Wording
 ) -> frozenset[str]:
     """Return what the Requester's Encounter is known by, as far as it takes to tell it apart."""
     found: frozenset[str] = frozenset()
-    for row in rows(connection, "asked_for", id=workflow_id):
+    for row in connection.rows("asked_for", id=workflow_id):
         try:
             found = ours_in(read_payload(payload_of(row)), found)
         except (MalformedBundle, PayloadDamaged):

@@ -20,7 +20,7 @@ from bars_gateway.standard.verdict import Answer, Verdict
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import Attempt, OutboundState, Settled
 from bars_gateway.store.rows import digest_of
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 BACKLOG = int(os.environ.get("BACKLOG", "100000"))
 CLAIMS = int(os.environ.get("CLAIMS", "200"))
@@ -53,14 +53,14 @@ async def fill(database: Database, count: int) -> None:
     """Queue *count* messages that are due."""
     now = datetime.now(UTC)
     due, give_up = now.strftime(_DATE), (now + timedelta(hours=2)).strftime(_DATE)
-    await database.write(lambda c: c.execute(WORKFLOW, {"due": due}).rowcount)
+    await database.write(lambda c: c.raw.execute(WORKFLOW, {"due": due}).rowcount)
     values = {"count": count, "due": due, "give_up": give_up}
-    await database.write(lambda c: c.execute(MAKE, values).rowcount)
+    await database.write(lambda c: c.raw.execute(MAKE, values).rowcount)
     digest = digest_of("application/fhir+json", "{}", bytes(3000))
-    await database.write(lambda c: c.execute(PAYLOADS, {"digest": digest}).rowcount)
+    await database.write(lambda c: c.raw.execute(PAYLOADS, {"digest": digest}).rowcount)
 
 
-async def settle_one(store: SqliteStore) -> float:
+async def settle_one(store: Store) -> float:
     """Claim a message for a Receiver that is well, and settle it; return the claim's ms."""
     started = time.perf_counter()
     claim = await store.claim_next(datetime.now(UTC), ["bench"], [SICK])
@@ -91,7 +91,7 @@ async def measured(folder: Path, count: int) -> tuple[float, float, float]:
         await fill(database, count)
     started = time.perf_counter()
     async with open_database(path) as database:
-        store = SqliteStore(database, node="bench")
+        store = Store(database, node="bench")
         await store.release_own(datetime.now(UTC))
         await store.overview(datetime.now(UTC))
         start = time.perf_counter() - started

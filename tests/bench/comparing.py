@@ -22,6 +22,7 @@ from bars_gateway.store import comparison
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.examination import read_only
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite import SqliteConnection
 
 STORED = int(os.environ.get("STORED", "1000000"))
 AT_ONCE = 10_000
@@ -78,9 +79,9 @@ async def fill(database: Database, now: datetime) -> None:
             "each": EACH_SECONDS,
         }
 
-        def work(connection: sqlite3.Connection, values: dict[str, object] = values) -> None:
+        def work(connection: SqliteConnection, values: dict[str, object] = values) -> None:
             for statement in MAKE:
-                connection.execute(statement, values)
+                connection.raw.execute(statement, values)
 
         await database.write(work)
 

@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bars_gateway import log
-from bars_gateway.store.database import Database, named_queries, open_database
+from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite import named_queries
 
 STORED = int(os.environ.get("STORED", "1000000"))
 LOOKUPS = int(os.environ.get("LOOKUPS", "2000"))
@@ -67,9 +68,9 @@ def asked(kind: str, workflow: int) -> tuple[str, dict[str, object]]:
 async def fill(database: Database, count: int) -> None:
     """Store *count* messages in their workflows."""
     workflows = {"count": -(-count // PER_WORKFLOW)}
-    await database.write(lambda c: c.execute(WORKFLOWS, workflows).rowcount)
+    await database.write(lambda c: c.raw.execute(WORKFLOWS, workflows).rowcount)
     values = {"count": count, "each": PER_WORKFLOW}
-    await database.write(lambda c: c.execute(MESSAGES, values).rowcount)
+    await database.write(lambda c: c.raw.execute(MESSAGES, values).rowcount)
 
 
 def timed(connection: sqlite3.Connection, kind: str, rng: random.Random, most: int) -> list[float]:

@@ -57,7 +57,7 @@ from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import OutboundState
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import CurrentIdentity, client_context, load_identity
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -98,13 +98,13 @@ def new_id() -> str:
 
 
 @asynccontextmanager
-async def store_in(folder: Path, *, group_limit: int = 100) -> AsyncIterator[SqliteStore]:
+async def store_in(folder: Path, *, group_limit: int = 100) -> AsyncIterator[Store]:
     path = folder / f"{uuid.uuid4()}.db"
     async with open_database(path, group_limit=group_limit) as database:
-        yield SqliteStore(database, node="bench")
+        yield Store(database, node="bench")
 
 
-def intake_of(store: SqliteStore) -> Intake:
+def intake_of(store: Store) -> Intake:
     return Intake(
         store,
         provider="bench",
@@ -151,7 +151,7 @@ async def commits(folder: Path, group_limit: int) -> Run:
         return await by_callers(ready, lambda submission: store.submit(submission, now()))
 
 
-class TimedStore(SqliteStore):
+class TimedStore(Store):
     """Remembers how long each message took from its claim to its settlement on disk."""
 
     def __init__(self, database: Database, *, expected: int) -> None:

@@ -29,7 +29,7 @@ from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import Payload, Submission
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 
 MESSAGES = int(os.environ.get("MESSAGES", "600"))
@@ -56,7 +56,7 @@ async def answer(request: web.Request) -> web.Response:
     return web.Response(body=b'{"resourceType":"Bundle"}', content_type=FHIR, headers=ids)
 
 
-class TimedStore(SqliteStore):
+class TimedStore(Store):
     """Notes when each message of the Receiver that is well was accepted and settled."""
 
     def __init__(self, *arguments: object, **named: object) -> None:

@@ -22,7 +22,7 @@ from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def store(database: Database) -> SqliteStore:
-    return SqliteStore(database, node="here")
+async def store(database: Database) -> Store:
+    return Store(database, node="here")
 
 
 @pytest.fixture
-def intake(store: SqliteStore) -> Intake:
+def intake(store: Store) -> Intake:
     return intake_of(store)
 
 
 @pytest.fixture
-def folder(store: SqliteStore, intake: Intake, tmp_path: Path) -> Iterator[DropFolder]:
+def folder(store: Store, intake: Intake, tmp_path: Path) -> Iterator[DropFolder]:
     with open_folder(store, intake, tmp_path / "spool") as opened:
         yield opened
 
@@ -60,7 +60,7 @@ def socket_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def door(store: SqliteStore, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
+async def door(store: Store, intake: Intake, socket_path: Path) -> AsyncIterator[EprSocket]:
     opened = EprSocket(
         store,
         intake,

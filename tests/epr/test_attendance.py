@@ -14,7 +14,7 @@ from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.standard.timing import shipped_timing
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
 class Clock:
@@ -28,7 +28,7 @@ class Clock:
 
 
 def watching(
-    store: SqliteStore, inbox: Path | None, clock: Clock | None = None, *, most: int = 100
+    store: Store, inbox: Path | None, clock: Clock | None = None, *, most: int = 100
 ) -> Attendance:
     return Attendance(
         store,
@@ -41,7 +41,7 @@ def watching(
     )
 
 
-async def taken(store: SqliteStore, use_case: str, at: datetime = NOW) -> None:
+async def taken(store: Store, use_case: str, at: datetime = NOW) -> None:
     await store.receive(arrival(provider=PROVIDER, use_case=use_case), at)
 
 
@@ -50,7 +50,7 @@ def counts(watch: Attendance) -> Mapping[str, int]:
 
 
 async def test_what_lies_in_the_inbox_is_unread(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """Written counts as collected, and says nothing of anybody having looked."""
     for use_case in ("a3t1", "a1t1", "a1t1"):
@@ -64,7 +64,7 @@ async def test_what_lies_in_the_inbox_is_unread(
     assert ([], {"a3t1": 1, "a1t1": 2}) == (list(pending), counts(watch))
 
 
-async def test_what_is_not_collected_on_the_socket_is_unread(store: SqliteStore) -> None:
+async def test_what_is_not_collected_on_the_socket_is_unread(store: Store) -> None:
     """There is no folder then; what is owed is what waits."""
     await taken(store, "a3t1")
     watch = watching(store, None)
@@ -76,7 +76,7 @@ async def test_what_is_not_collected_on_the_socket_is_unread(store: SqliteStore)
 
 
 async def test_whoever_takes_a_file_away_was_seen(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """An EPR that uses the folders never says that it is there."""
     await taken(store, "a1t1")
@@ -98,7 +98,7 @@ async def test_whoever_takes_a_file_away_was_seen(
     )
 
 
-async def test_a_crowded_folder_is_not_read_to_its_end(store: SqliteStore, tmp_path: Path) -> None:
+async def test_a_crowded_folder_is_not_read_to_its_end(store: Store, tmp_path: Path) -> None:
     """It says that there is more, and how many it has looked at."""
     inbox = tmp_path / "new"
     inbox.mkdir()
@@ -112,9 +112,7 @@ async def test_a_crowded_folder_is_not_read_to_its_end(store: SqliteStore, tmp_p
     assert (3, True) == (watch.condition.lying, watch.condition.more)
 
 
-async def test_many_are_looked_up_in_turns(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_are_looked_up_in_turns(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In whatever pieces, each is counted once and the oldest comes first."""
     monkeypatch.setattr("bars_gateway.store.sqlite_unread._AT_ONCE", 2)
     for minutes in range(5):
@@ -130,7 +128,7 @@ async def test_many_are_looked_up_in_turns(
     )
 
 
-async def test_what_else_lies_there_is_no_notice(store: SqliteStore, tmp_path: Path) -> None:
+async def test_what_else_lies_there_is_no_notice(store: Store, tmp_path: Path) -> None:
     """A file of the EPR's own, or a number that nobody gave."""
     for name in ("readme.txt", "12.message.json", "000000000777.message.json"):
         (tmp_path / name).touch()
@@ -141,7 +139,7 @@ async def test_what_else_lies_there_is_no_notice(store: SqliteStore, tmp_path: P
 
 
 async def test_a_folder_that_is_gone_is_not_taken_for_an_empty_one(
-    store: SqliteStore, tmp_path: Path
+    store: Store, tmp_path: Path
 ) -> None:
     """Nobody may read that all was taken."""
     watch = watching(store, tmp_path / "gone")
@@ -151,7 +149,7 @@ async def test_a_folder_that_is_gone_is_not_taken_for_an_empty_one(
 
 
 async def test_the_thread_of_the_loop_reads_no_folder(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A share that hangs must not keep messages from being sent."""
     threads = []

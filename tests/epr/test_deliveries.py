@@ -15,10 +15,10 @@ from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import StorageFull
 from bars_gateway.store.database import Database
 from bars_gateway.store.port import OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
-async def acknowledged(store: SqliteStore) -> None:
+async def acknowledged(store: Store) -> None:
     await store.submit(submission(provider=PROVIDER), NOW)
     claim = await store.claim_next(NOW, [PROVIDER])
     assert claim is not None
@@ -27,7 +27,7 @@ async def acknowledged(store: SqliteStore) -> None:
 
 
 async def test_a_message_comes_byte_for_byte(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """The EPR gets the Bundle as it came, with a notice and our acknowledgement beside it."""
     body = b'{"resourceType": "Bundle",  "odd": 1.10}'
@@ -44,7 +44,7 @@ async def test_a_message_comes_byte_for_byte(
 
 
 async def test_a_notice_tells_the_fingerprint(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """The EPR can prove that it has the bytes that the notice is about."""
     await store.receive(arrival(provider=PROVIDER), NOW)
@@ -57,7 +57,7 @@ async def test_a_notice_tells_the_fingerprint(
 
 
 async def test_an_outcome_comes_with_its_answer(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """The fate of a sent message comes as a document, with the Receiver's answer beside it."""
     await acknowledged(store)
@@ -70,7 +70,7 @@ async def test_an_outcome_comes_with_its_answer(
 
 
 async def test_what_is_delivered_is_collected(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """A notice that lies in the folder is not pending any more."""
     for _ in range(70):
@@ -83,7 +83,7 @@ async def test_what_is_delivered_is_collected(
 
 
 async def test_a_new_notice_wakes_the_delivery(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """A message that comes while the delivery sleeps is delivered at once."""
     async with at_work(folder.stop, folder.deliver()), asyncio.timeout(5):
@@ -95,7 +95,7 @@ async def test_a_new_notice_wakes_the_delivery(
 
 
 async def test_another_providers_notices_stay(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """A folder gets the notices of its own provider only."""
     await store.receive(arrival(provider="other"), NOW)
@@ -107,7 +107,7 @@ async def test_another_providers_notices_stay(
 
 
 async def test_an_interrupted_delivery_keeps_its_name(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """What was written and not yet collected is written again under the same number."""
     await store.receive(arrival(provider=PROVIDER), NOW)
@@ -120,7 +120,7 @@ async def test_an_interrupted_delivery_keeps_its_name(
 
 
 async def test_a_folder_that_was_removed_is_made_again(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """Who clears the spool away while the gateway runs loses no notice."""
     shutil.rmtree(hospital.inbox)
@@ -132,7 +132,7 @@ async def test_a_folder_that_was_removed_is_made_again(
 
 
 async def test_trouble_with_the_folder_ends_nothing(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """A folder that cannot be written is reported once, and keeps the notice pending."""
     (hospital.inbox / "new").rmdir()
@@ -148,7 +148,7 @@ async def test_trouble_with_the_folder_ends_nothing(
     assert 1 == len(await store.pending_notices(PROVIDER, 9))
 
 
-class NoRoom(SqliteStore):
+class NoRoom(Store):
     """A store that has no room until it is told."""
 
     def __init__(self, database: Database, *, node: str) -> None:
@@ -189,13 +189,13 @@ async def test_a_store_without_room_delivers_nothing_twice(
 
 @pytest.mark.parametrize("part", ["request", "answer"])
 async def test_a_notice_with_spoilt_bytes_stands_before_no_other(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore, database: Database, part: str
+    folder: DropFolder, hospital: Hospital, store: Store, database: Database, part: str
 ) -> None:
     """One bit of what came, or of our answer to it: a person is told, and the next is delivered."""
     await store.receive(arrival(provider=PROVIDER), NOW)
     await store.receive(arrival(provider=PROVIDER), NOW)
     spoilt = "UPDATE payloads SET body = x'00' WHERE message_id = 1 AND part = ?"
-    await database.write(lambda connection: connection.execute(spoilt, [part]).rowcount)
+    await database.write(lambda connection: connection.raw.execute(spoilt, [part]).rowcount)
     async with at_work(folder.stop, folder.deliver()):
         await hospital.sees("inbox/new/000000000002.message.json")
     standing = (await store.overview(NOW)).standing

@@ -30,7 +30,7 @@ from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.port import OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 AT_ONCE = 2
 WHY = ("--why", "INC-7")
@@ -54,7 +54,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(store: SqliteStore, intake: Intake) -> AsyncIterator[Desk]:
+async def desk(store: Store, intake: Intake) -> AsyncIterator[Desk]:
     """Open the socket where the settings have it, in a folder with a short name."""
     with tempfile.TemporaryDirectory(prefix="epr") as name:
         folder = Path(name)
@@ -78,12 +78,12 @@ async def desk(store: SqliteStore, intake: Intake) -> AsyncIterator[Desk]:
             yield Desk(settings)
 
 
-async def queued(store: SqliteStore, count: int) -> None:
+async def queued(store: Store, count: int) -> None:
     for _ in range(count):
         await store.submit(submission(body=referral()), NOW)
 
 
-async def refused(store: SqliteStore, count: int, now: datetime = NOW) -> None:
+async def refused(store: Store, count: int, now: datetime = NOW) -> None:
     for _ in range(count):
         claim = await store.claim_next(now, [PROVIDER])
         assert claim is not None
@@ -92,12 +92,12 @@ async def refused(store: SqliteStore, count: int, now: datetime = NOW) -> None:
         await store.settle(claim, SILENCE, attempt=tried, settlement=settled)
 
 
-async def states(store: SqliteStore) -> Counter[str]:
+async def states(store: Store) -> Counter[str]:
     found = await store.queue(PROVIDER, 100)
     return Counter(each.state for each in found)
 
 
-async def test_rounds_go_on_past_what_is_objected_to(desk: Desk, store: SqliteStore) -> None:
+async def test_rounds_go_on_past_what_is_objected_to(desk: Desk, store: Store) -> None:
     """The first two rounds do nothing, for each was refused before its confirmation."""
     await queued(store, 5)
     await refused(store, 5)
@@ -107,7 +107,7 @@ async def test_rounds_go_on_past_what_is_objected_to(desk: Desk, store: SqliteSt
     assert 5 == len({line.split(":")[0] for line in lines[:-1]})
 
 
-async def test_a_resend_reaches_each_once(desk: Desk, store: SqliteStore) -> None:
+async def test_a_resend_reaches_each_once(desk: Desk, store: Store) -> None:
     """What was resent stays in its state, and is not met again; nor is its copy."""
     await queued(store, 5)
     await refused(store, 5)
@@ -116,7 +116,7 @@ async def test_a_resend_reaches_each_once(desk: Desk, store: SqliteStore) -> Non
     assert (0, "done: 5", {"queued": 5}) == (code, lines[-1], await states(store))
 
 
-async def test_a_dry_run_looks_at_all(desk: Desk, store: SqliteStore) -> None:
+async def test_a_dry_run_looks_at_all(desk: Desk, store: Store) -> None:
     """What would be done is counted as far as what is done."""
     await queued(store, 5)
     code, lines = await desk.types("hold", "--all", "--dry-run", *WHY)
@@ -124,7 +124,7 @@ async def test_a_dry_run_looks_at_all(desk: Desk, store: SqliteStore) -> None:
     assert (0, "would be: 5", {"queued": 5}) == (code, lines[-1], await states(store))
 
 
-async def test_what_comes_between_rounds_is_not_meant(desk: Desk, store: SqliteStore) -> None:
+async def test_what_comes_between_rounds_is_not_meant(desk: Desk, store: Store) -> None:
     """The copies are refused before the second round begins, and are resent no second time."""
     await queued(store, 3)
     await refused(store, 3)
@@ -141,7 +141,7 @@ async def test_what_comes_between_rounds_is_not_meant(desk: Desk, store: SqliteS
     assert (2, 1, None) == (first["possible"], second["possible"], second["next"])
 
 
-async def test_alarms_are_marked_round_by_round(desk: Desk, store: SqliteStore) -> None:
+async def test_alarms_are_marked_round_by_round(desk: Desk, store: Store) -> None:
     """Up to the number that was seen, and no further."""
     await queued(store, 6)
     await refused(store, 6)
@@ -152,7 +152,7 @@ async def test_alarms_are_marked_round_by_round(desk: Desk, store: SqliteStore) 
     assert numbers[5:] == [alarm.number for alarm in await store.alarms.standing(PROVIDER, 100)]
 
 
-async def test_a_dry_run_names_all_alarms_once(desk: Desk, store: SqliteStore) -> None:
+async def test_a_dry_run_names_all_alarms_once(desk: Desk, store: Store) -> None:
     """Nothing is marked, and the second round begins behind the first all the same."""
     await queued(store, 5)
     await refused(store, 5)

@@ -18,7 +18,7 @@ from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake
 from bars_gateway.errors import ConfigurationError, FolderInUse
 from bars_gateway.standard.formats import Format, converted
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
 def read(path: Path) -> dict[str, object]:
@@ -47,7 +47,7 @@ async def test_the_file_is_kept_as_it_was(folder: DropFolder, hospital: Hospital
 
 
 async def test_the_same_file_twice_is_sent_once(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """A file that is dropped twice gets the same receipt, warnings included, and one message."""
     body = messages.referral(nhs_number="0000000000")
@@ -179,7 +179,7 @@ ENVELOPE = b'{"correlation_id": "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"}'
 
 
 async def test_a_late_envelope_attaches_to_nothing(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """It would be the next message's of that name, who may be another patient."""
     async with at_work(folder.stop, folder.collect()):
@@ -211,7 +211,7 @@ async def test_what_is_barred_is_one_message(folder: DropFolder, hospital: Hospi
 
 
 async def test_a_name_is_remembered_over_a_restart(
-    store: SqliteStore, intake: Intake, tmp_path: Path
+    store: Store, intake: Intake, tmp_path: Path
 ) -> None:
     """The envelope that was late before a restart is late after it."""
     for name, kind in (("one.json", "accepted"), ("one.envelope.json", "refused")):
@@ -226,7 +226,7 @@ async def test_a_name_is_remembered_over_a_restart(
 
 
 async def test_an_envelope_of_a_name_in_use_goes_with_nothing(
-    store: SqliteStore, intake: Intake, tmp_path: Path
+    store: Store, intake: Intake, tmp_path: Path
 ) -> None:
     """Whether it is late for the first message, or early for the second, nobody can tell."""
     with open_folder(store, intake, tmp_path / "spool") as folder:
@@ -260,7 +260,7 @@ async def test_an_envelope_that_names_its_message_is_not_mistaken(
 
 @pytest.mark.parametrize("named", [{"bundle_id": "another"}, {"sha256": "0" * 64}])
 async def test_an_envelope_fits_no_other_message_than_it_names(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore, named: dict[str, str]
+    folder: DropFolder, hospital: Hospital, store: Store, named: dict[str, str]
 ) -> None:
     """Neither is sent."""
     async with at_work(folder.stop, folder.collect()):
@@ -316,7 +316,7 @@ async def test_a_name_that_is_too_long_is_cut(folder: DropFolder, hospital: Hosp
 
 
 async def test_a_bad_envelope_stops_its_message(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """A message whose envelope cannot be read is not sent without it."""
     async with at_work(folder.stop, folder.collect()):
@@ -328,7 +328,7 @@ async def test_a_bad_envelope_stops_its_message(
 
 
 async def test_what_was_claimed_is_taken_up_again(
-    store: SqliteStore, intake: Intake, tmp_path: Path
+    store: Store, intake: Intake, tmp_path: Path
 ) -> None:
     """A file that a crash left in claimed/ is sent after the next start, with its envelope."""
     correlation = "7f3f7c1e-3f3e-4b57-9f4c-2a2b0a3e9d10"
@@ -353,7 +353,7 @@ async def test_a_lost_envelope_stops_its_message(folder: DropFolder, hospital: H
 
 
 async def test_a_receipt_is_written_again_in_its_place(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """After a crash between receipt and message, the next start uses the same name."""
     body = messages.referral()
@@ -381,7 +381,7 @@ async def test_an_envelope_without_a_message_is_cleared(
 
 
 async def test_files_are_taken_in_the_order_of_writing(
-    store: SqliteStore, intake: Intake, tmp_path: Path
+    store: Store, intake: Intake, tmp_path: Path
 ) -> None:
     """The order in which the EPR wrote is the order in which messages are queued."""
     with open_folder(store, intake, tmp_path / "spool") as folder:
@@ -399,7 +399,7 @@ async def test_files_are_taken_in_the_order_of_writing(
 
 
 async def test_a_full_store_leaves_files_in_the_outbox(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """What the store has no room for is taken once there is room again."""
     store._minimum_free_bytes = 1 << 62
@@ -414,7 +414,7 @@ async def test_a_full_store_leaves_files_in_the_outbox(
 
 
 async def test_too_large_a_file_is_refused_unread(
-    store: SqliteStore, intake: Intake, tmp_path: Path
+    store: Store, intake: Intake, tmp_path: Path
 ) -> None:
     """A file above the limit is refused and says so."""
     intake.max_bytes = 1000
@@ -428,7 +428,7 @@ async def test_too_large_a_file_is_refused_unread(
 
 
 async def test_one_gateway_holds_a_folder(
-    folder: DropFolder, store: SqliteStore, intake: Intake, tmp_path: Path
+    folder: DropFolder, store: Store, intake: Intake, tmp_path: Path
 ) -> None:
     """A second gateway on the same folder is turned away."""
     with pytest.raises(FolderInUse):
@@ -436,7 +436,7 @@ async def test_one_gateway_holds_a_folder(
 
 
 async def test_a_folder_that_cannot_be_is_a_setting_to_correct(
-    store: SqliteStore, intake: Intake, tmp_path: Path
+    store: Store, intake: Intake, tmp_path: Path
 ) -> None:
     """Where the folders cannot be made, the setting is named."""
     (tmp_path / "file").write_text("")
@@ -471,7 +471,7 @@ async def test_names_of_files_are_not_logged(folder: DropFolder, hospital: Hospi
 
 
 async def test_a_failed_finish_is_repeated(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """Where the receipt cannot be written, the message is kept, and sent once when it can."""
     accepted = hospital.outbox / "accepted"

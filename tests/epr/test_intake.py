@@ -28,7 +28,7 @@ from bars_gateway.standard.overrides import PRODUCTION
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Accepted, OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 JSON = Format.JSON
 NOTHING = Envelope()
@@ -51,14 +51,14 @@ async def refused(intake: Intake, body: bytes, media_type: str = JSON) -> Submis
     return caught.value
 
 
-async def test_a_referral_is_queued(store: SqliteStore, intake: Intake) -> None:
+async def test_a_referral_is_queued(store: Store, intake: Intake) -> None:
     """The receipt is given for a message that is in the queue."""
     accepted = await intake.submit(messages.referral(), JSON, NOTHING)
 
     assert [accepted.request_id] == [row.request_id for row in await store.queue(PROVIDER, 9)]
 
 
-async def test_the_bytes_go_as_they_came(store: SqliteStore, intake: Intake) -> None:
+async def test_the_bytes_go_as_they_came(store: Store, intake: Intake) -> None:
     """What will be sent is byte for byte what the EPR handed in."""
     body = messages.validation_request()
     await intake.submit(body, JSON, NOTHING)
@@ -68,7 +68,7 @@ async def test_the_bytes_go_as_they_came(store: SqliteStore, intake: Intake) -> 
     assert body == claim.request.body
 
 
-async def test_xml_goes_as_xml(store: SqliteStore, intake: Intake) -> None:
+async def test_xml_goes_as_xml(store: Store, intake: Intake) -> None:
     """XML bytes leave as they came, named as XML, and ask for an answer in XML."""
     body = converted(messages.validation_request(), JSON, Format.XML)
     await intake.submit(body, "application/fhir+xml; charset=utf-8", NOTHING)
@@ -82,7 +82,7 @@ async def test_xml_goes_as_xml(store: SqliteStore, intake: Intake) -> None:
     }
 
 
-async def test_headers_are_frozen(store: SqliteStore, intake: Intake) -> None:
+async def test_headers_are_frozen(store: Store, intake: Intake) -> None:
     """The headers of every attempt are decided when the message is accepted."""
     accepted = await intake.submit(messages.referral(), JSON, NOTHING)
 
@@ -93,7 +93,7 @@ async def test_headers_are_frozen(store: SqliteStore, intake: Intake) -> None:
     assert messages.RECEIVER == TargetIdentifier.decode(headers["NHSD-Target-Identifier"]).text
 
 
-async def test_the_same_bytes_get_the_same_receipt(store: SqliteStore, intake: Intake) -> None:
+async def test_the_same_bytes_get_the_same_receipt(store: Store, intake: Intake) -> None:
     """Bytes that are handed in twice are queued once."""
     body = messages.referral()
     first = await intake.submit(body, JSON, NOTHING)
@@ -129,7 +129,7 @@ async def test_a_change_stays_in_its_conversation(intake: Intake) -> None:
     assert first.correlation_id == second.correlation_id
 
 
-async def acknowledged(store: SqliteStore, intake: Intake) -> Accepted:
+async def acknowledged(store: Store, intake: Intake) -> Accepted:
     """Let a validation be asked for and acknowledged, as GIVEN."""
     request = messages.validation_request(bundle_id=CORRELATION)
     accepted = await intake.submit(request, JSON, NOTHING)
@@ -152,7 +152,7 @@ GIVEN, ANOTHER = "the-one-they-gave", "another"
 
 @pytest.mark.parametrize("status", ["active", "revoked"])
 async def test_a_change_goes_on_in_its_own_conversation(
-    store: SqliteStore, intake: Intake, status: str
+    store: Store, intake: Intake, status: str
 ) -> None:
     """CS-056: it is refused under another correlation id than its workflow's."""
     await acknowledged(store, intake)
@@ -164,7 +164,7 @@ async def test_a_change_goes_on_in_its_own_conversation(
 
 @pytest.mark.parametrize("status", ["active", "revoked"])
 async def test_a_change_is_not_sent_under_an_id_that_is_known_to_be_another(
-    store: SqliteStore, intake: Intake, status: str
+    store: Store, intake: Intake, status: str
 ) -> None:
     """The conversation says which record is meant, and the Receiver calls it otherwise."""
     envelope = Envelope(correlation_id=(await acknowledged(store, intake)).correlation_id)
@@ -174,7 +174,7 @@ async def test_a_change_is_not_sent_under_an_id_that_is_known_to_be_another(
     assert ["R10"] == [issue.rule for issue in refused.value.issues]
 
 
-async def test_nor_under_the_bundle_id_of_one(store: SqliteStore, intake: Intake) -> None:
+async def test_nor_under_the_bundle_id_of_one(store: Store, intake: Intake) -> None:
     """Application 6 repeats the Bundle.id of the request."""
     await acknowledged(store, intake)
     update = changed(change(ANOTHER), "id", value=CORRELATION)
@@ -184,7 +184,7 @@ async def test_nor_under_the_bundle_id_of_one(store: SqliteStore, intake: Intake
     assert ["R10"] == [issue.rule for issue in refused.value.issues]
 
 
-async def test_a_change_of_what_began_elsewhere_is_sent(store: SqliteStore, intake: Intake) -> None:
+async def test_a_change_of_what_began_elsewhere_is_sent(store: Store, intake: Intake) -> None:
     """Nothing is known against it: the Receiver may have it from before this gateway."""
     await acknowledged(store, intake)
 
@@ -305,7 +305,7 @@ def test_no_date_of_the_calendar_stops_the_door(
     """Whatever was meant by it: the message is judged, and a limit is found for it."""
     message = timed(booking() if booked else messages.referral(), needed_by)
     envelope = Envelope(needed_by=needed_by) if in_envelope else NOTHING
-    unused = cast("SqliteStore", None)
+    unused = cast("Store", None)
     submission = asyncio.run(intake_of(unused).prepare(message, JSON, envelope))
 
     assert submission.give_up_at <= utc_now() + timedelta(hours=2)
@@ -374,7 +374,7 @@ async def test_a_large_message_is_taken(intake: Intake) -> None:
     assert OutboundState.QUEUED is accepted.state
 
 
-async def test_a_refusal_is_repeated(store: SqliteStore, intake: Intake) -> None:
+async def test_a_refusal_is_repeated(store: Store, intake: Intake) -> None:
     """Bytes that the Receiver refused are refused again, with its code and the way out."""
     body = messages.referral()
     await intake.submit(body, JSON, NOTHING)
@@ -391,7 +391,7 @@ async def test_a_refusal_is_repeated(store: SqliteStore, intake: Intake) -> None
 
 @pytest.mark.parametrize("arrived", [False, True], ids=["on-its-way", "arrived"])
 async def test_what_was_cancelled_is_no_silent_repeat(
-    store: SqliteStore, intake: Intake, *, arrived: bool
+    store: Store, intake: Intake, *, arrived: bool
 ) -> None:
     """The same bytes would open nothing: whoever refers again is told how."""
     body = messages.referral()
@@ -414,14 +414,14 @@ async def test_what_was_cancelled_is_no_silent_repeat(
     assert "new message with a Bundle.id of its own" in problem.issues[0].text
 
 
-async def acknowledge(store: SqliteStore) -> None:
+async def acknowledge(store: Store) -> None:
     claim = await store.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
     await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
-async def test_a_full_disk_is_no_refusal(store: SqliteStore, intake: Intake) -> None:
+async def test_a_full_disk_is_no_refusal(store: Store, intake: Intake) -> None:
     """Where the store can promise nothing, the EPR keeps the message."""
     store._minimum_free_bytes = 1 << 62
 
@@ -487,7 +487,7 @@ async def test_a_receipt_tells_what_lint_prints(intake: Intake, tmp_path: Path) 
     assert {"P02", "P10"} <= {rule for rule, *_ in printed}
 
 
-async def test_a_receipt_warns_of_the_same_twice(store: SqliteStore, intake: Intake) -> None:
+async def test_a_receipt_warns_of_the_same_twice(store: Store, intake: Intake) -> None:
     """Whatever the rules say by then: it is what was told when the message was taken."""
     body = messages.referral(nhs_number=PLACEHOLDER)
     first = await intake.submit(body, JSON, NOTHING)
@@ -500,7 +500,7 @@ async def test_a_receipt_warns_of_the_same_twice(store: SqliteStore, intake: Int
 
 @pytest.mark.parametrize(("number", "rule"), [(WRONG_DIGIT, "P02"), (PLACEHOLDER, "P02P")])
 async def test_a_number_that_is_nobodys_is_refused_in_production(
-    store: SqliteStore, number: str, rule: str
+    store: Store, number: str, rule: str
 ) -> None:
     """There a real patient is meant, and it may be somebody else's number."""
     strict = intake_of(store, overrides=PRODUCTION)

@@ -28,7 +28,7 @@ from bars_gateway.epr import openapi
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.store.port import OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
 def fails_nowhere(
@@ -87,7 +87,7 @@ async def reached(path: Path) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def lived(store: SqliteStore, epr: aiohttp.ClientSession) -> str:
+async def lived(store: Store, epr: aiohttp.ClientSession) -> str:
     """Let something of every kind have happened; return a message's X-Request-Id."""
     body = payload(messages.referral())
     async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
@@ -128,7 +128,7 @@ _LIMITS = {"wait": 0.05, "id": 3}  # nobody waits for long, and most of what is 
 
 @pytest.mark.timeout(120)
 async def test_every_answer_is_as_described(
-    store: SqliteStore, epr: aiohttp.ClientSession, socket_path: Path
+    store: Store, epr: aiohttp.ClientSession, socket_path: Path
 ) -> None:
     """Whatever is asked: a status that is named, of the type and shape that go with it."""
     document = json.loads(json.dumps(openapi.document()))

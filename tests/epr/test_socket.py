@@ -20,7 +20,7 @@ from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.local_http import MAX_CONNECTIONS
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 FHIR = {"Content-Type": "application/fhir+json"}
 
@@ -77,7 +77,7 @@ async def test_a_bad_message_is_explained(
 
 
 async def test_a_full_store_says_when_to_ask_again(
-    epr: aiohttp.ClientSession, store: SqliteStore
+    epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """Where nothing can be promised, the answer is 503 with Retry-After."""
     store._minimum_free_bytes = 1 << 62
@@ -132,9 +132,7 @@ async def test_the_queue_is_listed(epr: aiohttp.ClientSession) -> None:
     assert [request_id] == [row["request_id"] for row in found["messages"]]
 
 
-async def test_notices_are_listed_oldest_first(
-    epr: aiohttp.ClientSession, store: SqliteStore
-) -> None:
+async def test_notices_are_listed_oldest_first(epr: aiohttp.ClientSession, store: Store) -> None:
     """Notices come in the order in which they arose, and no more than was asked for."""
     for _ in range(3):
         await store.receive(arrival(provider=PROVIDER), NOW)
@@ -144,7 +142,7 @@ async def test_notices_are_listed_oldest_first(
     assert [1, 2] == [notice["notice_id"] for notice in found["notices"]]
 
 
-async def test_a_wait_ends_with_a_notice(epr: aiohttp.ClientSession, store: SqliteStore) -> None:
+async def test_a_wait_ends_with_a_notice(epr: aiohttp.ClientSession, store: Store) -> None:
     """An EPR that waits is answered as soon as there is something."""
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         asking = group.create_task(_notices(epr, "/notices?wait=30"))
@@ -172,7 +170,7 @@ async def test_a_wait_must_be_a_number(epr: aiohttp.ClientSession) -> None:
     assert (400, "ask /notices?wait=30&limit=50") == (answer.status, found["cure"])
 
 
-async def test_bytes_come_as_they_came(epr: aiohttp.ClientSession, store: SqliteStore) -> None:
+async def test_bytes_come_as_they_came(epr: aiohttp.ClientSession, store: Store) -> None:
     """The Bundle and its answer are given byte for byte, with the type that they had."""
     body = b'{"resourceType": "Bundle",  "odd": 1.10}'
     await store.receive(arrival(provider=PROVIDER, body=body), NOW)
@@ -186,7 +184,7 @@ async def test_bytes_come_as_they_came(epr: aiohttp.ClientSession, store: Sqlite
 
 
 async def test_a_collected_notice_is_not_told_again(
-    epr: aiohttp.ClientSession, store: SqliteStore
+    epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """A notice is told until the EPR says that it has it, and saying so twice does no harm."""
     await store.receive(arrival(provider=PROVIDER), NOW)
@@ -200,7 +198,7 @@ async def test_a_collected_notice_is_not_told_again(
 
 
 async def test_another_providers_notice_is_not_there(
-    epr: aiohttp.ClientSession, store: SqliteStore
+    epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """A socket shows its own provider's rows, and no number opens another's."""
     await store.receive(arrival(provider="other"), NOW)
@@ -237,9 +235,7 @@ def test_only_the_group_may_connect(door: EprSocket, socket_path: Path) -> None:
     assert 0o660 == stat.S_IMODE(socket_path.stat().st_mode)
 
 
-async def test_a_file_is_not_replaced(
-    store: SqliteStore, intake: Intake, socket_path: Path
-) -> None:
+async def test_a_file_is_not_replaced(store: Store, intake: Intake, socket_path: Path) -> None:
     """What is no socket stays where it is."""
     socket_path.write_text("precious")
 
@@ -248,16 +244,14 @@ async def test_a_file_is_not_replaced(
 
 
 async def test_a_live_socket_is_not_replaced(
-    door: EprSocket, store: SqliteStore, intake: Intake, socket_path: Path
+    door: EprSocket, store: Store, intake: Intake, socket_path: Path
 ) -> None:
     """A socket that somebody serves is left to them."""
     with pytest.raises(ConfigurationError, match="another process"):
         await _another(store, intake, socket_path).open()
 
 
-async def test_a_dead_socket_is_replaced(
-    store: SqliteStore, intake: Intake, socket_path: Path
-) -> None:
+async def test_a_dead_socket_is_replaced(store: Store, intake: Intake, socket_path: Path) -> None:
     """What a crash left behind is no hindrance."""
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(socket_path))
@@ -268,7 +262,7 @@ async def test_a_dead_socket_is_replaced(
     assert not socket_path.exists()
 
 
-def _another(store: SqliteStore, intake: Intake, path: Path) -> EprSocket:
+def _another(store: Store, intake: Intake, path: Path) -> EprSocket:
     return EprSocket(
         store,
         intake,

@@ -14,7 +14,7 @@ from bars_gateway.epr.verbs import renewal_of
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.port import OutboundState, Part, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 FHIR = {"Content-Type": "application/fhir+json"}
 WHY = {"why": "INC-7", "by": "jo"}
@@ -36,7 +36,7 @@ async def state(epr: aiohttp.ClientSession, request_id: str) -> str:
         return str((await answer.json())["state"])
 
 
-async def refused(store: SqliteStore, epr: aiohttp.ClientSession, body: bytes = b"") -> str:
+async def refused(store: Store, epr: aiohttp.ClientSession, body: bytes = b"") -> str:
     async with epr.post("/messages", data=body or messages.referral(), headers=FHIR) as answer:
         request_id = str((await answer.json())["request_id"])
     claim = await store.claim_next(utc_now(), [PROVIDER])
@@ -107,9 +107,7 @@ async def test_an_order_may_begin_with_a_byte_order_mark(epr: aiohttp.ClientSess
         assert 200 == answer.status
 
 
-async def test_a_resend_asks_to_be_confirmed(
-    store: SqliteStore, epr: aiohttp.ClientSession
-) -> None:
+async def test_a_resend_asks_to_be_confirmed(store: Store, epr: aiohttp.ClientSession) -> None:
     """What may come of it is said first."""
     request_id = await refused(store, epr)
     status, answer = await ask(epr, f"/messages/{request_id}/resend", WHY)
@@ -117,9 +115,7 @@ async def test_a_resend_asks_to_be_confirmed(
     assert (409, "not_confirmed") == (status, answer["objection"]["code"])
 
 
-async def test_a_resend_has_new_ids_throughout(
-    store: SqliteStore, epr: aiohttp.ClientSession
-) -> None:
+async def test_a_resend_has_new_ids_throughout(store: Store, epr: aiohttp.ClientSession) -> None:
     """D-same-bytes: a new message gets a new Bundle.id too, and nothing else of it changes."""
     request_id = await refused(store, epr)
     order = WHY | {"confirmed": True}
@@ -137,7 +133,7 @@ async def test_a_resend_has_new_ids_throughout(
 
 
 async def test_a_bundle_whose_id_cannot_be_found_is_not_resent(
-    epr: aiohttp.ClientSession, store: SqliteStore
+    epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """JSON may write a name in more than one way; the others that were meant are resent."""
     odd = await refused(store, epr, messages.referral().replace(b'"id"', b'"\\u0069d"', 1))
@@ -151,7 +147,7 @@ async def test_a_bundle_whose_id_cannot_be_found_is_not_resent(
     assert {odd: False, plain: True} == done
 
 
-async def test_an_update_is_resent_as_it_is(store: SqliteStore) -> None:
+async def test_an_update_is_resent_as_it_is(store: Store) -> None:
     """Only what is new needs a Bundle.id of its own."""
     accepted = await store.submit(submission(), utc_now())
     (history,) = await store.history(PROVIDER, accepted.request_id)
@@ -183,7 +179,7 @@ async def test_a_filter_reaches_all_that_fits(epr: aiohttp.ClientSession) -> Non
 
 
 async def test_what_cannot_be_done_is_counted_by_its_reason(
-    store: SqliteStore, epr: aiohttp.ClientSession
+    store: Store, epr: aiohttp.ClientSession
 ) -> None:
     """So that somebody can look at those."""
     await refused(store, epr)
@@ -220,7 +216,7 @@ async def test_what_was_withdrawn_gets_no_receipt_again(epr: aiohttp.ClientSessi
 
 
 async def test_an_alarm_is_listed_and_marked_as_handled(
-    epr: aiohttp.ClientSession, store: SqliteStore
+    epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """By the number that the list gives; then it stands no more."""
     request_id = await refused(store, epr)

@@ -48,7 +48,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 
 QUICK = replace(
@@ -74,7 +74,7 @@ def utc_now():
 @pytest.fixture
 async def store(tmp_path):
     async with open_database(tmp_path / "gateway.db") as database:
-        yield SqliteStore(database, node="here", per_receiver=4)
+        yield Store(database, node="here", per_receiver=4)
 
 
 @pytest.fixture

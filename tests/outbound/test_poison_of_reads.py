@@ -20,7 +20,7 @@ from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=1)
 EMPTY = b'{"resourceType": "Bundle", "type": "searchset", "entry": []}'
@@ -51,11 +51,11 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def store(database: Database) -> SqliteStore:
-    return SqliteStore(database, node="here")
+async def store(database: Database) -> Store:
+    return Store(database, node="here")
 
 
-async def acknowledged_without_id(store: SqliteStore) -> None:
+async def acknowledged_without_id(store: Store) -> None:
     request = replace(payload(referral()), headers={"X-Correlation-Id": str(uuid4())})
     await store.submit(submission(request=request), NOW)
     claim = await store.claim_next(NOW, ["trust"])
@@ -65,7 +65,7 @@ async def acknowledged_without_id(store: SqliteStore) -> None:
 
 
 @asynccontextmanager
-async def reconciling(store: SqliteStore) -> AsyncIterator[None]:
+async def reconciling(store: Store) -> AsyncIterator[None]:
     reconciler = Reconciler(
         store.reconciliations,
         store.asides,
@@ -79,7 +79,7 @@ async def reconciling(store: SqliteStore) -> AsyncIterator[None]:
         reconciler.stop()
 
 
-async def told(store: SqliteStore, count: int) -> list[int]:
+async def told(store: Store, count: int) -> list[int]:
     """Wait for the word on that many messages; return which."""
     async with asyncio.timeout(20):
         while True:
@@ -101,7 +101,7 @@ STEPS = [
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 async def test_a_failure_over_one_record_leaves_the_next_to_be_looked_for(
-    store: SqliteStore, step: Step
+    store: Store, step: Step
 ) -> None:
     """Both end: the one that failed is at least said to be unknown."""
     for _ in range(2):
@@ -121,7 +121,7 @@ async def test_a_failure_over_one_record_leaves_the_next_to_be_looked_for(
 
 
 async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
-    store: SqliteStore, database: Database
+    store: Store, database: Database
 ) -> None:
     """The database refuses every word on the first: it is tried again in an hour."""
     refused = (
@@ -130,7 +130,7 @@ async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
     )
     for _ in range(2):
         await acknowledged_without_id(store)
-    await database.write(lambda connection: connection.execute(refused))
+    await database.write(lambda connection: connection.raw.execute(refused))
     async with reconciling(store):
         found = await told(store, 1)
     alarms = [alarm.kind for alarm in (await store.overview(LATER)).alarms]
@@ -140,7 +140,7 @@ async def test_what_cannot_even_be_told_lets_the_next_be_looked_for(
 
 
 async def test_what_cannot_be_held_is_not_read_for_again_and_again(
-    store: SqliteStore, database: Database
+    store: Store, database: Database
 ) -> None:
     """A Receiver is not asked at full speed for what we fail over; others are read for."""
     handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
@@ -149,7 +149,7 @@ async def test_what_cannot_be_held_is_not_read_for_again_and_again(
         "CREATE TRIGGER poison BEFORE UPDATE ON messages WHEN NEW.id = 1"
         " BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
-    await database.write(lambda connection: connection.execute(refused))
+    await database.write(lambda connection: connection.raw.execute(refused))
     reader = CancelReader(
         store.cancellations, store.asides, Receiver(), {}, now=lambda: LATER, new_id=str
     )

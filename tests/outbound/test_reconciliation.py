@@ -35,7 +35,7 @@ from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.bundle import read
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Payload
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
 
@@ -101,7 +101,7 @@ def _record(body):
 @pytest.fixture
 async def store(tmp_path):
     async with open_database(tmp_path / "gateway.db") as database:
-        yield SqliteStore(database, node="here", per_receiver=16)
+        yield Store(database, node="here", per_receiver=16)
 
 
 @pytest.fixture

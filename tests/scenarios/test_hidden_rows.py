@@ -130,7 +130,9 @@ async def test_whoever_dies_over_the_rebuilding(world: World, tmp_path: Path) ->
     await node.restart()
     await node.outcome(receipt["request_id"])
     async with open_reader(node.database) as reader:
-        (sound,) = await read_with(reader, lambda c: c.execute("PRAGMA integrity_check").fetchone())
+        (sound,) = await read_with(
+            reader, lambda c: c.raw.execute("PRAGMA integrity_check").fetchone()
+        )
 
     assert -signal.SIGKILL == code
     assert "ok" == sound

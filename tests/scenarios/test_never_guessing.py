@@ -248,7 +248,7 @@ SELECT w.id, w.role, w.state, m.bundle_id, m.request_id, m.direction, m.move,
 async def look(node: Node, course: Course) -> None:
     """Hold what the gateway has against what was thrown at it."""
     async with open_reader(node.database) as reader:
-        rows = await read_with(reader, lambda connection: connection.execute(KEPT).fetchall())
+        rows = await read_with(reader, lambda connection: connection.raw.execute(KEPT).fetchall())
     kept = [row for row in rows if row["bundle_id"] in course.about]
     for number in {row["id"] for row in kept}:
         history = [row for row in kept if row["id"] == number]

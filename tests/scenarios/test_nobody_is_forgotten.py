@@ -161,7 +161,7 @@ async def focus_of(node: Node, request_id: str) -> str | None:
         " WHERE m.request_id = ?"
     )
     async with open_reader(node.database) as reader:
-        row = await read_with(reader, lambda c: c.execute(query, [request_id]).fetchone())
+        row = await read_with(reader, lambda c: c.raw.execute(query, [request_id]).fetchone())
     found: str | None = row["focus_id"]
     return found
 
@@ -172,11 +172,13 @@ async def standing(node: Node) -> dict[int | None, set[str]]:
     of = "SELECT workflow_id FROM messages WHERE id = ?"
     found: dict[int | None, set[str]] = {}
     async with open_reader(node.database) as reader:
-        rows = await read_with(reader, lambda c: c.execute(query).fetchall())
+        rows = await read_with(reader, lambda c: c.raw.execute(query).fetchall())
         for row in rows:
             number = row["workflow_id"]
             if number is None and row["message_id"] is not None:
                 keys = [row["message_id"]]
-                number = (await read_with(reader, lambda c, k=keys: c.execute(of, k).fetchone()))[0]
+                number = (
+                    await read_with(reader, lambda c, k=keys: c.raw.execute(of, k).fetchone())
+                )[0]
             found.setdefault(number, set()).add(row["kind"])
     return found

@@ -585,7 +585,7 @@ async def sent_again_of(node: Node, told_outcome: dict[str, Any]) -> str | None:
     async with open_reader(node.database) as reader:
         row = await read_with(
             reader,
-            lambda c: c.execute(
+            lambda c: c.raw.execute(
                 "SELECT focus_id FROM workflows WHERE id = ?", [told_outcome["workflow_id"]]
             ).fetchone(),
         )

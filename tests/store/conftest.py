@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
 @pytest.fixture
@@ -14,5 +14,5 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def store(database: Database) -> SqliteStore:
-    return SqliteStore(database, node="here")
+async def store(database: Database) -> Store:
+    return Store(database, node="here")

@@ -10,11 +10,12 @@ from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, 
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.alarms import ALARMS, Alarm
-from bars_gateway.store.database import Database, named_queries, open_database
+from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.handling import Chosen, Handled
 from bars_gateway.store.interventions import Actor, Limits, Verb
 from bars_gateway.store.port import Accepted, OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.sqlite import named_queries
+from bars_gateway.store.store import Store
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
@@ -23,17 +24,17 @@ DUE = NOW + timedelta(minutes=20)
 OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
-async def standing(store: SqliteStore) -> list[str]:
+async def standing(store: Store) -> list[str]:
     return [alarm.kind for alarm in (await store.overview(LONG_AFTER)).alarms]
 
 
-async def only(store: SqliteStore) -> Alarm:
+async def only(store: Store) -> Alarm:
     (alarm,) = (await store.overview(LONG_AFTER)).alarms
     return alarm
 
 
 async def ended(
-    store: SqliteStore, state: OutboundState = OutboundState.UNCONFIRMED, **changes: object
+    store: Store, state: OutboundState = OutboundState.UNCONFIRMED, **changes: object
 ) -> Accepted:
     accepted = await store.submit(submission(**changes), NOW)
     claim = await store.claim_next(NOW, ["trust"])
@@ -44,7 +45,7 @@ async def ended(
 
 
 async def mark(
-    store: SqliteStore, chosen: Chosen, *, provider: str = "trust", dry_run: bool = False
+    store: Store, chosen: Chosen, *, provider: str = "trust", dry_run: bool = False
 ) -> Sequence[Handled]:
     return await store.alarms.handle(provider, chosen, OPERATOR, LONG_AFTER, dry_run=dry_run)
 
@@ -56,11 +57,11 @@ def codes(done: Sequence[Handled]) -> list[str | None]:
 async def test_what_nobody_has_seen_outlives_days_and_restarts(tmp_path: Path) -> None:
     """An orphan response and an A3 referral of which nobody knows whether it arrived."""
     async with open_database(tmp_path / "gateway.db") as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await store.respond(arrival(move=Move.CONCLUDE), NOT_FOUND, NOW)
         await ended(store, use_case="a3t1")
     async with open_database(tmp_path / "gateway.db") as database:
-        reopened = SqliteStore(database, node="here")
+        reopened = Store(database, node="here")
         found, page = await standing(reopened), await reopened.overview(LONG_AFTER)
 
     both = ["message.unconfirmed", "inbound.quarantined"]
@@ -68,7 +69,7 @@ async def test_what_nobody_has_seen_outlives_days_and_restarts(tmp_path: Path) -
     assert set(both) == {each.kind for each in page.standing} == {a.kind for a in page.alarms}
 
 
-async def test_an_alarm_names_what_it_speaks_of(store: SqliteStore) -> None:
+async def test_an_alarm_names_what_it_speaks_of(store: Store) -> None:
     """By ids that an operator can type."""
     came = arrival(move=Move.CONCLUDE)
     await store.respond(came, NOT_FOUND, NOW)
@@ -83,7 +84,7 @@ async def test_an_alarm_names_what_it_speaks_of(store: SqliteStore) -> None:
     assert (came.request_id, 1, NOW) == (second.request_id, second.quarantine, second.since)
 
 
-async def test_a_marked_alarm_stands_no_more(store: SqliteStore) -> None:
+async def test_a_marked_alarm_stands_no_more(store: Store) -> None:
     """By its number or by the message's id, one as good as the other."""
     await ended(store)
     other = await ended(store, OutboundState.REFUSED)
@@ -95,7 +96,7 @@ async def test_a_marked_alarm_stands_no_more(store: SqliteStore) -> None:
     assert ([None, None], []) == (codes(done), await standing(store))
 
 
-async def test_marking_leaves_who_and_why_in_the_audit_trail(store: SqliteStore) -> None:
+async def test_marking_leaves_who_and_why_in_the_audit_trail(store: Store) -> None:
     """Years later somebody asks who had seen it."""
     sent = await ended(store)
     await mark(store, Chosen(request_ids=[sent.request_id]))
@@ -108,7 +109,7 @@ async def test_marking_leaves_who_and_why_in_the_audit_trail(store: SqliteStore)
     )
 
 
-async def test_a_dry_run_marks_nothing(store: SqliteStore) -> None:
+async def test_a_dry_run_marks_nothing(store: Store) -> None:
     """It says what would happen."""
     sent = await ended(store)
     done = await mark(store, Chosen(request_ids=[sent.request_id]), dry_run=True)
@@ -116,7 +117,7 @@ async def test_a_dry_run_marks_nothing(store: SqliteStore) -> None:
     assert ([None], ["message.unconfirmed"]) == (codes(done), await standing(store))
 
 
-async def test_another_providers_alarm_is_none(store: SqliteStore) -> None:
+async def test_another_providers_alarm_is_none(store: Store) -> None:
     """Whoever may open a socket speaks for its provider alone."""
     sent = await ended(store)
     chosen = Chosen(numbers=[1], request_ids=[sent.request_id], up_to=99)
@@ -128,7 +129,7 @@ async def test_another_providers_alarm_is_none(store: SqliteStore) -> None:
     )
 
 
-async def test_in_bulk_only_what_was_seen_is_marked(store: SqliteStore) -> None:
+async def test_in_bulk_only_what_was_seen_is_marked(store: Store) -> None:
     """What came after the page was read stays."""
     await ended(store, OutboundState.REFUSED)
     await ended(store)
@@ -140,7 +141,7 @@ async def test_in_bulk_only_what_was_seen_is_marked(store: SqliteStore) -> None:
     assert later.request_id == (await only(store)).request_id
 
 
-async def test_in_bulk_only_the_kinds_that_are_named_are_marked(store: SqliteStore) -> None:
+async def test_in_bulk_only_the_kinds_that_are_named_are_marked(store: Store) -> None:
     """Refusals that were read say nothing of what may not have arrived."""
     await ended(store, OutboundState.REFUSED)
     await ended(store)
@@ -149,7 +150,7 @@ async def test_in_bulk_only_the_kinds_that_are_named_are_marked(store: SqliteSto
     assert ["message.unconfirmed"] == await standing(store)
 
 
-async def test_what_is_raised_anew_has_a_new_number(store: SqliteStore) -> None:
+async def test_what_is_raised_anew_has_a_new_number(store: Store) -> None:
     """Whoever saw the first has not seen the second; there is one standing all the same."""
     came = arrival()
     await store.receive(came, NOW)
@@ -162,7 +163,7 @@ async def test_what_is_raised_anew_has_a_new_number(store: SqliteStore) -> None:
     assert (["superseded"], alarm) == (codes(done), await only(store))
 
 
-async def test_what_ends_badly_again_is_raised_again(store: SqliteStore) -> None:
+async def test_what_ends_badly_again_is_raised_again(store: Store) -> None:
     """It was dealt with, sent again, and is unconfirmed once more."""
     sent = await ended(store)
     await mark(store, Chosen(request_ids=[sent.request_id]))
@@ -173,14 +174,14 @@ async def test_what_ends_badly_again_is_raised_again(store: SqliteStore) -> None
     assert ([], 2) == (between, (await only(store)).number)
 
 
-async def retried(store: SqliteStore, sent: Accepted) -> None:
+async def retried(store: Store, sent: Accepted) -> None:
     def schedule(*_of: object) -> Limits:
         return Limits(give_up_at=NOW + timedelta(hours=1), delayed_at=NOW + timedelta(minutes=1))
 
     await store.interventions.intervene(Verb.RETRY, sent.message_id, OPERATOR, schedule, NOW)
 
 
-async def test_what_is_sent_again_settles_its_alarm(store: SqliteStore) -> None:
+async def test_what_is_sent_again_settles_its_alarm(store: Store) -> None:
     """Its fate is open again; nobody has to say so."""
     sent = await ended(store)
     await retried(store, sent)
@@ -189,7 +190,7 @@ async def test_what_is_sent_again_settles_its_alarm(store: SqliteStore) -> None:
     assert (["settled"], []) == (codes(done), await standing(store))
 
 
-async def test_overdue_can_be_marked_and_comes_back_when_it_gets_worse(store: SqliteStore) -> None:
+async def test_overdue_can_be_marked_and_comes_back_when_it_gets_worse(store: Store) -> None:
     """Dealt with by telephone; then the time is moved by an update, and passes too."""
     sent = await store.submit(submission(**OWED), NOW)
     await acknowledged(store, focus_id="sr-1")
@@ -205,21 +206,21 @@ async def test_overdue_can_be_marked_and_comes_back_when_it_gets_worse(store: Sq
     assert ("workflow.overdue", sent.workflow_id) == (again.kind, again.workflow_id)
 
 
-async def acknowledged(store: SqliteStore, focus_id: str | None = None) -> None:
+async def acknowledged(store: Store, focus_id: str | None = None) -> None:
     claim = await store.claim_next(NOW, ["trust"])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
     await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
-async def moved(store: SqliteStore, due: datetime) -> None:
+async def moved(store: Store, due: datetime) -> None:
     changes = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
     update = submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(due), **changes)
     await store.submit(update, NOW)
     await acknowledged(store)
 
 
-async def test_overdue_ends_with_the_answer(store: SqliteStore) -> None:
+async def test_overdue_ends_with_the_answer(store: Store) -> None:
     """What came settles what was missing."""
     await store.submit(submission(bundle_id="b1", **OWED), NOW)
     await acknowledged(store, focus_id="sr-1")
@@ -234,9 +235,7 @@ async def test_overdue_ends_with_the_answer(store: SqliteStore) -> None:
     assert "workflow.overdue" not in await standing(store)
 
 
-async def test_overdue_is_told_again_of_what_lives_again(
-    store: SqliteStore, database: Database
-) -> None:
+async def test_overdue_is_told_again_of_what_lives_again(store: Store, database: Database) -> None:
     """A workflow that is opened again is owed its answer as before."""
     sent = await store.submit(submission(**OWED), NOW)
     await acknowledged(store)
@@ -245,7 +244,7 @@ async def test_overdue_is_told_again_of_what_lives_again(
         values = [state, closed_at, sent.workflow_id]
         await database.write(
             lambda c, values=values: (
-                c.execute(
+                c.raw.execute(
                     "UPDATE workflows SET state = ?, closed_at = ? WHERE id = ?", values
                 ).rowcount
             )
@@ -259,7 +258,7 @@ async def test_overdue_is_told_again_of_what_lives_again(
 async def test_each_kind_is_known_to_the_database(database: Database) -> None:
     """The table in the code is the only one: what it has, the triggers have."""
     known = await database.read(
-        lambda c: [row["kind"] for row in c.execute("SELECT kind FROM alarm_kinds")]
+        lambda c: [row["kind"] for row in c.raw.execute("SELECT kind FROM alarm_kinds")]
     )
 
     assert sorted(ALARMS) == sorted(known)
@@ -270,9 +269,9 @@ async def test_a_kind_that_a_release_adds_is_learnt_when_the_file_is_opened(
 ) -> None:
     """A database of an older release asks for no migration."""
     async with open_database(tmp_path / "gateway.db") as database:
-        await database.write(lambda c: c.execute("DELETE FROM alarm_kinds").rowcount)
+        await database.write(lambda c: c.raw.execute("DELETE FROM alarm_kinds").rowcount)
     async with open_database(tmp_path / "gateway.db") as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await ended(store)
 
         assert ["message.unconfirmed"] == await standing(store)
@@ -284,7 +283,7 @@ async def test_what_has_ended_costs_the_page_nothing(database: Database) -> None
         lambda c: [
             row["detail"]
             for name in ("count_alarms", "newest_alarms")
-            for row in c.execute(
+            for row in c.raw.execute(
                 f"EXPLAIN QUERY PLAN {named_queries()[name]}", {"kind": "k", "limit": 1}
             )
             if row["detail"].startswith(("SCAN a", "SEARCH a "))

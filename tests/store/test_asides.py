@@ -12,7 +12,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.database import open_database
 from bars_gateway.store.port import NoticeKind, OutboundState, Part, Repeated, Settled
 from bars_gateway.store.reconciliations import Reconciliation
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 @pytest.fixture
 async def store(tmp_path):
     async with open_database(tmp_path / "gateway.db") as database:
-        yield SqliteStore(database, node="here")
+        yield Store(database, node="here")
 
 
 @pytest.mark.parametrize("column", ["body", "headers", "media_type"])

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bench.backlog import SICK, fill
 
-from bars_gateway.store.database import Database, named_queries, open_database
+from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.rows import text
+from bars_gateway.store.sqlite import named_queries
 
 
 async def steps(database: Database, name: str, **values: object) -> int:

@@ -30,7 +30,7 @@ from bars_gateway.store.examination import examine
 from bars_gateway.store.kept import Condition
 from bars_gateway.store.port import OutboundState, Settled
 from bars_gateway.store.restore import LEAP, restore
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(hours=3)
 LONG, ALSO_LONG = b'{"resourceType":"Bundle"}' * 500, b'{"type":"message"}' * 500  # compressed
@@ -61,7 +61,7 @@ def ids(path: Path) -> set[object]:
     return {row[0] for row in select(path, "SELECT request_id FROM messages")}
 
 
-async def settle(store: SqliteStore, state: OutboundState = OutboundState.ACKNOWLEDGED) -> None:
+async def settle(store: Store, state: OutboundState = OutboundState.ACKNOWLEDGED) -> None:
     claim = await store.claim_next(NOW, ["trust"])
     assert claim is not None
     await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=Settled(state=state))
@@ -81,7 +81,7 @@ async def home(tmp_path: Path) -> Home:
     """Backed up: one received, one acknowledged, one that waits. Since: one each way."""
     database, copy = tmp_path / "gateway.db", tmp_path / "copy.db"
     async with open_database(database) as opened:
-        store = SqliteStore(opened, node="here")
+        store = Store(opened, node="here")
         await store.receive(arrival(body=LONG), NOW)
         await store.submit(submission(), NOW)
         await settle(store)
@@ -100,7 +100,7 @@ async def test_a_copy_has_what_was_promised_before_it_began(tmp_path: Path) -> N
     """Two hundred submissions are under way; every one that has its receipt is in the copy."""
     path, target = tmp_path / "gateway.db", tmp_path / "copy.db"
     async with open_database(path, group_limit=5) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         promised: list[str] = []
         some = asyncio.Event()
 
@@ -285,7 +285,7 @@ def test_a_database_that_somebody_began_anew_is_newer(home: Home) -> None:
 
 async def one_message(path: Path) -> None:
     async with open_database(path) as database:
-        await SqliteStore(database, node="here").submit(submission(), NOW)
+        await Store(database, node="here").submit(submission(), NOW)
 
 
 def test_a_change_without_a_message_makes_a_database_newer(home: Home, tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ async def test_what_only_the_log_holds_is_kept_as_well(home: Home, tmp_path: Pat
     path = tmp_path / "killed" / "gateway.db"
     path.parent.mkdir()
     async with open_database(home.database) as database:
-        await SqliteStore(database, node="here").submit(submission(), LATER)
+        await Store(database, node="here").submit(submission(), LATER)
         everything = ids(home.database)
         for suffix in ("", "-wal"):
             shutil.copy(f"{home.database}{suffix}", f"{path}{suffix}")
@@ -416,7 +416,7 @@ async def test_the_ledger_of_the_backup_still_holds(home: Home) -> None:
     restore(home.backup, home.database, LATER, older=True)
     came = arrival(request_id=request_id, fingerprint=fingerprint, body=LONG)
     async with open_database(home.database) as database:
-        fate = await SqliteStore(database, node="here").receive(came, LATER)
+        fate = await Store(database, node="here").receive(came, LATER)
 
     assert "Repeated" == type(fate).__name__
 
@@ -426,7 +426,7 @@ async def test_what_waits_goes_out_under_its_own_ids(home: Home) -> None:
     ((request_id,),) = select(home.backup, "SELECT request_id FROM messages WHERE state = 'queued'")
     restore(home.backup, home.database, LATER, older=True)
     async with open_database(home.database) as database:
-        claim = await SqliteStore(database, node="here").claim_next(NOW, ["trust"])
+        claim = await Store(database, node="here").claim_next(NOW, ["trust"])
 
     assert claim is not None
     assert (request_id, ALSO_LONG) == (claim.request_id, claim.request.body)
@@ -436,7 +436,7 @@ async def test_what_may_have_been_sent_is_never_called_not_sent(home: Home) -> N
     """It waited when the backup was made; nobody knows what happened since."""
     restored = restore(home.backup, home.database, LATER, older=True)
     async with open_database(home.database) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await store.give_up(LATER)
         outbound = (await store.overview(LATER)).outbound
 
@@ -450,7 +450,7 @@ async def test_no_number_is_given_twice(home: Home) -> None:
     (most,) = select(home.database, "SELECT max(id) FROM notices")[0]
     restore(home.backup, home.database, LATER, older=True)
     async with open_database(home.database) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await store.receive(arrival(), LATER)
         numbers = [notice.notice_id for notice in await store.pending_notices("trust", 10)]
 
@@ -505,7 +505,7 @@ def test_a_restore_can_be_undone(home: Home) -> None:
 # Examining.
 
 
-async def test_a_database_in_use_is_examined(database: Database, store: SqliteStore) -> None:
+async def test_a_database_in_use_is_examined(database: Database, store: Store) -> None:
     """A gateway works on it meanwhile, and what is committed counts."""
     await store.submit(submission(), NOW)
     await store.receive(arrival(), NOW)

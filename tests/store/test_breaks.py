@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from store_values import NOW
 
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
-async def test_a_break_is_known_until_it_ends(store: SqliteStore) -> None:
+async def test_a_break_is_known_until_it_ends(store: Store) -> None:
     """By name, and nothing else of it."""
     await store.breaks.began("s|1", NOW)
     await store.breaks.began("trust", NOW)
@@ -16,7 +16,7 @@ async def test_a_break_is_known_until_it_ends(store: SqliteStore) -> None:
     assert {"trust": NOW} == await store.breaks.known()
 
 
-async def test_the_earlier_moment_stands(store: SqliteStore) -> None:
+async def test_the_earlier_moment_stands(store: Store) -> None:
     """Who was silent before a restart has been so all the time."""
     await store.breaks.began("s|1", NOW)
     await store.breaks.began("s|1", NOW + timedelta(hours=1))

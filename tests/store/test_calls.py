@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from store_values import NOW, submission
 
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 MINUTE = timedelta(minutes=1)
 
 
-async def test_a_claim_counts_from_the_moment_that_it_is_on_disk(store: SqliteStore) -> None:
+async def test_a_claim_counts_from_the_moment_that_it_is_on_disk(store: Store) -> None:
     """Whoever dies between the claim and the POST has used a place, for all that we know."""
     await store.submit(submission(), NOW)
     await store.claim_next(NOW, ("trust",))
@@ -17,14 +17,14 @@ async def test_a_claim_counts_from_the_moment_that_it_is_on_disk(store: SqliteSt
     assert {"trust": [NOW]} == await store.calls.since(NOW - MINUTE)
 
 
-async def test_a_look_that_finds_nothing_is_no_call(store: SqliteStore) -> None:
+async def test_a_look_that_finds_nothing_is_no_call(store: Store) -> None:
     """An idle gateway uses nothing up."""
     await store.claim_next(NOW, ("trust",))
 
     assert {} == await store.calls.since(NOW - MINUTE)
 
 
-async def test_calls_of_every_kind_are_told_by_provider(store: SqliteStore) -> None:
+async def test_calls_of_every_kind_are_told_by_provider(store: Store) -> None:
     """Tokens and reads share the quota with messages."""
     await store.calls.note("trust", NOW)
     await store.calls.note("other", NOW)
@@ -35,7 +35,7 @@ async def test_calls_of_every_kind_are_told_by_provider(store: SqliteStore) -> N
     assert {"trust": [NOW, NOW + timedelta(seconds=5)], "other": [NOW]} == found
 
 
-async def test_what_no_minute_holds_any_more_is_forgotten(store: SqliteStore) -> None:
+async def test_what_no_minute_holds_any_more_is_forgotten(store: Store) -> None:
     """Or a year of calls would lie there."""
     await store.calls.note("trust", NOW)
     await store.calls.note("trust", NOW + timedelta(seconds=66))
@@ -43,7 +43,7 @@ async def test_what_no_minute_holds_any_more_is_forgotten(store: SqliteStore) ->
     assert {"trust": [NOW + timedelta(seconds=66)]} == await store.calls.since(NOW - MINUTE)
 
 
-async def test_a_claim_of_which_no_post_began_is_no_call(store: SqliteStore) -> None:
+async def test_a_claim_of_which_no_post_began_is_no_call(store: Store) -> None:
     """What waits for a Receiver that rests uses nothing up."""
     await store.submit(submission(), NOW)
     claim = await store.claim_next(NOW, ("trust",))

@@ -13,22 +13,22 @@ from bars_gateway.standard.patients import numbers_written
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Notice, NoticeKind, OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 AGAIN = timedelta(seconds=10)
 
 
-async def cancellation(store: SqliteStore, focus_id: str = "theirs") -> int:
+async def cancellation(store: Store, focus_id: str = "theirs") -> int:
     cap = NOW + timedelta(minutes=15)
     handed_in = submission(move=Move.CANCEL, focus_id=focus_id, read_first=True, give_up_at=cap)
     return (await store.submit(handed_in, NOW)).message_id
 
 
-async def may_leave(store: SqliteStore, seconds: float) -> bool:
+async def may_leave(store: Store, seconds: float) -> bool:
     return await store.claim_next(NOW + timedelta(seconds=seconds), ("trust",)) is not None
 
 
-async def told(store: SqliteStore) -> list[Notice]:
+async def told(store: Store) -> list[Notice]:
     notices = await store.pending_notices("trust", 10)
     return [each for each in notices if each.kind is NoticeKind.CANCEL_NOT_SENT]
 
@@ -44,7 +44,7 @@ async def told(store: SqliteStore) -> list[Notice]:
     ],
 )
 async def test_it_may_leave_once_nothing_was_shown_twice_within_a_minute(
-    store: SqliteStore,
+    store: Store,
     seconds: list[float],
     expected: bool,  # noqa: FBT001
 ) -> None:
@@ -57,7 +57,7 @@ async def test_it_may_leave_once_nothing_was_shown_twice_within_a_minute(
     assert expected == await may_leave(store, 100)
 
 
-async def test_a_read_in_vain_between_them_changes_nothing(store: SqliteStore) -> None:
+async def test_a_read_in_vain_between_them_changes_nothing(store: Store) -> None:
     """Twice within the minute is twice, whatever came between."""
     message_id = await cancellation(store)
     await store.cancellations.unshown(message_id, NOW + AGAIN, NOW)
@@ -70,7 +70,7 @@ async def test_a_read_in_vain_between_them_changes_nothing(store: SqliteStore) -
     ("seconds", "expected"), [([59], [0]), ([60], [1]), ([60, 61, 600], [1, 0, 0])]
 )
 async def test_the_epr_is_told_at_the_end_of_a_minute_and_once(
-    store: SqliteStore, seconds: list[float], expected: list[int]
+    store: Store, seconds: list[float], expected: list[int]
 ) -> None:
     """So that its user telephones; it goes on being read for."""
     message_id = await cancellation(store)
@@ -82,14 +82,14 @@ async def test_the_epr_is_told_at_the_end_of_a_minute_and_once(
     assert not await may_leave(store, 600)
 
 
-async def test_what_was_not_read_for_is_not_said_to_be_unreadable(store: SqliteStore) -> None:
+async def test_what_was_not_read_for_is_not_said_to_be_unreadable(store: Store) -> None:
     """It waits behind the request that it is about, and is told to be late like any other."""
     await cancellation(store)
 
     assert 0 == await store.cancellations.tell_unread(NOW + timedelta(minutes=5))
 
 
-async def test_what_may_leave_is_not_said_to_wait(store: SqliteStore) -> None:
+async def test_what_may_leave_is_not_said_to_wait(store: Store) -> None:
     """Its read is over."""
     message_id = await cancellation(store)
     await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=True)
@@ -108,7 +108,7 @@ async def test_what_may_leave_is_not_said_to_wait(store: SqliteStore) -> None:
     ids=["may-go", "is-over", "given-up"],
 )
 async def test_one_that_does_not_go_stands_on_the_page_until_it_goes_or_ends(
-    store: SqliteStore, then: Callable[[SqliteStore, int], Awaitable[object]]
+    store: Store, then: Callable[[Store, int], Awaitable[object]]
 ) -> None:
     """Its EPR was told to telephone; the operator sees that somebody has to."""
     message_id = await cancellation(store)
@@ -124,7 +124,7 @@ async def test_one_that_does_not_go_stands_on_the_page_until_it_goes_or_ends(
     assert "cancel.not_sent" not in after
 
 
-async def test_at_its_cap_it_was_never_sent(store: SqliteStore) -> None:
+async def test_at_its_cap_it_was_never_sent(store: Store) -> None:
     """The last word is what is known: nothing left, so nobody was told."""
     message_id = await cancellation(store)
     await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=True)
@@ -150,7 +150,7 @@ STRANGER = REFERRAL.replace(NUMBER, b"9434765919")
     ],
 )
 async def test_an_id_is_contested_where_another_patients_workflow_has_it(
-    store: SqliteStore, body: bytes, receiver: str, focus_id: str, *, expected: bool
+    store: Store, body: bytes, receiver: str, focus_id: str, *, expected: bool
 ) -> None:
     """An id is unique to its Receiver; two claims to it cannot both be true."""
     await store.submit(submission(body=body, receiver=receiver), NOW)
@@ -166,7 +166,7 @@ async def test_an_id_is_contested_where_another_patients_workflow_has_it(
     assert expected == await store.cancellations.is_contested(receipt.message_id, "theirs")
 
 
-async def test_that_it_is_another_patients_is_told_at_once_and_once(store: SqliteStore) -> None:
+async def test_that_it_is_another_patients_is_told_at_once_and_once(store: Store) -> None:
     """The user telephones; it goes on being read for, and is not sent."""
     message_id = await cancellation(store)
     for each in (0, 10, 20):
@@ -179,7 +179,7 @@ async def test_that_it_is_another_patients_is_told_at_once_and_once(store: Sqlit
     assert not await may_leave(store, 100)
 
 
-async def test_how_what_is_over_ended_is_kept_for_its_notice(store: SqliteStore) -> None:
+async def test_how_what_is_over_ended_is_kept_for_its_notice(store: Store) -> None:
     """A person on the telephone needs to know it."""
     message_id = await cancellation(store)
     await store.cancellations.refuse(message_id, "completed", NOW)
@@ -188,12 +188,12 @@ async def test_how_what_is_over_ended_is_kept_for_its_notice(store: SqliteStore)
     assert (OutboundState.REFUSED, "completed") == (outcome.state, outcome.shown)
 
 
-async def looked_at(store: SqliteStore) -> str:
+async def looked_at(store: Store) -> str:
     (message,) = await store.queue("trust", 10)
     return means(message.situation)
 
 
-async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: SqliteStore) -> None:
+async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: Store) -> None:
     """That it has not gone; then that nobody answers; in the end that it is under way."""
     message_id = await cancellation(store)
     at_first = await looked_at(store)
@@ -208,7 +208,7 @@ async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: SqliteSto
     assert "is on its way" in await looked_at(store)
 
 
-async def test_one_to_another_patients_record_says_so(store: SqliteStore) -> None:
+async def test_one_to_another_patients_record_says_so(store: Store) -> None:
     """In a sentence of its own, to whoever is told and to whoever looks; told before or not."""
     message_id = await cancellation(store)
     later = NOW + timedelta(minutes=2)
@@ -223,7 +223,7 @@ async def test_one_to_another_patients_record_says_so(store: SqliteStore) -> Non
     assert said[1] == await looked_at(store)
 
 
-async def test_the_page_counts_what_waits_for_its_read(store: SqliteStore) -> None:
+async def test_the_page_counts_what_waits_for_its_read(store: Store) -> None:
     """And shows under an alarm what the EPR was told of that message."""
     first, second = [await cancellation(store, focus_id) for focus_id in ("one", "other")]
     await store.cancellations.belongs_to_another(second, NOW + AGAIN, NOW)

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from bars_gateway.errors import StorageFull
 from bars_gateway.store.checkpoints import AT_LATEST, KEPT_BYTES, SELDOM, SOON, Checkpoint, Schedule
 from bars_gateway.store.database import Database, open_database, open_reader
+from bars_gateway.store.sqlite import SqliteConnection
 
 COMPLETE = Checkpoint(complete=True)
 IN_PART = Checkpoint(complete=False)
@@ -76,8 +77,8 @@ def _noted(path: Path) -> int:
     return int(count)
 
 
-def _note(connection: sqlite3.Connection, size: int = 1) -> None:
-    connection.execute(
+def _note(connection: SqliteConnection, size: int = 1) -> None:
+    connection.raw.execute(
         "INSERT INTO events (at, kind, detail) VALUES ('now', 'test', ?)", ["x" * size]
     )
 

@@ -25,7 +25,7 @@ from bars_gateway.store.port import (
     Submission,
     Taken,
 )
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 OTHERS = THEIRS.replace("2000000202", "2000000303")
 STRANGERS = THEIRS.replace("2000000202", "2000000909")
@@ -73,7 +73,7 @@ def request_of(plan: Plan, number: int) -> Submission:
     )
 
 
-async def asked(a: SqliteStore, plan: Plan, number: int) -> int:
+async def asked(a: Store, plan: Plan, number: int) -> int:
     """Send the request from A; return its workflow there."""
     receipt = await a.submit(request_of(plan, number), NOW)
     claim = await a.claim_next(NOW, ["a"])
@@ -84,7 +84,7 @@ async def asked(a: SqliteStore, plan: Plan, number: int) -> int:
     return receipt.workflow_id
 
 
-async def answered(b: SqliteStore, plan: Plan, number: int) -> list[Arrival]:
+async def answered(b: Store, plan: Plan, number: int) -> list[Arrival]:
     """Take the request at B, under a provider of its own; return what B's guards let it say."""
     request, provider = request_of(plan, number), f"b{number}"
     came = arrival(
@@ -159,7 +159,7 @@ async def play(plans: Sequence[Plan], order: Sequence[int], folder: Path) -> Non
 async def _play(
     plans: Sequence[Plan], order: Sequence[int], ours: Database, theirs: Database
 ) -> None:
-    a, b = SqliteStore(ours, node="a"), SqliteStore(theirs, node="b")
+    a, b = Store(ours, node="a"), Store(theirs, node="b")
     workflows = [await asked(a, plan, number) for number, plan in enumerate(plans)]
     pool: list[tuple[int | None, Arrival]] = []
     for number, plan in enumerate(plans):

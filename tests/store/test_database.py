@@ -16,8 +16,9 @@ from bars_gateway.errors import (
     StorageFull,
     StoreError,
 )
-from bars_gateway.store.database import Database, named_queries, open_database
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.database import Database, open_database
+from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.store import Store
 
 # Reads that count or list everything on purpose; the operator's page asks for them.
 WALKS_ON_PURPOSE = {"count_messages", "count_workflows"}
@@ -30,8 +31,8 @@ async def test_works_that_wait_together_share_a_commit(database: Database) -> No
     def count(_connection: sqlite3.Connection) -> None:
         _connection.execute("INSERT INTO events (at, kind) VALUES ('now', 'test')")
 
-    def data_version(connection: sqlite3.Connection) -> int:
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
+    def data_version(connection: SqliteConnection) -> int:
+        (version,) = connection.raw.execute("PRAGMA data_version").fetchone()
         return int(version)
 
     async def watch() -> int:
@@ -53,17 +54,17 @@ async def test_works_that_wait_together_share_a_commit(database: Database) -> No
 async def test_a_reader_cannot_write(database: Database) -> None:
     """The connection for reading refuses every change."""
     with pytest.raises(StoreError, match="readonly"):
-        await database.read(lambda connection: connection.execute("DELETE FROM events"))
+        await database.read(lambda connection: connection.raw.execute("DELETE FROM events"))
 
 
 async def test_a_commit_is_synced_and_logged_ahead(database: Database) -> None:
     """WAL and FULL, whatever the defaults of the library are."""
 
-    def settings(connection: sqlite3.Connection) -> tuple[str, int, int]:
+    def settings(connection: SqliteConnection) -> tuple[str, int, int]:
         return (
-            connection.execute("PRAGMA journal_mode").fetchone()[0],
-            connection.execute("PRAGMA synchronous").fetchone()[0],
-            connection.execute("PRAGMA foreign_keys").fetchone()[0],
+            connection.raw.execute("PRAGMA journal_mode").fetchone()[0],
+            connection.raw.execute("PRAGMA synchronous").fetchone()[0],
+            connection.raw.execute("PRAGMA foreign_keys").fetchone()[0],
         )
 
     assert ("wal", 2, 1) == await database.write(settings)
@@ -72,9 +73,9 @@ async def test_a_commit_is_synced_and_logged_ahead(database: Database) -> None:
 async def test_a_full_disk_fails_the_whole_group(tmp_path: Path) -> None:
     """When the transaction is lost in the middle, every caller hears it, and nothing is stored."""
     async with open_database(tmp_path / "gateway.db") as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await database.write(
-            lambda connection: connection.execute("PRAGMA max_page_count = 60").fetchone()
+            lambda connection: connection.raw.execute("PRAGMA max_page_count = 60").fetchone()
         )
         outcomes = await asyncio.gather(
             *(store.submit(submission(body=os.urandom(100_000)), NOW) for _ in range(8)),
@@ -89,7 +90,7 @@ async def test_a_full_disk_fails_the_whole_group(tmp_path: Path) -> None:
 
 async def test_little_free_space_stops_intake(database: Database) -> None:
     """The guard speaks before the disk is full."""
-    store = SqliteStore(database, node="here", minimum_free_bytes=1 << 60)
+    store = Store(database, node="here", minimum_free_bytes=1 << 60)
     with pytest.raises(StorageFull):
         await store.submit(submission(), NOW)
 
@@ -127,16 +128,16 @@ async def test_a_damaged_file_is_left_as_it_is(tmp_path: Path) -> None:
 async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
     """A closed database keeps what its callers were told."""
     async with open_database(tmp_path / "gateway.db") as database:
-        first = await SqliteStore(database, node="here").submit(submission(body=b"a"), NOW)
+        first = await Store(database, node="here").submit(submission(body=b"a"), NOW)
     async with open_database(tmp_path / "gateway.db") as database:
-        second = await SqliteStore(database, node="here").submit(submission(body=b"a"), NOW)
+        second = await Store(database, node="here").submit(submission(body=b"a"), NOW)
 
     assert first == second
 
 
 async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(database: Database) -> None:
     """Fates are told to those who still wait."""
-    store = SqliteStore(database, node="here")
+    store = Store(database, node="here")
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(store.submit(submission(), NOW)) for _ in range(10)]
         await asyncio.sleep(0)
@@ -148,17 +149,17 @@ async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(database: D
 async def test_a_defect_in_one_work_is_its_callers_alone(database: Database) -> None:
     """A message that trips a line of ours may not take the gateway, or its neighbours, with it."""
 
-    def stumble(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO events (at, kind) VALUES ('now', 'half')")
+    def stumble(connection: SqliteConnection) -> None:
+        connection.raw.execute("INSERT INTO events (at, kind) VALUES ('now', 'half')")
         raise KeyError("focus")
 
-    def good(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO events (at, kind) VALUES ('now', 'whole')")
+    def good(connection: SqliteConnection) -> None:
+        connection.raw.execute("INSERT INTO events (at, kind) VALUES ('now', 'whole')")
 
     fates = await asyncio.gather(
         *(database.write(work) for work in (good, stumble, good)), return_exceptions=True
     )
-    kept = await database.read(lambda c: c.execute("SELECT kind FROM events").fetchall())
+    kept = await database.read(lambda c: c.raw.execute("SELECT kind FROM events").fetchall())
 
     assert [None, KeyError, None] == [fate and type(fate) for fate in fates]
     assert ["whole", "whole"] == [row["kind"] for row in kept]
@@ -175,9 +176,9 @@ async def test_a_closed_database_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["UPDATE events SET kind = 'x'", "DELETE FROM events"])
 async def test_the_audit_trail_cannot_be_changed(database: Database, change: str) -> None:
     """Events are append-only, by trigger: what the gateway does by mistake, it does not do."""
-    await SqliteStore(database, node="here").submit(submission(), NOW)
+    await Store(database, node="here").submit(submission(), NOW)
     with pytest.raises(StoreError, match="append-only"):
-        await database.write(lambda connection: connection.execute(change))
+        await database.write(lambda connection: connection.raw.execute(change))
 
 
 @pytest.mark.parametrize("name", sorted(named_queries().keys() - WALKS_ON_PURPOSE))
@@ -185,9 +186,9 @@ async def test_no_statement_walks_a_whole_table(database: Database, name: str) -
     """Every statement finds its rows through an index, or in the order that it lists them."""
     sql = named_queries()[name]
 
-    def explain(connection: sqlite3.Connection) -> list[str]:
+    def explain(connection: SqliteConnection) -> list[str]:
         names = dict.fromkeys(_parameters(sql))
-        return [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", names)]
+        return [row["detail"] for row in connection.raw.execute(f"EXPLAIN QUERY PLAN {sql}", names)]
 
     plan = (
         await database.read(explain) if sql.startswith("SELECT") else await database.write(explain)
@@ -225,7 +226,7 @@ async def test_what_is_due_is_found_by_its_time(database: Database, name: str) -
     names = dict.fromkeys(_parameters(sql))
     plan = await database.write(
         lambda connection: [
-            row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", names)
+            row["detail"] for row in connection.raw.execute(f"EXPLAIN QUERY PLAN {sql}", names)
         ]
     )
 

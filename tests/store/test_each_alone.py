@@ -16,40 +16,41 @@ from structlog.testing import capture_logs
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store import outbound_works, rounds
-from bars_gateway.store.database import Database, named_queries, open_database
+from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.rounds import AGAIN_AFTER
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)
 VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
-async def _message(store: SqliteStore) -> None:
+async def _message(store: Store) -> None:
     await store.submit(submission(), NOW)
 
 
-async def _claimed(store: SqliteStore) -> None:
+async def _claimed(store: Store) -> None:
     await store.submit(submission(), NOW)
     await store.claim_next(NOW, ["trust"])
 
 
-async def _cancellation(store: SqliteStore) -> None:
+async def _cancellation(store: Store) -> None:
     handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
     taken = await store.submit(handed_in, NOW)
     again = NOW + timedelta(seconds=10)
     await store.cancellations.postpone(taken.message_id, again, NOW, alike=False)
 
 
-async def _owed_message(store: SqliteStore) -> None:
+async def _owed_message(store: Store) -> None:
     await store.submit(submission(**VALIDATION), NOW)
 
 
-async def _owed_later(store: SqliteStore) -> None:
+async def _owed_later(store: Store) -> None:
     late = VALIDATION | {"owed": owed(NOW + timedelta(minutes=80))}
     await store.submit(submission(**late), NOW)
 
 
-async def _question(store: SqliteStore) -> None:
+async def _question(store: Store) -> None:
     store.questions.attend("trust", NOW)
     await store.questions.ask_about(arrival(), None, TERMS, NOW)
 
@@ -58,8 +59,8 @@ async def _question(store: SqliteStore) -> None:
 class Due:
     """A step of housekeeping: who makes a row for it, and what the database refuses of one."""
 
-    make: Callable[[SqliteStore], Awaitable[None]]
-    step: Callable[[SqliteStore, datetime], Awaitable[object]]
+    make: Callable[[Store], Awaitable[None]]
+    step: Callable[[Store, datetime], Awaitable[object]]
     now: datetime
     refused: str  # BEFORE this, of the first row
     kind: str = "notice.set_aside"
@@ -120,21 +121,21 @@ STEP = pytest.mark.parametrize("due", STEPS.values(), ids=STEPS.keys())
 async def poison(database: Database, refused: str) -> None:
     """Let the database refuse that of the first row."""
     trigger = f"CREATE TRIGGER poison BEFORE {refused} BEGIN SELECT RAISE(ABORT, '{SECRET}'); END"
-    await database.write(lambda connection: connection.execute(trigger))
+    await database.write(lambda connection: connection.raw.execute(trigger))
 
 
 async def cure(database: Database) -> None:
-    await database.write(lambda connection: connection.execute("DROP TRIGGER poison"))
+    await database.write(lambda connection: connection.raw.execute("DROP TRIGGER poison"))
 
 
-async def of_ours(store: SqliteStore, due: Due) -> list[tuple[str, str | None]]:
+async def of_ours(store: Store, due: Due) -> list[tuple[str, str | None]]:
     alarms = (await store.overview(due.now)).alarms
     return [(alarm.kind, alarm.request_id) for alarm in alarms if alarm.kind == due.kind]
 
 
 @STEP
 async def test_one_that_fails_is_told_and_the_next_is_done(
-    store: SqliteStore, database: Database, due: Due
+    store: Store, database: Database, due: Due
 ) -> None:
     """With an alarm that names it, and nothing of what the error says."""
     await due.make(store)
@@ -152,7 +153,7 @@ async def test_one_that_fails_is_told_and_the_next_is_done(
 
 @STEP
 async def test_it_is_left_out_for_a_while_and_then_done(
-    store: SqliteStore, database: Database, due: Due
+    store: Store, database: Database, due: Due
 ) -> None:
     """What is cured meanwhile is done, and nobody is told twice of what is not."""
     await due.make(store)
@@ -180,7 +181,7 @@ async def test_it_is_left_out_for_a_while_and_then_done(
     ],
     ids=str,
 )
-async def test_a_failure_of_our_own_ends_one(store: SqliteStore, step: Step) -> None:
+async def test_a_failure_of_our_own_ends_one(store: Store, step: Step) -> None:
     """At any place of a step: of three messages that fall due, two are told as ever."""
     await store.submit(submission(**VALIDATION), NOW)
     await store.submit(submission(**VALIDATION), NOW)
@@ -199,16 +200,14 @@ async def test_a_failure_of_our_own_ends_one(store: SqliteStore, step: Step) -> 
     ]
 
 
-async def tell_all(store: SqliteStore) -> None:
+async def tell_all(store: Store) -> None:
     late = NOW + timedelta(minutes=16)
     await store.tell_delays(late)
     await store.conversations.tell_due(late)
     await store.give_up(late)
 
 
-async def test_a_full_disk_is_nobody_s_fault(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_disk_is_nobody_s_fault(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is set aside for it: the step is done once there is room."""
     await store.submit(submission(), NOW)
     late = NOW + timedelta(minutes=16)
@@ -227,7 +226,7 @@ def _no_room(*_: object) -> None:
 
 
 async def test_many_are_done_in_several_rounds(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that nobody who hands in a message waits for all of them."""
     monkeypatch.setattr(rounds, "MOST_AT_ONCE", 2)
@@ -258,28 +257,24 @@ async def test_what_is_due_is_found_by_an_index_of_what_waits(
     sql = named_queries()[name]
     names = dict.fromkeys(re.findall(r":(\w+)", sql))
     plan = await database.read(
-        lambda c: [row["detail"] for row in c.execute(f"EXPLAIN QUERY PLAN {sql}", names)]
+        lambda c: [row["detail"] for row in c.raw.execute(f"EXPLAIN QUERY PLAN {sql}", names)]
     )
 
     assert any(index in step for step in plan), plan
 
 
-async def test_what_a_disk_has_spoilt_stops_no_clock(
-    store: SqliteStore, database: Database
-) -> None:
+async def test_what_a_disk_has_spoilt_stops_no_clock(store: Store, database: Database) -> None:
     """A time that cannot be read stays as it is, and all the others move with the clock."""
     for _ in range(2):
         await store.submit(submission(), NOW)
     spoil = "UPDATE messages SET next_attempt_at = '0x26', give_up_at = '0x26' WHERE id = 1"
-    await database.write(lambda c: c.execute(spoil))
+    await database.write(lambda c: c.raw.execute(spoil))
 
     assert 2 == await store.reschedule(timedelta(hours=1))
     assert 2 == await store.put_off(NOW + timedelta(hours=2), provider="trust")
 
 
-async def test_what_a_disk_has_spoilt_is_left_as_it_is(
-    store: SqliteStore, database: Database
-) -> None:
+async def test_what_a_disk_has_spoilt_is_left_as_it_is(store: Store, database: Database) -> None:
     """A row that may not be written any more keeps no other from being moved."""
     for _ in range(2):
         await store.submit(submission(), NOW)
@@ -288,16 +283,16 @@ async def test_what_a_disk_has_spoilt_is_left_as_it_is(
     assert 1 == await store.reschedule(timedelta(hours=1))
 
 
-def _spoil_a_state(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA ignore_check_constraints = 1")
-    connection.execute("UPDATE messages SET state = 'qveued' WHERE id = 1")
-    connection.execute("PRAGMA ignore_check_constraints = 0")
+def _spoil_a_state(connection: SqliteConnection) -> None:
+    connection.raw.execute("PRAGMA ignore_check_constraints = 1")
+    connection.raw.execute("UPDATE messages SET state = 'qveued' WHERE id = 1")
+    connection.raw.execute("PRAGMA ignore_check_constraints = 0")
 
 
 async def test_a_start_is_not_stopped_by_one(tmp_path: Path) -> None:
     """What was being sent when we died goes out again, but for what cannot be touched."""
     async with open_database(tmp_path / "g.db") as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         for _ in range(3):
             await _claimed(store)
         await poison(database, _STATE)

@@ -13,10 +13,10 @@ from bars_gateway.store.port import (
     Repeated,
     Taken,
 )
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
-async def test_a_message_is_taken_with_its_notice_and_answer(store: SqliteStore) -> None:
+async def test_a_message_is_taken_with_its_notice_and_answer(store: Store) -> None:
     """One transaction: message, workflow, both payloads, notice."""
     came = arrival()
     fate = await store.receive(came, NOW)
@@ -28,7 +28,7 @@ async def test_a_message_is_taken_with_its_notice_and_answer(store: SqliteStore)
     assert came.answer == await store.payload(fate.message_id, Part.ANSWER)
 
 
-async def test_a_repeat_is_a_duplicate_with_the_reference(store: SqliteStore) -> None:
+async def test_a_repeat_is_a_duplicate_with_the_reference(store: Store) -> None:
     """The Sender learns that its first attempt arrived, and what we called it."""
     came = arrival()
     await store.receive(came, NOW)
@@ -36,7 +36,7 @@ async def test_a_repeat_is_a_duplicate_with_the_reference(store: SqliteStore) ->
     assert Repeated(reference=came.reference) == await store.receive(came, NOW)
 
 
-async def test_twenty_at_once_make_one_record(store: SqliteStore) -> None:
+async def test_twenty_at_once_make_one_record(store: Store) -> None:
     """The ledger decides inside the transaction."""
     came = arrival()
     fates = await asyncio.gather(*(store.receive(came, NOW) for _ in range(20)))
@@ -45,7 +45,7 @@ async def test_twenty_at_once_make_one_record(store: SqliteStore) -> None:
     assert 1 == (await store.overview(NOW)).inbound
 
 
-async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: SqliteStore) -> None:
+async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: Store) -> None:
     """Never a second record, nor a duplicate for what was not processed (D-same-request-id)."""
     came = arrival()
     await store.receive(came, NOW)
@@ -57,7 +57,7 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: Sq
     assert 1 == overview.inbound
 
 
-async def test_the_same_id_with_the_same_words_is_a_duplicate(store: SqliteStore) -> None:
+async def test_the_same_id_with_the_same_words_is_a_duplicate(store: Store) -> None:
     """D-same-request-id: other bytes, but they say what was processed. There is no alarm."""
     came = arrival(said="the same")
     await store.receive(came, NOW)
@@ -68,7 +68,7 @@ async def test_the_same_id_with_the_same_words_is_a_duplicate(store: SqliteStore
     assert ([], 1) == (list(overview.alarms), overview.inbound)
 
 
-async def test_what_was_refused_is_no_duplicate(store: SqliteStore) -> None:
+async def test_what_was_refused_is_no_duplicate(store: Store) -> None:
     """Nobody knows what a refused message said."""
     turned = refusal(arrival())
     await store.refuse(turned, NOW)
@@ -77,7 +77,7 @@ async def test_what_was_refused_is_no_duplicate(store: SqliteStore) -> None:
     assert Conflicting() == fate
 
 
-async def test_a_refusal_is_repeated(store: SqliteStore) -> None:
+async def test_a_refusal_is_repeated(store: Store) -> None:
     """D-asked-once: what a rule refused is refused again with the same answer."""
     refused = refusal(arrival(), http_status=422)
     first = await store.refuse(refused, NOW)
@@ -88,7 +88,7 @@ async def test_a_refusal_is_repeated(store: SqliteStore) -> None:
     assert (422, refused.answer.body) == (second.http_status, second.answer.body)
 
 
-async def test_another_provider_has_a_ledger_of_its_own(store: SqliteStore) -> None:
+async def test_another_provider_has_a_ledger_of_its_own(store: Store) -> None:
     """The same X-Request-Id to two providers is two messages."""
     came = arrival()
     await store.receive(came, NOW)
@@ -98,7 +98,7 @@ async def test_another_provider_has_a_ledger_of_its_own(store: SqliteStore) -> N
     )
 
 
-async def test_a_collected_notice_is_not_pending(store: SqliteStore) -> None:
+async def test_a_collected_notice_is_not_pending(store: Store) -> None:
     """Collecting twice changes nothing the second time."""
     await store.receive(arrival(), NOW)
     (notice,) = await store.pending_notices("trust", 10)
@@ -108,7 +108,7 @@ async def test_a_collected_notice_is_not_pending(store: SqliteStore) -> None:
     assert [] == list(await store.pending_notices("trust", 10))
 
 
-async def test_a_provider_cannot_collect_for_another(store: SqliteStore) -> None:
+async def test_a_provider_cannot_collect_for_another(store: Store) -> None:
     """Every read and change is scoped to a provider."""
     await store.receive(arrival(), NOW)
     (notice,) = await store.pending_notices("trust", 10)

@@ -32,7 +32,7 @@ from bars_gateway.store.port import (
     Taken,
     TryAgain,
 )
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 EPR = replace(OPERATOR, role="epr")
@@ -43,17 +43,17 @@ def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetim
     return Limits(give_up_at=LATER + timedelta(hours=2), delayed_at=LATER + timedelta(minutes=5))
 
 
-async def queued(store: SqliteStore, **changes: object) -> Accepted:
+async def queued(store: Store, **changes: object) -> Accepted:
     return await store.submit(submission(**changes), NOW)
 
 
-async def claim(store: SqliteStore) -> Claim:
+async def claim(store: Store) -> Claim:
     found = await store.claim_next(LATER, ["trust"])
     assert found is not None
     return found
 
 
-async def ended(store: SqliteStore, state: OutboundState, **changes: object) -> Accepted:
+async def ended(store: Store, state: OutboundState, **changes: object) -> Accepted:
     """Return a message that has ended in *state*."""
     accepted = await queued(store, **changes)
     if state is OutboundState.WITHDRAWN:
@@ -74,12 +74,12 @@ async def ended(store: SqliteStore, state: OutboundState, **changes: object) -> 
 
 
 async def act(
-    store: SqliteStore, verb: Verb, accepted: Accepted, actor: Actor = OPERATOR
+    store: Store, verb: Verb, accepted: Accepted, actor: Actor = OPERATOR
 ) -> Done | Objection:
     return await store.interventions.intervene(verb, accepted.message_id, actor, schedule, LATER)
 
 
-async def resent(store: SqliteStore, accepted: Accepted, number: int = 1) -> Done | Objection:
+async def resent(store: Store, accepted: Accepted, number: int = 1) -> Done | Objection:
     renewal = Renewal(
         request_id=f"00000000-0000-4000-8000-{number:012}",
         bundle_id="new-bundle",
@@ -89,12 +89,12 @@ async def resent(store: SqliteStore, accepted: Accepted, number: int = 1) -> Don
     return await store.interventions.resend(accepted.message_id, renewal, OPERATOR, schedule, LATER)
 
 
-async def history(store: SqliteStore, accepted: Accepted) -> MessageHistory:
+async def history(store: Store, accepted: Accepted) -> MessageHistory:
     (found,) = await store.history("trust", accepted.request_id)
     return found
 
 
-async def notices(store: SqliteStore) -> list[str]:
+async def notices(store: Store) -> list[str]:
     return [notice.kind for notice in await store.pending_notices("trust", 50)]
 
 
@@ -102,7 +102,7 @@ def code(found: Done | Objection) -> str:
     return found.code if isinstance(found, Objection) else "done"
 
 
-async def test_a_held_message_is_not_sent(store: SqliteStore) -> None:
+async def test_a_held_message_is_not_sent(store: Store) -> None:
     """Nor is what waits behind it in its conversation."""
     first = await queued(store)
     await queued(store, correlation_id=first.correlation_id)
@@ -111,7 +111,7 @@ async def test_a_held_message_is_not_sent(store: SqliteStore) -> None:
     assert await store.claim_next(LATER, ["trust"]) is None
 
 
-async def test_a_released_message_is_due_at_once(store: SqliteStore) -> None:
+async def test_a_released_message_is_due_at_once(store: Store) -> None:
     """It goes on from where it was held."""
     accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
     await act(store, Verb.HOLD, accepted)
@@ -120,7 +120,7 @@ async def test_a_released_message_is_due_at_once(store: SqliteStore) -> None:
     assert accepted.request_id == (await claim(store)).request_id
 
 
-async def test_holding_stops_no_clock(store: SqliteStore) -> None:
+async def test_holding_stops_no_clock(store: Store) -> None:
     """The patient's time passes all the same, and the EPR hears that nothing left."""
     accepted = await queued(store)
     await act(store, Verb.HOLD, accepted)
@@ -129,7 +129,7 @@ async def test_holding_stops_no_clock(store: SqliteStore) -> None:
     assert OutboundState.NOT_SENT == (await history(store, accepted)).message.state
 
 
-async def test_a_withdrawn_request_ends_its_workflow(store: SqliteStore) -> None:
+async def test_a_withdrawn_request_ends_its_workflow(store: Store) -> None:
     """It never left this organisation, and the EPR has an outcome."""
     accepted = await queued(store)
     await act(store, Verb.WITHDRAW, accepted)
@@ -140,7 +140,7 @@ async def test_a_withdrawn_request_ends_its_workflow(store: SqliteStore) -> None
 
 
 async def test_what_would_change_a_withdrawn_request_is_withdrawn_with_it(
-    store: SqliteStore,
+    store: Store,
 ) -> None:
     """A cancellation of what never left would only puzzle the Receiver."""
     request = await queued(store, bundle_id="b-1")
@@ -154,7 +154,7 @@ async def test_what_would_change_a_withdrawn_request_is_withdrawn_with_it(
     assert ["outcome", "outcome"] == await notices(store)
 
 
-async def test_a_withdrawn_change_leaves_its_workflow_alone(store: SqliteStore) -> None:
+async def test_a_withdrawn_change_leaves_its_workflow_alone(store: Store) -> None:
     """The referral is as the Receiver knows it."""
     accepted = await queued(store, move=Move.UPDATE)
     await act(store, Verb.WITHDRAW, accepted)
@@ -164,7 +164,7 @@ async def test_a_withdrawn_change_leaves_its_workflow_alone(store: SqliteStore) 
 
 @pytest.mark.parametrize("state", sorted(FROM[Verb.RETRY] - {OutboundState.QUEUED}))
 async def test_a_retry_sends_the_same_bytes_under_the_same_ids(
-    store: SqliteStore, state: OutboundState
+    store: Store, state: OutboundState
 ) -> None:
     """So it can never make a second record at the Receiver."""
     accepted = await ended(store, state, body=b"same")
@@ -185,7 +185,7 @@ async def test_a_retry_sends_the_same_bytes_under_the_same_ids(
     ],
 )
 async def test_a_retried_request_opens_its_workflow_again(
-    store: SqliteStore, state: OutboundState, workflow: State
+    store: Store, state: OutboundState, workflow: State
 ) -> None:
     """What its fate meant for the workflow is undone with that fate."""
     accepted = await ended(store, state)
@@ -194,7 +194,7 @@ async def test_a_retried_request_opens_its_workflow_again(
     assert workflow == (await history(store, accepted)).workflow.state
 
 
-async def test_a_retried_message_has_its_time_anew(store: SqliteStore) -> None:
+async def test_a_retried_message_has_its_time_anew(store: Store) -> None:
     """Whoever asks for a retry wants it to be tried, and not to be given up at once."""
     accepted = await ended(store, OutboundState.NOT_SENT)
     await act(store, Verb.RETRY, accepted)
@@ -212,7 +212,7 @@ AWARE = replace(OPERATOR, after_its_time=True)
     [(Verb.RETRY, OutboundState.UNCONFIRMED), (Verb.RETRY, OutboundState.NOT_SENT)],
 )
 async def test_what_is_past_its_time_is_not_retried_unasked(
-    store: SqliteStore, verb: Verb, state: OutboundState, move: Move
+    store: Store, verb: Verb, state: OutboundState, move: Move
 ) -> None:
     """A fallback may be running by then, and two ambulances go to one door."""
     accepted = await ended(store, state, needed_by=PAST, move=move)
@@ -223,7 +223,7 @@ async def test_what_is_past_its_time_is_not_retried_unasked(
     assert ("past_its_time", True) == (refused.code, isinstance(done, Done))
 
 
-async def test_what_is_past_its_time_is_not_released_unasked(store: SqliteStore) -> None:
+async def test_what_is_past_its_time_is_not_released_unasked(store: Store) -> None:
     """It was held while its time passed."""
     accepted = await queued(store, needed_by=PAST, give_up_at=LATER + timedelta(hours=1))
     await act(store, Verb.HOLD, accepted)
@@ -234,7 +234,7 @@ async def test_what_is_past_its_time_is_not_released_unasked(store: SqliteStore)
     assert ("past_its_time", True) == (refused.code, isinstance(done, Done))
 
 
-async def test_a_copy_is_not_sent_past_its_time_unasked(store: SqliteStore) -> None:
+async def test_a_copy_is_not_sent_past_its_time_unasked(store: Store) -> None:
     """The same patient, the same fallback; new ids make it no better."""
     accepted = await ended(store, OutboundState.NOT_SENT, needed_by=PAST)
     refused = await resent(store, accepted)
@@ -244,16 +244,14 @@ async def test_a_copy_is_not_sent_past_its_time_unasked(store: SqliteStore) -> N
 
 
 @pytest.mark.parametrize("move", [Move.CANCEL, Move.WAIT, Move.CONCLUDE, Move.DECLINE])
-async def test_cancellations_and_responses_are_never_too_late(
-    store: SqliteStore, move: Move
-) -> None:
+async def test_cancellations_and_responses_are_never_too_late(store: Store, move: Move) -> None:
     """Late, they still tell the other side the truth."""
     accepted = await ended(store, OutboundState.NOT_SENT, needed_by=PAST, move=move)
 
     assert isinstance(await act(store, Verb.RETRY, accepted), Done)
 
 
-async def test_who_sent_it_after_its_time_is_in_the_audit_trail(store: SqliteStore) -> None:
+async def test_who_sent_it_after_its_time_is_in_the_audit_trail(store: Store) -> None:
     """With the reason that they gave."""
     accepted = await ended(store, OutboundState.NOT_SENT, needed_by=PAST)
     await act(store, Verb.RETRY, accepted, AWARE)
@@ -266,7 +264,7 @@ async def test_who_sent_it_after_its_time_is_in_the_audit_trail(store: SqliteSto
     assert ("yes", "INC-7") == (found["after_its_time"], found["why"])
 
 
-async def test_what_is_tried_all_the_same_may_be_hastened(store: SqliteStore) -> None:
+async def test_what_is_tried_all_the_same_may_be_hastened(store: Store) -> None:
     """A3 goes on past its time: nothing is begun by trying it a little sooner."""
     accepted = await queued(store, needed_by=PAST, give_up_at=LATER + timedelta(hours=1))
 
@@ -275,7 +273,7 @@ async def test_what_is_tried_all_the_same_may_be_hastened(store: SqliteStore) ->
 
 @pytest.mark.parametrize("actor", [OPERATOR, EPR])
 async def test_a_retried_message_may_meet_as_many_server_errors_again(
-    store: SqliteStore, actor: Actor
+    store: Store, actor: Actor
 ) -> None:
     """Those that ended it do not count twice; those since then do."""
     accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
@@ -292,7 +290,7 @@ async def test_a_retried_message_may_meet_as_many_server_errors_again(
     assert [0, 0, 1] == [each.server_errors for each in (first, second, third)]
 
 
-async def test_a_queued_message_is_retried_at_once(store: SqliteStore) -> None:
+async def test_a_queued_message_is_retried_at_once(store: Store) -> None:
     """Without waiting for the pause after its last attempt to pass."""
     accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
     await store.put_back(await claim(store), LATER + timedelta(minutes=5))
@@ -302,7 +300,7 @@ async def test_a_queued_message_is_retried_at_once(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("verb", [None, Verb.HOLD])
-async def test_nothing_is_resent_past_what_waits(store: SqliteStore, verb: Verb | None) -> None:
+async def test_nothing_is_resent_past_what_waits(store: Store, verb: Verb | None) -> None:
     """Its copy would come after the cancellation, and a cancelled referral arrive."""
     bundle = "17e2f9d6-2e5b-4a5e-8f6d-6c1a4f4f2b10"
     first = await ended(store, OutboundState.UNCONFIRMED, bundle_id=bundle)
@@ -315,7 +313,7 @@ async def test_nothing_is_resent_past_what_waits(store: SqliteStore, verb: Verb 
     assert "outrun" == refused.code
 
 
-async def test_what_is_retried_keeps_its_place_before_what_waits(store: SqliteStore) -> None:
+async def test_what_is_retried_keeps_its_place_before_what_waits(store: Store) -> None:
     """The same message under the same ids goes first: order is that of the messages."""
     bundle, conversation = "17e2f9d6-2e5b-4a5e-8f6d-6c1a4f4f2b10", "c"
     first = await ended(
@@ -330,7 +328,7 @@ async def test_what_is_retried_keeps_its_place_before_what_waits(store: SqliteSt
     assert first.request_id == (await claim(store)).request_id
 
 
-async def test_what_was_withdrawn_stands_in_nobodys_way(store: SqliteStore) -> None:
+async def test_what_was_withdrawn_stands_in_nobodys_way(store: Store) -> None:
     """Once the later message is out of the way for good, the earlier one may be resent."""
     bundle = "17e2f9d6-2e5b-4a5e-8f6d-6c1a4f4f2b10"
     first = await ended(store, OutboundState.UNCONFIRMED, bundle_id=bundle)
@@ -340,7 +338,7 @@ async def test_what_was_withdrawn_stands_in_nobodys_way(store: SqliteStore) -> N
     assert isinstance(await resent(store, first), Done)
 
 
-async def test_what_was_overtaken_is_not_revived(store: SqliteStore) -> None:
+async def test_what_was_overtaken_is_not_revived(store: Store) -> None:
     """D-no-late-revival: a cancelled referral must not arrive."""
     request = await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1")
     await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1", move=Move.CANCEL)
@@ -351,7 +349,7 @@ async def test_what_was_overtaken_is_not_revived(store: SqliteStore) -> None:
     ]
 
 
-async def test_a_request_that_is_resent_has_a_workflow_of_its_own(store: SqliteStore) -> None:
+async def test_a_request_that_is_resent_has_a_workflow_of_its_own(store: Store) -> None:
     """There may be two records: what is said of the one is not said of the other."""
     accepted = await ended(store, OutboundState.REFUSED)
     done = await resent(store, accepted)
@@ -370,7 +368,7 @@ async def test_a_request_that_is_resent_has_a_workflow_of_its_own(store: SqliteS
     assert payload(b"again") == await store.payload(new.message.message_id, Part.REQUEST)
 
 
-async def test_the_notice_of_a_resend_names_the_earlier_message(store: SqliteStore) -> None:
+async def test_the_notice_of_a_resend_names_the_earlier_message(store: Store) -> None:
     """The EPR knows that one, and not the new one."""
     accepted = await ended(store, OutboundState.REFUSED)
     await resent(store, accepted)
@@ -379,7 +377,7 @@ async def test_the_notice_of_a_resend_names_the_earlier_message(store: SqliteSto
     assert ("resent", accepted.request_id) == (notice.kind, notice.resend_of)
 
 
-async def test_what_was_resent_is_revived_no_more(store: SqliteStore) -> None:
+async def test_what_was_resent_is_revived_no_more(store: Store) -> None:
     """Two of one payload on their way would be two records."""
     accepted = await ended(store, OutboundState.REFUSED)
     await resent(store, accepted)
@@ -390,7 +388,7 @@ async def test_what_was_resent_is_revived_no_more(store: SqliteStore) -> None:
     ]
 
 
-async def test_what_is_being_sent_is_left_alone(store: SqliteStore) -> None:
+async def test_what_is_being_sent_is_left_alone(store: Store) -> None:
     """Its answer is on the way, and says more than a person can."""
     accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
     await claim(store)
@@ -400,7 +398,7 @@ async def test_what_is_being_sent_is_left_alone(store: SqliteStore) -> None:
     assert {"in_flight"} == {code(await act(store, verb, accepted)) for verb in verbs}
 
 
-async def test_what_was_tried_is_not_withdrawn(store: SqliteStore) -> None:
+async def test_what_was_tried_is_not_withdrawn(store: Store) -> None:
     """The Receiver may have it: only a cancellation takes it back."""
     accepted = await ended(store, OutboundState.UNCONFIRMED)
     await act(store, Verb.RETRY, accepted)
@@ -422,18 +420,18 @@ async def test_what_was_tried_is_not_withdrawn(store: SqliteStore) -> None:
     ],
 )
 async def test_what_is_open_at_the_receiver_is_not_asked_anew(
-    store: SqliteStore, state: str, closed_at: str | None, expected: str
+    store: Store, state: str, closed_at: str | None, expected: str
 ) -> None:
     """A second record of a patient whom somebody works on; after its end nobody does."""
     accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1")
     await store._database.write(
-        lambda c: c.execute("UPDATE workflows SET state = ?, closed_at = ?", (state, closed_at))
+        lambda c: c.raw.execute("UPDATE workflows SET state = ?, closed_at = ?", (state, closed_at))
     )
 
     assert expected == code(await resent(store, accepted))
 
 
-async def test_after_a_stand_down_the_patient_is_asked_for_anew(store: SqliteStore) -> None:
+async def test_after_a_stand_down_the_patient_is_asked_for_anew(store: Store) -> None:
     """Nobody is on the way any more; a first *planned* is no stand-down: somebody will be."""
     accepted = await ended(store, OutboundState.ACKNOWLEDGED, bundle_id="b-1", use_case="a6t2")
     objections = []
@@ -445,7 +443,7 @@ async def test_after_a_stand_down_the_patient_is_asked_for_anew(store: SqliteSto
     assert ["stands", "stands", "done"] == objections
 
 
-async def test_a_response_to_a_record_stays_with_it(store: SqliteStore) -> None:
+async def test_a_response_to_a_record_stays_with_it(store: Store) -> None:
     """An allocation to the first and a refusal of the second are two truths about two records."""
     accepted = await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-1")
     done = await resent(store, accepted)
@@ -464,7 +462,7 @@ async def test_a_response_to_a_record_stays_with_it(store: SqliteStore) -> None:
     assert all(Remark.OTHER_RECORD in remarks for remarks in told)
 
 
-async def test_the_audit_trail_says_who_and_why(store: SqliteStore) -> None:
+async def test_the_audit_trail_says_who_and_why(store: Store) -> None:
     """Whatever a person did can be asked for years later."""
     accepted = await queued(store)
     await act(store, Verb.HOLD, accepted)
@@ -477,9 +475,7 @@ async def test_the_audit_trail_says_who_and_why(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize(("actor", "told"), [(OPERATOR, ["held", "released"]), (EPR, [])])
-async def test_the_epr_is_told_what_others_did(
-    store: SqliteStore, actor: Actor, told: list[str]
-) -> None:
+async def test_the_epr_is_told_what_others_did(store: Store, actor: Actor, told: list[str]) -> None:
     """And not what it did itself."""
     accepted = await queued(store)
     await act(store, Verb.HOLD, accepted, actor)
@@ -488,7 +484,7 @@ async def test_the_epr_is_told_what_others_did(
     assert told == await notices(store)
 
 
-async def test_a_selection_asks_for_all_that_it_names(store: SqliteStore) -> None:
+async def test_a_selection_asks_for_all_that_it_names(store: Store) -> None:
     """What differs in one respect is not meant."""
     wanted = await queued(store, receiver="s|1", use_case="a1t1")
     await queued(store, receiver="s|1", use_case="a3t1")
@@ -506,7 +502,7 @@ async def test_a_selection_asks_for_all_that_it_names(store: SqliteStore) -> Non
     assert [wanted.request_id] == [each.message.request_id for each in found]
 
 
-async def test_a_candidate_is_only_looked_at(store: SqliteStore) -> None:
+async def test_a_candidate_is_only_looked_at(store: Store) -> None:
     """A dry run changes nothing, and tells what stands against the verb."""
     accepted = await queued(store)
     found = [

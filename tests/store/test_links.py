@@ -1,7 +1,6 @@
 """What belongs together is linked in the transaction that takes the request, and never guessed."""
 
 import json
-import sqlite3
 from datetime import datetime, timedelta
 
 import pytest
@@ -26,7 +25,7 @@ from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject, subject_of
-from bars_gateway.store.database import Database, named_queries
+from bars_gateway.store.database import Database
 from bars_gateway.store.examination import examine
 from bars_gateway.store.handling import Chosen
 from bars_gateway.store.interventions import Actor, Verb
@@ -43,7 +42,8 @@ from bars_gateway.store.port import (
     Taken,
 )
 from bars_gateway.store.questions import Asked
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.store import Store
 
 TALK = "00000000-0000-4000-8000-0000000000c1"
 THIRD = RECEIVER.replace("2000000202", "2000000303")
@@ -81,7 +81,7 @@ def to_take(body: bytes, **changes: object) -> Arrival:
 
 
 async def settled(
-    store: SqliteStore, state: OutboundState = OutboundState.ACKNOWLEDGED, number: str | None = None
+    store: Store, state: OutboundState = OutboundState.ACKNOWLEDGED, number: str | None = None
 ) -> None:
     """Settle the message that is next."""
     claim = await store.claim_next(NOW, {"trust"})
@@ -93,23 +93,23 @@ async def settled(
     await store.settle(claim, answer, attempt=tried, settlement=settlement)
 
 
-async def booked(store: SqliteStore, number: str = "ap-1", **changes: object) -> Accepted:
+async def booked(store: Store, number: str = "ap-1", **changes: object) -> Accepted:
     accepted = await store.submit(to_send(booking(), **changes), NOW)
     await settled(store, number=number)
     return accepted
 
 
-async def cancelling(store: SqliteStore, number: str = "ap-1") -> Accepted:
+async def cancelling(store: Store, number: str = "ap-1") -> Accepted:
     values = {"move": Move.CANCEL, "focus_id": number, "correlation_id": TALK, "use_case": "a1t1"}
     return await store.submit(submission(sender=SENDER, receiver=RECEIVER, **values), NOW)
 
 
-async def history(store: SqliteStore, request_id: str) -> MessageHistory:
+async def history(store: Store, request_id: str) -> MessageHistory:
     (found,) = await store.history("trust", request_id)
     return found
 
 
-async def links_of(store: SqliteStore, request_id: str) -> list[tuple[str, int]]:
+async def links_of(store: Store, request_id: str) -> list[tuple[str, int]]:
     links: list[Link] = list((await history(store, request_id)).workflow.links)
     return [(link.relation, link.workflow_id) for link in links]
 
@@ -128,7 +128,7 @@ def with_journey(number: int, **changes: str) -> bytes:
     return json.dumps(bundle).encode()
 
 
-async def test_the_link_is_there_with_the_message(store: SqliteStore) -> None:
+async def test_the_link_is_there_with_the_message(store: Store) -> None:
     """Before anything was sent: the EPR's own screen shows the two together."""
     first = await booked(store)
     second = await store.submit(to_send(referral_for("ap-1")), NOW)
@@ -137,7 +137,7 @@ async def test_the_link_is_there_with_the_message(store: SqliteStore) -> None:
     assert [("referral", second.workflow_id)] == await links_of(store, first.request_id)
 
 
-async def test_what_is_refused_for_its_link_leaves_nothing(store: SqliteStore) -> None:
+async def test_what_is_refused_for_its_link_leaves_nothing(store: Store) -> None:
     """Another patient's booking: no message, no workflow."""
     await booked(store)
     with pytest.raises(MoveRefused) as refused:
@@ -147,7 +147,7 @@ async def test_what_is_refused_for_its_link_leaves_nothing(store: SqliteStore) -
     assert [] == list(await store.queue("trust", 10))
 
 
-async def test_an_id_is_of_one_receiver(store: SqliteStore) -> None:
+async def test_an_id_is_of_one_receiver(store: Store) -> None:
     """Two Receivers may give the same id: the one is meant that the referral goes to."""
     await booked(store)
     there = await store.submit(to_send(booking(receiver=THIRD)), NOW)
@@ -157,7 +157,7 @@ async def test_an_id_is_of_one_receiver(store: SqliteStore) -> None:
     assert [("booking", there.workflow_id)] == await links_of(store, to.request_id)
 
 
-async def test_what_is_being_cancelled_is_over(store: SqliteStore) -> None:
+async def test_what_is_being_cancelled_is_over(store: Store) -> None:
     """The Receiver will have cancelled it by the time that the referral arrives."""
     await booked(store)
     await cancelling(store)
@@ -167,7 +167,7 @@ async def test_what_is_being_cancelled_is_over(store: SqliteStore) -> None:
     assert ["L07"] == [issue.rule for issue in refused.value.issues]
 
 
-async def test_what_we_gave_an_id_to_is_not_what_they_gave_it_to(store: SqliteStore) -> None:
+async def test_what_we_gave_an_id_to_is_not_what_they_gave_it_to(store: Store) -> None:
     """Each asks the other, and both Receivers gave the same id."""
     back = {"sender": RECEIVER, "receiver": SENDER}
     ours = await booked(store)
@@ -181,7 +181,7 @@ async def test_what_we_gave_an_id_to_is_not_what_they_gave_it_to(store: SqliteSt
 
 
 async def test_a_cancellation_that_is_refused_says_nothing_of_the_partner(
-    store: SqliteStore,
+    store: Store,
 ) -> None:
     """Both stand."""
     await booked(store)
@@ -193,7 +193,7 @@ async def test_a_cancellation_that_is_refused_says_nothing_of_the_partner(
     assert [] == await remarks(store, refused.request_id)
 
 
-async def test_what_is_not_known_here_is_sent_without_a_link(store: SqliteStore) -> None:
+async def test_what_is_not_known_here_is_sent_without_a_link(store: Store) -> None:
     """It may have been booked before this gateway was; the history says why there is no link."""
     sent = await store.submit(to_send(referral_for("ap-9")), NOW)
     found = await history(store, sent.request_id)
@@ -202,7 +202,7 @@ async def test_what_is_not_known_here_is_sent_without_a_link(store: SqliteStore)
     assert ([], ["L01"]) == (list(found.workflow.links), json.loads(event.detail)["rules"])
 
 
-async def test_the_epr_decides_about_what_is_not_known_here(store: SqliteStore) -> None:
+async def test_the_epr_decides_about_what_is_not_known_here(store: Store) -> None:
     """A booking for a referral that the EPR alone knows is asked about, and taken."""
     store.questions.attend("trust", NOW)
     bundle = json.loads(booking())
@@ -216,7 +216,7 @@ async def test_the_epr_decides_about_what_is_not_known_here(store: SqliteStore) 
     assert [] == await links_of(store, came.request_id)
 
 
-async def test_the_epr_is_not_asked_about_another_patients_record(store: SqliteStore) -> None:
+async def test_the_epr_is_not_asked_about_another_patients_record(store: Store) -> None:
     """Refused at once, with an alarm; the retry gets the same answer."""
     store.questions.attend("trust", NOW)
     await store.receive(to_take(referral(nhs_number="9990000026"), focus_id="sr-1"), NOW)
@@ -230,13 +230,13 @@ async def test_the_epr_is_not_asked_about_another_patients_record(store: SqliteS
     assert ["link.refused"] == alarms
 
 
-async def came_in(store: SqliteStore, body: bytes, **changes: object) -> int:
+async def came_in(store: Store, body: bytes, **changes: object) -> int:
     taken = await store.receive(to_take(body, **changes), NOW)
     assert isinstance(taken, Taken)
     return taken.workflow_id
 
 
-async def test_an_onward_referral_has_its_parent(store: SqliteStore) -> None:
+async def test_an_onward_referral_has_its_parent(store: Store) -> None:
     """Of the same conversation, journey and patient; others of the conversation are not."""
     await came_in(store, with_journey(2, sender=RECEIVER, receiver=SENDER))
     parent = await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
@@ -254,7 +254,7 @@ async def test_an_onward_referral_has_its_parent(store: SqliteStore) -> None:
         pytest.param({"sender": SENDER}, id="what-we-sent-ourselves"),
     ],
 )
-async def test_what_is_no_parent(store: SqliteStore, other: dict[str, object]) -> None:
+async def test_what_is_no_parent(store: Store, other: dict[str, object]) -> None:
     """Nothing is carried on of which conversation, patient and journey are not the same."""
     values = {"sender": RECEIVER, "receiver": SENDER} | other
     body = values.pop("body", with_journey(1))
@@ -265,7 +265,7 @@ async def test_what_is_no_parent(store: SqliteStore, other: dict[str, object]) -
     assert [] == await links_of(store, child.request_id)
 
 
-async def test_of_two_parents_none_is_taken(store: SqliteStore) -> None:
+async def test_of_two_parents_none_is_taken(store: Store) -> None:
     """The history says that more than one would fit."""
     for _ in range(2):
         await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
@@ -276,7 +276,7 @@ async def test_of_two_parents_none_is_taken(store: SqliteStore) -> None:
     assert ["L10"] == json.loads(events[-1].detail)["rules"]
 
 
-async def test_a_long_conversation_is_not_read_through(store: SqliteStore) -> None:
+async def test_a_long_conversation_is_not_read_through(store: Store) -> None:
     """Among more workflows than one conversation has there is nothing to choose."""
     for _ in range(8):
         await came_in(store, with_journey(2, sender=RECEIVER, receiver=SENDER))
@@ -286,7 +286,7 @@ async def test_a_long_conversation_is_not_read_through(store: SqliteStore) -> No
     assert [] == await links_of(store, child.request_id)
 
 
-async def test_a_replacement_may_wait_behind_the_cancellation(store: SqliteStore) -> None:
+async def test_a_replacement_may_wait_behind_the_cancellation(store: Store) -> None:
     """Both are handed in at once; the queue keeps their order."""
     old = await booked(store)
     await cancelling(store)
@@ -295,7 +295,7 @@ async def test_a_replacement_may_wait_behind_the_cancellation(store: SqliteStore
     assert [("replaced", old.workflow_id)] == await links_of(store, new.request_id)
 
 
-async def test_a_second_try_takes_the_place_of_the_first(store: SqliteStore) -> None:
+async def test_a_second_try_takes_the_place_of_the_first(store: Store) -> None:
     """What came to nothing replaced nothing, and the page is quiet again."""
     old = await booked(store)
     await cancelling(store)
@@ -310,7 +310,7 @@ async def test_a_second_try_takes_the_place_of_the_first(store: SqliteStore) -> 
     assert (1, 0) == (before, (await store.overview(NOW)).alarmed("workflow.unreplaced"))
 
 
-async def test_a_third_booking_replaces_the_second_alone(store: SqliteStore) -> None:
+async def test_a_third_booking_replaces_the_second_alone(store: Store) -> None:
     """A chain of rebookings: each takes the place of the one before."""
     await booked(store, "ap-1")
     await cancelling(store, "ap-1")
@@ -323,7 +323,7 @@ async def test_a_third_booking_replaces_the_second_alone(store: SqliteStore) -> 
     assert [("replaced", second.workflow_id)] == await links_of(store, third.request_id)
 
 
-async def remarks(store: SqliteStore, request_id: str) -> list[Remark]:
+async def remarks(store: Store, request_id: str) -> list[Remark]:
     notices = await store.pending_notices("trust", 50)
     (found,) = [
         each for each in notices if (each.request_id, each.kind) == (request_id, NoticeKind.OUTCOME)
@@ -335,7 +335,7 @@ def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetim
     return Limits(give_up_at=NOW + timedelta(hours=5), delayed_at=NOW + timedelta(minutes=5))
 
 
-async def test_a_replacement_that_is_withdrawn_leaves_nothing(store: SqliteStore) -> None:
+async def test_a_replacement_that_is_withdrawn_leaves_nothing(store: Store) -> None:
     """Whoever withdraws it is told what the patient has left."""
     await booked(store)
     await cancelling(store)
@@ -346,7 +346,7 @@ async def test_a_replacement_that_is_withdrawn_leaves_nothing(store: SqliteStore
     assert [Remark.UNREPLACED] == await remarks(store, new.request_id)
 
 
-async def test_a_replacement_that_never_left_leaves_nothing(store: SqliteStore) -> None:
+async def test_a_replacement_that_never_left_leaves_nothing(store: Store) -> None:
     """Its time passed before it was tried."""
     await booked(store)
     await cancelling(store)
@@ -357,7 +357,7 @@ async def test_a_replacement_that_never_left_leaves_nothing(store: SqliteStore) 
     assert [Remark.UNREPLACED] == await remarks(store, new.request_id)
 
 
-async def test_a_cancellation_that_ends_last_tells_it(store: SqliteStore) -> None:
+async def test_a_cancellation_that_ends_last_tells_it(store: Store) -> None:
     """At another Receiver the new request may be refused before the old one is cancelled."""
     await booked(store)
     old = await cancelling(store)
@@ -373,7 +373,7 @@ async def test_a_cancellation_that_ends_last_tells_it(store: SqliteStore) -> Non
     assert 1 == (await store.overview(NOW)).alarmed("workflow.unreplaced")
 
 
-async def test_what_a_person_has_seen_is_no_concern_any_more(store: SqliteStore) -> None:
+async def test_what_a_person_has_seen_is_no_concern_any_more(store: Store) -> None:
     """Somebody dealt with it, by telephone or otherwise."""
     await booked(store)
     await cancelling(store)
@@ -386,7 +386,7 @@ async def test_what_a_person_has_seen_is_no_concern_any_more(store: SqliteStore)
     assert 0 == (await store.overview(NOW)).alarmed("workflow.unreplaced")
 
 
-async def test_an_unconfirmed_replacement_may_be_there(store: SqliteStore) -> None:
+async def test_an_unconfirmed_replacement_may_be_there(store: Store) -> None:
     """Nobody knows; the outcome says so itself, and nothing is said beyond that."""
     await booked(store)
     await cancelling(store)
@@ -397,7 +397,7 @@ async def test_an_unconfirmed_replacement_may_be_there(store: SqliteStore) -> No
     assert [] == await remarks(store, new.request_id)
 
 
-async def test_what_others_book_anew_is_theirs(store: SqliteStore) -> None:
+async def test_what_others_book_anew_is_theirs(store: Store) -> None:
     """A conversation spans organisations: what one cancels, another does not replace."""
     first = await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER), focus_id="sr-1")
     await _cancelled_there(store, "sr-1")
@@ -408,7 +408,7 @@ async def test_what_others_book_anew_is_theirs(store: SqliteStore) -> None:
     assert [("replaced", first)] == await links_of(store, mine.request_id)
 
 
-async def _cancelled_there(store: SqliteStore, number: str) -> None:
+async def _cancelled_there(store: Store, number: str) -> None:
     store.questions.attend("trust", NOW)
     came = arrival(move=Move.CANCEL, focus_id=number, sender=RECEIVER, use_case="a1t1")
     asked = await store.questions.ask_about(came, None, TERMS, NOW)
@@ -425,11 +425,11 @@ async def _cancelled_there(store: SqliteStore, number: str) -> None:
     ],
 )
 async def test_a_bundle_that_is_gone_does_not_stop_another(
-    store: SqliteStore, database: Database, spoilt: str
+    store: Store, database: Database, spoilt: str
 ) -> None:
     """Whose the booking is cannot be told: the referral is taken, and not linked."""
     await came_in(store, booking(), focus_id="ap-1")
-    await database.write(lambda c: c.execute(spoilt).rowcount)
+    await database.write(lambda c: c.raw.execute(spoilt).rowcount)
     came = to_take(referral_for("ap-1"))
     await store.receive(came, NOW)
     found = await history(store, came.request_id)
@@ -454,22 +454,22 @@ async def test_links_are_found_by_an_index(database: Database, name: str, index:
         ("id", "provider", "focus_id", "role", "subject", "subjects", "correlation_id", "since")
     )
 
-    def explain(connection: sqlite3.Connection) -> list[str]:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+    def explain(connection: SqliteConnection) -> list[str]:
+        plan = connection.raw.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
         return [row["detail"] for row in plan]
 
     assert any(index in step for step in await database.read(explain))
 
 
 async def test_a_link_that_its_message_does_not_ask_for_is_a_contradiction(
-    store: SqliteStore, database: Database
+    store: Store, database: Database
 ) -> None:
     """`verify` counts links, and names the request of one that cannot be."""
     first = await booked(store)
     await store.submit(to_send(referral_for("ap-1")), NOW)
     whole = examine(database.path)
     await database.write(
-        lambda c: c.execute("UPDATE links SET message_id = ?", [first.message_id]).rowcount
+        lambda c: c.raw.execute("UPDATE links SET message_id = ?", [first.message_id]).rowcount
     )
     (problem,) = examine(database.path).problems
 

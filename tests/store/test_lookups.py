@@ -1,11 +1,10 @@
 """Whatever a workflow is looked up by, an index leads to it: nothing is walked."""
 
-import sqlite3
-
 import pytest
 from bench.lookups import KINDS, asked, fill
 
 from bars_gateway.store.database import Database
+from bars_gateway.store.sqlite import SqliteConnection
 
 INDEXES = {
     "Bundle.id of a response": "messages_bundle (provider=? AND bundle_id=?)",
@@ -23,8 +22,8 @@ async def test_a_workflow_is_found_by_an_index(database: Database, kind: str) ->
     """The first step of the plan is the index for that kind of id, and no step is a scan."""
     sql, values = asked(kind, 7)
 
-    def plan(connection: sqlite3.Connection) -> list[str]:
-        found = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+    def plan(connection: SqliteConnection) -> list[str]:
+        found = connection.raw.execute(f"EXPLAIN QUERY PLAN {sql}", values)
         return [row["detail"] for row in found]
 
     steps = await database.read(plan)
@@ -40,6 +39,6 @@ async def test_each_kind_of_id_leads_to_its_own_workflow(database: Database, kin
     await fill(database, 100)
     workflow = 8 if kind == "resource id of a change" else 7
     sql, values = asked(kind, workflow)
-    found = await database.read(lambda connection: connection.execute(sql, values).fetchall())
+    found = await database.read(lambda connection: connection.raw.execute(sql, values).fetchall())
 
     assert [workflow] == [row["id"] for row in found]

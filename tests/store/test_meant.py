@@ -12,7 +12,7 @@ from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.port import Accepted, Change, OutboundState, Settled
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 ONE, OTHER, THIRD = NHS_NUMBER, "9990000026", "9434765919"
 SHARED = "sr-1"
@@ -34,7 +34,7 @@ def nameless() -> bytes:
 
 
 async def asked(
-    store: SqliteStore, number: str, focus_id: str | None = SHARED, **changes: object
+    store: Store, number: str, focus_id: str | None = SHARED, **changes: object
 ) -> Accepted:
     """Send a request, and have it acknowledged with that id."""
     body = about(number) + b" " * len(await store.queue("trust", 99))
@@ -47,7 +47,7 @@ async def asked(
 
 
 async def changed(
-    store: SqliteStore, body: bytes, *, move: Move = Move.CANCEL, **changes: object
+    store: Store, body: bytes, *, move: Move = Move.CANCEL, **changes: object
 ) -> Accepted:
     """Hand in what names the shared id, with that patient."""
     said = {"particulars": particulars_of(read(body)), "use_case": "a3t1", "focus_id": SHARED}
@@ -55,7 +55,7 @@ async def changed(
     return await store.submit(handed_in, NOW)
 
 
-async def refused(store: SqliteStore, body: bytes, **changes: object) -> str:
+async def refused(store: Store, body: bytes, **changes: object) -> str:
     """Return why it is refused."""
     with pytest.raises(MoveRefused) as caught:
         await changed(store, body, **changes)
@@ -67,7 +67,7 @@ async def refused(store: SqliteStore, body: bytes, **changes: object) -> str:
 @pytest.mark.parametrize("move", [Move.CANCEL, Move.UPDATE])
 @pytest.mark.parametrize("patient_changed", [False, True])
 async def test_it_is_of_the_one_whose_claim_was_refused(
-    store: SqliteStore,
+    store: Store,
     move: Move,
     *,
     patient_changed: bool,
@@ -82,7 +82,7 @@ async def test_it_is_of_the_one_whose_claim_was_refused(
     assert [second.workflow_id, first.workflow_id] == [each.workflow_id for each in receipts]
 
 
-async def test_it_is_of_one_without_an_id(store: SqliteStore) -> None:
+async def test_it_is_of_one_without_an_id(store: Store) -> None:
     """The answer came without: so it may be this one."""
     await asked(store, ONE)
     second = await asked(store, OTHER, None)
@@ -90,7 +90,7 @@ async def test_it_is_of_one_without_an_id(store: SqliteStore) -> None:
     assert second.workflow_id == (await changed(store, about(OTHER))).workflow_id
 
 
-async def test_it_is_in_the_conversation_of_its_own_request(store: SqliteStore) -> None:
+async def test_it_is_in_the_conversation_of_its_own_request(store: Store) -> None:
     """The header that it is sent with is not that of the other patient's."""
     await asked(store, ONE)
     second = await asked(store, OTHER)
@@ -106,9 +106,7 @@ async def test_it_is_in_the_conversation_of_its_own_request(store: SqliteStore) 
 
 
 @pytest.mark.parametrize("patient_changed", [False, True])
-async def test_where_several_fit_it_is_refused(
-    store: SqliteStore, *, patient_changed: bool
-) -> None:
+async def test_where_several_fit_it_is_refused(store: Store, *, patient_changed: bool) -> None:
     """Nobody can say which; the workflows are named, and what to do."""
     first = await asked(store, ONE)
     others = [await asked(store, OTHER, named) for named in (SHARED, None)]
@@ -119,7 +117,7 @@ async def test_where_several_fit_it_is_refused(
     assert f"{first.workflow_id}," not in text
 
 
-async def test_where_none_fits_the_guard_refuses(store: SqliteStore) -> None:
+async def test_where_none_fits_the_guard_refuses(store: Store) -> None:
     """As ever: and who knows that the patient changed overrules it."""
     first = await asked(store, ONE)
     await asked(store, OTHER)
@@ -130,7 +128,7 @@ async def test_where_none_fits_the_guard_refuses(store: SqliteStore) -> None:
     assert first.workflow_id == receipt.workflow_id
 
 
-async def test_who_has_a_request_of_their_own_there_has_not_changed(store: SqliteStore) -> None:
+async def test_who_has_a_request_of_their_own_there_has_not_changed(store: Store) -> None:
     """It has another id: so the message names the wrong record, not the wrong patient."""
     await asked(store, ONE)
     second = await asked(store, OTHER, "sr-2")
@@ -141,7 +139,7 @@ async def test_who_has_a_request_of_their_own_there_has_not_changed(store: Sqlit
     assert OTHER not in text
 
 
-async def test_what_the_receiver_calls_otherwise_is_not_meant(store: SqliteStore) -> None:
+async def test_what_the_receiver_calls_otherwise_is_not_meant(store: Store) -> None:
     """A refused claim of another id shows what the Receiver calls it."""
     await asked(store, ONE)
     await asked(store, THIRD, "sr-2")
@@ -158,9 +156,7 @@ async def test_what_the_receiver_calls_otherwise_is_not_meant(store: SqliteStore
         pytest.param({"subject": Subject.VALIDATION, "use_case": "a4t1"}, id="another-subject"),
     ],
 )
-async def test_a_request_elsewhere_is_not_meant(
-    store: SqliteStore, elsewhere: dict[str, object]
-) -> None:
+async def test_a_request_elsewhere_is_not_meant(store: Store, elsewhere: dict[str, object]) -> None:
     """An id is its Receiver's own, of one kind of record."""
     await asked(store, ONE)
     await asked(store, OTHER, None, **elsewhere)
@@ -168,7 +164,7 @@ async def test_a_request_elsewhere_is_not_meant(
     assert "began with another patient" in await refused(store, about(OTHER))
 
 
-async def test_what_is_over_is_not_meant(store: SqliteStore) -> None:
+async def test_what_is_over_is_not_meant(store: Store) -> None:
     """It was cancelled, and cannot be once more."""
     await asked(store, ONE)
     await asked(store, OTHER)
@@ -181,7 +177,7 @@ async def test_what_is_over_is_not_meant(store: SqliteStore) -> None:
     assert "began with another patient" in await refused(store, about(OTHER) + b" ")
 
 
-async def test_a_contested_id_needs_a_patient(store: SqliteStore) -> None:
+async def test_a_contested_id_needs_a_patient(store: Store) -> None:
     """Too little to compare is enough where one has the id, and never where two were given it."""
     first = await asked(store, ONE)
     alone = await changed(store, nameless(), move=Move.UPDATE)
@@ -193,7 +189,7 @@ async def test_a_contested_id_needs_a_patient(store: SqliteStore) -> None:
     assert f"workflows {first.workflow_id}, {second.workflow_id}" in text
 
 
-async def test_both_are_contested_where_both_were_given_the_id(store: SqliteStore) -> None:
+async def test_both_are_contested_where_both_were_given_the_id(store: Store) -> None:
     """With the read: only a record that names our patient lets either go."""
     await asked(store, ONE)
     await asked(store, OTHER)

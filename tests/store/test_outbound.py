@@ -16,24 +16,24 @@ from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.database import Database
 from bars_gateway.store.interventions import Actor, Verb
 from bars_gateway.store.port import Claim, NoticeKind, OutboundState, Part, Settled, TryAgain
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 PROVIDERS = ("trust",)
 ACKNOWLEDGED = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="minted-there")
 
 
-async def claimed(store: SqliteStore, **changes: object) -> Claim:
+async def claimed(store: Store, **changes: object) -> Claim:
     await store.submit(submission(**changes), NOW)
     claim = await store.claim_next(NOW, PROVIDERS)
     assert claim is not None
     return claim
 
 
-async def acknowledge(store: SqliteStore, claim: Claim, settlement: Settled = ACKNOWLEDGED) -> None:
+async def acknowledge(store: Store, claim: Claim, settlement: Settled = ACKNOWLEDGED) -> None:
     await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
 
 
-async def test_the_same_bytes_are_queued_once(store: SqliteStore) -> None:
+async def test_the_same_bytes_are_queued_once(store: Store) -> None:
     """An EPR that hands in the same bytes twice gets the same receipt, and one message."""
     first = await store.submit(submission(body=b"same"), NOW)
     second = await store.submit(submission(body=b"same"), NOW + timedelta(hours=1))
@@ -42,7 +42,7 @@ async def test_the_same_bytes_are_queued_once(store: SqliteStore) -> None:
     assert 1 == (await store.overview(NOW)).outbound[OutboundState.QUEUED]
 
 
-async def test_the_same_bytes_of_another_provider_are_another_message(store: SqliteStore) -> None:
+async def test_the_same_bytes_of_another_provider_are_another_message(store: Store) -> None:
     """Providers share a database and nothing else."""
     first = await store.submit(submission(body=b"same"), NOW)
     second = await store.submit(submission(body=b"same", provider="other"), NOW)
@@ -51,7 +51,7 @@ async def test_the_same_bytes_of_another_provider_are_another_message(store: Sql
 
 
 async def test_a_claim_carries_the_bytes_and_headers_that_were_handed_in(
-    store: SqliteStore,
+    store: Store,
 ) -> None:
     """A retry is the same bytes under the same headers."""
     body = b'{"value":1.10,"at":"2026-03-02T09:00:00.1234567+00:00"}' * 40
@@ -60,7 +60,7 @@ async def test_a_claim_carries_the_bytes_and_headers_that_were_handed_in(
     assert payload(body) == claim.request
 
 
-async def test_a_message_that_is_claimed_is_claimed_once(store: SqliteStore) -> None:
+async def test_a_message_that_is_claimed_is_claimed_once(store: Store) -> None:
     """Many senders ask at the same moment; one of them gets it."""
     await store.submit(submission(), NOW)
     claims = await asyncio.gather(*(store.claim_next(NOW, PROVIDERS) for _ in range(20)))
@@ -68,14 +68,14 @@ async def test_a_message_that_is_claimed_is_claimed_once(store: SqliteStore) -> 
     assert 1 == sum(claim is not None for claim in claims)
 
 
-async def test_a_provider_without_a_token_keeps_its_place(store: SqliteStore) -> None:
+async def test_a_provider_without_a_token_keeps_its_place(store: Store) -> None:
     """A message of a provider that is not asked for is not claimed."""
     await store.submit(submission(), NOW)
 
     assert await store.claim_next(NOW, ("other",)) is None
 
 
-async def test_nothing_overtakes_within_a_conversation(store: SqliteStore) -> None:
+async def test_nothing_overtakes_within_a_conversation(store: Store) -> None:
     """The second message to the same Receiver waits until the first is settled."""
     first = await claimed(store, correlation_id="c")
     await store.submit(submission(correlation_id="c"), NOW)
@@ -87,7 +87,7 @@ async def test_nothing_overtakes_within_a_conversation(store: SqliteStore) -> No
     assert late is not None
 
 
-async def test_a_retry_does_not_let_the_next_message_overtake(store: SqliteStore) -> None:
+async def test_a_retry_does_not_let_the_next_message_overtake(store: Store) -> None:
     """While the first waits for its retry, the second waits too."""
     first = await claimed(store, correlation_id="c")
     await store.submit(submission(correlation_id="c"), NOW)
@@ -101,7 +101,7 @@ async def test_a_retry_does_not_let_the_next_message_overtake(store: SqliteStore
     assert await store.claim_next(NOW + timedelta(seconds=1), PROVIDERS) is None
 
 
-async def test_a_sick_receiver_does_not_take_every_sender(store: SqliteStore) -> None:
+async def test_a_sick_receiver_does_not_take_every_sender(store: Store) -> None:
     """At most four are in flight to one Receiver; another one's message goes out at once."""
     for _ in range(6):
         await store.submit(submission(), NOW)
@@ -113,7 +113,7 @@ async def test_a_sick_receiver_does_not_take_every_sender(store: SqliteStore) ->
     assert [THEIRS] * 4 + ["system|other"] == receivers
 
 
-async def test_a_settled_message_tells_the_epr_once(store: SqliteStore) -> None:
+async def test_a_settled_message_tells_the_epr_once(store: Store) -> None:
     """One final notice, with the Receiver's answer to read."""
     claim = await claimed(store)
     await acknowledge(store, claim)
@@ -125,7 +125,7 @@ async def test_a_settled_message_tells_the_epr_once(store: SqliteStore) -> None:
     assert ANSWER.body == answer.body
 
 
-async def test_an_acknowledged_request_makes_its_workflow_active(store: SqliteStore) -> None:
+async def test_an_acknowledged_request_makes_its_workflow_active(store: Store) -> None:
     """The workflow knows the id that the Receiver minted."""
     claim = await claimed(store)
     await acknowledge(store, claim)
@@ -135,7 +135,7 @@ async def test_an_acknowledged_request_makes_its_workflow_active(store: SqliteSt
     assert claim.correlation_id == await store.correlation_of("trust", "minted-there")
 
 
-async def test_a_claim_that_lapsed_cannot_settle_its_successor(store: SqliteStore) -> None:
+async def test_a_claim_that_lapsed_cannot_settle_its_successor(store: Store) -> None:
     """The claim number fences: the slow sender gets StaleState and changes nothing."""
     slow = await claimed(store)
     await store.release_lapsed(NOW + timedelta(minutes=2))
@@ -148,7 +148,7 @@ async def test_a_claim_that_lapsed_cannot_settle_its_successor(store: SqliteStor
     assert [] == list(await store.pending_notices("trust", 10))
 
 
-async def test_a_restart_sends_again_what_was_in_flight(store: SqliteStore) -> None:
+async def test_a_restart_sends_again_what_was_in_flight(store: Store) -> None:
     """What this node was sending when it died is due at once, under the same ids."""
     before = await claimed(store)
     released = await store.release_own(NOW)
@@ -163,7 +163,7 @@ async def test_a_restart_sends_again_what_was_in_flight(store: SqliteStore) -> N
     )
 
 
-async def test_putting_back_is_no_attempt(store: SqliteStore) -> None:
+async def test_putting_back_is_no_attempt(store: Store) -> None:
     """Without a token no POST begins: attempts stay at none, claims still grow."""
     claim = await claimed(store)
     await store.put_back(claim, NOW)
@@ -173,7 +173,7 @@ async def test_putting_back_is_no_attempt(store: SqliteStore) -> None:
     assert (1, 2) == (again.attempt, again.claim)
 
 
-async def test_a_message_that_never_left_is_not_sent(store: SqliteStore) -> None:
+async def test_a_message_that_never_left_is_not_sent(store: Store) -> None:
     """Past its time without a POST: not_sent, said in a notice; its workflow is abandoned."""
     claim = await claimed(store)
     await store.put_back(claim, NOW)
@@ -185,7 +185,7 @@ async def test_a_message_that_never_left_is_not_sent(store: SqliteStore) -> None
     assert State.ABANDONED == history.workflow.state
 
 
-async def test_a_message_that_was_tried_is_unconfirmed(store: SqliteStore) -> None:
+async def test_a_message_that_was_tried_is_unconfirmed(store: Store) -> None:
     """Past its time after a POST: we do not know, and say so."""
     claim = await claimed(store)
     await store.settle(
@@ -199,14 +199,14 @@ async def test_a_message_that_was_tried_is_unconfirmed(store: SqliteStore) -> No
     assert State.UNCONFIRMED == history.workflow.state
 
 
-async def test_what_is_past_its_time_is_not_claimed(store: SqliteStore) -> None:
+async def test_what_is_past_its_time_is_not_claimed(store: Store) -> None:
     """Between its deadline and the next look of housekeeping, a message does not leave."""
     await store.submit(submission(give_up_at=NOW), NOW)
 
     assert await store.claim_next(NOW, PROVIDERS) is None
 
 
-async def test_a_late_message_is_reported_once(store: SqliteStore) -> None:
+async def test_a_late_message_is_reported_once(store: Store) -> None:
     """A delayed notice comes once, and the message goes on."""
     await store.submit(submission(), NOW)
     told = [await store.tell_delays(NOW + timedelta(minutes=m)) for m in (0, 2, 3)]
@@ -217,7 +217,7 @@ async def test_a_late_message_is_reported_once(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("move", [Move.REQUEST, Move.CONCLUDE, Move.CANCEL])
-async def test_what_goes_on_past_its_time_is_told_then(store: SqliteStore, move: Move) -> None:
+async def test_what_goes_on_past_its_time_is_told_then(store: Store, move: Move) -> None:
     """Once when it is late, and once more when its clinical time passes; then no more."""
     await store.submit(submission(move=move, needed_by=NOW + timedelta(minutes=10)), NOW)
     told = [await store.tell_delays(NOW + timedelta(minutes=m)) for m in (2, 3, 10, 11)]
@@ -227,7 +227,7 @@ async def test_what_goes_on_past_its_time_is_told_then(store: SqliteStore, move:
     assert [[], [Remark.PAST_ITS_TIME]] == [notice.remarks for notice in notices]
 
 
-async def test_a_clock_that_was_set_tells_of_no_time_before_it_passes(store: SqliteStore) -> None:
+async def test_a_clock_that_was_set_tells_of_no_time_before_it_passes(store: Store) -> None:
     """A clinical time lies further ahead than any pause, and is an instant all the same."""
     await store.submit(submission(needed_by=NOW + timedelta(minutes=10)), NOW)
     await store.tell_delays(NOW + timedelta(minutes=2))
@@ -237,7 +237,7 @@ async def test_a_clock_that_was_set_tells_of_no_time_before_it_passes(store: Sql
     assert [0, 1] == [await store.tell_delays(NOW + timedelta(minutes=m)) for m in (9, 10)]
 
 
-async def test_what_is_held_and_late_says_so(store: SqliteStore) -> None:
+async def test_what_is_held_and_late_says_so(store: Store) -> None:
     """Also when it was released before anybody read of it."""
     accepted = await store.submit(submission(), NOW)
     actor = Actor(role="epr", who="jo (uid 1000)", why="INC-7")
@@ -250,7 +250,7 @@ async def test_what_is_held_and_late_says_so(store: SqliteStore) -> None:
     assert "stopped here" in documents.notice(notice)["means"]
 
 
-async def test_what_arrived_after_its_time_says_so(store: SqliteStore) -> None:
+async def test_what_arrived_after_its_time_says_so(store: Store) -> None:
     """The EPR's own fallback may be running by then."""
     late, early = NOW - timedelta(minutes=1), NOW + timedelta(hours=1)
     for needed_by in (late, early):
@@ -266,7 +266,7 @@ def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetim
 
 
 async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
-    store: SqliteStore,
+    store: Store,
 ) -> None:
     """D-duplicate: a 200 without our ids is kept, and the duplicate that follows proves it."""
     claim = await claimed(store)
@@ -292,7 +292,7 @@ async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
     assert b'{"id":"first"}' == answer.body
 
 
-async def test_a_refused_update_leaves_its_workflow_alone(store: SqliteStore) -> None:
+async def test_a_refused_update_leaves_its_workflow_alone(store: Store) -> None:
     """Only the fate of the request is the fate of the workflow."""
     first = await claimed(store)
     await acknowledge(store, first)
@@ -308,7 +308,7 @@ async def test_a_refused_update_leaves_its_workflow_alone(store: SqliteStore) ->
     assert State.ACTIVE == history.workflow.state
 
 
-async def test_an_update_joins_the_workflow_of_its_request(store: SqliteStore) -> None:
+async def test_an_update_joins_the_workflow_of_its_request(store: Store) -> None:
     """The Receiver's id names the workflow."""
     first = await claimed(store)
     await acknowledge(store, first)
@@ -318,7 +318,7 @@ async def test_an_update_joins_the_workflow_of_its_request(store: SqliteStore) -
     assert history.workflow.workflow_id == accepted.workflow_id
 
 
-async def test_bytes_that_were_refused_say_so_when_handed_in_again(store: SqliteStore) -> None:
+async def test_bytes_that_were_refused_say_so_when_handed_in_again(store: Store) -> None:
     """D-same-bytes: the same bytes, the same refusal, with the Receiver's code."""
     claim = await claimed(store, body=b"refused")
     await store.settle(
@@ -332,7 +332,7 @@ async def test_bytes_that_were_refused_say_so_when_handed_in_again(store: Sqlite
     assert (OutboundState.REFUSED, "REC_BAD_REQUEST") == (again.state, again.code)
 
 
-async def test_five_hundreds_are_counted(store: SqliteStore) -> None:
+async def test_five_hundreds_are_counted(store: Store) -> None:
     """A claim knows how many server errors came before it."""
     claim = await claimed(store)
     await store.settle(
@@ -347,7 +347,7 @@ async def test_five_hundreds_are_counted(store: SqliteStore) -> None:
     assert 1 == again.server_errors
 
 
-async def test_a_claim_knows_since_when_it_has_met_500s(store: SqliteStore) -> None:
+async def test_a_claim_knows_since_when_it_has_met_500s(store: Store) -> None:
     """Also those that did not count: after long enough, they do."""
     claim = await claimed(store)
     first = attempt(claim, Verdict.RETRY, row="server-error", started_at=NOW)
@@ -364,7 +364,7 @@ async def test_a_claim_knows_since_when_it_has_met_500s(store: SqliteStore) -> N
     assert NOW + timedelta(seconds=9) == third.previous_at
 
 
-async def test_after_a_break_what_was_tried_least_goes_first(store: SqliteStore) -> None:
+async def test_after_a_break_what_was_tried_least_goes_first(store: Store) -> None:
     """And what was tried last goes after all the others: it may be the cause itself."""
     tried = await claimed(store)
     await store.settle(
@@ -380,7 +380,7 @@ async def test_after_a_break_what_was_tried_least_goes_first(store: SqliteStore)
     assert expected == [claim.message_id for claim in claims if claim is not None]
 
 
-async def test_the_next_due_time_leaves_out_what_is_blocked(store: SqliteStore) -> None:
+async def test_the_next_due_time_leaves_out_what_is_blocked(store: Store) -> None:
     """What is due and waits for another message rings the bell later; it is no due time."""
     first = await claimed(store, correlation_id="c")
     await store.submit(submission(correlation_id="c"), NOW)
@@ -392,7 +392,7 @@ async def test_the_next_due_time_leaves_out_what_is_blocked(store: SqliteStore) 
     assert retry_at == await store.next_due(NOW, PROVIDERS)
 
 
-async def test_every_change_of_state_is_in_the_history(store: SqliteStore) -> None:
+async def test_every_change_of_state_is_in_the_history(store: Store) -> None:
     """The database writes the audit trail, so that no code path forgets it."""
     claim = await claimed(store)
     await acknowledge(store, claim)
@@ -403,7 +403,7 @@ async def test_every_change_of_state_is_in_the_history(store: SqliteStore) -> No
     ]
 
 
-async def test_the_bell_that_nobody_heard_is_remembered(store: SqliteStore) -> None:
+async def test_the_bell_that_nobody_heard_is_remembered(store: Store) -> None:
     """Work that arrives between looking and waiting does not wait for the timeout."""
     await store.submit(submission(), NOW)
     async with asyncio.timeout(1):
@@ -412,7 +412,7 @@ async def test_the_bell_that_nobody_heard_is_remembered(store: SqliteStore) -> N
     assert await store.claim_next(NOW, PROVIDERS) is not None
 
 
-async def test_a_refused_work_undoes_itself_alone(store: SqliteStore, database: Database) -> None:
+async def test_a_refused_work_undoes_itself_alone(store: Store, database: Database) -> None:
     """Of works that share a transaction, the one that fails leaves the others whole."""
     claim = await claimed(store)
     await store.release_own(NOW)
@@ -427,7 +427,7 @@ async def test_a_refused_work_undoes_itself_alone(store: SqliteStore, database: 
     assert 3 == (await store.overview(NOW)).outbound[OutboundState.QUEUED]
 
 
-async def test_what_is_urgent_goes_out_first(store: SqliteStore) -> None:
+async def test_what_is_urgent_goes_out_first(store: Store) -> None:
     """However long the others have waited; and when there is nothing urgent they go."""
     routine = await store.submit(submission(receiver="a"), NOW)
     urgent = await store.submit(submission(receiver="b", urgent=True), NOW + timedelta(seconds=1))

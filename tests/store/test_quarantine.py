@@ -14,7 +14,7 @@ from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.interventions import Actor
 from bars_gateway.store.port import Arrival, OutboundState, Quarantined, Settled, Taken
 from bars_gateway.store.quarantine import AGAINST, Attached
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
@@ -36,7 +36,7 @@ def answer(**changes: object) -> Arrival:
     return arrival(**(values | changes))
 
 
-async def asked(store: SqliteStore) -> int:
+async def asked(store: Store) -> int:
     """Send a validation request that the Receiver calls FOCUS; return its workflow's number."""
     sent = await store.submit(submission(sender=OURS, receiver=THEIRS, **VALIDATION), NOW)
     claim = await store.claim_next(NOW, {"trust"})
@@ -56,7 +56,7 @@ async def asked(store: SqliteStore) -> int:
     ],
 )
 async def test_what_does_not_fit_is_not_attached(
-    store: SqliteStore, changes: dict[str, Any], code: str
+    store: Store, changes: dict[str, Any], code: str
 ) -> None:
     """Asked beforehand or done at once, the answer is the same, and nothing is changed."""
     workflow_id, response = await asked(store), answer(**changes)
@@ -71,7 +71,7 @@ async def test_what_does_not_fit_is_not_attached(
     assert kept[0].attached_to is None
 
 
-async def test_a_copy_that_comes_later_is_kept_aside_again(store: SqliteStore) -> None:
+async def test_a_copy_that_comes_later_is_kept_aside_again(store: Store) -> None:
     """Under another X-Request-Id nobody can tell that it is the same response: a person can."""
     workflow_id, response = await asked(store), answer()
     await store.respond(response, NOT_FOUND, NOW)
@@ -85,7 +85,7 @@ async def test_a_copy_that_comes_later_is_kept_aside_again(store: SqliteStore) -
 
 @pytest.mark.parametrize("element", ["identifier", "episodeOfCare"])
 async def test_one_bundle_id_is_told_apart_by_case_number_or_journey(
-    store: SqliteStore, element: str
+    store: Store, element: str
 ) -> None:
     """Two requests of one conversation under one Bundle.id: what their Encounters say decides."""
     ids = {"bundle_id": "b1", "correlation_id": "c1"}

@@ -20,7 +20,7 @@ from bars_gateway.store.questions import (
     Enquiry,
     Unattended,
 )
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=20)
 
@@ -42,18 +42,18 @@ def enquiry(**changes: object) -> Enquiry:
 
 
 @pytest.fixture
-def attended(store: SqliteStore) -> SqliteStore:
+def attended(store: Store) -> Store:
     store.questions.attend("trust", NOW)
     return store
 
 
-async def put(store: SqliteStore, now: datetime = NOW, **changes: object) -> int:
+async def put(store: Store, now: datetime = NOW, **changes: object) -> int:
     asked = await store.questions.ask_about(arrival(**changes), None, TERMS, now)
     assert isinstance(asked, Asked)
     return asked.question_id
 
 
-async def test_twenty_at_once_are_one_question(attended: SqliteStore) -> None:
+async def test_twenty_at_once_are_one_question(attended: Store) -> None:
     """The ledger decides inside the transaction."""
     came = arrival()
     fates = await asyncio.gather(
@@ -63,7 +63,7 @@ async def test_twenty_at_once_are_one_question(attended: SqliteStore) -> None:
     assert {Asked: 1, Processing: 19} == Counter(type(fate) for fate in fates)
 
 
-async def test_the_answer_is_told_to_who_waits(attended: SqliteStore) -> None:
+async def test_the_answer_is_told_to_who_waits(attended: Store) -> None:
     """Once it is on disk, whoever came first."""
     number = await put(attended)
     async with asyncio.TaskGroup() as group:
@@ -78,7 +78,7 @@ async def test_the_answer_is_told_to_who_waits(attended: SqliteStore) -> None:
     ("seconds", "expected"), [(29, Asked), (31, Unattended)], ids=["just-there", "gone"]
 )
 async def test_an_epr_is_there_for_half_a_minute(
-    attended: SqliteStore, seconds: int, expected: type
+    attended: Store, seconds: int, expected: type
 ) -> None:
     """D-who-answers: whoever has not asked for questions since then is not there."""
     now = NOW + timedelta(seconds=seconds)
@@ -87,7 +87,7 @@ async def test_an_epr_is_there_for_half_a_minute(
 
 
 async def test_an_epr_with_a_folder_is_there_before_the_first_look(
-    store: SqliteStore, tmp_path: Path
+    store: Store, tmp_path: Path
 ) -> None:
     """The folder is, and so is the server: nobody hears 503 for having come first."""
     answering = Answering(
@@ -107,7 +107,7 @@ async def test_an_epr_with_a_folder_is_there_before_the_first_look(
     assert await put(store)
 
 
-async def test_another_provider_sees_nothing(attended: SqliteStore) -> None:
+async def test_another_provider_sees_nothing(attended: Store) -> None:
     """Every question belongs to one provider, and only its EPR may answer."""
     number = await put(attended)
 
@@ -116,7 +116,7 @@ async def test_another_provider_sees_nothing(attended: SqliteStore) -> None:
     assert await attended.questions.decide("other", number, decision(), NOW) is None
 
 
-async def test_the_first_answer_stands(attended: SqliteStore) -> None:
+async def test_the_first_answer_stands(attended: Store) -> None:
     """The Sender was told it."""
     number = await put(attended)
     await attended.questions.decide("trust", number, decision(), NOW)
@@ -131,7 +131,7 @@ async def test_the_first_answer_stands(attended: SqliteStore) -> None:
     )
 
 
-async def test_a_change_of_what_the_gateway_never_saw_is_taken(attended: SqliteStore) -> None:
+async def test_a_change_of_what_the_gateway_never_saw_is_taken(attended: Store) -> None:
     """The EPR may know it from before; then its workflow begins here, and ends."""
     change = {"move": Move.CANCEL, "focus_id": "known-to-the-epr"}
     number = await put(attended, **change, earlier_records=True)
@@ -141,7 +141,7 @@ async def test_a_change_of_what_the_gateway_never_saw_is_taken(attended: SqliteS
     assert {"cancelled": 1} == {state: count for state, count in workflows.items() if count}
 
 
-async def test_a_question_that_nobody_answers_is_an_alarm_once(attended: SqliteStore) -> None:
+async def test_a_question_that_nobody_answers_is_an_alarm_once(attended: Store) -> None:
     """And it stays open: only the EPR or an operator can say what was done."""
     number = await put(attended)
     told = [await attended.questions.tell_unanswered(at) for at in (NOW, LATER, LATER)]
@@ -153,7 +153,7 @@ async def test_a_question_that_nobody_answers_is_an_alarm_once(attended: SqliteS
     assert (number, 1) == (still_open.question_id, overview.questions_open["trust"].late)
 
 
-async def test_a_read_is_forgotten_after_a_minute(attended: SqliteStore) -> None:
+async def test_a_read_is_forgotten_after_a_minute(attended: Store) -> None:
     """Open or answered: nobody waits for it any more, and no patient's data stays."""
     first = await attended.questions.ask(enquiry(), TERMS, NOW)
     await attended.questions.tell_unanswered(NOW + timedelta(seconds=61))
@@ -162,7 +162,7 @@ async def test_a_read_is_forgotten_after_a_minute(attended: SqliteStore) -> None
     assert await attended.questions.question("trust", first.question_id) is None
 
 
-async def test_a_read_that_is_repeated_later_is_asked_anew(attended: SqliteStore) -> None:
+async def test_a_read_that_is_repeated_later_is_asked_anew(attended: Store) -> None:
     """Before housekeeping has come round, too."""
     first = await attended.questions.ask(enquiry(), TERMS, NOW)
     early = await attended.questions.ask(enquiry(), TERMS, NOW + timedelta(seconds=20))
@@ -175,7 +175,7 @@ async def test_a_read_that_is_repeated_later_is_asked_anew(attended: SqliteStore
     assert first.question_id < late.question_id
 
 
-async def test_a_write_is_good_for_once(attended: SqliteStore) -> None:
+async def test_a_write_is_good_for_once(attended: Store) -> None:
     """Its X-Request-Id is in the ledger, as a message's is."""
     write = enquiry(operation="DELETE Appointment", changes=True)
     asked = await attended.questions.ask(write, TERMS, NOW)
@@ -185,7 +185,7 @@ async def test_a_write_is_good_for_once(attended: SqliteStore) -> None:
     assert Repeated(reference=None) == await attended.questions.ask(write, TERMS, LATER)
 
 
-async def test_the_bytes_of_what_was_refused_are_not_kept(attended: SqliteStore) -> None:
+async def test_the_bytes_of_what_was_refused_are_not_kept(attended: Store) -> None:
     """What was refused is nobody's record."""
     number = await put(attended)
     no = decision(accepted=False, word="exists", http_status=409)
@@ -196,7 +196,7 @@ async def test_the_bytes_of_what_was_refused_are_not_kept(attended: SqliteStore)
     assert question.request is None
 
 
-async def test_what_the_sender_has_heard_on_its_retry_alarms_no_more(attended: SqliteStore) -> None:
+async def test_what_the_sender_has_heard_on_its_retry_alarms_no_more(attended: Store) -> None:
     """It was decided too late; the retry is told, and so is the EPR."""
     came = arrival()
     asked = await attended.questions.ask_about(came, None, TERMS, NOW)
@@ -216,7 +216,7 @@ async def test_what_the_sender_has_heard_on_its_retry_alarms_no_more(attended: S
     assert "the Sender has asked again since" in str(documents.notice(notices[-1])["means"])
 
 
-async def test_a_sender_that_has_not_asked_again_may_not_know(attended: SqliteStore) -> None:
+async def test_a_sender_that_has_not_asked_again_may_not_know(attended: Store) -> None:
     """A decision in time is no news on a retry; one that came late stands as an alarm."""
     in_time = arrival()
     asked = await attended.questions.ask_about(in_time, None, TERMS, NOW)

@@ -28,7 +28,7 @@ from store_values import ANSWER, TERMS, arrival, attempt, decision, submission
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Notice, OutboundState, Overview, Settled
 from bars_gateway.store.questions import Asked
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture
 
@@ -125,7 +125,7 @@ async def test_what_is_judged_the_same_is_told_once(home: Home) -> None:
 def cancels(at: datetime):
     """Let the Requester cancel what it asked of us, and our EPR say yes."""
 
-    async def act(store: SqliteStore) -> None:
+    async def act(store: Store) -> None:
         store.questions.attend("trust", at)
         came = arrival(move=Move.CANCEL, focus_id="given", request_id="cancels")
         terms = replace(TERMS, answer_by=at + timedelta(seconds=5))
@@ -172,7 +172,7 @@ async def test_our_own_word_that_crosses_a_cancellation_is_told(home: Home) -> N
 def sends(move: Move, at: datetime = LATER, **changes: object):
     """Hand a message in and have it acknowledged *at* that time."""
 
-    async def act(store: SqliteStore) -> None:
+    async def act(store: Store) -> None:
         made = submission(move=move, correlation_id="talk", give_up_at=PAST, **changes)
         await store.submit(made, at)
         claim = await store.claim_next(at, ["trust"])

@@ -35,7 +35,7 @@ from bars_gateway.store.affected import Fate
 from bars_gateway.store.handling import Chosen
 from bars_gateway.store.port import Overview
 from bars_gateway.store.restore import hand_over, restore
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture
 DUE = NOW + timedelta(minutes=3)  # after what comes, and before it is late
@@ -50,16 +50,16 @@ def orphan(request_id: str):
     return answers("nothing", Move.PROGRESS, request_id)
 
 
-async def overdue(store: SqliteStore) -> None:
+async def overdue(store: Store) -> None:
     await store.conversations.tell_due(LATER)
 
 
-async def turned_away(store: SqliteStore) -> None:
+async def turned_away(store: Store) -> None:
     came = arrival(move=Move.CANCEL, focus_id="given", request_id="cancels")
     await store.questions.turn_away(came, SINCE)
 
 
-async def handle_all(store: SqliteStore) -> None:
+async def handle_all(store: Store) -> None:
     up_to = max((alarm.number for alarm in (await store.overview(LATER)).alarms), default=0)
     await store.alarms.handle("trust", Chosen(up_to=up_to), OPERATOR, SINCE, dry_run=False)
 

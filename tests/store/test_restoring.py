@@ -39,7 +39,7 @@ from bars_gateway.store.port import (
     TryAgain,
 )
 from bars_gateway.store.restore import HandedOver, Restored, hand_over, restore
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 SINCE = NOW + timedelta(minutes=1)
 LATER = NOW + timedelta(minutes=5)
@@ -57,7 +57,7 @@ class Home:
     async def does(self, *acts):
         """Open the database, do *acts* one after the other, close it; return what they gave."""
         async with open_database(self.database) as opened:
-            store = SqliteStore(opened, node="here")
+            store = Store(opened, node="here")
             return [await act(store) for act in acts]
 
     async def backed_up(self, *acts):
@@ -96,11 +96,11 @@ def verb(verb_: Verb, of: Accepted):
     )
 
 
-async def next_claim(store: SqliteStore) -> Claim | None:
+async def next_claim(store: Store) -> Claim | None:
     return await store.claim_next(SINCE, ["trust"])
 
 
-async def acknowledge(store: SqliteStore) -> Claim:
+async def acknowledge(store: Store) -> Claim:
     claim = await next_claim(store)
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=f"theirs-{claim.request_id}")
@@ -108,7 +108,7 @@ async def acknowledge(store: SqliteStore) -> Claim:
     return claim
 
 
-async def miss(store: SqliteStore) -> Claim:
+async def miss(store: Store) -> Claim:
     """Try to send, and hear nothing."""
     claim = await next_claim(store)
     assert claim is not None
@@ -118,22 +118,22 @@ async def miss(store: SqliteStore) -> Claim:
 
 
 def history(of: str):
-    async def read(store: SqliteStore) -> MessageHistory:
+    async def read(store: Store) -> MessageHistory:
         (found,) = await store.history("trust", of)
         return found
 
     return read
 
 
-async def notices(store: SqliteStore) -> Sequence[Notice]:
+async def notices(store: Store) -> Sequence[Notice]:
     return await store.pending_notices("trust", 100)
 
 
-async def overview(store: SqliteStore) -> Overview:
+async def overview(store: Store) -> Overview:
     return await store.overview(LATER)
 
 
-async def sent_by(store: SqliteStore) -> list[Claim]:
+async def sent_by(store: Store) -> list[Claim]:
     """Send whatever can be sent, and return it."""
     sent: list[Claim] = []
     while (claim := await store.claim_next(LATER, ["trust"])) is not None:
@@ -506,7 +506,7 @@ async def test_an_answer_proves_its_request_before_it_is_handed_over(home: Home)
 def named(focus_id: str):
     """Return what has the next message acknowledged, with that id of the Receiver's."""
 
-    async def act(store: SqliteStore) -> Claim:
+    async def act(store: Store) -> Claim:
         claim = await next_claim(store)
         assert claim is not None
         settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
@@ -834,12 +834,12 @@ class Course:
         self.accepted: list[Accepted] = []
         self.talks: dict[int, str] = {}  # workflow → conversation
 
-    async def step(self, store: SqliteStore) -> None:
+    async def step(self, store: Store) -> None:
         """Let one thing happen."""
         acts = (self.ask, self.ask, self.change, self.send, self.send, self.receive, self.receive)
         await self.rng.choice((*acts, self.answer, self.meddle, self.meddle))(store)
 
-    async def ask(self, store: SqliteStore) -> None:
+    async def ask(self, store: Store) -> None:
         talk = f"talk-{len(self.accepted)}"
         made = submission(
             request_id=self.id(), correlation_id=talk, bundle_id=talk, give_up_at=PAST
@@ -848,7 +848,7 @@ class Course:
         self.talks[accepted.workflow_id] = talk
         self.accepted.append(accepted)
 
-    async def change(self, store: SqliteStore) -> None:
+    async def change(self, store: Store) -> None:
         """Update or cancel what the Receiver has."""
         known = [f for a in self.accepted if (f := await self.focus(store, a)) is not None]
         if not known:
@@ -861,15 +861,15 @@ class Course:
         with contextlib.suppress(ValueError):  # its workflow is over
             self.accepted.append(await store.submit(made, NOW))
 
-    async def focus(self, store: SqliteStore, of: Accepted) -> tuple[str, str] | None:
+    async def focus(self, store: Store, of: Accepted) -> tuple[str, str] | None:
         found = await store._database.read(
-            lambda c: c.execute(
+            lambda c: c.raw.execute(
                 "SELECT focus_id FROM workflows WHERE id = ?", [of.workflow_id]
             ).fetchone()
         )
         return (self.talks[of.workflow_id], found[0]) if found[0] else None
 
-    async def send(self, store: SqliteStore) -> None:
+    async def send(self, store: Store) -> None:
         claim = await next_claim(store)
         if claim is None:
             return
@@ -884,17 +884,17 @@ class Course:
         settled = Settled(state=state, focus_id=focus)
         await store.settle(claim, ANSWER, attempt=attempt(claim, verdict), settlement=settled)
 
-    async def receive(self, store: SqliteStore) -> None:
+    async def receive(self, store: Store) -> None:
         await store.receive(arrival(request_id=self.id()), SINCE)
 
-    async def answer(self, store: SqliteStore) -> None:
+    async def answer(self, store: Store) -> None:
         if self.talks:
             to = self.rng.choice(list(self.talks.values()))
             move = self.rng.choice((Move.PROGRESS, Move.CONCLUDE))
             came = response(to, move, request_id=self.id())
             await store.respond(came, NOT_FOUND, SINCE)
 
-    async def meddle(self, store: SqliteStore) -> None:
+    async def meddle(self, store: Store) -> None:
         if self.accepted:
             what = self.rng.choice((Verb.WITHDRAW, Verb.HOLD, Verb.RELEASE, Verb.RETRY))
             await verb(what, self.rng.choice(self.accepted))(store)

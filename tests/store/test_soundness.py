@@ -22,8 +22,8 @@ from bars_gateway.store.interventions import Verb
 from bars_gateway.store.port import Repeated
 from bars_gateway.store.restore import hand_over, restore
 from bars_gateway.store.soundness import Findings
-from bars_gateway.store.sqlite import SqliteStore
 from bars_gateway.store.sqlite_soundness import SqliteSoundness
+from bars_gateway.store.store import Store
 
 PAGE = 8192
 EVER = ""  # before anything
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 async def fill(path: Path) -> None:
     """Queue three referrals that are owed an answer, receive one, and stop in order."""
     async with open_database(path) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         for n in range(3):
             await store.submit(submission(body=b"%d" % n, owed=owed(NOW)), NOW)
         await store.receive(arrival(body=b"in"), NOW)
@@ -49,7 +49,7 @@ def reading(path: Path) -> closing[sqlite3.Connection]:
     return closing(connection)
 
 
-async def walked(store: SqliteStore) -> list[Findings]:
+async def walked(store: Store) -> list[Findings]:
     """Compare everything, and return the steps that found something."""
     await store.soundness.begin(NOW)
     found = []
@@ -100,7 +100,7 @@ async def test_each_step_looks_at_each_index(path: Path, monkeypatch) -> None:
     for _, index, row in hidden:
         hide(path, index, row, key="message_id" if index == "ledger_of" else "rowid")
         async with open_database(path) as database:
-            found += [each.rebuilt for each in await walked(SqliteStore(database, node="here"))]
+            found += [each.rebuilt for each in await walked(Store(database, node="here"))]
 
     assert [[f"{index}: 1 row"] for _, index, _ in hidden] == found
 
@@ -112,7 +112,7 @@ async def test_a_queued_message_that_was_hidden_is_sent(path: Path) -> None:
         hide(path, index, 1)
     as_after_a_kill(path)
     async with open_database(path) as database:
-        claim = await SqliteStore(database, node="here").claim_next(NOW, ["trust"])
+        claim = await Store(database, node="here").claim_next(NOW, ["trust"])
 
     assert claim is not None
     assert 1 == claim.message_id
@@ -125,7 +125,7 @@ async def test_what_is_rebuilt_is_told(path: Path) -> None:
     as_after_a_kill(path)
     with capture_logs() as logs:
         async with open_database(path) as database:
-            store = SqliteStore(database, node="here")
+            store = Store(database, node="here")
             alarms = await store.alarms.standing(None, 10)
 
     assert [("index.rebuilt", ["messages_due: 1 row"])] == [(a.kind, a.codes) for a in alarms]
@@ -153,7 +153,7 @@ async def test_one_that_holds_too_much_is_found_behind_the_doors(path: Path) -> 
     await fill(path)
     hold_too_much(path, "messages_due", 4)
     async with open_database(path) as database:
-        (found,) = await walked(SqliteStore(database, node="here"))
+        (found,) = await walked(Store(database, node="here"))
 
     assert ["messages_due: its count"] == found.rebuilt
 
@@ -162,11 +162,11 @@ async def test_the_same_bytes_are_known_though_an_index_hides_them(path: Path) -
     """After a kill, the receipt is the one that they were given."""
     await fill(path)
     async with open_database(path) as database:
-        first = await SqliteStore(database, node="here").submit(submission(body=b"0"), NOW)
+        first = await Store(database, node="here").submit(submission(body=b"0"), NOW)
     hide(path, "messages_same", first.message_id)
     as_after_a_kill(path)
     async with open_database(path) as database:
-        again = await SqliteStore(database, node="here").submit(submission(body=b"0"), NOW)
+        again = await Store(database, node="here").submit(submission(body=b"0"), NOW)
 
     assert first == again
 
@@ -176,7 +176,7 @@ async def taken_twice(path: Path) -> int:
     await fill(path)
     hide(path, "messages_same", 1)
     async with open_database(path) as database:  # after an orderly stop: nobody looks
-        again = await SqliteStore(database, node="here").submit(submission(body=b"0"), NOW)
+        again = await Store(database, node="here").submit(submission(body=b"0"), NOW)
     assert again.message_id != 1
     return again.message_id
 
@@ -186,7 +186,7 @@ async def test_an_index_that_cannot_be_rebuilt_is_not_believed(path: Path) -> No
     await taken_twice(path)
     as_after_a_kill(path)
     async with open_database(path) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         third = await store.submit(submission(body=b"0"), NOW)
         left = store.soundness.left
 
@@ -202,13 +202,15 @@ async def test_what_is_left_is_tried_again(path: Path) -> None:
         pass
     marked = stopped_in_order(path)
     async with open_database(path) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await database.write(
-            lambda c: c.execute("UPDATE messages SET resend_of = 1 WHERE id = ?", [again]).rowcount
+            lambda c: (
+                c.raw.execute("UPDATE messages SET resend_of = 1 WHERE id = ?", [again]).rowcount
+            )
         )
         await store.soundness.retry()
         left = store.soundness.left
-        noted = await database.read(lambda c: c.execute("SELECT * FROM unindexed").fetchall())
+        noted = await database.read(lambda c: c.raw.execute("SELECT * FROM unindexed").fetchall())
 
     assert not marked
     assert [] == left
@@ -219,13 +221,15 @@ async def test_what_is_left_is_tried_again(path: Path) -> None:
 async def test_an_id_is_found_without_the_index_that_lacks_it(path: Path, index: str) -> None:
     """By whatever index it is looked for: to act on it, and to answer in its conversation."""
     async with open_database(path) as database:
-        sent = await SqliteStore(database, node="here").submit(submission(), NOW)
+        sent = await Store(database, node="here").submit(submission(), NOW)
     hide(path, index, sent.message_id)
     async with open_database(path) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         await database.write(
             lambda c: (
-                c.execute("INSERT INTO unindexed VALUES (?, ?)", [sent.message_id, index]).rowcount
+                c.raw.execute(
+                    "INSERT INTO unindexed VALUES (?, ?)", [sent.message_id, index]
+                ).rowcount
             )
         )
         about = await store.conversations.about("trust", sent.request_id, Role.REQUESTER)
@@ -266,8 +270,8 @@ async def test_a_kill_over_the_rebuilding_is_as_if_nothing_had_been(path: Path) 
     with reading(path) as connection:
         hidden = comparison.work(connection, EVER)
     async with open_database(path) as database:
-        store = SqliteStore(database, node="here")
-        found = await database.read(lambda c: comparison.work(c, EVER))
+        store = Store(database, node="here")
+        found = await database.read(lambda c: comparison.work(c.raw, EVER))
         alarms = await store.alarms.standing(None, 10)
 
     assert -signal.SIGKILL == done.returncode
@@ -280,8 +284,8 @@ async def test_a_full_disk_ends_no_comparison(path: Path) -> None:
     """What was found cannot be written down then, and is in the log."""
     await fill(path)
     async with open_database(path) as database:
-        store = SqliteStore(database, node="here")
-        await database.write(lambda c: c.execute("PRAGMA max_page_count = 1").fetchone())
+        store = Store(database, node="here")
+        await database.write(lambda c: c.raw.execute("PRAGMA max_page_count = 1").fetchone())
         await store.soundness.begin(NOW)
         await store.soundness.end(["x" * 10_000_000], NOW)
         last = await store.soundness.last()
@@ -293,12 +297,12 @@ async def test_the_ledger_knows_again_what_was_received(path: Path) -> None:
     """After a kill, a message whose entry was lost is no new one."""
     message = arrival()
     async with open_database(path) as database:
-        await SqliteStore(database, node="here").receive(message, NOW)
+        await Store(database, node="here").receive(message, NOW)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM ledger WHERE message_id = 1")
     as_after_a_kill(path)
     async with open_database(path) as database:
-        fate = await SqliteStore(database, node="here").receive(message, NOW)
+        fate = await Store(database, node="here").receive(message, NOW)
 
     assert isinstance(fate, Repeated)
 
@@ -329,7 +333,7 @@ async def test_nothing_is_compared_after_an_orderly_stop(path: Path) -> None:
     hide(path, "messages_due", 1)
     with capture_logs() as logs:
         async with open_database(path) as database:
-            hidden = await database.read(lambda c: comparison.work(c, EVER))
+            hidden = await database.read(lambda c: comparison.work(c.raw, EVER))
 
     assert [Gap("messages_due", "messages", 1)] == hidden
     assert [] == [line for line in logs if line["event"] != "store.migrated"]
@@ -362,7 +366,7 @@ async def test_damage_behind_the_doors_raises_an_alarm(path: Path, monkeypatch) 
     path.write_bytes(content)
     monkeypatch.setattr(schema, "SMALL_BYTES", 0)
     async with open_database(path) as database:
-        store = SqliteStore(database, node="here")
+        store = Store(database, node="here")
         (found,) = await walked(store)
         alarms = await store.alarms.standing(None, 10)
 

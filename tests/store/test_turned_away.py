@@ -8,10 +8,10 @@ from store_values import NOW, OURS, TERMS, arrival, decision
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.port import Arrival, NoticeKind
 from bars_gateway.store.questions import Asked, Unattended
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 
-async def taken(store: SqliteStore) -> Arrival:
+async def taken(store: Store) -> Arrival:
     request = arrival()
     await store.receive(request, NOW)
     return request
@@ -22,23 +22,23 @@ def cancel_of(request: Arrival, **changes: object) -> Arrival:
     return arrival(**(values | changes))
 
 
-async def told(store: SqliteStore) -> int:
+async def told(store: Store) -> int:
     notices = await store.pending_notices("trust", 99)
     return sum(each.kind is NoticeKind.CANCEL_TURNED_AWAY for each in notices)
 
 
-async def raised(store: SqliteStore) -> list[int]:
+async def raised(store: Store) -> list[int]:
     """Return how often the alarm was raised, for each that stands."""
     alarms = (await store.overview(NOW)).alarms
     return [each.times for each in alarms if each.kind == "cancel.turned_away"]
 
 
-async def collect(store: SqliteStore) -> None:
+async def collect(store: Store) -> None:
     notices = await store.pending_notices("trust", 99)
     await store.collect("trust", [each.notice_id for each in notices], NOW)
 
 
-async def test_the_retries_of_one_attempt_are_one(store: SqliteStore) -> None:
+async def test_the_retries_of_one_attempt_are_one(store: Store) -> None:
     """The Sender repeats itself every half minute under the same X-Request-Id."""
     cancel = cancel_of(await taken(store))
     for _ in range(3):
@@ -49,7 +49,7 @@ async def test_the_retries_of_one_attempt_are_one(store: SqliteStore) -> None:
     assert ([1], 0) == (await raised(store), await told(store))
 
 
-async def test_another_attempt_is_told_again(store: SqliteStore) -> None:
+async def test_another_attempt_is_told_again(store: Store) -> None:
     """After the EPR has taken the first notice; before, that one says it all."""
     request = await taken(store)
     for _ in range(2):
@@ -61,7 +61,7 @@ async def test_another_attempt_is_told_again(store: SqliteStore) -> None:
     assert (1, 1, [3]) == (before, await told(store), await raised(store))
 
 
-async def test_what_is_not_known_here_raises_the_alarm_alone(store: SqliteStore) -> None:
+async def test_what_is_not_known_here_raises_the_alarm_alone(store: Store) -> None:
     """The EPR may have it from before; a notice would have nothing to be about."""
     cancel = arrival(move=Move.CANCEL)
     for _ in range(2):
@@ -71,7 +71,7 @@ async def test_what_is_not_known_here_raises_the_alarm_alone(store: SqliteStore)
 
 
 async def test_the_record_of_another_sender_is_not_said_to_be_cancelled(
-    store: SqliteStore,
+    store: Store,
 ) -> None:
     """An id is unique to its Receiver; who asked for it is another matter."""
     await store.questions.turn_away(cancel_of(await taken(store), sender=OURS), NOW)
@@ -79,7 +79,7 @@ async def test_the_record_of_another_sender_is_not_said_to_be_cancelled(
     assert 0 == await told(store)
 
 
-async def test_what_was_cancelled_before_is_no_news(store: SqliteStore) -> None:
+async def test_what_was_cancelled_before_is_no_news(store: Store) -> None:
     """Somebody has done it already."""
     request = await taken(store)
     store.questions.attend("trust", NOW)
@@ -94,7 +94,7 @@ async def test_what_was_cancelled_before_is_no_news(store: SqliteStore) -> None:
 
 @pytest.mark.parametrize("move", [Move.UPDATE, Move.CANCEL])
 async def test_only_a_cancellation_leaves_word_where_nobody_is_there(
-    store: SqliteStore, move: Move
+    store: Store, move: Move
 ) -> None:
     """An update's Sender goes on trying, and is told when it gives up."""
     change = cancel_of(await taken(store), move=move)
@@ -104,7 +104,7 @@ async def test_only_a_cancellation_leaves_word_where_nobody_is_there(
     assert (1 if move is Move.CANCEL else 0) == await told(store)
 
 
-async def test_the_alarm_ends_when_the_epr_is_asked(store: SqliteStore) -> None:
+async def test_the_alarm_ends_when_the_epr_is_asked(store: Store) -> None:
     """Then it knows, whatever it decides."""
     request = await taken(store)
     cancel = cancel_of(request)

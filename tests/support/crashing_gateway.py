@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from bars_gateway.store import database
+from bars_gateway.store.sqlite import SqliteConnection
 
 point, _, when = sys.argv.pop(1).partition(":")
 NEVER = -1
@@ -35,7 +36,7 @@ def crashing(connection: sqlite3.Connection, works: Any) -> Any:
     if countdown == 0 and point == "before":
         connection.execute("BEGIN IMMEDIATE")
         for work in works:
-            work(connection)
+            work(SqliteConnection(connection))
         os.kill(os.getpid(), signal.SIGKILL)
     fates = run_group(connection, works)
     if countdown == 0:

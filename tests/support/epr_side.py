@@ -26,7 +26,7 @@ from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 from bars_gateway.standard.timing import shipped_timing, timing_for
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 PROVIDER = "trust"
 IDENTITY = SenderIdentity(
@@ -44,7 +44,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def intake_of(store: SqliteStore, overrides: Overrides = NOTHING_AGREED) -> Intake:
+def intake_of(store: Store, overrides: Overrides = NOTHING_AGREED) -> Intake:
     return Intake(
         store,
         provider=PROVIDER,
@@ -57,7 +57,7 @@ def intake_of(store: SqliteStore, overrides: Overrides = NOTHING_AGREED) -> Inta
     )
 
 
-def answering(store: SqliteStore) -> Answering:
+def answering(store: Store) -> Answering:
     return Answering(
         store.questions,
         provider=PROVIDER,
@@ -67,13 +67,13 @@ def answering(store: SqliteStore) -> Answering:
     )
 
 
-def question_requests(store: SqliteStore) -> QuestionRequests:
+def question_requests(store: Store) -> QuestionRequests:
     return QuestionRequests(
         store.questions, answering(store), provider=PROVIDER, asks="socket", now=utc_now
     )
 
 
-def attendance(store: SqliteStore) -> Attendance:
+def attendance(store: Store) -> Attendance:
     return Attendance(
         store,
         provider=PROVIDER,
@@ -84,7 +84,7 @@ def attendance(store: SqliteStore) -> Attendance:
     )
 
 
-def verb_requests(store: SqliteStore, at_once: int = MOST_AT_ONCE) -> VerbRequests:
+def verb_requests(store: Store, at_once: int = MOST_AT_ONCE) -> VerbRequests:
     return VerbRequests(
         Verbs(
             store,
@@ -165,7 +165,7 @@ class Hospital:
         return sorted(name for name in names if name != ".stems")
 
 
-def open_folder(store: SqliteStore, intake: Intake, root: Path) -> DropFolder:
+def open_folder(store: Store, intake: Intake, root: Path) -> DropFolder:
     return DropFolder(
         store,
         intake,

@@ -31,7 +31,7 @@ from bars_gateway.sandbox.authorities import make_signing_key
 from bars_gateway.sandbox.registry import Registered
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.headers import TargetIdentifier
-from bars_gateway.store import readings, statements
+from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.port import MessageHistory, Overview, Part
 from bars_gateway.store.rows import payload_of
@@ -233,7 +233,7 @@ class Node:
         async with open_reader(self.database) as reader:
             return int(
                 await read_with(
-                    reader, lambda c: c.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                    reader, lambda c: c.raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
                 )
             )
 
@@ -334,7 +334,7 @@ async def answer_of(node: Node, request_id: str) -> bytes | None:
         return None
     keys = {"message_id": found.message.message_id, "part": Part.ANSWER}
     async with open_reader(node.database) as reader:
-        row = await read_with(reader, lambda c: statements.one(c, "payload", **keys))
+        row = await read_with(reader, lambda c: c.one("payload", **keys))
     return None if row is None else payload_of(row).body
 
 
