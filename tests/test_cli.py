@@ -17,10 +17,10 @@ from typed import typed
 
 from bars_gateway import __version__
 from bars_gateway.cli import messages
+from bars_gateway.model.messages import OutboundState, Settled, TryAgain
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import OutboundState, Settled, TryAgain
 from bars_gateway.store.store import Store
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -111,21 +111,21 @@ socket_dir = "{folder}/run"
 
 
 async def acknowledged(store: Store) -> str:
-    receipt = await store.submit(submission(), NOW)
-    claim = await store.claim_next(NOW, ["trust"])
+    receipt = await store.outbound.submit(submission(), NOW)
+    claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
     settlement = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
     return receipt.request_id
 
 
 async def late(store: Store) -> str:
-    receipt = await store.submit(submission(), NOW)
-    claim = await store.claim_next(NOW, ["trust"])
+    receipt = await store.outbound.submit(submission(), NOW)
+    claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
     settlement = TryAgain(at=NOW + timedelta(seconds=30))
     tried = attempt(claim, Verdict.RETRY)
-    await store.settle(claim, SILENCE, attempt=tried, settlement=settlement)
+    await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=settlement)
     return receipt.request_id
 
 

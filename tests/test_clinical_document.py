@@ -21,6 +21,8 @@ from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
 from bars_gateway.config.purposes import purpose
 from bars_gateway.epr.deliveries import file_of
+from bars_gateway.model import messages
+from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
@@ -32,8 +34,6 @@ from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import ANSWERS, Move, State
-from bars_gateway.store import values
-from bars_gateway.store.values import NoticeKind, OutboundState
 
 PAGE = Path(__file__).parent.parent / "docs" / "clinical.md"
 
@@ -357,7 +357,7 @@ def looked_at() -> str:
 
 def kinds() -> str:
     """Return every kind of notice, with its file in inbox/new and when there is one."""
-    meanings = comments(values, "NoticeKind")
+    meanings = comments(messages, "NoticeKind")
     return table(
         ("`kind`", "Its file", "What it tells"),
         ((f"`{kind}`", f"`{file_of(kind, 'N')}`", meanings[kind]) for kind in NoticeKind),

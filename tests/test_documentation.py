@@ -29,6 +29,9 @@ from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import FIELDS
 from bars_gateway.log_events import EVENTS
+from bars_gateway.model import interventions, messages, quarantine
+from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS
+from bars_gateway.model.readings import Overview
 from bars_gateway.outbound import refusal_table
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
@@ -39,10 +42,6 @@ from bars_gateway.standard.link_rules import LINK_RULES
 from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.status.metrics import OverviewCollector
-from bars_gateway.store import interventions, quarantine, values
-from bars_gateway.store.alarms import ALARMS
-from bars_gateway.store.handling import HANDLING_OBJECTIONS
-from bars_gateway.store.port import Overview
 from bars_gateway.upkeep import renewal
 
 ROOT = Path(__file__).parent.parent
@@ -108,8 +107,8 @@ def our_trouble() -> str:
 
 def outbound_states() -> str:
     """Return the states of an outbound message, with the words of the code."""
-    meanings = comments(values, "OutboundState")
-    rows = [f"| `{state}` | {meanings[state]} |" for state in values.OutboundState]
+    meanings = comments(messages, "OutboundState")
+    rows = [f"| `{state}` | {meanings[state]} |" for state in messages.OutboundState]
     return "\n".join(["| State | Who moves it there, and what it waits for |", "|---|---|", *rows])
 
 
@@ -355,7 +354,7 @@ def test_every_file_that_an_epr_may_find_is_in_the_readme() -> None:
     """Whoever writes the program that collects them knows every name from the start."""
     named = set(re.findall(r"[`/](N\.\w+\.json)`", readme()))
 
-    assert set() == {file_of(kind, "N") for kind in values.NoticeKind} - named
+    assert set() == {file_of(kind, "N") for kind in messages.NoticeKind} - named
 
 
 @pytest.mark.parametrize("page", [README, ROOT / "docs" / "connecting.md"], ids=lambda p: p.name)

@@ -10,8 +10,8 @@ from store_values import NOW, SILENCE, attempt, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
+from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Settled, TryAgain
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import Claim, NoticeKind, OutboundState, Settled, TryAgain
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.clock import STEP_SECONDS, ClockWatch
 from bars_gateway.upkeep.housekeeping import Housekeeper
@@ -41,8 +41,8 @@ def housekeeper(store: Store, clock: Clock) -> Housekeeper:
 
 
 async def claimed(store: Store, now: datetime = NOW) -> Claim:
-    await store.submit(submission(give_up_at=now + LATER, delayed_at=now + LATER), now)
-    claim = await store.claim_next(now, PROVIDERS)
+    await store.outbound.submit(submission(give_up_at=now + LATER, delayed_at=now + LATER), now)
+    claim = await store.outbound.claim_next(now, PROVIDERS)
     assert claim is not None
     return claim
 
@@ -51,11 +51,11 @@ async def waiting(store: Store, pause: timedelta, now: datetime = NOW) -> None:
     """Let a message wait for its second attempt."""
     claim = await claimed(store, now)
     again = TryAgain(at=now + pause)
-    await store.settle(claim, SILENCE, attempt=attempt(claim), settlement=again)
+    await store.outbound.settle(claim, SILENCE, attempt=attempt(claim), settlement=again)
 
 
 async def sent_at(store: Store, now: datetime) -> bool:
-    return await store.claim_next(now, PROVIDERS) is not None
+    return await store.outbound.claim_next(now, PROVIDERS) is not None
 
 
 @BOTH_WAYS
@@ -96,13 +96,13 @@ async def test_a_delay_is_told_when_it_would_have_been(
 ) -> None:
     """The EPR hears of it neither an hour late nor at once."""
     delayed_at = NOW + timedelta(seconds=60)
-    await store.submit(submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW)
+    await store.outbound.submit(submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW)
     clock.wall += step
     await housekeeper.tidy()
-    early = await store.pending_notices("trust", 10)
+    early = await store.notices.pending("trust", 10)
     clock.advance(60)
     await housekeeper.tidy()
-    notices = await store.pending_notices("trust", 10)
+    notices = await store.notices.pending("trust", 10)
 
     assert ([], [NoticeKind.DELAYED]) == (early, [notice.kind for notice in notices])
 
@@ -121,7 +121,7 @@ async def test_the_clock_moves_no_clinical_time(
     kinds: list[NoticeKind],
 ) -> None:
     """What a message says is an instant; what follows from its hand-in is a while from then."""
-    await store.submit(
+    await store.outbound.submit(
         submission(
             give_up_at=NOW + HOUR,
             delayed_at=NOW + LATER,
@@ -132,7 +132,7 @@ async def test_the_clock_moves_no_clinical_time(
     )
     clock.wall += HOUR
     await housekeeper.tidy()
-    notices = await store.pending_notices("trust", 10)
+    notices = await store.notices.pending("trust", 10)
 
     assert kinds == [notice.kind for notice in notices]
 
@@ -153,11 +153,13 @@ async def test_a_step_while_no_gateway_ran_hides_no_delay(
 ) -> None:
     """The EPR is told after the longest time that any message may take, and not after an hour."""
     delayed_at = NOW + HOUR + timedelta(seconds=60)
-    await store.submit(submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW + HOUR)
+    await store.outbound.submit(
+        submission(give_up_at=NOW + LATER, delayed_at=delayed_at), NOW + HOUR
+    )
     await housekeeper.tidy()
     clock.advance(LONGEST.total_seconds())
     await housekeeper.tidy()
-    notices = await store.pending_notices("trust", 10)
+    notices = await store.notices.pending("trust", 10)
 
     assert [NoticeKind.DELAYED] == [notice.kind for notice in notices]
 
@@ -234,7 +236,7 @@ def test_slow_corrections_are_no_step(clock: Clock) -> None:
 async def ended_badly(store: Store) -> None:
     claim = await claimed(store)
     settled = Settled(state=OutboundState.UNCONFIRMED)
-    await store.settle(claim, SILENCE, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, SILENCE, attempt=attempt(claim), settlement=settled)
 
 
 async def test_an_alarm_is_said_in_the_log_once(store: Store, housekeeper: Housekeeper) -> None:

@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         fault="two-records-fold-into-one-workflow",
-        module="store/intervention_works.py",
+        module="store/interventions.py",
         now='    if row["move"] != Move.REQUEST:\n        return None\n    return inserted(',
         then="    if row:\n        return None\n    return connection.inserted(",
         test="scenarios/test_whose.py::test_two_records_after_a_resend",
@@ -95,7 +95,7 @@ MUTANTS = (
     ),
     Mutant(
         fault="a-cancellation-dies-unseen",
-        module="store/turned_away_works.py",
+        module="store/questions.py",
         now='    elif workflow["state"] != State.CANCELLED:\n',
         then="    elif False:\n",
         test="scenarios/test_turned_away.py::test_an_epr_that_is_never_asked_hears_that_the_sender_tried",

@@ -17,12 +17,11 @@ from store_values import NOW, arrival, submission
 
 from bars_gateway.cli.restore import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
 from bars_gateway.store.adopted_alarms import StandsAgain
-from bars_gateway.store.affected import Fate, Line
+from bars_gateway.store.aftermath import Fate, Line
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database
 from bars_gateway.store.examination import Examination
-from bars_gateway.store.kept import Condition
-from bars_gateway.store.restore import HandedOver, Restored
+from bars_gateway.store.restore import Condition, HandedOver, Restored
 from bars_gateway.store.store import Store
 
 SETTINGS = """\
@@ -99,8 +98,8 @@ async def home(tmp_path: Path) -> Home:
 async def one_each_way(home: Home) -> str:
     async with open_database(home.database) as database:
         store = Store(database, node="here")
-        await store.receive(arrival(), NOW)
-        return (await store.submit(submission(), NOW)).request_id
+        await store.inbound.receive(arrival(), NOW)
+        return (await store.outbound.submit(submission(), NOW)).request_id
 
 
 async def test_a_backup_is_made_while_the_gateway_runs(home: Home) -> None:

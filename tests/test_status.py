@@ -17,6 +17,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
 
+from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
+from bars_gateway.model.questions import Asked, Terms
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move
@@ -29,9 +31,7 @@ from bars_gateway.status.concerns import (
 )
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.port import Claim, OutboundState, Settled, TryAgain
-from bars_gateway.store.questions import Asked, Terms
-from bars_gateway.store.soundness import Inspected, Inspection
+from bars_gateway.store.inspection import Inspected, Inspection
 from bars_gateway.store.store import Store
 from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
 from bars_gateway.upkeep.clock import ClockStep
@@ -143,8 +143,8 @@ async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
 
 async def claimed(store: Store, **changes: object) -> Claim:
     body = f'{{"note":"{CANARY} {uuid.uuid4()}"}}'.encode()
-    await store.submit(submission(body=body, **changes), NOW)
-    claim = await store.claim_next(NOW, ["trust"])
+    await store.outbound.submit(submission(body=body, **changes), NOW)
+    claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
     return claim
 
@@ -155,7 +155,7 @@ async def settled(store: Store, state: OutboundState, verdict: Verdict) -> None:
     if state is OutboundState.REFUSED:
         code = "REC_UNPROCESSABLE_ENTITY"
         values = {"http_status": 422, "code": code, "row": "refused", "fault": Fault.REC}
-    await store.settle(
+    await store.outbound.settle(
         claim,
         ANSWER if verdict is Verdict.ACKNOWLEDGED else SILENCE,
         attempt=attempt(claim, verdict, **values),
@@ -169,20 +169,20 @@ async def of_every_kind(shown: Shown) -> None:
     await settled(store, OutboundState.ACKNOWLEDGED, Verdict.ACKNOWLEDGED)
     await settled(store, OutboundState.REFUSED, Verdict.REFUSED)
     await settled(store, OutboundState.UNCONFIRMED, Verdict.RETRY)
-    await store.submit(submission(give_up_at=LONG_AGO), LONG_AGO)
-    await store.give_up(NOW)
+    await store.outbound.submit(submission(give_up_at=LONG_AGO), LONG_AGO)
+    await store.outbound.give_up(NOW)
     for state in (OutboundState.HELD, OutboundState.WITHDRAWN):
-        await store.submit(submission(), NOW)
+        await store.outbound.submit(submission(), NOW)
         await shown.database.write(_moved_to(state))
     claim = await claimed(store)
     later = TryAgain(at=NOW + timedelta(seconds=30))
-    await store.settle(
+    await store.outbound.settle(
         claim, SILENCE, attempt=attempt(claim, Verdict.RETRY, http_status=503), settlement=later
     )
     await claimed(store)
     taken = arrival(body=CANARY.encode())
-    await store.receive(taken, NOW)
-    await store.receive(arrival(request_id=taken.request_id), NOW)
+    await store.inbound.receive(taken, NOW)
+    await store.inbound.receive(arrival(request_id=taken.request_id), NOW)
 
 
 def _moved_to(state: OutboundState) -> Callable[[Any], None]:
@@ -338,7 +338,7 @@ async def test_what_is_over_or_still_to_come_is_none(shown: Shown, conditions: C
 
 async def test_a_message_that_waits_for_long_is_a_concern(shown: Shown) -> None:
     """A queue that does not move is news, although nothing has failed for good."""
-    await shown.store.submit(submission(), LONG_AGO)
+    await shown.store.outbound.submit(submission(), LONG_AGO)
     page = (await shown.get("/")).text
 
     assert "A message has waited since 02 Mar 08:00 UTC" in page
@@ -346,7 +346,7 @@ async def test_a_message_that_waits_for_long_is_a_concern(shown: Shown) -> None:
 
 async def test_a_message_that_has_come_in_since_is_none(shown: Shown) -> None:
     """What is on its way for a minute is as it should be."""
-    await shown.store.submit(submission(), NOW - timedelta(minutes=1))
+    await shown.store.outbound.submit(submission(), NOW - timedelta(minutes=1))
     page = (await shown.get("/")).text
 
     assert "All is well" in page
@@ -388,8 +388,8 @@ async def test_what_was_decided_late_is_a_concern(shown: Shown) -> None:
 async def test_an_answer_that_is_owed_and_late_is_a_concern(shown: Shown) -> None:
     """By whom it is owed: what a person has to do is not the same."""
     due = NOW - timedelta(seconds=1)
-    await shown.store.submit(submission(owed=owed(due)), NOW - timedelta(minutes=1))
-    await shown.store.receive(arrival(owed=owed(due)), NOW)
+    await shown.store.outbound.submit(submission(owed=owed(due)), NOW - timedelta(minutes=1))
+    await shown.store.inbound.receive(arrival(owed=owed(due)), NOW)
     await shown.store.conversations.tell_due(NOW)
     page = (await shown.get("/")).text
 
@@ -401,7 +401,7 @@ async def test_the_workflow_that_is_overdue_is_marked_in_its_row(shown: Shown) -
     """Of two that run, only the one whose time is over."""
     for minutes in (-10, 10):
         due = NOW + timedelta(minutes=minutes)
-        await shown.store.submit(submission(owed=owed(due)), NOW - timedelta(hours=1))
+        await shown.store.outbound.submit(submission(owed=owed(due)), NOW - timedelta(hours=1))
     page = (await shown.get("/")).text
 
     assert 1 == page.count("overdue since")
@@ -410,10 +410,10 @@ async def test_the_workflow_that_is_overdue_is_marked_in_its_row(shown: Shown) -
 
 async def test_an_odd_response_is_a_concern(shown: Shown) -> None:
     """It was delivered; somebody has to look at it."""
-    await shown.store.submit(submission(bundle_id="b1"), NOW)
+    await shown.store.outbound.submit(submission(bundle_id="b1"), NOW)
     for move in (Move.CONCLUDE, Move.CONCLUDE):
         came = arrival(move=move, responds_to="b1", focus_id=None)
-        await shown.store.respond(came, payload(), NOW)
+        await shown.store.responses.respond(came, payload(), NOW)
 
     assert "2 responses came with a remark" in (await shown.get("/")).text
 
@@ -665,8 +665,8 @@ async def test_a_page_from_elsewhere_cannot_read_this_one(
 
 async def test_names_are_text(shown: Shown) -> None:
     """What settings and counterparties call themselves is never taken for markup."""
-    await shown.store.submit(submission(provider="<script>alert(1)</script>"), NOW)
-    await shown.store.receive(arrival(provider="<script>alert(2)</script>"), NOW)
+    await shown.store.outbound.submit(submission(provider="<script>alert(1)</script>"), NOW)
+    await shown.store.inbound.receive(arrival(provider="<script>alert(2)</script>"), NOW)
     page = (await shown.get("/")).text
 
     assert "<script" not in page
@@ -871,7 +871,7 @@ async def test_what_is_to_be_collected_was_not_taken(shown: Shown) -> None:
     """What lies there is looked at now and then: what came since is told from the store."""
     shown.conditions = attended()
     before = (await shown.get("/")).text
-    await shown.store.receive(arrival(), NOW)
+    await shown.store.inbound.receive(arrival(), NOW)
     after = (await shown.get("/")).text
 
     assert "it had taken every notice" in before

@@ -19,9 +19,9 @@ import typer
 from bars_gateway.cli import listings
 from bars_gateway.cli.orders import By, DryRun, Why, asked, not_done, rounds, signed
 from bars_gateway.config import load
+from bars_gateway.model.alarms import ALARMS, Alarm
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
-from bars_gateway.store import alarm_works
-from bars_gateway.store.alarms import ALARMS, Alarm
+from bars_gateway.store.alarms import standing
 
 Names = Annotated[
     list[str] | None,
@@ -56,7 +56,7 @@ def alarms(
     Reads the database, so that it answers when no gateway runs.
     """
     path = load(config, os.environ).database_path
-    found = listings.read(path, partial(alarm_works.standing, provider=provider, limit=limit))
+    found = listings.read(path, partial(standing, provider=provider, limit=limit))
     listings.print_each(found, _line, "No alarm stands.", as_json=as_json)
 
 

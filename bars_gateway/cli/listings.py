@@ -14,10 +14,10 @@ from rich.console import Console
 
 from bars_gateway import permissions
 from bars_gateway.errors import StoreError
+from bars_gateway.model.readings import Event, MessageHistory, MessageRow
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.port import Event, MessageHistory, MessageRow
 from bars_gateway.store.sqlite import SqliteConnection
 
 T = TypeVar("T")

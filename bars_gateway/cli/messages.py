@@ -19,8 +19,8 @@ from typing import Annotated, Any
 import typer
 
 from bars_gateway.cli.orders import Ask, By, DryRun, Why, asked, not_done, rounds, signed
+from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.options import DEFAULT_CONFIG, Config, Whose
-from bars_gateway.store.interventions import IN_BULK, Verb
 
 _HELP = {
     Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",

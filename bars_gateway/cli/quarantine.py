@@ -17,9 +17,9 @@ import typer
 from bars_gateway.cli import listings
 from bars_gateway.cli.orders import By, DryRun, Why, asked, not_done, signed
 from bars_gateway.config import load
+from bars_gateway.model.quarantine import Quarantine
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
-from bars_gateway.store import quarantine_works
-from bars_gateway.store.quarantine import Quarantine
+from bars_gateway.store.quarantine import waiting
 
 Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `quarantine` prints it.")]
 Workflow = Annotated[
@@ -46,7 +46,7 @@ def quarantine(
     Reads the database, so that it answers when no gateway runs.
     """
     path = load(config, os.environ).database_path
-    found = listings.read(path, partial(quarantine_works.waiting, provider=provider, limit=limit))
+    found = listings.read(path, partial(waiting, provider=provider, limit=limit))
     listings.print_each(found, _line, "Nothing is quarantined.", as_json=as_json)
 
 

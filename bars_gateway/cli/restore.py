@@ -24,7 +24,7 @@ from bars_gateway.options import DEFAULT_CONFIG, Config
 
 if TYPE_CHECKING:
     from bars_gateway.store.adopted_alarms import StandsAgain
-    from bars_gateway.store.affected import Line
+    from bars_gateway.store.aftermath import Line
     from bars_gateway.store.restore import HandedOver, Restored
 
 

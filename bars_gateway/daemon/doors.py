@@ -42,7 +42,7 @@ from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import timing_for
 from bars_gateway.status.concerns import Lying
-from bars_gateway.store.port import Store
+from bars_gateway.store.store import Store
 
 
 class Stoppable(Protocol):

@@ -140,7 +140,7 @@ async def run(
             per_receiver=settings.outbound.max_in_flight_per_receiver,
             minimum_free_bytes=settings.store.minimum_free_bytes,
         )
-        released = await store.release_own(now())
+        released = await store.outbound.release_own(now())
         notifier = notifier or Notifier(None)
         reread = reread or partial(_same, settings)
         gateway = await Gateway.build(settings, store, stack, notifier, reread)
@@ -175,7 +175,7 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
-        renewed = materials(tokens, inbound, now, store.ring_outbound)
+        renewed = materials(tokens, inbound, now, store.outbound.ring)
         self.renewals = Renewals(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels

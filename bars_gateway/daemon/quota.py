@@ -14,7 +14,7 @@ from functools import partial
 
 from bars_gateway.config import Settings
 from bars_gateway.outbound.budget import NOTE_HOLDS, Budget, NotedTurns, Turns
-from bars_gateway.store.port import Store
+from bars_gateway.store.store import Store
 
 Clock = Callable[[], datetime]
 

@@ -25,12 +25,13 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.composing import Answer, composed
+from bars_gateway.model.messages import Payload
+from bars_gateway.model.questions import Decided, Decision, Question
 from bars_gateway.standard.answers import problem_outcome
 from bars_gateway.standard.decisions import REFUSALS
 from bars_gateway.standard.formats import LONG, Format
 from bars_gateway.standard.issues import Issue
-from bars_gateway.store.port import Payload
-from bars_gateway.store.questions import Decided, Decision, Question, Questions
+from bars_gateway.store.questions import Questions
 
 log = structlog.get_logger(__name__)
 

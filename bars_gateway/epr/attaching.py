@@ -17,13 +17,14 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Attachment
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.model.messages import Arrival, Payload
+from bars_gateway.model.quarantine import AGAINST, UNKNOWN_RECORD, Attached, Quarantine
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.workflow import REQUESTER_MOVES
 from bars_gateway.store.arrivals import response_arrival
-from bars_gateway.store.interventions import Actor, Objection
-from bars_gateway.store.port import Arrival, Payload, Store
-from bars_gateway.store.quarantine import AGAINST, UNKNOWN_RECORD, Attached, Quarantine
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 from bars_gateway.epr.stopping import pause
-from bars_gateway.store.port import Store
+from bars_gateway.store.store import Store
 from bars_gateway.store.unread import EprCondition
 
 MOST = 100_000  # names in a folder, and notices, that one look takes in

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bars_gateway.model.questions import Question
 from bars_gateway.standard import answers, structure, xml
 from bars_gateway.standard.bundle import (
     MalformedBundle,
@@ -33,7 +34,6 @@ from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.questions import Question
 
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}", re.ASCII)
 _KEYS = frozenset({"accept", "refuse", "focus_id", "reference"})

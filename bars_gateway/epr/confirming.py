@@ -11,10 +11,10 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Confirmation
+from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.standard.workflow import State
 from bars_gateway.store.confirmations import Confirmed
-from bars_gateway.store.interventions import Actor, Objection
-from bars_gateway.store.port import Store
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 

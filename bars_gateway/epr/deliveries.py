@@ -1,7 +1,7 @@
 """
 Writes what we owe the EPR into inbox/new, and remembers that it is there.
 
-    store.pending_notices ─► inbox/tmp ─► disk ─► inbox/new ─► disk ─► store.collect
+    store.notices.pending ─► inbox/tmp ─► disk ─► inbox/new ─► disk ─► store.notices.collect
                                   (as many as fit, with one sync and one commit)
 
     000000001234.notice.json    what the gateway says about the message    written first
@@ -32,8 +32,10 @@ from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stopping import pause, unless_stopped
 from bars_gateway.errors import GatewayError, StorageFull
+from bars_gateway.model.messages import NoticeKind, Part
+from bars_gateway.model.readings import Notice
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import Notice, NoticeKind, Part, Store
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -84,11 +86,11 @@ class Deliveries:
         self._beat = beat
         while not self._stopping.is_set():
             beat()
-            notices = await self._store.pending_notices(self._provider, _BATCH)
+            notices = await self._store.notices.pending(self._provider, _BATCH)
             if notices:
                 await self._deliver_or_pause(notices)
             else:
-                bell = self._store.notice_work(self._provider, _LOOK_AGAIN)
+                bell = self._store.notices.work(self._provider, _LOOK_AGAIN)
                 await unless_stopped(self._stopping, bell)
 
     def stop(self) -> None:
@@ -125,7 +127,7 @@ class Deliveries:
     async def _collected(self, numbers: Sequence[int]) -> bool:
         self._beat()
         try:
-            await self._store.collect(self._provider, numbers, self._now())
+            await self._store.notices.collect(self._provider, numbers, self._now())
         except StorageFull as error:
             await self._complain_and_pause("the store takes nothing more", error.advice)
             return False
@@ -194,7 +196,7 @@ class Deliveries:
         return [own, *answer, *message]
 
     async def _payload(self, notice: Notice, part: Part, stem: str) -> list[_File]:
-        payload = await self._store.payload(notice.message_id, part)
+        payload = await self._store.messages.payload(notice.message_id, part)
         if payload is None:
             return []
         extension = "xml" if "xml" in payload.media_type else "json"

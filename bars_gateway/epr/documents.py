@@ -21,17 +21,10 @@ from datetime import UTC, datetime
 
 import orjson
 
+from bars_gateway.model.messages import Accepted, Attempt, Warned
+from bars_gateway.model.readings import Link, MessageHistory, MessageRow, Notice
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.sentences import means
-from bars_gateway.store.port import (
-    Accepted,
-    Attempt,
-    Link,
-    MessageHistory,
-    MessageRow,
-    Notice,
-    Warned,
-)
 
 Document = dict[str, object]
 

@@ -39,10 +39,11 @@ from bars_gateway.epr.spool import Spool
 from bars_gateway.epr.stopping import pause
 from bars_gateway.epr.stuck import Stuck
 from bars_gateway.errors import StorageFull
+from bars_gateway.model.messages import Accepted, Submission
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import Accepted, Store, Submission
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """
 The one door for what the EPR hands in, by folder or by socket.
 
-    bytes ─► size ─► bundle ─► rules ─► target ─► ids and headers ─► store.submit ─► receipt
+    bytes ─► size ─► bundle ─► rules ─► target ─► ids, headers ─► store.outbound.submit ─► receipt
                └────────┴────────┴───────┴─► SubmissionRefused(every issue)
 
 Everything that a retry must repeat is decided here, once: the two ids, every header,
@@ -26,6 +26,7 @@ import structlog
 
 from bars_gateway.epr.envelope import Envelope, doubtful
 from bars_gateway.epr.target_checks import TargetCheck, Unchecked, everything_goes
+from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload, Submission, Warned
 from bars_gateway.standard import workflow
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
@@ -44,15 +45,7 @@ from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
 from bars_gateway.standard.workflow import Move, State
-from bars_gateway.store.port import (
-    Accepted,
-    Change,
-    OutboundState,
-    Payload,
-    Store,
-    Submission,
-    Warned,
-)
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +129,7 @@ class Intake:
         """Queue what `prepare` made, or return the receipt that the same bytes have."""
         started = self.now()
         try:
-            accepted = await self._store.submit(submission, started)
+            accepted = await self._store.outbound.submit(submission, started)
         except MoveRefused as too_late:
             raise self.refusal(too_late.issues, http_status=409) from None
         repeated = accepted.request_id != submission.request_id
@@ -161,7 +154,9 @@ class Intake:
 
     async def taken(self, body: bytes) -> Accepted | None:
         """Return the receipt that these very bytes have, without a look into them; None: none."""
-        return await self._store.submitted(self._provider, hashlib.sha256(body).hexdigest())
+        return await self._store.outbound.submitted(
+            self._provider, hashlib.sha256(body).hexdigest()
+        )
 
     def refusal(self, issues: Sequence[Issue], *, http_status: int = 422) -> SubmissionRefused:
         """Return, and log, a refusal of what a door would not even hand in."""
@@ -223,10 +218,14 @@ class Intake:
             # It begins a conversation, whatever ids are in it: those are the EPR's own. But a
             # booking and its referral share one, and name each other by the Receiver's id.
             keys = [] if named else [name for _, name in names_in(message)]
-            found = await self._store.correlation_of(self._provider, *keys) if keys else None
+            found = (
+                await self._store.outbound.correlation_of(self._provider, *keys) if keys else None
+            )
             return named or found or self.new_id()
         listed = (message.responds_to, message.focus_id, message.bundle_id)
-        about = partial(self._store.correlation_of, self._provider, *[key for key in listed if key])
+        about = partial(
+            self._store.outbound.correlation_of, self._provider, *[key for key in listed if key]
+        )
         role = workflow.role_of(examined.move)
         change = self._change(examined)
         own = await about(role=role, counterparty=message.destinations[0], change=change)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from bars_gateway.epr.asked_moves import Asked, problem, read_asked
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
+from bars_gateway.model.messages import Accepted, Part, Payload, Submission
 from bars_gateway.standard.composition import compose
 from bars_gateway.standard.composition_parts import Exchanged, Wanted
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
@@ -23,7 +24,7 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.tree import Resource
 from bars_gateway.standard.workflow import role_of
 from bars_gateway.store.conversations import Conversation
-from bars_gateway.store.port import Accepted, Part, Payload, Store, Submission
+from bars_gateway.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Moves:
     async def _made(self, accepted: Accepted, asked_as: str | None, *, is_new: bool) -> Made:
         if accepted.asked_as != asked_as:
             raise self._refused([_REUSED], http_status=409)
-        kept = await self._store.payload(accepted.message_id, Part.REQUEST)
+        kept = await self._store.messages.payload(accepted.message_id, Part.REQUEST)
         return Made(accepted, kept.body if kept else b"null", is_new)
 
     async def _composed(self, asked: Asked) -> tuple[bytes, str]:

@@ -18,13 +18,12 @@ from typing import Any
 
 import orjson
 
+from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE, Chosen
+from bars_gateway.model.interventions import IN_BULK, Selection, Verb
+from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.utf8 import unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State
-from bars_gateway.store.alarms import ALARMS
-from bars_gateway.store.handling import MOST_AT_ONCE, Chosen
-from bars_gateway.store.interventions import IN_BULK, Selection, Verb
-from bars_gateway.store.port import OutboundState
 
 LONGEST_REASON = 200  # characters; it names a ticket, and never a patient
 LONGEST_NAME = 64

@@ -11,11 +11,11 @@ there is no value, and `means` for people.
 from collections.abc import Sequence
 
 from bars_gateway.epr.documents import Document, instant, problem
+from bars_gateway.model.questions import Decided, Question
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.sentences import Situation, means
 from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, enquiry
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.questions import Decided, Question
 
 
 def question(value: Question) -> Document:

@@ -41,9 +41,10 @@ from bars_gateway.epr.spool import PRIVATE, SHARED, Entry, Folder
 from bars_gateway.epr.stopping import pause, unless_stopped
 from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
 from bars_gateway.errors import ConfigurationError, StorageFull
+from bars_gateway.model.questions import Question
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.asides import Aside, Asides
-from bars_gateway.store.questions import Question, Questions
+from bars_gateway.store.questions import Questions
 
 log = structlog.get_logger(__name__)
 

@@ -25,7 +25,8 @@ from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.stopping import unless_stopped
 from bars_gateway.local_http import body_of
-from bars_gateway.store.questions import Question, Questions
+from bars_gateway.model.questions import Question
+from bars_gateway.store.questions import Questions
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Asks = Literal["none", "socket", "folder"]  # the setting `questions`

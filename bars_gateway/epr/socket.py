@@ -45,9 +45,11 @@ from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.question_requests import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
 from bars_gateway.errors import GatewayError, PayloadDamaged
+from bars_gateway.model.messages import Part
+from bars_gateway.model.readings import Notice
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import Notice, Part, Store
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -224,7 +226,11 @@ class EprSocket:
 
     async def _show_message(self, request: web.Request) -> web.Response:
         request_id = request.match_info["request_id"]
-        found = await self._store.history(self._provider, request_id) if is_uuid(request_id) else ()
+        found = (
+            await self._store.messages.history(self._provider, request_id)
+            if is_uuid(request_id)
+            else ()
+        )
         # A message between two services of one provider is there twice: the EPR asks for its own.
         ours = [history for history in found if history.message.direction == "outbound"]
         if not found:
@@ -232,7 +238,7 @@ class EprSocket:
         return _json(documents.state([*ours, *found][0]))
 
     async def _show_queue(self, _request: web.Request) -> web.Response:
-        rows = await self._store.queue(self._provider, MOST_NOTICES)
+        rows = await self._store.messages.queue(self._provider, MOST_NOTICES)
         return _json({"messages": [documents.row(row) for row in rows]})
 
     async def _list_notices(self, request: web.Request) -> web.Response:
@@ -260,11 +266,11 @@ class EprSocket:
         clock = asyncio.get_running_loop().time
         until = clock() + wait
         while True:
-            notices = list(await self._store.pending_notices(self._provider, limit))
+            notices = list(await self._store.notices.pending(self._provider, limit))
             left = until - clock()
             if notices or not left > 0 or self._stopping.is_set():
                 return notices
-            bell = self._store.notice_work(self._provider, left)
+            bell = self._store.notices.work(self._provider, left)
             await unless_stopped(self._stopping, bell)
 
     async def _show_notice(self, request: web.Request) -> web.Response:
@@ -279,7 +285,7 @@ class EprSocket:
     async def _bytes(self, request: web.Request, part: Part) -> web.Response:
         notice = await self._notice(request)
         try:
-            payload = await self._store.payload(notice.message_id, part)
+            payload = await self._store.messages.payload(notice.message_id, part)
         except PayloadDamaged as error:
             about = {"provider": self._provider, "request_id": notice.request_id}
             now, number = self._now(), notice.message_id
@@ -291,14 +297,14 @@ class EprSocket:
 
     async def _collect_notice(self, request: web.Request) -> web.Response:
         notice = await self._notice(request)
-        if await self._store.collect(self._provider, [notice.notice_id], self._now()):
+        if await self._store.notices.collect(self._provider, [notice.notice_id], self._now()):
             log_collected(notice, self._now())
         return web.Response(status=204)
 
     async def _notice(self, request: web.Request) -> Notice:
         number = request.match_info["id"]
         if number.isascii() and number.isdigit() and len(number) < 19:  # noqa: PLR2004 (63 bits)
-            notice = await self._store.notice(self._provider, int(number))
+            notice = await self._store.notices.notice(self._provider, int(number))
             if notice is not None:
                 return notice
         raise web.HTTPNotFound(reason="no notice has that number")

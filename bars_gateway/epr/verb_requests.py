@@ -26,8 +26,9 @@ from bars_gateway.epr.orders import (
 )
 from bars_gateway.epr.verbs import Intervention, Report, Verbs
 from bars_gateway.local_http import body_of
+from bars_gateway.model.actors import Objection
+from bars_gateway.model.interventions import Selection, Verb
 from bars_gateway.standard.headers import is_uuid
-from bars_gateway.store.interventions import Objection, Selection, Verb
 
 _CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was done'
 

@@ -18,23 +18,24 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Order
-from bars_gateway.standard.bundle import MalformedBundle, read, renewed
-from bars_gateway.standard.headers import REQUEST_ID
-from bars_gateway.standard.timing import Limits, Timing, limits
-from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.interventions import (
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.model.interventions import (
     MAY_HAPPEN,
     OBJECTIONS,
     PAST_ITS_TIME,
-    Actor,
     Candidate,
     Done,
-    Objection,
     Renewal,
     Selection,
     Verb,
 )
-from bars_gateway.store.port import MessageRow, OutboundState, Part, Payload, Store
+from bars_gateway.model.messages import OutboundState, Part, Payload
+from bars_gateway.model.readings import MessageRow
+from bars_gateway.standard.bundle import MalformedBundle, read, renewed
+from bars_gateway.standard.headers import REQUEST_ID
+from bars_gateway.standard.timing import Limits, Timing, limits
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -152,7 +153,7 @@ class Verbs:
         now, interventions = self._now(), self._store.interventions
         if verb is not Verb.RESEND:
             return await interventions.intervene(verb, message.message_id, actor, self._limits, now)
-        payload = await self._store.payload(message.message_id, Part.REQUEST)
+        payload = await self._store.messages.payload(message.message_id, Part.REQUEST)
         if payload is None:
             return OBJECTIONS["bytes_gone"]
         try:

@@ -18,17 +18,17 @@ import structlog
 
 from bars_gateway.inbound.exchange import Reply
 from bars_gateway.inbound.replies import NOT_OFFERED, UNATTENDED, met_reply, problem_reply
-from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.formats import Format
-from bars_gateway.store.port import Arrival, Met, Payload
-from bars_gateway.store.questions import (
+from bars_gateway.model.messages import Arrival, Met, Payload
+from bars_gateway.model.questions import (
     Answered,
     Asked,
     Enquiry,
-    Questions,
     Terms,
     Unattended,
 )
+from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.formats import Format
+from bars_gateway.store.questions import Questions
 
 log = structlog.get_logger(__name__)
 

@@ -22,14 +22,14 @@ from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.inbound.hosts import Hosted, Hosts
 from bars_gateway.inbound.replies import NOT_OFFERED, problem_reply, refused
+from bars_gateway.model.messages import Payload
+from bars_gateway.model.questions import Enquiry
 from bars_gateway.standard import searches, structure
 from bars_gateway.standard.bundle import MalformedBundle, Resource, text_of
 from bars_gateway.standard.formats import to_tree
 from bars_gateway.standard.headers import Ids, read_ids
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.searches import SearchProblem
-from bars_gateway.store.port import Payload
-from bars_gateway.store.questions import Enquiry
 
 _NO_PARAMETERS: Mapping[str, object] = {}
 

@@ -1,8 +1,8 @@
 """
 Decides and stores one inbound message: headers and bytes in, the reply out.
 
-    ids ─► target ─► Accept ─► Bundle ─► rules ─► move ─► store.receive │ asking ─► 200 │ 409
-     │        │         │         └────────┴─► store.refuse ─► 400 │ 422, again and again
+    ids ─► target ─► Accept ─► Bundle ─► rules ─► move ─► inbound.receive │ asking ─► 200 │ 409
+     │        │         │         └────────┴─► inbound.refuse ─► 400 │ 422, again and again
      └────────┴─────────┴─► 400 │ 404 │ 406, nothing stored
 
 The reply is built before the transaction and sent after it: what we acknowledge is
@@ -41,6 +41,7 @@ from bars_gateway.inbound.replies import (
     refused,
     reply_to,
 )
+from bars_gateway.model.messages import Arrival, Payload, Refusal
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.applications import answer_owed
@@ -56,12 +57,7 @@ from bars_gateway.standard.repeats import said
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.arrivals import fingerprint, response_arrival
-from bars_gateway.store.port import (
-    Arrival,
-    Payload,
-    Refusal,
-    Store,
-)
+from bars_gateway.store.store import Store
 
 T = TypeVar("T")
 
@@ -146,7 +142,7 @@ class Reception:
         assert minted is not None
         write = partial(self._acknowledgement, message, minted, request.answer_in, now)
         answer = await self._at_length(write, request)
-        fate = await self._store.receive(replace(arrival, answer=answer), now)
+        fate = await self._store.inbound.receive(replace(arrival, answer=answer), now)
         return reply_to(fate, answer)
 
     def _acknowledgement(
@@ -185,7 +181,7 @@ class Reception:
         not_found = _json(problem_reply(NO_WORKFLOW).body)
         if normalised(arrival.receiver) in host.asked_about_all:
             return await self._asking.about_response(arrival, not_found, request.received_at, now)
-        fate = await self._store.respond(arrival, not_found, now)
+        fate = await self._store.responses.respond(arrival, not_found, now)
         return reply_to(fate, arrival.answer)
 
     async def _refuse(
@@ -209,7 +205,7 @@ class Reception:
             http_status=refusal.http_status,
             rules=list(refusal.rules),
         )
-        return reply_to(await self._store.refuse(refusal, self._now()), refusal.answer)
+        return reply_to(await self._store.inbound.refuse(refusal, self._now()), refusal.answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

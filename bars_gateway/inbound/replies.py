@@ -5,12 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from bars_gateway.inbound.exchange import Reply
-from bars_gateway.standard import answers
-from bars_gateway.standard.answers import Problem
-from bars_gateway.standard.formats import Format
-from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.rules import errors
-from bars_gateway.store.port import (
+from bars_gateway.model.messages import (
     BundleReused,
     Conflicting,
     Fate,
@@ -22,6 +17,11 @@ from bars_gateway.store.port import (
     Repeated,
     Taken,
 )
+from bars_gateway.standard import answers
+from bars_gateway.standard.answers import Problem
+from bars_gateway.standard.formats import Format
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.rules import errors
 
 log = structlog.get_logger(__name__)
 

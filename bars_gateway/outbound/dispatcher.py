@@ -33,6 +33,15 @@ from bars_gateway.errors import (
     StorageFull,
     TokenUnavailable,
 )
+from bars_gateway.model.messages import (
+    Attempt,
+    Claim,
+    OutboundState,
+    Part,
+    Payload,
+    Settled,
+    Settlement,
+)
 from bars_gateway.outbound.budget import NOTE_HOLDS
 from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.opening import Opening, opening_at
@@ -58,16 +67,7 @@ from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import (
-    Attempt,
-    Claim,
-    OutboundState,
-    Part,
-    Payload,
-    Settled,
-    Settlement,
-    Store,
-)
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +124,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Take no new claims. Those in flight are finished: their answers matter."""
         self._stopping.set()
-        self._store.ring_outbound()
+        self._store.outbound.ring()
         self._reconciler.stop()
 
     @property
@@ -168,8 +168,8 @@ class Dispatcher:
                 claim = await self._claim(opening)
                 if claim is not None:
                     return claim
-                due = await self._store.next_due(opening.at, opening.providers)
-                await self._store.outbound_work(opening.seconds_to_sleep(due, self._now()))
+                due = await self._store.outbound.next_due(opening.at, opening.providers)
+                await self._store.outbound.work(opening.seconds_to_sleep(due, self._now()))
         return None
 
     def _opening(self) -> Opening:
@@ -181,7 +181,7 @@ class Dispatcher:
 
         What waits for a place waits unclaimed, so that something urgent still goes before it.
         """
-        return await self._store.claim_next(opening.at, opening.providers, opening.not_for)
+        return await self._store.outbound.claim_next(opening.at, opening.providers, opening.not_for)
 
     async def _send_in_turn(self, claim: Claim) -> None:
         """Send *claim*, unless its Receiver or provider rests, or gets one at a time and has it."""
@@ -233,7 +233,7 @@ class Dispatcher:
         attempt = _attempt(claim, answer, judgement, started, ended)
         settlement = await self._settlement(claim, reply, ended)
         try:
-            await self._store.settle(claim, answer, attempt=attempt, settlement=settlement)
+            await self._store.outbound.settle(claim, answer, attempt=attempt, settlement=settlement)
         except StaleState:
             # Our lease ran out while the answer was on its way: another claim holds the message.
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
@@ -307,7 +307,7 @@ class Dispatcher:
 
     async def _back_to_the_queue(self, claim: Claim, retry_at: datetime) -> None:
         try:
-            await self._store.put_back(claim, retry_at)
+            await self._store.outbound.put_back(claim, retry_at)
         except StaleState:
             log.warning("outbound.claim_lapsed", request_id=claim.request_id)
 
@@ -343,7 +343,7 @@ class Dispatcher:
         if reply.judgement.row != "duplicate":
             return reply
         try:
-            earlier = await self._store.payload(claim.message_id, Part.UNPROVEN)
+            earlier = await self._store.messages.payload(claim.message_id, Part.UNPROVEN)
         except PayloadDamaged as damage:
             return replace(reply, damage=damage)
         return replace(reply, earlier=earlier)

@@ -22,12 +22,12 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
+from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.egress import Crossing, Egress, EgressProxy, told_crossings
 from bars_gateway.standard.answers import Outcome, read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
 from bars_gateway.standard.verdict import Answer
-from bars_gateway.store.port import Claim
 
 _KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
 _CHUNK = 64 * 1024

@@ -10,9 +10,9 @@ import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bars_gateway.model.messages import Claim, OutboundState, Settled, Settlement, TryAgain
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import KEPT_OUT, Answer, Before, Fault, Judgement, Verdict
-from bars_gateway.store.port import Claim, OutboundState, Settled, Settlement, TryAgain
 
 PAUSE_FOR_OUR_TROUBLE = timedelta(seconds=60)  # a token or registration that is refused
 ERRORS_FOR_LONG = timedelta(hours=1)

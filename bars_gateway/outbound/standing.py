@@ -18,12 +18,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.circuits import Break, Circuits, Failure, Pauses
 from bars_gateway.outbound.our_trouble import OUR_TROUBLE, KeptOut
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Judgement, Verdict
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import Claim, Store
+from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +128,7 @@ class Standing:
             for name in looks:
                 self._looks.remove(name)
             if looks:
-                self._store.ring_outbound()
+                self._store.outbound.ring()
 
     async def judged(
         self, claim: Claim, judgement: Judgement, *, began: datetime, timing: Timing
@@ -193,7 +194,7 @@ class Standing:
         if found is None:
             return
         until = self._now() + found.pause
-        count = await self._store.put_off(until, **whose, last=claim.message_id)
+        count = await self._store.outbound.put_off(until, **whose, last=claim.message_id)
         if found.is_new:
             log.warning(
                 "outbound.put_off", seconds=found.pause.total_seconds(), count=count, **whose
@@ -202,5 +203,5 @@ class Standing:
             await self._hasten(**whose)  # an answer came meanwhile, and had hastened too early
 
     async def _hasten(self, **whose: str) -> None:
-        count = await self._store.hasten(self._now(), **whose)
+        count = await self._store.outbound.hasten(self._now(), **whose)
         log.info("outbound.hastened", count=count, **whose)

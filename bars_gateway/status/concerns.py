@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bars_gateway.model.alarms import ALARMS, Alarm, AlarmKind, Standing
+from bars_gateway.model.messages import OutboundState
+from bars_gateway.model.readings import Overview
 from bars_gateway.standard.workflow import Role
-from bars_gateway.store.alarms import ALARMS, Alarm, AlarmKind, Standing
-from bars_gateway.store.port import OutboundState, Overview
-from bars_gateway.store.soundness import Inspection
+from bars_gateway.store.inspection import Inspection
 from bars_gateway.store.unread import EprCondition, UnreadNotice
 from bars_gateway.upkeep.clock import ClockStep
 from bars_gateway.upkeep.expiry import Expiry, remaining, stage

@@ -10,7 +10,7 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bars_gateway.store.port import Overview
+from bars_gateway.model.readings import Overview
 from bars_gateway.store.unread import EprCondition
 from bars_gateway.upkeep.expiry import Expiry, stage
 

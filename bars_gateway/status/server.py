@@ -31,7 +31,7 @@ from bars_gateway.status.metrics import OverviewCollector
 from bars_gateway.status.pages import style_sheet, template
 from bars_gateway.status.readiness import Readiness, readiness
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import Store
+from bars_gateway.store.store import Store
 from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)

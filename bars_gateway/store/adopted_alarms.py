@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.store.aftermath import LEFT_BEHIND
-from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.rows import instant, text
 
 _BORN = frozenset(  # raised by a message's entering or by its id, and not by what happened

@@ -23,19 +23,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
 from bars_gateway.store.adopted_alarms import AdoptedAlarms, StandsAgain
-from bars_gateway.store.affected import Fate, Line, failed, line_of
-from bars_gateway.store.aftermath import OPEN, OPEN_STATES, hold_one
-from bars_gateway.store.aside_works import is_of_one_row
+from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Fate, Line, failed, hold_one, line_of
+from bars_gateway.store.asides import is_of_one_row
 from bars_gateway.store.examination import wrong_with
-from bars_gateway.store.focus_works import name_focus
+from bars_gateway.store.focus import name_focus
+from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rejudgement import happened_since, judge_anew, keeps_its_clock
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import SqliteConnection, translated
-from bars_gateway.store.statements import add_message_event, move_workflow, notify
-from bars_gateway.store.values import NoticeKind, OutboundState
 
 # Where our own messages lead a workflow. Any other state was made by what was received: it is
 # for the EPR to hear of that, and until then the workflow's clock must not stop.

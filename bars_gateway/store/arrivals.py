@@ -6,6 +6,7 @@ A response as the store takes it, whether it comes from the proxy or out of quar
 
 import hashlib
 
+from bars_gateway.model.messages import Arrival, Payload
 from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import acknowledge_response
 from bars_gateway.standard.bundle import Message
@@ -13,7 +14,6 @@ from bars_gateway.standard.formats import Format
 from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.values import Arrival, Payload
 
 
 def response_arrival(

@@ -14,11 +14,28 @@ again, and is told then. What cannot be told, because the database takes nothing
 Decisions: D-set-aside.
 """
 
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, TypeVar
 
-from bars_gateway.store.values import Claim
+import structlog
+
+from bars_gateway.errors import DatabaseDamaged, PayloadDamaged, StorageFull, StoreError
+from bars_gateway.model.alarms import ALARMS, About
+from bars_gateway.model.messages import Claim, NoticeKind
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import add_message_event, notify
+from bars_gateway.store.rows import instant
+from bars_gateway.store.work import Noun, Shared, writes
+from bars_gateway.unforeseen import Unforeseen, unforeseen
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+AGAIN_AFTER = timedelta(minutes=1)
+_MOST_PLACES = 1000  # remembered at a time
 
 
 class Aside(StrEnum):
@@ -34,8 +51,25 @@ class Aside(StrEnum):
     WORK = "work.failed"  # what the gateway does by itself
 
 
-class Asides(Protocol):
-    """What may be done with a unit that failed. None of it raises: it is the last resort."""
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """A row that cannot be read, and why."""
+
+    number: int  # of the row
+    error: Exception
+
+
+class Asides(Noun):
+    """
+    What may be done with a unit that failed. None of it raises: it is the last resort.
+
+    A place that fails again and again, such as an answer that the EPR asks for every second, is
+    written down once a minute. The log has every time.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
+        self._last: dict[tuple[str, str | None, str], datetime] = {}
 
     async def tell(
         self,
@@ -48,6 +82,14 @@ class Asides(Protocol):
         message_id: int | None = None,
     ) -> None:
         """Raise an alarm, and log type and place of *error*; the same place once a minute."""
+        if message_id is not None:
+            kind = kind_of(error, kind)
+        about = {"provider": provider, "request_id": request_id}
+        log_set_aside(kind, error, message_id=message_id, **about)
+        what = unforeseen(error)
+        if ALARMS[kind].about is About.PLACE and self._was_told(kind, provider, what.place, now):
+            return
+        await self._write(lambda c: tell(c, kind, what, now, message_id=message_id, **about))
 
     async def hold(
         self,
@@ -63,9 +105,135 @@ class Asides(Protocol):
 
         *began*: a POST of this claim may have left, so that it stays an attempt.
         """
+        request_id = claim.request_id if claim else None
+        log_set_aside(Aside.MESSAGE, error, message_id=message_id, request_id=request_id)
+        number = claim.claim if claim else None
+        await self._write(lambda c: hold(c, message_id, error, now, number, began=began))
+        self._bells.ring_everybody()
 
     async def keep_back(self, provider: str, notice_id: int, error: BaseException) -> None:
         """Give the EPR that notice no more until the next start, and tell the operator."""
+        log_set_aside(Aside.NOTICE, error, provider=provider, notice_id=notice_id)
+        await self._write(lambda c: keep_back(c, provider, notice_id, error))
 
-    async def begin_anew(self) -> int:
+    @writes
+    def begin_anew(self, connection: Connection) -> int:
         """Try again each notice that was kept back; return how many: the gateway has started."""
+        return connection.run("begin_notices_anew")
+
+    def _was_told(self, kind: str, provider: str | None, place: str, now: datetime) -> bool:
+        if len(self._last) >= _MOST_PLACES:
+            self._last.clear()
+        key = (kind, provider, place)
+        last = self._last.get(key)
+        if last is not None and last <= now < last + AGAIN_AFTER:
+            return True
+        self._last[key] = now
+        return False
+
+    async def _write(self, work: Callable[[Connection], object]) -> None:
+        try:
+            await self._database.write(work)
+        except Exception as error:  # unit of work
+            what = unforeseen(error)
+            log.error("unit.not_told", exception=what.exception, place=what.place)
+
+
+def kind_of(error: BaseException, otherwise: Aside) -> Aside:
+    """Return the kind of event: whatever failed, spoilt bytes are told as such."""
+    damaged = isinstance(error, PayloadDamaged | DatabaseDamaged)
+    return Aside.DAMAGED if damaged else otherwise
+
+
+def each(found: Iterable[Row], read: Callable[[Row], T]) -> list[T | Spoilt]:
+    """Read each row by itself: one that cannot be read must not stand before the others."""
+    return [_read(row, read) for row in found]
+
+
+def _read(row: Row, read: Callable[[Row], T]) -> T | Spoilt:
+    try:
+        return read(row)
+    except Exception as error:  # unit of work
+        if not is_of_one_row(error):
+            raise
+        return Spoilt(row["id"], error)
+
+
+def is_of_one_row(error: Exception) -> bool:
+    """Tell whether it may be one row that failed, and not the disk as a whole."""
+    return type(error) not in {StoreError, StorageFull}
+
+
+def tell(
+    connection: Connection,
+    kind: Aside,
+    what: Unforeseen,
+    now: datetime,
+    *,
+    provider: str | None,
+    request_id: str | None,
+    message_id: int | None,
+) -> None:
+    """Add the line of the audit trail that raises the alarm."""
+    add_message_event(connection, (provider, message_id, request_id), kind, now, asdict(what))
+
+
+def hold(
+    connection: Connection,
+    message_id: int,
+    error: BaseException,
+    now: datetime,
+    claim: int | None,
+    *,
+    began: bool,
+) -> str | None:
+    """Hold the message, with notice and alarm; return its X-Request-Id, or None: it is settled."""
+    values = {"id": message_id, "claim": claim, "began": int(began)}
+    row = connection.one("set_aside", **values)
+    if row is None:
+        return None
+    notify(connection, NoticeKind.HELD, row, now, [Remark.SET_ASIDE])
+    kind = kind_of(error, Aside.MESSAGE)
+    about = (row["provider"], row["id"], row["request_id"])
+    add_message_event(connection, about, kind, now, asdict(unforeseen(error)))
+    return str(row["request_id"])
+
+
+def keep_back(
+    connection: Connection,
+    provider: str,
+    notice_id: int,
+    error: BaseException,
+) -> None:
+    """Give the EPR the notice no more, with an alarm about its message."""
+    values = {"provider": provider, "notice_id": notice_id}
+    row = connection.one("keep_notice_back", **values)
+    if row is None:
+        return
+    found = connection.one("request_of_message", id=row["message_id"])
+    request_id = found["request_id"] if found else None
+    kind = kind_of(error, Aside.NOTICE)
+    tell(
+        connection,
+        kind,
+        unforeseen(error),
+        instant(row["kept_back_at"]),
+        provider=provider,
+        request_id=request_id,
+        message_id=row["message_id"],
+    )
+
+
+def log_set_aside(kind: Aside, error: BaseException, **about: Any) -> None:
+    """Log type and place of an error, and what it was about; nothing that it says."""
+    what = unforeseen(error)
+    known = {name: value for name, value in about.items() if value is not None}
+    advice = ALARMS[kind].advice
+    log.error(
+        "unit.set_aside",
+        kind=kind.value,
+        exception=what.exception,
+        place=what.place,
+        advice=advice,
+        **known,
+    )

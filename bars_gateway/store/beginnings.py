@@ -6,11 +6,11 @@ and only where there is something to compare it with.
 """
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.model.messages import Part, Payload
 from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.patients import Patient, patient_of
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import payload_of
-from bars_gateway.store.values import Part, Payload
 
 
 def began(connection: Connection, workflow_id: int) -> Message | None:

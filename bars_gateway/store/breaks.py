@@ -10,9 +10,11 @@ own network, and the token service.
 Whether they answer by now the next start finds out by itself; only since when is told from here.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.rows import instant, text
+from bars_gateway.store.work import Noun, reads, writes
 
 EGRESS = "the egress proxy"
 _OF_TOKENS = "the token service of "
@@ -28,14 +30,20 @@ def is_our_own(name: str) -> bool:
     return name == EGRESS or name.startswith(_OF_TOKENS)
 
 
-class Breaks(Protocol):
+class Breaks(Noun):
     """Receivers that do not answer, and providers that the proxy keeps out."""
 
-    async def began(self, name: str, since: datetime) -> None:
+    @writes
+    def began(self, connection: Connection, name: str, since: datetime) -> None:
         """Keep that nothing came from *name* since then, unless an earlier moment is kept."""
+        connection.run("begin_break", whose=name, since=text(since))
 
-    async def ended(self, name: str) -> None:
+    @writes
+    def ended(self, connection: Connection, name: str) -> None:
         """Forget it: an answer came."""
+        connection.run("end_break", whose=name)
 
-    async def known(self) -> Mapping[str, datetime]:
+    @reads
+    def known(self, connection: Connection) -> dict[str, datetime]:
         """Return who had not answered, and since when."""
+        return {row["name"]: instant(row["since"]) for row in connection.rows("breaks")}

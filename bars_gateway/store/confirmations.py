@@ -13,10 +13,13 @@ Decisions: D-contradicted.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from bars_gateway.standard.workflow import State
-from bars_gateway.store.interventions import Actor, Objection
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.standard.workflow import DOUBTS, FINAL, State
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.rows import text
+from bars_gateway.store.work import Noun, writes
 
 NOT_CONFIRMED: Mapping[str, Objection] = {
     each.code: each
@@ -37,11 +40,13 @@ class Confirmed:
     state: State  # of the workflow; in a dry run, as it was
 
 
-class Confirmations(Protocol):
-    """What a person may tell the store about workflows in doubt."""
+class Confirmations(Noun):
+    """How workflows in doubt stand, as people have found out."""
 
-    async def confirm(
+    @writes
+    def confirm(  # noqa: PLR0917
         self,
+        connection: Connection,
         provider: str,
         workflow_id: int,
         state: State,
@@ -50,4 +55,24 @@ class Confirmations(Protocol):
         *,
         dry_run: bool,
     ) -> Confirmed | Objection | None:
-        """Say how a workflow in doubt stands; None: *provider* has none of that number."""
+        """
+        Put a workflow in doubt into *state*, or say what stands against it.
+
+        None: *provider* has none of that number.
+        """
+        workflow = connection.one("workflow", id=workflow_id)
+        if workflow is None or workflow["provider"] != provider:
+            return None
+        before = State(workflow["state"])
+        if before not in DOUBTS:
+            return NOT_CONFIRMED["not_in_doubt"]
+        if dry_run:
+            return Confirmed(state=before)
+        closed_at = text(now) if state in FINAL else None
+        connection.run("confirm_workflow", id=workflow_id, state=state, closed_at=closed_at)
+        message = connection.one("request_of", id=workflow_id)
+        assert message is not None
+        about = (provider, int(message["id"]), str(message["request_id"]))
+        said = {"who": actor.who, "why": actor.why, "was": before, "state": state}
+        add_message_event(connection, about, f"{actor.role}.confirmed", now, said)
+        return Confirmed(state=state)

@@ -1,19 +1,34 @@
-"""
-What has been said in a workflow, and what is owed: the port, and the values it trades in.
+"""What has been said in a workflow, and what falls due with it.
 
     in_reply_to ──about──► Conversation ──► what a composed message rests on
     submission_id ──handed_in──► the receipt that it was given
-    the time ──tell_due──► notices: due soon, overdue
+    warn_at ──► due_soon, once          answer_due_at ──► overdue, once, with an event
+
+The clock of an answer that is owed runs whatever became of the messages, and most of all where
+the request is unconfirmed: it may never have arrived. It ends with the workflow. The notice
+names the message that asked, in either role: its direction says who owes the answer.
+
+Decisions: D-answers-owed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from functools import partial
 
-from bars_gateway.standard.workflow import Move, Role
-from bars_gateway.store.values import Accepted, Payload
-from bars_gateway.store.views import WorkflowRow
+from bars_gateway.model.messages import Accepted, NoticeKind, Payload
+from bars_gateway.model.readings import WorkflowRow
+from bars_gateway.standard.remarks import OF_SILENCE
+from bars_gateway.standard.workflow import Move, Role, State
+from bars_gateway.store.asides import Aside
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import add_message_event, links, notify
+from bars_gateway.store.rounds import Failed, Look, Rounds, each_alone
+from bars_gateway.store.rows import payload_of, workflow_of
+from bars_gateway.store.submissions import accepted_of, handed_in
+from bars_gateway.store.work import Noun, Shared, reads
+
+_PARTS = ("media_type", "headers", "encoding", "body", "digest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +49,85 @@ class Conversation:
     said: Sequence[Said]
 
 
-class Conversations(Protocol):
-    """What the flows may ask of the store about conversations."""
+class Conversations(Noun):
+    """What has been said in workflows, and what falls due with them."""
 
-    async def about(self, provider: str, key: str, role: Role) -> Conversation | None:
-        """Return the workflow that *key* numbers, or a message of it has as X-Request-Id."""
+    def __init__(self, shared: Shared, rounds: Rounds) -> None:
+        super().__init__(shared)
+        self._rounds = rounds
 
     async def tell_due(self, now: datetime) -> tuple[int, int]:
         """Write what falls due with answers that are owed; return how many soon, and overdue."""
+        overdue = await self._rounds.go(tell_overdue, Aside.NOTICE, now)
+        soon = await self._rounds.go(tell_due_soon, Aside.NOTICE, now)
+        if soon or overdue:
+            self._bells.ring_all_notices()
+        return soon, overdue
 
-    async def handed_in(self, provider: str, submission_id: str) -> Accepted | None:
+    @reads
+    def about(
+        self, connection: Connection, provider: str, key: str, role: Role
+    ) -> Conversation | None:
+        """Return the workflow that *key* numbers, or a message of it has as X-Request-Id."""
+        if key.isdigit():
+            row = connection.one("workflow_numbered", id=int(key), provider=provider, role=role)
+        else:
+            values = {"request_id": key, "provider": provider, "role": role}
+            row = connection.one("workflow_with_message", **values)
+        if row is None:
+            return None
+        found = connection.rows("exchanged", workflow_id=row["id"])
+        return Conversation(
+            workflow=workflow_of(row, links(connection, row["id"])),
+            focus_id=row["focus_id"],
+            said=[_said(each) for each in found],
+        )
+
+    @reads
+    def handed_in(
+        self, connection: Connection, provider: str, submission_id: str
+    ) -> Accepted | None:
         """Return the receipt for what was composed under the EPR's own key, or None."""
+        row = handed_in(connection, provider, submission_id)
+        return None if row is None else accepted_of(row)
+
+
+def _said(row: Row) -> Said:
+    return Said(move=Move(row["move"]), request=payload_of(row), answer=_answer(row))
+
+
+def _answer(row: Row) -> Payload | None:
+    if row["answer_body"] is None:
+        return None
+    return payload_of({part: row[f"answer_{part}"] for part in _PARTS})
+
+
+def tell_overdue(connection: Connection, look: Look) -> list[Failed | None]:
+    """Tell of each answer that is overdue: to the EPR, and as an event."""
+    found = connection.rows("workflows_overdue", **look.values)
+    tell = partial(_tell, connection, "overdue_told", NoticeKind.OVERDUE, look.now)
+    return each_alone(connection, found, tell)
+
+
+def tell_due_soon(connection: Connection, look: Look) -> list[Failed | None]:
+    """Warn of each answer that is due soon, and not overdue already."""
+    found = connection.rows("workflows_due_soon", **look.values)
+    tell = partial(_tell, connection, "warning_told", NoticeKind.DUE_SOON, look.now)
+    return each_alone(connection, found, tell)
+
+
+def _tell(
+    connection: Connection,
+    told: str,
+    kind: NoticeKind,
+    now: datetime,
+    workflow: Row,
+) -> None:
+    connection.run(told, id=workflow["id"])
+    request = connection.one("request_of", id=workflow["id"])
+    if request is None:
+        return
+    known = OF_SILENCE.get(State(workflow["state"]))
+    notify(connection, kind, request, now, () if known is None else (known,))
+    about = (request["provider"], request["id"], request["request_id"])
+    add_message_event(connection, about, f"workflow.{kind}", now)

@@ -1,224 +1,347 @@
 """
-What a person may do to an outbound message, from which states, and what stands against it.
+What a person does to an outbound message: each function is one work, and so one transaction.
 
-    queued ─hold─► held ─release─► queued          queued, held ─withdraw─► withdrawn
-    settled badly, withdrawn ─retry─► queued       the same ids: never a second record
-    settled ─resend─► a new message, queued        new ids: the Receiver may end up with two
+    objection ─none─► the change, guarded by the state ─► workflow ─► notice ─► audit trail
 
-Every verb names who and why, and leaves both in the audit trail. An objection is a value:
-it is what somebody is told who asked for what would harm a patient, or make no sense.
-
-Decisions: D-no-late-revival.
+What stands against a verb is looked up in the same transaction as the change, so nothing
+can come in between. The EPR gets a notice where somebody else acted on its message.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
-from typing import Protocol
 
-from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.values import OutboundState, Payload
-from bars_gateway.store.views import MessageRow
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.model.interventions import (
+    FROM,
+    OBJECTIONS,
+    PAST_ITS_TIME,
+    Candidate,
+    Done,
+    Renewal,
+    Schedule,
+    Selection,
+    Verb,
+)
+from bars_gateway.model.messages import NoticeKind, OutboundState, Part
+from bars_gateway.standard.links import TIES, By
+from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.store.bells import Bells
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import add_message_event, keep, move_workflow, notify
+from bars_gateway.store.replacements import left_with
+from bars_gateway.store.rows import instant, message_of, text
+from bars_gateway.store.work import Noun, promises, reads, rings, writes
 
-
-class Verb(StrEnum):
-    """What a person may do."""
-
-    HOLD = "hold"  # it stays where it is, and so does what waits behind it
-    RELEASE = "release"  # it goes on from where it was held
-    WITHDRAW = "withdraw"  # it never leaves; only before its first attempt
-    RETRY = "retry"  # the same bytes under the same ids, at once
-    RESEND = "resend"  # the same payload under new ids
-
-
-_OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD})
-_BAD_ENDS = frozenset({OutboundState.REFUSED, OutboundState.UNCONFIRMED, OutboundState.NOT_SENT})
-_NOT_THERE = _BAD_ENDS | {OutboundState.WITHDRAWN}
-
-# From which states a verb leads on.
-FROM: Mapping[Verb, frozenset[OutboundState]] = {
-    Verb.HOLD: frozenset({OutboundState.QUEUED}),
-    Verb.RELEASE: frozenset({OutboundState.HELD}),
-    Verb.WITHDRAW: _OPEN,
-    Verb.RETRY: _NOT_THERE | {OutboundState.QUEUED},
-    Verb.RESEND: _NOT_THERE | {OutboundState.ACKNOWLEDGED},
+# A workflow that ended because of its request's fate may live again with the request.
+_FATES = frozenset({State.REFUSED, State.ABANDONED})
+_SENDS = frozenset({Verb.RELEASE, Verb.RETRY, Verb.RESEND})
+# There the Receiver is known to have the request, and nothing has ended it.
+_PROVED = frozenset(State) - FINAL - {State.REQUESTED, State.UNCONFIRMED}
+_ENDED = frozenset({State.COMPLETED, State.DECLINED, State.CANCELLED})
+_DONE_WORD = {
+    Verb.HOLD: "held",
+    Verb.RELEASE: "released",
+    Verb.WITHDRAW: "withdrawn",
+    Verb.RETRY: "retried",
+    Verb.RESEND: "resent",
 }
-
-# What the Receiver has is sent a second time one by one, by somebody who looked at it; and
-# what is queued needs no help from a filter to be tried again.
-IN_BULK: Mapping[Verb, frozenset[OutboundState]] = {
-    **FROM,
-    Verb.RETRY: _NOT_THERE,
-    Verb.RESEND: _NOT_THERE,
-}
-
-# What a resend may lead to, by what is known of the message.
-MAY_HAPPEN: Mapping[OutboundState, str] = {
-    OutboundState.ACKNOWLEDGED: (
-        "the Receiver has had the message, and will have a second record of it under new ids"
-    ),
-    OutboundState.UNCONFIRMED: (
-        "the Receiver may have the message, and will then have a second record of it; retry"
-        " cannot do that"
-    ),
-    OutboundState.REFUSED: "the Receiver may refuse the same payload for the same reason again",
-    OutboundState.NOT_SENT: "the message arrives late; retry does the same under the old ids",
-    OutboundState.WITHDRAWN: "what was withdrawn leaves after all; retry does so under the old ids",
+_NOTICES = {
+    Verb.HOLD: NoticeKind.HELD,
+    Verb.RELEASE: NoticeKind.RELEASED,
+    Verb.RETRY: NoticeKind.RETRIED,
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """Who acts, and why, as the audit trail keeps it."""
+class Interventions(Noun):
+    """What a person may do to an outbound message."""
 
-    role: str  # operator or epr
-    who: str  # as they call themselves; the operating system's user id is in it
-    why: str
-    after_its_time: bool = False  # they know that its time has passed, and want it all the same
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objection:
-    """Why a verb is not carried out."""
-
-    code: str
-    text: str
-    cure: str
-
-
-PAST_ITS_TIME = "past_its_time"  # the one that whoever acts may set aside
-OBJECTIONS: Mapping[str, Objection] = {
-    each.code: each
-    for each in (
-        Objection(
-            code="in_flight",
-            text="it is being sent at this moment",
-            cure="ask again once its answer is there: within a minute and a half",
-        ),
-        Objection(
-            code="wrong_state",
-            text="its state does not allow for that",
-            cure="look at its state: each verb leads on from some states only",
-        ),
-        Objection(
-            code="attempted",
-            text="a POST of it has begun, so the Receiver may have it",
-            cure="hold it, or take it back by a cancellation",
-        ),
-        Objection(
-            code="overtaken",
-            text="a later message of its workflow has left, and this one must not come after it",
-            cure="find out what the Receiver has, and send what is true now as a new message",
-        ),
-        Objection(
-            code="outrun",
-            text="a later message of its workflow waits, and would leave before its copy",
-            cure="withdraw that one, or retry this one, which keeps its place before it",
-        ),
-        Objection(
-            code="stands",
-            text="the Receiver has it, and it stands: a copy would make a second record of one"
-            " patient, and each would be worked on apart",
-            cure="change or cancel the record that is there; after its end it may be sent as new",
-        ),
-        Objection(
-            code="ended",
-            text="its workflow has ended",
-            cure="if it is still wanted, begin anew with a message of its own",
-        ),
-        Objection(
-            code="resent",
-            text="its payload was sent again under new ids",
-            cure="act on the later message: see resend_of",
-        ),
-        Objection(
-            code=PAST_ITS_TIME,
-            text="its clinical time has passed: a fallback may be running, and two may then act",
-            cure="telephone first; if it is still wanted, ask again and say after its time",
-        ),
-        Objection(
-            code="bytes_gone",
-            text="its bytes are no longer kept",
-            cure="hand in a new message",
-        ),
-        Objection(
-            code="id_fixed",
-            text="its Bundle.id is written so that it cannot be changed safely",
-            cure="hand in a new message",
-        ),
-    )
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which of a provider's outbound messages: all that is given has to fit."""
-
-    states: frozenset[OutboundState]
-    receiver: str | None = None  # system|value
-    use_case: str | None = None
-    correlation_id: str | None = None
-    taken_from: datetime | None = None
-    taken_before: datetime | None = None
-    after: int = 0  # only messages behind that number: where the round before this one ended
-    up_to: int | None = None  # none that came after the first round began
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A message, and what would become of a verb on it."""
-
-    message: MessageRow
-    objection: Objection | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
-    """A payload under new ids, ready to be queued."""
-
-    request_id: str
-    bundle_id: str  # new where the message's reason is `new`, else the old one
-    fingerprint: str
-    request: Payload
-
-
-# Of a use case, a move, a subject and a clinical time.
-Schedule = Callable[[str, Move, Subject, datetime | None], Limits]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What a verb led to."""
-
-    state: OutboundState  # of the message that was named
-    resent_as: str | None = None  # X-Request-Id of the message that a resend made
-    also: Sequence[str] = ()  # X-Request-Ids of those withdrawn with it
-
-
-class Interventions(Protocol):
-    """What a person may ask of the store. Each method is one transaction."""
-
-    async def candidate(
-        self, provider: str, request_id: str, verb: Verb, now: datetime
+    @reads
+    def candidate(
+        self, connection: Connection, provider: str, request_id: str, verb: Verb, now: datetime
     ) -> Candidate | None:
         """Return *provider*'s outbound message and what stands against *verb*, changing nothing."""
+        row = connection.one("message_sent", provider=provider, request_id=request_id)
+        return None if row is None else _candidate(connection, row, verb, now)
 
-    async def candidates(
-        self, provider: str, selection: Selection, verb: Verb, limit: int, now: datetime
-    ) -> Sequence[Candidate]:
+    @reads
+    def candidates(  # noqa: PLR0917
+        self,
+        connection: Connection,
+        provider: str,
+        selection: Selection,
+        verb: Verb,
+        limit: int,
+        now: datetime,
+    ) -> list[Candidate]:
         """Return what *verb* would meet, oldest first, changing nothing."""
+        found = connection.rows(
+            "select_messages",
+            provider=provider,
+            states=json.dumps(sorted(selection.states)),
+            receiver=selection.receiver,
+            use_case=selection.use_case,
+            correlation_id=selection.correlation_id,
+            taken_from=text(selection.taken_from),
+            taken_before=text(selection.taken_before),
+            after=selection.after,
+            up_to=selection.up_to,
+            limit=limit,
+        )
+        return [_candidate(connection, row, verb, now) for row in found]
 
-    async def newest(self) -> int:
+    @reads
+    def newest(self, connection: Connection) -> int:
         """Return the number of the last message that there is; 0: there is none."""
+        found = connection.one("newest_message")
+        return 0 if found is None else int(found["id"])
 
-    async def intervene(
-        self, verb: Verb, message_id: int, actor: Actor, schedule: Schedule, now: datetime
+    @rings(Bells.ring_everybody)
+    @writes
+    def intervene(  # noqa: PLR0917
+        self,
+        connection: Connection,
+        verb: Verb,
+        message_id: int,
+        actor: Actor,
+        schedule: Schedule,
+        now: datetime,
     ) -> Done | Objection:
-        """Do anything but a resend, with workflow, notice and audit trail."""
+        """Hold, release, withdraw or retry, with workflow, notice and audit trail."""
+        assert verb is not Verb.RESEND
+        row = _message(connection, message_id)
+        objection = _objection(connection, row, verb, now, actor)
+        if objection is not None:
+            return objection
+        also: list[str] = []
+        match verb:
+            case Verb.HOLD:
+                state = OutboundState.HELD
+                connection.run("hold_message", id=message_id)
+            case Verb.RELEASE:
+                state = OutboundState.QUEUED
+                connection.run("release_message", id=message_id, now=text(now))
+            case Verb.WITHDRAW:
+                state = OutboundState.WITHDRAWN
+                also = _withdraw(connection, row, actor, now)
+            case _:
+                state = OutboundState.QUEUED
+                _retry(connection, row, schedule, now)
+        _conclude(connection, row, verb, actor, now)
+        return Done(state=state, also=also)
 
-    async def resend(
-        self, message_id: int, renewal: Renewal, actor: Actor, schedule: Schedule, now: datetime
+    @promises
+    @rings(Bells.ring_everybody)
+    @writes
+    def resend(  # noqa: PLR0917
+        self,
+        connection: Connection,
+        message_id: int,
+        renewal: Renewal,
+        actor: Actor,
+        schedule: Schedule,
+        now: datetime,
     ) -> Done | Objection:
         """Queue the payload once more under its new ids, with workflow, notice and audit trail."""
+        row = _message(connection, message_id)
+        objection = _objection(connection, row, Verb.RESEND, now, actor)
+        if objection is not None:
+            return objection
+        opened = _opened(connection, row, now)
+        new_id = connection.inserted(
+            "queue_resent",
+            id=message_id,
+            workflow_id=opened or row["workflow_id"],
+            request_id=renewal.request_id,
+            bundle_id=renewal.bundle_id,
+            fingerprint=renewal.fingerprint,
+            **_times(_limits(connection, row, schedule)),
+            now=text(now),
+        )
+        keep(connection, new_id, Part.REQUEST, renewal.request)
+        if opened:
+            _link_records(connection, new_id, opened, row["workflow_id"], now)
+        _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": renewal.request_id})
+        if actor.role != "epr":
+            notify(connection, NoticeKind.RESENT, _message(connection, new_id), now)
+        return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
+
+
+def _candidate(connection: Connection, row: Row, verb: Verb, now: datetime) -> Candidate:
+    return Candidate(message=message_of(row), objection=_objection(connection, row, verb, now))
+
+
+def _opened(connection: Connection, row: Row, now: datetime) -> int | None:
+    """Open a workflow for a request that is sent as new: what its Receiver says is of its own."""
+    if row["move"] != Move.REQUEST:
+        return None
+    return connection.inserted("open_resent", id=row["workflow_id"], now=text(now))
+
+
+def _link_records(
+    connection: Connection, message_id: int, opened: int, first: int, now: datetime
+) -> None:
+    values = {"workflow_id": opened, "message_id": message_id, "now": text(now)}
+    connection.run("link_as_before", of=first, **values)
+    tie = {"kind": TIES[By.RESEND].kind, "by": By.RESEND}
+    connection.run("link_workflows", to_id=first, **tie, **values)
+
+
+def _message(connection: Connection, message_id: int) -> Row:
+    row = connection.one("message", id=message_id)
+    assert row is not None
+    return row
+
+
+def _objection(
+    connection: Connection,
+    row: Row,
+    verb: Verb,
+    now: datetime,
+    actor: Actor | None = None,
+) -> Objection | None:
+    code = _against(connection, row, verb)
+    accepted = actor is not None and actor.after_its_time
+    if code is None and not accepted and _is_past(row, verb, now):
+        code = PAST_ITS_TIME
+    return None if code is None else OBJECTIONS[code]
+
+
+def _is_past(row: Row, verb: Verb, now: datetime) -> bool:
+    """Tell whether the verb would begin to send what a person may by now have done otherwise."""
+    if verb not in _SENDS or row["state"] == OutboundState.QUEUED or row["needed_by"] is None:
+        return False
+    return row["move"] in ENDED_BY_TIME and row["needed_by"] <= text(now)
+
+
+def _against(connection: Connection, row: Row, verb: Verb) -> str | None:
+    """Return the code of what stands against the verb."""
+    state = row["state"]
+    if state == OutboundState.SENDING:
+        return "in_flight"
+    if state not in FROM[verb]:
+        return "wrong_state"
+    if verb is Verb.WITHDRAW:
+        behind = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
+        return "attempted" if row["attempts"] else _if_any(behind, "overtaken")
+    if verb in {Verb.RETRY, Verb.RESEND} and state != OutboundState.QUEUED:
+        return _against_reviving(connection, row, verb) or _against_a_copy(connection, row, verb)
+    return None
+
+
+def _against_a_second_record(connection: Connection, row: Row, state: State | None) -> str | None:
+    """Return what stands against asking anew: a record that is proved, and open."""
+    over = state in _ENDED or _is_stood_down(connection, row["workflow_id"])
+    left = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
+    return (
+        _if_any(connection.one("resent_message", id=row["id"]), "resent")
+        or ("stands" if state in _PROVED and not over else None)
+        or (None if over else _if_any(left, "overtaken"))
+        or (None if connection.one("has_request", id=row["id"]) else "bytes_gone")
+    )
+
+
+def _is_stood_down(connection: Connection, workflow_id: int) -> bool:
+    return connection.one("stood_down", workflow_id=workflow_id) is not None
+
+
+def _against_reviving(connection: Connection, row: Row, verb: Verb) -> str | None:
+    workflow = connection.one("workflow_state", id=row["workflow_id"])
+    state = State(workflow["state"]) if workflow else None
+    if verb is Verb.RESEND and row["move"] == Move.REQUEST:
+        return _against_a_second_record(connection, row, state)
+    ended = state in _ENDED
+    return (
+        _if_any(connection.one("resent_message", id=row["id"]), "resent")
+        or _if_any(
+            connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"]),
+            "overtaken",
+        )
+        or ("ended" if ended else None)
+        or (None if connection.one("has_request", id=row["id"]) else "bytes_gone")
+    )
+
+
+def _against_a_copy(connection: Connection, row: Row, verb: Verb) -> str | None:
+    """Return what stands against a copy: it goes behind what waits, where a retry goes before."""
+    if verb is not Verb.RESEND:
+        return None
+    waits = connection.one("later_that_waits", id=row["id"], workflow_id=row["workflow_id"])
+    return _if_any(waits, "outrun")
+
+
+def _if_any(found: Row | None, code: str) -> str | None:
+    return None if found is None else code
+
+
+def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> list[str]:
+    """Withdraw the message; with a request, also what waits behind it in its workflow."""
+    connection.run("withdraw_message", id=row["id"], now=text(now))
+    if row["move"] != Move.REQUEST:
+        notify(connection, NoticeKind.OUTCOME, row, now)
+        return []
+    move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
+    notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
+    moot = connection.rows(
+        "withdraw_behind",
+        id=row["id"],
+        workflow_id=row["workflow_id"],
+        now=text(now),
+    )
+    for later in moot:
+        notify(connection, NoticeKind.OUTCOME, later, now)
+        _audit(connection, later, Verb.WITHDRAW, actor, now, {"behind": row["request_id"]})
+    return [later["request_id"] for later in moot]
+
+
+def _retry(connection: Connection, row: Row, schedule: Schedule, now: datetime) -> None:
+    if row["state"] == OutboundState.QUEUED:
+        connection.run("hasten_message", id=row["id"], now=text(now))
+        return
+    times = _times(_limits(connection, row, schedule))
+    connection.run("revive_message", id=row["id"], now=text(now), **times)
+    _revive_workflow(connection, row)
+
+
+def _limits(connection: Connection, row: Row, schedule: Schedule) -> Limits:
+    workflow = connection.one("workflow_state", id=row["workflow_id"])
+    assert workflow is not None
+    subject = Subject(workflow["subject"])
+    return schedule(row["use_case"], Move(row["move"]), subject, instant(row["needed_by"]))
+
+
+def _times(limits: Limits) -> dict[str, str | int]:
+    return {
+        "give_up_at": text(limits.give_up_at),
+        "by_its_time": int(limits.by_its_time),
+        "delay_due_at": text(limits.delayed_at),
+    }
+
+
+def _revive_workflow(connection: Connection, row: Row) -> None:
+    """Undo what the fate of a request meant for its workflow: that fate is open again."""
+    if row["move"] == Move.REQUEST:
+        fates = json.dumps(sorted(_FATES))
+        connection.run("revive_workflow", id=row["workflow_id"], fates=fates)
+
+
+def _conclude(connection: Connection, row: Row, verb: Verb, actor: Actor, now: datetime) -> None:
+    _audit(connection, row, verb, actor, now, {})
+    if verb in _NOTICES and actor.role != "epr":
+        notify(connection, _NOTICES[verb], row, now)
+
+
+def _audit(  # noqa: PLR0917
+    connection: Connection,
+    row: Row,
+    verb: Verb,
+    actor: Actor,
+    now: datetime,
+    more: Mapping[str, str],
+) -> None:
+    about = (row["provider"], row["id"], row["request_id"])
+    kind = f"{actor.role}.{_DONE_WORD[verb]}"
+    late = {"after_its_time": "yes"} if actor.after_its_time else {}
+    detail = {"who": actor.who, "why": actor.why, **late, **more}
+    add_message_event(connection, about, kind, now, detail)

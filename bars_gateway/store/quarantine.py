@@ -1,108 +1,147 @@
 """
-What came and could not be tied to a workflow, and an operator who says where it belongs.
+Takes a quarantined response into the workflow that an operator names: one work.
 
-    quarantine ──attach──► its workflow, with notice and audit trail
-                     └──► why not
+    against ─none─► arrival proven ─► ledger ─► message, notice ─► move ─► audit trail
 
-An attached response counts as one that was correlated: the EPR gets it byte for byte, with the
-remark `attached`, and the workflow moves as far as its state allows. Its Sender was told 404.
-Once attached, the same X-Request-Id is a duplicate (409): that tells the Sender that it is
-here, and no second notice is written.
+What stands against it is looked up in the same transaction, so nothing comes in between and
+two operators at once attach it once. A copy that the Sender sent under another X-Request-Id
+is seen to with it: the EPR gets a response once.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from bars_gateway.store.interventions import Actor, Objection
-from bars_gateway.store.values import Arrival, Payload
-
-UNKNOWN_RECORD = "unknown_record"  # the reason of a change
-
-AGAINST: Mapping[str, Objection] = {
-    each.code: each
-    for each in (
-        Objection(
-            code="attached_before",
-            text="it was attached before",
-            cure="there is nothing to do: its workflow has it",
-        ),
-        Objection(
-            code="no_workflow",
-            text="no request of this provider has that workflow",
-            cure="take workflow_id from the receipt of the request, or GET /messages/REQUEST_ID",
-        ),
-        Objection(
-            code="other_service",
-            text="the request went to another service than the one that responds",
-            cure="look for the request among those that went to the Sender of the response",
-        ),
-        Objection(
-            code="other_use_case",
-            text="the response is about another kind of request, or another use case",
-            cure="look for the request whose use case the response repeats",
-        ),
-        Objection(
-            code="other_record",
-            text="the Receiver gave the request another id than the one the response is about",
-            cure="look for the request whose ServiceRequest.id the response repeats",
-        ),
-        Objection(
-            code="other_patient",
-            text="the response has another NHS number than the request",
-            cure="ask the Sender whose it is: nothing of it may go to this patient's record",
-        ),
-        Objection(
-            code="no_response",
-            text="it is an update or a cancellation of a record that this Receiver never gave",
-            cure="telephone the Sender, and ask which record it means",
-        ),
-        Objection(
-            code="unreadable",
-            text="its bytes can no longer be read as a response",
-            cure="ask the Sender for it by telephone",
-        ),
-    )
-}
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.model.messages import Arrival, Payload
+from bars_gateway.model.quarantine import AGAINST, Attached, Quarantine
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.patients import Sameness
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.bells import Bells
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.guards import whose
+from bars_gateway.store.inbound import take
+from bars_gateway.store.records import add_message_event
+from bars_gateway.store.responses import follow, named_by, prove_arrival, tell
+from bars_gateway.store.rows import instant, payload_of
+from bars_gateway.store.work import Noun, reads, rings, writes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantine:
-    """A response or a change that belongs to no workflow yet, without what it says."""
-
-    number: int
-    provider: str
-    request_id: str
-    correlation_id: str
-    bundle_id: str
-    responds_to: str | None
-    sender: str
-    receiver: str
-    reason: str  # orphan or ambiguous, of a response; unknown_record, of a change
-    fingerprint: str
-    came_at: datetime
-    attached_to: int | None
+def quarantined(
+    connection: Connection, provider: str, number: int
+) -> tuple[Quarantine, Payload] | None:
+    """Return that one of *provider*'s with its bytes, or None."""
+    row = connection.one("quarantined", provider=provider, id=number)
+    return None if row is None else (_quarantine_of(row), payload_of(row))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
-    """The response is in its workflow, and the EPR will hear of it."""
-
-    workflow_id: int
-    state: str  # of the workflow, afterwards
+def waiting(connection: Connection, provider: str | None, limit: int) -> list[Quarantine]:
+    """Return what is not attached, oldest first."""
+    found = connection.rows("quarantine_waiting", provider=provider, limit=limit)
+    return [_quarantine_of(row) for row in found]
 
 
-class Quarantines(Protocol):
-    """What a person may ask of the store about quarantined responses."""
+class Quarantines(Noun):
+    """What belongs to no workflow, until an operator says where it belongs."""
 
-    async def quarantined(self, provider: str, number: int) -> tuple[Quarantine, Payload] | None:
+    @reads
+    def quarantined(
+        self, connection: Connection, provider: str, number: int
+    ) -> tuple[Quarantine, Payload] | None:
         """Return that one of *provider*'s with its bytes, or None."""
+        return quarantined(connection, provider, number)
 
-    async def against(self, number: int, workflow_id: int, arrival: Arrival) -> Objection | None:
+    @reads
+    def against(
+        self, connection: Connection, number: int, workflow_id: int, arrival: Arrival
+    ) -> Objection | None:
         """Return what stands against attaching it, changing nothing."""
+        return _against(connection, number, workflow_id, arrival)
 
-    async def attach(
-        self, number: int, workflow_id: int, arrival: Arrival, actor: Actor, now: datetime
+    @rings(Bells.ring_everybody)
+    @writes
+    def attach(  # noqa: PLR0917
+        self,
+        connection: Connection,
+        number: int,
+        workflow_id: int,
+        arrival: Arrival,
+        actor: Actor,
+        now: datetime,
     ) -> Attached | Objection:
         """Take it into that workflow, with notice, ledger and audit trail."""
+        objection = _against(connection, number, workflow_id, arrival)
+        if objection is not None:
+            return objection
+        workflow = connection.one("workflow_responded_to", id=workflow_id)
+        assert workflow is not None
+        prove_arrival(connection, workflow, arrival, now)
+        told = tell(connection, workflow, arrival, now)
+        remarks = (*told.remarks, Remark.ATTACHED)
+        values = {"provider": arrival.provider, "request_id": arrival.request_id}
+        connection.run("forget_refusal", **values)
+        taken = take(
+            connection,
+            told.arrival,
+            workflow_id,
+            told.notice,
+            now,
+            remarks=remarks,
+            names=named_by(remarks),
+        )
+        follow(connection, workflow, told, now)
+        copies = {"provider": arrival.provider, "fingerprint": arrival.fingerprint}
+        connection.run("attach_quarantined", workflow_id=workflow_id, **copies)
+        about = (arrival.provider, taken.message_id, arrival.request_id)
+        done = {"who": actor.who, "why": actor.why, "quarantine": number}
+        add_message_event(connection, about, f"{actor.role}.attached", now, done)
+        return Attached(workflow_id=workflow_id, state=_state(connection, workflow_id))
+
+
+def _against(
+    connection: Connection, number: int, workflow_id: int, arrival: Arrival
+) -> Objection | None:
+    kept = connection.one("quarantined", provider=arrival.provider, id=number)
+    if kept is None or kept["attached_to"] is not None:
+        return AGAINST["attached_before"]
+    values = {"id": workflow_id, "provider": arrival.provider, "role": "requester"}
+    workflow = connection.one("workflow_numbered", **values)
+    if workflow is None:
+        return AGAINST["no_workflow"]
+    other = whose(connection, arrival, workflow_id) is Sameness.OTHER_PATIENT
+    return _misfit(workflow, arrival) or (AGAINST["other_patient"] if other else None)
+
+
+def _misfit(workflow: Row, arrival: Arrival) -> Objection | None:
+    if not same_service(workflow["counterparty"], arrival.sender):
+        return AGAINST["other_service"]
+    ours = (workflow["subject"], workflow["use_case"])
+    if ours != (arrival.subject, arrival.use_case):
+        return AGAINST["other_use_case"]
+    if None not in {workflow["focus_id"], arrival.focus_id} and (
+        workflow["focus_id"] != arrival.focus_id
+    ):
+        return AGAINST["other_record"]
+    return None
+
+
+def _state(connection: Connection, workflow_id: int) -> str:
+    found = connection.one("workflow_state", id=workflow_id)
+    assert found is not None
+    return str(found["state"])
+
+
+def _quarantine_of(row: Row) -> Quarantine:
+    return Quarantine(
+        number=row["id"],
+        provider=row["provider"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        bundle_id=row["bundle_id"],
+        responds_to=row["responds_to"],
+        sender=row["sender"],
+        receiver=row["receiver"],
+        reason=row["reason"],
+        fingerprint=row["fingerprint"],
+        came_at=instant(row["created_at"]),
+        attached_to=row["attached_to"],
+    )

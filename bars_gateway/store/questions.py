@@ -1,187 +1,464 @@
+"""What happens to a question, up to the EPR's decision about it.
+
+    ask_about ──► ledger: processing + question ──decide──► ledger: done    + message + workflow
+                                                       └──► ledger: refused + answer
+    ask_about_response ─► the same, in the workflow that it answers, or quarantine
+    ask ────────► question ─────────────────────decide────► question: answered
+
+    cancel, and no EPR is asked (501) or there (503) ─turn_away─► notice + alarm, on its workflow
+    the same cancel comes to the EPR after all ────────asked────► the alarm is settled
+
+If we die before `ask_about` is on disk, nobody was asked and the retry asks. After it, the
+question is there for the EPR, and the retry meets 425. If we die before `decide` is on
+disk, the EPR got no receipt for its answer and gives it again. After it, the retry meets
+409 *duplicate*, or the refusal; and the EPR that gives the same answer again, its receipt.
+
+The Sender of a cancellation that is turned away is told no, or to try again, and may give up:
+then what it no longer wants goes on here, and nobody knows. So the EPR and the page are told
+that it tried; by ids alone, for the message itself was not taken. Once for a workflow: a
+Sender's retries under one X-Request-Id are one attempt, and only another cancellation is told
+again.
+
+Decisions: D-turned-away.
 """
-What the EPR is asked while the proxy waits: the port, and the values it trades in.
 
-    ask_about │ ask ──► Asked ──► open_questions ──► decide ──► Answered
-       (inbound)          │          (the EPR's doors)             │
-                          └──────────── answer_to ◄────────────────┘
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
-A question is committed before the EPR sees it, and its answer before the Sender does. So
-it outlives the 408 that its proxy was told, and a restart; a retry meets `Processing`
-until the EPR has answered, and that answer afterwards (D-asked-once). The EPR is never asked twice
-about what changes something: it may be shown a question again, under the same number.
-
-A read changes nothing and is forgotten after `READ_LIVES`: until then a repeat of the
-very same request gets the same answer, and later it is asked anew. Another request always
-is: slots are never cached.
-
-Whether an EPR is there at all is not on disk, for after a restart nobody is there.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol, cast
-
+from bars_gateway.model.messages import (
+    Arrival,
+    Met,
+    NoticeKind,
+    Part,
+    Payload,
+    Processing,
+    RefusedBefore,
+)
+from bars_gateway.model.questions import (
+    ATTENDED,
+    PROCESS_MESSAGE,
+    READ_LIVES,
+    Answered,
+    Asked,
+    Decided,
+    Decision,
+    Enquiry,
+    Question,
+    Terms,
+    Unattended,
+)
 from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move
-from bars_gateway.store.values import Arrival, Met, Payload
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store import decisions, links
+from bars_gateway.store.asides import Aside, Spoilt, each, log_set_aside
+from bars_gateway.store.bells import Bell
+from bars_gateway.store.connection import Connection
+from bars_gateway.store.guards import mixed_up, refuse_change, remarks_on_change, whose
+from bars_gateway.store.inbound import (
+    add_event,
+    already_met,
+    changed_workflow,
+    refused_links,
+)
+from bars_gateway.store.records import add_message_event, notify
+from bars_gateway.store.responses import answered_workflow, tell
+from bars_gateway.store.rounds import Rounds
+from bars_gateway.store.rows import instant, packed, payload_of, question_of, text
+from bars_gateway.store.work import Noun, Shared, promises, reads, writes
 
-READ_LIVES = timedelta(seconds=60)
-ATTENDED = timedelta(seconds=30)  # since an EPR last asked for questions, to count as there
+T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """Until when an answer is of use, and to whom."""
-
-    answer_by: datetime  # then the proxy is told 408
-    alarm_at: datetime  # then the operator is told that nobody has answered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enquiry:
-    """A request that is no message: a read, or a preview write."""
-
-    provider: str
-    request_id: str
-    correlation_id: str
-    operation: str  # GET Slot, PUT Appointment, …
-    changes: bool  # False: a read
-    resource_id: str | None  # of the path
-    parameters: Mapping[str, object]  # as they were understood; texts, numbers and lists
-    query: str  # as it came
-    fingerprint: str  # of all of this: what makes a repeat the same
-    body: Payload | None
+TURNED_AWAY = "cancel.turned_away"
+ASKED = "cancel.asked"
+_LOOK_AGAIN = 5.0  # seconds; a net below the bell
+_ABOUT = (  # of an Arrival, what the EPR is shown and the message is made of
+    *("move", "subject", "use_case", "sender", "receiver", "bundle_id", "focus_id"),
+    *("responds_to", "reference"),
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What the EPR is asked, open or answered."""
+class Questions(Noun):
+    """
+    What the EPR is asked while the proxy waits.
 
-    question_id: int  # the EPR's key
-    provider: str
-    operation: str  # $process-message, GET Slot, …
-    request_id: str
-    correlation_id: str
-    about: Mapping[str, object]  # of a message: what it is; of an enquiry: its parameters
-    minted: Minted | None  # what we would call what a new message begins
-    asked_at: datetime
-    answer_by: datetime
-    decided_at: datetime | None
-    accepted: bool | None
-    http_status: int | None
-    request: Payload | None  # None: it has no body, or was decided
+        ask ──commit──► bell of the provider ──► the EPR's door
+        decide ─commit─► bell of the question ──► who waits for the answer
 
-    @property
-    def is_message(self) -> bool:
-        """Whether the question is about a message, and not about a resource."""
-        return self.operation == "$process-message"
+    Each proxy that waits has a bell of its own, for as long as it waits.
+    """
 
-    @property
-    def remarks(self) -> Sequence[Remark]:
-        """What a person should know about a response, as the workflow was when it came."""
-        return [Remark(each) for each in cast("Sequence[str]", self.about.get("remarks", ()))]
-
-    @property
-    def is_response(self) -> bool:
-        """Whether it is about the answer to what this organisation asked of another."""
-        return self.is_message and Move(str(self.about["move"])) not in REQUESTER_MOVES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What the EPR has said, as it is to be answered."""
-
-    accepted: bool
-    word: str | None  # of a refusal: slot-taken, …
-    http_status: int
-    code: str | None  # REC_CONFLICT, …
-    answer: Payload  # the resource, the acknowledgement, or the OperationOutcome
-    focus_id: str | None  # what the new ServiceRequest or Appointment is called
-    reference: str | None  # and its case number
-    answered_with: str  # SHA-256 of the EPR's words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """How a question stands after `decide`, the same however often the same answer comes."""
-
-    question: Question
-    late: bool  # the Sender had been told 408 by then
-    other: bool  # it was answered before, in other words: those stand
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The question is on disk, and the EPR may see it."""
-
-    question_id: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """The EPR has answered: this goes to the Sender."""
-
-    http_status: int
-    code: str | None
-    answer: Payload
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unattended:
-    """No EPR is there to be asked: 503, and nothing is kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenQuestions:
-    """How many of one provider's questions wait, for the status page."""
-
-    count: int
-    late: int  # of those, that no proxy waits for any more
-    oldest_at: datetime
-
-
-class Questions(Protocol):
-    """What the flows may ask of the store about questions. Each method is one transaction."""
+    def __init__(self, shared: Shared, rounds: Rounds) -> None:
+        super().__init__(shared)
+        self._rounds = rounds
+        self._attended: dict[str, datetime] = {}
+        self._spoilt: set[int] = set()  # questions that cannot be read
+        self._askers: dict[str, Bell] = {}  # by provider
+        self._waiting: dict[int, Bell] = {}  # by question
 
     async def ask_about(
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
     ) -> Met | Asked | Unattended:
         """Put the question whether to take that message, or say what the message met."""
+        work = partial(ask_about, arrival=arrival, minted=minted, terms=terms)
+        return await self._put(work, arrival.provider, now)
 
     async def ask_about_response(
         self, arrival: Arrival, not_found: Payload, terms: Terms, now: datetime
     ) -> Met | Asked | Unattended:
         """Put the question whether to take that response; quarantined, it gets *not_found*."""
+        work = partial(ask_about_response, arrival=arrival, not_found=not_found, terms=terms)
+        return await self._put(work, arrival.provider, now)
 
     async def ask(
         self, enquiry: Enquiry, terms: Terms, now: datetime
     ) -> Met | Asked | Answered | Unattended:
         """Put the question, or say what the request met."""
+        work = partial(ask, enquiry=enquiry, terms=terms)
+        return await self._put(work, enquiry.provider, now)
+
+    async def _put(self, work: Callable[..., T], provider: str, now: datetime) -> T:
+        self._shared.refuse_when_full()
+        attended = self._is_attended(provider, now)
+        met = await self._database.write(partial(work, now=now, attended=attended))
+        if isinstance(met, Asked):
+            self._asker(provider).ring()
+        if isinstance(met, Unattended):
+            self._bells.notices[provider].ring()
+        return met
 
     async def turn_away(self, arrival: Arrival, now: datetime) -> None:
         """Tell EPR and operator of a cancellation that is refused because nobody is asked here."""
+        await self._turn_away(arrival, now)
+        self._bells.notices[arrival.provider].ring()
+
+    @promises
+    @writes
+    def _turn_away(self, connection: Connection, arrival: Arrival, now: datetime) -> None:
+        turn_away(connection, arrival, now)
 
     async def answer_to(self, question_id: int) -> Answered:
         """Return the answer once it is on disk; cancel it when nobody waits any more."""
+        bell = self._waiting[question_id] = Bell()
+        look = partial(decision, question_id=question_id)
+        try:
+            while (found := await self._database.read(look)) is None:
+                await bell.wait(_LOOK_AGAIN)
+            return found
+        finally:
+            del self._waiting[question_id]
 
     def attend(self, provider: str, now: datetime) -> None:
         """Note that *provider*'s EPR has just asked for questions."""
+        self._attended[provider] = now
+
+    def _is_attended(self, provider: str, now: datetime) -> bool:
+        last = self._attended.get(provider)
+        return last is not None and now - last < ATTENDED
 
     async def open_questions(self, provider: str, *, after: int, limit: int) -> Sequence[Question]:
         """Return what waits for *provider*'s EPR beyond the number *after*, oldest first."""
+        found = await self._open_questions(provider, after=after, limit=limit)
+        for one in found:
+            if isinstance(one, Spoilt) and one.number not in self._spoilt:
+                self._spoilt.add(one.number)  # it is told once, and as one that nobody answers
+                log_set_aside(Aside.ANSWER, one.error, provider=provider, question_id=one.number)
+        return [one for one in found if not isinstance(one, Spoilt)]
 
-    async def question(self, provider: str, question_id: int) -> Question | None:
+    @reads
+    def _open_questions(
+        self, connection: Connection, provider: str, *, after: int, limit: int
+    ) -> list[Question | Spoilt]:
+        found = connection.rows("open_questions", provider=provider, after=after, limit=limit)
+        return each(found, question_of)
+
+    @reads
+    def question(self, connection: Connection, provider: str, question_id: int) -> Question | None:
         """Return that question, or None if *provider* has no such (any more)."""
+        row = connection.one("question", provider=provider, id=question_id)
+        return None if row is None else question_of(row)
 
     async def decide(
         self, provider: str, question_id: int, decision: Decision, now: datetime
     ) -> Decided | None:
         """Do what the EPR has decided, with ledger, message, workflow and notice."""
+        decided = await self._decide(provider, question_id, decision, now)
+        if question_id in self._waiting:
+            self._waiting[question_id].ring()
+        self._bells.notices[provider].ring()
+        return decided
+
+    @writes
+    def _decide(
+        self,
+        connection: Connection,
+        provider: str,
+        question_id: int,
+        decision: Decision,
+        now: datetime,
+    ) -> Decided | None:
+        return decisions.decide(connection, provider, question_id, decision, now)
 
     async def tell_unanswered(self, now: datetime) -> int:
         """Raise an alarm for each question that nobody answers, and forget old reads."""
+        told = await self._rounds.go(decisions.tell_unanswered, Aside.ANSWER, now)
+        await self._database.write(partial(decisions.forget_reads, now=now))
+        return told
 
     async def question_work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new question, after *seconds* at the latest."""
+        await self._asker(provider).wait(seconds)
+
+    def _asker(self, provider: str) -> Bell:
+        return self._askers.setdefault(provider, Bell(wakes_all=True))
+
+
+def ask_about(
+    connection: Connection,
+    arrival: Arrival,
+    minted: Minted | None,
+    terms: Terms,
+    now: datetime,
+    *,
+    attended: bool,
+) -> Met | Asked | Unattended:
+    """Put the question whether to take the message, or say what it met."""
+    met = (
+        already_met(connection, arrival, now)
+        or refuse_change(connection, arrival, now)
+        or _unlinkable(connection, arrival, now)
+    )
+    if met is not None:
+        return met
+    if not attended:
+        if arrival.move is Move.CANCEL:
+            turn_away(connection, arrival, now)
+        return Unattended()
+    asked(connection, arrival, now)
+    about = {
+        "minted": asdict(minted) if minted else None,
+        "answer_due_at": text(arrival.owed.due_at) if arrival.owed else None,
+        "warn_at": text(arrival.owed.warn_at) if arrival.owed else None,
+        "ties": links.written(arrival.ties),
+        "remarks": _remarks_on(connection, arrival, now),
+        "known": _is_known(connection, arrival),
+    }
+    return _put(connection, arrival, about, terms, now)
+
+
+def _is_known(connection: Connection, arrival: Arrival) -> bool | None:
+    """Tell whether we know what the change is about; None: the message is new."""
+    is_new = arrival.move is Move.REQUEST
+    return None if is_new else changed_workflow(connection, arrival) is not None
+
+
+def _remarks_on(connection: Connection, arrival: Arrival, now: datetime) -> tuple[Remark, ...]:
+    """Return what the EPR is told before it decides; another patient is told to a person, too."""
+    if arrival.move is Move.REQUEST:
+        return links.remarks_of(links.find(connection, arrival))
+    workflow = changed_workflow(connection, arrival)
+    if workflow is None:
+        return ()
+    whose_it_is = whose(connection, arrival, workflow["id"])
+    if whose_it_is is Sameness.OTHER_PATIENT:
+        add_event(connection, arrival, "patient.other", now, workflow_id=workflow["id"])
+    return remarks_on_change(connection, workflow["id"], whose_it_is)
+
+
+def ask_about_response(
+    connection: Connection,
+    arrival: Arrival,
+    not_found: Payload,
+    terms: Terms,
+    now: datetime,
+    *,
+    attended: bool,
+) -> Met | Asked | Unattended:
+    """Put the question whether to take the response, unless it is about no one workflow."""
+    workflow = answered_workflow(connection, arrival, not_found, now)
+    if isinstance(workflow, Met):
+        return workflow
+    if not attended:
+        return Unattended()
+    told = tell(connection, workflow, arrival, now)
+    word = told.arrival.word
+    about = {
+        "workflow_id": workflow["id"],
+        "remarks": told.remarks,
+        "says": word.says if word else None,
+        "reason_code": word.reason_code if word else None,
+        "reason": arrival.reason,
+    }
+    return _put(connection, told.arrival, about, terms, now)
+
+
+def _put(
+    connection: Connection,
+    arrival: Arrival,
+    about: Mapping[str, object],
+    terms: Terms,
+    now: datetime,
+) -> Asked:
+    question_id = connection.inserted(
+        "put_question",
+        provider=arrival.provider,
+        request_id=arrival.request_id,
+        correlation_id=arrival.correlation_id,
+        operation=PROCESS_MESSAGE,
+        changes=1,
+        fingerprint=arrival.fingerprint,
+        bundle_id=arrival.bundle_id,
+        about=json.dumps({**{name: getattr(arrival, name) for name in _ABOUT}, **about}),
+        **_terms(terms, now),
+        **packed(arrival.request),
+    )
+    _enter(connection, arrival, question_id, now)
+    return Asked(question_id=question_id)
+
+
+def _unlinkable(connection: Connection, arrival: Arrival, now: datetime) -> RefusedBefore | None:
+    """Refuse a request that names another patient's record; one not known here the EPR may know."""
+    found = links.find(connection, arrival)
+    return refused_links(connection, arrival, found, now, asked=True)
+
+
+def ask(
+    connection: Connection,
+    enquiry: Enquiry,
+    terms: Terms,
+    now: datetime,
+    *,
+    attended: bool,
+) -> Met | Asked | Answered | Unattended:
+    """Put the question, or say what the request met."""
+    if enquiry.changes:
+        met: Met | Answered | None = already_met(connection, enquiry, now)
+    else:
+        met = _repeated(connection, enquiry, now)
+    if met is not None or not attended:
+        return met or Unattended()
+    about = {
+        "resource_id": enquiry.resource_id,
+        "parameters": dict(enquiry.parameters),
+        "query": enquiry.query,
+    }
+    empty = {"media_type": None, "headers": None, "encoding": None, "body": None}
+    question_id = connection.inserted(
+        "put_question",
+        provider=enquiry.provider,
+        request_id=enquiry.request_id,
+        correlation_id=enquiry.correlation_id,
+        operation=enquiry.operation,
+        changes=int(enquiry.changes),
+        fingerprint=enquiry.fingerprint,
+        bundle_id=None,
+        about=json.dumps(about),
+        **_terms(terms, now, alarmed=enquiry.changes),
+        **(packed(enquiry.body) if enquiry.body else empty),
+    )
+    if enquiry.changes:
+        _enter(connection, enquiry, question_id, now)
+    return Asked(question_id=question_id)
+
+
+def _terms(terms: Terms, now: datetime, *, alarmed: bool = True) -> dict[str, object]:
+    return {
+        "now": text(now),
+        "answer_by": text(terms.answer_by),
+        "alarm_at": text(terms.alarm_at) if alarmed else None,
+    }
+
+
+def _enter(
+    connection: Connection, asked: Arrival | Enquiry, question_id: int, now: datetime
+) -> None:
+    connection.run(
+        "ledger_processing",
+        provider=asked.provider,
+        request_id=asked.request_id,
+        fingerprint=asked.fingerprint,
+        said=asked.said if isinstance(asked, Arrival) else None,
+        question_id=question_id,
+        now=text(now),
+    )
+
+
+def _repeated(
+    connection: Connection, enquiry: Enquiry, now: datetime
+) -> Processing | Answered | None:
+    """Return what became of the same read a moment ago; an old one is forgotten."""
+    row = connection.one(
+        "question_repeated",
+        provider=enquiry.provider,
+        request_id=enquiry.request_id,
+        fingerprint=enquiry.fingerprint,
+    )
+    if row is None:
+        return None
+    if instant(row["asked_at"]) + READ_LIVES <= now:
+        connection.run("forget_read", id=row["id"])
+        return None
+    return decision(connection, row["id"]) or Processing()
+
+
+def decision(connection: Connection, question_id: int) -> Answered | None:
+    """Return what the Sender of an answered question gets."""
+    row = connection.one("question_decision", id=question_id)
+    if row is None:
+        return None
+    if row["message_id"] is not None:
+        kept = connection.one("payload", message_id=row["message_id"], part=Part.ANSWER)
+        assert kept is not None
+        answer = payload_of(kept)
+    else:
+        answer = Payload(media_type=row["answer_type"], headers={}, body=bytes(row["answer"]))
+    return Answered(http_status=row["http_status"], code=row["answer_code"], answer=answer)
+
+
+def turn_away(connection: Connection, arrival: Arrival, now: datetime) -> None:
+    """Tell EPR and operator of a cancellation that cannot be put to anybody."""
+    workflow = changed_workflow(connection, arrival)
+    if workflow is None or mixed_up(connection, arrival, workflow["id"]):
+        _tell_of_unknown(connection, arrival, now)
+    elif workflow["state"] != State.CANCELLED:
+        _tell_of(connection, arrival, workflow["id"], now)
+
+
+def _tell_of_unknown(connection: Connection, arrival: Arrival, now: datetime) -> None:
+    """Raise the alarm alone: there is nothing here that a notice could be about."""
+    values = {"provider": arrival.provider, "request_id": arrival.request_id}
+    if connection.one("alarm_named", kind=TURNED_AWAY, **values) is None:
+        add_event(connection, arrival, TURNED_AWAY, now)
+
+
+def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: datetime) -> None:
+    request = connection.one("request_of", id=workflow_id)
+    assert request is not None
+    detail = {"cancel": arrival.request_id}
+    told = {"message_id": request["id"], "kind": TURNED_AWAY, "detail": json.dumps(detail)}
+    if connection.one("event_told", **told):
+        return
+    about = (request["provider"], request["id"], request["request_id"])
+    add_message_event(connection, about, TURNED_AWAY, now, detail)
+    kind = NoticeKind.CANCEL_TURNED_AWAY
+    if connection.one("notice_waiting", message_id=request["id"], kind=kind) is None:
+        notify(connection, kind, request, now)
+
+
+def asked(connection: Connection, arrival: Arrival, now: datetime) -> None:
+    """Settle the alarm where the EPR is now asked about the cancellation of its workflow."""
+    workflow = changed_workflow(connection, arrival) if arrival.move is Move.CANCEL else None
+    if workflow is None:
+        return
+    values = {"kind": TURNED_AWAY, "workflow_id": workflow["id"]}
+    if connection.one("alarm_standing", **values) is None:
+        return
+    request = connection.one("request_of", id=workflow["id"])
+    assert request is not None
+    about = (request["provider"], request["id"], request["request_id"])
+    add_message_event(connection, about, ASKED, now, {"cancel": arrival.request_id})

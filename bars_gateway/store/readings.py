@@ -1,28 +1,20 @@
 """What can be read: notices, lists, histories and the overview. Nothing here changes anything."""
 
-import json
 import os
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from bars_gateway.model.messages import OutboundState, Part, Payload
+from bars_gateway.model.questions import OpenQuestions
+from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow, Notice, Overview
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.workflow import State
-from bars_gateway.store import alarm_works
-from bars_gateway.store.aside_works import Spoilt, each
+from bars_gateway.store import alarms
+from bars_gateway.store.asides import Asides, Spoilt, each
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.port import (
-    LastAttempt,
-    MessageHistory,
-    MessageRow,
-    Notice,
-    OutboundState,
-    Overview,
-    Part,
-    Payload,
-)
-from bars_gateway.store.questions import OpenQuestions
+from bars_gateway.store.records import collect, links
 from bars_gateway.store.rows import (
     attempt_of,
     event_of,
@@ -33,22 +25,72 @@ from bars_gateway.store.rows import (
     text,
     workflow_of,
 )
-from bars_gateway.store.statements import links
+from bars_gateway.store.work import Noun, Shared, reads, writes
 
 LISTED = 20
 LISTED_ALARMS = 10  # of each kind; bars-gateway alarms lists them all
 
 
-def pending_notices(connection: Connection, provider: str, limit: int) -> list[Notice | Spoilt]:
-    """Return what the EPR has not collected and is not kept back, oldest first."""
-    found = connection.rows("pending_notices", provider=provider, limit=limit)
-    return each(found, partial(_notice, connection))
+class Notices(Noun):
+    """What is owed to EPRs."""
+
+    def __init__(self, shared: Shared, asides: Asides) -> None:
+        super().__init__(shared)
+        self._asides = asides
+
+    async def pending(self, provider: str, limit: int) -> Sequence[Notice]:
+        """Return what *provider*'s EPR has not collected yet, oldest first."""
+        while True:
+            found = await self._pending(provider, limit)
+            spoilt = [one for one in found if isinstance(one, Spoilt)]
+            notices = [one for one in found if not isinstance(one, Spoilt)]
+            for one in spoilt:  # they are not found again
+                await self._asides.keep_back(provider, one.number, one.error)
+            if notices or not spoilt:
+                return notices
+
+    @reads
+    def _pending(self, connection: Connection, provider: str, limit: int) -> list[Notice | Spoilt]:
+        found = connection.rows("pending_notices", provider=provider, limit=limit)
+        return each(found, partial(_notice, connection))
+
+    @reads
+    def notice(self, connection: Connection, provider: str, notice_id: int) -> Notice | None:
+        """Return that notice, collected or not, or None if *provider* has no such."""
+        row = connection.one("notice", provider=provider, notice_id=notice_id)
+        return None if row is None else _notice(connection, row)
+
+    @writes
+    def collect(
+        self, connection: Connection, provider: str, notice_ids: Sequence[int], now: datetime
+    ) -> int:
+        """Mark notices as collected; return how many were not before."""
+        return collect(connection, provider, notice_ids, now)
+
+    async def work(self, provider: str, seconds: float) -> None:
+        """Return when *provider* may have a new notice, after *seconds* at the latest."""
+        await self._bells.notices[provider].wait(seconds)
 
 
-def notice(connection: Connection, provider: str, notice_id: int) -> Notice | None:
-    """Return one notice."""
-    row = connection.one("notice", provider=provider, notice_id=notice_id)
-    return None if row is None else _notice(connection, row)
+class Messages(Noun):
+    """What was exchanged, and what happened to it."""
+
+    @reads
+    def payload(self, connection: Connection, message_id: int, part: Part) -> Payload | None:
+        """Return those bytes, or None if there are none (any more)."""
+        return payload(connection, message_id, part)
+
+    @reads
+    def queue(self, connection: Connection, provider: str | None, limit: int) -> list[MessageRow]:
+        """Return outbound messages that are not settled, in the order they were taken."""
+        return queue(connection, provider, limit)
+
+    @reads
+    def history(
+        self, connection: Connection, provider: str | None, request_id: str
+    ) -> list[MessageHistory]:
+        """Return every message with that X-Request-Id (of *provider*), with all that happened."""
+        return history(connection, provider, request_id)
 
 
 def _notice(connection: Connection, row: Row) -> Notice:
@@ -112,8 +154,8 @@ def overview(connection: Connection, path: Path, now: datetime) -> Overview:
             workflow_of(row, links(connection, row["id"]))
             for row in connection.rows("last_workflows", limit=LISTED)
         ],
-        standing=alarm_works.counted(connection),
-        alarms=alarm_works.newest(connection, LISTED_ALARMS),
+        standing=alarms.counted(connection),
+        alarms=alarms.newest(connection, LISTED_ALARMS),
         database_bytes=path.stat().st_size,
         free_bytes=disk.f_bavail * disk.f_frsize,
     )
@@ -142,9 +184,3 @@ def _last_attempts(connection: Connection) -> list[LastAttempt]:
         )
         for row in connection.rows("last_attempts", limit=LISTED)
     ]
-
-
-def next_due(connection: Connection, now: datetime, providers: Collection[str]) -> datetime | None:
-    """Return when the next queued message becomes due, after *now*."""
-    row = connection.one("next_due", now=text(now), providers=json.dumps(sorted(providers)))
-    return instant(row["at"]) if row else None

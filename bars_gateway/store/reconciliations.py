@@ -1,15 +1,29 @@
-"""
-What the store offers to whoever looks for ids of the Receiver's that are not known.
+"""What is looked for where the Receiver has a message under ids that are not known here.
 
-    settle: acknowledged, no id ─► wanted ──► found │ none │ several │ unread, and a notice
+settle: acknowledged, no id ─► wanted ──► found │ none │ several │ unread, and a notice
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
-from bars_gateway.store.values import Payload
+from bars_gateway.errors import StaleState
+from bars_gateway.model.messages import NoticeKind, Part, Payload
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.asides import Aside, Spoilt, each, kind_of, log_set_aside
+from bars_gateway.store.bells import Bell, Bells
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.focus import name_focus
+from bars_gateway.store.records import add_message_event, move_workflow, notify
+from bars_gateway.store.rows import instant, payload_of, text
+from bars_gateway.store.work import Noun, Shared, rings, writes
+from bars_gateway.unforeseen import unforeseen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Reconciliation(StrEnum):
@@ -35,22 +49,94 @@ class Unreconciled:
     request: Payload
 
 
-class Reconciliations(Protocol):
-    """What the store remembers of it. Nothing is claimed: to look twice does no harm."""
+class Reconciliations(Noun):
+    """What is to be found out after a duplicate. Nothing is claimed: to look twice does no harm."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
+        self._bell = Bell()
 
     async def next(self) -> Unreconciled | None:
         """Return the message that is to be looked for first, due or not."""
+        while True:
+            found = await self._database.read(_next)
+            if not isinstance(found, Spoilt):
+                return found
+            unreadable = partial(_unreadable, message_id=found.number, error=found.error)
+            await self._database.write(unreadable)
+            log_set_aside(Aside.WORK, found.error, message_id=found.number)
+            self._bells.ring_all_notices()
 
-    async def later(self, message_id: int, at: datetime) -> None:
+    @writes
+    def later(self, connection: Connection, message_id: int, at: datetime) -> None:
         """Look again at *at*."""
+        connection.run("reconcile_later", id=message_id, at=text(at))
 
-    async def settle(
-        self, message_id: int, result: Reconciliation, focus_id: str | None, now: datetime
+    @rings(Bells.ring_all_notices)
+    @writes
+    def settle(
+        self,
+        connection: Connection,
+        message_id: int,
+        result: Reconciliation,
+        focus_id: str | None,
+        now: datetime,
     ) -> None:
         """Keep what came of it, and tell the EPR; raise StaleState where that was done before."""
+        row = connection.one("reconcile", id=message_id, reconciliation=result)
+        if row is None:
+            raise StaleState(f"message {message_id} wants no reconciliation any more")
+        remarks: Sequence[Remark] = ()
+        if focus_id is not None:
+            _prove(connection, row, now)
+            remarks = name_focus(connection, row, focus_id, now)
+        if Remark.SHARED_ID in remarks:
+            connection.run("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
+        notify(connection, NoticeKind.RECONCILED, row, now, remarks)
 
     async def work(self, seconds: float) -> None:
         """Return when there may be one more, after *seconds* at the latest."""
+        await self._bell.wait(seconds)
 
     def ring(self) -> None:
         """Wake whoever waits for work."""
+        self._bell.ring()
+
+
+def _next(connection: Connection) -> Unreconciled | Spoilt | None:
+    found = each(connection.rows("next_unreconciled"), partial(_unreconciled, connection))
+    return found[0] if found else None
+
+
+def _unreconciled(connection: Connection, row: Row) -> Unreconciled:
+    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
+    assert payload is not None
+    return Unreconciled(
+        message_id=row["id"],
+        provider=row["provider"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        receiver=row["receiver"],
+        due_at=instant(row["reconcile_at"]),
+        settled_at=instant(row["settled_at"]),
+        request=payload_of(payload),
+    )
+
+
+def _unreadable(connection: Connection, *, message_id: int, error: Exception) -> None:
+    """Say that nobody can look for the ids of a message that is not to be read any more."""
+    row = connection.one("reconcile", id=message_id, reconciliation=Reconciliation.UNREAD)
+    if row is not None:
+        at, kind = instant(row["settled_at"]), kind_of(error, Aside.NOTICE)
+        notify(connection, NoticeKind.RECONCILED, row, at)
+        about = (row["provider"], row["id"], row["request_id"])
+        add_message_event(connection, about, kind, at, asdict(unforeseen(error)))
+
+
+def _prove(connection: Connection, row: Row, now: datetime) -> None:
+    """Acknowledge what a duplicate alone could not prove, and say that no call is needed now."""
+    proven = connection.one("prove_by_read", id=row["id"], now=text(now))
+    if proven is None:
+        return
+    move_workflow(connection, proven["workflow_id"], Move.REQUEST, now)
+    notify(connection, NoticeKind.OUTCOME, proven, now, [Remark.ARRIVED_AFTER_ALL])

@@ -18,22 +18,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.standard.bundle import MalformedBundle
-from bars_gateway.standard.meaning import Said
-from bars_gateway.standard.patients import Sameness
-from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
-from bars_gateway.store.arrivals import response_arrival
-from bars_gateway.store.beginnings import read_payload
-from bars_gateway.store.connection import Row
-from bars_gateway.store.guard_works import whose
-from bars_gateway.store.outbound_works import lead_on
-from bars_gateway.store.replacement_works import came_too_late
-from bars_gateway.store.response_works import Telling, follow, make_move, named_by, tell
-from bars_gateway.store.rows import instant, payload_of, written
-from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.store.statements import move_workflow, notify
-from bars_gateway.store.values import (
+from bars_gateway.model.messages import (
     Arrival,
     Names,
     NoticeKind,
@@ -42,6 +27,21 @@ from bars_gateway.store.values import (
     Payload,
     Word,
 )
+from bars_gateway.standard.bundle import MalformedBundle
+from bars_gateway.standard.meaning import Said
+from bars_gateway.standard.patients import Sameness
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
+from bars_gateway.store.arrivals import response_arrival
+from bars_gateway.store.beginnings import read_payload
+from bars_gateway.store.connection import Row
+from bars_gateway.store.guards import whose
+from bars_gateway.store.outbound import lead_on
+from bars_gateway.store.records import move_workflow, notify
+from bars_gateway.store.replacements import came_too_late
+from bars_gateway.store.responses import Telling, follow, make_move, named_by, tell
+from bars_gateway.store.rows import instant, payload_of, written
+from bars_gateway.store.sqlite import SqliteConnection
 
 # Said beside what a response says, and not drawn from what was before it.
 _BESIDE = frozenset(

@@ -52,8 +52,9 @@ from bars_gateway.errors import (
 )
 from bars_gateway.store.adopted_alarms import StandsAgain
 from bars_gateway.store.adoption import Adoption
-from bars_gateway.store.affected import Fate, Line
 from bars_gateway.store.aftermath import (
+    Fate,
+    Line,
     hold_doubtful,
     leave_unknown,
     raise_alarms,
@@ -68,11 +69,11 @@ from bars_gateway.store.examination import (
     read_only,
     reading,
 )
-from bars_gateway.store.holding import belong
+from bars_gateway.store.inspection import mark
 from bars_gateway.store.kept import Beyond, Condition, judge
+from bars_gateway.store.lock import belong
 from bars_gateway.store.rows import text
 from bars_gateway.store.schema import migrate
-from bars_gateway.store.soundness_works import mark
 
 NOT_TAKEN_OVER = frozenset({Fate.FAILED, Fate.LEFT})
 LEAP = 1_000_000  # more than a gateway numbers between two backups

@@ -1,4 +1,4 @@
-"""Rows to values and back: instants, payloads, and the dataclasses of the port."""
+"""Rows to values and back: instants, payloads, and the values of the model."""
 
 import hashlib
 import json
@@ -9,6 +9,10 @@ from typing import Any, overload
 import zstandard
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.model.messages import Attempt, NoticeKind, Payload, Word
+from bars_gateway.model.questions import Question
+from bars_gateway.model.readings import Event, Link, MessageRow, Notice, WorkflowRow
+from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
@@ -16,17 +20,6 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.connection import Row
-from bars_gateway.store.port import (
-    Attempt,
-    Event,
-    Link,
-    MessageRow,
-    Notice,
-    NoticeKind,
-    Payload,
-    WorkflowRow,
-)
-from bars_gateway.store.values import Word
 
 _COMPRESS_FROM = 512  # bytes: below it, zstd saves nothing
 
@@ -230,4 +223,26 @@ def notice_of(row: Row, message: Row, links: Sequence[Link]) -> Notice:
         shown=message["shown"],
         remarks=[Remark(word) for word in row["remarks"].split()],
         links=links,
+    )
+
+
+def question_of(row: Row) -> Question:
+    """Return the question in *row*."""
+    about = json.loads(row["about"])
+    minted = about.pop("minted", None)
+    about.pop("ties", None)
+    return Question(
+        question_id=row["id"],
+        provider=row["provider"],
+        operation=row["operation"],
+        request_id=row["request_id"],
+        correlation_id=row["correlation_id"],
+        about=about,
+        minted=None if minted is None else Minted(**minted),
+        asked_at=instant(row["asked_at"]),
+        answer_by=instant(row["answer_by"]),
+        decided_at=instant(row["decided_at"]),
+        accepted=None if row["accepted"] is None else bool(row["accepted"]),
+        http_status=row["http_status"],
+        request=None if row["body"] is None else payload_of(row),
     )

@@ -19,10 +19,10 @@ from pathlib import Path
 import structlog
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseNewer
-from bars_gateway.store.alarms import ALARMS
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.store.checkpoints import KEPT_BYTES
 from bars_gateway.store.comparison import Gap, work
-from bars_gateway.store.soundness_works import mark, note, rebuild, stopped_in_order
+from bars_gateway.store.inspection import mark, note, rebuild, stopped_in_order
 
 log = structlog.get_logger(__name__)
 

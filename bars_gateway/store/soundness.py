@@ -1,93 +1,162 @@
 """
-Whether the database's file is sound: what is known, what is looked at, what is put right.
+Soundness on SQLite: a connection of its own that cannot write, a snapshot for each step.
 
-    orderly stop ─► mark, the last thing that is committed
-    start        ─► the mark is taken away, before anything else is written
-                    it was there     ─► the doors open at once
-                    it was not there ─► what work is found by is compared first
-    behind the doors, and every day ─► everything is compared, table by table
-
-A row that an index lacks is there, and nobody finds it (`comparison`). The index is rebuilt,
-which is told by an alarm. Where it cannot be, for want of room or because the same bytes were
-taken twice meanwhile, the rows that it lacks are noted, and messages are looked for among these
-as well. What is damaged otherwise is told, and nothing is done to it.
+A snapshot that is held for long keeps the write-ahead log from being moved. So the rows are
+compared in small steps; only SQLite's own look at a table is one step, as it cannot be divided.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+import structlog
+
+from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
+from bars_gateway.store import comparison, inspection
+from bars_gateway.store.comparison import Gap, Step, Table
+from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.inspection import Findings, Inspected, lacked
+from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.work import Noun, Shared
+
+if TYPE_CHECKING:
+    import aiosqlite
+
+log = structlog.get_logger(__name__)
+
+_REBUILT = "What was hidden goes on now, late. Look at the disk, and at who else opens the file."
+_LEFT = "It is tried again. Until then messages are looked for without it, but found late."
+_DAMAGED = "bars-gateway verify says what is damaged; a backup that is whole goes back."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
-    """The last comparison of everything."""
-
-    began_at: datetime | None  # None: there was none
-    ended_at: datetime | None  # None: it has not, or was broken off
-    found: Sequence[str]  # in our words, with names of tables and indexes; empty: all was well
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """How far the file of a running gateway is known to be sound."""
-
-    after_orderly_stop: bool
-    waits_since: datetime | None  # since when this start has not compared everything; None: it has
-    last: Inspected | None  # the last comparison of this start; None: it has not ended
-    left: Sequence[str] = ()  # indexes that lack rows and could not be rebuilt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What one step found, and what was done about it."""
-
-    table: str
-    rebuilt: Sequence[str] = ()  # indexes, and how many rows they lacked
-    left: Sequence[str] = ()  # indexes that could not be rebuilt, and why
-    damaged: int = 0  # findings that nobody can put right from here
-
-    @property
-    def sentences(self) -> Sequence[str]:
-        """What is told of it."""
-        return [
-            *(f"{each} lacked, and rebuilt" for each in self.rebuilt),
-            *(f"{each} lacked, and not rebuilt" for each in self.left),
-            *([f"{self.table}: {self.damaged} damaged"] if self.damaged else []),
-        ]
-
-
-class Soundness(Protocol):
+class Soundness(Noun):
     """What the gateway knows of its database's file, and does about it."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
+        self._tables: list[Table] = []  # those that are still to be compared
+        self._reached: Sequence[object] | None = None  # in the first of them
+        self._rows_left = True  # of that table; then its pages are looked at
+        self._opened = AsyncExitStack()
+        self._reader: aiosqlite.Connection | None = None
+        self._broken_off = False
 
     @property
     def after_orderly_stop(self) -> bool:
         """Whether nothing was written since the gateway was last stopped in order."""
+        return self._database.after_orderly_stop
 
     async def last(self) -> Inspected:
         """Return the last comparison of everything."""
+        return await self._database.read(lambda c: inspection.last(c.raw))
 
     async def begin(self, now: datetime) -> None:
         """Write down that everything is compared from now on, and start at the first table."""
+        await self._noted(lambda c: inspection.begin(c.raw, now))
+        self._tables = await self._database.read(lambda c: comparison.tables(c.raw))
+        self._reached, self._rows_left = None, True
 
     async def step(self) -> Findings | None:
         """Compare the next rows, and rebuild what lacks some; None: everything has been."""
+        if not self._tables:
+            return None
+        table, after, was_left = self._tables[0], self._reached, self._rows_left
+        if was_left:
+            found = await self._look(table, lambda c: comparison.step(c.raw, table, after))
+            self._reached, self._rows_left = found.reached, found.reached is not None
+        else:
+            found = await self._look(table, lambda c: comparison.damage(c.raw, table.name))
+        if found.damage or not was_left:
+            self._tables.pop(0)
+            self._reached, self._rows_left = None, True
+        return await self._dealt_with(found)
+
+    async def _look(self, table: Table, work: Callable[[SqliteConnection], Step]) -> Step:
+        if self._broken_off:
+            return Step(table.name, None, ())
+        if self._reader is None:
+            self._reader = await self._opened.enter_async_context(open_reader(self._database.path))
+        try:
+            return await read_with(self._reader, work)
+        except DatabaseDamaged as error:
+            return Step(table.name, None, (), [str(error)])
+        except StoreError:
+            if not self._broken_off:
+                raise
+            return Step(table.name, None, ())
+
+    async def _dealt_with(self, found: Step) -> Findings:
+        new = [gap for gap in found.gaps if gap.index not in self._database.left]
+        left = [gap for gap in new if not await self._put_right(gap)]
+        if found.damage:
+            log.error("store.damaged", name=found.table, count=len(found.damage), advice=_DAMAGED)
+            places = len(found.damage)
+            await self._noted(lambda c: inspection.tell_damage(c.raw, found.table, places))
+        return Findings(
+            table=found.table,
+            rebuilt=[lacked(gap) for gap in new if gap not in left],
+            left=[lacked(gap) for gap in left],
+            damaged=len(found.damage),
+        )
+
+    async def _noted(self, work: Callable[[SqliteConnection], None]) -> None:
+        """Write down what is worth less than the look itself, where the disk has room for it."""
+        with contextlib.suppress(StorageFull):
+            await self._database.write(work)
+
+    async def _put_right(self, gap: Gap) -> bool:
+        try:
+            await self._database.write(lambda c: inspection.rebuild(c.raw, gap))
+        except StoreError as error:
+            log.error(
+                "store.index_not_rebuilt",
+                name=gap.index,
+                count=gap.rows,
+                reason=str(error),
+                advice=_LEFT,
+            )
+            self._database.left[gap.index] = gap
+            await self._noted(lambda c: inspection.note(c.raw, gap))
+            return False
+        log.error("store.index_rebuilt", name=gap.index, count=gap.rows, advice=_REBUILT)
+        self._database.left.pop(gap.index, None)
+        self._bells.ring_everybody()  # what it hid may be due
+        return True
 
     async def retry(self) -> None:
         """Try once more what could not be rebuilt."""
+        for gap in list(self._database.left.values()):
+            await self._put_right(gap)
 
     @property
     def left(self) -> Sequence[str]:
         """The indexes that lack rows and could not be rebuilt."""
+        return [lacked(gap) for gap in self._database.left.values()]
 
     async def end(self, found: Sequence[str], now: datetime) -> None:
         """Write down that everything was compared, and what was found."""
+        await self.close()
+        await self._noted(lambda c: inspection.end(c.raw, found, now))
 
     async def newest_message(self) -> int:
         """Return the number of the message that was taken last: whether it is quiet."""
+        row = await self._database.read(lambda connection: connection.one("newest_message"))
+        return int(row[0] or 0) if row else 0
 
     def break_off(self) -> None:
         """Let a step that runs end at once; the next ones look at nothing."""
+        self._broken_off = True
+        reader = self._reader._connection if self._reader else None  # noqa: SLF001
+        if reader is not None:  # its own `interrupt` is a coroutine
+            with contextlib.suppress(
+                sqlite3.ProgrammingError
+            ):  # its thread has closed it meanwhile
+                reader.interrupt()
 
     async def close(self) -> None:
         """Close what the steps look through."""
+        await self._opened.aclose()
+        self._reader = None

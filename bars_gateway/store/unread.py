@@ -1,11 +1,16 @@
 """What an EPR has been given and has not taken, or has not asked for: by use case, with its age."""
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.rows import instant
+from bars_gateway.store.work import Noun, reads
 
 LISTED = 10  # notices of one use case that are named
+_AT_ONCE = 2_000  # notices looked up before others may read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +56,58 @@ class EprCondition:
         return sum(each.count for each in self.unread)
 
 
-class UnreadNotices(Protocol):
-    """What may be asked of notices that an EPR has not taken."""
+class UnreadNotices(Noun):
+    """What EPRs were given and have not taken: looked up in turns, so that nobody waits long."""
 
-    async def uncollected(self, provider: str, limit: int) -> Sequence[int]:
+    @reads
+    def uncollected(self, connection: Connection, provider: str, limit: int) -> list[int]:
         """Return the numbers of what is owed to *provider*'s EPR, oldest first."""
+        found = connection.rows("uncollected", provider=provider, limit=limit)
+        return [row["id"] for row in found]
 
     async def by_use_case(
         self, provider: str, numbers: Sequence[int], late_after: Callable[[str], timedelta]
     ) -> Sequence[Unread]:
         """Return those notices of *provider*, by use case; what is not known is left out."""
+        ordered = sorted(numbers)
+        found: dict[str, Unread] = {}
+        for start in range(0, len(ordered), _AT_ONCE):
+            some = json.dumps(ordered[start : start + _AT_ONCE])
+            for use_case, each in (await self._looked_up(provider, some)).items():
+                known = found.get(use_case)
+                found[use_case] = (
+                    replace(each, late_after=late_after(use_case))
+                    if known is None
+                    else _joined(known, each)
+                )
+        return list(found.values())
+
+    @reads
+    def _looked_up(self, connection: Connection, provider: str, numbers: str) -> dict[str, Unread]:
+        """Return some notices in groups, made on the reader's own thread."""
+        groups: dict[str, list[Row]] = {}
+        for row in connection.rows("unread_notices", provider=provider, numbers=numbers):
+            groups.setdefault(row["use_case"], []).append(row)
+        return {
+            use_case: Unread(
+                use_case=use_case,
+                count=len(group),
+                late_after=timedelta(),
+                oldest=[_notice(row) for row in group[:LISTED]],
+            )
+            for use_case, group in groups.items()
+        }
+
+
+def _joined(first: Unread, second: Unread) -> Unread:
+    oldest = [*first.oldest, *second.oldest][:LISTED]
+    return replace(first, count=first.count + second.count, oldest=oldest)
+
+
+def _notice(row: Row) -> UnreadNotice:
+    return UnreadNotice(
+        notice_id=row["id"],
+        request_id=row["request_id"],
+        workflow_id=row["workflow_id"],
+        created_at=instant(row["created_at"]),
+    )

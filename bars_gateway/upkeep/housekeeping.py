@@ -25,9 +25,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.store.alarms import ALARMS
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.port import Store
+from bars_gateway.store.store import Store
 from bars_gateway.upkeep.clock import ClockStep, ClockWatch
 
 log = structlog.get_logger(__name__)
@@ -128,12 +128,12 @@ class Housekeeper:
         self._expiries(self._now())
 
     async def _release_lapsed(self) -> None:
-        released = await self._store.release_lapsed(self._now())
+        released = await self._store.outbound.release_lapsed(self._now())
         if released:
             log.warning("outbound.leases_lapsed", count=released)
 
     async def _tell_delays(self) -> None:
-        late = await self._store.tell_delays(self._now())
+        late = await self._store.outbound.tell_delays(self._now())
         if late:
             log.warning("outbound.delayed", count=late)
 
@@ -150,7 +150,7 @@ class Housekeeper:
             log.error("workflow.answers_overdue", count=overdue)
 
     async def _give_up(self) -> None:
-        given_up = await self._store.give_up(self._now())
+        given_up = await self._store.outbound.give_up(self._now())
         if given_up:
             log.error("outbound.given_up", count=given_up)
 
@@ -189,10 +189,10 @@ class Housekeeper:
     async def _follow_clock(self) -> None:
         step = self._clock.step()
         if step is not None:
-            moved = await self._store.reschedule(timedelta(seconds=step.seconds))
+            moved = await self._store.outbound.reschedule(timedelta(seconds=step.seconds))
             self._clock.followed(step)
             seconds = round(step.seconds, 3)
             log.warning("clock.stepped", seconds=seconds, count=moved, advice=step.advice)
-        recalled = await self._store.recall(self._now(), self._longest_wait)
+        recalled = await self._store.outbound.recall(self._now(), self._longest_wait)
         if recalled:
             log.warning("outbound.recalled", count=recalled)

@@ -19,7 +19,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.store.soundness import Inspected, Inspection, Soundness
+from bars_gateway.store.inspection import Inspected, Inspection
+from bars_gateway.store.soundness import Soundness
 
 log = structlog.get_logger(__name__)
 

@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bars_gateway import log
+from bars_gateway.model.messages import Attempt, OutboundState, Settled
 from bars_gateway.standard.verdict import Answer, Verdict
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.port import Attempt, OutboundState, Settled
 from bars_gateway.store.rows import digest_of
 from bars_gateway.store.store import Store
 
@@ -63,7 +63,7 @@ async def fill(database: Database, count: int) -> None:
 async def settle_one(store: Store) -> float:
     """Claim a message for a Receiver that is well, and settle it; return the claim's ms."""
     started = time.perf_counter()
-    claim = await store.claim_next(datetime.now(UTC), ["bench"], [SICK])
+    claim = await store.outbound.claim_next(datetime.now(UTC), ["bench"], [SICK])
     spent = (time.perf_counter() - started) * 1000
     assert claim is not None
     now = datetime.now(UTC)
@@ -80,7 +80,7 @@ async def settle_one(store: Store) -> float:
         ids_echoed=True,
     )
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.settle(claim, Answer(status=200), attempt=attempt, settlement=settled)
+    await store.outbound.settle(claim, Answer(status=200), attempt=attempt, settlement=settled)
     return spent
 
 
@@ -92,7 +92,7 @@ async def measured(folder: Path, count: int) -> tuple[float, float, float]:
     started = time.perf_counter()
     async with open_database(path) as database:
         store = Store(database, node="bench")
-        await store.release_own(datetime.now(UTC))
+        await store.outbound.release_own(datetime.now(UTC))
         await store.overview(datetime.now(UTC))
         start = time.perf_counter() - started
         await settle_one(store)

@@ -24,12 +24,13 @@ from pathlib import Path
 from types import MappingProxyType
 from unittest.mock import patch
 
+from bars_gateway.store.port import Payload, Submission
+
 from bars_gateway import log
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.checkpoints import Schedule
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import Payload, Submission
-from bars_gateway.store.sqlite import SqliteStore
+from bars_gateway.store.store import Store
 
 MESSAGES = int(os.environ.get("MESSAGES", "1000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -113,13 +114,13 @@ async def spent(folder: Path, arrangement: Arrangement) -> list[float]:
     path = folder / f"{uuid.uuid4()}.db"
     found: list[float] = []
     async with open_database(path) as database, arrangement(path):
-        store = SqliteStore(database, node="bench")
+        store = Store(database, node="bench")
 
         async def take(at: float) -> None:
             await asyncio.sleep(at - time.perf_counter())
             moment = datetime.now(UTC)
             started = time.perf_counter()
-            await store.submit(submission(moment), moment)
+            await store.outbound.submit(submission(moment), moment)
             found.append((time.perf_counter() - started) * 1000)
 
         begin = time.perf_counter() + 0.5

@@ -44,6 +44,7 @@ from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.hosts import Hosted
 from bars_gateway.inbound.reception import Reception
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.model.messages import OutboundState
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, open_session
@@ -56,7 +57,6 @@ from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.port import OutboundState
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import CurrentIdentity, client_context, load_identity
 
@@ -148,7 +148,7 @@ async def commits(folder: Path, group_limit: int) -> Run:
     async with store_in(folder, group_limit=group_limit) as store:
         door = intake_of(store)
         ready = [await door.prepare(referral(), Format.JSON, Envelope()) for _ in range(MESSAGES)]
-        return await by_callers(ready, lambda submission: store.submit(submission, now()))
+        return await by_callers(ready, lambda submission: store.outbound.submit(submission, now()))
 
 
 class TimedStore(Store):
@@ -157,18 +157,20 @@ class TimedStore(Store):
     def __init__(self, database: Database, *, expected: int) -> None:
         super().__init__(database, node="bench")
         self.expected = expected
+        self._claim_next, self.outbound.claim_next = self.outbound.claim_next, self._timed_claim
+        self._settle, self.outbound.settle = self.outbound.settle, self._timed_settle
         self.claimed: dict[int, float] = {}
         self.ms: list[float] = []
         self.done = asyncio.Event()
 
-    async def claim_next(self, *arguments):
-        claim = await super().claim_next(*arguments)
+    async def _timed_claim(self, *arguments):
+        claim = await self._claim_next(*arguments)
         if claim is not None:
             self.claimed[claim.message_id] = time.perf_counter()
         return claim
 
-    async def settle(self, claim, *arguments, **named):
-        await super().settle(claim, *arguments, **named)
+    async def _timed_settle(self, claim, *arguments, **named):
+        await self._settle(claim, *arguments, **named)
         self.ms.append((time.perf_counter() - self.claimed[claim.message_id]) * 1000)
         if len(self.ms) == self.expected:
             self.done.set()

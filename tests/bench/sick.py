@@ -18,6 +18,7 @@ from pathlib import Path
 from aiohttp import web
 
 from bars_gateway import log
+from bars_gateway.model.messages import Payload, Submission
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, open_session
@@ -28,7 +29,6 @@ from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import Payload, Submission
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 
@@ -61,12 +61,13 @@ class TimedStore(Store):
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)  # type: ignore[arg-type]
+        self._settle, self.outbound.settle = self.outbound.settle, self._timed_settle
         self.accepted: dict[str, float] = {}
         self.spent: list[float] = []
 
-    async def settle(self, claim, *arguments, **named):  # type: ignore[no-untyped-def]
+    async def _timed_settle(self, claim, *arguments, **named):  # type: ignore[no-untyped-def]
         """Settle, and note how long ago the message was accepted."""
-        await super().settle(claim, *arguments, **named)
+        await self._settle(claim, *arguments, **named)
         if claim.receiver == WELL:
             self.spent.append((time.perf_counter() - self.accepted[claim.request_id]) * 1000)
 
@@ -108,7 +109,7 @@ async def submit(store: TimedStore, receiver: str) -> None:
         delayed_at=moment + timedelta(minutes=5),
     )
     store.accepted[request_id] = time.perf_counter()
-    await store.submit(submission, moment)
+    await store.outbound.submit(submission, moment)
 
 
 async def p99(folder: Path, url: str, *sick: str) -> float:

@@ -42,7 +42,7 @@ def watching(
 
 
 async def taken(store: Store, use_case: str, at: datetime = NOW) -> None:
-    await store.receive(arrival(provider=PROVIDER, use_case=use_case), at)
+    await store.inbound.receive(arrival(provider=PROVIDER, use_case=use_case), at)
 
 
 def counts(watch: Attendance) -> Mapping[str, int]:
@@ -59,7 +59,7 @@ async def test_what_lies_in_the_inbox_is_unread(
         await hospital.sees("inbox/new/000000000003.message.json")
     watch = watching(store, hospital.inbox / "new")
     await watch.look()
-    pending = await store.pending_notices(PROVIDER, 10)
+    pending = await store.notices.pending(PROVIDER, 10)
 
     assert ([], {"a3t1": 1, "a1t1": 2}) == (list(pending), counts(watch))
 
@@ -105,7 +105,7 @@ async def test_a_crowded_folder_is_not_read_to_its_end(store: Store, tmp_path: P
     for number in range(1, 6):
         await taken(store, "a1t1")
         (inbox / f"{number:012d}.message.json").touch()
-    await store.collect(PROVIDER, range(1, 6), NOW)
+    await store.notices.collect(PROVIDER, range(1, 6), NOW)
     watch = watching(store, inbox, most=3)
     await watch.look()
 
@@ -114,7 +114,7 @@ async def test_a_crowded_folder_is_not_read_to_its_end(store: Store, tmp_path: P
 
 async def test_many_are_looked_up_in_turns(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In whatever pieces, each is counted once and the oldest comes first."""
-    monkeypatch.setattr("bars_gateway.store.sqlite_unread._AT_ONCE", 2)
+    monkeypatch.setattr("bars_gateway.store.unread._AT_ONCE", 2)
     for minutes in range(5):
         await taken(store, "a1t1", NOW + timedelta(minutes=minutes))
     watch = watching(store, None)

@@ -12,9 +12,9 @@ from bookings import booking, focus, searchset
 from store_values import NOW, payload
 
 from bars_gateway.epr.composing import Answer, composed
+from bars_gateway.model.questions import Question
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.decisions import REFUSALS
-from bars_gateway.store.questions import Question
 
 BODY = booking()
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"

@@ -13,17 +13,17 @@ from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import StorageFull
+from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store.database import Database
-from bars_gateway.store.port import OutboundState, Settled
 from bars_gateway.store.store import Store
 
 
 async def acknowledged(store: Store) -> None:
-    await store.submit(submission(provider=PROVIDER), NOW)
-    claim = await store.claim_next(NOW, [PROVIDER])
+    await store.outbound.submit(submission(provider=PROVIDER), NOW)
+    claim = await store.outbound.claim_next(NOW, [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
 async def test_a_message_comes_byte_for_byte(
@@ -31,7 +31,7 @@ async def test_a_message_comes_byte_for_byte(
 ) -> None:
     """The EPR gets the Bundle as it came, with a notice and our acknowledgement beside it."""
     body = b'{"resourceType": "Bundle",  "odd": 1.10}'
-    await store.receive(arrival(provider=PROVIDER, body=body), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER, body=body), NOW)
     async with at_work(folder.stop, folder.deliver()):
         await hospital.sees("inbox/new/000000000001.message.json")
 
@@ -47,7 +47,7 @@ async def test_a_notice_tells_the_fingerprint(
     folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """The EPR can prove that it has the bytes that the notice is about."""
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with at_work(folder.stop, folder.deliver()):
         await hospital.sees("inbox/new/000000000001.message.json")
 
@@ -74,11 +74,11 @@ async def test_what_is_delivered_is_collected(
 ) -> None:
     """A notice that lies in the folder is not pending any more."""
     for _ in range(70):
-        await store.receive(arrival(provider=PROVIDER), NOW)
+        await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with at_work(folder.stop, folder.deliver()):
         await eventually(lambda: len(hospital.listing("inbox/new")) == 210)
 
-    assert [] == await store.pending_notices(PROVIDER, 1)
+    assert [] == await store.notices.pending(PROVIDER, 1)
     assert [] == hospital.listing("inbox/tmp")
 
 
@@ -88,18 +88,18 @@ async def test_a_new_notice_wakes_the_delivery(
     """A message that comes while the delivery sleeps is delivered at once."""
     async with at_work(folder.stop, folder.deliver()), asyncio.timeout(5):
         await asyncio.sleep(0.05)
-        await store.receive(arrival(provider=PROVIDER), NOW)
+        await store.inbound.receive(arrival(provider=PROVIDER), NOW)
         await hospital.sees("inbox/new/000000000001.message.json")
 
-    assert [] == await store.pending_notices(PROVIDER, 1)
+    assert [] == await store.notices.pending(PROVIDER, 1)
 
 
 async def test_another_providers_notices_stay(
     folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """A folder gets the notices of its own provider only."""
-    await store.receive(arrival(provider="other"), NOW)
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider="other"), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with at_work(folder.stop, folder.deliver()):
         await hospital.sees("inbox/new/000000000002.message.json")
 
@@ -110,7 +110,7 @@ async def test_an_interrupted_delivery_keeps_its_name(
     folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """What was written and not yet collected is written again under the same number."""
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     (hospital.inbox / "tmp/000000000001.message.json").write_bytes(b"half")
     (hospital.inbox / "new/000000000001.notice.json").write_bytes(b"before the crash")
     async with at_work(folder.stop, folder.deliver()):
@@ -124,7 +124,7 @@ async def test_a_folder_that_was_removed_is_made_again(
 ) -> None:
     """Who clears the spool away while the gateway runs loses no notice."""
     shutil.rmtree(hospital.inbox)
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with at_work(folder.stop, folder.deliver()):
         await hospital.sees("inbox/new/000000000001.message.json")
 
@@ -137,7 +137,7 @@ async def test_trouble_with_the_folder_ends_nothing(
     """A folder that cannot be written is reported once, and keeps the notice pending."""
     (hospital.inbox / "new").rmdir()
     (hospital.inbox / "new").write_text("in the way")
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     with capture_logs() as lines:
         async with at_work(folder.stop, folder.deliver()):
             await eventually(lambda: bool(lines))
@@ -145,7 +145,7 @@ async def test_trouble_with_the_folder_ends_nothing(
     assert [("epr.delivery_failed", "ENOTDIR")] == [
         (line["event"], line["reason"]) for line in lines
     ]
-    assert 1 == len(await store.pending_notices(PROVIDER, 9))
+    assert 1 == len(await store.notices.pending(PROVIDER, 9))
 
 
 class NoRoom(Store):
@@ -171,20 +171,20 @@ async def test_a_store_without_room_delivers_nothing_twice(
     spool = Spool(tmp_path / "spool")
     loop = Deliveries(store, spool, provider=PROVIDER, now=utc_now, pause_seconds=0.01)
     epr = Hospital(spool.root)
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with at_work(loop.stop, loop.run()):
         await store.refused.wait()
         for name in epr.listing("inbox/new"):
             (epr.inbox / "new" / name).unlink()
         trouble = loop.trouble
         store.full = False
-        await store.receive(arrival(provider=PROVIDER), NOW)
+        await store.inbound.receive(arrival(provider=PROVIDER), NOW)
         await epr.sees("inbox/new/000000000002.message.json")
     spool.close()
 
     assert ("the store takes nothing more", None) == (trouble, loop.trouble)
     assert 3 == len(epr.listing("inbox/new"))
-    assert [] == await store.pending_notices(PROVIDER, 9)
+    assert [] == await store.notices.pending(PROVIDER, 9)
 
 
 @pytest.mark.parametrize("part", ["request", "answer"])
@@ -192,8 +192,8 @@ async def test_a_notice_with_spoilt_bytes_stands_before_no_other(
     folder: DropFolder, hospital: Hospital, store: Store, database: Database, part: str
 ) -> None:
     """One bit of what came, or of our answer to it: a person is told, and the next is delivered."""
-    await store.receive(arrival(provider=PROVIDER), NOW)
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     spoilt = "UPDATE payloads SET body = x'00' WHERE message_id = 1 AND part = ?"
     await database.write(lambda connection: connection.raw.execute(spoilt, [part]).rowcount)
     async with at_work(folder.stop, folder.deliver()):

@@ -28,8 +28,8 @@ from typed import settings_text
 from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
+from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.store.port import OutboundState, Settled
 from bars_gateway.store.store import Store
 
 AT_ONCE = 2
@@ -80,20 +80,20 @@ async def desk(store: Store, intake: Intake) -> AsyncIterator[Desk]:
 
 async def queued(store: Store, count: int) -> None:
     for _ in range(count):
-        await store.submit(submission(body=referral()), NOW)
+        await store.outbound.submit(submission(body=referral()), NOW)
 
 
 async def refused(store: Store, count: int, now: datetime = NOW) -> None:
     for _ in range(count):
-        claim = await store.claim_next(now, [PROVIDER])
+        claim = await store.outbound.claim_next(now, [PROVIDER])
         assert claim is not None
         tried = attempt(claim, Verdict.REFUSED)
         settled = Settled(state=OutboundState.REFUSED)
-        await store.settle(claim, SILENCE, attempt=tried, settlement=settled)
+        await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=settled)
 
 
 async def states(store: Store) -> Counter[str]:
-    found = await store.queue(PROVIDER, 100)
+    found = await store.messages.queue(PROVIDER, 100)
     return Counter(each.state for each in found)
 
 

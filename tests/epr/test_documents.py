@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bars_gateway.epr import documents
+from bars_gateway.model.messages import NoticeKind
+from bars_gateway.model.readings import MessageRow, Notice
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.port import MessageRow, Notice, NoticeKind
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

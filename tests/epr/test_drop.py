@@ -69,7 +69,7 @@ async def test_the_same_file_twice_is_sent_once(
             "refused_in_production": True,
         }
     ] == read(first)["warnings"]
-    assert 1 == len(await store.queue(PROVIDER, 9))
+    assert 1 == len(await store.messages.queue(PROVIDER, 9))
 
 
 async def test_a_bad_file_is_explained(folder: DropFolder, hospital: Hospital) -> None:
@@ -192,7 +192,7 @@ async def test_a_late_envelope_attaches_to_nothing(
 
     for name in ("one.envelope.reason.json", "one.reason.json"):
         assert "used a moment ago" in (hospital.outbox / "refused" / name).read_text()
-    assert 1 == len(await store.queue(PROVIDER, 9))
+    assert 1 == len(await store.messages.queue(PROVIDER, 9))
 
 
 async def test_what_is_barred_is_one_message(folder: DropFolder, hospital: Hospital) -> None:
@@ -240,7 +240,7 @@ async def test_an_envelope_of_a_name_in_use_goes_with_nothing(
             await hospital.sees("outbox/refused/one.json", "outbox/refused/one.envelope.json")
 
     assert "used a moment ago" in (hospital.outbox / "refused/one.reason.json").read_text()
-    assert 1 == len(await store.queue(PROVIDER, 9))
+    assert 1 == len(await store.messages.queue(PROVIDER, 9))
 
 
 async def test_an_envelope_that_names_its_message_is_not_mistaken(
@@ -268,7 +268,7 @@ async def test_an_envelope_fits_no_other_message_than_it_names(
         await hospital.sees("outbox/refused/one.json", "outbox/refused/one.envelope.json")
 
     assert "names another message" in (hospital.outbox / "refused/one.reason.json").read_text()
-    assert 0 == len(await store.queue(PROVIDER, 9))
+    assert 0 == len(await store.messages.queue(PROVIDER, 9))
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ async def test_a_bad_envelope_stops_its_message(
         await hospital.sees("outbox/refused/one.json", "outbox/refused/one.envelope.json")
 
     assert "needed_bye" in (hospital.outbox / "refused/one.reason.json").read_text()
-    assert 0 == len(await store.queue(PROVIDER, 9))
+    assert 0 == len(await store.messages.queue(PROVIDER, 9))
 
 
 async def test_what_was_claimed_is_taken_up_again(
@@ -394,7 +394,7 @@ async def test_files_are_taken_in_the_order_of_writing(
             await hospital.sees(*(f"outbox/accepted/{name}" for name in names))
 
     receipts = [hospital.outbox / "accepted" / f"{name[:2]}.receipt.json" for name in names]
-    queued = [row.request_id for row in await store.queue(PROVIDER, 99)]
+    queued = [row.request_id for row in await store.messages.queue(PROVIDER, 99)]
     assert queued == [read(receipt)["request_id"] for receipt in receipts]
 
 
@@ -484,7 +484,7 @@ async def test_a_failed_finish_is_repeated(
             accepted.unlink()
             await hospital.sees("outbox/accepted/one.json")
 
-    assert 1 == len(await store.queue(PROVIDER, 9))
+    assert 1 == len(await store.messages.queue(PROVIDER, 9))
 
 
 TICKET = "0b0e0c9e-5d9b-4a53-9a3e-6b1c0a1d2f33"
@@ -496,7 +496,7 @@ def left_over(hospital: Hospital, name: str, body: bytes) -> None:
 
 
 async def test_what_ended_us_twice_and_was_taken_has_its_receipt(
-    folder: DropFolder, intake: Intake, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, intake: Intake, hospital: Hospital, store: Store
 ) -> None:
     """It is sent: whoever read that nothing was would refer the patient a second time."""
     body = messages.referral()
@@ -507,11 +507,11 @@ async def test_what_ended_us_twice_and_was_taken_has_its_receipt(
 
     receipt = read(hospital.outbox / "accepted/one.receipt.json")
     assert taken.request_id == receipt["request_id"]
-    assert 1 == len(await store.queue(PROVIDER, 9))
+    assert 1 == len(await store.messages.queue(PROVIDER, 9))
 
 
 async def test_what_ended_us_twice_and_was_not_taken_is_refused(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore
+    folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """Nothing of it is read but its bytes; and nothing was sent, as its reason says."""
     left_over(hospital, "one.json", messages.referral())
@@ -520,7 +520,7 @@ async def test_what_ended_us_twice_and_was_not_taken_is_refused(
 
     reason = read(hospital.outbox / "refused/one.reason.json")
     assert "the message was not taken, for 1 reason(s): nothing was sent" == reason["error"]
-    assert [] == await store.queue(PROVIDER, 9)
+    assert [] == await store.messages.queue(PROVIDER, 9)
 
 
 @pytest.mark.parametrize("name", ["one.move.json", "one.json"])
@@ -554,7 +554,7 @@ async def test_a_receipt_that_cannot_be_written_stops_nobody_else(
 
 
 async def test_a_failure_after_it_was_taken_is_no_refusal(
-    folder: DropFolder, hospital: Hospital, store: SqliteStore, monkeypatch: Any
+    folder: DropFolder, hospital: Hospital, store: Store, monkeypatch: Any
 ) -> None:
     """The gateway fails over what comes after the store has it: the message goes out."""
     monkeypatch.setattr("bars_gateway.epr.intake.log.info", Mock(side_effect=ZeroDivisionError))
@@ -562,4 +562,4 @@ async def test_a_failure_after_it_was_taken_is_no_refusal(
         hospital.drop("one.json", messages.referral())
         await hospital.sees("outbox/accepted/one.json")
 
-    assert 1 == len(await store.queue(PROVIDER, 9))
+    assert 1 == len(await store.messages.queue(PROVIDER, 9))

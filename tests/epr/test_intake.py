@@ -20,6 +20,7 @@ from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope, envelope_from_headers, read_envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.errors import StorageFull
+from bars_gateway.model.messages import Accepted, OutboundState, Settled
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.headers import TargetIdentifier
@@ -27,7 +28,6 @@ from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.overrides import PRODUCTION
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Accepted, OutboundState, Settled
 from bars_gateway.store.store import Store
 
 JSON = Format.JSON
@@ -55,7 +55,9 @@ async def test_a_referral_is_queued(store: Store, intake: Intake) -> None:
     """The receipt is given for a message that is in the queue."""
     accepted = await intake.submit(messages.referral(), JSON, NOTHING)
 
-    assert [accepted.request_id] == [row.request_id for row in await store.queue(PROVIDER, 9)]
+    assert [accepted.request_id] == [
+        row.request_id for row in await store.messages.queue(PROVIDER, 9)
+    ]
 
 
 async def test_the_bytes_go_as_they_came(store: Store, intake: Intake) -> None:
@@ -63,7 +65,7 @@ async def test_the_bytes_go_as_they_came(store: Store, intake: Intake) -> None:
     body = messages.validation_request()
     await intake.submit(body, JSON, NOTHING)
 
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     assert body == claim.request.body
 
@@ -73,7 +75,7 @@ async def test_xml_goes_as_xml(store: Store, intake: Intake) -> None:
     body = converted(messages.validation_request(), JSON, Format.XML)
     await intake.submit(body, "application/fhir+xml; charset=utf-8", NOTHING)
 
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     assert (Format.XML, body) == (claim.request.media_type, claim.request.body)
     assert {"application/fhir+xml; version=1.5.0"} == {
@@ -86,7 +88,7 @@ async def test_headers_are_frozen(store: Store, intake: Intake) -> None:
     """The headers of every attempt are decided when the message is accepted."""
     accepted = await intake.submit(messages.referral(), JSON, NOTHING)
 
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     headers = claim.request.headers
     assert accepted.request_id == headers["X-Request-Id"]
@@ -100,7 +102,7 @@ async def test_the_same_bytes_get_the_same_receipt(store: Store, intake: Intake)
     second = await intake.submit(body, JSON, NOTHING)
 
     assert first == second
-    assert 1 == len(await store.queue(PROVIDER, 9))
+    assert 1 == len(await store.messages.queue(PROVIDER, 9))
 
 
 async def test_the_fingerprint_is_of_the_bytes(intake: Intake) -> None:
@@ -133,10 +135,10 @@ async def acknowledged(store: Store, intake: Intake) -> Accepted:
     """Let a validation be asked for and acknowledged, as GIVEN."""
     request = messages.validation_request(bundle_id=CORRELATION)
     accepted = await intake.submit(request, JSON, NOTHING)
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=GIVEN)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return accepted
 
 
@@ -378,11 +380,11 @@ async def test_a_refusal_is_repeated(store: Store, intake: Intake) -> None:
     """Bytes that the Receiver refused are refused again, with its code and the way out."""
     body = messages.referral()
     await intake.submit(body, JSON, NOTHING)
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     said_no = attempt(claim, Verdict.REFUSED, http_status=422, code="REC_UNPROCESSABLE_ENTITY")
     settled = Settled(state=OutboundState.REFUSED)
-    await store.settle(claim, SILENCE, attempt=said_no, settlement=settled)
+    await store.outbound.settle(claim, SILENCE, attempt=said_no, settlement=settled)
 
     problem = await refused(intake, body)
     assert "REC_UNPROCESSABLE_ENTITY" == problem.code
@@ -405,7 +407,7 @@ async def test_what_was_cancelled_is_no_silent_repeat(
         use_case="a1t1",
         give_up_at=utc_now() + timedelta(hours=1),
     )
-    await store.submit(cancelling, utc_now())
+    await store.outbound.submit(cancelling, utc_now())
     if arrived:
         await acknowledge(store)
 
@@ -415,10 +417,10 @@ async def test_what_was_cancelled_is_no_silent_repeat(
 
 
 async def acknowledge(store: Store) -> None:
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
 async def test_a_full_disk_is_no_refusal(store: Store, intake: Intake) -> None:
@@ -492,7 +494,7 @@ async def test_a_receipt_warns_of_the_same_twice(store: Store, intake: Intake) -
     body = messages.referral(nhs_number=PLACEHOLDER)
     first = await intake.submit(body, JSON, NOTHING)
     submission = await intake.prepare(body, JSON, NOTHING)
-    second = await store.submit(replace(submission, warnings=()), utc_now())
+    second = await store.outbound.submit(replace(submission, warnings=()), utc_now())
 
     assert documents.receipt(first) == documents.receipt(second)
     assert ["P02P"] == [each.rule for each in second.warnings]

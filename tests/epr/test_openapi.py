@@ -27,7 +27,7 @@ from store_values import ANSWER, NOW, TERMS, arrival, attempt, decision, payload
 from bars_gateway.epr import openapi
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.store.port import OutboundState, Settled
+from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store.store import Store
 
 
@@ -92,13 +92,13 @@ async def lived(store: Store, epr: aiohttp.ClientSession) -> str:
     body = payload(messages.referral())
     async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
         request_id = (await answer.json())["request_id"]
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="x")
-    await store.settle(
+    await store.outbound.settle(
         claim, replace(ANSWER, body=body.body), attempt=attempt(claim), settlement=settled
     )
-    await store.receive(arrival(provider=PROVIDER, request=body, answer=body), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER, request=body, answer=body), NOW)
     store.questions.attend(PROVIDER, NOW)
     for word in "one", "another":
         came = arrival(provider=PROVIDER, fingerprint=word, request=body)

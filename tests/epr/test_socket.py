@@ -135,7 +135,7 @@ async def test_the_queue_is_listed(epr: aiohttp.ClientSession) -> None:
 async def test_notices_are_listed_oldest_first(epr: aiohttp.ClientSession, store: Store) -> None:
     """Notices come in the order in which they arose, and no more than was asked for."""
     for _ in range(3):
-        await store.receive(arrival(provider=PROVIDER), NOW)
+        await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with epr.get("/notices?limit=2") as answer:
         found = await answer.json()
 
@@ -147,7 +147,7 @@ async def test_a_wait_ends_with_a_notice(epr: aiohttp.ClientSession, store: Stor
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         asking = group.create_task(_notices(epr, "/notices?wait=30"))
         await asyncio.sleep(0.05)
-        await store.receive(arrival(provider=PROVIDER), NOW)
+        await store.inbound.receive(arrival(provider=PROVIDER), NOW)
 
     assert 1 == len(asking.result())
 
@@ -173,7 +173,7 @@ async def test_a_wait_must_be_a_number(epr: aiohttp.ClientSession) -> None:
 async def test_bytes_come_as_they_came(epr: aiohttp.ClientSession, store: Store) -> None:
     """The Bundle and its answer are given byte for byte, with the type that they had."""
     body = b'{"resourceType": "Bundle",  "odd": 1.10}'
-    await store.receive(arrival(provider=PROVIDER, body=body), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER, body=body), NOW)
     async with epr.get("/notices/1/message") as message:
         got = await message.read()
     async with epr.get("/notices/1/answer") as answer:
@@ -187,7 +187,7 @@ async def test_a_collected_notice_is_not_told_again(
     epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """A notice is told until the EPR says that it has it, and saying so twice does no harm."""
-    await store.receive(arrival(provider=PROVIDER), NOW)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
     async with epr.post("/notices/1/collected") as first:
         pass
     async with epr.post("/notices/1/collected") as second:
@@ -201,7 +201,7 @@ async def test_another_providers_notice_is_not_there(
     epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """A socket shows its own provider's rows, and no number opens another's."""
-    await store.receive(arrival(provider="other"), NOW)
+    await store.inbound.receive(arrival(provider="other"), NOW)
     paths = ("/notices/1", "/notices/1/message", "/notices/1/answer")
     statuses = [(await epr.get(path)).status for path in paths]
     collected = (await epr.post("/notices/1/collected")).status

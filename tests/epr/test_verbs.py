@@ -11,9 +11,9 @@ from store_values import SILENCE, attempt, payload, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.epr.verbs import renewal_of
+from bars_gateway.model.messages import OutboundState, Part, Settled
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.store.port import OutboundState, Part, Settled
 from bars_gateway.store.store import Store
 
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -39,11 +39,11 @@ async def state(epr: aiohttp.ClientSession, request_id: str) -> str:
 async def refused(store: Store, epr: aiohttp.ClientSession, body: bytes = b"") -> str:
     async with epr.post("/messages", data=body or messages.referral(), headers=FHIR) as answer:
         request_id = str((await answer.json())["request_id"])
-    claim = await store.claim_next(utc_now(), [PROVIDER])
+    claim = await store.outbound.claim_next(utc_now(), [PROVIDER])
     assert claim is not None
     tried = attempt(claim, Verdict.REFUSED)
     settled = Settled(state=OutboundState.REFUSED)
-    await store.settle(claim, SILENCE, attempt=tried, settlement=settled)
+    await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=settled)
     return request_id
 
 
@@ -121,9 +121,12 @@ async def test_a_resend_has_new_ids_throughout(store: Store, epr: aiohttp.Client
     order = WHY | {"confirmed": True}
     _, answer = await ask(epr, f"/messages/{request_id}/resend", order)
     old, new = [
-        (await store.history(PROVIDER, one))[0].message for one in (request_id, answer["resent_as"])
+        (await store.messages.history(PROVIDER, one))[0].message
+        for one in (request_id, answer["resent_as"])
     ]
-    before, after = [await store.payload(one.message_id, Part.REQUEST) for one in (old, new)]
+    before, after = [
+        await store.messages.payload(one.message_id, Part.REQUEST) for one in (old, new)
+    ]
     assert before is not None
     assert after is not None
 
@@ -149,8 +152,8 @@ async def test_a_bundle_whose_id_cannot_be_found_is_not_resent(
 
 async def test_an_update_is_resent_as_it_is(store: Store) -> None:
     """Only what is new needs a Bundle.id of its own."""
-    accepted = await store.submit(submission(), utc_now())
-    (history,) = await store.history(PROVIDER, accepted.request_id)
+    accepted = await store.outbound.submit(submission(), utc_now())
+    (history,) = await store.messages.history(PROVIDER, accepted.request_id)
     update = payload(messages.referral(reason="update"))
     renewal = renewal_of(history.message, update, lambda: NOBODY)
 

@@ -37,7 +37,7 @@ from bars_gateway.onboarding.doctor.machine import Machine
 from bars_gateway.onboarding.doctor.report import printed
 from bars_gateway.sandbox.authorities import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
-from bars_gateway.store import soundness_works
+from bars_gateway.store import inspection
 from bars_gateway.store.schema import prepare
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -174,8 +174,8 @@ def _once_hidden(path: Path) -> Path:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
         prepare(connection, path)
-        soundness_works.begin(connection, NOW)
-        soundness_works.end(connection, ["messages_due: 1 row lacked, and rebuilt"], NOW)
+        inspection.begin(connection, NOW)
+        inspection.end(connection, ["messages_due: 1 row lacked, and rebuilt"], NOW)
     path.chmod(0o600)
     return path
 

@@ -34,6 +34,7 @@ from national_side import (
 from spoiling import spoil
 from structlog.testing import capture_logs
 
+from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Payload
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.egress import Egress, EgressProxy
@@ -47,7 +48,6 @@ from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import NoticeKind, OutboundState, Part, Payload
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
 
@@ -163,7 +163,7 @@ async def submit(store, body=b"", **changes):
         **{"give_up_at": now + timedelta(minutes=15), "delayed_at": now + QUICK.delayed_after}
         | changes,
     )
-    return await store.submit(submission, now)
+    return await store.outbound.submit(submission, now)
 
 
 async def sending(store):
@@ -173,7 +173,7 @@ async def sending(store):
 
 async def all_wait(store):
     """Tell whether nothing is in flight, and nothing due."""
-    rows = await store.queue("trust", 100)
+    rows = await store.messages.queue("trust", 100)
     return all(row.next_attempt_at and row.next_attempt_at > utc_now() for row in rows)
 
 
@@ -187,22 +187,22 @@ async def broken_off(dispatcher, breaks):
 async def outcomes(store, count=1, provider="trust"):
     """Wait for that many outcome notices and return them."""
     while True:
-        notices = await store.pending_notices(provider, 1000)
+        notices = await store.notices.pending(provider, 1000)
         found = [notice for notice in notices if notice.kind is NoticeKind.OUTCOME]
         if len(found) >= count:
             return found
-        await store.notice_work(provider, 10)
+        await store.notices.work(provider, 10)
 
 
 async def history(store, receipt):
-    (found,) = await store.history(None, receipt.request_id)
+    (found,) = await store.messages.history(None, receipt.request_id)
     return found
 
 
 async def back_in_the_queue(store, receipt):
     """Wait until an attempt is on record and return the message with it."""
     while not (found := await history(store, receipt)).attempts:
-        await store.notice_work("trust", 10)
+        await store.notices.work("trust", 10)
     return found
 
 
@@ -259,7 +259,7 @@ class TestFates:
         receipt = await submit(store)
         async with at_work(dispatcher):
             await outcomes(store)
-        kept = await store.payload(receipt.message_id, Part.ANSWER)
+        kept = await store.messages.payload(receipt.message_id, Part.ANSWER)
         sent = national_proxy.heard[0].body
 
         assert (FHIR, acknowledgement_of(sent)) == (kept.media_type, kept.body)
@@ -270,7 +270,7 @@ class TestFates:
         async with at_work(dispatcher):
             await outcomes(store)
 
-        assert receipt.correlation_id == await store.correlation_of("trust", FOCUS_ID)
+        assert receipt.correlation_id == await store.outbound.correlation_of("trust", FOCUS_ID)
 
     @pytest.mark.parametrize(
         "answering",
@@ -321,11 +321,11 @@ class TestFates:
         receipt = await submit(store)
         async with at_work(dispatcher):
             await outcomes(store)
-        kept = await store.payload(receipt.message_id, Part.ANSWER)
+        kept = await store.messages.payload(receipt.message_id, Part.ANSWER)
         sent = national_proxy.heard[0].body
 
         assert acknowledgement_of(sent) == kept.body
-        assert receipt.correlation_id == await store.correlation_of("trust", FOCUS_ID)
+        assert receipt.correlation_id == await store.outbound.correlation_of("trust", FOCUS_ID)
 
     async def test_a_spoilt_answer_before_a_duplicate_holds_nothing(
         self, store, dispatcher, national_proxy, tmp_path
@@ -406,7 +406,7 @@ class TestFates:
     ):
         """A token or a turn may take long; a validation may not go out after its breach."""
         waited = timedelta()
-        claim_next = store.claim_next
+        claim_next = store.outbound.claim_next
 
         async def claim_and_wait(*arguments):
             nonlocal waited
@@ -414,14 +414,14 @@ class TestFates:
             waited = timedelta(hours=1) if claim else waited
             return claim
 
-        put_back, back = store.put_back, asyncio.Event()
+        put_back, back = store.outbound.put_back, asyncio.Event()
 
         async def put_back_and_tell(*arguments):
             await put_back(*arguments)
             back.set()
 
-        monkeypatch.setattr(store, "claim_next", claim_and_wait)
-        monkeypatch.setattr(store, "put_back", put_back_and_tell)
+        monkeypatch.setattr(store.outbound, "claim_next", claim_and_wait)
+        monkeypatch.setattr(store.outbound, "put_back", put_back_and_tell)
         receipt = await submit(store)
         async with at_work(dispatcher_with(now=lambda: utc_now() + waited)):
             await back.wait()
@@ -546,7 +546,7 @@ class TestTokens:
             (notice,) = await outcomes(store, provider="other")
 
         assert "acknowledged" == notice.state
-        assert [] == await store.pending_notices("trust", 10)
+        assert [] == await store.notices.pending("trust", 10)
 
     async def test_a_provider_without_tokens_is_left_alone_until_the_pause_is_over(
         self, store, dispatcher, tokens, token_service, clock: Clock
@@ -560,7 +560,7 @@ class TestTokens:
             await submit(store)
             asked = len(token_service.heard)
             clock.advance(60)
-            store.ring_outbound()
+            store.outbound.ring()
             await outcomes(store)
 
         assert (1, 2) == (asked, len(token_service.heard))
@@ -599,7 +599,7 @@ class TestTokens:
             await back_in_the_queue(store, receipt)
             kept_out = dispatcher.standing.kept_out
             clock.advance(5.1)
-            store.ring_outbound()
+            store.outbound.ring()
             (notice,) = await outcomes(store)
 
         assert [] == list(kept_out)
@@ -707,7 +707,7 @@ class TestSenders:
                 while not dispatcher.standing.receivers.open:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)  # far longer than any pause of a message
-        waiting = await store.queue("trust", 100)
+        waiting = await store.messages.queue("trust", 100)
 
         assert 40 == len(waiting)
         assert 5 + 4 >= len(national_proxy.heard)
@@ -816,7 +816,7 @@ class TestSenders:
             await asyncio.sleep(0.3)
 
         assert 16 >= len(national_proxy.heard)
-        assert 40 == len(await store.queue("trust", 100))
+        assert 40 == len(await store.messages.queue("trust", 100))
 
     @pytest.mark.parametrize("answer", [hanging_up, UNAVAILABLE, SERVER_ERROR])
     async def test_since_when_outlasts_a_restart(
@@ -829,7 +829,7 @@ class TestSenders:
         found = []
         for _ in range(2):
             dispatcher = dispatcher_with()
-            await store.hasten(utc_now(), provider="trust")
+            await store.outbound.hasten(utc_now(), provider="trust")
             await broken_off(dispatcher, dispatcher.standing.receivers)
             found.append(await store.breaks.known())
 
@@ -868,7 +868,7 @@ class TestSenders:
         found = []
         for _ in range(2):
             dispatcher = dispatcher_with()
-            await store.hasten(utc_now(), provider="trust")
+            await store.outbound.hasten(utc_now(), provider="trust")
             await broken_off(dispatcher, dispatcher.standing.providers)
             found.append(await store.breaks.known())
         kept_out = {each.provider: each.since for each in dispatcher.standing.kept_out}
@@ -889,7 +889,7 @@ class TestSenders:
                 await asyncio.sleep(0.01)  # nobody is told that nothing is under way any more
             before = len(national_proxy.heard), len(token_service.heard)
             passed = timedelta(seconds=62)
-            store.ring_outbound()
+            store.outbound.ring()
             while len(national_proxy.heard) == before[0]:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)  # time for as many more as would come
@@ -910,7 +910,7 @@ class TestSenders:
                     await asyncio.sleep(0.01)
             recovered, before = asyncio.Event(), len(national_proxy.heard)
             national_proxy.otherwise = after(recovered, acknowledging)
-            await store.hasten(utc_now(), receiver=store_values.THEIRS)
+            await store.outbound.hasten(utc_now(), receiver=store_values.THEIRS)
             while len(national_proxy.heard) == before:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)
@@ -984,7 +984,7 @@ class TestSenders:
                 while tokens.closed_until is None:
                     await asyncio.sleep(0.005)  # a token source tells nobody of its failures
                 clock.advance((tokens.closed_until - utc_now()).total_seconds() + 0.1)
-                store.ring_outbound()
+                store.outbound.ring()
             asked, token_service.otherwise = len(token_service.heard), granting_again
             while await open_messages(store):
                 await asyncio.sleep(0.05)  # a bell for each of a thousand would be looked at
@@ -998,7 +998,7 @@ class TestSenders:
 
     async def test_an_idle_dispatcher_does_not_look(self, store, dispatcher, monkeypatch):
         """Eight senders with nothing to send are woken by the bell, and by nothing else."""
-        looked, settled_down, claim_next = 0, asyncio.Event(), store.claim_next
+        looked, settled_down, claim_next = 0, asyncio.Event(), store.outbound.claim_next
 
         async def counting(*arguments):
             nonlocal looked
@@ -1008,7 +1008,7 @@ class TestSenders:
                 settled_down.set()
             return claim
 
-        monkeypatch.setattr(store, "claim_next", counting)
+        monkeypatch.setattr(store.outbound, "claim_next", counting)
         async with at_work(dispatcher):
             await settled_down.wait()
             await asyncio.sleep(0.1)  # nothing happens: there is no event to wait for
@@ -1068,7 +1068,7 @@ class TestSenders:
         with capture_logs() as logs:
             async with at_work(dispatcher):
                 await arrived.wait()
-                await store.release_own(utc_now())
+                await store.outbound.release_own(utc_now())
                 await outcomes(store)
                 answer_now.set()
 
@@ -1081,8 +1081,8 @@ class TestSenders:
         receipt = await submit(store, provider="other")
         await session.close()
         async with at_work(dispatcher):
-            while not (found := await store.pending_notices("other", 10)):
-                await store.notice_work("other", 10)
+            while not (found := await store.notices.pending("other", 10)):
+                await store.notices.work("other", 10)
         (notice,) = found
 
         assert (NoticeKind.HELD, [Remark.SET_ASIDE]) == (notice.kind, notice.remarks)
@@ -1177,7 +1177,7 @@ class TestTheEgressProxy:
             await submit(store, provider="other")
             async with at_work(sender):
                 await eventually(lambda: egress.trouble is not None)
-        (row,) = await store.queue("other", 10)
+        (row,) = await store.messages.queue("other", 10)
 
         assert (OutboundState.QUEUED, 0) == (row.state, row.attempts)
         assert {} == sender.standing.receivers.silent

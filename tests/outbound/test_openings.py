@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from national_side import NOW, Clock, a_claim
 
+from bars_gateway.model.messages import Claim
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.standard.timing import URGENT
-from bars_gateway.store.port import Claim
 
 PROVIDERS = ("trust", "other")
 TICK = 0.001  # the shortest sleep
@@ -43,6 +43,10 @@ class SlowStore:
     passing: list[float]
     slept: list[tuple[float, float]] = field(default_factory=list)
 
+    @property
+    def outbound(self) -> "SlowStore":
+        return self
+
     def _pass(self) -> None:
         self.clock.advance(self.passing.pop() if self.passing else 0.0)
 
@@ -60,7 +64,7 @@ class SlowStore:
         self._pass()
         return min((at for at in moments if at > now), default=None)
 
-    async def outbound_work(self, seconds: float) -> None:
+    async def work(self, seconds: float) -> None:
         self.slept.append((self.clock.seconds, seconds))
         self.clock.advance(seconds)
 

@@ -14,12 +14,12 @@ from store_values import ANSWER, NOW, attempt, payload, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.demo.messages import referral
+from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.port import NoticeKind, OutboundState, Settled
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=1)
@@ -57,11 +57,11 @@ async def store(database: Database) -> Store:
 
 async def acknowledged_without_id(store: Store) -> None:
     request = replace(payload(referral()), headers={"X-Correlation-Id": str(uuid4())})
-    await store.submit(submission(request=request), NOW)
-    claim = await store.claim_next(NOW, ["trust"])
+    await store.outbound.submit(submission(request=request), NOW)
+    claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def told(store: Store, count: int) -> list[int]:
     """Wait for the word on that many messages; return which."""
     async with asyncio.timeout(20):
         while True:
-            notices = await store.pending_notices("trust", 99)
+            notices = await store.notices.pending("trust", 99)
             found = [n.message_id for n in notices if n.kind is NoticeKind.RECONCILED]
             if len(found) >= count:
                 return found
@@ -93,7 +93,7 @@ async def told(store: Store, count: int) -> list[int]:
 
 STEPS = [
     *steps_of("outbound.reconciliation"),
-    *steps_of("store.sqlite_reconciliations"),
+    *steps_of("store.reconciliations"),
     *steps_of("standard.matching"),
     *steps_of("standard.proving"),
 ]
@@ -144,7 +144,7 @@ async def test_what_cannot_be_held_is_not_read_for_again_and_again(
 ) -> None:
     """A Receiver is not asked at full speed for what we fail over; others are read for."""
     handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
-    await store.submit(handed_in, NOW)
+    await store.outbound.submit(handed_in, NOW)
     refused = (
         "CREATE TRIGGER poison BEFORE UPDATE ON messages WHEN NEW.id = 1"
         " BEGIN SELECT RAISE(ABORT, 'no'); END"

@@ -25,6 +25,7 @@ from outbound.test_dispatcher import QUICK, at_work, utc_now
 from structlog.testing import capture_logs
 
 from bars_gateway.demo.messages import referral
+from bars_gateway.model.messages import NoticeKind, OutboundState, Payload
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
@@ -34,7 +35,6 @@ from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.bundle import read
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import NoticeKind, OutboundState, Payload
 from bars_gateway.store.store import Store
 
 DUPLICATE = declining(409, "REC_CONFLICT", "duplicate")
@@ -169,17 +169,17 @@ async def submit(store, body=None):
         give_up_at=now + timedelta(minutes=15),
         delayed_at=now + timedelta(minutes=1),
     )
-    return await store.submit(submission, now)
+    return await store.outbound.submit(submission, now)
 
 
 async def reconciled(store, count=1):
     """Wait for that many notices of what came of it."""
     while True:
-        notices = await store.pending_notices("trust", 10_000)
+        notices = await store.notices.pending("trust", 10_000)
         found = [notice for notice in notices if notice.kind is NoticeKind.RECONCILED]
         if len(found) >= count:
             return found
-        await store.notice_work("trust", 10)
+        await store.notices.work("trust", 10)
 
 
 async def told(store, dispatcher, receiver):
@@ -198,7 +198,7 @@ async def test_the_one_record_that_is_ours_is_found(store, dispatcher_at, receiv
     (record,) = receiver.records.values()
 
     assert ("found", record["resource"]["id"]) == (notice.reconciled, notice.focus_id)
-    assert receipt.correlation_id == await store.correlation_of("trust", notice.focus_id)
+    assert receipt.correlation_id == await store.outbound.correlation_of("trust", notice.focus_id)
 
 
 async def test_the_log_says_whose_record_was_looked_for(store, dispatcher_at, receiver):
@@ -281,7 +281,7 @@ async def test_a_receiver_that_cannot_be_read_is_asked_again_later(store, dispat
     waiting = await store.reconciliations.next()
 
     assert timedelta(seconds=30) < waiting.due_at - utc_now() <= timedelta(seconds=60)
-    assert NoticeKind.RECONCILED not in {n.kind for n in await store.pending_notices("trust", 9)}
+    assert NoticeKind.RECONCILED not in {n.kind for n in await store.notices.pending("trust", 9)}
 
 
 async def test_the_pauses_grow(store, dispatcher_at, receiver):
@@ -351,7 +351,7 @@ async def test_an_answer_that_came_needs_no_search(store, dispatcher_at, receive
     await submit(store)
     async with at_work(dispatcher_at()):
         while not (await store.overview(utc_now())).outbound[OutboundState.ACKNOWLEDGED]:
-            await store.notice_work("trust", 10)
+            await store.notices.work("trust", 10)
 
     assert (None, []) == (await store.reconciliations.next(), receiver.searches)
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from national_side import FOCUS_ID, NOW, a_claim
 
+from bars_gateway.model.messages import OutboundState, Settled, TryAgain
 from bars_gateway.outbound.settlement import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of, weighed
 from bars_gateway.standard.timing import ROUTINE, URGENT
 from bars_gateway.standard.verdict import Before, Judgement, Verdict
-from bars_gateway.store.port import OutboundState, Settled, TryAgain
 
 SECOND = timedelta(seconds=1)
 PAUSE = timedelta(seconds=8)

@@ -8,7 +8,7 @@ import pytest
 from messages import referral, validation_request
 from world import World, eventually, in_time
 
-from bars_gateway.store.port import OutboundState
+from bars_gateway.model.messages import OutboundState
 
 
 async def test_a_referral_arrives_byte_for_byte_and_its_acknowledgement_comes_home(

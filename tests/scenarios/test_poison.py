@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from world import World, eventually, in_time
 
 from bars_gateway.daemon import gateway
-from bars_gateway.store.alarms import ALARMS
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.upkeep.endurance import enduring
 
 # The doors that a referral, its acknowledgement and its notices pass through, in both gateways.
@@ -26,9 +26,9 @@ DOORS = (
     *("epr.deliveries", "outbound.dispatcher", "outbound.settlement", "outbound.standing"),
     *("outbound.proxy", "outbound.token", "inbound.reception", "inbound.replies"),
     *("inbound.server", "inbound.rendering", "inbound.bodies"),
-    *("store.submission_works", "store.outbound_works", "store.inbound_works", "store.readings"),
-    *("store.rows", "store.statements", "store.sqlite", "standard.examination"),
-    *("standard.acknowledgement", "standard.answers", "standard.verdict", "store.sqlite_calls"),
+    *("store.submissions", "store.outbound", "store.inbound", "store.readings"),
+    *("store.rows", "store.records", "store.responses", "standard.examination"),
+    *("standard.acknowledgement", "standard.answers", "standard.verdict", "store.calls"),
 )
 OURS = {"message.set_aside", "payload.damaged", "notice.set_aside", "file.set_aside"} | {
     *("answer.set_aside", "inbound.failed", "request.failed", "work.failed")

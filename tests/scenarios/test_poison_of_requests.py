@@ -179,28 +179,28 @@ COURSES = {
     "socket": (
         _socket,
         *("epr.socket", "epr.documents", "epr.verb_requests", "epr.verbs", "epr.alarm_requests"),
-        *("store.intervention_works", "store.sqlite_interventions", "store.readings"),
+        *("store.interventions", "store.readings"),
     ),
     "moves": (
         _move,
         *("epr.move_requests", "epr.moves", "epr.orders", "epr.composing"),
-        *("store.sqlite_conversations", "store.submission_works", "store.word_works"),
+        *("store.conversations", "store.submissions", "store.words"),
     ),
     "reads": (
         _slots,
         *("epr.read_requests", "outbound.reads", "inbound.enquiries", "inbound.asking"),
         *("epr.question_requests", "epr.answering", "epr.question_documents"),
-        *("store.question_works", "store.sqlite_questions", "store.decision_works"),
+        *("store.questions", "store.decisions"),
     ),
     "inbound": (_inbound, "inbound.publications", "inbound.exchange", "inbound.routes"),
     "folder": (
         _booked,
         *("epr.question_folder", "epr.question_documents", "epr.answering", "epr.spool"),
-        *("store.question_works", "store.sqlite_questions", "store.decision_works"),
+        *("store.questions", "store.decisions"),
     ),
     "cancels": (
         _cancelled,
-        *("outbound.cancel_reads", "store.cancellation_works", "store.sqlite_cancellations"),
+        *("outbound.cancel_reads", "store.cancellations"),
         *("standard.cancelling",),
     ),
 }

@@ -10,7 +10,7 @@ import aiohttp
 from messages import NHS_NUMBER, referral
 from world import Node, World, eventually, in_time, process
 
-from bars_gateway.store.port import OutboundState
+from bars_gateway.model.messages import OutboundState
 
 CANARIES = ("CANARYFAMILY", "CANARYGIVEN", "CANARYNOTES", NHS_NUMBER)
 

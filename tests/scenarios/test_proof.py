@@ -28,13 +28,13 @@ from telling import told as responding
 from world import Node, World, eventually, headers, post, world_in
 
 from bars_gateway.demo.responses import response
+from bars_gateway.model.messages import Part, Payload
 from bars_gateway.standard.answers import Minted, acknowledge, acknowledge_change
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.port import Part, Payload
 
 ANOTHER = b"9990000026"
 OTHERS_RECORD = "the-other-patients-record"
@@ -659,7 +659,7 @@ async def test_who_wanted_to_cancel_reads_that_it_never_left(
 ) -> None:
     """Nobody said what stands there: the page says so meanwhile, and the next response after."""
     monkeypatch.setattr("bars_gateway.outbound.cancel_reads.AGAIN_AFTER", timedelta(seconds=0.1))
-    monkeypatch.setattr("bars_gateway.store.cancellation_works.WITHIN", timedelta(0))
+    monkeypatch.setattr("bars_gateway.store.cancellations.WITHIN", timedelta(0))
     reads = "target_check_seconds = 0"
     async with world_in(tmp_path, asked='questions = "socket"', outbound=reads) as world:
         receipt = await world.ambulance.sent("t.json", transfer("a6t2"))

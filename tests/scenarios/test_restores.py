@@ -16,8 +16,8 @@ from telling import told
 from world import Node, World, eventually, headers, in_time, post, process
 
 from bars_gateway.demo.responses import response
+from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.workflow import State
-from bars_gateway.store.port import OutboundState
 
 
 async def restored(node: Node, backup: Path, *before: Path) -> str:

@@ -12,8 +12,8 @@ from scripted import another_make, fine
 from scripted import outcome as saying
 from world import World, eventually, in_time, world_in
 
+from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.workflow import State
-from bars_gateway.store.port import OutboundState
 
 # A clinical time that is over cannot end the retries: the Application's own limit does.
 PAST = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from situations import ABOUT, DUE, EVERYTHING, REMARKS
 
+from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
@@ -17,7 +18,6 @@ from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, TOLD_BY_ITS
 from bars_gateway.standard.sentences.words import Matter, matter_of
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import Move, Role, State, Subject
-from bars_gateway.store.values import NoticeKind, OutboundState
 
 told = cache(means)
 said = cache(sentences)

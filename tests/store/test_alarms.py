@@ -7,13 +7,13 @@ from pathlib import Path
 
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
+from bars_gateway.model.actors import Actor
+from bars_gateway.model.alarms import ALARMS, Alarm, Chosen, Handled
+from bars_gateway.model.interventions import Limits, Verb
+from bars_gateway.model.messages import Accepted, OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.alarms import ALARMS, Alarm
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.handling import Chosen, Handled
-from bars_gateway.store.interventions import Actor, Limits, Verb
-from bars_gateway.store.port import Accepted, OutboundState, Settled
 from bars_gateway.store.sqlite import named_queries
 from bars_gateway.store.store import Store
 
@@ -36,11 +36,11 @@ async def only(store: Store) -> Alarm:
 async def ended(
     store: Store, state: OutboundState = OutboundState.UNCONFIRMED, **changes: object
 ) -> Accepted:
-    accepted = await store.submit(submission(**changes), NOW)
-    claim = await store.claim_next(NOW, ["trust"])
+    accepted = await store.outbound.submit(submission(**changes), NOW)
+    claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
     tried = attempt(claim, Verdict.RETRY)
-    await store.settle(claim, SILENCE, attempt=tried, settlement=Settled(state=state))
+    await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=Settled(state=state))
     return accepted
 
 
@@ -58,7 +58,7 @@ async def test_what_nobody_has_seen_outlives_days_and_restarts(tmp_path: Path) -
     """An orphan response and an A3 referral of which nobody knows whether it arrived."""
     async with open_database(tmp_path / "gateway.db") as database:
         store = Store(database, node="here")
-        await store.respond(arrival(move=Move.CONCLUDE), NOT_FOUND, NOW)
+        await store.responses.respond(arrival(move=Move.CONCLUDE), NOT_FOUND, NOW)
         await ended(store, use_case="a3t1")
     async with open_database(tmp_path / "gateway.db") as database:
         reopened = Store(database, node="here")
@@ -72,7 +72,7 @@ async def test_what_nobody_has_seen_outlives_days_and_restarts(tmp_path: Path) -
 async def test_an_alarm_names_what_it_speaks_of(store: Store) -> None:
     """By ids that an operator can type."""
     came = arrival(move=Move.CONCLUDE)
-    await store.respond(came, NOT_FOUND, NOW)
+    await store.responses.respond(came, NOT_FOUND, NOW)
     sent = await ended(store)
     first, second = (await store.overview(NOW)).alarms
 
@@ -100,7 +100,7 @@ async def test_marking_leaves_who_and_why_in_the_audit_trail(store: Store) -> No
     """Years later somebody asks who had seen it."""
     sent = await ended(store)
     await mark(store, Chosen(request_ids=[sent.request_id]))
-    (history,) = await store.history("trust", sent.request_id)
+    (history,) = await store.messages.history("trust", sent.request_id)
     last = history.events[-1]
 
     assert "operator.marked_handled" == last.kind
@@ -153,9 +153,9 @@ async def test_in_bulk_only_the_kinds_that_are_named_are_marked(store: Store) ->
 async def test_what_is_raised_anew_has_a_new_number(store: Store) -> None:
     """Whoever saw the first has not seen the second; there is one standing all the same."""
     came = arrival()
-    await store.receive(came, NOW)
+    await store.inbound.receive(came, NOW)
     for _ in range(2):
-        await store.receive(arrival(request_id=came.request_id), NOW + timedelta(hours=1))
+        await store.inbound.receive(arrival(request_id=came.request_id), NOW + timedelta(hours=1))
     alarm = await only(store)
     done = await mark(store, Chosen(numbers=[1]))
 
@@ -169,7 +169,7 @@ async def test_what_ends_badly_again_is_raised_again(store: Store) -> None:
     await mark(store, Chosen(request_ids=[sent.request_id]))
     await retried(store, sent)
     between = await standing(store)
-    await store.give_up(LONG_AFTER)
+    await store.outbound.give_up(LONG_AFTER)
 
     assert ([], 2) == (between, (await only(store)).number)
 
@@ -192,7 +192,7 @@ async def test_what_is_sent_again_settles_its_alarm(store: Store) -> None:
 
 async def test_overdue_can_be_marked_and_comes_back_when_it_gets_worse(store: Store) -> None:
     """Dealt with by telephone; then the time is moved by an update, and passes too."""
-    sent = await store.submit(submission(**OWED), NOW)
+    sent = await store.outbound.submit(submission(**OWED), NOW)
     await acknowledged(store, focus_id="sr-1")
     await store.conversations.tell_due(DUE)
     done = await mark(store, Chosen(request_ids=[sent.request_id]))
@@ -207,27 +207,27 @@ async def test_overdue_can_be_marked_and_comes_back_when_it_gets_worse(store: St
 
 
 async def acknowledged(store: Store, focus_id: str | None = None) -> None:
-    claim = await store.claim_next(NOW, ["trust"])
+    claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
 async def moved(store: Store, due: datetime) -> None:
     changes = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
     update = submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(due), **changes)
-    await store.submit(update, NOW)
+    await store.outbound.submit(update, NOW)
     await acknowledged(store)
 
 
 async def test_overdue_ends_with_the_answer(store: Store) -> None:
     """What came settles what was missing."""
-    await store.submit(submission(bundle_id="b1", **OWED), NOW)
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
     await acknowledged(store, focus_id="sr-1")
     await store.conversations.tell_due(DUE)
     before = await standing(store)
     changes = {"subject": Subject.VALIDATION, "use_case": "a4t1", "focus_id": "sr-1"}
-    await store.respond(
+    await store.responses.respond(
         arrival(move=Move.DECLINE, responds_to="b1", **changes), NOT_FOUND, DUE + timedelta(hours=1)
     )
 
@@ -237,7 +237,7 @@ async def test_overdue_ends_with_the_answer(store: Store) -> None:
 
 async def test_overdue_is_told_again_of_what_lives_again(store: Store, database: Database) -> None:
     """A workflow that is opened again is owed its answer as before."""
-    sent = await store.submit(submission(**OWED), NOW)
+    sent = await store.outbound.submit(submission(**OWED), NOW)
     await acknowledged(store)
     await store.conversations.tell_due(DUE)
     for state, closed_at in (("declined", "2026-03-02T09:30:00.000Z"), ("requested", None)):

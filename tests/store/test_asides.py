@@ -8,9 +8,9 @@ from spoiling import spoil
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeated, Settled
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.database import open_database
-from bars_gateway.store.port import NoticeKind, OutboundState, Part, Repeated, Settled
 from bars_gateway.store.reconciliations import Reconciliation
 from bars_gateway.store.store import Store
 
@@ -31,12 +31,12 @@ async def test_a_message_with_spoilt_bytes_is_held_and_the_next_is_claimed(
     """Whichever bit: it never leaves, a person is told, and nothing waits behind it."""
     body = b'{"a": "' + b"x" * size + b'"}'
     request = store_values.payload(body)
-    await store.submit(store_values.submission(request=request), NOW)
-    good = await store.submit(store_values.submission(), NOW)
+    await store.outbound.submit(store_values.submission(request=request), NOW)
+    good = await store.outbound.submit(store_values.submission(), NOW)
     spoil(tmp_path / "gateway.db", column, "request")
     with capture_logs() as logs:
-        claim = await store.claim_next(NOW, ["trust"])
-    (held,) = await store.pending_notices("trust", 10)
+        claim = await store.outbound.claim_next(NOW, ["trust"])
+    (held,) = await store.notices.pending("trust", 10)
 
     assert good.request_id == claim.request_id
     assert (NoticeKind.HELD, [Remark.SET_ASIDE], 0) == (held.kind, held.remarks, held.attempts)
@@ -46,30 +46,30 @@ async def test_a_message_with_spoilt_bytes_is_held_and_the_next_is_claimed(
 
 async def test_a_spoilt_payload_is_never_shown(store, tmp_path):
     """Whoever asks for it hears that it is damaged."""
-    await store.submit(store_values.submission(), NOW)
+    await store.outbound.submit(store_values.submission(), NOW)
     spoil(tmp_path / "gateway.db", "body", "request")
 
     with pytest.raises(PayloadDamaged):
-        await store.payload(1, Part.REQUEST)
+        await store.messages.payload(1, Part.REQUEST)
 
 
 @pytest.mark.parametrize("part", ["request", "answer"])
 async def test_a_duplicate_of_what_a_disk_has_spoilt_is_answered_as_ever(store, tmp_path, part):
     """Whether it came before is known by its fingerprint, which outlives the bytes."""
     came = store_values.arrival()
-    await store.receive(came, NOW)
+    await store.inbound.receive(came, NOW)
     spoil(tmp_path / "gateway.db", "body", part)
 
-    assert Repeated(reference=came.reference) == await store.receive(came, NOW)
+    assert Repeated(reference=came.reference) == await store.inbound.receive(came, NOW)
 
 
 async def test_the_same_bytes_handed_in_again_get_the_receipt_of_what_is_held(store, tmp_path):
     """They are that message, and its notice has told the EPR what to do about it."""
     handed_in = store_values.submission(request=store_values.payload(b"x" * 9))
-    await store.submit(handed_in, NOW)
+    await store.outbound.submit(handed_in, NOW)
     spoil(tmp_path / "gateway.db", "body", "request")
-    await store.claim_next(NOW, ["trust"])
-    again = await store.submit(handed_in, NOW)
+    await store.outbound.claim_next(NOW, ["trust"])
+    again = await store.outbound.submit(handed_in, NOW)
 
     assert (1, OutboundState.HELD) == (again.message_id, again.state)
 
@@ -77,14 +77,14 @@ async def test_the_same_bytes_handed_in_again_get_the_receipt_of_what_is_held(st
 async def test_ids_that_cannot_be_looked_for_are_told(store, tmp_path):
     """The request that says whom to ask about is spoilt: EPR and operator hear, the next is on."""
     for _ in range(2):
-        await store.submit(store_values.submission(), NOW)
-        claim = await store.claim_next(NOW, ["trust"])
+        await store.outbound.submit(store_values.submission(), NOW)
+        claim = await store.outbound.claim_next(NOW, ["trust"])
         settled = Settled(state=OutboundState.ACKNOWLEDGED)
         tried = store_values.attempt(claim)
-        await store.settle(claim, store_values.ANSWER, attempt=tried, settlement=settled)
+        await store.outbound.settle(claim, store_values.ANSWER, attempt=tried, settlement=settled)
     spoil(tmp_path / "gateway.db", "body", "request")
     wanted = await store.reconciliations.next()
-    notices = await store.pending_notices("trust", 9)
+    notices = await store.notices.pending("trust", 9)
     told = [each for each in notices if each.kind is NoticeKind.RECONCILED]
 
     assert 2 == wanted.message_id

@@ -22,11 +22,11 @@ async def steps(database: Database, name: str, **values: object) -> int:
             nonlocal counted
             counted += 1
 
-        connection.set_progress_handler(count, 100)
+        connection.raw.set_progress_handler(count, 100)
         try:
-            found = connection.execute(sql, values).fetchall()
+            found = connection.raw.execute(sql, values).fetchall()
         finally:
-            connection.set_progress_handler(None, 0)
+            connection.raw.set_progress_handler(None, 0)
         assert found
         return counted
 

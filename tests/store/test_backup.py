@@ -22,14 +22,13 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store import backup as backup_module
-from bars_gateway.store.affected import Fate
+from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.examination import examine
-from bars_gateway.store.kept import Condition
-from bars_gateway.store.port import OutboundState, Settled
-from bars_gateway.store.restore import LEAP, restore
+from bars_gateway.store.restore import LEAP, Condition, restore
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(hours=3)
@@ -62,9 +61,11 @@ def ids(path: Path) -> set[object]:
 
 
 async def settle(store: Store, state: OutboundState = OutboundState.ACKNOWLEDGED) -> None:
-    claim = await store.claim_next(NOW, ["trust"])
+    claim = await store.outbound.claim_next(NOW, ["trust"])
     assert claim is not None
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=Settled(state=state))
+    await store.outbound.settle(
+        claim, ANSWER, attempt=attempt(claim), settlement=Settled(state=state)
+    )
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,14 @@ async def home(tmp_path: Path) -> Home:
     database, copy = tmp_path / "gateway.db", tmp_path / "copy.db"
     async with open_database(database) as opened:
         store = Store(opened, node="here")
-        await store.receive(arrival(body=LONG), NOW)
-        await store.submit(submission(), NOW)
+        await store.inbound.receive(arrival(body=LONG), NOW)
+        await store.outbound.submit(submission(), NOW)
         await settle(store)
-        await store.submit(submission(body=ALSO_LONG), NOW)
+        await store.outbound.submit(submission(body=ALSO_LONG), NOW)
         await asyncio.to_thread(back_up, database, copy)
         before = ids(database)
-        await store.receive(arrival(), NOW + timedelta(minutes=1))
-        await store.submit(submission(), NOW + timedelta(minutes=1))
+        await store.inbound.receive(arrival(), NOW + timedelta(minutes=1))
+        await store.outbound.submit(submission(), NOW + timedelta(minutes=1))
     return Home(database, copy, before)
 
 
@@ -105,7 +106,7 @@ async def test_a_copy_has_what_was_promised_before_it_began(tmp_path: Path) -> N
         some = asyncio.Event()
 
         async def submit() -> None:
-            accepted = await store.submit(submission(body=os.urandom(30_000)), NOW)
+            accepted = await store.outbound.submit(submission(body=os.urandom(30_000)), NOW)
             promised.append(accepted.request_id)
             if len(promised) >= 40:
                 some.set()
@@ -437,7 +438,7 @@ async def test_what_may_have_been_sent_is_never_called_not_sent(home: Home) -> N
     restored = restore(home.backup, home.database, LATER, older=True)
     async with open_database(home.database) as database:
         store = Store(database, node="here")
-        await store.give_up(LATER)
+        await store.outbound.give_up(LATER)
         outbound = (await store.overview(LATER)).outbound
 
     assert 2 == sum(line.fate is Fate.WAITS for line in restored.lines)
@@ -451,8 +452,8 @@ async def test_no_number_is_given_twice(home: Home) -> None:
     restore(home.backup, home.database, LATER, older=True)
     async with open_database(home.database) as database:
         store = Store(database, node="here")
-        await store.receive(arrival(), LATER)
-        numbers = [notice.notice_id for notice in await store.pending_notices("trust", 10)]
+        await store.inbound.receive(arrival(), LATER)
+        numbers = [notice.notice_id for notice in await store.notices.pending("trust", 10)]
 
     assert isinstance(most, int)
     assert [1, 2] == numbers[:2]
@@ -507,8 +508,8 @@ def test_a_restore_can_be_undone(home: Home) -> None:
 
 async def test_a_database_in_use_is_examined(database: Database, store: Store) -> None:
     """A gateway works on it meanwhile, and what is committed counts."""
-    await store.submit(submission(), NOW)
-    await store.receive(arrival(), NOW)
+    await store.outbound.submit(submission(), NOW)
+    await store.inbound.receive(arrival(), NOW)
     found = await asyncio.to_thread(examine, database.path)
 
     assert [] == found.problems

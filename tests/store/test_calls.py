@@ -11,15 +11,15 @@ MINUTE = timedelta(minutes=1)
 
 async def test_a_claim_counts_from_the_moment_that_it_is_on_disk(store: Store) -> None:
     """Whoever dies between the claim and the POST has used a place, for all that we know."""
-    await store.submit(submission(), NOW)
-    await store.claim_next(NOW, ("trust",))
+    await store.outbound.submit(submission(), NOW)
+    await store.outbound.claim_next(NOW, ("trust",))
 
     assert {"trust": [NOW]} == await store.calls.since(NOW - MINUTE)
 
 
 async def test_a_look_that_finds_nothing_is_no_call(store: Store) -> None:
     """An idle gateway uses nothing up."""
-    await store.claim_next(NOW, ("trust",))
+    await store.outbound.claim_next(NOW, ("trust",))
 
     assert {} == await store.calls.since(NOW - MINUTE)
 
@@ -45,9 +45,9 @@ async def test_what_no_minute_holds_any_more_is_forgotten(store: Store) -> None:
 
 async def test_a_claim_of_which_no_post_began_is_no_call(store: Store) -> None:
     """What waits for a Receiver that rests uses nothing up."""
-    await store.submit(submission(), NOW)
-    claim = await store.claim_next(NOW, ("trust",))
+    await store.outbound.submit(submission(), NOW)
+    claim = await store.outbound.claim_next(NOW, ("trust",))
     assert claim is not None
-    await store.put_back(claim, NOW)
+    await store.outbound.put_back(claim, NOW)
 
     assert {} == await store.calls.since(NOW - MINUTE)

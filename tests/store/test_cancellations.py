@@ -7,12 +7,13 @@ import pytest
 from messages import referral
 from store_values import ANSWER, NOW, OURS, THEIRS, attempt, submission
 
+from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
+from bars_gateway.model.readings import Notice
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.patients import numbers_written
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Notice, NoticeKind, OutboundState, Settled
 from bars_gateway.store.store import Store
 
 AGAIN = timedelta(seconds=10)
@@ -21,15 +22,15 @@ AGAIN = timedelta(seconds=10)
 async def cancellation(store: Store, focus_id: str = "theirs") -> int:
     cap = NOW + timedelta(minutes=15)
     handed_in = submission(move=Move.CANCEL, focus_id=focus_id, read_first=True, give_up_at=cap)
-    return (await store.submit(handed_in, NOW)).message_id
+    return (await store.outbound.submit(handed_in, NOW)).message_id
 
 
 async def may_leave(store: Store, seconds: float) -> bool:
-    return await store.claim_next(NOW + timedelta(seconds=seconds), ("trust",)) is not None
+    return await store.outbound.claim_next(NOW + timedelta(seconds=seconds), ("trust",)) is not None
 
 
 async def told(store: Store) -> list[Notice]:
-    notices = await store.pending_notices("trust", 10)
+    notices = await store.notices.pending("trust", 10)
     return [each for each in notices if each.kind is NoticeKind.CANCEL_NOT_SENT]
 
 
@@ -103,7 +104,7 @@ async def test_what_may_leave_is_not_said_to_wait(store: Store) -> None:
     [
         lambda store, it: store.cancellations.confirm(it, NOW),
         lambda store, it: store.cancellations.refuse(it, "completed", NOW),
-        lambda store, _: store.give_up(NOW + timedelta(minutes=15)),
+        lambda store, _: store.outbound.give_up(NOW + timedelta(minutes=15)),
     ],
     ids=["may-go", "is-over", "given-up"],
 )
@@ -128,8 +129,8 @@ async def test_at_its_cap_it_was_never_sent(store: Store) -> None:
     """The last word is what is known: nothing left, so nobody was told."""
     message_id = await cancellation(store)
     await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=True)
-    await store.give_up(NOW + timedelta(minutes=15))
-    (outcome,) = [n for n in await store.pending_notices("trust", 9) if n.kind == "outcome"]
+    await store.outbound.give_up(NOW + timedelta(minutes=15))
+    (outcome,) = [n for n in await store.notices.pending("trust", 9) if n.kind == "outcome"]
 
     assert (OutboundState.NOT_SENT, 0) == (outcome.state, outcome.attempts)
 
@@ -153,15 +154,15 @@ async def test_an_id_is_contested_where_another_patients_workflow_has_it(
     store: Store, body: bytes, receiver: str, focus_id: str, *, expected: bool
 ) -> None:
     """An id is unique to its Receiver; two claims to it cannot both be true."""
-    await store.submit(submission(body=body, receiver=receiver), NOW)
-    claim = await store.claim_next(NOW, ("trust",))
+    await store.outbound.submit(submission(body=body, receiver=receiver), NOW)
+    claim = await store.outbound.claim_next(NOW, ("trust",))
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     mine = submission(
         move=Move.CANCEL, bundle_id="b", read_first=True, body=REFERRAL + b" ", focus_id=None
     )
-    receipt = await store.submit(mine, NOW)
+    receipt = await store.outbound.submit(mine, NOW)
 
     assert expected == await store.cancellations.is_contested(receipt.message_id, "theirs")
 
@@ -183,13 +184,13 @@ async def test_how_what_is_over_ended_is_kept_for_its_notice(store: Store) -> No
     """A person on the telephone needs to know it."""
     message_id = await cancellation(store)
     await store.cancellations.refuse(message_id, "completed", NOW)
-    (outcome,) = await store.pending_notices("trust", 9)
+    (outcome,) = await store.notices.pending("trust", 9)
 
     assert (OutboundState.REFUSED, "completed") == (outcome.state, outcome.shown)
 
 
 async def looked_at(store: Store) -> str:
-    (message,) = await store.queue("trust", 10)
+    (message,) = await store.messages.queue("trust", 10)
     return means(message.situation)
 
 

@@ -6,10 +6,11 @@ import pytest
 from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission
 
 from bars_gateway.epr import documents
+from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, Subject
-from bars_gateway.store.port import NoticeKind, OutboundState, Settled, Store
+from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)
 OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
@@ -19,12 +20,12 @@ VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
 
 
 async def kinds(store: Store) -> list[NoticeKind]:
-    return [notice.kind for notice in await store.pending_notices("trust", 10)]
+    return [notice.kind for notice in await store.notices.pending("trust", 10)]
 
 
 async def test_an_answer_is_warned_of_and_then_overdue(store: Store) -> None:
     """Scenario 80: with a quarter of the time left, and at its end; each is said once."""
-    await store.submit(submission(**OWED), NOW)
+    await store.outbound.submit(submission(**OWED), NOW)
     told = [
         await store.conversations.tell_due(NOW + timedelta(minutes=m)) for m in (14, 15, 16, 20, 21)
     ]
@@ -37,26 +38,26 @@ async def test_an_answer_is_warned_of_and_then_overdue(store: Store) -> None:
 
 async def test_after_a_long_stop_only_the_alarm_is_told(store: Store) -> None:
     """Nobody is warned of what has come already."""
-    await store.submit(submission(**OWED), NOW)
+    await store.outbound.submit(submission(**OWED), NOW)
 
     assert (0, 1) == await store.conversations.tell_due(NOW + timedelta(hours=3))
 
 
 async def test_the_clock_runs_though_the_request_is_unconfirmed(store: Store) -> None:
     """Then most of all: it may never have arrived."""
-    await store.submit(submission(give_up_at=NOW + timedelta(minutes=5), **OWED), NOW)
-    claim = await store.claim_next(NOW, {"trust"})
+    await store.outbound.submit(submission(give_up_at=NOW + timedelta(minutes=5), **OWED), NOW)
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
-    await store.release_own(NOW)
-    await store.give_up(NOW + timedelta(minutes=6))
+    await store.outbound.release_own(NOW)
+    await store.outbound.give_up(NOW + timedelta(minutes=6))
 
     assert (0, 1) == await store.conversations.tell_due(DUE)
 
 
 async def test_what_never_left_has_no_clock(store: Store) -> None:
     """Its workflow is over, and its outcome has said so: act now."""
-    await store.submit(submission(give_up_at=NOW + timedelta(minutes=5), **OWED), NOW)
-    await store.give_up(NOW + timedelta(minutes=6))
+    await store.outbound.submit(submission(give_up_at=NOW + timedelta(minutes=5), **OWED), NOW)
+    await store.outbound.give_up(NOW + timedelta(minutes=6))
 
     assert (0, 0) == await store.conversations.tell_due(DUE)
     assert [NoticeKind.OUTCOME] == await kinds(store)
@@ -64,12 +65,12 @@ async def test_what_never_left_has_no_clock(store: Store) -> None:
 
 async def answered(store: Store, at: datetime, move: Move = Move.CONCLUDE) -> None:
     came = arrival(move=move, responds_to="b1", focus_id="sr-1", **VALIDATION)
-    await store.respond(came, payload(), at)
+    await store.responses.respond(came, payload(), at)
 
 
 async def test_a_final_response_stops_the_clock(store: Store) -> None:
     """Nothing is owed any more."""
-    await store.submit(submission(bundle_id="b1", **OWED), NOW)
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
     await answered(store, NOW)
 
     assert (0, 0) == await store.conversations.tell_due(NOW + timedelta(hours=1))
@@ -77,7 +78,7 @@ async def test_a_final_response_stops_the_clock(store: Store) -> None:
 
 async def test_an_interim_response_does_not_stop_the_clock(store: Store) -> None:
     """A validation that was begun may breach as one that was not."""
-    await store.submit(submission(bundle_id="b1", **OWED), NOW)
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
     await answered(store, NOW, Move.PROGRESS)
 
     assert (0, 1) == await store.conversations.tell_due(NOW + timedelta(hours=1))
@@ -85,11 +86,11 @@ async def test_an_interim_response_does_not_stop_the_clock(store: Store) -> None
 
 async def test_what_comes_late_is_delivered_and_says_so(store: Store) -> None:
     """Scenario 81: it is the patient's answer all the same."""
-    await store.submit(submission(bundle_id="b1", **OWED), NOW)
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
     late = NOW + timedelta(minutes=25)
     await store.conversations.tell_due(late)
     await answered(store, late)
-    notice = list(await store.pending_notices("trust", 10))[-1]
+    notice = list(await store.notices.pending("trust", 10))[-1]
 
     assert (Move.CONCLUDE, [Remark.LATE]) == (notice.move, notice.remarks)
     assert 0 == (await store.overview(late)).alarmed("workflow.overdue")
@@ -97,10 +98,10 @@ async def test_what_comes_late_is_delivered_and_says_so(store: Store) -> None:
 
 async def test_an_update_moves_the_clock_once_the_receiver_has_it(store: Store) -> None:
     """Scenario 66: before that, the other side still works to the old time."""
-    await store.submit(submission(bundle_id="b1", **OWED), NOW)
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
     await acknowledged(store)
     later = DUE + timedelta(minutes=20)
-    await store.submit(
+    await store.outbound.submit(
         submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(later), **VALIDATION), NOW
     )
     await store.conversations.tell_due(DUE)
@@ -114,10 +115,10 @@ async def test_an_update_moves_the_clock_once_the_receiver_has_it(store: Store) 
 @pytest.mark.parametrize("first", [owed(DUE), None], ids=["later", "none"])
 async def test_an_update_to_a_nearer_time_counts_at_once(store: Store, first: Owed | None) -> None:
     """Nobody waits for its acknowledgement to be told that the answer is overdue."""
-    await store.submit(submission(bundle_id="b1", owed=first, **VALIDATION), NOW)
+    await store.outbound.submit(submission(bundle_id="b1", owed=first, **VALIDATION), NOW)
     await acknowledged(store)
     sooner = NOW + timedelta(minutes=5)
-    await store.submit(
+    await store.outbound.submit(
         submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(sooner), **VALIDATION), NOW
     )
 
@@ -127,8 +128,8 @@ async def test_an_update_to_a_nearer_time_counts_at_once(store: Store, first: Ow
 async def test_what_waits_is_needed_as_soon_as_its_update_says(store: Store) -> None:
     """It goes out as urgently, and stops as early: the old time is nobody's any more."""
     sooner = NOW + timedelta(minutes=5)
-    asked = await store.submit(submission(bundle_id="b1", **VALIDATION), NOW)
-    await store.submit(
+    asked = await store.outbound.submit(submission(bundle_id="b1", **VALIDATION), NOW)
+    await store.outbound.submit(
         submission(
             move=Move.UPDATE,
             bundle_id="b1",
@@ -141,8 +142,8 @@ async def test_what_waits_is_needed_as_soon_as_its_update_says(store: Store) -> 
         ),
         NOW,
     )
-    await store.submit(submission(), NOW - timedelta(minutes=1))
-    claim = await store.claim_next(NOW, {"trust"})
+    await store.outbound.submit(submission(), NOW - timedelta(minutes=1))
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
 
     assert (asked.message_id, sooner) == (claim.message_id, claim.give_up_at)
@@ -150,9 +151,9 @@ async def test_what_waits_is_needed_as_soon_as_its_update_says(store: Store) -> 
 
 async def test_an_update_to_a_later_time_leaves_what_waits_as_it_is(store: Store) -> None:
     """Until the Receiver has it, the earlier time is the true one."""
-    asked = await store.submit(submission(bundle_id="b1", **VALIDATION), NOW)
+    asked = await store.outbound.submit(submission(bundle_id="b1", **VALIDATION), NOW)
     later = NOW + timedelta(hours=3)
-    await store.submit(
+    await store.outbound.submit(
         submission(
             move=Move.UPDATE,
             bundle_id="b1",
@@ -164,7 +165,7 @@ async def test_an_update_to_a_later_time_leaves_what_waits_as_it_is(store: Store
         ),
         NOW,
     )
-    claim = await store.claim_next(NOW, {"trust"})
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
 
     assert NOW + timedelta(minutes=15) == claim.give_up_at
@@ -176,9 +177,9 @@ TRANSFER = {"use_case": "a6t2", "bundle_id": "b1"}
 @pytest.mark.parametrize("move", [Move.WAIT, Move.PROGRESS])
 async def test_the_first_of_many_responses_ends_the_silence(store: Store, move: Move) -> None:
     """A6: what is owed is a word; there is no final response to be late for."""
-    await store.submit(submission(owed=owed(DUE), **TRANSFER), NOW)
+    await store.outbound.submit(submission(owed=owed(DUE), **TRANSFER), NOW)
     came = arrival(move=move, responds_to="b1", focus_id="sr-1", use_case="a6t2")
-    await store.respond(came, payload(), NOW)
+    await store.responses.respond(came, payload(), NOW)
 
     assert (0, 0) == await store.conversations.tell_due(DUE)
 
@@ -189,32 +190,32 @@ async def test_what_does_not_add_up_ends_no_silence(
 ) -> None:
     """Nobody knows what was answered, so the answer is still owed."""
     about = {"use_case": use_case, "subject": Subject(subject)}
-    await store.submit(submission(owed=owed(DUE), bundle_id="b1", **about), NOW)
+    await store.outbound.submit(submission(owed=owed(DUE), bundle_id="b1", **about), NOW)
     came = arrival(move=Move.UNCLEAR, responds_to="b1", focus_id="sr-1", **about)
-    await store.respond(came, payload(), NOW)
+    await store.responses.respond(came, payload(), NOW)
 
     assert (0, 1) == await store.conversations.tell_due(DUE)
 
 
 async def test_silence_about_a_transfer_is_told(store: Store) -> None:
     """A6: nobody may believe that a resource is on its way because nothing was said."""
-    await store.submit(submission(owed=owed(DUE), **TRANSFER), NOW)
+    await store.outbound.submit(submission(owed=owed(DUE), **TRANSFER), NOW)
 
     assert (0, 1) == await store.conversations.tell_due(DUE)
 
 
 async def acknowledged(store: Store) -> None:
-    claim = await store.claim_next(NOW, {"trust"})
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-1")
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
 
 async def test_what_we_owe_is_told_to_us(store: Store) -> None:
     """The Responder's EPR is warned, too: its user can still answer."""
-    await store.receive(arrival(**OWED), NOW)
+    await store.inbound.receive(arrival(**OWED), NOW)
     await store.conversations.tell_due(NOW + timedelta(minutes=16))
-    notices = await store.pending_notices("trust", 10)
+    notices = await store.notices.pending("trust", 10)
 
     assert [("inbound", "message"), ("inbound", "due_soon")] == [
         (notice.direction, notice.kind) for notice in notices

@@ -15,16 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
+from bars_gateway.model.messages import Arrival, OutboundState, Settled, Submission, Taken
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.workflow import FINAL, TRANSITIONS, Move, State, Subject
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.port import (
-    Arrival,
-    OutboundState,
-    Settled,
-    Submission,
-    Taken,
-)
 from bars_gateway.store.store import Store
 
 OTHERS = THEIRS.replace("2000000202", "2000000303")

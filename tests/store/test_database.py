@@ -28,8 +28,8 @@ async def test_works_that_wait_together_share_a_commit(database: Database) -> No
     """Fifty writes at once need far fewer commits than fifty."""
     commits = 0
 
-    def count(_connection: sqlite3.Connection) -> None:
-        _connection.execute("INSERT INTO events (at, kind) VALUES ('now', 'test')")
+    def count(_connection: SqliteConnection) -> None:
+        _connection.raw.execute("INSERT INTO events (at, kind) VALUES ('now', 'test')")
 
     def data_version(connection: SqliteConnection) -> int:
         (version,) = connection.raw.execute("PRAGMA data_version").fetchone()
@@ -78,7 +78,7 @@ async def test_a_full_disk_fails_the_whole_group(tmp_path: Path) -> None:
             lambda connection: connection.raw.execute("PRAGMA max_page_count = 60").fetchone()
         )
         outcomes = await asyncio.gather(
-            *(store.submit(submission(body=os.urandom(100_000)), NOW) for _ in range(8)),
+            *(store.outbound.submit(submission(body=os.urandom(100_000)), NOW) for _ in range(8)),
             return_exceptions=True,
         )
         stored = (await store.overview(NOW)).outbound
@@ -92,7 +92,7 @@ async def test_little_free_space_stops_intake(database: Database) -> None:
     """The guard speaks before the disk is full."""
     store = Store(database, node="here", minimum_free_bytes=1 << 60)
     with pytest.raises(StorageFull):
-        await store.submit(submission(), NOW)
+        await store.outbound.submit(submission(), NOW)
 
 
 async def test_a_second_gateway_is_refused(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_a_caller_that_is_cancelled_does_not_disturb_its_group(database: D
     """Fates are told to those who still wait."""
     store = Store(database, node="here")
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(store.submit(submission(), NOW)) for _ in range(10)]
+        tasks = [group.create_task(store.outbound.submit(submission(), NOW)) for _ in range(10)]
         await asyncio.sleep(0)
         tasks[3].cancel()
 

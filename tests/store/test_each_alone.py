@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store import outbound_works, rounds
+from bars_gateway.store import outbound, rounds
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.rounds import AGAIN_AFTER
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
@@ -26,28 +26,28 @@ VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DU
 
 
 async def _message(store: Store) -> None:
-    await store.submit(submission(), NOW)
+    await store.outbound.submit(submission(), NOW)
 
 
 async def _claimed(store: Store) -> None:
-    await store.submit(submission(), NOW)
-    await store.claim_next(NOW, ["trust"])
+    await store.outbound.submit(submission(), NOW)
+    await store.outbound.claim_next(NOW, ["trust"])
 
 
 async def _cancellation(store: Store) -> None:
     handed_in = submission(move=Move.CANCEL, focus_id=str(uuid4()), read_first=True)
-    taken = await store.submit(handed_in, NOW)
+    taken = await store.outbound.submit(handed_in, NOW)
     again = NOW + timedelta(seconds=10)
     await store.cancellations.postpone(taken.message_id, again, NOW, alike=False)
 
 
 async def _owed_message(store: Store) -> None:
-    await store.submit(submission(**VALIDATION), NOW)
+    await store.outbound.submit(submission(**VALIDATION), NOW)
 
 
 async def _owed_later(store: Store) -> None:
     late = VALIDATION | {"owed": owed(NOW + timedelta(minutes=80))}
-    await store.submit(submission(**late), NOW)
+    await store.outbound.submit(submission(**late), NOW)
 
 
 async def _question(store: Store) -> None:
@@ -71,9 +71,11 @@ class Due:
 _NOTICE = "INSERT ON notices WHEN NEW.message_id = 1"
 _STATE = "UPDATE OF state ON messages WHEN NEW.id = 1"
 STEPS = {
-    "give_up": Due(_message, lambda s, now: s.give_up(now), NOW + timedelta(minutes=16), _NOTICE),
+    "give_up": Due(
+        _message, lambda s, now: s.outbound.give_up(now), NOW + timedelta(minutes=16), _NOTICE
+    ),
     "tell_delays": Due(
-        _message, lambda s, now: s.tell_delays(now), NOW + timedelta(minutes=2), _NOTICE
+        _message, lambda s, now: s.outbound.tell_delays(now), NOW + timedelta(minutes=2), _NOTICE
     ),
     "tell_unread": Due(
         _cancellation,
@@ -106,13 +108,13 @@ STEPS = {
     ),
     "release_lapsed": Due(
         _claimed,
-        lambda s, now: s.release_lapsed(now),
+        lambda s, now: s.outbound.release_lapsed(now),
         NOW + timedelta(minutes=2),
         _STATE,
         kind="message.set_aside",
     ),
     "release_own": Due(
-        _claimed, lambda s, now: s.release_own(now), NOW, _STATE, kind="message.set_aside"
+        _claimed, lambda s, now: s.outbound.release_own(now), NOW, _STATE, kind="message.set_aside"
     ),
 }
 STEP = pytest.mark.parametrize("due", STEPS.values(), ids=STEPS.keys())
@@ -173,19 +175,19 @@ async def test_it_is_left_out_for_a_while_and_then_done(
 @pytest.mark.parametrize(
     "step",
     [
-        Step("store.outbound_works", None, "left_with"),
-        Step("store.outbound_works", None, "move_workflow"),
-        Step("store.outbound_works", None, "_past_its_time"),
-        Step("store.clock_works", None, "_tell"),
-        Step("store.statements", None, "notify"),
+        Step("store.outbound", None, "left_with"),
+        Step("store.outbound", None, "move_workflow"),
+        Step("store.outbound", None, "_past_its_time"),
+        Step("store.conversations", None, "_tell"),
+        Step("store.records", None, "notify"),
     ],
     ids=str,
 )
 async def test_a_failure_of_our_own_ends_one(store: Store, step: Step) -> None:
     """At any place of a step: of three messages that fall due, two are told as ever."""
-    await store.submit(submission(**VALIDATION), NOW)
-    await store.submit(submission(**VALIDATION), NOW)
-    await store.submit(submission(**VALIDATION), NOW)
+    await store.outbound.submit(submission(**VALIDATION), NOW)
+    await store.outbound.submit(submission(**VALIDATION), NOW)
+    await store.outbound.submit(submission(**VALIDATION), NOW)
     injector = Injector()
     injector.arm(step)
     try:
@@ -202,21 +204,21 @@ async def test_a_failure_of_our_own_ends_one(store: Store, step: Step) -> None:
 
 async def tell_all(store: Store) -> None:
     late = NOW + timedelta(minutes=16)
-    await store.tell_delays(late)
+    await store.outbound.tell_delays(late)
     await store.conversations.tell_due(late)
-    await store.give_up(late)
+    await store.outbound.give_up(late)
 
 
 async def test_a_full_disk_is_nobody_s_fault(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is set aside for it: the step is done once there is room."""
-    await store.submit(submission(), NOW)
+    await store.outbound.submit(submission(), NOW)
     late = NOW + timedelta(minutes=16)
     with monkeypatch.context() as full:
-        full.setattr(outbound_works, "left_with", _no_room)
+        full.setattr(outbound, "left_with", _no_room)
         with pytest.raises(StorageFull):
-            await store.give_up(late)
+            await store.outbound.give_up(late)
 
-    assert 1 == await store.give_up(late)
+    assert 1 == await store.outbound.give_up(late)
 
 
 def _no_room(*_: object) -> None:
@@ -231,10 +233,10 @@ async def test_many_are_done_in_several_rounds(
     """So that nobody who hands in a message waits for all of them."""
     monkeypatch.setattr(rounds, "MOST_AT_ONCE", 2)
     for _ in range(3):
-        await store.submit(submission(), NOW)
+        await store.outbound.submit(submission(), NOW)
     late = NOW + timedelta(minutes=2)
 
-    assert [2, 1, 0] == [await store.tell_delays(late) for _ in range(3)]
+    assert [2, 1, 0] == [await store.outbound.tell_delays(late) for _ in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -266,21 +268,21 @@ async def test_what_is_due_is_found_by_an_index_of_what_waits(
 async def test_what_a_disk_has_spoilt_stops_no_clock(store: Store, database: Database) -> None:
     """A time that cannot be read stays as it is, and all the others move with the clock."""
     for _ in range(2):
-        await store.submit(submission(), NOW)
+        await store.outbound.submit(submission(), NOW)
     spoil = "UPDATE messages SET next_attempt_at = '0x26', give_up_at = '0x26' WHERE id = 1"
     await database.write(lambda c: c.raw.execute(spoil))
 
-    assert 2 == await store.reschedule(timedelta(hours=1))
-    assert 2 == await store.put_off(NOW + timedelta(hours=2), provider="trust")
+    assert 2 == await store.outbound.reschedule(timedelta(hours=1))
+    assert 2 == await store.outbound.put_off(NOW + timedelta(hours=2), provider="trust")
 
 
 async def test_what_a_disk_has_spoilt_is_left_as_it_is(store: Store, database: Database) -> None:
     """A row that may not be written any more keeps no other from being moved."""
     for _ in range(2):
-        await store.submit(submission(), NOW)
+        await store.outbound.submit(submission(), NOW)
     await database.write(_spoil_a_state)
 
-    assert 1 == await store.reschedule(timedelta(hours=1))
+    assert 1 == await store.outbound.reschedule(timedelta(hours=1))
 
 
 def _spoil_a_state(connection: SqliteConnection) -> None:
@@ -297,4 +299,4 @@ async def test_a_start_is_not_stopped_by_one(tmp_path: Path) -> None:
             await _claimed(store)
         await poison(database, _STATE)
 
-        assert 2 == await store.release_own(NOW)
+        assert 2 == await store.outbound.release_own(NOW)

@@ -17,21 +17,21 @@ from store_values import (
     wording,
 )
 
-from bars_gateway.standard.guards import MoveRefused
-from bars_gateway.standard.meaning import Said
-from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State, Subject
-from bars_gateway.store.port import (
+from bars_gateway.model.messages import (
     Accepted,
     Arrival,
     NoticeKind,
     OutboundState,
     RefusedBefore,
     Settled,
-    Store,
     Taken,
 )
-from bars_gateway.store.questions import Asked
+from bars_gateway.model.questions import Asked
+from bars_gateway.standard.guards import MoveRefused
+from bars_gateway.standard.meaning import Said
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.store.store import Store
 
 TRANSFER = {"subject": Subject.REFERRAL, "use_case": "a6t2"}
 VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
@@ -40,29 +40,31 @@ NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 
 async def asked_for(store: Store, **changes: object) -> Accepted:
     """Send a request, and have it acknowledged; return its receipt."""
-    receipt = await store.submit(submission(**(VALIDATION | changes)), NOW)
-    claim = await store.claim_next(NOW, {"trust"})
+    receipt = await store.outbound.submit(submission(**(VALIDATION | changes)), NOW)
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-1")
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return receipt
 
 
 async def sent_about(store: Store, move: Move, **changes: object) -> Accepted:
     """Hand in a change of what was asked for."""
-    return await store.submit(submission(move=move, focus_id="sr-1", **(VALIDATION | changes)), NOW)
+    return await store.outbound.submit(
+        submission(move=move, focus_id="sr-1", **(VALIDATION | changes)), NOW
+    )
 
 
 async def come_back(store: Store, to: str, move: Move, **changes: object) -> Taken:
     """Receive a response to the Bundle with the id *to*."""
     came = arrival(move=move, responds_to=to, focus_id="sr-1", **(VALIDATION | changes))
-    fate = await store.respond(came, NOT_FOUND, NOW)
+    fate = await store.responses.respond(came, NOT_FOUND, NOW)
     assert isinstance(fate, Taken)
     return fate
 
 
 async def state_of(store: Store, receipt: Accepted) -> State:
-    (history,) = await store.history("trust", receipt.request_id)
+    (history,) = await store.messages.history("trust", receipt.request_id)
     return history.workflow.state
 
 
@@ -75,7 +77,7 @@ async def test_what_is_over_is_not_changed(store: Store, move: Move, rule: str) 
     with pytest.raises(MoveRefused) as refused:
         await sent_about(store, move)
     assert [rule] == [issue.rule for issue in refused.value.issues]
-    assert [] == list(await store.queue("trust", 10))
+    assert [] == list(await store.messages.queue("trust", 10))
 
 
 async def test_what_is_being_cancelled_is_not_changed(store: Store) -> None:
@@ -89,8 +91,10 @@ async def test_what_is_being_cancelled_is_not_changed(store: Store) -> None:
 
 async def test_a_change_may_wait_behind_its_request(store: Store) -> None:
     """Scenario 52: the request is still on its way; order is kept by the queue."""
-    await store.submit(submission(bundle_id="b1", **VALIDATION), NOW)
-    receipt = await store.submit(submission(move=Move.CANCEL, bundle_id="b1", **VALIDATION), NOW)
+    await store.outbound.submit(submission(bundle_id="b1", **VALIDATION), NOW)
+    receipt = await store.outbound.submit(
+        submission(move=Move.CANCEL, bundle_id="b1", **VALIDATION), NOW
+    )
 
     assert OutboundState.QUEUED is receipt.state
 
@@ -108,7 +112,7 @@ async def test_an_agreement_lets_a_change_through(store: Store) -> None:
 
 async def taken(store: Store, **changes: object) -> Arrival:
     came = arrival(**(VALIDATION | {"focus_id": "sr-2"} | changes))
-    assert isinstance(await store.receive(came, NOW), Taken)
+    assert isinstance(await store.inbound.receive(came, NOW), Taken)
     return came
 
 
@@ -129,7 +133,7 @@ async def test_nothing_is_answered_to_what_was_cancelled(store: Store) -> None:
 
 async def answered(store: Store, request: Arrival, move: Move) -> Accepted:
     response = submission(move=move, responds_to=request.bundle_id, **VALIDATION)
-    return await store.submit(response, NOW)
+    return await store.outbound.submit(response, NOW)
 
 
 async def test_a_final_response_may_be_amended_and_an_interim_one_not(store: Store) -> None:
@@ -147,10 +151,10 @@ async def test_a_cancellation_of_what_is_over_is_answered_without_asking(store: 
     """Scenario 70: 409, remembered for the retry; the EPR need not even be there."""
     request = await taken(store)
     await answered(store, request, Move.CONCLUDE)
-    claim = await store.claim_next(NOW, {"trust"})
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
     cancel = arrival(move=Move.CANCEL, focus_id="sr-2", **VALIDATION)
     first = await store.questions.ask_about(cancel, None, TERMS, NOW)
@@ -213,7 +217,7 @@ async def test_a_response_out_of_turn_is_taken_and_remarked_upon(
     receipt = await asked_for(store, bundle_id="b1", **TRANSFER)
     for encounter in told:
         await come_back(store, "b1", Move.UNCLEAR, wording=wording(encounter), **TRANSFER)
-    notice = list(await store.pending_notices("trust", 10))[-1]
+    notice = list(await store.notices.pending("trust", 10))[-1]
 
     assert (state, kind, remarks) == (await state_of(store, receipt), notice.kind, notice.remarks)
 
@@ -224,8 +228,8 @@ async def test_a_response_that_is_older_than_the_last_changes_nothing(store: Sto
     for encounter, ago in (("arrived", 0), ("in-progress", 3)):
         words = wording(encounter, NOW - timedelta(minutes=ago))
         await come_back(store, "b1", Move.UNCLEAR, wording=words, **TRANSFER)
-    (history,) = await store.history("trust", receipt.request_id)
-    notice = list(await store.pending_notices("trust", 10))[-1]
+    (history,) = await store.messages.history("trust", receipt.request_id)
+    notice = list(await store.notices.pending("trust", 10))[-1]
 
     assert "arrived" == history.workflow.told_status
     assert (Said.ASSIGNED, [Remark.OUT_OF_ORDER]) == (notice.says, notice.remarks)
@@ -246,16 +250,16 @@ async def test_the_id_that_the_receiver_gave_stays(store: Store) -> None:
     """An acknowledgement of a response or cancellation may name another; test kits do."""
     request = await taken(store)
     await answered(store, request, Move.PROGRESS)
-    claim = await store.claim_next(NOW, {"trust"})
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="their-encounter")
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     store.questions.attend("trust", NOW)
     again = await answered(store, request, Move.CONCLUDE)
     update = arrival(move=Move.UPDATE, focus_id="sr-2", **VALIDATION)
     asked = await store.questions.ask_about(update, None, TERMS, NOW)
     assert isinstance(asked, Asked)
     await store.questions.decide("trust", asked.question_id, decision(), NOW)
-    (history,) = await store.history("trust", update.request_id)
+    (history,) = await store.messages.history("trust", update.request_id)
 
     assert again.workflow_id == history.workflow.workflow_id

@@ -5,7 +5,7 @@ from collections import Counter
 
 from store_values import NOW, arrival, refusal
 
-from bars_gateway.store.port import (
+from bars_gateway.model.messages import (
     Conflicting,
     NoticeKind,
     Part,
@@ -19,27 +19,27 @@ from bars_gateway.store.store import Store
 async def test_a_message_is_taken_with_its_notice_and_answer(store: Store) -> None:
     """One transaction: message, workflow, both payloads, notice."""
     came = arrival()
-    fate = await store.receive(came, NOW)
-    (notice,) = await store.pending_notices("trust", 10)
+    fate = await store.inbound.receive(came, NOW)
+    (notice,) = await store.notices.pending("trust", 10)
 
     assert isinstance(fate, Taken)
     assert (NoticeKind.MESSAGE, came.reference) == (notice.kind, notice.reference)
-    assert came.request == await store.payload(fate.message_id, Part.REQUEST)
-    assert came.answer == await store.payload(fate.message_id, Part.ANSWER)
+    assert came.request == await store.messages.payload(fate.message_id, Part.REQUEST)
+    assert came.answer == await store.messages.payload(fate.message_id, Part.ANSWER)
 
 
 async def test_a_repeat_is_a_duplicate_with_the_reference(store: Store) -> None:
     """The Sender learns that its first attempt arrived, and what we called it."""
     came = arrival()
-    await store.receive(came, NOW)
+    await store.inbound.receive(came, NOW)
 
-    assert Repeated(reference=came.reference) == await store.receive(came, NOW)
+    assert Repeated(reference=came.reference) == await store.inbound.receive(came, NOW)
 
 
 async def test_twenty_at_once_make_one_record(store: Store) -> None:
     """The ledger decides inside the transaction."""
     came = arrival()
-    fates = await asyncio.gather(*(store.receive(came, NOW) for _ in range(20)))
+    fates = await asyncio.gather(*(store.inbound.receive(came, NOW) for _ in range(20)))
 
     assert {Taken: 1, Repeated: 19} == Counter(type(fate) for fate in fates)
     assert 1 == (await store.overview(NOW)).inbound
@@ -48,8 +48,8 @@ async def test_twenty_at_once_make_one_record(store: Store) -> None:
 async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: Store) -> None:
     """Never a second record, nor a duplicate for what was not processed (D-same-request-id)."""
     came = arrival()
-    await store.receive(came, NOW)
-    fate = await store.receive(arrival(request_id=came.request_id), NOW)
+    await store.inbound.receive(came, NOW)
+    fate = await store.inbound.receive(arrival(request_id=came.request_id), NOW)
     overview = await store.overview(NOW)
 
     assert Conflicting() == fate
@@ -60,8 +60,8 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_and_an_alarm(store: St
 async def test_the_same_id_with_the_same_words_is_a_duplicate(store: Store) -> None:
     """D-same-request-id: other bytes, but they say what was processed. There is no alarm."""
     came = arrival(said="the same")
-    await store.receive(came, NOW)
-    fate = await store.receive(arrival(request_id=came.request_id, said="the same"), NOW)
+    await store.inbound.receive(came, NOW)
+    fate = await store.inbound.receive(arrival(request_id=came.request_id, said="the same"), NOW)
     overview = await store.overview(NOW)
 
     assert Repeated(reference=came.reference) == fate
@@ -71,8 +71,8 @@ async def test_the_same_id_with_the_same_words_is_a_duplicate(store: Store) -> N
 async def test_what_was_refused_is_no_duplicate(store: Store) -> None:
     """Nobody knows what a refused message said."""
     turned = refusal(arrival())
-    await store.refuse(turned, NOW)
-    fate = await store.receive(arrival(request_id=turned.request_id, said="the same"), NOW)
+    await store.inbound.refuse(turned, NOW)
+    fate = await store.inbound.receive(arrival(request_id=turned.request_id, said="the same"), NOW)
 
     assert Conflicting() == fate
 
@@ -80,8 +80,8 @@ async def test_what_was_refused_is_no_duplicate(store: Store) -> None:
 async def test_a_refusal_is_repeated(store: Store) -> None:
     """D-asked-once: what a rule refused is refused again with the same answer."""
     refused = refusal(arrival(), http_status=422)
-    first = await store.refuse(refused, NOW)
-    second = await store.refuse(refused, NOW)
+    first = await store.inbound.refuse(refused, NOW)
+    second = await store.inbound.refuse(refused, NOW)
 
     assert isinstance(first, RefusedBefore)
     assert isinstance(second, RefusedBefore)
@@ -91,27 +91,28 @@ async def test_a_refusal_is_repeated(store: Store) -> None:
 async def test_another_provider_has_a_ledger_of_its_own(store: Store) -> None:
     """The same X-Request-Id to two providers is two messages."""
     came = arrival()
-    await store.receive(came, NOW)
+    await store.inbound.receive(came, NOW)
 
     assert isinstance(
-        await store.receive(arrival(request_id=came.request_id, provider="other"), NOW), Taken
+        await store.inbound.receive(arrival(request_id=came.request_id, provider="other"), NOW),
+        Taken,
     )
 
 
 async def test_a_collected_notice_is_not_pending(store: Store) -> None:
     """Collecting twice changes nothing the second time."""
-    await store.receive(arrival(), NOW)
-    (notice,) = await store.pending_notices("trust", 10)
-    changed = [await store.collect("trust", [notice.notice_id], NOW) for _ in range(2)]
+    await store.inbound.receive(arrival(), NOW)
+    (notice,) = await store.notices.pending("trust", 10)
+    changed = [await store.notices.collect("trust", [notice.notice_id], NOW) for _ in range(2)]
 
     assert [1, 0] == changed
-    assert [] == list(await store.pending_notices("trust", 10))
+    assert [] == list(await store.notices.pending("trust", 10))
 
 
 async def test_a_provider_cannot_collect_for_another(store: Store) -> None:
     """Every read and change is scoped to a provider."""
-    await store.receive(arrival(), NOW)
-    (notice,) = await store.pending_notices("trust", 10)
+    await store.inbound.receive(arrival(), NOW)
+    (notice,) = await store.notices.pending("trust", 10)
 
-    assert 0 == await store.collect("other", [notice.notice_id], NOW)
-    assert await store.notice("other", notice.notice_id) is None
+    assert 0 == await store.notices.collect("other", [notice.notice_id], NOW)
+    assert await store.notices.notice("other", notice.notice_id) is None

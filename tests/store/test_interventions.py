@@ -7,31 +7,23 @@ from datetime import datetime, timedelta
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
 
-from bars_gateway.standard.links import Relation
-from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move, State, Subject
-from bars_gateway.store.interventions import (
-    FROM,
-    IN_BULK,
-    Actor,
-    Done,
-    Objection,
-    Renewal,
-    Selection,
-    Verb,
-)
-from bars_gateway.store.port import (
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.model.interventions import FROM, IN_BULK, Done, Renewal, Selection, Verb
+from bars_gateway.model.messages import (
     Accepted,
     Claim,
-    MessageHistory,
     OutboundState,
     Part,
     Settled,
     Taken,
     TryAgain,
 )
+from bars_gateway.model.readings import MessageHistory
+from bars_gateway.standard.links import Relation
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.timing import Limits
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.store import Store
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
@@ -44,11 +36,11 @@ def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetim
 
 
 async def queued(store: Store, **changes: object) -> Accepted:
-    return await store.submit(submission(**changes), NOW)
+    return await store.outbound.submit(submission(**changes), NOW)
 
 
 async def claim(store: Store) -> Claim:
-    found = await store.claim_next(LATER, ["trust"])
+    found = await store.outbound.claim_next(LATER, ["trust"])
     assert found is not None
     return found
 
@@ -59,9 +51,9 @@ async def ended(store: Store, state: OutboundState, **changes: object) -> Accept
     if state is OutboundState.WITHDRAWN:
         await act(store, Verb.WITHDRAW, accepted, EPR)
     elif state is OutboundState.NOT_SENT:
-        await store.give_up(LATER)
+        await store.outbound.give_up(LATER)
     else:
-        claimed = await store.claim_next(NOW, ["trust"])
+        claimed = await store.outbound.claim_next(NOW, ["trust"])
         assert claimed is not None
         verdict = {
             OutboundState.ACKNOWLEDGED: Verdict.ACKNOWLEDGED,
@@ -69,7 +61,7 @@ async def ended(store: Store, state: OutboundState, **changes: object) -> Accept
         }.get(state, Verdict.RETRY)
         answer = ANSWER if verdict is Verdict.ACKNOWLEDGED else SILENCE
         tried = attempt(claimed, verdict)
-        await store.settle(claimed, answer, attempt=tried, settlement=Settled(state=state))
+        await store.outbound.settle(claimed, answer, attempt=tried, settlement=Settled(state=state))
     return accepted
 
 
@@ -90,12 +82,12 @@ async def resent(store: Store, accepted: Accepted, number: int = 1) -> Done | Ob
 
 
 async def history(store: Store, accepted: Accepted) -> MessageHistory:
-    (found,) = await store.history("trust", accepted.request_id)
+    (found,) = await store.messages.history("trust", accepted.request_id)
     return found
 
 
 async def notices(store: Store) -> list[str]:
-    return [notice.kind for notice in await store.pending_notices("trust", 50)]
+    return [notice.kind for notice in await store.notices.pending("trust", 50)]
 
 
 def code(found: Done | Objection) -> str:
@@ -108,7 +100,7 @@ async def test_a_held_message_is_not_sent(store: Store) -> None:
     await queued(store, correlation_id=first.correlation_id)
     await act(store, Verb.HOLD, first)
 
-    assert await store.claim_next(LATER, ["trust"]) is None
+    assert await store.outbound.claim_next(LATER, ["trust"]) is None
 
 
 async def test_a_released_message_is_due_at_once(store: Store) -> None:
@@ -124,7 +116,7 @@ async def test_holding_stops_no_clock(store: Store) -> None:
     """The patient's time passes all the same, and the EPR hears that nothing left."""
     accepted = await queued(store)
     await act(store, Verb.HOLD, accepted)
-    await store.give_up(LATER)
+    await store.outbound.give_up(LATER)
 
     assert OutboundState.NOT_SENT == (await history(store, accepted)).message.state
 
@@ -199,7 +191,7 @@ async def test_a_retried_message_has_its_time_anew(store: Store) -> None:
     accepted = await ended(store, OutboundState.NOT_SENT)
     await act(store, Verb.RETRY, accepted)
 
-    assert 0 == await store.give_up(LATER)
+    assert 0 == await store.outbound.give_up(LATER)
 
 
 PAST = NOW + timedelta(hours=1)  # at LATER, when people act, it is over
@@ -280,11 +272,11 @@ async def test_a_retried_message_may_meet_as_many_server_errors_again(
     first = await claim(store)
     error = attempt(first, Verdict.RETRY_LIMITED)
     unconfirmed = Settled(state=OutboundState.UNCONFIRMED)
-    await store.settle(first, SILENCE, attempt=error, settlement=unconfirmed)
+    await store.outbound.settle(first, SILENCE, attempt=error, settlement=unconfirmed)
     await act(store, Verb.RETRY, accepted, actor)
     second = await claim(store)
     since = attempt(second, Verdict.RETRY_LIMITED, started_at=LATER)
-    await store.settle(second, SILENCE, attempt=since, settlement=TryAgain(at=LATER))
+    await store.outbound.settle(second, SILENCE, attempt=since, settlement=TryAgain(at=LATER))
     third = await claim(store)
 
     assert [0, 0, 1] == [each.server_errors for each in (first, second, third)]
@@ -293,7 +285,7 @@ async def test_a_retried_message_may_meet_as_many_server_errors_again(
 async def test_a_queued_message_is_retried_at_once(store: Store) -> None:
     """Without waiting for the pause after its last attempt to pass."""
     accepted = await queued(store, give_up_at=LATER + timedelta(hours=1))
-    await store.put_back(await claim(store), LATER + timedelta(minutes=5))
+    await store.outbound.put_back(await claim(store), LATER + timedelta(minutes=5))
     await act(store, Verb.RETRY, accepted)
 
     assert accepted.request_id == (await claim(store)).request_id
@@ -354,7 +346,7 @@ async def test_a_request_that_is_resent_has_a_workflow_of_its_own(store: Store) 
     accepted = await ended(store, OutboundState.REFUSED)
     done = await resent(store, accepted)
     assert isinstance(done, Done)
-    (new,) = await store.history("trust", done.resent_as or "")
+    (new,) = await store.messages.history("trust", done.resent_as or "")
 
     assert accepted.workflow_id != new.message.workflow_id
     assert [(Relation.OTHER_RECORD, accepted.workflow_id)] == [
@@ -365,14 +357,14 @@ async def test_a_request_that_is_resent_has_a_workflow_of_its_own(store: Store) 
         new.message.bundle_id,
         new.workflow.state,
     )
-    assert payload(b"again") == await store.payload(new.message.message_id, Part.REQUEST)
+    assert payload(b"again") == await store.messages.payload(new.message.message_id, Part.REQUEST)
 
 
 async def test_the_notice_of_a_resend_names_the_earlier_message(store: Store) -> None:
     """The EPR knows that one, and not the new one."""
     accepted = await ended(store, OutboundState.REFUSED)
     await resent(store, accepted)
-    *_, notice = await store.pending_notices("trust", 50)
+    *_, notice = await store.notices.pending("trust", 50)
 
     assert ("resent", accepted.request_id) == (notice.kind, notice.resend_of)
 
@@ -437,7 +429,7 @@ async def test_after_a_stand_down_the_patient_is_asked_for_anew(store: Store) ->
     objections = []
     for move in (Move.WAIT, Move.PROGRESS, Move.WAIT):
         came = arrival(move=move, responds_to="b-1", use_case="a6t2")
-        assert isinstance(await store.respond(came, payload(b"{}"), LATER), Taken)
+        assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Taken)
         objections.append(code(await resent(store, accepted)))
 
     assert ["stands", "stands", "done"] == objections
@@ -451,12 +443,12 @@ async def test_a_response_to_a_record_stays_with_it(store: Store) -> None:
     moves = {"b-1": Move.PROGRESS, "new-bundle": Move.DECLINE}
     for bundle_id, move in moves.items():
         came = arrival(move=move, responds_to=bundle_id)
-        assert isinstance(await store.respond(came, payload(b"{}"), LATER), Taken)
+        assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Taken)
     states = [
-        (await store.history("trust", name))[0].workflow.state
+        (await store.messages.history("trust", name))[0].workflow.state
         for name in (accepted.request_id, done.resent_as or "")
     ]
-    told = [n.remarks for n in await store.pending_notices("trust", 50) if n.direction == "inbound"]
+    told = [n.remarks for n in await store.notices.pending("trust", 50) if n.direction == "inbound"]
 
     assert [State.IN_PROGRESS, State.DECLINED] == states
     assert all(Remark.OTHER_RECORD in remarks for remarks in told)

@@ -17,6 +17,21 @@ from store_values import (
     submission,
 )
 
+from bars_gateway.model.actors import Actor
+from bars_gateway.model.alarms import Chosen
+from bars_gateway.model.interventions import Verb
+from bars_gateway.model.messages import (
+    Accepted,
+    Arrival,
+    NoticeKind,
+    OutboundState,
+    RefusedBefore,
+    Settled,
+    Submission,
+    Taken,
+)
+from bars_gateway.model.questions import Asked
+from bars_gateway.model.readings import Link, MessageHistory
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.link_rules import ties_of
@@ -27,21 +42,6 @@ from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject, subject_of
 from bars_gateway.store.database import Database
 from bars_gateway.store.examination import examine
-from bars_gateway.store.handling import Chosen
-from bars_gateway.store.interventions import Actor, Verb
-from bars_gateway.store.port import (
-    Accepted,
-    Arrival,
-    Link,
-    MessageHistory,
-    NoticeKind,
-    OutboundState,
-    RefusedBefore,
-    Settled,
-    Submission,
-    Taken,
-)
-from bars_gateway.store.questions import Asked
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
 from bars_gateway.store.store import Store
 
@@ -84,28 +84,28 @@ async def settled(
     store: Store, state: OutboundState = OutboundState.ACKNOWLEDGED, number: str | None = None
 ) -> None:
     """Settle the message that is next."""
-    claim = await store.claim_next(NOW, {"trust"})
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     taken = state is OutboundState.ACKNOWLEDGED
     answer = ANSWER if taken else SILENCE
     tried = attempt(claim, Verdict.ACKNOWLEDGED if taken else Verdict.REFUSED)
     settlement = Settled(state=state, focus_id=number)
-    await store.settle(claim, answer, attempt=tried, settlement=settlement)
+    await store.outbound.settle(claim, answer, attempt=tried, settlement=settlement)
 
 
 async def booked(store: Store, number: str = "ap-1", **changes: object) -> Accepted:
-    accepted = await store.submit(to_send(booking(), **changes), NOW)
+    accepted = await store.outbound.submit(to_send(booking(), **changes), NOW)
     await settled(store, number=number)
     return accepted
 
 
 async def cancelling(store: Store, number: str = "ap-1") -> Accepted:
     values = {"move": Move.CANCEL, "focus_id": number, "correlation_id": TALK, "use_case": "a1t1"}
-    return await store.submit(submission(sender=SENDER, receiver=RECEIVER, **values), NOW)
+    return await store.outbound.submit(submission(sender=SENDER, receiver=RECEIVER, **values), NOW)
 
 
 async def history(store: Store, request_id: str) -> MessageHistory:
-    (found,) = await store.history("trust", request_id)
+    (found,) = await store.messages.history("trust", request_id)
     return found
 
 
@@ -131,7 +131,7 @@ def with_journey(number: int, **changes: str) -> bytes:
 async def test_the_link_is_there_with_the_message(store: Store) -> None:
     """Before anything was sent: the EPR's own screen shows the two together."""
     first = await booked(store)
-    second = await store.submit(to_send(referral_for("ap-1")), NOW)
+    second = await store.outbound.submit(to_send(referral_for("ap-1")), NOW)
 
     assert [("booking", first.workflow_id)] == await links_of(store, second.request_id)
     assert [("referral", second.workflow_id)] == await links_of(store, first.request_id)
@@ -141,18 +141,18 @@ async def test_what_is_refused_for_its_link_leaves_nothing(store: Store) -> None
     """Another patient's booking: no message, no workflow."""
     await booked(store)
     with pytest.raises(MoveRefused) as refused:
-        await store.submit(to_send(referral_for("ap-1", nhs_number="9990000026")), NOW)
+        await store.outbound.submit(to_send(referral_for("ap-1", nhs_number="9990000026")), NOW)
 
     assert ["L02"] == [issue.rule for issue in refused.value.issues]
-    assert [] == list(await store.queue("trust", 10))
+    assert [] == list(await store.messages.queue("trust", 10))
 
 
 async def test_an_id_is_of_one_receiver(store: Store) -> None:
     """Two Receivers may give the same id: the one is meant that the referral goes to."""
     await booked(store)
-    there = await store.submit(to_send(booking(receiver=THIRD)), NOW)
+    there = await store.outbound.submit(to_send(booking(receiver=THIRD)), NOW)
     await settled(store, number="ap-1")
-    to = await store.submit(to_send(referral_for("ap-1", receiver=THIRD)), NOW)
+    to = await store.outbound.submit(to_send(referral_for("ap-1", receiver=THIRD)), NOW)
 
     assert [("booking", there.workflow_id)] == await links_of(store, to.request_id)
 
@@ -162,7 +162,7 @@ async def test_what_is_being_cancelled_is_over(store: Store) -> None:
     await booked(store)
     await cancelling(store)
     with pytest.raises(MoveRefused) as refused:
-        await store.submit(to_send(referral_for("ap-1")), NOW)
+        await store.outbound.submit(to_send(referral_for("ap-1")), NOW)
 
     assert ["L07"] == [issue.rule for issue in refused.value.issues]
 
@@ -172,9 +172,9 @@ async def test_what_we_gave_an_id_to_is_not_what_they_gave_it_to(store: Store) -
     back = {"sender": RECEIVER, "receiver": SENDER}
     ours = await booked(store)
     theirs = await came_in(store, booking(**back), focus_id="ap-1")
-    sent = await store.submit(to_send(referral_for("ap-1")), NOW)
+    sent = await store.outbound.submit(to_send(referral_for("ap-1")), NOW)
     taken = to_take(referral_for("ap-1", **back), request_id="came")
-    await store.receive(taken, NOW)
+    await store.inbound.receive(taken, NOW)
 
     assert [("booking", ours.workflow_id)] == await links_of(store, sent.request_id)
     assert [("booking", theirs)] == await links_of(store, taken.request_id)
@@ -185,7 +185,7 @@ async def test_a_cancellation_that_is_refused_says_nothing_of_the_partner(
 ) -> None:
     """Both stand."""
     await booked(store)
-    await store.submit(to_send(referral_for("ap-1")), NOW)
+    await store.outbound.submit(to_send(referral_for("ap-1")), NOW)
     await settled(store)
     refused = await cancelling(store)
     await settled(store, OutboundState.REFUSED)
@@ -195,7 +195,7 @@ async def test_a_cancellation_that_is_refused_says_nothing_of_the_partner(
 
 async def test_what_is_not_known_here_is_sent_without_a_link(store: Store) -> None:
     """It may have been booked before this gateway was; the history says why there is no link."""
-    sent = await store.submit(to_send(referral_for("ap-9")), NOW)
+    sent = await store.outbound.submit(to_send(referral_for("ap-9")), NOW)
     found = await history(store, sent.request_id)
     (event,) = [each for each in found.events if each.kind == "link.not_made"]
 
@@ -219,7 +219,7 @@ async def test_the_epr_decides_about_what_is_not_known_here(store: Store) -> Non
 async def test_the_epr_is_not_asked_about_another_patients_record(store: Store) -> None:
     """Refused at once, with an alarm; the retry gets the same answer."""
     store.questions.attend("trust", NOW)
-    await store.receive(to_take(referral(nhs_number="9990000026"), focus_id="sr-1"), NOW)
+    await store.inbound.receive(to_take(referral(nhs_number="9990000026"), focus_id="sr-1"), NOW)
     bundle = json.loads(booking())
     focus(bundle)["basedOn"] = [{"reference": "ServiceRequest/sr-1"}]
     came = to_take(json.dumps(bundle).encode())
@@ -231,7 +231,7 @@ async def test_the_epr_is_not_asked_about_another_patients_record(store: Store) 
 
 
 async def came_in(store: Store, body: bytes, **changes: object) -> int:
-    taken = await store.receive(to_take(body, **changes), NOW)
+    taken = await store.inbound.receive(to_take(body, **changes), NOW)
     assert isinstance(taken, Taken)
     return taken.workflow_id
 
@@ -240,7 +240,7 @@ async def test_an_onward_referral_has_its_parent(store: Store) -> None:
     """Of the same conversation, journey and patient; others of the conversation are not."""
     await came_in(store, with_journey(2, sender=RECEIVER, receiver=SENDER))
     parent = await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
-    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+    child = await store.outbound.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
 
     assert [("parent", parent)] == await links_of(store, child.request_id)
 
@@ -260,7 +260,7 @@ async def test_what_is_no_parent(store: Store, other: dict[str, object]) -> None
     body = values.pop("body", with_journey(1))
     assert isinstance(body, bytes)
     await came_in(store, body, **values)
-    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+    child = await store.outbound.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
 
     assert [] == await links_of(store, child.request_id)
 
@@ -269,7 +269,7 @@ async def test_of_two_parents_none_is_taken(store: Store) -> None:
     """The history says that more than one would fit."""
     for _ in range(2):
         await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
-    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+    child = await store.outbound.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
     events = (await history(store, child.request_id)).events
 
     assert [] == await links_of(store, child.request_id)
@@ -281,7 +281,7 @@ async def test_a_long_conversation_is_not_read_through(store: Store) -> None:
     for _ in range(8):
         await came_in(store, with_journey(2, sender=RECEIVER, receiver=SENDER))
     await came_in(store, with_journey(1, sender=RECEIVER, receiver=SENDER))
-    child = await store.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
+    child = await store.outbound.submit(to_send(with_journey(1, receiver=THIRD)), NOW)
 
     assert [] == await links_of(store, child.request_id)
 
@@ -290,7 +290,7 @@ async def test_a_replacement_may_wait_behind_the_cancellation(store: Store) -> N
     """Both are handed in at once; the queue keeps their order."""
     old = await booked(store)
     await cancelling(store)
-    new = await store.submit(to_send(booking()), NOW)
+    new = await store.outbound.submit(to_send(booking()), NOW)
 
     assert [("replaced", old.workflow_id)] == await links_of(store, new.request_id)
 
@@ -300,10 +300,10 @@ async def test_a_second_try_takes_the_place_of_the_first(store: Store) -> None:
     old = await booked(store)
     await cancelling(store)
     await settled(store)
-    failed = await store.submit(to_send(booking()), NOW)
+    failed = await store.outbound.submit(to_send(booking()), NOW)
     await settled(store, OutboundState.REFUSED)
     before = (await store.overview(NOW)).alarmed("workflow.unreplaced")
-    again = await store.submit(to_send(booking()), NOW)
+    again = await store.outbound.submit(to_send(booking()), NOW)
 
     assert [("replaced", old.workflow_id)] == await links_of(store, again.request_id)
     assert [("replaced", old.workflow_id)] == await links_of(store, failed.request_id)
@@ -324,7 +324,7 @@ async def test_a_third_booking_replaces_the_second_alone(store: Store) -> None:
 
 
 async def remarks(store: Store, request_id: str) -> list[Remark]:
-    notices = await store.pending_notices("trust", 50)
+    notices = await store.notices.pending("trust", 50)
     (found,) = [
         each for each in notices if (each.request_id, each.kind) == (request_id, NoticeKind.OUTCOME)
     ]
@@ -340,7 +340,7 @@ async def test_a_replacement_that_is_withdrawn_leaves_nothing(store: Store) -> N
     await booked(store)
     await cancelling(store)
     await settled(store)
-    new = await store.submit(to_send(booking()), NOW)
+    new = await store.outbound.submit(to_send(booking()), NOW)
     await store.interventions.intervene(Verb.WITHDRAW, new.message_id, OPERATOR, schedule, NOW)
 
     assert [Remark.UNREPLACED] == await remarks(store, new.request_id)
@@ -351,8 +351,8 @@ async def test_a_replacement_that_never_left_leaves_nothing(store: Store) -> Non
     await booked(store)
     await cancelling(store)
     await settled(store)
-    new = await store.submit(to_send(booking()), NOW)
-    await store.give_up(NOW + timedelta(hours=1))
+    new = await store.outbound.submit(to_send(booking()), NOW)
+    await store.outbound.give_up(NOW + timedelta(hours=1))
 
     assert [Remark.UNREPLACED] == await remarks(store, new.request_id)
 
@@ -362,7 +362,7 @@ async def test_a_cancellation_that_ends_last_tells_it(store: Store) -> None:
     await booked(store)
     old = await cancelling(store)
     await store.interventions.intervene(Verb.HOLD, old.message_id, OPERATOR, schedule, NOW)
-    new = await store.submit(to_send(booking(receiver=THIRD)), NOW)
+    new = await store.outbound.submit(to_send(booking(receiver=THIRD)), NOW)
     await settled(store, OutboundState.REFUSED)
     before = (await store.overview(NOW)).alarmed("workflow.unreplaced")
     await store.interventions.intervene(Verb.RELEASE, old.message_id, OPERATOR, schedule, NOW)
@@ -378,7 +378,7 @@ async def test_what_a_person_has_seen_is_no_concern_any_more(store: Store) -> No
     await booked(store)
     await cancelling(store)
     await settled(store)
-    failed = await store.submit(to_send(booking()), NOW)
+    failed = await store.outbound.submit(to_send(booking()), NOW)
     await settled(store, OutboundState.REFUSED)
     named = Chosen(request_ids=[failed.request_id])
     await store.alarms.handle("trust", named, OPERATOR, NOW, dry_run=False)
@@ -391,7 +391,7 @@ async def test_an_unconfirmed_replacement_may_be_there(store: Store) -> None:
     await booked(store)
     await cancelling(store)
     await settled(store)
-    new = await store.submit(to_send(booking()), NOW)
+    new = await store.outbound.submit(to_send(booking()), NOW)
     await settled(store, OutboundState.UNCONFIRMED)
 
     assert [] == await remarks(store, new.request_id)
@@ -403,7 +403,7 @@ async def test_what_others_book_anew_is_theirs(store: Store) -> None:
     await _cancelled_there(store, "sr-1")
     await came_in(store, with_journey(2, sender=THIRD, receiver=SENDER))
     mine = to_take(with_journey(3, sender=RECEIVER, receiver=SENDER))
-    await store.receive(mine, NOW)
+    await store.inbound.receive(mine, NOW)
 
     assert [("replaced", first)] == await links_of(store, mine.request_id)
 
@@ -431,7 +431,7 @@ async def test_a_bundle_that_is_gone_does_not_stop_another(
     await came_in(store, booking(), focus_id="ap-1")
     await database.write(lambda c: c.raw.execute(spoilt).rowcount)
     came = to_take(referral_for("ap-1"))
-    await store.receive(came, NOW)
+    await store.inbound.receive(came, NOW)
     found = await history(store, came.request_id)
 
     assert [] == list(found.workflow.links)
@@ -466,7 +466,7 @@ async def test_a_link_that_its_message_does_not_ask_for_is_a_contradiction(
 ) -> None:
     """`verify` counts links, and names the request of one that cannot be."""
     first = await booked(store)
-    await store.submit(to_send(referral_for("ap-1")), NOW)
+    await store.outbound.submit(to_send(referral_for("ap-1")), NOW)
     whole = examine(database.path)
     await database.write(
         lambda c: c.raw.execute("UPDATE links SET message_id = ?", [first.message_id]).rowcount

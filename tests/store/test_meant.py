@@ -6,12 +6,12 @@ import pytest
 from messages import NHS_NUMBER, referral
 from store_values import ANSWER, NOW, OURS, attempt, submission
 
+from bars_gateway.model.messages import Accepted, Change, OutboundState, Settled
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.port import Accepted, Change, OutboundState, Settled
 from bars_gateway.store.store import Store
 
 ONE, OTHER, THIRD = NHS_NUMBER, "9990000026", "9434765919"
@@ -37,12 +37,12 @@ async def asked(
     store: Store, number: str, focus_id: str | None = SHARED, **changes: object
 ) -> Accepted:
     """Send a request, and have it acknowledged with that id."""
-    body = about(number) + b" " * len(await store.queue("trust", 99))
-    receipt = await store.submit(submission(body=body, **changes), NOW)
-    claim = await store.claim_next(NOW, {"trust"})
+    body = about(number) + b" " * len(await store.messages.queue("trust", 99))
+    receipt = await store.outbound.submit(submission(body=body, **changes), NOW)
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return receipt
 
 
@@ -52,7 +52,7 @@ async def changed(
     """Hand in what names the shared id, with that patient."""
     said = {"particulars": particulars_of(read(body)), "use_case": "a3t1", "focus_id": SHARED}
     handed_in = submission(move=move, body=body + b"  ", **(said | changes))
-    return await store.submit(handed_in, NOW)
+    return await store.outbound.submit(handed_in, NOW)
 
 
 async def refused(store: Store, body: bytes, **changes: object) -> str:
@@ -102,7 +102,9 @@ async def test_it_is_in_the_conversation_of_its_own_request(store: Store) -> Non
         patient=patient_of(read(about(OTHER))),
     )
 
-    assert second.correlation_id == await store.correlation_of("trust", SHARED, change=change)
+    assert second.correlation_id == await store.outbound.correlation_of(
+        "trust", SHARED, change=change
+    )
 
 
 @pytest.mark.parametrize("patient_changed", [False, True])
@@ -169,10 +171,10 @@ async def test_what_is_over_is_not_meant(store: Store) -> None:
     await asked(store, ONE)
     await asked(store, OTHER)
     await changed(store, about(OTHER))
-    claim = await store.claim_next(NOW, {"trust"})
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
 
     assert "began with another patient" in await refused(store, about(OTHER) + b" ")
 
@@ -181,7 +183,7 @@ async def test_a_contested_id_needs_a_patient(store: Store) -> None:
     """Too little to compare is enough where one has the id, and never where two were given it."""
     first = await asked(store, ONE)
     alone = await changed(store, nameless(), move=Move.UPDATE)
-    await store.claim_next(NOW, {"trust"})
+    await store.outbound.claim_next(NOW, {"trust"})
     second = await asked(store, OTHER)
     text = await refused(store, nameless() + b" ")
 

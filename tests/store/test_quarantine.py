@@ -8,12 +8,12 @@ import pytest
 from messages import validation_request
 from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
+from bars_gateway.model.actors import Actor
+from bars_gateway.model.messages import Arrival, OutboundState, Quarantined, Settled, Taken
+from bars_gateway.model.quarantine import AGAINST, Attached
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.interventions import Actor
-from bars_gateway.store.port import Arrival, OutboundState, Quarantined, Settled, Taken
-from bars_gateway.store.quarantine import AGAINST, Attached
 from bars_gateway.store.store import Store
 
 VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
@@ -38,11 +38,11 @@ def answer(**changes: object) -> Arrival:
 
 async def asked(store: Store) -> int:
     """Send a validation request that the Receiver calls FOCUS; return its workflow's number."""
-    sent = await store.submit(submission(sender=OURS, receiver=THEIRS, **VALIDATION), NOW)
-    claim = await store.claim_next(NOW, {"trust"})
+    sent = await store.outbound.submit(submission(sender=OURS, receiver=THEIRS, **VALIDATION), NOW)
+    claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=FOCUS)
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return sent.workflow_id
 
 
@@ -60,7 +60,7 @@ async def test_what_does_not_fit_is_not_attached(
 ) -> None:
     """Asked beforehand or done at once, the answer is the same, and nothing is changed."""
     workflow_id, response = await asked(store), answer(**changes)
-    await store.respond(response, NOT_FOUND, NOW)
+    await store.responses.respond(response, NOT_FOUND, NOW)
     before = await store.quarantine.against(1, workflow_id, response)
     done = await store.quarantine.attach(1, workflow_id, response, OPERATOR, NOW)
 
@@ -74,10 +74,10 @@ async def test_what_does_not_fit_is_not_attached(
 async def test_a_copy_that_comes_later_is_kept_aside_again(store: Store) -> None:
     """Under another X-Request-Id nobody can tell that it is the same response: a person can."""
     workflow_id, response = await asked(store), answer()
-    await store.respond(response, NOT_FOUND, NOW)
+    await store.responses.respond(response, NOT_FOUND, NOW)
     done = await store.quarantine.attach(1, workflow_id, response, OPERATOR, NOW)
     copy = replace(response, request_id="00000000-0000-4000-8000-0000000000c2")
-    fate = await store.respond(copy, NOT_FOUND, NOW)
+    fate = await store.responses.respond(copy, NOT_FOUND, NOW)
 
     assert isinstance(done, Attached)
     assert isinstance(fate, Quarantined)
@@ -94,13 +94,13 @@ async def test_one_bundle_id_is_told_apart_by_case_number_or_journey(
     receipts = []
     for body in marked:
         fields = {"fingerprint": str(len(receipts)), "request": payload(body)}
-        receipts.append(await store.submit(submission(**(VALIDATION | ids | fields)), NOW))
+        receipts.append(await store.outbound.submit(submission(**(VALIDATION | ids | fields)), NOW))
     about = {"responds_to": "b1", "correlation_id": "c1", "focus_id": None}
     said = particulars_of(read(marked[1]))
-    unsaid = await store.respond(
+    unsaid = await store.responses.respond(
         arrival(move=Move.PROGRESS, **(VALIDATION | about)), NOT_FOUND, NOW
     )
-    fate = await store.respond(
+    fate = await store.responses.respond(
         arrival(move=Move.PROGRESS, particulars=said, **(VALIDATION | about)), NOT_FOUND, NOW
     )
 

@@ -12,14 +12,14 @@ from store_values import NOW, TERMS, arrival, decision, payload
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering
 from bars_gateway.epr.question_folder import QuestionFolder
-from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Processing, Repeated
-from bars_gateway.store.questions import (
+from bars_gateway.model.messages import Processing, Repeated
+from bars_gateway.model.questions import (
     Answered,
     Asked,
     Enquiry,
     Unattended,
 )
+from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
 
 LATER = NOW + timedelta(minutes=20)

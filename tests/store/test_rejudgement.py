@@ -25,9 +25,10 @@ from store.test_restoring import (
 )
 from store_values import ANSWER, TERMS, arrival, attempt, decision, submission
 
+from bars_gateway.model.messages import OutboundState, Settled
+from bars_gateway.model.questions import Asked
+from bars_gateway.model.readings import Notice, Overview
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Notice, OutboundState, Overview, Settled
-from bars_gateway.store.questions import Asked
 from bars_gateway.store.store import Store
 
 __all__ = ["home"]  # a fixture
@@ -35,7 +36,7 @@ __all__ = ["home"]  # a fixture
 
 def answers(to: str, move: Move, request_id: str, at: datetime = SINCE):
     came = response(to, move, request_id=request_id)
-    return lambda store: store.respond(came, NOT_FOUND, at)
+    return lambda store: store.responses.respond(came, NOT_FOUND, at)
 
 
 def states(home: Home) -> dict[str, str]:
@@ -137,7 +138,7 @@ def cancels(at: datetime):
 
 
 REQUESTED = (
-    lambda store: store.receive(
+    lambda store: store.inbound.receive(
         arrival(request_id="request", bundle_id="asked", focus_id="given"), NOW
     ),
 )
@@ -162,7 +163,7 @@ async def test_our_own_word_that_crosses_a_cancellation_is_told(home: Home) -> N
     """Without any restore: it was on its way when the cancellation came."""
     await home.does(*REQUESTED)
     made = submission(move=Move.PROGRESS, responds_to="asked", give_up_at=PAST)
-    await home.does(lambda store: store.submit(made, NOW), cancels(SINCE), acknowledge)
+    await home.does(lambda store: store.outbound.submit(made, NOW), cancels(SINCE), acknowledge)
     (seen,) = await home.does(overview)
 
     assert {"asked": "contradicted"} == states(home)
@@ -174,12 +175,12 @@ def sends(move: Move, at: datetime = LATER, **changes: object):
 
     async def act(store: Store) -> None:
         made = submission(move=move, correlation_id="talk", give_up_at=PAST, **changes)
-        await store.submit(made, at)
-        claim = await store.claim_next(at, ["trust"])
+        await store.outbound.submit(made, at)
+        claim = await store.outbound.claim_next(at, ["trust"])
         assert claim is not None
         settled = Settled(state=OutboundState.ACKNOWLEDGED)
         done = replace(attempt(claim), ended_at=at)
-        await store.settle(claim, ANSWER, attempt=done, settlement=settled)
+        await store.outbound.settle(claim, ANSWER, attempt=done, settlement=settled)
 
     return act
 

@@ -30,10 +30,10 @@ from store.test_restoring import (
 from store_values import arrival, owed
 
 from bars_gateway.cli.restore import handed_over, meaning
+from bars_gateway.model.alarms import Chosen
+from bars_gateway.model.readings import Overview
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.affected import Fate
-from bars_gateway.store.handling import Chosen
-from bars_gateway.store.port import Overview
+from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.restore import hand_over, restore
 from bars_gateway.store.store import Store
 
@@ -43,7 +43,7 @@ DUE = NOW + timedelta(minutes=3)  # after what comes, and before it is late
 
 def answers(to: str, move: Move, request_id: str):
     came = response(to, move, request_id=request_id)
-    return lambda store: store.respond(came, NOT_FOUND, SINCE)
+    return lambda store: store.responses.respond(came, NOT_FOUND, SINCE)
 
 
 def orphan(request_id: str):
@@ -81,7 +81,7 @@ def doubts(seen: Overview) -> list[str]:
 BEFORE = (
     queue(bundle_id="asked", owed=owed(DUE)),
     acknowledge,
-    lambda store: store.receive(arrival(request_id="request", focus_id="given"), NOW),
+    lambda store: store.inbound.receive(arrival(request_id="request", focus_id="given"), NOW),
 )
 COURSES = {
     "contradicted": (
@@ -92,7 +92,7 @@ COURSES = {
     "quarantined": (orphan("orphan"),),
     "overdue": (overdue,),
     "turned away": (turned_away,),
-    "given up": (queue(), lambda store: store.give_up(PAST)),
+    "given up": (queue(), lambda store: store.outbound.give_up(PAST)),
     "shared id": (
         *(queue(bundle_id="second"), named("theirs")),
         *(queue(bundle_id="third"), named("theirs")),

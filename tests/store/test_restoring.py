@@ -17,28 +17,26 @@ import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
-from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move, State
-from bars_gateway.status.concerns import Conditions, concerns
-from bars_gateway.store.affected import Fate
-from bars_gateway.store.backup import back_up
-from bars_gateway.store.database import open_database
-from bars_gateway.store.examination import examine
-from bars_gateway.store.interventions import Actor, Done, Limits, Objection, Verb
-from bars_gateway.store.kept import Condition
-from bars_gateway.store.port import (
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.model.interventions import Done, Limits, Verb
+from bars_gateway.model.messages import (
     Accepted,
     Claim,
-    MessageHistory,
-    Notice,
     OutboundState,
-    Overview,
     Repeated,
     Settled,
     Taken,
     TryAgain,
 )
-from bars_gateway.store.restore import HandedOver, Restored, hand_over, restore
+from bars_gateway.model.readings import MessageHistory, Notice, Overview
+from bars_gateway.standard.verdict import Verdict
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.status.concerns import Conditions, concerns
+from bars_gateway.store.aftermath import Fate
+from bars_gateway.store.backup import back_up
+from bars_gateway.store.database import open_database
+from bars_gateway.store.examination import examine
+from bars_gateway.store.restore import Condition, HandedOver, Restored, hand_over, restore
 from bars_gateway.store.store import Store
 
 SINCE = NOW + timedelta(minutes=1)
@@ -79,12 +77,12 @@ def home(tmp_path: Path) -> Home:
 
 
 def queue(**changes: object):
-    return lambda store: store.submit(submission(**changes), NOW)
+    return lambda store: store.outbound.submit(submission(**changes), NOW)
 
 
 def takes(**changes: object):
     came = arrival(**changes)
-    return lambda store: store.receive(came, SINCE)
+    return lambda store: store.inbound.receive(came, SINCE)
 
 
 def verb(verb_: Verb, of: Accepted):
@@ -97,14 +95,14 @@ def verb(verb_: Verb, of: Accepted):
 
 
 async def next_claim(store: Store) -> Claim | None:
-    return await store.claim_next(SINCE, ["trust"])
+    return await store.outbound.claim_next(SINCE, ["trust"])
 
 
 async def acknowledge(store: Store) -> Claim:
     claim = await next_claim(store)
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=f"theirs-{claim.request_id}")
-    await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return claim
 
 
@@ -113,20 +111,20 @@ async def miss(store: Store) -> Claim:
     claim = await next_claim(store)
     assert claim is not None
     tried = attempt(claim, Verdict.RETRY)
-    await store.settle(claim, SILENCE, attempt=tried, settlement=TryAgain(at=SINCE))
+    await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=TryAgain(at=SINCE))
     return claim
 
 
 def history(of: str):
     async def read(store: Store) -> MessageHistory:
-        (found,) = await store.history("trust", of)
+        (found,) = await store.messages.history("trust", of)
         return found
 
     return read
 
 
 async def notices(store: Store) -> Sequence[Notice]:
-    return await store.pending_notices("trust", 100)
+    return await store.notices.pending("trust", 100)
 
 
 async def overview(store: Store) -> Overview:
@@ -136,10 +134,10 @@ async def overview(store: Store) -> Overview:
 async def sent_by(store: Store) -> list[Claim]:
     """Send whatever can be sent, and return it."""
     sent: list[Claim] = []
-    while (claim := await store.claim_next(LATER, ["trust"])) is not None:
+    while (claim := await store.outbound.claim_next(LATER, ["trust"])) is not None:
         sent.append(claim)
         settled = Settled(state=OutboundState.ACKNOWLEDGED)
-        await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+        await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return sent
 
 
@@ -186,7 +184,7 @@ async def test_the_number_of_a_notice_is_the_one_that_the_epr_knows(home: Home) 
     await home.backed_up(queue())
     _, before = await home.does(acknowledge, notices)
     number = before[0].notice_id
-    await home.does(lambda store: store.collect("trust", [number], SINCE))
+    await home.does(lambda store: store.notices.collect("trust", [number], SINCE))
     home.restored()
     (told,) = await home.does(notices)
 
@@ -225,7 +223,7 @@ async def cancelled(home: Home, of: Accepted) -> str:
     change(home.database, "UPDATE workflows SET focus_id = 'theirs'")
     change(home.backup, "UPDATE workflows SET focus_id = 'theirs'")
     made = submission(correlation_id="talk", move=Move.CANCEL, focus_id="theirs")
-    (accepted,) = await home.does(lambda store: store.submit(made, SINCE))
+    (accepted,) = await home.does(lambda store: store.outbound.submit(made, SINCE))
     assert accepted.workflow_id == of.workflow_id
     return accepted.request_id
 
@@ -259,7 +257,7 @@ async def test_an_answer_finds_what_was_acknowledged_since(home: Home) -> None:
     _, claim = await home.does(queue(bundle_id="asked"), acknowledge)
     home.restored()
     fate, found = await home.does(
-        lambda store: store.respond(response("asked"), NOT_FOUND, LATER),
+        lambda store: store.responses.respond(response("asked"), NOT_FOUND, LATER),
         history(claim.request_id),
     )
 
@@ -290,7 +288,7 @@ async def test_what_ended_before_the_backup_stays_ended(home: Home) -> None:
 
 async def test_what_was_retried_since_waits_again(home: Home) -> None:
     """It had ended badly in the backup."""
-    accepted, _ = await home.backed_up(queue(), lambda store: store.give_up(PAST))
+    accepted, _ = await home.backed_up(queue(), lambda store: store.outbound.give_up(PAST))
     await home.does(verb(Verb.RETRY, accepted))
     home.restored()
     found, sent = await home.does(history(accepted.request_id), sent_by)
@@ -305,7 +303,7 @@ async def test_what_waits_has_had_an_attempt_of_unknown_fate(home: Home) -> None
     home.restored()
     objection, _, found = await home.does(
         verb(Verb.WITHDRAW, accepted),
-        lambda store: store.give_up(PAST),
+        lambda store: store.outbound.give_up(PAST),
         history(accepted.request_id),
     )
 
@@ -378,8 +376,8 @@ async def test_the_clock_of_what_is_held_runs_on(home: Home, damage, condition) 
     await asyncio.to_thread(damage, home.database)
     home.restored()
     _, _, told, seen = await home.does(
-        lambda store: store.tell_delays(LATER),
-        lambda store: store.give_up(PAST),
+        lambda store: store.outbound.tell_delays(LATER),
+        lambda store: store.outbound.give_up(PAST),
         notices,
         overview,
     )
@@ -451,11 +449,13 @@ async def test_what_is_handed_over_is_given_under_its_own_number(home: Home) -> 
     """With its bytes and its answer; its Sender's repetition is a duplicate."""
     await home.backed_up()
     came = arrival(request_id="after")
-    _, before = await home.does(lambda store: store.receive(came, SINCE), notices)
-    await home.does(lambda store: store.collect("trust", [before[0].notice_id], SINCE))
+    _, before = await home.does(lambda store: store.inbound.receive(came, SINCE), notices)
+    await home.does(lambda store: store.notices.collect("trust", [before[0].notice_id], SINCE))
     done = home.handed_over(home.restored())
-    told, again, seen = await home.does(notices, lambda store: store.receive(came, PAST), overview)
-    (body,) = await home.does(lambda store: store.payload(told[0].message_id, "request"))
+    told, again, seen = await home.does(
+        notices, lambda store: store.inbound.receive(came, PAST), overview
+    )
+    (body,) = await home.does(lambda store: store.messages.payload(told[0].message_id, "request"))
 
     assert {"after": Fate.HANDED_OVER} == fates(done)
     assert [(before[0].notice_id, "message", ["restored"])] == [
@@ -483,7 +483,7 @@ async def test_a_response_moves_its_workflow_once_it_is_handed_over(home: Home) 
     """Until then the answer is owed, and the EPR would be told that it is late."""
     due = LATER + timedelta(minutes=1)
     accepted, _ = await home.backed_up(queue(bundle_id="asked", owed=owed(due)), acknowledge)
-    await home.does(lambda store: store.respond(response("asked"), NOT_FOUND, SINCE))
+    await home.does(lambda store: store.responses.respond(response("asked"), NOT_FOUND, SINCE))
     restored = home.restored()
     (before,) = await home.does(history(accepted.request_id))
     home.handed_over(restored)
@@ -495,7 +495,9 @@ async def test_a_response_moves_its_workflow_once_it_is_handed_over(home: Home) 
 async def test_an_answer_proves_its_request_before_it_is_handed_over(home: Home) -> None:
     """The request was sent and answered since: it is not sent again."""
     (accepted,) = await home.backed_up(queue(bundle_id="asked"))
-    await home.does(acknowledge, lambda store: store.respond(response("asked"), NOT_FOUND, SINCE))
+    await home.does(
+        acknowledge, lambda store: store.responses.respond(response("asked"), NOT_FOUND, SINCE)
+    )
     home.restored()
     sent, found = await home.does(sent_by, history(accepted.request_id))
 
@@ -510,7 +512,7 @@ def named(focus_id: str):
         claim = await next_claim(store)
         assert claim is not None
         settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
-        await store.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+        await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
         return claim
 
     return act
@@ -533,7 +535,7 @@ async def test_an_id_that_is_another_patients_stays_a_claim(home: Home, answered
     await home.backed_up(first, named("theirs"), second)
     await home.does(named("theirs"))
     if answered:
-        await home.does(lambda store: store.respond(response("second"), NOT_FOUND, SINCE))
+        await home.does(lambda store: store.responses.respond(response("second"), NOT_FOUND, SINCE))
     home.restored()
     (seen,) = await home.does(overview)
 
@@ -548,7 +550,7 @@ async def test_what_is_handed_over_takes_no_id_of_another_patients(home: Home, a
     await home.backed_up(first)
     await home.does(named("theirs"))
     if answered:
-        await home.does(lambda store: store.respond(response("first"), NOT_FOUND, SINCE))
+        await home.does(lambda store: store.responses.respond(response("first"), NOT_FOUND, SINCE))
     mended = home.database.with_name("mended.db")
     back_up(home.database, mended)
     overwritten(home.database)
@@ -582,7 +584,8 @@ async def test_what_nobody_has_seen_to_stands_after_a_restore(home: Home) -> Non
     unclear = response("asked", Move.UNCLEAR, request_id="came")
     await home.backed_up(queue(bundle_id="asked"), acknowledge, queue(request_id="lost"))
     await home.does(
-        lambda store: store.give_up(PAST), lambda store: store.respond(unclear, NOT_FOUND, SINCE)
+        lambda store: store.outbound.give_up(PAST),
+        lambda store: store.responses.respond(unclear, NOT_FOUND, SINCE),
     )
     restored = home.restored()
     (before,) = await home.does(overview)
@@ -599,10 +602,10 @@ async def test_what_happened_after_the_restore_is_not_undone(home: Home) -> None
     """The gateway ran before somebody handed over: its workflow has gone on."""
     await home.backed_up(queue(bundle_id="asked"), acknowledge)
     interim = response("asked", Move.PROGRESS, request_id="interim")
-    await home.does(lambda store: store.respond(interim, NOT_FOUND, SINCE))
+    await home.does(lambda store: store.responses.respond(interim, NOT_FOUND, SINCE))
     restored = home.restored()
     final = response("asked", request_id="final")
-    await home.does(lambda store: store.respond(final, NOT_FOUND, LATER))
+    await home.does(lambda store: store.responses.respond(final, NOT_FOUND, LATER))
     home.handed_over(restored)
     (found,) = await home.does(history("final"))
 
@@ -613,7 +616,7 @@ async def test_what_was_quarantined_since_is_brought_along(home: Home) -> None:
     """A person has yet to say where it belongs."""
     await home.backed_up()
     orphan = response("nothing", request_id="orphan")
-    await home.does(lambda store: store.respond(orphan, NOT_FOUND, SINCE))
+    await home.does(lambda store: store.responses.respond(orphan, NOT_FOUND, SINCE))
     restored = home.restored()
     done = home.handed_over(restored)
     (seen,) = await home.does(overview)
@@ -844,7 +847,7 @@ class Course:
         made = submission(
             request_id=self.id(), correlation_id=talk, bundle_id=talk, give_up_at=PAST
         )
-        accepted = await store.submit(replace(made, focus_id=f"given-{talk}"), NOW)
+        accepted = await store.outbound.submit(replace(made, focus_id=f"given-{talk}"), NOW)
         self.talks[accepted.workflow_id] = talk
         self.accepted.append(accepted)
 
@@ -859,7 +862,7 @@ class Course:
             request_id=self.id(), correlation_id=talk, move=move, focus_id=focus, give_up_at=PAST
         )
         with contextlib.suppress(ValueError):  # its workflow is over
-            self.accepted.append(await store.submit(made, NOW))
+            self.accepted.append(await store.outbound.submit(made, NOW))
 
     async def focus(self, store: Store, of: Accepted) -> tuple[str, str] | None:
         found = await store._database.read(
@@ -877,22 +880,24 @@ class Course:
         if state is None:
             again = TryAgain(at=SINCE)
             tried = attempt(claim, Verdict.RETRY)
-            await store.settle(claim, SILENCE, attempt=tried, settlement=again)
+            await store.outbound.settle(claim, SILENCE, attempt=tried, settlement=again)
             return
         focus = f"theirs-{claim.request_id}"
         verdict = Verdict.ACKNOWLEDGED if state == "acknowledged" else Verdict.REFUSED
         settled = Settled(state=state, focus_id=focus)
-        await store.settle(claim, ANSWER, attempt=attempt(claim, verdict), settlement=settled)
+        await store.outbound.settle(
+            claim, ANSWER, attempt=attempt(claim, verdict), settlement=settled
+        )
 
     async def receive(self, store: Store) -> None:
-        await store.receive(arrival(request_id=self.id()), SINCE)
+        await store.inbound.receive(arrival(request_id=self.id()), SINCE)
 
     async def answer(self, store: Store) -> None:
         if self.talks:
             to = self.rng.choice(list(self.talks.values()))
             move = self.rng.choice((Move.PROGRESS, Move.CONCLUDE))
             came = response(to, move, request_id=self.id())
-            await store.respond(came, NOT_FOUND, SINCE)
+            await store.responses.respond(came, NOT_FOUND, SINCE)
 
     async def meddle(self, store: Store) -> None:
         if self.accepted:

@@ -18,8 +18,8 @@ from store.test_restoring import (
 )
 
 from bars_gateway.cli.restore import meaning
-from bars_gateway.store.affected import Fate
-from bars_gateway.store.port import Accepted
+from bars_gateway.model.messages import Accepted
+from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.restore import Restored
 
 __all__ = ["home"]  # a fixture

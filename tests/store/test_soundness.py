@@ -13,16 +13,16 @@ from hiding import as_after_a_kill, hide, hold_too_much, stopped_in_order
 from store_values import NOW, arrival, owed, submission
 from structlog.testing import capture_logs
 
+from bars_gateway.model.interventions import Verb
+from bars_gateway.model.messages import Repeated
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store import comparison, schema
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.comparison import Gap
 from bars_gateway.store.database import open_database
-from bars_gateway.store.interventions import Verb
-from bars_gateway.store.port import Repeated
+from bars_gateway.store.inspection import Findings
 from bars_gateway.store.restore import hand_over, restore
-from bars_gateway.store.soundness import Findings
-from bars_gateway.store.sqlite_soundness import SqliteSoundness
+from bars_gateway.store.soundness import SqliteSoundness
 from bars_gateway.store.store import Store
 
 PAGE = 8192
@@ -39,8 +39,8 @@ async def fill(path: Path) -> None:
     async with open_database(path) as database:
         store = Store(database, node="here")
         for n in range(3):
-            await store.submit(submission(body=b"%d" % n, owed=owed(NOW)), NOW)
-        await store.receive(arrival(body=b"in"), NOW)
+            await store.outbound.submit(submission(body=b"%d" % n, owed=owed(NOW)), NOW)
+        await store.inbound.receive(arrival(body=b"in"), NOW)
 
 
 def reading(path: Path) -> closing[sqlite3.Connection]:
@@ -187,7 +187,7 @@ async def test_an_index_that_cannot_be_rebuilt_is_not_believed(path: Path) -> No
     as_after_a_kill(path)
     async with open_database(path) as database:
         store = Store(database, node="here")
-        third = await store.submit(submission(body=b"0"), NOW)
+        third = await store.outbound.submit(submission(body=b"0"), NOW)
         left = store.soundness.left
 
     assert 1 == third.message_id

@@ -5,15 +5,15 @@ from datetime import timedelta
 import pytest
 from store_values import NOW, OURS, TERMS, arrival, decision
 
+from bars_gateway.model.messages import Arrival, NoticeKind
+from bars_gateway.model.questions import Asked, Unattended
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Arrival, NoticeKind
-from bars_gateway.store.questions import Asked, Unattended
 from bars_gateway.store.store import Store
 
 
 async def taken(store: Store) -> Arrival:
     request = arrival()
-    await store.receive(request, NOW)
+    await store.inbound.receive(request, NOW)
     return request
 
 
@@ -23,7 +23,7 @@ def cancel_of(request: Arrival, **changes: object) -> Arrival:
 
 
 async def told(store: Store) -> int:
-    notices = await store.pending_notices("trust", 99)
+    notices = await store.notices.pending("trust", 99)
     return sum(each.kind is NoticeKind.CANCEL_TURNED_AWAY for each in notices)
 
 
@@ -34,8 +34,8 @@ async def raised(store: Store) -> list[int]:
 
 
 async def collect(store: Store) -> None:
-    notices = await store.pending_notices("trust", 99)
-    await store.collect("trust", [each.notice_id for each in notices], NOW)
+    notices = await store.notices.pending("trust", 99)
+    await store.notices.collect("trust", [each.notice_id for each in notices], NOW)
 
 
 async def test_the_retries_of_one_attempt_are_one(store: Store) -> None:

@@ -12,9 +12,9 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from bars_gateway.model.messages import Claim, Payload
 from bars_gateway.standard.verdict import Before
 from bars_gateway.standard.workflow import Move
-from bars_gateway.store.port import Claim, Payload
 
 REQUEST_ID = "5b0a7a3e-4f0e-4b0c-9a1d-2f6f3c1d7e01"
 CORRELATION_ID = "c2a6a0c4-93b1-4c77-8c55-0d1b6e0f9a02"

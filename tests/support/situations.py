@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, State, Subject
-from bars_gateway.store.values import OutboundState
 
 DUE = datetime(2026, 3, 2, 14, 5, tzinfo=UTC)
 ENDS = datetime(2026, 3, 2, 13, 50, tzinfo=UTC)

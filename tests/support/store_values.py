@@ -4,12 +4,12 @@ import hashlib
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from bars_gateway.model.messages import Arrival, Attempt, Claim, Payload, Refusal, Submission
+from bars_gateway.model.questions import Decision, Terms
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, Written
 from bars_gateway.standard.verdict import Answer, Fault, Verdict
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store.port import Arrival, Attempt, Claim, Payload, Refusal, Submission
-from bars_gateway.store.questions import Decision, Terms
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"

@@ -10,7 +10,7 @@ from bars_gateway.epr.envelope import (
 )
 from bars_gateway.epr.openapi.read_operations import READ_OPERATIONS
 from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text, uuid
-from bars_gateway.store.interventions import Verb
+from bars_gateway.model.interventions import Verb
 
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _TO_EVERYTHING = (

@@ -15,13 +15,12 @@ from bars_gateway.epr.openapi.schemas import (
     uuid,
 )
 from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
+from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS, MOST_AT_ONCE
+from bars_gateway.model.interventions import OBJECTIONS, Verb
+from bars_gateway.model.messages import OutboundState
+from bars_gateway.model.quarantine import AGAINST
 from bars_gateway.standard.workflow import CONFIRMABLE, Role, State
-from bars_gateway.store.alarms import ALARMS
 from bars_gateway.store.confirmations import NOT_CONFIRMED
-from bars_gateway.store.handling import HANDLING_OBJECTIONS, MOST_AT_ONCE
-from bars_gateway.store.interventions import OBJECTIONS, Verb
-from bars_gateway.store.port import OutboundState
-from bars_gateway.store.quarantine import AGAINST
 
 _WORD = r"^[!-~]+( [!-~]+)*$"
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.cancelling import SHOWN
 from bars_gateway.standard.decisions import REFUSALS
 from bars_gateway.standard.links import By, Relation
@@ -11,7 +12,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
-from bars_gateway.store.port import NoticeKind, OutboundState, Reconciliation
+from bars_gateway.store.reconciliations import Reconciliation
 
 Schema = dict[str, Any]
 

@@ -20,7 +20,7 @@ from bars_gateway.onboarding.doctor.checks import (
 )
 from bars_gateway.permissions import files_in
 from bars_gateway.store.examination import examined, reading
-from bars_gateway.store.soundness_works import last
+from bars_gateway.store.inspection import last
 
 _FIRST_YEAR = 2026  # this release did not exist before
 _SLOW_SECONDS = 1.0

@@ -299,7 +299,7 @@ CREATE TABLE events (                           -- the audit trail; append-only,
 ) STRICT;
 CREATE INDEX events_of     ON events (message_id) WHERE message_id IS NOT NULL;
 
-CREATE TABLE alarm_kinds (                      -- which kinds of event are alarming: store/alarms.py, entered at each start
+CREATE TABLE alarm_kinds (                      -- which kinds of event are alarming: model/alarms.py, entered at each start
     kind        TEXT PRIMARY KEY,
     about       TEXT NOT NULL,                  -- what one standing alarm is kept for
     CONSTRAINT about_is_known CHECK (about IN ('message', 'workflow', 'request', 'place'))

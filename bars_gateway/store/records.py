@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
+from bars_gateway.model.messages import NoticeKind, Part, Payload
+from bars_gateway.model.readings import Link
 from bars_gateway.standard.applications import Answers, answers_of
 from bars_gateway.standard.links import Relation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.port import Link, NoticeKind, Part, Payload
 from bars_gateway.store.rows import link_of, packed, text
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})

@@ -16,23 +16,22 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.model.messages import Arrival, NoticeKind, Refusal
+from bars_gateway.model.questions import PROCESS_MESSAGE, READ_LIVES, Decided, Decision
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, wording_of
 from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
-from bars_gateway.store import link_works
+from bars_gateway.store import links
 from bars_gateway.store.beginnings import read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.due import Failed, Look, each_alone
-from bars_gateway.store.guard_works import names, remarks_on_change, whose
-from bars_gateway.store.inbound_works import changed_workflow, open_workflow, remember, take
-from bars_gateway.store.question_works import PROCESS_MESSAGE, question_of
-from bars_gateway.store.questions import READ_LIVES, Decided, Decision
-from bars_gateway.store.response_works import follow, named_by, tell
-from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.statements import move_due, move_workflow
-from bars_gateway.store.values import Arrival, NoticeKind, Refusal
+from bars_gateway.store.guards import names, remarks_on_change, whose
+from bars_gateway.store.inbound import changed_workflow, open_workflow, remember, take
+from bars_gateway.store.records import move_due, move_workflow
+from bars_gateway.store.responses import follow, named_by, tell
+from bars_gateway.store.rounds import Failed, Look, each_alone
+from bars_gateway.store.rows import instant, payload_of, question_of, text
 
 
 def decide(
@@ -107,8 +106,8 @@ def _take(
     arrival = _arrival(row, decision)
     if arrival.move not in REQUESTER_MOVES:
         return _take_response(connection, row, arrival, now, late=late)
-    found = link_works.find(connection, arrival)
-    remarks, named = link_works.remarks_of(found), None
+    found = links.find(connection, arrival)
+    remarks, named = links.remarks_of(found), None
     changed = changed_workflow(connection, arrival)
     if changed is not None:
         whose_it_is = whose(connection, arrival, changed["id"])
@@ -128,7 +127,7 @@ def _take(
         remarks=remarks,
         names=named,
     )
-    link_works.link(connection, arrival, found, taken, now)
+    links.link(connection, arrival, found, taken, now)
     return taken.message_id
 
 
@@ -194,7 +193,7 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         owed=_owed(about),
         reason=about.get("reason", ""),
         wording=_wording(row, Move(about["move"])),
-        ties=link_works.as_written(about.get("ties")),
+        ties=links.as_written(about.get("ties")),
         particulars=_particulars(row, Move(about["move"])),
     )
 

@@ -27,6 +27,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.model.messages import (
+    Arrival,
+    Fate,
+    Met,
+    Names,
+    NoticeKind,
+    OutboundState,
+    Payload,
+    Quarantined,
+    Refusal,
+    Taken,
+    Word,
+)
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.particulars import (
@@ -50,24 +63,13 @@ from bars_gateway.standard.remarks import (
 from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.beginnings import began
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.guard_works import whose
-from bars_gateway.store.inbound_works import add_event, already_met, keep_aside, remember, take
-from bars_gateway.store.replacement_works import left_with
+from bars_gateway.store.guards import whose
+from bars_gateway.store.inbound import add_event, already_met, keep_aside, remember, take
+from bars_gateway.store.records import move_workflow, notify, other_records
+from bars_gateway.store.replacements import left_with
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.statements import move_workflow, notify, other_records
-from bars_gateway.store.values import (
-    Arrival,
-    Fate,
-    Met,
-    Names,
-    NoticeKind,
-    OutboundState,
-    Payload,
-    Quarantined,
-    Refusal,
-    Word,
-)
-from bars_gateway.store.word_works import hear
+from bars_gateway.store.words import hear
+from bars_gateway.store.work import Noun, promises, writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,23 +86,38 @@ class Telling:
         return NoticeKind.AMENDED if Remark.AMENDED in self.remarks else NoticeKind.MESSAGE
 
 
-def respond(connection: Connection, arrival: Arrival, not_found: Payload, now: datetime) -> Fate:
-    """Take the response into its workflow, or quarantine it with *not_found* as its answer."""
-    workflow = answered_workflow(connection, arrival, not_found, now)
-    if isinstance(workflow, Met):
-        return workflow
-    told = tell(connection, workflow, arrival, now)
-    taken = take(
-        connection,
-        told.arrival,
-        workflow["id"],
-        told.notice,
-        now,
-        remarks=told.remarks,
-        names=named_by(told.remarks),
-    )
-    follow(connection, workflow, told, now)
-    return taken
+class Responses(Noun):
+    """Responses that come in, to what was asked before."""
+
+    async def respond(self, arrival: Arrival, not_found: Payload, now: datetime) -> Fate:
+        """Take a response into its workflow, or quarantine it; *not_found* is then its answer."""
+        fate = await self._respond(arrival, not_found, now)
+        if isinstance(fate, Taken):
+            self._bells.outbound.ring()  # what it proves may let the next of its conversation go
+            self._bells.notices[arrival.provider].ring()
+        return fate
+
+    @promises
+    @writes
+    def _respond(
+        self, connection: Connection, arrival: Arrival, not_found: Payload, now: datetime
+    ) -> Fate:
+        """Take the response into its workflow, or quarantine it with *not_found* as its answer."""
+        workflow = answered_workflow(connection, arrival, not_found, now)
+        if isinstance(workflow, Met):
+            return workflow
+        told = tell(connection, workflow, arrival, now)
+        taken = take(
+            connection,
+            told.arrival,
+            workflow["id"],
+            told.notice,
+            now,
+            remarks=told.remarks,
+            names=named_by(told.remarks),
+        )
+        follow(connection, workflow, told, now)
+        return taken
 
 
 def answered_workflow(

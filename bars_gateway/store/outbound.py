@@ -18,15 +18,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bars_gateway.errors import StaleState
-from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
-from bars_gateway.standard.workflow import Move, State, is_worse
-from bars_gateway.store.aside_works import Spoilt, each, hold
-from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.due import Failed, Look, each_alone
-from bars_gateway.store.focus_works import name_focus
-from bars_gateway.store.port import (
+from bars_gateway.model.messages import (
+    Accepted,
     Attempt,
+    Change,
     Claim,
     NoticeKind,
     OutboundState,
@@ -34,11 +29,22 @@ from bars_gateway.store.port import (
     Payload,
     Settled,
     Settlement,
+    Submission,
 )
-from bars_gateway.store.replacement_works import left_with
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
+from bars_gateway.standard.workflow import Move, Role, State, is_worse
+from bars_gateway.store import submissions
+from bars_gateway.store.asides import Aside, Spoilt, each, hold, log_set_aside
+from bars_gateway.store.bells import Bells
+from bars_gateway.store.calls import note
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.focus import name_focus
+from bars_gateway.store.records import add_message_event, keep, move_due, move_workflow, notify
+from bars_gateway.store.replacements import left_with
+from bars_gateway.store.rounds import Failed, Look, Rounds, Step, each_alone
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.sqlite_calls import note
-from bars_gateway.store.statements import add_message_event, keep, move_due, move_workflow, notify
+from bars_gateway.store.work import Noun, Shared, promises, reads, rings, writes
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.
@@ -58,38 +64,209 @@ _REMARKS: Mapping[str, Sequence[Remark]] = {
 }
 
 
-def claim_next(
-    connection: Connection,
-    now: datetime,
-    claimant: tuple[str, datetime],
-    per_receiver: int,
-    *,
-    providers: Collection[str],
-    not_for: Collection[str],
-) -> Claim | Spoilt | None:
-    """
-    Take the message that has been due longest, of the urgent ones where there are any.
+class Outbound(Noun):
+    """Messages that go out: submitted, claimed for a POST, and settled."""
 
-    *claimant*: which node, and until when its lease lasts. One that cannot be read is held.
-    """
-    node, lease_until = claimant
-    values = {
-        "now": text(now),
-        "lease_until": text(lease_until),
-        "providers": json.dumps(sorted(providers)),
-        "not_for": json.dumps(sorted(not_for)),
-        "node": node,
-        "per_receiver": per_receiver,
-    }
-    found = (connection.one("claim_next", urgent=urgent, **values) for urgent in (1, 0))
-    row = next((row for row in found if row is not None), None)
-    if row is None:
-        return None
-    (claim,) = each([row], partial(_claim, connection))
-    if isinstance(claim, Spoilt):
-        hold(connection, claim.number, claim.error, now, row["claims"], began=False)
-        return claim
-    return replace(claim, call=note(connection, row["provider"], now))
+    def __init__(
+        self, shared: Shared, rounds: Rounds, *, node: str, lease: timedelta, per_receiver: int
+    ) -> None:
+        super().__init__(shared)
+        self._rounds = rounds
+        self._node = node
+        self._lease = lease
+        self._per_receiver = per_receiver
+        self._own = partial(release_own, node=node)
+
+    @promises
+    @rings(Bells.ring_submitted)
+    @writes
+    def submit(self, connection: Connection, submission: Submission, now: datetime) -> Accepted:
+        """
+        Queue the message, or return the receipt that the same bytes were given before.
+
+        Raises MoveRefused where its workflow is past such a move: nothing was taken then.
+        """
+        return submissions.submit(connection, submission, now)
+
+    @reads
+    def submitted(self, connection: Connection, provider: str, fingerprint: str) -> Accepted | None:
+        """Return the receipt that these bytes were given, or None."""
+        return submissions.submitted(connection, provider, fingerprint)
+
+    @reads
+    def correlation_of(
+        self,
+        connection: Connection,
+        provider: str,
+        *keys: str,
+        role: Role | None = None,
+        counterparty: str | None = None,
+        change: Change | None = None,
+    ) -> str | None:
+        """Return the X-Correlation-Id of the workflow that *keys*, or the *change*, belong to."""
+        return submissions.conversation_of(
+            connection, provider, *keys, role=role, counterparty=counterparty, change=change
+        )
+
+    async def claim_next(
+        self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()
+    ) -> Claim | None:
+        """
+        Take a message of one of *providers* for us alone, for none of the Receivers *not_for*.
+
+        What is urgent goes first, and of that what has been due longest.
+        """
+        while True:
+            found = await self._claim_next(now, providers, not_for)
+            if not isinstance(found, Spoilt):
+                return found
+            log_set_aside(Aside.MESSAGE, found.error, message_id=found.number)
+            self._bells.ring_everybody()  # it is held, and its EPR is told
+
+    @writes
+    def _claim_next(
+        self,
+        connection: Connection,
+        now: datetime,
+        providers: Collection[str],
+        not_for: Collection[str],
+    ) -> Claim | Spoilt | None:
+        values = {
+            "now": text(now),
+            "lease_until": text(now + self._lease),
+            "providers": json.dumps(sorted(providers)),
+            "not_for": json.dumps(sorted(not_for)),
+            "node": self._node,
+            "per_receiver": self._per_receiver,
+        }
+        found = (connection.one("claim_next", urgent=urgent, **values) for urgent in (1, 0))
+        row = next((row for row in found if row is not None), None)
+        if row is None:
+            return None
+        (claim,) = each([row], partial(_claim, connection))
+        if isinstance(claim, Spoilt):
+            hold(connection, claim.number, claim.error, now, row["claims"], began=False)
+            return claim
+        return replace(claim, call=note(connection, row["provider"], now))
+
+    async def settle(
+        self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement
+    ) -> None:
+        """Record the attempt and what it led to; raise StaleState if the claim has lapsed."""
+        await self._database.write(
+            lambda c: settle(c, claim, answer, attempt, settlement, self._node)
+        )
+        self._bells.outbound.ring()
+        self._bells.notices[claim.provider].ring()
+
+    @rings(Bells.ring_outbound)
+    @writes
+    def put_back(self, connection: Connection, claim: Claim, retry_at: datetime) -> None:
+        """Undo the claim: no POST began, so it was no attempt."""
+        changed = connection.run(
+            "put_back",
+            id=claim.message_id,
+            node=self._node,
+            claim=claim.claim,
+            retry_at=text(retry_at),
+        )
+        _exactly_one(changed, claim)
+        connection.run("forget_call", call=claim.call, provider=claim.provider)
+
+    @rings(Bells.ring_outbound, if_any=True)
+    @writes
+    def put_off(
+        self,
+        connection: Connection,
+        until: datetime,
+        *,
+        provider: str | None = None,
+        receiver: str | None = None,
+        last: int | None = None,
+    ) -> int:
+        """
+        Try nothing of that provider, or for that Receiver, before *until*; return how many.
+
+        *last*: the message that is to go after the others.
+        """
+        values = {"provider": provider, "receiver": receiver, "last": last}
+        return connection.run("put_off", until=text(until), **values)
+
+    @rings(Bells.ring_outbound, if_any=True)
+    @writes
+    def hasten(
+        self,
+        connection: Connection,
+        now: datetime,
+        *,
+        provider: str | None = None,
+        receiver: str | None = None,
+    ) -> int:
+        """Make due what of that provider, or for that Receiver, waits; return how many."""
+        return connection.run("hasten", now=text(now), provider=provider, receiver=receiver)
+
+    async def release_own(self, now: datetime) -> int:
+        """Queue again what this node was sending when it died; return how many."""
+        return await self._release(self._own, now)
+
+    async def release_lapsed(self, now: datetime) -> int:
+        """Queue again what a lease ran out on; return how many."""
+        return await self._release(release_lapsed, now)
+
+    async def _release(self, step: Step, now: datetime) -> int:
+        released = await self._rounds.go(step, Aside.MESSAGE, now)
+        for _ in range(released):
+            self._bells.outbound.ring()
+        return released
+
+    @rings(Bells.ring_everybody, if_any=True)
+    @writes
+    def reschedule(self, connection: Connection, step: timedelta) -> int:
+        """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
+        return connection.run("reschedule", step=f"{step.total_seconds():+.3f} seconds")
+
+    @rings(Bells.ring_everybody, if_any=True)
+    @writes
+    def recall(self, connection: Connection, now: datetime, longest: timedelta) -> int:
+        """Make due what is scheduled further ahead than *longest*; return how many messages."""
+        beyond = text(now + longest)
+        connection.run("recall_delays", beyond=beyond)
+        connection.run("recall_reads", now=text(now), beyond=beyond)
+        return connection.run("recall", now=text(now), beyond=beyond)
+
+    async def give_up(self, now: datetime) -> int:
+        """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""
+        return self._rung(await self._rounds.go(give_up, Aside.NOTICE, now))
+
+    async def tell_delays(self, now: datetime) -> int:
+        """Write a delayed notice for each open message that is late; return how many."""
+        return self._rung(await self._rounds.go(tell_delays, Aside.NOTICE, now))
+
+    def _rung(self, changed: int) -> int:
+        if changed:
+            self._bells.ring_everybody()
+        return changed
+
+    @reads
+    def next_due(
+        self, connection: Connection, now: datetime, providers: Collection[str]
+    ) -> datetime | None:
+        """
+        Return when, after *now*, the next queued message of *providers* is due, or None.
+
+        Pass the *now* of the claim that found nothing: what was due then and not
+        claimable waits for another message, and the bell rings when that is settled.
+        """
+        row = connection.one("next_due", now=text(now), providers=json.dumps(sorted(providers)))
+        return instant(row["at"]) if row else None
+
+    async def work(self, seconds: float) -> None:
+        """Return when a message may have become due, after *seconds* at the latest."""
+        await self._bells.outbound.wait(seconds)
+
+    def ring(self) -> None:
+        """Wake one sender: there may be more to claim."""
+        self._bells.outbound.ring()
 
 
 def _claim(connection: Connection, row: Row) -> Claim:
@@ -132,19 +309,6 @@ def _before(connection: Connection, row: Row) -> Before:
     if found["foreign_ack"]:
         return Before.FOREIGN
     return Before.UNKNOWN if found["unknown"] else Before.NOTHING
-
-
-def put_back(connection: Connection, claim: Claim, retry_at: datetime, node: str) -> None:
-    """Undo a claim of which no POST began."""
-    changed = connection.run(
-        "put_back",
-        id=claim.message_id,
-        node=node,
-        claim=claim.claim,
-        retry_at=text(retry_at),
-    )
-    _exactly_one(changed, claim)
-    connection.run("forget_call", call=claim.call, provider=claim.provider)
 
 
 def settle(  # noqa: PLR0917
@@ -263,18 +427,6 @@ def _payload(answer: Answer) -> Payload:
 def _exactly_one(changed: int, claim: Claim) -> None:
     if changed != 1:
         raise StaleState(f"message {claim.message_id} is no longer ours")
-
-
-def reschedule(connection: Connection, step: timedelta) -> int:
-    """Move what is scheduled as the clock was moved."""
-    return connection.run("reschedule", step=f"{step.total_seconds():+.3f} seconds")
-
-
-def recall(connection: Connection, now: datetime, beyond: datetime) -> int:
-    """Let nothing be scheduled further ahead than *beyond*."""
-    connection.run("recall_delays", beyond=text(beyond))
-    connection.run("recall_reads", now=text(now), beyond=text(beyond))
-    return connection.run("recall", now=text(now), beyond=text(beyond))
 
 
 def give_up(connection: Connection, look: Look) -> list[Failed | None]:

@@ -13,6 +13,8 @@ Another patient on receipt refuses nothing: a person is told, and so is the EPR 
 from collections.abc import Sequence
 from datetime import datetime
 
+from bars_gateway.model.messages import Arrival, Names, Quarantined, RefusedBefore, Submission
+from bars_gateway.model.quarantine import UNKNOWN_RECORD as UNKNOWN
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.particulars import particulars_of
@@ -22,10 +24,8 @@ from bars_gateway.standard.remarks import OF_PATIENT, Remark
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.beginnings import began, patients_of
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.inbound_works import add_event, changed_workflow, keep_aside, refuse_for
-from bars_gateway.store.quarantine import UNKNOWN_RECORD as UNKNOWN
-from bars_gateway.store.statements import other_records
-from bars_gateway.store.values import Arrival, Names, Quarantined, RefusedBefore, Submission
+from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
+from bars_gateway.store.records import other_records
 
 
 def mixed_up(

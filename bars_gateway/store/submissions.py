@@ -10,6 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
+from bars_gateway.model.messages import (
+    Accepted,
+    Change,
+    OutboundState,
+    Part,
+    Submission,
+    Taken,
+    Warned,
+)
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.guards import (
     BUNDLE_ID_TAKEN,
@@ -23,23 +32,14 @@ from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.records import stands
 from bars_gateway.standard.rules import said_unclearly
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
-from bars_gateway.store import link_works
+from bars_gateway.store import links
 from bars_gateway.store.beginnings import read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.guard_works import mixed_up, names, out_of_time, whose
-from bars_gateway.store.meant_works import meant
+from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
+from bars_gateway.store.links import meant
+from bars_gateway.store.records import keep, other_records
 from bars_gateway.store.rows import instant, text, written
-from bars_gateway.store.statements import keep, other_records
-from bars_gateway.store.values import (
-    Accepted,
-    Change,
-    OutboundState,
-    Part,
-    Submission,
-    Taken,
-    Warned,
-)
-from bars_gateway.store.word_works import hear
+from bars_gateway.store.words import hear
 
 _CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
 
@@ -105,8 +105,8 @@ def _led_to(row: Row) -> State | None:
 
 
 def _insert(connection: Connection, submission: Submission, now: datetime) -> None:
-    found = link_works.find(connection, submission)
-    issues = link_works.refused(submission, found)
+    found = links.find(connection, submission)
+    issues = links.refused(submission, found)
     if issues:
         raise MoveRefused(issues)
     if submission.too_late:
@@ -120,7 +120,7 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> No
     if submission.move is Move.UPDATE:
         _count_at_once(connection, submission, workflow_id, message_id)
     taken = Taken(message_id=message_id, workflow_id=workflow_id)
-    link_works.link(connection, submission, found, taken, now)
+    links.link(connection, submission, found, taken, now)
 
 
 def _queue(connection: Connection, submission: Submission, workflow_id: int, now: datetime) -> int:
@@ -170,11 +170,11 @@ def _refuse_a_shared_bundle_id(
 def _warned_of_others(
     connection: Connection,
     submission: Submission,
-    found: link_works.Found,
+    found: links.Found,
     workflow_id: int,
 ) -> Sequence[Warned]:
     """Return what the receipt warns of: there may be two records of the patient's request."""
-    if link_works.remarks_of(found):
+    if links.remarks_of(found):
         rule = OTHER_RECORD
         return [Warned(rule=rule.rule, path="Bundle.id", problem=rule.text)]
     if submission.move is not Move.CANCEL:

@@ -13,14 +13,14 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.links import TIES, LinkKind, Relation
 from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.statements import add_message_event, links, other_records
-from bars_gateway.store.values import OutboundState
+from bars_gateway.store.records import add_message_event, links, other_records
 
 _CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 

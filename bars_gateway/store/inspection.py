@@ -1,9 +1,20 @@
 """
-What is written about the file itself: each function is one work, and so one transaction.
+Whether the database's file is sound: what is known, what is looked at, what is put right.
 
-The mark of an orderly stop is the last thing that is committed, and the first that is taken
-away, by whoever opens the database to write. Whatever dies in between leaves it away, so that
-the next start compares. Where it dies *at* a step, that is:
+    orderly stop ─► mark, the last thing that is committed
+    start        ─► the mark is taken away, before anything else is written
+                    it was there     ─► the doors open at once
+                    it was not there ─► what work is found by is compared first
+    behind the doors, and every day ─► everything is compared, table by table
+
+A row that an index lacks is there, and nobody finds it (`comparison`). The index is rebuilt,
+which is told by an alarm. Where it cannot be, for want of room or because the same bytes were
+taken twice meanwhile, the rows that it lacks are noted, and messages are looked for among these
+as well. What is damaged otherwise is told, and nothing is done to it.
+
+The mark is the last thing that is committed, and the first that is taken away, by whoever opens
+the database to write. Whatever dies in between leaves it away, so that the next start compares.
+Where it dies *at* a step, that is:
 
     taking the mark away    it is still there: nothing was written
     comparing               nothing is written: the next start begins anew
@@ -16,15 +27,53 @@ the next start compares. Where it dies *at* a step, that is:
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.store.comparison import LEDGER, UNLEDGERED, Gap, lacked_by
 from bars_gateway.store.rows import instant, text
-from bars_gateway.store.soundness import Inspected
 
 REBUILT = "index.rebuilt"
 DAMAGED = "database.damaged"
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """The last comparison of everything."""
+
+    began_at: datetime | None  # None: there was none
+    ended_at: datetime | None  # None: it has not, or was broken off
+    found: Sequence[str]  # in our words, with names of tables and indexes; empty: all was well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """How far the file of a running gateway is known to be sound."""
+
+    after_orderly_stop: bool
+    waits_since: datetime | None  # since when this start has not compared everything; None: it has
+    last: Inspected | None  # the last comparison of this start; None: it has not ended
+    left: Sequence[str] = ()  # indexes that lack rows and could not be rebuilt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one step found, and what was done about it."""
+
+    table: str
+    rebuilt: Sequence[str] = ()  # indexes, and how many rows they lacked
+    left: Sequence[str] = ()  # indexes that could not be rebuilt, and why
+    damaged: int = 0  # findings that nobody can put right from here
+
+    @property
+    def sentences(self) -> Sequence[str]:
+        """What is told of it."""
+        return [
+            *(f"{each} lacked, and rebuilt" for each in self.rebuilt),
+            *(f"{each} lacked, and not rebuilt" for each in self.left),
+            *([f"{self.table}: {self.damaged} damaged"] if self.damaged else []),
+        ]
 
 
 def stopped_in_order(connection: sqlite3.Connection) -> bool:

@@ -23,8 +23,8 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, State, Subject
 from bars_gateway.store.beginnings import began
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import add_message_event, links
 from bars_gateway.store.rows import text
-from bars_gateway.store.statements import add_message_event, links
 
 _MOST = 8  # workflows whose Bundles are read; who gives one id to more than that gives no ids
 

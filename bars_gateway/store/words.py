@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.model.messages import Word
 from bars_gateway.standard.bundle import MalformedBundle
 from bars_gateway.standard.meaning import (
     Reading,
@@ -29,7 +30,6 @@ from bars_gateway.standard.word_order import Place, Spoken, placed
 from bars_gateway.store.beginnings import read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.values import Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bars_gateway.model.alarms import Alarm, Standing
+from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
+from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.workflow import Move, State, Subject
-from bars_gateway.store.alarms import Alarm, Standing
-from bars_gateway.store.questions import OpenQuestions
-from bars_gateway.store.values import Attempt, NoticeKind, OutboundState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

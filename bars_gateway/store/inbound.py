@@ -10,15 +10,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from bars_gateway.standard.answers import outcome
-from bars_gateway.standard.formats import Format
-from bars_gateway.standard.headers import same_service
-from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State
-from bars_gateway.store import link_works
-from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.port import (
+from bars_gateway.model.messages import (
     Arrival,
     BundleReused,
     Conflicting,
@@ -34,40 +26,72 @@ from bars_gateway.store.port import (
     Repeated,
     Taken,
 )
-from bars_gateway.store.questions import Enquiry
+from bars_gateway.model.questions import Enquiry
+from bars_gateway.standard.answers import outcome
+from bars_gateway.standard.formats import Format
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Move, State
+from bars_gateway.store import links
+from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.records import keep, notify
 from bars_gateway.store.rows import packed, text, written
-from bars_gateway.store.statements import keep, notify
+from bars_gateway.store.work import Noun, promises, writes
 
 
-def receive(connection: Connection, arrival: Arrival, now: datetime) -> Fate:
-    """Take the message with its workflow, answer and notice, or say what it met."""
-    met = already_met(connection, arrival, now)
-    if met is not None:
-        return met
-    found = link_works.find(connection, arrival)
-    unlinkable = refused_links(connection, arrival, found, now)
-    if unlinkable is not None:
-        return unlinkable
-    workflow_id = open_workflow(connection, arrival, now)
-    remarks = link_works.remarks_of(found)
-    taken = take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now, remarks=remarks)
-    link_works.link(connection, arrival, found, taken, now)
-    return taken
+class Inbound(Noun):
+    """Requests that come in, but for responses."""
+
+    async def receive(self, arrival: Arrival, now: datetime) -> Fate:
+        """Take the message with its workflow, answer and notice, or say what it met."""
+        fate = await self._receive(arrival, now)
+        if isinstance(fate, Taken):
+            self._bells.notices[arrival.provider].ring()
+        return fate
+
+    @promises
+    @writes
+    def _receive(self, connection: Connection, arrival: Arrival, now: datetime) -> Fate:
+        """Take the message with its workflow, answer and notice, or say what it met."""
+        met = already_met(connection, arrival, now)
+        if met is not None:
+            return met
+        found = links.find(connection, arrival)
+        unlinkable = refused_links(connection, arrival, found, now)
+        if unlinkable is not None:
+            return unlinkable
+        workflow_id = open_workflow(connection, arrival, now)
+        remarks = links.remarks_of(found)
+        taken = take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now, remarks=remarks)
+        links.link(connection, arrival, found, taken, now)
+        return taken
+
+    @promises
+    @writes
+    def refuse(self, connection: Connection, refusal: Refusal, now: datetime) -> Fate:
+        """Remember the refusal, so that a retry gets the same, or say what it met."""
+        met = already_met(connection, refusal, now)
+        if met is not None:
+            return met
+        kind = "response.refused" if refusal.is_response else "inbound.refused"
+        remember(connection, refusal, kind, now)
+        return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 
 def refused_links(
     connection: Connection,
     arrival: Arrival,
-    found: link_works.Found,
+    found: links.Found,
     now: datetime,
     *,
     asked: bool = False,
 ) -> RefusedBefore | None:
     """Refuse a request for what it names; None: it may be taken. *asked*: the EPR will be."""
-    issues = link_works.refused(arrival, found, asked=asked)
+    issues = links.refused(arrival, found, asked=asked)
     if not issues:
         return None
-    if link_works.is_alarming(found):
+    if links.is_alarming(found):
         rules = [row.rule for row in found.broken]
         add_event(connection, arrival, "link.refused", now, rules=rules)
     return refuse_for(connection, arrival, issues, now)
@@ -200,16 +224,6 @@ def _insert(
         **written(arrival.word),
         now=text(now),
     )
-
-
-def refuse(connection: Connection, refusal: Refusal, now: datetime) -> Fate:
-    """Remember the refusal, or say what the request met."""
-    met = already_met(connection, refusal, now)
-    if met is not None:
-        return met
-    kind = "response.refused" if refusal.is_response else "inbound.refused"
-    remember(connection, refusal, kind, now)
-    return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
 
 
 def remember(connection: Connection, refusal: Refusal, kind: str, now: datetime) -> None:

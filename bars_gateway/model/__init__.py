@@ -1,0 +1,1 @@
+"""Values that flows and store trade in: no SQL, no I/O."""

@@ -1,0 +1,520 @@
+"""What is alarming: kinds of event that a person has to see, what each says, and what ends it.
+
+    event of a kind in ALARMS ─► alarm, standing ─┬─ handled      somebody said so (`mark-handled`)
+    (triggers of the database)                    ├─ settled      what it was about came right
+                                                  └─ superseded   it was raised anew: a new number
+    numbers, X-Request-Ids, or all of some kinds up to a number ─► Chosen ─► Handled, or why not
+
+An alarm stays for as long as nobody has seen to it, over restarts and backups: no clock ends
+one. There is one standing alarm for each kind and thing (a message, a workflow or an
+X-Request-Id). An event of the same kind about the same thing raises it anew, under a new
+number, so that whoever has seen the first has not seen the second: it is beyond `up_to`, and
+is none of those that were named.
+
+To add one: write the event as ever (`add_event`, `add_message_event`), and give its kind a row
+in ALARMS. Nothing else: page, metrics, lists, the verb and the database read that table; the
+gravest stand first. A kind that is to be raised only when something gets worse is an event that
+is written only then.
+
+Decisions: D-alarms-stay.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bars_gateway.model.actors import Objection
+from bars_gateway.standard.workflow import Role
+
+_RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
+_RETRIED_SAYS = "it is sent again"
+_LET_GO_SAYS = "it is released, or ends"
+_LET_GO = (
+    "message.queued",
+    "message.acknowledged",
+    "message.refused",
+    "message.unconfirmed",
+    "message.not_sent",
+    "message.withdrawn",
+)
+_CONFIRMED = ("operator.confirmed", "epr.confirmed")
+MOST_AT_ONCE = 500  # alarms of one round
+HANDLING_OBJECTIONS: Mapping[str, Objection] = {
+    each.code: each
+    for each in (
+        Objection(
+            code="no_alarm",
+            text="no alarm of this provider has that number or X-Request-Id",
+            cure="see the status page, or bars-gateway alarms",
+        ),
+        Objection(
+            code="handled_before",
+            text="somebody has marked it as handled before",
+            cure="there is nothing to do",
+        ),
+        Objection(
+            code="settled",
+            text="what it was about has come right meanwhile",
+            cure="there is nothing to do",
+        ),
+        Objection(
+            code="superseded",
+            text="it was raised anew since, under a new number",
+            cure="look at the new one: something has happened after the first",
+        ),
+    )
+}
+
+
+class About(StrEnum):
+    """What one standing alarm is kept for."""
+
+    MESSAGE = "message"
+    WORKFLOW = "workflow"  # of the event's message
+    REQUEST = "request"  # an X-Request-Id, where nothing was taken that has a number
+    PLACE = "place"  # a line of ours, where it is no one message's
+
+
+class Whose(StrEnum):
+    """Where to look for the cause first."""
+
+    OURS = "here"
+    THEIRS = "at the other side"
+    EITHER = "here and at the other side"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmKind:
+    """What the page says of alarms of one kind, and what ends them."""
+
+    about: About
+    grave: bool  # stands above what is wrong with the machine
+    noun: str
+    says: str  # {n}: how many, with the noun
+    whose: Whose
+    advice: str
+    ends: str  # what ends it beside `mark-handled`, in words
+    ended_by: Sequence[str] = ()  # kinds of event about the same thing that do
+    to_responder: tuple[str, str] | None = None  # says and advice, where we are the Responder
+
+
+ALARMS: Mapping[str, AlarmKind] = {
+    "workflow.contradicted": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="workflow",
+        says="{n} ended, and then the other side went on",
+        to_responder=("{n} ended, and then our EPR went on", "Tell the other side which holds."),
+        whose=Whose.THEIRS,
+        advice="Somebody may be on the way, or nobody. Telephone now; then bars-gateway confirm.",
+        ends="somebody confirms how it stands",
+        ended_by=_CONFIRMED,
+    ),
+    "workflow.unclear": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="workflow",
+        says="{n} got a response that does not add up",
+        whose=Whose.THEIRS,
+        advice="Nobody was told what it means. Read it, and telephone; then bars-gateway confirm.",
+        ends="somebody confirms how it stands",
+        ended_by=_CONFIRMED,
+    ),
+    "workflow.overdue": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="answer",
+        says="Overdue: {n} owed to us",
+        to_responder=(
+            "Overdue: {n} that we owe",
+            "The other side may act without it. See that it is given; telephone if it cannot be.",
+        ),
+        whose=Whose.THEIRS,
+        advice="Do what is foreseen for silence, now: the patient may be waiting. Then telephone.",
+        ends="the workflow ends, or its time is moved",
+    ),
+    "workflow.unreplaced": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="cancellation",
+        says="{n} for something new that came to nothing",
+        whose=Whose.EITHER,
+        advice="The patient has neither the old nor the new: see that somebody asks anew, now.",
+        ends="something takes its place, or is sent again",
+        ended_by=_RETRIED,
+    ),
+    "message.foreign_ack": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} of ours answered with the record of another patient or case",
+        whose=Whose.THEIRS,
+        advice="Two patients may have been mixed up there: telephone that service, now. Nothing was"
+        " taken from the answer.",
+        ends="nothing else",
+    ),
+    "message.shared_id": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} of ours has at the Receiver the number of another patient's record",
+        whose=Whose.THEIRS,
+        advice="The number was not taken. Telephone that service before anything is cancelled: two"
+        " patients may have been mixed up.",
+        ends="nothing else",
+    ),
+    "message.set_aside": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} held, for the gateway itself failed over sending it",
+        whose=Whose.OURS,
+        advice="Nothing of it leaves, nor of what waits behind it: telephone. Send us the type and"
+        " place of the error; release it once that is mended, or withdraw it.",
+        ends=_LET_GO_SAYS,
+        ended_by=_LET_GO,
+    ),
+    "payload.damaged": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} with stored bytes that the disk has spoilt",
+        whose=Whose.OURS,
+        advice="One that was to be sent is held: telephone, have the EPR hand it in anew, and"
+        " withdraw this. One that came in cannot be shown: ask its Sender. bars-gateway verify"
+        " names them all; look at the disk.",
+        ends="one that is held is let go, or ends",
+        ended_by=_LET_GO[1:],
+    ),
+    "database.damaged": AlarmKind(
+        about=About.PLACE,
+        grave=True,
+        noun="table",
+        says="{n} of the database damaged",
+        whose=Whose.OURS,
+        advice="What cannot be read is set aside one by one, and the rest goes on. bars-gateway"
+        " verify says what is damaged. Look at the disk; then restore the latest backup that is"
+        " whole.",
+        ends="nothing else",
+    ),
+    "index.rebuilt": AlarmKind(
+        about=About.PLACE,
+        grave=True,
+        noun="gap",
+        says="{n} in the database's indexes: rows were hidden, and are found again",
+        whose=Whose.OURS,
+        advice="What was hidden goes on now, and may be late: look through what waits. See whether"
+        " anything else than the gateway opens the database; look at the disk.",
+        ends="nothing else",
+    ),
+    "notice.set_aside": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} of which the EPR cannot be told, for the gateway itself failed over it",
+        whose=Whose.OURS,
+        advice="Tell whoever it is for: bars-gateway show says how it stands. It is tried again, at"
+        " the next start at the latest. Send us the type and place of the error.",
+        ends="nothing else",
+    ),
+    "message.not_sent": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} never left this organisation",
+        whose=Whose.OURS,
+        advice="Act now by other means: nobody else knows what was asked.",
+        ends=_RETRIED_SAYS,
+        ended_by=_RETRIED,
+    ),
+    "message.unconfirmed": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} may or may not have arrived",
+        whose=Whose.EITHER,
+        advice="Ask the Receiver by telephone before anything is sent again.",
+        ends=_RETRIED_SAYS,
+        ended_by=_RETRIED,
+    ),
+    "message.refused": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} got a refusal",
+        whose=Whose.EITHER,
+        advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
+        ends=_RETRIED_SAYS,
+        ended_by=_RETRIED,
+    ),
+    "restore.held": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} held since a restore: nobody here knows whether it was sent, withdrawn or"
+        " cancelled",
+        whose=Whose.EITHER,
+        advice="Ask the EPR, and the Receiver by telephone. Then release it with a reason, or leave"
+        " it: past its time the EPR is told that it is unconfirmed.",
+        ends="it is released, or ends",
+        ended_by=("message.queued", "message.acknowledged", "message.unconfirmed"),
+    ),
+    "restore.not_handed_over": AlarmKind(
+        about=About.REQUEST,
+        grave=True,
+        noun="message",
+        says="{n} received before a restore, and not given to the EPR since",
+        whose=Whose.OURS,
+        advice="No Sender will send it again. Stop the gateway, `bars-gateway restore KEPT"
+        " --hand-over` with the file that the restore has kept, and start it.",
+        ends="it is handed over",
+    ),
+    "restore.not_taken_over": AlarmKind(
+        about=About.REQUEST,
+        grave=True,
+        noun="message",
+        says="{n} that a restore could not take over",
+        whose=Whose.OURS,
+        advice="What became of it, the kept database alone knows. See to it by hand, with its"
+        " Sender or Receiver; what the restore has printed says why.",
+        ends="nothing else",
+    ),
+    "cancel.other_patient": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="cancellation",
+        says="{n} not sent: the record under that number is another patient's",
+        whose=Whose.EITHER,
+        advice="Telephone the Receiver now: what was to be cancelled still stands there, and two"
+        " patients may have been mixed up.",
+        ends="it is acknowledged",
+        ended_by=("message.acknowledged",),
+    ),
+    "cancel.not_sent": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="cancellation",
+        says="{n} not gone yet: nobody there says what stands",
+        whose=Whose.EITHER,
+        advice="What was to be cancelled stands meanwhile: telephone that service now. The gateway"
+        " goes on asking until the time of the cancellation ends; find out why nobody answers.",
+        ends="it may go, or ends",
+        ended_by=(
+            "cancel.confirmed",
+            "cancel.sent_unshown",
+            "cancel.nothing_to_cancel",
+            "message.acknowledged",
+            "message.refused",
+            "message.unconfirmed",
+            "message.not_sent",
+            "message.withdrawn",
+        ),
+    ),
+    "cancel.turned_away": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="cancellation",
+        says="{n} came and nobody here could be asked",
+        whose=Whose.OURS,
+        advice="What was to be cancelled goes on here. Telephone the Sender: it may not be wanted"
+        " any more. See that the EPR is connected, and that questions is not none.",
+        ends="the EPR is asked about it after all",
+        ended_by=("cancel.asked",),
+    ),
+    "patient.other": AlarmKind(
+        about=About.WORKFLOW,
+        grave=True,
+        noun="message",
+        says="{n} named another patient than what it belongs to",
+        whose=Whose.EITHER,
+        advice="Check whose it is before anybody files it or acts on it: traced, merged, or mixed"
+        " up. The EPR has it with the remark other_patient.",
+        ends="somebody confirms how it stands",
+        ended_by=_CONFIRMED,
+    ),
+    "record.other": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="request",
+        says="{n} of a patient who has the same request there already",
+        whose=Whose.EITHER,
+        advice="It was asked for twice: sent again as new, or built twice. Find out which record"
+        " holds, and have the other cancelled: who cancels one of two believes that nobody comes.",
+        ends="nothing else",
+    ),
+    "question.unanswered": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="question",
+        says="{n} that our EPR has not answered for long",
+        whose=Whose.OURS,
+        advice="See that the EPR answers; the Sender does not know what became of it.",
+        ends="the EPR answers",
+    ),
+    "question.decided_late": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="question",
+        says="{n} decided after the Sender had stopped waiting",
+        whose=Whose.OURS,
+        advice="The Sender may not know. If it matters to the patient, telephone.",
+        ends="the Sender asks again, and hears it",
+    ),
+    "file.set_aside": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="file",
+        says="{n} of the EPR's refused, for the gateway itself failed over it",
+        whose=Whose.OURS,
+        advice="The reason lies beside it. Have it dropped again, and telephone if that fails too."
+        " Send us the type and place of the error.",
+        ends="nothing else",
+    ),
+    "answer.set_aside": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="question",
+        says="{n} that the gateway itself failed over, or over the answer to it",
+        whose=Whose.OURS,
+        advice="Its Sender does not know. Find out what was decided, and telephone. Send us the"
+        " type and place of the error.",
+        ends="nothing else",
+    ),
+    "inbound.failed": AlarmKind(
+        about=About.PLACE,
+        grave=False,
+        noun="error",
+        says="{n} of the gateway itself over what came from another organisation",
+        whose=Whose.OURS,
+        advice="It was told 500 and sends again; nothing was kept. Send us the type and place.",
+        ends="nothing else",
+    ),
+    "request.failed": AlarmKind(
+        about=About.PLACE,
+        grave=False,
+        noun="error",
+        says="{n} of the gateway itself over what the EPR asked or handed in",
+        whose=Whose.OURS,
+        advice="The EPR was told 500, and what it handed in was not taken. Send us the type and"
+        " place.",
+        ends="nothing else",
+    ),
+    "work.failed": AlarmKind(
+        about=About.PLACE,
+        grave=False,
+        noun="error",
+        says="{n} of the gateway itself in what it does without being asked",
+        whose=Whose.OURS,
+        advice="It goes on with the rest; the log names what is not done. Send us the type and"
+        " place.",
+        ends="nothing else",
+    ),
+    "link.refused": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="message",
+        says="{n} named a record of another Sender or patient",
+        whose=Whose.THEIRS,
+        advice="The Sender was told so. Find out with them: two patients may have been mixed up.",
+        ends="nothing else",
+    ),
+    "change.unknown": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="change",
+        says="{n} came for a record that this Receiver never gave",
+        whose=Whose.THEIRS,
+        advice="The Sender was told so, and nothing changed here. Find out with them which record"
+        " they mean: somebody may still be waiting, or on the way.",
+        ends="nothing else",
+    ),
+    "response.remarked": AlarmKind(
+        about=About.MESSAGE,
+        grave=False,
+        noun="response",
+        says="{n} came with a remark",
+        whose=Whose.THEIRS,
+        advice="Late, out of turn or stood down: its notice says which. See that somebody looks.",
+        ends="nothing else",
+    ),
+    "response.refused": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="response",
+        says="{n} broke a rule and was refused: what it says about a patient is not known here",
+        whose=Whose.THEIRS,
+        advice="The Sender was told why. It may turn a patient down: if nothing comes in its place"
+        " soon, telephone that service. The log names the rules.",
+        ends="nothing else",
+    ),
+    "inbound.request_id_reused": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="inbound message",
+        says="{n} came with the X-Request-Id of another message",
+        whose=Whose.THEIRS,
+        advice="Tell the Sender's supplier: what came second was not taken.",
+        ends="nothing else",
+    ),
+    "inbound.quarantined": AlarmKind(
+        about=About.REQUEST,
+        grave=False,
+        noun="response",
+        says="{n} came that no request of ours asked for",
+        whose=Whose.THEIRS,
+        advice="The Sender was told so. Find out with them whose patient it is about; then attach"
+        " it.",
+        ends="it is attached to its workflow",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One alarm that stands: ids and codes, nothing else."""
+
+    number: int  # by which people name it; raised anew, it has a new one
+    kind: str
+    provider: str | None
+    role: Role | None  # ours in its workflow, where it has one
+    request_id: str | None
+    workflow_id: int | None
+    use_case: str | None
+    quarantine: int | None  # its number there, where it lies there
+    codes: Sequence[str]  # remarks or rules that the event names
+    since: datetime  # when it was first raised
+    times: int  # how often it was raised since, and nobody said that it was handled
+    told: str | None = None  # what the EPR was told last of its message, where one is meant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How many alarms of one kind stand."""
+
+    kind: str
+    provider: str | None
+    role: Role | None
+    count: int
+    oldest_at: datetime
+    newest: int  # the highest number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which of a provider's alarms are meant: named ones, or all of some kinds up to a number."""
+
+    numbers: Sequence[int] = ()
+    request_ids: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    up_to: int | None = None  # the highest that was seen: what came since is not meant
+    after: int = 0  # of those up to it: only behind that number, where the last round ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handled:
+    """What became, or would become, of one alarm that was named."""
+
+    name: str  # its number, or the X-Request-Id under which it was named
+    alarm: Alarm | None
+    objection: Objection | None

@@ -1,0 +1,175 @@
+"""
+What a person may do to an outbound message, from which states, and what stands against it.
+
+    queued ─hold─► held ─release─► queued          queued, held ─withdraw─► withdrawn
+    settled badly, withdrawn ─retry─► queued       the same ids: never a second record
+    settled ─resend─► a new message, queued        new ids: the Receiver may end up with two
+
+Every verb names who and why, and leaves both in the audit trail. An objection is a value:
+it is what somebody is told who asked for what would harm a patient, or make no sense.
+
+Decisions: D-no-late-revival.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bars_gateway.model.actors import Objection
+from bars_gateway.model.messages import OutboundState, Payload
+from bars_gateway.model.readings import MessageRow
+from bars_gateway.standard.timing import Limits
+from bars_gateway.standard.workflow import Move, Subject
+
+_OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD})
+_BAD_ENDS = frozenset({OutboundState.REFUSED, OutboundState.UNCONFIRMED, OutboundState.NOT_SENT})
+_NOT_THERE = _BAD_ENDS | {OutboundState.WITHDRAWN}
+# What a resend may lead to, by what is known of the message.
+MAY_HAPPEN: Mapping[OutboundState, str] = {
+    OutboundState.ACKNOWLEDGED: (
+        "the Receiver has had the message, and will have a second record of it under new ids"
+    ),
+    OutboundState.UNCONFIRMED: (
+        "the Receiver may have the message, and will then have a second record of it; retry"
+        " cannot do that"
+    ),
+    OutboundState.REFUSED: "the Receiver may refuse the same payload for the same reason again",
+    OutboundState.NOT_SENT: "the message arrives late; retry does the same under the old ids",
+    OutboundState.WITHDRAWN: "what was withdrawn leaves after all; retry does so under the old ids",
+}
+PAST_ITS_TIME = "past_its_time"  # the one that whoever acts may set aside
+# Of a use case, a move, a subject and a clinical time.
+Schedule = Callable[[str, Move, Subject, datetime | None], Limits]
+
+
+class Verb(StrEnum):
+    """What a person may do."""
+
+    HOLD = "hold"  # it stays where it is, and so does what waits behind it
+    RELEASE = "release"  # it goes on from where it was held
+    WITHDRAW = "withdraw"  # it never leaves; only before its first attempt
+    RETRY = "retry"  # the same bytes under the same ids, at once
+    RESEND = "resend"  # the same payload under new ids
+
+
+# From which states a verb leads on.
+FROM: Mapping[Verb, frozenset[OutboundState]] = {
+    Verb.HOLD: frozenset({OutboundState.QUEUED}),
+    Verb.RELEASE: frozenset({OutboundState.HELD}),
+    Verb.WITHDRAW: _OPEN,
+    Verb.RETRY: _NOT_THERE | {OutboundState.QUEUED},
+    Verb.RESEND: _NOT_THERE | {OutboundState.ACKNOWLEDGED},
+}
+
+# What the Receiver has is sent a second time one by one, by somebody who looked at it; and
+# what is queued needs no help from a filter to be tried again.
+IN_BULK: Mapping[Verb, frozenset[OutboundState]] = {
+    **FROM,
+    Verb.RETRY: _NOT_THERE,
+    Verb.RESEND: _NOT_THERE,
+}
+
+
+OBJECTIONS: Mapping[str, Objection] = {
+    each.code: each
+    for each in (
+        Objection(
+            code="in_flight",
+            text="it is being sent at this moment",
+            cure="ask again once its answer is there: within a minute and a half",
+        ),
+        Objection(
+            code="wrong_state",
+            text="its state does not allow for that",
+            cure="look at its state: each verb leads on from some states only",
+        ),
+        Objection(
+            code="attempted",
+            text="a POST of it has begun, so the Receiver may have it",
+            cure="hold it, or take it back by a cancellation",
+        ),
+        Objection(
+            code="overtaken",
+            text="a later message of its workflow has left, and this one must not come after it",
+            cure="find out what the Receiver has, and send what is true now as a new message",
+        ),
+        Objection(
+            code="outrun",
+            text="a later message of its workflow waits, and would leave before its copy",
+            cure="withdraw that one, or retry this one, which keeps its place before it",
+        ),
+        Objection(
+            code="stands",
+            text="the Receiver has it, and it stands: a copy would make a second record of one"
+            " patient, and each would be worked on apart",
+            cure="change or cancel the record that is there; after its end it may be sent as new",
+        ),
+        Objection(
+            code="ended",
+            text="its workflow has ended",
+            cure="if it is still wanted, begin anew with a message of its own",
+        ),
+        Objection(
+            code="resent",
+            text="its payload was sent again under new ids",
+            cure="act on the later message: see resend_of",
+        ),
+        Objection(
+            code=PAST_ITS_TIME,
+            text="its clinical time has passed: a fallback may be running, and two may then act",
+            cure="telephone first; if it is still wanted, ask again and say after its time",
+        ),
+        Objection(
+            code="bytes_gone",
+            text="its bytes are no longer kept",
+            cure="hand in a new message",
+        ),
+        Objection(
+            code="id_fixed",
+            text="its Bundle.id is written so that it cannot be changed safely",
+            cure="hand in a new message",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which of a provider's outbound messages: all that is given has to fit."""
+
+    states: frozenset[OutboundState]
+    receiver: str | None = None  # system|value
+    use_case: str | None = None
+    correlation_id: str | None = None
+    taken_from: datetime | None = None
+    taken_before: datetime | None = None
+    after: int = 0  # only messages behind that number: where the round before this one ended
+    up_to: int | None = None  # none that came after the first round began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A message, and what would become of a verb on it."""
+
+    message: MessageRow
+    objection: Objection | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """A payload under new ids, ready to be queued."""
+
+    request_id: str
+    bundle_id: str  # new where the message's reason is `new`, else the old one
+    fingerprint: str
+    request: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a verb led to."""
+
+    state: OutboundState  # of the message that was named
+    resent_as: str | None = None  # X-Request-Id of the message that a resend made
+    also: Sequence[str] = ()  # X-Request-Ids of those withdrawn with it
