@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         fault="the-page-forgets-after-a-day",
-        module="store/queries.sql",
+        module="store/alarms.sql",
         now="WHERE a.ended_at IS NULL GROUP BY a.kind",
         then="WHERE a.ended_at IS NULL AND a.since > datetime('now', '-1 day') GROUP BY a.kind",
         test="store/test_alarms.py::test_what_nobody_has_seen_outlives_days_and_restarts",

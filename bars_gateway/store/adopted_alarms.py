@@ -11,7 +11,8 @@ what an alarm is about is not here (yet), it stands for its X-Request-Id, and is
 message once that is handed over.
 
 What the database itself raised as messages were entered is no news: it is replaced by what the
-kept one knows of it. The statements walk whole tables, which is why they are not in queries.sql.
+kept one knows of it. The statements walk whole tables, which is why they are none of the named
+ones.
 """
 
 import sqlite3

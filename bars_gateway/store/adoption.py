@@ -15,7 +15,7 @@ X-Request-Id, is left alone: so it can be done again. Each message has a savepoi
 one that cannot be taken over is listed with the reason, and keeps no other from it. A Bundle
 whose bytes are not those that came is not entered.
 
-The statements walk whole tables, which is why they are not in queries.sql.
+The statements walk whole tables, which is why they are none of the named ones.
 """
 
 import sqlite3

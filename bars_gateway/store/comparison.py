@@ -16,7 +16,7 @@ it holds too much is over, and would be found as if it were not. Indexes that ev
 stored is in are counted behind the doors: that takes seconds.
 
 What the schema says of each index is read from the file, so that none can be left out here. The
-statements walk whole tables on purpose, which is why they are not in queries.sql.
+statements walk whole tables on purpose, which is why they are none of the named ones.
 
 Decisions: D-comparison.
 """

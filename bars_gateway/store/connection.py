@@ -4,8 +4,9 @@ The seam between works and an engine: all that a work may ask of a database.
     work(connection, …) ─► run │ one │ rows │ inserted      a statement, by its name
                            savepoint                        what fails in it is undone alone
 
-A statement is called by its name in `queries.sql`; values are bound by name. An engine is a
-class with these five methods, which raises the errors named here and no others of its own:
+A statement is called by its name in the `.sql` file beside a module; values are bound by name.
+An engine is a class with these five methods, which raises the errors named here and no others of
+its own:
 
     RowRefused        a constraint forbids this row; the transaction goes on
     DatabaseDamaged   the engine met a spoilt page

@@ -10,7 +10,7 @@ disk turned over in a Bundle passes every check of the database's own, and only 
 fingerprint that was taken when the Bundle came can tell.
 
 The checks walk whole tables, which is why their statements stand here and not in
-queries.sql, where nothing may.
+named statements, of which none may.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ good news: somebody may be on the way, or nobody, and a person has to hear of it
 these moves is made once more, in the order in which they were made, and whoever was told
 otherwise of one is told anew. What a person has confirmed since holds.
 
-The statements walk whole tables, which is why they are not in queries.sql.
+The statements walk whole tables, which is why they are none of the named ones.
 """
 
 from collections.abc import Sequence

@@ -18,10 +18,14 @@ _changed: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
 def named_queries() -> Mapping[str, str]:
-    """Return the statements of queries.sql by name."""
-    text = (resources.files("bars_gateway.store") / "queries.sql").read_text("utf-8")
-    blocks = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)[1:]
-    return dict(zip(blocks[::2], (block.strip() for block in blocks[1::2]), strict=True))
+    """Return the statements by name: those beside each module of the store."""
+    found: dict[str, str] = {}
+    for beside in resources.files("bars_gateway.store").iterdir():
+        if beside.name.endswith(".sql"):
+            blocks = re.split(r"^-- name: (\w+)$", beside.read_text("utf-8"), flags=re.MULTILINE)
+            statements = (block.strip() for block in blocks[2::2])
+            found |= dict(zip(blocks[1::2], statements, strict=True))
+    return found
 
 
 _STATEMENTS: Mapping[str, str] = named_queries()

@@ -286,7 +286,7 @@ def test_a_database_that_somebody_began_anew_is_newer(home: Home) -> None:
 
 async def one_message(path: Path) -> None:
     async with open_database(path) as database:
-        await Store(database, node="here").submit(submission(), NOW)
+        await Store(database, node="here").outbound.submit(submission(), NOW)
 
 
 def test_a_change_without_a_message_makes_a_database_newer(home: Home, tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ async def test_what_only_the_log_holds_is_kept_as_well(home: Home, tmp_path: Pat
     path = tmp_path / "killed" / "gateway.db"
     path.parent.mkdir()
     async with open_database(home.database) as database:
-        await Store(database, node="here").submit(submission(), LATER)
+        await Store(database, node="here").outbound.submit(submission(), LATER)
         everything = ids(home.database)
         for suffix in ("", "-wal"):
             shutil.copy(f"{home.database}{suffix}", f"{path}{suffix}")
@@ -417,7 +417,7 @@ async def test_the_ledger_of_the_backup_still_holds(home: Home) -> None:
     restore(home.backup, home.database, LATER, older=True)
     came = arrival(request_id=request_id, fingerprint=fingerprint, body=LONG)
     async with open_database(home.database) as database:
-        fate = await Store(database, node="here").receive(came, LATER)
+        fate = await Store(database, node="here").inbound.receive(came, LATER)
 
     assert "Repeated" == type(fate).__name__
 
@@ -427,7 +427,7 @@ async def test_what_waits_goes_out_under_its_own_ids(home: Home) -> None:
     ((request_id,),) = select(home.backup, "SELECT request_id FROM messages WHERE state = 'queued'")
     restore(home.backup, home.database, LATER, older=True)
     async with open_database(home.database) as database:
-        claim = await Store(database, node="here").claim_next(NOW, ["trust"])
+        claim = await Store(database, node="here").outbound.claim_next(NOW, ["trust"])
 
     assert claim is not None
     assert (request_id, ALSO_LONG) == (claim.request_id, claim.request.body)

@@ -70,7 +70,7 @@ def request_of(plan: Plan, number: int) -> Submission:
 async def asked(a: Store, plan: Plan, number: int) -> int:
     """Send the request from A; return its workflow there."""
     receipt = await a.submit(request_of(plan, number), NOW)
-    claim = await a.claim_next(NOW, ["a"])
+    claim = await a.outbound.claim_next(NOW, ["a"])
     assert claim is not None
     focus = identifier(4, number) if plan.known else None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus)

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import re
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import aiosqlite
 import pytest
 from store_values import NOW, submission
 
+from bars_gateway import store
 from bars_gateway.errors import (
     DatabaseDamaged,
     DatabaseInUse,
@@ -20,6 +23,7 @@ from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
 from bars_gateway.store.store import Store
 
+STORE = Path(store.__file__).parent
 # Reads that count or list everything on purpose; the operator's page asks for them.
 WALKS_ON_PURPOSE = {"count_messages", "count_workflows"}
 
@@ -128,9 +132,9 @@ async def test_a_damaged_file_is_left_as_it_is(tmp_path: Path) -> None:
 async def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
     """A closed database keeps what its callers were told."""
     async with open_database(tmp_path / "gateway.db") as database:
-        first = await Store(database, node="here").submit(submission(body=b"a"), NOW)
+        first = await Store(database, node="here").outbound.submit(submission(body=b"a"), NOW)
     async with open_database(tmp_path / "gateway.db") as database:
-        second = await Store(database, node="here").submit(submission(body=b"a"), NOW)
+        second = await Store(database, node="here").outbound.submit(submission(body=b"a"), NOW)
 
     assert first == second
 
@@ -176,7 +180,7 @@ async def test_a_closed_database_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["UPDATE events SET kind = 'x'", "DELETE FROM events"])
 async def test_the_audit_trail_cannot_be_changed(database: Database, change: str) -> None:
     """Events are append-only, by trigger: what the gateway does by mistake, it does not do."""
-    await Store(database, node="here").submit(submission(), NOW)
+    await Store(database, node="here").outbound.submit(submission(), NOW)
     with pytest.raises(StoreError, match="append-only"):
         await database.write(lambda connection: connection.raw.execute(change))
 
@@ -190,15 +194,31 @@ async def test_no_statement_walks_a_whole_table(database: Database, name: str) -
         names = dict.fromkeys(_parameters(sql))
         return [row["detail"] for row in connection.raw.execute(f"EXPLAIN QUERY PLAN {sql}", names)]
 
-    plan = (
-        await database.read(explain) if sql.startswith("SELECT") else await database.write(explain)
-    )
+    plan = await database.write(explain)
 
     assert [] == [
         step
         for step in plan
         if step.startswith("SCAN") and "INDEX" not in step and not _bounded(step, sql)
     ]
+
+
+def test_each_statement_stands_beside_a_module_that_says_it() -> None:
+    """It has a sentence above it, no other has its name, and none is left over."""
+    wrong = []
+    seen: list[str] = []
+    for beside in sorted(STORE.glob("*.sql")):
+        blocks = re.split(r"^-- name: (\w+)$", beside.read_text("utf-8"), flags=re.MULTILINE)
+        seen += blocks[1::2]
+        for name, block in zip(blocks[1::2], blocks[2::2], strict=True):
+            said = re.match(r"\s*-- \S.*?[.?:]\s*$\n(?!--)", block, re.MULTILINE | re.DOTALL)
+            wrong += [] if said else [f"{beside.name}: {name} has no sentence"]
+    said_somewhere = " ".join(path.read_text("utf-8") for path in STORE.glob("*.py"))
+    wrong += [f"{name} is said by nobody" for name in seen if f'"{name}"' not in said_somewhere]
+    wrong += [f"{name} twice" for name, times in Counter(seen).items() if times > 1]
+    wrong += [str(p) for p in STORE.glob("*.sql") if not p.with_suffix(".py").exists()]
+
+    assert [] == wrong
 
 
 def _bounded(step: str, sql: str) -> bool:

@@ -206,7 +206,7 @@ async def test_what_the_sender_has_heard_on_its_retry_alarms_no_more(attended: S
     for _ in range(2):
         assert isinstance(await attended.questions.ask_about(came, None, TERMS, LATER), Repeated)
     after = await attended.overview(LATER)
-    notices = await attended.pending_notices("trust", 9)
+    notices = await attended.notices.pending("trust", 9)
 
     assert ["question.decided_late"] == [alarm.kind for alarm in before.alarms]
     assert [] == list(after.alarms)
@@ -228,4 +228,4 @@ async def test_a_sender_that_has_not_asked_again_may_not_know(attended: Store) -
     found = await attended.overview(LATER)
 
     assert ["question.decided_late"] == [alarm.kind for alarm in found.alarms]
-    assert 1 == len(await attended.pending_notices("trust", 9))
+    assert 1 == len(await attended.notices.pending("trust", 9))

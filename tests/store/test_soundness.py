@@ -112,7 +112,7 @@ async def test_a_queued_message_that_was_hidden_is_sent(path: Path) -> None:
         hide(path, index, 1)
     as_after_a_kill(path)
     async with open_database(path) as database:
-        claim = await Store(database, node="here").claim_next(NOW, ["trust"])
+        claim = await Store(database, node="here").outbound.claim_next(NOW, ["trust"])
 
     assert claim is not None
     assert 1 == claim.message_id
@@ -162,11 +162,11 @@ async def test_the_same_bytes_are_known_though_an_index_hides_them(path: Path) -
     """After a kill, the receipt is the one that they were given."""
     await fill(path)
     async with open_database(path) as database:
-        first = await Store(database, node="here").submit(submission(body=b"0"), NOW)
+        first = await Store(database, node="here").outbound.submit(submission(body=b"0"), NOW)
     hide(path, "messages_same", first.message_id)
     as_after_a_kill(path)
     async with open_database(path) as database:
-        again = await Store(database, node="here").submit(submission(body=b"0"), NOW)
+        again = await Store(database, node="here").outbound.submit(submission(body=b"0"), NOW)
 
     assert first == again
 
@@ -176,7 +176,7 @@ async def taken_twice(path: Path) -> int:
     await fill(path)
     hide(path, "messages_same", 1)
     async with open_database(path) as database:  # after an orderly stop: nobody looks
-        again = await Store(database, node="here").submit(submission(body=b"0"), NOW)
+        again = await Store(database, node="here").outbound.submit(submission(body=b"0"), NOW)
     assert again.message_id != 1
     return again.message_id
 
@@ -221,7 +221,7 @@ async def test_what_is_left_is_tried_again(path: Path) -> None:
 async def test_an_id_is_found_without_the_index_that_lacks_it(path: Path, index: str) -> None:
     """By whatever index it is looked for: to act on it, and to answer in its conversation."""
     async with open_database(path) as database:
-        sent = await Store(database, node="here").submit(submission(), NOW)
+        sent = await Store(database, node="here").outbound.submit(submission(), NOW)
     hide(path, index, sent.message_id)
     async with open_database(path) as database:
         store = Store(database, node="here")
@@ -297,12 +297,12 @@ async def test_the_ledger_knows_again_what_was_received(path: Path) -> None:
     """After a kill, a message whose entry was lost is no new one."""
     message = arrival()
     async with open_database(path) as database:
-        await Store(database, node="here").receive(message, NOW)
+        await Store(database, node="here").inbound.receive(message, NOW)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM ledger WHERE message_id = 1")
     as_after_a_kill(path)
     async with open_database(path) as database:
-        fate = await Store(database, node="here").receive(message, NOW)
+        fate = await Store(database, node="here").inbound.receive(message, NOW)
 
     assert isinstance(fate, Repeated)
 

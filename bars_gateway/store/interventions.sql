@@ -1,0 +1,114 @@
+-- What a person does to a message of ours.
+
+-- name: open_resent
+-- A request that is sent again as a new one makes a record of its own there, and so a workflow here.
+INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, state,
+                       answer_due_at, warn_at, overdue_at, likeness, opened_at)
+SELECT provider, correlation_id, counterparty, role, subject, use_case, 'requested',
+       answer_due_at, warn_at, answer_due_at, likeness, :now
+  FROM workflows WHERE id = :id
+RETURNING id;
+
+-- name: link_as_before
+-- What the first record was tied to, the second is.
+INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
+SELECT :workflow_id, to_id, kind, by, :message_id, :now FROM links WHERE workflow_id = :of
+ON CONFLICT DO NOTHING;
+
+-- name: message_sent
+-- A message of ours by its X-Request-Id. What an index is known to lack is looked at without it.
+SELECT * FROM messages_seen
+ WHERE id IN (SELECT s.id FROM messages AS s
+               WHERE s.provider = :provider AND s.direction = 'outbound' AND s.request_id = :request_id
+               UNION ALL SELECT message_id FROM unindexed)
+   AND +provider = :provider AND +direction = 'outbound' AND +request_id = :request_id;
+
+-- name: select_messages
+-- By state first: there are few in those that a person acts on.
+SELECT * FROM messages_seen
+ WHERE direction = 'outbound' AND state IN (SELECT value FROM json_each(:states)) AND +provider = :provider
+   AND id > :after AND id <= coalesce(:up_to, id)
+   AND receiver = coalesce(:receiver, receiver) AND use_case = coalesce(:use_case, use_case)
+   AND correlation_id = coalesce(:correlation_id, correlation_id)
+   AND created_at >= coalesce(:taken_from, created_at) AND (:taken_before IS NULL OR created_at < :taken_before)
+ ORDER BY id LIMIT :limit;
+
+-- name: later_that_left
+-- A later message of the workflow that the Receiver has, or may have.
+SELECT id FROM messages
+ WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND (attempts > 0 OR state = 'sending')
+ LIMIT 1;
+
+-- name: stood_down
+-- Somebody had been sent, and the last that was said is that they wait again.
+SELECT 1 FROM messages AS m
+ WHERE m.id = (SELECT max(id) FROM messages
+                WHERE workflow_id = :workflow_id AND direction = 'inbound'
+                  AND move IN ('wait', 'progress', 'decline', 'conclude'))
+   AND m.move = 'wait'
+   AND EXISTS (SELECT 1 FROM messages AS earlier
+                WHERE earlier.workflow_id = m.workflow_id AND earlier.move = 'progress' AND earlier.id < m.id);
+
+-- name: later_that_waits
+-- A later message of the workflow that has yet to leave, for the first time or again.
+SELECT id FROM messages
+ WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND settled_at IS NULL
+ LIMIT 1;
+
+-- name: resent_message
+-- Whether a message was sent as new since.
+SELECT id FROM messages WHERE resend_of = :id LIMIT 1;
+
+-- name: has_request
+-- Whether the bytes of a message are still kept.
+SELECT 1 FROM payloads WHERE message_id = :id AND part = 'request';
+
+-- name: hold_message
+-- Let it wait until a person releases it.
+UPDATE messages SET state = 'held', next_attempt_at = NULL WHERE id = :id AND state = 'queued';
+
+-- name: release_message
+-- Let what was held go out.
+UPDATE messages SET state = 'queued', next_attempt_at = :now WHERE id = :id AND state = 'held';
+
+-- name: withdraw_message
+-- Take back what nobody has begun to send.
+UPDATE messages
+   SET state = 'withdrawn', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE id = :id AND state IN ('queued', 'held') AND attempts = 0;
+
+-- name: withdraw_behind
+-- What was to change a request that never left has nothing to change.
+UPDATE messages
+   SET state = 'withdrawn', settled_at = :now, next_attempt_at = NULL, delay_due_at = NULL
+ WHERE workflow_id = :workflow_id AND id > :id AND direction = 'outbound' AND state IN ('queued', 'held')
+   AND attempts = 0
+RETURNING id, provider, request_id;
+
+-- name: hasten_message
+-- Send one at once.
+UPDATE messages SET next_attempt_at = :now WHERE id = :id AND state = 'queued';
+
+-- name: revive_message
+-- The same ids and bytes, with a time of its own: whoever asked wants it to be tried now.
+UPDATE messages
+   SET state = 'queued', next_attempt_at = :now, settled_at = NULL, unshown_at = NULL, shown = NULL,
+       give_up_at = :give_up_at, by_its_time = :by_its_time, delay_due_at = :delay_due_at
+ WHERE id = :id AND state IN ('refused', 'unconfirmed', 'not_sent', 'withdrawn');
+
+-- name: revive_workflow
+-- Let a workflow live again that ended because of its request's fate alone.
+UPDATE workflows SET state = 'requested', closed_at = NULL
+ WHERE id = :id AND state IN (SELECT value FROM json_each(:fates));
+
+-- name: queue_resent
+-- The same payload in the same conversation, under ids of its own; a request in a workflow of its own.
+INSERT INTO messages (workflow_id, provider, direction, request_id, correlation_id, bundle_id, responds_to, move,
+                      use_case, sender, receiver, fingerprint, state, resend_of, urgent, needed_by, next_attempt_at,
+                      give_up_at, by_its_time, delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked,
+                      says, reason_code, said_at, sent_at, created_at)
+SELECT :workflow_id, provider, 'outbound', :request_id, correlation_id, :bundle_id, responds_to, move,
+       use_case, sender, receiver, :fingerprint, 'queued', id, urgent, needed_by, :now, :give_up_at, :by_its_time,
+       :delay_due_at, answer_due_at, warn_at, read_due_at, target_unchecked, says, reason_code, said_at, sent_at, :now
+  FROM messages WHERE id = :id
+RETURNING id;

@@ -1,0 +1,103 @@
+-- What is shown: notices, lists, histories, counts.
+
+-- name: count_questions
+-- Those that are late first: nobody waits for their answer any more.
+SELECT provider, count(*) AS n, sum(answer_by <= :now) AS late, min(asked_at) AS oldest
+  FROM questions INDEXED BY questions_open WHERE state = 'open' GROUP BY provider;
+
+-- name: pending_notices
+-- What an EPR has not collected and is not kept back, the oldest first.
+SELECT * FROM notices AS n WHERE n.provider = :provider AND n.collected_at IS NULL AND n.kept_back_at IS NULL
+ ORDER BY n.id LIMIT :limit;
+
+-- name: notice
+-- One of a provider's notices.
+SELECT * FROM notices AS n WHERE n.id = :notice_id AND n.provider = :provider;
+
+-- name: notice_message
+-- What a notice is about: its message, the last attempt, and whether there is an answer to read.
+SELECT m.workflow_id, m.direction, m.request_id, m.correlation_id, m.bundle_id, m.move, m.use_case, m.sender,
+       m.receiver, m.state, m.attempts, m.reference, m.fingerprint, m.reconciliation,
+       m.says, m.reason_code, m.shown, m.give_up_at, w.focus_id, w.subject, w.answer_due_at,
+       a.http_status, a.code, a.issue, a.fault,
+       request.media_type AS media_type, answer.media_type AS answer_media_type,
+       (SELECT original.request_id FROM messages AS original WHERE original.id = m.resend_of) AS resend_of
+  FROM messages AS m
+  JOIN workflows AS w ON w.id = m.workflow_id
+  LEFT JOIN attempts AS a
+    ON a.message_id = m.id AND a.number = (SELECT max(number) FROM attempts WHERE message_id = m.id)
+  LEFT JOIN payloads AS request ON request.message_id = m.id AND request.part = 'request'
+  LEFT JOIN payloads AS answer  ON answer.message_id  = m.id AND answer.part  = 'answer'
+ WHERE m.id = :message_id;
+
+-- name: open_messages
+-- What is not settled, in the order in which it was taken.
+SELECT * FROM messages_seen WHERE settled_at IS NULL AND provider = coalesce(:provider, provider)
+ ORDER BY id LIMIT :limit;
+
+-- name: messages_named
+-- Every message with that X-Request-Id, in either direction. What came in capitals is kept in lower case.
+SELECT * FROM messages_seen
+ WHERE request_id IN (:request_id, lower(:request_id)) -- what came in capitals is kept in lower case
+   AND provider = coalesce(:provider, provider) ORDER BY id;
+
+-- name: message_attempts
+-- Every attempt to send a message, the first one first.
+SELECT * FROM attempts WHERE message_id = :message_id ORDER BY number;
+
+-- name: message_events
+-- What the audit trail has of a message, the oldest first.
+SELECT * FROM events WHERE message_id = :message_id ORDER BY id;
+
+-- name: newest_message
+-- The message that was taken last. It costs the same however many there are.
+SELECT id, settled_at FROM messages WHERE id = (SELECT max(id) FROM messages);
+
+-- name: count_messages
+-- How many messages there are in each direction and state.
+SELECT direction, state, count(*) AS n FROM messages GROUP BY direction, state;
+
+-- name: count_readings
+-- Cancellations that wait for the read before them.
+SELECT reading, count(*) AS n FROM messages_seen
+ WHERE state = 'queued' AND read_due_at IS NOT NULL GROUP BY reading;
+
+-- name: count_workflows
+-- How many workflows there are in each state.
+SELECT state, count(*) AS n FROM workflows GROUP BY state;
+
+-- name: count_notices
+-- How much each EPR has not collected.
+SELECT provider, count(*) AS n FROM notices WHERE collected_at IS NULL GROUP BY provider;
+
+-- name: oldest_open
+-- Since when the oldest message is open.
+SELECT min(created_at) AS at FROM messages WHERE settled_at IS NULL;
+
+-- name: last_attempts
+-- The last attempts of all, the newest first.
+SELECT a.*, m.request_id, m.provider, m.receiver
+  FROM attempts AS a JOIN messages AS m ON m.id = a.message_id
+ ORDER BY a.started_at DESC LIMIT :limit;
+
+-- name: last_workflows
+-- The last workflows that began, the newest first.
+SELECT * FROM workflows ORDER BY id DESC LIMIT :limit;
+
+-- name: next_due_of_all
+-- When the next message of all is due. One look into the index for each urgency.
+SELECT min(at) AS at
+  FROM (SELECT (SELECT min(next_attempt_at) FROM messages WHERE state = 'queued' AND urgent = u.value) AS at
+          FROM json_each('[0, 1]') AS u);
+
+-- name: uncollected
+-- The numbers of what an EPR has not collected, the oldest first.
+SELECT id FROM notices WHERE provider = :provider AND collected_at IS NULL ORDER BY id LIMIT :limit;
+
+-- name: unread_notices
+-- Notices by their numbers, with the use case that says how soon they matter.
+SELECT n.id, n.created_at, m.use_case, m.request_id, m.workflow_id
+  FROM json_each(:numbers) AS j
+  JOIN notices AS n ON n.id = j.value AND n.provider = :provider
+  JOIN messages AS m ON m.id = n.message_id
+ ORDER BY n.id;

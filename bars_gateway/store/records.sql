@@ -1,0 +1,83 @@
+-- What several nouns read and write.
+
+-- name: links_of
+-- Those that the workflow's own request asked for, and those that later requests did.
+SELECT l.by, 1 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
+  FROM links AS l JOIN workflows AS o ON o.id = l.to_id WHERE l.workflow_id = :id
+ UNION ALL
+SELECT l.by, 0 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
+  FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id
+ ORDER BY 3;
+
+-- name: open_workflow
+-- A workflow that begins, with its clock where an answer is owed.
+INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, focus_id, state,
+                       answer_due_at, warn_at, overdue_at, likeness, opened_at)
+VALUES (:provider, :correlation_id, :counterparty, :role, :subject, :use_case, :focus_id, :state,
+        :answer_due_at, :warn_at, :answer_due_at, :likeness, :now)
+RETURNING id;
+
+-- name: nothing_owed
+-- Where each response tells how far things are, the first one ends the silence.
+UPDATE workflows SET answer_due_at = NULL, overdue_at = NULL, warn_at = NULL WHERE id = :id;
+
+-- name: keep_payload
+-- The bytes of one part of a message, with what tells them from spoilt ones. The last that was kept holds.
+INSERT INTO payloads (message_id, part, media_type, headers, encoding, body, digest)
+VALUES (:message_id, :part, :media_type, :headers, :encoding, :body, :digest)
+ON CONFLICT (message_id, part) DO UPDATE
+   SET media_type = excluded.media_type, headers = excluded.headers, encoding = excluded.encoding,
+       body = excluded.body, digest = excluded.digest;
+
+-- name: payload
+-- The bytes of one part of a message, as they were stored.
+SELECT media_type, headers, encoding, body, digest FROM payloads WHERE message_id = :message_id AND part = :part;
+
+-- name: write_notice
+-- A notice that is owed to an EPR.
+INSERT INTO notices (provider, kind, message_id, remarks, created_at, collected_at)
+VALUES (:provider, :kind, :message_id, :remarks, :now, :collected_at);
+
+-- name: workflow_state
+-- Where a workflow stands, and what it is about.
+SELECT state, focus_id, subject, use_case FROM workflows WHERE id = :id;
+
+-- name: event_told
+-- Whether the audit trail has that of a message before.
+SELECT 1 FROM events WHERE message_id = :message_id AND kind = :kind AND detail = :detail LIMIT 1;
+
+-- name: request_of
+-- The message that began a workflow.
+SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;
+
+-- name: move_due
+-- An update of a request brings a clinical time of its own; the clock is set anew by it.
+UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
+ WHERE id = :id AND answer_due_at IS NOT NULL;
+
+-- name: move_workflow
+-- Guarded by the state that the move was decided from. The id that came first stays: test kits answer
+-- cancellations under other ones.
+UPDATE workflows SET state = :state, focus_id = coalesce(focus_id, :focus_id), closed_at = :closed_at
+ WHERE id = :id AND state = :before;
+
+-- name: message
+-- A message without its bytes, by its number.
+SELECT * FROM messages_seen WHERE id = :id;
+
+-- name: add_event
+-- A line of the audit trail about what has no message here.
+INSERT INTO events (at, provider, kind, request_id, detail) VALUES (:now, :provider, :kind, :request_id, :detail);
+
+-- name: add_message_event
+-- A line of the audit trail about a message.
+INSERT INTO events (at, provider, kind, message_id, request_id, detail)
+VALUES (:now, :provider, :kind, :message_id, :request_id, :detail);
+
+-- name: collect_notice
+-- The EPR has it.
+UPDATE notices SET collected_at = :now WHERE id = :notice_id AND provider = :provider AND collected_at IS NULL;
+
+-- name: workflow
+-- A workflow, by its number.
+SELECT * FROM workflows WHERE id = :id;
