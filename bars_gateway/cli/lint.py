@@ -28,8 +28,7 @@ from bars_gateway.options import require_files
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.offer import EVERYTHING, Offer
-from bars_gateway.standard.overrides import IN_PRODUCTION
-from bars_gateway.standard.rule import Side, Taken
+from bars_gateway.standard.rule import Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +37,6 @@ class Finding:
 
     file: str
     issue: Issue
-    strict: bool = False  # looked at as before sending
-
-    @property
-    def refused_in_production(self) -> bool:
-        """Whether it is a warning that keeps a message from leaving where environment is prod."""
-        warns = self.strict and self.issue.severity is Severity.WARNING
-        return warns and IN_PRODUCTION.get(self.issue.rule) is Taken.ERROR
 
 
 def lint(
@@ -86,12 +78,12 @@ def findings(file: Path, *, strict: bool = False) -> list[Finding]:
     """Return all that is wrong with the message in *file*, or with the envelope of one."""
     if sort_of(file.name) is Sort.ENVELOPE:
         found = _of_envelope(file.read_bytes(), datetime.now(UTC))
-        return [Finding(file=str(file), issue=issue, strict=strict) for issue in found]
+        return [Finding(file=str(file), issue=issue) for issue in found]
     media_type = f"application/fhir+{'xml' if file.suffix.lower() == '.xml' else 'json'}"
     side = Side.SENDING if strict else Side.RECEIVING
     offer = Offer(services=frozenset(), applications=EVERYTHING, for_anybody=True)
     examined = examine(file.read_bytes(), media_type, side, offer)
-    return [Finding(file=str(file), issue=issue, strict=strict) for issue in examined.issues]
+    return [Finding(file=str(file), issue=issue) for issue in examined.issues]
 
 
 def _of_envelope(content: bytes, now: datetime) -> list[Issue]:
@@ -104,7 +96,7 @@ def _of_envelope(content: bytes, now: datetime) -> list[Issue]:
 def _as_line(found: Finding) -> str:
     issue = found.issue
     place = f"{found.file}:{issue.line}" if issue.line else found.file
-    refused = " (in prod it is refused)" if found.refused_in_production else ""
+    refused = " (in prod it is refused)" if found.issue.refused_in_production else ""
     return f"{place}: {issue.severity} {issue.rule} {issue.path}: {issue.text}{refused}"
 
 
@@ -116,5 +108,5 @@ def _as_document(found: Finding) -> dict[str, str | int | bool | None]:
         "rule": found.issue.rule,
         "path": found.issue.path,
         "text": found.issue.text,
-        "refused_in_production": found.refused_in_production,
+        "refused_in_production": found.issue.refused_in_production,
     }

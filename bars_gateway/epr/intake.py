@@ -39,7 +39,7 @@ from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
 from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides, refused_in
+from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.rule import Side
@@ -177,7 +177,15 @@ class Intake:
     async def _prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
         self._check_size(body)
         written_in = _format_of(media_type)
-        look = partial(examine, body, written_in, Side.SENDING, self._offer, self._overrides)
+        look = partial(
+            examine,
+            body,
+            written_in,
+            Side.SENDING,
+            self._offer,
+            self._overrides,
+            production=self._in_production,
+        )
         found = look() if len(body) < LONG else await asyncio.to_thread(look)
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
@@ -190,10 +198,7 @@ class Intake:
             submission,
             target_unchecked=unchecked,
             patient_changed=envelope.patient_changed,
-            warnings=[
-                self._warned(issue, examined.message)
-                for issue in (*found.issues, *doubtful(envelope, self.now()))
-            ],
+            warnings=[_warned(issue) for issue in (*found.issues, *doubtful(envelope, self.now()))],
             wording=wording_of(examined.message),
         )
 
@@ -301,11 +306,14 @@ class Intake:
             particulars=None if new else particulars_of(message),
         )
 
-    def _warned(self, issue: Issue, message: Message) -> Warned:
-        refused = refused_in(self._in_production, issue.rule, message)
-        return Warned(
-            rule=issue.rule, path=issue.path, problem=issue.text, refused_in_production=refused
-        )
+
+def _warned(issue: Issue) -> Warned:
+    return Warned(
+        rule=issue.rule,
+        path=issue.path,
+        problem=issue.text,
+        refused_in_production=issue.refused_in_production,
+    )
 
 
 def _refuse_anothers(envelope: Envelope, message: Message, body: bytes) -> None:

@@ -7,6 +7,7 @@ Everything that is wrong with a message, at once: what a Receiver answers, and a
 Only what cannot be read at all ends the look early: a body with a wrong element is also
 looked at by the rules, so that whoever repairs it sees all in one answer. The list is
 ordered, the most severe first, and ends after a hundred with a note of how many more there are.
+Left out are the least severe; what production will refuse is kept before all else.
 
 Structure (B01) is an error on both sides, and no agreement softens it. Receivers refuse
 what is no R4 (D-structure), no published message breaks it, and acknowledging and converting
@@ -23,14 +24,15 @@ Lines of XML stand in the text of an answer, beside FHIRPath in `expression`. R4
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bars_gateway.standard import bundle, guards, meaning, rules, structure, utf8, xml
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.echoes import as_echoed, may_echo
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
+from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides, in_production
 from bars_gateway.standard.primitives import HTML_NAMES
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.tree import MalformedBundle, Resource
@@ -58,6 +60,7 @@ class Examined:
     move: Move | None
     issues: tuple[Issue, ...]  # the most severe first; without content
     is_response: bool = False  # by its event, errors or not
+    stopped: Message | None = None  # a later one, for what may be no fault of its own
 
     @property
     def errors(self) -> list[Issue]:
@@ -71,8 +74,16 @@ def examine(
     side: Side,
     offer: Offer,
     overrides: Overrides = NOTHING_AGREED,
+    *,
+    production: Overrides = PRODUCTION,
+    earlier: Sequence[Message] = (),
 ) -> Examined:
-    """Return what *body* says and everything that is wrong with it; never raises."""
+    """
+    Return what *body* says and everything that is wrong with it; never raises.
+
+    On sending, warnings are marked that *production* makes errors; and what is wrong in the
+    *earlier* messages of its workflow as well stops no later one.
+    """
     try:
         tree, document = _read(body, media_type)
     except MalformedBundle as error:
@@ -88,11 +99,15 @@ def examine(
     issues = [*found, *rules.check(message, side, offer, overrides)]
     if move is None and not rules.errors(issues):
         issues.append(rules.NO_MEANING)
-    if side is Side.SENDING:
-        issues += rules.unclear(message)
     if move is not None:
         issues += guards.foreseen(message, move, side, overrides)
-    return _told(issues, document, message, move)
+    if side is Side.RECEIVING:
+        return _told(issues, document, message, move)
+    issues = in_production([*issues, *rules.unclear(message)], message, production)
+    if move is not Move.REQUEST:
+        issues = as_echoed(issues, message, earlier, offer, overrides)
+    stopped = message if move is not Move.REQUEST and may_echo(issues) else None
+    return replace(_told(issues, document, message, move), stopped=stopped)
 
 
 def _read(body: bytes, media_type: str) -> tuple[Resource, Document | None]:
@@ -145,8 +160,9 @@ def _told(
 ) -> Examined:
     ordered = rules.in_order(issues)
     lines = document.lines if document and ordered else {}
+    first = sorted(ordered, key=lambda each: not each.refused_in_production)[:MOST_TOLD]
     told = [
-        replace(each, line=_line(lines, each.path) or each.line) for each in ordered[:MOST_TOLD]
+        replace(each, line=_line(lines, each.path) or each.line) for each in rules.in_order(first)
     ]
     if len(ordered) > MOST_TOLD:
         told.append(_and_more(len(ordered) - MOST_TOLD))

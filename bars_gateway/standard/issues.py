@@ -30,6 +30,7 @@ class Issue:
     code: str = "REC_BAD_REQUEST"
     issue: str = "invariant"  # FHIR IssueType
     line: int | None = None  # of XML
+    refused_in_production: bool = False  # a warning here, and an error where environment is prod
 
 
 class Answered(TypedDict):

@@ -9,12 +9,13 @@ can be switched off: how a message is written. Rules without which nobody could 
 what a message is, or whose, are *fixed*, and no agreement changes them.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
 from bars_gateway.standard.headers import normalised
+from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.rule import Agreement, Side, Taken
 
 _ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
@@ -45,10 +46,15 @@ IN_PRODUCTION: Agreement = {"P02": Taken.ERROR, "P02P": Taken.ERROR}
 PRODUCTION = Overrides({EVERYBODY: IN_PRODUCTION})
 
 
-def refused_in(production: Overrides, rule: str, message: Message | None) -> bool:
-    """Tell whether what is a warning here would be an error on sending where *production* holds."""
-    agreed = production.with_the_other_side(message, Side.SENDING) if message else {}
-    return agreed.get(rule) is Taken.ERROR
+def in_production(issues: Iterable[Issue], message: Message, production: Overrides) -> list[Issue]:
+    """Return *issues*, with a mark on each warning that is an error where *production* holds."""
+    agreed = production.with_the_other_side(message, Side.SENDING)
+    return [
+        replace(issue, refused_in_production=True)
+        if issue.severity is Severity.WARNING and agreed.get(issue.rule) is Taken.ERROR
+        else issue
+        for issue in issues
+    ]
 
 
 def _names(message: Message, side: Side) -> Iterator[str]:

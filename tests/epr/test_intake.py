@@ -478,7 +478,7 @@ async def test_a_receipt_tells_what_lint_prints(intake: Intake, tmp_path: Path) 
     file.write_bytes(body)
     accepted = await intake.submit(body, JSON, NOTHING)
     printed = [
-        (found.issue.rule, found.issue.path, found.issue.text, found.refused_in_production)
+        (found.issue.rule, found.issue.path, found.issue.text, found.issue.refused_in_production)
         for found in findings(file, strict=True)
     ]
 

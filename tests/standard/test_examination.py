@@ -18,6 +18,7 @@ from variants import (
     a_cancelled_referral,
     a_full_response,
     a_referral,
+    add,
     an_update,
     header,
     resource,
@@ -199,6 +200,41 @@ def test_a_long_list_ends_with_how_many_more() -> None:
     assert MOST_TOLD == len(told)
     assert (Severity.INFORMATION, "W02") == (last.severity, last.rule)
     assert "51 more" in last.text  # 150 texts that are numbers, and P10
+
+
+STAMP = "2026-03-02T09:00:00+00:00"  # without the decimals that senders should write
+
+
+def crowded(severity: Severity) -> Bundle:
+    """Return a referral with a placeholder, and before it 150 problems of that severity."""
+    message = a_referral()
+    for number in range(150):
+        fault = {"name": 5} if severity is Severity.ERROR else {"meta": {"lastUpdated": STAMP}}
+        add(message, "Location", number + 100, **fault)
+    patient = resource(message, "Patient")
+    patient["identifier"][0]["value"] = "0000000000"
+    message["entry"] = [
+        *(each for each in message["entry"] if each["resource"] is not patient),
+        *(each for each in message["entry"] if each["resource"] is patient),
+    ]
+    return message
+
+
+@pytest.mark.parametrize("severity", [Severity.ERROR, Severity.WARNING])
+def test_what_production_refuses_is_never_left_out(severity: Severity) -> None:
+    """However much else is told: it is why nothing will leave there."""
+    examined = look(crowded(severity), side=Side.SENDING)
+    told = [issue.rule for issue in examined.issues if issue.refused_in_production]
+
+    assert MOST_TOLD + 1 == len(examined.issues)
+    assert ["P02P"] == told
+
+
+def test_what_production_refuses_is_told_before_other_warnings() -> None:
+    """After the errors, which stop the message here: the most severe first."""
+    told = look(crowded(Severity.WARNING), side=Side.SENDING).issues
+
+    assert "P02P" == next(each.rule for each in told if each.severity is Severity.WARNING)
 
 
 def test_words_that_mean_nothing_together_are_told() -> None:

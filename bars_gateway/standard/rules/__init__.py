@@ -87,8 +87,11 @@ def check(
 
 
 def in_order(issues: Iterable[Issue]) -> list[Issue]:
-    """Return *issues*, the most severe first, each once."""
-    return sorted(dict.fromkeys(issues), key=lambda found: _MOST_SEVERE_FIRST[found.severity])
+    """Return *issues*, the most severe first, each once; of warnings, what production refuses."""
+    return sorted(
+        dict.fromkeys(issues),
+        key=lambda found: (_MOST_SEVERE_FIRST[found.severity], not found.refused_in_production),
+    )
 
 
 def errors(issues: list[Issue]) -> list[Issue]:
