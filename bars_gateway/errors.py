@@ -17,7 +17,7 @@ What somebody must act on.
     ├── TokenUnavailable            no access token; nothing can be sent for this provider
     │   ├── CredentialsRefused      the token endpoint does not accept our key, id or clock
     │   ├── TokenServiceDown        it did not answer, or asked us to wait
-    │   └── EgressBlocked           the egress proxy of our own network lets nothing out
+    │   └── EgressBlocked           nothing gets out of our own network
     ├── IdentityError               a certificate or key cannot be used
     │   └── CallersShutOut          callers who get in today would not get in with it
     ├── FolderInUse                 another gateway works on this spool folder
@@ -158,7 +158,7 @@ class TokenServiceDown(TokenUnavailable):
 
 
 class EgressBlocked(TokenUnavailable):
-    """The egress proxy of our own network lets nothing out: no token, and no message either."""
+    """Nothing gets out of our own network: no token, and no message either."""
 
     advice = "Look at outbound.egress_proxy, and ask whoever runs that proxy."
 

@@ -160,10 +160,11 @@ EVENTS = {
         "The status page says which Receiver or part is silent.",
     ),
     "outbound.egress_blocked": LogEvent(
-        "The egress proxy of our own network lets nothing out; what waits is not tried.",
+        "Nothing gets out of our own network (its egress proxy, or no file descriptor is left);"
+        " what waits is not tried.",
         _ITS_ADVICE,
     ),
-    "outbound.egress_open": LogEvent("The egress proxy lets us out again."),
+    "outbound.egress_open": LogEvent("What we send gets out of our own network again."),
     "outbound.given_up": LogEvent("The time of `count` messages is over.", _SEEN_BY_ALARM),
     "outbound.hastened": LogEvent("A Receiver answers again: what waited for it goes now."),
     "outbound.leases_lapsed": LogEvent(

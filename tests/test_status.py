@@ -54,7 +54,8 @@ TOKEN = TokenCondition(
 
 def lying(seconds: float) -> Lying:
     folder, cure = "/spool/trust/outbox/new", "they are links: drop the files themselves"
-    return Lying(folder=folder, count=2, seconds=seconds, cure=cure)
+    means = "nothing of it was sent"
+    return Lying(folder=folder, count=2, seconds=seconds, means=means, cure=cure)
 
 
 def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:

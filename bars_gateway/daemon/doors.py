@@ -71,13 +71,19 @@ class Door:
 
     def lying(self, monotonic: float) -> Iterator[Lying]:
         """Yield what the EPR has dropped that can never be taken, at that time of the clock."""
-        folders = {self.folder.path / "outbox" / "new": self.folder.stuck}
+        outbox = self.folder.path / "outbox" / "new"
+        folders = [(outbox, self.folder.stuck, "nothing of it was sent")]
         if self.questions:
-            folders[self.questions.path] = self.questions.stuck
-        for path, stuck in folders.items():
+            folders.append((self.questions.path, self.questions.stuck, "no Sender has heard of it"))
+        for path, stuck, means in folders:
             for each in stuck:
-                seconds, cure = monotonic - each.since, CURES[each.cause]
-                yield Lying(folder=str(path), count=each.count, seconds=seconds, cure=cure)
+                yield Lying(
+                    folder=str(path),
+                    count=each.count,
+                    seconds=monotonic - each.since,
+                    means=means,
+                    cure=CURES[each.cause],
+                )
 
 
 async def open_doors(

@@ -44,7 +44,7 @@ import structlog
 from bars_gateway.epr.names import CUT, ENVELOPES, Sort, is_xml, kept, sort_of, split, stem_of
 from bars_gateway.epr.spool import Entry, Folder, Sheet, Spool
 from bars_gateway.epr.stems import Stems
-from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
+from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles, is_of_the_file
 from bars_gateway.standard.utf8 import unmarked
 
 log = structlog.get_logger(__name__)
@@ -399,6 +399,8 @@ class Outbox:
 
     def _leave(self, name: str, error: OSError) -> None:
         """Say once that a file cannot be read; the next scan tries again."""
+        if not is_of_the_file(error):
+            raise error
         if self._stuck.note(name, Cause.UNREADABLE):
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
             log.warning("epr.file_unreadable", path=str(self._spool.new.path), reason=reason)

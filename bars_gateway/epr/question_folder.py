@@ -39,7 +39,7 @@ from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.names import Sort, kept, sort_of, split
 from bars_gateway.epr.spool import PRIVATE, SHARED, Entry, Folder
 from bars_gateway.epr.stopping import pause, unless_stopped
-from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles
+from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles, is_of_the_file
 from bars_gateway.errors import ConfigurationError, StorageFull
 from bars_gateway.model.questions import Question
 from bars_gateway.standard.issues import Issue
@@ -223,6 +223,8 @@ class QuestionFolder:
 
     def _leave_lying(self, name: str, error: OSError) -> None:
         """Say once that an answer cannot be read; the next round tries again."""
+        if not is_of_the_file(error):
+            raise error
         if self._stuck.note(name, Cause.UNREADABLE):
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
             log.warning("epr.file_unreadable", path=str(self._answers.path), reason=reason)

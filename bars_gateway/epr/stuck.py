@@ -5,6 +5,7 @@ They are neither moved nor refused, for the gateway may not touch them, or must 
 has to hear of them: who dropped them believes that they were sent.
 """
 
+import errno
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,14 @@ CURES: Mapping[Cause, str] = {
     " dropped again, as new files; what was taken already is never sent twice",
     Cause.UNFINISHED: "they never got their final name: look at the program that writes them",
 }
+
+
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+def is_of_the_file(error: OSError) -> bool:
+    """Tell whether a file is the cause of *error*, and not a machine that has nothing left."""
+    return error.errno not in _OF_THE_MACHINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

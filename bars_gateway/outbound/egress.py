@@ -1,5 +1,5 @@
 """
-The egress proxy of our own network: what it says where it lets nothing out, and what helps.
+The way out of our own network: what is said where it lets nothing out, and what helps.
 
     token, message, read ──► egress proxy ─┬─► passes: as if it were not there
                                            └─► blocked ─► reason, cure, a pause that all share
@@ -15,6 +15,7 @@ knows whether the way through is still being asked for. Only then is anything to
 """
 
 import base64
+import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,6 +88,11 @@ _HANGS = (
     "leads to no connection in time",
     "See outbound.egress_proxy, and whether a firewall is in between; or ask whoever runs it.",
 )
+_NO_DESCRIPTOR = (
+    "this machine has no file descriptor left for a connection",
+    "Look for what holds files open; raise LimitNOFILE= of the unit.",
+)
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 _SERVER_ERROR, _REDIRECT = 500, 300
 # In that order: the first that the error is of.
 _BY_ERROR: Sequence[tuple[type[BaseException], tuple[str, str]]] = (
@@ -173,7 +179,9 @@ def _note(context: SimpleNamespace, *, is_at_the_proxy: bool) -> None:
 def blocked_by(
     error: BaseException, way: EgressProxy | None, crossing: Crossing
 ) -> EgressBlocked | None:
-    """Return what *error* says of the egress proxy *way*; None: it is about something else."""
+    """Return what *error* says of the way out, by *way* where one is set; None: it says nothing."""
+    if isinstance(error, aiohttp.ClientConnectorError) and error.errno in _EXHAUSTED:
+        return EgressBlocked(*_NO_DESCRIPTOR)  # no socket was made: nothing has left
     if way is None or not crossing.is_at_the_proxy:
         return None
     reason, advice = _said_by(error)

@@ -42,7 +42,7 @@ NO_TOKEN = Unanswered(
 )
 SILENCE = Unanswered(reason="no answer came that could be read", cure="ask again", http_status=502)
 NOT_LET_OUT = Unanswered(
-    reason="the egress proxy of our own network lets nothing out",
+    reason="nothing gets out of our own network",
     cure="ask again later; the status page says why",
     http_status=503,
 )

@@ -54,7 +54,7 @@ class KeptOutCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressCondition:
-    """The egress proxy of our own network lets nothing out."""
+    """Nothing gets out of our own network."""
 
     since: datetime
     reason: str
@@ -68,6 +68,7 @@ class Lying:
     folder: str
     count: int
     seconds: float  # since the first of them was seen
+    means: str  # what has not happened
     cure: str
 
 
@@ -219,7 +220,7 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
             minutes = f"{each.seconds / 60:.0f} min"
             yield Concern(
                 text=f"{each.count} in {each.folder} not taken, the first for {minutes}:"
-                " nothing of it was sent",
+                f" {each.means}",
                 advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
             )
 

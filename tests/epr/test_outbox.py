@@ -1,9 +1,11 @@
+import errno
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 from uuid import uuid4
 
 import messages
@@ -316,3 +318,20 @@ def test_a_file_that_waits_for_room_bears_no_mark(spool: Spool, root: Path) -> N
     (again,) = outbox(spool).take()
 
     assert not again.ended_us
+
+
+def test_a_machine_without_descriptors_is_no_trouble_of_a_file(
+    spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to change its mode: the folder stands still, and it is taken afterwards."""
+    (root / "outbox" / "new" / "a.json").write_bytes(b"{}")
+    door = outbox(spool)
+    with monkeypatch.context() as exhausted:
+        error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        exhausted.setattr(spool.new, "read", Mock(side_effect=error))
+        with pytest.raises(OSError, match="Too many open files"):
+            door.take()
+    (drop,) = door.take()
+
+    assert [] == list(door.stuck)
+    assert b"{}" == drop.body

@@ -470,9 +470,11 @@ async def test_a_listener_that_only_this_machine_reaches(broken):
     assert "can be reached from this machine only" in (await alone(broken, "address.listen")).text
 
 
-async def test_a_link_in_the_outbox_is_named(broken):
-    """It is never opened, so what it leads to is never sent."""
-    new = broken.site.settings.providers[NAME].spool_dir / "outbox" / "new"
+@pytest.mark.parametrize("folder", ["outbox", "answers"])
+async def test_a_link_among_what_is_handed_over_is_named(broken, folder):
+    """It is never opened, so what it leads to is never sent, and no answer of the EPR's."""
+    broken.provider("questions", "folder")
+    new = broken.site.settings.providers[NAME].spool_dir / folder / "new"
     new.mkdir(parents=True, exist_ok=True)
     (new / "link.json").symlink_to("/etc/hostname")
     try:

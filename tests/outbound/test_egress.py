@@ -1,10 +1,12 @@
 """The egress proxy of our own network: what it answers, told as its own, and what waits for it."""
 
 import asyncio
+import resource
 import socket
 import ssl
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -227,6 +229,33 @@ async def test_a_warm_connection_that_breaks_is_never_told_as_blocked(far, far_t
 
     assert (200, None, None) == (first.status, second.status, egress.trouble)
     assert 1 == len(side.asked)
+
+
+@contextmanager
+def without_descriptors():
+    """Let this process have no file descriptor left."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as held:
+        most = max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        with suppress(OSError):
+            while True:
+                held.enter_context(Path("/dev/null").open("rb"))
+        yield
+
+
+@pytest.mark.parametrize("way", [None, EgressProxy(url="http://127.0.0.1:9")])
+async def test_a_machine_without_descriptors_has_tried_nothing(far, far_trusted, way):
+    """It is our own trouble, with or without an egress proxy, and no Receiver has kept silent."""
+    egress = Egress(way, now=lambda: NOW)
+    async with open_session(far_trusted, connections=1, connect_seconds=5, egress=way) as session:
+        proxy = proxy_through(session, egress, url=far.url)
+        with without_descriptors(), pytest.raises(EgressBlocked, match="no file descriptor") as e:
+            await proxy.post(a_claim(), "t")
+
+    assert "LimitNOFILE" in e.value.advice
+    assert [] == far.heard
 
 
 async def test_what_is_blocked_waits_for_all_together():

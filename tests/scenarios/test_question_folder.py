@@ -68,6 +68,7 @@ async def test_an_answer_that_cannot_be_read_stops_no_other(world: World) -> Non
     assert 200 == status
     assert (1, str(hospital.spool / "answers/new")) == (lying.count, lying.folder)
     assert "never opened" in lying.cure
+    assert "no Sender has heard of it" == lying.means
 
 
 async def test_a_search_is_answered_by_an_xml_file(world: World) -> None:

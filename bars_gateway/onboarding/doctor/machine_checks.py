@@ -78,6 +78,8 @@ def _written(site: Site) -> Seen:
 def _outbox(site: Site) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         found = files_in(provider.spool_dir / "outbox" / "new", "[!.]*")
+        if provider.questions == "folder":
+            found += files_in(provider.spool_dir / "answers" / "new", "[!.]*")
         odd = [path for path in found if path.is_symlink() or not path.is_file()]
         if odd:
             cure = "They are links, folders or pipes: drop the files themselves."
@@ -90,7 +92,7 @@ def _outbox(site: Site) -> Seen:
         if ages and max(ages) > _LATE_SECONDS:
             cure = "Start the gateway: systemctl start bars-gateway; its log says what it met."
             return warned(f"{len(found)} lie there, one for {max(ages) / 60:.0f} min", cure)
-        return passed("nothing lies in the outbox for long")
+        return passed("nothing that it hands over lies there for long")
 
     return for_each(site, look)
 
@@ -227,7 +229,7 @@ CHECKS = (
     Check(
         name="folders.outbox",
         title="What the EPR hands over is taken",
-        why="A file that lies in the outbox was not sent, and nobody was told.",
+        why="What lies in outbox/new was not sent, and of an answer in answers/new nobody heard.",
         ask=desks.OURSELVES,
         look=_outbox,
         after=("folders.spool",),
