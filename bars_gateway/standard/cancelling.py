@@ -17,11 +17,10 @@ from bars_gateway.standard.patients import (
     ONE_PATIENT,
     Patient,
     Sameness,
-    compare,
-    patient_of_record,
 )
 from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
+from bars_gateway.standard.whose import sameness_of
 
 
 class Reading(StrEnum):
@@ -98,7 +97,7 @@ def _finding_in(
     record = shown(enquiry, answer)
     if record is None:
         return Finding(Current.UNSHOWN)
-    sameness = compare(whose, patient_of_record(record))
+    sameness = sameness_of(whose, record)
     if sameness is Sameness.OTHER_PATIENT:
         return Finding(Current.OTHER_PATIENT)
     if contested and sameness not in ONE_PATIENT:

@@ -5,11 +5,12 @@ Which of a Receiver's records is the one that a message made, after a duplicate 
     our Bundle + what came ──matches──► the ids of the records that can only be ours
 
 A patient may have several referrals at one service, and a change that names the wrong one
-cancels somebody else's work. So a record counts only if it names no other patient (`patients`),
-and says itself that it is ours: by an identifier that we gave, by our id, or by the very instant
-that we wrote into it. Databases keep fewer digits of an instant than we wrote: where none has the
-very instant, one that is ours cut or rounded to whole microseconds, milliseconds or seconds will
-do.
+cancels somebody else's work. So a record counts only if it shows our patient (`whose`), or refers
+to the Patient that we sent, and says itself that it is ours: by an identifier that we gave, by our
+id, or by the very instant that we wrote into it. None of these is enough alone: two patients of
+one incident have its number, and two may have one time. Databases keep fewer digits of an instant
+than we wrote: where none has the very instant, one that is ours cut or rounded to whole
+microseconds, milliseconds or seconds will do.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +21,14 @@ from operator import eq
 from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
 from bars_gateway.standard.patients import (
     NHS_NUMBER,
+    ONE_PATIENT,
     Sameness,
-    compare,
     is_placeholder,
     numbers_written,
     patient_of,
-    patient_of_record,
 )
 from bars_gateway.standard.tree import Resource
+from bars_gateway.standard.whose import refers_to_ours, sameness_of
 
 _MICROSECOND = timedelta(microseconds=1)  # our own instants are cut to it
 _KEPT = (_MICROSECOND, timedelta(milliseconds=1), timedelta(seconds=1))
@@ -57,15 +58,22 @@ def search_of(message: Message) -> Search | None:
 
 def matches(message: Message, found: Message) -> Sequence[str]:
     """Return the ids of those records in *found*, a searchset, that *message* made."""
-    whose = patient_of(message)
     theirs = [
         record
         for _, record in found.all(message.focus_type or "")
-        if compare(whose, patient_of_record(record, found)) is not Sameness.OTHER_PATIENT
+        if _is_of_our_patient(message, record, found)
     ]
     same = [each for each in theirs if _is_same(message.focus, each)]
     same = same or [each for each in theirs if _is_at_the_time(message.focus, each, _is_kept_as)]
     return sorted({text_of(each, "id") for each in same} - {""})
+
+
+def _is_of_our_patient(message: Message, record: Resource, found: Message) -> bool:
+    """Tell whether it shows that: another patient's may have our case number, or the same time."""
+    sameness = sameness_of(patient_of(message), record, found.entries)
+    if sameness is Sameness.UNKNOWN_PATIENT:
+        return refers_to_ours(message, record)
+    return sameness in ONE_PATIENT
 
 
 def _is_same(ours: Resource, theirs: Resource) -> bool:

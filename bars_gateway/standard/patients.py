@@ -14,9 +14,13 @@ the ambulance was called has a name an hour later. A placeholder (one digit, ten
 number with a wrong check digit says nothing about anybody, and counts as none: two strangers
 with 0000000000 are not one person.
 
+What is an NHS number is told by its system, and others spell that with http or /id/ as well:
+a number that is passed over for its spelling would make of two patients one.
+
 Decisions: D-same-patient.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +31,7 @@ from bars_gateway.standard.tree import Json, Resource
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
 _OF_A_PATIENT = ("subject", "patient", "actor")  # members that refer to whom a record is about
+_BETWEEN_DIGITS = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
 _WHOLE_DATE = len("1950-01-31")
 
 
@@ -54,36 +59,42 @@ class Patient:
 
 def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, or by the number that its records give."""
-    patients = [patient for _, patient in message.all("Patient")]
-    numbers = _usable(numbers_written(message))
-    if not numbers:
-        numbers = frozenset().union(*(each.nhs_numbers for each in numbered_in(message.root)))
+    said = _together([patient_in(patient) for _, patient in message.all("Patient")])
+    if said.nhs_numbers:
+        return said
+    return _together([said, *numbered_in(message.root)])
+
+
+def patient_in(resource: Resource) -> Patient:
+    """Return whom one Patient resource is."""
     return Patient(
-        nhs_numbers=numbers,
-        names=frozenset(name for patient in patients for name in _names(patient)),
-        birth_dates=frozenset(text_of(each, "birthDate") for each in patients) - {""},
+        nhs_numbers=_usable(_written([resource])),
+        names=frozenset(_names(resource)),
+        birth_dates=frozenset({text_of(resource, "birthDate")}) - {""},
     )
 
 
-def patient_of_record(record: Resource, beside: Message | None = None) -> Patient:
-    """Return whom a record is about: by what it says itself, and the Patient *beside* it."""
-    actors = [map_of(record, "subject")]
-    actors += [map_of(each, "actor") for each in maps_of(record, "participant")]
-    entries = [beside.resolve(text_of(each, "reference")) for each in actors] if beside else []
-    shown = [*maps_of(record, "contained"), *(entry.resource for entry in entries if entry)]
-    held = [each for each in shown if _is_patient(each)]
-    identifiers = [map_of(actor, "identifier") for actor in actors]
-    written = [text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER]
+def are_one(people: Iterable[Patient]) -> list[Patient]:
+    """Return *people* with those made one who share a number, as somebody does who was merged."""
+    found: list[Patient] = []
+    for each in people:
+        same = [other for other in found if not each.nhs_numbers.isdisjoint(other.nhs_numbers)]
+        apart = [other for other in found if other not in same]
+        found = [*apart, _together([*same, each])]
+    return found
+
+
+def _together(people: Collection[Patient]) -> Patient:
     return Patient(
-        nhs_numbers=_usable({*written, *_written(held)}),
-        names=frozenset(name for patient in held for name in _names(patient)),
-        birth_dates=frozenset(text_of(each, "birthDate") for each in held) - {""},
+        nhs_numbers=frozenset().union(*(each.nhs_numbers for each in people)),
+        names=frozenset().union(*(each.names for each in people)),
+        birth_dates=frozenset().union(*(each.birth_dates for each in people)),
     )
 
 
 def numbered_in(tree: Resource) -> list[Patient]:
     """
-    Return everybody to whom *tree* gives an NHS number, each alone: not only in a Patient.
+    Return everybody to whom *tree* gives an NHS number: not only in a Patient.
 
     A record may name its patient by number alone (`subject.identifier`), with no Patient beside
     it; and whoever has mixed up two requests may name both. What is no Bundle is read alike.
@@ -96,7 +107,7 @@ def numbered_in(tree: Resource) -> list[Patient]:
         elif isinstance(node, dict):
             found.append(_usable(_numbers_in(node)))
             level += node.values()
-    return [Patient(nhs_numbers=each) for each in dict.fromkeys(found) if each]
+    return are_one(Patient(nhs_numbers=each) for each in dict.fromkeys(found) if each)
 
 
 def _numbers_in(node: Resource) -> set[str]:
@@ -105,13 +116,12 @@ def _numbers_in(node: Resource) -> set[str]:
         return _written([node])
     references = [map_of(node, name) for name in _OF_A_PATIENT]
     named = [each for each in references if text_of(each, "type") in {"", "Patient"}]
-    identifiers = [map_of(each, "identifier") for each in named]
-    return {text_of(i, "value") for i in identifiers if text_of(i, "system") == NHS_NUMBER}
+    return _numbers(map_of(each, "identifier") for each in named)
 
 
 def _usable(numbers: Iterable[str]) -> frozenset[str]:
-    """Return those that can be somebody's, as they are compared."""
-    return frozenset(filter(is_nhs_number, map(_digits, numbers)))
+    """Return those that can be somebody's."""
+    return frozenset(filter(is_nhs_number, numbers))
 
 
 def _is_patient(resource: Resource) -> bool:
@@ -144,6 +154,20 @@ def compare_with(one: Patient, known: Collection[Patient]) -> Sameness:
     return next((each for each in order if each in found), Sameness.UNKNOWN_PATIENT)
 
 
+def has_nhs_number(identifier: Resource) -> bool:
+    """Tell whether an identifier is of the system of NHS numbers, however that is spelt."""
+    return is_nhs_system(text_of(identifier, "system"))
+
+
+def is_nhs_system(system: str) -> bool:
+    """Tell whether it is the system of NHS numbers: with http, /id/ or capitals as well."""
+    return _bare(system) == _bare(NHS_NUMBER)
+
+
+def _bare(system: str) -> str:
+    return re.sub(r"^https?://|/$", "", system.strip().lower())
+
+
 def is_nhs_number(number: str) -> bool:
     """Tell whether *number* can be somebody's: ten digits that check, and no placeholder."""
     return has_ten_digits(number) and has_check_digit(number) and not is_placeholder(number)
@@ -166,22 +190,21 @@ def is_placeholder(number: str) -> bool:
 
 
 def numbers_written(message: Message) -> set[str]:
-    """Return what *message* gives as NHS numbers, whatever they are worth."""
+    """Return what *message* gives as NHS numbers, as they are compared, whatever they are worth."""
     return _written(patient for _, patient in message.all("Patient"))
 
 
 def _written(patients: Iterable[Resource]) -> set[str]:
-    return {
-        text_of(identifier, "value")
-        for patient in patients
-        for identifier in maps_of(patient, "identifier")
-        if text_of(identifier, "system") == NHS_NUMBER
-    } - {""}
+    return _numbers(each for patient in patients for each in maps_of(patient, "identifier"))
+
+
+def _numbers(identifiers: Iterable[Resource]) -> set[str]:
+    return {_digits(text_of(each, "value")) for each in identifiers if has_nhs_number(each)} - {""}
 
 
 def _digits(number: str) -> str:
     """Return the number as it is compared: some write it as on a card, 3-3-4."""
-    return number.replace(" ", "").replace("-", "")
+    return _BETWEEN_DIGITS.sub("", number)
 
 
 def _names(patient: Resource) -> Iterator[tuple[str, str]]:

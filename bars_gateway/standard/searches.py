@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl
 
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.patients import NHS_NUMBER
+from bars_gateway.standard.patients import NHS_NUMBER, is_nhs_system
 
 MOST_PARAMETERS = 100
 _NOT_FOUND = 404
@@ -233,6 +233,7 @@ def _identifier(values: Values, issues: list[Issue]) -> tuple[str | None, str | 
     system, bar, value = given[0].partition("|")
     if not bar:  # an NHS number is all that is written without its system
         system, bar, value = NHS_NUMBER, "|", system
+    system = NHS_NUMBER if is_nhs_system(system) else system
     number = len(value) == 10 and value.isascii() and value.isdigit()  # noqa: PLR2004
     if len(given) > 1 or not (system and bar and value):
         text = "write it once, as system|value"

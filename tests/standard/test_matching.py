@@ -10,16 +10,22 @@ from variants import a_booking, a_referral, resource
 from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.matching import matches
 
+OURS = "urn:uuid:5a0f3a52-8f13-4b9c-9c1e-2b7a64a10ddd"
 
-def ours(authored_on: str) -> Message:
+
+def ours(authored_on: str, **changes: object) -> Message:
     bundle = a_referral()
-    resource(bundle, "ServiceRequest")["authoredOn"] = authored_on
+    resource(bundle, "ServiceRequest").update(authoredOn=authored_on, **changes)
+    patient = next(e for e in bundle["entry"] if e["resource"]["resourceType"] == "Patient")
+    patient["fullUrl"] = OURS
     return read(json.dumps(bundle).encode())
 
 
 def shown(*authored_on: str) -> Message:
+    """Show records that refer to the Patient that we sent, as the guide's answers do."""
+    kept = {"resourceType": "ServiceRequest", "subject": {"reference": OURS}}
     records: list[dict[str, Any]] = [
-        {"resource": {"resourceType": "ServiceRequest", "id": str(number), "authoredOn": moment}}
+        {"resource": {**kept, "id": str(number), "authoredOn": moment}}
         for number, moment in enumerate(authored_on)
     ]
     return read(json.dumps({"resourceType": "Bundle", "entry": records}).encode())
@@ -82,68 +88,167 @@ def test_two_that_were_cut_to_the_same_are_two() -> None:
 MOMENT, END = "2026-03-02T09:00:00Z", "2026-03-02T09:15:00Z"
 NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 PATIENT = "urn:uuid:0b6a2a55-5c1e-4bb6-8a57-1f2f9ac5d777"
+ANOTHER = "9990000026"
+SOMEBODY: dict[str, Any] = {
+    "name": [{"family": "Other", "given": ["One"]}],
+    "birthDate": "1950-01-31",
+}
 
 
-def with_number(*numbers: str) -> dict[str, Any]:
-    return {"identifier": [{"system": NUMBER, "value": each} for each in numbers]}
+def with_number(*numbers: str, system: str = NUMBER) -> dict[str, Any]:
+    return {"identifier": [{"system": system, "value": each} for each in numbers]}
 
 
-def named(number: str) -> dict[str, Any]:
-    return {"type": "Patient", "identifier": {"system": NUMBER, "value": number}}
+def named(number: str, system: str = NUMBER) -> dict[str, Any]:
+    return {"type": "Patient", "identifier": {"system": system, "value": number}}
 
 
-def beside(subject: dict[str, Any], **patient: Any) -> Message:
+def to(reference: str) -> dict[str, Any]:
+    return {"reference": reference}
+
+
+def beside(
+    subject: dict[str, Any], url: str = PATIENT, contained: object = None, **patient: Any
+) -> Message:
     """Show our referral's instant under an id, of *subject*, with a Patient in the searchset."""
     record = {
         "resourceType": "ServiceRequest",
         "id": "0",
         "authoredOn": MOMENT,
         "subject": subject,
+        "contained": [{"resourceType": "Patient", **contained}] if contained else [],
     }
     entries = [
         {"resource": record},
-        {"fullUrl": PATIENT, "resource": {"resourceType": "Patient", **patient}},
+        {"fullUrl": url, "resource": {"resourceType": "Patient", **patient}},
     ]
     return read(json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
 
 
-REFERS: dict[str, Any] = {"reference": PATIENT}
+REFERS = to(PATIENT)
+OF_US, OF_ANOTHER = with_number(NHS_NUMBER), with_number(ANOTHER)
+ABSOLUTE = "https://x.example/Patient/p1"
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    "found",
     [
-        pytest.param(beside(named(NHS_NUMBER)), ["0"], id="by-its-number"),
-        pytest.param(beside(named("999 000 0018")), ["0"], id="as-on-a-card"),
-        pytest.param(beside(named("0000000000")), ["0"], id="a-placeholder-says-nothing"),
-        pytest.param(beside(named("9990000026")), [], id="by-anothers-number"),
-        pytest.param(beside(REFERS, **with_number(NHS_NUMBER, "9990000026")), ["0"], id="merged"),
-        pytest.param(beside(REFERS, **with_number("9990000026")), [], id="another-beside-it"),
+        pytest.param(beside(named(NHS_NUMBER)), id="by-its-number"),
+        pytest.param(beside(named("999 000 0018")), id="as-on-a-card"),
+        pytest.param(beside(named("999\u00a0000\u20110018")), id="with-spaces-of-another-kind"),
+        pytest.param(beside(named(NHS_NUMBER, NUMBER.replace("https", "http"))), id="http"),
+        pytest.param(beside(named(NHS_NUMBER, NUMBER.lower())), id="lower-case"),
+        pytest.param(beside(REFERS, **with_number(NHS_NUMBER, ANOTHER)), id="merged"),
         pytest.param(
-            beside(REFERS, name=[{"family": "Other", "given": ["One"]}], birthDate="1950-01-31"),
-            [],
-            id="another-without-a-number",
+            beside({**REFERS, **named(ANOTHER)}, **with_number(NHS_NUMBER, ANOTHER)),
+            id="merged-and-named-by-the-newer-number",
         ),
-        pytest.param(beside(REFERS, name=[{"family": FAMILY}]), ["0"], id="too-little-to-compare"),
+        pytest.param(beside(to("Patient/p1"), id="p1", **OF_US), id="by-type-and-id"),
+        pytest.param(beside(to(ABSOLUTE), url=ABSOLUTE, **OF_US), id="absolute"),
+        pytest.param(beside(to("#p"), contained=OF_US), id="contained"),
+        pytest.param(beside(to("Patient/p1"), **OF_US), id="the-only-one-that-came-with-it"),
+        pytest.param(beside(to(OURS)), id="the-patient-that-we-sent"),
+        pytest.param(
+            beside(named(NHS_NUMBER), **OF_ANOTHER), id="another-beside-it-of-whom-it-is-not"
+        ),
     ],
 )
-def test_a_record_of_another_patient_is_not_ours(found: Message, expected: list[str]) -> None:
+def test_a_record_that_shows_our_patient_is_ours(found: Message) -> None:
+    """In whatever way, and however the number and its system are spelt."""
+    assert ["0"] == matches(ours(MOMENT), found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(beside(named(ANOTHER)), id="by-number"),
+        pytest.param(beside(named(ANOTHER, NUMBER.replace("https", "http"))), id="http"),
+        pytest.param(beside(named(ANOTHER, NUMBER.lower())), id="lower-case"),
+        pytest.param(beside(REFERS, **OF_ANOTHER), id="beside-it"),
+        pytest.param(beside(to("Patient/p1"), id="p1", **OF_ANOTHER), id="by-type-and-id"),
+        pytest.param(
+            beside(to("Patient/p1"), url=ABSOLUTE, **OF_ANOTHER), id="by-the-end-of-its-url"
+        ),
+        pytest.param(
+            beside(to("https://y.example/Patient/p1/_history/2"), id="p1", **OF_ANOTHER),
+            id="of-a-version",
+        ),
+        pytest.param(
+            beside(to("urn:uuid:" + PATIENT[9:].upper()), id=PATIENT[9:], url="x", **OF_ANOTHER),
+            id="by-id",
+        ),
+        pytest.param(beside(to("#p"), contained=OF_ANOTHER), id="contained"),
+        pytest.param(beside(to("Patient/p1"), **OF_ANOTHER), id="the-only-one-that-came-with-it"),
+        pytest.param(beside(to(OURS), **OF_ANOTHER), id="ours-referred-to-and-another-shown"),
+        pytest.param(beside(named(NHS_NUMBER), contained=OF_ANOTHER), id="ours-and-another"),
+        pytest.param(beside(REFERS, **SOMEBODY), id="without-a-number"),
+        pytest.param(beside(to("#p"), contained=SOMEBODY), id="contained-without-a-number"),
+    ],
+)
+def test_a_record_of_another_patient_is_not_ours(found: Message) -> None:
     """Though it was made at the very instant: whose it is, is decided as everywhere."""
-    assert expected == matches(ours(MOMENT), found)
+    assert [] == matches(ours(MOMENT), found)
 
 
-@pytest.mark.parametrize(("number", "expected"), [(NHS_NUMBER, ["0"]), ("9990000026", [])])
-def test_a_booking_of_another_patient_is_not_ours(number: str, expected: list[str]) -> None:
-    """An Appointment names its patient among the participants."""
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(beside(named("0000000000")), id="a-placeholder"),
+        pytest.param(beside(named("9990000019")), id="a-wrong-check-digit"),
+        pytest.param(beside(REFERS, name=[{"family": FAMILY}]), id="too-little-to-compare"),
+        pytest.param(beside(to("Patient/p1")), id="nobody-shown"),
+        pytest.param(beside({}), id="nobody-at-all"),
+    ],
+)
+def test_a_record_that_does_not_show_whose_it_is_is_nobodys(found: Message) -> None:
+    """What two patients share (an incident's number, a time) would make one out of them."""
+    assert [] == matches(ours(MOMENT), found)
+
+
+CASE = [{"system": "https://cad.example/incident", "value": "INC-1"}]
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [(named(NHS_NUMBER), ["0"]), (named(ANOTHER), []), (to("Patient/p1"), []), (to(OURS), ["0"])],
+)
+def test_two_patients_may_share_the_number_of_an_incident(
+    subject: dict[str, Any], expected: list[str]
+) -> None:
+    """So it proves that a record is ours only together with our patient."""
+    record = {"resourceType": "ServiceRequest", "id": "0", "identifier": CASE, "subject": subject}
+    found = read(json.dumps({"resourceType": "Bundle", "entry": [{"resource": record}]}).encode())
+
+    assert expected == matches(ours(MOMENT, identifier=CASE), found)
+
+
+@pytest.mark.parametrize(
+    ("actor", "expected"),
+    [
+        (named(NHS_NUMBER), ["0"]),
+        (named(ANOTHER), []),
+        (to("Patient/p1"), []),
+        (to("Practitioner/p1"), []),
+        (to("#p"), []),
+    ],
+)
+def test_a_booking_of_another_patient_is_not_ours(
+    actor: dict[str, Any], expected: list[str]
+) -> None:
+    """An Appointment names its patient among the participants, by number or by reference."""
     bundle = a_booking()
     resource(bundle, "Appointment").update(start=MOMENT, end=END)
+    contained = [{"resourceType": "Patient", "id": "p", **OF_ANOTHER}]
     record = {
         "resourceType": "Appointment",
         "id": "0",
         "start": MOMENT,
         "end": END,
-        "participant": [{"actor": named(number)}],
+        "participant": [{"actor": actor}],
+        "contained": contained if actor == to("#p") else [],
     }
-    found = read(json.dumps({"resourceType": "Bundle", "entry": [{"resource": record}]}).encode())
+    patient = {"resource": {"resourceType": "Patient", "id": "p1", **OF_ANOTHER}}
+    entries = [{"resource": record}, *([patient] if "reference" in actor else [])]
+    found = read(json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
 
     assert expected == matches(read(json.dumps(bundle).encode()), found)

@@ -99,6 +99,42 @@ def test_a_placeholder_is_nobodys_number(placeholder: str) -> None:
     assert Sameness.OTHER_PATIENT is compare(*map(patient_of, strangers))
 
 
+@pytest.mark.parametrize(
+    "system",
+    [
+        "http://fhir.nhs.uk/Id/nhs-number",
+        "https://fhir.nhs.uk/id/nhs-number",
+        "HTTPS://FHIR.NHS.UK/Id/NHS-Number",
+        " https://fhir.nhs.uk/Id/nhs-number/",
+    ],
+)
+def test_a_number_is_seen_however_its_system_is_spelt(system: str) -> None:
+    """What were passed over for its spelling would hide that it is another patient's."""
+    bundle = json.loads(referral())
+    resource(bundle, "Patient")["identifier"][0].update(system=system, value=OTHER)
+
+    assert S.OTHER_PATIENT is compare(
+        patient_of(message(ONE)), patient_of(read(json.dumps(bundle).encode()))
+    )
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "https://fhir.nhs.uk/Id/nhs-numbers",
+        "https://x.example/Id/nhs-number",
+        "",
+        "ftp://fhir.nhs.uk/Id/nhs-number",
+    ],
+)
+def test_a_number_of_another_system_is_no_nhs_number(system: str) -> None:
+    """A hospital's own number may have ten digits as well."""
+    bundle = json.loads(referral())
+    resource(bundle, "Patient")["identifier"][0]["system"] = system
+
+    assert frozenset() == patient_of(read(json.dumps(bundle).encode())).nhs_numbers
+
+
 @pytest.mark.parametrize("number", ["", "999000001", "99900000180", WRONG, "١٢٣٤٥٦٧٨٩٠", "one"])
 def test_what_is_no_number(number: str) -> None:
     """What cannot be issued proves nothing about anybody."""

@@ -180,6 +180,16 @@ def test_a_patient_is_found_by_number():
     )
 
 
+@pytest.mark.parametrize("system", [NHS.replace("https", "http"), NHS.replace("Id", "id")])
+def test_the_system_of_a_number_may_be_spelt_otherwise(system):
+    """The EPR is asked by the spelling of the guide, and a wrong number is refused as ever."""
+    found = searches.patient(f"patient:identifier={system}9990000018")
+
+    assert "https://fhir.nhs.uk/Id/nhs-number" == found.identifier_system
+    with pytest.raises(SearchProblem):
+        searches.patient(f"patient:identifier={system}999")
+
+
 def test_a_number_alone_is_an_nhs_number():
     """As some Senders write it."""
     found = searches.patient("patient:identifier=9990000018")

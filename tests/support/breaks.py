@@ -740,6 +740,12 @@ PATIENT = [
         "P01", STRICT, "Patient.identifier[0].value", of("Patient", "12", "identifier", 0, "value")
     ),
     Break(
+        "P01S",
+        WARNS,
+        "Patient.identifier[0].system",
+        of("Patient", "http://fhir.nhs.uk/id/nhs-number", "identifier", 0, "system"),
+    ),
+    Break(
         "P02",
         WARNS,
         "Patient.identifier[0].value",

@@ -15,7 +15,7 @@ from enum import StrEnum
 from bars_gateway.sandbox.counterparty.replies import BEFORE, OTHER_BYTES, TOO_EARLY, Reply, refused
 from bars_gateway.sandbox.counterparty.sentinels import BOOKED_ID, REFERRED_ID, VALIDATED_ID
 from bars_gateway.standard.bundle import Json, Message, Resource, maps_of, text_of
-from bars_gateway.standard.patients import NHS_NUMBER
+from bars_gateway.standard.patients import has_nhs_number
 from bars_gateway.standard.workflow import Move, MoveNotAllowed, State, Subject, after
 
 # What a retry hears again. Other failures are no decision: the retry does the work.
@@ -185,7 +185,7 @@ def nhs_number_of(message: Message) -> str | None:
     """Return the NHS number of the message's Patient, if it has one."""
     for _, patient in message.all("Patient"):
         for identifier in maps_of(patient, "identifier"):
-            if text_of(identifier, "system") == NHS_NUMBER:
+            if has_nhs_number(identifier):
                 return text_of(identifier, "value") or None
     return None
 

@@ -8,6 +8,7 @@ from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.patients import (
     NHS_NUMBER,
     has_check_digit,
+    has_nhs_number,
     has_ten_digits,
     is_placeholder,
 )
@@ -29,6 +30,21 @@ def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
     for path, identifier in _nhs_numbers(message):
         if not has_ten_digits(text_of(identifier, "value")):
             yield f"{path}.value"
+
+
+@rule(
+    "P01S",
+    f"the system of NHS numbers is {NHS_NUMBER}, in that spelling: in another, a receiving service"
+    " may not see that there is a number",
+    source="Core: Cancellation",
+    sending=_WARN,
+    receiving=_WARN,
+)
+def misspelt_system(message: Message, _offer: Offer) -> Iterator[str]:
+    """It is read in any spelling; nobody's referral is held back for it."""
+    for path, identifier in _nhs_numbers(message):
+        if text_of(identifier, "system") != NHS_NUMBER:
+            yield f"{path}.system"
 
 
 @rule(
@@ -176,5 +192,5 @@ def no_official_name(message: Message, _offer: Offer) -> Iterator[str]:
 def _nhs_numbers(message: Message) -> Iterator[tuple[str, Resource]]:
     for path, patient in message.all("Patient"):
         for index, identifier in enumerate(maps_of(patient, "identifier")):
-            if text_of(identifier, "system") == NHS_NUMBER:
+            if has_nhs_number(identifier):
                 yield f"{path}.identifier[{index}]", identifier
