@@ -47,6 +47,7 @@ test: $(VENV)/tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@folder=$$(mktemp -d "$(FOLDER)/bars.XXXXXX") && trap 'rm -rf "$$folder"' EXIT INT TERM && \
+	chmod 711 "$$folder" && \
 	TMPDIR="$$folder" $(BIN)/pytest --basetemp "$$folder/t" \
 	  --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
