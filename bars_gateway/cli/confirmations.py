@@ -44,7 +44,8 @@ def confirm(  # noqa: PLR0917
     Telephone the other side before. Exits with 1 if it was not done; why not is printed.
     """
     if state not in CONFIRMABLE:
-        raise typer.BadParameter(f"it must be one of: {', '.join(sorted(CONFIRMABLE))}")
+        text = f"it must be one of: {', '.join(sorted(CONFIRMABLE))}"
+        raise typer.BadParameter(text, param_hint="STATE")
     order = signed(why, by, dry_run=dry_run, state=state)
     status, answer = asked(config, provider, f"/workflows/{workflow}/confirm", order)
     if status == HTTPStatus.OK:

@@ -21,6 +21,7 @@ from bars_gateway.cli.orders import By, DryRun, Why, asked, not_done, rounds, si
 from bars_gateway.config import load
 from bars_gateway.model.alarms import ALARMS, Alarm
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
+from bars_gateway.standard.headers import is_uuid
 from bars_gateway.store.alarms import standing
 
 Names = Annotated[
@@ -83,13 +84,17 @@ def mark_handled(  # noqa: PLR0917
         )
     if unknown := set(kind or ()) - set(ALARMS):
         known = ", ".join(ALARMS)
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {known}")
+        text = f"{', '.join(sorted(unknown))}: there are {known}"
+        raise typer.BadParameter(text, param_hint="--kind")
     given = {"kinds": kind, "up_to": up_to, **_named(names or [])}
     wanted = {name: value for name, value in given.items() if value}
     _carry_out(config, provider, signed(why, by, dry_run=dry_run, **wanted))
 
 
 def _named(names: Sequence[str]) -> dict[str, list[object]]:
+    if not all(is_uuid(name) or (name.isascii() and name.isdigit()) for name in names):
+        text = "each must be the number of an alarm, or an X-Request-Id"
+        raise typer.BadParameter(text, param_hint="ALARM")
     numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
     return {
         "alarms": list(numbers),

@@ -186,6 +186,8 @@ def read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
     permissions.require(path)
     if not path.exists():
         raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
+    if not path.is_file():
+        raise StoreError(f"{path} is no file, and a database is one")
     return asyncio.run(_read(path, work))
 
 

@@ -58,7 +58,38 @@ def asked(
 
     socket = socket_of(load(config, os.environ), provider)
     status, answer = asyncio.run(client.order(socket, path, order))
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        raise _mistyped(answer)
     return HTTPStatus(status), answer
+
+
+# What was typed, by the member of the order that it went into.
+TYPED_AS = {
+    "why": "--why",
+    "by": "--by",
+    "messages.states": "--state",
+    "messages.receiver": "--receiver",
+    "messages.use_case": "--use-case",
+    "messages.correlation_id": "--correlation-id",
+    "messages.taken_from": "--taken-from",
+    "messages.taken_before": "--taken-before",
+    "alarms": "ALARM",
+    "request_ids": "ALARM",
+    "kinds": "--kind",
+    "up_to": "--up-to",
+    "workflow_id": "WORKFLOW",
+    "state": "STATE",
+}
+_SETS_ASIDE = {"past_its_time": "--after-its-time", "not_confirmed": "--yes"}  # by objection
+
+
+def _mistyped(answer: Mapping[str, Any]) -> typer.BadParameter:
+    """Return what is wrong with an order, under the name by which it was typed."""
+    member, error = answer.get("member"), str(answer["error"])
+    option = TYPED_AS.get(member or "")
+    if option is None:
+        return typer.BadParameter(error)
+    return typer.BadParameter(error.removeprefix(f"{member} "), param_hint=option)
 
 
 def rounds(
@@ -83,7 +114,9 @@ def rounds(
 def not_done(name: object, answer: Mapping[str, Any]) -> str:
     """Return the line that says why *name* was left as it is, and what helps."""
     against = answer.get("objection") or {"problem": answer["error"], "cure": answer["cure"]}
-    return f"{name}: not done: {against['problem']}; {against['cure']}"
+    option = _SETS_ASIDE.get(against.get("code", ""))
+    cure = f"{against['cure']} ({option})" if option else against["cure"]
+    return f"{name}: not done: {against['problem']}; {cure}"
 
 
 def refuse_whole(answer: Mapping[str, Any]) -> typer.Exit:

@@ -34,6 +34,11 @@ _LARGEST = 2**63  # what SQLite can number
 class OrderProblem(ValueError):
     """The order cannot be understood; the text says what is wrong, without its values."""
 
+    def __init__(self, text: str, member: str | None = None) -> None:
+        """Say what is wrong with *member*, in words that go on from its name; None: with all."""
+        super().__init__(text if member is None else f"{member} {text}")
+        self.member = member
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -86,12 +91,12 @@ def read_handling(body: bytes) -> Handling:
     found = _object(body)
     _refuse_unknown(found, {*_ATTACHMENT.keys() - {"workflow_id"}, *_CHOOSING})
     if "why" not in found:
-        raise OrderProblem("why is missing: a reason, such as the number of a ticket")
+        raise OrderProblem("is missing: a reason, such as the number of a ticket", "why")
     named = {name: _CHOOSING[name](found[name]) for name in found if name in _CHOOSING}
     if "kinds" in named and "up_to" not in named:
-        raise OrderProblem("kinds needs up_to: the highest number that was seen")
+        raise OrderProblem("needs up_to: the highest number that was seen", "kinds")
     if "after" in named and "up_to" not in named:
-        raise OrderProblem("after needs up_to: the highest number that was seen")
+        raise OrderProblem("needs up_to: the highest number that was seen", "after")
     if not named:
         raise OrderProblem("name alarms or request_ids, or give up_to: the highest that was seen")
     rest = {name: _ATTACHMENT[name](found[name]) for name in found if name not in _CHOOSING}
@@ -112,7 +117,7 @@ def read_attachment(body: bytes) -> Attachment:
     _refuse_unknown(found, _ATTACHMENT)
     for name in ("why", "workflow_id"):
         if name not in found:
-            raise OrderProblem(f"{name} is missing")
+            raise OrderProblem("is missing", name)
     values = {name: _ATTACHMENT[name](value) for name, value in found.items()}
     return Attachment(**values)
 
@@ -123,7 +128,7 @@ def read_confirmation(body: bytes) -> Confirmation:
     _refuse_unknown(found, _CONFIRMATION)
     for name in ("why", "state"):
         if name not in found:
-            raise OrderProblem(f"{name} is missing")
+            raise OrderProblem("is missing", name)
     values = {name: _CONFIRMATION[name](value) for name, value in found.items()}
     return Confirmation(**values)
 
@@ -153,9 +158,9 @@ def _refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:
 
 def _order(found: Mapping[str, Any]) -> Order:
     if "why" not in found:
-        raise OrderProblem("why is missing: a reason, such as the number of a ticket")
+        raise OrderProblem("is missing: a reason, such as the number of a ticket", "why")
     if "verb" not in found:
-        raise OrderProblem(f"verb is missing: one of {', '.join(Verb)}")
+        raise OrderProblem(f"is missing: one of {', '.join(Verb)}", "verb")
     readers = {**_MEMBERS, "verb": _verb}
     values = {name: readers[name](value) for name, value in found.items() if name in readers}
     return Order(**values)  # type: ignore[arg-type]
@@ -168,7 +173,7 @@ def _selection(found: Any, verb: Verb) -> Selection:
     states = values.pop("states", IN_BULK[verb])
     if not states <= IN_BULK[verb]:
         allowed = ", ".join(sorted(IN_BULK[verb]))
-        raise OrderProblem(f"by a filter, {verb} is for messages that are {allowed}")
+        raise OrderProblem(f"for {verb} by a filter are {allowed}", "messages.states")
     return Selection(states=states, **values)
 
 
@@ -176,7 +181,7 @@ def _text(name: str, longest: int) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if isinstance(value, str) and 0 < len(value.strip()) <= longest and value.isprintable():
             return value.strip()
-        raise OrderProblem(f"{name} must be a text of 1 to {longest} characters on one line")
+        raise OrderProblem(f"must be a text of 1 to {longest} characters on one line", name)
 
     return read
 
@@ -185,7 +190,7 @@ def _flag(name: str) -> Callable[[Any], bool]:
     def read(value: Any) -> bool:
         if isinstance(value, bool):
             return value
-        raise OrderProblem(f"{name} must be true or false")
+        raise OrderProblem("must be true or false", name)
 
     return read
 
@@ -197,7 +202,7 @@ def _instant(name: str) -> Callable[[Any], datetime]:
         except ValueError:
             moment = None
         if moment is None or moment.tzinfo is None:
-            raise OrderProblem(f"{name} must be an instant such as 2026-03-02T09:00:00Z")
+            raise OrderProblem("must be an instant such as 2026-03-02T09:00:00Z", name)
         return moment
 
     return read
@@ -207,7 +212,7 @@ def _number(name: str, of: str) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if _is_number(value):
             return int(value)
-        raise OrderProblem(f"{name} must be the number of {of}")
+        raise OrderProblem(f"must be the number of {of}", name)
 
     return read
 
@@ -216,7 +221,7 @@ def _some(name: str, of: str, fits: Callable[[Any], bool]) -> Callable[[Any], tu
     def read(value: Any) -> tuple[Any, ...]:
         if isinstance(value, list) and 0 < len(value) <= MOST_AT_ONCE and all(map(fits, value)):
             return tuple(value)
-        raise OrderProblem(f"{name} must be a list of 1 to {MOST_AT_ONCE} {of}")
+        raise OrderProblem(f"must be a list of 1 to {MOST_AT_ONCE} {of}", name)
 
     return read
 
@@ -228,37 +233,37 @@ def _is_number(value: Any) -> bool:
 def _state(value: Any) -> State:
     if isinstance(value, str) and value in CONFIRMABLE:
         return State(value)
-    raise OrderProblem(f"state must be one of {', '.join(sorted(CONFIRMABLE))}")
+    raise OrderProblem(f"must be one of {', '.join(sorted(CONFIRMABLE))}", "state")
 
 
 def _role(value: Any) -> str:
     if value in ("epr", "operator"):
         return str(value)
-    raise OrderProblem("role must be epr or operator")
+    raise OrderProblem("must be epr or operator", "role")
 
 
 def _verb(value: Any) -> Verb:
     if isinstance(value, str) and value in list(Verb):
         return Verb(value)
-    raise OrderProblem(f"verb must be one of {', '.join(Verb)}")
+    raise OrderProblem(f"must be one of {', '.join(Verb)}", "verb")
 
 
 def _filter(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    raise OrderProblem("messages must be an object of filters")
+    raise OrderProblem("must be an object of filters", "messages")
 
 
 def _states(value: Any) -> frozenset[OutboundState]:
     if isinstance(value, list) and all(each in list(OutboundState) for each in value):
         return frozenset(map(OutboundState, value))
-    raise OrderProblem("messages.states must be a list of states")
+    raise OrderProblem(f"must be a list of {', '.join(OutboundState)}", "messages.states")
 
 
 def _correlation_id(value: Any) -> str:
     if isinstance(value, str) and is_uuid(value):
         return value.strip()
-    raise OrderProblem("messages.correlation_id must be a UUID")
+    raise OrderProblem("must be a UUID", "messages.correlation_id")
 
 
 _MEMBERS: Mapping[str, Callable[[Any], object]] = {

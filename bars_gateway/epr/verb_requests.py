@@ -97,7 +97,8 @@ class VerbRequests:
 
 def refused_order(problem: OrderProblem) -> web.Response:
     """Say what is wrong with an order."""
-    return json_answer(documents.problem(str(problem), _CURE), 422)
+    found = documents.problem(str(problem), _CURE)
+    return json_answer({**found, "member": problem.member}, 422)
 
 
 def objection_document(against: Objection | None) -> Document | None:

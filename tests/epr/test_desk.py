@@ -25,6 +25,7 @@ from messages import referral
 from store_values import NOW, SILENCE, attempt, submission
 from typed import settings_text
 
+from bars_gateway.cli.orders import TYPED_AS
 from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
@@ -51,6 +52,16 @@ class Desk:
         out, _ = await process.communicate()
         assert process.returncode is not None
         return process.returncode, out.decode().splitlines()
+
+    async def is_told(self, *arguments: str) -> tuple[int, str]:
+        """Return how the command exits, and what it complains of, without the box around it."""
+        command = ("-m", "bars_gateway", *arguments, "-c", str(self.settings))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        _, complaint = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, " ".join(complaint.decode().replace("│", " ").split())
 
 
 @pytest.fixture
@@ -179,3 +190,48 @@ async def test_receipts_are_given_to_programs(desk: Desk, tmp_path: Path) -> Non
     )
     assert good["answer"]["request_id"]
     assert bad["answer"]["issues"]
+
+
+MISTYPED = {
+    "--why": (("retry", "--all", "--why", "x" * 201), "1 to 200 characters"),
+    "--by": (("retry", "--all", *WHY, "--by", "x" * 65), "1 to 64 characters"),
+    "--state": (("retry", "--all", *WHY, "--state", "gone"), "not_sent"),
+    "--receiver": (("retry", "--all", *WHY, "--receiver", "x" * 301), "1 to 300 characters"),
+    "--use-case": (("retry", "--all", *WHY, "--use-case", "x" * 65), "1 to 64 characters"),
+    "--correlation-id": (("retry", "--all", *WHY, "--correlation-id", "x"), "must be a UUID"),
+    "--taken-from": (("retry", "--all", *WHY, "--taken-from", "x"), "must be an instant such as"),
+    "--taken-before": (("hold", "--all", *WHY, "--taken-before", "x"), "must be an instant such"),
+    "ALARM": (("mark-handled", "x", *WHY), "the number of an alarm, or an X-Request-Id"),
+    "--kind": (("mark-handled", "--all", "--up-to", "1", "--kind", "x", *WHY), "there are"),
+    "--up-to": (("mark-handled", "--all", "--up-to", str(2**63), *WHY), "number of an alarm"),
+    "WORKFLOW": (("attach", "1", str(2**63), *WHY), "must be the number of a workflow"),
+    "STATE": (("confirm", "1", "x", *WHY), "must be one of"),
+}
+
+
+@pytest.mark.parametrize("name", MISTYPED)
+async def test_what_was_mistyped_is_told_by_the_name_that_was_typed(desk: Desk, name: str) -> None:
+    """And by no member of the order that was made of it, which nobody has seen."""
+    typed, words = MISTYPED[name]
+    code, complaint = await desk.is_told(*typed)
+
+    assert 2 == code
+    assert f"Invalid value for {name}: " in complaint
+    assert words in complaint
+    assert not any(f"{member} " in complaint for member in TYPED_AS if "." in member)
+
+
+def test_whatever_can_be_mistyped_is_looked_at() -> None:
+    """A member that is given another option has its complaint here."""
+    assert MISTYPED.keys() == set(TYPED_AS.values())
+
+
+async def test_what_sets_an_objection_aside_is_told_as_it_is_typed(
+    desk: Desk, store: SqliteStore
+) -> None:
+    """`--yes`, and not the member of an order that says so."""
+    await queued(store, 1)
+    await refused(store, 1)
+    (line, _) = (await desk.types("resend", "--all", *WHY))[1]
+
+    assert line.endswith("(--yes)")

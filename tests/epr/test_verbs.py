@@ -96,7 +96,8 @@ async def test_what_is_not_understood_is_not_done(
     """A misspelt member would otherwise be the real thing."""
     found, answer = await ask(epr, path, order)
 
-    assert (status, {"error", "cure"}) == (found, answer.keys())
+    also = {"member"} if status == 422 else set()
+    assert (status, {"error", "cure"} | also) == (found, answer.keys())
 
 
 async def test_an_order_may_begin_with_a_byte_order_mark(epr: aiohttp.ClientSession) -> None:

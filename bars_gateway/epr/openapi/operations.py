@@ -136,7 +136,7 @@ _VERB = _parameter("verb", "path", one_of(Verb, "what to do"))
 _ORDER_ANSWERS = (
     (408, "the body did not arrive in time", "Problem"),
     (413, "it is too large", "Problem"),
-    (422, "the order cannot be understood: nothing was done", "Problem"),
+    (422, "the order cannot be understood: nothing was done", "OrderProblem"),
 )
 
 

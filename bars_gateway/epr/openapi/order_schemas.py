@@ -90,6 +90,12 @@ ORDER_SCHEMAS: dict[str, Schema] = {
         messages=_FILTER,
         **_MEMBERS,
     ),
+    "OrderProblem": closed(
+        "Why an order cannot be understood.",
+        error=text("what is wrong"),
+        cure=text("what to do"),
+        member=or_null(text("where in the order, as messages.taken_from; null: with all of it")),
+    ),
     "Attachment": _some(
         "To which workflow a response belongs, and why.",
         "workflow_id",
