@@ -316,6 +316,40 @@ def test_help_is_one_letter_away(command: tuple[str, ...]) -> None:
     assert bars_gateway(*command, "--help") == bars_gateway(*command, "-h")
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["queue"],
+        ["show", "00000000-0000-4000-8000-000000000000"],
+        ["quarantine"],
+        ["alarms"],
+        ["verify"],
+        ["backup", "copy.db"],
+        ["restore", "/dev/null", "--older"],
+        ["run"],
+    ],
+    ids=lambda typed: typed[0],
+)
+def test_a_folder_in_the_place_of_the_database_is_one_clear_line(
+    home: Home, tmp_path: Path, typed: list[str]
+) -> None:
+    """And one cure; no traceback of SQLite, and the folder stays where it is."""
+    there = tmp_path / "folder"
+    there.mkdir()
+    settings = tmp_path / "gateway.toml"
+    settings.write_text(
+        home.settings.read_text("utf-8") + f'\n[store]\npath = "{there}"\n', "utf-8"
+    )
+    command = [sys.executable, "-m", "bars_gateway", *typed, "--config", str(settings)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    what, cure = ended.stderr.splitlines()
+
+    assert what.startswith("error: ")
+    assert str(there) in what
+    assert cure.startswith("   try: ")
+    assert there.is_dir()
+
+
 def test_an_interrupt_is_no_traceback() -> None:
     """However early it comes: while the program is still being read, too."""
     loading = "import sys, builtins, bars_gateway.__main__ as m\n"

@@ -1,5 +1,6 @@
 """What the settings name is looked at: keys, certificates, folders, filesystems."""
 
+import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,7 +190,86 @@ def test_a_key_that_is_a_fifo_is_not_waited_for(settings, home):
     os.mkfifo(home / "jwt.pem")
     cause = the_one(problems(settings(), NOW), "providers.trust.private_key_file")
 
-    assert cause.endswith("no file")
+    assert cause.endswith("and there is a named pipe")
+
+
+FOLDERS_IN_PLACE_OF_FILES = {
+    "state/gateway.db": "state_dir",
+    "state/gateway.db.lock": "state_dir",
+    "state/gateway.db-wal": "state_dir",
+    "state/callers.json": "state_dir",
+    "spool/.lock": "providers.trust.spool_dir",
+    "run/trust.sock": "epr.socket_dir",
+    "jwt.pem": "providers.trust.private_key_file",
+    "key.pem": "inbound.private_key_file",
+    "certificate.pem": "inbound.certificate_file",
+    "password": "outbound.egress_password_file",
+    "withdrawn.crl": "callers.revocation_list_files",
+}
+FILES_IN_PLACE_OF_FOLDERS = {
+    "state": "state_dir",
+    "state/cache": "state_dir",
+    "spool": "providers.trust.spool_dir",
+    "spool/outbox": "providers.trust.spool_dir",
+    "spool/outbox/new": "providers.trust.spool_dir",
+    "spool/outbox/claimed": "providers.trust.spool_dir",
+    "spool/inbox/tmp": "providers.trust.spool_dir",
+    "spool/questions/new": "providers.trust.spool_dir",
+    "spool/answers/claimed": "providers.trust.spool_dir",
+    "run": "epr.socket_dir",
+}
+
+
+@pytest.fixture
+def whole(settings, home):
+    """Return settings that name everything which can be named."""
+    write(home / "password", b"secret\n")
+    url = "https://127.0.0.1:9443"
+    outbound = {"token_url": url, "proxy_url": url, "ca_file": home / "ca.pem"}
+    proxy = {"egress_proxy": "http://proxy.example:3128", "egress_user": "gateway"}
+    return settings(
+        outbound=outbound | proxy | {"egress_password_file": home / "password"},
+        callers={"revocation_list_files": [home / "withdrawn.crl"]},
+        provider={"questions": "folder"},
+    )
+
+
+@pytest.mark.parametrize(("name", "key"), FOLDERS_IN_PLACE_OF_FILES.items())
+def test_a_folder_in_the_place_of_a_file_is_told(whole, home, name, key):
+    """With the setting, the place and a cure: SQLite only says that it cannot open something."""
+    (home / name).unlink(missing_ok=True)
+    (home / name).mkdir()
+    causes = [each.cause for each in problems(whole, NOW) if each.key == key]
+
+    assert any(f"at {home / name}, and there is a folder" in cause for cause in causes)
+
+
+@pytest.mark.parametrize(("name", "key"), FILES_IN_PLACE_OF_FOLDERS.items())
+def test_a_file_in_the_place_of_a_folder_is_told(whole, home, name, key):
+    """It is not *not there*: to make it would fail."""
+    with contextlib.suppress(FileNotFoundError):
+        (home / name).rmdir()
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    write(home / name, b"")
+    causes = [each.cause for each in problems(whole, NOW) if each.key == key]
+
+    assert any(f"{home / name}" in cause and "is a file" in cause for cause in causes)
+
+
+@pytest.mark.parametrize("name", ["state/gateway.db", "spool/outbox"])
+def test_a_link_that_leads_to_nothing_is_told(whole, home, name):
+    """Nothing can be made in its place, and a look along it finds nothing."""
+    (home / name).symlink_to(home / "gone")
+    causes = [each.cause for each in problems(whole, NOW)]
+
+    assert any("is a link that leads to nothing" in cause for cause in causes)
+
+
+def test_a_store_that_names_a_folder_is_told_once(settings, home):
+    """The setting that names it is `store.path`, and nothing else follows from it."""
+    cause = the_one(problems(settings(store={"path": home / "spool"}), NOW), "store.path")
+
+    assert f"needs a file at {home / 'spool'}, and there is a folder" == cause
 
 
 def test_certificate_and_key_belong_together(settings, home):

@@ -12,7 +12,7 @@ puts it there with an access list, which the mode bits show as a group.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from bars_gateway.config.environments import (
     environment_of_own_name,
     strange,
 )
+from bars_gateway.config.places import Wanted, misplaced
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Fault
 from bars_gateway.errors import IdentityError
@@ -43,10 +44,14 @@ NETWORK_FILESYSTEMS = frozenset(
     "9p afs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2"
     " smb3 smbfs".split()
 )
-SPOOL_FOLDERS = (
-    *(f"outbox/{name}" for name in ("tmp", "new", "accepted", "refused")),
-    *(f"inbox/{name}" for name in ("tmp", "new")),
-)
+_OF_MESSAGES = {
+    "outbox": ("tmp", "new", "accepted", "refused", "claimed"),
+    "inbox": ("tmp", "new"),
+}
+_OF_QUESTIONS = {
+    "questions": ("tmp", "new"),
+    "answers": ("tmp", "new", "claimed", "accepted", "refused"),
+}
 LONGEST_OBSERVATION = timedelta(hours=24)
 _CREDENTIALS = Path("/run/credentials")
 
@@ -65,6 +70,7 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
         *_authorities_out(settings),
         *_secret(("outbound", "egress_password_file"), settings.outbound.egress_password_file),
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
+        *_sockets(settings),
     ]
     return [placed(settings, fault) for fault in found]
 
@@ -94,6 +100,8 @@ def _database(settings: "Settings", mounts: str) -> Iterator[Fault]:
     if folder != settings.state_dir:
         yield from _folder(key, folder)
     yield from _database_files(key, settings.database_path)
+    yield from misplaced(("state_dir",), settings.callers_file, Wanted.FILE)
+    yield from misplaced(("state_dir",), settings.cache_dir, Wanted.FOLDER)
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
         cause = f"puts the database on a network filesystem ({kind}), which does not keep it whole"
@@ -102,7 +110,11 @@ def _database(settings: "Settings", mounts: str) -> Iterator[Fault]:
 
 def _database_files(key: tuple[str, ...], path: Path) -> Iterator[Fault]:
     """Yield which of the database's own files this user may not use: root has perhaps made them."""
-    lock = path.with_name(f"{path.name}.lock")
+    lock, *logs = (path.with_name(f"{path.name}{ending}") for ending in (".lock", "-wal", "-shm"))
+    found = [fault for each in (path, lock, *logs) for fault in misplaced(key, each, Wanted.FILE)]
+    if found:
+        yield found[0]
+        return
     try:
         permissions.require(path, lock, write=True)
         if path.exists():
@@ -135,7 +147,9 @@ def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Fault]:
     except PermissionError as error:
         yield _denied(key, error)
         return
-    if not folder.is_dir():
+    found = list(misplaced(key, folder, Wanted.FOLDER))
+    yield from found
+    if not (found or folder.is_dir()):
         cause = f"needs the folder {folder}, which is not there"
         cure = f"Make it, owned by the gateway's user: install -d -m 0750 -o USER {folder}"
         yield Fault(key=key, cause=cause, cure=cure)
@@ -150,6 +164,8 @@ def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
     provider = settings.providers[name]
     key = ("providers", name, "spool_dir")
     yield from _folder(key, provider.spool_dir)
+    if provider.spool_dir.is_dir():
+        yield from _below_spool(key, provider)
     yield from _one_filesystem(key, provider)
     yield from _signing_key(settings, name)
 
@@ -165,8 +181,33 @@ def _signing_key(settings: "Settings", name: str) -> Iterator[Fault]:
             yield from _signs(key, signing_key, settings.bundle.minimum_key_bits)
 
 
+def _spool_folders(provider: "Provider") -> Mapping[str, tuple[str, ...]]:
+    return {**_OF_MESSAGES, **(_OF_QUESTIONS if provider.questions == "folder" else {})}
+
+
+def _below_spool(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:
+    """Yield what lies where the folders are to be that the gateway makes, and its lock."""
+    for name, folders in _spool_folders(provider).items():
+        top = provider.spool_dir / name
+        found = list(misplaced(key, top, Wanted.FOLDER))
+        yield from found
+        for each in folders if not found else ():
+            yield from misplaced(key, top / each, Wanted.FOLDER)
+    yield from misplaced(key, provider.spool_dir / ".lock", Wanted.FILE)
+
+
+def _sockets(settings: "Settings") -> Iterator[Fault]:
+    for name in settings.providers:
+        yield from misplaced(("epr", "socket_dir"), settings.epr.socket_of(name), Wanted.SOCKET)
+
+
 def _one_filesystem(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:
-    folders = [provider.spool_dir, *(provider.spool_dir / name for name in SPOOL_FOLDERS)]
+    below = [
+        provider.spool_dir / top / name
+        for top, names in _spool_folders(provider).items()
+        for name in names
+    ]
+    folders = [provider.spool_dir, *below]
     there = [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112 - False where shut
     for folder in there[1:]:
         yield from _folder(key, folder)
@@ -224,8 +265,9 @@ def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Fault], Private
 def _read(key: tuple[str, ...], path: Path) -> tuple[list[Fault], bytes | None]:
     try:
         permissions.require(path)
-        if path.exists() and not path.is_file():  # a FIFO would be waited for
-            return [Fault(key=key, cause=f"names {path}, no file", cure="Name a file.")], None
+        found = list(misplaced(key, path, Wanted.FILE))  # a named pipe would be waited for
+        if found:
+            return found, None
         return [], path.read_bytes()
     except PermissionError as error:
         return [_denied(key, error)], None
@@ -270,6 +312,10 @@ def _callers(settings: "Settings", now: datetime) -> Iterator[Fault]:
     key = ("callers", "revocation_list_files")
     _, authorities = _certificates((), settings.inbound.client_ca_file)
     for file in callers.revocation_list_files if authorities else ():
+        found = list(misplaced(key, file, Wanted.FILE))
+        yield from found
+        if found:
+            continue
         try:
             load_revocations([file], authorities)
         except IdentityError as error:

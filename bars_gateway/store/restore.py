@@ -119,6 +119,8 @@ def restore(backup: Path, database: Path, now: datetime, *, older: bool = False)
     in it after the backup (unless *older* is said), BackupDamaged, DatabaseNewer, and
     StoreError where files cannot be written. Nothing has changed then.
     """
+    if database.exists() and not database.is_file():  # it would be moved away, with all in it
+        raise StoreError(f"{database} is no file, and a database is one")
     try:
         with _locked(database):
             return _restore(backup, database, now, older=older)
