@@ -227,7 +227,7 @@ def test_whatever_can_be_mistyped_is_looked_at() -> None:
 
 
 async def test_what_sets_an_objection_aside_is_told_as_it_is_typed(
-    desk: Desk, store: SqliteStore
+    desk: Desk, store: Store
 ) -> None:
     """`--yes`, and not the member of an order that says so."""
     await queued(store, 1)
