@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 from bars_gateway.epr.asked_moves import Asked, problem, read_asked
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
-from bars_gateway.model.messages import Accepted, Part, Payload, Submission
+from bars_gateway.model.messages import Accepted, Part, Submission
+from bars_gateway.standard.acknowledgement import bundle_about
+from bars_gateway.standard.bundle import said_by
 from bars_gateway.standard.composition import compose
 from bars_gateway.standard.composition_parts import Exchanged, Wanted
-from bars_gateway.standard.formats import Format, to_bytes, to_tree
+from bars_gateway.standard.formats import Format, format_of, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.tree import Resource
 from bars_gateway.standard.workflow import role_of
-from bars_gateway.store.conversations import Conversation
+from bars_gateway.store.conversations import Conversation, Said
 from bars_gateway.store.store import Store
 
 
@@ -123,18 +124,15 @@ class Moves:
 
 
 def _exchanged(conversation: Conversation) -> list[Exchanged]:
-    return [
-        Exchanged(
-            move=said.move,
-            bundle=_tree(said.request),
-            answer=_tree(said.answer) if said.answer else {},
-        )
-        for said in conversation.said
-    ]
+    """Return what was said; an answer in odd bytes, or about another message, as none."""
+    return [_one_of(said) for said in conversation.said]
 
 
-def _tree(payload: Payload) -> Resource:
-    return to_tree(payload.body, Format(payload.media_type))
+def _one_of(said: Said) -> Exchanged:
+    bundle = to_tree(said.request.body, format_of(said.request.media_type) or Format.JSON)
+    kept = said.answer
+    answer = bundle_about(said_by(bundle), kept.body, kept.media_type) if kept else {}
+    return Exchanged(move=said.move, bundle=bundle, answer=answer)
 
 
 _UNKNOWN = problem(

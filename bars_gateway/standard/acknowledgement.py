@@ -60,8 +60,21 @@ NO_BODY = Acknowledgement(said=Said.NOTHING)
 def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowledgement:
     """Return what *body* says as an answer to *ours*; never raises, wherever it came from."""
     tree = _tree(body, media_type)
-    if tree is None:
-        return NO_BODY
+    return NO_BODY if tree is None else _judged(ours, tree)
+
+
+def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
+    """
+    Return the Bundle in *body* where it speaks of *ours*, or else an empty one.
+
+    Whatever is made of an answer later rests on this: bytes that are none, whatever their header
+    says, and what is about another message, are as no answer at all.
+    """
+    tree = _tree(body, media_type)
+    return tree if tree is not None and _judged(ours, tree).said is Said.OURS else {}
+
+
+def _judged(ours: Message, tree: Resource) -> Acknowledgement:
     found = _message(tree)
     if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
         return Acknowledgement(said=Said.FOREIGN)

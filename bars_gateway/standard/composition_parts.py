@@ -9,7 +9,7 @@ type and id are the same.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bars_gateway.standard.bundle import map_of, maps_of, text_of
+from bars_gateway.standard.bundle import is_id, map_of, maps_of, text_of
 from bars_gateway.standard.compositions import Composition
 from bars_gateway.standard.tree import Json, Resource
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move
@@ -63,7 +63,7 @@ def of_type(entries: Mapping[str, Resource], *types: str) -> Entries:
 
 def with_ids(bundle: Resource, answer: Resource) -> Entries:
     """Return the entries of a message with the ids that its answer gave to them."""
-    given = {url: each["id"] for url, each in entries_of(answer).items() if "id" in each}
+    given = {url: each["id"] for url, each in entries_of(answer).items() if is_id(each.get("id"))}
     return {
         url: {**resource, "id": given[url]} if url in given else resource
         for url, resource in entries_of(bundle).items()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.messages import Accepted, NoticeKind, Payload
 from bars_gateway.model.readings import WorkflowRow
 from bars_gateway.standard.remarks import OF_SILENCE
@@ -97,9 +98,13 @@ def _said(row: Row) -> Said:
 
 
 def _answer(row: Row) -> Payload | None:
+    """Return the answer; None where there is none, or the disk has spoilt it: it proves no more."""
     if row["answer_body"] is None:
         return None
-    return payload_of({part: row[f"answer_{part}"] for part in _PARTS})
+    try:
+        return payload_of({part: row[f"answer_{part}"] for part in _PARTS})
+    except PayloadDamaged:
+        return None
 
 
 def tell_overdue(connection: Connection, look: Look) -> list[Failed | None]:

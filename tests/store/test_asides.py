@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeated, Settled
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.workflow import Role
 from bars_gateway.store.database import open_database
 from bars_gateway.store.reconciliations import Reconciliation
 from bars_gateway.store.store import Store
@@ -51,6 +52,17 @@ async def test_a_spoilt_payload_is_never_shown(store, tmp_path):
 
     with pytest.raises(PayloadDamaged):
         await store.messages.payload(1, Part.REQUEST)
+
+
+async def test_a_spoilt_answer_is_as_none_to_what_is_composed(store, tmp_path):
+    """It stops no later move: the request alone says what it was about."""
+    came = store_values.arrival()
+    await store.inbound.receive(came, NOW)
+    spoil(tmp_path / "gateway.db", "body", "answer")
+    about = await store.conversations.about("trust", came.request_id, Role.RESPONDER)
+
+    assert about is not None
+    assert [None] == [said.answer for said in about.said]
 
 
 @pytest.mark.parametrize("part", ["request", "answer"])
