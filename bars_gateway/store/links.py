@@ -59,7 +59,7 @@ from bars_gateway.store.rows import text
 
 _CARRIED_ON = frozenset({Subject.REFERRAL, Subject.VALIDATION})
 _MOST = 8  # candidates of one conversation whose Bundles are read; more are no choice
-_MOST = 200  # open requests with ids of their own whose Bundles are read, the newest
+_MOST_OPEN = 200  # open requests with ids of their own whose Bundles are read, the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,5 +329,5 @@ def _fits(connection: Connection, change: Change, other: Row) -> bool:
 
 def _with_ids(connection: Connection, change: Change, others: Sequence[Row]) -> list[int]:
     """Return the patient's own requests there: a patient who changed has none beside this one."""
-    apart = [each for each in others if not _may_be(change, each)][:_MOST]
+    apart = [each for each in others if not _may_be(change, each)][:_MOST_OPEN]
     return [each["id"] for each in apart if _fits(connection, change, each)]

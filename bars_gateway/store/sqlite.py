@@ -68,15 +68,21 @@ class SqliteConnection:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what the block did, and that alone, where it raises."""
-        self.raw.execute("SAVEPOINT alone")
+        self._say("SAVEPOINT alone")
         try:
             yield
         except BaseException:
             if self.raw.in_transaction:  # a full disk has ended it by itself
-                self.raw.execute("ROLLBACK TO alone")
-                self.raw.execute("RELEASE alone")
+                self._say("ROLLBACK TO alone")
+                self._say("RELEASE alone")
             raise
-        self.raw.execute("RELEASE alone")
+        self._say("RELEASE alone")
+
+    def _say(self, sql: str) -> None:
+        try:
+            self.raw.execute(sql)
+        except sqlite3.Error as error:
+            raise translated(error) from error
 
 
 def translated(error: Exception) -> Exception:

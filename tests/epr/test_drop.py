@@ -402,12 +402,12 @@ async def test_a_full_store_leaves_files_in_the_outbox(
     folder: DropFolder, hospital: Hospital, store: Store
 ) -> None:
     """What the store has no room for is taken once there is room again."""
-    store._minimum_free_bytes = 1 << 62
+    store._shared.minimum_free_bytes = 1 << 62
     async with at_work(folder.stop, folder.collect()):
         hospital.drop("one.json", messages.referral())
         await eventually(lambda: bool(hospital.listing("outbox/claimed")))
         before = hospital.listing("outbox/accepted"), hospital.listing("outbox/refused")
-        store._minimum_free_bytes = 0
+        store._shared.minimum_free_bytes = 0
         await hospital.sees("outbox/accepted/one.json")
 
     assert ([], []) == before

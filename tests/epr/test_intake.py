@@ -425,7 +425,7 @@ async def acknowledge(store: Store) -> None:
 
 async def test_a_full_disk_is_no_refusal(store: Store, intake: Intake) -> None:
     """Where the store can promise nothing, the EPR keeps the message."""
-    store._minimum_free_bytes = 1 << 62
+    store._shared.minimum_free_bytes = 1 << 62
 
     with pytest.raises(StorageFull):
         await intake.submit(messages.referral(), JSON, NOTHING)

@@ -80,7 +80,7 @@ async def test_a_full_store_says_when_to_ask_again(
     epr: aiohttp.ClientSession, store: Store
 ) -> None:
     """Where nothing can be promised, the answer is 503 with Retry-After."""
-    store._minimum_free_bytes = 1 << 62
+    store._shared.minimum_free_bytes = 1 << 62
     async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:
         found = await answer.json()
 

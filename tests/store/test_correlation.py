@@ -69,12 +69,12 @@ def request_of(plan: Plan, number: int) -> Submission:
 
 async def asked(a: Store, plan: Plan, number: int) -> int:
     """Send the request from A; return its workflow there."""
-    receipt = await a.submit(request_of(plan, number), NOW)
+    receipt = await a.outbound.submit(request_of(plan, number), NOW)
     claim = await a.outbound.claim_next(NOW, ["a"])
     assert claim is not None
     focus = identifier(4, number) if plan.known else None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus)
-    await a.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await a.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     return receipt.workflow_id
 
 
@@ -91,7 +91,7 @@ async def answered(b: Store, plan: Plan, number: int) -> list[Arrival]:
         receiver=plan.receiver,
         focus_id=identifier(4, number),
     )
-    assert isinstance(await b.receive(came, NOW), Taken)
+    assert isinstance(await b.inbound.receive(came, NOW), Taken)
     said: list[Arrival] = []
     for place, (move, chained) in enumerate(plan.answers):
         back = said[-1].bundle_id if chained and said else request.bundle_id
@@ -108,7 +108,7 @@ async def answered(b: Store, plan: Plan, number: int) -> list[Arrival]:
             receiver=OURS,
         )
         try:
-            await b.submit(response, NOW)
+            await b.outbound.submit(response, NOW)
         except MoveRefused:
             continue
         said.append(arrived(response, identifier(4, number)))
@@ -166,7 +166,7 @@ async def _play(
             return
         right, came = pool[index % len(pool)]
         before = states(ours.path)
-        fate = await a.respond(came, NOT_FOUND, NOW)
+        fate = await a.responses.respond(came, NOT_FOUND, NOW)
         after = states(ours.path)
 
         if isinstance(fate, Taken):

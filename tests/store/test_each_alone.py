@@ -1,7 +1,6 @@
 """What falls due for many: one that fails is told and left out for a while, the others go on."""
 
 import re
-import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -222,9 +221,7 @@ async def test_a_full_disk_is_nobody_s_fault(store: Store, monkeypatch: pytest.M
 
 
 def _no_room(*_: object) -> None:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    raise error
+    raise StorageFull("database or disk is full")  # as the seam has it
 
 
 async def test_many_are_done_in_several_rounds(
