@@ -72,6 +72,14 @@ def test_every_sentence_is_whole() -> None:
     assert [] == bad
 
 
+def test_nobody_is_said_to_have_the_wrong_clock() -> None:
+    """Two clocks differ, and which of them is wrong cannot be told from here."""
+    of_clocks = {text for text in map(told, EVERYTHING) if re.search(r"\bclock is wrong\b", text)}
+
+    assert of_clocks
+    assert set() == {text for text in of_clocks if not re.search(r"\b[Aa] clock is wrong", text)}
+
+
 def test_without_times_it_is_whole_too() -> None:
     """Not every message has a time: what names one is left out then."""
     without = [replace(each, due_at=None, ends_at=None) for each in EVERYTHING]

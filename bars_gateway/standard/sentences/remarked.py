@@ -28,8 +28,8 @@ REMARKED: Mapping[Remark, Sentence] = {
         "This is not the first final response: compare the two, and telephone if they disagree."
     ),
     Remark.CLOCK_AHEAD: check(
-        "Their clock is wrong: this is marked with a time that has not come yet. If it disagrees"
-        " with another of their messages, telephone."
+        "A clock is wrong, theirs or ours: this, or what had come before it, is marked with a time"
+        " that has not come yet. If two of their messages disagree, telephone."
     ),
     Remark.CONTRADICTS: telephone(
         "This is newer than what had ended the case, and says otherwise: somebody may be on the way"
