@@ -31,7 +31,8 @@ EVENTS = {
         "Something came up that a person has to see; `kind` is the alarm's.", _ITS_ADVICE
     ),
     "alarm.standing": LogEvent(
-        "At the start: `count` alarms stand that nobody has marked as handled.", _ITS_ADVICE
+        "At the start: `count` alarms of one kind stand that nobody has marked as handled.",
+        _ITS_ADVICE,
     ),
     "alarms.handled": LogEvent("The EPR has marked alarms as handled."),
     "clock.stepped": LogEvent(

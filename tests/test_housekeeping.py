@@ -258,11 +258,13 @@ async def test_an_alarm_is_said_in_the_log_once(store: Store, housekeeper: House
 async def test_what_stood_before_a_start_is_counted_in_the_log(
     store: Store, housekeeper: Housekeeper
 ) -> None:
-    """It was said when it was raised, or by a restore; the page has it."""
+    """By kind and provider: it was said when it was raised, or by a restore; the page has it."""
     await ended_badly(store)
     with capture_logs() as lines:
         await housekeeper.tidy()
 
-    assert [("alarm.standing", 1)] == [
-        (line["event"], line["count"]) for line in lines if line["event"].startswith("alarm.")
+    assert [("alarm.standing", "message.unconfirmed", "trust", 1)] == [
+        (line["event"], line["kind"], line["provider"], line["count"])
+        for line in lines
+        if line["event"].startswith("alarm.")
     ]

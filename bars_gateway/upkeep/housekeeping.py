@@ -19,6 +19,7 @@ Decisions: D-wall-clock.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -156,15 +157,18 @@ class Housekeeper:
 
     async def _tell_alarms(self) -> None:
         """
-        Say in the log what was raised since the round before; at first, how many stand.
+        Say in the log what was raised since the round before; at first, how many stand of each.
 
         Those were said when they were raised, but for what a restore has raised.
         """
         if self._alarm is None:
             self._alarm = await self._store.alarms.newest()
-            standing = len(await self._store.alarms.standing(None, ALARMS_AT_ONCE))
-            if standing:
-                log.warning("alarm.standing", count=standing, advice=_LOOK)
+            standing = await self._store.alarms.standing(None, ALARMS_AT_ONCE)
+            counts = Counter((each.kind, each.provider) for each in standing)
+            for (kind, provider), count in counts.items():
+                log.warning(
+                    "alarm.standing", kind=kind, provider=provider, count=count, advice=_LOOK
+                )
             return
         for alarm in await self._store.alarms.raised(self._alarm, ALARMS_AT_ONCE):
             self._alarm = alarm.number

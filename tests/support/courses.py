@@ -1,0 +1,479 @@
+"""
+Courses of which people are told: each begins well, and yields before what they are told of.
+
+    async for _ in course(world): ...   up to its `yield` all is as it should be
+
+What each means for the workflow is held elsewhere (`test_meaning`, `test_proof`, `test_whose`,
+`test_time`).
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import web
+from asked_epr import answering
+from bookings import cancelled_referral
+from messages import NHS_NUMBER, referral, validation_request
+from moving import made, move, requested, socket_of, transfer
+from scripted import another_make, outcome
+from scripted_receiver import Said, answering_reads
+from telling import of, told
+from world import Node, World, eventually, headers, in_time, post
+
+WELL = "Nothing waits for a person."
+MINUTE = timedelta(minutes=1)
+NO_SERVICE = outcome(404, "PROXY_NOT_FOUND", "not-found")
+ANOTHER = "9990000026"
+# Up to where it yields, all is as it should be; what comes then is what people are told of.
+Course = Callable[[World], AsyncIterator[None]]
+
+
+async def page(node: Node, words: str) -> str | None:
+    """Return the page, once it says that; after a restore, the database is looked at first."""
+    url = f"http://127.0.0.1:{node.gateway.status.port}/"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        shown = await answer.text()
+    return shown if words in shown else None
+
+
+async def asked(world: World, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Send a request; return its outcome and the hospital's answer to it."""
+    known = set(world.hospital.files("inbox/new/*.answer.json"))
+    receipt = await world.ambulance.sent(f"{uuid4()}.json", body)
+    outcome = await world.ambulance.outcome(receipt["request_id"])
+    new = await eventually(lambda: set(world.hospital.files("inbox/new/*.answer.json")) - known)
+    return outcome, new.pop().read_bytes()
+
+
+async def reported(world: World, *bodies: bytes, status: int = 200) -> None:
+    for body in bodies:
+        to_us = headers(world.ambulance.service)
+        answered, _, _ = await post(world, body, to_us, node=world.ambulance)
+        assert status == answered
+
+
+async def asked_for(node: Node, of: str, name: str) -> dict[str, Any]:
+    """Have the EPR ask for a move, and wait for the outcome of what was composed."""
+    status, document = await made(node, move(of, name))
+    assert 201 == status, document
+    return await node.outcome(document["request_id"])
+
+
+async def ordered(node: Node, of: str, verb: str, **more: object) -> tuple[int, dict[str, Any]]:
+    order = {"why": "INC-1", **more}
+    async with socket_of(node) as epr, epr.post(f"/messages/{of}/{verb}", json=order) as answer:
+        return answer.status, await answer.json()
+
+
+async def marked_as_handled(node: Node) -> None:
+    """Say that somebody has dealt with whatever stands."""
+    order = {"why": "INC-1", "up_to": 10**6}
+    async with socket_of(node) as epr, epr.post("/alarms/handled", json=order) as answer:
+        assert 200 == answer.status
+
+
+# What the Receiver answers, and what its answer is about.
+
+
+async def an_answer_about_another_patient(world: World) -> AsyncIterator[None]:
+    await asked(world, transfer("a6t2").replace(NHS_NUMBER.encode(), ANOTHER.encode()))
+    yield
+    for _ in range(2):
+        world.sandbox.faults.arm({"kind": "other_body", "method": "POST", "count": 1})
+    await asked(world, transfer("a6t2"))
+
+
+async def a_duplicate_of_what_was_sent_once(world: World) -> AsyncIterator[None]:
+    yield
+    duplicate = outcome(409, "REC_CONFLICT", "duplicate")
+    async with another_make(world, world.hospital.service, lambda _body: duplicate()):
+        receipt = await world.ambulance.sent(f"{uuid4()}.json", referral())
+        await world.ambulance.outcome(receipt["request_id"])
+
+
+async def lost_and_then(
+    world: World, says: Callable[[], web.Response], body: bytes | None = None
+) -> None:
+    """Let the Receiver have the request, and its answer get lost; then it hears *says* alone."""
+    lost = outcome(408, "REC_TIMEOUT", "timeout")
+    answers = [lambda _body: lost(), *[lambda _body: says()] * 6]
+    async with another_make(world, world.hospital.service, *answers) as scripted:
+        receipt = await world.ambulance.sent(f"{uuid4()}.json", body or referral())
+        await eventually(lambda: scripted.posted)
+        status, _, _ = await post(world, scripted.posted[0], headers())
+        assert 200 == status
+        await world.ambulance.outcome(receipt["request_id"])
+
+
+async def a_service_that_is_not_found_after_a_lost_answer(world: World) -> AsyncIterator[None]:
+    yield
+    await lost_and_then(world, NO_SERVICE)
+
+
+async def a_conflict_after_a_lost_answer(world: World) -> AsyncIterator[None]:
+    yield
+    await lost_and_then(world, outcome(409, "REC_CONFLICT", "conflict"))
+
+
+async def an_answer_after_nobody_could_confirm(world: World) -> AsyncIterator[None]:
+    await lost_and_then(world, NO_SERVICE, validation_request())
+    await marked_as_handled(world.ambulance)
+    (answer,) = world.hospital.files("inbox/new/*.answer.json")
+    yield
+    await reported(world, told(answer.read_bytes(), "in-progress"))
+
+
+# What the Responder says, and by whose clock.
+
+
+async def a_validation_that_asks_to_act(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    yield
+    await reported(world, told(answer, "finished", plan="active"))
+
+
+async def a_validation_that_asks_nothing_more(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    yield
+    await reported(world, told(answer, "finished", plan="completed"))
+
+
+async def an_end_of_the_requesters_own_encounter(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    yield
+    of_ours = told(answer, "in-progress", focus="requester", requester="finished")
+    await reported(world, of_ours)
+
+
+async def a_wrong_clock(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    await reported(world, told(answer, "in-progress", ago=-60 * MINUTE))
+    yield
+    await reported(world, told(answer, "planned"))
+
+
+async def one_stamp_for_two(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    bodies = [told(answer, word) for word in ("in-progress", "planned")]
+    documents = [json.loads(body) for body in bodies]
+    for each in documents:
+        each["timestamp"] = documents[0]["timestamp"]
+        responders = [e for e in each["entry"] if of(e) == "Encounter"][-1]
+        responders["resource"]["meta"]["lastUpdated"] = documents[0]["timestamp"]
+    allocated, stood_down = (json.dumps(each).encode() for each in documents)
+    await reported(world, allocated)
+    yield
+    await reported(world, stood_down)
+
+
+async def activity_after_a_rejection(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    await reported(world, told(answer, "cancelled"))
+    yield
+    await reported(world, told(answer, "arrived"))
+
+
+async def an_older_rejection(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    older = told(answer, "cancelled", ago=MINUTE)
+    await reported(world, told(answer, "in-progress"))
+    yield
+    await reported(world, older)
+
+
+async def an_older_end(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    older = told(answer, "finished", ago=MINUTE)
+    await reported(world, told(answer, "in-progress"))
+    yield
+    await reported(world, older)
+
+
+async def words_that_do_not_add_up(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    yield
+    await reported(world, told(answer, "triaged"))
+
+
+async def a_response_about_another_patient(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    yield
+    body = told(answer, "finished", plan="active")
+    await reported(world, body.replace(NHS_NUMBER.encode(), ANOTHER.encode()))
+
+
+async def a_response_that_nobody_asked_for(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    orphan = json.loads(told(answer, "in-progress"))
+    orphan["entry"][0]["resource"]["response"]["identifier"] = str(uuid4())
+    yield
+    await reported(world, json.dumps(orphan).encode(), status=404)
+
+
+async def another_final_answer(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    await reported(world, told(answer, "finished", plan="active"))
+    yield
+    await reported(world, told(answer, "finished", plan="completed"))
+
+
+async def the_same_final_answer_in_another_bundle(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    final = told(answer, "finished", plan="active")
+    await reported(world, final)
+    yield
+    await reported(world, json.dumps(json.loads(final) | {"id": str(uuid4())}).encode())
+
+
+# Two records of one patient.
+
+
+async def the_same_case_built_anew(world: World) -> AsyncIterator[None]:
+    body = referral()
+    await asked(world, body)
+    yield
+    await asked(world, json.dumps(json.loads(body) | {"id": str(uuid4())}).encode())
+
+
+async def a_request_that_is_sent_again_as_new(world: World) -> AsyncIterator[None]:
+    world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True})
+    receipt = await world.ambulance.sent(f"{uuid4()}.json", validation_request())
+    await world.ambulance.lapses(receipt["request_id"])
+    await world.ambulance.outcome(receipt["request_id"])
+    world.sandbox.faults.clear()
+    await marked_as_handled(world.ambulance)
+    yield
+    _, done = await ordered(world.ambulance, receipt["request_id"], "resend", confirmed=True)
+    await world.ambulance.outcome(done["resent_as"])
+
+
+# What is cancelled.
+
+
+async def a_cancellation_that_nobody_is_asked_about(world: World) -> AsyncIterator[None]:
+    outcome, _ = await asked(world, validation_request())
+    yield
+    await asked_for(world.ambulance, outcome["request_id"], "cancel")
+
+
+async def an_allocation_after_a_cancellation_that_nobody_confirms(
+    world: World,
+) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    world.sandbox.faults.arm({"kind": "status", "status": 500})
+    body = cancelled_referral(json.loads(answer))
+    cancelled = await world.ambulance.sent(f"{uuid4()}.json", body)
+    await world.ambulance.lapses(cancelled["request_id"])
+    await world.ambulance.outcome(cancelled["request_id"])
+    world.sandbox.faults.clear()
+    await marked_as_handled(world.ambulance)
+    yield
+    await reported(world, told(answer, "in-progress"))
+
+
+async def a_cancellation_by_a_number_that_is_another_patients(
+    world: World,
+) -> AsyncIterator[None]:
+    other = {"identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": ANOTHER}}
+
+    def shows(kind: str, identifier: str | None) -> Said:
+        said = {"resourceType": kind, "id": identifier, "status": "active", "subject": other}
+        return Said(said)
+
+    first, _ = await asked(world, validation_request())
+    yield
+    async with answering_reads(world, shows):
+        status, _ = await made(world.ambulance, move(first["request_id"], "cancel"))
+        assert 201 == status
+        await eventually(lambda: world.ambulance.files("inbox/new/*.cancel_not_sent.json"))
+
+
+async def a_cancellation_of_what_is_over(world: World) -> AsyncIterator[None]:
+    def shows(kind: str, identifier: str | None) -> Said:
+        return Said({"resourceType": kind, "id": identifier, "status": "completed"})
+
+    first, _ = await asked(world, validation_request())
+    yield
+    async with answering_reads(world, shows):
+        await asked_for(world.ambulance, first["request_id"], "cancel")
+
+
+async def a_cancellation_that_comes_after_the_end(world: World) -> AsyncIterator[None]:
+    """Let it cross the final response, which comes after the hand-in and before the receipt."""
+    first, answer = await asked(world, validation_request())
+    world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 1000})
+    yield
+    async with answering(world.hospital.socket):
+        _, document = await made(world.ambulance, move(first["request_id"], "cancel"))
+        await reported(world, told(answer, "finished", plan="completed"))
+        world.sandbox.faults.clear()
+        await world.ambulance.outcome(document["request_id"])
+
+
+async def the_bytes_of_what_was_cancelled_once_more(world: World) -> AsyncIterator[None]:
+    body = validation_request()
+    first, _ = await asked(world, body)
+    async with answering(world.hospital.socket):
+        await asked_for(world.ambulance, first["request_id"], "cancel")
+    yield
+    world.ambulance.drop(f"{uuid4()}.json", body)
+
+
+# What is owed, and too late.
+
+
+async def silence(world: World) -> AsyncIterator[None]:
+    soon = datetime.now(UTC) + timedelta(seconds=6)
+    await asked(world, validation_request(needed_by=soon))
+    yield
+    await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
+
+
+async def a_silence_that_somebody_has_seen_to(world: World) -> AsyncIterator[None]:
+    """Clear what is overdue, as handled; and then it gets worse."""
+    soon = datetime.now(UTC) + timedelta(seconds=6)
+    _, answer = await asked(world, validation_request(needed_by=soon))
+    await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
+    for node, words in ((world.ambulance, "owed to us"), (world.hospital, "that we owe")):
+        await in_time(lambda n=node, w=words: page(n, w))
+        await marked_as_handled(node)
+    yield
+    await reported(world, told(answer, "triaged"))
+
+
+async def a_validation_that_nobody_confirms_before_its_breach(
+    world: World,
+) -> AsyncIterator[None]:
+    yield
+    await unconfirmed_at_its_breach(world)
+
+
+async def unconfirmed_at_its_breach(world: World) -> str:
+    world.sandbox.faults.arm({"kind": "drop_after", "method": "POST", "count": 1000})
+    breach = datetime.now(UTC) + timedelta(seconds=6)
+    body = validation_request(needed_by=breach)
+    receipt = await world.ambulance.sent(f"{uuid4()}.json", body)
+    await world.ambulance.outcome(receipt["request_id"])
+    await in_time(lambda: over(breach))
+    world.sandbox.faults.clear()
+    return str(receipt["request_id"])
+
+
+async def over(moment: datetime) -> bool:
+    await asyncio.sleep(0.05)
+    return datetime.now(UTC) > moment
+
+
+async def a_retry_after_its_breach(world: World) -> AsyncIterator[None]:
+    request_id = await unconfirmed_at_its_breach(world)
+    await marked_as_handled(world.ambulance)
+    status, refused = await ordered(world.ambulance, request_id, "retry")
+    assert (409, "past_its_time") == (status, refused["objection"]["code"])
+    for file in world.ambulance.files("inbox/new/*"):
+        file.unlink()
+    yield
+    status, _ = await ordered(world.ambulance, request_id, "retry", after_its_time=True)
+    assert 200 == status
+    await world.ambulance.outcome(request_id)
+
+
+async def a_nearer_time_that_nobody_has_heard_of(world: World) -> AsyncIterator[None]:
+    first, _ = await asked(world, validation_request())
+    world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 1000})
+    yield
+    start = datetime.now(UTC)
+    period = {"start": start.isoformat(), "end": (start + timedelta(seconds=4)).isoformat()}
+    changed = {"resourceType": "ServiceRequest", "occurrencePeriod": period}
+    asking = move(first["request_id"], "update", resources=[changed])
+    status, _ = await made(world.ambulance, asking)
+    assert 201 == status
+    await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
+
+
+async def a_rejection_after_its_time(world: World) -> AsyncIterator[None]:
+    breach = datetime.now(UTC) + timedelta(seconds=6)
+    _, notice = await requested(world, validation_request(needed_by=breach))
+    await in_time(lambda: over(breach))
+    await in_time(lambda: page(world.ambulance, "owed to us"))
+    for node in (world.ambulance, world.hospital):
+        await marked_as_handled(node)
+    yield
+    _, made_ = await made(world.hospital, move(notice["request_id"], "decline", outcome="RRNA"))
+    await world.hospital.outcome(made_["request_id"])
+
+
+# What an operator does: a hold, a restore.
+
+
+async def one_that_is_tried_and_one_behind_it(world: World) -> str:
+    """Return the X-Request-Id of the one that was never tried."""
+    world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 1000})
+    talk = json.dumps({"correlation_id": str(uuid4())}).encode()
+    for name in ("tried", "behind-it"):
+        world.ambulance.drop(f"{name}.json", referral(), talk)
+        receipt = await world.ambulance.document(f"outbox/accepted/{name}.receipt.json")
+    return str(receipt["request_id"])
+
+
+async def a_message_that_somebody_holds(world: World) -> AsyncIterator[None]:
+    second = await one_that_is_tried_and_one_behind_it(world)
+    yield
+    status, _ = await ordered(world.ambulance, second, "hold", role="operator", by="jo")
+    assert 200 == status
+
+
+async def backed_up(node: Node) -> Path:
+    backup = node.folder / "copy.db"
+    await node.ran("backup", str(backup))
+    return backup
+
+
+async def a_restore_of_what_was_withdrawn_since(world: World) -> AsyncIterator[None]:
+    second = await one_that_is_tried_and_one_behind_it(world)
+    backup = await backed_up(world.ambulance)
+    status, _ = await ordered(world.ambulance, second, "withdraw")
+    assert 200 == status
+    await world.ambulance.outcome(second)
+    for file in world.ambulance.files("inbox/new/*"):
+        file.unlink()
+    yield
+    await world.ambulance.restored(backup)
+    world.sandbox.faults.clear()
+    await world.ambulance.restart()
+
+
+async def a_restore_without_the_database(world: World) -> AsyncIterator[None]:
+    await one_that_is_tried_and_one_behind_it(world)
+    backup = await backed_up(world.ambulance)
+    yield
+    await world.ambulance.stop()
+    world.ambulance.database.write_bytes(b"this is no database" * 1000)
+    await world.ambulance.restored(backup)
+    world.sandbox.faults.clear()
+    await world.ambulance.restart()
+
+
+async def a_restore_that_lacks_what_was_received(world: World) -> AsyncIterator[None]:
+    backup = await backed_up(world.hospital)
+    await asked(world, referral())
+    yield
+    await world.hospital.restored(backup)
+    await world.hospital.restart()
+
+
+async def a_hand_over_of_what_was_received(world: World) -> AsyncIterator[None]:
+    backup = await backed_up(world.hospital)
+    await asked(world, referral())
+    yield
+    await world.hospital.restored(backup)
+    for file in world.hospital.files("inbox/new/*"):
+        file.unlink()
+    (kept,) = world.hospital.database.parent.glob("gateway.db.before-restore-*Z")
+    await world.hospital.ran("restore", str(kept), "--hand-over")
+    await world.hospital.restart()
