@@ -288,8 +288,10 @@ names as its outcome. If not exactly one remains, the response is unclear.
 
 The newest holds, for every move: by `meta.lastUpdated` of the Responder's Encounter, then
 `Bundle.timestamp`, then as they came. A stamp more than two minutes later than its arrival
-counts as its arrival, with the remark `clock_ahead`. What is older than what came before it moves
-nothing, has the remark `out_of_order`, and raises an alarm where it says that nobody comes.
+counts as its arrival, with the remark `clock_ahead`. So does one that is kept and lies ahead of
+now, for our own clock was ahead when it came: what comes next has the remark. What is older than
+what came before it moves nothing, has the remark `out_of_order`, and raises an alarm where it
+says that nobody comes.
 
 Where something newer speaks against an end, the workflow is open again as *contradicted*, until
 a person has settled it: `bars-gateway confirm WORKFLOW STATE --why TEXT`, which settles what is

@@ -144,7 +144,7 @@ def _take_response(
     workflow_id = about["workflow_id"]
     workflow = connection.one("workflow_responded_to", id=workflow_id)
     assert workflow is not None
-    told = tell(connection, workflow, arrival, instant(row["asked_at"]))
+    told = tell(connection, workflow, arrival, instant(row["asked_at"]), now)
     if Remark.ARRIVED_AFTER_ALL in about["remarks"]:  # that it came has proved it by now
         told = replace(told, remarks=(*told.remarks, Remark.ARRIVED_AFTER_ALL))
     notice = NoticeKind.DECIDED_LATE if late else told.notice

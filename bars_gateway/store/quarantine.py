@@ -75,7 +75,7 @@ class Quarantines(Noun):
         workflow = connection.one("workflow_responded_to", id=workflow_id)
         assert workflow is not None
         prove_arrival(connection, workflow, arrival, now)
-        told = tell(connection, workflow, arrival, now)
+        told = tell(connection, workflow, arrival, now, now)
         remarks = (*told.remarks, Remark.ATTACHED)
         values = {"provider": arrival.provider, "request_id": arrival.request_id}
         connection.run("forget_refusal", **values)

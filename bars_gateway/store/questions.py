@@ -285,7 +285,7 @@ def ask_about_response(
         return workflow
     if not attended:
         return Unattended()
-    told = tell(connection, workflow, arrival, now)
+    told = tell(connection, workflow, arrival, now, now)
     word = told.arrival.word
     about = {
         "workflow_id": workflow["id"],

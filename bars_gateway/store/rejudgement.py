@@ -117,7 +117,7 @@ def _hear(connection: SqliteConnection, row: Row, now: datetime) -> None:
     if whose(connection, arrival, row["workflow_id"]) is not Sameness.OTHER_PATIENT:
         move_workflow(connection, row["workflow_id"], Move.REQUEST, came_at)
     workflow = _workflow(connection, row)
-    told = tell(connection, workflow, arrival, came_at)
+    told = tell(connection, workflow, arrival, came_at, came_at)
     names = Names.CHANGED if row["patient"] == Names.CHANGED else named_by(told.remarks)
     _write(connection, row, told.arrival.move, told.arrival.word, names)
     before = _told_before(connection, row["id"], *_OF_RESPONSES)

@@ -41,7 +41,7 @@ from bars_gateway.model.messages import (
     Word,
 )
 from bars_gateway.standard.headers import same_service
-from bars_gateway.standard.meaning import Said
+from bars_gateway.standard.meaning import Said, is_ahead
 from bars_gateway.standard.particulars import (
     Particulars,
     particulars_of,
@@ -106,7 +106,7 @@ class Responses(Noun):
         workflow = answered_workflow(connection, arrival, not_found, now)
         if isinstance(workflow, Met):
             return workflow
-        told = tell(connection, workflow, arrival, now)
+        told = tell(connection, workflow, arrival, now, now)
         taken = take(
             connection,
             told.arrival,
@@ -137,11 +137,13 @@ def answered_workflow(
     return workflow
 
 
-def tell(connection: Connection, workflow: Row, arrival: Arrival, came_at: datetime) -> Telling:
+def tell(
+    connection: Connection, workflow: Row, arrival: Arrival, came_at: datetime, now: datetime
+) -> Telling:
     """Return what the response says, and what a person should know about it beside that."""
     heard = None
     if arrival.wording is not None:
-        heard = hear(connection, workflow, arrival.wording, came_at)
+        heard = hear(connection, workflow, arrival.wording, came_at, now)
         arrival = replace(arrival, move=heard.reading.move, word=heard.word)
     before = Standing(
         state=State(workflow["state"]),
@@ -156,7 +158,7 @@ def tell(connection: Connection, workflow: Row, arrival: Arrival, came_at: datet
         subject=Subject(workflow["subject"]),
         use_case=workflow["use_case"],
         reason=arrival.reason,
-        newer=heard is None or (heard.newest and _is_after_the_end(heard.word, workflow)),
+        newer=heard is None or (heard.newest and _is_after_the_end(heard.word, workflow, now)),
         clock_ahead=heard is not None and heard.clock_ahead,
         came_at=came_at,
     )
@@ -185,10 +187,16 @@ def named_by(remarks: Collection[Remark]) -> Names | None:
     return Names.CHANGED if Remark.NEWLY_TRACED in remarks else None
 
 
-def _is_after_the_end(word: Word, workflow: Row) -> bool:
-    """Tell whether it was said after our cancellation was received: before that, it may cross."""
-    cancelled = workflow["state"] == State.CANCELLED
-    return not cancelled or text(word.said_at) > workflow["closed_at"]
+def _is_after_the_end(word: Word, workflow: Row, now: datetime) -> bool:
+    """
+    Tell whether it was said after our cancellation was received: before that, it may cross.
+
+    An end that is yet to come tells nothing: our own clock was ahead then.
+    """
+    if workflow["state"] != State.CANCELLED or is_ahead(instant(workflow["closed_at"]), now):
+        return True
+    closed_at: datetime = instant(workflow["closed_at"])
+    return word.said_at > closed_at
 
 
 def follow(connection: Connection, workflow: Row, told: Telling, now: datetime) -> None:

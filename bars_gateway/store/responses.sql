@@ -20,11 +20,15 @@ SELECT w.id, w.state, w.subject, w.use_case, w.answer_due_at, w.closed_at,
 
 -- name: words_said
 -- What the Responder has said in a workflow, the newest first: by its clock, and not as it came.
-SELECT m.says, m.said_at, m.sent_at, m.created_at, w.opened_at
+SELECT m.id, m.says, m.said_at, m.sent_at, m.created_at, w.opened_at
   FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
  WHERE m.workflow_id = :id AND m.says IS NOT NULL AND m.state NOT IN ('refused', 'not_sent', 'withdrawn')
    AND m.patient IS NOT 'other'
  ORDER BY m.said_at DESC, m.sent_at DESC, m.id DESC;
+
+-- name: doubt_word
+-- A stamp that lies ahead of now, and did not when it came: our own clock was ahead then.
+UPDATE messages SET said_at = :said_at, sent_at = :sent_at WHERE id = :id;
 
 -- name: asked_for
 -- The Bundles in which the Requester's Encounter is: the request with its answer, and its updates.

@@ -299,7 +299,7 @@ def _heard(
     """Return a response as its Receiver will read it; raise MoveRefused where that is unclear."""
     if submission.wording is None:
         return submission
-    heard = hear(connection, workflow, submission.wording, now, is_ours=True)
+    heard = hear(connection, workflow, submission.wording, now, now, is_ours=True)
     issues = said_unclearly(heard.reading)
     if issues:
         raise MoveRefused(issues)

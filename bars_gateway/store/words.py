@@ -7,6 +7,12 @@ Reads a response beside the request that it answers: asked in the transaction th
 The Requester's Encounter is looked for in the Bundles of the workflow, oldest first, and no
 further than is needed. Bytes that are kept no more, or that the disk has spoilt, tell nothing:
 what then cannot be told apart is unclear.
+
+A stamp that is kept and lies ahead of now is as little use as one that came so: our own clock was
+ahead, too, and has been set right since. What bears it is put where it came, once and for all:
+else what comes for an hour would be older, and nobody would hear of a stand-down.
+
+Decisions: D-newest-holds.
 """
 
 from dataclasses import dataclass
@@ -39,7 +45,7 @@ class Heard:
     reading: Reading
     word: Word
     newest: bool  # nothing that was said later came before it
-    clock_ahead: bool  # it is stamped later than it came
+    clock_ahead: bool  # it is stamped later than it came, or one before it is ahead of now
     before: Said | None  # the newest word that came before it
 
 
@@ -48,6 +54,7 @@ def hear(
     workflow: Row | None,
     wording: Wording,
     came_at: datetime,
+    now: datetime,
     *,
     is_ours: bool = False,
 ) -> Heard:
@@ -57,14 +64,14 @@ def hear(
     *is_ours*: our own EPR writes it. Where its request came before this gateway was there, it
     knows which Encounter is its own, and its focus is trusted.
     """
-    read, said = partial(read_alone, wording), list[Row]()
+    read = partial(read_alone, wording)
     if workflow is not None:
         ours = requesters_encounter(connection, workflow["id"], wording)
         if ours or not is_ours:
             read = partial(read_as, wording, ours, use_case=workflow["use_case"])
-        said = connection.rows("words_said", id=workflow["id"])
     at = read().at
     said_at, sent_at = ordered_as(at, came_at), ordered_as(wording.sent_at, came_at)
+    said, doubted = _said(connection, workflow, (said_at, sent_at), now)
     place = _place(said, said_at, sent_at)
     reading = read(before=place.follows)
     return Heard(
@@ -77,9 +84,24 @@ def hear(
             sent_at=sent_at,
         ),
         newest=place.newest,
-        clock_ahead=at is not None and is_ahead(at, came_at),
+        clock_ahead=doubted or is_ahead(at, came_at),
         before=Said(said[0]["says"]) if said else None,
     )
+
+
+def _said(
+    connection: Connection, workflow: Row | None, key: tuple[datetime, datetime], now: datetime
+) -> tuple[list[Row], bool]:
+    """Return what was said before, the newest first, and whether any stamp of it is doubted now."""
+    if workflow is None:
+        return [], False
+    said = connection.rows("words_said", id=workflow["id"])
+    ahead = [row["id"] for row in said if is_ahead(instant(row["said_at"]), now)]
+    for word in ahead:
+        before = [row for row in said if row["id"] < word and row["id"] not in ahead]
+        at = (before[0]["said_at"], before[0]["sent_at"]) if before else map(text, key)
+        connection.run("doubt_word", id=word, **dict(zip(("said_at", "sent_at"), at, strict=True)))
+    return (connection.rows("words_said", id=workflow["id"]) if ahead else said), bool(ahead)
 
 
 def _place(said: list[Row], said_at: datetime, sent_at: datetime) -> Place:
