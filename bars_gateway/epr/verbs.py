@@ -127,9 +127,9 @@ class Verbs:
 
     async def _act(self, order: Order, candidate: Candidate, uid: int | None) -> Intervention:
         message = candidate.message
-        objection = _standing(order, candidate) or _unconfirmed(order, message)
+        objection = _standing(order, candidate) or _unconfirmed(order, candidate)
         if order.dry_run or objection is not None:
-            return _told(order, message, objection)
+            return _told(order, candidate, objection)
         actor = Actor(
             role=order.role,
             who=f"{order.by or order.role} (uid {uid})",
@@ -147,7 +147,7 @@ class Verbs:
             kind=order.role,
             reason=objection.code if objection else "done",
         )
-        return _told(order, message, done)
+        return _told(order, candidate, done)
 
     async def _do(self, verb: Verb, message: MessageRow, actor: Actor) -> Done | Objection:
         now, interventions = self._now(), self._store.interventions
@@ -196,17 +196,25 @@ def _standing(order: Order, candidate: Candidate) -> Objection | None:
     return None if known else found
 
 
-def _unconfirmed(order: Order, message: MessageRow) -> Objection | None:
+def _unconfirmed(order: Order, candidate: Candidate) -> Objection | None:
     if order.verb is not Verb.RESEND or order.confirmed or order.dry_run:
         return None
     return Objection(
         code="not_confirmed",
-        text=MAY_HAPPEN[OutboundState(message.state)],
+        text=_may_happen(candidate),
         cure="if that is wanted, ask again and say that it is confirmed",
     )
 
 
-def _told(order: Order, message: MessageRow, what: Done | Objection | None) -> Intervention:
+def _may_happen(candidate: Candidate) -> str:
+    """Return what a resend may lead to, and which further records there may be already."""
+    text = MAY_HAPPEN[OutboundState(candidate.message.state)]
+    others = candidate.others
+    return f"{text}; there may be others of its request already: {others}" if others else text
+
+
+def _told(order: Order, candidate: Candidate, what: Done | Objection | None) -> Intervention:
+    message = candidate.message
     done = what if isinstance(what, Done) else None
     state = done.state if done else message.state
     resending = order.verb is Verb.RESEND and not (isinstance(what, Objection) or done)
@@ -216,7 +224,7 @@ def _told(order: Order, message: MessageRow, what: Done | Objection | None) -> I
         state=state,
         done=done is not None,
         objection=what if isinstance(what, Objection) else None,
-        may_happen=MAY_HAPPEN[OutboundState(message.state)] if resending else None,
+        may_happen=_may_happen(candidate) if resending else None,
         resent_as=done.resent_as if done else None,
         also=done.also if done else (),
     )

@@ -8,7 +8,7 @@ What a person may do to an outbound message, from which states, and what stands 
 Every verb names who and why, and leaves both in the audit trail. An objection is a value:
 it is what somebody is told who asked for what would harm a patient, or make no sense.
 
-Decisions: D-no-late-revival.
+Decisions: D-no-late-revival, D-resent-record.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +39,7 @@ MAY_HAPPEN: Mapping[OutboundState, str] = {
     OutboundState.WITHDRAWN: "what was withdrawn leaves after all; retry does so under the old ids",
 }
 PAST_ITS_TIME = "past_its_time"  # the one that whoever acts may set aside
+OTHER_STANDS = "other_stands"  # the one that names others
 # Of a use case, a move, a subject and a clinical time.
 Schedule = Callable[[str, Move, Subject, datetime | None], Limits]
 
@@ -106,6 +107,13 @@ OBJECTIONS: Mapping[str, Objection] = {
             cure="change or cancel the record that is there; after its end it may be sent as new",
         ),
         Objection(
+            code=OTHER_STANDS,
+            text="the Receiver has another record of this patient's request, and it stands:"
+            " {others}. This would make one more, and each would be worked on apart",
+            cure="telephone; change or cancel the record that stands, and withdraw this one if it"
+            " waits. After the end of that one this may be sent",
+        ),
+        Objection(
             code="ended",
             text="its workflow has ended",
             cure="if it is still wanted, begin anew with a message of its own",
@@ -154,6 +162,7 @@ class Candidate:
 
     message: MessageRow
     objection: Objection | None
+    others: str | None = None  # other records of its request that there may be: how each stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ class NoticeKind(StrEnum):
     RECONCILED = "reconciled"  # what came of looking for the Receiver's id
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
     CANCEL_TURNED_AWAY = "cancel_turned_away"  # others tried to cancel, and nobody could be asked
-    AMENDED = "amended"  # a second, different final response came
+    AMENDED = "amended"  # a further final response came, alike or not: compare the two
     DECIDED_LATE = "decided_late"  # the EPR said yes after the Sender had been told 408
     HELD = "held"  # an operator stopped an outbound message where it was
     RELEASED = "released"  # an operator let it go on

@@ -8,13 +8,15 @@ can come in between. The EPR gets a notice where somebody else acted on its mess
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.model.interventions import (
     FROM,
     OBJECTIONS,
+    OTHER_STANDS,
     PAST_ITS_TIME,
     Candidate,
     Done,
@@ -24,12 +26,14 @@ from bars_gateway.model.interventions import (
     Verb,
 )
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part
-from bars_gateway.standard.links import TIES, By
+from bars_gateway.model.readings import Link
+from bars_gateway.standard.links import TIES, By, Relation
+from bars_gateway.standard.records import matters
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 from bars_gateway.store.bells import Bells
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import add_message_event, keep, move_workflow, notify
+from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
 from bars_gateway.store.replacements import left_with
 from bars_gateway.store.rows import instant, message_of, text
 from bars_gateway.store.work import Noun, promises, reads, rings, writes
@@ -39,6 +43,7 @@ _FATES = frozenset({State.REFUSED, State.ABANDONED})
 _SENDS = frozenset({Verb.RELEASE, Verb.RETRY, Verb.RESEND})
 # There the Receiver is known to have the request, and nothing has ended it.
 _PROVED = frozenset(State) - FINAL - {State.REQUESTED, State.UNCONFIRMED}
+_RECORDS = frozenset({Relation.OTHER_RECORD, Relation.SAME_RECORD})
 _ENDED = frozenset({State.COMPLETED, State.DECLINED, State.CANCELLED})
 _DONE_WORD = {
     Verb.HOLD: "held",
@@ -169,7 +174,12 @@ class Interventions(Noun):
 
 
 def _candidate(connection: Connection, row: Row, verb: Verb, now: datetime) -> Candidate:
-    return Candidate(message=message_of(row), objection=_objection(connection, row, verb, now))
+    others = [each for each in _records(connection, row, verb) if matters(each.state)]
+    return Candidate(
+        message=message_of(row),
+        objection=_objection(connection, row, verb, now),
+        others=_named(others) if others else None,
+    )
 
 
 def _opened(connection: Connection, row: Row, now: datetime) -> int | None:
@@ -201,11 +211,45 @@ def _objection(
     now: datetime,
     actor: Actor | None = None,
 ) -> Objection | None:
-    code = _against(connection, row, verb)
+    others = _others_that_stand(connection, row, verb)
+    code = _against(connection, row, verb) or (OTHER_STANDS if others else None)
     accepted = actor is not None and actor.after_its_time
     if code is None and not accepted and _is_past(row, verb, now):
         code = PAST_ITS_TIME
-    return None if code is None else OBJECTIONS[code]
+    if code is None:
+        return None
+    objection = OBJECTIONS[code]
+    if code != OTHER_STANDS:
+        return objection
+    return replace(objection, text=objection.text.format(others=_named(others)))
+
+
+def _named(others: Sequence[Link]) -> str:
+    """Name records as the page and the lists do."""
+    return ", ".join(f"workflow {each.workflow_id} ({each.state})" for each in others)
+
+
+def _records(connection: Connection, row: Row, verb: Verb) -> list[Link]:
+    """
+    Return the other records of a request that *verb* would add one to.
+
+    A copy does, and so does a request that is itself one and has not arrived. What was built
+    anew by the EPR may be meant, and is held up by nobody; to copy it needs a reason, though.
+    """
+    if row["move"] != Move.REQUEST or row["state"] == OutboundState.QUEUED or verb not in _SENDS:
+        return []
+    found = links(connection, row["workflow_id"])
+    if verb is Verb.RESEND:
+        return [each for each in found if each.relation in _RECORDS]
+    return [each for each in found if each.by is By.RESEND]
+
+
+def _others_that_stand(connection: Connection, row: Row, verb: Verb) -> list[Link]:
+    return [
+        each
+        for each in _records(connection, row, verb)
+        if each.state in _PROVED and not _is_stood_down(connection, each.workflow_id, each.state)
+    ]
 
 
 def _is_past(row: Row, verb: Verb, now: datetime) -> bool:
@@ -232,7 +276,7 @@ def _against(connection: Connection, row: Row, verb: Verb) -> str | None:
 
 def _against_a_second_record(connection: Connection, row: Row, state: State | None) -> str | None:
     """Return what stands against asking anew: a record that is proved, and open."""
-    over = state in _ENDED or _is_stood_down(connection, row["workflow_id"])
+    over = state in _ENDED or _is_stood_down(connection, row["workflow_id"], state)
     left = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
     return (
         _if_any(connection.one("resent_message", id=row["id"]), "resent")
@@ -242,8 +286,10 @@ def _against_a_second_record(connection: Connection, row: Row, state: State | No
     )
 
 
-def _is_stood_down(connection: Connection, workflow_id: int) -> bool:
-    return connection.one("stood_down", workflow_id=workflow_id) is not None
+def _is_stood_down(connection: Connection, workflow_id: int, state: State | None) -> bool:
+    """Tell whether nobody is on the way any more; a stand-down that came late moved nothing."""
+    found = connection.one("stood_down", workflow_id=workflow_id)
+    return state is State.ACTIVE and found is not None
 
 
 def _against_reviving(connection: Connection, row: Row, verb: Verb) -> str | None:

@@ -10,9 +10,11 @@ SELECT provider, correlation_id, counterparty, role, subject, use_case, 'request
 RETURNING id;
 
 -- name: link_as_before
--- What the first record was tied to, the second is.
+-- What the first record was tied to, the second is; and to the records that were tied to the first later.
 INSERT INTO links (workflow_id, to_id, kind, by, message_id, made_at)
 SELECT :workflow_id, to_id, kind, by, :message_id, :now FROM links WHERE workflow_id = :of
+UNION ALL
+SELECT :workflow_id, workflow_id, kind, by, :message_id, :now FROM links WHERE to_id = :of AND kind = 'record'
 ON CONFLICT DO NOTHING;
 
 -- name: message_sent

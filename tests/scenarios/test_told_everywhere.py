@@ -414,7 +414,7 @@ class Side:
     async def _has_told_all(self) -> bool:
         query = "SELECT count(*) FROM notices WHERE collected_at IS NULL"
         async with open_reader(self.node.database) as reader:
-            return 0 == await read_with(reader, lambda c: c.execute(query).fetchone()[0])
+            return 0 == await read_with(reader, lambda c: c.raw.execute(query).fetchone()[0])
 
     def _files(self) -> set[tuple[Path, int]]:
         """Return what lies there, by name and time: a restore gives what it had once more."""

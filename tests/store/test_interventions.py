@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from uuid import uuid4
 
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
@@ -452,6 +454,125 @@ async def test_a_response_to_a_record_stays_with_it(store: Store) -> None:
 
     assert [State.IN_PROGRESS, State.DECLINED] == states
     assert all(Remark.OTHER_RECORD in remarks for remarks in told)
+
+
+async def records(store: Store, *moves: Move | None) -> list[int]:
+    """
+    Ask and ask again as new, each unconfirmed; then the Receiver says *moves*, of one each.
+
+    Return the numbers of the messages.
+    """
+    first = await ended(store, OutboundState.UNCONFIRMED, bundle_id="b-0", use_case="a6t2")
+    numbers = [first.message_id]
+    for number in range(1, len(moves)):
+        numbers.append(await copied(store, numbers[-1], f"b-{number}"))
+    for number, move in enumerate(moves):
+        if move is not None:
+            came = arrival(move=move, responds_to=f"b-{number}", use_case="a6t2")
+            assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Taken)
+    return numbers
+
+
+async def copied(store: Store, of: int, bundle_id: str) -> int:
+    """Have a request sent as new, of which nobody learns whether it arrived; return its number."""
+    assert isinstance(await sent_as_new(store, of, bundle_id), Done)
+    claimed = await claim(store)
+    tried, lost = attempt(claimed, Verdict.RETRY), Settled(state=OutboundState.UNCONFIRMED)
+    await store.outbound.settle(claimed, SILENCE, attempt=tried, settlement=lost)
+    return claimed.message_id
+
+
+async def sent_as_new(store: Store, of: int, bundle_id: str) -> Done | Objection:
+    renewal = Renewal(
+        request_id=str(uuid4()),
+        bundle_id=bundle_id,
+        fingerprint=uuid4().hex * 2,
+        request=payload(b"again"),
+    )
+    return await store.interventions.resend(of, renewal, OPERATOR, schedule, LATER)
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        pytest.param([Move.PROGRESS, Move.DECLINE], "other_stands", id="the-first-is-on-the-way"),
+        pytest.param([Move.WAIT, Move.DECLINE], "other_stands", id="the-first-will-be"),
+        pytest.param([Move.PROGRESS, None, Move.DECLINE], "other_stands", id="of-a-chain"),
+        pytest.param([Move.UNCLEAR, Move.DECLINE], "other_stands", id="the-first-is-unclear"),
+        pytest.param([Move.CONCLUDE, Move.DECLINE], "done", id="the-first-is-over"),
+        pytest.param([None, Move.DECLINE], "done", id="nobody-knows-of-the-first"),
+        pytest.param([Move.DECLINE, Move.DECLINE], "done", id="both-are-declined"),
+    ],
+)
+async def test_beside_a_record_that_stands_none_is_made(
+    store: Store, moves: list[Move | None], expected: str
+) -> None:
+    """The second was turned down, but somebody is on the way to the first; it is named."""
+    *_, last = await records(store, *moves)
+    found = await sent_as_new(store, last, "b-new")
+    named = expected == "done" or "workflow 1 (" in str(getattr(found, "text", ""))
+
+    assert (expected, True) == (code(found), named)
+
+
+async def test_beside_one_that_was_stood_down_another_is_asked_for(store: Store) -> None:
+    """Nobody comes for either."""
+    first, second = await records(store, Move.PROGRESS, Move.DECLINE)
+    came = arrival(move=Move.WAIT, responds_to="b-0", use_case="a6t2")
+    before = await sent_as_new(store, second, "b-new")
+    await store.responses.respond(came, payload(b"{}"), LATER)
+    after = await sent_as_new(store, second, "b-new")
+
+    assert first < second
+    assert ("other_stands", "done") == (code(before), code(after))
+
+
+async def test_a_copy_that_has_not_arrived_waits_while_the_first_stands(store: Store) -> None:
+    """Neither a retry nor a release makes the second record, once the first is answered."""
+    _, second = await records(store, None, None)
+    act_on_it = partial(_act_on, store, second)
+    before = [await act_on_it(verb) for verb in (Verb.RETRY, Verb.HOLD)]
+    came = arrival(move=Move.PROGRESS, responds_to="b-0", use_case="a6t2")
+    await store.responses.respond(came, payload(b"{}"), LATER)
+
+    assert ["done", "done"] == before
+    assert "other_stands" == await act_on_it(Verb.RELEASE)
+
+
+async def _act_on(store: Store, message_id: int, verb: Verb) -> str:
+    return code(await store.interventions.intervene(verb, message_id, OPERATOR, schedule, LATER))
+
+
+async def test_a_record_that_was_tied_later_is_known_to_each_copy(store: Store) -> None:
+    """Built anew beside the second, which is sent as new: the third knows of all."""
+    _, second = await records(store, None, None)
+    other = await queued(store, bundle_id="b-9", use_case="a6t2")
+    await act(store, Verb.HOLD, other)
+    tie = (other.workflow_id, 2, "record", "likeness", other.message_id, "2026-03-02T09:00:00.000Z")
+    await store._database.write(
+        lambda c: c.raw.execute("INSERT INTO links VALUES (?, ?, ?, ?, ?, ?)", tie)
+    )
+    third = await copied(store, second, "b-2")
+    query = "SELECT to_id FROM links JOIN messages USING (workflow_id) WHERE messages.id = ?"
+    found = await store._database.write(lambda c: c.raw.execute(query, [third]).fetchall())
+
+    assert {1, 2, other.workflow_id} == {row["to_id"] for row in found}
+
+
+async def test_a_dry_run_names_the_other_records(store: Store) -> None:
+    """Before anybody confirms that there is to be one more."""
+    _, second = await records(store, None, Move.DECLINE)
+    name = await name_of(store, second)
+    looked_at = await store.interventions.candidate("trust", name, Verb.RESEND, LATER)
+
+    assert looked_at is not None
+    assert (None, "workflow 1 (unconfirmed)") == (looked_at.objection, looked_at.others)
+
+
+async def name_of(store: Store, number: int) -> str:
+    query = "SELECT request_id FROM messages WHERE id = ?"
+    row = await store._database.write(lambda c: c.raw.execute(query, [number]).fetchone())
+    return str(row["request_id"])
 
 
 async def test_the_audit_trail_says_who_and_why(store: Store) -> None:
