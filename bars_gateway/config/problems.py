@@ -2,18 +2,21 @@
 Looks at what the settings name: keys, certificates, folders, the disk under the database.
 
     Settings ──problems──► file, key, cause and cure of each, all at once
+    path of a setting ──► nothing │ Fault: what is needed there, what is there, and the cure
 
 `load` judges what is written; this judges what is there, and so it is asked for by
 `bars-gateway check` and at start, not on every reading. Nothing is changed or created.
 
-The surprising choice: a key below /run/credentials may be readable by its group. systemd
-puts it there with an access list, which the mode bits show as a group.
+SQLite, the kernel and OpenSSL say of what is no file, folder or socket no more than that they
+could not open something. A key below /run/credentials may be readable by its group: systemd puts
+it there with an access list, which the mode bits show as a group.
 """
 
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,16 +33,19 @@ from bars_gateway.config.environments import (
     environment_of_own_name,
     strange,
 )
-from bars_gateway.config.places import Wanted, misplaced
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Fault
 from bars_gateway.errors import IdentityError
 from bars_gateway.tls.chains import is_root
 from bars_gateway.tls.revocation import load_revocations
 
-if TYPE_CHECKING:
-    from bars_gateway.config import Provider, Settings
-
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFREG: "a file",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFLNK: "a link that leads to nothing",
+}
 NETWORK_FILESYSTEMS = frozenset(
     "9p afs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2"
     " smb3 smbfs".split()
@@ -54,6 +60,44 @@ _OF_QUESTIONS = {
 }
 LONGEST_OBSERVATION = timedelta(hours=24)
 _CREDENTIALS = Path("/run/credentials")
+
+
+class Wanted(Enum):
+    """What belongs at a place, once it is there."""
+
+    FILE = stat.S_IFREG
+    FOLDER = stat.S_IFDIR
+    SOCKET = stat.S_IFSOCK
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return _KINDS[self.value]
+
+
+def misplaced(key: tuple[str, ...], path: Path, wanted: Wanted) -> Iterator[Fault]:
+    """Yield what lies at *path*, or on the way to it, and keeps *wanted* from being there."""
+    way = [(each, Wanted.FOLDER) for each in reversed(path.parents)]
+    for place, belongs in [*way, (path, wanted)]:
+        kind = _kind(place)
+        if kind not in {None, belongs.value}:
+            at = "there" if place == path else f"at {place}"
+            cause = f"needs {wanted} at {path}, and {at} is {_KINDS.get(kind or 0, 'a device')}"
+            yield Fault(key=key, cause=cause, cure="Move that away, or name another place.")
+            return
+
+
+def _kind(path: Path) -> int | None:
+    """Return what is at *path*; None where nothing is, or nothing can be seen."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return stat.S_IFLNK if path.is_symlink() else None
+    except OSError:
+        return None
+
+
+if TYPE_CHECKING:
+    from bars_gateway.config import Provider, Settings
 
 
 def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> list[Problem]:

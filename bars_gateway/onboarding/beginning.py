@@ -1,37 +1,46 @@
 """
 `bars-gateway init`: from nothing to an installation that only waits for others.
 
-    flags, or questions at a terminal ─► settings, folders, keys ─► the road from here to live
+    flags, or questions at a terminal ─► InitOptions ──values_of──► settings, folders, keys
+                                                                    ─► the road from here to live
+    sandbox.json ─► addresses of `local`
 
 Run again, it makes what is missing and says how far things are. What is there is never
 written over: not the settings, and a key least of all.
+
+Two things are not known yet when an installation begins: the API key, and the name in
+the certificate with which the proxy calls. They get words that can never work by
+accident, and `doctor` asks for them.
 """
 
+import json
 import os
 import pwd
+import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from bars_gateway.config import Environment, Settings, load
-from bars_gateway.errors import OnboardingError
+from bars_gateway.config.placeholders import PENDING, PENDING_NAME
+from bars_gateway.config.sources import Sources, explain
+from bars_gateway.errors import ConfigurationError, OnboardingError
 from bars_gateway.onboarding import keys, road
-from bars_gateway.onboarding.files import explained, make_folder, write_new
+from bars_gateway.onboarding.files import explained, make_folder, read, write_new
 from bars_gateway.onboarding.key_ids import KeyId
 from bars_gateway.onboarding.places import Places
 from bars_gateway.onboarding.rendering import render
-from bars_gateway.onboarding.wishes import Wishes, contradictions, values_of
 
+_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _USER = "bars-gateway"
 _READABLE = 0o640  # settings hold no secret, and are nobody else's business
 _SHARED = 0o2750  # the EPR's group finds its files in the spool folder
-
-
 Where = Annotated[Environment | None, typer.Option(help="Where to connect.", show_default=False)]
 OdsCode = Annotated[str | None, typer.Option(help="Of the provider, in capitals.")]
 Name = Annotated[str | None, typer.Option(help="Of the provider.")]
@@ -52,6 +61,137 @@ Folder = Annotated[
     typer.Option(readable=False, help="Everything below this one, instead of /etc, /var and /run."),
 ]
 Bits = Annotated[int, typer.Option(min=2048, max=8192, help="Of the key.")]
+_QUESTIONS = {"ods_code": "The provider's ODS code", "organisation": "The provider's name"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitOptions:
+    """What an installation is to be; None: not said."""
+
+    environment: Environment | None = None
+    ods_code: str | None = None
+    organisation: str | None = None
+    hosting: str | None = None  # provider or supplier
+    supplier: str | None = None
+    services: tuple[str, ...] = ()
+    notices: str | None = None  # folder or socket
+    fqdn: str | None = None
+    api_key: str | None = None
+    key_owner: str | None = None
+    listen: str | None = None
+    sandbox: Path | None = None  # the folder of `bars-gateway sandbox`, for `local`
+
+    @property
+    def missing(self) -> list[str]:
+        """The flags without which nothing can be written."""
+        needed: dict[str, object] = {
+            "--environment": self.environment,
+            "--ods-code": self.ods_code,
+            "--name": self.organisation,
+            "--service": self.services,
+        }
+        if self.hosting == "supplier":
+            needed["--supplier"] = self.supplier
+        if self.environment is Environment.LOCAL:
+            needed["--sandbox"] = self.sandbox
+        return [flag for flag, value in needed.items() if not value]
+
+    @property
+    def short_name(self) -> str:
+        """The provider's name in the settings, made from the organisation's."""
+        words = re.findall(r"[a-z0-9]+", (self.organisation or "").lower())
+        return "-".join(words)[:63].strip("-") or "provider"
+
+
+def values_of(options: InitOptions, places: Places) -> dict[str, Any]:
+    """Return the settings as a tree; raise ConfigurationError where a wish cannot be one."""
+    assert options.environment is not None, "`missing` was looked at first"
+    # In PROD each provider has a key of its own; before that, the supplier's serves them all.
+    in_prod = options.environment is Environment.PROD
+    owners = (options.key_owner, None if in_prod else options.supplier, options.organisation)
+    owner = next(filter(None, owners), "")
+    key_id = KeyId.first(owner, options.environment)
+    values: dict[str, Any] = {
+        "environment": options.environment.value,
+        "state_dir": str(places.state),
+        "providers": {
+            options.short_name: {
+                "ods_code": options.ods_code,
+                "name": options.organisation,
+                "services": [_service(text) for text in options.services],
+                "key_id": str(key_id),
+                "api_key": options.api_key or PENDING,
+                "private_key_file": str(places.keys / f"{key_id}.pem"),
+                "spool_dir": str(places.spool / options.short_name),
+                "notices": options.notices or "folder",
+            }
+        },
+        "outbound": {},
+        "inbound": {
+            "certificate_file": str(places.tls / "certificate.pem"),
+            "private_key_file": str(places.tls / "key.pem"),
+            "client_ca_file": str(places.tls / "client-ca.pem"),
+            "allowed_client_names": [PENDING_NAME],
+        },
+        "epr": {"socket_dir": str(places.run)},
+        "onboarding": {"hosting": options.hosting or "provider"},
+    }
+    _add(values, "inbound", listen=options.listen)
+    _add(values, "onboarding", supplier=options.supplier, fqdn=options.fqdn)
+    if options.sandbox is not None:
+        _point_at_sandbox(values, options.sandbox)
+    _require_valid(values)
+    return values
+
+
+def contradictions(options: InitOptions, settings: Settings) -> list[str]:
+    """Return the options that the settings, which are there already, do not have."""
+    provider = next(iter(settings.providers.values()))
+    written: dict[str, tuple[Any, Any]] = {
+        "--environment": (options.environment, settings.environment),
+        "--ods-code": (options.ods_code, provider.ods_code),
+        "--name": (options.organisation, provider.name),
+        "--hosting": (options.hosting, settings.onboarding.hosting),
+        "--supplier": (options.supplier, settings.onboarding.supplier),
+        "--service": (tuple(map(_service, options.services)) or None, provider.services),
+        "--epr": (options.notices, provider.notices),
+        "--fqdn": (options.fqdn, settings.onboarding.fqdn),
+        "--api-key": (options.api_key, provider.api_key),
+    }
+    return [
+        f"{flag} says {wish}, and the settings {there}"
+        for flag, (wish, there) in written.items()
+        if wish is not None and wish != there
+    ]
+
+
+def _add(values: dict[str, Any], table: str, **more: str | None) -> None:
+    values[table] |= {key: value for key, value in more.items() if value is not None}
+
+
+def _service(text: str) -> str:
+    return text if "|" in text else f"{_SYSTEM}|{text}"
+
+
+def _point_at_sandbox(values: dict[str, Any], folder: Path) -> None:
+    file = folder.resolve() / "sandbox.json"
+    try:
+        told = json.loads(read(file))
+        addresses = {name: str(told[name]) for name in ("token_url", "proxy_url", "ca_file")}
+        callers, name = str(told["client_ca_file"]), str(told["allowed_client_name"])
+    except (OnboardingError, ValueError, KeyError, TypeError):
+        cure = f"Start it: bars-gateway sandbox {folder}"
+        raise OnboardingError(f"no sandbox runs in {folder}", cure) from None
+    values["outbound"] |= addresses
+    values["inbound"] |= {"client_ca_file": callers, "allowed_client_names": [name]}
+
+
+def _require_valid(values: dict[str, Any]) -> None:
+    try:
+        Settings(**values)
+    except ValidationError as error:
+        found = explain(error, Settings, Sources(values=values))
+        raise ConfigurationError("\n".join(map(str, found))) from None
 
 
 def init(
@@ -77,7 +217,7 @@ def init(
     Asks at a terminal for what no flag says. Run again, it continues: it makes what is
     missing, and never writes over settings or keys.
     """
-    wishes = Wishes(
+    options = InitOptions(
         environment=environment,
         ods_code=ods_code,
         organisation=name,
@@ -92,17 +232,17 @@ def init(
         sandbox=sandbox,
     )
     places = Places.below(folder.resolve()) if folder else Places.of_the_system()
-    for line in begin(wishes, places, key_bits):
+    for line in begin(options, places, key_bits):
         typer.echo(line)
 
 
-def begin(wishes: Wishes, places: Places, key_bits: int) -> Iterator[str]:
+def begin(options: InitOptions, places: Places, key_bits: int) -> Iterator[str]:
     """Make what is missing, and yield what was made and the road that is left."""
     owner = None if places != Places.of_the_system() else _owner()
     if not places.config.exists():
-        yield from _written(wishes, places)
+        yield from _written(options, places)
     settings = load(places.config, {})
-    found = contradictions(wishes, settings)
+    found = contradictions(options, settings)
     if found:
         cure = f"Settings are never written over: edit {places.config}, or leave the flag out."
         raise OnboardingError("; ".join(found), cure)
@@ -113,45 +253,42 @@ def begin(wishes: Wishes, places: Places, key_bits: int) -> Iterator[str]:
     yield road.printed(road.steps(settings, datetime.now(UTC)))
 
 
-def _written(wishes: Wishes, places: Places) -> Iterator[str]:
-    wishes = _asked(wishes) if sys.stdin.isatty() else wishes
-    if wishes.missing:
+def _written(options: InitOptions, places: Places) -> Iterator[str]:
+    options = _asked(options) if sys.stdin.isatty() else options
+    if options.missing:
         cure = "Add them, or run the command at a terminal, and it asks."
-        raise OnboardingError(f"not said: {', '.join(wishes.missing)}", cure)
-    text = render(values_of(wishes, places))
+        raise OnboardingError(f"not said: {', '.join(options.missing)}", cure)
+    text = render(values_of(options, places))
     make_folder(places.config.parent)
     write_new(places.config, text.encode(), _READABLE)
     yield f"{places.config}: written; every setting is explained in it"
 
 
-def _asked(wishes: Wishes) -> Wishes:
-    """Return *wishes* with what was asked for at the terminal."""
-    if wishes.environment is None:
+def _asked(options: InitOptions) -> InitOptions:
+    """Return *options* with what was asked for at the terminal."""
+    if options.environment is None:
         names = ", ".join(Environment)
         text = typer.prompt(f"Where to connect ({names})", default=Environment.INT.value)
         if text not in list(Environment):
             raise OnboardingError(f"{text!a} is no environment", f"Choose one of: {names}")
-        wishes = replace(wishes, environment=Environment(text))
+        options = replace(options, environment=Environment(text))
     for field, question in _QUESTIONS.items():
-        if not getattr(wishes, field):
-            wishes = replace(wishes, **{field: typer.prompt(question)})
-    if wishes.hosting is None:
+        if not getattr(options, field):
+            options = replace(options, **{field: typer.prompt(question)})
+    if options.hosting is None:
         hosting = typer.prompt("Who hosts it (provider, supplier)", default="provider")
-        wishes = replace(wishes, hosting=hosting)
-    if wishes.hosting == "supplier" and not wishes.supplier:
-        wishes = replace(wishes, supplier=typer.prompt("The supplier's name"))
-    if not wishes.services:
+        options = replace(options, hosting=hosting)
+    if options.hosting == "supplier" and not options.supplier:
+        options = replace(options, supplier=typer.prompt("The supplier's name"))
+    if not options.services:
         ids = typer.prompt("The ids of its services, with commas")
-        wishes = replace(wishes, services=tuple(filter(None, map(str.strip, ids.split(",")))))
-    if wishes.notices is None:
+        options = replace(options, services=tuple(filter(None, map(str.strip, ids.split(",")))))
+    if options.notices is None:
         notices = typer.prompt("How the EPR collects (folder, socket)", default="folder")
-        wishes = replace(wishes, notices=notices)
-    if wishes.environment is Environment.LOCAL and wishes.sandbox is None:
-        wishes = replace(wishes, sandbox=Path(typer.prompt("The folder of the sandbox")))
-    return wishes
-
-
-_QUESTIONS = {"ods_code": "The provider's ODS code", "organisation": "The provider's name"}
+        options = replace(options, notices=notices)
+    if options.environment is Environment.LOCAL and options.sandbox is None:
+        options = replace(options, sandbox=Path(typer.prompt("The folder of the sandbox")))
+    return options
 
 
 def _folders(settings: Settings, places: Places) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from typed import Done, typed
 from bars_gateway.config import describe, load
 from bars_gateway.config.placeholders import PENDING, PENDING_NAME
 from bars_gateway.onboarding import beginning
-from bars_gateway.onboarding.wishes import Wishes
+from bars_gateway.onboarding.beginning import InitOptions
 
 FLAGS = (
     *("--environment", "int", "--ods-code", "ZX901", "--name", "Northshire General Hospital"),
@@ -188,7 +188,7 @@ def test_at_a_terminal_it_asks(tmp_path):
     """One question for each thing that no flag said."""
     answers = ["int", "ZX901", "Northshire", "supplier", "Ex Ltd", "1, 2", "folder"]
     with mock.patch.object(beginning.typer, "prompt", side_effect=answers):
-        asked = beginning._asked(Wishes())
+        asked = beginning._asked(InitOptions())
 
     assert ("int", "ZX901", "Northshire") == (asked.environment, asked.ods_code, asked.organisation)
     assert ("supplier", "Ex Ltd", ("1", "2")) == (asked.hosting, asked.supplier, asked.services)

@@ -1,9 +1,26 @@
-"""One ambulance service asks another to take a case, and is told each time that things move."""
+"""
+One ambulance service asks another to take a case, and is told each time that things move.
 
-from typing import NamedTuple
+`call_assistance()` returns a Bundle that passes every rule, with a Bundle.id of its own.
+"""
 
+import json
+from typing import Any, NamedTuple
+
+from bars_gateway.demo.messages import CORE, NHS, referral
 from bars_gateway.demo.stage import CALLER, NEIGHBOUR, Chapter, Stage
-from bars_gateway.demo.transfers import call_assistance
+
+
+def call_assistance(**changes: Any) -> bytes:
+    """Return a new call for assistance to another control room; *changes* as for a referral."""
+    values = {"use_case": "a6t2", "version": "1.0.0", "plan": "active"} | changes
+    bundle = json.loads(referral(**values))
+    kinds = {entry["resource"]["resourceType"]: entry["resource"] for entry in bundle["entry"]}
+    place = kinds["Location"]
+    place["meta"]["profile"] = [f"{CORE}/BARSLocation-incident-location"]
+    system = f"{NHS}/CodeSystem/location-types-bars"
+    place["type"] = [{"coding": [{"system": system, "code": "ILOC", "display": "ILOC"}]}]
+    return json.dumps(bundle).encode()
 
 
 class _Step(NamedTuple):

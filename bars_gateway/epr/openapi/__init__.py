@@ -11,10 +11,9 @@ its answers against the schemas, in which no member may be missing and none may 
 """
 
 from bars_gateway import __version__
-from bars_gateway.epr.openapi.move_schemas import MOVE_SCHEMAS
 from bars_gateway.epr.openapi.operations import OPERATIONS
 from bars_gateway.epr.openapi.order_schemas import ORDER_SCHEMAS
-from bars_gateway.epr.openapi.schemas import SCHEMAS, Schema
+from bars_gateway.epr.openapi.schemas import MOVE_SCHEMAS, SCHEMAS, Schema
 
 __all__ = ["document"]
 
