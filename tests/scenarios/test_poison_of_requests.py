@@ -149,7 +149,7 @@ async def _cancelled(world: World) -> list[tuple[int, str]]:
 def _told_of(node: Node, request_id: str) -> str | None:
     """Return how the EPR was told that a message ended, or that it is held."""
     for file in node.files("inbox/new/*.json"):
-        notice = json.loads(file.read_bytes())
+        notice = node.notice(file)
         if notice.get("request_id") == request_id and notice.get("kind") in {"outcome", "held"}:
             return str(notice["state"])
     return None

@@ -87,6 +87,7 @@ class Node:
         self._task: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._port = 0
+        self._notices: dict[tuple[str, int, int], dict[str, Any]] = {}
         self.registered: Registered
         self.extra = ""
         self.asked = ""  # how the EPR is asked, and about what: lines of the provider's table
@@ -192,12 +193,20 @@ class Node:
     def files(self, pattern: str) -> list[Path]:
         return sorted(self.spool.glob(pattern))
 
+    def notice(self, file: Path) -> dict[str, Any]:
+        """Return what a notice says, read once: whoever waits looks at hundreds again."""
+        found = file.stat()
+        key = (file.name, found.st_ino, found.st_mtime_ns)
+        if key not in self._notices:
+            self._notices[key] = json.loads(file.read_bytes())
+        return self._notices[key]
+
     async def outcome(self, request_id: str) -> dict[str, Any]:
         """Wait for the outcome of one message and return its notice."""
 
         def found() -> dict[str, Any] | None:
             for file in self.files("inbox/new/*.outcome.json"):
-                notice: dict[str, Any] = json.loads(file.read_bytes())
+                notice = self.notice(file)
                 if notice["request_id"] == request_id and notice["kind"] == "outcome":
                     return notice
             return None
