@@ -24,6 +24,7 @@ from bars_gateway.epr.deliveries import file_of
 from bars_gateway.model import messages
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.cancelling import Reading
+from bars_gateway.standard.matching import Reconciliation
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
@@ -174,12 +175,30 @@ def looked_for() -> str:
             ("`outcome`, `refused` before the first attempt",),
             begun(kind="outcome", state="refused", move=Move.CANCEL, attempts=0, shown="completed"),
         ),
+        Told(
+            ("`outcome`, `acknowledged`, and over there",),
+            begun(kind="outcome", state="acknowledged", shown="revoked"),
+        ),
+        Told(
+            ("the same, `arrived_after_all`",),
+            begun(
+                kind="outcome",
+                state="acknowledged",
+                shown="revoked",
+                remarks=(Remark.ARRIVED_AFTER_ALL,),
+            ),
+        ),
         *(
             Told(
                 (f"`reconciled`: {word}",),
-                begun(kind="reconciled", state="acknowledged", reconciled=word),
+                begun(
+                    kind="reconciled",
+                    state="acknowledged",
+                    reconciled=word,
+                    shown="revoked" if word is Reconciliation.OVER else None,
+                ),
             )
-            for word in ("found", "none", "several", "unread")
+            for word in Reconciliation
         ),
     ]
     return table(("Notice or state", "About", "What is said"), rows(told))

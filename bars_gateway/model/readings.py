@@ -63,9 +63,9 @@ class Notice:
     says: Said | None  # of a response: what the Responder says with it
     reason_code: Reason | None  # of a rejection, where it gives a code of the standard's
     resend_of: str | None  # X-Request-Id of the message whose payload this sends again
-    reconciled: str | None  # where no id came: found, none, several or unread
+    reconciled: str | None  # where no id came: what came of looking for it
     focus_id: str | None  # what the Receiver calls the record, where that is known
-    shown: str | None  # of a cancellation: how what it is about ended, or that nothing was shown
+    shown: str | None  # how the record ended there, or that no read of it said so
     remarks: Sequence[Remark]  # what a person should know beside what it says
     links: Sequence[Link]  # of its workflow
 
@@ -128,6 +128,7 @@ class MessageRow:
     stands: State | None = None  # its workflow, now
     newest: Said | None = None  # what the Responder said last, of all that holds
     reading: Reading | None = None  # the read that it waits for
+    shown: str | None = None  # how the record ended there, or that no read of it said so
 
     @property
     def situation(self) -> Situation:
@@ -145,6 +146,7 @@ class MessageRow:
             stands=self.stands,
             newest=self.newest,
             reading=self.reading,
+            shown=self.shown,
             due_at=self.answer_due_at,
             ends_at=self.give_up_at,
         )

@@ -2,7 +2,7 @@
 Finds out what the Receiver calls a record whose id it did not tell.
 
     409 duplicate, or 200 without id ─settle─► wanted ──► GET …?patient:identifier=…
-                             found │ none │ several │ unread: the EPR is told ◄──┘
+           found │ over │ none │ several │ unnamed │ unread: the EPR is told ◄──┘
 
 A duplicate proves that the Receiver has the message; the ids that it gave to the record were in
 the answer that never came, and a later change must name them (CS-079). An acknowledgement that
@@ -24,11 +24,11 @@ import structlog
 from bars_gateway.errors import StaleState, StorageFull
 from bars_gateway.standard.bundle import MalformedBundle, Message, read, said_by
 from bars_gateway.standard.headers import REQUEST_ID, TargetIdentifier
-from bars_gateway.standard.matching import Search, matches, search_of
+from bars_gateway.standard.matching import Matched, Reconciliation, Search, matched, search_of
 from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered
 from bars_gateway.store.asides import Aside, Asides
-from bars_gateway.store.reconciliations import Reconciliation, Reconciliations, Unreconciled
+from bars_gateway.store.reconciliations import Reconciliations, Unreconciled
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ AGAIN_AFTER = timedelta(minutes=1)  # at least
 UNREAD_AFTER = timedelta(hours=1)  # since it was acknowledged: then a person asks
 LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
 _BODY_HEADERS = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
+_UNREAD = Matched(result=Reconciliation.UNREAD)
 # It would say the same again; whoever never gives ids may not answer searches either.
 _ANSWERS_NO_SEARCH = frozenset({400, 403, 404, 405, 406, 410, 415, 422, 501})
 
@@ -94,7 +95,7 @@ class Reconciler:
     async def _leave(self, wanted: Unreconciled) -> None:
         """Let a person ask; where not even that can be written, look for the others first."""
         try:
-            await self._settle(wanted, Reconciliation.UNREAD, None)
+            await self._settle(wanted, _UNREAD)
         except (StorageFull, StaleState):
             raise
         except Exception as error:  # unit of work
@@ -120,17 +121,15 @@ class Reconciler:
         message = _read(wanted.request.body, wanted.request.media_type)
         search = search_of(message) if message is not None else None
         if message is None or search is None:
-            await self._settle(wanted, Reconciliation.UNREAD, None)
+            await self._settle(wanted, _UNREAD)
             return
         enquiry = self._enquiry(wanted, search)
         answer, waited = await self._reads.ask(enquiry), self._now() - wanted.settled_at
         found = _found(enquiry, answer)
         if found is not None:
-            ids = matches(message, found)
-            result = _RESULTS.get(len(ids), Reconciliation.SEVERAL)
-            await self._settle(wanted, result, ids[0] if len(ids) == 1 else None)
+            await self._settle(wanted, matched(message, found))
         elif waited >= UNREAD_AFTER or answer.http_status in _ANSWERS_NO_SEARCH:
-            await self._settle(wanted, Reconciliation.UNREAD, None)
+            await self._settle(wanted, _UNREAD)
         else:
             again = self._now() + max(AGAIN_AFTER, waited)  # each pause as long as all before it
             await self._reconciliations.later(wanted.message_id, again)
@@ -149,20 +148,15 @@ class Reconciler:
             urgent=False,
         )
 
-    async def _settle(
-        self, wanted: Unreconciled, result: Reconciliation, focus_id: str | None
-    ) -> None:
-        await self._reconciliations.settle(wanted.message_id, result, focus_id, self._now())
+    async def _settle(self, wanted: Unreconciled, result: Matched) -> None:
+        await self._reconciliations.settle(wanted.message_id, result, self._now())
         log.info(
             "reconciliation.ended",
             provider=wanted.provider,
             request_id=wanted.request_id,
             correlation_id=wanted.correlation_id,
-            kind=result,
+            kind=result.result,
         )
-
-
-_RESULTS = {0: Reconciliation.NONE, 1: Reconciliation.FOUND}
 
 
 def _found(enquiry: Enquiry, answer: BarsAnswer | Unanswered) -> Message | None:

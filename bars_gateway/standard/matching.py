@@ -2,7 +2,7 @@
 Which of a Receiver's records is the one that a message made, after a duplicate (D-duplicate).
 
     our Bundle ──search_of──► GET …?patient:identifier=…
-    our Bundle + what came ──matches──► the ids of the records that can only be ours
+    our Bundle + what came ──matched──► Matched: the one that can only be ours, if any
 
 A patient may have several referrals at one service, and a change that names the wrong one
 cancels somebody else's work. So a record counts only if it shows our patient (`whose`), or refers
@@ -11,14 +11,19 @@ id, or by the very instant that we wrote into it. None of these is enough alone:
 one incident have its number, and two may have one time. Databases keep fewer digits of an instant
 than we wrote: where none has the very instant, one that is ours cut or rounded to whole
 microseconds, milliseconds or seconds will do.
+
+That it is there does not say that anybody acts on it: a record that is over says so by its status,
+and that is told (`over`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from operator import eq
 
 from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
+from bars_gateway.standard.cancelling import OVER
 from bars_gateway.standard.patients import (
     NHS_NUMBER,
     ONE_PATIENT,
@@ -56,24 +61,57 @@ def search_of(message: Message) -> Search | None:
     return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER}|{number}")
 
 
-def matches(message: Message, found: Message) -> Sequence[str]:
-    """Return the ids of those records in *found*, a searchset, that *message* made."""
-    theirs = [
-        record
-        for _, record in found.all(message.focus_type or "")
-        if _is_of_our_patient(message, record, found)
-    ]
-    same = [each for each in theirs if _is_same(message.focus, each)]
-    same = same or [each for each in theirs if _is_at_the_time(message.focus, each, _is_kept_as)]
-    return sorted({text_of(each, "id") for each in same} - {""})
+class Reconciliation(StrEnum):
+    """What came of looking for the ids that the Receiver gave to a message."""
+
+    FOUND = "found"  # one record is ours: its id is known
+    OVER = "over"  # it is, and by its status it has ended there
+    NONE = "none"  # no record says that it is ours
+    SEVERAL = "several"  # more than one does
+    UNNAMED = "unnamed"  # what may be ours does not show whose it is
+    UNREAD = "unread"  # nobody could be asked, or by nothing: the Bundle names no NHS number
 
 
-def _is_of_our_patient(message: Message, record: Resource, found: Message) -> bool:
-    """Tell whether it shows that: another patient's may have our case number, or the same time."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """What a searchset shows of what a message made."""
+
+    result: Reconciliation
+    focus_id: str | None = None  # of the one record that is ours
+    status: str | None = None  # of one that is over: how it ended
+
+
+def matched(message: Message, found: Message) -> Matched:
+    """Return which of the records in *found*, a searchset, *message* made."""
+    records = [record for _, record in found.all(message.focus_type or "") if record.get("id")]
+    whose = {id(record): _whose(message, record, found) for record in records}
+    ours = _made_by(message, [each for each in records if whose[id(each)] in ONE_PATIENT])
+    if not ours:
+        unknown = [each for each in records if whose[id(each)] is Sameness.UNKNOWN_PATIENT]
+        may_be = _made_by(message, unknown)
+        return Matched(result=Reconciliation.UNNAMED if may_be else Reconciliation.NONE)
+    if len(ours) > 1:
+        return Matched(result=Reconciliation.SEVERAL)
+    ((focus_id, record),) = ours.items()
+    status = text_of(record, "status")
+    if status in OVER[text_of(record, "resourceType")]:
+        return Matched(result=Reconciliation.OVER, focus_id=focus_id, status=status)
+    return Matched(result=Reconciliation.FOUND, focus_id=focus_id)
+
+
+def _whose(message: Message, record: Resource, found: Message) -> Sameness:
+    """Tell whose it shows that it is: another patient's may have our case number, or our time."""
     sameness = sameness_of(patient_of(message), record, found.entries)
-    if sameness is Sameness.UNKNOWN_PATIENT:
-        return refers_to_ours(message, record)
-    return sameness in ONE_PATIENT
+    if sameness is Sameness.UNKNOWN_PATIENT and refers_to_ours(message, record):
+        return Sameness.SAME
+    return sameness
+
+
+def _made_by(message: Message, records: list[Resource]) -> dict[str, Resource]:
+    """Return those that say themselves that they are what *message* made, by their ids."""
+    same = [each for each in records if _is_same(message.focus, each)]
+    same = same or [each for each in records if _is_at_the_time(message.focus, each, _is_kept_as)]
+    return {text_of(each, "id"): each for each in same}
 
 
 def _is_same(ours: Resource, theirs: Resource) -> bool:

@@ -1,16 +1,16 @@
 """What is looked for where the Receiver has a message under ids that are not known here.
 
-settle: acknowledged, no id ─► wanted ──► found │ none │ several │ unread, and a notice
+settle: acknowledged, no id ─► wanted ──► what came of it (`matching`), and a notice
 """
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bars_gateway.errors import StaleState
 from bars_gateway.model.messages import NoticeKind, Part, Payload
+from bars_gateway.standard.matching import Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.asides import Aside, Spoilt, each, kind_of, log_set_aside
@@ -24,15 +24,6 @@ from bars_gateway.unforeseen import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class Reconciliation(StrEnum):
-    """What came of looking for the ids that the Receiver gave to a message."""
-
-    FOUND = "found"  # one record is ours: its id is known
-    NONE = "none"  # no record says that it is ours
-    SEVERAL = "several"  # more than one does
-    UNREAD = "unread"  # nobody could be asked, or by nothing: the Bundle names no NHS number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +69,17 @@ class Reconciliations(Noun):
         self,
         connection: Connection,
         message_id: int,
-        result: Reconciliation,
-        focus_id: str | None,
+        matched: Matched,
         now: datetime,
     ) -> None:
         """Keep what came of it, and tell the EPR; raise StaleState where that was done before."""
-        row = connection.one("reconcile", id=message_id, reconciliation=result)
+        row = _reconciled(connection, message_id, matched)
         if row is None:
             raise StaleState(f"message {message_id} wants no reconciliation any more")
         remarks: Sequence[Remark] = ()
-        if focus_id is not None:
+        if matched.focus_id is not None:
             _prove(connection, row, now)
-            remarks = name_focus(connection, row, focus_id, now)
+            remarks = name_focus(connection, row, matched.focus_id, now)
         if Remark.SHARED_ID in remarks:
             connection.run("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
         notify(connection, NoticeKind.RECONCILED, row, now, remarks)
@@ -123,9 +113,15 @@ def _unreconciled(connection: Connection, row: Row) -> Unreconciled:
     )
 
 
+def _reconciled(connection: Connection, message_id: int, matched: Matched) -> Row | None:
+    return connection.one(
+        "reconcile", id=message_id, reconciliation=matched.result, shown=matched.status
+    )
+
+
 def _unreadable(connection: Connection, *, message_id: int, error: Exception) -> None:
     """Say that nobody can look for the ids of a message that is not to be read any more."""
-    row = connection.one("reconcile", id=message_id, reconciliation=Reconciliation.UNREAD)
+    row = _reconciled(connection, message_id, Matched(result=Reconciliation.UNREAD))
     if row is not None:
         at, kind = instant(row["settled_at"]), kind_of(error, Aside.NOTICE)
         notify(connection, NoticeKind.RECONCILED, row, at)

@@ -10,8 +10,8 @@ SELECT id, provider, request_id, correlation_id, receiver, reconcile_at, settled
 UPDATE messages SET reconcile_at = :at WHERE id = :id AND reconciliation = 'wanted';
 
 -- name: reconcile
--- What came of looking for it, kept once.
-UPDATE messages SET reconciliation = :reconciliation, reconcile_at = NULL
+-- What came of looking for it, kept once, and how the record ended if it is over.
+UPDATE messages SET reconciliation = :reconciliation, reconcile_at = NULL, shown = :shown
  WHERE id = :id AND reconciliation = 'wanted'
 RETURNING id, provider, request_id, workflow_id, move, state, settled_at;
 

@@ -120,6 +120,7 @@ def message_of(row: Row) -> MessageRow:
         stands=State(row["stands"]),
         newest=Said(row["newest_says"]) if row["newest_says"] else None,
         reading=Reading(row["reading"]) if row["reading"] else None,
+        shown=row["shown"],
     )
 
 

@@ -18,9 +18,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 from asked_epr import answering
-from bookings import cancelled_referral
+from bookings import booking, cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
-from moving import made, move, transfer
+from moving import made, move, socket_of, transfer
 from scripted import Scripted, another_make, fine, outcome
 from store_values import NOW
 from structlog.testing import capture_logs
@@ -292,25 +292,44 @@ def showing(scripted: Scripted, **changes: Any) -> Callable[[], web.Response]:
     return show
 
 
+def of_patient(number: str, system: str = NUMBER["system"]) -> dict[str, Any]:
+    return {"identifier": {"system": system, "value": number}}
+
+
+HELD = {"resourceType": "Patient", "id": "p", "identifier": [{**NUMBER, "value": ANOTHER.decode()}]}
+PLAIN = "http://fhir.nhs.uk/Id/nhs-number"
+
+
 @pytest.mark.parametrize(
     ("changes", "state_", "reconciled"),
     [
-        ({}, "acknowledged", "found"),
-        ({"authoredOn": "2020-01-01T00:00:00Z", "identifier": []}, "unconfirmed", "none"),
-        (
-            {
-                "subject": {
-                    "identifier": {
-                        "system": "https://fhir.nhs.uk/Id/nhs-number",
-                        "value": ANOTHER.decode(),
-                    }
-                }
-            },
+        pytest.param({}, "acknowledged", "found", id="ours"),
+        pytest.param(
+            {"subject": of_patient("999 000 0018", PLAIN)}, "acknowledged", "found", id="spelt"
+        ),
+        pytest.param({"status": "revoked"}, "acknowledged", "over", id="over"),
+        pytest.param(
+            {"authoredOn": "2020-01-01T00:00:00Z", "identifier": []},
             "unconfirmed",
             "none",
+            id="another-case",
+        ),
+        pytest.param(
+            {"subject": of_patient(ANOTHER.decode(), PLAIN)},
+            "unconfirmed",
+            "none",
+            id="another-patient",
+        ),
+        pytest.param(
+            {"subject": {"reference": "#p"}, "contained": [HELD]},
+            "unconfirmed",
+            "none",
+            id="another-contained",
+        ),
+        pytest.param(
+            {"subject": {"reference": "Patient/p1"}}, "unconfirmed", "unnamed", id="nobody-shown"
         ),
     ],
-    ids=["ours", "another-case", "another-patient"],
 )
 async def test_a_duplicate_of_what_was_sent_once_proves_nothing(
     tmp_path: Path, changes: dict[str, Any], state_: str, reconciled: str
@@ -336,15 +355,78 @@ async def test_a_duplicate_of_what_was_sent_once_proves_nothing(
     assert 1 == len(scripted.posted)
     assert "though it was sent only once" in first["means"]
     assert (state_, reconciled) == (history.message.state, looked_for["reconciled"])
+    assert {"none": "cannot find it", "unnamed": "not whose it is"}.get(
+        reconciled, "is known now"
+    ) in looked_for["means"]
+    assert (reconciled == "over") is ("Telephone: ask who sees to" in outcomes[-1]["means"])
+    assert "nothing to do now" not in outcomes[-1]["means"]
     if state_ == "acknowledged":
         assert FOCUS_ID == looked_for["focus_id"]
         assert ["arrived_after_all"] == outcomes[-1]["remarks"]
         assert State.ACTIVE is history.workflow.state
         assert MAY_HAVE not in shown
     else:
-        assert "we cannot find it there" in looked_for["means"]
         assert State.UNCONFIRMED is history.workflow.state
         assert MAY_HAVE in shown
+
+
+@pytest.mark.parametrize("status", ["cancelled", "noshow", "entered-in-error"])
+async def test_a_booking_that_is_over_is_no_success(tmp_path: Path, status: str) -> None:
+    """The Receiver took it, without an id, and shows it as over: nobody reads that all is well."""
+    body = booking(begin=NOW + timedelta(days=900))
+    async with (
+        world_in(tmp_path, outbound=QUICK) as world,
+        another_make(world, world.hospital.service, told(fine)) as scripted,
+    ):
+        scripted.shows = a_search(body, status=status, participant=[of_actor(NHS_NUMBER)])
+        receipt = await world.ambulance.sent("b.json", body)
+        (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.reconciled.json"))
+        notice = json.loads(file.read_bytes())
+        _, looked_at = await asked(world.ambulance, f"/messages/{receipt['request_id']}")
+
+    assert ("over", status, FOCUS_ID) == (notice["reconciled"], notice["shown"], notice["focus_id"])
+    for told_ in (notice["means"], looked_at["means"]):
+        assert "Telephone: ask whether the patient has" in told_
+        assert "nothing to do now" not in told_
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["by-number", "contained"])
+async def test_another_patients_booking_at_that_time_is_not_taken(
+    tmp_path: Path, *, held: bool
+) -> None:
+    """Two may have one time: its id stays unknown, and no cancellation can name it."""
+    body = booking(begin=NOW + timedelta(days=900))
+    who = {"actor": {"reference": "#p"}} if held else of_actor(ANOTHER.decode())
+    async with (
+        world_in(tmp_path, outbound=QUICK) as world,
+        another_make(world, world.hospital.service, told(fine)) as scripted,
+    ):
+        scripted.shows = a_search(body, participant=[who], contained=[HELD] if held else [])
+        receipt = await world.ambulance.sent("b.json", body)
+        (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.reconciled.json"))
+        notice = json.loads(file.read_bytes())
+        status, _ = await made(world.ambulance, move(receipt["request_id"], "cancel", text="x"))
+
+    assert ("none", None) == (notice["reconciled"], notice["focus_id"])
+    assert "we cannot find it there" in notice["means"]
+    assert (422, 1) == (status, len(scripted.posted))
+
+
+def of_actor(number: str) -> dict[str, Any]:
+    return {"actor": of_patient(number), "status": "accepted"}
+
+
+def a_search(body: bytes, **changes: Any) -> Callable[[], web.Response]:
+    """Show the Appointment of *body*, as a search would, with some of it changed."""
+    (record,) = (each for _, each in read(body).all("Appointment"))
+    record = {**record, "id": FOCUS_ID, **changes}
+    bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": record}]}
+    return lambda: fine(json.dumps(bundle).encode())
+
+
+async def asked(node: Node, path: str) -> tuple[int, dict[str, Any]]:
+    async with socket_of(node) as session, session.get(path) as response_:
+        return response_.status, await response_.json()
 
 
 async def test_a_crash_in_the_middle_of_a_post_leaves_it_open(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which of the records that a Receiver shows is the one that our message made."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,11 @@ from messages import FAMILY, NHS_NUMBER
 from variants import a_booking, a_referral, resource
 
 from bars_gateway.standard.bundle import Message, read
-from bars_gateway.standard.matching import matches
+from bars_gateway.standard.matching import Matched, Reconciliation, matched
 
+FOUND = Matched(result=Reconciliation.FOUND, focus_id="0")
+NONE = Matched(result=Reconciliation.NONE)
+UNNAMED = Matched(result=Reconciliation.UNNAMED)
 OURS = "urn:uuid:5a0f3a52-8f13-4b9c-9c1e-2b7a64a10ddd"
 
 
@@ -43,7 +47,7 @@ def shown(*authored_on: str) -> Message:
 )
 def test_what_was_cut_or_rounded_is_still_ours(kept: str) -> None:
     """Databases keep microseconds, milliseconds or whole seconds."""
-    assert ["0"] == matches(ours("2026-03-02T09:00:00.1239000+00:00"), shown(kept))
+    assert FOUND == matched(ours("2026-03-02T09:00:00.1239000+00:00"), shown(kept))
 
 
 @pytest.mark.parametrize(
@@ -58,9 +62,9 @@ def test_what_was_cut_or_rounded_is_still_ours(kept: str) -> None:
 )
 def test_seven_digits_are_rounded_to_fewer(written: str, kept: str) -> None:
     """Up, into the next second too."""
-    found = matches(ours(f"2026-03-02T{written}Z"), shown(f"2026-03-02T{kept}Z"))
+    found = matched(ours(f"2026-03-02T{written}Z"), shown(f"2026-03-02T{kept}Z"))
 
-    assert ["0"] == found
+    assert FOUND == found
 
 
 @pytest.mark.parametrize(
@@ -68,21 +72,23 @@ def test_seven_digits_are_rounded_to_fewer(written: str, kept: str) -> None:
 )
 def test_another_instant_is_not_ours(kept: str) -> None:
     """However near it is: a wrong id cancels somebody else's referral."""
-    assert [] == matches(ours("2026-03-02T09:00:00.1239Z"), shown(f"2026-03-02T{kept}Z"))
+    assert NONE == matched(ours("2026-03-02T09:00:00.1239Z"), shown(f"2026-03-02T{kept}Z"))
 
 
 def test_the_very_instant_counts_before_a_rounded_one() -> None:
     """Whoever keeps all digits shows which of two within a second it is."""
     found = shown("2026-03-02T09:00:00Z", "2026-03-02T09:00:00.1239Z")
 
-    assert ["1"] == matches(ours("2026-03-02T09:00:00.1239Z"), found)
+    assert replace(FOUND, focus_id="1") == matched(ours("2026-03-02T09:00:00.1239Z"), found)
 
 
 def test_two_that_were_cut_to_the_same_are_two() -> None:
     """A person asks which one it is."""
     found = shown("2026-03-02T09:00:00Z", "2026-03-02T09:00:00Z")
 
-    assert ["0", "1"] == matches(ours("2026-03-02T09:00:00.1239Z"), found)
+    assert Matched(result=Reconciliation.SEVERAL) == matched(
+        ours("2026-03-02T09:00:00.1239Z"), found
+    )
 
 
 MOMENT, END = "2026-03-02T09:00:00Z", "2026-03-02T09:15:00Z"
@@ -155,7 +161,7 @@ ABSOLUTE = "https://x.example/Patient/p1"
 )
 def test_a_record_that_shows_our_patient_is_ours(found: Message) -> None:
     """In whatever way, and however the number and its system are spelt."""
-    assert ["0"] == matches(ours(MOMENT), found)
+    assert FOUND == matched(ours(MOMENT), found)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +193,7 @@ def test_a_record_that_shows_our_patient_is_ours(found: Message) -> None:
 )
 def test_a_record_of_another_patient_is_not_ours(found: Message) -> None:
     """Though it was made at the very instant: whose it is, is decided as everywhere."""
-    assert [] == matches(ours(MOMENT), found)
+    assert NONE == matched(ours(MOMENT), found)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +208,7 @@ def test_a_record_of_another_patient_is_not_ours(found: Message) -> None:
 )
 def test_a_record_that_does_not_show_whose_it_is_is_nobodys(found: Message) -> None:
     """What two patients share (an incident's number, a time) would make one out of them."""
-    assert [] == matches(ours(MOMENT), found)
+    assert UNNAMED == matched(ours(MOMENT), found)
 
 
 CASE = [{"system": "https://cad.example/incident", "value": "INC-1"}]
@@ -210,31 +216,34 @@ CASE = [{"system": "https://cad.example/incident", "value": "INC-1"}]
 
 @pytest.mark.parametrize(
     ("subject", "expected"),
-    [(named(NHS_NUMBER), ["0"]), (named(ANOTHER), []), (to("Patient/p1"), []), (to(OURS), ["0"])],
+    [
+        (named(NHS_NUMBER), FOUND),
+        (named(ANOTHER), NONE),
+        (to("Patient/p1"), UNNAMED),
+        (to(OURS), FOUND),
+    ],
 )
 def test_two_patients_may_share_the_number_of_an_incident(
-    subject: dict[str, Any], expected: list[str]
+    subject: dict[str, Any], expected: Matched
 ) -> None:
     """So it proves that a record is ours only together with our patient."""
     record = {"resourceType": "ServiceRequest", "id": "0", "identifier": CASE, "subject": subject}
     found = read(json.dumps({"resourceType": "Bundle", "entry": [{"resource": record}]}).encode())
 
-    assert expected == matches(ours(MOMENT, identifier=CASE), found)
+    assert expected == matched(ours(MOMENT, identifier=CASE), found)
 
 
 @pytest.mark.parametrize(
     ("actor", "expected"),
     [
-        (named(NHS_NUMBER), ["0"]),
-        (named(ANOTHER), []),
-        (to("Patient/p1"), []),
-        (to("Practitioner/p1"), []),
-        (to("#p"), []),
+        (named(NHS_NUMBER), FOUND),
+        (named(ANOTHER), NONE),
+        (to("Patient/p1"), NONE),
+        (to("Practitioner/p1"), NONE),
+        (to("#p"), NONE),
     ],
 )
-def test_a_booking_of_another_patient_is_not_ours(
-    actor: dict[str, Any], expected: list[str]
-) -> None:
+def test_a_booking_of_another_patient_is_not_ours(actor: dict[str, Any], expected: Matched) -> None:
     """An Appointment names its patient among the participants, by number or by reference."""
     bundle = a_booking()
     resource(bundle, "Appointment").update(start=MOMENT, end=END)
@@ -251,4 +260,25 @@ def test_a_booking_of_another_patient_is_not_ours(
     entries = [{"resource": record}, *([patient] if "reference" in actor else [])]
     found = read(json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
 
-    assert expected == matches(read(json.dumps(bundle).encode()), found)
+    assert expected == matched(read(json.dumps(bundle).encode()), found)
+
+
+@pytest.mark.parametrize(
+    "status", ["revoked", "completed", "entered-in-error", "active", "on-hold", "draft", None]
+)
+def test_a_record_that_is_over_is_told_as_that(status: str | None) -> None:
+    """It is there: but that nobody acts on it any more must not read as a success."""
+    found = beside(named(NHS_NUMBER))
+    resource(found.root, "ServiceRequest")["status"] = status
+    over = status in {"revoked", "completed", "entered-in-error"}
+    expected = replace(FOUND, result=Reconciliation.OVER, status=status) if over else FOUND
+
+    assert expected == matched(ours(MOMENT), found)
+
+
+def test_of_two_that_fit_none_is_chosen_for_its_status() -> None:
+    """One that is over and one that stands are two: a person asks."""
+    found = shown(MOMENT, MOMENT)
+    resource(found.root, "ServiceRequest")["status"] = "revoked"
+
+    assert Matched(result=Reconciliation.SEVERAL) == matched(ours(MOMENT), found)

@@ -152,6 +152,7 @@ def told_as(situation: Situation) -> tuple[object, ...]:
         word,
         situation.reason_code,
         situation.reconciled,
+        situation.shown,
         situation.reading,
         tuple(situation.remarks),
     )

@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeated, Settled
+from bars_gateway.standard.matching import Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.database import open_database
-from bars_gateway.store.reconciliations import Reconciliation
 from bars_gateway.store.store import Store
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

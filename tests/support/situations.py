@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.cancelling import Reading
+from bars_gateway.standard.matching import Reconciliation
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
@@ -63,8 +64,17 @@ def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
         if move is Move.CANCEL:
             yield from cancellations(begun)
         if move is Move.REQUEST:
-            for reconciled in ("found", "none", "several", "unread"):
-                yield replace(begun, kind="reconciled", state="acknowledged", reconciled=reconciled)
+            yield from reconciliations(replace(begun, state="acknowledged"))
+
+
+def reconciliations(taken: Situation) -> Iterator[Situation]:
+    """Yield what comes of looking for the Receiver's id."""
+    for reconciled in Reconciliation:
+        shown = "revoked" if reconciled is Reconciliation.OVER else None
+        yield replace(taken, kind="reconciled", reconciled=reconciled, shown=shown)
+    over = replace(taken, kind="outcome", shown="entered-in-error")
+    yield over
+    yield replace(over, remarks=(Remark.ARRIVED_AFTER_ALL,))
 
 
 def cancellations(begun: Situation) -> Iterator[Situation]:

@@ -8,12 +8,12 @@ from bars_gateway.standard.cancelling import SHOWN
 from bars_gateway.standard.compositions import COMPOSITIONS
 from bars_gateway.standard.decisions import REFUSALS
 from bars_gateway.standard.links import By, Relation
+from bars_gateway.standard.matching import Reconciliation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
-from bars_gateway.store.reconciliations import Reconciliation
 
 Schema = dict[str, Any]
 
@@ -174,7 +174,7 @@ _NOTICE = closed(
     resend_of=or_null(uuid("of the message whose payload this one sends again")),
     reconciled=or_null(one_of(Reconciliation, "what came of looking for the Receiver's id")),
     focus_id=or_null(text("what the Receiver calls the record, where that is known")),
-    shown=or_null(one_of(SHOWN, "what was read before a cancellation: the status that ended it")),
+    shown=or_null(one_of(SHOWN, "what was read there: the status that ended the record")),
     links=list_of(ref("Link"), "what belongs to its workflow, oldest first"),
 )
 

@@ -116,6 +116,18 @@ NOTHING_TO_CANCEL: Rows = {
     ),
 }
 
+# Acknowledged, and a read has shown since that the record has ended there.
+OVER_THERE: Rows = {
+    None: telephone(
+        "{What} has arrived, but {they} shows it as over.{shown} Nobody there may be acting on it"
+        " any more. Telephone: ask who sees to this patient now."
+    ),
+    Matter.BOOKING: telephone(
+        "{What} has arrived, but {they} shows the appointment as over.{shown} Telephone: ask"
+        " whether the patient has one."
+    ),
+}
+
 SETTLED: Mapping[str, ByMove] = {
     "acknowledged": _ACKNOWLEDGED,
     "refused": of_each_move("{What} was refused: {so}. {do}"),

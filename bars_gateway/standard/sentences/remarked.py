@@ -153,7 +153,7 @@ _CANCELLED_BEFORE = check(
     "You had cancelled this already, and nobody there acts on it now. See that the patient has what"
     " you meant to do instead."
 )
-_ARRIVED_IN_VAIN = check(
+ARRIVED_IN_VAIN = check(
     "You were told that nobody knew whether the request had arrived: it had. If you asked again"
     " meanwhile, or sent somebody else, see that it is not stopped for this."
 )
@@ -170,7 +170,7 @@ BY_WORD: Mapping[tuple[Remark, Said], Sentence] = {
         _HAD_IT + " Telephone before you stop what was begun in its place."
     ),
     **{(Remark.AFTER_CANCEL, said): _CANCELLED_BEFORE for said in _GIVES_BACK},
-    **{(Remark.ARRIVED_AFTER_ALL, said): _ARRIVED_IN_VAIN for said in _GIVES_BACK},
+    **{(Remark.ARRIVED_AFTER_ALL, said): ARRIVED_IN_VAIN for said in _GIVES_BACK},
     **{(Remark.CANCEL_OPEN, said): _CANCEL_NOT_NEEDED for said in _GIVES_BACK},
     **{
         (Remark.CANCEL_OPEN, said): telephone(

@@ -12,7 +12,7 @@ from bars_gateway.standard.cancelling import ENDED, Reading
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import outcomes, owed, received, standing, waiting
-from bars_gateway.standard.sentences.remarked import OLD, REMARKED, added_by
+from bars_gateway.standard.sentences.remarked import ARRIVED_IN_VAIN, OLD, REMARKED, added_by
 from bars_gateway.standard.sentences.words import (
     Asks,
     ByMove,
@@ -71,7 +71,7 @@ class Situation:
     reason_code: str | None = None  # of a rejection
     remarks: Sequence[Remark] = ()
     reconciled: str | None = None  # where no id came: what came of looking for it
-    shown: str | None = None  # of a cancellation: how what it is about ended there
+    shown: str | None = None  # of a request or a cancellation: how the record ended there
     reading: Reading | None = None  # of a cancellation: the read that it waits for
     due_at: datetime | None = None  # when an answer is owed
     ends_at: datetime | None = None  # when the gateway stops trying
@@ -173,10 +173,10 @@ def _clock(situation: Situation) -> Rows:
 
 
 def _ours(situation: Situation) -> Rows:
-    kind, state, move = situation.kind, situation.state, situation.move
+    kind, state = situation.kind, situation.state
     if kind == "reconciled":
         # Nothing has shown that what is unconfirmed is there, whatever came of looking for it.
-        unproven = state == "unconfirmed"
+        unproven = state == "unconfirmed" and situation.reconciled != "unnamed"
         return waiting.RECONCILED["none" if unproven else str(situation.reconciled)]
     if situation.reading and kind in {None, "cancel_not_sent"}:
         return waiting.NOT_GONE[situation.reading]
@@ -184,6 +184,13 @@ def _ours(situation: Situation) -> Rows:
         return _waiting(waiting.TOLD[str(kind)], situation)
     if state in waiting.OPEN:
         return _waiting(waiting.OPEN[state], situation)
+    return _settled(situation)
+
+
+def _settled(situation: Situation) -> Rows:
+    state, move = situation.state, situation.move
+    if state == "acknowledged" and move is Move.REQUEST and situation.shown in ENDED:
+        return outcomes.OVER_THERE
     nothing_stands = situation.shown in ENDED or not situation.attempts
     if state == "refused" and move is Move.CANCEL and nothing_stands:
         return outcomes.NOTHING_TO_CANCEL
@@ -218,5 +225,8 @@ def _added(situation: Situation) -> Iterator[Sentence]:
         if (remark, situation.kind) in _TOLD_IN:
             continue
         if remark is Remark.CANCEL_AFTER_END and _is_cancelled_in_vain(situation):
+            continue
+        if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
+            yield ARRIVED_IN_VAIN
             continue
         yield added_by(remark, situation.says, situation.matter)

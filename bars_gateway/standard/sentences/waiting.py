@@ -11,6 +11,7 @@ from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.sentences.words import (
     Asks,
     ByMove,
+    Matter,
     Rows,
     Sentence,
     check,
@@ -104,6 +105,16 @@ RECONCILED: Mapping[str, Rows] = {
             " cancelled."
         )
     },
+    "over": {
+        None: telephone(
+            "{They} has had {what}, and what it calls the record is known now; but the record is"
+            " over.{shown} Telephone: ask who sees to this patient now."
+        ),
+        Matter.BOOKING: telephone(
+            "{They} has had {what}, and what it calls the record is known now; but the record is"
+            " over.{shown} Telephone: ask whether the patient has an appointment."
+        ),
+    },
     "none": {
         None: telephone(
             "{They} says that it has {what}, but we cannot find it there. Telephone: nobody there"
@@ -114,6 +125,14 @@ RECONCILED: Mapping[str, Rows] = {
         None: telephone(
             "{They} has {what}, and several of its records fit. Telephone: ask which one it is"
             " before you change or cancel anything, and whether the patient is there twice."
+        )
+    },
+    # Of what nobody could confirm, too: it shows nothing of whose the record is.
+    "unnamed": {
+        None: telephone(
+            "{They} says that it has {what}, and shows a record that may be it, but not whose it"
+            " is. Telephone: ask whether it is this patient's, and before you change or cancel"
+            " anything what it is called."
         )
     },
     "unread": {

@@ -82,7 +82,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     patient         TEXT,                       -- whom it names, where that is not whom its workflow began with
     warnings        TEXT,                       -- outbound, JSON: what the receipt warned of; NULL: nothing
     restored_at     TEXT,                       -- when a restore left it unsettled: it may have been sent before that
-    CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'none', 'several', 'unread')),
+    CONSTRAINT reconciliation_is_known CHECK (reconciliation IN ('wanted', 'found', 'over', 'none', 'several', 'unnamed',
+                                                              'unread')),
     CONSTRAINT shown_is_known       CHECK (shown IN ('revoked', 'completed', 'entered-in-error', 'cancelled', 'fulfilled',
                                                      'noshow', 'unshown')),
     CONSTRAINT wanted_has_a_time    CHECK ((reconciliation IS 'wanted') = (reconcile_at IS NOT NULL)),
