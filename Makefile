@@ -16,12 +16,16 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance soak bench lock clean
+.PHONY: help demo test coverage conformance soak bench lock clean
+
+# What the tests of the standard reach of its branches, in per cent: less than that is an error.
+FLOOR := 96
 
 help:
 	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
 	@echo 'make demo ONCE=1     the same, ending by itself'
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
+	@echo 'make coverage        which branches of the standard its tests take, with a floor'
 	@echo 'make conformance     every official receiver test as a table: expected, got (BARS_REFERENCE_DATA=FOLDER)'
 	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
 	@echo 'make bench           messages a second, with p50 and p99'
@@ -50,6 +54,11 @@ test: $(VENV)/tests
 	chmod 711 "$$folder" && \
 	TMPDIR="$$folder" $(BIN)/pytest --basetemp "$$folder/t" \
 	  --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+coverage: $(VENV)/tests
+	$(BIN)/pytest -q --numprocesses auto --maxprocesses 8 tests/standard \
+	  --cov=bars_gateway.standard --cov-branch --cov-report=term:skip-covered \
+	  --cov-fail-under=$(FLOOR) $(ARGS)
 
 conformance: SHELL := /bin/bash -o pipefail
 conformance: $(VENV)/tests
