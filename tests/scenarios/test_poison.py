@@ -27,7 +27,7 @@ DOORS = (
     *("outbound.proxy", "outbound.token", "inbound.reception", "inbound.replies"),
     *("inbound.server", "inbound.rendering", "inbound.bodies"),
     *("store.submissions", "store.outbound", "store.inbound", "store.readings"),
-    *("store.rows", "store.records", "store.responses", "standard.examination"),
+    *("store.rows", "store.records", "standard.examination"),
     *("standard.acknowledgement", "standard.answers", "standard.verdict", "store.calls"),
 )
 OURS = {"message.set_aside", "payload.damaged", "notice.set_aside", "file.set_aside"} | {
