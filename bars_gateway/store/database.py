@@ -38,7 +38,7 @@ from bars_gateway.store.examination import read_only
 from bars_gateway.store.inspection import mark
 from bars_gateway.store.lock import hold, mark_in_use
 from bars_gateway.store.schema import Opening, prepare
-from bars_gateway.store.sqlite import SqliteConnection, translated
+from bars_gateway.store.sqlite import SqliteConnection, on_raw, translated
 
 log = structlog.get_logger(__name__)
 
@@ -249,7 +249,7 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
 
 async def _mark_stopped(writer: _Writer) -> None:
     """Commit the mark of an orderly stop: nobody writes any more, and nothing has failed."""
-    (fate,) = await writer.transact([lambda connection: mark(connection.raw, stopped=True)])
+    (fate,) = await writer.transact([on_raw(mark, stopped=True)])
     if fate.error is not None:
         log.warning("store.stop_not_marked", reason=str(fate.error))
 

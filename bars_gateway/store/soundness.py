@@ -19,7 +19,7 @@ from bars_gateway.store import comparison, inspection
 from bars_gateway.store.comparison import Gap, Step, Table
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.inspection import Findings, Inspected, lacked
-from bars_gateway.store.sqlite import SqliteConnection
+from bars_gateway.store.sqlite import SqliteConnection, on_raw
 from bars_gateway.store.work import Noun, Shared
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ class Soundness(Noun):
 
     async def last(self) -> Inspected:
         """Return the last comparison of everything."""
-        return await self._database.read(lambda c: inspection.last(c.raw))
+        return await self._database.read(on_raw(inspection.last))
 
     async def begin(self, now: datetime) -> None:
         """Write down that everything is compared from now on, and start at the first table."""
-        await self._noted(lambda c: inspection.begin(c.raw, now))
-        self._tables = await self._database.read(lambda c: comparison.tables(c.raw))
+        await self._noted(on_raw(inspection.begin, now))
+        self._tables = await self._database.read(on_raw(comparison.tables))
         self._reached, self._rows_left = None, True
 
     async def step(self) -> Findings | None:
@@ -65,10 +65,10 @@ class Soundness(Noun):
             return None
         table, after, was_left = self._tables[0], self._reached, self._rows_left
         if was_left:
-            found = await self._look(table, lambda c: comparison.step(c.raw, table, after))
+            found = await self._look(table, on_raw(comparison.step, table, after))
             self._reached, self._rows_left = found.reached, found.reached is not None
         else:
-            found = await self._look(table, lambda c: comparison.damage(c.raw, table.name))
+            found = await self._look(table, on_raw(comparison.damage, table.name))
         if found.damage or not was_left:
             self._tables.pop(0)
             self._reached, self._rows_left = None, True
@@ -94,7 +94,7 @@ class Soundness(Noun):
         if found.damage:
             log.error("store.damaged", name=found.table, count=len(found.damage), advice=_DAMAGED)
             places = len(found.damage)
-            await self._noted(lambda c: inspection.tell_damage(c.raw, found.table, places))
+            await self._noted(on_raw(inspection.tell_damage, found.table, places))
         return Findings(
             table=found.table,
             rebuilt=[lacked(gap) for gap in new if gap not in left],
@@ -109,7 +109,7 @@ class Soundness(Noun):
 
     async def _put_right(self, gap: Gap) -> bool:
         try:
-            await self._database.write(lambda c: inspection.rebuild(c.raw, gap))
+            await self._database.write(on_raw(inspection.rebuild, gap))
         except StoreError as error:
             log.error(
                 "store.index_not_rebuilt",
@@ -119,7 +119,7 @@ class Soundness(Noun):
                 advice=_LEFT,
             )
             self._database.left[gap.index] = gap
-            await self._noted(lambda c: inspection.note(c.raw, gap))
+            await self._noted(on_raw(inspection.note, gap))
             return False
         log.error("store.index_rebuilt", name=gap.index, count=gap.rows, advice=_REBUILT)
         self._database.left.pop(gap.index, None)
@@ -139,7 +139,7 @@ class Soundness(Noun):
     async def end(self, found: Sequence[str], now: datetime) -> None:
         """Write down that everything was compared, and what was found."""
         await self.close()
-        await self._noted(lambda c: inspection.end(c.raw, found, now))
+        await self._noted(on_raw(inspection.end, found, now))
 
     async def newest_message(self) -> int:
         """Return the number of the message that was taken last: whether it is quiet."""

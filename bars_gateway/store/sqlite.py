@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import DatabaseDamaged, RowRefused, StorageFull, StoreError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
@@ -83,6 +84,18 @@ class SqliteConnection:
             self.raw.execute(sql)
         except sqlite3.Error as error:
             raise translated(error) from error
+
+
+def on_raw(
+    work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> Callable[[SqliteConnection], T]:
+    """Return *work*, which is about SQLite's own file, as one for a `Database`, by its name."""
+
+    def named(connection: SqliteConnection) -> T:
+        return work(connection.raw, *args, **kwargs)
+
+    named.__name__ = work.__name__
+    return named
 
 
 def translated(error: Exception) -> Exception:

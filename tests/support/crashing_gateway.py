@@ -23,7 +23,7 @@ run_group = database._run_group
 
 def name_of(work: Any) -> str:
     """Return what a work is called, where it has a name of its own."""
-    return str(getattr(getattr(work, "func", work), "__name__", ""))
+    return str(getattr(getattr(work, "func", work), "__name__", "")).lstrip("_")
 
 
 def crashing(connection: sqlite3.Connection, works: Any) -> Any:
