@@ -33,6 +33,7 @@ from bars_gateway.standard.workflow import Move, Subject, classify, subject_of
 
 RESPONSE = "servicerequest-response"
 _REASONS = frozenset({"new", "update"})
+_SEVERAL = "several"
 CLOCKS_DIFFER = timedelta(minutes=2)  # by more than clocks in good order do
 
 
@@ -280,8 +281,9 @@ class Wording:
     definition: str  # the last part of its URL
     focus: str  # what MessageHeader.focus refers to
     focus_type: str | None
+    # Of these two: empty where there is none, `several` where there are some that differ.
     request: str  # ServiceRequest.status
-    plan: str  # CarePlan.status; empty where there is none, `several` where they differ
+    plan: str  # CarePlan.status
     absent: bool  # an Appointment says that nobody came
     encounters: tuple[Written, ...]  # without the new case of a category 1 or 2
     sent_at: datetime | None  # Bundle.timestamp
@@ -405,8 +407,6 @@ def wording_of(message: Message) -> Wording | None:
     """Return what the meaning of a response follows from; None: it is no response."""
     if message.event != RESPONSE:
         return None
-    plans = {text_of(plan, "status") for _, plan in message.all("CarePlan")}
-    requests = [text_of(each, "status") for _, each in message.all("ServiceRequest")]
     absences = [text_of(each, "status") == "noshow" for _, each in message.all("Appointment")]
     return Wording(
         use_case=message.use_case,
@@ -415,12 +415,18 @@ def wording_of(message: Message) -> Wording | None:
         definition=message.definition.removeprefix(PREFIX),
         focus=message.focus_url,
         focus_type=message.focus_type,
-        request=next(iter(requests), ""),
-        plan=next(iter(plans), "") if len(plans) < 2 else "several",  # noqa: PLR2004
+        request=_status(message, "ServiceRequest"),
+        plan=_status(message, "CarePlan"),
         absent=any(absences),
         encounters=tuple(_encounters(message)),
         sent_at=instant(text_of(message.root, "timestamp")),
     )
+
+
+def _status(message: Message, kind: str) -> str:
+    """Return what the resources of that type agree on; none of several decides by its place."""
+    found = {text_of(each, "status") for _, each in message.all(kind)}
+    return _SEVERAL if len(found) > 1 else next(iter(found), "")
 
 
 def _encounters(message: Message) -> Iterator[Written]:

@@ -143,6 +143,7 @@ def test_a_rejection_is_one_whatever_its_focus(
         ("a4t1", "finished", {"plan": "active", "request": "completed"}, Said.VALIDATION_ACTS),
         ("a4t1", "finished", {"plan": "completed"}, Said.VALIDATION_CLOSES),
         ("a4t1", "finished", {"plan": "several"}, Said.UNCLEAR),
+        ("a6t2", "in-progress", {"request": "several"}, Said.UNCLEAR),
         ("a4t1", "finished", {"plan": "draft"}, Said.UNCLEAR),
         ("a4t1", "finished", {}, Said.UNCLEAR),
         ("a4t1", "finished", {"plan": "completed", "request": "revoked"}, Said.UNCLEAR),
@@ -334,6 +335,43 @@ def test_each_published_response_is_understood(
         assert words is not None
         reading = read_as(words, frozenset({"sender1234"}), use_case=message.use_case)
         assert expected is reading.said
+
+
+@pytest.mark.parametrize("statuses", [("active", "revoked"), ("revoked", "active")])
+def test_several_that_disagree_are_unclear_in_whatever_order(statuses: tuple[str, str]) -> None:
+    """The place in the Bundle says nothing: nobody may drive, or wait, because of it."""
+    found = wording_of(responding("ServiceRequest", *statuses))
+
+    assert found is not None
+    assert Said.UNCLEAR is read_alone(found).said
+
+
+def test_several_that_agree_are_read_as_one() -> None:
+    """Two that say the same leave nothing open."""
+    found = wording_of(responding("ServiceRequest", "active", "active"))
+
+    assert found is not None
+    assert Said.ASSIGNED is read_alone(found).said
+
+
+def responding(kind: str, *statuses: str) -> Message:
+    """Return an allocation of a control room, with so many of those."""
+    system = "https://fhir.nhs.uk/CodeSystem/usecases-categories-bars"
+    coding = [{"system": system, "code": "a6t2"}]
+    said_ = {"code": "servicerequest-response"}
+    resources: list[dict[str, Any]] = [
+        {
+            "resourceType": "MessageHeader",
+            "eventCoding": said_,
+            "reason": {"coding": [{"code": "new"}]},
+            "focus": [{"reference": "own"}],
+        },
+        {"resourceType": "ServiceRequest", "status": "active", "category": [{"coding": coding}]},
+        *({"resourceType": kind, "status": each} for each in statuses),
+    ]
+    entries = [{"resource": each} for each in resources]
+    own = {"fullUrl": "own", "resource": {"resourceType": "Encounter", "status": "in-progress"}}
+    return read(json.dumps({"resourceType": "Bundle", "entry": [*entries, own]}).encode())
 
 
 def test_a_response_alone_is_read_by_its_focus() -> None:
