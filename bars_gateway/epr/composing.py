@@ -23,6 +23,7 @@ from bars_gateway.standard.bundle import (
     Message,
     Resource,
     from_json,
+    map_of,
     maps_of,
     read,
     said_by,
@@ -33,6 +34,8 @@ from bars_gateway.standard.elements import resources
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.patients import is_nhs_system, numbered
+from bars_gateway.standard.proving import answers_search, of_another
 from bars_gateway.standard.workflow import Move
 
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}", re.ASCII)
@@ -169,8 +172,7 @@ def _unfitting(tree: Resource, kind: str, question: Question) -> list[Issue]:
     if method == "DELETE":
         return [_problem(kind, 'a removal is answered with {"accept": true}, or a refusal')]
     if method == "GET" and wanted is None:
-        fits = (kind, text_of(tree, "type")) == ("Bundle", "searchset")
-        return [] if fits else [_problem(kind, "a search is answered with a searchset Bundle")]
+        return _unfitting_searchset(tree, kind, question, name)
     if kind != name:
         return [_problem(kind, f"a {name} was asked for")]
     given = text_of(tree, "id")
@@ -179,6 +181,25 @@ def _unfitting(tree: Resource, kind: str, question: Question) -> list[Issue]:
             _problem(f"{kind}.id", "must be the id that was asked for, or a UUID for a new one")
         ]
     return []
+
+
+def _unfitting_searchset(tree: Resource, kind: str, question: Question, name: str) -> list[Issue]:
+    if (kind, text_of(tree, "type")) != ("Bundle", "searchset"):
+        return [_problem(kind, "a search is answered with a searchset Bundle")]
+    if not answers_search(tree, name):
+        text = f"holds no {name}, which was searched for: give that, or no entry if there is none"
+        return [_problem("Bundle.entry", text)]
+    number = _number_asked_for(question)
+    if number and of_another(numbered(number), tree, name):
+        text = "names another patient than was asked for: give that patient's alone, or no entry"
+        return [_problem("Bundle.entry", text)]
+    return []
+
+
+def _number_asked_for(question: Question) -> str | None:
+    asked = map_of(dict(question.about), "parameters")
+    found = is_nhs_system(text_of(asked, "identifier_system"))
+    return text_of(asked, "identifier_value") if found else None
 
 
 def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Issue]:

@@ -24,7 +24,13 @@ from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier,
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.proving import shown
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of
-from bars_gateway.standard.targets import are_believable, objection, question, unreachable
+from bars_gateway.standard.targets import (
+    are_believable,
+    objection,
+    of_service,
+    question,
+    unreachable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -102,10 +108,11 @@ class TargetChecks:
             reason = "what it answers is not what it was asked for"
             self._pause(service, _USELESS_FOR, reason)
             return self._unchecked(service, reason)
-        if not are_believable(published):
+        definitions = of_service(published, [service])
+        if not are_believable(definitions):
             reason = "its definitions ask for what no message of BaRS holds"
             return self._unchecked(service, reason)
-        return objection(message, published)
+        return objection(message, definitions)
 
     def _enquiry(self, service: str) -> Enquiry:
         target = TargetIdentifier.parse(service)

@@ -74,6 +74,11 @@ def patient_in(resource: Resource) -> Patient:
     )
 
 
+def numbered(number: str) -> Patient:
+    """Return somebody of whom only an NHS number is known; nobody where it is none."""
+    return Patient(nhs_numbers=_usable({_digits(number)}))
+
+
 def are_one(people: Iterable[Patient]) -> list[Patient]:
     """Return *people* with those made one who share a number, as somebody does who was merged."""
     found: list[Patient] = []

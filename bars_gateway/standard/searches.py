@@ -214,6 +214,15 @@ def patient(query: str) -> PatientSearch:
     )
 
 
+def number_asked_for(query: str) -> str | None:
+    """Return the NHS number that a query asks for; None: it asks by none, or by several."""
+    try:
+        system, number = _identifier(parameters(query), [])
+    except SearchProblem:
+        return None
+    return number if system and is_nhs_system(system) else None
+
+
 def _wanting(demographics: Mapping[str, str | None]) -> list[Issue]:
     """Return what is missing of a search without an identifier."""
     if not any(demographics.values()):

@@ -39,13 +39,33 @@ BOOKING = Question(
     request=payload(BODY),
 )
 SEARCH = replace(
-    BOOKING, operation="GET Appointment", about={"resource_id": None}, minted=None, request=None
+    BOOKING,
+    operation="GET Appointment",
+    about={
+        "resource_id": None,
+        "parameters": {
+            "identifier_system": "https://fhir.nhs.uk/Id/nhs-number",
+            "identifier_value": "9990000018",
+        },
+    },
+    minted=None,
+    request=None,
 )
 SLOTS = replace(SEARCH, operation="GET Slot")
 READ = replace(SEARCH, about={"resource_id": ID})
 CHANGE = replace(BOOKING, about={**BOOKING.about, "move": "cancel"}, minted=None)
 DELETE = replace(READ, operation="DELETE Appointment")
 PATCH = replace(READ, operation="PATCH Appointment")
+
+
+NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+PATIENT = {"resourceType": "Patient", "id": ID}
+
+
+def a_booked(number: str = "9990000026") -> dict[str, Any]:
+    """Return an Appointment of somebody."""
+    who = {"actor": {"identifier": {"system": NUMBER, "value": number}}, "status": "accepted"}
+    return {"resourceType": "Appointment", "id": ID, "status": "booked", "participant": [who]}
 
 
 def said(question: Question, words: Mapping[str, Any] | bytes) -> Any:
@@ -138,6 +158,9 @@ def test_that_nothing_was_found_is_said_in_words(question: Question):
         pytest.param(BOOKING, json.loads(BODY), "Bundle.entry", id="no-id-in-it"),
         pytest.param(SEARCH, {"resourceType": "Patient"}, "Patient", id="no-searchset"),
         pytest.param(READ, {"resourceType": "Patient", "id": ID}, "Patient", id="another-type"),
+        pytest.param(SEARCH, searchset(PATIENT), "Bundle.entry", id="patients-alone"),
+        pytest.param(SEARCH, searchset(a_booked()), "Bundle.entry", id="another-patient"),
+        pytest.param(SLOTS, searchset(a_booked()), "Bundle.entry", id="no-slots"),
         pytest.param(SEARCH, searchset() | {"totals": 1}, "Bundle.?[0]", id="no-r4"),
         pytest.param(DELETE, searchset(), "Bundle", id="a-removal-has-no-resource"),
     ],
@@ -148,6 +171,13 @@ def test_what_cannot_be_used_says_where(question: Question, words: Any, path: st
 
     assert isinstance(issues, list)
     assert path in [issue.path for issue in issues]
+
+
+def test_what_was_searched_for_may_come_with_its_patient():
+    """What else is in the answer is of use to the Sender."""
+    found = said(SEARCH, searchset(a_booked("9990000018"), PATIENT))
+
+    assert isinstance(found, Answer)
 
 
 def test_nothing_of_an_answer_is_in_an_issue():

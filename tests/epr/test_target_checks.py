@@ -49,7 +49,12 @@ def outcome(code: str) -> dict[str, object]:
     return {"resourceType": "OperationOutcome", "issue": [issue]}
 
 
-def definitions(*versions: str) -> dict[str, object]:
+def named(service: str) -> list[object]:
+    system, _, code = service.partition("|")
+    return [{"valueCodeableConcept": {"coding": [{"system": system, "code": code}]}}]
+
+
+def definitions(*versions: str, service: str = MESSAGE.destinations[0]) -> dict[str, object]:
     return {
         "resourceType": "Bundle",
         "type": "searchset",
@@ -59,6 +64,7 @@ def definitions(*versions: str) -> dict[str, object]:
                     "resourceType": "MessageDefinition",
                     "url": MESSAGE.definition,
                     "version": version,
+                    "useContext": named(service),
                 }
             }
             for version in versions
@@ -129,6 +135,7 @@ async def test_a_request_that_went_unchecked_is_said_to_have() -> None:
         (answered(200, definitions("2.0.0")), None),
         (answered(501, outcome("REC_NOT_IMPLEMENTED")), Unchecked("it answered with HTTP 501")),
         (answered(200, ["no resource"]), Unchecked(USELESS)),
+        (answered(200, definitions("9.9.9", service="x-service-id|another")), Unchecked(USELESS)),
         (None, Unchecked("no")),
     ],
 )

@@ -13,7 +13,15 @@ from bookings import booking, searchset, slot_query
 from world import World, get, headers, issue, post, world_in
 
 PATIENT = "patient:identifier=https://fhir.nhs.uk/Id/nhs-number%7C9990000018"
+ANOTHER = {"system": "http://fhir.nhs.uk/id/nhs-number", "value": "9990000026"}
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"
+REQUEST = {
+    "resourceType": "ServiceRequest",
+    "id": ID,
+    "status": "active",
+    "intent": "plan",
+    "subject": {"display": "Invented"},
+}
 APPOINTMENT = {
     "resourceType": "Appointment",
     "id": ID,
@@ -89,15 +97,41 @@ async def test_no_slots_are_said_in_so_many_words(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("path", [f"/Appointment?{PATIENT}", f"/ServiceRequest?{PATIENT}"])
-async def test_a_patients_resources_come_from_the_epr(world: World, path: str) -> None:
+@pytest.mark.parametrize("kind", ["Appointment", "ServiceRequest"])
+async def test_a_patients_resources_come_from_the_epr(world: World, kind: str) -> None:
     """Nothing is answered from what has passed through the gateway."""
-    found = searchset(APPOINTMENT)
+    found = searchset({"Appointment": APPOINTMENT, "ServiceRequest": REQUEST}[kind])
     async with answering(world.hospital.socket, lambda _: found) as epr:
-        status, _, answer = await get(world, path, headers())
+        status, _, answer = await get(world, f"/{kind}?{PATIENT}", headers())
 
     assert (200, found) == (status, answer)
     assert "9990000018" == epr.seen[0]["parameters"]["identifier_value"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [REQUEST],
+        [{"resourceType": "Patient", "id": ID}],
+        [{**APPOINTMENT, "contained": [{"resourceType": "Patient", "identifier": [ANOTHER]}]}],
+    ],
+    ids=["another-type", "patients", "another-patient"],
+)
+async def test_what_was_not_searched_for_is_no_answer(
+    world: World, found: list[dict[str, Any]]
+) -> None:
+    """The EPR hears what to give instead; who asked never sees it."""
+    async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
+        await epr.questions(wait=0)
+        reading = group.create_task(get(world, f"/Appointment?{PATIENT}", headers()))
+        number = (await epr.question())["question_id"]
+        refused, problem = await epr.answer(number, searchset(*found))
+        await epr.answer(number, {"refuse": "not-found"})
+    status, _, _ = reading.result()
+
+    assert (422, 404) == (refused, status)
+    assert ["Bundle.entry"] == [each["path"] for each in problem["issues"]]
+    assert "no entry" in problem["issues"][0]["problem"]
 
 
 @pytest.mark.parametrize(

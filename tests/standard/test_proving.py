@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from asked_proxy import ID, IDS, OTHER_ID, answer, enquiry, outcome, record
 
-from bars_gateway.standard.proving import shown
+from bars_gateway.standard.proving import proves_itself, shown
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DEFINITION = {"resourceType": "MessageDefinition", "url": "x"}
+CODING = {"system": "https://fhir.nhs.uk/Id/dos-service-id", "code": "2000099999"}
+OTHERS = DEFINITION | {"useContext": [{"valueCodeableConcept": {"coding": [CODING]}}]}
 STATEMENT = {"resourceType": "CapabilityStatement"}
 
 
@@ -32,6 +34,10 @@ METADATA = enquiry("metadata", None)
         (READ, record("ServiceRequest", identifier=ID.upper())),
         (SEARCH, searchset()),
         (SLOTS, searchset({"resourceType": "Slot"})),
+        (SLOTS, searchset({"resourceType": "Schedule"}, {"resourceType": "Slot"})),
+        (SEARCH, searchset({"resourceType": "OperationOutcome"})),
+        (SEARCH, searchset({"resourceType": "Patient"}, record("ServiceRequest"))),
+        (DEFINITIONS, searchset(OTHERS, DEFINITION)),
         (DEFINITIONS, searchset(DEFINITION)),
         (METADATA, STATEMENT),
     ],
@@ -53,6 +59,10 @@ def test_what_was_asked_for_is_shown(asked: object, document: object) -> None:
         (SEARCH, searchset(kind="message")),
         (SEARCH, outcome("REC_NOT_FOUND")),
         (SLOTS, STATEMENT),
+        (SLOTS, searchset({"resourceType": "Schedule"})),
+        (SEARCH, searchset(record("Appointment"))),
+        (SEARCH, searchset({"resourceType": "Patient"})),
+        (DEFINITIONS, searchset(OTHERS)),
         (DEFINITIONS, searchset()),
         (DEFINITIONS, searchset({"resourceType": "OperationOutcome"})),
         (DEFINITIONS, STATEMENT),
@@ -67,6 +77,59 @@ def test_what_was_asked_for_is_shown(asked: object, document: object) -> None:
 def test_anything_else_proves_nothing(asked: object, document: object) -> None:
     """However like it looks."""
     assert shown(asked, answer(document)) is None  # type: ignore[arg-type]
+
+
+NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+OURS, ANOTHER = "9990000018", "9990000026"
+
+
+HELD = {"resourceType": "Patient", "identifier": [{"system": NUMBER, "value": ANOTHER}]}
+
+
+def of(number: str, system: str = NUMBER) -> dict[str, object]:
+    return {"subject": {"identifier": {"system": system, "value": number}}}
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        pytest.param([], True, id="nothing"),
+        pytest.param([of(OURS)], True, id="ours"),
+        pytest.param([{}], True, id="nobody-named"),
+        pytest.param([of(ANOTHER)], False, id="another"),
+        pytest.param([of(ANOTHER, NUMBER.replace("https", "http"))], False, id="spelt"),
+        pytest.param([of(OURS), of(ANOTHER)], False, id="one-of-two"),
+        pytest.param([{"contained": [HELD]}], False, id="contained"),
+    ],
+)
+@pytest.mark.parametrize(
+    "query", [f"patient:identifier={NUMBER}|{OURS}", f"patient.identifier={OURS}"]
+)
+def test_a_search_is_answered_with_the_records_of_whom_it_asks_for(
+    query: str, records: list[dict[str, object]], *, expected: bool
+) -> None:
+    """Another patient's would be filed as this one's."""
+    asked = replace(SEARCH, query=query)
+    document = searchset(*(record("ServiceRequest") | each for each in records))
+
+    assert expected is proves_itself(asked, answer(document))
+
+
+def test_what_names_nobody_is_asked_for_without_a_number_too() -> None:
+    """By name and birth date nothing is compared: the answer is as good as its ids."""
+    asked = replace(SEARCH, query="patient:name=x&patient:birthdate=1950-01-31")
+
+    assert proves_itself(asked, answer(searchset(record("ServiceRequest") | of(ANOTHER))))
+
+
+@pytest.mark.parametrize(
+    "context", ["2000099999", "https://fhir.nhs.uk/Id/dos-service-id|2000099999"]
+)
+def test_the_definitions_of_the_service_that_was_named_are_an_answer(context: str) -> None:
+    """A read may name another service than the one that it goes to."""
+    asked = replace(DEFINITIONS, query=f"context={context}")
+
+    assert shown(asked, answer(searchset(OTHERS))) is not None
 
 
 @pytest.mark.parametrize("name", IDS)
