@@ -3,19 +3,23 @@ Whatever a Responder's clock says, and whatever gets lost: nobody is forgotten.
 
 One control room asks another for help. Answers get lost, or are about somebody else; what the
 other room reports is stamped by clocks that are hours or years wrong, comes in other orders than
-it was written in, and goes on after its end. Requests that ended badly are sent again as new.
+it was written in, and goes on after its end. Either room loses its database, goes back to a
+backup, and is handed what it lacks, or is not. Requests are sent again as new where they may be.
 
-    newest true word: somebody is on the way ─► the workflow says so too, or an alarm stands
+    newest true word: somebody is on the way ─► the workflow says so too, or an alarm about it
     ids of a record ─► are those of that record, and of no other
-    alarms ─► stand until somebody has seen them, over restarts too
+    alarms ─► stand until somebody has seen them, over restarts and restores too
 """
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from itertools import chain, cycle, product
 from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 from drawing import each_drawn
@@ -25,8 +29,13 @@ from moving import socket_of, transfer
 from telling import told
 from world import Node, World, answer_of, headers, in_time, post, world_in
 
+from bars_gateway.daemon.gateway import now
+from bars_gateway.model.readings import MessageHistory
+from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.workflow import State
+from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_reader, read_with
+from bars_gateway.store.restore import hand_over, restore
 
 HOUR = timedelta(hours=1)
 CLOCKS = {  # how far a stamp lies behind the truth
@@ -44,12 +53,31 @@ FAULTS = {  # what the answers to the request meet on their way, one after the o
 }
 ANOTHER_PATIENT = "9990000026"
 ON_THE_WAY = frozenset({"in-progress", "arrived"})
+# What alarms of a word that a quiet workflow does not follow.
+OF_THE_WORD = frozenset({"response.remarked", "restore.not_handed_over"})
+OPEN_THERE = frozenset({State.ACTIVE, State.IN_PROGRESS, State.UNCLEAR, State.CONTRADICTED})
 QUIET = frozenset({State.DECLINED, State.COMPLETED, State.REFUSED, State.ABANDONED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """Who goes back to a backup at the end, to which, and whether what it lacks is entered."""
+
+    side: str
+    before_the_request: bool  # or after the first word
+    handed_over: bool
+
 
 WORDS = st.tuples(
     st.sampled_from(["planned", "in-progress", "arrived", "cancelled", "finished"]),
     st.sampled_from(["right", "right", *CLOCKS]),
 )
+RESTORES = [
+    Restore(side=side, before_the_request=before, handed_over=handed_over)
+    for side, before, handed_over in product(
+        ["ambulance", "hospital"], [True, False], [True, False]
+    )
+]
 PLANS = st.fixed_dictionaries(
     {
         "words": st.lists(WORDS, min_size=2, max_size=5),
@@ -60,6 +88,14 @@ PLANS = st.fixed_dictionaries(
 )
 
 
+class Alarm(NamedTuple):
+    """One alarm that stands, and what it is about."""
+
+    kind: str
+    request_id: str | None
+    workflow_id: int | None
+
+
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with world_in(tmp_path) as made:
@@ -68,13 +104,18 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.mark.timeout(400)
 async def test_nobody_is_forgotten(world: World) -> None:
-    """Thirty courses, drawn anew in the same way each time."""
-    await each_drawn(PLANS, partial(play, world), examples=30)
-    before = await standing(world.ambulance)
+    """Thirty courses, drawn anew in the same way each time; each third ends with a restore."""
+    turns = chain.from_iterable((each, None, None) for each in cycle(RESTORES))
+
+    async def course(**drawn: Any) -> None:
+        await play(world, restored=next(turns), **drawn)
+
+    await each_drawn(PLANS, course, examples=30)
+    before = await alarms(world.ambulance)
     await world.ambulance.restart()
 
     assert before
-    assert before == await standing(world.ambulance)
+    assert before == await alarms(world.ambulance)
 
 
 @pytest.mark.parametrize(
@@ -90,35 +131,91 @@ async def test_activity_after_an_end_is_told_whatever_its_stamp(
     world: World, words: Sequence[tuple[str, str]]
 ) -> None:
     """It looks older than the end, so it changes nothing; but somebody may be on the way."""
-    await play(world, words, swapped=False, answers="right", resent=False)
+    await play(world, words, swapped=False, answers="right", resent=False, restored=None)
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+async def test_activity_that_a_restore_has_lost_is_told(world: World, handed_over: bool) -> None:  # noqa: FBT001
+    """Declined in the backup, and somebody went after it: handed over or not, a person hears."""
+    words = [("cancelled", "right"), ("in-progress", "right")]
+    lost = Restore(side="ambulance", before_the_request=False, handed_over=handed_over)
+    await play(world, words, swapped=False, answers="right", resent=False, restored=lost)
 
 
 async def play(
-    world: World, words: Sequence[tuple[str, str]], *, swapped: bool, answers: str, resent: bool
+    world: World,
+    words: Sequence[tuple[str, str]],
+    *,
+    swapped: bool,
+    answers: str,
+    resent: bool,
+    restored: Restore | None,
 ) -> None:
     """Ask, report what is drawn, and look at what became of it."""
     await somebody_else(world)
+    backup = backed_up(world, restored, before_the_request=True)
+    request_id, acknowledgement = await asked(world, answers)
+    written = [(word, told(acknowledgement, word, ago=CLOCKS[clock])) for word, clock in words]
+    sent = dict[bytes, str]()  # under which X-Request-Id each came
+    for _, each in [*written[:-2], *(written[:-3:-1] if swapped else written[-2:])]:
+        sent[each] = await reported(world, each)
+        backup = backup or backed_up(world, restored, before_the_request=False)
+    outcome = await world.ambulance.outcome(request_id)
+    if restored is not None and backup is not None:
+        await gone_back(getattr(world, restored.side), backup, handed_over=restored.handed_over)
+    if resent:
+        await try_to_resend(world, request_id)
+    newest, written_last = written[-1]
+    await look(world, request_id, newest=newest, came_as=sent[written_last])
+    answer = world.ambulance.spool / "inbox" / "new" / f"{outcome['notice_id']:012d}.answer.json"
+    assert not answer.exists() or ANOTHER_PATIENT.encode() not in answer.read_bytes()
+
+
+async def asked(world: World, answers: str) -> tuple[str, bytes]:
+    """Send a request; return its X-Request-Id, and what the hospital answered to it."""
     for kind in FAULTS[answers]:
         world.sandbox.faults.arm({"kind": kind, "method": "POST", "count": 1})
     body = transfer("a6t2")
     name = json.loads(body)["id"]
     world.ambulance.drop(f"{name}.json", body)
     receipt = await world.ambulance.document(f"outbox/accepted/{name}.receipt.json")
-    request_id = receipt["request_id"]
-    acknowledgement = await in_time(lambda: answer_of(world.hospital, request_id))
+    acknowledgement = await in_time(lambda: answer_of(world.hospital, receipt["request_id"]))
     assert acknowledgement is not None
-    written = [(word, told(acknowledgement, word, ago=CLOCKS[clock])) for word, clock in words]
-    for _, each in [*written[:-2], *(written[:-3:-1] if swapped else written[-2:])]:
-        sent = headers(world.ambulance.service)
-        status, _, _ = await post(world, each, sent, node=world.ambulance)
-        assert 200 == status
-        await asyncio.sleep(0.002)  # so that no two are stamped alike
-    if resent:
-        await try_to_resend(world, request_id)
-    await look(world, request_id, newest=words[-1][0])
-    outcome = await world.ambulance.outcome(request_id)
-    answer = world.ambulance.spool / "inbox" / "new" / f"{outcome['notice_id']:012d}.answer.json"
-    assert not answer.exists() or ANOTHER_PATIENT.encode() not in answer.read_bytes()
+    return receipt["request_id"], acknowledgement
+
+
+async def reported(world: World, body: bytes) -> str:
+    """Let the hospital say something; return the X-Request-Id."""
+    sent = headers(world.ambulance.service)
+    status, _, _ = await post(world, body, sent, node=world.ambulance)
+    assert 200 == status
+    await asyncio.sleep(0.002)  # so that no two are stamped alike
+    return sent["X-Request-Id"]
+
+
+def backed_up(world: World, restored: Restore | None, *, before_the_request: bool) -> Path | None:
+    """Return a backup, where the plan is to go back to now."""
+    if restored is None or restored.before_the_request is not before_the_request:
+        return None
+    node: Node = getattr(world, restored.side)
+    file = node.folder / f"{uuid4()}.db"
+    back_up(node.database, file)
+    return file
+
+
+async def gone_back(node: Node, backup: Path, *, handed_over: bool) -> None:
+    """Go back to a backup, and hand over what was received since; no alarm is lost by that."""
+    stood = await alarms(node)
+    await node.stop()
+    done = await asyncio.to_thread(restore, backup, node.database, now(), older=True)
+    assert done.aside is not None
+    if handed_over:
+        await asyncio.to_thread(hand_over, done.aside, node.database, now())
+    await node.restart()
+    stands = await alarms(node)
+    lacking = {each.request_id for each in stands if each.kind == "restore.not_handed_over"}
+    lost = {(each.kind, each.request_id) for each in stood if each.request_id not in lacking}
+    assert set() == lost - {(each.kind, each.request_id) for each in stands}
 
 
 async def somebody_else(world: World) -> None:
@@ -132,27 +229,55 @@ async def somebody_else(world: World) -> None:
 
 
 async def try_to_resend(world: World, request_id: str) -> None:
-    """Ask for a second record: refused while the first stands, and made after its end."""
+    """Ask for a second record: refused while the first stands, and one of its own after its end."""
+    found = await history_of(world.ambulance, request_id)
+    nobody_comes = found.workflow.state is State.ACTIVE and (
+        found.message.newest is Said.STOOD_DOWN
+    )
+    stands = found.workflow.state in OPEN_THERE and not nobody_comes
     order = {"why": "drawn", "by": "test", "confirmed": True}
     async with (
         socket_of(world.ambulance) as session,
         session.post(f"/messages/{request_id}/resend", json=order) as answer,
     ):
-        assert answer.status in {200, 409}
+        document = await answer.json()
+    if answer.status == 409:
+        assert (stands, "stands") == (True, document["objection"]["code"])
+        return
+    assert (False, 200) == (stands, answer.status)
+    again = document["resent_as"]
+    await world.ambulance.outcome(again)
+    ids = [await focuses(world, each) for each in (request_id, again)]
+    assert [True, set()] == [len(ids[1]) == 1, ids[0] & ids[1]]
 
 
-async def look(world: World, request_id: str, *, newest: str) -> None:
+async def look(world: World, request_id: str, *, newest: str, came_as: str) -> None:
     """Hold both sides against the truth."""
-    history = await world.ambulance.history(request_id)
-    assert history is not None
-    state, number = history.workflow.state, history.workflow.workflow_id
-    alarms = await standing(world.ambulance)
+    found = await history_of(world.ambulance, request_id)
+    state, number = found.workflow.state, found.workflow.workflow_id
+    told_of = [
+        each.kind
+        for each in await alarms(world.ambulance)
+        if (each.kind in OF_THE_WORD and each.request_id == came_as)
+        or (each.kind == "workflow.contradicted" and each.workflow_id == number)
+    ]
     if newest in ON_THE_WAY:
-        assert state not in QUIET or alarms.get(number), f"{state}, and nobody is told"
-    theirs = await world.hospital.history(request_id)
-    assert theirs is not None
-    ids = {await focus_of(world.ambulance, request_id), await focus_of(world.hospital, request_id)}
-    assert 1 == len(ids - {None})
+        assert state not in QUIET or told_of, f"{state}, and nobody is told of that"
+    lacking = [each.request_id for each in await alarms(world.hospital) if each.kind in OF_THE_WORD]
+    assert request_id in lacking or await world.hospital.history(request_id)
+    assert 1 == len(await focuses(world, request_id))
+
+
+async def history_of(node: Node, request_id: str) -> MessageHistory:
+    found = await node.history(request_id)
+    assert found is not None
+    return found
+
+
+async def focuses(world: World, request_id: str) -> set[str]:
+    """Return what each side calls the record of a request."""
+    found = {await focus_of(node, request_id) for node in (world.ambulance, world.hospital)}
+    return {each for each in found if each}
 
 
 async def focus_of(node: Node, request_id: str) -> str | None:
@@ -162,23 +287,11 @@ async def focus_of(node: Node, request_id: str) -> str | None:
     )
     async with open_reader(node.database) as reader:
         row = await read_with(reader, lambda c: c.raw.execute(query, [request_id]).fetchone())
-    found: str | None = row["focus_id"]
-    return found
+    return row["focus_id"] if row else None
 
 
-async def standing(node: Node) -> dict[int | None, set[str]]:
-    """Return the kinds of alarm that stand, by workflow."""
-    query = "SELECT workflow_id, message_id, kind FROM alarms WHERE ended_at IS NULL"
-    of = "SELECT workflow_id FROM messages WHERE id = ?"
-    found: dict[int | None, set[str]] = {}
-    async with open_reader(node.database) as reader:
-        rows = await read_with(reader, lambda c: c.raw.execute(query).fetchall())
-        for row in rows:
-            number = row["workflow_id"]
-            if number is None and row["message_id"] is not None:
-                keys = [row["message_id"]]
-                number = (
-                    await read_with(reader, lambda c, k=keys: c.raw.execute(of, k).fetchone())
-                )[0]
-            found.setdefault(number, set()).add(row["kind"])
-    return found
+async def alarms(node: Node) -> Sequence[Alarm]:
+    """Return what stands, each with the request or workflow that it is about."""
+    async with socket_of(node) as session, session.get("/alarms") as answer:
+        found = (await answer.json())["alarms"]
+    return [Alarm(each["kind"], each["request_id"], each["workflow_id"]) for each in found]

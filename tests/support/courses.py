@@ -26,6 +26,9 @@ from scripted_receiver import Said, answering_reads
 from telling import of, told
 from world import Node, World, eventually, headers, in_time, post
 
+from bars_gateway.store.backup import back_up
+from bars_gateway.store.restore import hand_over, restore
+
 WELL = "Nothing waits for a person."
 MINUTE = timedelta(minutes=1)
 NO_SERVICE = outcome(404, "PROXY_NOT_FOUND", "not-found")
@@ -430,8 +433,16 @@ async def a_message_that_somebody_holds(world: World) -> AsyncIterator[None]:
 
 async def backed_up(node: Node) -> Path:
     backup = node.folder / "copy.db"
-    await node.ran("backup", str(backup))
+    await asyncio.to_thread(back_up, node.database, backup)
     return backup
+
+
+async def restored(node: Node, backup: Path) -> Path:
+    """Stop the gateway and put *backup* back; return where what was there is kept."""
+    await node.stop()
+    done = await asyncio.to_thread(restore, backup, node.database, datetime.now(UTC), older=True)
+    assert done.aside is not None
+    return done.aside
 
 
 async def a_restore_of_what_was_withdrawn_since(world: World) -> AsyncIterator[None]:
@@ -443,7 +454,7 @@ async def a_restore_of_what_was_withdrawn_since(world: World) -> AsyncIterator[N
     for file in world.ambulance.files("inbox/new/*"):
         file.unlink()
     yield
-    await world.ambulance.restored(backup)
+    await restored(world.ambulance, backup)
     world.sandbox.faults.clear()
     await world.ambulance.restart()
 
@@ -454,7 +465,7 @@ async def a_restore_without_the_database(world: World) -> AsyncIterator[None]:
     yield
     await world.ambulance.stop()
     world.ambulance.database.write_bytes(b"this is no database" * 1000)
-    await world.ambulance.restored(backup)
+    await restored(world.ambulance, backup)
     world.sandbox.faults.clear()
     await world.ambulance.restart()
 
@@ -463,7 +474,7 @@ async def a_restore_that_lacks_what_was_received(world: World) -> AsyncIterator[
     backup = await backed_up(world.hospital)
     await asked(world, referral())
     yield
-    await world.hospital.restored(backup)
+    await restored(world.hospital, backup)
     await world.hospital.restart()
 
 
@@ -471,9 +482,8 @@ async def a_hand_over_of_what_was_received(world: World) -> AsyncIterator[None]:
     backup = await backed_up(world.hospital)
     await asked(world, referral())
     yield
-    await world.hospital.restored(backup)
+    kept = await restored(world.hospital, backup)
     for file in world.hospital.files("inbox/new/*"):
         file.unlink()
-    (kept,) = world.hospital.database.parent.glob("gateway.db.before-restore-*Z")
-    await world.hospital.ran("restore", str(kept), "--hand-over")
+    await asyncio.to_thread(hand_over, kept, world.hospital.database, datetime.now(UTC))
     await world.hospital.restart()
