@@ -8,7 +8,6 @@ Cancellations that wait until somebody has read whether there is still something
                        └─postpone─► read again later; after a minute the EPR is told, once
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +19,7 @@ from bars_gateway.standard.cancelling import Current
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.patients import ONE_PATIENT, Patient, compare, patient_of
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Role, Subject
+from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import Aside, Asides, Spoilt, each
 from bars_gateway.store.beginnings import began, read_payload
 from bars_gateway.store.bells import Bells
@@ -113,14 +112,13 @@ class Cancellations(Noun):
         assert message is not None
         assert request is not None
         whose = patient_of(read_payload(payload_of(request)))
-        subjects = json.dumps(list(Subject))
-        values = {"provider": message["provider"], "focus_id": focus_id}
-        named = connection.rows("workflows_named", subjects=subjects, role=Role.REQUESTER, **values)
+        holders = connection.rows("focus_holders", focus_id=focus_id, role=Role.REQUESTER)
+        claimants = connection.rows("focus_claimants", focus_id=focus_id)
         return any(
             other["id"] != message["workflow_id"]
             and same_service(other["counterparty"], message["receiver"])
             and not _is_of(whose, began(connection, other["id"]))
-            for other in [*named, *connection.rows("workflows_claiming", **values)]
+            for other in [*holders, *claimants]
         )
 
     @rings(Bells.ring_everybody)

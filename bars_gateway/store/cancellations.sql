@@ -1,9 +1,8 @@
 -- Cancellations that wait to be read for.
 
--- name: workflows_claiming
+-- name: focus_claimants
 -- Those to which the Receiver gave the id of another patient's record: it was not taken.
-SELECT id, counterparty FROM workflows
- WHERE provider = :provider AND claimed_id = :focus_id AND role = 'requester';
+SELECT id, counterparty FROM workflows WHERE claimed_id = :focus_id AND role = 'requester';
 
 -- name: cancellations_to_read
 -- The first of its conversation alone: before that, there may be nothing yet to cancel.

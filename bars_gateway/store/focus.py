@@ -6,8 +6,10 @@ Gives a workflow the id that the Receiver gave to its record: never one of anoth
                                                ├─ by what is over ─────► the newer takes it, told
                                                └─ else ────────────────► an alarm; a claim alone
 
-A later cancellation names the record by that id. One that two patients share would cancel
-the wrong one's: so it stays unknown, and whoever wants to cancel has to telephone first.
+Whichever provider of this gateway holds it: the number is the Receiver's, and of one patient. No
+provider hears of another's workflows for that. A later cancellation names the record by that id;
+one that two patients share would cancel the wrong one's. So it stays unknown, and whoever wants to
+cancel has to telephone first.
 
 Decisions: D-shared-id.
 """
@@ -45,7 +47,8 @@ def name_focus(
     if any(State(each["state"]) not in FINAL for each in others):
         return _not_taken(connection, message, focus_id, others, now)
     for each in same:
-        _link(connection, message, each, now)
+        if each["provider"] == workflow["provider"]:  # no provider hears of another's workflows
+            _link(connection, message, each, now)
     for each in others:
         connection.run("lose_focus", id=each["id"])
     connection.run("name_focus", workflow_id=workflow["id"], focus_id=focus_id)
@@ -53,11 +56,10 @@ def name_focus(
 
 
 def _holders(connection: Connection, workflow: Row, focus_id: str) -> list[Row]:
-    """Return the other workflows that have the id of that Receiver's, of that type."""
-    keys = {"provider": workflow["provider"], "key": focus_id, "role": workflow["role"]}
+    """Return the other workflows that have the id of that Receiver's, of whichever provider."""
     return [
         row
-        for row in connection.rows("workflow_by_focus", **keys)
+        for row in connection.rows("focus_holders", focus_id=focus_id, role=workflow["role"])
         if row["id"] != workflow["id"]
         and same_service(row["counterparty"], workflow["counterparty"])
         and _is_booking(row) == _is_booking(workflow)
@@ -104,6 +106,6 @@ def _not_taken(
     found = connection.one("message", id=message["id"])
     assert found is not None
     about = (found["provider"], found["id"], found["request_id"])
-    held_by = [each["id"] for each in others]
+    held_by = [each["id"] for each in others if each["provider"] == found["provider"]]
     add_message_event(connection, about, "message.shared_id", now, {"workflows": held_by})
     return [Remark.SHARED_ID]

@@ -31,9 +31,11 @@ from bars_gateway.standard.answers import outcome
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store import links
+from bars_gateway.store.beginnings import read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import keep, notify
 from bars_gateway.store.rows import packed, text, written
@@ -283,10 +285,20 @@ def _bundle_reused(connection: Connection, arrival: Arrival, now: datetime) -> B
     if arrival.move is not Move.REQUEST:
         return None
     values = {"provider": arrival.provider, "sender": arrival.sender}
-    if connection.one("bundle_seen", bundle_id=arrival.bundle_id, **values) is None:
+    seen = connection.one("bundle_seen", bundle_id=arrival.bundle_id, **values) is not None
+    if not seen and not _is_of_others_elsewhere(connection, arrival):
         return None
     add_event(connection, arrival, "inbound.refused", now, rules=["B05"])
     return BundleReused()
+
+
+def _is_of_others_elsewhere(connection: Connection, arrival: Arrival) -> bool:
+    """Tell whether its Sender has used its Bundle.id for another patient, to another provider."""
+    values = {"provider": arrival.provider, "sender": arrival.sender}
+    found = connection.rows("bundles_received_elsewhere", bundle_id=arrival.bundle_id, **values)
+    others = [patient_of(each) for each in map(read_kept, found) if each is not None]
+    ours = patient_of(read_payload(arrival.request)) if others else None
+    return any(ours and compare(ours, each) is Sameness.OTHER_PATIENT for each in others)
 
 
 def keep_aside(connection: Connection, arrival: Arrival, reason: str, now: datetime) -> None:

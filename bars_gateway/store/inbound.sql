@@ -52,6 +52,13 @@ SELECT q.id FROM questions AS q
  WHERE q.provider = :provider AND q.bundle_id = :bundle_id AND q.bundle_id IS NOT NULL AND q.state = 'open'
  LIMIT 1;
 
+-- name: bundles_received_elsewhere
+-- Whose else a Bundle.id was, of what the same Sender sent to another provider here.
+SELECT p.media_type, p.headers, p.encoding, p.body, p.digest
+  FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
+ WHERE m.bundle_id = :bundle_id AND m.direction = 'inbound' AND m.sender = :sender AND m.provider <> :provider
+ ORDER BY m.id DESC LIMIT 8;
+
 -- name: workflows_changed
 -- Whatever of ours has the id that a change names.
 SELECT id, counterparty, state, subject, use_case FROM workflows

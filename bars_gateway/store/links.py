@@ -309,6 +309,16 @@ def meant(connection: Connection, change: Change, found: Row) -> Row | list[Issu
     return [of_other_records(named)] if named else found
 
 
+def claimant(connection: Connection, change: Change) -> Row | None:
+    """Return the request that was told that id, where a workflow of another provider holds it."""
+    claimed = [
+        each
+        for each in _open(connection, change)
+        if each["claimed_id"] == change.focus_id and _fits(connection, change, each)
+    ]
+    return connection.one("workflow", id=claimed[0]["id"]) if len(claimed) == 1 else None
+
+
 def _open(connection: Connection, change: Change) -> list[Row]:
     values = {"provider": change.provider, "subject": change.subject}
     return [

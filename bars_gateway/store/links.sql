@@ -6,6 +6,11 @@ SELECT id, correlation_id, state, counterparty, subject, use_case, focus_id FROM
  WHERE provider = :provider AND focus_id = :key AND role = coalesce(:role, role)
  ORDER BY id DESC;
 
+-- name: focus_holders
+-- Whatever of anybody's has the id: a Receiver's number is of one patient, whoever of us was told it.
+SELECT id, provider, state, counterparty, subject FROM workflows
+ WHERE focus_id = :focus_id AND role = :role ORDER BY id DESC;
+
 -- name: workflows_named
 -- By the id that the Receiver gave, which is unique to that Receiver only.
 SELECT id, subject, state, counterparty FROM workflows

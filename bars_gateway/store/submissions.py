@@ -36,7 +36,7 @@ from bars_gateway.store import links
 from bars_gateway.store.beginnings import read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
-from bars_gateway.store.links import meant
+from bars_gateway.store.links import claimant, meant
 from bars_gateway.store.records import keep, other_records
 from bars_gateway.store.rows import instant, text, written
 from bars_gateway.store.words import hear
@@ -158,8 +158,7 @@ def _refuse_a_shared_bundle_id(
     connection: Connection, submission: Submission, workflow_id: int
 ) -> None:
     """Raise MoveRefused where another patient's message has that Bundle.id: ids must tell apart."""
-    values = {"provider": submission.provider, "bundle_id": submission.bundle_id}
-    before = connection.rows("bundles_sent", **values)
+    before = connection.rows("bundles_sent", bundle_id=submission.bundle_id)
     others = [read_kept(row) for row in before if row["workflow_id"] != workflow_id]
     theirs = [patient_of(message) for message in others if message is not None]
     ours = patient_of(read_payload(submission.request)) if theirs else None
@@ -267,8 +266,10 @@ def _workflow_of(connection: Connection, submission: Submission) -> Row | None:
         counterparty=submission.receiver,
     )
     change = _change_of(submission)
-    if found is None or change is None:
+    if change is None:
         return found
+    if found is None:
+        return claimant(connection, change)
     of_patient = meant(connection, change, found)
     if isinstance(of_patient, list):
         raise MoveRefused(of_patient)
@@ -366,6 +367,8 @@ def conversation_of(
 ) -> str | None:
     """Return the X-Correlation-Id of the workflow that a message with those *keys* is of."""
     found = find_workflow(connection, provider, *keys, role=role, counterparty=counterparty)
+    if found is None:
+        found = claimant(connection, change) if change else None
     if found is None:
         return None
     of_patient = meant(connection, change, found) if change else found

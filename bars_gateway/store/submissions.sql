@@ -48,10 +48,10 @@ SELECT counterparty, focus_id FROM workflows
  WHERE provider = :provider AND correlation_id = :correlation_id AND role = 'requester' AND subject = :subject;
 
 -- name: bundles_sent
--- Whose else a Bundle.id was, of what was handed in here.
+-- Whose else a Bundle.id was, of what was handed in here, by whichever provider.
 SELECT m.workflow_id, p.media_type, p.headers, p.encoding, p.body
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
- WHERE m.provider = :provider AND m.bundle_id = :bundle_id AND m.direction = 'outbound'
+ WHERE m.bundle_id = :bundle_id AND m.direction = 'outbound'
  ORDER BY m.id DESC LIMIT 8;
 
 -- name: bring_forward

@@ -7,11 +7,11 @@ from bars_gateway.store.database import Database
 from bars_gateway.store.sqlite import SqliteConnection
 
 INDEXES = {
-    "Bundle.id of a response": "messages_bundle (provider=? AND bundle_id=?)",
-    "Bundle.id": "messages_bundle (provider=? AND bundle_id=?)",
+    "Bundle.id of a response": "messages_bundle (bundle_id=? AND provider=?)",
+    "Bundle.id": "messages_bundle (bundle_id=? AND provider=?)",
     "request id": "messages_named (request_id=?)",
-    "resource id": "workflows_focus (provider=? AND focus_id=?)",
-    "resource id of a change": "workflows_focus (provider=? AND focus_id=?)",
+    "resource id": "workflows_focus (focus_id=? AND provider=?)",
+    "resource id of a change": "workflows_focus (focus_id=? AND provider=?)",
     "X-Correlation-Id": "workflows_talk (provider=? AND correlation_id=?)",
     "number": "INTEGER PRIMARY KEY (rowid=?)",
 }

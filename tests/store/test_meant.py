@@ -4,18 +4,28 @@ import json
 
 import pytest
 from messages import NHS_NUMBER, referral
-from store_values import ANSWER, NOW, OURS, attempt, submission
+from store_values import ANSWER, NOW, OURS, arrival, attempt, payload, submission
 
-from bars_gateway.model.messages import Accepted, Change, OutboundState, Settled
+from bars_gateway.model.messages import (
+    Accepted,
+    BundleReused,
+    Change,
+    Fate,
+    OutboundState,
+    Settled,
+    Taken,
+)
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.guards import MoveRefused
+from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.store import Store
 
 ONE, OTHER, THIRD = NHS_NUMBER, "9990000026", "9434765919"
 SHARED = "sr-1"
+SECOND = "second"  # another provider of the same gateway
 
 
 def about(number: str) -> bytes:
@@ -39,7 +49,7 @@ async def asked(
     """Send a request, and have it acknowledged with that id."""
     body = about(number) + b" " * len(await store.messages.queue("trust", 99))
     receipt = await store.outbound.submit(submission(body=body, **changes), NOW)
-    claim = await store.outbound.claim_next(NOW, {"trust"})
+    claim = await store.outbound.claim_next(NOW, {"trust", SECOND})
     assert claim is not None
     settled = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=focus_id)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
@@ -200,3 +210,82 @@ async def test_both_are_contested_where_both_were_given_the_id(store: Store) -> 
     assert [True, True] == [
         await store.cancellations.is_contested(each.message_id, SHARED) for each in receipts
     ]
+
+
+# The number is the Receiver's, whichever provider it was told to.
+
+
+async def test_a_number_of_another_providers_patient_is_not_taken(store: Store) -> None:
+    """A cancellation by it would end that patient's referral; the alarm names nobody's workflow."""
+    await asked(store, ONE)
+    second = await asked(store, OTHER, provider=SECOND)
+    (outcome,) = await store.notices.pending(SECOND, 9)
+    (history,) = await store.messages.history(SECOND, second.request_id)
+
+    assert ([Remark.SHARED_ID], None) == (outcome.remarks, outcome.focus_id)
+    assert [SHARED] == [each.focus_id for each in await store.notices.pending("trust", 9)]
+    assert [{"workflows": []}] == [
+        json.loads(each.detail) for each in history.events if each.kind == "message.shared_id"
+    ]
+
+
+async def test_one_patient_may_have_one_number_with_two_providers(store: Store) -> None:
+    """Both hold it; and neither is shown the other's workflow."""
+    receipts = {
+        provider: await asked(store, ONE, provider=provider) for provider in ("trust", SECOND)
+    }
+    for provider, receipt in receipts.items():
+        (history,) = await store.messages.history(provider, receipt.request_id)
+        (outcome,) = await store.notices.pending(provider, 9)
+
+        assert (SHARED, []) == (outcome.focus_id, list(history.workflow.links))
+
+
+async def test_it_is_of_the_claim_where_another_provider_holds_it(store: Store) -> None:
+    """What its EPR writes by that number is about its own patient: no workflow is made up."""
+    await asked(store, ONE)
+    second = await asked(store, OTHER, provider=SECOND)
+    cancel = await changed(store, about(OTHER), provider=SECOND)
+
+    assert second.workflow_id == cancel.workflow_id
+
+
+@pytest.mark.parametrize("holder", ["trust", SECOND])
+async def test_what_another_providers_patient_is_called_is_contested(
+    store: Store, holder: str
+) -> None:
+    """Whoever cancels by it: it goes out once a read has shown the patient."""
+    for provider, number in (("trust", ONE), (SECOND, OTHER)):
+        await asked(store, number, provider=provider)
+    number = ONE if holder == "trust" else OTHER
+    cancel = await changed(store, about(number), provider=holder)
+
+    assert await store.cancellations.is_contested(cancel.message_id, SHARED)
+
+
+async def test_one_bundle_id_is_of_one_patient_at_every_door(store: Store) -> None:
+    """Two providers may send one case on; ids must tell two patients apart."""
+    await asked(store, ONE, None, bundle_id="one")
+    again, other = [
+        submission(body=about(number) + b"    ", provider=SECOND, bundle_id="one")
+        for number in (ONE, OTHER)
+    ]
+    with pytest.raises(MoveRefused) as refused:
+        await store.outbound.submit(other, NOW)
+
+    assert (BUNDLE_ID_TAKEN,) == refused.value.issues
+    assert again.request_id == (await store.outbound.submit(again, NOW)).request_id
+
+
+@pytest.mark.parametrize(("number", "fate"), [(ONE, Taken), (OTHER, BundleReused)])
+async def test_one_bundle_id_is_of_one_patient_on_receipt(
+    store: Store, number: str, fate: type[Fate]
+) -> None:
+    """Whichever provider it is sent to; a copy to another service is none."""
+    came = [
+        arrival(provider=provider, bundle_id="one", request=payload(about(whose)), sender=OURS)
+        for provider, whose in (("trust", ONE), (SECOND, number))
+    ]
+    _, second = [await store.inbound.receive(each, NOW) for each in came]
+
+    assert isinstance(second, fate)

@@ -28,8 +28,8 @@ CREATE TABLE workflows (                        -- one referral, validation or b
                                     = (state IN ('completed', 'declined', 'cancelled', 'refused', 'abandoned')))
 ) STRICT;
 CREATE INDEX workflows_talk    ON workflows (provider, correlation_id);
-CREATE INDEX workflows_focus   ON workflows (provider, focus_id) WHERE focus_id IS NOT NULL;
-CREATE INDEX workflows_claimed ON workflows (provider, claimed_id) WHERE claimed_id IS NOT NULL;
+CREATE INDEX workflows_focus   ON workflows (focus_id, provider) WHERE focus_id IS NOT NULL;
+CREATE INDEX workflows_claimed ON workflows (claimed_id, provider) WHERE claimed_id IS NOT NULL;
 CREATE INDEX workflows_open    ON workflows (provider, subject, id) WHERE closed_at IS NULL AND role = 'requester';
 CREATE INDEX workflows_alike   ON workflows (provider, likeness) WHERE likeness IS NOT NULL;
 CREATE INDEX workflows_due     ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
@@ -110,7 +110,7 @@ CREATE UNIQUE INDEX messages_once    ON messages (provider, direction, request_i
 CREATE UNIQUE INDEX messages_same    ON messages (provider, fingerprint)
     WHERE direction = 'outbound' AND resend_of IS NULL AND submission_id IS NULL;
 CREATE UNIQUE INDEX messages_handed  ON messages (provider, submission_id) WHERE submission_id IS NOT NULL;
-CREATE INDEX        messages_bundle  ON messages (provider, bundle_id);
+CREATE INDEX        messages_bundle  ON messages (bundle_id, provider);
 CREATE INDEX        messages_due     ON messages (urgent, next_attempt_at, id)            WHERE state = 'queued';
 CREATE INDEX        messages_waiting ON messages (urgent, receiver, next_attempt_at, id)  WHERE state = 'queued';
 CREATE INDEX        messages_flying  ON messages (receiver, claimed_until)                WHERE state = 'sending';
