@@ -135,6 +135,10 @@ AT_RESTORE: Mapping[str, str] = {
         "Quarantined after {since}: {count}. `--hand-over` brings {them} along, for `bars-gateway"
         " quarantine` and `attach`."
     ),
+    "decided": (
+        "Answered by the EPR after {since}, and open in the backup: {count}. The answer holds, and"
+        " the EPR is not asked again. What it said yes to it is told once more, as `restored`."
+    ),
     "undecided": (
         "Put to the EPR and not decided: {count}. The Sender was told that no answer came, and may"
         " send again. See in the EPR whether something was done about it all the same."
@@ -168,7 +172,7 @@ AT_RESTORE: Mapping[str, str] = {
     ),
 }
 AT_HAND_OVER: Mapping[str, str] = {
-    **{name: AT_RESTORE[name] for name in ("left", "failed", "cancelled")},
+    **{name: AT_RESTORE[name] for name in ("left", "failed", "cancelled", "decided")},
     "handed_over": (
         "For the EPR: {count}. It is given {them} once the gateway runs, under the numbers that"
         " the notices had, with the remark `restored`. What it has already, it knows by number."

@@ -27,8 +27,11 @@ from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
 from bars_gateway.store.adopted_alarms import AdoptedAlarms, StandsAgain
+from bars_gateway.store.adopted_quarantine import AdoptedQuarantine
+from bars_gateway.store.adopted_questions import AdoptedQuestions, doubt
 from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Fate, Line, failed, hold_one, line_of
 from bars_gateway.store.asides import is_of_one_row
+from bars_gateway.store.both import change, columns, insert, is_used
 from bars_gateway.store.examination import wrong_with
 from bars_gateway.store.focus import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
@@ -78,6 +81,8 @@ class Adoption:
         self.alarms: list[StandsAgain] = []  # what nobody has seen to, and was not here
         self.handled: frozenset[tuple[str | None, str | None]] = frozenset()  # of the quarantined
         self._alarms = AdoptedAlarms(connection, now, self._alone)
+        self._questions = AdoptedQuestions(connection)
+        self._quarantine = AdoptedQuarantine(connection)
         self.whole = self._pair()  # whether all of the kept database could be read
 
     def _pair(self) -> bool:
@@ -135,6 +140,7 @@ class Adoption:
         kept database may be older in other things.
         """
         lines = [*self._agree(ends_only=ends_only), *self._enter_all("outbound", Fate.ENTERED)]
+        lines += self._decide()
         self._follow(ends_only=ends_only)
         lines += self._stop_cancelled()
         self._tell(all_=not ends_only)
@@ -151,10 +157,11 @@ class Adoption:
         lines = [
             *self._agree(ends_only=True, held_only=True),
             *self._enter_all("outbound", Fate.ENTERED, held=True),
+            *self._decide(),
             *self._enter_all("inbound", Fate.HANDED_OVER),
             *self._enter_quarantined(),
         ]
-        self._attach()
+        self._quarantine.attach()
         self._follow(ends_only=True, anew=True)
         lines += self._stop_cancelled()
         self._tell(all_=True)
@@ -164,14 +171,18 @@ class Adoption:
     def to_hand_over(self) -> list[Line]:
         """Return what was received and is not here, changing nothing."""
         lines = [line_of(row, Fate.TO_HAND_OVER) for row in self._missing("inbound")]
-        lines += [line_of(row, Fate.QUARANTINED) for row in self._missing_quarantined()]
-        lines += [line_of(row, Fate.UNDECIDED) for row in self._undecided()]
+        lines += [
+            line_of(row, Fate.QUARANTINED) for row in self._readable(self._quarantine.missing())
+        ]
+        lines += [
+            line_of(row, Fate.UNDECIDED) for row in self._readable(self._questions.undecided())
+        ]
         return lines
 
     def _agree(self, *, ends_only: bool, held_only: bool = False) -> list[Line]:
         """Let what both have be as the kept database knows it."""
-        columns = [name for name in self._columns("messages") if name not in _KEYS]
-        differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in columns)
+        names = [name for name in columns(self._connection, "messages") if name not in _KEYS]
+        differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in names)
         found = self._connection.execute(
             f"SELECT k.*, here.id AS here, here.state AS was, here.restored_at AS held_since"  # noqa: S608
             f"  FROM pairs JOIN other.messages AS k ON k.id = pairs.kept"
@@ -183,14 +194,14 @@ class Adoption:
 
             def follow(row: sqlite3.Row = row) -> None:
                 if _believed(row, ends_only=ends_only, held_only=held_only):
-                    lines.extend(self._let_agree(row, columns))
+                    lines.extend(self._let_agree(row, names))
 
             self._alone(follow, partial(_given, row))
         return lines
 
-    def _let_agree(self, row: sqlite3.Row, columns: Sequence[str]) -> list[Line]:
+    def _let_agree(self, row: sqlite3.Row, names: Sequence[str]) -> list[Line]:
         """Let one message be as the kept database knows it; return its line if it has ended."""
-        self._set("messages", row["here"], {name: row[name] for name in columns})
+        change(self._connection, "messages", row["here"], {name: row[name] for name in names})
         self._copy_parts(row["id"], row["here"])
         self._changed.append(row["here"])
         if row["was"] not in OPEN or row["state"] in OPEN:
@@ -206,15 +217,59 @@ class Adoption:
 
             def enter(row: sqlite3.Row = row) -> None:
                 here = row["id"] if same_numbers else None
-                self._connection.execute("SAVEPOINT entry")
-                why = self._try_to_enter(row, here, fate, held=held)
-                if why is not None:
-                    self._connection.execute("ROLLBACK TO entry")
-                self._connection.execute("RELEASE entry")
+                why = self._enter_or_undo(row, here, fate, held=held)
                 lines.append(line_of(row, fate if why is None else Fate.LEFT, why))
 
             self._alone(enter, partial(_given, row))
         return lines
+
+    def _decide(self) -> list[Line]:
+        """Let what the EPR has answered since be answered; the Sender and it know of no other."""
+        lines: list[Line] = []
+        for row in self._readable(self._questions.answered()):
+            message = self._questions.message_of(row)
+
+            def decide(row: sqlite3.Row = row, message: sqlite3.Row = message) -> None:
+                lines.append(self._decide_one(row, message))
+
+            self._alone(decide, partial(_given, message))
+        return lines
+
+    def _decide_one(self, row: sqlite3.Row, message: sqlite3.Row) -> Line:
+        if row["message_id"] is None:
+            self._questions.free(row)
+            self._questions.enter(row, None)
+            return line_of(message, Fate.DECIDED)
+        here = None if is_used(self._connection, "messages", message["id"]) else message["id"]
+        why = self._enter_or_undo(message, here, Fate.DECIDED, question=row)
+        if why is not None:
+            doubt(self._connection, row["here"])
+            return line_of(message, Fate.LEFT, why)
+        return line_of(message, Fate.DECIDED)
+
+    def _enter_or_undo(
+        self,
+        row: sqlite3.Row,
+        here: int | None,
+        fate: Fate,
+        *,
+        held: bool = False,
+        question: sqlite3.Row | None = None,
+    ) -> str | None:
+        """Enter one message, with the *question* that it was taken for; or say why not."""
+        self._connection.execute("SAVEPOINT entry")
+        if question is not None:
+            self._questions.free(question)
+        why = self._try_to_enter(row, here, fate, held=held)
+        if why is not None:
+            self._connection.execute("ROLLBACK TO entry")
+        elif question is not None:
+            number = self._entered[-1]
+            self._questions.enter(question, number)
+            workflow = self._workflow_of(row["workflow_id"])
+            move_workflow(self._works, workflow, Move(row["move"]), self._now)
+        self._connection.execute("RELEASE entry")
+        return why
 
     def _try_to_enter(
         self, row: sqlite3.Row, here: int | None, fate: Fate, *, held: bool
@@ -224,10 +279,10 @@ class Adoption:
             why = self._against(row)
             if why is not None:
                 return why
-            values = {name: row[name] for name in self._columns("messages")}
+            values = {name: row[name] for name in columns(self._connection, "messages")}
             values |= {"id": here, "workflow_id": self._workflow_of(row["workflow_id"])}
             values["resend_of"] = self._here(row["resend_of"])
-            number = self._insert("messages", values)
+            number = insert(self._connection, "messages", values)
             self._copy_parts(row["id"], number)
             if row["direction"] == "inbound":
                 self._enter_in_ledger(row, number)
@@ -282,7 +337,11 @@ class Adoption:
             values |= dict.fromkeys(_IDS)
         if values["state"] not in _OURS[values["role"]]:
             values |= {"state": State.ACTIVE, "closed_at": None}  # until the rest of it is entered
-        here = self._insert("workflows", {n: values[n] for n in self._columns("workflows")})
+        here = insert(
+            self._connection,
+            "workflows",
+            {n: values[n] for n in columns(self._connection, "workflows")},
+        )
         self._note_workflow(kept, here)
         return here
 
@@ -293,7 +352,7 @@ class Adoption:
     def _copy_parts(self, kept: int, here: int) -> None:
         """Copy bytes and attempts of a message, but for those that are here."""
         for table in ("payloads", "attempts"):
-            names = [name for name in self._columns(table) if name != "message_id"]
+            names = [name for name in columns(self._connection, table) if name != "message_id"]
             listed = ", ".join(names)
             self._connection.execute(
                 f"INSERT OR IGNORE INTO main.{table} (message_id, {listed})"  # noqa: S608
@@ -321,7 +380,7 @@ class Adoption:
         *anew*: what happened here came later, and is judged once more as what followed that.
         """
         self._link()
-        names = [name for name in self._columns("workflows") if name != "id"]
+        names = [name for name in columns(self._connection, "workflows") if name != "id"]
         differing = " OR ".join(f"k.{name} IS NOT here.{name}" for name in names)
         found = self._connection.execute(
             f"SELECT k.*, here.id AS here, here.focus_id AS named_here,"  # noqa: S608
@@ -361,7 +420,7 @@ class Adoption:
         ours = row["role"] == Role.REQUESTER
         if not row["more_there"] or row["state"] in _OURS[row["role"]]:
             copied = [name for name in names if not (ours and name in _IDS)]
-            self._set("workflows", row["here"], {name: row[name] for name in copied})
+            change(self._connection, "workflows", row["here"], {name: row[name] for name in copied})
         elif ours:  # an answer that was not handed over yet proves it
             move_workflow(self._works, row["here"], Move.REQUEST, self._now)
 
@@ -369,9 +428,9 @@ class Adoption:
         """Let a workflow have the id that it has there, unless that is another patient's here."""
         kept = {name: row[name] for name in _IDS}
         if row["focus_id"] is None or row["focus_id"] == row["named_here"]:
-            self._set("workflows", row["here"], kept)
+            change(self._connection, "workflows", row["here"], kept)
             return
-        self._set("workflows", row["here"], dict.fromkeys(_IDS))
+        change(self._connection, "workflows", row["here"], dict.fromkeys(_IDS))
         message = self._first_of(row["here"])
         if message is not None:
             remarks = name_focus(self._works, message, row["focus_id"], self._now)
@@ -415,7 +474,7 @@ class Adoption:
             "restored_at": text(self._now),
             "attempts": max(1, row["attempts"]),
         }
-        self._set("messages", row["id"], values)
+        change(self._connection, "messages", row["id"], values)
         if row["move"] == Move.REQUEST:
             move_workflow(self._works, row["workflow_id"], Move.LAPSE, self._now)
         notify(self._works, NoticeKind.OUTCOME, row, self._now, [Remark.FATE_UNKNOWN])
@@ -436,7 +495,11 @@ class Adoption:
 
         *all_*: those that it has not had yet of anything else, too.
         """
-        names = [name for name in self._columns("notices") if name not in {"id", "message_id"}]
+        names = [
+            name
+            for name in columns(self._connection, "notices")
+            if name not in {"id", "message_id"}
+        ]
         for here in [*self._changed, *(self._untold() if all_ else ())]:
             self._alone(partial(self._tell_of, here, names), partial(self._message, here))
 
@@ -466,8 +529,8 @@ class Adoption:
             values["remarks"] = " ".join([row["remarks"], Remark.RESTORED, *new]).strip()
             if row["kind"] in _FOR_GOOD:
                 values["collected_at"] = None
-            values["id"] = None if self._is_used("notices", row["id"]) else row["id"]
-            self._insert("notices", values)
+            values["id"] = None if is_used(self._connection, "notices", row["id"]) else row["id"]
+            insert(self._connection, "notices", values)
 
     def _missing(self, direction: str) -> list[sqlite3.Row]:
         """Return the kept database's messages that are not here, as far as they can be read."""
@@ -481,27 +544,6 @@ class Adoption:
         )
         return self._readable(found)
 
-    def _missing_quarantined(self) -> list[sqlite3.Row]:
-        found = self._connection.execute(
-            "SELECT k.*, '' AS move, '' AS use_case, 'inbound' AS direction, k.reason AS state"
-            "  FROM other.quarantine AS k WHERE k.attached_to IS NULL"
-            "   AND NOT EXISTS (SELECT 1 FROM main.quarantine AS h WHERE h.provider = k.provider"
-            "                      AND h.request_id = k.request_id"
-            "                      AND h.fingerprint = k.fingerprint) ORDER BY k.id"
-        )
-        return self._readable(found)
-
-    def _undecided(self) -> list[sqlite3.Row]:
-        found = self._connection.execute(
-            "SELECT k.*, '' AS move, '' AS use_case, '' AS sender, 'inbound' AS direction,"
-            "       k.asked_at AS created_at FROM other.questions AS k"
-            " WHERE k.state = 'open' AND k.changes = 1"
-            "   AND NOT EXISTS (SELECT 1 FROM main.questions AS h WHERE h.provider = k.provider"
-            "                      AND h.request_id = k.request_id"
-            "                      AND h.fingerprint = k.fingerprint) ORDER BY k.id"
-        )
-        return self._readable(found)
-
     def _readable(self, found: sqlite3.Cursor) -> list[sqlite3.Row]:
         read = []
         try:
@@ -512,37 +554,14 @@ class Adoption:
         return read
 
     def _enter_quarantined(self) -> list[Line]:
-        names = [name for name in self._columns("quarantine") if name != "attached_to"]
         lines: list[Line] = []
-        for row in self._missing_quarantined():
+        for row in self._readable(self._quarantine.missing()):
 
             def enter(row: sqlite3.Row = row) -> None:
-                lines.append(self._quarantine(row, names))
+                lines.append(self._quarantine.enter(row))
 
             self._alone(enter, partial(_given, row))
         return lines
-
-    def _attach(self) -> None:
-        """Let what was attached there be no longer in quarantine, now that its message is here."""
-        self._connection.execute(
-            "UPDATE main.quarantine AS q SET attached_to = courses.here FROM other.quarantine AS k"
-            "  JOIN courses ON courses.kept = k.attached_to"
-            " WHERE q.attached_to IS NULL"
-            "   AND q.provider = k.provider"
-            "   AND q.request_id = k.request_id"
-            "   AND q.fingerprint = k.fingerprint"
-            "   AND EXISTS (SELECT 1 FROM main.messages AS m WHERE m.provider = k.provider"
-            "                  AND m.fingerprint = k.fingerprint AND m.direction = 'inbound')"
-        )
-
-    def _quarantine(self, row: sqlite3.Row, names: Sequence[str]) -> Line:
-        if wrong := wrong_with(row):
-            return line_of(row, Fate.LEFT, f"its Bundle {wrong}")
-        values = {name: row[name] for name in names}
-        if self._is_used("quarantine", row["id"]):
-            values["id"] = None
-        self._insert("quarantine", values)
-        return line_of(row, Fate.QUARANTINED)
 
     def _numbers_are_free(self, table: str, known: str) -> bool:
         """Tell whether what is missing here can keep its numbers, and with them its order."""
@@ -551,29 +570,6 @@ class Adoption:
             f" WHERE k.id NOT IN (SELECT kept FROM {known}) LIMIT 1"
         )
         return clash.fetchone() is None
-
-    def _is_used(self, table: str, number: int) -> bool:
-        query = f"SELECT 1 FROM main.{table} WHERE id = ?"  # noqa: S608
-        return self._connection.execute(query, [number]).fetchone() is not None
-
-    def _columns(self, table: str) -> Sequence[str]:
-        """Return the columns that the table has in both: releases may differ."""
-        query = "SELECT name FROM pragma_table_info(?, ?)"
-        here, there = (
-            [name for (name,) in self._connection.execute(query, [table, schema])]
-            for schema in ("main", "other")
-        )
-        return [name for name in here if name in there]
-
-    def _insert(self, table: str, values: Mapping[str, object]) -> int:
-        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
-        query = f"INSERT INTO main.{table} ({names}) VALUES ({marks})"  # noqa: S608
-        return int(self._connection.execute(query, values).lastrowid or 0)
-
-    def _set(self, table: str, number: int, values: Mapping[str, object]) -> None:
-        changes = ", ".join(f"{name} = :{name}" for name in values)
-        query = f"UPDATE main.{table} SET {changes} WHERE id = :number"  # noqa: S608
-        self._connection.execute(query, {**values, "number": number})
 
     def _audit(self, row: sqlite3.Row, here: int, fate: Fate) -> None:
         about = (row["provider"], here, row["request_id"])

@@ -38,6 +38,7 @@ class Fate(StrEnum):
     HELD = "held"  # nobody knows what became of it: it goes nowhere until released
     TO_HAND_OVER = "to_hand_over"  # received since the backup; the restored one lacks it
     HANDED_OVER = "handed_over"  # received since the backup; the EPR is given it
+    DECIDED = "decided"  # the EPR was asked, and has answered since the backup: that holds
     UNDECIDED = "undecided"  # a question to the EPR that it had not answered
     QUARANTINED = "quarantined"  # a response that answered nothing, and waits for a person
     LEFT = "left"  # it could not be entered

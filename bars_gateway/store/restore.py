@@ -51,6 +51,7 @@ from bars_gateway.errors import (
     StoreError,
 )
 from bars_gateway.store.adopted_alarms import StandsAgain
+from bars_gateway.store.adopted_questions import doubt
 from bars_gateway.store.adoption import Adoption
 from bars_gateway.store.aftermath import (
     Fate,
@@ -240,6 +241,8 @@ def _make_safe(  # noqa: PLR0917
         _leap(connection)
         if askable:
             there = _compared(connection, condition, now)
+        if not there.listed:
+            doubt(connection)
         hold_doubtful(connection, there.lines, now)
         lines = _last_word([*there.lines, *leave_unknown(connection, now, hold=not known)])
         (uncollected,) = connection.execute(
