@@ -224,6 +224,10 @@ EVENTS = {
         "An index had lost rows, so that nobody found them; they are found again, late.",
         "Look through what waits; see who else opens the database; look at the disk.",
     ),
+    "store.log_held": LogEvent(
+        "A program reads in the database without an end; the write-ahead log grows meanwhile.",
+        "Find it with fuser -v on the database, and end it: nothing is lost by that.",
+    ),
     "store.migrated": LogEvent("The database was made, or brought to schema `version`."),
     "store.stop_not_marked": LogEvent(
         "The mark of an orderly stop could not be written: the next start compares, for nothing.",

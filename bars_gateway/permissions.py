@@ -143,9 +143,9 @@ def _cure(found: Path, status: os.stat_result, command: Collection[str]) -> str:
         return f"It is yours: chmod u+rw{'x' if stat.S_ISDIR(status.st_mode) else ''} {name}"
     if found.parent.stat().st_uid == os.geteuid():
         hint = " A command that root ran has made it: let none run as root."
-        return f"As root: chown {_you()} {name}{'' if status.st_uid else hint}"
+        return f"As root: chown {_for_chown()} {name}{'' if status.st_uid else hint}"
     if status.st_uid:
-        cure = f"Do it as its owner: sudo -u {_user(status.st_uid)} {typed}"
+        cure = f"Do it as its owner: sudo -u {shlex.quote(_user(status.st_uid))} {typed}"
         return f"{cure} (or give it to somebody else, as root: chown USER {name})"
     if status.st_gid and status.st_mode & stat.S_IRGRP:
         group = _group(status.st_gid)
@@ -165,11 +165,15 @@ def _you() -> str:
     return _user(os.geteuid())
 
 
+def _for_chown() -> str:
+    return _you().removeprefix("#")  # it takes a bare number, where sudo wants the sign
+
+
 def _user(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
-        return f"#{number}"  # as sudo and chown take it
+        return f"#{number}"  # as sudo takes it
 
 
 def _group(number: int) -> str:

@@ -40,6 +40,7 @@ AS_ROOT = os.geteuid() == 0
 WE = WHO if AS_ROOT else os.geteuid()
 NAME = pwd.getpwuid(WE).pw_name
 OWNER = "root" if AS_ROOT else NAME
+NAMELESS = 54321  # a user of another machine, as of a share
 SETTINGS = "bars-gateway.toml"
 DATABASE = ("state", "state/gateway.db", "state/gateway.db-wal", "state/gateway.db-shm")
 LOCK = "state/gateway.db.lock"
@@ -251,6 +252,22 @@ def test_what_the_gateways_user_has_is_done_as_that_user(
         os.chown(home / "state", WE, -1)
 
     assert f"Do it as its owner: sudo -u daemon bars-gateway queue --config {home}" in done.err
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give files away")
+def test_a_user_without_a_name_is_written_as_a_shell_takes_it(
+    home: Path, types: Callable[..., Done]
+) -> None:
+    """A bare # begins a comment: the rest of the command would be lost."""
+    os.chown(home / "state", NAMELESS, -1)
+    os.chown(home, 0, 0)
+    try:
+        done = types("queue", "--config", str(home / SETTINGS))
+    finally:
+        os.chown(home, WE, -1)
+        os.chown(home / "state", WE, -1)
+
+    assert f"sudo -u '#{NAMELESS}' bars-gateway queue" in done.err
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can give files away")

@@ -30,6 +30,7 @@ from bars_gateway.status.concerns import (
     TokenCondition,
 )
 from bars_gateway.status.server import StatusServer
+from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.inspection import Inspected, Inspection
 from bars_gateway.store.store import Store
@@ -287,6 +288,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             replace(WELL, egress=BLOCKED),
             "Nothing gets out since 02 Mar 09:00 UTC: the egress proxy says 407",
             id="egress",
+        ),
+        pytest.param(
+            replace(WELL, held_log=HeldLog(seconds=180.0, size=200 * 2**20)),
+            "write-ahead log has grown to 200 MB: a program has read in it for 3 min",
+            id="held-log",
         ),
         pytest.param(
             replace(WELL, kept_out=[KEPT_OUT]),

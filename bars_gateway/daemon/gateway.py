@@ -326,6 +326,7 @@ class Gateway:
             kept_out=kept_out_conditions(self._dispatcher.standing.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             no_room=self._no_room(),
+            held_log=self._store.held_log(),
             lying=[each for door in self._doors for each in door.lying(time.monotonic())],
             eprs=[door.attendance.condition for door in self._doors],
             clock_step=self._housekeeper.clock_step,

@@ -10,8 +10,9 @@ What the API does not have is 404 or 405, and what it only previews 501 where it
 The gateway adds token and headers, and hands on what came: status, media type and bytes,
 an OperationOutcome included. `Bars-Answered-By` says whether it is such an answer (`bars`),
 one that was kept (`cache`), or the gateway's own word that there is none (`gateway`).
-`Bars-Answer-Proved` says whether it names our two ids and, with 200, is of the type and id that
-were asked for: what is not may be the answer to something else, and is handed on all the same.
+`Bars-Answer-Proved` says whether it names our two ids and, where it went well, is of the type and
+id that were asked for: what is not may be the answer to something else, and is handed on all the
+same.
 `Cache-Control: no-cache` asks for a new one.
 """
 

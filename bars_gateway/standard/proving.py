@@ -33,7 +33,7 @@ from bars_gateway.standard.searches import number_asked_for
 from bars_gateway.standard.targets import of_service
 from bars_gateway.standard.whose import sameness_of
 
-_OK = 200
+_OK, _OTHERWISE = 200, 300
 
 
 def shown(enquiry: Enquiry, answer: BarsAnswer) -> Resource | None:
@@ -49,8 +49,8 @@ def shown(enquiry: Enquiry, answer: BarsAnswer) -> Resource | None:
 
 
 def proves_itself(enquiry: Enquiry, answer: BarsAnswer) -> bool:
-    """Tell whether *answer* is one to *enquiry*: to a read with 200, by what it shows as well."""
-    if enquiry.method != "GET" or answer.http_status != _OK:
+    """Tell whether *answer* is one to *enquiry*: a read that went well, by what it shows too."""
+    if enquiry.method != "GET" or not _OK <= answer.http_status < _OTHERWISE:
         return echoed(enquiry, answer)
     found = shown(enquiry, answer)
     if found is None or enquiry.resource_id is not None:

@@ -17,6 +17,7 @@ from bars_gateway.model.alarms import ALARMS, Alarm, AlarmKind, Standing
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
 from bars_gateway.standard.workflow import Role
+from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.inspection import Inspection
 from bars_gateway.store.unread import EprCondition, UnreadNotice
 from bars_gateway.upkeep.clock import ClockStep
@@ -92,6 +93,7 @@ class Conditions:
     kept_out: Sequence[KeptOutCondition] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
+    held_log: HeldLog | None = None  # a reader keeps the write-ahead log from being moved
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
     refused: Mapping[str, str] = field(default_factory=dict)  # new files, and why they wait
@@ -126,6 +128,7 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_not_asking(overview.at, conditions),
         *_held(overview),
         *_not_rebuilt(conditions.inspection),
+        *_held_log(conditions.held_log),
         *_egress(conditions.egress),
         *_without_token(conditions),
         *_kept_out(conditions.kept_out),
@@ -153,6 +156,17 @@ def _no_room(reason: str | None) -> Iterator[Concern]:
     if reason is not None:
         advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
         yield Concern(text=f"Nothing can be stored: {reason}", advice=advice)
+
+
+def _held_log(held: HeldLog | None) -> Iterator[Concern]:
+    if held is not None:
+        size, minutes = f"{held.size / 2**20:.0f} MB", f"{held.seconds / 60:.0f} min"
+        yield Concern(
+            text=f"The database's write-ahead log has grown to {size}: a program has read in it for"
+            f" {minutes} without an end",
+            advice="Find it (fuser -v on the database) and end it: sqlite3, or a backup program."
+            " Nothing is lost; until then the log takes more and more of the disk.",
+        )
 
 
 def _not_rebuilt(inspection: Inspection | None) -> Iterator[Concern]:

@@ -10,6 +10,9 @@ Only the connection that writes moves it, between two transactions of its own. S
 log that is complete already, at the very instant of a commit that begins the log anew. So
 that a connection which is closed last cannot do it either, all others are opened `mode=ro`.
 
+A reader that does not end keeps the log from being moved, and it grows without a bound: that is
+told (`Holding`), for nothing but the end of that reader helps.
+
 A checkpoint adds nothing that was promised: what is committed is safe in the log. So one
 that fails, for want of room or of file descriptors, is said and tried again, and ends nothing.
 
@@ -23,6 +26,8 @@ SOON = 0.25  # seconds after a commit, where nobody waits for the writer
 AT_LATEST = 1.0  # seconds after it, whoever waits: small checkpoints are short ones
 SELDOM = 5.0  # seconds between two, where a reader holds on to old pages or the disk is full
 KEPT_BYTES = 16 * 1024 * 1024  # what the log's file may hold on to once it is empty
+HELD_BYTES = 64 * 1024 * 1024  # and how much of it may wait for a reader before a person is told
+HELD_SECONDS = 60.0  # after so long: none of our own readers takes that
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,37 @@ class Checkpoint:
 
     complete: bool  # all that is committed is in the file
     reason: str | None = None  # why it failed, in SQLite's words; None: it did not
+    held_bytes: int = 0  # of the log, where a reader kept it from being complete
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLog:
+    """The log grows, because somebody has been reading in it all the time."""
+
+    seconds: float  # since it was last complete
+    size: int  # bytes
+
+
+class Holding:
+    """For how long a reader has kept the log from being moved, and how much that is."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None  # None: the last checkpoint was complete, or failed
+        self._bytes = 0
+
+    def ended(self, checkpoint: Checkpoint, now: float) -> None:
+        """Take note of how a checkpoint has ended."""
+        self._bytes = checkpoint.held_bytes
+        if not checkpoint.held_bytes:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+
+    def at(self, now: float) -> HeldLog | None:
+        """Return what somebody should be told of; None: it is short, or has not lasted."""
+        if self._since is None or now - self._since < HELD_SECONDS or self._bytes < HELD_BYTES:
+            return None
+        return HeldLog(seconds=now - self._since, size=self._bytes)
 
 
 class Schedule:
@@ -74,7 +110,8 @@ def checkpoint(connection: sqlite3.Connection) -> Checkpoint:
             _truncate(connection)
     except sqlite3.Error as error:
         return Checkpoint(complete=False, reason=str(error))
-    return Checkpoint(complete=frames == moved)
+    complete = frames == moved
+    return Checkpoint(complete=complete, held_bytes=0 if complete else frames * page_size)
 
 
 def _truncate(connection: sqlite3.Connection) -> None:

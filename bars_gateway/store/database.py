@@ -33,7 +33,7 @@ import structlog
 
 from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
-from bars_gateway.store.checkpoints import Checkpoint, Schedule, checkpoint
+from bars_gateway.store.checkpoints import Checkpoint, HeldLog, Holding, Schedule, checkpoint
 from bars_gateway.store.examination import read_only
 from bars_gateway.store.inspection import mark
 from bars_gateway.store.lock import hold, mark_in_use
@@ -117,6 +117,8 @@ class Database:
         self._gathered = asyncio.Event()
         self._checkpoints = Schedule()
         self._failing = False  # the last checkpoint was not to be had
+        self._holding = Holding()
+        self._held_is_told = False
         self._unwritten = ""  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
         self._closing = False
@@ -140,6 +142,11 @@ class Database:
     def unwritten(self) -> str | None:
         """Why the disk took no write lately; None: it takes all. Small ones may still pass."""
         return self._unwritten or None
+
+    @property
+    def held_log(self) -> HeldLog | None:
+        """How far the write-ahead log has grown because a reader does not end; None: it has not."""
+        return self._holding.at(asyncio.get_running_loop().time())
 
     async def read(self, work: Work[T]) -> T:
         """Run *work* on the reading connection, on a snapshot of its own."""
@@ -175,7 +182,15 @@ class Database:
         elif self._failing and not failing:
             log.info("store.checkpoint_resumed")
         self._failing = failing
+        self._note_held(ended)
         return ended
+
+    def _note_held(self, ended: Checkpoint) -> None:
+        self._holding.ended(ended, asyncio.get_running_loop().time())
+        held = self.held_log
+        if held is not None and not self._held_is_told:
+            log.warning("store.log_held", bytes=held.size, seconds=round(held.seconds))
+        self._held_is_told = held is not None
 
     async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
         fates = await self._writer.transact([work for work, _ in group])

@@ -22,6 +22,7 @@ from bars_gateway.store.bells import Bells
 from bars_gateway.store.breaks import Breaks
 from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
+from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.confirmations import Confirmations
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.conversations import Conversations
@@ -77,6 +78,10 @@ class Store(Noun):
     def no_room(self) -> str | None:
         """Return why nothing can be stored at this moment (D-free-space); None: there is room."""
         return self._shared.too_little_room() or self._database.unwritten
+
+    def held_log(self) -> HeldLog | None:
+        """Return how far the write-ahead log has grown over a reader that does not end."""
+        return self._database.held_log
 
     @reads
     def prove_readable(self, connection: Connection) -> None:

@@ -24,9 +24,8 @@ from pathlib import Path
 from types import MappingProxyType
 from unittest.mock import patch
 
-from bars_gateway.store.port import Payload, Submission
-
 from bars_gateway import log
+from bars_gateway.model.messages import Payload, Submission
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.checkpoints import Schedule
 from bars_gateway.store.database import open_database

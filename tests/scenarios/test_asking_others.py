@@ -77,6 +77,8 @@ async def test_slots_come_from_the_other_side_as_they_are(asked: World) -> None:
         pytest.param(Said(searchset(SLOT), echoes=False), "no", id="without-our-ids"),
         pytest.param(Said(SLOT), "no", id="another-type"),
         pytest.param(Said(b"<html>"), "no", id="unreadable"),
+        pytest.param(Said(b"", 204), "no", id="nothing-at-all"),
+        pytest.param(Said(searchset(SLOT), 206), "no", id="a-part"),
         pytest.param(Said({"resourceType": "OperationOutcome"}, 404), "yes", id="a-refusal"),
         pytest.param(Said({}, 404, echoes=False), "no", id="somebody-in-between"),
     ],

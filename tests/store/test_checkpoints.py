@@ -13,12 +13,51 @@ from disks import fill, only_root, small_disk
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.store.checkpoints import AT_LATEST, KEPT_BYTES, SELDOM, SOON, Checkpoint, Schedule
+from bars_gateway.store import checkpoints
+from bars_gateway.store.checkpoints import (
+    AT_LATEST,
+    HELD_BYTES,
+    HELD_SECONDS,
+    KEPT_BYTES,
+    SELDOM,
+    SOON,
+    Checkpoint,
+    Holding,
+    Schedule,
+)
 from bars_gateway.store.database import Database, open_database, open_reader
 from bars_gateway.store.sqlite import SqliteConnection
 
 COMPLETE = Checkpoint(complete=True)
 IN_PART = Checkpoint(complete=False)
+HELD = Checkpoint(complete=False, held_bytes=HELD_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("ended", "seconds", "told"),
+    [
+        pytest.param([HELD], HELD_SECONDS, True, id="held-for-long"),
+        pytest.param([HELD], HELD_SECONDS - 1, False, id="held-for-a-while"),
+        pytest.param([HELD, COMPLETE], HELD_SECONDS, False, id="over"),
+        pytest.param(
+            [Checkpoint(complete=False, held_bytes=HELD_BYTES - 1)], HELD_SECONDS, False, id="short"
+        ),
+        pytest.param(
+            [Checkpoint(complete=False, reason="disk I/O error")], 99.0, False, id="failed"
+        ),
+    ],
+)
+def test_a_reader_that_does_not_end_is_told(
+    ended: list[Checkpoint],
+    seconds: float,
+    told: bool,  # noqa: FBT001
+) -> None:
+    """Where the log has grown by it: a person has to find that program."""
+    holding = Holding()
+    for each in ended:
+        holding.ended(each, 100.0)
+
+    assert told is (holding.at(100.0 + seconds) is not None)
 
 
 def test_none_is_due_before_anything_was_committed() -> None:
@@ -182,3 +221,25 @@ async def test_no_descriptor_is_needed(database: Database) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert 2 == _noted(database.path)
+
+
+async def test_a_log_that_a_reader_holds_is_measured(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first checkpoint that it kept from being complete, until it ends."""
+    monkeypatch.setattr(checkpoints, "HELD_BYTES", 1)
+    monkeypatch.setattr(checkpoints, "HELD_SECONDS", 0.0)
+    await database.write(_note)
+    with capture_logs() as logs:
+        with _old_pages(database.path):
+            await database.write(_note)
+            await _told(database, held=True)
+        await _told(database, held=False)
+
+    assert 1 == [line["event"] for line in logs].count("store.log_held")
+
+
+async def _told(database: Database, *, held: bool) -> None:
+    async with asyncio.timeout(20):
+        while (database.held_log is not None) is not held:
+            await asyncio.sleep(0.01)
