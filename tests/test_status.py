@@ -191,7 +191,7 @@ def _moved_to(state: OutboundState) -> Callable[[Any], None]:
     settled_at = "NULL" if state is OutboundState.HELD else "created_at"
 
     def move(connection: Any) -> None:
-        connection.execute(
+        connection.raw.execute(
             f"UPDATE messages SET state = ?, next_attempt_at = NULL, settled_at = {settled_at}"
             " WHERE state = 'queued'",
             [state],

@@ -77,8 +77,8 @@ def _is_taken(issue: Issue) -> bool:
 def _fault(issue: Issue, message: Message) -> Hashable:
     """Return what is wrong, in whatever entry it stands: which rule, and what is written there."""
     found = _IN_ENTRY.fullmatch(issue.path)
-    if found is None:
-        return issue.rule, issue.path
+    if found is None or int(found[1]) >= len(message.entries):
+        return issue.rule, issue.path  # not in an entry, or in one that is missing
     entry = message.entries[int(found[1])]
     here: Json = {"fullUrl": entry.full_url, "resource": entry.resource}
     written = _written(here, found[2]) if found[2] != "resource" else None

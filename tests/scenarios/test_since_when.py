@@ -14,7 +14,7 @@ from bars_gateway.store.database import open_reader, read_with
 async def kept(node: Node) -> dict[str, str]:
     async with open_reader(node.database) as reader:
         read = "SELECT name, since FROM breaks"
-        return dict(await read_with(reader, lambda c: list(map(tuple, c.execute(read)))))
+        return dict(await read_with(reader, lambda c: list(map(tuple, c.raw.execute(read)))))
 
 
 async def told(node: Node) -> list[datetime]:
