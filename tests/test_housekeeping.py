@@ -192,24 +192,20 @@ async def test_a_step_is_logged_once_and_remembered(
     assert NOW + step == housekeeper.clock_step.at
 
 
-class NoRoom(Store):
-    """A store whose disk is full at the first try."""
-
-    full = True
-
-    async def reschedule(self, step: timedelta) -> int:
-        if self.full:
-            self.full = False
-            raise StorageFull("no room")
-        return await super().reschedule(step)
-
-
 async def test_a_step_that_could_not_be_written_is_followed_later(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk does not let the schedule fall behind the clock for good."""
     async with open_database(tmp_path / "gateway.db") as database:
-        store = NoRoom(database, node="here", lease=LEASE)
+        store = Store(database, node="here", lease=LEASE)
+        with_room, no_room = store.outbound.reschedule, iter([StorageFull("no room")])
+
+        async def reschedule(step: timedelta) -> int:
+            for error in no_room:
+                raise error
+            return await with_room(step)
+
+        monkeypatch.setattr(store.outbound, "reschedule", reschedule)
         housekeeper = Housekeeper(
             store, now=clock.now, monotonic=clock.monotonic, longest_wait=LONGEST
         )

@@ -69,8 +69,8 @@ MUTANTS = (
     Mutant(
         fault="two-records-fold-into-one-workflow",
         module="store/interventions.py",
-        now='    if row["move"] != Move.REQUEST:\n        return None\n    return inserted(',
-        then="    if row:\n        return None\n    return connection.inserted(",
+        now='row["move"] != Move.REQUEST:\n        return None\n    return connection.inserted(',
+        then="row:\n        return None\n    return connection.inserted(",
         test="scenarios/test_whose.py::test_two_records_after_a_resend",
     ),
     Mutant(
