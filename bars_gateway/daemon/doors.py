@@ -160,12 +160,12 @@ def _attendance(
     settings: Settings, name: str, provider: Provider, store: Store, now: Clock
 ) -> Attendance:
     timing = partial(timing_for, overrides=settings.timing_overrides)
-    delivers = provider.notices == "folder"
     return Attendance(
         store,
         provider=name,
         asks=provider.questions == "socket",
-        inbox=provider.spool_dir / "inbox" / "new" if delivers else None,
+        inbox=provider.spool_dir / "inbox" / "new",
+        delivers=provider.notices == "folder",
         late_after=lambda use_case: timing(use_case).unread_after,
         now=now,
     )

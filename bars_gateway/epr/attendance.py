@@ -7,7 +7,8 @@ Whether an EPR takes what it is given: what lies unread for it, and when it was 
     what it asks, hands in or takes away ─► last seen
 
 A notice that was written into the folder counts as collected, and may lie there for days all
-the same. So the folder is looked at: by names alone, never more than MOST of them, on a thread.
+the same, also after the EPR has gone over to the socket. So the folder is looked at: by names
+alone, never more than MOST of them, on a thread.
 When an EPR was seen is known since the gateway started, and not before.
 """
 
@@ -38,7 +39,8 @@ class Attendance:
         *,
         provider: str,
         asks: bool,
-        inbox: Path | None,
+        inbox: Path,
+        delivers: bool,
         late_after: Callable[[str], timedelta],
         now: Callable[[], datetime],
         look_seconds: float = LOOK_SECONDS,
@@ -47,12 +49,13 @@ class Attendance:
         """
         Make one.
 
-        *asks*: it is to ask for questions, again and again. *inbox*: where notices are
-        written for it; None: it asks for those too.
+        *asks*: it is to ask for questions, again and again. *delivers*: notices are written
+        into *inbox* for it. Where it asks for those, too, some may lie there from before.
         """
         self.condition = EprCondition(provider=provider, asks=asks)
         self._store = store
         self._inbox = inbox
+        self._delivers = delivers
         self._late_after = late_after
         self._now = now
         self._look_seconds = look_seconds
@@ -100,11 +103,11 @@ class Attendance:
 
     def _names(self) -> list[str] | None:
         """Return what lies in the folder, up to so many names; None where it cannot be read."""
-        if self._inbox is None:
-            return []
         try:
             with os.scandir(self._inbox) as entries:
                 return [entry.name for entry in islice(entries, self._most)]
+        except FileNotFoundError:
+            return None if self._delivers else []
         except OSError:
             return None
 

@@ -30,14 +30,14 @@ from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload
 from bars_gateway.standard import workflow
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.examination import examine
+from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import LONG, Format, format_of
 from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
 from bars_gateway.standard.headers import LONGEST, Ids, SenderIdentity, for_sending
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
-from bars_gateway.standard.meaning import wording_of
+from bars_gateway.standard.meaning import move_of, wording_of
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides
 from bars_gateway.standard.particulars import particulars_of
@@ -177,16 +177,7 @@ class Intake:
     async def _prepare(self, body: bytes, media_type: str, envelope: Envelope) -> Submission:
         self._check_size(body)
         written_in = _format_of(media_type)
-        look = partial(
-            examine,
-            body,
-            written_in,
-            Side.SENDING,
-            self._offer,
-            self._overrides,
-            production=self._in_production,
-        )
-        found = look() if len(body) < LONG else await asyncio.to_thread(look)
+        found = await self._looked_at(body, written_in)
         if found.message is None or found.move is None:
             raise SubmissionRefused(found.issues)
         _refuse_anothers(envelope, found.message, body)
@@ -200,6 +191,34 @@ class Intake:
             patient_changed=envelope.patient_changed,
             warnings=[_warned(issue) for issue in (*found.issues, *doubtful(envelope, self.now()))],
             wording=wording_of(examined.message),
+        )
+
+    async def _looked_at(self, body: bytes, written_in: Format) -> Examined:
+        """Look at *body*, and again beside what came before it, if that may be to blame."""
+        look = partial(
+            examine,
+            body,
+            written_in,
+            Side.SENDING,
+            self._offer,
+            self._overrides,
+            production=self._in_production,
+        )
+        found = look() if len(body) < LONG else await asyncio.to_thread(look)
+        earlier = await self._earlier(found.stopped) if found.stopped else []
+        return await asyncio.to_thread(look, earlier=earlier) if earlier else found
+
+    async def _earlier(self, message: Message) -> list[Message]:
+        """Return what was exchanged in the workflow of *message*, as far as it is kept."""
+        move = move_of(message)
+        if move is None or not message.destinations:
+            return []
+        return await self._store.conversations.exchanged(
+            self._provider,
+            *_keys(message),
+            role=workflow.role_of(move),
+            counterparty=message.destinations[0],
+            change=self._change(message, move),
         )
 
     async def _target_of(self, examined: _Examined) -> str | None:
@@ -227,21 +246,18 @@ class Intake:
                 await self._store.outbound.correlation_of(self._provider, *keys) if keys else None
             )
             return named or found or self.new_id()
-        listed = (message.responds_to, message.focus_id, message.bundle_id)
-        about = partial(
-            self._store.outbound.correlation_of, self._provider, *[key for key in listed if key]
-        )
+        about = partial(self._store.outbound.correlation_of, self._provider, *_keys(message))
         role = workflow.role_of(examined.move)
-        change = self._change(examined)
+        change = self._change(message, examined.move)
         own = await about(role=role, counterparty=message.destinations[0], change=change)
         if named and own and named.lower() != own.lower():
             raise self.refusal([OTHER_CONVERSATION], http_status=409)
         return named or own or await about() or self.new_id()
 
-    def _change(self, examined: _Examined) -> Change | None:
+    def _change(self, message: Message, move: Move) -> Change | None:
         """Return whose record a later request names: the Receiver may call two patients' so."""
-        message, focus_id = examined.message, examined.message.focus_id
-        if examined.move not in {Move.UPDATE, Move.CANCEL} or focus_id is None:
+        focus_id = message.focus_id
+        if move not in {Move.UPDATE, Move.CANCEL} or focus_id is None:
             return None
         return Change(
             provider=self._provider,
@@ -305,6 +321,12 @@ class Intake:
             ties=ties_of(message, Side.SENDING, self._overrides) if new else None,
             particulars=None if new else particulars_of(message),
         )
+
+
+def _keys(message: Message) -> list[str]:
+    """Return by which ids the workflow of a later message is found."""
+    listed = (message.responds_to, message.focus_id, message.bundle_id)
+    return [key for key in listed if key]
 
 
 def _warned(issue: Issue) -> Warned:

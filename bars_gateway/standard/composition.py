@@ -31,10 +31,10 @@ from bars_gateway.standard.definitions import DEFINITIONS, cited
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.meaning import MOVES, ours_in, read_as, wording_of
 from bars_gateway.standard.rules.substance import (
-    has_words,
     referred_to_by,
     says_what_was_found,
 )
+from bars_gateway.standard.rules.terms import has_words
 from bars_gateway.standard.tree import Json, Resource
 from bars_gateway.standard.workflow import Move, Subject
 

@@ -17,16 +17,18 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.model.messages import Accepted, NoticeKind, Payload
+from bars_gateway.model.messages import Accepted, Change, NoticeKind, Payload
 from bars_gateway.model.readings import WorkflowRow
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.remarks import OF_SILENCE
 from bars_gateway.standard.workflow import Move, Role, State
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.beginnings import read_kept
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, links, notify
 from bars_gateway.store.rounds import Failed, Look, Rounds, each_alone
 from bars_gateway.store.rows import payload_of, workflow_of
-from bars_gateway.store.submissions import accepted_of, handed_in
+from bars_gateway.store.submissions import accepted_of, handed_in, workflow_about
 from bars_gateway.store.work import Noun, Shared, reads
 
 _PARTS = ("media_type", "headers", "encoding", "body", "digest")
@@ -83,6 +85,23 @@ class Conversations(Noun):
             focus_id=row["focus_id"],
             said=[_said(each) for each in found],
         )
+
+    @reads
+    def exchanged(
+        self,
+        connection: Connection,
+        provider: str,
+        *keys: str,
+        role: Role,
+        counterparty: str,
+        change: Change | None,
+    ) -> list[Message]:
+        """Return what can be read of the workflow that *keys*, or the *change*, belong to."""
+        found = workflow_about(
+            connection, provider, *keys, role=role, counterparty=counterparty, change=change
+        )
+        said = connection.rows("exchanged", workflow_id=found["id"]) if found else []
+        return [message for each in said if (message := read_kept(each)) is not None]
 
     @reads
     def handed_in(

@@ -104,9 +104,10 @@ class Outbound(Noun):
         change: Change | None = None,
     ) -> str | None:
         """Return the X-Correlation-Id of the workflow that *keys*, or the *change*, belong to."""
-        return submissions.conversation_of(
+        found = submissions.workflow_about(
             connection, provider, *keys, role=role, counterparty=counterparty, change=change
         )
+        return None if found is None else str(found["correlation_id"])
 
     async def claim_next(
         self, now: datetime, providers: Collection[str], not_for: Collection[str] = ()

@@ -357,21 +357,20 @@ def find_workflow(
     return None
 
 
-def conversation_of(
+def workflow_about(
     connection: Connection,
     provider: str,
     *keys: str,
     role: Role | None,
     counterparty: str | None,
     change: Change | None,
-) -> str | None:
-    """Return the X-Correlation-Id of the workflow that a message with those *keys* is of."""
+) -> Row | None:
+    """Return the workflow that a message with those *keys*, or a *change*, is of."""
     found = find_workflow(connection, provider, *keys, role=role, counterparty=counterparty)
-    if found is None:
-        found = claimant(connection, change) if change else None
-    if found is None:
-        return None
-    of_patient = meant(connection, change, found) if change else found
+    if found is None and change is not None:
+        found = claimant(connection, change)
+    if found is None or change is None:
+        return found
+    of_patient = meant(connection, change, found)
     # Where nobody can say, it is refused as it is taken.
-    found = found if isinstance(of_patient, list) else of_patient
-    return str(found["correlation_id"])
+    return found if isinstance(of_patient, list) else of_patient

@@ -28,13 +28,19 @@ class Clock:
 
 
 def watching(
-    store: Store, inbox: Path | None, clock: Clock | None = None, *, most: int = 100
+    store: Store,
+    inbox: Path | None,
+    clock: Clock | None = None,
+    *,
+    most: int = 100,
+    delivers: bool = True,
 ) -> Attendance:
     return Attendance(
         store,
         provider=PROVIDER,
         asks=True,
-        inbox=inbox,
+        inbox=inbox or Path("/no/such/folder"),
+        delivers=delivers and inbox is not None,
         late_after=lambda use_case: shipped_timing(use_case).unread_after,
         now=clock or Clock(),
         most=most,
@@ -73,6 +79,32 @@ async def test_what_is_not_collected_on_the_socket_is_unread(store: Store) -> No
 
     assert ("a3t1", 1, NOW) == (unread.use_case, unread.count, unread.since)
     assert [1] == [notice.notice_id for notice in unread.oldest]
+
+
+async def test_what_lies_there_from_before_is_unread_on_the_socket_too(
+    folder: DropFolder, hospital: Hospital, store: Store
+) -> None:
+    """An EPR that goes over to the socket is given those no more, and nobody may have read them."""
+    await taken(store, "a3t1")
+    async with at_work(folder.stop, folder.deliver()):
+        await hospital.sees("inbox/new/000000000001.message.json")
+    await taken(store, "a1t1")
+    watch = watching(store, hospital.inbox / "new", delivers=False)
+    await watch.look()
+
+    assert (True, {"a3t1": 1, "a1t1": 1}) == (watch.condition.known, counts(watch))
+
+
+async def test_a_folder_that_cannot_be_read_is_not_said_to_be_empty(store: Store) -> None:
+    """Whether notices are written into it, or lie there from before."""
+    folder, no_folder = Path("/no/such/folder"), Path("/dev/null")
+    found = []
+    for inbox, delivers in ((folder, True), (no_folder, True), (no_folder, False)):
+        watch = watching(store, inbox, delivers=delivers)
+        await watch.look()
+        found.append(watch.condition.known)
+
+    assert [False, False, False] == found
 
 
 async def test_whoever_takes_a_file_away_was_seen(

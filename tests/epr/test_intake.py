@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_values import ANSWER, SILENCE, attempt, submission
 from structlog.testing import capture_logs
+from variants import a_transfer_update, resource
 
 from bars_gateway.cli.lint import findings
 from bars_gateway.epr import documents
@@ -332,9 +333,9 @@ async def test_only_our_own_services_send(intake: Intake) -> None:
 
 async def test_words_without_meaning_are_refused(intake: Intake) -> None:
     """Event, reason and status must make a move that the standard knows."""
-    body = messages.referral(reason="update", status="draft", use_case="a6t1")
-    body = changed(body, "entry", 1, "resource", "id", value=CORRELATION)
-    problem = await refused(intake, body)
+    bundle = a_transfer_update()
+    resource(bundle, "ServiceRequest")["status"] = "draft"
+    problem = await refused(intake, json.dumps(bundle).encode())
 
     assert ["W01"] == [issue.rule for issue in problem.issues]
 

@@ -10,7 +10,7 @@ import pytest
 from asked_epr import YES, answering
 from bookings import cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
-from moving import made, move, state
+from moving import made, move, state, transfer
 from structlog.testing import capture_logs
 from variants import resource
 from world import Node, World, eventually, world_in
@@ -21,6 +21,12 @@ from bars_gateway.status.concerns import Conditions, concerns
 
 Document = dict[str, Any]
 ANOTHER, PLACEHOLDER = "9990000026", "0000000000"
+NHS = "https://fhir.nhs.uk/Id/nhs-number"
+VERIFIED = next(
+    each["identifier"][0]["extension"]
+    for entry in json.loads(referral())["entry"]
+    if (each := entry["resource"])["resourceType"] == "Patient"
+)
 CHECK = "check whose this is before you file it"
 CHANGED = b'{"patient_changed": true}'
 
@@ -297,3 +303,64 @@ async def test_two_records_after_a_resend(world: World) -> None:
     hospital = await world.hospital.overview()
     assert "record.other" in [alarm.kind for alarm in hospital.alarms]
     assert NHS_NUMBER not in await page(world.hospital)
+
+
+# As production has it of every provider, and an agreement may anywhere.
+STRICT = '[providers.{0}.rules."*"]\nP02 = "error"\nP02P = "error"\n'
+
+
+async def made_strict(node: Node) -> None:
+    """Let wrong numbers leave no more, from now on."""
+    node.extra = STRICT.format(node.name)
+    await node.restart()
+
+
+def numbered(body: bytes, number: str) -> bytes:
+    return body.replace(NHS_NUMBER.encode(), number.encode())
+
+
+@pytest.mark.parametrize("number", [PLACEHOLDER, "9990000019"])
+async def test_what_came_with_a_number_that_is_nobodys_can_be_answered(
+    world: World, number: str
+) -> None:
+    """It was taken, rightly: word of it, and a rejection above all, must not stay untold."""
+    receipt, answer = await asked(world, numbered(transfer("a6t2"), number))
+    await made_strict(world.hospital)
+    status, begun = await made(world.hospital, move(receipt["request_id"], "wait"))
+    rejection = response(answer, encounter="cancelled", rejection=("RRNA", "Invented."))
+    outcome = await accepted(world.hospital, "no", rejection)
+    warned = {each["rule"]: each["refused_in_production"] for each in begun["warnings"]}
+
+    assert (201, "acknowledged") == (status, outcome["state"])
+    assert [False] == [warned[rule] for rule in warned if rule in {"P02", "P02P"}]
+    assert State.DECLINED == await state(world.ambulance, receipt["request_id"])
+
+
+async def test_an_answer_may_not_bring_such_a_number_itself(world: World) -> None:
+    """It would be news of nobody: who writes it is told, and can mend it."""
+    _, answer = await asked(world, validation_request())
+    await made_strict(world.hospital)
+    begun = numbered(response(answer, encounter="in-progress"), PLACEHOLDER)
+    issue = await refused(world.hospital, "begun", begun)
+
+    assert "P02P" == issue["rule"]
+
+
+async def test_what_went_out_with_such_a_number_can_be_changed_and_cancelled(
+    world: World,
+) -> None:
+    """Sent before that was an error: it must not stand for ever."""
+    world.hospital.asked = 'questions = "socket"'
+    await world.hospital.restart()
+    receipt, _ = await asked(world, numbered(transfer("a6t2"), PLACEHOLDER))
+    await made_strict(world.ambulance)
+    async with answering(world.hospital.socket):
+        status, _ = await made(world.ambulance, move(receipt["request_id"], "update"))
+        brings = {"identifier": [{"system": NHS, "value": "9990000019", "extension": VERIFIED}]}
+        patient = {"resourceType": "Patient", **brings}
+        anew = move(receipt["request_id"], "update", resources=[patient])
+        refusal, document = await made(world.ambulance, anew)
+        cancelled, _ = await made(world.ambulance, move(receipt["request_id"], "cancel"))
+
+    assert (201, 422, 201) == (status, refusal, cancelled)
+    assert ["P02"] == [each["rule"] for each in document["issues"]]

@@ -53,6 +53,27 @@ def test_a_composed_response_passes_our_own_rules(row: Composition, use_case: st
     assert row.move is move_of(said_by(made))
 
 
+NO_PLACE = {"resourceType": "Location", "address": {}, "position": {}, "extension": []}
+
+
+@pytest.mark.parametrize(
+    ("use_case", "emptied", "rule"),
+    [
+        ("a4t1", {"resourceType": "ServiceRequest", "occurrencePeriod": {}}, "R04"),
+        ("a4t1", NO_PLACE, "R19L"),
+        ("a6t2", {"resourceType": "ServiceRequest", "authoredOn": None}, "R04"),
+        ("a6t2", NO_PLACE, "R21L"),
+    ],
+)
+def test_an_update_lacks_nothing_that_its_request_must_have(
+    use_case: str, emptied: dict[str, Any], rule: str
+) -> None:
+    """It takes the place of the whole: what it leaves out, its Receiver has no more."""
+    made = case(use_case).make(wants(Move.UPDATE, None, emptied))
+
+    assert rule in {found for found, _ in problems(made, REQUESTER)}
+
+
 @pytest.mark.reference_data
 @pytest.mark.parametrize(("row", "use_case"), RESPONSES)
 def test_others_find_a_composed_response_to_be_r4(

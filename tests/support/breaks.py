@@ -5,10 +5,12 @@ The table is what `standard/test_rules.py` reads. A path that begins with a reso
 stands for the first entry of that type; `Patient[1]` would be the second.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from messages import referral
 from variants import (
     CORE,
     NHS,
@@ -23,6 +25,7 @@ from variants import (
     a_rejection,
     a_transfer,
     a_transfer_response,
+    a_transfer_update,
     a_validation,
     add,
     an_absence,
@@ -147,6 +150,30 @@ def placed(**said: str) -> Change:
     parts = [{"url": name, "valueString": text} for name, text in said.items()]
     extension = {"url": f"{NHS}/StructureDefinition/LocationExtension", "extension": parts}
     return of("Location", [extension], "extension")
+
+
+def a_call_back() -> Bundle:
+    """Return a referral of a 999 call to a clinical assessment service."""
+    bundle: Bundle = json.loads(referral(use_case="a3t1"))
+    return bundle
+
+
+def emptied(bundle: Bundle) -> None:
+    """Leave of each Location that it is one."""
+    for each in bundle["entry"]:
+        if each["resource"]["resourceType"] == "Location":
+            kept = {"resourceType", "id", "meta", "type"}
+            each["resource"] = {k: v for k, v in each["resource"].items() if k in kept}
+
+
+def saying(text: str) -> Change:
+    """Leave of each Location a description."""
+
+    def change(bundle: Bundle) -> None:
+        emptied(bundle)
+        resource(bundle, "Location")["description"] = text
+
+    return change
 
 
 def nowhere(bundle: Bundle) -> None:
@@ -476,6 +503,21 @@ REQUEST = [
         a_validation,
     ),
     Break(
+        "R04",
+        STRICT,
+        "ServiceRequest.occurrencePeriod",
+        lose("ServiceRequest", "occurrencePeriod"),
+        an_update,
+    ),
+    Break(
+        "R04",
+        STRICT,
+        "ServiceRequest.authoredOn",
+        lose("ServiceRequest", "authoredOn"),
+        a_transfer_update,
+        also="B21",
+    ),
+    Break(
         "R04", STRICT, "ServiceRequest.intent", of("ServiceRequest", "order", "intent"), also="B21"
     ),
     Break("R05", BOTH, "ServiceRequest.status", of("ServiceRequest", "draft", "status")),
@@ -545,11 +587,22 @@ REQUEST = [
         "R17", STRICT, "ServiceRequest.subject", of("ServiceRequest", {"display": "x"}, "subject")
     ),
     Break("R17", STRICT, "ServiceRequest.basedOn", lose("ServiceRequest", "basedOn")),
+    Break("R17", STRICT, "ServiceRequest.basedOn", lose("ServiceRequest", "basedOn"), an_update),
     Break(
         "R18",
         BOTH,
         "Consent.category",
         of("Consent", "OTHER", "category", 0, "coding", 0, "code"),
+    ),
+    *(
+        Break(
+            "R18U",
+            STRICT,
+            "Consent.category",
+            of("Consent", "OTHER", "category", 0, "coding", 0, "code"),
+            make,
+        )
+        for make in (an_update, a_transfer_update)
     ),
     Break("R19", BOTH, "Bundle.entry.resource.ofType(Flag)", less("Flag"), a_validation),
     Break("R19", BOTH, "Flag[1].category", more("Flag"), a_validation),
@@ -574,10 +627,42 @@ REQUEST = [
         a_transfer,
         also="B17 R17",
     ),
+    Break(
+        "R21U",
+        STRICT,
+        "Location.meta.profile",
+        of("Location", [f"{CORE}/UKCore-Location"], "meta", "profile"),
+        a_transfer_update,
+    ),
+    Break(
+        "R21U",
+        STRICT,
+        "Bundle.entry.resource.ofType(Location)",
+        less("Location"),
+        a_transfer_update,
+        also="B17 R17",
+    ),
+    *(
+        Break("R21L", STRICT, "Location", emptied, make)
+        for make in (a_transfer, a_transfer_update, a_call_back)
+    ),
+    Break("R21L", STRICT, "Location", saying(" . "), a_call_back),
+    Break(
+        "R21L",
+        STRICT,
+        "Bundle.entry.resource.ofType(Location)",
+        less("Location"),
+        a_call_back,
+        also="B17 R17",
+    ),
     Break("R22", STRICT, "Bundle.entry.resource.ofType(Task)", less("Task"), a_pharmacy_referral),
     Break("R22", STRICT, "Condition.category", lose("Condition", "category"), a_pharmacy_referral),
     Break("R22B", STRICT, "CarePlan.activity", choices(21), a_broker_referral),
     Break("R24", WARNS, "Encounter.identifier", lose("Encounter", "identifier")),
+    *(
+        Break("R24", WARNS, "Encounter.identifier", lose("Encounter", "identifier"), make)
+        for make in (an_update, a_transfer_update)
+    ),
     Break("R24", WARNS, "Encounter.episodeOfCare", lose("Encounter", "episodeOfCare")),
 ]
 
@@ -592,6 +677,13 @@ SUBSTANCE = [
         "ServiceRequest.category[0].text",
         of("ServiceRequest", "a6t2", *CATEGORY, 1, "code"),
         a_transfer,
+    ),
+    Break(
+        "R08T",
+        WARNS,
+        "ServiceRequest.category[0].text",
+        of("ServiceRequest", "a6t2", *CATEGORY, 1, "code"),
+        a_transfer_update,
     ),
     Break("R09P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), a_validation),
     Break("R09P", STRICT, "CarePlan.activity", lose("CarePlan", "activity"), an_update),

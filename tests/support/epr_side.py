@@ -78,7 +78,8 @@ def attendance(store: Store) -> Attendance:
         store,
         provider=PROVIDER,
         asks=False,
-        inbox=None,
+        inbox=Path("/no/such/folder"),
+        delivers=False,
         late_after=lambda use_case: shipped_timing(use_case).unread_after,
         now=utc_now,
     )

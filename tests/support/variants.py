@@ -168,6 +168,14 @@ def an_update() -> Bundle:
     return bundle
 
 
+def a_transfer_update() -> Bundle:
+    """Return a referral between control rooms that changes an earlier one."""
+    bundle = a_transfer()
+    header(bundle)["reason"]["coding"] = [coding("message-reason-bars", "update")]
+    resource(bundle, "ServiceRequest")["id"] = GIVEN_ID
+    return bundle
+
+
 def a_cancelled_referral() -> Bundle:
     bundle: Bundle = json.loads(referral(reason="update", status="revoked"))
     keep(bundle, "ServiceRequest")
@@ -266,6 +274,7 @@ KINDS = (
     a_booking,
     a_cancelled_booking,
     an_update,
+    a_transfer_update,
     a_cancelled_referral,
     an_interim_response,
     a_rejection,

@@ -16,16 +16,15 @@ from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
     CODES,
-    TAKEN_BACK,
+    asks,
     concept_of,
     extensions,
-    is_change,
+    has_words,
     is_coded,
     is_new_request,
     is_of,
     missing,
     references_of,
-    request_status,
 )
 
 _WARN = Severity.WARNING
@@ -46,8 +45,8 @@ _DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
     receiving=_WARN,
 )
 def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
-    """A new request has its whole story in it."""
-    if not is_new_request(message):
+    """A request has its whole story in it, and so has what takes its place."""
+    if not asks(message):
         return
     for path, resource in message.all("ServiceRequest"):
         for element in _POINTS:
@@ -67,10 +66,25 @@ def points_nowhere(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
     if is_new_request(message):
-        consents = list(message.all("Consent"))
-        system = f"{CODES}consent-categories-bars"
-        if not any(is_coded(maps_of(each, "category"), system, {"DRC"}) for _, each in consents):
-            yield f"{consents[0][0]}.category" if consents else missing("Consent")
+        yield from _other_consents(message)
+
+
+@rule(
+    "R18U",
+    "an update needs the Consent of the category DRC (direct care), as its request does",
+    source="Applications 4 and 6: payload tables",
+    receiving=_WARN,
+)
+def changed_without_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
+    if asks(message) and not is_new_request(message):
+        yield from _other_consents(message)
+
+
+def _other_consents(message: Message) -> Iterator[str]:
+    consents = list(message.all("Consent"))
+    system = f"{CODES}consent-categories-bars"
+    if not any(is_coded(maps_of(each, "category"), system, {"DRC"}) for _, each in consents):
+        yield f"{consents[0][0]}.category" if consents else missing("Consent")
 
 
 @rule(
@@ -80,7 +94,7 @@ def no_direct_care(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     """Whoever drives there must know whether it is safe."""
-    if _asks_for_validation(message):
+    if asks(message, "validation"):
         flags = [
             path
             for path, each in message.all("Flag")
@@ -99,17 +113,10 @@ def scene_not_told(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def place_not_told(message: Message, _offer: Offer) -> Iterator[str]:
     """One way to find the place is enough."""
-    if _asks_for_validation(message):
+    if asks(message, "validation"):
         places = list(message.all("Location"))
         if not any(_can_be_found(each) for _, each in places):
             yield places[0][0] if places else missing("Location")
-
-
-def _asks_for_validation(message: Message) -> bool:
-    asks = is_new_request(message, "validation") or (
-        is_change(message) and message.category == "validation"
-    )
-    return asks and request_status(message) not in TAKEN_BACK
 
 
 def _can_be_found(location: Resource) -> bool:
@@ -158,12 +165,54 @@ def place_misspelt(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def no_incident_place(message: Message, _offer: Offer) -> Iterator[str]:
     if is_new_request(message, "referral") and is_of(message, "a6"):
+        yield from _unplaced(message)
+
+
+@rule(
+    "R21U",
+    "an update between control rooms needs the Location of the incident, and answered"
+    " questionnaires, as its request does",
+    source="Application 6: Referral-Payload",
+    receiving=_WARN,
+)
+def changed_without_incident_place(message: Message, _offer: Offer) -> Iterator[str]:
+    if asks(message, "referral") and not is_new_request(message) and is_of(message, "a6"):
+        yield from _unplaced(message)
+
+
+def _unplaced(message: Message) -> Iterator[str]:
+    places = list(message.all("Location"))
+    if not any(_claims(place, _INCIDENT) for _, place in places):
+        yield f"{places[0][0]}.meta.profile" if places else missing("Location")
+    for path, each in message.all("QuestionnaireResponse"):
+        if text_of(each, "status") != "completed":
+            yield f"{path}.status"
+
+
+@rule(
+    "R21L",
+    "each Location of a referral of Application 3 or 6 must say where that is: a position, an"
+    " address, a number or words",
+    source="Applications 3 and 6: Referral-Payload",
+    receiving=_WARN,
+)
+def place_is_empty(message: Message, _offer: Offer) -> Iterator[str]:
+    """A Location that holds nothing is one, and sends nobody anywhere."""
+    if asks(message, "referral") and (is_of(message, "a3") or is_of(message, "a6")):
         places = list(message.all("Location"))
-        if not any(_claims(place, _INCIDENT) for _, place in places):
-            yield f"{places[0][0]}.meta.profile" if places else missing("Location")
-        for path, each in message.all("QuestionnaireResponse"):
-            if text_of(each, "status") != "completed":
-                yield f"{path}.status"
+        yield from (path for path, each in places if not _says_where(each))
+        if not places and is_of(message, "a3"):  # of Application 6 another rule says so
+            yield missing("Location")
+
+
+def _says_where(location: Resource) -> bool:
+    address = map_of(location, "address")
+    lines = address.get("line")
+    words = [text_of(location, name) for name in ("name", "description")]
+    words += [text_of(each, "value") for each in maps_of(location, "identifier")]
+    words += [text_of(address, name) for name in ("text", "city", "district", "state")]
+    words += [each for each in lines if isinstance(each, str)] if isinstance(lines, list) else []
+    return _can_be_found(location) or any(map(has_words, words))
 
 
 def _claims(resource: Resource, profile: str) -> bool:
@@ -237,7 +286,7 @@ def booking_is_missing(message: Message, offer: Offer) -> Iterator[str]:
     receiving=_WARN,
 )
 def no_journey(message: Message, _offer: Offer) -> Iterator[str]:
-    if is_new_request(message):
+    if asks(message):
         for path, encounter in list(message.all("Encounter"))[:1]:
             if not maps_of(encounter, "identifier"):
                 yield f"{path}.identifier"

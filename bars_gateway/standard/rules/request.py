@@ -21,6 +21,7 @@ from bars_gateway.standard.rules.terms import (
     INTERIM,
     RESPONSE,
     TAKEN_BACK,
+    asks,
     cites_cancellation,
     codings,
     is_booking,
@@ -126,7 +127,8 @@ def withdrawn_use_case(message: Message, _offer: Offer) -> Iterator[str]:
     receiving=_WARN,
 )
 def no_plan_or_time(message: Message, _offer: Offer) -> Iterator[str]:
-    if not is_new_request(message):
+    """A validation without the time of its breach could be waited for for ever."""
+    if not asks(message):
         return
     for path, resource in message.all("ServiceRequest"):
         if text_of(resource, "intent") != "plan":

@@ -16,18 +16,16 @@ from bars_gateway.standard.rules.terms import (
     CODES,
     FULL,
     RESPONSE,
-    TAKEN_BACK,
-    cites_cancellation,
+    asks,
     codings,
     concept_of,
+    has_words,
     is_booking,
     is_cancelled_request,
-    is_change,
     is_coded,
     is_new_request,
     is_of,
     missing,
-    request_status,
 )
 
 _WARN = Severity.WARNING
@@ -70,11 +68,6 @@ def referred_to_by(entries: Iterable[tuple[str, Resource]]) -> set[str]:
     }
 
 
-def has_words(text: str) -> bool:
-    """Tell whether there is anything to read: a mark, or what nobody can see, is nothing."""
-    return any(each.isalnum() for each in text)
-
-
 def is_said(concepts: Iterable[Resource]) -> bool:
     """Tell whether one of *concepts* holds words, or a code."""
     found = list(concepts)
@@ -104,7 +97,7 @@ def referral_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def help_is_not_described(message: Message, _offer: Offer) -> Iterator[str]:
     """The other control room may turn such a call down."""
-    if is_new_request(message, "referral") and message.use_case in _HELP:
+    if asks(message, "referral") and message.use_case in _HELP:
         for path, request in message.all("ServiceRequest"):
             if not any(has_words(text_of(c, "text")) for c in maps_of(request, "category")):
                 yield f"{path}.category[0].text"
@@ -119,13 +112,7 @@ def help_is_not_described(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def validation_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
     """A new request, and what changes it."""
-    changed = (
-        is_change(message)
-        and message.category == "validation"
-        and request_status(message) not in TAKEN_BACK
-        and not cites_cancellation(message)
-    )
-    if is_new_request(message, "validation") or changed:
+    if asks(message, "validation"):
         yield from _empty_plans(message)
 
 

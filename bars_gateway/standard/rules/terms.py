@@ -56,6 +56,22 @@ def is_cancelled_request(message: Message) -> bool:
     return is_change(message) and request_status(message) in TAKEN_BACK
 
 
+def asks(message: Message, category: str | None = None) -> bool:
+    """
+    Tell whether something is asked for, for the first time or otherwise than before.
+
+    An update takes the place of the whole request: what has to be in the one has to be in the
+    other.
+    """
+    changed = (
+        is_change(message)
+        and request_status(message) not in TAKEN_BACK
+        and not cites_cancellation(message)
+        and category in {None, message.category}
+    )
+    return is_new_request(message, category) or changed
+
+
 def is_booking(message: Message, *, called_off: bool) -> bool:
     """Tell whether it is about an Appointment that is, or is not, called off."""
     return (
@@ -127,6 +143,11 @@ def statuses(message: Message, resource_type: str) -> list[tuple[str, str]]:
     return [
         (f"{path}.status", text_of(each, "status")) for path, each in message.all(resource_type)
     ]
+
+
+def has_words(text: str) -> bool:
+    """Tell whether there is anything to read: a mark, or what nobody can see, is nothing."""
+    return any(each.isalnum() for each in text)
 
 
 def missing(resource_type: str) -> str:
