@@ -53,6 +53,7 @@ from bars_gateway.standard.headers import TARGET, Ids, TargetIdentifier, normali
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.remarks import remarks_on_numbers
 from bars_gateway.standard.repeats import said
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
@@ -123,6 +124,8 @@ class Reception:
         if stranger is not None:
             return refused([stranger])
         bind_contextvars(move=read.move.value)
+        if read.warned:
+            bind_contextvars(rules=read.warned)
         take = self._take if read.move in REQUESTER_MOVES else self._take_response
         return await take(request, ids, host, read)
 
@@ -210,11 +213,12 @@ class Reception:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """A message that breaks no rule, and what it says."""
+    """A message that breaks no rule for which it would be refused, and what it says."""
 
     message: Message
     move: Move
     said: str  # what tells it from all else
+    warned: list[str]  # ids of the rules that it breaks all the same, and is taken
 
 
 def _read(request: InboundRequest, ids: Ids, host: Hosted) -> _Read | Examined:
@@ -224,7 +228,8 @@ def _read(request: InboundRequest, ids: Ids, host: Hosted) -> _Read | Examined:
         return found
     target = TargetIdentifier.decode(request.headers[TARGET.lower()])
     digest = said(found.message, found.move, normalised(target.text), ids.correlation_id)
-    return _Read(message=found.message, move=found.move, said=digest)
+    warned = sorted({issue.rule for issue in found.issues})
+    return _Read(message=found.message, move=found.move, said=digest, warned=warned)
 
 
 def _caller(request: InboundRequest) -> str:
@@ -267,6 +272,7 @@ def _arrival(  # noqa: PLR0917
         particulars=None if move is Move.REQUEST else particulars_of(message),
         said=read.said,
         earlier_records=host.earlier_records,
+        doubts=remarks_on_numbers(message),
     )
 
 

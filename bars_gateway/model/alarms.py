@@ -361,6 +361,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         advice="The Sender may not know. If it matters to the patient, telephone.",
         ends="the Sender asks again, and hears it",
     ),
+    "question.shared_id": AlarmKind(
+        about=About.REQUEST,
+        grave=True,
+        noun="request",
+        says="{n} taken under a number that our EPR has given to another patient's before",
+        whose=Whose.OURS,
+        advice="Its Sender changes and cancels by that number. Have the EPR's supplier see why; ask"
+        " the Sender whose record is meant before anything of it is changed.",
+        ends="nothing else",
+    ),
     "file.set_aside": AlarmKind(
         about=About.REQUEST,
         grave=False,

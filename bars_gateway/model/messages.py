@@ -16,6 +16,7 @@ from bars_gateway.standard.link_rules import Ties
 from bars_gateway.standard.meaning import Reason, Said, Wording
 from bars_gateway.standard.particulars import Particulars
 from bars_gateway.standard.patients import Patient
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.verdict import TABLE_VERSION, Before, Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
@@ -263,6 +264,7 @@ class Arrival:
     particulars: Particulars | None = None  # of what comes later: to agree with its workflow
     said: str | None = None  # what tells what it says from all else; None: not known
     earlier_records: bool = False  # whether the EPR may know a record that we do not
+    doubts: tuple[Remark, ...] = ()  # about whose it is, by itself: they go with the notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.remarks import remarks_on_numbers
 from bars_gateway.standard.workflow import Move
 
 
@@ -50,6 +51,7 @@ def response_arrival(
         reason=message.reason,
         wording=wording_of(message),
         particulars=particulars_of(message),
+        doubts=remarks_on_numbers(message),
     )
 
 

@@ -21,13 +21,21 @@ from bars_gateway.model.questions import PROCESS_MESSAGE, READ_LIVES, Decided, D
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, wording_of
 from bars_gateway.standard.particulars import Particulars, particulars_of
-from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
+from bars_gateway.standard.remarks import OF_NUMBERS, Remark
+from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
 from bars_gateway.store import links
-from bars_gateway.store.beginnings import read_kept, read_payload
+from bars_gateway.store.beginnings import patients_of, read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import names, remarks_on_change, whose
-from bars_gateway.store.inbound import changed_workflow, open_workflow, remember, take
+from bars_gateway.store.inbound import (
+    add_event,
+    changed_workflow,
+    given_to,
+    open_workflow,
+    remember,
+    take,
+)
 from bars_gateway.store.records import move_due, move_workflow
 from bars_gateway.store.responses import follow, named_by, tell
 from bars_gateway.store.rounds import Failed, Look, each_alone
@@ -114,6 +122,7 @@ def _take(
         remarks = remarks_on_change(connection, changed["id"], whose_it_is)
         named = names(whose_it_is, right=True)  # the EPR was told, and has said yes
     if arrival.move is Move.REQUEST:
+        _tell_given_twice(connection, arrival, now)
         workflow_id = open_workflow(connection, arrival, now)
     else:
         workflow_id = _changed_workflow(connection, arrival, now)
@@ -129,6 +138,21 @@ def _take(
     )
     links.link(connection, arrival, found, taken, now)
     return taken.message_id
+
+
+def _tell_given_twice(connection: Connection, arrival: Arrival, now: datetime) -> None:
+    """Raise the alarm where the EPR gives an id that another patient of that Sender's has."""
+    standing = [row for row in given_to(connection, arrival) if State(row["state"]) not in FINAL]
+    if not standing:
+        return
+    patient = patient_of(read_payload(arrival.request))
+    others = [
+        row["id"]
+        for row in standing
+        if compare_with(patient, patients_of(connection, row["id"])) not in ONE_PATIENT
+    ]
+    if others:
+        add_event(connection, arrival, "question.shared_id", now, workflows=others)
 
 
 def _take_response(
@@ -195,6 +219,7 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         wording=_wording(row, Move(about["move"])),
         ties=links.as_written(about.get("ties")),
         particulars=_particulars(row, Move(about["move"])),
+        doubts=tuple(each for each in map(Remark, about["remarks"]) if each in OF_NUMBERS),
     )
 
 

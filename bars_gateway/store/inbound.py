@@ -31,15 +31,17 @@ from bars_gateway.standard.answers import outcome
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.patients import Sameness, compare, patient_of
+from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compare_with, patient_of
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State
+from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store import links
-from bars_gateway.store.beginnings import read_kept, read_payload
+from bars_gateway.store.beginnings import patients_of, read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import keep, notify
 from bars_gateway.store.rows import packed, text, written
 from bars_gateway.store.work import Noun, promises, writes
+
+_MOST = 200  # workflows with one id whose Bundles are read, the newest
 
 
 class Inbound(Noun):
@@ -143,7 +145,7 @@ def take(
         provider=arrival.provider,
         kind=notice,
         message_id=message_id,
-        remarks=" ".join(remarks),
+        remarks=" ".join((*remarks, *arrival.doubts)),
         now=text(now),
         collected_at=text(now) if collected else None,
     )
@@ -174,12 +176,36 @@ def _enter(connection: Connection, arrival: Arrival, message_id: int, now: datet
 
 
 def changed_workflow(connection: Connection, arrival: Arrival) -> Row | None:
-    """Return the workflow that a change is about, or None: one that the EPR alone knows of."""
+    """
+    Return the workflow that a change is about, or None: one that the EPR alone knows of.
+
+    Where an EPR has given several requests of that Sender one id, it is that of the same
+    patient, and none where nobody can tell: another patient's is never changed for it.
+    """
+    found = named_workflows(connection, arrival)
+    if len(found) > 1 and arrival.particulars is not None:
+        patient = arrival.particulars.patient
+        found = [
+            row
+            for row in found
+            if compare_with(patient, patients_of(connection, row["id"])) in ONE_PATIENT
+        ]
+    standing = [row for row in found if State(row["state"]) not in FINAL]
+    return next(iter([*standing, *found]), None)
+
+
+def named_workflows(connection: Connection, arrival: Arrival) -> list[Row]:
+    """Return what that Sender was given the id for that a change names, the newest first."""
     if arrival.move is Move.REQUEST:
-        return None
+        return []
+    return given_to(connection, arrival)
+
+
+def given_to(connection: Connection, arrival: Arrival) -> list[Row]:
+    """Return the workflows of the Sender of *arrival* that have its id, the newest first."""
     values = {"provider": arrival.provider, "focus_id": arrival.focus_id}
-    found = connection.rows("workflows_changed", **values)
-    return next((row for row in found if same_service(row["counterparty"], arrival.sender)), None)
+    found = connection.rows("workflows_changed", **values)[:_MOST]
+    return [row for row in found if same_service(row["counterparty"], arrival.sender)]
 
 
 def open_workflow(connection: Connection, arrival: Arrival, now: datetime) -> int:

@@ -64,6 +64,7 @@ from bars_gateway.store.inbound import (
     add_event,
     already_met,
     changed_workflow,
+    named_workflows,
     refused_links,
 )
 from bars_gateway.store.records import add_message_event, notify
@@ -245,7 +246,7 @@ def ask_about(
         "answer_due_at": text(arrival.owed.due_at) if arrival.owed else None,
         "warn_at": text(arrival.owed.warn_at) if arrival.owed else None,
         "ties": links.written(arrival.ties),
-        "remarks": _remarks_on(connection, arrival, now),
+        "remarks": (*_remarks_on(connection, arrival, now), *arrival.doubts),
         "known": _is_known(connection, arrival),
     }
     return _put(connection, arrival, about, terms, now)
@@ -262,12 +263,15 @@ def _remarks_on(connection: Connection, arrival: Arrival, now: datetime) -> tupl
     if arrival.move is Move.REQUEST:
         return links.remarks_of(links.find(connection, arrival))
     workflow = changed_workflow(connection, arrival)
-    if workflow is None:
+    named = named_workflows(connection, arrival)
+    if workflow is None and not named:
         return ()
-    whose_it_is = whose(connection, arrival, workflow["id"])
+    # Where several have that id, and none of this patient's: so it stands to each of them.
+    about = workflow or named[0]
+    whose_it_is = whose(connection, arrival, about["id"])
     if whose_it_is is Sameness.OTHER_PATIENT:
-        add_event(connection, arrival, "patient.other", now, workflow_id=workflow["id"])
-    return remarks_on_change(connection, workflow["id"], whose_it_is)
+        add_event(connection, arrival, "patient.other", now, workflow_id=about["id"])
+    return remarks_on_change(connection, about["id"], whose_it_is)
 
 
 def ask_about_response(
@@ -289,7 +293,7 @@ def ask_about_response(
     word = told.arrival.word
     about = {
         "workflow_id": workflow["id"],
-        "remarks": told.remarks,
+        "remarks": (*told.remarks, *arrival.doubts),
         "says": word.says if word else None,
         "reason_code": word.reason_code if word else None,
         "reason": arrival.reason,

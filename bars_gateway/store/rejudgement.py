@@ -30,7 +30,7 @@ from bars_gateway.model.messages import (
 from bars_gateway.standard.bundle import MalformedBundle
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.patients import Sameness
-from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.remarks import OF_NUMBERS, Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
 from bars_gateway.store.arrivals import response_arrival
 from bars_gateway.store.beginnings import read_payload
@@ -45,7 +45,14 @@ from bars_gateway.store.sqlite import SqliteConnection
 
 # Said beside what a response says, and not drawn from what was before it.
 _BESIDE = frozenset(
-    {Remark.RESTORED, Remark.ATTACHED, Remark.HEARD, Remark.ARRIVED_AFTER_ALL, Remark.OTHER_RECORD}
+    {
+        Remark.RESTORED,
+        Remark.ATTACHED,
+        Remark.HEARD,
+        Remark.ARRIVED_AFTER_ALL,
+        Remark.OTHER_RECORD,
+        *OF_NUMBERS,
+    }
 )
 _OF_RESPONSES = (NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE)
 _CLOCK = frozenset({"answer_due_at", "warn_at", "overdue_at"})

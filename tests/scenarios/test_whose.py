@@ -8,9 +8,10 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from asked_epr import YES, answering
-from bookings import cancelled_referral
+from bookings import booking, cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
-from moving import made, move, state, transfer
+from moving import made, move, socket_of, state, transfer
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from variants import resource
 from world import Node, World, eventually, world_in
@@ -28,6 +29,8 @@ VERIFIED = next(
     if (each := entry["resource"])["resourceType"] == "Patient"
 )
 CHECK = "check whose this is before you file it"
+CHECK_IT = "Check whose this is before you file it."
+AS_JSON = {"Content-Type": "application/fhir+json"}
 CHANGED = b'{"patient_changed": true}'
 
 
@@ -364,3 +367,91 @@ async def test_what_went_out_with_such_a_number_can_be_changed_and_cancelled(
 
     assert (201, 422, 201) == (status, refusal, cancelled)
     assert ["P02"] == [each["rule"] for each in document["issues"]]
+
+
+OF_NUMBERS = [
+    pytest.param(PLACEHOLDER, "placeholder_number", "P02P", id="placeholder"),
+    pytest.param("9990000019", "wrong_number", "P02", id="wrong-check-digit"),
+]
+
+
+@pytest.mark.parametrize(("number", "remark", "rule"), OF_NUMBERS)
+async def test_who_gets_a_number_that_is_nobodys_is_told(
+    world: World, number: str, remark: str, rule: str
+) -> None:
+    """A request is taken with it: the notice says to check, and the log which rule it was."""
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        await asked(world, numbered(validation_request(), number))
+    notice = await told(world.hospital, "request")
+    logged = [line.get("rules") for line in lines if line["event"] == "inbound.request_ended"]
+
+    assert [remark] == notice["remarks"]
+    assert CHECK_IT in notice["means"]
+    assert [[rule]] == logged
+
+
+async def test_a_right_number_is_not_remarked_upon(world: World) -> None:
+    """A remark that is always there is read by nobody."""
+    await asked(world, transfer("a6t2"))
+
+    assert [] == (await told(world.hospital, "request"))["remarks"]
+
+
+async def test_an_answer_that_brings_one_is_told_on_the_socket(world: World) -> None:
+    """Whichever door the EPR has, and whatever sort of message came."""
+    world.ambulance.asked = 'notices = "socket"'
+    await world.ambulance.restart()
+    body = transfer("a6t2")
+    async with socket_of(world.ambulance) as epr:
+        async with epr.post("/messages", data=body, headers=AS_JSON) as taken:
+            assert 201 == taken.status
+        (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+        begun = numbered(response(answer.read_bytes(), encounter="in-progress"), PLACEHOLDER)
+        await accepted(world.hospital, "begun", begun)
+        async with epr.get("/notices") as listed:
+            notices = (await listed.json())["notices"]
+    came = next(each for each in notices if each["direction"] == "inbound")
+
+    assert "placeholder_number" in came["remarks"]
+    assert CHECK_IT in came["means"]
+
+
+async def test_the_epr_is_told_of_it_before_it_decides(world: World) -> None:
+    """And so is the notice, should the answer come too late for the Sender."""
+    world.hospital.asked = 'questions = "socket"'
+    await world.hospital.restart()
+    async with answering(world.hospital.socket) as epr:
+        receipt = await world.ambulance.sent("b.json", numbered(booking(), PLACEHOLDER))
+        await world.ambulance.outcome(receipt["request_id"])
+    (question,) = epr.seen
+
+    assert "placeholder_number" in question["remarks"]
+    assert CHECK_IT in question["means"]
+
+
+async def test_an_id_that_was_given_to_two_patients_ends_neither_for_the_other(
+    world: World,
+) -> None:
+    """Our EPR has given one Sender the same id twice: whose is meant, the patient says."""
+    same = str(uuid4())
+    world.hospital.asked = 'questions = "socket"'
+    await world.hospital.restart()
+
+    def says(question: Document) -> Document:
+        return YES | ({"focus_id": same} if question.get("move") == "request" else {})
+
+    async with answering(world.hospital.socket, says) as epr:
+        first = await world.ambulance.sent("one.json", booking())
+        await world.ambulance.outcome(first["request_id"])
+        second = await world.ambulance.sent("two.json", numbered(booking(), ANOTHER))
+        await world.ambulance.outcome(second["request_id"])
+        alarms = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
+        status, cancel = await made(world.ambulance, move(first["request_id"], "cancel", text="x"))
+        await world.ambulance.outcome(cancel["request_id"])
+    question = next(each for each in epr.seen if each.get("move") == "cancel")
+
+    assert (201, ["question.shared_id"]) == (status, alarms)
+    assert [] == question["remarks"]
+    assert [State.CANCELLED, State.ACTIVE] == [
+        await state(world.hospital, each["request_id"]) for each in (first, second)
+    ]

@@ -122,6 +122,14 @@ REMARKED: Mapping[Remark, Sentence] = {
         "This says too little to tell whether it is about the same patient. Check whose it is"
         " before you file it."
     ),
+    Remark.PLACEHOLDER_NUMBER: check(
+        "The NHS number in this is a placeholder, and nobody's. Check whose this is before you file"
+        " it."
+    ),
+    Remark.WRONG_NUMBER: check(
+        "The NHS number in this cannot be right, for its digits do not check. Check whose this is"
+        " before you file it."
+    ),
     Remark.OTHER_RECORD: telephone(
         "There may be two records of this patient's request. Telephone: ask which of the two"
         " stands, and have the other one cancelled."
