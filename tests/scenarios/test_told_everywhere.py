@@ -69,7 +69,6 @@ MAY_HAVE = "may or may not have arrived"
 WITH_REMARK = "came with a remark"
 REFERRED = "A patient has been referred to this service"
 ASKED_FOR_HELP = "Another control room asks you to take a call on."
-ASKED_TO_VALIDATE = "A validation is asked for"
 TWO_RECORDS = "There may be two records of this patient's request."
 HAS_ONE_THERE = "who has the same request there already"
 ABOUT_NO_MESSAGE = {None, "restore.not_handed_over", "inbound.quarantined"}
@@ -274,7 +273,11 @@ ROWS = (
     Row(
         course=courses.a_validation_that_nobody_confirms_before_its_breach,
         requester=Told(epr=TELEPHONE_FIRST, page=MAY_HAVE, alarm="message.unconfirmed"),
-        responder=Told(epr=ASKED_TO_VALIDATE),
+        responder=Told(
+            epr="You have not given your final answer in time",
+            page="that we owe",
+            alarm="workflow.overdue",
+        ),
         leaves_traces=True,
     ),
     Row(

@@ -343,11 +343,16 @@ async def a_silence_that_somebody_has_seen_to(world: World) -> AsyncIterator[Non
     soon = datetime.now(UTC) + timedelta(seconds=6)
     _, answer = await asked(world, validation_request(needed_by=soon))
     await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
+    await overdue_and_handled(world)
+    yield
+    await reported(world, told(answer, "triaged"))
+
+
+async def overdue_and_handled(world: World) -> None:
+    """Wait until both sides are told that an answer is overdue, and have seen to it."""
     for node, words in ((world.ambulance, "owed to us"), (world.hospital, "that we owe")):
         await in_time(lambda n=node, w=words: page(n, w))
         await marked_as_handled(node)
-    yield
-    await reported(world, told(answer, "triaged"))
 
 
 async def a_validation_that_nobody_confirms_before_its_breach(
@@ -363,19 +368,13 @@ async def unconfirmed_at_its_breach(world: World) -> str:
     body = validation_request(needed_by=breach)
     receipt = await world.ambulance.sent(f"{uuid4()}.json", body)
     await world.ambulance.outcome(receipt["request_id"])
-    await in_time(lambda: over(breach))
     world.sandbox.faults.clear()
     return str(receipt["request_id"])
 
 
-async def over(moment: datetime) -> bool:
-    await asyncio.sleep(0.05)
-    return datetime.now(UTC) > moment
-
-
 async def a_retry_after_its_breach(world: World) -> AsyncIterator[None]:
     request_id = await unconfirmed_at_its_breach(world)
-    await marked_as_handled(world.ambulance)
+    await overdue_and_handled(world)
     status, refused = await ordered(world.ambulance, request_id, "retry")
     assert (409, "past_its_time") == (status, refused["objection"]["code"])
     for file in world.ambulance.files("inbox/new/*"):
@@ -402,10 +401,7 @@ async def a_nearer_time_that_nobody_has_heard_of(world: World) -> AsyncIterator[
 async def a_rejection_after_its_time(world: World) -> AsyncIterator[None]:
     breach = datetime.now(UTC) + timedelta(seconds=6)
     _, notice = await requested(world, validation_request(needed_by=breach))
-    await in_time(lambda: over(breach))
-    await in_time(lambda: page(world.ambulance, "owed to us"))
-    for node in (world.ambulance, world.hospital):
-        await marked_as_handled(node)
+    await overdue_and_handled(world)
     yield
     _, made_ = await made(world.hospital, move(notice["request_id"], "decline", outcome="RRNA"))
     await world.hospital.outcome(made_["request_id"])
