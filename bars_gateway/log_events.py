@@ -77,7 +77,7 @@ EVENTS = {
     ),
     "epr.socket_opened": LogEvent("The EPR's door is open at `path`."),
     "epr.submission_ended": LogEvent(
-        "What the EPR handed in was taken (`state`), or refused by `rules`.",
+        "What the EPR submitted was taken (`state`), or refused by `rules`.",
         "Refused: the EPR has the reasons; if they come often, tell its supplier.",
     ),
     "epr.target_unchecked": LogEvent(

@@ -83,7 +83,7 @@ def _is_der(data: bytes) -> bool:
 
 # The first that fits counts.
 _FORMS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
-    (_is_utf16, "text in UTF-16", "Save it anew: iconv -f UTF-16 -t ASCII {file} > NEW.pem"),
+    (_is_utf16, "text in UTF-16", "Save it again: iconv -f UTF-16 -t ASCII {file} > NEW.pem"),
     (
         lambda data: any(mark in data for mark in _PKCS7),
         "PKCS#7 (.p7b)",

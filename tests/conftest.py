@@ -71,7 +71,7 @@ def _keys_are_proven_once() -> Iterator[None]:
     Prove a private key when its bytes are first read, and not each of a thousand times after.
 
     The library proves an RSA key whenever it loads one, which takes 50 ms of arithmetic: half
-    of what a gateway's start takes. The same bytes are the same key, or are refused anew.
+    of what a gateway's start takes. The same bytes are the same key, or are refused again.
     """
     with pytest.MonkeyPatch.context() as patch:
         proven = cache(load_pem_private_key)

@@ -1,7 +1,7 @@
 """
 docs/clinical.md is printed from the tables of sentences, responses and times, to the letter.
 
-    .venv/bin/python tests/test_clinical_document.py      prints it anew
+    .venv/bin/python tests/test_clinical_document.py      prints it again
 """
 
 import re
@@ -44,7 +44,7 @@ INTRODUCTION = """\
 For the clinical safety officer who approves it, the duty manager who reads it at night, and the
 developer who puts it on a screen. All of this page is printed from the code that says it
 (`standard/sentences/`, `standard/meaning.py`, `standard/timing.py`):
-`python tests/test_clinical_document.py` prints it anew.
+`python tests/test_clinical_document.py` prints it again.
 
 Every notice, every question and every message that is looked at (`bars-gateway show`,
 `bars-gateway queue`, `GET /messages/REQUEST_ID`) has `means`: what is so, and what to do. Show
@@ -500,7 +500,7 @@ def document() -> str:
             KINDS_READ,
             f"{kinds()}\n",
             "## What a sentence asks\n",
-            "Of several together, the gravest counts.\n",
+            "Of several together, the most severe counts.\n",
             f"{table(('', 'It asks'), ((a.name.lower(), ASKED[a]) for a in Asks))}\n",
             "## The words\n",
             WORDS_READ,

@@ -1,7 +1,7 @@
 """
 What is written for people agrees with the code: README, advice, events, targets.
 
-Some parts of README and docs are printed from the code. To print them anew after a change:
+Some parts of README and docs are printed from the code. To print them again after a change:
 
     .venv/bin/python tests/test_documentation.py
 """
@@ -136,7 +136,7 @@ def _refusal(row: refusal_table.Row) -> str:
 
 
 def alarms() -> str:
-    """Return what is alarming, gravest first."""
+    """Return what is alarming, most severe first."""
     head = ["| Kind | What it says | Look first | What to do | What else ends it |"]
     lines = []
     for kind, each in ALARMS.items():

@@ -144,7 +144,7 @@ async def test_it_waits_for_a_quiet_moment_and_not_for_ever() -> None:
 
 
 async def test_a_stop_ends_it_in_the_middle() -> None:
-    """Nothing is written down as done; the next start begins anew."""
+    """Nothing is written down as done; the next start begins again."""
     soundness = Scripted(*[WELL] * 1000)
     made = inspector(soundness, Clock())
     steps = 0

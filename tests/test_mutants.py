@@ -113,7 +113,7 @@ def test_a_fault_that_comes_back_is_told(mutant: Mutant, tmp_path: Path) -> None
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     place = tmp_path / "bars_gateway" / mutant.module
     text = place.read_text("utf-8")
-    assert 1 == text.count(mutant.now), f"{mutant.module} reads otherwise: write the fault anew"
+    assert 1 == text.count(mutant.now), f"{mutant.module} reads otherwise: write the fault again"
     place.write_text(text.replace(mutant.now, mutant.then), "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     command += [word for plugin in PLUGINS for word in ("-p", plugin)]

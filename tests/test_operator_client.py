@@ -52,7 +52,7 @@ async def test_a_file_is_handed_over_as_it_is(tmp_path, size):
     ],
 )
 async def test_each_receipt_is_told(tmp_path, status, refused, sentence):
-    """Whoever hands in a file reads what became of it."""
+    """Whoever submits a file reads what became of it."""
     said = []
     file = tmp_path / "referral.json"
     async with gateway(tmp_path / "trust.sock", status):

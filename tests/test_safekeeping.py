@@ -306,7 +306,7 @@ RESTORED = Restored(
         "- Known to the kept database alone, and not entered: 1 message. Nothing here tells of it.",
         "- Not sent, for it was cancelled since: 1 message. An earlier attempt may have arrived",
         "- Not sent, for the kept database knows how it was settled since: 1 message.",
-        "- Handed in after 2026-03-02 09:00:00 UTC, and known to the kept database alone: 1",
+        "- Submitted after 2026-03-02 09:00:00 UTC, and known to the kept database alone: 1",
         "- Going out: 1 message. Each leaves under the X-Request-Id that it always had.",
         "- Standing again: 2 alarms that nobody had marked as handled. See to each once the",
         "    request-1  workflow.overdue, since 2026-03-02 09:00:00 UTC (trust)",

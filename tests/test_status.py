@@ -204,12 +204,12 @@ async def test_nothing_to_do_is_said_first(shown: Shown) -> None:
     """An operator who has nothing to do reads that before anything else."""
     page = (await shown.get("/")).text
 
-    assert "<title>All is well: bars_gateway on gateway-1</title>" in page
+    assert "<title>No action needed: bars_gateway on gateway-1</title>" in page
     assert "Nothing waits for a person." in page
 
 
 async def test_what_needs_a_person_comes_first(shown: Shown) -> None:
-    """The page leads with what somebody must do, and with the gravest of it."""
+    """The page leads with what somebody must do, and with the most severe of it."""
     await of_every_kind(shown)
     page = (await shown.get("/")).text
     order = [
@@ -340,7 +340,7 @@ async def test_what_is_over_or_still_to_come_is_none(shown: Shown, conditions: C
     """A page that always warns teaches people not to look."""
     shown.conditions = conditions
 
-    assert "All is well" in (await shown.get("/")).text
+    assert "No action needed" in (await shown.get("/")).text
 
 
 async def test_a_message_that_waits_for_long_is_a_concern(shown: Shown) -> None:
@@ -356,7 +356,7 @@ async def test_a_message_that_has_come_in_since_is_none(shown: Shown) -> None:
     await shown.store.outbound.submit(submission(), NOW - timedelta(minutes=1))
     page = (await shown.get("/")).text
 
-    assert "All is well" in page
+    assert "No action needed" in page
 
 
 async def asked(store: Store, at: datetime) -> int:
@@ -374,7 +374,7 @@ async def test_a_question_is_shown_with_its_age(shown: Shown) -> None:
     page = (await shown.get("/")).text
 
     assert "trust has 1 open question, the oldest asked 3 s ago." in page
-    assert "All is well" in page
+    assert "No action needed" in page
 
 
 async def test_a_question_that_outlived_its_proxy_is_a_concern(shown: Shown) -> None:
@@ -599,7 +599,7 @@ async def test_the_last_comparison_is_shown(shown: Shown, found: list[str], expe
     text = (await shown.get("/")).text
 
     assert expected in text
-    assert "All is well" in text
+    assert "No action needed" in text
 
 
 async def test_an_index_that_cannot_be_rebuilt_needs_a_person(shown: Shown) -> None:
@@ -854,7 +854,7 @@ async def test_an_epr_that_asks_or_need_not_is_none(shown: Shown, changes: dict[
     """Not every EPR decides."""
     shown.conditions = attended(**changes)
 
-    assert "All is well" in (await shown.get("/")).text
+    assert "No action needed" in (await shown.get("/")).text
 
 
 @pytest.mark.parametrize(

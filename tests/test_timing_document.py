@@ -1,7 +1,7 @@
 """
 `docs/timing.md` says what the tables say, for the safety officer who approves them.
 
-To print it anew after a change of the tables:
+To print it again after a change of the tables:
 
     .venv/bin/python tests/test_timing_document.py
 """

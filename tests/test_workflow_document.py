@@ -1,7 +1,7 @@
 """
 docs/workflows.md and docs/moves.md are printed from the tables of the standard, to the letter.
 
-    .venv/bin/python tests/test_workflow_document.py      prints them anew
+    .venv/bin/python tests/test_workflow_document.py      prints them again
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ INTRODUCTION = """\
 A workflow is one referral, validation or booking, from its request to its end. A message moves
 it when it is received, or when it was sent and has been acknowledged. What is here is printed
 from the tables that the gateway obeys (`standard/applications.py`, `workflow.py`, `guards.py`,
-`links.py`, `link_rules.py`, `remarks.py`): `python tests/test_workflow_document.py` prints it anew.
+`links.py`, `link_rules.py`, `remarks.py`): `python tests/test_workflow_document.py` prints it.
 """
 ANSWERS = {
     Answers.NONE: "none beyond the acknowledgement",
@@ -73,7 +73,7 @@ def use_cases(of: Application) -> list[str]:
 
 def diagram() -> str:
     """Return the states as a diagram that browsers of repositories draw."""
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> requested: the EPR hands it in"]
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> requested: the EPR submits it"]
     for state, moves in workflow.TRANSITIONS.items():
         leads: dict[State, list[str]] = {}
         for move, after in moves.items():
@@ -216,8 +216,8 @@ A new request is tied to an earlier workflow in the transaction that takes it, w
 are on. Each of the two shows the other in `links`: what it is to it, by what, and where it is.
 Nothing is guessed: where several workflows fit, none is linked. The patient has to be the same.
 A link stays when one of the two ends: its `state` tells. A new request begins a conversation of
-its own, unless it names a booking or referral that is known: whoever refers onward, books anew
-or refers anew hands it in with the `correlation_id` of the earlier one, beside the file or as a
+its own, unless it names a booking or referral that is known: whoever refers onward, books again
+or refers again submits it with the `correlation_id` of the earlier one, beside the file or as a
 header.
 """
 LINK_RULES_READ = """\
@@ -374,7 +374,7 @@ in the request, or from now where it has become more urgent.
 }
 ```
 
-The same is asked of a final response that you hand in as a whole Bundle (rules `R16P`, `R16E`),
+The same is asked of a final response that you submit as a whole Bundle (rules `R16P`, `R16E`),
 and of the CarePlan of a new referral (`R07P`; not between control rooms, whose call may still be
 live) and of a validation request (`R09P`). A rejection needs its code, and words with `OTH`
 (`R15R`, `R15O`).

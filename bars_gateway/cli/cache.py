@@ -54,6 +54,6 @@ def _line(lifetime: timedelta, each: Kept) -> str:
 
 @group.command(name="clear")
 def forget(config: Config = DEFAULT_CONFIG, target: Target = None) -> None:
-    """Forget what is kept, so that it is asked for anew."""
+    """Forget what is kept, so that it is asked for again."""
     count = clear(load(config, os.environ).cache_dir, target)
     typer.echo(f"forgotten: {count}")

@@ -19,7 +19,7 @@ _MEDIA_TYPES = {".json": "application/fhir+json", ".xml": "application/fhir+xml"
 async def send(
     socket: Path, bundles: Mapping[Path, bytes], say: Callable[[str], None] | None
 ) -> Sequence[Mapping[str, Any]]:
-    """Hand in each file's bytes, *say* its receipt or refusal, and return them all."""
+    """Submit each file's bytes, *say* its receipt or refusal, and return them all."""
     answers = []
     connector = aiohttp.UnixConnector(str(socket))
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:

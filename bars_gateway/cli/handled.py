@@ -4,7 +4,7 @@
     bars-gateway alarms ─► the database: kinds, numbers and ids
     bars-gateway mark-handled NUMBER … --why TEXT ─► the provider's socket
 
-Only what was seen can be marked. An alarm that is raised anew has a new number, and what comes
+Only what was seen can be marked. An alarm that is raised again has a new number, and what comes
 after the number in `--up-to` is not meant by `--all`.
 """
 
@@ -76,7 +76,7 @@ def mark_handled(  # noqa: PLR0917
     """
     Say that somebody has dealt with alarms. The status page lists them no more.
 
-    What gets worse afterwards is raised anew. Exits with 1 if one of them was not marked.
+    What gets worse afterwards is raised again. Exits with 1 if one of them was not marked.
     """
     if bool(names) == everything or (everything and up_to is None) or (kind and not everything):
         raise typer.BadParameter(

@@ -40,8 +40,8 @@ Receiver = Annotated[str | None, typer.Option(metavar="SYSTEM|VALUE", help="Only
 UseCase = Annotated[str | None, typer.Option(metavar="CODE", help="Only those of it, as a1t1.")]
 Conversation = Annotated[str | None, typer.Option(metavar="ID", help="Only that X-Correlation-Id.")]
 States = Annotated[list[str] | None, typer.Option(help="Only those in it; repeatable.")]
-From = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in then or later.")]
-Before = Annotated[str | None, typer.Option(metavar="INSTANT", help="Handed in before then.")]
+From = Annotated[str | None, typer.Option(metavar="INSTANT", help="Submitted then or later.")]
+Before = Annotated[str | None, typer.Option(metavar="INSTANT", help="Submitted before then.")]
 Yes = Annotated[bool, typer.Option("--yes", help="What may come of a resend is wanted.")]
 AfterItsTime = Annotated[
     bool,

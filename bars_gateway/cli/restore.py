@@ -118,7 +118,7 @@ def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
     return [{name: getattr(alarm, name) for name in alarm.__slots__} for alarm in alarms]
 
 
-# What became of messages, gravest first: a sentence with what to do, and its messages below it.
+# What became of messages, most severe first: a sentence with what to do, and its messages below it.
 AT_RESTORE: Mapping[str, str] = {
     "held": (
         "Held: {count}. Nobody here can say whether {they} sent, withdrawn or cancelled since, and"
@@ -162,7 +162,7 @@ AT_RESTORE: Mapping[str, str] = {
         " state here as well, and the EPR is told once more. Nothing to do, unless it ended badly."
     ),
     "entered": (
-        "Handed in after {since}, and known to the kept database alone: {count}. Each is here now,"
+        "Submitted after {since}, and known to the kept database alone: {count}. Each is here now,"
         " with its state, so that what is answered to it finds it; the EPR is told once more."
     ),
     "waits": (
@@ -178,7 +178,7 @@ AT_HAND_OVER: Mapping[str, str] = {
         " the notices had, with the remark `restored`. What it has already, it knows by number."
     ),
     "entered": (
-        "Sent or handed in, and known to {kept} alone: {count}. Each is here now; what was still"
+        "Sent or submitted, and known to {kept} alone: {count}. Each is here now; what was still"
         " to be sent is held. Find out what became of it; then release it with a reason, or not."
     ),
     "settled": (
@@ -220,8 +220,8 @@ def handed_over(done: "HandedOver", kept: Path) -> Iterator[str]:
 
 _UNKNOWN = (
     "Forgotten after {since}: nobody can say all of it. Ask each Sender what it has sent since,"
-    " for it will not send again what we said we have; and look in the EPR for what was handed in"
-    " since: files are in outbox/accepted, unless somebody took them away. Hand in again only what"
+    " for it will not send again what we said we have; and look in the EPR for what was submitted"
+    " since: files are in outbox/accepted, unless somebody took them away. Submit again only what"
     " the Receiver says that it has not: under new ids it would take it twice. Answers to what was"
     " forgotten are quarantined, and their Senders hear 404: the status page counts them."
 )

@@ -33,7 +33,7 @@ class Outbound(Section):
 
     token_url: Url
     """
-    Where access tokens are asked for; also the audience of the signed request, to the letter.
+    Where access tokens are asked for; also the audience of the signed request, exactly.
 
     The environment brings it, but for `local`: there `bars-gateway sandbox` prints it.
     """
@@ -259,7 +259,7 @@ class TimingSettings(Section):
 
     give_up_after_minutes: Minutes | None = None
     """
-    How long to go on trying where no clinical time is known, in minutes since it was handed in.
+    How long to go on trying where no clinical time is known, in minutes since it was submitted.
 
     Shipped: 15 for a3, a4 and a6, else 120. It counts for every cancellation and response too,
     and for what `goes_on` and is needed soon. Set it to the longest that a clinician may be left
@@ -268,14 +268,14 @@ class TimingSettings(Section):
 
     give_up_with_time_after_minutes: Minutes | None = None
     """
-    The longest to go on trying where a clinical time is known, in minutes since it was handed in.
+    The longest to go on trying where a clinical time is known, in minutes since it was submitted.
 
     Shipped: 30 for a3 and a6, where it is needed in that time or later; 1440 for a4; else 120.
     """
 
     give_up_booking_after_minutes: Minutes | None = None
     """
-    The longest to go on trying to book a slot, in minutes since it was handed in.
+    The longest to go on trying to book a slot, in minutes since it was submitted.
 
     Shipped: 15. Somebody waits to tell the patient; the slot may be taken meanwhile.
     """
@@ -296,7 +296,7 @@ class TimingSettings(Section):
 
     lead_share: Annotated[float, Field(ge=0, le=0.9)] | None = None
     """
-    The lead where little time is left, as a share of what is left when it is handed in.
+    The lead where little time is left, as a share of what is left when it is submitted.
 
     Shipped: 0.25, so that eight minutes before its time it is tried for six.
     """

@@ -363,7 +363,7 @@ def _callers(settings: "Settings", now: datetime) -> Iterator[Fault]:
         try:
             load_revocations([file], authorities)
         except IdentityError as error:
-            yield Fault(key=key, cause=str(error), cure="Fetch the list anew from its authority.")
+            yield Fault(key=key, cause=str(error), cure="Fetch the list again from its authority.")
     if callers.revocation == "hard" and not callers.revocation_list_files:
         cause = "has no list, and callers.revocation is hard: nobody may call"
         yield Fault(key=key, cause=cause, cure="Name the lists, or choose soft.")

@@ -296,7 +296,7 @@ class Provider(Section):
 
     rules: dict[Counterparty, Agreement] = Field(default_factory=dict)
     """
-    How gravely single rules are taken of single counterparties: `error`, `warning` or `off`.
+    The severity of single rules for single counterparties: `error`, `warning` or `off`.
 
     Name a counterparty by its service (`system|value`) or its ODS code, or everybody by `*`, and
     the rules by the ids in `bars-gateway lint` and in refusals. Use it for as long as another

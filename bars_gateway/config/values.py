@@ -173,7 +173,7 @@ def _without(value: object, wrong: Callable[[str], bool]) -> object:
             if wrong(character)
         ]
         if found:
-            cure = "Type it anew, or copy it without what stands around it."
+            cure = "Type it again, or copy it without what stands around it."
             cause = "holds what does not belong there: " + ", ".join(found[:_NAMED])
             reject([Fault(cause=cause, cure=cure)])
     return value
@@ -193,7 +193,7 @@ Text = Annotated[str, _ONE_LINE]
 Listen = Annotated[Address, BeforeValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 ApiKey = Annotated[Text, BeforeValidator(_key_characters)]
-Name = Annotated[Text, BeforeValidator(_none_hidden)]  # compared to the letter with another's
+Name = Annotated[Text, BeforeValidator(_none_hidden)]  # compared exactly with another's
 Names = Annotated[tuple[Name, ...], BeforeValidator(listed)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(listed)]
 Url = Annotated[Text, AfterValidator(_url)]

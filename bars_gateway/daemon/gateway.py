@@ -8,7 +8,7 @@ were sending when we died is queued again; then the doors open. Stop: the doors 
 first and what is in flight is finished, because an answer carries ids that a later 409
 would not. The store closes last.
 
-A loop that fails in a way that nobody foresaw raises an alarm and begins anew after a pause: a
+A loop that fails in a way that nobody foresaw raises an alarm and begins again after a pause: a
 restart of the process would only meet the same again, and take all others with it. What ends the
 process is a database that cannot be served, and what cannot be opened at the start.
 
@@ -290,7 +290,7 @@ class Gateway:
                 group.create_task(kept, name=name)
 
     def _on(self, loop: Loop) -> Endless:
-        """Return *loop* as one that begins anew when it fails, until we stop."""
+        """Return *loop* as one that begins again when it fails, until we stop."""
         return enduring(loop, self._tell, lambda: self._stopping)
 
     async def _tell(self, error: BaseException) -> None:

@@ -61,7 +61,7 @@ def _appointment(slot: str, patient: str, padding: str) -> Resource:
 
 
 def change_of(acknowledgement: Resource, **elements: Any) -> bytes:
-    """Return an update of what was acknowledged: its focus with *elements*, a Bundle.id anew."""
+    """Return an update of what was acknowledged: its focus with *elements*, a new Bundle.id."""
     bundle: Resource = json.loads(json.dumps(acknowledgement)) | {"id": str(uuid4())}
     header = bundle["entry"][0]["resource"]
     header["reason"]["coding"][0]["code"] = "update"

@@ -81,7 +81,7 @@ class SocketEpr:
         return len((await self.get("/notices"))["notices"])
 
     async def submit(self, body: bytes) -> Document:
-        """Hand in a message; return its receipt."""
+        """Submit a message; return its receipt."""
         return await self._post("/messages", body)
 
     async def move(self, words: Document) -> Document:

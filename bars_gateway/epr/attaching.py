@@ -6,7 +6,7 @@ Attaches a quarantined response to a workflow, because somebody knows where it b
     POST /quarantine/{id}/attach    200 done, or would be · 404 · 409 and why not
 
 It is judged as when it came: which move it makes, about what, for whom. A dry run asks the store
-the same question, and ends there. Whoever sends it again hears 409 from then on.
+the same question, and ends there. Whoever sends it again gets 409 from then on.
 """
 
 import asyncio

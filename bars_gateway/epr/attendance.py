@@ -4,7 +4,7 @@ Whether an EPR takes what it is given: what lies unread for it, and when it was 
     inbox/new ──names──┐
                        ├─► unread, by use case, with age ─► page, metrics
     not collected ─────┘
-    what it asks, hands in or takes away ─► last seen
+    what it asks, submits or takes away ─► last seen
 
 A notice that was written into the folder counts as collected, and may lie there for days all
 the same, also after the EPR has gone over to the socket. So the folder is looked at: by names

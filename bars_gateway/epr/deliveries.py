@@ -114,7 +114,7 @@ class Deliveries:
         Remember that the EPR has these, however long the store has no room for it.
 
         They are not delivered again meanwhile: the EPR may have taken the files away,
-        and would get them anew with every try.
+        and would get them again with every try.
         """
         numbers = [notice.notice_id for notice in delivered]
         while not await self._collected(numbers):
@@ -132,7 +132,7 @@ class Deliveries:
             await self._complain_and_pause("the store takes nothing more", error.advice)
             return False
         except Exception as error:  # unit of work
-            # The files are there, and are not written anew for as long as we run.
+            # The files are there, and are not written again for as long as we run.
             await self._store.asides.tell(Aside.WORK, error, self._now(), provider=self._provider)
             await self._complain_and_pause("the store failed", GatewayError.advice)
             return False

@@ -5,7 +5,7 @@ The folder door: an EPR that can rename files needs nothing else.
     inbox/new  ◄──────── deliveries ◄────── notices
 
 A scan looks into outbox/new every few seconds, because network shares tell nobody of
-changes. Files are handed in many at a time and in the order in which they were
+changes. Files are submitted many at a time and in the order in which they were
 written, so that they share the store's commits and nothing overtakes (D-group-commit, D-order).
 
 No trouble with a folder or a full disk ends the gateway: what was claimed stays in

@@ -1,5 +1,5 @@
 """
-The one door for what the EPR hands in, by folder or by socket.
+The one door for what the EPR submits, by folder or by socket.
 
     bytes ─► size ─► bundle ─► rules ─► target ─► ids, headers ─► store.outbound.submit ─► receipt
                └────────┴────────┴───────┴─► SubmissionRefused(every issue)
@@ -7,7 +7,7 @@ The one door for what the EPR hands in, by folder or by socket.
 Everything that a retry must repeat is decided here, once: the two ids, every header,
 the moment to give up. The bytes themselves go on as they came.
 
-The same bytes are sent once, however often they are handed in: the fingerprint finds
+The same bytes are sent once, however often they are submitted: the fingerprint finds
 the first receipt again. If they ended badly then, that is repeated, and names the verb
 that sends them a second time on purpose (D-same-bytes): a receipt would promise what nobody does.
 
@@ -53,7 +53,7 @@ MAX_BYTES = 5 * 1024 * 1024
 
 
 class SubmissionRefused(Exception):
-    """What the EPR handed in is not taken; every reason is in `issues`."""
+    """What the EPR submitted is not taken; every reason is in `issues`."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Intake:
         )
 
     def refusal(self, issues: Sequence[Issue], *, http_status: int = 422) -> SubmissionRefused:
-        """Return, and log, a refusal of what a door would not even hand in."""
+        """Return, and log, a refusal of what a door would not even submit."""
         refused = SubmissionRefused(issues, http_status=http_status)
         self._log(refused)
         return refused
@@ -425,6 +425,6 @@ def _ended_before(accepted: Accepted) -> SubmissionRefused:
     how = _ENDED.get(accepted.state, "").format(said=accepted.code or "no code")
     if not how and accepted.led_to is not None:
         how = f"{_OVER[accepted.led_to]}. {_ANEW}"
-    text = f"these bytes were handed in before, and {how}"
+    text = f"these bytes were submitted before, and {how}"
     issue = Issue(rule="E04", path="Bundle", text=text, issue="duplicate")
     return SubmissionRefused([issue], request_id=accepted.request_id, code=accepted.code)

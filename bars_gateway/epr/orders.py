@@ -1,5 +1,5 @@
 """
-What somebody asks to be done with messages that they handed in before.
+What somebody asks to be done with messages that they submitted before.
 
     {"why": "INC-7", "by": "jo"} ──► Order            POST /messages/{request_id}/hold
     {"verb": "hold", "why": …, "messages": {…}}       POST /interventions

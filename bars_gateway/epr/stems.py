@@ -32,7 +32,7 @@ class Stems:
         self._now = now
         self._used: dict[str, float] = {}
         self._barred: dict[str, float] = {}
-        self._lines, self._most = 0, _MANY  # before the file is written anew
+        self._lines, self._most = 0, _MANY  # before the file is written again
         for word, digest, at in self._remembered():
             self._apply(word, digest, at)
 

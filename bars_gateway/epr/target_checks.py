@@ -2,13 +2,13 @@
 Asks whether a service takes a request, before it is accepted: while somebody is still there.
 
     Message ─► MessageDefinitions of its service, kept or asked for ─► Issue, Unchecked, or None
-                                 └◄─ asked for anew ─┘ where the kept ones would refuse
+                                 └◄─ asked for again ─┘ where the kept ones would refuse
 
 What is kept may be older than the service's last release: nobody is refused for that. So
 an objection by what is kept is held against what the service says now.
 
 No answer, and one that nobody can read or believe, is no objection: then the request is
-sent, and log and receipt say that it went unchecked: who hands it in may want to telephone.
+sent, and log and receipt say that it went unchecked: who submits it may want to telephone.
 A service that gave no answer is not asked again for a minute, and one that gave an answer of
 no use for five, so that neither holds up anybody's work. Nothing of that is kept for longer.
 """
@@ -89,10 +89,10 @@ class TargetChecks:
         found = self._judged(message, enquiry, answer, service)
         if not isinstance(found, Issue) or answer.kept_since is None:
             return found
-        anew = await self._reads.ask(enquiry, self._seconds, fresh=True)
-        if isinstance(anew, Unanswered):
+        again = await self._reads.ask(enquiry, self._seconds, fresh=True)
+        if isinstance(again, Unanswered):
             return found
-        return self._judged(message, enquiry, anew, service)
+        return self._judged(message, enquiry, again, service)
 
     def _judged(
         self, message: Message, enquiry: Enquiry, answer: BarsAnswer, service: str

@@ -1,5 +1,5 @@
 """
-Does what a person asks for with messages that were handed in: one, or all that fit a filter.
+Does what a person asks for with messages that were submitted: one, or all that fit a filter.
 
     Order ─► candidates ─► objection? ─► store: one transaction each ─► Intervention
 

@@ -47,7 +47,7 @@ class Limits:
     write_seconds: float = 10  # for the caller to take what waits to be written
     shutdown_seconds: float = 1  # from our last byte to the end, for the caller to say goodbye
     idle_seconds: float = 75  # the proxy drops its connections after 60 s
-    connection_seconds: float = 600  # then it ends with an answer, and is begun anew
+    connection_seconds: float = 600  # then it ends with an answer, and is begun again
     linger_seconds: float = 2  # for a caller still sending what we refused, to read why
     accept_pause_seconds: float = 1  # when the system has no room for another connection
 

@@ -47,7 +47,7 @@ class Answerer(Protocol):
     """Decides about one request, and has that on disk before it says so."""
 
     async def __call__(self, request: InboundRequest) -> Reply:
-        """Return the answer. Cancelled after `answer_within_seconds`: the Sender hears 408."""
+        """Return the answer. Cancelled after `answer_within_seconds`: the Sender gets 408."""
 
 
 class ByName:

@@ -2,7 +2,7 @@
 Reads, judges and writes what is long, beside the loop: only what can still be answered in time.
 
     long body ─► a thread is free, and none works for this caller ─► its result
-                 else, for half a second at most ─► wait ─► Busy: the caller hears 503 at once
+                 else, for half a second at most ─► wait ─► Busy: the caller gets 503 at once
 
 A thread cannot be stopped: it goes on after its caller has heard 408, and the caller's retries
 would take one thread after the other. So no caller has more than one, and nobody queues for

@@ -10,9 +10,9 @@ ids, because the proxy replaces what it cannot read, and then nobody learns the 
 Nothing of a request is in a log line but its two ids, and those only as UUIDs.
 
 The 4.5 s of the Answerer run from the last byte of the body. When they are over the
-Sender hears 408 and comes again; if the message was stored all the same, the retry
-hears *duplicate*, which is true both times. An exception that nobody foresaw ends one request:
-its Sender hears 500 and comes again, and an alarm names type and place; nothing is kept of it.
+Sender gets 408 and comes again; if the message was stored all the same, the retry
+gets *duplicate*, which is true both times. An exception that nobody foresaw ends one request:
+its Sender gets 500 and comes again, and an alarm names type and place; nothing is kept of it.
 What even that fails over is left to aiohttp, which asks `_failed` for the answer.
 """
 

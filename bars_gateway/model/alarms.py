@@ -2,18 +2,18 @@
 
     event of a kind in ALARMS ─► alarm, standing ─┬─ handled      somebody said so (`mark-handled`)
     (triggers of the database)                    ├─ settled      what it was about came right
-                                                  └─ superseded   it was raised anew: a new number
+                                                  └─ superseded   it was raised again: a new number
     numbers, X-Request-Ids, or all of some kinds up to a number ─► Chosen ─► Handled, or why not
 
 An alarm stays for as long as nobody has seen to it, over restarts and backups: no clock ends
 one. There is one standing alarm for each kind and thing (a message, a workflow or an
-X-Request-Id). An event of the same kind about the same thing raises it anew, under a new
+X-Request-Id). An event of the same kind about the same thing raises it again, under a new
 number, so that whoever has seen the first has not seen the second: it is beyond `up_to`, and
 is none of those that were named.
 
 To add one: write the event as ever (`add_event`, `add_message_event`), and give its kind a row
 in ALARMS. Nothing else: page, metrics, lists, the verb and the database read that table; the
-gravest stand first. A kind that is to be raised only when something gets worse is an event that
+most severe stand first. A kind that is to be raised only when something gets worse is an event that
 is written only then.
 
 Decisions: D-alarms-stay.
@@ -60,7 +60,7 @@ HANDLING_OBJECTIONS: Mapping[str, Objection] = {
         ),
         Objection(
             code="superseded",
-            text="it was raised anew since, under a new number",
+            text="it was raised again since, under a new number",
             cure="look at the new one: something has happened after the first",
         ),
     )
@@ -131,7 +131,7 @@ ALARMS: Mapping[str, AlarmKind] = {
             "The other side may act without it. See that it is given; telephone if it cannot be.",
         ),
         whose=Whose.THEIRS,
-        advice="Do what is foreseen for silence, now: the patient may be waiting. Then telephone.",
+        advice="Start your fallback now: the patient may be waiting. Then telephone.",
         ends="the workflow ends, or its time is moved",
     ),
     "workflow.unreplaced": AlarmKind(
@@ -140,7 +140,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="cancellation",
         says="{n} for something new that came to nothing",
         whose=Whose.EITHER,
-        advice="The patient has neither the old nor the new: see that somebody asks anew, now.",
+        advice="The patient has neither the old nor the new: see that somebody sends a new request,"
+        " now.",
         ends="something takes its place, or is sent again",
         ended_by=_RETRIED,
     ),
@@ -181,7 +182,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="message",
         says="{n} with stored bytes that the disk has spoilt",
         whose=Whose.OURS,
-        advice="One that was to be sent is held: telephone, have the EPR hand it in anew, and"
+        advice="One that was to be sent is held: telephone, have the EPR submit it again, and"
         " withdraw this. One that came in cannot be shown: ask its Sender. bars-gateway verify"
         " names them all; look at the disk.",
         ends="one that is held is let go, or ends",
@@ -359,7 +360,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} decided after the Sender had stopped waiting",
         whose=Whose.OURS,
         advice="The Sender may not know. If it matters to the patient, telephone.",
-        ends="the Sender asks again, and hears it",
+        ends="the Sender asks again, and gets it",
     ),
     "question.shared_id": AlarmKind(
         about=About.REQUEST,
@@ -404,9 +405,9 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.PLACE,
         grave=False,
         noun="error",
-        says="{n} of the gateway itself over what the EPR asked or handed in",
+        says="{n} of the gateway itself over what the EPR asked or submitted",
         whose=Whose.OURS,
-        advice="The EPR was told 500, and what it handed in was not taken. Send us the type and"
+        advice="The EPR was told 500, and what it submitted was not taken. Send us the type and"
         " place.",
         ends="nothing else",
     ),
@@ -484,7 +485,7 @@ ALARMS: Mapping[str, AlarmKind] = {
 class Alarm:
     """One alarm that stands: ids and codes, nothing else."""
 
-    number: int  # by which people name it; raised anew, it has a new one
+    number: int  # by which people name it; raised again, it has a new one
     kind: str
     provider: str | None
     role: Role | None  # ours in its workflow, where it has one

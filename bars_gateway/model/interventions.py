@@ -116,7 +116,7 @@ OBJECTIONS: Mapping[str, Objection] = {
         Objection(
             code="ended",
             text="its workflow has ended",
-            cure="if it is still wanted, begin anew with a message of its own",
+            cure="if it is still wanted, begin again with a message of its own",
         ),
         Objection(
             code="resent",
@@ -131,12 +131,12 @@ OBJECTIONS: Mapping[str, Objection] = {
         Objection(
             code="bytes_gone",
             text="its bytes are no longer kept",
-            cure="hand in a new message",
+            cure="submit a new message",
         ),
         Objection(
             code="id_fixed",
             text="its Bundle.id is written so that it cannot be changed safely",
-            cure="hand in a new message",
+            cure="submit a new message",
         ),
     )
 }

@@ -106,7 +106,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What the EPR hands in, checked, with everything decided that a retry must repeat."""
+    """What the EPR submits, checked, with everything decided that a retry must repeat."""
 
     provider: str
     request_id: str  # X-Request-Id, minted for this message
@@ -155,7 +155,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The receipt for a submission, the same however often the same bytes are handed in."""
+    """The receipt for a submission, the same however often the same bytes are submitted."""
 
     message_id: int
     workflow_id: int

@@ -11,7 +11,7 @@ until the EPR has answered, and that answer afterwards (D-asked-once). The EPR i
 about what changes something: it may be shown a question again, under the same number.
 
 A read changes nothing and is forgotten after `READ_LIVES`: until then a repeat of the
-very same request gets the same answer, and later it is asked anew. Another request always
+very same request gets the same answer, and later it is asked again. Another request always
 is: slots are never cached.
 
 Whether an EPR is there at all is not on disk, for after a restart nobody is there.

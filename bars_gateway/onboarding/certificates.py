@@ -244,5 +244,5 @@ RULES: tuple[Rule, ...] = (
 
 
 def worst(found: Iterable[Verdict]) -> Grade:
-    """Return the gravest grade of *found*."""
+    """Return the most severe grade of *found*."""
     return max((one.grade for one in found), key=list(Grade).index, default=Grade.PASS)

@@ -6,7 +6,7 @@ Leaves in peace who does not answer, and finds out when they do again.
                                                      └─────► an answer: what waits is due now
 
 Nothing is dropped, and no message loses its last chance: only the time of its next attempt
-changes, in the database, where an operator sees it. What is handed in meanwhile waits for the
+changes, in the database, where an operator sees it. What is submitted meanwhile waits for the
 look as well.
 
 A message may be the cause itself: one that a Receiver cannot read gets a 500 for ever, and one

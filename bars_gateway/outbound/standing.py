@@ -5,7 +5,7 @@ How we stand with each Receiver, and each provider with the proxy: who is left i
                           └──► answered: what waits is due now
 
 While somebody is left in peace, one message at a time goes to them, however many are due or are
-handed in: hanging Receivers take one sender each and not four, a dead one costs a POST a look
+submitted: hanging Receivers take one sender each and not four, a dead one costs a POST a look
 and not one a message, and so does a registration that the proxy refuses for good. The log has a
 line for the beginning of a break, and one for its end.
 """

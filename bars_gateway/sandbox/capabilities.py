@@ -1,7 +1,7 @@
 """
 What the proxy says of itself at /metadata, where no service is named: canned, as in life.
 
-It is not FHIR to the letter: `security` is a list, and `vread` is claimed where nothing has
+It is not quite FHIR: `security` is a list, and `vread` is claimed where nothing has
 versions. Whoever reads it has to bear both.
 """
 

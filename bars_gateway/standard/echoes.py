@@ -7,7 +7,7 @@ What a later message only echoes of those before it: a fault in that is not its 
 A Receiver takes a request with a placeholder for an NHS number, and warns. Its answer has to
 name the same patient: held to all that a sender has to keep it could never leave, and a
 rejection would stay untold. So a rule that is lenient on receipt is lenient on what is sent back
-of it, or said again of what was sent. What a message says anew, a new NHS number above all, is
+of it, or said again of what was sent. What a message says again, a new NHS number above all, is
 held to every rule.
 
 Decisions: D-strict-on-send.

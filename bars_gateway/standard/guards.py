@@ -104,7 +104,8 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G05",
-        text="this Application knows no updates by its payloads: cancel, and ask anew",
+        text="by its payloads this Application does not support updates: cancel, and send a new"
+        " request",
         source="Application 3: requirements and payloads disagree",
         moves=frozenset({Move.UPDATE}),
         applications=frozenset({"a3"}),
@@ -113,7 +114,7 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G06",
-        text="this Application knows no updates: cancel, and ask anew",
+        text="this Application does not support updates: cancel, and send a new request",
         source="Applications 1, 2, 5, 7 and 8: How-does-it-work",
         moves=frozenset({Move.UPDATE}),
         applications=frozenset({"a1", "a2", "a5", "a7", "a8"}),
@@ -167,8 +168,8 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         rule=OTHER_PATIENT,
         text="what this belongs to began with another patient: find out whose it is. If it is the"
-        " same patient, traced or merged since, hand it in again with patient_changed: true. If"
-        " the number was wrong from the start, cancel with that one, and ask anew",
+        " same patient, traced or merged since, submit it again with patient_changed: true. If"
+        " the number was wrong from the start, cancel with that one, and send a new request",
         source="Core: Cancellation (the Receiver cross-checks the patient)",
         moves=_LATER,
         # On receipt it is taken, or put to the EPR, with a remark: it may be the only word.
@@ -179,7 +180,7 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G15",
-        text="what this belongs to began in another use case: cancel, and ask anew",
+        text="what this belongs to began in another use case: cancel, and send a new request",
         source="Core: Cancellation (category unchanged)",
         moves=frozenset({Move.UPDATE, Move.CANCEL}),
         path="ServiceRequest.category",
@@ -190,7 +191,7 @@ GUARDS: tuple[Guard, ...] = (
 BUNDLE_ID_TAKEN = Issue(
     rule="B05",
     path="Bundle.id",
-    text="belongs to a message about another patient, which was handed in before: give this one a"
+    text="belongs to a message about another patient, which was submitted before: give this one a"
     " Bundle.id of its own, a new UUID",
     **CONFLICT,
 )

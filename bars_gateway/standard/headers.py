@@ -231,7 +231,7 @@ def _id_problem(name: str, value: str | None) -> Issue | None:
     if value is None or not value.strip():
         return Issue(rule="H01", path=f"header {name}", text=f"{name} is missing", issue="required")
     if not is_uuid(value):
-        return Issue(rule="H02", path=f"header {name}", text=f"{name} is no UUID", issue="value")
+        return Issue(rule="H02", path=f"header {name}", text=f"{name} is not a UUID", issue="value")
     return None
 
 

@@ -6,7 +6,7 @@ Which workflows belong together: a booking and its referral, what is carried on,
 
 Nothing is guessed. A booking and a referral are tied by the id that the Receiver gave to the
 one, in the other; `link_rules` has what speaks against that. Where the standard has no such
-element (what is referred onward, what is booked anew) only workflows of the same
+element (what is referred onward, what is booked again) only workflows of the same
 X-Correlation-Id are looked at, the patient has to be the same, and where several fit none is
 linked.
 """

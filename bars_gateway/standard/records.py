@@ -23,7 +23,7 @@ _INSTANTS: Mapping[str, tuple[str, ...]] = {
     "ServiceRequest": ("authoredOn",),
     "Appointment": ("start", "end"),
 }
-# Nobody there acts on these: to ask anew after them is no second record.
+# Nobody there acts on these: to ask again after them is no second record.
 NOBODY_ACTS = frozenset({State.REFUSED, State.ABANDONED, State.CANCELLED})
 
 

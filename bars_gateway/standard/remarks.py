@@ -250,7 +250,7 @@ def moves_on(before: Standing, response: Response) -> bool:
 
 
 def renews_doubt(says: Said | None) -> bool:
-    """Tell whether a word about what is in doubt makes it worse: then it alarms anew."""
+    """Tell whether a word about what is in doubt makes it worse: then it alarms again."""
     return says in _NOBODY_COMES
 
 

@@ -1,9 +1,9 @@
 """
 Whether two messages under one X-Request-Id say the same (D-same-request-id).
 
-    Message, target, correlation id ──said──► one digest, whatever was only numbered anew
+    Message, target, correlation id ──said──► one digest, whatever was only numbered again
 
-A Sender that lost our answer should repeat its bytes. Some make the message anew: with
+A Sender that lost our answer should repeat its bytes. Some make the message again: with
 another Bundle.id and MessageHeader.id, other fullUrls, and in a new request other resource
 ids. Then nothing else was said, and *duplicate* is the truth. All else counts as it is
 written: identifiers, `response.identifier`, the ids of an update, a cancellation or a response,

@@ -271,7 +271,7 @@ def known_id(text: str) -> str:
     if not text.strip():
         raise SearchProblem([_required("id", "the path ends where its id should be", rule="X01")])
     if not is_uuid(text):
-        raise SearchProblem([_value("id", "the id in the path is no UUID", rule="X01")])
+        raise SearchProblem([_value("id", "the id in the path is not a UUID", rule="X01")])
     return text.strip()
 
 

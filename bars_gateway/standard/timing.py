@@ -192,7 +192,7 @@ def limits(
     timing: Timing, move: Move, subject: Subject, needed_by: datetime | None, now: datetime
 ) -> Limits:
     """
-    Return until when to try a message that is handed in *now*, and when it is late.
+    Return until when to try a message that is submitted *now*, and when it is late.
 
     It is called late with half of its time to go at the latest, and when its clinical time
     passes: who is told has to have the other half.

@@ -1,7 +1,7 @@
 """
 What a person should look at, and why: the top of the status page.
 
-    Overview + Conditions ──concerns──► each with a sentence and what to do, gravest first
+    Overview + Conditions ──concerns──► each with a sentence and what to do, most severe first
 
 A concern is there because of what the store and the running parts say now. What has happened
 and nobody has seen is an alarm (`store.alarms`), and stays one until a person says that it is
@@ -117,7 +117,7 @@ class Concern:
 
 def concerns(overview: Overview, conditions: Conditions, first_days: int) -> list[Concern]:
     """
-    Return what a person should look at, gravest first; none means that all is well.
+    Return what a person should look at, most severe first; none means that all is well.
 
     *first_days*: how many days before its end a thing becomes news.
     """

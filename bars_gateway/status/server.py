@@ -8,7 +8,7 @@ The operator's page, health and metrics: what is true now, at a glance.
                                    GET /metrics  the same figures for a machine
 
 Nobody's clinical data is in an Overview, so none can be shown here: ids, states, codes
-and counts. The page is made anew for each request and offers a link to load it again;
+and counts. The page is made again for each request and offers a link to load it again;
 it never reloads itself under a reader's eyes.
 
 Decisions: D-local-page, D-alarms-stay.

@@ -162,7 +162,7 @@ class Adoption:
             *self._enter_quarantined(),
         ]
         self._quarantine.attach()
-        self._follow(ends_only=True, anew=True)
+        self._follow(ends_only=True, again=True)
         lines += self._stop_cancelled()
         self._tell(all_=True)
         self._bring_alarms()
@@ -291,7 +291,7 @@ class Adoption:
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode not in _NOT_UNIQUE:
                 raise
-            return "the same bytes were handed in again since, under another X-Request-Id"
+            return "the same bytes were submitted again since, under another X-Request-Id"
         except sqlite3.DatabaseError:
             return _DAMAGED
         self._note(row["id"], number)
@@ -373,11 +373,11 @@ class Adoption:
             [*key, row["fingerprint"], here, row["created_at"]],
         )
 
-    def _follow(self, *, ends_only: bool, anew: bool = False) -> None:
+    def _follow(self, *, ends_only: bool, again: bool = False) -> None:
         """
         Let workflows be as the kept database knows them, unless more happened here.
 
-        *anew*: what happened here came later, and is judged once more as what followed that.
+        *again*: what happened here came later, and is judged once more as what followed that.
         """
         self._link()
         names = [name for name in columns(self._connection, "workflows") if name != "id"]
@@ -396,10 +396,10 @@ class Adoption:
         followed = [
             row
             for row in found
-            if (not ends_only or row["here"] in touched) and (anew or not row["more_here"])
+            if (not ends_only or row["here"] in touched) and (again or not row["more_here"])
         ]
         for row in followed:
-            follow = self._follow_anew if anew else self._follow_one
+            follow = self._follow_anew if again else self._follow_one
             first = partial(self._first_of, row["here"])
             self._alone(partial(follow, row, names), first)
         for row in sorted(followed, key=lambda row: row["focus_id"] is not None):

@@ -7,7 +7,7 @@ Moves the write-ahead log into the database: when that is due, and what may stan
 
 Only the connection that writes moves it, between two transactions of its own. SQLite from
 3.7.0 to 3.51.2 can lose committed rows where another connection does it: a checkpoint of a
-log that is complete already, at the very instant of a commit that begins the log anew. So
+log that is complete already, at the very instant of a commit that begins the log again. So
 that a connection which is closed last cannot do it either, all others are opened `mode=ro`.
 
 A reader that does not end keeps the log from being moved, and it grows without a bound: that is

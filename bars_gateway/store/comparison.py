@@ -5,7 +5,7 @@ Compares tables with their indexes: a row that an index lacks is there, and nobo
     steps     all of it, a few thousand rows at a time: behind the open doors
     damage    a table's pages, and whether its indexes hold too much: SQLite's own look
 
-What waits to be sent is found by an index; so are the bytes that were handed in before. A row
+What waits to be sent is found by an index; so are the bytes that were submitted before. A row
 that one of them lacks is never sent and never late, and its bytes are taken a second time.
 SQLite leaves such rows where its write-ahead log raced (`checkpoints`), and so does a disk that
 forgets a page. `PRAGMA quick_check` does not look for them.

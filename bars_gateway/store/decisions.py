@@ -229,7 +229,7 @@ def _owed(about: Mapping[str, str | None]) -> Owed | None:
 
 
 def _wording(row: Row, move: Move) -> Wording | None:
-    """Read a response anew: its workflow may have moved on since the EPR was asked."""
+    """Read a response again: its workflow may have moved on since the EPR was asked."""
     return None if move in REQUESTER_MOVES else wording_of(read_payload(payload_of(row)))
 
 

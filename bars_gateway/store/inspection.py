@@ -17,8 +17,8 @@ the database to write. Whatever dies in between leaves it away, so that the next
 Where it dies *at* a step, that is:
 
     taking the mark away    it is still there: nothing was written
-    comparing               nothing is written: the next start begins anew
-    rebuilding an index     the transaction is undone: the index lacks what it lacked, is found anew
+    comparing               nothing is written: the next start begins again
+    rebuilding an index     the transaction is undone: the index lacks what it lacked, is found then
     telling                 in the same transaction as the rebuilding
     noting what is lacked   in one of its own: it is noted, or found again
     committing the mark     it is not there: the next start compares, for nothing

@@ -234,7 +234,7 @@ def _records(connection: Connection, row: Row, verb: Verb) -> list[Link]:
     Return the other records of a request that *verb* would add one to.
 
     A copy does, and so does a request that is itself one and has not arrived. What was built
-    anew by the EPR may be meant, and is held up by nobody; to copy it needs a reason, though.
+    again by the EPR may be meant, and is held up by nobody; to copy it needs a reason, though.
     """
     if row["move"] != Move.REQUEST or row["state"] == OutboundState.QUEUED or verb not in _SENDS:
         return []
@@ -275,7 +275,7 @@ def _against(connection: Connection, row: Row, verb: Verb) -> str | None:
 
 
 def _against_a_second_record(connection: Connection, row: Row, state: State | None) -> str | None:
-    """Return what stands against asking anew: a record that is proved, and open."""
+    """Return what stands against asking again: a record that is proved, and open."""
     over = state in _ENDED or _is_stood_down(connection, row["workflow_id"], state)
     left = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
     return (

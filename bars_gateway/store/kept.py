@@ -4,7 +4,7 @@ What the database is worth that a backup takes the place of: it is kept, and ask
     absent, unreadable, incomplete ──► whatever waits in the backup is held
     whole                          ──► what it knows of each message holds
 
-Incomplete is one that has not seen all that the backup has: somebody began anew, or put an
+Incomplete is one that has not seen all that the backup has: somebody began again, or put an
 older file there. It may not know that a message was withdrawn.
 """
 

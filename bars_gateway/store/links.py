@@ -246,7 +246,7 @@ def _replaced(connection: Connection, asking: _Asking) -> list[Row]:
     subject = asking.request.subject
     found = _talked_about(connection, "workflows_to_replace", asking, asking.role, subject=subject)
     theirs = _theirs(found, asking)
-    # What we ask anew we may ask of another service; what others ask of us anew is theirs.
+    # What we ask again we may ask of another service; what others ask of us again is theirs.
     return theirs or found if asking.role is Role.REQUESTER else theirs
 
 

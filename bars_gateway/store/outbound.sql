@@ -66,7 +66,7 @@ SELECT max(line.restored_at IS NOT NULL OR line.begun > (SELECT count(*) FROM at
 
 -- name: server_errors
 -- How often the message has met a 500 that counts, and since when it has met any: that proves nothing, and may
--- not go on for ever. Whoever has it sent again begins anew.
+-- not go on for ever. Whoever has it sent again begins again.
 SELECT sum(verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
        min(CASE WHEN verdict_row IN (SELECT value FROM json_each(:errors)) THEN started_at END) AS first_error_at
   FROM attempts

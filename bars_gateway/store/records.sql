@@ -51,7 +51,7 @@ SELECT 1 FROM events WHERE message_id = :message_id AND kind = :kind AND detail 
 SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;
 
 -- name: move_due
--- An update of a request brings a clinical time of its own; the clock is set anew by it.
+-- An update of a request brings a clinical time of its own; the clock is set again by it.
 UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
  WHERE id = :id AND answer_due_at IS NOT NULL;
 

@@ -1,5 +1,5 @@
 """
-Judges what came after a restore anew, as if what is handed over now had come before it: it had.
+Judges what came after a restore again, as if what is handed over now had come before it: it had.
 
     workflow, as the kept database has it ─► what came here since, one after the other ─► its state
                                                          │
@@ -9,7 +9,7 @@ A gateway may run between a restore and the hand-over, and what came then was ju
 what nobody had handed over yet. *Arrived* after a decline that was not known here is no plain
 good news: somebody may be on the way, or nobody, and a person has to hear of it. So each of
 these moves is made once more, in the order in which they were made, and whoever was told
-otherwise of one is told anew. What a person has confirmed since holds.
+otherwise of one is told again. What a person has confirmed since holds.
 
 The statements walk whole tables, which is why they are none of the named ones.
 """

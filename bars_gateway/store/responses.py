@@ -8,7 +8,7 @@ Every Bundle.id of a workflow counts, in both directions: a final response may p
 back to the interim one instead of the request (D-correlation). X-Correlation-Id, case number and
 journey only narrow a choice down: none is a key. Where that leaves none or several, or
 the ServiceRequest.id is of another workflow of that Responder, nothing is guessed: the
-Sender hears 404, the bytes are kept aside, a person is told. One that names another
+Sender gets 404, the bytes are kept aside, a person is told. One that names another
 patient than its workflow is delivered, for it may be the only word that there is, and a
 person is told to check whose it is; it proves nothing, and makes its workflow unclear.
 

@@ -41,7 +41,7 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",  # purged patient data is overwritten, not merely unlinked
     "PRAGMA trusted_schema = OFF",
     "PRAGMA wal_autocheckpoint = 16000",  # pages; a net beneath `checkpoints`
-    f"PRAGMA journal_size_limit = {KEPT_BYTES}",  # of the log's file, each time it begins anew
+    f"PRAGMA journal_size_limit = {KEPT_BYTES}",  # of the log's file, each time it begins again
 )
 _ALARMING = (
     (

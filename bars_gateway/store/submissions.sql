@@ -1,7 +1,7 @@
 -- Messages that an EPR submits.
 
 -- name: same_submission
--- The receipt for bytes that were handed in before, and what the Receiver said of them. What an index is known
+-- The receipt for bytes that were submitted before, and what the Receiver said of them. What an index is known
 -- to lack is looked at without it.
 SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.fingerprint, m.state, m.created_at,
        m.asked_as, m.target_unchecked, m.warnings,
@@ -48,14 +48,14 @@ SELECT counterparty, focus_id FROM workflows
  WHERE provider = :provider AND correlation_id = :correlation_id AND role = 'requester' AND subject = :subject;
 
 -- name: bundles_sent
--- Whose else a Bundle.id was, of what was handed in here, by whichever provider.
+-- Whose else a Bundle.id was, of what was submitted here, by whichever provider.
 SELECT m.workflow_id, p.media_type, p.headers, p.encoding, p.body
   FROM messages AS m JOIN payloads AS p ON p.message_id = m.id AND p.part = 'request'
  WHERE m.bundle_id = :bundle_id AND m.direction = 'outbound'
  ORDER BY m.id DESC LIMIT 8;
 
 -- name: bring_forward
--- An update to a nearer time counts from when it was handed in: nobody waits for its acknowledgement to be late.
+-- An update to a nearer time counts from when it was submitted: nobody waits for its acknowledgement to be late.
 UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
  WHERE id = :id AND closed_at IS NULL AND (answer_due_at IS NULL OR answer_due_at > :due);
 

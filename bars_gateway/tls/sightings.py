@@ -10,7 +10,7 @@ the certificates of those who got in under the old one are held against it, as a
 
 A certificate counts for a month after its last call, and for a day only once its holder has
 shown another: a caller renews it as well, and its old authority may then go. The
-file holds certificates, which are public; it may be deleted at any time, and is then begun anew.
+file holds certificates, which are public; it may be deleted at any time, and is then begun again.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class Trust:
             return found
         standing = self.revocations.standing(caller.issuer, caller.serial, caller.points, now)
         if standing is Standing.UNKNOWN and self.revocation_is_required:
-            return "no list of withdrawn certificates covers it, and callers.revocation is hard"
+            return "no certificate revocation list covers it, and callers.revocation is hard"
         return None
 
 

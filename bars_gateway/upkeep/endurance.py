@@ -5,7 +5,7 @@ Loops that go on: what one of them fails over, in a way that nobody foresaw, end
 
 What is about one file, message or notice is set aside where it is met, and never comes here.
 This is for the rest: a folder that cannot be listed, a look at what is due. Each loop keeps what
-it promises in the store or in folders, so it may begin anew at any time.
+it promises in the store or in folders, so it may begin again at any time.
 
 Decisions: D-set-aside.
 """

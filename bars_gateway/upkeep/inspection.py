@@ -67,7 +67,7 @@ class Inspector:
             await self._soundness.close()
 
     def stop(self) -> None:
-        """End at once: the next start begins anew."""
+        """End at once: the next start begins again."""
         self._stopping.set()
         self._soundness.break_off()
 

@@ -1,7 +1,7 @@
 """
 Measures what two sick Receivers cost a third: `make bench`.
 
-Messages to a Receiver that is well are handed in at a steady rate, first alone, and then
+Messages to a Receiver that is well are submitted at a steady rate, first alone, and then
 while one Receiver answers 503 to everything, another hangs for 45 s, and two hundred
 messages wait for each of them. What counts is the time from accepted to acknowledged.
 """
@@ -81,7 +81,7 @@ class Unread:
 
 
 async def submit(store: TimedStore, receiver: str) -> None:
-    """Hand in one message."""
+    """Submit one message."""
     request_id, correlation_id = str(uuid.uuid4()), str(uuid.uuid4())
     headers = {
         "X-Request-Id": request_id,

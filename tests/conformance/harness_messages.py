@@ -94,7 +94,7 @@ def template(name: str, sofar: Sofar) -> Bundle:
 
 
 def resent(name: str, sofar: Sofar) -> Bundle:
-    """Return the last message, generated anew: another Bundle.id, other ids and times."""
+    """Return the last message, generated again: another Bundle.id, other ids and times."""
     base = name.removesuffix("_extracted")
     bundle = published(base, sofar.slot, sofar.answer) if base in PUBLISHED else {}
     bundle = bundle or {**copied(sofar.bundle), "id": str(uuid.uuid4())}

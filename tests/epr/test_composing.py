@@ -74,7 +74,7 @@ def said(question: Question, words: Mapping[str, Any] | bytes) -> Any:
 
 
 def test_an_answer_may_begin_with_a_byte_order_mark() -> None:
-    """PowerShell writes one; the Sender gets none, for the answer is written anew."""
+    """PowerShell writes one; the Sender gets none, for the answer is written again."""
     found = said(BOOKING, b"\xef\xbb\xbf" + json.dumps(own()).encode())
 
     assert isinstance(found, Answer)

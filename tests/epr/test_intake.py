@@ -62,7 +62,7 @@ async def test_a_referral_is_queued(store: Store, intake: Intake) -> None:
 
 
 async def test_the_bytes_go_as_they_came(store: Store, intake: Intake) -> None:
-    """What will be sent is byte for byte what the EPR handed in."""
+    """What will be sent is byte for byte what the EPR submitted."""
     body = messages.validation_request()
     await intake.submit(body, JSON, NOTHING)
 
@@ -97,7 +97,7 @@ async def test_headers_are_frozen(store: Store, intake: Intake) -> None:
 
 
 async def test_the_same_bytes_get_the_same_receipt(store: Store, intake: Intake) -> None:
-    """Bytes that are handed in twice are queued once."""
+    """Bytes that are submitted twice are queued once."""
     body = messages.referral()
     first = await intake.submit(body, JSON, NOTHING)
     second = await intake.submit(body, JSON, NOTHING)
@@ -433,7 +433,7 @@ async def test_a_full_disk_is_no_refusal(store: Store, intake: Intake) -> None:
 
 
 async def test_many_share_a_commit(intake: Intake) -> None:
-    """Messages that are handed in together are each accepted."""
+    """Messages that are submitted together are each accepted."""
     bodies = [messages.referral() for _ in range(20)]
     receipts: list[Accepted] = await asyncio.gather(
         *(intake.submit(body, JSON, NOTHING) for body in bodies)

@@ -267,7 +267,7 @@ def test_a_line_that_was_cut_off_hides_no_other(spool: Spool, root: Path) -> Non
 
 
 def test_the_memory_of_names_does_not_grow(spool: Spool, root: Path) -> None:
-    """What is out of date is dropped as it is written anew."""
+    """What is out of date is dropped as it is written again."""
     clock = _Clock()
     stems = Stems(spool.claimed, now=clock)
     for _ in range(40):

@@ -94,7 +94,7 @@ async def test_only_a_clear_no_is_an_objection(
 
 
 @pytest.mark.parametrize(
-    ("anew", "expected"),
+    ("again", "expected"),
     [
         (answered(200, definitions("2.0.0")), None),
         (answered(200, definitions("3.0.0")), "E05"),
@@ -102,11 +102,11 @@ async def test_only_a_clear_no_is_an_objection(
     ],
 )
 async def test_nobody_is_refused_by_what_was_kept_alone(
-    anew: BarsAnswer | Unanswered, expected: str | None
+    again: BarsAnswer | Unanswered, expected: str | None
 ) -> None:
     """The service may have had a release since; where it gives no answer, what is kept holds."""
     kept = replace(answered(200, definitions("1.0.0")), kept_since=datetime.now(UTC))
-    found = await checks(Nobody(kept, anew), Clock())(MESSAGE)
+    found = await checks(Nobody(kept, again), Clock())(MESSAGE)
 
     assert expected == (found.rule if isinstance(found, Issue) else None)
 
@@ -185,7 +185,7 @@ async def test_a_service_in_its_pause_is_unchecked_as_well() -> None:
 
 
 async def test_a_silent_service_is_left_alone_for_a_minute() -> None:
-    """It must not hold up each request that is handed in."""
+    """It must not hold up each request that is submitted."""
     reads, clock = Nobody(), Clock()
     check = checks(reads, clock)
     for clock.at in (0.0, 59.0, 61.0):

@@ -128,7 +128,7 @@ def test_another_question_has_another_answer(cache: Cache, other: dict[str, obje
 
 @pytest.mark.parametrize("damage", [b"", b"{}\n", b"[]\n", b'{"kept_at": 1}\n', b"\xff\n"])
 def test_a_damaged_file_counts_as_none(cache: Cache, tmp_path: Path, damage: bytes) -> None:
-    """The answer is then asked for anew."""
+    """The answer is then asked for again."""
     cache.keep(enquiry(), answer(), NOW)
     (file,) = (tmp_path / "cache").iterdir()
     file.write_bytes(damage)

@@ -71,7 +71,7 @@ def test_a_look_with_the_same_message_makes_no_break_longer(
 
 
 def test_until_its_end_a_break_holds(circuits: Circuits, clock: Clock) -> None:
-    """What is handed in meanwhile waits for the look, and no longer."""
+    """What is submitted meanwhile waits for the look, and no longer."""
     for _ in range(5):
         failed(circuits, clock)
     rests = circuits.rests_until("one", timedelta(minutes=1))

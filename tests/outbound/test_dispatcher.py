@@ -839,7 +839,7 @@ class TestSenders:
     async def test_an_answer_ends_what_outlasts_a_restart(
         self, store, dispatcher_with, national_proxy
     ):
-        """The next silence begins anew, whether it was noted before a restart or after."""
+        """The next silence begins again, whether it was noted before a restart or after."""
         await store.breaks.began(store_values.THEIRS, store_values.NOW)
         await submit(store)
         async with at_work(dispatcher_with()):

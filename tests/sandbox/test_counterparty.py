@@ -110,7 +110,7 @@ async def test_a_bundle_id_is_new_with_each_request(box):
     [("a1t1", "2000000901", 400), ("a4t1", "2000000904", 200), ("a6t1", "2000000906", 200)],
 )
 async def test_an_update_is_for_those_applications_that_know_it(box, use_case, service, status):
-    """Scenario 54: Application 1 refers anew instead."""
+    """Scenario 54: Application 1 refers again instead."""
     made = await post(box, asking(use_case, service))
 
     assert status == (await post(box, update(made.body))).status

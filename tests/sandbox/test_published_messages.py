@@ -26,7 +26,7 @@ def published() -> list[Path]:
 
 
 def addressed(file: Path) -> bytes:
-    """Return the message as the test's own organisation sends it to the counterparty, anew."""
+    """Return the message as the test's own organisation sends it to the counterparty, again."""
     message = bundle.read(file.read_bytes(), FORMATS[file.suffix])
     tree = json.loads(to_bytes(message.root, Format.JSON))
     header = tree["entry"][0]["resource"]

@@ -135,7 +135,7 @@ async def test_an_outcome_of_the_proxy_is_handed_on(world: World) -> None:
 
 
 async def test_what_others_say_of_themselves_is_kept(world: World) -> None:
-    """From the disk, also after a restart; no-cache asks anew, and junk is not kept."""
+    """From the disk, also after a restart; no-cache asks again, and junk is not kept."""
     async with answering_reads(world, lambda _kind, _of: Said(b"<html>")):
         await ask(world, f"metadata?{TO}")
     first = await ask(world, f"metadata?{TO}")

@@ -43,7 +43,7 @@ def says(status: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 async def cancelled(world: World) -> str:
-    """Hand in a request, have it acknowledged, and cancel it; return the cancellation's id."""
+    """Submit a request, have it acknowledged, and cancel it; return the cancellation's id."""
     receipt, _ = await requested(world, validation_request())
     words = move(receipt["request_id"], "cancel", text="Invented: went by car")
     status, document = await made(world.ambulance, words)

@@ -123,7 +123,7 @@ class Said:
 
 
 async def sent(node: Node, row: str) -> str:
-    """Hand in a referral to the service of that *row*; return its X-Request-Id."""
+    """Submit a referral to the service of that *row*; return its X-Request-Id."""
     body = referral(sender=node.service, receiver=f"{SYSTEM}|{SERVICES[row]}")
     receipt = await node.sent(f"{row}.json", body)
     return str(receipt["request_id"])
@@ -140,7 +140,7 @@ async def judged(node: Node, request_id: str, number: int) -> str:
 
 
 async def all_judged(senders: Mapping[str, Node], rows: Iterable[str]) -> dict[str, str]:
-    """Hand in a message for each of *rows*; return the row by which each was judged."""
+    """Submit a message for each of *rows*; return the row by which each was judged."""
     ids = {row: await sent(senders[row], row) for row in rows}
     return {row: await judged(senders[row], ids[row], 2 if row in THEN else 1) for row in ids}
 

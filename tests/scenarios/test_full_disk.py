@@ -21,7 +21,7 @@ pytestmark = [
 
 
 async def moved(node: Node, disk: Path) -> None:
-    """Start the node's gateway anew with its database on *disk*."""
+    """Start the node's gateway again with its database on *disk*."""
     node.database = disk / "gateway.db"
     node.store = f'[store]\npath = "{node.database}"\nminimum_free_bytes = 0\n'
     await node.restart()
@@ -29,7 +29,7 @@ async def moved(node: Node, disk: Path) -> None:
 
 @asynccontextmanager
 async def spool_on_a_small_disk(node: Node) -> AsyncIterator[Path]:
-    """Start the node's gateway anew with its spool folder on a disk of its own."""
+    """Start the node's gateway again with its spool folder on a disk of its own."""
     await node.stop()
     with small_disk(node.spool) as disk:
         await node.restart()

@@ -120,7 +120,7 @@ async def test_whoever_dies_over_the_mark(
 
 
 async def test_whoever_dies_over_the_rebuilding(world: World, tmp_path: Path) -> None:
-    """It is undone, found anew by the next start, and the referral is sent once."""
+    """It is undone, found again by the next start, and the referral is sent once."""
     _, receipt = await hidden(world, killed=False)
     node, log = world.ambulance, tmp_path / "gateway.log"
     command = [sys.executable, str(LAUNCHER), "before:rebuild", *node.command("run")[3:]]

@@ -54,7 +54,7 @@ class Caller:
         self.conversation = conversation or str(uuid4())
 
     async def send(self, body: bytes) -> Document:
-        """Hand in a message; return its outcome."""
+        """Submit a message; return its outcome."""
         name = str(uuid4())
         envelope = json.dumps({"correlation_id": self.conversation}).encode()
         self.node.drop(f"{name}.json", body, envelope)
@@ -89,7 +89,7 @@ async def linked(node: Node, request_id: str) -> list[tuple[str, str, str]]:
 
 
 async def handed_in(node: Node, body: bytes) -> tuple[int, Document]:
-    """Hand in a message on the socket."""
+    """Submit a message on the socket."""
     kind = {"Content-Type": "application/fhir+json"}
     async with (
         socket_of(node) as session,

@@ -141,7 +141,7 @@ async def test_trouble_on_the_way_is_outlasted(world: World) -> None:
 
 
 async def test_a_failing_handshake_costs_no_message(world: World) -> None:
-    """Neither at the token service nor at the proxy: TLS is made anew, and the message goes."""
+    """Neither at the token service nor at the proxy: TLS is made again, and the message goes."""
     world.sandbox.faults.arm({"kind": "tls_failure", "count": 2})
     receipt = await world.ambulance.sent("r.json", referral())
     outcome = await world.ambulance.outcome(receipt["request_id"])

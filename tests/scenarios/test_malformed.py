@@ -204,7 +204,7 @@ async def test_a_long_message_holds_up_nobody(
 async def test_one_sender_keeps_no_other_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A long message under way is its Sender's one; its retry hears 503, and others their 200."""
+    """A long message under way is its Sender's one; its retry gets 503, and others their 200."""
     reading, over = threading.Event(), threading.Event()
     examine = reception.examine
 

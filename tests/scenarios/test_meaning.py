@@ -523,7 +523,7 @@ async def test_what_comes_into_a_contradiction_is_never_plain(world: World) -> N
 
 
 async def test_a_contradiction_that_was_put_aside_comes_back(world: World) -> None:
-    """Marked as handled, and nobody said how it stands: the next word raises it anew."""
+    """Marked as handled, and nobody said how it stands: the next word raises it again."""
     _, acknowledgement = await asked(world, transfer("a6t2"))
     await came(world, told(acknowledgement, "cancelled"), told(acknowledgement, "arrived"))
     async with socket_of(world.ambulance) as session:

@@ -118,7 +118,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.mark.timeout(400)
 async def test_nothing_ends_in_the_wrong_workflow(world: World) -> None:
-    """Sixty courses of events, drawn anew in the same way each time."""
+    """Sixty courses of events, drawn again in the same way each time."""
     await each_drawn(PLANS, partial(play, world), examples=60)
 
 

@@ -104,7 +104,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.mark.timeout(400)
 async def test_nobody_is_forgotten(world: World) -> None:
-    """Thirty courses, drawn anew in the same way each time; each third ends with a restore."""
+    """Thirty courses, drawn again in the same way each time; each third ends with a restore."""
     turns = chain.from_iterable((each, None, None) for each in cycle(RESTORES))
 
     async def course(**drawn: Any) -> None:

@@ -44,7 +44,7 @@ def injector():
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    """Let a loop that has failed begin anew at once."""
+    """Let a loop that has failed begin again at once."""
     monkeypatch.setattr(gateway, "enduring", partial(enduring, pause_seconds=0.05))
 
 

@@ -208,7 +208,7 @@ COURSES = {
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a loop that has failed begin anew at once."""
+    """Let a loop that has failed begin again at once."""
     monkeypatch.setattr(gateway, "enduring", partial(enduring, pause_seconds=0.05))
 
 

@@ -678,8 +678,8 @@ async def sent_again_of(node: Node, told_outcome: dict[str, Any]) -> str | None:
 async def test_the_same_case_built_anew_is_shown_as_one_record(tmp_path: Path) -> None:
     """Both hold the id, and each names the other."""
     async with playing(tmp_path, acknowledging, acknowledging) as (world, scripted, first):
-        anew = json.loads(scripted.posted[0]) | {"id": new_id()}
-        second = await sent_again(world.ambulance, "o.json", json.dumps(anew).encode())
+        again = json.loads(scripted.posted[0]) | {"id": new_id()}
+        second = await sent_again(world.ambulance, "o.json", json.dumps(again).encode())
 
     assert (FOCUS_ID, []) == (second["focus_id"], second["remarks"])
     assert [("same_record", first["workflow_id"])] == [
@@ -728,8 +728,8 @@ async def test_who_gives_everybody_the_same_id_gives_none(tmp_path: Path) -> Non
     async with playing(tmp_path, *said) as (world, scripted, first):
         outcomes = [first]
         for number in range(9):
-            anew = json.loads(scripted.posted[0]) | {"id": new_id()}
-            body = json.dumps(anew).encode()
+            again = json.loads(scripted.posted[0]) | {"id": new_id()}
+            body = json.dumps(again).encode()
             outcomes.append(await sent_again(world.ambulance, f"{number}.json", body))
 
     assert [FOCUS_ID] * 9 + [None] == [each["focus_id"] for each in outcomes]

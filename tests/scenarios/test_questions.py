@@ -165,12 +165,12 @@ async def test_the_same_id_with_other_bytes_is_a_conflict_while_it_is_asked(worl
 async def test_the_same_made_anew_is_too_early_while_it_is_asked(world: World) -> None:
     """D-same-request-id: another Bundle.id and nothing else is the same message, and no alarm."""
     sent, body = headers(), booking()
-    anew = json.dumps({**json.loads(body), "id": str(uuid.uuid4())}).encode()
+    again = json.dumps({**json.loads(body), "id": str(uuid.uuid4())}).encode()
     async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
         await epr.questions(wait=0)
         group.create_task(post(world, body, sent))
         question = await epr.question()
-        status, _, outcome = await post(world, anew, sent)
+        status, _, outcome = await post(world, again, sent)
         await epr.answer(question["question_id"], YES)
     alarms = (await world.hospital.overview()).alarms
 

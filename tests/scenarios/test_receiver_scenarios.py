@@ -48,7 +48,7 @@ async def commit_slots(epr: Epr, count: int) -> list[str]:
 
 
 async def test_scenario_18_two_senders_and_one_slot(world: World) -> None:
-    """The EPR gives it once: one Sender hears 200, the other that it is taken."""
+    """The EPR gives it once: one Sender gets 200, the other that it is taken."""
     senders = ["2000000101", "2000000109"]
     system = RECEIVER.partition("|")[0]
     bodies = [booking(slot="the-slot", sender=f"{system}|{each}") for each in senders]

@@ -110,9 +110,9 @@ async def test_the_same_for_another_conversation_is_a_conflict(world: World) -> 
     """D-same-request-id: the correlation id is compared as it is written."""
     sent, body = headers(), referral()
     await post(world, body, sent)
-    anew = json.dumps(json.loads(body) | {"id": str(uuid.uuid4())}).encode()
+    again = json.dumps(json.loads(body) | {"id": str(uuid.uuid4())}).encode()
     other = sent | {"X-Correlation-Id": str(uuid.uuid4())}
-    status, _, outcome = await post(world, anew, other)
+    status, _, outcome = await post(world, again, other)
 
     assert (409, [("REC_CONFLICT", "conflict")]) == (status, issues(outcome))
 

@@ -44,7 +44,7 @@ async def asked(node: Node, request_id: str, verb: str) -> None:
 
 
 async def two_that_wait(world: World) -> tuple[str, str]:
-    """Hand in two of one conversation that cannot leave: one is tried, and one is behind it."""
+    """Submit two of one conversation that cannot leave: one is tried, and one is behind it."""
     world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 100_000})
     talk = json.dumps({"correlation_id": str(uuid.uuid4())}).encode()
     for name in ("first", "second"):
@@ -219,7 +219,7 @@ async def test_what_nobody_has_seen_stands_on_the_page_after_a_restore(
     }
     assert State.CONTRADICTED is await state_of(world.ambulance, one)
     assert "Look here" in page
-    assert "All is well" not in page
+    assert "No action needed" not in page
 
 
 async def page_of(node: Node) -> str:

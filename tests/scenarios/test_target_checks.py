@@ -75,7 +75,7 @@ async def test_scenario_4_a_service_of_an_older_minor_version(tmp_path: Path) ->
 
 
 async def test_scenario_5_a_service_of_another_major_version(tmp_path: Path) -> None:
-    """Refused with the version that it takes, until it has been released anew."""
+    """Refused with the version that it takes, until it has been released again."""
     async with world_in(tmp_path, outbound=CHECKED, asked='applications = {a1 = ["1.0.0"]}') as w:
         issue = await refused(w.ambulance, "r", referral())
         w.hospital.asked = 'applications = {a1 = ["1.0.0", "2.0.0"]}'

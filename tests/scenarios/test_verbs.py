@@ -85,7 +85,7 @@ async def test_a_retry_past_its_time_is_asked_for_in_so_many_words(world: World)
 
 
 async def test_what_the_receiver_has_is_not_resent_while_it_stands(world: World) -> None:
-    """It would be a second record of one patient; turned down, it is asked for anew."""
+    """It would be a second record of one patient; turned down, it is asked for again."""
     receipt = await world.ambulance.sent("r.json", validation_request())
     name = receipt["request_id"]
     await world.ambulance.outcome(name)

@@ -101,7 +101,7 @@ def of(body: bytes, number: str | None) -> bytes:
 
 async def test_a_response_about_another_patient(world: World) -> None:
     """
-    Whoever hands it in is asked at once; what goes out is delivered, and nothing is guessed.
+    Whoever submits it is asked at once; what goes out is delivered, and nothing is guessed.
 
     Its own sentence is told as ever, and the call to check; the workflow is unclear, no more.
     """
@@ -361,8 +361,8 @@ async def test_what_went_out_with_such_a_number_can_be_changed_and_cancelled(
         status, _ = await made(world.ambulance, move(receipt["request_id"], "update"))
         brings = {"identifier": [{"system": NHS, "value": "9990000019", "extension": VERIFIED}]}
         patient = {"resourceType": "Patient", **brings}
-        anew = move(receipt["request_id"], "update", resources=[patient])
-        refusal, document = await made(world.ambulance, anew)
+        again = move(receipt["request_id"], "update", resources=[patient])
+        refusal, document = await made(world.ambulance, again)
         cancelled, _ = await made(world.ambulance, move(receipt["request_id"], "cancel"))
 
     assert (201, 422, 201) == (status, refusal, cancelled)

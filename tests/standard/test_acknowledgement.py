@@ -61,7 +61,7 @@ def test_our_own_focus_gives_the_id() -> None:
 
 
 def test_our_bundle_id_gives_the_id() -> None:
-    """A Receiver may name its resources anew."""
+    """A Receiver may name its resources again."""
     bundle = with_ids_of_its_own() | {"id": json.loads(SENT)["id"]}
 
     assert Acknowledgement(said=Said.OURS, focus_id=FOCUS_ID) == said(bundle)

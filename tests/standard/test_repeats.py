@@ -40,10 +40,10 @@ def renumbered(bundle: Bundle) -> Bundle:
     text = json.dumps(bundle)
     for entry in bundle["entry"]:
         text = text.replace(f'"{entry["fullUrl"]}"', f'"urn:uuid:{uuid.uuid4()}"')
-    anew: Bundle = json.loads(text)
-    anew |= {"id": str(uuid.uuid4()), "timestamp": "2026-03-02T11:00:00+00:00"}
-    header(anew)["id"] = str(uuid.uuid4())
-    return anew
+    again: Bundle = json.loads(text)
+    again |= {"id": str(uuid.uuid4()), "timestamp": "2026-03-02T11:00:00+00:00"}
+    header(again)["id"] = str(uuid.uuid4())
+    return again
 
 
 @pytest.mark.parametrize("make", KINDS)

@@ -93,8 +93,8 @@ SAYS_SO = {
     Asks.WAIT: re.compile(r"\bWait: "),
     Asks.WORK: re.compile(r"\b(See|[Aa]nswer|Read|Say|Send|Give|[Dd]o not expect|You still owe)\b"),
     Asks.CHECK: re.compile(
-        r"\b([Tt]elephone|Check|Ask|ask|Cancel|send it|compare|released|[Ss]ee that|start|Stop"
-        r")\b"
+        r"\b([Tt]elephone|Check|Ask|ask|Cancel|send it|send a new request|compare|released"
+        r"|[Ss]ee that|start|Stop)\b"
     ),
     Asks.TELEPHONE: re.compile(r"\b[Tt]elephone\b"),
     Asks.ACT: re.compile(r"\b([Aa]ct now|act now|act\. Read|Telephone now|fallback now|out now)\b"),

@@ -237,7 +237,7 @@ def spoil_pages(path: Path) -> None:
 
 
 def test_who_was_silent_at_the_backup_may_have_answered_since(home: Home) -> None:
-    """Since when they are silent is found out anew."""
+    """Since when they are silent is found out again."""
     change(home.backup, "INSERT INTO breaks (name, since) VALUES ('s|1', '2026-01-01')")
     restore(home.backup, home.database, LATER, older=True)
 
@@ -248,7 +248,7 @@ def test_a_restored_database_is_what_the_backup_held(home: Home) -> None:
     """It is there whole, its owner's alone, and a gateway opens it."""
     restored = restore(home.backup, home.database, LATER, older=True)
 
-    assert home.before < ids(home.database)  # and what was handed in since
+    assert home.before < ids(home.database)  # and what was submitted since
     assert [] == examine(home.database).problems
     assert restored.held.counts["messages"] == 3
     assert 0o600 == stat.S_IMODE(home.database.stat().st_mode)

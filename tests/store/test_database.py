@@ -222,7 +222,7 @@ def test_each_statement_stands_beside_a_module_that_says_it() -> None:
 
 
 def _bounded(step: str, sql: str) -> bool:
-    # One row for each Receiver for which something waits; or for each time that it was sent anew.
+    # One row for each Receiver for which something waits; or for each time that it was sent again.
     # One row for each message that an index is known to lack: none, in all but the worst of hours.
     # One row for each Receiver or provider of whom nothing comes.
     of_few = step in {"SCAN waiting", "SCAN line", "SCAN unindexed", "SCAN breaks"}

@@ -227,7 +227,7 @@ def _no_room(*_: object) -> None:
 async def test_many_are_done_in_several_rounds(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that nobody who hands in a message waits for all of them."""
+    """So that nobody who submits a message waits for all of them."""
     monkeypatch.setattr(rounds, "MOST_AT_ONCE", 2)
     for _ in range(3):
         await store.outbound.submit(submission(), NOW)

@@ -49,7 +49,7 @@ async def asked_for(store: Store, **changes: object) -> Accepted:
 
 
 async def sent_about(store: Store, move: Move, **changes: object) -> Accepted:
-    """Hand in a change of what was asked for."""
+    """Submit a change of what was asked for."""
     return await store.outbound.submit(
         submission(move=move, focus_id="sr-1", **(VALIDATION | changes)), NOW
     )

@@ -544,7 +544,7 @@ async def _act_on(store: Store, message_id: int, verb: Verb) -> str:
 
 
 async def test_a_record_that_was_tied_later_is_known_to_each_copy(store: Store) -> None:
-    """Built anew beside the second, which is sent as new: the third knows of all."""
+    """Built again beside the second, which is sent as new: the third knows of all."""
     _, second = await records(store, None, None)
     other = await queued(store, bundle_id="b-9", use_case="a6t2")
     await act(store, Verb.HOLD, other)

@@ -51,7 +51,7 @@ OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 
 
 def to_send(body: bytes, **changes: object) -> Submission:
-    """Return what the EPR hands in, with all that it says."""
+    """Return what the EPR submits, with all that it says."""
     found = read(body)
     values = {
         "subject": subject_of(found),
@@ -287,7 +287,7 @@ async def test_a_long_conversation_is_not_read_through(store: Store) -> None:
 
 
 async def test_a_replacement_may_wait_behind_the_cancellation(store: Store) -> None:
-    """Both are handed in at once; the queue keeps their order."""
+    """Both are submitted at once; the queue keeps their order."""
     old = await booked(store)
     await cancelling(store)
     new = await store.outbound.submit(to_send(booking()), NOW)

@@ -59,7 +59,7 @@ async def asked(
 async def changed(
     store: Store, body: bytes, *, move: Move = Move.CANCEL, **changes: object
 ) -> Accepted:
-    """Hand in what names the shared id, with that patient."""
+    """Submit what names the shared id, with that patient."""
     said = {"particulars": particulars_of(read(body)), "use_case": "a3t1", "focus_id": SHARED}
     handed_in = submission(move=move, body=body + b"  ", **(said | changes))
     return await store.outbound.submit(handed_in, NOW)
@@ -136,7 +136,7 @@ async def test_where_none_fits_the_guard_refuses(store: Store) -> None:
     text = await refused(store, about(THIRD))
     receipt = await changed(store, about(THIRD), patient_changed=True)
 
-    assert "hand it in again with patient_changed" in text
+    assert "submit it again with patient_changed" in text
     assert first.workflow_id == receipt.workflow_id
 
 

@@ -35,7 +35,7 @@ async def acknowledge(store: Store, claim: Claim, settlement: Settled = ACKNOWLE
 
 
 async def test_the_same_bytes_are_queued_once(store: Store) -> None:
-    """An EPR that hands in the same bytes twice gets the same receipt, and one message."""
+    """An EPR that submits the same bytes twice gets the same receipt, and one message."""
     first = await store.outbound.submit(submission(body=b"same"), NOW)
     second = await store.outbound.submit(submission(body=b"same"), NOW + timedelta(hours=1))
 

@@ -89,7 +89,7 @@ async def test_an_epr_is_there_for_half_a_minute(
 async def test_an_epr_with_a_folder_is_there_before_the_first_look(
     store: Store, tmp_path: Path
 ) -> None:
-    """The folder is, and so is the server: nobody hears 503 for having come first."""
+    """The folder is, and so is the server: nobody gets 503 for having come first."""
     answering = Answering(
         store.questions, provider="trust", now=lambda: NOW, new_id=str, max_bytes=1
     )

@@ -95,7 +95,7 @@ async def test_a_response_is_judged_after_the_one_that_is_handed_over(
 
 
 async def test_whoever_comes_after_a_decline_is_a_contradiction(home: Home) -> None:
-    """The EPR is told of the arrival anew, under a new number, after the decline."""
+    """The EPR is told of the arrival again, under a new number, after the decline."""
     await home.backed_up(*ASKED)
     await home.does(answers("asked", Move.DECLINE, "no"))
     restored = home.restored()

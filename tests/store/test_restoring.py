@@ -219,7 +219,7 @@ async def test_what_was_cancelled_since_is_not_sent_and_its_cancellation_is(home
 
 
 async def cancelled(home: Home, of: Accepted) -> str:
-    """Hand in a cancellation of *of*, which names the id that the Receiver gave to it."""
+    """Submit a cancellation of *of*, which names the id that the Receiver gave to it."""
     change(home.database, "UPDATE workflows SET focus_id = 'theirs'")
     change(home.backup, "UPDATE workflows SET focus_id = 'theirs'")
     made = submission(correlation_id="talk", move=Move.CANCEL, focus_id="theirs")
@@ -648,7 +648,7 @@ async def test_bytes_that_are_not_those_that_came_are_not_handed_over(home: Home
 
 
 async def test_numbers_that_are_taken_are_not_given_twice(home: Home) -> None:
-    """Somebody had begun anew: number 1 is another message there, and gets a new number here."""
+    """Somebody had begun again: number 1 is another message there, and gets a new number here."""
     await home.backed_up(takes(request_id="first"))
     gone(home.database)
     await home.does(takes(request_id="second"))

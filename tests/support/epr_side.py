@@ -101,15 +101,15 @@ def verb_requests(store: Store, at_once: int = MOST_AT_ONCE) -> VerbRequests:
 
 
 class Nobody:
-    """In the place of the proxy: notes what it is asked; gives one answer, or another anew."""
+    """In the place of the proxy: notes what it is asked; gives one answer, or another again."""
 
     def __init__(
         self,
         answer: BarsAnswer | Unanswered | None = None,
-        anew: BarsAnswer | Unanswered | None = None,
+        again: BarsAnswer | Unanswered | None = None,
     ) -> None:
         self.answer = answer or Unanswered(reason="no", cure="none", http_status=502)
-        self.anew = anew or self.answer
+        self.again = again or self.answer
         self.asked: list[Enquiry] = []
         self.echoes = True  # with the ids of what it is asked
 
@@ -117,7 +117,7 @@ class Nobody:
         self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         self.asked.append(enquiry)
-        given = self.anew if fresh else self.answer
+        given = self.again if fresh else self.answer
         echoes = self.echoes and isinstance(given, BarsAnswer)
         return echoing(enquiry, given) if echoes else given
 

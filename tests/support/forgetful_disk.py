@@ -152,7 +152,7 @@ class ForgetfulDisk:
             file.changes.append((_last_number(call), None))
 
     def _mapped(self, call: Call) -> None:
-        # Connections find one another in the -shm; SQLite makes it anew from the log.
+        # Connections find one another in the -shm; SQLite makes it again from the log.
         if "PROT_WRITE" in call.text and "MAP_SHARED" in call.text:
             _, path = _descriptor(call.text)
             assert path.endswith("-shm") or not self._ours(path), path

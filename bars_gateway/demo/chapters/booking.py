@@ -1,7 +1,7 @@
 """
-A patient is referred, and a slot booked, cancelled and booked anew, each time with the EPR's word.
+A patient is referred, and a slot booked, cancelled and booked again, each time with the EPR's word.
 
-What is booked anew does not belong to the old referral: that is revoked, and a new one is sent.
+What is booked again does not belong to the old referral: that is revoked, and a new one is sent.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ async def play(stage: Stage) -> None:
         cancellation = change_of(booked, status="cancelled")
         await _send(stage, "cancellation.json", cancellation, "cancelled")
         await _revoke(stage, old)
-        _, second = await _refer(stage, diary, "new-referral.json", "referred anew")
+        _, second = await _refer(stage, diary, "new-referral.json", "referred again")
         await _send(stage, "rebooking.json", _booking(stage, "slot002", second), "rebooked")
         deciding.cancel()
 
@@ -73,7 +73,7 @@ def _booking(stage: Stage, slot: str, referred: str) -> bytes:
 
 
 async def _send(stage: Stage, name: str, body: bytes, step: str) -> tuple[int, Document]:
-    """Hand in a message; return its workflow and its acknowledgement, once that is there."""
+    """Submit a message; return its workflow and its acknowledgement, once that is there."""
     stage.caller.drop(name, body)
     stage.timeline.say(CALLER, f"drops {name}")
     receipt = await stage.caller.receipt(name)
@@ -110,7 +110,7 @@ class _Diary:
             number = question["question_id"]
             answer = await self._answer(question)
             decided = await self._stage.department.answer(number, answer)
-            heard = f"{question['means']}: it hears {decided['http_status']}"
+            heard = f"{question['means']}: it gets {decided['http_status']}"
             self._stage.timeline.say(DEPARTMENT, f"is asked: {heard}", "asked")
 
     async def _answer(self, question: Document) -> Document:
@@ -132,7 +132,7 @@ class _Diary:
 
 CHAPTER = Chapter(
     name="booking",
-    title="A patient is referred; a slot is booked, cancelled and booked anew",
+    title="A patient is referred; a slot is booked, cancelled and booked again",
     steps=frozenset(
         {
             "asked",
@@ -142,7 +142,7 @@ CHAPTER = Chapter(
             "booked",
             "cancelled",
             "revoked",
-            "referred anew",
+            "referred again",
             "rebooked",
         }
     ),

@@ -18,7 +18,7 @@ from bars_gateway.demo.stage import CALLER, DEPARTMENT, Chapter, Stage
 
 _SECONDS = 2  # from the request to its clinical time
 _CONCERN = re.compile(r"<li><strong>(.*?)</strong>")
-_CALM = "All is well"
+_CALM = "No action needed"
 _LOOK_SECONDS = 0.1
 _PLAN = {
     "resourceType": "CarePlan",
@@ -87,7 +87,7 @@ async def _page(stage: Stage, organisation: Organisation, says: str, step: str) 
 
 
 async def _head(session: aiohttp.ClientSession, organisation: Organisation) -> str:
-    """Return what the page shows first: its gravest concern, or that all is well."""
+    """Return what the page shows first: its most severe concern, or that all is well."""
     async with session.get(organisation.status_url) as response:
         concern = _CONCERN.search(await response.text())
     return html.unescape(concern[1]) if concern else _CALM

@@ -72,7 +72,7 @@ async def _answers(stage: Stage, expected: bytes) -> None:
 
 
 async def _responds(stage: Stage, step: str, body: bytes) -> None:
-    stage.timeline.say(DEPARTMENT, f"hands in the {step} response")
+    stage.timeline.say(DEPARTMENT, f"submits the {step} response")
     receipt = await stage.department.submit(body)
     outcome = await stage.department.notice(
         lambda found: found["request_id"] == receipt["request_id"]

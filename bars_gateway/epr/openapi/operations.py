@@ -59,7 +59,7 @@ _WAIT = _query("wait", "number", 0, "seconds to wait until there is one; 60 at m
 
 _SUBMIT: Schema = {
     "operationId": "submit",
-    "summary": "Hand in a message: it is on disk when this is answered with success",
+    "summary": "Submit a message: it is on disk when this is answered with success",
     "parameters": [
         _parameter(CORRELATION_HEADER, "header", uuid("of a conversation to go on with")),
         _parameter(NEEDED_BY_HEADER, "header", instant("the clinical time that ends the retries")),
@@ -123,7 +123,7 @@ _DECIDE: Schema = {
         | {name: {"schema": {}} for name in _FHIR},
     },
     "responses": _answers(
-        (200, "this is what the other side hears", "Decided"),
+        (200, "this is what the other side gets", "Decided"),
         _NOT_THERE,
         (408, "the body did not arrive in time", "Problem"),
         (409, "it was answered before, in other words: those stand", "AnswerRefusal"),

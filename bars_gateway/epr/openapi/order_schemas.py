@@ -55,8 +55,8 @@ _FILTER = _some(
     receiver=text("target identifier: system|value", maxLength=300, pattern=_WORD),
     use_case=text("code of the use case", maxLength=LONGEST_NAME, pattern=_WORD),
     correlation_id=uuid("X-Correlation-Id of the conversation"),
-    taken_from=instant("handed in then or later"),
-    taken_before=instant("handed in before then"),
+    taken_from=instant("submitted then or later"),
+    taken_before=instant("submitted before then"),
     after={**number("only behind that number: from next"), "minimum": 1},
     up_to={**number("only up to that number: from next"), "minimum": 1},
 )
@@ -161,7 +161,7 @@ ORDER_SCHEMAS: dict[str, Schema] = {
     ),
     "Alarm": closed(
         "What a person has to see, until somebody has.",
-        alarm_id=number("its number: raised anew, it has another"),
+        alarm_id=number("its number: raised again, it has another"),
         kind=one_of(ALARMS, "what has happened"),
         role=or_null(one_of(Role, "ours in its workflow")),
         request_id=or_null(text("X-Request-Id of what it is about")),

@@ -158,7 +158,7 @@ CHECKS = (
     ),
     Check(
         name="callers.lists",
-        title="The lists of withdrawn certificates can be read",
+        title="The certificate revocation lists can be read",
         why="Without them a certificate that was stolen and withdrawn still gets in.",
         ask=desks.OURSELVES,
         look=_if_receiving(

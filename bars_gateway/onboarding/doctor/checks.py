@@ -153,20 +153,20 @@ class Report:
 
     @property
     def worst(self) -> Grade:
-        """The gravest grade of all."""
+        """The most severe grade of all."""
         grades = [finding.seen.grade for finding in self.findings]
         return max(grades, key=list(Grade).index, default=Grade.PASS)
 
 
 def for_each(site: Site, look: Callable[[str, Provider], Seen]) -> Seen:
-    """Return the gravest of what *look* says of every provider, with its name."""
+    """Return the most severe of what *look* says of every provider, with its name."""
     several = len(site.settings.providers) > 1
     seen = [
         (f"{name}: " if several else "", look(name, provider))
         for name, provider in site.settings.providers.items()
     ]
-    prefix, gravest = max(seen, key=lambda found: list(Grade).index(found[1].grade))
-    return Seen(grade=gravest.grade, text=f"{prefix}{gravest.text}", cure=gravest.cure)
+    prefix, worst = max(seen, key=lambda found: list(Grade).index(found[1].grade))
+    return Seen(grade=worst.grade, text=f"{prefix}{worst.text}", cure=worst.cure)
 
 
 def of_problems(fine: str, *keys: str) -> Look:

@@ -65,7 +65,7 @@ def _parts(
     yield "kid", header["kid"], f"key_id of {provider.ods_code}; must be in the registered JWKS"
     yield "iss", claims["iss"], "api_key"
     yield "sub", claims["sub"], "the same"
-    yield "aud", claims["aud"], f"the address of {settings.environment}, to the letter"
+    yield "aud", claims["aud"], f"the address of {settings.environment}, exactly"
     yield "jti", claims["jti"], "new for each request"
     yield "exp", claims["exp"], f"{ends:%Y-%m-%d %H:%M:%S} UTC, {ahead}"
 

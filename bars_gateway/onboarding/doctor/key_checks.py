@@ -193,7 +193,9 @@ def _explained(look: Looking) -> Looking:
         except OnboardingError as error:
             return failed(str(error), error.advice)
         except (ValueError, AttributeError, TypeError):
-            return failed("it is no JSON object with keys", "bars-gateway keys new writes it anew.")
+            return failed(
+                "it is no JSON object with keys", "bars-gateway keys new writes it again."
+            )
 
     return explained
 

@@ -47,7 +47,7 @@ def _services(site: Site) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         odd = [s for s in provider.services if s.partition("|")[0] != _SYSTEM]
         if odd:
-            cure = f"Write it as {_SYSTEM}|<service id>, to the letter."
+            cure = f"Write it as {_SYSTEM}|<service id>, exactly."
             return warned(f"{odd[0]!a} is in another naming system", cure)
         return passed(f"{len(provider.services)} in the directory of services' own system")
 

@@ -3,7 +3,7 @@ The counterparty's part of the admin port; plain HTTP.
 
     GET    /counterparty                    its services, and the official values
     GET    /counterparty/held               ids and states, and what happened: never a payload
-    DELETE /counterparty/held               begin anew
+    DELETE /counterparty/held               begin again
     GET, POST, DELETE /counterparty/scripts what it does otherwise
     POST   /counterparty/requests           {"use_case": "a4t1", "to": "2000000202"}
     POST   /counterparty/held/ID/respond    {"encounter": "in-progress"}

@@ -105,7 +105,7 @@ class Holdings:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: with the resources that are always there, and nothing else."""
+        """Begin again: with the resources that are always there, and nothing else."""
         self._met.clear()
         self._held.clear()
         for standing in _standing():

@@ -79,7 +79,7 @@ class Counterparty:
         return Receiver(reception, reads)
 
     def forget(self) -> None:
-        """Begin anew, as the official test service does every night."""
+        """Begin again, as the official test service does every night."""
         self.holdings.forget()
         self.stateful.forget()
 

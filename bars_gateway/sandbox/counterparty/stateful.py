@@ -4,7 +4,7 @@ The official stateful scenario: one patient, whose booking and referral go by a 
     event ──► TABLE[event][state] ──► taken, and the next state │ the problem
 
 The table is that of the applications page, 6.4. Each end-user organisation has a state of
-its own, and every night all of them begin anew. Where a booking is cancelled under a
+its own, and every night all of them begin again. Where a booking is cancelled under a
 referral, the page names no next state: nothing of the three but *initial* fits.
 """
 
@@ -110,7 +110,7 @@ class Stateful:
             patient.booking_id = None
 
     def forget(self) -> None:
-        """Begin anew, as every night."""
+        """Begin again, as every night."""
         self._patients.clear()
 
     def _patient(self, organisation: str, day: date) -> _Patient:

@@ -98,9 +98,9 @@ _UNCONFIRMED: ByMove = {
 
 _TAKEN_BACK = "{What} was withdrawn here before it left: {so}."
 _WITHDRAWN: ByMove = {
-    **of_each_move(_TAKEN_BACK + " If that is wrong, send it anew.", Asks.CHECK),
+    **of_each_move(_TAKEN_BACK + " If that is wrong, send it again.", Asks.CHECK),
     Move.REQUEST: {
-        None: check(_TAKEN_BACK + " If the patient still needs it, ask anew."),
+        None: check(_TAKEN_BACK + " If the patient still needs it, send a new request."),
     },
 }
 

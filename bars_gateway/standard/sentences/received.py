@@ -254,6 +254,6 @@ def enquiry(operation: str) -> str:
 
 DECIDED = "The other side waited for this answer and gets it. There is nothing to do now."
 DECIDED_TOO_LATE = (
-    "The other side had been told that no answer came, and hears of this one only if it tries"
+    "The other side had been told that no answer came, and learns of this one only if it tries"
     " again. If it matters to the patient, telephone."
 )

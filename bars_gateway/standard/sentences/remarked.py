@@ -143,7 +143,7 @@ REMARKED: Mapping[Remark, Sentence] = {
         " sent before that. Ask the other side by telephone whether they have it."
     ),
     Remark.UNREPLACED: telephone(
-        "What was cancelled for it stays cancelled: the patient has neither. Ask anew, or"
+        "What was cancelled for it stays cancelled: the patient has neither. Send a new request, or"
         " telephone."
     ),
 }

@@ -68,7 +68,7 @@ TOLD: Mapping[str, ByMove] = {
         Asks.WAIT,
     ),
     "resent": _unsettled(
-        "{What} is sent anew, as another message: " + _TRYING,
+        "{What} is sent again, as another message: " + _TRYING,
         " If the earlier one arrived after all, two records of it are there: ask which stands.",
         Asks.CHECK,
     ),

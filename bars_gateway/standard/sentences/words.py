@@ -18,7 +18,7 @@ from bars_gateway.standard.workflow import Move, Subject
 
 
 class Asks(IntEnum):
-    """What a sentence asks of its reader; of several together the gravest counts."""
+    """What a sentence asks of its reader; of several together the most severe counts."""
 
     NOTHING = 0  # nothing now
     WAIT = 1  # nothing yet: its outcome will be told
@@ -190,7 +190,7 @@ PARTS: Mapping[Move, Parts] = {
         "Telephone.",
         Asks.TELEPHONE,
     ),
-    # Nobody composes one; but what was handed in ready-made may read so.
+    # Nobody composes one; but what was submitted ready-made may read so.
     Move.UNCLEAR: Parts(
         "your unclear response",
         "{asker} does not know how far you are",
