@@ -19,7 +19,7 @@ import asyncio
 import select
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from bars_gateway.request_bodies import (
 )
 
 log = structlog.get_logger(__name__)
+_Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _NO_LOG: Any = None  # so aiohttp spells it
 
 MAX_CONNECTIONS: Final = 64
@@ -66,6 +67,7 @@ _NOT_PACKED = (
 )
 _BAD_REQUEST, _UNSUPPORTED = 400, 415
 _TOO_MANY_HEADERS = "Too many headers received"  # as aiohttp says it
+_CONTINUE = "100-continue"
 _CROWDED_SECONDS = 5.0  # for a connection too many to say something
 
 
@@ -147,27 +149,23 @@ async def body_of(request: web.Request) -> bytes:
         raise web.HTTPRequestEntityTooLarge(request.client_max_size) from None
 
 
-def with_expectations(routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
-    """Return *routes*, which say no to what they are expected to do without quoting it."""
-    return [
-        web.RouteDef(
-            each.method, each.path, each.handler, {**each.kwargs, "expect_handler": _expected}
-        )
-        for each in routes
-    ]
-
-
-async def _expected(request: web.Request) -> web.StreamResponse | None:
-    if request.headers.get("Expect", "").lower() != "100-continue":
-        return _answer(417)
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return None
+async def _as_expected(answer: _Answering, request: web.BaseRequest) -> web.StreamResponse:
+    """Let *answer* have the request, unless it expects what is not met: whatever it is for."""
+    if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+        return _answer(417)  # aiohttp's own answer quotes it
+    return await answer(request)
 
 
 class QuietConnection(web.RequestHandler):
     """One connection, on which nothing of what came is ever sent back, or logged."""
 
     __slots__ = ()
+
+    async def _handle_request(
+        self, request: web.BaseRequest, start_time: float | None, request_handler: _Answering
+    ) -> tuple[web.StreamResponse, bool]:
+        answering = partial(_as_expected, request_handler)
+        return await super()._handle_request(request, start_time, answering)
 
     def handle_error(
         self,

@@ -92,6 +92,13 @@ def explained(error: OSError, command: Collection[str] = ()) -> Denial:
     return Denial(cause=cause, cure=cure)
 
 
+def cure_of_stalled(reason: str) -> str:
+    """Return what lets a folder move again that stands still for that *reason*, an errno's name."""
+    if reason in {"EMFILE", "ENFILE"}:
+        return "Look for what holds files open; raise LimitNOFILE= of the unit."
+    return "Make the folder usable, or room on its disk."
+
+
 def _is_name(name: object) -> bool:
     return isinstance(name, str | bytes)
 

@@ -306,6 +306,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="folder",
         ),
         pytest.param(
+            replace(WELL, stalled={"/spool/trust": "EMFILE"}),
+            "Look for what holds files open; raise LimitNOFILE= of the unit. What is to go there",
+            id="no-descriptor",
+        ),
+        pytest.param(
             replace(WELL, no_room="9 bytes are free beside gateway.db"),
             "Nothing can be stored: 9 bytes are free beside gateway.db",
             id="full",

@@ -40,6 +40,7 @@ from bars_gateway.epr.stopping import pause
 from bars_gateway.epr.stuck import Stuck
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Accepted, Submission
+from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.asides import Aside
@@ -158,7 +159,7 @@ class DropFolder:
                 await asyncio.to_thread(self._leave, drops, fates)
         except OSError as error:
             reason = errno.errorcode.get(error.errno or 0, "unknown")
-            self._complain(reason, "Make the folder usable, or room on its disk; files wait there.")
+            self._complain(reason, f"{cure_of_stalled(reason)} Files wait there.")
             return False
         if len(fates) < len(drops):
             self._complain("the store takes nothing more", StorageFull.advice)

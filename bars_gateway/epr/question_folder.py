@@ -42,6 +42,7 @@ from bars_gateway.epr.stopping import pause, unless_stopped
 from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles, is_of_the_file
 from bars_gateway.errors import ConfigurationError, StorageFull
 from bars_gateway.model.questions import Question
+from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.issues import Issue
 from bars_gateway.store.asides import Aside, Asides
 from bars_gateway.store.questions import Questions
@@ -317,7 +318,7 @@ class QuestionFolder:
                 provider=self._provider,
                 path=str(self._root),
                 reason=reason,
-                advice="Make the folder usable, or room on its disk; questions wait meanwhile.",
+                advice=f"{cure_of_stalled(reason)} Questions wait meanwhile.",
             )
         self.trouble = reason
 

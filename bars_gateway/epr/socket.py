@@ -145,23 +145,21 @@ class EprSocket:
         application = web.Application(
             middlewares=[self._answer_troubles], client_max_size=self._intake.max_bytes
         )
-        routes = local_http.with_expectations(
-            [
-                web.get("/", self._describe),
-                web.get("/openapi.json", self._describe_to_programs),
-                web.post("/messages", self._take_message),
-                web.get("/messages/{request_id}", self._show_message),
-                web.get("/queue", self._show_queue),
-                web.get("/notices", self._list_notices),
-                web.get("/notices/{id}", self._show_notice),
-                web.get("/notices/{id}/message", self._show_request),
-                web.get("/notices/{id}/answer", self._show_answer),
-                web.post("/notices/{id}/collected", self._collect_notice),
-                *self._moves.routes(),
-                *self._questions.routes(),
-                *(route for each in self._further for route in each.routes()),
-            ]
-        )
+        routes = [
+            web.get("/", self._describe),
+            web.get("/openapi.json", self._describe_to_programs),
+            web.post("/messages", self._take_message),
+            web.get("/messages/{request_id}", self._show_message),
+            web.get("/queue", self._show_queue),
+            web.get("/notices", self._list_notices),
+            web.get("/notices/{id}", self._show_notice),
+            web.get("/notices/{id}/message", self._show_request),
+            web.get("/notices/{id}/answer", self._show_answer),
+            web.post("/notices/{id}/collected", self._collect_notice),
+            *self._moves.routes(),
+            *self._questions.routes(),
+            *(route for each in self._further for route in each.routes()),
+        ]
         application.router.add_routes(routes)
         return application
 

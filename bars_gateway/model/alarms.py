@@ -165,6 +165,16 @@ ALARMS: Mapping[str, AlarmKind] = {
         " patients may have been mixed up.",
         ends="nothing else",
     ),
+    "message.unreconciled": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} of ours whose record at the Receiver is over there, or could not be found",
+        whose=Whose.THEIRS,
+        advice="The notice says what was found. Telephone that service, and ask who sees to this"
+        " patient now.",
+        ends="nothing else",
+    ),
     "message.set_aside": AlarmKind(
         about=About.MESSAGE,
         grave=True,

@@ -12,7 +12,6 @@ from bars_gateway.local_http import (
     BodyRefused,
     body_of,
     refused_encoding,
-    with_expectations,
 )
 from bars_gateway.sandbox.calls import Calls
 from bars_gateway.sandbox.faults import FaultProblem, Faults
@@ -45,19 +44,17 @@ class Admin:
     def application(self, more: Sequence[web.RouteDef] = ()) -> web.Application:
         """Return the routes, with *more* of them."""
         application = web.Application(middlewares=[_answer_troubles])
-        routes = with_expectations(
-            [
-                *more,
-                web.get("/faults", self._list),
-                web.post("/faults", self._arm),
-                web.delete("/faults", self._clear),
-                web.delete("/faults/{number:\\d+}", self._clear),
-                web.get("/calls", self._list_calls),
-                web.post("/tokens/revoke", self._revoke),
-                web.post("/gateways", self._register),
-                web.post("/certificates", self._certify),
-            ]
-        )
+        routes = [
+            *more,
+            web.get("/faults", self._list),
+            web.post("/faults", self._arm),
+            web.delete("/faults", self._clear),
+            web.delete("/faults/{number:\\d+}", self._clear),
+            web.get("/calls", self._list_calls),
+            web.post("/tokens/revoke", self._revoke),
+            web.post("/gateways", self._register),
+            web.post("/certificates", self._certify),
+        ]
         application.add_routes(routes)
         return application
 

@@ -34,6 +34,7 @@ _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
 _NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
 _SOMEBODY_COMES = frozenset({Said.ASSIGNED, Said.ON_SCENE})
 _NOBODY_COMES = frozenset({Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR})
+_MAY_COME_TO_NOTHING = _NOBODY_COMES | {Said.ACCEPTED}
 
 
 class Remark(StrEnum):
@@ -259,7 +260,8 @@ def is_alarming(remarks: Collection[Remark], says: Said | None) -> bool:
     Tell whether an operator hears of a response for its remarks.
 
     That nobody comes is told even where something newer has come before it: who waits
-    for help must not be the one to find out.
+    for help must not be the one to find out. So is an acceptance that is older than an
+    allocation: a desk with a slow clock stands down in the same word.
     """
-    old_refusal = Remark.OUT_OF_ORDER in remarks and says in _NOBODY_COMES
+    old_refusal = Remark.OUT_OF_ORDER in remarks and says in _MAY_COME_TO_NOTHING
     return old_refusal or not REMARKABLE.isdisjoint(remarks)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from bars_gateway.model.alarms import ALARMS, Alarm, AlarmKind, Standing
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
+from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.inspection import Inspection
@@ -135,7 +136,10 @@ def concerns(overview: Overview, conditions: Conditions, first_days: int) -> lis
         *_keys(conditions.tokens),
         *_skews(conditions.tokens),
         *(
-            Concern(text=f"{folder} stands still: {reason}", advice=_STALLED)
+            Concern(
+                text=f"{folder} stands still: {reason}",
+                advice=f"{cure_of_stalled(reason)} {_STALLED}",
+            )
             for folder, reason in conditions.stalled.items()
         ),
         *_lying(conditions.lying),
@@ -253,7 +257,7 @@ _FAILING = (
     " national proxy has trouble of its own: ask the national service desk. Otherwise tell whoever"
     " runs it."
 )
-_STALLED = "Make the folder usable, or room on its disk. What is to go there waits, and is kept."
+_STALLED = "What is to go there waits, and is kept."
 
 
 def _alarms(overview: Overview, *, grave: bool) -> list[Concern]:

@@ -76,16 +76,14 @@ class StatusServer:
         application = web.Application(middlewares=[self._telling, _of_this_machine])
         application.on_response_prepare.append(_harden)
         application.add_routes(
-            local_http.with_expectations(
-                [
-                    web.get("/", self._show),
-                    web.get("/status.css", self._show_style),
-                    web.get("/healthz", self._health),
-                    web.get("/readyz", self._receiving),
-                    web.get("/readyz/sending", self._sending),
-                    web.get("/metrics", self._metrics),
-                ]
-            )
+            [
+                web.get("/", self._show),
+                web.get("/status.css", self._show_style),
+                web.get("/healthz", self._health),
+                web.get("/readyz", self._receiving),
+                web.get("/readyz/sending", self._sending),
+                web.get("/metrics", self._metrics),
+            ]
         )
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()

@@ -1,6 +1,7 @@
-"""What is looked for where the Receiver has a message under ids that are not known here.
+"""
+What is looked for where the Receiver has a message under ids that are not known here.
 
-settle: acknowledged, no id ─► wanted ──► what came of it (`matching`), and a notice
+    settle: acknowledged, no id ─► wanted ──► what came of it (`matching`), and a notice
 """
 
 from dataclasses import asdict, dataclass
@@ -24,6 +25,12 @@ from bars_gateway.unforeseen import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+UNRECONCILED = "message.unreconciled"
+# Somebody has to telephone there, whatever the EPR means to do with its message.
+_TO_ASK_ABOUT = frozenset(
+    {Reconciliation.OVER, Reconciliation.NONE, Reconciliation.SEVERAL, Reconciliation.UNNAMED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +90,9 @@ class Reconciliations(Noun):
         if Remark.SHARED_ID in remarks:
             connection.run("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
         notify(connection, NoticeKind.RECONCILED, row, now, remarks)
+        if matched.result in _TO_ASK_ABOUT:
+            about = (row["provider"], row["id"], row["request_id"])
+            add_message_event(connection, about, UNRECONCILED, now, {"result": matched.result})
 
     async def work(self, seconds: float) -> None:
         """Return when there may be one more, after *seconds* at the latest."""

@@ -312,6 +312,18 @@ _HEAD = b"POST /messages HTTP/1.1\r\nHost: epr\r\nContent-Type: application/fhir
             id="expectation",
         ),
         pytest.param(
+            b"PUT /messages HTTP/1.1\r\nHost: epr\r\n"
+            + f"Expect: {messages.FAMILY}\r\nContent-Length: 99999\r\n\r\n".encode(),
+            b"417",
+            id="expectation-of-another-method",
+        ),
+        pytest.param(
+            b"POST /nowhere HTTP/1.1\r\nHost: epr\r\n"
+            + f"Expect: {messages.FAMILY}\r\nContent-Length: 99999\r\n\r\n".encode(),
+            b"417",
+            id="expectation-of-nothing",
+        ),
+        pytest.param(
             _HEAD + b"Content-Length: 99999\r\nContent-Encoding: zstd\r\n\r\n",
             b"415",
             id="zstd",

@@ -72,6 +72,11 @@ HEAD = b"POST /faults HTTP/1.1\r\nHost: sandbox\r\n"
             id="another-packing",
         ),
         pytest.param(HEAD + b"Expect: " + CANARY + b"\r\n\r\n", b"417", id="expectation"),
+        pytest.param(
+            b"PUT /faults HTTP/1.1\r\nHost: a\r\nExpect: " + CANARY + b"\r\n\r\n",
+            b"417",
+            id="expectation-of-another-method",
+        ),
         pytest.param(b"GET /" + CANARY + b" HTTP/1.0\r\n\r\n", b"404", id="nothing"),
         pytest.param(b"PUT /faults HTTP/1.0\r\n\r\n", b"405", id="no-such-method"),
     ],

@@ -207,6 +207,8 @@ async def test_a_wrong_clock_hides_no_stand_down(world: World, ahead: timedelta)
         ("cancelled", "rejected", ["response.remarked"]),
         ("finished", "finished", []),
         ("in-progress", "assigned", []),
+        # A desk with a slow clock stands down in the same word, where nobody had said yes.
+        ("planned", "accepted", ["response.remarked"]),
     ],
 )
 async def test_what_is_older_changes_nothing(

@@ -383,7 +383,9 @@ async def test_a_booking_that_is_over_is_no_success(tmp_path: Path, status: str)
         (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.reconciled.json"))
         notice = json.loads(file.read_bytes())
         _, looked_at = await asked(world.ambulance, f"/messages/{receipt['request_id']}")
+        shown = await page(world.ambulance)
 
+    assert "1 message of ours whose record at the Receiver is over there" in shown
     assert ("over", status, FOCUS_ID) == (notice["reconciled"], notice["shown"], notice["focus_id"])
     for told_ in (notice["means"], looked_at["means"]):
         assert "Telephone: ask whether the patient has" in told_

@@ -22,7 +22,6 @@ from bars_gateway.store.comparison import Gap
 from bars_gateway.store.database import open_database
 from bars_gateway.store.inspection import Findings
 from bars_gateway.store.restore import hand_over, restore
-from bars_gateway.store.soundness import SqliteSoundness
 from bars_gateway.store.store import Store
 
 PAGE = 8192
@@ -378,7 +377,7 @@ async def test_a_stop_while_the_look_ends_is_no_failure(path: Path) -> None:
     """The stop comes from another task: it may find what it would break off closed already."""
     await fill(path)
     async with open_database(path) as database:
-        soundness = SqliteSoundness(database, ring=lambda: None)
+        soundness = Store(database, node="here").soundness
         await soundness.begin(NOW)
         await soundness.step()
         assert soundness._reader is not None

@@ -96,7 +96,8 @@ async def _ready(site: Site) -> Seen:
         return warned(f"no status page on {listen}: {cause_of(error)}", _START)
     if reply.status != 200:  # noqa: PLR2004
         cure = f"Look at http://{listen}/: it says what needs a person."
-        return failed(f"the gateway says that it is not ready ({reply.status})", cure)
+        said = f"the gateway says at /readyz/sending that it does not send ({reply.status})"
+        return failed(said, cure)
     return passed("the gateway says that it is ready")
 
 
