@@ -111,7 +111,7 @@ def _noted(path: Path) -> int:
     with closing(sqlite3.connect(f"{bare.as_uri()}?immutable=1", uri=True)) as connection:
         try:
             (count,) = connection.execute("SELECT count(*) FROM events").fetchone()
-        except sqlite3.OperationalError:  # the schema, too, is still in the log
+        except sqlite3.DatabaseError:  # it is still in the log, or was copied while it is moved
             return 0
     return int(count)
 
