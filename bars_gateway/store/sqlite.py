@@ -70,14 +70,16 @@ class SqliteConnection:
     def savepoint(self) -> Iterator[None]:
         """Undo what the block did, and that alone, where it raises."""
         self._say("SAVEPOINT alone")
+        done = False
         try:
             yield
-        except BaseException:
-            if self.raw.in_transaction:  # a full disk has ended it by itself
+            done = True
+        finally:
+            # A full disk ends the whole transaction by itself: then there is nothing to undo.
+            if not done and self.raw.in_transaction:
                 self._say("ROLLBACK TO alone")
+            if done or self.raw.in_transaction:
                 self._say("RELEASE alone")
-            raise
-        self._say("RELEASE alone")
 
     def _say(self, sql: str) -> None:
         try:

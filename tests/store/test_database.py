@@ -203,8 +203,8 @@ async def test_no_statement_walks_a_whole_table(database: Database, name: str) -
     ]
 
 
-def test_each_statement_stands_beside_a_module_that_says_it() -> None:
-    """It has a sentence above it, no other has its name, and none is left over."""
+def test_each_statement_has_a_sentence_and_somebody_who_says_it() -> None:
+    """No other has its name, none is left over, and each file of them lies beside a module."""
     wrong = []
     seen: list[str] = []
     for beside in sorted(STORE.glob("*.sql")):
