@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from bars_gateway import permissions
+from bars_gateway.config import Provider, Settings
+from bars_gateway.errors import OnboardingError
 
 DEFAULT_CONFIG = Path("/etc/bars-gateway/bars-gateway.toml")
 
@@ -40,3 +42,16 @@ def require_files(paths: list[Path]) -> list[Path]:
         if path.is_dir():
             raise typer.BadParameter(f"{path} is a folder")
     return paths
+
+
+def provider_of(settings: Settings, name: str | None) -> Provider:
+    """Return the provider called *name*, or the only one."""
+    known = ", ".join(settings.providers)
+    if name is None and len(settings.providers) > 1:
+        cure = f"Add --provider with one of: {known}"
+        raise OnboardingError("there are several providers, and none was named", cure)
+    found = settings.providers.get(name or next(iter(settings.providers)))
+    if found is None:
+        cause = f"{name!a} is not a provider of the settings"
+        raise OnboardingError(cause, f"Name one of: {known}")
+    return found

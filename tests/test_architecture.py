@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "local_http": {"request_bodies"},
     "pem": set(),
     "permissions": {"errors"},
-    "options": {"errors", "permissions"},
+    "options": {"errors", "permissions", "config"},
     "standard": {"errors"},
     "tls": {"errors", "pem"},
     "config": GROUND | {"tls"},

@@ -35,7 +35,8 @@ from bars_gateway.cli.restore import restore
 from bars_gateway.cli.sections import Sections
 from bars_gateway.config import Settings, describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
-from bars_gateway.onboarding import verbs
+from bars_gateway.onboarding import certificates, init, keys, letters
+from bars_gateway.onboarding.doctor import command as doctor
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose, require_files
 from bars_gateway.sandbox.command import sandbox
 
@@ -50,10 +51,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
-for command in (lint, backup, restore, verify):
+for command in (lint, backup, restore, verify, init.init, letters.letters):
     app.command()(command)
-for group in (messages, handled, quarantine, confirmations, cache, verbs):
-    group.add_to(app)
+for verbs in (messages, handled, quarantine, confirmations, cache):
+    verbs.add_to(app)
+for group in (doctor.app, keys.app, certificates.requests_app, certificates.certificates_app):
+    app.add_typer(group)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,248 +1,365 @@
 """
-Judges a certificate before it is used: key, chain, environment, name, dates, purpose.
+The Receiver's certificate, and `bars-gateway csr` and `certificate`: ask, judge, put in place.
 
-    PEM or PKCS#12 ──read──► Delivered ──verdicts──► one Verdict for each rule, pass or not
+    FQDN ──► checked ──► key of 4096 bits (0600) + request: CN = FQDN, all else blank
 
-Every rule is looked at, so that a person writes to the desk once. A chain that the proxy
-accepts proves nothing: it does not look at all of it, and its successor may.
+    PEM, DER, PKCS#7, PKCS#12 ──read_delivered──► Delivered ──install──► certificate and key
+                                                                 └──► previous/  what was there
+
+A request that holds an e-mail address, an organisation or a country is returned. Each
+request has a key of its own, beside it, so that a key in use is never touched.
+
+At the installation the key is written first and the certificate right after it; a running
+gateway waits until both have rested before it looks. Should the machine stop between the
+two, the same command completes it.
 """
 
-from collections.abc import Callable, Iterable
+import os
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from bars_gateway.config import Environment, Settings
-from bars_gateway.config.environments import environment_of_authority_name, strange
-from bars_gateway.onboarding import names
-from bars_gateway.tls.chains import dns_names, is_authority, is_root, issued_by
-
-_BITS = 2048  # below this nobody takes a key any more
-_SOON = timedelta(days=30)
-_WEAK = {"md5", "sha1"}
-
-
-class Grade(StrEnum):
-    """How well a rule is kept; the order is that of gravity."""
-
-    SKIP = "skip"  # not looked at, and why
-    PASS = "pass"  # noqa: S105 - a grade
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """A certificate as the desk sent it."""
-
-    chain: tuple[x509.Certificate, ...]  # in the order of the file; the leaf belongs first
-    key: PrivateKeyTypes | None  # None: it came without, as it should
-    trusted: tuple[x509.Certificate, ...] = ()  # what `client_ca_file` holds
-
-    @property
-    def leaf(self) -> x509.Certificate:
-        """The first certificate of the file."""
-        return self.chain[0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What one rule says."""
-
-    rule: str
-    grade: Grade
-    seen: str
-    cure: str = ""
-
-
-def verdicts(delivered: Delivered, settings: Settings, now: datetime) -> list[Verdict]:
-    """Return what every rule says, in the order in which a person would ask."""
-    return [rule(delivered, settings, now) for rule in RULES]
-
-
-def common_name(certificate: x509.Certificate) -> str:
-    """Return the first common name, or nothing."""
-    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""
-
-
-def environment_of_authority(certificate: x509.Certificate) -> Environment | None:
-    """Return the environment of an authority of the NHS by its name, or None."""
-    return environment_of_authority_name(common_name(certificate))
-
-
-def same_key(one: Any, other: Any) -> bool:
-    """Tell whether two of certificate, request and private key have one public key."""
-    return _public(one) == _public(other)
-
-
-def _public(owner: Any) -> bytes:
-    encoded: bytes = owner.public_key().public_bytes(
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    )
-    return encoded
-
-
-def _passed(rule: str, seen: str) -> Verdict:
-    return Verdict(rule=rule, grade=Grade.PASS, seen=seen)
-
-
-def _failed(rule: str, seen: str, cure: str) -> Verdict:
-    return Verdict(rule=rule, grade=Grade.FAIL, seen=seen, cure=cure)
-
-
-def _warned(rule: str, seen: str, cure: str) -> Verdict:
-    return Verdict(rule=rule, grade=Grade.WARN, seen=seen, cure=cure)
-
-
-def leaf_first(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether our own certificate comes first."""
-    if is_authority(delivered.leaf):
-        seen = f"the first certificate, {common_name(delivered.leaf)!a}, is an authority's"
-        return _failed("leaf", seen, "Put our own certificate first in the file.")
-    return _passed("leaf", f"the first certificate is {common_name(delivered.leaf)!a}")
-
-
-def key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether the key belongs to it."""
-    if delivered.key is None:
-        cure = "Name the key that the request was made with: --key FILE."
-        return _failed("key", "there is no key that it could belong to", cure)
-    if not same_key(delivered.leaf, delivered.key):
-        cure = "Use the key beside the request that was sent, or send a new request."
-        return _failed("key", "the certificate belongs to another key", cure)
-    return _passed("key", "certificate and key belong together")
-
-
-def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether key and signature are strong enough."""
-    key, digest = delivered.leaf.public_key(), delivered.leaf.signature_hash_algorithm
-    if isinstance(key, RSAPublicKey) and key.key_size < _BITS:
-        cure = "Make a new request with `bars-gateway csr new`: its key has 4096 bits."
-        return _failed("strength", f"its key has {key.key_size} bits", cure)
-    if digest is not None and digest.name in _WEAK:
-        return _failed("strength", f"it is signed with {digest.name}", "Ask for SHA-256.")
-    return _passed("strength", f"{_kind(key)}, signed with {digest.name if digest else 'no hash'}")
-
-
-def _kind(key: object) -> str:
-    return f"RSA of {key.key_size} bits" if isinstance(key, RSAPublicKey) else type(key).__name__
-
-
-def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether the chain is complete and in order."""
-    for place, (lower, upper) in enumerate(
-        zip(delivered.chain, delivered.chain[1:], strict=False), 1
-    ):
-        if not issued_by(lower, upper):
-            seen = f"certificate {place + 1} of the file did not issue certificate {place}"
-            cure = "Order them: leaf, then who issued it, then who issued that."
-            return _failed("chain", seen, cure)
-    last = delivered.chain[-1]
-    roots = [one for one in delivered.trusted if is_root(one)]
-    if is_root(last) or any(issued_by(last, root) for root in roots):
-        return _passed("chain", " ← ".join(map(common_name, delivered.chain)))
-    issuer = last.issuer.rfc4514_string()
-    cure = "Append that authority's certificate to the file; pki.nhs.uk has those of the NHS."
-    return _failed("chain", f"the chain ends below {issuer}", cure)
-
-
-def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether the chain is of this environment, and of the current series."""
-    for authority in delivered.chain[1:]:
-        found = environment_of_authority(authority)
-        if strange(found, settings.environment):
-            seen = (
-                f"{common_name(authority)!a} is of the environment {found}, and this gateway is"
-                f" in {settings.environment}"
-            )
-            cure = f"Ask for a certificate of {settings.environment}: the two chains never mix."
-            return _failed("environment", seen, cure)
-    first_series = [common_name(one) for one in delivered.chain[1:] if _is_superseded(one)]
-    if first_series:
-        cure = "Ask for one of the G2 series; the first was superseded in June 2024."
-        return _warned("environment", f"{first_series[0]!a} is of the first series", cure)
-    return _passed("environment", f"nothing in the chain is of another than {settings.environment}")
-
-
-def _is_superseded(authority: x509.Certificate) -> bool:
-    national = environment_of_authority(authority) in {Environment.INT, Environment.PROD}
-    return national and "G2" not in common_name(authority)
-
-
-def named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether it has the name that it should have."""
-    name, wanted = common_name(delivered.leaf), settings.onboarding.fqdn
-    if wanted is not None and name.lower() != wanted.lower():
-        seen = f"its name is {name!a}, and onboarding.fqdn is {wanted!a}"
-        return _failed("name", seen, "Correct the setting, or ask for the right certificate.")
-    faults = names.faults_of(name, settings)
-    if faults:
-        return _failed("name", f"its name {name!a} {faults[0].cause}", faults[0].cure)
-    return _passed("name", f"its name is {name}")
-
-
-def alternatively_named(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether its name is where clients look for it."""
-    name, alternative = common_name(delivered.leaf), dns_names(delivered.leaf)
-    if name.lower() not in {each.lower() for each in alternative}:
-        seen = "its name is not among its alternative names, and most clients look only there"
-        cure = "Ask for one with its name in subjectAltName, as a DNS name."
-        return _warned("alternative", seen, cure)
-    return _passed("alternative", "its name is among its alternative names")
-
-
-def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Verdict:
-    """Tell whether all of the chain is valid now, and for some time."""
-    for certificate in delivered.chain:
-        name = common_name(certificate)
-        if certificate.not_valid_before_utc > now:
-            start = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-            seen = f"{name!a} is not valid before {start}"
-            return _failed("dates", seen, "Wait, or set the clock right (timedatectl).")
-        if certificate.not_valid_after_utc <= now:
-            seen = f"{name!a} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
-            return _failed("dates", seen, "Order its successor: bars-gateway csr new.")
-    first = min(certificate.not_valid_after_utc for certificate in delivered.chain)
-    if first - now < _SOON:
-        cure = "Order its successor now: bars-gateway csr new."
-        return _warned("dates", f"it expires on {first:%Y-%m-%d}", cure)
-    return _passed("dates", f"it is valid until {first:%Y-%m-%d}")
-
-
-def for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
-    """Tell whether it is meant for servers."""
-    try:
-        usage = delivered.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return _passed("purpose", "its use is not restricted")
-    if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
-        cure = "Ask for a certificate for a Receiver's endpoint: it needs serverAuth."
-        return _failed("purpose", "it is not meant for servers", cure)
-    return _passed("purpose", "it is meant for servers")
-
-
-Rule = Callable[[Delivered, Settings, datetime], Verdict]
-RULES: tuple[Rule, ...] = (
-    leaf_first,
-    key_fits,
-    strong,
-    chain,
-    of_the_environment,
-    named,
-    alternatively_named,
-    in_force,
-    for_servers,
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
 )
+from cryptography.x509.oid import NameOID
+
+from bars_gateway import pem
+from bars_gateway.config import Environment, Settings, load
+from bars_gateway.errors import OnboardingError
+from bars_gateway.onboarding import contacts
+from bars_gateway.onboarding.certificate_rules import (
+    Delivered,
+    Grade,
+    faults_of,
+    form_for,
+    same_key,
+    verdicts,
+    worst,
+)
+from bars_gateway.onboarding.files import (
+    PRIVATE,
+    PUBLIC,
+    make_folder,
+    put_in_place,
+    read,
+    write_new,
+)
+from bars_gateway.onboarding.keys import BITS, private_pem
+from bars_gateway.options import DEFAULT_CONFIG, Config
+from bars_gateway.permissions import files_in
+from bars_gateway.tls.chains import is_authority
+
+_PEM = b"-----BEGIN "
+requests_app = typer.Typer(
+    name="csr", help="Make the request for the Receiver's certificate.", no_args_is_help=True
+)
+certificates_app = typer.Typer(
+    name="certificate", help="Judge a certificate, and put it in place.", no_args_is_help=True
+)
+Delivery = Annotated[
+    Path, typer.Argument(metavar="FILE", readable=False, help="PEM, DER, PKCS#7 or PKCS#12.")
+]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", readable=False, help="Its key; else the request's."),
+]
+Password = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        readable=False,
+        help="Of PKCS#12; asked for at a terminal.",
+    ),
+]
 
 
-def worst(found: Iterable[Verdict]) -> Grade:
-    """Return the most severe grade of *found*."""
-    return max((one.grade for one in found), key=list(Grade).index, default=Grade.PASS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request and the key that it was made with."""
+
+    fqdn: str
+    file: Path
+    key_file: Path
+
+
+def folder_of(settings: Settings) -> Path:
+    """Return where requests are kept: below the folder of the certificate in use."""
+    return settings.inbound.certificate_file.parent / "requests"
+
+
+def new_request(settings: Settings, fqdn: str, bits: int = BITS) -> Request:
+    """Make a key and a request for *fqdn*; raise OnboardingError where the name is wrong."""
+    faults = faults_of(fqdn, settings)
+    if faults:
+        causes = "; ".join(fault.cause for fault in faults)
+        raise OnboardingError(f"the name {fqdn!a} {causes}", faults[0].cure)
+    folder = folder_of(settings)
+    make_folder(folder, 0o700)
+    request = _next(folder, fqdn)
+    key = generate_private_key(public_exponent=65537, key_size=bits)
+    signed = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, fqdn)]))
+        .sign(key, hashes.SHA256())
+    )
+    write_new(request.key_file, private_pem(key), PRIVATE)
+    write_new(request.file, signed.public_bytes(Encoding.PEM), PUBLIC)
+    return request
+
+
+def requests_in(settings: Settings) -> list[Request]:
+    """Return the requests that were made, the latest last."""
+    files = sorted(files_in(folder_of(settings), "*.csr"), key=lambda file: file.stat().st_mtime_ns)
+    return [_request(file) for file in files]
+
+
+def _next(folder: Path, fqdn: str) -> Request:
+    number = 1
+    while any((folder / f"{fqdn}-{number}{ending}").exists() for ending in (".csr", ".key")):
+        number += 1
+    return _request(folder / f"{fqdn}-{number}.csr")
+
+
+def _request(file: Path) -> Request:
+    fqdn = file.stem.rpartition("-")[0]
+    return Request(fqdn=fqdn, file=file, key_file=file.with_suffix(".key"))
+
+
+def read_delivered(
+    settings: Settings, file: Path, key_file: Path | None = None, password: bytes | None = None
+) -> Delivered:
+    """
+    Return what is in *file*, with the key that belongs to it.
+
+    The key is that of *key_file*, else the one in the file (PKCS#12), else that of the
+    request which the certificate answers, else the one in use.
+    """
+    data = pem.plain(read(file))
+    bundle = pem.of_pkcs7(data)
+    if bundle:
+        chain, key = _upwards(bundle), None
+    else:
+        chain, key = _pem_chain(data, file) if _PEM in data else _binary(data, file, password)
+    if key_file is not None:
+        key = read_key(key_file)
+    trusted = settings.inbound.client_ca_file
+    return Delivered(
+        chain=tuple(_leaf_first(chain, key)),
+        key=key or _known_key(settings, chain[0]),
+        trusted=tuple(_pem_chain(read(trusted), trusted)[0]) if trusted.is_file() else (),
+    )
+
+
+def is_locked(file: Path) -> bool:
+    """Tell whether *file* looks like PKCS#12 that asks for a password."""
+    data = pem.plain(read(file))
+    if _PEM in data or pem.of_pkcs7(data):
+        return False
+    try:
+        _binary(data, file, None)
+    except OnboardingError:
+        return True
+    return False
+
+
+def install(delivered: Delivered, settings: Settings, now: datetime) -> list[Path]:
+    """Put certificate and key where the settings name them; return what was kept of before."""
+    assert delivered.key is not None, "it was judged first"
+    inbound = settings.inbound
+    targets = (inbound.private_key_file, inbound.certificate_file)
+    kept = [_keep(target, now) for target in targets if target.is_file()]
+    for target in targets:
+        make_folder(target.parent)
+    put_in_place(inbound.private_key_file, key_pem(delivered.key), PRIVATE)
+    put_in_place(inbound.certificate_file, chain_pem(delivered.chain), PUBLIC)
+    return kept
+
+
+def read_key(file: Path) -> PrivateKeyTypes:
+    """Return the private key in the PEM *file*."""
+    try:
+        return load_pem_private_key(read(file), password=None)
+    except TypeError:
+        cure = "Store it without one: openssl pkey -in FILE -out OTHER, mode 0600."
+        raise OnboardingError(f"{file} is locked with a passphrase", cure) from None
+    except ValueError:
+        cure = "Name the file that begins with -----BEGIN PRIVATE KEY-----."
+        raise OnboardingError(f"{file} holds no private key in PEM form", cure) from None
+
+
+def chain_pem(chain: Iterable[x509.Certificate]) -> bytes:
+    """Return the certificates as PEM, in their order."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
+
+
+def key_pem(key: PrivateKeyTypes) -> bytes:
+    """Return a key as PEM, without passphrase."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _pem_chain(data: bytes, file: Path) -> tuple[list[x509.Certificate], PrivateKeyTypes | None]:
+    try:
+        return pem.certificates(data, file), None
+    except pem.NoPem as error:
+        raise OnboardingError(f"{file} {error.cause}", error.cure) from None
+
+
+def _binary(
+    data: bytes, file: Path, password: bytes | None
+) -> tuple[list[x509.Certificate], PrivateKeyTypes | None]:
+    try:
+        return [x509.load_der_x509_certificate(data)], None
+    except ValueError:
+        pass
+    try:
+        found = pkcs12.load_pkcs12(data, password)
+    except ValueError:
+        cure = "Give its password: --password-file. PEM, DER, PKCS#7 and PKCS#12 are understood."
+        cause = f"{file} is no certificate, or its password is another one"
+        raise OnboardingError(cause, cure) from None
+    certificates = [found.cert, *found.additional_certs]
+    chain = [one.certificate for one in certificates if one is not None]
+    if not chain:
+        raise OnboardingError(f"{file} holds no certificate", "Ask for the certificate itself.")
+    return chain, found.key
+
+
+def _leaf_first(
+    chain: list[x509.Certificate], key: PrivateKeyTypes | None
+) -> list[x509.Certificate]:
+    """Return *chain* from the leaf upwards where a PKCS#12 file has it in no order."""
+    return chain if key is None or not same_key(chain[0], key) else _sorted(chain)
+
+
+def _upwards(bundle: list[x509.Certificate]) -> list[x509.Certificate]:
+    """Return the certificates of a PKCS#7 file, which has no order, from the leaf upwards."""
+    return _sorted(sorted(bundle, key=is_authority))
+
+
+def _sorted(chain: list[x509.Certificate]) -> list[x509.Certificate]:
+    ordered, rest = [chain[0]], chain[1:]
+    while upper := next((one for one in rest if one.subject == ordered[-1].issuer), None):
+        ordered.append(upper)
+        rest.remove(upper)
+    return [*ordered, *rest]
+
+
+def _known_key(settings: Settings, leaf: x509.Certificate) -> PrivateKeyTypes | None:
+    made = [request.key_file for request in reversed(requests_in(settings))]
+    for file in (*made, settings.inbound.private_key_file):
+        if file.is_file() and same_key(leaf, key := read_key(file)):
+            return key
+    return None
+
+
+def _keep(file: Path, now: datetime) -> Path:
+    folder = file.parent / "previous"
+    make_folder(folder, 0o700)
+    copy = folder / f"{now:%Y%m%dT%H%M%S}-{file.name}"
+    put_in_place(copy, read(file), PRIVATE)
+    return copy
+
+
+@requests_app.callback()
+def _requests() -> None:
+    """Make the request for the Receiver's certificate."""
+
+
+@requests_app.command(name="new")
+def make_request(
+    config: Config = DEFAULT_CONFIG,
+    fqdn: Annotated[
+        str | None, typer.Option("--fqdn", metavar="NAME", help="Else onboarding.fqdn.")
+    ] = None,
+    bits: Annotated[int, typer.Option(min=2048, max=8192, help="Of its key.")] = BITS,
+) -> None:
+    """
+    Make a key and a request for a certificate, and say where the request goes.
+
+    Only the common name is in it. The key stays here, and what is in use is not touched.
+    """
+    settings = load(config, os.environ)
+    name = fqdn or settings.onboarding.fqdn
+    if name is None:
+        cure = f"Add --fqdn, or set onboarding.fqdn; its form is {form_for(settings)}."
+        raise OnboardingError("the name of this Receiver is not known", cure)
+    made = new_request(settings, name, bits)
+    typer.echo(f"{made.key_file}: {bits} bits, mode 0600; it never leaves this machine")
+    typer.echo(f"{made.file}: the request; nothing but CN={made.fqdn} is in it")
+    if settings.environment is Environment.LOCAL:
+        typer.echo("It goes to the sandbox: post it to /certificates of its admin port")
+    else:
+        signer = contacts.signer_of(settings.environment)
+        typer.echo(f"It goes to {signer}: bars-gateway letters certificate")
+
+
+@certificates_app.command(name="check")
+def judge(
+    file: Delivery,
+    config: Config = DEFAULT_CONFIG,
+    key: Key = None,
+    password_file: Password = None,
+) -> None:
+    """
+    Say all that is right and wrong with a certificate, without using it.
+
+    Exits with 1 if anything is wrong with it.
+    """
+    settings = load(config, os.environ)
+    delivered = read_delivered(settings, file, key, _password(file, password_file))
+    if _report(delivered, settings) is Grade.FAIL:
+        raise typer.Exit(1)
+
+
+@certificates_app.command(name="install")
+def install_judged(
+    file: Delivery,
+    config: Config = DEFAULT_CONFIG,
+    key: Key = None,
+    password_file: Password = None,
+) -> None:
+    """
+    Judge a certificate, and put it with its key where the gateway reads them.
+
+    Nothing is changed if anything is wrong. What was there is kept, and a gateway that
+    runs takes the new one within seconds, without dropping a connection.
+    """
+    settings = load(config, os.environ)
+    delivered = read_delivered(settings, file, key, _password(file, password_file))
+    if _report(delivered, settings) is Grade.FAIL:
+        cure = "Cure what is named above, and run the same command again."
+        raise OnboardingError(f"{file} was not installed; nothing was changed", cure)
+    for kept in install(delivered, settings, datetime.now(UTC)):
+        typer.echo(f"{kept}: what was there before")
+    typer.echo(f"{settings.inbound.certificate_file}: installed, with its key beside it")
+
+
+def _report(delivered: Delivered, settings: Settings) -> Grade:
+    found = verdicts(delivered, settings, datetime.now(UTC))
+    for verdict in found:
+        typer.echo(f"{verdict.grade:4}  {verdict.rule:11}  {verdict.seen}")
+        if verdict.cure:
+            typer.echo(f"      try: {verdict.cure}")
+    return worst(found)
+
+
+def _password(file: Path, password_file: Path | None) -> bytes | None:
+    if password_file is not None:
+        return read(password_file).rstrip(b"\r\n")
+    if sys.stdin.isatty() and is_locked(file):
+        return str(typer.prompt("Password of the file", hide_input=True)).encode()
+    return None

@@ -1,28 +1,49 @@
 """
-What the desks have to be told, ready to send: to whom, what, and with which files.
+`bars-gateway letters`: what others have to be told, ready to send: to whom, what, which files.
 
     settings, keys, request ──write──► Letter ──► NAME.txt, and NAME.eml for a mail program
                                  └───► everything that is still missing, at once
 
 Nothing is sent from here: a person reads it first. Nothing secret is in any of them, and
-what a desk needs and the settings do not say is an error, not a gap in the text.
+what its reader needs and the settings do not say is an error, not a gap in the text.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from bars_gateway.config import Environment, Provider, Settings
+from bars_gateway.config import Environment, Provider, Settings, load
 from bars_gateway.errors import OnboardingError
-from bars_gateway.onboarding import desks
-from bars_gateway.onboarding.csr import requests_in
-from bars_gateway.onboarding.delivery import read_key
-from bars_gateway.onboarding.desks import Desk
-from bars_gateway.onboarding.files import read
+from bars_gateway.onboarding import contacts
+from bars_gateway.onboarding.certificates import read_key, requests_in
+from bars_gateway.onboarding.contacts import Contact
+from bars_gateway.onboarding.files import PRIVATE, make_folder, put_in_place, read
 from bars_gateway.onboarding.keys import public_pem
+from bars_gateway.options import DEFAULT_CONFIG, Config
+
+ABOUT: Mapping[str, str] = {
+    "key": "register the public key, int and prod",
+    "certificate": "have the request signed: a form in int, an e-mail in prod",
+    "dns": "have the name of the Receiver entered in the DNS",
+    "catalogue": "have the services entered in the endpoint catalogue",
+    "live": "agree on the days of going live, prod",
+}
+_NEEDED: Mapping[str, tuple[str, ...]] = {  # settings of [onboarding]
+    "key": ("contact", "application_id"),
+    "certificate": ("contact", "fqdn"),
+    "dns": ("contact", "fqdn", "public_address"),
+    "catalogue": ("contact", "receiver_address"),
+    "live": ("contact", "receiver_address", "application_id"),
+}
+# What is made of a setting, and the setting that it is made of.
+_SETTING = {"receiver_address": "fqdn"}
+_IN_PROD = {"key": ("int_application_id",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +51,8 @@ class Letter:
     """One letter, complete."""
 
     name: str  # of its files, without an ending
-    to: Desk
-    copy_to: Desk | None = None
+    to: Contact
+    copy_to: Contact | None = None
     subject: str
     body: str
     attachments: Mapping[str, bytes] = field(default_factory=dict)  # by file name; all are text
@@ -98,7 +119,7 @@ Signed with RS512, RSA of at least {settings.bundle.minimum_key_bits} bits.
 {how}
 """
     attached = {} if hosted else {f"{kid}.public.pem": _public(file) for kid, file in keys.items()}
-    return _letter("key", "registration of a public key", desks.BARS, settings, body, attached)
+    return _letter("key", "registration of a public key", contacts.BARS, settings, body, attached)
 
 
 def _certificate(settings: Settings) -> Letter:
@@ -108,7 +129,7 @@ def _certificate(settings: Settings) -> Letter:
         raise OnboardingError(f"there is no request for {settings.onboarding.fqdn}", cure)
     request = requests[-1]
     asked = {request.file.name: read(request.file)}
-    subject, to = "certificate of a BaRS Receiver", desks.certificates(settings.environment)
+    subject, to = "certificate of a BaRS Receiver", contacts.signer_of(settings.environment)
     if not _in_prod(settings):
         body = f"""\
 What to write into the form:
@@ -131,7 +152,7 @@ FQDN: {request.fqdn}
 Only the common name is filled in; the key has 4096 bits and stays with us.
 The Technical Conformance Certificate has been issued; the live services gate is copied in.
 """
-    return _letter("certificate", subject, to, settings, body, asked, copy_to=desks.GATE)
+    return _letter("certificate", subject, to, settings, body, asked, copy_to=contacts.GATE)
 
 
 def _dns(settings: Settings) -> Letter:
@@ -146,7 +167,7 @@ Address: {onboarding.public_address}
 Purpose: Receiver of the Booking and Referral Standard (BaRS), {settings.environment.upper()}
 {_organisations(settings)}
 """
-    return _letter("dns", f"DNS entry for {onboarding.fqdn}", desks.DNS, settings, body)
+    return _letter("dns", f"DNS entry for {onboarding.fqdn}", contacts.DNS, settings, body)
 
 
 def _catalogue(settings: Settings) -> Letter:
@@ -167,7 +188,7 @@ Address of the Receiver: {settings.onboarding.receiver_address}
 We are ready to test from the day of the entry, and answer GET /metadata at that address.
 """
     subject = "entry in the endpoint catalogue"
-    return _letter("catalogue", subject, desks.BARS, settings, body)
+    return _letter("catalogue", subject, contacts.BARS, settings, body)
 
 
 def _live(settings: Settings) -> Letter:
@@ -189,10 +210,10 @@ Please agree with us on the day of
   1. the technical go-live: the happy paths of each use case, in PROD, with both sides present;
   2. the business go-live: the final end-to-end test, if it is on another day.
 
-Incidents after that go to {desks.SERVICE_DESK},
+Incidents after that go to {contacts.SERVICE_DESK},
 and to our contact below.
 """
-    return _letter("live", "go-live", desks.BARS, settings, body)
+    return _letter("live", "go-live", contacts.BARS, settings, body)
 
 
 KINDS: Mapping[str, Callable[[Settings], Letter]] = {
@@ -202,34 +223,17 @@ KINDS: Mapping[str, Callable[[Settings], Letter]] = {
     "catalogue": _catalogue,
     "live": _live,
 }
-ABOUT: Mapping[str, str] = {
-    "key": "register the public key, int and prod",
-    "certificate": "have the request signed: a form in int, an e-mail in prod",
-    "dns": "have the name of the Receiver entered in the DNS",
-    "catalogue": "have the services entered in the endpoint catalogue",
-    "live": "agree on the days of going live, prod",
-}
-_NEEDED: Mapping[str, tuple[str, ...]] = {  # settings of [onboarding]
-    "key": ("contact", "application_id"),
-    "certificate": ("contact", "fqdn"),
-    "dns": ("contact", "fqdn", "public_address"),
-    "catalogue": ("contact", "receiver_address"),
-    "live": ("contact", "receiver_address", "application_id"),
-}
-# What is made of a setting, and the setting that it is made of.
-_SETTING = {"receiver_address": "fqdn"}
-_IN_PROD = {"key": ("int_application_id",)}
 
 
 def _letter(  # noqa: PLR0917 - in the order of a letter
     name: str,
     subject: str,
-    to: Desk,
+    to: Contact,
     settings: Settings,
     body: str,
     attachments: Mapping[str, bytes] | None = None,
     *,
-    copy_to: Desk | None = None,
+    copy_to: Contact | None = None,
 ) -> Letter:
     environment = settings.environment.upper()
     own = next(iter(settings.providers.values()))
@@ -277,3 +281,44 @@ def _public(private_key_file: Path) -> bytes:
 
 def _in_prod(settings: Settings) -> bool:
     return settings.environment is Environment.PROD
+
+
+def letters(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="KIND", help=f"{', '.join(KINDS)}; else they are listed."),
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", readable=False, help="Else `letters` beside the settings."),
+    ] = None,
+) -> None:
+    """
+    Write a letter to a desk, as text and as a draft for a mail program.
+
+    Nothing is sent. What the settings do not say and the desk must know is named, and
+    then nothing is written.
+    """
+    if kind is None:
+        for name, about in ABOUT.items():
+            typer.echo(f"{name:12}  {about}")
+        return
+    if kind not in KINDS:
+        raise typer.BadParameter(f"there are {', '.join(KINDS)}", param_hint="KIND")
+    letter = write(kind, load(config, os.environ))
+    typer.echo(letter.text())
+    for path in _written(letter, folder or config.absolute().parent / "letters"):
+        typer.echo(f"{path}: written")
+    typer.echo("Read it, and send it yourself: nothing was sent.")
+
+
+def _written(letter: Letter, folder: Path) -> list[Path]:
+    make_folder(folder)
+    contents = {f"{letter.name}.txt": letter.text().encode()} | dict(letter.attachments)
+    draft = letter.email()
+    if draft is not None:
+        contents[f"{letter.name}.eml"] = draft
+    for name, content in contents.items():
+        put_in_place(folder / name, content, PRIVATE)
+    return [folder / name for name in contents]

@@ -21,9 +21,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from typed import settings_text, typed
 
 from bars_gateway.config import Settings, load
-from bars_gateway.onboarding import names
-from bars_gateway.onboarding.certificates import Grade, verdicts
-from bars_gateway.onboarding.delivery import Delivered
+from bars_gateway.onboarding import certificate_rules
+from bars_gateway.onboarding.certificate_rules import Grade, verdicts
+from bars_gateway.onboarding.certificates import Delivered
 from bars_gateway.tls.contexts import load_identity
 
 INT = Chain.of()
@@ -123,7 +123,7 @@ def test_it_is_said_where_a_request_goes(config):
 )
 def test_the_four_forms_of_a_name(settings, environment, hosting, fqdn):
     """Each is taken in its environment, with or without a setting in PROD."""
-    assert [] == names.faults_of(fqdn, of(settings, environment, hosting))
+    assert [] == certificate_rules.faults_of(fqdn, of(settings, environment, hosting))
 
 
 def of(settings: Settings, environment: str, hosting: str) -> Settings:
@@ -152,7 +152,9 @@ def of(settings: Settings, environment: str, hosting: str) -> Settings:
 )
 def test_every_wrong_name_gets_its_own_message(settings, fqdn, hosting, expected):
     """The desk would take days to say the same."""
-    found = [fault.cause for fault in names.faults_of(fqdn, of(settings, "int", hosting))]
+    found = [
+        fault.cause for fault in certificate_rules.faults_of(fqdn, of(settings, "int", hosting))
+    ]
 
     assert expected in "; ".join(found)
 

@@ -30,11 +30,9 @@ from typed import Done, typed
 from bars_gateway.config import Address, Environment, load
 from bars_gateway.config.placeholders import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
-from bars_gateway.onboarding.certificates import Grade
-from bars_gateway.onboarding.doctor.checks import Finding, Report, Site
-from bars_gateway.onboarding.doctor.examination import CHECKS, examine
-from bars_gateway.onboarding.doctor.machine import Machine
-from bars_gateway.onboarding.doctor.report import printed
+from bars_gateway.onboarding.certificate_rules import Grade
+from bars_gateway.onboarding.doctor.checks import Finding, Machine, Report, Site
+from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
 from bars_gateway.sandbox.authorities import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.store import inspection
@@ -147,7 +145,7 @@ class Broken:
 
     async def first(self) -> Finding:
         """Return the first finding that is not good, and see that it says all that it should."""
-        report = await examine(self.site, offline=self.offline)
+        report = await diagnose(self.site, offline=self.offline)
         bad = [f for f in report.findings if f.seen.grade in {Grade.WARN, Grade.FAIL}]
         assert bad, "nothing was found"
         return bad[0]
@@ -409,7 +407,7 @@ ALONE = {"database.sqlite", "address.listen", "address.name", "certificate.fqdn"
 
 async def test_nothing_is_wrong_with_a_right_installation(broken):
     """Every check passes, or says why it was not looked at."""
-    report = await examine(broken.site)
+    report = await diagnose(broken.site)
     bad = {f.check.name: f.seen.text for f in report.findings if f.seen.grade in {"warn", "fail"}}
 
     assert {} == bad
@@ -552,7 +550,7 @@ async def test_an_egress_proxy_that_says_no_is_named(broken, answers, told, cure
 
 async def test_an_egress_proxy_that_says_nothing_is_named(broken, monkeypatch):
     """One that takes the connection and then hangs, as a firewall does that reads along."""
-    monkeypatch.setattr("bars_gateway.onboarding.doctor.fetching.SECONDS", 0.5)
+    monkeypatch.setattr("bars_gateway.onboarding.doctor.checks.SECONDS", 0.5)
     async with egress_side(raw=b"", hangs=True) as side:
         broken.set("outbound.egress_proxy", side.url)
         seen = await alone(broken, "egress.proxy")
@@ -619,7 +617,7 @@ async def test_the_report_fits_a_screen(broken):
     broken.mode(broken.installation.key, 0o644)
     broken.set("inbound.client_ca_file", broken.folder / "none")
     broken.provider("api_key", PENDING)
-    report = await examine(broken.site, offline=True)
+    report = await diagnose(broken.site, offline=True)
 
     assert len(list(printed(report))) <= 40
 

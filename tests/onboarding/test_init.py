@@ -16,8 +16,7 @@ from typed import Done, typed
 
 from bars_gateway.config import describe, load
 from bars_gateway.config.placeholders import PENDING, PENDING_NAME
-from bars_gateway.onboarding import beginning
-from bars_gateway.onboarding.beginning import InitOptions
+from bars_gateway.onboarding.init import InitOptions, asked_at_terminal
 
 FLAGS = (
     *("--environment", "int", "--ods-code", "ZX901", "--name", "Northshire General Hospital"),
@@ -187,8 +186,8 @@ def test_without_a_terminal_it_names_what_is_missing(tmp_path):
 def test_at_a_terminal_it_asks(tmp_path):
     """One question for each thing that no flag said."""
     answers = ["int", "ZX901", "Northshire", "supplier", "Ex Ltd", "1, 2", "folder"]
-    with mock.patch.object(beginning.typer, "prompt", side_effect=answers):
-        asked = beginning._asked(InitOptions())
+    with mock.patch("bars_gateway.onboarding.init.typer.prompt", side_effect=answers):
+        asked = asked_at_terminal(InitOptions())
 
     assert ("int", "ZX901", "Northshire") == (asked.environment, asked.ods_code, asked.organisation)
     assert ("supplier", "Ex Ltd", ("1", "2")) == (asked.hosting, asked.supplier, asked.services)
@@ -221,7 +220,7 @@ def test_a_sandbox_that_does_not_run_is_said(tmp_path):
     assert f"error: no sandbox runs in {tmp_path}\n" in done.err
 
 
-def test_the_road_names_who_is_waited_for(tmp_path):
+def test_the_checklist_names_who_is_waited_for(tmp_path):
     """What is done, what is ours, and which desk has to do what."""
     lines = init(tmp_path, *FLAGS).out.partition("From here to live")[2]
 
@@ -232,7 +231,7 @@ def test_the_road_names_who_is_waited_for(tmp_path):
     assert "let 35.197.254.55, 35.246.55.143 in to 0.0.0.0:8443" in lines
 
 
-def test_the_road_sees_what_was_done(tmp_path):
+def test_the_checklist_sees_what_was_done(tmp_path):
     """A request was made, and the API key was told."""
     flags = ("--fqdn", "BaRS-INT-ZX901.northshire.nhs.uk", "--api-key", "told")
     init(tmp_path, *FLAGS, *flags)
@@ -277,7 +276,7 @@ def test_in_prod_each_provider_has_a_key_of_its_own(tmp_path, environment, owner
 
 
 def shown(folder: Path, *stages: str) -> set[str]:
-    """Return what the road says of the steps that settings and files show."""
+    """Return what the checklist says of the steps that settings and files show."""
     lines = init(folder).out.splitlines()
     return {line[5:].strip() for line in lines if line[5:10].strip() in stages}
 

@@ -15,7 +15,7 @@ from typed import Done, settings_text, typed
 from bars_gateway.config import Environment
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import keys
-from bars_gateway.onboarding.key_ids import KeyId
+from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.sandbox.assertions import public_key
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 
@@ -241,7 +241,7 @@ def test_a_retired_key_is_out_of_the_jwks_and_kept(config):
     [
         (["--key-id", "Northshire-INT-1"], "is of int, and the settings are of local"),
         (["--key-id", "nonsense"], "is no key id by the convention"),
-        (["--provider", "nobody"], "is no provider of the settings"),
+        (["--provider", "nobody"], "is not a provider of the settings"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_two_lines(config, arguments, expected):

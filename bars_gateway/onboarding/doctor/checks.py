@@ -1,5 +1,20 @@
-"""What a check is, what it says, and what it may look at."""
+"""
+What a check is, what it says, and what it may look at: the site, its machine, and one GET.
 
+    Site (settings, Machine, what was found) ──► Check ──► Seen ──► Finding ──► Report
+
+The machine stands apart so that a test can have one whose clock nobody sets and whose disk
+is full, without breaking its own. A GET is one as an outsider would do it: no redirect,
+no proxy of the environment, no patience.
+"""
+
+import asyncio
+import ctypes
+import os
+import socket
+import sqlite3
+import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,14 +23,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 from cryptography import x509
 
 from bars_gateway.config import Provider, Settings, doubts, problems
 from bars_gateway.config.sources import Problem
-from bars_gateway.onboarding.certificates import Delivered, Grade
-from bars_gateway.onboarding.delivery import read_delivered
-from bars_gateway.onboarding.desks import Desk
-from bars_gateway.onboarding.doctor.machine import Machine
+from bars_gateway.onboarding.certificate_rules import Delivered, Grade
+from bars_gateway.onboarding.certificates import read_delivered
+from bars_gateway.onboarding.contacts import Contact
+from bars_gateway.outbound.egress import Crossing, EgressProxy, blocked_by
+from bars_gateway.outbound.proxy import body_within, open_session
+from bars_gateway.tls.contexts import client_context
+
+_UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
+_TIMEX_BYTES = 512  # more than the structure has on any machine; all zero: only ask
+SECONDS = 10.0
+_MOST_BYTES = 1024 * 1024
+
 
 if TYPE_CHECKING:
     from bars_gateway.onboarding.probing import Probe
@@ -48,6 +72,51 @@ def failed(text: str, cure: str) -> Seen:
 def skipped(text: str) -> Seen:
     """Return why nobody looked."""
     return Seen(grade=Grade.SKIP, text=text)
+
+
+def clock_is_set() -> bool | None:
+    """Tell whether the kernel knows that somebody sets its clock; None: it does not say."""
+    ask = getattr(ctypes.CDLL(None), "adjtimex", None)
+    if ask is None:
+        return None
+    state = ask(ctypes.create_string_buffer(_TIMEX_BYTES))
+    return None if state < 0 else state != _UNSYNCHRONISED
+
+
+def seconds_to_disk(folder: Path) -> float:
+    """Return how long it takes until a small file in *folder* is on disk; it is removed again."""
+    path = folder / f".doctor-{os.getpid()}"
+    begun = time.monotonic()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, b"doctor")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    finally:
+        path.unlink(missing_ok=True)
+    return time.monotonic() - begun
+
+
+def addresses_of(host: str) -> frozenset[str]:
+    """Return the addresses that *host* leads to; raise OSError where there are none."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return frozenset(str(entry[4][0]) for entry in found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The machine that is looked at."""
+
+    clock_is_set: Callable[[], bool | None] = clock_is_set
+    seconds_to_disk: Callable[[Path], float] = seconds_to_disk
+    addresses_of: Callable[[str], frozenset[str]] = addresses_of
+    disk: Callable[[Path], os.statvfs_result] = os.statvfs
+    sqlite_version: tuple[int, ...] = sqlite3.sqlite_version_info
+    systemd: Path = Path("/run/systemd/system")  # there where systemd manages the machine
+    unit: Path = Path("/etc/systemd/system/bars-gateway.service")
+    credentials: Path = Path("/run/credentials")
 
 
 class Site:
@@ -108,7 +177,7 @@ class Check:
     name: str  # group.thing
     title: str  # what is true if it passes
     why: str
-    ask: Desk
+    ask: Contact
     look: Look
     online: bool = False
     after: tuple[str, ...] = ()  # where one of these did not pass, this is not looked at
@@ -195,3 +264,67 @@ def _gravest(
         return passed(fine)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return grade(f"{found[0].key} {found[0].cause}{more}", found[0].cure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+async def fetch(
+    url: str,
+    ca_file: Path | None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    context: ssl.SSLContext | None = None,
+    seconds: float | None = None,
+    egress: EgressProxy | None = None,
+) -> Fetched:
+    """
+    Return what *url* answers; raise OSError, ClientError or TimeoutError where it does not.
+
+    Raises EgressBlocked where it was not asked, because *egress* lets nothing out.
+    """
+    trust = context or client_context(ca_file)
+    seconds = seconds or SECONDS
+    session = open_session(trust, connections=1, connect_seconds=seconds, egress=egress)
+    crossing = Crossing()
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            session,
+            session.get(
+                url,
+                headers=headers,
+                proxy_headers=egress.login if egress else None,
+                allow_redirects=False,
+                trace_request_ctx=crossing,
+            ) as response,
+        ):
+            body = await body_within(response, _MOST_BYTES)
+            return Fetched(status=response.status, headers=response.headers, body=body or b"")
+    except (OSError, aiohttp.ClientError) as error:
+        blocked = blocked_by(error, egress, crossing)
+        if blocked is not None:
+            raise blocked from None
+        raise
+
+
+def cause_of(error: Exception) -> str:
+    """Return why nothing came, in words that hold no address."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted"
+        case aiohttp.ClientSSLError():
+            return "no TLS connection came about"
+        case aiohttp.ClientConnectorDNSError():
+            return "its name leads nowhere"
+        case TimeoutError():
+            return f"no answer within {SECONDS:.0f} s"
+        case aiohttp.ClientConnectorError():
+            return error.os_error.strerror or "nobody answers there"
+    return "the connection broke off"

@@ -10,8 +10,7 @@ import orjson
 import typer
 
 from bars_gateway.config import load
-from bars_gateway.onboarding.choices import provider_of
-from bars_gateway.options import DEFAULT_CONFIG, Config, Whose
+from bars_gateway.options import DEFAULT_CONFIG, Config, Whose, provider_of
 
 if TYPE_CHECKING:
     from bars_gateway.onboarding.doctor.checks import Check, Report
@@ -36,11 +35,10 @@ def doctor(
     """
     if context.invoked_subcommand is not None:
         return
-    from bars_gateway.onboarding.doctor.examination import examine_installation
-    from bars_gateway.onboarding.doctor.report import EXIT_CODES, printed
+    from bars_gateway.onboarding.doctor.diagnosis import EXIT_CODES, diagnose_installation, printed
 
     report = asyncio.run(
-        examine_installation(config, os.environ, _now, offline=offline, begin=_progress)
+        diagnose_installation(config, os.environ, _now, offline=offline, begin=_progress)
     )
     _progress(None)
     if as_json:
@@ -65,8 +63,7 @@ def token(
 
     Exits with 1 if there was none.
     """
-    from bars_gateway.onboarding.doctor.explanation import explained
-    from bars_gateway.onboarding.probing import credentials_of, probe
+    from bars_gateway.onboarding.probing import credentials_of, explained, probe
 
     settings = load(config, os.environ)
     whose = provider_of(settings, provider)

@@ -2,15 +2,20 @@
 `bars-gateway init`: from nothing to an installation that only waits for others.
 
     flags, or questions at a terminal ─► InitOptions ──values_of──► settings, folders, keys
-                                                                    ─► the road from here to live
+                                                                    ─► the checklist to live
     sandbox.json ─► addresses of `local`
+
+    values that are known ─┐
+                           ├─render─► every setting with its reason: set, or a default in a comment
+    the settings' own docs ┘
 
 Run again, it makes what is missing and says how far things are. What is there is never
 written over: not the settings, and a key least of all.
 
 Two things are not known yet when an installation begins: the API key, and the name in
 the certificate with which the proxy calls. They get words that can never work by
-accident, and `doctor` asks for them.
+accident, and `doctor` asks for them. What a person reads in the settings file is what
+`bars-gateway config --describe` prints, because both come from the settings themselves.
 """
 
 import json
@@ -18,24 +23,29 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from bars_gateway.config import Environment, Settings, load
+from bars_gateway.config.describe import BUNDLED
+from bars_gateway.config.environments import BUNDLES
 from bars_gateway.config.placeholders import PENDING, PENDING_NAME
-from bars_gateway.config.sources import Sources, explain
+from bars_gateway.config.purposes import purpose
+from bars_gateway.config.sources import Sources, explain, model_at
 from bars_gateway.errors import ConfigurationError, OnboardingError
-from bars_gateway.onboarding import keys, road
+from bars_gateway.onboarding import checklist, keys
 from bars_gateway.onboarding.files import explained, make_folder, read, write_new
-from bars_gateway.onboarding.key_ids import KeyId
-from bars_gateway.onboarding.places import Places
-from bars_gateway.onboarding.rendering import render
+from bars_gateway.onboarding.keys import KeyId
 
 _SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _USER = "bars-gateway"
@@ -62,6 +72,49 @@ Folder = Annotated[
 ]
 Bits = Annotated[int, typer.Option(min=2048, max=8192, help="Of the key.")]
 _QUESTIONS = {"ods_code": "The provider's ODS code", "organisation": "The provider's name"}
+_WIDTH = 97
+_HEAD = """\
+# The settings of this gateway. A line that begins with "#" and a key is a default: take the
+# "#" away to change it. `bars-gateway check` says everything that is wrong, at once.
+# Nothing secret belongs in this file: keys are named by path.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The folders of one installation."""
+
+    config: Path  # the settings file
+    keys: Path
+    tls: Path
+    state: Path
+    spool: Path  # with one folder for each provider
+    run: Path
+
+    @classmethod
+    def of_the_system(cls) -> "Paths":
+        """Return those that the systemd unit knows."""
+        etc = Path("/etc/bars-gateway")
+        return cls(
+            config=etc / "bars-gateway.toml",
+            keys=etc / "keys",
+            tls=etc / "tls",
+            state=Path("/var/lib/bars-gateway"),
+            spool=Path("/var/spool/bars-gateway"),
+            run=Path("/run/bars-gateway"),
+        )
+
+    @classmethod
+    def below(cls, folder: Path) -> "Paths":
+        """Return those of an installation that is in one folder."""
+        return cls(
+            config=folder / "bars-gateway.toml",
+            keys=folder / "keys",
+            tls=folder / "tls",
+            state=folder / "state",
+            spool=folder / "spool",
+            run=folder / "run",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +156,7 @@ class InitOptions:
         return "-".join(words)[:63].strip("-") or "provider"
 
 
-def values_of(options: InitOptions, places: Places) -> dict[str, Any]:
+def values_of(options: InitOptions, paths: Paths) -> dict[str, Any]:
     """Return the settings as a tree; raise ConfigurationError where a wish cannot be one."""
     assert options.environment is not None, "`missing` was looked at first"
     # In PROD each provider has a key of its own; before that, the supplier's serves them all.
@@ -113,7 +166,7 @@ def values_of(options: InitOptions, places: Places) -> dict[str, Any]:
     key_id = KeyId.first(owner, options.environment)
     values: dict[str, Any] = {
         "environment": options.environment.value,
-        "state_dir": str(places.state),
+        "state_dir": str(paths.state),
         "providers": {
             options.short_name: {
                 "ods_code": options.ods_code,
@@ -121,19 +174,19 @@ def values_of(options: InitOptions, places: Places) -> dict[str, Any]:
                 "services": [_service(text) for text in options.services],
                 "key_id": str(key_id),
                 "api_key": options.api_key or PENDING,
-                "private_key_file": str(places.keys / f"{key_id}.pem"),
-                "spool_dir": str(places.spool / options.short_name),
+                "private_key_file": str(paths.keys / f"{key_id}.pem"),
+                "spool_dir": str(paths.spool / options.short_name),
                 "notices": options.notices or "folder",
             }
         },
         "outbound": {},
         "inbound": {
-            "certificate_file": str(places.tls / "certificate.pem"),
-            "private_key_file": str(places.tls / "key.pem"),
-            "client_ca_file": str(places.tls / "client-ca.pem"),
+            "certificate_file": str(paths.tls / "certificate.pem"),
+            "private_key_file": str(paths.tls / "key.pem"),
+            "client_ca_file": str(paths.tls / "client-ca.pem"),
             "allowed_client_names": [PENDING_NAME],
         },
-        "epr": {"socket_dir": str(places.run)},
+        "epr": {"socket_dir": str(paths.run)},
         "onboarding": {"hosting": options.hosting or "provider"},
     }
     _add(values, "inbound", listen=options.listen)
@@ -231,40 +284,40 @@ def init(
         listen=listen,
         sandbox=sandbox,
     )
-    places = Places.below(folder.resolve()) if folder else Places.of_the_system()
-    for line in begin(options, places, key_bits):
+    paths = Paths.below(folder.resolve()) if folder else Paths.of_the_system()
+    for line in begin(options, paths, key_bits):
         typer.echo(line)
 
 
-def begin(options: InitOptions, places: Places, key_bits: int) -> Iterator[str]:
-    """Make what is missing, and yield what was made and the road that is left."""
-    owner = None if places != Places.of_the_system() else _owner()
-    if not places.config.exists():
-        yield from _written(options, places)
-    settings = load(places.config, {})
+def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
+    """Make what is missing, and yield what was made and the checklist of what is left."""
+    owner = None if paths != Paths.of_the_system() else _owner()
+    if not paths.config.exists():
+        yield from _written(options, paths)
+    settings = load(paths.config, {})
     found = contradictions(options, settings)
     if found:
-        cure = f"Settings are never written over: edit {places.config}, or leave the flag out."
+        cure = f"Settings are never written over: edit {paths.config}, or leave the flag out."
         raise OnboardingError("; ".join(found), cure)
-    made = [*_folders(settings, places), *_keys(settings, key_bits)]
-    _hand_over(owner, [places.config, *made])
+    made = [*_folders(settings, paths), *_keys(settings, key_bits)]
+    _hand_over(owner, [paths.config, *made])
     yield from (f"{path}: made" for path in made)
-    yield f"\nFrom here to live ({settings.environment}, {places.config}):\n"
-    yield road.printed(road.steps(settings, datetime.now(UTC)))
+    yield f"\nFrom here to live ({settings.environment}, {paths.config}):\n"
+    yield checklist.printed(checklist.steps(settings, datetime.now(UTC)))
 
 
-def _written(options: InitOptions, places: Places) -> Iterator[str]:
-    options = _asked(options) if sys.stdin.isatty() else options
+def _written(options: InitOptions, paths: Paths) -> Iterator[str]:
+    options = asked_at_terminal(options) if sys.stdin.isatty() else options
     if options.missing:
         cure = "Add them, or run the command at a terminal, and it asks."
         raise OnboardingError(f"not said: {', '.join(options.missing)}", cure)
-    text = render(values_of(options, places))
-    make_folder(places.config.parent)
-    write_new(places.config, text.encode(), _READABLE)
-    yield f"{places.config}: written; every setting is explained in it"
+    text = render(values_of(options, paths))
+    make_folder(paths.config.parent)
+    write_new(paths.config, text.encode(), _READABLE)
+    yield f"{paths.config}: written; every setting is explained in it"
 
 
-def _asked(options: InitOptions) -> InitOptions:
+def asked_at_terminal(options: InitOptions) -> InitOptions:
     """Return *options* with what was asked for at the terminal."""
     if options.environment is None:
         names = ", ".join(Environment)
@@ -291,11 +344,11 @@ def _asked(options: InitOptions) -> InitOptions:
     return options
 
 
-def _folders(settings: Settings, places: Places) -> Iterator[Path]:
+def _folders(settings: Settings, paths: Paths) -> Iterator[Path]:
     wanted = [
         (settings.state_dir, 0o700),
         (settings.epr.socket_dir, 0o750),
-        (places.keys, 0o700),
+        (paths.keys, 0o700),
         (settings.inbound.certificate_file.parent, 0o750),
         *((provider.spool_dir, _SHARED) for provider in settings.providers.values()),
     ]
@@ -328,3 +381,87 @@ def _hand_over(owner: pwd.struct_passwd | None, paths: list[Path]) -> None:
     for path in paths:
         with explained(path, "given to the gateway's user"):
             os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """Return the settings file for *values*, nested as the file is."""
+    lines = [_HEAD, *_table(Settings, values, "")]
+    text = "\n".join(lines).rstrip() + "\n"
+    for name, brought in _brought(values).items():  # the environment's, not the model's
+        text = re.sub(rf"^#{name} =.*$", f"#{name} = {_value(brought)}", text, flags=re.MULTILINE)
+    return text
+
+
+def _brought(values: Mapping[str, Any]) -> dict[str, Any]:
+    bundle = BUNDLES[Environment(values["environment"])]
+    found = {name: getattr(bundle, name) for name in BUNDLED}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _table(model: type[BaseModel], values: Mapping[str, Any], path: str) -> Iterator[str]:
+    below: list[str] = []
+    for name, setting in model.model_fields.items():
+        if _is_table(model, name):
+            below.append(name)
+            continue
+        yield from _comment(purpose(model, name))
+        yield _line(name, setting, values.get(name)) + "\n"
+    for name in below:
+        yield from _tables(model, name, values.get(name, {}), path)
+
+
+def _tables(
+    model: type[BaseModel], name: str, values: Mapping[str, Any], path: str
+) -> Iterator[str]:
+    inner = model_at([name], model)
+    entries = {name: values} if inner is not None else _entries(name, values)
+    inner = inner or model_at([name, "any"], model)
+    if inner is None:  # a mapping of plain values, such as the applications
+        if values:
+            yield from _comment(purpose(model, name))
+            yield from [f"[{path}{name}]", *(f"{k} = {_value(v)}" for k, v in values.items()), ""]
+        return
+    for entry, written in entries.items():
+        yield from _comment(purpose(model, name))
+        yield f"[{path}{entry}]\n"
+        yield from _table(inner, written, f"{path}{entry}.")
+
+
+def _entries(name: str, values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {f"{name}.{key}": written for key, written in values.items()}
+
+
+def _is_table(model: type[BaseModel], name: str) -> bool:
+    annotation: Any = model.model_fields[name].annotation
+    return model_at([name], model) is not None or getattr(annotation, "__origin__", None) is dict
+
+
+def _comment(text: str) -> Iterator[str]:
+    for paragraph in text.split("\n\n"):
+        yield from textwrap.wrap(
+            " ".join(paragraph.split()),
+            _WIDTH,
+            initial_indent="# ",
+            subsequent_indent="# ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _line(name: str, setting: FieldInfo, value: Any) -> str:
+    if value is not None:
+        return f"{name} = {_value(value)}"
+    default = setting.default
+    if default is PydanticUndefined or default is None:
+        return f"#{name} ="
+    return f"#{name} = {_value(default)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(str(value), ensure_ascii=False)

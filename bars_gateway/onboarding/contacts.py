@@ -1,7 +1,7 @@
 """
-Who does what at the national side, and how they are reached: one table.
+Who has to do something before we are connected, and how to reach them: one table.
 
-    Desk ──► letters (to whom) · the path to live (who is waited for) · doctor (whom to ask)
+    Contact ──► letters (to whom) · the checklist (who is waited for) · doctor (whom to ask)
 
 The addresses are those of the guide's current edition. They are words in a letter and
 nothing is sent to them by the gateway.
@@ -13,7 +13,7 @@ from bars_gateway.config import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Contact:
     """Somebody who has to do something before we are connected."""
 
     name: str
@@ -25,20 +25,20 @@ class Desk:
         return f"{self.name} <{self.address}>" if self.address else f"{self.name} ({self.how})"
 
 
-BARS = Desk(name="the BaRS team", address="england.bookingandreferralstandard@nhs.net")
-ITOC = Desk(
+BARS = Contact(name="the BaRS team", address="england.bookingandreferralstandard@nhs.net")
+ITOC = Contact(
     name="ITOC",
     address="",
     how='the web form "Combined endpoint and service registration request"',
 )
-DIR = Desk(name="the certificate desk (DIR)", address="dir@nhs.net")
-GATE = Desk(name="the live services gate", address="liveservices.gate@nhs.net")
-DNS = Desk(name="the DNS team", address="dnsteam@nhs.net")
-SERVICE_DESK = Desk(name="the National Service Desk", address="ssd.nationalservicedesk@nhs.net")
-OURSELVES = Desk(name="yourselves", address="", how="on this machine")
-NETWORK = Desk(name="your network team", address="", how="in your organisation")
+DIR = Contact(name="the certificate desk (DIR)", address="dir@nhs.net")
+GATE = Contact(name="the live services gate", address="liveservices.gate@nhs.net")
+DNS = Contact(name="the DNS team", address="dnsteam@nhs.net")
+SERVICE_DESK = Contact(name="the National Service Desk", address="ssd.nationalservicedesk@nhs.net")
+OURSELVES = Contact(name="yourselves", address="", how="on this machine")
+NETWORK = Contact(name="your network team", address="", how="in your organisation")
 
 
-def certificates(environment: Environment) -> Desk:
+def signer_of(environment: Environment) -> Contact:
     """Return who signs a Receiver's certificate."""
     return {Environment.INT: ITOC, Environment.PROD: DIR}.get(environment, OURSELVES)

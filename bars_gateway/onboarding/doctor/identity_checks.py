@@ -1,4 +1,8 @@
-"""The keys that sign, and the JWKS as the token service sees it."""
+"""
+What we show of ourselves and whom we let in, before anybody connects.
+
+The keys that sign, the JWKS as the token service sees it, our certificate, our callers'.
+"""
 
 import json
 from collections.abc import Callable
@@ -10,28 +14,39 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from bars_gateway.config import Provider
-from bars_gateway.errors import EgressBlocked, IdentityError, OnboardingError
-from bars_gateway.onboarding import desks
-from bars_gateway.onboarding.delivery import read_key
+from bars_gateway.config.environments import strange
+from bars_gateway.errors import CallersShutOut, EgressBlocked, IdentityError, OnboardingError
+from bars_gateway.onboarding import certificate_rules, contacts
+from bars_gateway.onboarding.certificate_rules import Rule, common_name, environment_of_authority
+from bars_gateway.onboarding.certificates import read_key
 from bars_gateway.onboarding.doctor.checks import (
     Check,
+    Look,
     Seen,
     Site,
+    cause_of,
     failed,
+    fetch,
     for_each,
     of_problems,
     passed,
     skipped,
     warned,
 )
-from bars_gateway.onboarding.doctor.fetching import cause_of, fetch
 from bars_gateway.onboarding.files import read
-from bars_gateway.onboarding.key_ids import KeyId
-from bars_gateway.onboarding.keys import OLD, KeyFiles, jwk, read_public
+from bars_gateway.onboarding.keys import OLD, KeyFiles, KeyId, jwk, read_public
 from bars_gateway.outbound.egress import egress_proxy_of
+from bars_gateway.tls import sightings
+from bars_gateway.tls.chains import names_of, rootless
+from bars_gateway.tls.contexts import load_identity
+from bars_gateway.tls.revocation import load_revocations
+from bars_gateway.tls.sightings import Trust, counting, shut_out
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 _HOUR = "The token service keeps its copy for an hour: ask again after that."
+Looking = Callable[[str, Provider], Seen]
+_SOON_DAYS = 30
+_FILES = ("certificate.file", "certificate.key", "callers.file")
 
 
 def _owner(site: Site) -> Seen:
@@ -181,9 +196,6 @@ def _files(provider: Provider) -> KeyFiles | None:
     return KeyFiles.of(file.parent, KeyId.parse(provider.key_id))
 
 
-Looking = Callable[[str, Provider], Seen]
-
-
 def _explained(look: Looking) -> Looking:
     """Return *look*, which says what it cannot read instead of raising it."""
 
@@ -200,19 +212,19 @@ def _explained(look: Looking) -> Looking:
     return explained
 
 
-CHECKS = (
+KEYS = (
     Check(
         name="keys.file",
         title="The signing keys are private RSA keys of the right size",
         why="The token service takes RS512 with 4096 bits, and whoever reads a key can send as us.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=of_problems("right kind, right size, mode 0600", "providers.*.private_key_file"),
     ),
     Check(
         name="keys.owner",
         title="The keys belong to the gateway's user",
         why="A key that root made by hand cannot be read by the service.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_owner,
         after=("keys.file", "folders.state"),
     ),
@@ -220,7 +232,7 @@ CHECKS = (
         name="keys.folder",
         title="Nobody else can put keys there",
         why="Whoever can write the folder can replace a key.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_folder,
         after=("keys.file",),
     ),
@@ -228,7 +240,7 @@ CHECKS = (
         name="keys.credentials",
         title="A new key is taken without a restart",
         why="What systemd hands over at the start stays as it was until the next one.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_credentials,
         after=("keys.file",),
     ),
@@ -236,7 +248,7 @@ CHECKS = (
         name="keys.public",
         title="The public half belongs to the key",
         why="The half that is attached to the letter is the one that is registered.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_public,
         after=("keys.file",),
     ),
@@ -244,7 +256,7 @@ CHECKS = (
         name="keys.age",
         title="No key is over a year old",
         why="The longer a key is in use, the more people have had it before them.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_age,
         after=("keys.file",),
     ),
@@ -252,7 +264,7 @@ CHECKS = (
         name="jwks.file",
         title="The JWKS to publish has our key, and nothing private",
         why="It is put where the whole world reads it.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_file,
         after=("keys.file",),
     ),
@@ -260,14 +272,14 @@ CHECKS = (
         name="jwks.address",
         title="The JWKS has an address with a path",
         why="The token service cannot fetch from a host alone.",
-        ask=desks.NETWORK,
+        ask=contacts.NETWORK,
         look=_address,
     ),
     Check(
         name="jwks.reachable",
         title="The JWKS can be read from outside",
         why="Without it every request for a token is refused with 403.",
-        ask=desks.NETWORK,
+        ask=contacts.NETWORK,
         look=_reachable,
         online=True,
         after=("jwks.address",),
@@ -276,7 +288,7 @@ CHECKS = (
         name="jwks.shape",
         title="The JWKS is a set of keys",
         why="A bare key makes the token service fail without a useful word.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_shape,
         online=True,
         after=("jwks.reachable",),
@@ -285,9 +297,242 @@ CHECKS = (
         name="jwks.key",
         title="The published JWKS has the key that we sign with",
         why="What is not in it is refused, and the refusal may last an hour.",
-        ask=desks.BARS,
+        ask=contacts.BARS,
         look=_published,
         online=True,
         after=("jwks.shape", "keys.file"),
+    ),
+)
+
+
+def _if_receiving(look: Look) -> Look:
+    def looked(site: Site) -> Seen:
+        if not site.settings.inbound.enabled:
+            return skipped("the gateway does not receive")
+        seen = look(site)
+        assert isinstance(seen, Seen), "these looks wait for nobody"
+        return seen
+
+    return looked
+
+
+def _rule(rule: Rule) -> Look:
+    """Return a look at what one rule says of the certificate in use."""
+
+    def look(site: Site) -> Seen:
+        verdict = rule(site.delivered, site.settings, site.now())
+        return Seen(grade=verdict.grade, text=verdict.seen, cure=verdict.cure)
+
+    return _if_receiving(look)
+
+
+def _callers_environment(site: Site) -> Seen:
+    own = site.settings.environment
+    for authority in site.authorities:
+        found = environment_of_authority(authority)
+        if strange(found, own):
+            cure = f"Leave only the chain of {own} in inbound.client_ca_file."
+            return failed(f"{common_name(authority)!a} is of {found}, and this is {own}", cure)
+    return passed(", ".join(map(common_name, site.authorities)))
+
+
+def _callers_root(site: Site) -> Seen:
+    without = rootless(site.authorities)
+    if without:
+        cure = "Add its root, or take it out: whoever it certified is not let in."
+        return warned(f"the root of {names_of(without)} is not among them", cure)
+    return passed("all of them end in a root that is among them")
+
+
+def _callers_known(site: Site) -> Seen:
+    """Hold those who called lately against the files as they lie there now."""
+    settings, now = site.settings, site.now()
+    seen = counting(sightings.read(settings.callers_file), now)
+    if not seen:
+        return skipped("nobody has called lately")
+    callers, files = settings.callers, settings.callers.revocation_list_files
+    trust = Trust(
+        names=settings.inbound.allowed_client_names,
+        issuers=frozenset(callers.issuers),
+        authorities=site.authorities,
+        revocations=load_revocations(files, site.authorities),
+        revocation_is_required=callers.revocation == "hard",
+    )
+    lost = shut_out(seen, trust, now)
+    if lost:
+        return failed(f"would be refused: {lost[0]}", CallersShutOut.advice)
+    return passed(f"{len(seen)} certificates of those who called lately were looked at")
+
+
+def _callers_dates(site: Site) -> Seen:
+    ends = min(authority.not_valid_after_utc for authority in site.authorities)
+    left = (ends - site.now()).days
+    if left < _SOON_DAYS:
+        cure = "Fetch the successors from pki.nhs.uk, and add them to inbound.client_ca_file."
+        return warned(f"the first of them ends on {ends:%Y-%m-%d}", cure)
+    return passed(f"all are valid until {ends:%Y-%m-%d}")
+
+
+def _loads(site: Site) -> Seen:
+    """Read the files as the listener does when it starts, and when they change."""
+    inbound = site.settings.inbound
+    try:
+        load_identity(
+            inbound.certificate_file,
+            inbound.private_key_file,
+            inbound.client_ca_file,
+            now=site.now(),
+            revocation_list_files=site.settings.callers.revocation_list_files,
+        )
+    except IdentityError as error:
+        return failed(str(error), error.advice)
+    return passed("the listener takes these files")
+
+
+def _fqdn(site: Site) -> Seen:
+    if site.national and site.settings.onboarding.fqdn is None:
+        cure = "Set onboarding.fqdn, so that certificate, DNS and catalogue can be compared."
+        return warned("the settings do not say it", cure)
+    return passed(site.settings.onboarding.fqdn or "nobody looks at names here")
+
+
+def _of_rule(name: str, title: str, why: str, rule: Rule) -> Check:
+    return Check(
+        name=f"certificate.{name}",
+        title=title,
+        why=why,
+        ask=contacts.DIR,
+        look=_rule(rule),
+        after=_FILES,
+    )
+
+
+CERTIFICATES = (
+    Check(
+        name="certificate.fqdn",
+        title="The name of this Receiver is written down",
+        why="Certificate, DNS entry and catalogue must all have the same one.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(_fqdn),
+    ),
+    Check(
+        name="certificate.key",
+        title="The certificate's key is private and readable",
+        why="Without it the listener cannot start, and whoever else has it can pose as us.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(of_problems("right kind, mode 0600", "inbound.private_key_file")),
+    ),
+    Check(
+        name="certificate.file",
+        title="The certificate is there, in force, and belongs to its key",
+        why="The proxy reaches us only through it.",
+        ask=contacts.DIR,
+        look=_if_receiving(of_problems("there, in force", "inbound.certificate_file")),
+        after=("certificate.key",),
+    ),
+    Check(
+        name="callers.file",
+        title="The authorities of the callers can be read",
+        why="Without them nobody can be let in.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(of_problems("they can be read", "inbound.client_ca_file")),
+    ),
+    Check(
+        name="callers.lists",
+        title="The certificate revocation lists can be read",
+        why="Without them a certificate that was stolen and withdrawn still gets in.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(
+            of_problems("all that are named can be read", "callers.revocation_list_files*")
+        ),
+        after=_FILES,
+    ),
+    _of_rule(
+        "leaf",
+        "Our own certificate stands first",
+        "What stands first is what is shown.",
+        certificate_rules.leaf_first,
+    ),
+    _of_rule(
+        "strength",
+        "Key and signature are strong enough",
+        "Weak ones are refused by everybody, one after the other.",
+        certificate_rules.strong,
+    ),
+    _of_rule(
+        "chain",
+        "The chain is complete and in order",
+        "The proxy may be lenient today; whoever comes after it is not.",
+        certificate_rules.chain,
+    ),
+    _of_rule(
+        "environment",
+        "The chain is of this environment",
+        "INT and PROD have chains of their own, and never trust each other's.",
+        certificate_rules.of_the_environment,
+    ),
+    _of_rule(
+        "name",
+        "The certificate has the right name",
+        "The proxy calls the name that is in the catalogue.",
+        certificate_rules.named,
+    ),
+    _of_rule(
+        "alternative",
+        "The name stands where clients look for it",
+        "Most clients read the alternative names alone, and refuse a certificate without them.",
+        certificate_rules.alternatively_named,
+    ),
+    _of_rule(
+        "dates",
+        "Nothing in the chain ends soon",
+        "A new certificate takes weeks.",
+        certificate_rules.in_force,
+    ),
+    _of_rule(
+        "purpose",
+        "The certificate is meant for servers",
+        "A client's certificate is refused in the handshake.",
+        certificate_rules.for_servers,
+    ),
+    Check(
+        name="callers.environment",
+        title="The callers' authorities are of this environment",
+        why="With those of the other one, test systems could send into production.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(_callers_environment),
+        after=_FILES,
+    ),
+    Check(
+        name="callers.loads",
+        title="The listener takes these files",
+        why="A gateway that runs keeps the old ones, and one that is restarted does not start.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(_loads),
+        after=_FILES,
+    ),
+    Check(
+        name="callers.dates",
+        title="No authority of the callers ends soon",
+        why="The day it ends, nobody gets in.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(_callers_dates),
+        after=_FILES,
+    ),
+    Check(
+        name="callers.root",
+        title="Every authority of the callers has its root",
+        why="A chain that does not end in a root of the file is refused, whoever calls.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(_callers_root),
+        after=_FILES,
+    ),
+    Check(
+        name="callers.known",
+        title="Whoever called lately still gets in",
+        why="A file can be sound and hold the wrong authorities, and then every message is lost.",
+        ask=contacts.OURSELVES,
+        look=_if_receiving(_callers_known),
+        after=(*_FILES, "callers.lists", "callers.root"),
     ),
 )

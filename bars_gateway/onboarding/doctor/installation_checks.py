@@ -1,27 +1,36 @@
-"""The machine below the gateway: clock, folders, database, disk."""
+"""What is written in the settings, and the machine below: clock, folders, database, disk."""
 
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bars_gateway.config import Provider
+from bars_gateway.config.environments import environment_of_host
+from bars_gateway.config.placeholders import api_key_is_told, unknown_callers
+from bars_gateway.config.provider import Software
+from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
 from bars_gateway.errors import StoreError
-from bars_gateway.onboarding import desks
+from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.doctor.checks import (
     Check,
     Seen,
     Site,
     failed,
     for_each,
+    of_doubts,
     of_problems,
     passed,
     skipped,
     warned,
 )
+from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.permissions import files_in
 from bars_gateway.store.examination import examined, reading
 from bars_gateway.store.inspection import last
 
+_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
+_WRITABLE = 0o022
 _FIRST_YEAR = 2026  # this release did not exist before
 _SLOW_SECONDS = 1.0
 _LATE_SECONDS = 300.0
@@ -29,6 +38,151 @@ _OTHERS = 0o007
 _FEW_INODES = 1000
 _COMFORT = 4  # times the least free space
 _RACES = ((3, 7, 0), (3, 51, 2))  # from and to: a checkpoint and a commit can lose rows
+
+
+def _file_mode(site: Site) -> Seen:
+    mode = site.config.stat().st_mode & 0o777
+    if mode & _WRITABLE:
+        return failed(f"{site.config} has mode {mode:04o}", f"chmod 0640 {site.config}")
+    of_the_file = [doubt for doubt in site.doubts if not doubt.key]
+    if of_the_file:
+        return warned(f"{site.config} {of_the_file[0].cause}", of_the_file[0].cure)
+    return passed(f"only its owner may write {site.config}")
+
+
+def _variables(site: Site) -> Seen:
+    names = sorted(n for n in site.environ if n.startswith(PREFIX) and n not in NOT_A_SETTING)
+    if names:
+        cure = "Write them into the file, or see that the service has them too."
+        return warned(f"set in this shell, over the file: {', '.join(names)}", cure)
+    return passed("nothing in this shell changes the file's settings")
+
+
+def _services(site: Site) -> Seen:
+    def look(_name: str, provider: Provider) -> Seen:
+        odd = [s for s in provider.services if s.partition("|")[0] != _SYSTEM]
+        if odd:
+            cure = f"Write it as {_SYSTEM}|<service id>, exactly."
+            return warned(f"{odd[0]!a} is in another naming system", cure)
+        return passed(f"{len(provider.services)} in the directory of services' own system")
+
+    return for_each(site, look)
+
+
+def _api_key(site: Site) -> Seen:
+    def look(_name: str, provider: Provider) -> Seen:
+        if not api_key_is_told(site.settings, provider):
+            cure = "Set api_key to what you were told when the application was approved."
+            return failed("nobody has told us the API key yet", cure)
+        return passed("an API key is set")
+
+    return for_each(site, look)
+
+
+def _callers(site: Site) -> Seen:
+    if not site.settings.inbound.enabled:
+        return skipped("the gateway does not receive")
+    if unknown_callers(site.settings):
+        cure = "Set inbound.allowed_client_names to the name in the proxy's certificate."
+        return failed("nobody has told us yet what the proxy's certificate is called", cure)
+    return passed(f"let in: {', '.join(site.settings.inbound.allowed_client_names)}")
+
+
+def _key_ids(site: Site) -> Seen:
+    def look(_name: str, provider: Provider) -> Seen:
+        if not KeyId.fits(provider.key_id):
+            cure = "With the next key: <supplier or provider>-<environment>-<rotation>."
+            return warned(f"{provider.key_id!a} keeps not to the convention", cure)
+        return passed(provider.key_id)
+
+    return for_each(site, look)
+
+
+def _addresses(site: Site) -> Seen:
+    outbound, environment = site.settings.outbound, site.settings.environment
+    hosts = {urlsplit(url).hostname or "" for url in (outbound.token_url, outbound.proxy_url)}
+    strange = sorted(h for h in hosts if environment_of_host(h) is not environment)
+    if site.settings.bundle.hosts and strange:
+        cure = "Take token_url and proxy_url out of the settings: the environment brings them."
+        return warned(f"{strange[0]} is no address of {environment}", cure)
+    return passed(", ".join(sorted(hosts)))
+
+
+def _product(site: Site) -> Seen:
+    def look(_name: str, provider: Provider) -> Seen:
+        if site.national and provider.software.identifier_value == Software().identifier_value:
+            cure = "Set software.identifier_value to the product id of the agreement."
+            return warned("the product has no id of its own", cure)
+        return passed(f"{provider.software.name} {provider.software.version}")
+
+    return for_each(site, look)
+
+
+SETTINGS = (
+    Check(
+        name="settings.file",
+        title="Only its owner may write the settings file",
+        why="Whoever writes it decides where patients' data goes.",
+        ask=contacts.OURSELVES,
+        look=_file_mode,
+    ),
+    Check(
+        name="settings.variables",
+        title="The settings are those of the file",
+        why="A variable of this shell is not there when the service starts.",
+        ask=contacts.OURSELVES,
+        look=_variables,
+    ),
+    Check(
+        name="settings.services",
+        title="Services are named in the right system",
+        why="For a system that it does not know, the proxy answers 500, which looks passing.",
+        ask=contacts.BARS,
+        look=_services,
+    ),
+    Check(
+        name="settings.own",
+        title="Name and services are your own",
+        why="With those of the example file, you speak for an organisation that is not yours.",
+        ask=contacts.OURSELVES,
+        look=of_doubts("no provider is that of the example file", "providers.*.name", "*.services"),
+    ),
+    Check(
+        name="settings.api_key",
+        title="The API key is known",
+        why="Without it there is no access token, and nothing is sent.",
+        ask=contacts.BARS,
+        look=_api_key,
+    ),
+    Check(
+        name="settings.callers",
+        title="It is known who may call",
+        why="The NHS chain alone would let in every other organisation, and a wrong name nobody.",
+        ask=contacts.BARS,
+        look=_callers,
+    ),
+    Check(
+        name="settings.key_id",
+        title="Key ids keep to the convention",
+        why="The desk that registers a key goes by it, and so does the guard of environments.",
+        ask=contacts.OURSELVES,
+        look=_key_ids,
+    ),
+    Check(
+        name="settings.addresses",
+        title="The addresses are those of the environment",
+        why="A request that goes to production with a test key comes back as a riddle.",
+        ask=contacts.OURSELVES,
+        look=_addresses,
+    ),
+    Check(
+        name="settings.product",
+        title="The product names itself",
+        why="Receivers and the BaRS team find a fault by the product's id.",
+        ask=contacts.BARS,
+        look=_product,
+    ),
+)
 
 
 def _plausible(site: Site) -> Seen:
@@ -173,33 +327,33 @@ def _inodes(site: Site) -> Seen:
     return passed(f"room for {disk.f_favail:,} more files")
 
 
-CHECKS = (
+MACHINE = (
     Check(
         name="clock.plausible",
         title="The clock shows a time that can be",
         why="Tokens are refused and certificates look expired when the clock is wrong.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_plausible,
     ),
     Check(
         name="clock.synchronised",
         title="Somebody sets the clock",
         why="A clock that nobody sets is wrong by minutes after weeks; tokens allow 150 s.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_synchronised,
     ),
     Check(
         name="folders.state",
         title="The state folder is there, writable, on a local disk",
         why="What was promised lies in it.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=of_problems("it is there and may be written", "state_dir", "store.path"),
     ),
     Check(
         name="folders.state_private",
         title="The state folder is closed to others",
         why="The database holds patients' data.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_state_private,
         after=("folders.state",),
     ),
@@ -207,7 +361,7 @@ CHECKS = (
         name="folders.disk",
         title="What is written reaches the disk quickly",
         why="Nothing is acknowledged before it is on disk, and the proxy waits 5 s.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_written,
         after=("folders.state",),
     ),
@@ -215,14 +369,14 @@ CHECKS = (
         name="folders.spool",
         title="The EPR's folders are there, writable, on one filesystem",
         why="Messages are handed over by renaming, which works within one filesystem only.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=of_problems("they are there and may be written", "providers.*.spool_dir"),
     ),
     Check(
         name="folders.spool_private",
         title="The EPR's folders are closed to others",
         why="Referrals of patients lie in them.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_spool_private,
         after=("folders.spool",),
     ),
@@ -230,7 +384,7 @@ CHECKS = (
         name="folders.outbox",
         title="What the EPR hands over is taken",
         why="What lies in outbox/new was not sent, and of an answer in answers/new nobody heard.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_outbox,
         after=("folders.spool",),
     ),
@@ -238,14 +392,14 @@ CHECKS = (
         name="folders.sockets",
         title="The folder of the sockets is there and writable",
         why="The EPR and the operator's commands come in by a socket in it.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=of_problems("it is there and may be written", "epr.socket_dir"),
     ),
     Check(
         name="database.sound",
         title="The database is whole, and of this release",
         why="It is the only memory of what was promised.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_sound,
         after=("folders.state",),
     ),
@@ -253,7 +407,7 @@ CHECKS = (
         name="database.compared",
         title="The database finds every row that it has",
         why="What an index lacks is never sent, and its bytes are taken a second time.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_compared,
         after=("database.sound",),
     ),
@@ -261,7 +415,7 @@ CHECKS = (
         name="database.private",
         title="Only the gateway reads the database",
         why="It holds patients' data.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_private,
         after=("folders.state",),
     ),
@@ -269,14 +423,14 @@ CHECKS = (
         name="database.sqlite",
         title="What the installed SQLite asks of those who share its database",
         why="Most releases have a race that loses rows where two connections share the work.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_sqlite,
     ),
     Check(
         name="disk.space",
         title="There is room on the disk",
         why="A full database cannot even delete.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_space,
         after=("folders.state",),
     ),
@@ -284,7 +438,7 @@ CHECKS = (
         name="disk.files",
         title="There is room for more files",
         why="A disk with free space and no free inodes refuses new files all the same.",
-        ask=desks.OURSELVES,
+        ask=contacts.OURSELVES,
         look=_inodes,
         after=("folders.state",),
     ),

@@ -1,5 +1,5 @@
 """
-The road from an empty machine to a live connection: what is done, and who is waited for.
+The checklist from an empty machine to a live connection: what is done, who is waited for.
 
     settings, and what lies where they point ──► Step, Step, Step …   printed with numbers
 
@@ -15,10 +15,14 @@ from enum import StrEnum
 from bars_gateway.config import Environment, Settings
 from bars_gateway.config.placeholders import api_key_is_told, unknown_callers
 from bars_gateway.config.problems import problems_of_inbound
-from bars_gateway.onboarding import desks
-from bars_gateway.onboarding.csr import requests_in
-from bars_gateway.onboarding.desks import Desk
-from bars_gateway.onboarding.names import form_for
+from bars_gateway.onboarding import contacts
+from bars_gateway.onboarding.certificate_rules import form_for
+from bars_gateway.onboarding.certificates import requests_in
+from bars_gateway.onboarding.contacts import Contact
+
+# A file that is wrong is as much left to do as one that is not there.
+_CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environment"}
+_AUTHORITIES = {"inbound.client_ca_file", "environment"}
 
 
 class Stage(StrEnum):
@@ -32,11 +36,11 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of the road."""
+    """One step of the checklist."""
 
     stage: Stage
     what: str
-    who: Desk
+    who: Contact
     how: str  # a command, or where to look
 
     def __str__(self) -> str:
@@ -47,7 +51,7 @@ class Step:
 
 
 def steps(settings: Settings, now: datetime) -> list[Step]:
-    """Return the road of this installation, as it is at *now*."""
+    """Return the checklist of this installation, as it is at *now*."""
     return [
         *_sending(settings),
         *(_receiving(settings, now) if settings.inbound.enabled else ()),
@@ -55,9 +59,9 @@ def steps(settings: Settings, now: datetime) -> list[Step]:
     ]
 
 
-def printed(road: list[Step]) -> str:
-    """Return the road as numbered lines."""
-    return "\n".join(f"{number:3}  {step}" for number, step in enumerate(road, 1))
+def printed(checklist: list[Step]) -> str:
+    """Return the checklist as numbered lines."""
+    return "\n".join(f"{number:3}  {step}" for number, step in enumerate(checklist, 1))
 
 
 def callers_of(settings: Settings) -> str:
@@ -68,12 +72,12 @@ def callers_of(settings: Settings) -> str:
     return ", ".join(single) or "everybody"
 
 
-def _step(what: str, how: str, *, done: bool, who: Desk = desks.OURSELVES) -> Step:
-    open_stage = Stage.OURS if who in {desks.OURSELVES, desks.NETWORK} else Stage.THEIRS
+def _step(what: str, how: str, *, done: bool, who: Contact = contacts.OURSELVES) -> Step:
+    open_stage = Stage.OURS if who in {contacts.OURSELVES, contacts.NETWORK} else Stage.THEIRS
     return Step(stage=Stage.DONE if done else open_stage, what=what, who=who, how=how)
 
 
-def _unseen(what: str, how: str, who: Desk) -> Step:
+def _unseen(what: str, how: str, who: Contact) -> Step:
     return Step(stage=Stage.UNSEEN, what=what, who=who, how=how)
 
 
@@ -83,9 +87,9 @@ def _sending(settings: Settings) -> Iterator[Step]:
     made = all(provider.private_key_file.exists() for provider in providers)
     yield _step("Make the keys that sign", "bars-gateway keys new", done=made)
     if settings.environment is Environment.LOCAL:
-        who, how = desks.OURSELVES, "give the sandbox the JWKS, and set api_key"
+        who, how = contacts.OURSELVES, "give the sandbox the JWKS, and set api_key"
     else:
-        who, how = desks.BARS, "bars-gateway letters key; then set api_key to what they tell you"
+        who, how = contacts.BARS, "bars-gateway letters key; then set api_key to what they tell you"
     told = all(api_key_is_told(settings, provider) for provider in providers)
     yield _step("Have the public key registered", how, done=told, who=who)
 
@@ -98,7 +102,7 @@ def _receiving(settings: Settings, now: datetime) -> Iterator[Step]:
     named = f"set onboarding.fqdn; its form is {form_for(settings)}"
     yield _step("Agree on the name of the Receiver", named, done=onboarding.fqdn is not None)
     yield _step("Make the request for its certificate", "bars-gateway csr new", done=requested)
-    signs = desks.certificates(settings.environment)
+    signs = contacts.signer_of(settings.environment)
     asking = "bars-gateway letters certificate"
     if settings.environment is Environment.LOCAL:
         asking = "post it to /certificates of the sandbox's admin port"
@@ -109,30 +113,25 @@ def _receiving(settings: Settings, now: datetime) -> Iterator[Step]:
     yield _step("Fetch the authorities of the callers", where, done=placed)
     known = bool(inbound.allowed_client_names) and not unknown_callers(settings)
     how = "ask for the name in the proxy's certificate, and set inbound.allowed_client_names"
-    yield _step("Learn who will call", how, done=known, who=desks.BARS)
+    yield _step("Learn who will call", how, done=known, who=contacts.BARS)
     if settings.environment is Environment.LOCAL:
         return
-    yield _unseen("Have the name entered in the DNS", "bars-gateway letters dns", desks.DNS)
+    yield _unseen("Have the name entered in the DNS", "bars-gateway letters dns", contacts.DNS)
     how = f"let {callers_of(settings)} in to {inbound.listen}, and us out to port 443"
-    yield _unseen("Open the firewall", how, desks.NETWORK)
+    yield _unseen("Open the firewall", how, contacts.NETWORK)
     how = "bars-gateway letters catalogue"
-    yield _unseen("Have the services entered in the endpoint catalogue", how, desks.BARS)
-
-
-# A file that is wrong is as much left to do as one that is not there.
-_CERTIFICATE = {"inbound.certificate_file", "inbound.private_key_file", "environment"}
-_AUTHORITIES = {"inbound.client_ca_file", "environment"}
+    yield _unseen("Have the services entered in the endpoint catalogue", how, contacts.BARS)
 
 
 def _together(settings: Settings) -> Iterator[Step]:
-    yield _unseen("See everything green", "bars-gateway doctor", desks.OURSELVES)
+    yield _unseen("See everything green", "bars-gateway doctor", contacts.OURSELVES)
     match settings.environment:
         case Environment.INT:
             how = "test with the toolkit and other suppliers, fill in the SCAL, show it end to end"
-            yield _unseen("Be assured: SCAL approved, conformance certificate", how, desks.BARS)
+            yield _unseen("Be assured: SCAL approved, conformance certificate", how, contacts.BARS)
         case Environment.PROD:
             how = "bars-gateway letters live; happy paths first, then business"
-            yield _unseen("Go live", how, desks.BARS)
+            yield _unseen("Go live", how, contacts.BARS)
         case _:
             how = "bars-gateway run, and bars-gateway send FILE"
-            yield _unseen("Send the first message", how, desks.OURSELVES)
+            yield _unseen("Send the first message", how, contacts.OURSELVES)

@@ -1,0 +1,338 @@
+"""
+Judges a certificate before it is used: key, chain, environment, name, dates, purpose.
+
+    PEM or PKCS#12 ──read──► Delivered ──verdicts──► one Verdict for each rule, pass or not
+
+Every rule is looked at, so that a person writes to the signers once. A chain that the proxy
+accepts proves nothing: it does not look at all of it, and its successor may.
+
+The name has one of four forms:
+
+    INT   provider-hosted   BaRS-INT-<ODS>.<provider>.nhs.uk
+          supplier-hosted   BaRS-INT-<ODS>.<supplier>.thirdparty.nhs.uk
+    PROD  likewise with BaRS-PROD-, and a setting may follow the ODS code: BaRS-PROD-RAEWARD1
+
+A request with any other name comes back after days or weeks. In `local` and `sandbox`
+nobody looks at names, so that any name of a machine will do.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from bars_gateway.config import Environment, Settings
+from bars_gateway.config.environments import (
+    environment_of_authority_name,
+    environment_of_own_name,
+    strange,
+)
+from bars_gateway.tls.chains import dns_names, is_authority, is_root, issued_by
+
+_BITS = 2048  # below this nobody takes a key any more
+_SOON = timedelta(days=30)
+_WEAK = {"md5", "sha1"}
+LONGEST = 64  # of a common name, X.520
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_FORMS = {"provider": ".nhs.uk", "supplier": ".thirdparty.nhs.uk"}
+
+
+class Grade(StrEnum):
+    """How well a rule is kept; the order is that of gravity."""
+
+    SKIP = "skip"  # not looked at, and why
+    PASS = "pass"  # noqa: S105 - a grade
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A certificate as the desk sent it."""
+
+    chain: tuple[x509.Certificate, ...]  # in the order of the file; the leaf belongs first
+    key: PrivateKeyTypes | None  # None: it came without, as it should
+    trusted: tuple[x509.Certificate, ...] = ()  # what `client_ca_file` holds
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The first certificate of the file."""
+        return self.chain[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one rule says."""
+
+    rule: str
+    grade: Grade
+    seen: str
+    cure: str = ""
+
+
+def verdicts(delivered: Delivered, settings: Settings, now: datetime) -> list[Verdict]:
+    """Return what every rule says, in the order in which a person would ask."""
+    return [rule(delivered, settings, now) for rule in RULES]
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """Return the first common name, or nothing."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else ""
+
+
+def environment_of_authority(certificate: x509.Certificate) -> Environment | None:
+    """Return the environment of an authority of the NHS by its name, or None."""
+    return environment_of_authority_name(common_name(certificate))
+
+
+def same_key(one: Any, other: Any) -> bool:
+    """Tell whether two of certificate, request and private key have one public key."""
+    return _public(one) == _public(other)
+
+
+def _public(owner: Any) -> bytes:
+    encoded: bytes = owner.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    return encoded
+
+
+def _passed(rule: str, seen: str) -> Verdict:
+    return Verdict(rule=rule, grade=Grade.PASS, seen=seen)
+
+
+def _failed(rule: str, seen: str, cure: str) -> Verdict:
+    return Verdict(rule=rule, grade=Grade.FAIL, seen=seen, cure=cure)
+
+
+def _warned(rule: str, seen: str, cure: str) -> Verdict:
+    return Verdict(rule=rule, grade=Grade.WARN, seen=seen, cure=cure)
+
+
+def leaf_first(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether our own certificate comes first."""
+    if is_authority(delivered.leaf):
+        seen = f"the first certificate, {common_name(delivered.leaf)!a}, is an authority's"
+        return _failed("leaf", seen, "Put our own certificate first in the file.")
+    return _passed("leaf", f"the first certificate is {common_name(delivered.leaf)!a}")
+
+
+def key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether the key belongs to it."""
+    if delivered.key is None:
+        cure = "Name the key that the request was made with: --key FILE."
+        return _failed("key", "there is no key that it could belong to", cure)
+    if not same_key(delivered.leaf, delivered.key):
+        cure = "Use the key beside the request that was sent, or send a new request."
+        return _failed("key", "the certificate belongs to another key", cure)
+    return _passed("key", "certificate and key belong together")
+
+
+def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether key and signature are strong enough."""
+    key, digest = delivered.leaf.public_key(), delivered.leaf.signature_hash_algorithm
+    if isinstance(key, RSAPublicKey) and key.key_size < _BITS:
+        cure = "Make a new request with `bars-gateway csr new`: its key has 4096 bits."
+        return _failed("strength", f"its key has {key.key_size} bits", cure)
+    if digest is not None and digest.name in _WEAK:
+        return _failed("strength", f"it is signed with {digest.name}", "Ask for SHA-256.")
+    return _passed("strength", f"{_kind(key)}, signed with {digest.name if digest else 'no hash'}")
+
+
+def _kind(key: object) -> str:
+    return f"RSA of {key.key_size} bits" if isinstance(key, RSAPublicKey) else type(key).__name__
+
+
+def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether the chain is complete and in order."""
+    for place, (lower, upper) in enumerate(
+        zip(delivered.chain, delivered.chain[1:], strict=False), 1
+    ):
+        if not issued_by(lower, upper):
+            seen = f"certificate {place + 1} of the file did not issue certificate {place}"
+            cure = "Order them: leaf, then who issued it, then who issued that."
+            return _failed("chain", seen, cure)
+    last = delivered.chain[-1]
+    roots = [one for one in delivered.trusted if is_root(one)]
+    if is_root(last) or any(issued_by(last, root) for root in roots):
+        return _passed("chain", " ← ".join(map(common_name, delivered.chain)))
+    issuer = last.issuer.rfc4514_string()
+    cure = "Append that authority's certificate to the file; pki.nhs.uk has those of the NHS."
+    return _failed("chain", f"the chain ends below {issuer}", cure)
+
+
+def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether the chain is of this environment, and of the current series."""
+    for authority in delivered.chain[1:]:
+        found = environment_of_authority(authority)
+        if strange(found, settings.environment):
+            seen = (
+                f"{common_name(authority)!a} is of the environment {found}, and this gateway is"
+                f" in {settings.environment}"
+            )
+            cure = f"Ask for a certificate of {settings.environment}: the two chains never mix."
+            return _failed("environment", seen, cure)
+    first_series = [common_name(one) for one in delivered.chain[1:] if _is_superseded(one)]
+    if first_series:
+        cure = "Ask for one of the G2 series; the first was superseded in June 2024."
+        return _warned("environment", f"{first_series[0]!a} is of the first series", cure)
+    return _passed("environment", f"nothing in the chain is of another than {settings.environment}")
+
+
+def _is_superseded(authority: x509.Certificate) -> bool:
+    national = environment_of_authority(authority) in {Environment.INT, Environment.PROD}
+    return national and "G2" not in common_name(authority)
+
+
+def named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether it has the name that it should have."""
+    name, wanted = common_name(delivered.leaf), settings.onboarding.fqdn
+    if wanted is not None and name.lower() != wanted.lower():
+        seen = f"its name is {name!a}, and onboarding.fqdn is {wanted!a}"
+        return _failed("name", seen, "Correct the setting, or ask for the right certificate.")
+    faults = faults_of(name, settings)
+    if faults:
+        return _failed("name", f"its name {name!a} {faults[0].cause}", faults[0].cure)
+    return _passed("name", f"its name is {name}")
+
+
+def alternatively_named(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether its name is where clients look for it."""
+    name, alternative = common_name(delivered.leaf), dns_names(delivered.leaf)
+    if name.lower() not in {each.lower() for each in alternative}:
+        seen = "its name is not among its alternative names, and most clients look only there"
+        cure = "Ask for one with its name in subjectAltName, as a DNS name."
+        return _warned("alternative", seen, cure)
+    return _passed("alternative", "its name is among its alternative names")
+
+
+def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Verdict:
+    """Tell whether all of the chain is valid now, and for some time."""
+    for certificate in delivered.chain:
+        name = common_name(certificate)
+        if certificate.not_valid_before_utc > now:
+            start = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            seen = f"{name!a} is not valid before {start}"
+            return _failed("dates", seen, "Wait, or set the clock right (timedatectl).")
+        if certificate.not_valid_after_utc <= now:
+            seen = f"{name!a} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+            return _failed("dates", seen, "Order its successor: bars-gateway csr new.")
+    first = min(certificate.not_valid_after_utc for certificate in delivered.chain)
+    if first - now < _SOON:
+        cure = "Order its successor now: bars-gateway csr new."
+        return _warned("dates", f"it expires on {first:%Y-%m-%d}", cure)
+    return _passed("dates", f"it is valid until {first:%Y-%m-%d}")
+
+
+def for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+    """Tell whether it is meant for servers."""
+    try:
+        usage = delivered.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return _passed("purpose", "its use is not restricted")
+    if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
+        cure = "Ask for a certificate for a Receiver's endpoint: it needs serverAuth."
+        return _failed("purpose", "it is not meant for servers", cure)
+    return _passed("purpose", "it is meant for servers")
+
+
+Rule = Callable[[Delivered, Settings, datetime], Verdict]
+RULES: tuple[Rule, ...] = (
+    leaf_first,
+    key_fits,
+    strong,
+    chain,
+    of_the_environment,
+    named,
+    alternatively_named,
+    in_force,
+    for_servers,
+)
+
+
+def worst(found: Iterable[Verdict]) -> Grade:
+    """Return the most severe grade of *found*."""
+    return max((one.grade for one in found), key=list(Grade).index, default=Grade.PASS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameFault:
+    """One thing that is wrong with a name."""
+
+    cause: str
+    cure: str
+
+
+def form_for(settings: Settings) -> str:
+    """Return the form that is asked for, such as BaRS-INT-RAE.<provider>.nhs.uk."""
+    if settings.bundle.own_name_prefix is None:
+        return "<any>.<name>"
+    hosting, ods_code = (
+        settings.onboarding.hosting,
+        next(iter(settings.providers.values())).ods_code,
+    )
+    return f"BaRS-{settings.environment.upper()}-{ods_code}.<{hosting}>{_FORMS[hosting]}"
+
+
+def faults_of(fqdn: str, settings: Settings) -> list[NameFault]:
+    """Return what is wrong with *fqdn* for this installation."""
+    found = list(_everywhere(fqdn))
+    if settings.bundle.own_name_prefix:
+        found += _by_the_rules(fqdn, settings)
+    return found
+
+
+def _everywhere(fqdn: str) -> Iterator[NameFault]:
+    if len(fqdn) > LONGEST:
+        cause = f"has {len(fqdn)} characters, and a common name has {LONGEST} at most"
+        yield NameFault(cause=cause, cure="Agree on a shorter domain with the desk.")
+    if not fqdn.isascii() or not all(map(_LABEL.fullmatch, fqdn.split("."))):
+        cure = "Use letters, digits and hyphens between the dots."
+        yield NameFault(cause="is no name of a machine", cure=cure)
+    elif "." not in fqdn:
+        yield NameFault(cause="has no domain", cure="Write the whole name, with its domain.")
+
+
+def _by_the_rules(fqdn: str, settings: Settings) -> Iterator[NameFault]:
+    environment, hosting = settings.environment, settings.onboarding.hosting
+    codes = [provider.ods_code for provider in settings.providers.values()]
+    wanted = form_for(settings)
+    first, _, rest = fqdn.partition(".")
+    other = environment_of_own_name(fqdn)
+    if other is not environment:
+        whose = f"is made for the environment {other}" if other else "names no environment"
+        cause = f"{whose}, and this gateway is in {environment}"
+        yield NameFault(cause=cause, cure=f"Name it {wanted}.")
+        return
+    code = first[len(f"bars-{environment}-") :].upper()
+    if not any(_names(code, ods, environment) for ods in codes) and hosting == "provider":
+        cause = f"has {code or 'nothing'!a} where the ODS code of the provider belongs"
+        yield NameFault(cause=cause, cure=f"Name it {wanted}.")
+    if not re.fullmatch(r"[A-Z0-9]{3,}(-[A-Z0-9]+)?", code) and hosting == "supplier":
+        cause = f"has {code or 'nothing'!a} where an ODS code belongs"
+        yield NameFault(cause=cause, cure=f"Name it {wanted}.")
+    yield from _domain(rest.lower(), hosting, wanted)
+
+
+def _names(code: str, ods: str, environment: Environment) -> bool:
+    # In PROD the setting of a provider may follow its code.
+    return code == ods or (environment is Environment.PROD and code.startswith(ods))
+
+
+def _domain(domain: str, hosting: str, wanted: str) -> Iterator[NameFault]:
+    ending = _FORMS[hosting]
+    if not domain.endswith(".nhs.uk") or domain == "thirdparty.nhs.uk":
+        yield NameFault(cause="is not in a domain below nhs.uk", cure=f"Name it {wanted}.")
+    elif domain.endswith(".thirdparty.nhs.uk") != (hosting == "supplier"):
+        cause = f"does not end in {ending}, as the name of a {hosting}-hosted Receiver does"
+        cure = f"Name it {wanted}, or set onboarding.hosting."
+        yield NameFault(cause=cause, cure=cure)
