@@ -14,7 +14,8 @@ transaction; nobody waits for company: while one group commits, the next gathers
 is moved into the file by the writer alone, between two groups (`checkpoints`).
 A damaged file is never replaced by an empty one, because every duplicate would then
 be new again. The lock beside the file is held for as long as the database is open. A block
-that ends without an error leaves the mark of an orderly stop (`soundness`) as its last commit.
+that ends, and not by the database's own trouble, leaves the mark of an orderly stop (`soundness`)
+as its last commit: a port that is taken at the start says nothing against what was stored.
 
 Decisions: D-durable, D-group-commit, D-one-instance.
 """
@@ -256,14 +257,17 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
                 finally:
                     database.close()
         except BaseExceptionGroup as errors:
+            if errors.subgroup((StoreError, sqlite3.Error)) is None:
+                await _mark_stopped(writer, database)
             # One error is that error: the group is our doing and says nothing to a reader.
             raise (errors.exceptions[0] if len(errors.exceptions) == 1 else errors) from None
-        if not database.left:  # else the next start is to try again before its doors open
-            await _mark_stopped(writer)
+        await _mark_stopped(writer, database)
 
 
-async def _mark_stopped(writer: _Writer) -> None:
-    """Commit the mark of an orderly stop: nobody writes any more, and nothing has failed."""
+async def _mark_stopped(writer: _Writer, database: Database) -> None:
+    """Commit the mark of an orderly stop: nobody writes any more, and the file was never in doubt."""
+    if database.left:  # the next start is to try again before its doors open
+        return
     (fate,) = await writer.transact([on_raw(mark, stopped=True)])
     if fate.error is not None:
         log.warning("store.stop_not_marked", reason=str(fate.error))

@@ -1,6 +1,7 @@
 """What an index lacks is found and put right, and nobody is told a falsehood meanwhile."""
 
 import asyncio
+import errno
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from hiding import as_after_a_kill, hide, hold_too_much, stopped_in_order
 from store_values import NOW, arrival, owed, submission
 from structlog.testing import capture_logs
 
+from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Repeated
 from bars_gateway.standard.workflow import Role
@@ -317,11 +319,25 @@ async def test_an_orderly_stop_leaves_its_mark(path: Path) -> None:
     assert (True, True, False) == (after, orderly, meanwhile)
 
 
-async def test_a_stop_that_is_none_leaves_no_mark(path: Path) -> None:
-    """What ends by an error may have ended anywhere."""
-    with pytest.raises(ZeroDivisionError):
+async def test_an_error_elsewhere_leaves_the_mark_too(path: Path) -> None:
+    """A start that fails over a taken port, after an orderly stop, is not called a power cut."""
+    await fill(path)
+    with pytest.raises(OSError, match="in use"):
         async with open_database(path):
-            raise ZeroDivisionError
+            raise OSError(errno.EADDRINUSE, "in use")
+    with capture_logs() as logs:
+        async with open_database(path):
+            pass
+
+    assert [] == [line["event"] for line in logs]
+
+
+@pytest.mark.parametrize("error", [StoreError("no"), DatabaseDamaged("no"), sqlite3.Error("no")])
+async def test_what_ends_by_the_database_leaves_no_mark(path: Path, error: Exception) -> None:
+    """It may have ended anywhere, and what it wrote last is compared."""
+    with pytest.raises(type(error)):
+        async with open_database(path):
+            raise error
 
     assert not stopped_in_order(path)
 
