@@ -12,6 +12,7 @@ password stands in any text.
 An error looks the same on either side of it: a connection that broke off is its doing before
 there is a way through, and may be a lost answer after it. So each request has a `Crossing`, which
 knows whether the way through is still being asked for. Only then is anything told as blocked.
+Without an egress proxy, a name that this machine cannot resolve is the same kind of trouble.
 """
 
 import base64
@@ -91,6 +92,10 @@ _HANGS = (
 _NO_DESCRIPTOR = (
     "this machine has no file descriptor left for a connection",
     "Look for what holds files open; raise LimitNOFILE= of the unit.",
+)
+_UNRESOLVED = (
+    "Look at this machine's DNS (resolvectl query), and at how the address is written in the"
+    " settings; where there is a web proxy to go through, set outbound.egress_proxy."
 )
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 _SERVER_ERROR, _REDIRECT = 500, 300
@@ -182,6 +187,9 @@ def blocked_by(
     """Return what *error* says of the way out, by *way* where one is set; None: it says nothing."""
     if isinstance(error, aiohttp.ClientConnectorError) and error.errno in _EXHAUSTED:
         return EgressBlocked(*_NO_DESCRIPTOR)  # no socket was made: nothing has left
+    if way is None and isinstance(error, aiohttp.ClientConnectorDNSError):
+        # There was nowhere to send it to.
+        return EgressBlocked(f"the name {error.host} leads nowhere on this machine", _UNRESOLVED)
     if way is None or not crossing.is_at_the_proxy:
         return None
     reason, advice = _said_by(error)

@@ -258,6 +258,18 @@ async def test_a_machine_without_descriptors_has_tried_nothing(far, far_trusted,
     assert [] == far.heard
 
 
+async def test_a_name_that_leads_nowhere_has_tried_nothing():
+    """No Receiver has kept silent: what is sent later is not *unconfirmed* for our own DNS."""
+    egress = Egress(None, now=lambda: NOW)
+    async with open_session(client_context(None), connections=4, connect_seconds=5) as session:
+        proxy = proxy_through(session, egress, url="http://proxy.invalid")
+        with pytest.raises(EgressBlocked, match=r"the name proxy\.invalid leads nowhere") as caught:
+            await proxy.post(a_claim(), "t")
+
+    assert "resolvectl" in caught.value.advice
+    assert egress.trouble is caught.value
+
+
 async def test_what_is_blocked_waits_for_all_together():
     """One pause for everything, longer each time: a proxy that says no is not asked for each."""
     clock = Clock()
