@@ -115,6 +115,11 @@ def has_left(request: web.BaseRequest, exc: BaseException | None) -> bool:
     return isinstance(exc, ConnectionError) and request.transport is None
 
 
+def allow_of(error: web.HTTPException) -> dict[str, str]:
+    """Return the header that a 405 has to say, in an answer of ours in the place of aiohttp's."""
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+
+
 def refused_encoding(request: web.BaseRequest) -> web.Response | None:
     """Return the answer to a body that is packed in a way that is not read here, if it is."""
     return None if is_known(encoding_of(request)) else _answer(415)

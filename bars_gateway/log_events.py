@@ -233,8 +233,8 @@ EVENTS = {
         "The mark of an orderly stop could not be written: the next start compares, for nothing.",
     ),
     "store.unclean_stop": LogEvent(
-        "The last stop was a kill, a power cut or the database's own trouble: what waits is compared"
-        " with its indexes first.",
+        "The last stop was a kill, a power cut or the database's own trouble: what waits is"
+        " compared with its indexes first.",
         "Nothing; see why it was not stopped in order.",
     ),
     "tls.accept_paused": LogEvent(

@@ -182,7 +182,10 @@ class EprSocket:
                 limit = self._intake.max_bytes
                 return _problem(413, "the body is too large", f"send at most {limit} bytes")
             except web.HTTPException as error:
-                return _problem(error.status, error.reason, "GET / lists what there is to ask for")
+                cure = "GET / lists what there is to ask for"
+                answer = _problem(error.status, error.reason, cure)
+                answer.headers.update(local_http.allow_of(error))
+                return answer
             except PayloadDamaged as error:
                 return await self._failed(request, error, error.advice)
             except GatewayError as error:

@@ -10,6 +10,7 @@ from aiohttp import web
 from bars_gateway.errors import SandboxError
 from bars_gateway.local_http import (
     BodyRefused,
+    allow_of,
     body_of,
     refused_encoding,
 )
@@ -117,7 +118,9 @@ async def _answer_troubles(request: web.Request, handler: Handler) -> web.Stream
         limit = request.client_max_size
         return _json({"error": f"the body is too large: send at most {limit} bytes"}, status=413)
     except web.HTTPException as error:
-        return _json({"error": error.reason}, status=error.status)
+        answer = _json({"error": error.reason}, status=error.status)
+        answer.headers.update(allow_of(error))
+        return answer
 
 
 def _wanted(described: object) -> dict[str, Any]:

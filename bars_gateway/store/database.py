@@ -265,7 +265,7 @@ async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[
 
 
 async def _mark_stopped(writer: _Writer, database: Database) -> None:
-    """Commit the mark of an orderly stop: nobody writes any more, and the file was never in doubt."""
+    """Commit the mark of an orderly stop: nobody writes any more, and the file is sound."""
     if database.left:  # the next start is to try again before its doors open
         return
     (fate,) = await writer.transact([on_raw(mark, stopped=True)])

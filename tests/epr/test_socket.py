@@ -122,6 +122,14 @@ async def test_what_is_not_there_is_404(epr: aiohttp.ClientSession, path: str) -
     assert {"error", "cure"} == found.keys()
 
 
+async def test_a_method_that_is_not_there_is_told_which_are(epr: aiohttp.ClientSession) -> None:
+    """As HTTP asks of every 405, in JSON as every other error."""
+    answer = await epr.delete("http://epr/messages")
+
+    assert (405, "POST") == (answer.status, answer.headers["Allow"])
+    assert {"error", "cure"} == (await answer.json()).keys()
+
+
 async def test_the_queue_is_listed(epr: aiohttp.ClientSession) -> None:
     """The EPR sees what is not settled."""
     async with epr.post("/messages", data=messages.referral(), headers=FHIR) as answer:

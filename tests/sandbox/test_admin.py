@@ -55,6 +55,13 @@ CANARY = b"A-REFERRAL"
 HEAD = b"POST /faults HTTP/1.1\r\nHost: sandbox\r\n"
 
 
+async def test_a_method_that_is_not_there_is_told_which_are(box):
+    """As HTTP asks of every 405."""
+    said = await heard(box.sandbox.admin_url, b"PUT /faults HTTP/1.0\r\n\r\n")
+
+    assert b"\r\nAllow: DELETE,GET,HEAD,POST\r\n" in said
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [

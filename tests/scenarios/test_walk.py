@@ -1,0 +1,115 @@
+"""What the pages tell to type is typed, as it stands there, and works."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "connecting.md"
+SECTION = "## Before all that: with the sandbox"
+IN_FRONT = "set -eu\n"
+# Each waits for what a person would look at before they type on.
+UNTIL_READY = "until curl -s http://127.0.0.1:{status}/readyz > ready.json; do sleep 0.1; done\n"
+UNTIL_ANSWERED = "until ls gateway/spool/trust/inbox/new | grep outcome; do sleep 0.1; done\n"
+
+
+def blocks() -> list[str]:
+    """Return what is to be typed, terminal by terminal."""
+    _, _, section = PAGE.read_text("utf-8").partition(SECTION)
+    return re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody had a moment ago, all of them different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.fixture
+def ports() -> dict[str, int]:
+    """Stand in for those of the page, which somebody else may use."""
+    names = ("8440", "8441", "8443", "8480")
+    return dict(zip(names, free_ports(len(names)), strict=True))
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {name: v for name, v in os.environ.items() if not name.startswith("BARS_GATEWAY")}
+    return {**own, "PATH": path}
+
+
+@pytest.fixture
+def first_terminal(
+    tmp_path: Path, ports: dict[str, int], environment: dict[str, str]
+) -> Iterator[list[str]]:
+    """Type the first block, wait for what it prints, and return the others."""
+    first, *others = (with_ports(block, ports) for block in blocks())
+    command = f"exec {first.strip()} --port {ports['8440']} --admin-port {ports['8441']}"
+    with subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert any(line.startswith("Settings for trust") for line in running.stdout)
+        yield others
+        running.send_signal(signal.SIGINT)
+
+
+def with_ports(text: str, ports: dict[str, int]) -> str:
+    for name, port in ports.items():
+        text = text.replace(f":{name}", f":{port}")
+    return text
+
+
+def typed(second: str, third: str, ports: dict[str, int]) -> str:
+    """Return both blocks as one script that ends what it began."""
+    before, run, after = second.partition("bars-gateway run &\n")
+    assert run
+    listen = f'listen = "127.0.0.1:{ports["8480"]}"'
+    elsewhere = f"sed -i 's/^#listen = .*:8480\"/{listen}/' $BARS_GATEWAY_CONFIG\n"
+    until_ready = UNTIL_READY.format(status=ports["8480"])
+    after = after.replace("bars-gateway doctor\n", "bars-gateway doctor || [ $? = 1 ]\n")
+    end = "trap 'kill -TERM $gateway; wait $gateway' EXIT\n"
+    return (
+        f"{IN_FRONT}{before}{elsewhere}{run}gateway=$!\n{end}{until_ready}{after}"
+        f"{third.replace('ls gateway', UNTIL_ANSWERED + 'ls gateway')}"
+    )
+
+
+def test_the_walk_with_the_sandbox_works_as_it_is_written(
+    first_terminal: list[str], tmp_path: Path, ports: dict[str, int], environment: dict[str, str]
+) -> None:
+    """From no settings to a message that is acknowledged, with no word that is not on the page."""
+    script = typed(*first_terminal, ports)
+
+    ended = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "0 failed" in ended.stdout
+    assert "referral.json: accepted" in ended.stdout
+    (outcome,) = (tmp_path / "gateway/spool/trust/inbox/new").glob("*.outcome.json")
+    assert '"state": "acknowledged"' in outcome.read_text("utf-8").replace('":"', '": "')
