@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 VARIABLE = "BARS_REFERENCE_DATA"
 MISSING = pytest.StashKey[dict[str, int]]()
-READERS = ("outbound.signing_key", "config.problems", "onboarding.certificates")  # of RSA keys
+READERS = ("outbound.token", "config.problems", "onboarding.certificates")  # of RSA keys
 
 
 def pytest_configure(config):

@@ -32,8 +32,8 @@ from bars_gateway.log_events import EVENTS
 from bars_gateway.model import interventions, messages, quarantine
 from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS
 from bars_gateway.model.readings import Overview
-from bars_gateway.outbound import refusal_table
-from bars_gateway.outbound.our_trouble import OUR_TROUBLE
+from bars_gateway.outbound import token_refusals
+from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
 from bars_gateway.standard import acknowledgement, verdict
 from bars_gateway.standard.guards import GUARDS
@@ -112,10 +112,10 @@ def outbound_states() -> str:
     return "\n".join(["| State | Who moves it there, and what it waits for |", "|---|---|", *rows])
 
 
-def token_refusals() -> str:
+def refusals_of_tokens() -> str:
     """Return the table of the token service's refusals, in the order in which it is tried."""
     rest = ("QUOTA", "UNKNOWN", "SERVER_ERROR", "INTERMEDIARY", "SILENCE")
-    rows = (*refusal_table.TABLE, *(getattr(refusal_table, name) for name in rest))
+    rows = (*token_refusals.TABLE, *(getattr(token_refusals, name) for name in rest))
     lines = ["| Row | The refusal | Remedy | What to do |", "|---|---|---|---|"]
     for row in rows:
         remedy = f"{row.remedy}, next key" if row.next_key else row.remedy
@@ -123,7 +123,7 @@ def token_refusals() -> str:
     return "\n".join(lines)
 
 
-def _refusal(row: refusal_table.Row) -> str:
+def _refusal(row: token_refusals.Row) -> str:
     text = f"“{row.beginning}{f' … {row.holding}' if row.holding else ''}…”"
     parts = [
         str(row.status or ""),
@@ -287,7 +287,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "figures": metrics,
     "log events": log_events,
     "faults": faults,
-    "token refusals": token_refusals,
+    "token refusals": refusals_of_tokens,
     "outbound states": outbound_states,
     "alarms": alarms,
     "our trouble": our_trouble,

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from bars_gateway.config import Settings
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.egress import Egress
-from bars_gateway.outbound.our_trouble import KeptOut
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.status.concerns import EgressCondition, KeptOutCondition, TokenCondition
 from bars_gateway.store.breaks import EGRESS, token_service_of

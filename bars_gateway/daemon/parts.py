@@ -34,13 +34,17 @@ from bars_gateway.outbound.budget import Budget, Turns
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
-from bars_gateway.outbound.egress import Egress, egress_proxy_of
-from bars_gateway.outbound.proxy import LONGEST_RETRY_AFTER, Proxy, open_session
-from bars_gateway.outbound.reads import ProxyReads, ReadLimits
+from bars_gateway.outbound.egress import LONGEST_RETRY_AFTER, Egress, egress_proxy_of, open_session
+from bars_gateway.outbound.proxy import Proxy, ProxyReads, ReadLimits
 from bars_gateway.outbound.reconciliation import Reconciler
-from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
-from bars_gateway.outbound.token import NoToken, Tokens, TokenSource
-from bars_gateway.outbound.token_request import Credentials
+from bars_gateway.outbound.token import (
+    Credentials,
+    NoToken,
+    SigningKey,
+    Tokens,
+    TokenSource,
+    load_signing_key,
+)
 from bars_gateway.standard.capability import About
 from bars_gateway.standard.headers import SenderIdentity, normalised
 from bars_gateway.standard.offer import Offer

@@ -22,17 +22,17 @@ from typing import Any
 import jwt
 
 from bars_gateway.config import Provider, Settings
-from bars_gateway.outbound.egress import Egress, egress_proxy_of
-from bars_gateway.outbound.proxy import open_session
-from bars_gateway.outbound.refusals import Refused, classify
-from bars_gateway.outbound.signing_key import SigningKey, load_signing_key
-from bars_gateway.outbound.token_request import (
+from bars_gateway.outbound.egress import Egress, egress_proxy_of, open_session
+from bars_gateway.outbound.token import (
     Credentials,
+    SigningKey,
     TokenReply,
+    load_signing_key,
     request_token,
     sign_assertion,
     skew_seconds,
 )
+from bars_gateway.outbound.token_refusals import Refused, classify
 from bars_gateway.tls.contexts import client_context
 
 _OK = 200

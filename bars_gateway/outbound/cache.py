@@ -23,6 +23,7 @@ from bars_gateway.standard.reads import BarsAnswer, Enquiry
 
 LONGEST = timedelta(hours=24)
 _OK = 200
+_MEMBERS = {"provider", "resource", "target", "media_type", "kept_at"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +109,6 @@ def clear(folder: Path, target: str | None) -> int:
     for each in found:
         each.file.unlink(missing_ok=True)
     return len(found)
-
-
-_MEMBERS = {"provider", "resource", "target", "media_type", "kept_at"}
 
 
 def _read(file: Path) -> tuple[dict[str, str], bytes] | None:

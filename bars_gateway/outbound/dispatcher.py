@@ -12,6 +12,10 @@ retry.
 Those that find nothing wait behind one another: the first keeps the timer for the next
 due message, the others its place. So an idle gateway wakes once, not thirty-two times.
 
+Whether to claim and how long to sleep both ask one `SendWindow`: tokens, budgets and probes at one
+moment. Were it computed twice, a pause that ends in between would be seen by neither, and a message
+that is due would sleep through the longest sleep that there is.
+
 A failed message is settled. One that the gateway itself fails over, in a way that nobody
 foresaw, is held, with an alarm: the sender goes on with the next. If we die before it is held,
 its claim lapses, and it is met again.
@@ -20,7 +24,7 @@ its claim lapses, and it is met again.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -43,8 +47,8 @@ from bars_gateway.model.messages import (
     Settlement,
 )
 from bars_gateway.outbound.budget import NOTE_HOLDS
+from bars_gateway.outbound.circuit_breaker import CircuitBreakers
 from bars_gateway.outbound.egress import Egress
-from bars_gateway.outbound.opening import Opening, opening_at
 from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.settlement import (
@@ -54,7 +58,6 @@ from bars_gateway.outbound.settlement import (
     settlement_of,
     weighed,
 )
-from bars_gateway.outbound.standing import Standing
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.acknowledgement import (
     NO_BODY,
@@ -73,7 +76,44 @@ log = structlog.get_logger(__name__)
 
 PAUSE_WITHOUT_ROOM = 5.0  # seconds, and after what is no one message's failure
 HELD_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
-PAUSE_BEHIND_A_LOOK = timedelta(seconds=1)
+PAUSE_BEHIND_A_PROBE = timedelta(seconds=1)
+LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
+_SHORTEST_SLEEP = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendWindow:
+    """Who may send at one moment, and when the next one may."""
+
+    at: datetime
+    providers: Sequence[str]  # that have a token, or may ask for one, and a place in the budget
+    not_for: Collection[str]  # Receivers and providers that a probe is under way to
+    next_at: datetime | None  # when one of the other providers may send
+
+    def seconds_to_sleep(self, due: datetime | None, now: datetime) -> float:
+        """Return how long to sleep, where nothing could be claimed and the next is *due* then."""
+        seconds = [(at - now).total_seconds() for at in (due, self.next_at) if at is not None]
+        return max(_SHORTEST_SLEEP, min((*seconds, LONGEST_SLEEP)))
+
+
+def window_at(
+    now: datetime, tokens: Mapping[str, Tokens], proxy: Proxy, not_for: Collection[str]
+) -> SendWindow:
+    """Return for whom it is open *now*, each of them asked once."""
+    reopens = {name: _reopens_at(now, each, proxy, name) for name, each in tokens.items()}
+    return SendWindow(
+        at=now,
+        providers=[name for name, at in reopens.items() if at is None and name not in not_for],
+        not_for=tuple(not_for),
+        next_at=min((at for at in reopens.values() if at is not None), default=None),
+    )
+
+
+def _reopens_at(now: datetime, tokens: Tokens, proxy: Proxy, name: str) -> datetime | None:
+    """Return when that provider may send; None: now."""
+    seconds = proxy.seconds_to_turn(name)
+    turn = now + timedelta(seconds=seconds) if seconds > 0 else None
+    return max((at for at in (tokens.closed_until, turn) if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +146,7 @@ class Dispatcher:
         self._policy = policy
         self._now = now
         self._rng = rng
-        self.standing = Standing(store, now=now)
+        self.breakers = CircuitBreakers(store, now=now)
         self._posting: set[int] = set()  # messages of which a POST may have left
         self._stopping = asyncio.Event()
         self._waiting_room = asyncio.Lock()
@@ -115,7 +155,7 @@ class Dispatcher:
     async def run(self, beat: Callable[[], None] | None = None) -> None:
         """Send until stopped, with a *beat* at each step; return once nothing is in flight."""
         self._beat = beat or self._beat
-        await self.standing.remember()
+        await self.breakers.remember()
         async with asyncio.TaskGroup() as senders:
             senders.create_task(self._reconciler.run(), name="reconciler")
             for number in range(self._policy.max_in_flight):
@@ -136,7 +176,7 @@ class Dispatcher:
         while not self._stopping.is_set():
             self._beat()
             try:
-                claim = await self._claim(self._opening()) or await self._wait_and_claim()
+                claim = await self._claim(self._window()) or await self._wait_and_claim()
                 if claim is not None:
                     await self._send_in_turn(claim)
             except StorageFull as error:
@@ -164,36 +204,36 @@ class Dispatcher:
         async with self._waiting_room:
             while not self._stopping.is_set():
                 self._beat()
-                opening = self._opening()
-                claim = await self._claim(opening)
+                window = self._window()
+                claim = await self._claim(window)
                 if claim is not None:
                     return claim
-                due = await self._store.outbound.next_due(opening.at, opening.providers)
-                await self._store.outbound.work(opening.seconds_to_sleep(due, self._now()))
+                due = await self._store.outbound.next_due(window.at, window.providers)
+                await self._store.outbound.work(window.seconds_to_sleep(due, self._now()))
         return None
 
-    def _opening(self) -> Opening:
-        return opening_at(self._now(), self._tokens, self._proxy, self.standing.looked_at)
+    def _window(self) -> SendWindow:
+        return window_at(self._now(), self._tokens, self._proxy, self.breakers.probed)
 
-    async def _claim(self, opening: Opening) -> Claim | None:
+    async def _claim(self, window: SendWindow) -> Claim | None:
         """
-        Take a message that may leave now: with a token, a place in the budget, and no look on.
+        Take a message that may leave now: with a token, a place in the budget, and no probe on.
 
         What waits for a place waits unclaimed, so that something urgent still goes before it.
         """
-        return await self._store.outbound.claim_next(opening.at, opening.providers, opening.not_for)
+        return await self._store.outbound.claim_next(window.at, window.providers, window.not_for)
 
     async def _send_in_turn(self, claim: Claim) -> None:
-        """Send *claim*, unless its Receiver or provider rests, or gets one at a time and has it."""
-        if self.standing.is_looking(claim):
-            await self._back_to_the_queue(claim, self._now() + PAUSE_BEHIND_A_LOOK)
+        """Send *claim*, unless we back off from where it goes, or probe it with another."""
+        if self.breakers.is_probing(claim):
+            await self._back_to_the_queue(claim, self._now() + PAUSE_BEHIND_A_PROBE)
             return
-        rests_until = self.standing.rests_until(claim)
-        if rests_until is not None and rests_until > self._now():
-            await self._back_to_the_queue(claim, rests_until)
-            await self.standing.hasten_unless_open(claim)  # if the look was answered meanwhile
+        until = self.breakers.backs_off_until(claim)
+        if until is not None and until > self._now():
+            await self._back_to_the_queue(claim, until)
+            await self.breakers.hasten_unless_open(claim)  # if the probe was answered meanwhile
             return
-        with self.standing.look(claim):
+        with self.breakers.probe(claim):
             ended = await self._send_or_set_aside(claim)
             if ended is not None:
                 await self._learn(claim, ended)
@@ -254,7 +294,7 @@ class Dispatcher:
         if ended.reply.without_token:
             return  # the token service's trouble, which has a pause of its own
         timing = self._policy.timing(claim.use_case)
-        await self.standing.judged(claim, judgement, began=ended.began, timing=timing)
+        await self.breakers.judged(claim, judgement, began=ended.began, timing=timing)
 
     async def _tell_of_damage(self, claim: Claim, damage: PayloadDamaged) -> None:
         about = {"provider": claim.provider, "request_id": claim.request_id}
@@ -278,8 +318,8 @@ class Dispatcher:
         if reply.judgement.verdict is not Verdict.UNAUTHORIZED:
             return reply
         tokens.discard(token)
-        if claim.provider in self.standing.providers.open:
-            return reply  # a new token did not help before: the next look has another
+        if claim.provider in self.breakers.providers.open:
+            return reply  # a new token did not help before: the next probe has another
         try:
             fresh = await tokens.token()
         except TokenUnavailable:
@@ -328,7 +368,7 @@ class Dispatcher:
 
     def _weighed(self, reply: "_Reply", claim: Claim, now: datetime) -> "_Reply":
         """Return the reply with what a 500 counts for."""
-        others = self.standing.others_answered(claim)
+        others = self.breakers.others_answered(claim)
         return replace(
             reply, judgement=weighed(reply.judgement, claim, now, others_answered=others)
         )

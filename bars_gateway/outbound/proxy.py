@@ -1,73 +1,64 @@
 """
-One POST to the BaRS proxy: the frozen headers and bytes out, an Answer back.
+What we send to the BaRS proxy: a message, and what is no message (reads, preview operations).
 
     Claim + token ──► budget ──► POST …/$process-message ──► Answer
+    Enquiry ─► cache? ─► token ─► budget ─► proxy ─┬─► BarsAnswer, with whatever status
+                                                   └─► Unanswered: no token, no time, silence
 
-Whatever happens on the way is an Answer: silence, a page of some device in between, or
-the Receiver's own words. No redirect is followed, because it would post the patient's
-data to another address; no library retries, because the dispatcher decides that. The
+Whatever happens to a message on the way is an Answer: silence, a page of some device in
+between, or the Receiver's own words. No redirect is followed, because it would post the
+patient's data to another address; no library retries, because the dispatcher decides that. The
 proxy waits 32 seconds for a Receiver, so we wait longer: to give up before it does
 would leave answers unread.
+
+Reads share the token, the budget and the warm connections with messages, and no more: one that
+fails is not queued and not remembered, for whoever asked still waits. A refused token is
+replaced once, as for a message.
 
 Decisions: D-one-post.
 """
 
 import asyncio
-import email.utils
 import io
-import ssl
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 import aiohttp
+import structlog
 from yarl import URL
 
+from bars_gateway.errors import EgressBlocked, TokenUnavailable
 from bars_gateway.model.messages import Claim
-from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.egress import Crossing, Egress, EgressProxy, told_crossings
+from bars_gateway.outbound.budget import Budget, Turns
+from bars_gateway.outbound.cache import Cache
+from bars_gateway.outbound.egress import Egress, body_within, retry_after, sending
+from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import Outcome, read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 from bars_gateway.standard.verdict import Answer
 
 _KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
-_CHUNK = 64 * 1024
-_LONGEST_HEADER = 64 * 1024
-_MOST_HEADERS = 1000
-LONGEST_RETRY_AFTER = 600.0
 SILENCE = Answer(status=None)
-
-
-def open_session(
-    context: ssl.SSLContext,
-    *,
-    connections: int,
-    connect_seconds: float,
-    egress: EgressProxy | None = None,
-) -> aiohttp.ClientSession:
-    """
-    Return the one warm pool to the token service and the proxy.
-
-    It goes through *egress* where one is set, whatever the environment's variables say.
-    """
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=connections, limit_per_host=connections, ssl=context, keepalive_timeout=50
-        ),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        proxy=egress.url if egress else None,
-        trace_configs=[told_crossings()] if egress else None,
-        skip_auto_headers=("User-Agent",),
-        # An answer with long headers, or many, is an answer: each hop adds its own.
-        max_line_size=_LONGEST_HEADER,
-        max_field_size=_LONGEST_HEADER,
-        max_headers=_MOST_HEADERS,
-    )
-    # Or a GET whose warm connection breaks would be sent twice, unseen and beyond the budget. The
-    # library has no public name for it; a test sees that it is off.
-    session._retry_connection = False  # noqa: SLF001
-    return session
+log = structlog.get_logger(__name__)
+_HANDED_ON = ("ETag", "Last-Modified", "Location", "Retry-After", REQUEST_ID, CORRELATION_ID)
+_REFUSED_TOKEN = 401
+NO_TOKEN = Unanswered(
+    reason="there is no access token",
+    cure="ask again later; the status page says why",
+    http_status=503,
+)
+NO_ANSWER = Unanswered(
+    reason="no answer came that could be read", cure="ask again", http_status=502
+)
+NOT_LET_OUT = Unanswered(
+    reason="nothing gets out of our own network",
+    cure="ask again later; the status page says why",
+    http_status=503,
+)
+TOO_LATE = Unanswered(reason="no answer came in time", cure="ask again", http_status=504)
 
 
 class Proxy:
@@ -113,39 +104,20 @@ class Proxy:
         headers = dict(claim.request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        crossing = Crossing()
         try:
-            async with (
-                asyncio.timeout(self._answer_seconds),
-                self._session.post(
-                    self._url,
-                    data=io.BytesIO(claim.request.body),  # bytes would hold up the loop
-                    headers=headers,
-                    proxy_headers=self.egress.login if self.egress else None,
-                    trace_request_ctx=crossing,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                if self.egress is not None:
-                    self.egress.passed()
+            async with sending(
+                self._session,
+                self.egress,
+                "POST",
+                self._url,
+                seconds=self._answer_seconds,
+                data=io.BytesIO(claim.request.body),  # bytes would hold up the loop
+                headers=headers,
+            ) as response:
                 body = await body_within(response, self._max_answer_bytes)
                 return SILENCE if body is None else _answer(response, body, claim)
-        except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            blocked = self.egress.blocked(error, crossing) if self.egress else None
-            if blocked is not None:
-                raise blocked from None
+        except (TimeoutError, aiohttp.ClientError, OSError):
             return SILENCE
-
-
-async def body_within(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Return the whole body, inflated, or None where it is longer than *limit* bytes."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        body += chunk
-        if len(body) > limit:
-            response.close()
-            return None
-    return bytes(body)
 
 
 def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Answer:
@@ -173,24 +145,121 @@ def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | Non
     return ours if came.lower() == ours.lower() else came or None
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait; a date counts from the answer's own, whatever our clock says."""
-    text = headers.get("Retry-After", "")
-    try:
-        seconds = float(text)
-    except ValueError:
-        until, now = moment_of(text), moment_of(headers.get("Date"))
-        if until is None or now is None:
-            return None
-        seconds = (until - now).total_seconds()
-    return min(LONGEST_RETRY_AFTER, max(0.0, seconds))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLimits:
+    """How long to wait, and how much to read."""
+
+    seconds: float
+    max_bytes: int
 
 
-def moment_of(date: str | None) -> datetime | None:
-    """Return the moment that a date of HTTP names, or None where it is none."""
-    try:
-        moment = email.utils.parsedate_to_datetime(date or "")
-    except (ValueError, OverflowError):
-        return None
-    # A zone of -0000 is read as none; HTTP's dates are in UTC whatever they say.
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+class ProxyReads:
+    """Asks for every provider."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        tokens: Mapping[str, Tokens],
+        turns: Mapping[str, Turns],
+        *,
+        url: str,
+        cache: Cache,
+        limits: ReadLimits,
+        now: Callable[[], datetime],
+        egress: Egress | None = None,
+    ) -> None:
+        self._session = session
+        self._egress = egress
+        self._tokens = tokens
+        self._turns = turns
+        self._url = url
+        self._cache = cache
+        self._limits = limits
+        self._now = now
+
+    async def ask(
+        self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
+    ) -> BarsAnswer | Unanswered:
+        """Return the answer within *seconds*; *fresh*: not one that was kept."""
+        started = time.monotonic()
+        kept = None if fresh or not enquiry.is_kept else await self._kept(enquiry)
+        answer = kept or await self._asked(enquiry, seconds or self._limits.seconds)
+        log.info(
+            "outbound.read_ended",
+            provider=enquiry.provider,
+            operation=f"{enquiry.method} {enquiry.resource}",
+            receiver=enquiry.target.text if enquiry.target else None,
+            request_id=enquiry.headers.get(REQUEST_ID),
+            http_status=answer.http_status,
+            reason="kept" if kept else getattr(answer, "reason", "asked"),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return answer
+
+    async def _kept(self, enquiry: Enquiry) -> BarsAnswer | None:
+        return await asyncio.to_thread(self._cache.find, enquiry, self._now())
+
+    async def _asked(self, enquiry: Enquiry, seconds: float) -> BarsAnswer | Unanswered:
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._with_token(enquiry)
+        except TimeoutError:
+            return TOO_LATE
+        except EgressBlocked:
+            return NOT_LET_OUT
+        except TokenUnavailable as error:
+            log.warning(
+                "outbound.read_without_token",
+                provider=enquiry.provider,
+                reason=str(error),
+                advice=error.advice,
+            )
+            return NO_TOKEN
+        except (aiohttp.ClientError, OSError):
+            return NO_ANSWER
+        if answer is None:
+            return NO_ANSWER
+        if enquiry.is_kept:
+            await self._keep(enquiry, answer)
+        return answer
+
+    async def _keep(self, enquiry: Enquiry, answer: BarsAnswer) -> None:
+        """Keep the answer where there is room; whoever asked has it in any case."""
+        try:
+            await asyncio.to_thread(self._cache.keep, enquiry, answer, self._now())
+        except OSError as error:
+            log.warning("outbound.answer_not_kept", reason=error.strerror)
+
+    async def _with_token(self, enquiry: Enquiry) -> BarsAnswer | None:
+        tokens = self._tokens[enquiry.provider]
+        token = await tokens.token()
+        answer = await self._send(enquiry, token)
+        if token is None or answer is None or answer.http_status != _REFUSED_TOKEN:
+            return answer
+        tokens.discard(token)
+        return await self._send(enquiry, await tokens.token())
+
+    async def _send(self, enquiry: Enquiry, token: str | None) -> BarsAnswer | None:
+        await self._turns[enquiry.provider].take(urgent=enquiry.urgent)
+        headers = dict(enquiry.headers)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        async with sending(
+            self._session,
+            self._egress,
+            enquiry.method,
+            URL(self._url + enquiry.path, encoded=True),
+            data=io.BytesIO(enquiry.body) if enquiry.body else None,
+            headers=headers,
+        ) as response:
+            body = await body_within(response, self._limits.max_bytes)
+            if body is None:
+                return None
+            return BarsAnswer(
+                http_status=response.status,
+                media_type=response.headers.get("Content-Type", "application/octet-stream"),
+                body=body,
+                headers={
+                    name: response.headers[name] for name in _HANDED_ON if name in response.headers
+                },
+            )

@@ -1,8 +1,8 @@
 """
 Signs JWTs and keeps access tokens, one source per provider.
 
-    keys ──RS512──► client assertion ──POST──► token service ──► token, for ten minutes
-                                                    └─► TokenUnavailable, with advice
+    KeyRing ──RS512──► client assertion ──POST──► token service ──► token, for ten minutes
+       the first key that the service knows            └─► TokenUnavailable, with advice
 
 However many senders wait, one of them asks and the others share the answer. A token is
 renewed early: while one sender asks, the others go on with the old one. Its end, and
@@ -12,29 +12,37 @@ the request: a step of the wall clock (the cure for one kind of failure) changes
 The service remembers every `jti` for thirty days, also of requests that it refused
 afterwards, so each POST carries a new one (D-jwt). After a failure nobody asks until a
 pause is over; meanwhile this provider's messages are left in the queue, and it costs
-them no attempt. Where the service does not know our key, the one before it is tried at once.
+them no attempt.
+
+The service keeps its copy of our public keys for an hour and does not look again for a key that it
+does not know. So a key that it refused rests for an hour, and the one before it signs meanwhile:
+that is how a new key comes into use without a gap. `bars-gateway keys probe` and `doctor` ask with
+the same functions before the gateway runs: what is tried is what will be done.
+
+Decisions: D-key-files.
 """
 
 import asyncio
 import json
+import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 import aiohttp
+import jwt
 import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bars_gateway.errors import EgressBlocked, IdentityError
 from bars_gateway.outbound.budget import Turns
-from bars_gateway.outbound.egress import Egress
-from bars_gateway.outbound.refusals import Refused, classify
-from bars_gateway.outbound.signing_key import KeyRing, SigningKey
-from bars_gateway.outbound.token_request import (
-    Credentials,
-    request_token,
-    sign_assertion,
-    skew_seconds,
-)
+from bars_gateway.outbound.egress import Egress, body_within, moment_of, retry_after, sending
+from bars_gateway.outbound.token_refusals import Refused, classify
 from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
@@ -42,6 +50,159 @@ log = structlog.get_logger(__name__)
 _UNREADABLE_LIFETIME = 300.0  # seconds, where `expires_in` is missing or garbage
 _RENEW_BELOW_SECONDS = 60.0
 _RENEW_BELOW_SHARE = 0.2
+ASSERTION_SECONDS = 150  # tolerates a clock that is wrong by as much, either way
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_MAX_ANSWER_BYTES = 64 * 1024
+# Without O_NONBLOCK a pipe in the key's place would be waited for, for ever.
+_OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+REST_SECONDS = 3600.0  # as long as the token service keeps its copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """A key with the name that its public half is registered under."""
+
+    key_id: str
+    key: RSAPrivateKey  # parsed once: parsing a PEM of 4096 bits takes 0.4 s
+
+
+class KeyRing:
+    """The keys of one provider, in the order in which they are to be tried."""
+
+    def __init__(self, keys: Sequence[SigningKey], *, monotonic: Callable[[], float]) -> None:
+        self._keys = keys
+        self._monotonic = monotonic
+        self._rests_until: dict[str, float] = {}
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """The ids of those that the service refused within the last hour."""
+        return [key.key_id for key in self._keys if self._rests(key)]
+
+    def in_turn(self) -> Sequence[SigningKey]:
+        """Return the keys as preferred, those that rest behind the others."""
+        return sorted(self._keys, key=self._rests)
+
+    def refuse(self, key: SigningKey) -> None:
+        """Let *key* rest: the service does not know it, and will not for up to an hour."""
+        self._rests_until[key.key_id] = self._monotonic() + REST_SECONDS
+
+    def accept(self, key: SigningKey) -> None:
+        """Note that the service knows *key*."""
+        self._rests_until.pop(key.key_id, None)
+
+    def replace(self, keys: Sequence[SigningKey]) -> None:
+        """Use *keys* from now on; what was known of the old ones is forgotten."""
+        self._keys = keys
+        self._rests_until.clear()
+
+    def _rests(self, key: SigningKey) -> bool:
+        return self._monotonic() < self._rests_until.get(key.key_id, 0.0)
+
+
+def load_signing_key(path: Path, minimum_bits: int) -> RSAPrivateKey:
+    """
+    Return the RSA key in the PEM file at *path*; slow, so call it in a thread.
+
+    Raises IdentityError where it is missing, no file, readable by others, locked, no RSA
+    key, or shorter than *minimum_bits*.
+    """
+    try:
+        descriptor = os.open(path, _OPENING)
+    except OSError as error:
+        raise IdentityError(f"{path}: {error.strerror}") from None
+    try:
+        pem = _read_private(path, descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise IdentityError(f"{path}: holds no private key in PEM form, or a locked one") from None
+    if not isinstance(key, RSAPrivateKey) or key.key_size < minimum_bits:
+        raise IdentityError(f"{path}: is no RSA key of {minimum_bits} bits or more")
+    return key
+
+
+def _read_private(path: Path, descriptor: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise IdentityError(f"{path}: is no file")
+    # systemd grants a credential of group root by an access list, which shows as group bits.
+    exposed = stat.S_IRWXO if status.st_gid == 0 else stat.S_IRWXO | stat.S_IRWXG
+    if status.st_mode & exposed:
+        raise IdentityError(f"{path}: others can read this key; its mode should be 0600")
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """As whom, and to where, one provider asks."""
+
+    token_url: str  # also the audience, character for character
+    api_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenReply:
+    """What came back, whatever it means; silence has no status."""
+
+    status: int | None
+    date: str | None = None  # the Date header
+    retry_after: float | None = None  # seconds, from Retry-After
+    blocked: EgressBlocked | None = None  # by our own network: nobody there has seen it
+    body: bytes = b""
+
+
+def sign_assertion(
+    credentials: Credentials, signing: SigningKey, *, new_id: str, now: datetime
+) -> str:
+    """Return the JWT for one POST, and no other: its `jti` *new_id* is spent with it (D-jwt)."""
+    claims = {
+        "iss": credentials.api_key,
+        "sub": credentials.api_key,
+        "aud": credentials.token_url,
+        "jti": new_id,
+        "exp": int(now.timestamp()) + ASSERTION_SECONDS,
+    }
+    return jwt.encode(claims, signing.key, algorithm="RS512", headers={"kid": signing.key_id})
+
+
+async def request_token(
+    session: aiohttp.ClientSession,
+    token_url: str,
+    assertion: str,
+    timeout_seconds: float,
+    egress: Egress | None = None,
+) -> TokenReply:
+    """Post *assertion* and return what came back."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": _ASSERTION_TYPE,
+        "client_assertion": assertion,
+    }
+    try:
+        async with sending(
+            session, egress, "POST", token_url, seconds=timeout_seconds, data=form
+        ) as response:
+            body = await body_within(response, _MAX_ANSWER_BYTES)
+            return TokenReply(
+                status=response.status,
+                date=response.headers.get("Date"),
+                retry_after=retry_after(response.headers),
+                body=body or b"",
+            )
+    except EgressBlocked as blocked:
+        return TokenReply(status=None, blocked=blocked)
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return TokenReply(status=None)
+
+
+def skew_seconds(date: str | None, now: datetime, before: float | None = None) -> float | None:
+    """Return our clock less theirs, from their Date header; *before* where that says nothing."""
+    theirs = moment_of(date)
+    return before if theirs is None else round((now - theirs).total_seconds(), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

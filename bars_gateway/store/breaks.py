@@ -1,5 +1,5 @@
 """
-Since when those have not answered who are left in peace, so that a restart forgets none of it.
+Since when those have not answered whom we back off from, so that a restart forgets none of it.
 
 Receivers, providers that the proxy keeps out, and what we need ourselves: the egress proxy of our
 own network, and the token service.

@@ -1,4 +1,4 @@
--- Since when those have not answered who are left in peace.
+-- Since when those have not answered whom we back off from.
 
 -- name: begin_break
 -- The first word stands: a break that goes on after a restart has not begun there.

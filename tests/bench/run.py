@@ -47,8 +47,8 @@ from bars_gateway.inbound.server import InboundServer
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
-from bars_gateway.outbound.proxy import Proxy, open_session
-from bars_gateway.outbound.reads import SILENCE
+from bars_gateway.outbound.egress import open_session
+from bars_gateway.outbound.proxy import NO_ANSWER, Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.formats import Format
@@ -208,7 +208,7 @@ class Unread:
     """Reads that nobody answers: no duplicate comes from this sink."""
 
     async def ask(self, *_arguments: object) -> Unanswered:
-        return SILENCE
+        return NO_ANSWER
 
 
 async def drained(folder: Path, proxy: Proxy, count: int) -> Run:

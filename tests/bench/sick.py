@@ -21,8 +21,8 @@ from bars_gateway import log
 from bars_gateway.model.messages import Payload, Submission
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
-from bars_gateway.outbound.proxy import Proxy, open_session
-from bars_gateway.outbound.reads import SILENCE
+from bars_gateway.outbound.egress import open_session
+from bars_gateway.outbound.proxy import NO_ANSWER, Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.reads import Unanswered
@@ -77,7 +77,7 @@ class Unread:
 
     async def ask(self, *_arguments: object) -> Unanswered:
         """Return silence."""
-        return SILENCE
+        return NO_ANSWER
 
 
 async def submit(store: TimedStore, receiver: str) -> None:

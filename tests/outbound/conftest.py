@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from national_side import Clock, Service, acknowledging, granting, served
 from sandbox.around import SERVICE, Box, opened
 
-from bars_gateway.outbound.proxy import open_session
+from bars_gateway.outbound.egress import open_session
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.tls.contexts import client_context
 

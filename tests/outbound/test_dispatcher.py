@@ -36,15 +36,12 @@ from structlog.testing import capture_logs
 
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Payload
 from bars_gateway.outbound.budget import Budget
+from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
-from bars_gateway.outbound.egress import Egress, EgressProxy
-from bars_gateway.outbound.our_trouble import OUR_TROUBLE
-from bars_gateway.outbound.proxy import Proxy, open_session
-from bars_gateway.outbound.reads import SILENCE
+from bars_gateway.outbound.egress import Egress, EgressProxy, open_session
+from bars_gateway.outbound.proxy import NO_ANSWER, Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
-from bars_gateway.outbound.signing_key import SigningKey
-from bars_gateway.outbound.token import NoToken, TokenSource
-from bars_gateway.outbound.token_request import Credentials
+from bars_gateway.outbound.token import Credentials, NoToken, SigningKey, TokenSource
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import URGENT
 from bars_gateway.store.database import open_database
@@ -95,7 +92,7 @@ class Unread:
     """Reads that nobody answers."""
 
     async def ask(self, *_arguments):
-        return SILENCE
+        return NO_ANSWER
 
 
 @pytest.fixture
@@ -231,9 +228,9 @@ async def answered_before(national_proxy, store, dispatcher, receipt, answer):
 
 
 async def on_a_break(store, dispatcher):
-    """Wait until the Receiver is left in peace, and nothing is under way."""
+    """Wait until we back off from the Receiver, and nothing is under way."""
     async with asyncio.timeout(20):
-        while not dispatcher.standing.receivers.open or await sending(store):
+        while not dispatcher.breakers.receivers.open or await sending(store):
             await asyncio.sleep(0.01)
 
 
@@ -597,7 +594,7 @@ class TestTokens:
         receipt = await submit(store)
         async with at_work(dispatcher, seconds=30):
             await back_in_the_queue(store, receipt)
-            kept_out = dispatcher.standing.kept_out
+            kept_out = dispatcher.breakers.kept_out
             clock.advance(5.1)
             store.outbound.ring()
             (notice,) = await outcomes(store)
@@ -621,7 +618,7 @@ class TestTokens:
         receipt = await submit(store)
         async with at_work(dispatcher):
             found = await back_in_the_queue(store, receipt)
-            while not (kept_out := dispatcher.standing.kept_out):
+            while not (kept_out := dispatcher.breakers.kept_out):
                 await asyncio.sleep(0.005)
 
         assert ("queued", row) == (found.message.state, found.attempts[0].row)
@@ -704,7 +701,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.standing.receivers.open:
+                while not dispatcher.breakers.receivers.open:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)  # far longer than any pause of a message
         waiting = await store.messages.queue("trust", 100)
@@ -722,7 +719,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.standing.receivers.open or not await all_wait(store):
+                while not dispatcher.breakers.receivers.open or not await all_wait(store):
                     await asyncio.sleep(0.01)
             national_proxy.otherwise = acknowledging
             await submit(store)
@@ -811,7 +808,7 @@ class TestSenders:
             await submit(store, receiver=f"{store_values.THEIRS}{number}")
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.standing.providers.open:
+                while not dispatcher.breakers.providers.open:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)
 
@@ -830,11 +827,11 @@ class TestSenders:
         for _ in range(2):
             dispatcher = dispatcher_with()
             await store.outbound.hasten(utc_now(), provider="trust")
-            await broken_off(dispatcher, dispatcher.standing.receivers)
+            await broken_off(dispatcher, dispatcher.breakers.receivers)
             found.append(await store.breaks.known())
 
         assert [store_values.THEIRS] == list(found[0])
-        assert found[0] == found[1] == dispatcher.standing.receivers.told
+        assert found[0] == found[1] == dispatcher.breakers.receivers.told
 
     async def test_an_answer_ends_what_outlasts_a_restart(
         self, store, dispatcher_with, national_proxy
@@ -869,9 +866,9 @@ class TestSenders:
         for _ in range(2):
             dispatcher = dispatcher_with()
             await store.outbound.hasten(utc_now(), provider="trust")
-            await broken_off(dispatcher, dispatcher.standing.providers)
+            await broken_off(dispatcher, dispatcher.breakers.providers)
             found.append(await store.breaks.known())
-        kept_out = {each.provider: each.since for each in dispatcher.standing.kept_out}
+        kept_out = {each.provider: each.since for each in dispatcher.breakers.kept_out}
 
         assert found[0] == found[1] == kept_out == {"trust": kept_out["trust"]}
 
@@ -885,7 +882,7 @@ class TestSenders:
         for number in range(40):
             await submit(store, receiver=f"{store_values.THEIRS}{number}")
         async with at_work(dispatcher):
-            while not dispatcher.standing.providers.open or await sending(store):
+            while not dispatcher.breakers.providers.open or await sending(store):
                 await asyncio.sleep(0.01)  # nobody is told that nothing is under way any more
             before = len(national_proxy.heard), len(token_service.heard)
             passed = timedelta(seconds=62)
@@ -906,7 +903,7 @@ class TestSenders:
             await submit(store)
         async with at_work(dispatcher):
             async with asyncio.timeout(10):
-                while not dispatcher.standing.receivers.open or await sending(store):
+                while not dispatcher.breakers.receivers.open or await sending(store):
                     await asyncio.sleep(0.01)
             recovered, before = asyncio.Event(), len(national_proxy.heard)
             national_proxy.otherwise = after(recovered, acknowledging)
@@ -1180,5 +1177,5 @@ class TestTheEgressProxy:
         (row,) = await store.messages.queue("other", 10)
 
         assert (OutboundState.QUEUED, 0) == (row.state, row.attempts)
-        assert {} == sender.standing.receivers.silent
+        assert {} == sender.breakers.receivers.silent
         assert [] == national_proxy.heard

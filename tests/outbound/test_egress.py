@@ -17,11 +17,9 @@ from sandbox.around import loaded
 
 from bars_gateway.errors import EgressBlocked, IdentityError, TokenUnavailable
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.egress import Egress, EgressProxy, egress_proxy_of
-from bars_gateway.outbound.proxy import Proxy, open_session
-from bars_gateway.outbound.signing_key import SigningKey
-from bars_gateway.outbound.token import TokenSource
-from bars_gateway.outbound.token_request import Credentials
+from bars_gateway.outbound.egress import Egress, EgressProxy, egress_proxy_of, open_session
+from bars_gateway.outbound.proxy import Proxy
+from bars_gateway.outbound.token import Credentials, SigningKey, TokenSource
 from bars_gateway.tls.contexts import client_context
 
 FAR = "https://int.api.example/booking-and-referral/FHIR/R4"

@@ -24,8 +24,8 @@ from national_side import (
 )
 
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.egress import EgressProxy
-from bars_gateway.outbound.proxy import SILENCE, Proxy, open_session
+from bars_gateway.outbound.egress import EgressProxy, open_session
+from bars_gateway.outbound.proxy import SILENCE, Proxy
 from bars_gateway.tls.contexts import client_context
 
 BODY = b'{"resourceType":"Bundle","total":1.10,"at":"2026-03-02T09:00:00.1234567+00:00"}\r\n '

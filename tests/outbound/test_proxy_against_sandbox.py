@@ -5,7 +5,8 @@ from national_side import CORRELATION_ID, FHIR, REQUEST_ID, Clock, a_claim
 from sandbox.around import point, talking, target
 
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.proxy import Proxy, open_session
+from bars_gateway.outbound.egress import open_session
+from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.standard.verdict import judge
 from bars_gateway.tls.contexts import client_context
 

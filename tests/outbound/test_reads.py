@@ -13,12 +13,11 @@ from national_side import FHIR, NOW, Clock, Service, after, hanging_up, saying, 
 from bars_gateway.errors import TokenServiceDown
 from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.cache import Cache
-from bars_gateway.outbound.egress import Egress, EgressProxy
-from bars_gateway.outbound.proxy import open_session
-from bars_gateway.outbound.reads import (
+from bars_gateway.outbound.egress import Egress, EgressProxy, open_session
+from bars_gateway.outbound.proxy import (
+    NO_ANSWER,
     NO_TOKEN,
     NOT_LET_OUT,
-    SILENCE,
     TOO_LATE,
     ProxyReads,
     ReadLimits,
@@ -164,7 +163,7 @@ async def test_what_is_too_long_is_no_answer(
     """Nobody's memory is filled by others."""
     proxy.answers.append(saying(200, b"x" * 1001, FHIR))
 
-    assert SILENCE == await reads(session, proxy.url, tmp_path).ask(slots())
+    assert NO_ANSWER == await reads(session, proxy.url, tmp_path).ask(slots())
 
 
 async def test_a_broken_connection_is_no_answer(
@@ -172,7 +171,7 @@ async def test_a_broken_connection_is_no_answer(
 ) -> None:
     """Nor is nobody at all."""
     async with served(hanging_up) as silent:
-        assert SILENCE == await reads(session, silent.url, tmp_path).ask(slots())
+        assert NO_ANSWER == await reads(session, silent.url, tmp_path).ask(slots())
 
 
 async def test_a_connection_that_breaks_when_it_is_warm_repeats_nothing(
@@ -183,7 +182,7 @@ async def test_a_connection_that_breaks_when_it_is_warm_repeats_nothing(
     await asking.ask(slots())
     proxy.answers.append(hanging_up)
 
-    assert SILENCE == await asking.ask(slots())
+    assert NO_ANSWER == await asking.ask(slots())
     assert 2 == len(proxy.heard)
 
 

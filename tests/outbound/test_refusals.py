@@ -7,7 +7,7 @@ import pytest
 from national_side import NOW
 
 from bars_gateway.errors import CredentialsRefused, TokenServiceDown
-from bars_gateway.outbound.refusal_table import (
+from bars_gateway.outbound.token_refusals import (
     TABLE,
     ApplicationUnknown,
     AudienceRefused,
@@ -18,8 +18,8 @@ from bars_gateway.outbound.refusal_table import (
     KeyUnknown,
     Remedy,
     RequestMalformed,
+    classify,
 )
-from bars_gateway.outbound.refusals import classify
 
 # status, error, description as the service and the platform say it → the row of the table.
 CASES = {

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.outbound.signing_key import load_signing_key
+from bars_gateway.outbound.token import load_signing_key
 
 PEM, PKCS8 = Encoding.PEM, PrivateFormat.PKCS8
 

@@ -22,9 +22,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import CredentialsRefused, TokenServiceDown, TokenUnavailable
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.signing_key import SigningKey
-from bars_gateway.outbound.token import NoToken, TokenSource
-from bars_gateway.outbound.token_request import Credentials
+from bars_gateway.outbound.token import Credentials, NoToken, SigningKey, TokenSource
 
 DOWN = saying(503, b"<html>Service Unavailable</html>", "text/html")
 WRONG_KEY = refusing(401, "invalid_request", "Invalid 'kid' header in JWT - no matching public key")

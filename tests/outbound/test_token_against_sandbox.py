@@ -11,8 +11,9 @@ from sandbox.around import loaded
 
 from bars_gateway.errors import TokenUnavailable
 from bars_gateway.outbound.budget import Budget
-from bars_gateway.outbound.proxy import open_session
-from bars_gateway.outbound.refusal_table import (
+from bars_gateway.outbound.egress import open_session
+from bars_gateway.outbound.token import Credentials, SigningKey, TokenSource
+from bars_gateway.outbound.token_refusals import (
     SERVER_ERROR,
     TABLE,
     ApplicationUnknown,
@@ -21,9 +22,6 @@ from bars_gateway.outbound.refusal_table import (
     KeySetRefused,
     KeyUnknown,
 )
-from bars_gateway.outbound.signing_key import SigningKey
-from bars_gateway.outbound.token import TokenSource
-from bars_gateway.outbound.token_request import Credentials
 from bars_gateway.sandbox.token_refusals import REFUSALS
 from bars_gateway.tls.contexts import client_context
 

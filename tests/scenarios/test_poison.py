@@ -23,7 +23,7 @@ from bars_gateway.upkeep.endurance import enduring
 # The doors that a referral, its acknowledgement and its notices pass through, in both gateways.
 DOORS = (
     *("epr.drop", "epr.outbox", "epr.intake", "epr.stems", "epr.envelope", "epr.documents"),
-    *("epr.deliveries", "outbound.dispatcher", "outbound.settlement", "outbound.standing"),
+    *("epr.deliveries", "outbound.dispatcher", "outbound.settlement", "outbound.circuit_breaker"),
     *("outbound.proxy", "outbound.token", "inbound.reception", "inbound.replies"),
     *("inbound.server", "inbound.rendering", "inbound.bodies"),
     *("store.submissions", "store.outbound", "store.inbound", "store.readings"),

@@ -188,7 +188,7 @@ COURSES = {
     ),
     "reads": (
         _slots,
-        *("epr.read_requests", "outbound.reads", "inbound.enquiries", "inbound.asking"),
+        *("epr.read_requests", "outbound.proxy", "inbound.enquiries", "inbound.asking"),
         *("epr.question_requests", "epr.answering", "epr.question_documents"),
         *("store.questions", "store.decisions"),
     ),

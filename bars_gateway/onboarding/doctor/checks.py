@@ -31,8 +31,13 @@ from bars_gateway.config.sources import Problem
 from bars_gateway.onboarding.certificate_rules import Delivered, Grade
 from bars_gateway.onboarding.certificates import read_delivered
 from bars_gateway.onboarding.contacts import Contact
-from bars_gateway.outbound.egress import Crossing, EgressProxy, blocked_by
-from bars_gateway.outbound.proxy import body_within, open_session
+from bars_gateway.outbound.egress import (
+    Crossing,
+    EgressProxy,
+    blocked_by,
+    body_within,
+    open_session,
+)
 from bars_gateway.tls.contexts import client_context
 
 _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)

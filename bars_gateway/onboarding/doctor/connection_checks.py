@@ -32,7 +32,7 @@ from bars_gateway.onboarding.doctor.checks import (
 )
 from bars_gateway.onboarding.probing import credentials_of, probe
 from bars_gateway.outbound.egress import egress_proxy_of
-from bars_gateway.outbound.token_request import skew_seconds
+from bars_gateway.outbound.token import skew_seconds
 from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, TargetIdentifier
 

@@ -180,7 +180,7 @@ CREATE TABLE calls (                            -- what was asked of the platfor
 ) STRICT;
 CREATE INDEX calls_began ON calls (began_at);
 
-CREATE TABLE breaks (                           -- who is left in peace, until an answer comes
+CREATE TABLE breaks (                           -- whom we back off from, until an answer comes
     name        TEXT NOT NULL PRIMARY KEY,      -- a Receiver (system|value), a provider that the proxy keeps out, or what store.breaks calls what we need ourselves
     since       TEXT NOT NULL                   -- nothing came
 ) STRICT, WITHOUT ROWID;

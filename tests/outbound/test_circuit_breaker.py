@@ -1,4 +1,4 @@
-"""Whoever does not answer is left in peace, and found again."""
+"""We back off from whoever does not answer, and find them again."""
 
 from datetime import datetime, timedelta
 from itertools import count
@@ -6,8 +6,13 @@ from itertools import count
 import pytest
 from national_side import NOW, Clock
 
-from bars_gateway.outbound.circuits import Circuits, Failure, Pauses
-from bars_gateway.outbound.standing import FAILURES_OF_A_RECEIVER, PAUSES_FOR_OUR_TROUBLE
+from bars_gateway.outbound.circuit_breaker import (
+    FAILURES_OF_A_RECEIVER,
+    PAUSES_FOR_OUR_TROUBLE,
+    Circuits,
+    Failure,
+    Pauses,
+)
 
 PAUSES = Pauses(first=timedelta(seconds=2), longest=timedelta(seconds=60))
 MESSAGES = count(1)
@@ -74,11 +79,11 @@ def test_until_its_end_a_break_holds(circuits: Circuits, clock: Clock) -> None:
     """What is submitted meanwhile waits for the look, and no longer."""
     for _ in range(5):
         failed(circuits, clock)
-    rests = circuits.rests_until("one", timedelta(minutes=1))
+    rests = circuits.next_probe_at("one", timedelta(minutes=1))
     clock.advance(2)
 
     assert NOW + timedelta(seconds=2) == rests
-    assert circuits.rests_until("one", timedelta(minutes=1)) is None
+    assert circuits.next_probe_at("one", timedelta(minutes=1)) is None
 
 
 def test_one_answer_begins_anew(circuits: Circuits, clock: Clock) -> None:
@@ -88,7 +93,7 @@ def test_one_answer_begins_anew(circuits: Circuits, clock: Clock) -> None:
     was_open = circuits.answered("one")
 
     assert (True, False) == (was_open, circuits.answered("one"))
-    assert circuits.rests_until("one", timedelta(minutes=1)) is None
+    assert circuits.next_probe_at("one", timedelta(minutes=1)) is None
     assert failed(circuits, clock) is None
 
 
@@ -109,7 +114,7 @@ def test_our_own_trouble_is_asked_about_ever_more_slowly(clock: Clock) -> None:
     found = [circuits.failed("trust", failure, PAUSES_FOR_OUR_TROUBLE) for _ in range(6)]
 
     assert [1, 2, 4, 8, 15, 15] == [each.pause.total_seconds() / 60 for each in found if each]
-    assert NOW + timedelta(minutes=1) == circuits.rests_until("trust", timedelta(minutes=1))
+    assert NOW + timedelta(minutes=1) == circuits.next_probe_at("trust", timedelta(minutes=1))
 
 
 def test_what_was_under_way_says_nothing_new(circuits: Circuits, clock: Clock) -> None:
