@@ -4,11 +4,11 @@ What somebody must act on.
     GatewayError
     ├── ConfigurationError          the settings are wrong; nothing was started
     ├── StoreError
-    │   ├── DatabaseDamaged         quick_check failed, or the file is no database
+    │   ├── DatabaseDamaged         quick_check failed, or the file is not a database
     │   ├── DatabaseNewer           written by a later release
     │   ├── DatabaseInUse           another gateway holds it
     │   ├── BackupFailed            no backup was written
-    │   ├── BackupDamaged           the file is no whole backup
+    │   ├── BackupDamaged           the file is not a whole backup
     │   ├── RestoreRefused          the present database has what the backup lacks
     │   ├── RowRefused              a constraint of the schema forbids a row
     │   ├── PayloadDamaged          the stored bytes of one message are not those that were stored
@@ -50,7 +50,7 @@ class StoreError(GatewayError):
 
 
 class DatabaseDamaged(StoreError):
-    """The database failed its check, or is no database."""
+    """The database failed its check, or is not a database."""
 
     advice = (
         "Keep the file. `bars-gateway verify` says what is damaged, and `bars-gateway verify"
@@ -87,7 +87,7 @@ class BackupFailed(StoreError):
 
 
 class BackupDamaged(StoreError):
-    """The file is no whole backup of a gateway's database."""
+    """The file is not a whole backup of a gateway's database."""
 
     advice = (
         "Nothing was changed. `bars-gateway verify FILE` says what is wrong with a backup; take an"

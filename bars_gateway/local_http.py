@@ -1,5 +1,5 @@
 """
-The listeners of this machine, and what they answer to what is no HTTP.
+The listeners of this machine, and what they answer to what is not HTTP.
 
     bytes ──aiohttp──► request │ no HTTP ──► 400 with a sentence and a cure, and the connection ends
 
@@ -49,7 +49,7 @@ MOST_HEADERS: Final = 128
 BODY_SECONDS: Final = 30.0  # for a body to arrive
 _CURES = {
     400: (
-        "this is no well-formed HTTP request",
+        "this is not a well-formed HTTP request",
         "a Content-Length counts bytes, not characters, and a body needs one (or chunks)",
     ),
     408: ("the body did not arrive in time", "send it again"),
@@ -111,7 +111,7 @@ def unreadable(exc: BaseException | None) -> int:
 
 
 def has_left(request: web.BaseRequest, exc: BaseException | None) -> bool:
-    """Tell whether *exc* is only that the caller hung up, which is no failure of ours."""
+    """Tell whether *exc* is only that the caller hung up, which is not a failure of ours."""
     return isinstance(exc, ConnectionError) and request.transport is None
 
 
@@ -179,7 +179,7 @@ class QuietConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - of aiohttp, and it may quote the request
     ) -> web.StreamResponse:
-        """Answer what is no HTTP, and what nobody expected; then close."""
+        """Answer what is not HTTP, and what nobody expected; then close."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, and no other can follow it")
         if status == _BAD_REQUEST:

@@ -34,7 +34,7 @@ Limit = Annotated[int, typer.Option(min=1, metavar="COUNT", help="At most so man
 
 
 def require_files(paths: list[Path]) -> list[Path]:
-    """Return *paths* if each is a file; one that may not be read is no mistyped name."""
+    """Return *paths* if each is a file; one that may not be read is not a mistyped name."""
     permissions.require(*paths)
     for path in paths:
         if not path.exists():

@@ -19,7 +19,7 @@ from test_workflow_document import table
 
 from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
-from bars_gateway.config.purposes import purpose
+from bars_gateway.config.sources import purpose
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.model import messages
 from bars_gateway.model.messages import NoticeKind, OutboundState

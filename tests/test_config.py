@@ -14,7 +14,7 @@ from variants import a_referral
 from bars_gateway import config
 from bars_gateway.config import Address, Environment, Settings, TimingSettings, describe, load
 from bars_gateway.config.environments import BUNDLES
-from bars_gateway.config.purposes import purpose
+from bars_gateway.config.sources import purpose
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.standard.bundle import read
@@ -246,9 +246,9 @@ def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "variables", "expected"),
     [
-        ("log_lvl = 1\n", {}, "log_lvl is no setting"),
-        ("[inbound]\nenabld = true\n", {}, "inbound.enabld is no setting"),
-        ("", {"OUTBOUND__MAX": "1"}, "outbound.max is no setting"),
+        ("log_lvl = 1\n", {}, "log_lvl is not a setting"),
+        ("[inbound]\nenabld = true\n", {}, "inbound.enabld is not a setting"),
+        ("", {"OUTBOUND__MAX": "1"}, "outbound.max is not a setting"),
         ("[outbound]\nmax_in_flight = 257\n", {}, "outbound.max_in_flight is wrong"),
         ("[outbound]\nlease_seconds = 75\n", {}, "outbound.lease_seconds is not longer"),
         ("[epr]\nscan_seconds = nan\n", {}, "epr.scan_seconds is wrong"),
@@ -256,17 +256,17 @@ def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
         (f'[epr]\nsocket_dir = "/{"x" * 90}"\n', {}, "epr.socket_dir is too long for a Unix"),
         ('[status]\nlisten = "0.0.0.0:8480"\n', {}, "status.listen would show"),
         ('[status]\nlisten = "127.0.0.1:8443"\n', {}, "status.listen is the port of inbound"),
-        ('[status]\nlisten = "8480"\n', {}, "status.listen is no address"),
+        ('[status]\nlisten = "8480"\n', {}, "status.listen is not an address"),
         ('[outbound]\nproxy_url = "http://proxy.example/R4"\n', {}, "is not protected by TLS"),
         (
             '[outbound]\nproxy_url = "https://u:p@proxy.example/"\n',
             {},
-            "is no address of a service",
+            "is not the address of a service",
         ),
         (
             '[outbound]\negress_proxy = "https://proxy.example"\n',
             {},
-            "outbound.egress_proxy is no address of an egress proxy",
+            "outbound.egress_proxy is not the address of an egress proxy",
         ),
         (
             '[outbound]\negress_proxy = "http://u:p@proxy.example:3128"\n',
@@ -283,7 +283,7 @@ def test_other_variables_of_the_process_do_not_count(written, monkeypatch):
             {},
             "outbound.egress_proxy is missing",
         ),
-        ('[outbound]\nca_file = "ca.pem"\n', {}, "outbound.ca_file is no absolute path"),
+        ('[outbound]\nca_file = "ca.pem"\n', {}, "outbound.ca_file is not an absolute path"),
         ("[timing.a9]\n", {}, "timing.a9 is wrong"),
         ("[timing.a1]\nlead_minutes = -1\n", {}, "timing.a1.lead_minutes is wrong"),
         (
@@ -360,7 +360,7 @@ def test_a_use_case_that_there_is_not_cannot_be_switched_off(refused):
     """It would stay on, and nobody would notice."""
     lines = refused(GOOD.replace("ods_code", 'refused_use_cases = ["a4t33"]\nods_code', 1))
 
-    assert any("refused_use_cases" in line and "no use case" in line for line in lines)
+    assert any("refused_use_cases" in line and "not a use case" in line for line in lines)
     assert "   try: Did you mean a4t3?" in lines
 
 
@@ -373,7 +373,7 @@ def test_no_value_is_repeated(refused):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"environment = int", "is no TOML"), (b"\xff", "is not UTF-8"), (None, "cannot be read")],
+    [(b"environment = int", "is not TOML"), (b"\xff", "is not UTF-8"), (None, "cannot be read")],
 )
 def test_a_file_that_cannot_be_read(tmp_path, content, expected):
     """The file itself is named, with what is wrong with it."""
@@ -523,11 +523,11 @@ def test_one_severity_counts_for_everybody(written):
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        pytest.param('RAE = { R99 = "off" }', "R99 is no rule", id="unknown-rule"),
-        pytest.param('RAE = { B01 = "off" }', "B01 is no rule", id="structure"),
+        pytest.param('RAE = { R99 = "off" }', "R99 is not a rule", id="unknown-rule"),
+        pytest.param('RAE = { B01 = "off" }', "B01 is not a rule", id="structure"),
         pytest.param('RAE = { B04 = "off" }', "B04 is fixed", id="fixed-rule"),
         pytest.param('RAE = { R18 = "loud" }', "R18 is wrong", id="unknown-severity"),
-        pytest.param('"x|" = { R18 = "off" }', "is no counterparty", id="no-counterparty"),
+        pytest.param('"x|" = { R18 = "off" }', "is not a counterparty", id="no-counterparty"),
     ],
 )
 def test_what_cannot_be_agreed(refused, lines, expected):

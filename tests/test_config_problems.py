@@ -133,8 +133,8 @@ def test_everything_that_is_missing_comes_at_once(settings, home):
         pytest.param(pem(KEYS[2048]), 0o640, "can be read by other users", id="group-may-read"),
         pytest.param(pem(KEYS[2048]), 0o604, "can be read by other users", id="all-may-read"),
         pytest.param(pem(KEYS[1024]), 0o600, "is a key of 1024 bits", id="too-short"),
-        pytest.param(pem(KEYS["ec"]), 0o600, "is no RSA key", id="another-kind"),
-        pytest.param(b"nonsense", 0o600, "is no private key in PEM form", id="no-key"),
+        pytest.param(pem(KEYS["ec"]), 0o600, "is not an RSA key", id="another-kind"),
+        pytest.param(b"nonsense", 0o600, "is not a private key in PEM form", id="no-key"),
         pytest.param(
             pem(KEYS[2048], BestAvailableEncryption(b"x")),
             0o600,

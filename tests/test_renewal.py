@@ -200,12 +200,14 @@ async def test_settings_with_a_mistake_stay_as_they_were(reading):
     """What is wrong in the file is told, and the files are read by the old settings."""
 
     def mistaken() -> Settings:
-        raise ConfigurationError("bars-gateway.toml:3: log_levle is no setting\n   try: log_level")
+        raise ConfigurationError(
+            "bars-gateway.toml:3: log_levle is not a setting\n   try: log_level"
+        )
 
     reading.written = mistaken
     await reading.renewals.renew()
 
-    assert {SETTINGS: "bars-gateway.toml:3: log_levle is no setting"} == reading.renewals.refused
+    assert {SETTINGS: "bars-gateway.toml:3: log_levle is not a setting"} == reading.renewals.refused
     assert [reading.settings.providers["trust"].key_id] == reading.key_ids
 
 

@@ -187,7 +187,7 @@ def read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
     if not path.exists():
         raise StoreError(f"there is no database at {path}: no gateway ran with these settings")
     if not path.is_file():
-        raise StoreError(f"{path} is no file, and a database is one")
+        raise StoreError(f"{path} is not a file, and a database is one")
     return asyncio.run(_read(path, work))
 
 

@@ -3,38 +3,46 @@ What is not right, and yet no reason to stand still: a gateway starts with it.
 
     Settings ──doubts──► file, key, cause and cure of each: for `check`, `doctor` and the log
 
+    `bars-gateway init` ──► to-be-told      the example file ──► a trust that does not exist
+
 A key that nobody has told us yet stops nothing from being received, and a gateway that did not
-start for it would do harm. `problems` is about what nothing can be done with.
+start for it would do harm. `problems` is about what nothing can be done with. A placeholder gets
+nobody a token, or in: so it never counts as done, nor as right.
 """
 
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from bars_gateway.config.placeholders import placeholders
 from bars_gateway.config.problems import certificates_in, placed
+from bars_gateway.config.provider import SERVICE_SYSTEM, Provider
+from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import Problem
-from bars_gateway.config.values import Fault
+from bars_gateway.config.values import Flaw
 from bars_gateway.tls.chains import dns_names, names_of, rootless
 
-if TYPE_CHECKING:
-    from bars_gateway.config import Settings
+PENDING = "to-be-told"  # until a desk has told us the API key
+PENDING_NAME = f"{PENDING}.invalid"  # no certificate has this name: nobody gets in by it
+_API_KEYS = frozenset({PENDING, "the-api-key-of-your-application"})
+_CALLERS = frozenset({PENDING_NAME, "bars-proxy.example.nhs.uk"})
+_ORGANISATIONS = frozenset({"example nhs trust"})
+_SERVICES = frozenset({f"{SERVICE_SYSTEM}|2000099999"})
+_CURE = "Write your own."
 
 
-def doubts(settings: "Settings") -> list[Problem]:
+def doubts(settings: Settings) -> list[Problem]:
     """Return what is not right in *settings* and in what they name, and stops no start."""
     found = [
         *_settings_file(settings),
         *placeholders(settings),
-        *(fault for key, file in _keys(settings) for fault in _strange_owner(settings, key, file)),
+        *(flaw for key, file in _keys(settings) for flaw in _strange_owner(settings, key, file)),
         *(_inbound(settings) if settings.inbound.enabled else ()),
     ]
-    return [placed(settings, fault) for fault in found]
+    return [placed(settings, flaw) for flaw in found]
 
 
-def _settings_file(settings: "Settings") -> Iterator[Fault]:
+def _settings_file(settings: Settings) -> Iterator[Flaw]:
     file = settings.sources.file
     if file is None or not file.exists():
         return
@@ -42,16 +50,14 @@ def _settings_file(settings: "Settings") -> Iterator[Fault]:
     national = settings.bundle.own_name_prefix is not None
     if file.stat().st_mode & stat.S_IWOTH:
         cause = "can be written by everybody on this machine, keys and addresses included"
-        yield Fault(
-            cause=cause, cure=f"Leave it to root and the gateway's group: chmod 0640 {file}"
-        )
+        yield Flaw(cause=cause, cure=f"Leave it to root and the gateway's group: chmod 0640 {file}")
     elif national and file.stat().st_mode & stat.S_IROTH:
         cause = "can be read by everybody on this machine, and the API key is in it"
         cure = f"Leave it to root and the gateway's group: chmod 0640 {file}"
-        yield Fault(cause=cause, cure=cure)
+        yield Flaw(cause=cause, cure=cure)
 
 
-def _keys(settings: "Settings") -> Iterator[tuple[tuple[str, ...], Path]]:
+def _keys(settings: Settings) -> Iterator[tuple[tuple[str, ...], Path]]:
     for name, provider in settings.providers.items():
         key = ("providers", name)
         yield (*key, "private_key_file"), provider.private_key_file
@@ -60,14 +66,14 @@ def _keys(settings: "Settings") -> Iterator[tuple[tuple[str, ...], Path]]:
         yield ("inbound", "private_key_file"), settings.inbound.private_key_file
 
 
-def _strange_owner(settings: "Settings", key: tuple[str, ...], file: Path) -> Iterator[Fault]:
+def _strange_owner(settings: Settings, key: tuple[str, ...], file: Path) -> Iterator[Flaw]:
     """Yield who else could replace *file*: the owner of the link to it, or of what it leads to."""
     ours = {0, os.geteuid(), *_owners(settings.state_dir)}
     leads = f" (a link to {file.resolve()})" if file.is_symlink() else ""
     for owner in sorted(_owners(file) - ours):
         cause = f"{file}{leads} belongs to user {owner}, who can replace it"
         cure = f"Put a file of its own there: install -m 0600 -o USER {file.resolve()} {file}.new"
-        yield Fault(key=key, cause=f"names what is not ours: {cause}" if key else cause, cure=cure)
+        yield Flaw(key=key, cause=f"names what is not ours: {cause}" if key else cause, cure=cure)
 
 
 def _owners(file: Path) -> set[int]:
@@ -78,14 +84,43 @@ def _owners(file: Path) -> set[int]:
         return set()
 
 
-def _inbound(settings: "Settings") -> Iterator[Fault]:
+def _inbound(settings: Settings) -> Iterator[Flaw]:
     chain = certificates_in(settings.inbound.certificate_file)
     if chain and not dns_names(chain[0]):
         cause = "has no subjectAltName with a DNS name: most clients refuse it"
         cure = "Ask for one with its name there; `bars-gateway certificate check` says more."
-        yield Fault(key=("inbound", "certificate_file"), cause=cause, cure=cure)
+        yield Flaw(key=("inbound", "certificate_file"), cause=cause, cure=cure)
     orphans = rootless(certificates_in(settings.inbound.client_ca_file))
     if orphans:
         cause = f"has no root for {names_of(orphans)}: whoever it certified is not let in"
         cure = "Add its root, or take it out."
-        yield Fault(key=("inbound", "client_ca_file"), cause=cause, cure=cure)
+        yield Flaw(key=("inbound", "client_ca_file"), cause=cause, cure=cure)
+
+
+def api_key_is_told(settings: Settings, provider: Provider) -> bool:
+    """Tell whether *provider* has an API key of its own, or needs none."""
+    return provider.api_key not in _API_KEYS or not settings.outbound.token_required
+
+
+def unknown_callers(settings: Settings) -> list[str]:
+    """Return those of `inbound.allowed_client_names` that nobody is called by."""
+    return [name for name in settings.inbound.allowed_client_names if name.lower() in _CALLERS]
+
+
+def placeholders(settings: Settings) -> Iterator[Flaw]:
+    """Yield every setting that still has what was shipped."""
+    national = settings.bundle.own_name_prefix is not None
+    for name, provider in settings.providers.items():
+        key = ("providers", name)
+        if not api_key_is_told(settings, provider):
+            cure = "Set it to what you were told when the application was approved."
+            yield Flaw(key=(*key, "api_key"), cause="is a placeholder: no token by it", cure=cure)
+        if national and provider.name.lower() in _ORGANISATIONS:
+            yield Flaw(key=(*key, "name"), cause="is that of the example file", cure=_CURE)
+        if national and not _SERVICES.isdisjoint(provider.services):
+            cause = "has the service of the example file"
+            yield Flaw(key=(*key, "services"), cause=cause, cure=_CURE)
+    if settings.inbound.enabled and unknown_callers(settings):
+        cause = "has a placeholder, which no certificate is called by"
+        cure = "Write the name in the proxy's certificate, which the BaRS team knows."
+        yield Flaw(key=("inbound", "allowed_client_names"), cause=cause, cure=cure)

@@ -21,6 +21,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+# What a bundle brings to [outbound], where the settings do not say it themselves.
+BUNDLED = ("token_url", "proxy_url", "hosts", "token_required", "requests_per_minute")
+_KEY_ID = re.compile(r"(?:^|-)(LOCAL|SANDBOX|INT|PROD)-\d+", re.IGNORECASE)
+_FOR_TESTS = "tests"  # the naming system of the services that only answer tests
+
 
 class Environment(StrEnum):
     """Where the gateway is connected."""
@@ -108,8 +113,6 @@ _AUTHORITIES = (
     (("NHS Root ", "NHS Authentication", "NHS Level"), Environment.PROD),
     (("bars_gateway sandbox ",), Environment.LOCAL),  # made by anybody, and their keys lie about
 )
-_KEY_ID = re.compile(r"(?:^|-)(LOCAL|SANDBOX|INT|PROD)-\d+", re.IGNORECASE)
-_FOR_TESTS = "tests"  # the naming system of the services that only answer tests
 
 
 def environment_of_authority_name(name: str) -> Environment | None:

@@ -1,33 +1,41 @@
 """
-What listens and what is kept on this machine.
+What listens and what is kept on this machine, and who may call.
 
     others ──mutual TLS──► Inbound      the EPR ──► Epr
     people and monitoring ──► Status    what was promised ──► Store
 
-The surprising choice: the files of `inbound` have default places rather than being
+    address ──► load balancer? on the list? ──TLS──► issuer, revocation, name ──► let in (Callers)
+
+The surprising choices: the files of `inbound` have default places rather than being
 required, so that a settings file says what is particular to it and `bars-gateway check`
-says which file is not there.
+says which file is not there. `callers.addresses` has no default of its own: INT and PROD bring
+the proxy's, which differ; an empty list, which lets every address try, has to be written.
 """
 
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from bars_gateway.config.values import (
     AbsolutePath,
     Address,
     Bytes,
-    Fault,
+    Flaw,
     Listen,
     Names,
     Seconds,
     Section,
     Url,
+    listed,
     reject,
 )
 
 _MIB = 1024 * 1024
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(listed)]
+Files = Annotated[tuple[AbsolutePath, ...], BeforeValidator(listed)]
 
 
 class Inbound(Section):
@@ -151,7 +159,7 @@ class Inbound(Section):
         if self.enabled and not self.allowed_client_names:
             cure = "Name the proxy's certificate, or set inbound.enabled = false to send only."
             cause = "is required: nobody may call"
-            reject([Fault(key=("allowed_client_names",), cause=cause, cure=cure)])
+            reject([Flaw(key=("allowed_client_names",), cause=cause, cure=cure)])
         return self
 
 
@@ -240,5 +248,62 @@ class Status(Section):
         if not self.listen.loopback:
             cure = "Listen on 127.0.0.1, and put a server with a log-in in front of it."
             cause = "would show the page to other machines"
-            reject([Fault(key=("listen",), cause=cause, cure=cure)])
+            reject([Flaw(key=("listen",), cause=cause, cure=cure)])
         return self
+
+
+class Callers(Section):
+    """Who may call, beside the names in `inbound.allowed_client_names`."""
+
+    addresses: Networks | None = None
+    """
+    The addresses or networks that may connect; those of the environment's proxy by default.
+
+    Add the checks of your own monitoring. An empty list lets every address try, except in prod.
+    """
+
+    proxy_protocol_from: Networks = ()
+    """
+    The addresses of load balancers that say for whom they connect (PROXY protocol, version 2).
+
+    From these it is demanded, from others never read. TLS must be passed through.
+    """
+
+    max_connections_per_address: Annotated[int, Field(ge=1, le=10_000)] = 128
+    """
+    The most connections at once from one address.
+
+    The proxy calls from two; lower it where many others may call.
+    """
+
+    issuers: Names = ()
+    """
+    The common names of the authorities whose certificates may call; empty: all in the chain file.
+
+    Set it where the chain file holds authorities that others are certified by as well.
+    """
+
+    observe_until: AwareDatetime | None = None
+    """
+    Until when names that are not on the list are let in, and logged; never in prod.
+
+    Set it for the first connection, to learn the proxy's name: 24 hours ahead at most.
+    """
+
+    revocation_list_files: Files = ()
+    """
+    Revocation lists of the callers' authorities, PEM or DER; another program fetches them.
+
+    Set it where a job keeps them up to date.
+    """
+
+    revocation: Literal["soft", "hard"] = "soft"
+    """
+    What becomes of a caller whose authority's list is missing or out of date.
+
+    `soft` lets it in with a warning; `hard` does not, and needs lists that never are late.
+    """
+
+    def observes(self, now: datetime) -> bool:
+        """Tell whether names that are not on the list are let in at *now*."""
+        return self.observe_until is not None and now < self.observe_until

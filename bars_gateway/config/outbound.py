@@ -14,7 +14,7 @@ from bars_gateway.config.values import (
     AbsolutePath,
     Bytes,
     EgressProxy,
-    Fault,
+    Flaw,
     Seconds,
     Section,
     Text,
@@ -193,34 +193,34 @@ class Outbound(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        faults = []
+        flaws = []
         if self.lease_seconds <= self.answer_seconds + self.token_seconds:
             cure = f"Set it above {self.answer_seconds + self.token_seconds:g}."
             cause = "is not longer than answer_seconds and token_seconds together"
-            faults.append(Fault(key=("lease_seconds",), cause=cause, cure=cure))
+            flaws.append(Flaw(key=("lease_seconds",), cause=cause, cure=cure))
         if self.max_in_flight_per_receiver > self.max_in_flight:
             key, cause = ("max_in_flight_per_receiver",), "is more than max_in_flight"
             cure = f"Set it to {self.max_in_flight} at most, or raise max_in_flight."
-            faults.append(Fault(key=key, cause=cause, cure=cure))
-        faults += self._of_egress()
-        reject(faults)
+            flaws.append(Flaw(key=key, cause=cause, cure=cure))
+        flaws += self._of_egress()
+        reject(flaws)
         return self
 
-    def _of_egress(self) -> list[Fault]:
+    def _of_egress(self) -> list[Flaw]:
         """Return what is missing of the way out, where a part of it is set."""
         user, file = self.egress_user, self.egress_password_file
-        faults = []
+        flaws = []
         if (user is None) != (file is None):
             key = "egress_user" if user is None else "egress_password_file"
             cure = "Set egress_user and egress_password_file together, or neither."
-            faults.append(Fault(key=(key,), cause="is missing beside the other", cure=cure))
+            flaws.append(Flaw(key=(key,), cause="is missing beside the other", cure=cure))
         if user is not None and ":" in user:
             cure = "Ask for a user without one: basic authentication ends the user at it."
-            faults.append(Fault(key=("egress_user",), cause="has a colon", cure=cure))
+            flaws.append(Flaw(key=("egress_user",), cause="has a colon", cure=cure))
         if user is not None and self.egress_proxy is None:
             cure = "Set egress_proxy, or take egress_user and egress_password_file out."
-            faults.append(Fault(key=("egress_proxy",), cause="is missing", cure=cure))
-        return faults
+            flaws.append(Flaw(key=("egress_proxy",), cause="is missing", cure=cure))
+        return flaws
 
 
 class TimingSettings(Section):
@@ -330,5 +330,5 @@ class TimingSettings(Section):
         if first is not None and longest is not None and longest < first:
             cure = f"Set it to {first:g} or more."
             cause = "is shorter than first_retry_seconds"
-            reject([Fault(key=("longest_retry_seconds",), cause=cause, cure=cure)])
+            reject([Flaw(key=("longest_retry_seconds",), cause=cause, cure=cure)])
         return self

@@ -2,12 +2,12 @@
 Looks at what the settings name: keys, certificates, folders, the disk under the database.
 
     Settings ──problems──► file, key, cause and cure of each, all at once
-    path of a setting ──► nothing │ Fault: what is needed there, what is there, and the cure
+    path of a setting ──► nothing │ Flaw: what is needed there, what is there, and the cure
 
 `load` judges what is written; this judges what is there, and so it is asked for by
 `bars-gateway check` and at start, not on every reading. Nothing is changed or created.
 
-SQLite, the kernel and OpenSSL say of what is no file, folder or socket no more than that they
+SQLite, the kernel and OpenSSL say of what is not a file, folder or socket no more than that they
 could not open something. A key below /run/credentials may be readable by its group: systemd puts
 it there with an access list, which the mode bits show as a group.
 """
@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -33,8 +32,10 @@ from bars_gateway.config.environments import (
     environment_of_own_name,
     strange,
 )
+from bars_gateway.config.provider import Provider
+from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import Problem
-from bars_gateway.config.values import Fault
+from bars_gateway.config.values import Flaw
 from bars_gateway.errors import IdentityError
 from bars_gateway.tls.chains import is_root
 from bars_gateway.tls.revocation import load_revocations
@@ -74,7 +75,7 @@ class Wanted(Enum):
         return _KINDS[self.value]
 
 
-def misplaced(key: tuple[str, ...], path: Path, wanted: Wanted) -> Iterator[Fault]:
+def misplaced(key: tuple[str, ...], path: Path, wanted: Wanted) -> Iterator[Flaw]:
     """Yield what lies at *path*, or on the way to it, and keeps *wanted* from being there."""
     way = [(each, Wanted.FOLDER) for each in reversed(path.parents)]
     for place, belongs in [*way, (path, wanted)]:
@@ -82,7 +83,7 @@ def misplaced(key: tuple[str, ...], path: Path, wanted: Wanted) -> Iterator[Faul
         if kind not in {None, belongs.value}:
             at = "there" if place == path else f"at {place}"
             cause = f"needs {wanted} at {path}, and {at} is {_KINDS.get(kind or 0, 'a device')}"
-            yield Fault(key=key, cause=cause, cure="Move that away, or name another place.")
+            yield Flaw(key=key, cause=cause, cure="Move that away, or name another place.")
             return
 
 
@@ -96,11 +97,7 @@ def _kind(path: Path) -> int | None:
         return None
 
 
-if TYPE_CHECKING:
-    from bars_gateway.config import Provider, Settings
-
-
-def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> list[Problem]:
+def problems(settings: Settings, now: datetime, mounts: str | None = None) -> list[Problem]:
     """
     Return what is wrong with the files that *settings* names, as things are at *now* (UTC).
 
@@ -108,7 +105,7 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
     """
     found = [
         *_database(settings, _mounts() if mounts is None else mounts),
-        *(fault for name in settings.providers for fault in _provider(settings, name)),
+        *(flaw for name in settings.providers for flaw in _provider(settings, name)),
         *_inbound(settings, now),
         *_callers(settings, now),
         *_authorities_out(settings),
@@ -116,28 +113,28 @@ def problems(settings: "Settings", now: datetime, mounts: str | None = None) -> 
         *_folder(("epr", "socket_dir"), settings.epr.socket_dir),
         *_sockets(settings),
     ]
-    return [placed(settings, fault) for fault in found]
+    return [placed(settings, flaw) for flaw in found]
 
 
-def problems_of_keys(settings: "Settings", provider: str) -> list[Problem]:
+def problems_of_keys(settings: Settings, provider: str) -> list[Problem]:
     """Return what is wrong with the key that signs for *provider*."""
-    return [placed(settings, fault) for fault in _signing_key(settings, provider)]
+    return [placed(settings, flaw) for flaw in _signing_key(settings, provider)]
 
 
-def problems_of_inbound(settings: "Settings", now: datetime) -> list[Problem]:
+def problems_of_inbound(settings: Settings, now: datetime) -> list[Problem]:
     """Return what is wrong with our certificate, or with what is known of callers, at *now*."""
     found = [*_inbound(settings, now), *_callers(settings, now)]
-    return [placed(settings, fault) for fault in found]
+    return [placed(settings, flaw) for flaw in found]
 
 
-def placed(settings: "Settings", fault: Fault) -> Problem:
-    """Return *fault* with the place where its setting is written."""
-    key = ".".join(fault.key)
+def placed(settings: Settings, flaw: Flaw) -> Problem:
+    """Return *flaw* with the place where its setting is written."""
+    key = ".".join(flaw.key)
     place = settings.sources.place(key)
-    return Problem(file=place, key=key, cause=fault.cause, cure=fault.cure)
+    return Problem(file=place, key=key, cause=flaw.cause, cure=flaw.cure)
 
 
-def _database(settings: "Settings", mounts: str) -> Iterator[Fault]:
+def _database(settings: Settings, mounts: str) -> Iterator[Flaw]:
     yield from _folder(("state_dir",), settings.state_dir)
     folder = settings.database_path.parent
     key = ("store", "path") if settings.store.path else ("state_dir",)
@@ -149,13 +146,13 @@ def _database(settings: "Settings", mounts: str) -> Iterator[Fault]:
     kind = filesystem_of(folder, mounts)
     if kind in NETWORK_FILESYSTEMS:
         cause = f"puts the database on a network filesystem ({kind}), which does not keep it whole"
-        yield Fault(key=key, cause=cause, cure="Choose a folder on a local disk.")
+        yield Flaw(key=key, cause=cause, cure="Choose a folder on a local disk.")
 
 
-def _database_files(key: tuple[str, ...], path: Path) -> Iterator[Fault]:
+def _database_files(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
     """Yield which of the database's own files this user may not use: root has perhaps made them."""
     lock, *logs = (path.with_name(f"{path.name}{ending}") for ending in (".lock", "-wal", "-shm"))
-    found = [fault for each in (path, lock, *logs) for fault in misplaced(key, each, Wanted.FILE)]
+    found = [flaw for each in (path, lock, *logs) for flaw in misplaced(key, each, Wanted.FILE)]
     if found:
         yield found[0]
         return
@@ -185,7 +182,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
     return kind
 
 
-def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Fault]:
+def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Flaw]:
     try:
         permissions.require(folder, write=True)
     except PermissionError as error:
@@ -196,15 +193,15 @@ def _folder(key: tuple[str, ...], folder: Path) -> Iterator[Fault]:
     if not (found or folder.is_dir()):
         cause = f"needs the folder {folder}, which is not there"
         cure = f"Make it, owned by the gateway's user: install -d -m 0750 -o USER {folder}"
-        yield Fault(key=key, cause=cause, cure=cure)
+        yield Flaw(key=key, cause=cause, cure=cure)
 
 
-def _denied(key: tuple[str, ...], error: OSError) -> Fault:
+def _denied(key: tuple[str, ...], error: OSError) -> Flaw:
     denial = permissions.explained(error)
-    return Fault(key=key, cause=f"cannot be used: {denial.cause}", cure=denial.cure)
+    return Flaw(key=key, cause=f"cannot be used: {denial.cause}", cure=denial.cure)
 
 
-def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
+def _provider(settings: Settings, name: str) -> Iterator[Flaw]:
     provider = settings.providers[name]
     key = ("providers", name, "spool_dir")
     yield from _folder(key, provider.spool_dir)
@@ -214,22 +211,22 @@ def _provider(settings: "Settings", name: str) -> Iterator[Fault]:
     yield from _signing_key(settings, name)
 
 
-def _signing_key(settings: "Settings", name: str) -> Iterator[Fault]:
+def _signing_key(settings: Settings, name: str) -> Iterator[Flaw]:
     provider = settings.providers[name]
     former = [("former_keys", file) for file in provider.former_keys.values()]
     for setting, file in [("private_key_file", provider.private_key_file), *former]:
         key = ("providers", name, setting)
-        faults, signing_key = _private_key(key, file)
-        yield from faults
+        flaws, signing_key = _private_key(key, file)
+        yield from flaws
         if signing_key is not None:
             yield from _signs(key, signing_key, settings.bundle.minimum_key_bits)
 
 
-def _spool_folders(provider: "Provider") -> Mapping[str, tuple[str, ...]]:
+def _spool_folders(provider: Provider) -> Mapping[str, tuple[str, ...]]:
     return {**_OF_MESSAGES, **(_OF_QUESTIONS if provider.questions == "folder" else {})}
 
 
-def _below_spool(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:
+def _below_spool(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
     """Yield what lies where the folders are to be that the gateway makes, and its lock."""
     for name, folders in _spool_folders(provider).items():
         top = provider.spool_dir / name
@@ -240,12 +237,12 @@ def _below_spool(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:
     yield from misplaced(key, provider.spool_dir / ".lock", Wanted.FILE)
 
 
-def _sockets(settings: "Settings") -> Iterator[Fault]:
+def _sockets(settings: Settings) -> Iterator[Flaw]:
     for name in settings.providers:
         yield from misplaced(("epr", "socket_dir"), settings.epr.socket_of(name), Wanted.SOCKET)
 
 
-def _one_filesystem(key: tuple[str, ...], provider: "Provider") -> Iterator[Fault]:
+def _one_filesystem(key: tuple[str, ...], provider: Provider) -> Iterator[Flaw]:
     below = [
         provider.spool_dir / top / name
         for top, names in _spool_folders(provider).items()
@@ -258,55 +255,56 @@ def _one_filesystem(key: tuple[str, ...], provider: "Provider") -> Iterator[Faul
         if folder.stat().st_dev != there[0].stat().st_dev:
             cause = f"has {folder.relative_to(provider.spool_dir)} on another filesystem"
             cure = "Mount one filesystem at the spool folder itself: files move by renaming."
-            yield Fault(key=key, cause=cause, cure=cure)
+            yield Flaw(key=key, cause=cause, cure=cure)
 
 
-def _signs(key: tuple[str, ...], signing_key: PrivateKeyTypes, minimum: int) -> Iterator[Fault]:
+def _signs(key: tuple[str, ...], signing_key: PrivateKeyTypes, minimum: int) -> Iterator[Flaw]:
     if not isinstance(signing_key, RSAPrivateKey):
         cure = "Make an RSA key: the token service takes RS512 only."
-        yield Fault(key=key, cause="is no RSA key", cure=cure)
+        yield Flaw(key=key, cause="is not an RSA key", cure=cure)
     elif signing_key.key_size < minimum:
         cause = f"is a key of {signing_key.key_size} bits, and {minimum} are required here"
         cure = f"Make a key of {minimum} bits and register its public half."
-        yield Fault(key=key, cause=cause, cure=cure)
+        yield Flaw(key=key, cause=cause, cure=cure)
 
 
-def _secret(key: tuple[str, ...], path: Path | None) -> list[Fault]:
+def _secret(key: tuple[str, ...], path: Path | None) -> list[Flaw]:
     """Return what is wrong with a file that holds a password and nothing else."""
     if path is None:
         return []
-    faults, data = _read(key, path)
+    flaws, data = _read(key, path)
     if data is None:
-        return faults
+        return flaws
     lines = data.rstrip(b"\r\n").splitlines()
     if len(lines) != 1:
         cure = "Write the password into it, in one line."
-        faults.append(Fault(key=key, cause="names a file that holds no password", cure=cure))
-    return [*faults, *_open_to_others(key, path)]
+        flaws.append(Flaw(key=key, cause="names a file that holds no password", cure=cure))
+    return [*flaws, *_open_to_others(key, path)]
 
 
-def _open_to_others(key: tuple[str, ...], path: Path) -> Iterator[Fault]:
+def _open_to_others(key: tuple[str, ...], path: Path) -> Iterator[Flaw]:
     mode = 0 if path.is_relative_to(_CREDENTIALS) else path.stat().st_mode
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         cure = f"Leave it to the gateway's user alone: chmod 0600 {path}"
-        yield Fault(key=key, cause="can be read by other users", cure=cure)
+        yield Flaw(key=key, cause="can be read by other users", cure=cure)
 
 
-def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Fault], PrivateKeyTypes | None]:
-    faults, data = _read(key, path)
+def _private_key(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], PrivateKeyTypes | None]:
+    flaws, data = _read(key, path)
     if data is None:
-        return faults, None
-    faults += _open_to_others(key, path)
+        return flaws, None
+    flaws += _open_to_others(key, path)
     try:
-        return faults, load_pem_private_key(data, password=None)
+        return flaws, load_pem_private_key(data, password=None)
     except TypeError:
         cause, cure = "is locked with a passphrase", "Store the key without one, mode 0600."
     except (ValueError, UnsupportedAlgorithm):
-        cause, cure = "is no private key in PEM form", "It begins with -----BEGIN PRIVATE KEY-----."
-    return [*faults, Fault(key=key, cause=cause, cure=cure)], None
+        cause = "is not a private key in PEM form"
+        cure = "It begins with -----BEGIN PRIVATE KEY-----."
+    return [*flaws, Flaw(key=key, cause=cause, cure=cure)], None
 
 
-def _read(key: tuple[str, ...], path: Path) -> tuple[list[Fault], bytes | None]:
+def _read(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], bytes | None]:
     try:
         permissions.require(path)
         found = list(misplaced(key, path, Wanted.FILE))  # a named pipe would be waited for
@@ -318,22 +316,22 @@ def _read(key: tuple[str, ...], path: Path) -> tuple[list[Fault], bytes | None]:
     except OSError as error:
         cause = f"names {path}, which cannot be read: {error.strerror}"
         cure = "Put the file there, readable for the gateway's user."
-        return [Fault(key=key, cause=cause, cure=cure)], None
+        return [Flaw(key=key, cause=cause, cure=cure)], None
 
 
-def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
+def _inbound(settings: Settings, now: datetime) -> Iterator[Flaw]:
     inbound = settings.inbound
     if not inbound.enabled:
         return
     own = settings.environment
     key = ("inbound", "client_ca_file")
-    faults, callers = _certificates(key, inbound.client_ca_file)
-    yield from [*faults, *_of_one_environment(key, callers, own), *_with_root(key, callers)]
-    faults, private = _private_key(("inbound", "private_key_file"), inbound.private_key_file)
-    yield from faults
+    flaws, callers = _certificates(key, inbound.client_ca_file)
+    yield from [*flaws, *_of_one_environment(key, callers, own), *_with_root(key, callers)]
+    flaws, private = _private_key(("inbound", "private_key_file"), inbound.private_key_file)
+    yield from flaws
     key = ("inbound", "certificate_file")
-    faults, chain = _certificates(key, inbound.certificate_file)
-    yield from faults
+    flaws, chain = _certificates(key, inbound.certificate_file)
+    yield from flaws
     if chain:
         yield from _in_force(key, chain[0], now)
         yield from _named_for(key, chain[0], settings)
@@ -343,14 +341,14 @@ def _inbound(settings: "Settings", now: datetime) -> Iterator[Fault]:
             "Put the leaf first in the file, and the key that its request was made with beside it."
         )
         cause = "and inbound.private_key_file do not belong together"
-        yield Fault(key=key, cause=cause, cure=cure)
+        yield Flaw(key=key, cause=cause, cure=cure)
 
 
-def _callers(settings: "Settings", now: datetime) -> Iterator[Fault]:
+def _callers(settings: Settings, now: datetime) -> Iterator[Flaw]:
     callers = settings.callers
     if callers.observe_until and callers.observe_until - now > LONGEST_OBSERVATION:
         cure = "Write an instant within the next 24 hours; it can be moved on while needed."
-        yield Fault(key=("callers", "observe_until"), cause="is too far ahead", cure=cure)
+        yield Flaw(key=("callers", "observe_until"), cause="is too far ahead", cure=cure)
     if not settings.inbound.enabled:
         return
     key = ("callers", "revocation_list_files")
@@ -363,45 +361,43 @@ def _callers(settings: "Settings", now: datetime) -> Iterator[Fault]:
         try:
             load_revocations([file], authorities)
         except IdentityError as error:
-            yield Fault(key=key, cause=str(error), cure="Fetch the list again from its authority.")
+            yield Flaw(key=key, cause=str(error), cure="Fetch the list again from its authority.")
     if callers.revocation == "hard" and not callers.revocation_list_files:
         cause = "has no list, and callers.revocation is hard: nobody may call"
-        yield Fault(key=key, cause=cause, cure="Name the lists, or choose soft.")
+        yield Flaw(key=key, cause=cause, cure="Name the lists, or choose soft.")
 
 
-def _in_force(key: tuple[str, ...], leaf: x509.Certificate, now: datetime) -> Iterator[Fault]:
+def _in_force(key: tuple[str, ...], leaf: x509.Certificate, now: datetime) -> Iterator[Flaw]:
     if leaf.not_valid_after_utc <= now:
         cause = f"expired on {leaf.not_valid_after_utc:%Y-%m-%d}"
-        yield Fault(key=key, cause=cause, cure="Order a new one; the key may stay.")
+        yield Flaw(key=key, cause=cause, cure="Order a new one; the key may stay.")
     if leaf.not_valid_before_utc > now:
         cause = f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        yield Fault(key=key, cause=cause, cure="Check the clock (timedatectl), or wait.")
+        yield Flaw(key=key, cause=cause, cure="Check the clock (timedatectl), or wait.")
 
 
-def _named_for(
-    key: tuple[str, ...], leaf: x509.Certificate, settings: "Settings"
-) -> Iterator[Fault]:
+def _named_for(key: tuple[str, ...], leaf: x509.Certificate, settings: Settings) -> Iterator[Flaw]:
     common = [n.value for n in leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
     for other in {environment_of_own_name(str(name)) for name in common}:
         if strange(other, settings.environment):
             cause = f"was made for the environment {other}, and this is {settings.environment}"
-            yield Fault(key=key, cause=cause, cure=f"Use the one for {settings.environment}.")
+            yield Flaw(key=key, cause=cause, cure=f"Use the one for {settings.environment}.")
 
 
-def _with_root(key: tuple[str, ...], authorities: list[x509.Certificate]) -> Iterator[Fault]:
+def _with_root(key: tuple[str, ...], authorities: list[x509.Certificate]) -> Iterator[Flaw]:
     if authorities and not any(map(is_root, authorities)):
         cause = "holds no root, and a chain that ends in none is refused: nobody could call"
         cure = "Add the root; pki.nhs.uk has those of the NHS."
-        yield Fault(key=key, cause=cause, cure=cure)
+        yield Flaw(key=key, cause=cause, cure=cure)
 
 
 def _of_one_environment(
     key: tuple[str, ...], chain: Iterable[x509.Certificate], own: Environment
-) -> Iterator[Fault]:
+) -> Iterator[Flaw]:
     for name, other in _strangers(chain, own):
         cause = f"is {own}, and {name!a} in {'.'.join(key)} is of {other}"
         cure = f"Leave only the chain of {own} in that file: the two never mix."
-        yield Fault(key=("environment",), cause=cause, cure=cure)
+        yield Flaw(key=("environment",), cause=cause, cure=cure)
         return
 
 
@@ -418,16 +414,16 @@ def _strangers(
                     yield str(part.value), other
 
 
-def _authorities_out(settings: "Settings") -> Iterator[Fault]:
+def _authorities_out(settings: Settings) -> Iterator[Flaw]:
     key, path = ("outbound", "ca_file"), settings.outbound.ca_file
     if path is None:
         return
-    faults, found = _certificates(key, path)
-    yield from faults
+    flaws, found = _certificates(key, path)
+    yield from flaws
     for name, other in _strangers(found, settings.environment):
         cause = f"holds {name!a}, which is of {other}, and this is {settings.environment}"
         cure = "Take it out: whoever has its key could pose as the token service."
-        yield Fault(key=key, cause=cause, cure=cure)
+        yield Flaw(key=key, cause=cause, cure=cure)
         return
 
 
@@ -436,11 +432,11 @@ def certificates_in(path: Path) -> list[x509.Certificate]:
     return _certificates((), path)[1]
 
 
-def _certificates(key: tuple[str, ...], path: Path) -> tuple[list[Fault], list[x509.Certificate]]:
-    faults, data = _read(key, path)
+def _certificates(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], list[x509.Certificate]]:
+    flaws, data = _read(key, path)
     if data is None:
-        return faults, []
+        return flaws, []
     try:
         return [], pem.certificates(data, path)
     except pem.NoPem as error:
-        return [Fault(key=key, cause=error.cause, cure=error.cure)], []
+        return [Flaw(key=key, cause=error.cause, cure=error.cure)], []

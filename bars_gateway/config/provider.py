@@ -1,8 +1,13 @@
 """
 The organisation that the gateway speaks for: who it is, what it answers to, and as whom it signs.
 
+    Provider ──► every message      Onboarding ──► `csr`, `certificate`, `letters`, `doctor`
+
 One provider is a list of length one: nothing else in the settings depends on how many
 there are, and nothing of a provider is shared with another, its folders least of all.
+
+What others are told of the installation changes nothing in the running gateway. It is written
+down once, so that a request, a letter and a check never name three different machines.
 
 Decisions: D-providers.
 """
@@ -17,10 +22,11 @@ from bars_gateway import __version__
 from bars_gateway.config.values import (
     AbsolutePath,
     ApiKey,
-    Fault,
+    Flaw,
     Name,
     Section,
     Text,
+    Url,
     Words,
     reject,
 )
@@ -32,32 +38,41 @@ from bars_gateway.standard.rule import Rule, Taken
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
+SERVICE_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"  # what numbers services
+
 Application = Annotated[str, StringConstraints(pattern=r"^a[1-8]$")]
 UseCase = Annotated[str, StringConstraints(pattern=r"^a[1-8](t[1-9][0-9]?)?$")]  # or all of them
 OdsCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,12}$")]
 _ODS_CODE = re.compile(r"[A-Z0-9]{3,12}")
 _VERSION = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"
-
-
-def _services(services: tuple[str, ...]) -> tuple[str, ...]:
-    faults = []
-    for number, text in enumerate(services, 1):
-        try:
-            TargetIdentifier.parse(text)
-        except HeaderProblem as error:
-            cure = 'Write it as "https://fhir.nhs.uk/Id/dos-service-id|2000099999".'
-            faults.append(Fault(cause=f"entry {number} is no service: {error}", cure=cure))
-    if len(set(services)) < len(services):
-        faults.append(Fault(cause="names a service twice", cure="Remove the second one."))
-    reject(faults)
-    return services
-
-
-Services = Annotated[Words, Field(min_length=1), AfterValidator(_services)]
 Versions = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=_VERSION)], ...],
     Field(min_length=1),
 ]
+Fqdn = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+        r"(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$"
+    ),
+]
+
+
+def _services(services: tuple[str, ...]) -> tuple[str, ...]:
+    flaws = []
+    for number, text in enumerate(services, 1):
+        try:
+            TargetIdentifier.parse(text)
+        except HeaderProblem as error:
+            cure = f'Write it as "{SERVICE_SYSTEM}|2000099999".'
+            flaws.append(Flaw(cause=f"entry {number} is not a service: {error}", cure=cure))
+    if len(set(services)) < len(services):
+        flaws.append(Flaw(cause="names a service twice", cure="Remove the second one."))
+    reject(flaws)
+    return services
+
+
+Services = Annotated[Words, Field(min_length=1), AfterValidator(_services)]
 
 
 def _counterparty(name: str) -> str:
@@ -66,25 +81,25 @@ def _counterparty(name: str) -> str:
     try:
         return normalised(TargetIdentifier.parse(name).text)
     except HeaderProblem as error:
-        cause = f"is no counterparty: {error}"
+        cause = f"is not a counterparty: {error}"
         cure = "Write a service as system|value, an ODS code in capitals, or * for everybody."
-        reject([Fault(cause=cause, cure=cure)])
+        reject([Flaw(cause=cause, cure=cure)])
     raise AssertionError  # reject raises
 
 
 def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
     rows: tuple[Rule, ...] = (*RULES, *GUARDS, *LINK_RULES)
     known = {row.rule: row for row in rows}
-    faults = []
+    flaws = []
     for name in agreement:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             cure = f"Did you mean {near[0]}?" if near else "Take an id from a refusal."
-            faults.append(Fault(key=(name,), cause="is no rule that can be agreed on", cure=cure))
+            flaws.append(Flaw(key=(name,), cause="is not a rule that can be agreed on", cure=cure))
         elif known[name].fixed:
             cause = "is fixed: without it nobody could tell what a message is, or whose"
-            faults.append(Fault(key=(name,), cause=cause, cure="Remove it."))
-    reject(faults)
+            flaws.append(Flaw(key=(name,), cause=cause, cure="Remove it."))
+    reject(flaws)
     return agreement
 
 
@@ -92,7 +107,7 @@ def _use_case(code: str) -> str:
     if code not in USE_CASE_NAMES:
         near = get_close_matches(code, USE_CASE_NAMES, n=1)
         cure = f"Did you mean {near[0]}?" if near else "Write one such as a4t1."
-        reject([Fault(cause="is no use case of BaRS", cure=cure)])
+        reject([Flaw(cause="is not a use case of BaRS", cure=cure)])
     return code
 
 
@@ -308,9 +323,81 @@ class Provider(Section):
         if self.acknowledged_by_epr and self.questions == "none":
             cure = 'Set questions to "socket" or "folder", or leave the services out.'
             cause = "names services whose EPR is not asked"
-            reject([Fault(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
+            reject([Flaw(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
         if not set(self.acknowledged_by_epr) <= set(self.services):
             cure = "Write each as it is written in services."
             cause = "names a service that is none of services"
-            reject([Fault(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
+            reject([Flaw(key=("acknowledged_by_epr",), cause=cause, cure=cure)])
         return self
+
+
+class Onboarding(Section):
+    """Who connects, by what name and address: for requests, letters and checks."""
+
+    hosting: Literal["provider", "supplier"] = "provider"
+    """
+    Whose machine this is: the provider's own, or a supplier's for one or more providers.
+
+    It decides which form the name in the certificate has. Set it before the first request.
+    """
+
+    supplier: Text | None = None
+    """
+    The supplier's name, as in its conformance agreement.
+
+    Set it where a supplier connects, or hosts, for the provider.
+    """
+
+    fqdn: Fqdn | None = None
+    """
+    The name at which the proxy reaches us, which is the common name of our certificate.
+
+    Set it as soon as it is agreed; `bars-gateway csr new` checks its form.
+    """
+
+    public_address: Annotated[str, Field(pattern=r"^[0-9A-Fa-f.:]+$")] | None = None
+    """
+    The public IP address that `fqdn` is to lead to.
+
+    Set it to the outer address of the firewall; the letter for the DNS entry names it.
+    """
+
+    receiver_url: Url | None = None
+    """
+    The base address of our Receiver in the endpoint catalogue; by default made from `fqdn`.
+
+    Set it where the port is not 443, or the path is another one.
+    """
+
+    jwks_url: Url | None = None
+    """
+    Where our public keys can be read by the token service, if we host them.
+
+    Leave it out where NHS England hosts them: then the letter takes the public key along.
+    """
+
+    application_id: Text | None = None
+    """
+    The id of the application in the portal for developers: no key, and not the API key.
+
+    Set it for the letter that registers the public key.
+    """
+
+    int_application_id: Text | None = None
+    """
+    The id that the same application has in INT.
+
+    Set it in the settings of prod: the letter that registers the public key names both.
+    """
+
+    contact: Text | None = None
+    """
+    Whom the desks may ask: name, e-mail address and telephone number, on one line.
+
+    Set it before letters are written.
+    """
+
+    @property
+    def receiver_address(self) -> str | None:
+        """The base address for the endpoint catalogue, or None where nobody knows it yet."""
+        return self.receiver_url or (f"https://{self.fqdn}/FHIR/R4" if self.fqdn else None)

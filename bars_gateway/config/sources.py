@@ -5,23 +5,31 @@ Reads settings, remembers where each came from, and explains what is wrong with 
            ├─► Sources.read ─┤
     BARS_GATEWAY_A__B ───────┘   └─► origins  "outbound.token_url" ─► line 12, or the variable
 
+    Outbound, "max_in_flight" ──purpose──► the source of the class ──► "The most messages under …"
+
 Variables are nested by two underscores, and lists in them are written with commas. In
 the name of a provider an underscore stands for a hyphen, which variables cannot have.
+
+The surprising choice: the library could read for us what each setting is for while it makes the
+tables, but then every command would read and parse all of our source before it does anything.
 """
 
+import ast
 import difflib
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bars_gateway.config.purposes import purpose
-from bars_gateway.config.values import Fault
+from bars_gateway.config.values import Flaw
 from bars_gateway.errors import ConfigurationError
 
 PREFIX = "BARS_GATEWAY_"
@@ -62,7 +70,7 @@ class Sources:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             cure = "Mend the line: values are quoted unless they are numbers, true or false."
-            problem = Problem(file=str(path), key="", cause=f"is no TOML: {error}", cure=cure)
+            problem = Problem(file=str(path), key="", cause=f"is not TOML: {error}", cure=cure)
             raise ConfigurationError(str(problem)) from None
         variables: dict[str, str] = {}
         for name in sorted(environ):
@@ -146,10 +154,10 @@ def explain(error: ValidationError, model: type[BaseModel], sources: Sources) ->
         keys = [str(part) for part in detail["loc"] if part != "[key]"]
         if keys[:1] == ["outbound"] and detail["type"] == "missing" and _no_environment(details):
             continue  # the environment will bring it
-        for fault in _faults(detail, model):
-            dotted = ".".join([*keys, *fault.key])
+        for flaw in _flaws(detail, model):
+            dotted = ".".join([*keys, *flaw.key])
             place = sources.place(dotted)
-            problems.append(Problem(file=place, key=dotted, cause=fault.cause, cure=fault.cure))
+            problems.append(Problem(file=place, key=dotted, cause=flaw.cause, cure=flaw.cure))
     return problems
 
 
@@ -157,26 +165,26 @@ def _no_environment(details: list[ErrorDetails]) -> bool:
     return any(detail["loc"] == ("environment",) for detail in details)
 
 
-def _faults(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Fault, ...]:
+def _flaws(detail: ErrorDetails, model: type[BaseModel]) -> tuple[Flaw, ...]:
     """Return what one error of the library means; ours carry their own explanation."""
     keys = [str(part) for part in detail["loc"]]
-    if detail["type"] == "faults":
-        found: tuple[Fault, ...] = detail["ctx"]["faults"]
+    if detail["type"] == "flaws":
+        found: tuple[Flaw, ...] = detail["ctx"]["flaws"]
         return found
     if detail["type"] == "extra_forbidden":
         return (_unknown(keys, model),)
     what_for = " ".join(_purpose_at(keys, model).split())
     if detail["type"] == "missing":
-        return (Fault(cause="is required", cure=f"Set it. {what_for}"),)
+        return (Flaw(cause="is required", cure=f"Set it. {what_for}"),)
     message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return (Fault(cause=f"is wrong: {message}", cure=what_for or "Correct it."),)
+    return (Flaw(cause=f"is wrong: {message}", cure=what_for or "Correct it."),)
 
 
-def _unknown(keys: list[str], model: type[BaseModel]) -> Fault:
+def _unknown(keys: list[str], model: type[BaseModel]) -> Flaw:
     table = model_at(keys[:-1], model)
     near = difflib.get_close_matches(keys[-1], table.model_fields if table else [], n=1)
     cure = f"Did you mean {near[0]}?" if near else "Remove it; `bars-gateway config` lists all."
-    return Fault(cause="is no setting", cure=cure)
+    return Flaw(cause="is not a setting", cure=cure)
 
 
 def model_at(keys: list[str], model: type[BaseModel]) -> type[BaseModel] | None:
@@ -200,3 +208,23 @@ def _purpose_at(keys: list[str], model: type[BaseModel]) -> str:
         if table is not None and keys[length - 1] in table.model_fields:
             return purpose(table, keys[length - 1])
     return ""
+
+
+def purpose(table: type[BaseModel], name: str) -> str:
+    """Return what the setting *name* of *table* is for, in paragraphs; empty: it does not say."""
+    return _texts(table).get(name, "")
+
+
+@cache
+def _texts(table: type[BaseModel]) -> dict[str, str]:
+    (definition,) = ast.parse(inspect.getsource(table)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for setting, below in pairwise(definition.body):
+        match setting, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = inspect.cleandoc(text)
+    return found

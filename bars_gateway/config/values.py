@@ -1,9 +1,9 @@
 """
 The kinds of value that settings are made of, and how one is refused.
 
-    text of a file or a variable ──► Address, AbsolutePath, Words, Url … or a Fault
+    text of a file or a variable ──► Address, AbsolutePath, Words, Url … or a Flaw
 
-A Fault says what is wrong and what cures it, for the operator; it never repeats the
+A Flaw says what is wrong and what cures it, for the operator; it never repeats the
 value, because somebody will one day paste a key where a path belongs.
 """
 
@@ -25,9 +25,24 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+# They look like nothing, and are of no class that says so.
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs", "Cn", "Co", "Cs"})
+_CALLED = {
+    "\n": "a line break",
+    "\r": "a carriage return",
+    "\t": "a tab",
+    "\ufeff": "a byte order mark",
+}
+_NAMED = 5
+_ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")
+Text = Annotated[str, _ONE_LINE]
+Bytes = Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)]
+Seconds = Annotated[float, Field(ge=0.1, le=300)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Flaw:
     """One thing that is wrong with a setting."""
 
     key: tuple[str, ...] = ()  # below the setting that was looked at; empty: that setting itself
@@ -35,12 +50,12 @@ class Fault:
     cure: str
 
 
-def reject(faults: Iterable[Fault]) -> None:
-    """Refuse a setting for *faults*, each of which is reported; do nothing if there is none."""
-    found = tuple(faults)
+def reject(flaws: Iterable[Flaw]) -> None:
+    """Refuse a setting for *flaws*, each of which is reported; do nothing if there is none."""
+    found = tuple(flaws)
     if found:
-        text = "; ".join(fault.cause for fault in found)
-        raise PydanticCustomError("faults", "{text}", {"text": text, "faults": found})
+        text = "; ".join(flaw.cause for flaw in found)
+        raise PydanticCustomError("flaws", "{text}", {"text": text, "flaws": found})
 
 
 class Section(BaseModel):
@@ -83,14 +98,14 @@ def _address(value: object) -> Address:
         number = -1
     if not (colon and 0 <= number <= 65535):  # noqa: PLR2004 - the range of a port
         cure = 'Write an IP address and a port, such as "127.0.0.1:8480" or "[::]:8443".'
-        reject([Fault(cause="is no address to listen on", cure=cure)])
+        reject([Flaw(cause="is not an address to listen on", cure=cure)])
     return Address(host, number)
 
 
 def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         cure = "Write the whole path, from /: a service has no current folder to start from."
-        reject([Fault(cause="is no absolute path", cure=cure)])
+        reject([Flaw(cause="is not an absolute path", cure=cure)])
     return path
 
 
@@ -116,10 +131,10 @@ def _url(text: str) -> str:
         host = ""
     if not host or parts.username or parts.query or parts.fragment or not text.isascii():
         cure = "Write scheme, host and path only, such as https://127.0.0.1:9443/oauth2/token."
-        reject([Fault(cause="is no address of a service", cure=cure)])
+        reject([Flaw(cause="is not the address of a service", cure=cure)])
     if parts.scheme != "https" and not (parts.scheme == "http" and _loopback_host(host)):
         cure = "Write https://; plain http is taken only towards this machine itself."
-        reject([Fault(cause="is not protected by TLS", cure=cure)])
+        reject([Flaw(cause="is not protected by TLS", cure=cure)])
     return text.rstrip("/")
 
 
@@ -132,22 +147,11 @@ def _egress(text: str) -> str:
     if named and (parts.username is not None or parts.password is not None):
         cure = "Write the user into outbound.egress_user, and the password into a file of mode 0600"
         cure += " that outbound.egress_password_file names: settings are shown, and logged."
-        reject([Fault(cause="holds a user or a password", cure=cure)])
+        reject([Flaw(cause="holds a user or a password", cure=cure)])
     if not named or parts.scheme != "http" or parts.path.strip("/"):
         cure = "Write http://, the host and the port, such as http://proxy.trust.example:3128."
-        reject([Fault(cause="is no address of an egress proxy", cure=cure)])
+        reject([Flaw(cause="is not the address of an egress proxy", cure=cure)])
     return text.rstrip("/")
-
-
-# They look like nothing, and are of no class that says so.
-_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-_HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs", "Cn", "Co", "Cs"})
-_CALLED = {
-    "\n": "a line break",
-    "\r": "a carriage return",
-    "\t": "a tab",
-    "\ufeff": "a byte order mark",
-}
 
 
 def is_hidden(character: str) -> bool:
@@ -175,11 +179,8 @@ def _without(value: object, wrong: Callable[[str], bool]) -> object:
         if found:
             cure = "Type it again, or copy it without what stands around it."
             cause = "holds what does not belong there: " + ", ".join(found[:_NAMED])
-            reject([Fault(cause=cause, cure=cure)])
+            reject([Flaw(cause=cause, cure=cure)])
     return value
-
-
-_NAMED = 5
 
 
 def _called(character: str) -> str:
@@ -187,9 +188,6 @@ def _called(character: str) -> str:
     return f"{name} (U+{ord(character):04X})" if name else f"U+{ord(character):04X}"
 
 
-_ONE_LINE = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")
-
-Text = Annotated[str, _ONE_LINE]
 Listen = Annotated[Address, BeforeValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 ApiKey = Annotated[Text, BeforeValidator(_key_characters)]
@@ -198,5 +196,3 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(listed)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(listed)]
 Url = Annotated[Text, AfterValidator(_url)]
 EgressProxy = Annotated[Text, AfterValidator(_egress)]
-Bytes = Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)]
-Seconds = Annotated[float, Field(ge=0.1, le=300)]

@@ -35,6 +35,7 @@ from bars_gateway.config.environments import (
     environment_of_own_name,
     strange,
 )
+from bars_gateway.config.values import Flaw
 from bars_gateway.tls.chains import dns_names, is_authority, is_root, issued_by
 
 _BITS = 2048  # below this nobody takes a key any more
@@ -199,9 +200,9 @@ def named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
     if wanted is not None and name.lower() != wanted.lower():
         seen = f"its name is {name!a}, and onboarding.fqdn is {wanted!a}"
         return _failed("name", seen, "Correct the setting, or ask for the right certificate.")
-    faults = faults_of(name, settings)
-    if faults:
-        return _failed("name", f"its name {name!a} {faults[0].cause}", faults[0].cure)
+    flaws = flaws_of(name, settings)
+    if flaws:
+        return _failed("name", f"its name {name!a} {flaws[0].cause}", flaws[0].cure)
     return _passed("name", f"its name is {name}")
 
 
@@ -264,14 +265,6 @@ def worst(found: Iterable[Verdict]) -> Grade:
     return max((one.grade for one in found), key=list(Grade).index, default=Grade.PASS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameFault:
-    """One thing that is wrong with a name."""
-
-    cause: str
-    cure: str
-
-
 def form_for(settings: Settings) -> str:
     """Return the form that is asked for, such as BaRS-INT-RAE.<provider>.nhs.uk."""
     if settings.bundle.own_name_prefix is None:
@@ -283,7 +276,7 @@ def form_for(settings: Settings) -> str:
     return f"BaRS-{settings.environment.upper()}-{ods_code}.<{hosting}>{_FORMS[hosting]}"
 
 
-def faults_of(fqdn: str, settings: Settings) -> list[NameFault]:
+def flaws_of(fqdn: str, settings: Settings) -> list[Flaw]:
     """Return what is wrong with *fqdn* for this installation."""
     found = list(_everywhere(fqdn))
     if settings.bundle.own_name_prefix:
@@ -291,18 +284,18 @@ def faults_of(fqdn: str, settings: Settings) -> list[NameFault]:
     return found
 
 
-def _everywhere(fqdn: str) -> Iterator[NameFault]:
+def _everywhere(fqdn: str) -> Iterator[Flaw]:
     if len(fqdn) > LONGEST:
         cause = f"has {len(fqdn)} characters, and a common name has {LONGEST} at most"
-        yield NameFault(cause=cause, cure="Agree on a shorter domain with the desk.")
+        yield Flaw(cause=cause, cure="Agree on a shorter domain with whoever signs it.")
     if not fqdn.isascii() or not all(map(_LABEL.fullmatch, fqdn.split("."))):
         cure = "Use letters, digits and hyphens between the dots."
-        yield NameFault(cause="is no name of a machine", cure=cure)
+        yield Flaw(cause="is not the name of a machine", cure=cure)
     elif "." not in fqdn:
-        yield NameFault(cause="has no domain", cure="Write the whole name, with its domain.")
+        yield Flaw(cause="has no domain", cure="Write the whole name, with its domain.")
 
 
-def _by_the_rules(fqdn: str, settings: Settings) -> Iterator[NameFault]:
+def _by_the_rules(fqdn: str, settings: Settings) -> Iterator[Flaw]:
     environment, hosting = settings.environment, settings.onboarding.hosting
     codes = [provider.ods_code for provider in settings.providers.values()]
     wanted = form_for(settings)
@@ -311,15 +304,15 @@ def _by_the_rules(fqdn: str, settings: Settings) -> Iterator[NameFault]:
     if other is not environment:
         whose = f"is made for the environment {other}" if other else "names no environment"
         cause = f"{whose}, and this gateway is in {environment}"
-        yield NameFault(cause=cause, cure=f"Name it {wanted}.")
+        yield Flaw(cause=cause, cure=f"Name it {wanted}.")
         return
     code = first[len(f"bars-{environment}-") :].upper()
     if not any(_names(code, ods, environment) for ods in codes) and hosting == "provider":
         cause = f"has {code or 'nothing'!a} where the ODS code of the provider belongs"
-        yield NameFault(cause=cause, cure=f"Name it {wanted}.")
+        yield Flaw(cause=cause, cure=f"Name it {wanted}.")
     if not re.fullmatch(r"[A-Z0-9]{3,}(-[A-Z0-9]+)?", code) and hosting == "supplier":
         cause = f"has {code or 'nothing'!a} where an ODS code belongs"
-        yield NameFault(cause=cause, cure=f"Name it {wanted}.")
+        yield Flaw(cause=cause, cure=f"Name it {wanted}.")
     yield from _domain(rest.lower(), hosting, wanted)
 
 
@@ -328,11 +321,11 @@ def _names(code: str, ods: str, environment: Environment) -> bool:
     return code == ods or (environment is Environment.PROD and code.startswith(ods))
 
 
-def _domain(domain: str, hosting: str, wanted: str) -> Iterator[NameFault]:
+def _domain(domain: str, hosting: str, wanted: str) -> Iterator[Flaw]:
     ending = _FORMS[hosting]
     if not domain.endswith(".nhs.uk") or domain == "thirdparty.nhs.uk":
-        yield NameFault(cause="is not in a domain below nhs.uk", cure=f"Name it {wanted}.")
+        yield Flaw(cause="is not in a domain below nhs.uk", cure=f"Name it {wanted}.")
     elif domain.endswith(".thirdparty.nhs.uk") != (hosting == "supplier"):
         cause = f"does not end in {ending}, as the name of a {hosting}-hosted Receiver does"
         cure = f"Name it {wanted}, or set onboarding.hosting."
-        yield NameFault(cause=cause, cure=cure)
+        yield Flaw(cause=cause, cure=cure)

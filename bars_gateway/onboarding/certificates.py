@@ -43,7 +43,7 @@ from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import (
     Delivered,
     Grade,
-    faults_of,
+    flaws_of,
     form_for,
     same_key,
     verdicts,
@@ -103,10 +103,10 @@ def folder_of(settings: Settings) -> Path:
 
 def new_request(settings: Settings, fqdn: str, bits: int = BITS) -> Request:
     """Make a key and a request for *fqdn*; raise OnboardingError where the name is wrong."""
-    faults = faults_of(fqdn, settings)
-    if faults:
-        causes = "; ".join(fault.cause for fault in faults)
-        raise OnboardingError(f"the name {fqdn!a} {causes}", faults[0].cure)
+    flaws = flaws_of(fqdn, settings)
+    if flaws:
+        causes = "; ".join(flaw.cause for flaw in flaws)
+        raise OnboardingError(f"the name {fqdn!a} {causes}", flaws[0].cure)
     folder = folder_of(settings)
     make_folder(folder, 0o700)
     request = _next(folder, fqdn)
@@ -229,7 +229,7 @@ def _binary(
         found = pkcs12.load_pkcs12(data, password)
     except ValueError:
         cure = "Give its password: --password-file. PEM, DER, PKCS#7 and PKCS#12 are understood."
-        cause = f"{file} is no certificate, or its password is another one"
+        cause = f"{file} is not a certificate, or its password is another one"
         raise OnboardingError(cause, cure) from None
     certificates = [found.cert, *found.additional_certs]
     chain = [one.certificate for one in certificates if one is not None]

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.config import Environment, Settings
-from bars_gateway.config.placeholders import api_key_is_told, unknown_callers
+from bars_gateway.config.doubts import api_key_is_told, unknown_callers
 from bars_gateway.config.problems import problems_of_inbound
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import form_for

@@ -34,7 +34,7 @@ def explained(path: Path, doing: str) -> Iterator[None]:
 def read(path: Path) -> bytes:
     """Return what is in *path*."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise OnboardingError(f"{path} is no file", "Name the file itself.")
+        raise OnboardingError(f"{path} is not a file", "Name the file itself.")
     with explained(path, "read"):
         return path.read_bytes()
 

@@ -37,17 +37,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bars_gateway.config import Environment, Settings, load
-from bars_gateway.config.describe import BUNDLED
-from bars_gateway.config.environments import BUNDLES
-from bars_gateway.config.placeholders import PENDING, PENDING_NAME
-from bars_gateway.config.purposes import purpose
-from bars_gateway.config.sources import Sources, explain, model_at
+from bars_gateway.config.doubts import PENDING, PENDING_NAME
+from bars_gateway.config.environments import BUNDLED, BUNDLES
+from bars_gateway.config.provider import SERVICE_SYSTEM
+from bars_gateway.config.sources import Sources, explain, model_at, purpose
 from bars_gateway.errors import ConfigurationError, OnboardingError
 from bars_gateway.onboarding import checklist, keys
 from bars_gateway.onboarding.files import explained, make_folder, read, write_new
 from bars_gateway.onboarding.keys import KeyId
 
-_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _USER = "bars-gateway"
 _READABLE = 0o640  # settings hold no secret, and are nobody else's business
 _SHARED = 0o2750  # the EPR's group finds its files in the spool folder
@@ -223,7 +221,7 @@ def _add(values: dict[str, Any], table: str, **more: str | None) -> None:
 
 
 def _service(text: str) -> str:
-    return text if "|" in text else f"{_SYSTEM}|{text}"
+    return text if "|" in text else f"{SERVICE_SYSTEM}|{text}"
 
 
 def _point_at_sandbox(values: dict[str, Any], folder: Path) -> None:
@@ -323,7 +321,7 @@ def asked_at_terminal(options: InitOptions) -> InitOptions:
         names = ", ".join(Environment)
         text = typer.prompt(f"Where to connect ({names})", default=Environment.INT.value)
         if text not in list(Environment):
-            raise OnboardingError(f"{text!a} is no environment", f"Choose one of: {names}")
+            raise OnboardingError(f"{text!a} is not an environment", f"Choose one of: {names}")
         options = replace(options, environment=Environment(text))
     for field, question in _QUESTIONS.items():
         if not getattr(options, field):

@@ -95,10 +95,10 @@ class KeyId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return what *text* says; raise OnboardingError where it keeps not to the convention."""
+        """Return what *text* says; raise OnboardingError where it keeps to no convention."""
         found = _FORM.fullmatch(text)
         if found is None or not cls.fits(text):
-            raise OnboardingError(f"{text!a} is no key id by the convention", _CONVENTION)
+            raise OnboardingError(f"{text!a} is not a key id by the convention", _CONVENTION)
         environment = Environment(found["where"].lower())
         return cls(owner=found["owner"], environment=environment, rotation=int(found["count"]))
 
@@ -244,7 +244,7 @@ def read_public(path: Path) -> RSAPublicKey:
         key = None
     if not isinstance(key, RSAPublicKey):
         cure = "Take it away, or put the key's public half there as PEM."
-        raise OnboardingError(f"{path} is no public RSA key in PEM form", cure)
+        raise OnboardingError(f"{path} is not a public RSA key in PEM form", cure)
     return key
 
 

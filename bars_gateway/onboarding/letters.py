@@ -275,7 +275,7 @@ def _public(private_key_file: Path) -> bytes:
     key = read_key(private_key_file)
     if not isinstance(key, RSAPrivateKey):
         cure = "Make one that the token service takes: bars-gateway keys new"
-        raise OnboardingError(f"{private_key_file} is no RSA key", cure)
+        raise OnboardingError(f"{private_key_file} is not an RSA key", cure)
     return public_pem(key.public_key())
 
 

@@ -123,7 +123,7 @@ def test_it_is_said_where_a_request_goes(config):
 )
 def test_the_four_forms_of_a_name(settings, environment, hosting, fqdn):
     """Each is taken in its environment, with or without a setting in PROD."""
-    assert [] == certificate_rules.faults_of(fqdn, of(settings, environment, hosting))
+    assert [] == certificate_rules.flaws_of(fqdn, of(settings, environment, hosting))
 
 
 def of(settings: Settings, environment: str, hosting: str) -> Settings:
@@ -140,21 +140,19 @@ def of(settings: Settings, environment: str, hosting: str) -> Settings:
         ("gateway.northshire.nhs.uk", "provider", "names no environment"),
         ("BaRS-INT-RAE.northshire.nhs.uk", "provider", "where the ODS code of the provider"),
         ("BaRS-INT-ZX901WARD.northshire.nhs.uk", "provider", "where the ODS code of the provider"),
-        ("BaRS-INT-.supplier.thirdparty.nhs.uk", "supplier", "is no name of a machine"),
+        ("BaRS-INT-.supplier.thirdparty.nhs.uk", "supplier", "is not the name of a machine"),
         ("BaRS-INT-ZX901.northshire.org", "provider", "is not in a domain below nhs.uk"),
         ("BaRS-INT-ZX901.thirdparty.nhs.uk", "supplier", "is not in a domain below nhs.uk"),
         ("BaRS-INT-ZX901.northshire.nhs.uk", "supplier", "does not end in .thirdparty.nhs.uk"),
         ("BaRS-INT-ZX901.x.thirdparty.nhs.uk", "provider", "does not end in .nhs.uk"),
         (f"BaRS-INT-ZX901.{'n' * 43}.nhs.uk", "provider", "has 65 characters"),
-        ("BaRS-INT-ZX901_1.northshire.nhs.uk", "provider", "is no name of a machine"),
+        ("BaRS-INT-ZX901_1.northshire.nhs.uk", "provider", "is not the name of a machine"),
         ("BaRS-INT-ZX901", "provider", "has no domain"),
     ],
 )
 def test_every_wrong_name_gets_its_own_message(settings, fqdn, hosting, expected):
     """The desk would take days to say the same."""
-    found = [
-        fault.cause for fault in certificate_rules.faults_of(fqdn, of(settings, "int", hosting))
-    ]
+    found = [flaw.cause for flaw in certificate_rules.flaws_of(fqdn, of(settings, "int", hosting))]
 
     assert expected in "; ".join(found)
 
@@ -367,8 +365,8 @@ def test_a_certificate_is_checked_without_using_it(config, tmp_path):
 
 CASES = {
     "missing": (None, "cannot be read: No such file or directory"),
-    "empty": (b"", "is no certificate, or its password is another one"),
-    "garbage": (b"\x00\x01garbage", "is no certificate, or its password is another one"),
+    "empty": (b"", "is not a certificate, or its password is another one"),
+    "garbage": (b"\x00\x01garbage", "is not a certificate, or its password is another one"),
     "half a PEM": (b"-----BEGIN CERTIFICATE-----\nAAAA", "holds no certificate in PEM form"),
     "the key": (key_pem(), "is a private key, and no certificate in PEM form"),
 }

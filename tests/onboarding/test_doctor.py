@@ -28,7 +28,7 @@ from national_side import saying, served
 from typed import Done, typed
 
 from bars_gateway.config import Address, Environment, load
-from bars_gateway.config.placeholders import PENDING, PENDING_NAME
+from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.certificate_rules import Grade
 from bars_gateway.onboarding.doctor.checks import Finding, Machine, Report, Site

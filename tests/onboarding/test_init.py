@@ -15,7 +15,7 @@ from certs import Chain
 from typed import Done, typed
 
 from bars_gateway.config import describe, load
-from bars_gateway.config.placeholders import PENDING, PENDING_NAME
+from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.onboarding.init import InitOptions, asked_at_terminal
 
 FLAGS = (

@@ -64,7 +64,7 @@ def test_a_key_id_is_read_by_the_convention(text, expected):
 )
 def test_a_key_id_outside_the_convention_is_refused(text):
     """What would be escaped in a URL or a file name is no key id."""
-    with pytest.raises(OnboardingError, match="no key id"):
+    with pytest.raises(OnboardingError, match="not a key id"):
         KeyId.parse(text)
 
 
@@ -240,7 +240,7 @@ def test_a_retired_key_is_out_of_the_jwks_and_kept(config):
     ("arguments", "expected"),
     [
         (["--key-id", "Northshire-INT-1"], "is of int, and the settings are of local"),
-        (["--key-id", "nonsense"], "is no key id by the convention"),
+        (["--key-id", "nonsense"], "is not a key id by the convention"),
         (["--provider", "nobody"], "is not a provider of the settings"),
     ],
 )

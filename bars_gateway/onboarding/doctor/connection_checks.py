@@ -392,7 +392,7 @@ def _core(site: Site) -> Seen:
 def _reload(site: Site) -> Seen:
     if not _of_unit(site.machine.unit, "ExecReload"):
         cure = "Install the unit of this release: systemctl reload then takes new keys."
-        return warned("the unit knows no reload", cure)
+        return warned("the unit does not support reload", cure)
     return passed("systemctl reload takes new keys and certificates")
 
 

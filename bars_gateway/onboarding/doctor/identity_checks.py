@@ -158,7 +158,7 @@ async def _reachable(site: Site) -> Seen:
 def _shape(site: Site) -> Seen:
     if not isinstance((site.jwks or {}).get("keys"), list):
         cure = 'Publish {"keys": [...]}, as `bars-gateway keys new` writes it, and no bare key.'
-        return failed("what is published there is no set of keys", cure)
+        return failed("what is published there is not a set of keys", cure)
     return passed("it is a set of keys")
 
 
@@ -206,7 +206,7 @@ def _explained(look: Looking) -> Looking:
             return failed(str(error), error.advice)
         except (ValueError, AttributeError, TypeError):
             return failed(
-                "it is no JSON object with keys", "bars-gateway keys new writes it again."
+                "it is not a JSON object with keys", "bars-gateway keys new writes it again."
             )
 
     return explained

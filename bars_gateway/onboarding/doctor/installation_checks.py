@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bars_gateway.config import Provider
+from bars_gateway.config.doubts import api_key_is_told, unknown_callers
 from bars_gateway.config.environments import environment_of_host
-from bars_gateway.config.placeholders import api_key_is_told, unknown_callers
-from bars_gateway.config.provider import Software
+from bars_gateway.config.provider import SERVICE_SYSTEM, Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
 from bars_gateway.errors import StoreError
 from bars_gateway.onboarding import contacts
@@ -29,7 +29,6 @@ from bars_gateway.permissions import files_in
 from bars_gateway.store.examination import examined, reading
 from bars_gateway.store.inspection import last
 
-_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"
 _WRITABLE = 0o022
 _FIRST_YEAR = 2026  # this release did not exist before
 _SLOW_SECONDS = 1.0
@@ -60,9 +59,9 @@ def _variables(site: Site) -> Seen:
 
 def _services(site: Site) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
-        odd = [s for s in provider.services if s.partition("|")[0] != _SYSTEM]
+        odd = [s for s in provider.services if s.partition("|")[0] != SERVICE_SYSTEM]
         if odd:
-            cure = f"Write it as {_SYSTEM}|<service id>, exactly."
+            cure = f"Write it as {SERVICE_SYSTEM}|<service id>, exactly."
             return warned(f"{odd[0]!a} is in another naming system", cure)
         return passed(f"{len(provider.services)} in the directory of services' own system")
 
@@ -92,7 +91,7 @@ def _key_ids(site: Site) -> Seen:
     def look(_name: str, provider: Provider) -> Seen:
         if not KeyId.fits(provider.key_id):
             cure = "With the next key: <supplier or provider>-<environment>-<rotation>."
-            return warned(f"{provider.key_id!a} keeps not to the convention", cure)
+            return warned(f"{provider.key_id!a} does not keep to the convention", cure)
         return passed(provider.key_id)
 
     return for_each(site, look)
@@ -104,7 +103,7 @@ def _addresses(site: Site) -> Seen:
     strange = sorted(h for h in hosts if environment_of_host(h) is not environment)
     if site.settings.bundle.hosts and strange:
         cure = "Take token_url and proxy_url out of the settings: the environment brings them."
-        return warned(f"{strange[0]} is no address of {environment}", cure)
+        return warned(f"{strange[0]} is not an address of {environment}", cure)
     return passed(", ".join(sorted(hosts)))
 
 
