@@ -16,9 +16,8 @@ from messages import referral
 from prometheus_client import CollectorRegistry
 from world import PATIENCE, Node, World, eventually, in_time, world_in
 
-from bars_gateway.inbound.acceptor import Acceptor
+from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
 from bars_gateway.inbound.connection import Limits
-from bars_gateway.inbound.metrics import InboundMetrics
 from bars_gateway.upkeep.heartbeats import Heartbeats, Watchdog
 from bars_gateway.upkeep.notify import Notifier
 

@@ -23,11 +23,10 @@ from bars_gateway.daemon import quota
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Limits
-from bars_gateway.inbound.enquiries import Enquiries
 from bars_gateway.inbound.exchange import ByName
-from bars_gateway.inbound.hosts import Hosted
-from bars_gateway.inbound.publications import Publications
-from bars_gateway.inbound.reception import Reception
+from bars_gateway.inbound.message_handler import MessageHandler
+from bars_gateway.inbound.providers import Hosted
+from bars_gateway.inbound.read_handler import Publications, ReadHandler
 from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.budget import Budget, Turns
@@ -315,15 +314,15 @@ def _answerers(settings: Settings, store: Store, hosted: Sequence[Hosted], now: 
     )
     asking = Asking(store.questions, patience)
     longest = timedelta(days=settings.inbound.longest_slot_search_days)
-    enquiries = Enquiries(hosted, asking, longest_slot_search=longest, now=now)
+    reads = ReadHandler(hosted, asking, longest_slot_search=longest, now=now)
     publications = Publications(hosted, partial(_about, settings, now()))
     return ByName(
         {
-            PROCESS_MESSAGE: Reception(store, hosted, asking, now=now, new_id=new_id),
+            PROCESS_MESSAGE: MessageHandler(store, hosted, asking, now=now, new_id=new_id),
             "metadata": publications,
             "MessageDefinition": publications,
-            "Slot": enquiries,
-            "Appointment": enquiries,
-            "ServiceRequest": enquiries,
+            "Slot": reads,
+            "Appointment": reads,
+            "ServiceRequest": reads,
         }
     )

@@ -26,8 +26,7 @@ from typing import Any, cast
 import structlog
 from aiohttp import StreamReader, web
 
-from bars_gateway.inbound.admission import Judgement
-from bars_gateway.inbound.failures import Failure
+from bars_gateway.inbound.admission import Failure, Judgement
 from bars_gateway.local_http import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.tls.contexts import NOBODY, Caller, caller_of
 

@@ -1,19 +1,30 @@
 """
-What passes between the HTTP side and the one who decides about a message.
+What passes between the HTTP side and the one who decides about a request.
 
-    server ──InboundRequest──► Answerer ──Reply──► server ──► in the format that was asked for
+    server ──InboundRequest──► Answerer ──Reply──► rendered: as asked for, packed
+                                                     └─► response: HTTP, the two ids, no name
 
 Neither knows the other: the server of HTTP, limits and deadlines, the Answerer of BaRS
-and the store.
+and the store. An answer that XML cannot carry leaves in the format in which it was composed: what
+was decided, and is on disk, is worth more to the Sender than its format.
 """
 
+import asyncio
+import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from bars_gateway.standard.formats import Format
+from aiohttp import web
+
+from bars_gateway.standard.formats import LONG, Format, as_asked, to_tree
+from bars_gateway.standard.headers import echo
 from bars_gateway.standard.issues import Issue
+
+_GZIP_FROM_BYTES = 1024  # below, the packet is the same
+_GZIP_LEVEL = 1
+_NOT_WELCOME = frozenset({"q=0", "q=0.0", "q=0.00", "q=0.000"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +70,53 @@ class ByName:
     async def __call__(self, request: InboundRequest) -> Reply:
         """Return the answer."""
         return await self._answerers[request.name](request)
+
+
+async def rendered(reply: Reply, wanted: Format, accept_encoding: str) -> Reply:
+    """Return *reply* in the format that was asked for, packed where that is welcome."""
+    packs = len(reply.body) >= _GZIP_FROM_BYTES and _takes_gzip(accept_encoding)
+    if len(reply.body) < LONG:
+        return rendered_at_once(reply, wanted, packs=packs)
+    return await asyncio.to_thread(rendered_at_once, reply, wanted, packs=packs)
+
+
+def rendered_at_once(reply: Reply, wanted: Format, *, packs: bool = False) -> Reply:
+    """Return *reply* in the format that was asked for; for answers that are short."""
+    if reply.written_in is not wanted:
+        body, written_in = as_asked(to_tree(reply.body, reply.written_in), wanted)
+        reply = replace(reply, written_in=written_in, body=body)
+    if packs:
+        body = gzip.compress(reply.body, _GZIP_LEVEL, mtime=0)
+        reply = replace(reply, body=body, headers={**reply.headers, "Content-Encoding": "gzip"})
+    return reply
+
+
+def response(request: web.BaseRequest, reply: Reply, headers: Mapping[str, str]) -> web.Response:
+    """Return *reply* for aiohttp to send, with the two ids of the caller's *headers*."""
+    fields = {
+        "Content-Type": reply.written_in.value,
+        "Cache-Control": "no-store",
+        "Vary": "Accept, Accept-Encoding",
+        **reply.headers,
+        **echo(headers),
+    }
+    answer = _Answer(status=reply.http_status, body=reply.body, headers=fields)
+    if not request.content.is_eof():
+        answer.force_close()  # what is still to come of the body belongs to nothing
+    return answer
+
+
+class _Answer(web.Response):
+    """A response that does not say which software wrote it (core page, 1.2)."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    choices = (choice.split(";") for choice in accept_encoding.lower().split(","))
+    return any(
+        name.strip() == "gzip" and "".join(parameters).replace(" ", "") not in _NOT_WELCOME
+        for name, *parameters in choices
+    )

@@ -36,6 +36,18 @@ _TEMPLATE = "$template"
 _ALIASES = {"Slots": "Slot"}  # the guide's prose
 _METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _WITH_BODY = frozenset(["POST", "PUT", "PATCH"])
+_NOT_IMPLEMENTED = Problem(
+    http_status=501,
+    code="REC_NOT_IMPLEMENTED",
+    issue="not-supported",
+    text="this Receiver has nothing of that function: it is a preview, and switched off here",
+)
+_NOT_FOUND = Problem(
+    http_status=404,
+    code="REC_NOT_FOUND",
+    issue="not-found",
+    text="There is nothing at this path. Messages are posted to $process-message.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +107,3 @@ def _wrong_method(name: str, allow: str) -> Problem:
         issue="not-supported",
         text=f"{name} takes {allow} and nothing else here.",
     )
-
-
-_NOT_IMPLEMENTED = Problem(
-    http_status=501,
-    code="REC_NOT_IMPLEMENTED",
-    issue="not-supported",
-    text="this Receiver has nothing of that function: it is a preview, and switched off here",
-)
-_NOT_FOUND = Problem(
-    http_status=404,
-    code="REC_NOT_FOUND",
-    issue="not-found",
-    text="There is nothing at this path. Messages are posted to $process-message.",
-)

@@ -29,18 +29,44 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from prometheus_client import CollectorRegistry
 
 from bars_gateway.errors import ConfigurationError, GatewayError, StorageFull, StoreError
-from bars_gateway.inbound import problems
-from bars_gateway.inbound.acceptor import Acceptor
+from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
 from bars_gateway.inbound.admission import Admission, Callers
-from bars_gateway.inbound.bodies import body_of
 from bars_gateway.inbound.connection import Connection, Dealings, Limits
-from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
-from bars_gateway.inbound.metrics import InboundMetrics
-from bars_gateway.inbound.rendering import rendered, rendered_at_once, response
+from bars_gateway.inbound.exchange import (
+    Answerer,
+    InboundRequest,
+    Reply,
+    rendered,
+    rendered_at_once,
+    response,
+)
+from bars_gateway.inbound.replies import (
+    ANSWER_LATE,
+    BODY_LATE,
+    ENCODED,
+    HEADERS_TOO_LONG,
+    LINE_TOO_LONG,
+    NO_FHIR,
+    NO_GZIP,
+    NO_HTTP,
+    NOT_ALLOWED,
+    STORE_TROUBLE,
+    TOO_LARGE,
+    UNAVAILABLE,
+    UNEXPECTED,
+    problem_reply,
+)
 from bars_gateway.inbound.routes import Route, route
 from bars_gateway.local_http import has_left, unreadable
-from bars_gateway.request_bodies import ENCODING, encoding_of, is_known
-from bars_gateway.standard.answers import Problem, problem_outcome
+from bars_gateway.request_bodies import (
+    ENCODING,
+    BodyTooLong,
+    BrokenPacking,
+    encoding_of,
+    is_known,
+    unpacked,
+)
+from bars_gateway.standard.answers import Problem
 from bars_gateway.standard.formats import Format, format_of
 from bars_gateway.standard.headers import (
     CORRELATION_ID,
@@ -56,10 +82,32 @@ from bars_gateway.tls.sightings import Sightings
 from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
-
 _STARTED = web.RequestKey("started", float)
 _BAD_REQUEST = 400
-_UNREADABLE = {414: problems.LINE_TOO_LONG, 431: problems.HEADERS_TOO_LONG}
+_UNREADABLE = {414: LINE_TOO_LONG, 431: HEADERS_TOO_LONG}
+
+
+async def body_of(request: web.BaseRequest, *, max_bytes: int, seconds: float) -> bytes | Problem:
+    """Return the whole body, inflated, or what is wrong with it; never more than *max_bytes*."""
+    try:
+        async with asyncio.timeout(seconds):
+            await _invite(request)
+            return await unpacked(request, max_bytes)
+    except TimeoutError:
+        return BODY_LATE
+    except BodyTooLong:
+        return TOO_LARGE
+    except web.RequestPayloadError:
+        return NO_HTTP
+    except BrokenPacking:
+        return NO_GZIP
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a caller who asks before sending a body that it may."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
 
 
 async def _nobody_told(_error: BaseException) -> None:
@@ -174,27 +222,27 @@ class InboundServer:
         problem = self._refusal(request, way)
         if problem is not None:
             headers = {} if way.allow is None else {"Allow": way.allow}
-            if problem is problems.ENCODED:
+            if problem is ENCODED:
                 headers["Accept-Encoding"] = ENCODING
-            return replace(_reply_of(problem), headers=headers)
+            return replace(problem_reply(problem), headers=headers)
         limits = self._limits
         body = await body_of(request, max_bytes=limits.max_body_bytes, seconds=limits.body_seconds)
         if isinstance(body, Problem):
-            return _reply_of(body)
+            return problem_reply(body)
         return await self._answered(request, way, body)
 
     def _refusal(self, request: web.BaseRequest, way: Route) -> Problem | None:
         """Return what can be said without the body."""
         if self.admission.judge(_connection(request).caller).refusal is not None:
-            return problems.NOT_ALLOWED  # taken off the list, or revoked, since it connected
+            return NOT_ALLOWED  # taken off the list, or revoked, since it connected
         if way.problem is not None:
             return way.problem
         if not is_known(encoding_of(request)):
-            return problems.ENCODED
+            return ENCODED
         if way.takes_body and format_of(request.content_type) is None:
-            return problems.NO_FHIR
+            return NO_FHIR
         if (request.content_length or 0) > self._limits.max_body_bytes:
-            return problems.TOO_LARGE
+            return TOO_LARGE
         return None
 
     async def _answered(self, request: web.BaseRequest, way: Route, body: bytes) -> Reply:
@@ -214,26 +262,26 @@ class InboundServer:
             async with asyncio.timeout(self._limits.answer_within_seconds):  # D-who-answers
                 return await self._answer(arrived)
         except TimeoutError:
-            return _reply_of(problems.ANSWER_LATE)
+            return problem_reply(ANSWER_LATE)
         except GatewayError as error:  # each has an answer; the Sender is to come again
             self._log_failure(request, error, error.advice)
             if not isinstance(error, StorageFull):
                 await self._tell(error)
-            return _reply_of(_trouble(error))
+            return problem_reply(_trouble(error))
 
     def _failed(
         self, request: web.BaseRequest, status: int, exc: BaseException | None
     ) -> web.StreamResponse:
         """Answer what is no HTTP (400), or an exception that nobody caught (500)."""
         if status == _BAD_REQUEST:
-            reply = _reply_of(_UNREADABLE.get(unreadable(exc), problems.NO_HTTP))
+            reply = problem_reply(_UNREADABLE.get(unreadable(exc), NO_HTTP))
             return self._ended(request, route("", ""), reply)
         if has_left(request, exc):
             log.info("inbound.caller_left", peer=_connection(request).peer, **_named(request))
             return web.Response(status=_BAD_REQUEST)  # which nobody hears
         self._log_failure(request, exc, GatewayError.advice)
         way = route(request.method, request.path)
-        reply = rendered_at_once(_reply_of(problems.UNEXPECTED), _preferred(request))
+        reply = rendered_at_once(problem_reply(UNEXPECTED), _preferred(request))
         return self._ended(request, way, reply)
 
     def _ended(self, request: web.BaseRequest, way: Route, reply: Reply) -> web.StreamResponse:
@@ -282,22 +330,13 @@ def _preferred(request: web.BaseRequest) -> Format:
     return choice if isinstance(choice, Format) else Format.JSON
 
 
-def _reply_of(problem: Problem) -> Reply:
-    return Reply(
-        http_status=problem.http_status,
-        written_in=Format.JSON,
-        body=problem_outcome(problem),
-        code=problem.code,
-    )
-
-
 def _trouble(error: GatewayError) -> Problem:
     match error:
         case StorageFull():
-            return problems.UNAVAILABLE
+            return UNAVAILABLE
         case StoreError():
-            return problems.STORE_TROUBLE
-    return problems.UNEXPECTED
+            return STORE_TROUBLE
+    return UNEXPECTED
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:

@@ -41,8 +41,8 @@ from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.asking import Asking, Patience
-from bars_gateway.inbound.hosts import Hosted
-from bars_gateway.inbound.reception import Reception
+from bars_gateway.inbound.message_handler import MessageHandler
+from bars_gateway.inbound.providers import Hosted
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.outbound.budget import Budget
@@ -255,7 +255,7 @@ async def inbound(folder: Path, sandbox: Path, rate: float = 0) -> Run:
             certificates / "server.pem", certificates / "server.key", authority, now=now()
         )
         server = InboundServer(
-            Reception(store, [hosted], asking, now=now, new_id=new_id),
+            MessageHandler(store, [hosted], asking, now=now, new_id=new_id),
             CurrentIdentity(identity),
             host="127.0.0.1",
             port=0,

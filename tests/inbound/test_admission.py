@@ -12,9 +12,8 @@ import pytest
 from inbound_callers import PROXY, Receiver, World, calling, eventually, post, serving
 from structlog.testing import capture_logs
 
-from bars_gateway.inbound.admission import Admission, Callers, Judgement
+from bars_gateway.inbound.admission import Admission, Callers, Failure, Judgement
 from bars_gateway.inbound.connection import Limits
-from bars_gateway.inbound.failures import Failure
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.tls.contexts import Caller, CurrentIdentity, Identity
 from bars_gateway.tls.revocation import RevocationList, Revocations

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bars_gateway.inbound.long_work import Busy, LongWork
+from bars_gateway.inbound.message_handler import Busy, LongWork
 from bars_gateway.standard.formats import LONG
 
 

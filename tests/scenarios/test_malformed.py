@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from world import World, headers, post
 from yarl import URL
 
-from bars_gateway.inbound import reception, rendering
+from bars_gateway.inbound import exchange, message_handler
 from bars_gateway.standard.formats import LONG
 
 REFUSED = {400, 413, 415, 422}
@@ -180,7 +180,7 @@ async def test_a_long_message_holds_up_nobody(
     """Above 64 KiB it is read in a thread, and another request is answered meanwhile."""
     reading, another_is_done = threading.Event(), threading.Event()
     threads: list[threading.Thread] = []
-    examine = reception.examine
+    examine = message_handler.examine
 
     def slowly(body: bytes, *arguments: object) -> object:
         if len(body) > LONG:
@@ -189,7 +189,7 @@ async def test_a_long_message_holds_up_nobody(
             assert another_is_done.wait(20)
         return examine(body, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reception, "examine", slowly)
+    monkeypatch.setattr(message_handler, "examine", slowly)
     async with asyncio.TaskGroup() as group:
         long = group.create_task(post(world, referral(notes="x" * 70_000), headers()))
         await asyncio.to_thread(reading.wait, 20)
@@ -206,7 +206,7 @@ async def test_one_sender_keeps_no_other_waiting(
 ) -> None:
     """A long message under way is its Sender's one; its retry gets 503, and others their 200."""
     reading, over = threading.Event(), threading.Event()
-    examine = reception.examine
+    examine = message_handler.examine
 
     def slowly(body: bytes, *arguments: object) -> object:
         if b"lingering" in body:
@@ -214,7 +214,7 @@ async def test_one_sender_keeps_no_other_waiting(
             assert over.wait(20)
         return examine(body, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reception, "examine", slowly)
+    monkeypatch.setattr(message_handler, "examine", slowly)
     lingering = referral(notes="lingering " * 7_000)
     other = base64.b64encode(b'{"resourceType": "Organization", "name": "Other"}').decode()
     async with asyncio.TaskGroup() as group:
@@ -246,8 +246,8 @@ async def test_a_long_acknowledgement_holds_up_nobody(
 
         monkeypatch.setattr(module, name, noted)
 
-    watch(reception.answers, "acknowledge")
-    watch(rendering, "rendered_at_once")
+    watch(message_handler.answers, "acknowledge")
+    watch(exchange, "rendered_at_once")
     await post(world, referral(notes=notes), headers(Accept_Encoding="gzip"))
 
     assert {"acknowledge": on_the_loop, "rendered_at_once": on_the_loop} == loops

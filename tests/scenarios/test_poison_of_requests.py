@@ -188,11 +188,11 @@ COURSES = {
     ),
     "reads": (
         _slots,
-        *("epr.read_requests", "outbound.proxy", "inbound.enquiries", "inbound.asking"),
+        *("epr.read_requests", "outbound.proxy", "inbound.read_handler", "inbound.asking"),
         *("epr.question_requests", "epr.answering", "epr.question_documents"),
         *("store.questions", "store.decisions"),
     ),
-    "inbound": (_inbound, "inbound.publications", "inbound.exchange", "inbound.routes"),
+    "inbound": (_inbound, "inbound.read_handler", "inbound.exchange", "inbound.routes"),
     "folder": (
         _booked,
         *("epr.question_folder", "epr.question_documents", "epr.answering", "epr.spool"),

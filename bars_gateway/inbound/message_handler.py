@@ -1,9 +1,9 @@
 """
 Decides and stores one inbound message: headers and bytes in, the reply out.
 
-    ids ─► target ─► Accept ─► Bundle ─► rules ─► move ─► inbound.receive │ asking ─► 200 │ 409
-     │        │         │         └────────┴─► inbound.refuse ─► 400 │ 422, again and again
-     └────────┴─────────┴─► 400 │ 404 │ 406, nothing stored
+    Addressed ─► Bundle ─► rules ─► move ─► inbound.receive │ asking ─► 200 │ 409
+        │          └────────┴─► inbound.refuse ─► 400 │ 422, again and again
+        └─► 400 │ 404 │ 406, nothing stored (`providers`)
 
 The reply is built before the transaction and sent after it: what we acknowledge is
 on disk (A3 hands over the duty of care on our 200). What a rule refused is
@@ -16,25 +16,32 @@ anything) it is asked about while the Sender waits (`asking`); where no EPR answ
 questions it is 501. A response that belongs to no workflow, or to several, is 404: a copy
 is kept and a person is told.
 
+What is long is read, judged and written beside the loop, and only what can still be answered in
+time. A thread cannot be stopped: it goes on after its caller has got 408, and the caller's retries
+would take one thread after the other. So no caller has more than one, and nobody queues for
+longer than leaves time for the work itself: who would gets 503 at once.
+
 Decisions: D-who-answers.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from bars_gateway.inbound import problems
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import InboundRequest, Reply
-from bars_gateway.inbound.hosts import Hosted, Hosts, strange_sender
-from bars_gateway.inbound.long_work import Busy, LongWork
+from bars_gateway.inbound.providers import Addressed, Hosted, Providers, strange_sender
 from bars_gateway.inbound.replies import (
+    BUSY,
     NO_WORKFLOW,
     NOT_OFFERED,
     problem_reply,
@@ -45,12 +52,11 @@ from bars_gateway.model.messages import Arrival, Payload, Refusal
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.applications import answer_owed
-from bars_gateway.standard.bundle import Json, Message
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import Examined, examine
-from bars_gateway.standard.formats import Format, as_asked
+from bars_gateway.standard.formats import LONG, Format, as_asked
 from bars_gateway.standard.guards import enforced
-from bars_gateway.standard.headers import TARGET, Ids, TargetIdentifier, normalised, read_ids
-from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.headers import TARGET, TargetIdentifier, normalised
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.remarks import remarks_on_numbers
@@ -60,10 +66,13 @@ from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.arrivals import fingerprint, response_arrival
 from bars_gateway.store.store import Store
 
-T = TypeVar("T")
-
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
+THREADS: Final = 2
+WAIT_SECONDS: Final = 0.5
+_MOST_WAITING = 8
 # Access-control and routing headers are kept for audit; Authorization never is.
 _KEPT_HEADERS = (
     "accept",
@@ -76,9 +85,59 @@ _KEPT_HEADERS = (
     "x-correlation-id",
     "x-request-id",
 )
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that is misheard or misread for another
 
 
-class Reception:
+class Busy(Exception):
+    """No thread came free in time: the caller may try again."""
+
+
+class LongWork:
+    """The threads for what is long."""
+
+    def __init__(self, *, threads: int = THREADS, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="long-work")
+        self._free = threads
+        self._wait_seconds = wait_seconds
+        self._working: set[str] = set()  # the callers for whom a thread works
+        self._waiting = 0
+        self._changed = asyncio.Event()
+
+    async def run(self, work: Callable[[], T], size: int, caller: str) -> T:
+        """Return the result of *work* on a body of *size* bytes; raise Busy where it must wait."""
+        if size < LONG:
+            return work()
+        await self._thread_for(caller)
+        running = asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, work)
+        running.add_done_callback(partial(self._ended, caller))
+        return await asyncio.shield(running)
+
+    async def _thread_for(self, caller: str) -> None:
+        if self._waiting >= _MOST_WAITING:
+            raise Busy
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                while not self._free or caller in self._working:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise Busy from None
+        finally:
+            self._waiting -= 1
+        self._free -= 1
+        self._working.add(caller)
+
+    def _ended(self, caller: str, running: "asyncio.Future[T]") -> None:
+        """Give the thread back, whether its caller still waits or not."""
+        if not running.cancelled():
+            running.exception()  # or asyncio would report it as one that nobody saw
+        self._free += 1
+        self._working.discard(caller)
+        self._changed.set()
+
+
+class MessageHandler:
     """Answers `POST $process-message` for every provider of this install."""
 
     def __init__(
@@ -91,7 +150,7 @@ class Reception:
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
-        self._hosts = Hosts(hosted)
+        self._providers = Providers(hosted)
         self._asking = asking
         self._now = now
         self._new_id = new_id
@@ -102,56 +161,51 @@ class Reception:
         try:
             return await self._reply(request)
         except Busy:
-            return problem_reply(problems.BUSY)
+            return problem_reply(BUSY)
 
     async def _at_length(self, work: Callable[[], T], request: InboundRequest) -> T:
         return await self._long_work.run(work, len(request.body), _caller(request))
 
     async def _reply(self, request: InboundRequest) -> Reply:
-        ids = read_ids(request.headers)
-        if not isinstance(ids, Ids):
-            return refused(ids)
-        host = self._hosts.open_to(request.headers)
-        if isinstance(host, Issue):
-            return refused([host])
-        bind_contextvars(provider=host.provider)
-        if isinstance(request.answer_in, Issue):
-            return refused([request.answer_in])
-        read = await self._at_length(partial(_read, request, ids, host), request)
-        if not isinstance(read, _Read):
-            return await self._refuse(request, ids, host, read)
-        stranger = strange_sender(request.headers, read.message, host)
+        addressed = self._providers.addressed(request)
+        if isinstance(addressed, Reply):
+            return addressed
+        received = await self._at_length(partial(_read, addressed), request)
+        if not isinstance(received, _Received):
+            return await self._refuse(addressed, received)
+        stranger = strange_sender(request.headers, received.message, received.host)
         if stranger is not None:
             return refused([stranger])
-        bind_contextvars(move=read.move.value)
-        if read.warned:
-            bind_contextvars(rules=read.warned)
-        take = self._take if read.move in REQUESTER_MOVES else self._take_response
-        return await take(request, ids, host, read)
+        bind_contextvars(move=received.move.value)
+        if received.warned:
+            bind_contextvars(rules=received.warned)
+        take = self._take if received.move in REQUESTER_MOVES else self._take_response
+        return await take(received)
 
-    async def _take(self, request: InboundRequest, ids: Ids, host: Hosted, read: "_Read") -> Reply:
-        message, move = read.message, read.move
+    async def _take(self, received: "_Received") -> Reply:
+        message, move, host = received.message, received.move, received.host
+        request = received.request
         subject = workflow.subject_of(message)
         needs_epr = move is not Move.REQUEST or subject is Subject.BOOKING
         if needs_epr and not host.asks and move is not Move.CANCEL:
             return problem_reply(NOT_OFFERED)
         minted = self._minted(host) if move is Move.REQUEST else None
         now = self._now()
-        arrival = _arrival(request, ids, host, read, minted, now)
+        arrival = _arrival(received, minted, now)
         if needs_epr and not host.asks:
             return await self._asking.turn_away(arrival, now)
         if needs_epr or normalised(arrival.receiver) in host.asked_about_all:
             return await self._asking.about(arrival, minted, request.received_at, now)
         assert minted is not None
-        write = partial(self._acknowledgement, message, minted, request.answer_in, now)
+        write = partial(self._acknowledgement, received, minted, now)
         answer = await self._at_length(write, request)
         fate = await self._store.inbound.receive(replace(arrival, answer=answer), now)
         return reply_to(fate, answer)
 
-    def _acknowledgement(
-        self, message: Message, minted: Minted, wanted: Format | Issue, now: datetime
-    ) -> Payload:
-        return _written(answers.acknowledge(message, minted, self._new_id, now), wanted)
+    def _acknowledgement(self, received: "_Received", minted: Minted, now: datetime) -> Payload:
+        tree = answers.acknowledge(received.message, minted, self._new_id, now)
+        body, written_in = as_asked(tree, received.answer_in)
+        return Payload(media_type=written_in, headers={}, body=body)
 
     def _minted(self, host: Hosted) -> Minted:
         return Minted(
@@ -161,41 +215,38 @@ class Reception:
             reference_system=host.case_number_system,
         )
 
-    async def _take_response(
-        self, request: InboundRequest, ids: Ids, host: Hosted, read: "_Read"
-    ) -> Reply:
+    async def _take_response(self, received: "_Received") -> Reply:
         """Take a response into the workflow that it answers; its mirror image acknowledges it."""
-        message, now = read.message, self._now()
+        message, host, now = received.message, received.host, self._now()
         # Published responses leave the endpoints as they were in the request (scenario 79).
         # Where both services are ours, the endpoints are as they should be (scenario 103).
         ours = [normalised(each) in host.offer.services for each in _endpoints(message)]
         unswapped = ours == [True, False]
         arrival = response_arrival(
             message,
-            read.move,
-            _kept(request),
+            received.move,
+            _kept(received.request),
             provider=host.provider,
-            request_id=ids.request_id,
-            correlation_id=ids.correlation_id,
+            request_id=received.ids.request_id,
+            correlation_id=received.ids.correlation_id,
             sender=message.destinations[0] if unswapped else message.source,
             receiver=message.source if unswapped else message.destinations[0],
         )
-        arrival = replace(arrival, said=read.said)
+        arrival = replace(arrival, said=received.said)
         not_found = _json(problem_reply(NO_WORKFLOW).body)
         if normalised(arrival.receiver) in host.asked_about_all:
-            return await self._asking.about_response(arrival, not_found, request.received_at, now)
+            received_at = received.request.received_at
+            return await self._asking.about_response(arrival, not_found, received_at, now)
         fate = await self._store.responses.respond(arrival, not_found, now)
         return reply_to(fate, arrival.answer)
 
-    async def _refuse(
-        self, request: InboundRequest, ids: Ids, host: Hosted, found: Examined
-    ) -> Reply:
-        answer = refused(found.issues)
+    async def _refuse(self, addressed: Addressed, found: Examined) -> Reply:
+        answer, host, ids = refused(found.issues), addressed.host, addressed.ids
         refusal = Refusal(
             provider=host.provider,
             request_id=ids.request_id,
             correlation_id=ids.correlation_id,
-            fingerprint=fingerprint(request.body),
+            fingerprint=fingerprint(addressed.request.body),
             rules=sorted({issue.rule for issue in found.errors}),
             http_status=answer.http_status,
             answer=_json(answer.body),
@@ -212,7 +263,7 @@ class Reception:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
+class _Received(Addressed):
     """A message that breaks no rule for which it would be refused, and what it says."""
 
     message: Message
@@ -221,15 +272,25 @@ class _Read:
     warned: list[str]  # ids of the rules that it breaks all the same, and is taken
 
 
-def _read(request: InboundRequest, ids: Ids, host: Hosted) -> _Read | Examined:
-    """Return the message in *request*, or what was found with everything that is wrong with it."""
+def _read(addressed: Addressed) -> _Received | Examined:
+    """Return the message in the request, or what was found with all that is wrong with it."""
+    request, ids, host = addressed.request, addressed.ids, addressed.host
     found = examine(request.body, request.written_in, Side.RECEIVING, host.offer, host.overrides)
     if found.message is None or found.move is None:
         return found
     target = TargetIdentifier.decode(request.headers[TARGET.lower()])
     digest = said(found.message, found.move, normalised(target.text), ids.correlation_id)
     warned = sorted({issue.rule for issue in found.issues})
-    return _Read(message=found.message, move=found.move, said=digest, warned=warned)
+    return _Received(
+        request=request,
+        ids=ids,
+        host=host,
+        answer_in=addressed.answer_in,
+        message=found.message,
+        move=found.move,
+        said=digest,
+        warned=warned,
+    )
 
 
 def _caller(request: InboundRequest) -> str:
@@ -237,16 +298,10 @@ def _caller(request: InboundRequest) -> str:
     return f"{request.peer} {request.headers.get('nhsd-end-user-organisation', '')}"
 
 
-def _arrival(  # noqa: PLR0917
-    request: InboundRequest,
-    ids: Ids,
-    host: Hosted,
-    read: _Read,
-    minted: Minted | None,
-    now: datetime,
-) -> Arrival:
+def _arrival(received: _Received, minted: Minted | None, now: datetime) -> Arrival:
     """Return the Requester's message as it came, with no answer yet."""
-    message, move = read.message, read.move
+    message, move = received.message, received.move
+    request, ids, host = received.request, received.ids, received.host
     timing = host.timing(message.use_case)
     return Arrival(
         provider=host.provider,
@@ -270,7 +325,7 @@ def _arrival(  # noqa: PLR0917
         if move is Move.REQUEST
         else None,
         particulars=None if move is Move.REQUEST else particulars_of(message),
-        said=read.said,
+        said=received.said,
         earlier_records=host.earlier_records,
         doubts=remarks_on_numbers(message),
     )
@@ -285,16 +340,8 @@ def _kept(request: InboundRequest) -> Payload:
     return Payload(media_type=request.written_in, headers=headers, body=request.body)
 
 
-def _written(tree: Json, wanted: Format | Issue) -> Payload:
-    body, written_in = as_asked(tree, wanted if isinstance(wanted, Format) else Format.JSON)
-    return Payload(media_type=written_in, headers={}, body=body)
-
-
 def _json(body: bytes) -> Payload:
     return Payload(media_type=Format.JSON, headers={}, body=body)
-
-
-_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that is misheard or misread for another
 
 
 def case_number(ods_code: str, identifier: str) -> str:

@@ -4,11 +4,11 @@ import pytest
 from messages import RECEIVER
 from structlog.testing import capture_logs
 
-from bars_gateway.inbound.hosts import Hosted, Hosts
+from bars_gateway.inbound.providers import Hosted, Providers
 from bars_gateway.standard.headers import ODS, TargetIdentifier, encode
 from bars_gateway.standard.offer import Offer
 
-HOSTS = Hosts(
+PROVIDERS = Providers(
     [
         Hosted(
             provider="trust",
@@ -43,14 +43,14 @@ def test_only_who_is_named_is_refused(sender: str, *, let_in: bool) -> None:
     """By explicit exception: whoever does not say who it is was let in by its certificate."""
     headers = {"nhsd-target-identifier": TARGET, "nhsd-end-user-organisation": sender}
 
-    assert let_in is isinstance(HOSTS.open_to(headers), Hosted)
+    assert let_in is isinstance(PROVIDERS.open_to(headers), Hosted)
 
 
 def test_the_operator_reads_who_was_refused() -> None:
     """A patient may be behind it: the list is looked at again by somebody."""
     sender = by(ODS, "ZX905")
     with capture_logs() as lines:
-        HOSTS.open_to({"nhsd-target-identifier": TARGET, "nhsd-end-user-organisation": sender})
+        PROVIDERS.open_to({"nhsd-target-identifier": TARGET, "nhsd-end-user-organisation": sender})
 
     assert [("inbound.organisation_refused", "trust", "ZX905")] == [
         (line["event"], line["provider"], line["sender"]) for line in lines

@@ -1,13 +1,13 @@
 """
-The organisations that we receive for, and which of them a request is for (H06).
+The providers that we receive for, and which of them a request is for (H06).
 
-    headers ──► target identifier ──► Hosted, or 400 │ 404
-                end-user organisation ──► one that is let in, and the message's own, or 401
+    headers ──► ids ──► target ──► end-user organisation ──► Accept ──► Addressed
+                400     400│404    401                       406
 
-Certificates are looked at before (`admission`); here it is about whom a request says that
-it is from. BaRS is open to all of its members, and a provider refuses by explicit
-exception only (CS-198), whatever is asked for. 401 and never 403, whose body the proxy
-would replace (D-lost-statuses).
+Every handler begins with this, whatever is asked for. Certificates are looked at before
+(`admission`); here it is about whom a request says that it is from. BaRS is open to all of its
+members, and a provider refuses by explicit exception only (CS-198), whatever is asked for. 401
+and never 403, whose body the proxy would replace (D-lost-statuses).
 
 Decisions: D-open-to-members.
 """
@@ -16,15 +16,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
+from bars_gateway.inbound.exchange import InboundRequest, Reply
+from bars_gateway.inbound.replies import refused
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import (
     ORGANISATION,
     TARGET,
     HeaderProblem,
+    Ids,
     TargetIdentifier,
     normalised,
     organisation_code,
+    read_ids,
 )
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.offer import Offer
@@ -32,6 +38,22 @@ from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, sender_co
 from bars_gateway.standard.timing import Timing, shipped_timing
 
 log = structlog.get_logger(__name__)
+OTHER_SENDER = Issue(
+    rule="H08",
+    path=f"header {ORGANISATION}",
+    text="this names another organisation than MessageHeader.sender: name the same in both",
+    http_status=401,
+    code="REC_UNAUTHORIZED",
+    issue="security",
+)
+NOT_LET_IN = Issue(
+    rule="H08",
+    path=f"header {ORGANISATION}",
+    text="this Receiver takes nothing from that organisation: ask its people why, by telephone",
+    http_status=401,
+    code="REC_UNAUTHORIZED",
+    issue="security",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +73,42 @@ class Hosted:
     same_organisation: bool = False  # whether header and message have to name the same Sender
 
 
-class Hosts:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """A request for one of the providers, which may be answered."""
+
+    request: InboundRequest
+    ids: Ids
+    host: Hosted
+    answer_in: Format
+
+
+class Providers:
     """Finds the provider that a request is for."""
 
     def __init__(self, hosted: Sequence[Hosted]) -> None:
         self._by_service = {service: host for host in hosted for service in host.offer.services}
+
+    def addressed(
+        self, request: InboundRequest, *, without_target: Hosted | None = None
+    ) -> Addressed | Reply:
+        """
+        Return whom *request* is for, or the refusal; from then on the log names the provider.
+
+        *without_target*: whom it is for where it has no such header.
+        """
+        headers = request.headers
+        ids = read_ids(headers)
+        if not isinstance(ids, Ids):
+            return refused(ids)
+        default = None if TARGET.lower() in headers else without_target
+        host = default or self.open_to(headers)
+        if isinstance(host, Issue):
+            return refused([host])
+        bind_contextvars(provider=host.provider)
+        if isinstance(request.answer_in, Issue):
+            return refused([request.answer_in])
+        return Addressed(request=request, ids=ids, host=host, answer_in=request.answer_in)
 
     def open_to(self, headers: Mapping[str, str]) -> Hosted | Issue:
         """Return the provider that the request is for, or why there is none for its Sender."""
@@ -96,21 +149,3 @@ def strange_sender(headers: Mapping[str, str], message: Message, host: Hosted) -
         return None
     log.warning("inbound.organisations_differ", provider=host.provider, sender=named)
     return OTHER_SENDER if host.same_organisation else None
-
-
-OTHER_SENDER = Issue(
-    rule="H08",
-    path=f"header {ORGANISATION}",
-    text="this names another organisation than MessageHeader.sender: name the same in both",
-    http_status=401,
-    code="REC_UNAUTHORIZED",
-    issue="security",
-)
-NOT_LET_IN = Issue(
-    rule="H08",
-    path=f"header {ORGANISATION}",
-    text="this Receiver takes nothing from that organisation: ask its people why, by telephone",
-    http_status=401,
-    code="REC_UNAUTHORIZED",
-    issue="security",
-)

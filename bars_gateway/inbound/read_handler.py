@@ -1,35 +1,42 @@
 """
-Answers reads, and preview writes: every one of them is a question to the EPR.
+Answers reads, preview writes, and what a Sender asks before it sends.
 
-    GET ─► ids ─► target ─► Accept ─► parameters ─► ask ─► what the EPR has
-            400    400│404    406      400│404│422    │ 425 · 408 · 503 · its refusal
-    POST · PUT · PATCH · DELETE ─► … ─► resource ─────┘ 409 duplicate
+    GET Slot · Appointment · ServiceRequest
+        Addressed ─► parameters ─► ask ─► what the EPR has
+                     400│404│422    │ 425 · 408 · 503 · its refusal
+    POST · PUT · PATCH · DELETE ─► resource ─┘ 409 duplicate
+    GET metadata · MessageDefinition
+        Addressed ─► context ─► made of the settings in force
+                     400│404
 
-A read is asked whenever it comes. Nothing is answered from what the gateway has seen pass:
-a referral may have been cancelled at the EPR's own screen (D-who-answers), and slots are never
-cached.
-A preview write is guarded by its X-Request-Id as a message is; a read may be repeated.
+A read of a record is a question to the EPR, whenever it comes. Nothing is answered from what the
+gateway has seen pass: a referral may have been cancelled at the EPR's own screen (D-who-answers),
+and slots are never cached. A preview write is guarded by its X-Request-Id as a message is; a read
+may be repeated.
+
+What a provider takes is made of the same Offer that the rules enforce (D-metadata), so nothing has
+to be kept in step, and nothing is stored.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
-
-from structlog.contextvars import bind_contextvars
+from urllib.parse import parse_qs
 
 from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import InboundRequest, Reply
-from bars_gateway.inbound.hosts import Hosted, Hosts
+from bars_gateway.inbound.providers import Addressed, Hosted, Providers
 from bars_gateway.inbound.replies import NOT_OFFERED, problem_reply, refused
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.questions import Enquiry
-from bars_gateway.standard import searches, structure
+from bars_gateway.standard import capability, message_definitions, searches, structure
 from bars_gateway.standard.bundle import MalformedBundle, Resource, text_of
-from bars_gateway.standard.formats import to_tree
-from bars_gateway.standard.headers import Ids, read_ids
+from bars_gateway.standard.capability import About
+from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.searches import SearchProblem
+from bars_gateway.standard.tree import Json
 
 _NO_PARAMETERS: Mapping[str, object] = {}
 
@@ -40,7 +47,7 @@ class _Understood:
     parameters: Mapping[str, object]
 
 
-class Enquiries:
+class ReadHandler:
     """Answers what is asked about resources, for every provider of this install."""
 
     def __init__(
@@ -51,29 +58,23 @@ class Enquiries:
         longest_slot_search: timedelta,
         now: Callable[[], datetime],
     ) -> None:
-        self._hosts = Hosts(hosted)
+        self._providers = Providers(hosted)
         self._asking = asking
         self._longest = longest_slot_search
         self._now = now
 
     async def __call__(self, request: InboundRequest) -> Reply:
         """Return what the EPR says to *request*."""
-        ids = read_ids(request.headers)
-        if not isinstance(ids, Ids):
-            return refused(ids)
-        host = self._hosts.open_to(request.headers)
-        if isinstance(host, Issue):
-            return refused([host])
-        bind_contextvars(provider=host.provider)
-        if isinstance(request.answer_in, Issue):
-            return refused([request.answer_in])
-        if not host.asks:
+        addressed = self._providers.addressed(request)
+        if isinstance(addressed, Reply):
+            return addressed
+        if not addressed.host.asks:
             return problem_reply(NOT_OFFERED)
         try:
-            understood = self._understood(request, host)
+            understood = self._understood(request, addressed.host)
         except SearchProblem as search:
             return refused(search.issues)
-        enquiry = _enquiry(request, ids, host, understood)
+        enquiry = _enquiry(addressed, understood)
         return await self._asking.enquire(enquiry, request.received_at, self._now())
 
     def _understood(self, request: InboundRequest, host: Hosted) -> _Understood:
@@ -139,13 +140,14 @@ def _wrong(text: str, path: str, issue: str) -> Issue:
     return Issue(rule="B01", path=path, text=text, issue=issue)
 
 
-def _enquiry(request: InboundRequest, ids: Ids, host: Hosted, understood: _Understood) -> Enquiry:
+def _enquiry(addressed: Addressed, understood: _Understood) -> Enquiry:
+    request, ids = addressed.request, addressed.ids
     operation = f"{request.method} {request.name}"
     changes = request.method != "GET"
     named = "\n".join((operation, understood.resource_id or "", request.query, ""))
     kept = Payload(media_type=request.written_in, headers={}, body=request.body)
     return Enquiry(
-        provider=host.provider,
+        provider=addressed.host.provider,
         request_id=ids.request_id,
         correlation_id=ids.correlation_id,
         operation=operation,
@@ -156,3 +158,36 @@ def _enquiry(request: InboundRequest, ids: Ids, host: Hosted, understood: _Under
         fingerprint=hashlib.sha256(named.encode() + request.body).hexdigest(),
         body=kept if request.body and changes else None,
     )
+
+
+class Publications:
+    """Answers what a Sender asks before it sends, for every provider of this install."""
+
+    def __init__(self, hosted: Sequence[Hosted], about: Callable[[str], About]) -> None:
+        self._providers = Providers(hosted)
+        self._only = hosted[0] if len(hosted) == 1 else None
+        self._about = about  # by provider
+
+    async def __call__(self, request: InboundRequest) -> Reply:
+        """Return the document that *request* asks for."""
+        # The guide leaves the target out of the headers that this one needs.
+        only = self._only if request.name == "metadata" else None
+        addressed = self._providers.addressed(request, without_target=only)
+        if isinstance(addressed, Reply):
+            return addressed
+        found = self._document(request, addressed.host)
+        if isinstance(found, Issue):
+            return refused([found])
+        body = to_bytes(found, Format.JSON)
+        return Reply(http_status=200, written_in=Format.JSON, body=body)
+
+    def _document(self, request: InboundRequest, host: Hosted) -> Mapping[str, Json] | Issue:
+        about = self._about(host.provider)
+        if request.name == "metadata":
+            return capability.statement(host.offer, about)
+        contexts = parse_qs(request.query).get("context", [])
+        asked = message_definitions.asked_for(contexts, host.offer)
+        if isinstance(asked, Issue):
+            return asked
+        url = f"{about.url}/MessageDefinition?{request.query}"
+        return message_definitions.searchset(asked, host.offer, url, about.since)
