@@ -81,7 +81,7 @@ def area_of(name: str) -> str:
         "store.sqlite",
     }:
         return "store.engine"  # below the decorator: statements, rows and the file
-    if name in {"demo.messages", "demo.bookings", "demo.responses"}:
+    if name == "demo.messages":
         return "demo.messages"  # what the demo and the sandbox's counterparty send
     return name.partition(".")[0]
 

@@ -1,10 +1,17 @@
 """
-Valid messages about people who do not exist, for every test that needs one.
+Valid messages about people who do not exist, for the demo, the sandbox and every test.
 
-`referral()` and `validation_request()` return the bytes of a Bundle that passes every
-rule, with a Bundle.id of its own, so that no two calls make the same message. What a
-test is about is passed by name; everything else is realistic and beside the point.
-The NHS number is of the range that is kept for tests (999), with a valid check digit.
+    referral() · validation_request() · booking()   a new request
+    change_of()                                     the next message of an acknowledged booking
+    response() · no_show()                          a response, made from the acknowledgement
+
+Each returns the bytes of a Bundle that passes every rule, with a Bundle.id of its own, so that
+no two calls make the same message. What a test is about is passed by name; everything else is
+realistic and beside the point. The NHS number is of the range that is kept for tests (999),
+with a valid check digit.
+
+An acknowledgement has every id that a response must echo: the ServiceRequest's, the
+Requester's Encounter and the Responder's own, which says how far things are.
 """
 
 import json
@@ -31,6 +38,21 @@ The door is open and the dog has been shut away. No danger at the scene is known
 Advice given: sit upright, keep warm, have the list of medicines at hand for the crew.
 Call again at once if breathing becomes harder or anything new is noticed.
 """.splitlines()
+Resource = dict[str, Any]
+_KEPT = ("MessageHeader", "Patient", "Organization", "HealthcareService")
+_USE_CASES = f"{NHS}/CodeSystem/usecases-categories-bars"
+_RESPONSE_DEFINITION = f"{NHS}/MessageDefinition/bars-message-servicerequest-response"
+_INTERIM = frozenset(
+    {
+        "MessageHeader",
+        "ServiceRequest",
+        "Patient",
+        "Encounter",
+        "Organization",
+        "Practitioner",
+        "PractitionerRole",
+    }
+)
 
 
 def referral(**changes: Any) -> bytes:
@@ -296,3 +318,210 @@ def _to(url: str) -> dict[str, str]:
 def _instant(moment: datetime) -> str:
     """Write seven decimals, as the standard does, so that tests meet them."""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}5+00:00"
+
+
+def booking(
+    *,
+    bundle_id: str | None = None,
+    sender: str = SENDER,
+    receiver: str = RECEIVER,
+    slot: str = "slot001",
+    begin: datetime | None = None,
+    padding: str = "",
+) -> bytes:
+    """Return a new booking of *slot*, which begins tomorrow unless *begin* says otherwise."""
+    made = referral(bundle_id=bundle_id or str(uuid4()), sender=sender, receiver=receiver)
+    bundle = json.loads(made)
+    entries = {entry["resource"]["resourceType"]: entry for entry in bundle["entry"]}
+    urls = {name: f"urn:uuid:{uuid4()}" for name in ("Appointment", "Slot", "Schedule")}
+    header = entries["MessageHeader"]["resource"]
+    header["eventCoding"]["code"] = "booking-request"
+    header["definition"] = f"{NHS}/MessageDefinition/bars-message-booking-request"
+    header["focus"] = [{"reference": urls["Appointment"]}]
+    times = _times(begin or datetime.now(UTC) + timedelta(days=1))
+    resources: dict[str, Resource] = {
+        "Appointment": _appointment(urls["Slot"], entries["Patient"]["fullUrl"], padding) | times,
+        "Slot": {"id": slot, "schedule": {"reference": urls["Schedule"]}, "status": "busy"} | times,
+        "Schedule": {"actor": [{"reference": entries["HealthcareService"]["fullUrl"]}]},
+    }
+    meta = {"meta": {"lastUpdated": bundle["timestamp"]}}
+    bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] in _KEPT] + [
+        {"fullUrl": urls[kind], "resource": {"resourceType": kind, **resource, **meta}}
+        for kind, resource in resources.items()
+    ]
+    return json.dumps(bundle).encode()
+
+
+def _appointment(slot: str, patient: str, padding: str) -> Resource:
+    return {
+        "status": "booked",
+        "comment": f"Invented. {padding}",
+        "serviceCategory": [{"coding": [{"system": _USE_CASES, "code": "a1t1"}]}],
+        "slot": [{"reference": slot}],
+        "participant": [{"actor": {"reference": patient}, "status": "accepted"}],
+    }
+
+
+def change_of(acknowledgement: Resource, **elements: Any) -> bytes:
+    """Return an update of what was acknowledged: its focus with *elements*, a new Bundle.id."""
+    bundle: Resource = json.loads(json.dumps(acknowledgement)) | {"id": str(uuid4())}
+    header = bundle["entry"][0]["resource"]
+    header["reason"]["coding"][0]["code"] = "update"
+    focus(bundle).update(elements)
+    return json.dumps(bundle).encode()
+
+
+def focus(bundle: Resource) -> Resource:
+    """Return the resource that the message is about."""
+    url = bundle["entry"][0]["resource"]["focus"][0]["reference"]
+    found: Resource = next(e["resource"] for e in bundle["entry"] if e["fullUrl"] == url)
+    return found
+
+
+def free_slot(number: str) -> Resource:
+    """Return a slot of tomorrow."""
+    return {
+        "resourceType": "Slot",
+        "id": number,
+        "schedule": {"reference": f"urn:uuid:{uuid4()}"},
+        "status": "free",
+        **_times(datetime.now(UTC) + timedelta(days=1)),
+    }
+
+
+def searchset(*resources: Resource) -> Resource:
+    """Return what an EPR answers to a search."""
+    entries = [
+        {"fullUrl": f"urn:uuid:{uuid4()}", "resource": each, "search": {"mode": "match"}}
+        for each in resources
+    ]
+    bundle: Resource = {"resourceType": "Bundle", "type": "searchset", "total": len(entries)}
+    return bundle | ({"entry": entries} if entries else {})
+
+
+def _times(begin: datetime) -> dict[str, str]:
+    end = begin + timedelta(minutes=20)
+    moments = {"start": begin, "end": end}
+    return {name: f"{moment:%Y-%m-%dT%H:%M:%S}.0000001+00:00" for name, moment in moments.items()}
+
+
+def response(
+    acknowledgement: bytes,
+    *,
+    encounter: str,
+    reason: str = "new",
+    responds_to: str | None = None,
+    rejection: tuple[str, str] | None = None,
+) -> bytes:
+    """
+    Return a response to the request that *acknowledgement* answered: the final one in full.
+
+    *encounter* is the status of the Responder's Encounter: `in-progress` for an interim
+    response, `cancelled` for a rejection, `finished` for a final one. *responds_to* is
+    the Bundle.id that it points back to; the request's where None. *rejection* is the code
+    and the text of why not. Responses to a referral are short, the last one too.
+    """
+    bundle: dict[str, Any] = json.loads(acknowledgement)
+    request = _resource(bundle, "ServiceRequest")
+    referral = "referral" in _categories(request)
+    final = encounter == "finished" and not referral
+    entries = [e for e in bundle["entry"] if final or e["resource"]["resourceType"] in _INTERIM]
+    own = entries[-1]
+    assert own["resource"]["resourceType"] == "Encounter"
+    own["resource"]["status"] = encounter
+    if rejection or not referral:
+        own["resource"]["reasonCode"] = [_response_reason(rejection)]
+    if final:
+        request["status"] = "completed"
+        since = {"start": datetime.now(UTC).isoformat(timespec="seconds")}
+        for each in entries:
+            if each["resource"]["resourceType"] == "CarePlan":
+                each["resource"] |= {"encounter": {"reference": own["fullUrl"]}, "period": since}
+    kind = "referral-short" if referral else f"validation-{'full' if final else 'interim'}"
+    entries[0]["resource"] = _response_header(entries[0]["resource"]) | {
+        "reason": {"coding": [_coding("message-reason-bars", reason)]},
+        "response": {"identifier": responds_to or bundle["id"], "code": "ok"},
+        "focus": [{"reference": own["fullUrl"]}],
+        "definition": f"{_RESPONSE_DEFINITION}-{kind}",
+    }
+    return _written(bundle, entries)
+
+
+def _response_reason(rejection: tuple[str, str] | None) -> dict[str, Any]:
+    """Return why it is written: a rejection, or else that a validation is under way."""
+    if rejection is None:
+        return {"coding": [_coding("message-reason-encounter", "validation-triage-outcome")]}
+    code, text = rejection
+    return {"coding": [_coding("rejected-reasons-bars", code)], "text": text}
+
+
+def no_show(acknowledgement: bytes) -> bytes:
+    """Return the withdrawn response that says that the patient did not come."""
+    bundle: dict[str, Any] = json.loads(acknowledgement)
+    entries = bundle["entry"][:-1]  # without the Responder's own Encounter
+    urls = {e["resource"]["resourceType"]: e["fullUrl"] for e in entries}
+    entries[0]["resource"] = _response_header(entries[0]["resource"]) | {
+        "reason": {"coding": [_coding("message-reason-bars", "new")]},
+        "response": {"identifier": bundle["id"], "code": "ok"},
+        "focus": [{"reference": urls["ServiceRequest"]}],
+        "definition": f"{_RESPONSE_DEFINITION}-referral",
+    }
+    _resource(bundle, "ServiceRequest")["status"] = "revoked"
+    actor = {"actor": {"reference": urls["Patient"]}} if "Patient" in urls else {}
+    appointment = {
+        "resourceType": "Appointment",
+        "id": str(uuid4()),
+        "status": "noshow",
+        "basedOn": [{"reference": urls["ServiceRequest"]}],
+        "participant": [{**actor, "status": "accepted"}],
+    }
+    entries.append({"fullUrl": f"urn:uuid:{appointment['id']}", "resource": appointment})
+    return _written(bundle, entries)
+
+
+def _resource(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
+    resources = (entry["resource"] for entry in bundle["entry"])
+    return next(each for each in resources if each["resourceType"] == kind)
+
+
+def _categories(request: dict[str, Any]) -> set[str]:
+    return {coding["code"] for each in request["category"] for coding in each["coding"]}
+
+
+def _written(bundle: dict[str, Any], entries: list[dict[str, Any]]) -> bytes:
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    known = {entry["fullUrl"] for entry in entries}
+    for entry in entries:
+        entry["resource"].setdefault("meta", {})["lastUpdated"] = moment
+        _drop_dangling(entry["resource"], known)
+    bundle |= {"id": str(uuid4()), "timestamp": moment, "entry": entries}
+    bundle["meta"]["lastUpdated"] = moment
+    return json.dumps(bundle, indent=1).encode()
+
+
+def _response_header(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the MessageHeader of a response: the request's, with its two sides swapped."""
+    destination = request["destination"][0]
+    profile = f"{NHS}/StructureDefinition/BARSMessageHeader-servicerequest-response"
+    there = {"endpoint": request["source"]["endpoint"]}
+    # Either Organization may be missing where a Receiver was lenient.
+    if "sender" in request:
+        there["receiver"] = request["sender"]
+    kept = {name: value for name, value in request.items() if name != "sender"}
+    here = {"sender": destination["receiver"]} if "receiver" in destination else {}
+    return kept | {
+        "meta": {"profile": [profile]},
+        "eventCoding": _coding("message-events-bars", "servicerequest-response"),
+        "source": {"name": "Invented EPR", "endpoint": destination["endpoint"]},
+        "destination": [there],
+        **here,
+    }
+
+
+def _drop_dangling(resource: dict[str, Any], known: set[str]) -> None:
+    """Take out the references to what a response does not repeat."""
+    for name in ("basedOn", "performer", "locationReference"):
+        kept = [r for r in resource.get(name, []) if r.get("reference") in known]
+        resource.pop(name, None)
+        if kept:
+            resource[name] = kept

@@ -12,7 +12,6 @@ import orjson
 from rich.console import Console
 
 from bars_gateway.demo.chapters import CHAPTERS
-from bars_gateway.demo.eprs import FolderEpr, socket_epr
 from bars_gateway.demo.processes import (
     Organisation,
     end,
@@ -20,8 +19,7 @@ from bars_gateway.demo.processes import (
     start_gateway,
     start_sandbox,
 )
-from bars_gateway.demo.stage import Chapter, Stage
-from bars_gateway.demo.timeline import Timeline
+from bars_gateway.demo.stage import Chapter, FolderEpr, Stage, Timeline, socket_epr
 
 CHAPTER_SECONDS = 60.0
 

@@ -1,12 +1,23 @@
 """
-The proxy's own error bodies: an OperationOutcome of one issue each, with fixed ids.
+What the national side says itself, word for word: errors, refusals of a token, /metadata.
 
-They are `application/json`, carry no display, stand in white space, and do not echo
-the two ids: a Sender has to cope with all of it. The media type stands alone, without a
-charset, here and in what the token service says.
+The proxy's errors are an OperationOutcome of one issue each, with fixed ids. They are
+`application/json`, carry no display, stand in white space, and do not echo the two ids: a
+Sender has to cope with all of it. The media type stands alone, without a charset, here and
+in what the token service says.
+
+What the proxy says of itself at /metadata, where no service is named, is canned, as in
+life, and not quite FHIR: `security` is a list, and `vread` is claimed where nothing has
+versions. Whoever reads it has to bear both.
+
+Every refusal of the live token service can be had on demand. Most can be met by sending
+what deserves them. Some need a state of the platform that no sandbox is in, such as an
+application that was revoked: the fault `token_refused` names one. `no-alg` is of that kind:
+the platform refuses to decode such a JWT (`jwt`) before anybody looks for its algorithm.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -203,3 +214,170 @@ def intermediary(status: int) -> web.Response:
     """Return the page of some device in between, which knows nothing of BaRS."""
     page = f"<html><head><title>{status}</title></head><body>{status}</body></html>"
     return web.Response(status=status, body=page.encode(), content_type="text/html")
+
+
+_READ = ("read", "vread")
+_WRITE = ("create", "update", "delete")
+_SEARCH = "search-type"
+# Type of resource → what may be done, and what may be searched for.
+_SERVED = {
+    "CapabilityStatement": (_READ, ()),
+    "MessageDefinition": ((_SEARCH,), (("useContext:identifier", "token"),)),
+    "Appointment": (
+        (*_READ, _SEARCH, *_WRITE),
+        (("_id", "token"), ("date", "date"), ("patient:identifier", "token")),
+    ),
+    "DocumentReference": (
+        ("read", _SEARCH, *_WRITE),
+        (
+            ("_id", "token"),
+            ("type", "token"),
+            ("custodian:identifier", "token"),
+            ("patient:identifier", "token"),
+            ("next-page-token", "token"),
+        ),
+    ),
+    "ServiceRequest": ((*_READ, _SEARCH), (("_id", "token"), ("patient:identifier", "token"))),
+    "Slot": (
+        (_SEARCH,),
+        (("start", "date"), ("status", "token"), ("Schedule.actor:HealthcareService", "token")),
+    ),
+}
+_CALLED = ("Appointment", "DocumentReference", "ServiceRequest", "Slot")  # at a Receiver
+_MESSAGES = {
+    "name": "$process-message",
+    "definition": "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message",
+}
+
+
+def capability_statement(url: str) -> bytes:
+    """Return the CapabilityStatement of the proxy that is reached at *url*."""
+    return json.dumps(
+        {
+            "resourceType": "CapabilityStatement",
+            "id": "BaRS-FHIR-Server",
+            "url": url,
+            "name": "BaRS FHIR Server CapabilityStatement",
+            "status": "active",
+            "version": "1.2.0",
+            "experimental": False,
+            "date": "2022-09-16T15:00:00+01:00",
+            "publisher": "bars_gateway sandbox",
+            "kind": "instance",
+            "software": {"name": "BaRS API", "version": "1.1.0"},
+            "implementation": {"description": "BaRS FHIR Server", "url": url},
+            "fhirVersion": "4.0.1",
+            "format": ["xml", "json"],
+            "rest": [_rest("server", "OAuth", _SERVED), _rest("client", "Certificates", _CALLED)],
+        }
+    ).encode()
+
+
+def _rest(mode: str, security: str, kinds: Iterable[str]) -> dict[str, object]:
+    system = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+    return {
+        "mode": mode,
+        "interaction": [{"code": "transaction"}, {"code": "search-system"}],
+        "security": [{"service": {"coding": [{"system": system, "code": security}]}}],
+        "resource": [_resource(kind) for kind in kinds],
+        "operation": [_MESSAGES],
+    }
+
+
+def _resource(kind: str) -> dict[str, object]:
+    interactions, searched = _SERVED[kind]
+    return {
+        "type": kind,
+        "interaction": [{"code": code} for code in interactions],
+        "searchParam": [{"name": name, "type": type_} for name, type_ in searched],
+        "versioning": "no-version",
+    }
+
+
+_UNKNOWN = "An unknown error occurred processing this request. Contact us for assistance"
+_SUBSCRIBE = (
+    "you have tried to request authorization but your application is not configured to use this"
+    " authorization grant type"
+)
+_MALFORMED: Mapping[str, str] = {
+    "no-grant-type": "grant_type is missing",
+    "assertion-type": "Missing or invalid client_assertion_type - must be"
+    " 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'",
+    "no-assertion": "Missing client_assertion",
+    "jwt": "Malformed JWT in client_assertion",
+    "no-alg": "Missing 'alg' header in JWT",
+    "alg": "Invalid 'alg' header in JWT - unsupported JWT algorithm - must be 'RS512'",
+    "no-kid": "Missing 'kid' header in JWT",
+    "typ": "Invalid 'typ' header in JWT - must be 'JWT'",
+    "no-exp": "Missing 'exp' claim in JWT",
+    "exp": "Invalid 'exp' claim in JWT - must be an integer",
+    "clock": "Invalid 'exp' claim in JWT - JWT has expired",
+    "clock-fast": "Invalid 'exp' claim in JWT - more than 5 minutes in future",
+    "iss-and-sub": "Missing or non-matching 'iss'/'sub' claims in JWT",
+    "no-jti": "Missing 'jti' claim in JWT",
+    "jti": "Invalid 'jti' claim in JWT - must be a unique string value such as a GUID",
+    "jti-spent": "Non-unique 'jti' claim in client_assertion JWT",
+}
+_OTHERS: Mapping[str, tuple[int, str, str]] = {
+    "media-type": (
+        415,
+        "invalid_request",
+        "Content-Type header must be application/x-www-form-urlencoded",
+    ),
+    "path": (404, "invalid_request", "Not Found"),
+    "grant-type": (400, "unsupported_grant_type", "grant_type is invalid"),
+    "api-key": (401, "invalid_request", "Invalid 'iss'/'sub' claims in client_assertion JWT"),
+    "audience": (401, "invalid_request", "Missing or invalid 'aud' claim in client_assertion JWT"),
+    "kid": (401, "invalid_request", "Invalid 'kid' header in JWT - no matching public key"),
+    "signature": (401, "public_key error", "JWT signature verification failed"),
+    "no-jwks": (403, "public_key error", "You need to register a public key to use this service"),
+    "jwks-unreachable": (
+        403,
+        "public_key error",
+        "The JWKS endpoint, for your client_assertion can't be reached",
+    ),
+    "not-subscribed": (401, "unauthorized_client", _SUBSCRIBE),
+    "client": (401, "invalid_client", "client_id or client_secret is invalid"),
+    "not-approved": (
+        401,
+        "access_denied",
+        "API Key supplied does not have access to this resource",
+    ),
+    "server-error": (500, "unknown_error", _UNKNOWN),
+}
+
+_OF_THE_SERVICE: Mapping[str, tuple[int, str, str]] = {
+    **{name: (400, "invalid_request", text) for name, text in _MALFORMED.items()},
+    **_OTHERS,
+}
+_OF_THE_PLATFORM: Mapping[str, tuple[int, bytes]] = {
+    "application": (
+        500,
+        platform_fault("ClientId is Invalid", "oauth.v2.InvalidClientIdentifier"),
+    ),
+}
+REFUSALS = (*_OF_THE_SERVICE, *_OF_THE_PLATFORM)
+
+
+class Refusal(Exception):
+    """Why no token is given, in the service's own terms."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.document: dict[str, object] = {"error": error, "error_description": description}
+
+
+class OfThePlatform(Refusal):
+    """What the platform refuses before the service has a word for it, in a form of its own."""
+
+    def __init__(self, status: int, fault: bytes) -> None:
+        super().__init__(status, "", "")
+        self.document = json.loads(fault)
+
+
+def refusal(name: str) -> Refusal:
+    """Return the refusal of that name."""
+    if name in _OF_THE_PLATFORM:
+        return OfThePlatform(*_OF_THE_PLATFORM[name])
+    return Refusal(*_OF_THE_SERVICE[name])

@@ -48,8 +48,7 @@ def sandbox(
 ) -> None:
     """Run token service, proxy and a counterparty on this machine, with faults on demand."""
     from bars_gateway import log
-    from bars_gateway.sandbox.running import serve
-    from bars_gateway.sandbox.server import SandboxSettings
+    from bars_gateway.sandbox.server import SandboxSettings, run
 
     settings = SandboxSettings(
         folder=folder.resolve(),
@@ -62,7 +61,7 @@ def sandbox(
     )
     wanted = _by_name([_parsed(text) for text in gateway or []])
     log.configure(stream=sys.stderr)  # standard output is for the person who started it
-    asyncio.run(serve(settings, wanted))
+    asyncio.run(run(settings, wanted))
 
 
 def _script(text: str) -> object:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
 
-from bars_gateway.sandbox.token_refusals import REFUSALS
+from bars_gateway.sandbox.bodies import REFUSALS
 
 STATUSES = frozenset({401, 408, 429, 500, 502, 503, 504})
 

@@ -7,12 +7,15 @@ The whole sandbox: one HTTPS port for token service and proxy, one admin port fo
 
 Whoever starts it waits for `sandbox.json`, which is written last and taken away at the
 end. Only one that was killed leaves it behind, with the number of a process that is gone.
+
+`run` serves until it is told to stop, and says how to point a gateway at it.
 """
 
 import asyncio
 import json
 import os
 import random
+import signal
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -24,28 +27,29 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+import typer
 from aiohttp import web
 
 from bars_gateway import local_http
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.admin import Admin
-from bars_gateway.sandbox.authorities import (
-    PROXY_NAME,
-    Authority,
-    make_private_folder,
-    write_private,
-)
 from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
 from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
 from bars_gateway.sandbox.counterparty import party
-from bars_gateway.sandbox.counterparty.admin import CounterpartyAdmin
-from bars_gateway.sandbox.counterparty.party import Counterparty, Surroundings
+from bars_gateway.sandbox.counterparty.party import Counterparty, CounterpartyAdmin, Surroundings
 from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
 from bars_gateway.sandbox.counterparty.scripts import ScriptProblem
+from bars_gateway.sandbox.counterparty.services import SERVICES
 from bars_gateway.sandbox.faults import TOKEN_FAULTS, Fault, FaultKind, Faults, OutageMode
-from bars_gateway.sandbox.forwarding import BUFFER_BYTES, leave_untyped, open_session
-from bars_gateway.sandbox.proxy import BASE, SandboxProxy
-from bars_gateway.sandbox.registry import Registered, Registry
+from bars_gateway.sandbox.proxy import BASE, BUFFER_BYTES, SandboxProxy, leave_untyped, open_session
+from bars_gateway.sandbox.registry import (
+    PROXY_NAME,
+    Authority,
+    Registered,
+    Registry,
+    make_private_folder,
+    write_private,
+)
 from bars_gateway.sandbox.token_service import TokenService
 
 HOST = "127.0.0.1"
@@ -303,3 +307,92 @@ async def _serve(
     opened.callback(server.close)
     assert runner.server is not None
     return bound_to, runner.server
+
+
+async def run(settings: SandboxSettings, gateways: dict[str, tuple[list[str], str]]) -> None:
+    """Serve until SIGINT or SIGTERM; *gateways* maps a name to its services and its URL."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    national = Sandbox(settings)
+    made = await _registered(national, gateways)
+    async with national:
+        _introduce(national, made)
+        await stop.wait()
+    typer.echo("Stopped.")
+
+
+async def _registered(
+    national: Sandbox, gateways: dict[str, tuple[list[str], str]]
+) -> list[Registered]:
+    """Register all at once, because their keys take seconds each."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            made = [
+                group.create_task(national.register(name, services, url))
+                for name, (services, url) in gateways.items()
+            ]
+    except* SandboxError as errors:
+        raise SandboxError("; ".join(map(str, errors.exceptions))) from None
+    return [task.result() for task in made]
+
+
+def _introduce(national: Sandbox, gateways: list[Registered]) -> None:
+    typer.echo(f"token service  {national.token_url}")
+    typer.echo(f"proxy          {national.proxy_url}")
+    typer.echo(f"admin          {national.admin_url}")
+    typer.echo(f"targets        {national.registry.targets_file}, read at every request")
+    for gateway in gateways:
+        typer.echo(_settings_for(gateway, national))
+    typer.echo(
+        f"""
+Faults, for the next three calls:
+
+  curl -d '{{"kind": "drop_after", "count": 3}}' {national.admin_url}/faults
+  curl -d '{{"kind": "status", "status": 503, "count": 3}}' {national.admin_url}/faults
+  curl -d '{{"kind": "token_outage", "count": 3}}' {national.admin_url}/faults
+  curl -X DELETE {national.admin_url}/faults
+  curl {national.admin_url}/calls
+{_counterparty(national)}
+Ctrl-C ends it."""
+    )
+
+
+def _counterparty(national: Sandbox) -> str:
+    """Return what to know of the counterparty, where there is one."""
+    if not national.counterparty.url:
+        return ""
+    own = [each for each in SERVICES.values() if not each.official]
+    listed = "\n".join(f"  {each.value}  {each.applications[0]}  {each.title}" for each in own)
+    return f"""
+Services behind the proxy to write to, by Application; see docs/sandbox.md:
+
+{listed}
+
+  curl {national.admin_url}/counterparty/held
+"""
+
+
+def _settings_for(gateway: Registered, national: Sandbox) -> str:
+    """Return what to write into the gateway's settings, as TOML."""
+    return f"""
+Settings for {gateway.name}, which receives at {gateway.url}:
+
+  environment = "local"
+
+  [providers.{gateway.name}]
+  services = {json.dumps(list(gateway.services))}
+  key_id = "{gateway.key_id}"
+  api_key = "{gateway.api_key}"
+  private_key_file = {json.dumps(str(gateway.private_key_file))}
+
+  [outbound]
+  token_url = "{national.token_url}"
+  proxy_url = "{national.proxy_url}"
+  ca_file = {json.dumps(str(national.ca_file))}
+
+  [inbound]
+  certificate_file = {json.dumps(str(gateway.certificate_file))}
+  private_key_file = {json.dumps(str(gateway.certificate_key_file))}
+  client_ca_file = {json.dumps(str(national.client_ca_file))}
+  allowed_client_names = ["{PROXY_NAME}"]"""

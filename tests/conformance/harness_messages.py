@@ -26,7 +26,7 @@ from variants import (
     resource,
 )
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 
 NHS = "https://fhir.nhs.uk"
 

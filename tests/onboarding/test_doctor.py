@@ -33,7 +33,7 @@ from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.certificate_rules import Grade
 from bars_gateway.onboarding.doctor.checks import Finding, Machine, Report, Site
 from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
-from bars_gateway.sandbox.authorities import PROXY_NAME
+from bars_gateway.sandbox.registry import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.store import inspection
 from bars_gateway.store.schema import prepare

@@ -16,8 +16,8 @@ from bars_gateway.config import Environment
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.keys import KeyId
-from bars_gateway.sandbox.assertions import public_key
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
+from bars_gateway.sandbox.token_service import public_key
 
 FIRST = KeyId(owner="Northshire", environment=Environment.LOCAL, rotation=1)
 

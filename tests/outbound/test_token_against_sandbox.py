@@ -22,7 +22,7 @@ from bars_gateway.outbound.token_refusals import (
     KeySetRefused,
     KeyUnknown,
 )
-from bars_gateway.sandbox.token_refusals import REFUSALS
+from bars_gateway.sandbox.bodies import REFUSALS
 from bars_gateway.tls.contexts import client_context
 
 

@@ -4,7 +4,7 @@ import pytest
 from national_side import REQUEST_ID
 from sandbox.around import encoded, target
 
-from bars_gateway.sandbox.checks import accepted_version
+from bars_gateway.sandbox.proxy import accepted_version
 
 BASE64, SCHEMA = "76825bab-2cab-432a-b881-66ec070981d8", "da38f50a-160a-4e5d-8e77-117b0759053a"
 SCRIPT, NO_IDS = "b38b875b-a1cf-4104-a900-3a5d3ce474db", "42c78e78-c06a-462a-8194-956e6a8dc4a2"

@@ -15,8 +15,7 @@ import pytest
 
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.command import _by_name, _parsed
-from bars_gateway.sandbox.running import _introduce
-from bars_gateway.sandbox.server import Sandbox
+from bars_gateway.sandbox.server import Sandbox, _introduce
 
 GATEWAY = "--gateway=trust=2000000202@https://127.0.0.1:8443/FHIR/R4"
 

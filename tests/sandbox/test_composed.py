@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bars_gateway.demo.responses import no_show, response
-from bars_gateway.sandbox.counterparty.plans import PLANS
+from bars_gateway.demo.messages import no_show, response
 from bars_gateway.sandbox.counterparty.requests import (
     BOOKED,
     ONLY_BOOKED,
@@ -14,6 +13,7 @@ from bars_gateway.sandbox.counterparty.requests import (
     request,
     update,
 )
+from bars_gateway.sandbox.counterparty.scripts import PLANS
 from bars_gateway.sandbox.counterparty.services import SERVICES, own_service
 from bars_gateway.standard import bundle
 from bars_gateway.standard.answers import Minted, acknowledge

@@ -20,7 +20,7 @@ from sandbox.corresponding import (
     steer,
 )
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.sandbox.counterparty.requests import cancellation, update
 from bars_gateway.sandbox.counterparty.services import SERVICES
 from bars_gateway.standard import structure

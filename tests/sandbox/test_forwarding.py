@@ -12,7 +12,7 @@ import pytest
 from national_side import FHIR, after, hanging_up, outcome, saying
 from sandbox.around import opened, point, receiver_tls, talking, target
 
-from bars_gateway.sandbox.forwarding import BUFFER_BYTES
+from bars_gateway.sandbox.proxy import BUFFER_BYTES
 
 TIMEOUT_ID = "5abca2a4-eda1-4dae-8cc9-5d48c6b791dc"
 DOWN_ID = "4b87b05b-7a20-4994-abea-57778024d216"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sandbox.corresponding import asking, corresponding, post
 
-from bars_gateway.demo.responses import no_show, response
+from bars_gateway.demo.messages import no_show, response
 from bars_gateway.sandbox.counterparty.requests import cancellation, update
 from bars_gateway.sandbox.counterparty.services import own_service
 from bars_gateway.standard.answers import Minted, acknowledge

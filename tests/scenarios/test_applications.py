@@ -16,7 +16,7 @@ from variants import (
 )
 from world import Node, World, headers, issue, post, world_in
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
 
 WITHDRAWN = ["a5t2", "a5t3", "referraltopharmacy"]

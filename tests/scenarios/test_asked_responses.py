@@ -13,7 +13,7 @@ from messages import SENDER, validation_request
 from telling import told as stamped
 from world import World, eventually, headers, post, world_in
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import from_json
 from bars_gateway.standard.workflow import State

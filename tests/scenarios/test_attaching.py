@@ -8,7 +8,7 @@ from typing import Any
 from messages import NHS_NUMBER, validation_request
 from world import World, eventually, headers, post
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.model.quarantine import AGAINST
 from bars_gateway.standard.workflow import State
 

@@ -10,7 +10,7 @@ import pytest
 from asked_epr import answering
 from world import Node, eventually, in_time
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.sandbox.counterparty.holdings import Direction, Held
 from bars_gateway.sandbox.counterparty.requests import cancellation, request
 from bars_gateway.sandbox.counterparty.services import own_service

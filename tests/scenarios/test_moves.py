@@ -12,7 +12,7 @@ from moving import PLAN, arrived, made, move, requested, sent, state, transfer
 from variants import resource
 from world import World, eventually, in_time, world_in
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
 
 

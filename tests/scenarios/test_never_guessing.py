@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from messages import NHS_NUMBER, validation_request
 from world import Node, World, answer_of, headers, in_time, post, world_in
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, led_on
 from bars_gateway.store.database import open_reader, read_with

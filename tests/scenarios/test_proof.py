@@ -27,7 +27,7 @@ from structlog.testing import capture_logs
 from telling import told as responding
 from world import Node, World, eventually, headers, post, world_in
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.model.messages import Part, Payload
 from bars_gateway.standard.answers import Minted, acknowledge, acknowledge_change
 from bars_gateway.standard.bundle import read

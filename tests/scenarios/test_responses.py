@@ -9,7 +9,7 @@ from messages import SENDER, validation_request
 from telling import told
 from world import World, eventually, headers, post
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.workflow import State
 

@@ -15,7 +15,7 @@ from moving import transfer
 from telling import told
 from world import Node, World, eventually, headers, in_time, post, process
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.workflow import State
 

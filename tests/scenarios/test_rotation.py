@@ -20,7 +20,7 @@ from world import Node, World, eventually, headers, in_time, post, process, worl
 
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.onboarding.keys import jwk
-from bars_gateway.sandbox.authorities import Authority
+from bars_gateway.sandbox.registry import Authority
 
 IN_FLIGHT = 200
 ROOM = "[callers]\nmax_connections_per_address = 512\n"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from messages import referral, validation_request
 from world import SYSTEM, World, eventually, in_time
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 
 UNAVAILABLE = {"kind": "status", "status": 503, "count": 1000}
 

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from variants import resource
 from world import Node, World, eventually, world_in
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
 from bars_gateway.status.concerns import Conditions, concerns
 

@@ -13,7 +13,7 @@ from moving import CHANGED, PLAN, arrived, made, move, requested, sent, state, t
 from variants import resource
 from world import World, eventually, headers, post, world_in
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.links import journey_of
 from bars_gateway.standard.workflow import State

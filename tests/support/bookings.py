@@ -5,7 +5,7 @@ from typing import Any
 
 from messages import RECEIVER
 
-from bars_gateway.demo.bookings import booking, change_of, focus, searchset
+from bars_gateway.demo.messages import booking, change_of, focus, searchset
 
 __all__ = ["booking", "cancelled_referral", "change_of", "focus", "searchset", "slot_query"]
 

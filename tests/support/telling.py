@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bars_gateway.demo.responses import response
+from bars_gateway.demo.messages import response
 
 REJECTION = ("RRNA", "Invented.")
 

@@ -29,8 +29,7 @@ from bars_gateway.config import Settings, load
 from bars_gateway.daemon import gateway
 from bars_gateway.model.messages import Part
 from bars_gateway.model.readings import MessageHistory, Overview
-from bars_gateway.sandbox.authorities import make_signing_key
-from bars_gateway.sandbox.registry import Registered
+from bars_gateway.sandbox.registry import Registered, make_signing_key
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.store import readings

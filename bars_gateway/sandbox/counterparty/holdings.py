@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.sandbox.counterparty.replies import BEFORE, OTHER_BYTES, TOO_EARLY, Reply, refused
-from bars_gateway.sandbox.counterparty.sentinels import BOOKED_ID, REFERRED_ID, VALIDATED_ID
+from bars_gateway.sandbox.counterparty.replies import (
+    BEFORE,
+    BOOKED_ID,
+    OTHER_BYTES,
+    REFERRED_ID,
+    TOO_EARLY,
+    VALIDATED_ID,
+    Reply,
+    refused,
+)
 from bars_gateway.standard.bundle import Json, Message, Resource, maps_of, text_of
 from bars_gateway.standard.patients import has_nhs_number
 from bars_gateway.standard.workflow import Move, MoveNotAllowed, State, Subject, after

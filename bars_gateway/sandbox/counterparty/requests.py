@@ -10,8 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from bars_gateway.demo.bookings import booking, change_of, focus
-from bars_gateway.demo.messages import NHS, NHS_NUMBER, referral, validation_request
+from bars_gateway.demo.messages import (
+    NHS,
+    NHS_NUMBER,
+    booking,
+    change_of,
+    focus,
+    referral,
+    validation_request,
+)
 from bars_gateway.sandbox.counterparty.services import VERSIONS
 from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.timing import application_of

@@ -7,13 +7,20 @@ What the counterparty is told to do otherwise, for the next so many requests or 
 follow. The oldest script of a verb that fits a request is used, and counted. A script with
 a member that its verb does not use is refused: it would be there, and not be what somebody
 meant.
+
+Which responses follow a request is planned, and scripts change the plan:
+
+    Application (or sentinel) ──► PLANS ──► scripts ──► steps, in the order in which they go out
+
+Application 4: the clinician begins, and ends. Application 6: a resource is allocated, arrives
+and is done. The others end with the acknowledgement.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from bars_gateway.sandbox.counterparty.sentinels import PROBLEMS
+from bars_gateway.sandbox.counterparty.replies import PROBLEMS
 from bars_gateway.sandbox.counterparty.services import VERSIONS
 
 REJECTIONS = ("RRNA", "FC", "OTH")  # rejected-reasons-bars
@@ -174,3 +181,41 @@ def _check_member(name: str, value: object) -> None:
         raise ScriptProblem("count is 1 or more")
     if name == "seconds" and not (isinstance(value, int | float) and 0 <= value <= 600):  # noqa: PLR2004 - ten minutes
         raise ScriptProblem("seconds is between 0 and 600")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One response."""
+
+    encounter: str  # status of the Responder's Encounter
+    reason: str = "new"
+    rejection: tuple[str, str] | None = None  # code and text
+    no_show: bool = False  # the withdrawn response of Applications 1 and 2
+    repeat: bool = False  # also once more, under the same ids
+
+
+_BEGUN = Step(encounter="in-progress")
+_ENDED = Step(encounter="finished")
+
+PLANS: Mapping[str, tuple[Step, ...]] = {
+    "a4": (_BEGUN, replace(_ENDED, reason="update")),
+    "a6": (_BEGUN, Step(encounter="arrived"), _ENDED),
+    "full": (_ENDED,),
+    "interim": (_BEGUN,),
+    "no-show": (Step(encounter="cancelled", no_show=True),),
+}
+
+
+def planned(name: str, scripts: Mapping[Verb, Script]) -> Sequence[Step]:
+    """Return the steps of the plan *name*, as the scripts that a request met would have them."""
+    steps = PLANS.get(name, ())
+    if Verb.NEVER in scripts or not steps:
+        return ()
+    if Verb.REJECT in scripts:
+        rejection = scripts[Verb.REJECT].code, scripts[Verb.REJECT].text
+        steps = (Step(encounter="cancelled", rejection=rejection),)
+    if Verb.AMEND in scripts:
+        steps = (*steps, replace(steps[-1], reason="update"))
+    if Verb.DISORDER in scripts:
+        steps = steps[::-1]
+    return [replace(step, repeat=Verb.TWICE in scripts) for step in steps]

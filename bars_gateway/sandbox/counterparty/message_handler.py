@@ -13,13 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bars_gateway.sandbox.counterparty import replies, sentinels
+from bars_gateway.sandbox.counterparty import replies
 from bars_gateway.sandbox.counterparty.holdings import Direction, Held, Holdings, nhs_number_of
-from bars_gateway.sandbox.counterparty.replies import Reply
+from bars_gateway.sandbox.counterparty.replies import (
+    PROBLEMS,
+    Event,
+    Reply,
+    Sentinel,
+    Stateful,
+    sentinel_of,
+)
 from bars_gateway.sandbox.counterparty.scripts import Of, Scripts, Verb
-from bars_gateway.sandbox.counterparty.sentinels import PROBLEMS, Sentinel, sentinel_of
 from bars_gateway.sandbox.counterparty.services import ODS_CODE, Service
-from bars_gateway.sandbox.counterparty.stateful import Event, Stateful
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted, Problem
 from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_of, said_by, text_of
@@ -64,7 +69,7 @@ class _Read:
         return application_of(self.message.use_case)
 
 
-class Reception:
+class MessageHandler:
     """Takes what is posted to `$process-message`."""
 
     def __init__(
@@ -126,7 +131,7 @@ class Reception:
         header = read.incoming.headers.get("nhsd-end-user-organisation", "")
         organisation = organisation_code(header) or ""
         event = _event(read, self._stateful.booking_id(organisation, day))
-        if read.nhs_number != sentinels.STATEFUL or event is None:
+        if read.nhs_number != replies.STATEFUL or event is None:
             return self._taken(read, sentinel)
         problem = self._stateful.problem(organisation, event, day)
         if problem is not None:
@@ -193,8 +198,8 @@ class Reception:
             held.resource = read.message.focus
         self._note(held, read)
         tree = answers.acknowledge_change(read.message, self._new_id, self._now())
-        if held.focus_id == sentinels.REFERRED_ID and read.move is Move.CANCEL:
-            tree = _with_focus_id(tree, sentinels.CANCELLED_ID)
+        if held.focus_id == replies.REFERRED_ID and read.move is Move.CANCEL:
+            tree = _with_focus_id(tree, replies.CANCELLED_ID)
         return replies.resource(tree)
 
     def _response(self, read: _Read) -> Reply:
