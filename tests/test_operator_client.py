@@ -8,8 +8,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from bars_gateway.cli.client import send
-from bars_gateway.cli.orders import signed
+from bars_gateway.cli.client import signed, submit
 from bars_gateway.errors import GatewayUnreachable
 
 
@@ -38,7 +37,9 @@ async def test_a_file_is_handed_over_as_it_is(tmp_path, size):
     """The same bytes, also those of a message with a large document in it."""
     body = b"\x00\xff{}\r\n" * (size // 6)
     async with gateway(tmp_path / "trust.sock", 201) as heard:
-        await send(tmp_path / "trust.sock", {tmp_path / "referral.json": body}, lambda _text: None)
+        await submit(
+            tmp_path / "trust.sock", {tmp_path / "referral.json": body}, lambda _text: None
+        )
 
     assert [("/messages", "application/fhir+json", body)] == heard
 
@@ -56,7 +57,7 @@ async def test_each_receipt_is_told(tmp_path, status, refused, sentence):
     said = []
     file = tmp_path / "referral.json"
     async with gateway(tmp_path / "trust.sock", status):
-        answers = await send(tmp_path / "trust.sock", {file: b"{}"}, said.append)
+        answers = await submit(tmp_path / "trust.sock", {file: b"{}"}, said.append)
 
     assert (refused, f"{file}: {sentence}") == (
         sum(not each["accepted"] for each in answers),
@@ -67,7 +68,7 @@ async def test_each_receipt_is_told(tmp_path, status, refused, sentence):
 async def test_no_gateway_is_named(tmp_path):
     """The socket that nobody answers on is in the message."""
     with pytest.raises(GatewayUnreachable, match=r"trust\.sock"):
-        await send(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, lambda _text: None)
+        await submit(tmp_path / "trust.sock", {tmp_path / "a.json": b"{}"}, lambda _text: None)
 
 
 def test_a_user_without_a_name_signs_with_a_number(monkeypatch):

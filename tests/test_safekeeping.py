@@ -15,7 +15,7 @@ import pytest
 from hiding import hide
 from store_values import NOW, arrival, submission
 
-from bars_gateway.cli.restore import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
+from bars_gateway.cli.backup import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
 from bars_gateway.store.adopted_alarms import StandsAgain
 from bars_gateway.store.aftermath import Fate, Line
 from bars_gateway.store.backup import back_up

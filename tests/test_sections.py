@@ -6,8 +6,7 @@ from collections import Counter
 import typer.main
 from typed import typed
 
-from bars_gateway.cli.main import app
-from bars_gateway.cli.sections import SECTIONS
+from bars_gateway.cli.main import SECTIONS, app
 
 
 def test_every_command_is_in_one_section() -> None:

@@ -1,14 +1,19 @@
 """
-`backup` and `verify`: what an operator types to keep what was promised safe.
+`backup`, `verify` and `restore`: what keeps safe what was promised, and the way back.
 
-    backup   the running gateway's database ─► a checked copy
-    verify   a database, or a copy ─► everything that is wrong with it
+    backup                       the running gateway's database ─► a checked copy
+    verify                       a database, or a copy ─► everything that is wrong with it
+    restore BACKUP               ─► the database, and each message that is affected
+    restore KEPT --hand-over     ─► what was received since, for the EPR to be given
 
-The way back is `restore`, which has a module of its own: see `restoring`.
+A restore is not the end of an incident. The gateway has then forgotten what others
+remember, and only a person can close that gap. So it says, message by message and for both
+directions, what was done and what there is to do, before anybody starts the gateway again.
+Ids and states alone are printed: nothing from a message.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +22,100 @@ import typer
 
 from bars_gateway.config import load
 from bars_gateway.options import DEFAULT_CONFIG, Config
+
+_CURE_OF_DAMAGE = (
+    "Keep the file, and look at the disk. Put back the latest backup that is whole:"
+    " `bars-gateway restore FILE --older`, which keeps the damaged database beside it."
+)
+_CURE = (
+    "Look at each message that is named: `bars-gateway show REQUEST_ID`. If its bytes are wrong,"
+    " look at the disk, and take them from a backup or from whoever sent them."
+)
+# What became of messages, most severe first: a sentence with what to do, and its messages below it.
+AT_RESTORE: Mapping[str, str] = {
+    "held": (
+        "Held: {count}. Nobody here can say whether {they} sent, withdrawn or cancelled since, and"
+        " none leaves by itself. Ask the EPR, and each Receiver by telephone. Then `bars-gateway"
+        " release REQUEST_ID --why TEXT` sends it, under its old ids; or leave it. The clock runs:"
+        " when its time has passed, the EPR is told that it is unconfirmed."
+    ),
+    "to_hand_over": (
+        "Received after {since}, and not in the backup: {count}. Their Senders were told that we"
+        " have them, and will not send them again. Hand them to the EPR before you start the"
+        " gateway: `bars-gateway restore {kept} --hand-over`."
+    ),
+    "quarantined": (
+        "Quarantined after {since}: {count}. `--hand-over` brings {them} along, for `bars-gateway"
+        " quarantine` and `attach`."
+    ),
+    "decided": (
+        "Answered by the EPR after {since}, and open in the backup: {count}. The answer holds, and"
+        " the EPR is not asked again. What it said yes to it is told once more, as `restored`."
+    ),
+    "undecided": (
+        "Put to the EPR and not decided: {count}. The Sender was told that no answer came, and may"
+        " send again. See in the EPR whether something was done about it all the same."
+    ),
+    "left": (
+        "Known to the kept database alone, and not entered: {count}. Nothing here tells of {them}."
+        " See to each by hand, with its Sender or Receiver."
+    ),
+    "failed": (
+        "Could not be taken over: {count}. The gateway itself failed over {them}; all the rest was"
+        " taken over, and what waits of the same conversation is held. See to each by hand, with"
+        " its Sender or Receiver, and send us the type and place of the error."
+    ),
+    "cancelled": (
+        "Not sent, for {they} cancelled since: {count}. An earlier attempt may have arrived, so"
+        " the EPR is told that it is unconfirmed; its cancellation stands in the queue. See that"
+        " it is acknowledged, or telephone."
+    ),
+    "settled": (
+        "Not sent, for the kept database knows how {they} settled since: {count}. Each has that"
+        " state here as well, and the EPR is told once more. Nothing to do, unless it ended badly."
+    ),
+    "entered": (
+        "Submitted after {since}, and known to the kept database alone: {count}. Each is here now,"
+        " with its state, so that what is answered to it finds it; the EPR is told once more."
+    ),
+    "waits": (
+        "Going out: {count}. Each leaves under the X-Request-Id that it always had. Each counts as"
+        " tried: a Receiver that has it answers that it is a duplicate, and has it once; past its"
+        " time it is unconfirmed. To stop one: `bars-gateway hold REQUEST_ID --why TEXT`."
+    ),
+}
+AT_HAND_OVER: Mapping[str, str] = {
+    **{name: AT_RESTORE[name] for name in ("left", "failed", "cancelled", "decided")},
+    "handed_over": (
+        "For the EPR: {count}. It is given {them} once the gateway runs, under the numbers that"
+        " the notices had, with the remark `restored`. What it has already, it knows by number."
+    ),
+    "entered": (
+        "Sent or submitted, and known to {kept} alone: {count}. Each is here now; what was still"
+        " to be sent is held. Find out what became of it; then release it with a reason, or not."
+    ),
+    "settled": (
+        "Held until now, and settled as {kept} knows: {count}. None is sent; the EPR is told."
+    ),
+    "quarantined": "Quarantined: {count}. See `bars-gateway quarantine`.",
+}
+_UNKNOWN = (
+    "Forgotten after {since}: nobody can say all of it. Ask each Sender what it has sent since,"
+    " for it will not send again what we said we have; and look in the EPR for what was submitted"
+    " since: files are in outbox/accepted, unless somebody took them away. Submit again only what"
+    " the Receiver says that it has not: under new ids it would take it twice. Answers to what was"
+    " forgotten are quarantined, and their Senders hear 404: the status page counts them."
+)
+_CONDITIONS: Mapping[str, str] = {
+    "absent": "There was no database here before: nothing is kept, and nothing can be asked.",
+    "unreadable": "The database that was here is damaged: it is not believed.",
+    "incomplete": (
+        "The database that was here has not seen all that the backup has: it may not know what was"
+        " withdrawn."
+    ),
+    "whole": "The database that was here is whole, and was asked what happened since.",
+}
+
 
 if TYPE_CHECKING:
     from bars_gateway.store.examination import Examination
@@ -72,16 +171,6 @@ def verify(
     typer.echo("Nothing is wrong with it.")
 
 
-_CURE_OF_DAMAGE = (
-    "Keep the file, and look at the disk. Put back the latest backup that is whole:"
-    " `bars-gateway restore FILE --older`, which keeps the damaged database beside it."
-)
-_CURE = (
-    "Look at each message that is named: `bars-gateway show REQUEST_ID`. If its bytes are wrong,"
-    " look at the disk, and take them from a backup or from whoever sent them."
-)
-
-
 def echo(lines: Iterator[str]) -> None:
     """Print each line."""
     for line in lines:
@@ -106,3 +195,184 @@ def compared(held: "Examination") -> Iterator[str]:
 def clock(at: datetime | None) -> str:
     """Return an instant as an operator reads it."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "never"
+
+
+if TYPE_CHECKING:
+    from bars_gateway.store.adopted_alarms import StandsAgain
+    from bars_gateway.store.aftermath import Line
+    from bars_gateway.store.restore import HandedOver, Restored
+
+
+def restore(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            readable=False,
+            help="A backup, or what a restore has kept; it is left as it is.",
+        ),
+    ],
+    config: Config = DEFAULT_CONFIG,
+    *,
+    older: Annotated[
+        bool, typer.Option("--older", help="Even if the present database has more in it.")
+    ] = False,
+    hand_over: Annotated[
+        bool,
+        typer.Option(
+            "--hand-over",
+            help="FILE is what a restore has kept: give the EPR what was received since.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """
+    Put a backup back in place, and say for each message what that means.
+
+    Refuses while a gateway runs, and over a database that is newer than the backup.
+    Deletes nothing: the database that was there is kept beside it. What was withdrawn,
+    cancelled or acknowledged since is not sent; where nobody can say, messages are held.
+    """
+    if hand_over and older:
+        raise typer.BadParameter("give --older or --hand-over, not both")
+    database = load(config, os.environ).database_path
+    now = datetime.now(UTC)
+    if hand_over:
+        _hand_over(file, database, now, as_json=as_json)
+    else:
+        _restore(file, database, now, older=older, as_json=as_json)
+
+
+def _restore(file: Path, database: Path, now: datetime, *, older: bool, as_json: bool) -> None:
+    from bars_gateway.store.restore import restore as put_back
+
+    restored = put_back(file, database, now, older=older)
+    if as_json:
+        typer.echo(_encoded(_document(restored)))
+        return
+    typer.echo(f"{database} is now what {file} held.")
+    echo(contents(restored.held))
+    typer.echo("\nBefore you start the gateway, read what this means:\n")
+    echo(meaning(restored))
+
+
+def _hand_over(kept: Path, database: Path, now: datetime, *, as_json: bool) -> None:
+    from bars_gateway.store.restore import hand_over
+
+    done = hand_over(kept, database, now)
+    if as_json:
+        found = {"messages": _messages(done.lines), "alarms": _alarms(done.alarms)}
+        typer.echo(_encoded({"listed": done.listed, **found}))
+        return
+    echo(handed_over(done, kept))
+
+
+def _encoded(document: Mapping[str, object]) -> str:
+    import orjson
+
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+
+
+def _document(restored: "Restored") -> Mapping[str, object]:
+    return {
+        "kept": None if restored.aside is None else str(restored.aside),
+        "condition": restored.condition,
+        "since": restored.held.last_change_at,
+        "listed": restored.listed,
+        "uncollected": restored.uncollected,
+        "messages": _messages(restored.lines),
+        "alarms": _alarms(restored.alarms),
+    }
+
+
+def _messages(lines: Sequence["Line"]) -> Sequence[Mapping[str, object]]:
+    return [{name: getattr(line, name) for name in line.__slots__} for line in lines]
+
+
+def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
+    return [{name: getattr(alarm, name) for name in alarm.__slots__} for alarm in alarms]
+
+
+def meaning(restored: "Restored") -> Iterator[str]:
+    """Yield in plain words what a restore means, each with what to do about it."""
+    since, kept = clock(restored.held.last_change_at), str(restored.aside)
+    yield f"- {_what_is_kept(restored)}"
+    yield from _grouped(AT_RESTORE, restored.lines, since=since, kept=kept)
+    if not restored.listed:
+        yield f"- {_UNKNOWN.format(since=since)}"
+    elif not restored.lines:
+        yield "- Forgotten: no message. Each that was there before is in the backup as well."
+    yield from _standing_again(restored.alarms)
+    yield (
+        f"- Not collected by the EPR: {_of(restored.uncollected, 'notice')}. The EPR may have had"
+        " them; it is given them again, under the same numbers. New notices have numbers that were"
+        " never given before: there is a gap, and it is not a loss."
+    )
+
+
+def handed_over(done: "HandedOver", kept: Path) -> Iterator[str]:
+    """Yield in plain words what was entered from the kept database."""
+    yield from _grouped(AT_HAND_OVER, done.lines, since="the backup", kept=str(kept))
+    yield from _standing_again(done.alarms)
+    if not done.lines and not done.alarms:
+        yield f"- Nothing: all that {kept} has is here already."
+    if not done.listed:
+        yield (
+            f"- {kept} is damaged, and could not be read to its end: there may be more. Ask the"
+            " Senders what they have sent since the backup."
+        )
+
+
+def _what_is_kept(restored: "Restored") -> str:
+    condition = _CONDITIONS[restored.condition]
+    if restored.aside is None:
+        return condition
+    return (
+        f"{condition} It is kept as {restored.aside}, and holds patients' data. To look into it,"
+        f" set BARS_GATEWAY_STORE__PATH={restored.aside} for `bars-gateway queue` and"
+        " `bars-gateway show`; never for `bars-gateway run`."
+    )
+
+
+def _grouped(sentences: Mapping[str, str], lines: Sequence["Line"], **words: str) -> Iterator[str]:
+    for fate, sentence in sentences.items():
+        found = [line for line in lines if line.fate == fate]
+        if not found:
+            continue
+        one = len(found) == 1
+        yield "- " + sentence.format(
+            count=_of(len(found), "message"),
+            they="it was" if one else "they were",
+            them="it" if one else "them",
+            **words,
+        )
+        yield from map(_described, found)
+
+
+def _standing_again(alarms: Sequence["StandsAgain"]) -> Iterator[str]:
+    if alarms:
+        yield (
+            f"- Standing again: {_of(len(alarms), 'alarm')} that nobody had marked as handled. See"
+            " to each once the gateway runs: `bars-gateway alarms` names them by new numbers."
+        )
+    for alarm in alarms:
+        whose = f" ({alarm.provider})" if alarm.provider else ""
+        about = alarm.request_id or "no one message"
+        yield f"    {about}  {alarm.kind}, since {clock(alarm.since)}{whose}"
+
+
+def _described(line: "Line") -> str:
+    """Return one message as a person looks it up: ids, states and codes."""
+    what = " ".join(filter(None, (line.move, line.use_case)))
+    way = "to" if line.direction == "outbound" else "from"
+    other = line.counterparty.rpartition("|")[2]
+    words = [what, f"{way} {other}" if other else "", f"({line.provider})"]
+    told = f", collected by the EPR {clock(line.collected_at)}" if line.collected_at else ""
+    why = f": {line.why}" if line.why else ""
+    about = " ".join(filter(None, words))
+    taken = clock(line.taken_at) if line.taken_at else "at a time that cannot be read"
+    return f"    {line.request_id}  {line.state}, {taken}, {about}{told}{why}"
+
+
+def _of(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -1,47 +1,36 @@
-"""Lists for the operator's terminal, read straight from the database: ids, states and codes."""
+"""
+Lists for the operator's terminal, read straight from the database: ids, states and codes.
+
+    queue ─► what is not settled      show ─► one message, attempt by attempt
+
+They answer at night when the gateway is down: the database is opened for reading only.
+"""
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import orjson
+import typer
 from rich.console import Console
 
 from bars_gateway import permissions
+from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.sqlite import SqliteConnection
 
 T = TypeVar("T")
-
-
-def queue(
-    path: Path, provider: str | None, limit: int, console: Console, *, as_json: bool = False
-) -> bool:
-    """Print what is not settled; there being nothing is a good answer."""
-    messages = read(path, lambda c: readings.queue(c, provider, limit))
-    if as_json:
-        print_json([_document(message) for message in messages])
-        return True
-    if not messages:
-        console.print("Nothing waits: every outbound message is settled.")
-        return True
-    lines = [_COLUMNS, *map(_cells, messages)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        console.print("  ".join(cells).rstrip())
-    return True
-
-
 # Wider than most terminals and never cut: an id that is not whole cannot be looked up.
 _COLUMNS = (
     "State",
@@ -55,6 +44,79 @@ _COLUMNS = (
     "Gives up (UTC)",
     "What is so",
 )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give *app* the two commands."""
+    app.command()(queue)
+    app.command()(show)
+
+
+def queue(
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    limit: Limit = 100,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    List the outbound messages that are not settled, oldest first.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
+    settings = load(config, os.environ)
+    _require_known(settings, provider)
+    print_queue(settings.database_path, provider, limit, _console(), as_json=as_json)
+
+
+def show(
+    request_id: Annotated[
+        str, typer.Argument(metavar="REQUEST_ID", help="The message's X-Request-Id.")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    Show all that happened to one message, attempt by attempt.
+
+    Reads the database, so that it answers when no gateway runs. Exits with 1 if there
+    is no such message.
+    """
+    settings = load(config, os.environ)
+    _require_known(settings, provider)
+    path = settings.database_path
+    if not print_message(path, provider, request_id, _console(), as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _require_known(settings: Settings, provider: str | None) -> None:
+    if provider is not None and provider not in settings.providers:
+        known = ", ".join(settings.providers)
+        raise typer.BadParameter(f"it must be one of: {known}", param_hint="--provider")
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True)
+
+
+def print_queue(
+    path: Path, provider: str | None, limit: int, console: Console, *, as_json: bool = False
+) -> None:
+    """Print what is not settled; there being nothing is a good answer."""
+    messages = read(path, lambda c: readings.queue(c, provider, limit))
+    if as_json:
+        print_json([_document(message) for message in messages])
+        return
+    if not messages:
+        console.print("Nothing waits: every outbound message is settled.")
+        return
+    lines = [_COLUMNS, *map(_cells, messages)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        console.print("  ".join(cells).rstrip())
 
 
 def _cells(message: MessageRow) -> tuple[str, ...]:
@@ -72,7 +134,7 @@ def _cells(message: MessageRow) -> tuple[str, ...]:
     )
 
 
-def show(
+def print_message(
     path: Path, provider: str | None, request_id: str, console: Console, *, as_json: bool = False
 ) -> bool:
     """Print all that happened to one message; return whether there is such a message."""

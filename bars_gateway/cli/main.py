@@ -1,11 +1,13 @@
 """
-The operator's verbs.
+The operator's verbs, and how an error is told.
 
-    bars-gateway --help ─► SECTIONS: each command under what somebody wants to do
+    bars-gateway --help ─► SECTIONS ──► each command under what somebody wants to do
 
-`queue` and `show` read the database themselves, so that they answer at night when the
-gateway is down; they open it for reading only and disturb nobody. `send` goes through
-the EPR's own socket, because there is one door for submissions.
+    read the database themselves      queue · show · alarms · quarantine       listings, attention
+    through the EPR's own socket      send · hold · mark-handled · attach …    messages, attention
+    while no gateway runs, or beside  backup · verify · restore                backup
+
+A command that is in no section would be shown nowhere: a test holds that each is in one.
 
 Exit codes: 0 done, 1 it could not be done, 2 the settings or the command were wrong.
 """
@@ -13,32 +15,68 @@ Exit codes: 0 done, 1 it could not be done, 2 the settings or the command were w
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
 from bars_gateway import (
     __version__,
     log,
     permissions,
 )
-from bars_gateway.cli import cache, confirmations, handled, messages, quarantine
-from bars_gateway.cli.backup import backup, verify
+from bars_gateway.cli import attention, cache, listings, messages
+from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.lint import lint
-from bars_gateway.cli.orders import socket_of
-from bars_gateway.cli.restore import restore
-from bars_gateway.cli.sections import Sections
-from bars_gateway.config import Settings, describe, doubts, load, problems
+from bars_gateway.config import describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.onboarding import certificates, init, keys, letters
 from bars_gateway.onboarding.doctor import command as doctor
-from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose, require_files
+from bars_gateway.options import DEFAULT_CONFIG, Config
 from bars_gateway.sandbox.command import sandbox
+
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "Running": ("run", "check", "config", "doctor"),
+    "Looking": ("queue", "show", "alarms", "cache"),
+    "Acting on messages": ("lint", "send", "hold", "release", "withdraw", "retry", "resend"),
+    "What needs a person": ("mark-handled", "quarantine", "attach", "confirm"),
+    "Keeping the database": ("backup", "restore", "verify"),
+    "Connecting": ("init", "keys", "csr", "certificate", "letters"),
+    "Trying out": ("demo", "sandbox"),
+}
+
+
+_MARGINS = 6  # around names and what they are for, as typer has it
+
+
+class _Formatter(Protocol):
+    width: int
+
+    def section(self, name: str) -> AbstractContextManager[None]: ...
+
+    def write_dl(self, rows: list[tuple[str, str]]) -> None: ...
+
+
+class Sections(TyperGroup):
+    """Lists its commands under titles, in plain text."""
+
+    def format_commands(self, ctx: object, formatter: _Formatter) -> None:  # noqa: ARG002
+        """Write each section: its title, and its commands."""
+        longest = max(map(len, self.commands))
+        room = formatter.width - _MARGINS - longest
+        for title, names in SECTIONS.items():
+            rows = [
+                (name.ljust(longest), self.commands[name].get_short_help_str(room))
+                for name in names
+            ]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 app = typer.Typer(
     name="bars-gateway",
@@ -53,7 +91,7 @@ app = typer.Typer(
 app.command(short_help="Run the national side on this machine, with faults on demand.")(sandbox)
 for command in (lint, backup, restore, verify, init.init, letters.letters):
     app.command()(command)
-for verbs in (messages, handled, quarantine, confirmations, cache):
+for verbs in (messages, listings, attention, cache):
     verbs.add_to(app)
 for group in (doctor.app, keys.app, certificates.requests_app, certificates.certificates_app):
     app.add_typer(group)
@@ -142,85 +180,6 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
 
 
 @app.command()
-def send(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE",
-            help="Message Bundles; .xml is sent as XML, everything else as JSON.",
-            readable=False,  # asked after by `require_files`, in words that help
-            callback=require_files,
-        ),
-    ],
-    config: Config = DEFAULT_CONFIG,
-    provider: Whose = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """
-    Hand messages to the running gateway, and print each receipt.
-
-    The same bytes twice are sent once: the second time gets the first receipt. Exits
-    with 1 if a message was not accepted; what is wrong with it is printed.
-    """
-    from bars_gateway.cli import client, listings
-
-    settings = load(config, os.environ)
-    path = socket_of(settings, provider)
-    bundles = {file: file.read_bytes() for file in files}
-    answers = asyncio.run(client.send(path, bundles, None if as_json else typer.echo))
-    if as_json:
-        listings.print_json(answers)
-    if not all(each["accepted"] for each in answers):
-        raise typer.Exit(1)
-
-
-@app.command()
-def queue(
-    config: Config = DEFAULT_CONFIG,
-    provider: Only = None,
-    limit: Limit = 100,
-    *,
-    as_json: Json = False,
-) -> None:
-    """
-    List the outbound messages that are not settled, oldest first.
-
-    Reads the database, so that it answers when no gateway runs.
-    """
-    from bars_gateway.cli import listings
-
-    settings = load(config, os.environ)
-    _require_known(settings, provider)
-    found = partial(listings.queue, settings.database_path, provider, limit, as_json=as_json)
-    _print(found)
-
-
-@app.command()
-def show(
-    request_id: Annotated[
-        str, typer.Argument(metavar="REQUEST_ID", help="The message's X-Request-Id.")
-    ],
-    config: Config = DEFAULT_CONFIG,
-    provider: Only = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """
-    Show all that happened to one message, attempt by attempt.
-
-    Reads the database, so that it answers when no gateway runs. Exits with 1 if there
-    is no such message.
-    """
-    from bars_gateway.cli import listings
-
-    settings = load(config, os.environ)
-    _require_known(settings, provider)
-    found = partial(listings.show, settings.database_path, provider, request_id, as_json=as_json)
-    _print(found)
-
-
-@app.command()
 def demo(
     *,
     once: Annotated[
@@ -250,17 +209,6 @@ def demo(
         hint = f"{', '.join(sorted(unknown))}: there are {', '.join(names)}"
         raise typer.BadParameter(hint, param_hint="--chapter")
     if not asyncio.run(play(folder, chapter or (), once=once)):
-        raise typer.Exit(1)
-
-
-def _require_known(settings: Settings, provider: str | None) -> None:
-    if provider is not None and provider not in settings.providers:
-        known = ", ".join(settings.providers)
-        raise typer.BadParameter(f"it must be one of: {known}", param_hint="--provider")
-
-
-def _print(listing: Callable[[Console], bool]) -> None:
-    if not listing(Console(soft_wrap=True)):
         raise typer.Exit(1)
 
 

@@ -1,26 +1,44 @@
 """
-`hold`, `release`, `withdraw`, `retry`, `resend`: what an operator does with messages.
+`send`, `hold`, `release`, `withdraw`, `retry`, `resend`: what an operator does with messages.
+
+    FILE …                ─► the provider's socket ─► a receipt for each, or what is wrong
 
     REQUEST_ID …          ─┐
                            ├─► the provider's socket ─► one line for each message
     --all, with filters   ─┘
 
 They go through the running gateway, which looks at each message and at its workflow before it
-does anything. Every verb asks for a reason, and the audit trail keeps it with the name of
-whoever typed it. `--dry-run` says what would happen.
+does anything. `send` is for submissions as an EPR makes them. Every other verb asks for a reason,
+and the audit trail keeps it with the name of whoever typed it. `--dry-run` says what would happen.
 """
 
+import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bars_gateway.cli.orders import Ask, By, DryRun, Why, asked, not_done, rounds, signed
+from bars_gateway.cli.client import (
+    Ask,
+    By,
+    DryRun,
+    Why,
+    asked,
+    not_done,
+    rounds,
+    signed,
+    socket_of,
+    submit,
+)
+from bars_gateway.cli.listings import print_json
+from bars_gateway.config import load
 from bars_gateway.model.interventions import IN_BULK, Verb
-from bars_gateway.options import DEFAULT_CONFIG, Config, Whose
+from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
 
 _HELP = {
     Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
@@ -50,9 +68,41 @@ AfterItsTime = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Give *app* a command for each verb."""
+    """Give *app* `send`, and a command for each verb."""
+    app.command()(send)
     for verb in Verb:
         app.command(name=verb, help=_HELP[verb])(_command(verb))
+
+
+def send(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            help="Message Bundles; .xml is sent as XML, everything else as JSON.",
+            readable=False,  # asked after by `require_files`, in words that help
+            callback=require_files,
+        ),
+    ],
+    config: Config = DEFAULT_CONFIG,
+    provider: Whose = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    Hand messages to the running gateway, and print each receipt.
+
+    The same bytes twice are sent once: the second time gets the first receipt. Exits
+    with 1 if a message was not accepted; what is wrong with it is printed.
+    """
+    settings = load(config, os.environ)
+    path = socket_of(settings, provider)
+    bundles = {file: file.read_bytes() for file in files}
+    answers = asyncio.run(submit(path, bundles, None if as_json else typer.echo))
+    if as_json:
+        print_json(answers)
+    if not all(each["accepted"] for each in answers):
+        raise typer.Exit(1)
 
 
 def _command(verb: Verb) -> Callable[..., None]:

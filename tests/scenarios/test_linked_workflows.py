@@ -292,7 +292,7 @@ async def test_operators_see_what_belongs_together(world: World) -> None:
     referred = await caller.send(naming(referral(), f"Appointment/{booked['focus_id']}"))
     console = Console(file=StringIO(), width=200)
     database = world.ambulance.database
-    await asyncio.to_thread(listings.show, database, None, referred["request_id"], console)
+    await asyncio.to_thread(listings.print_message, database, None, referred["request_id"], console)
     number = booked["workflow_id"]
 
     assert isinstance(console.file, StringIO)

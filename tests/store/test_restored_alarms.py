@@ -29,7 +29,7 @@ from store.test_restoring import (
 )
 from store_values import arrival, owed
 
-from bars_gateway.cli.restore import handed_over, meaning
+from bars_gateway.cli.backup import handed_over, meaning
 from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.readings import Overview
 from bars_gateway.standard.workflow import Move

@@ -17,7 +17,7 @@ from store.test_restoring import (
     takes,
 )
 
-from bars_gateway.cli.restore import meaning
+from bars_gateway.cli.backup import meaning
 from bars_gateway.model.messages import Accepted
 from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.restore import Restored

@@ -1,28 +1,37 @@
 """
-`alarms` and `mark-handled`: what a person has to see, and the word that somebody has dealt with it.
+What needs a person: `alarms` and `mark-handled`, `quarantine` and `attach`, `confirm`.
 
-    bars-gateway alarms ─► the database: kinds, numbers and ids
-    bars-gateway mark-handled NUMBER … --why TEXT ─► the provider's socket
+    bars-gateway alarms · quarantine ─► the database: kinds, numbers and ids
+    bars-gateway mark-handled NUMBER … --why TEXT   ─┐
+    bars-gateway attach NUMBER WORKFLOW --why TEXT   ├─► the provider's socket
+    bars-gateway confirm WORKFLOW STATE --why TEXT  ─┘
 
 Only what was seen can be marked. An alarm that is raised again has a new number, and what comes
 after the number in `--up-to` is not meant by `--all`.
+
+Where a response belongs that answered nothing, only people can say, after asking the Sender: ids
+have not settled it. And which of two messages is true, whoever telephones the other side.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bars_gateway.cli import listings
-from bars_gateway.cli.orders import By, DryRun, Why, asked, not_done, rounds, signed
+from bars_gateway.cli.client import By, DryRun, Why, asked, not_done, rounds, signed
 from bars_gateway.config import load
 from bars_gateway.model.alarms import ALARMS, Alarm
+from bars_gateway.model.quarantine import Quarantine
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only, Whose
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.standard.workflow import CONFIRMABLE
 from bars_gateway.store.alarms import standing
+from bars_gateway.store.quarantine import waiting
 
 Names = Annotated[
     list[str] | None,
@@ -35,6 +44,14 @@ UpTo = Annotated[
 Kinds = Annotated[
     list[str] | None, typer.Option("--kind", metavar="KIND", help="Only of it; repeatable.")
 ]
+Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `quarantine` prints it.")]
+Workflow = Annotated[
+    int,
+    typer.Argument(min=1, metavar="WORKFLOW", help="workflow_id of its notices."),
+]
+Stands = Annotated[
+    str, typer.Argument(metavar="STATE", help=f"One of {', '.join(sorted(CONFIRMABLE))}.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +59,9 @@ def add_to(app: typer.Typer) -> None:
     app.command()(alarms)
     app.command(name="mark-handled")(mark_handled)
     app.command(name="see", hidden=True)(mark_handled)
+    app.command()(quarantine)
+    app.command()(attach)
+    app.command()(confirm)
 
 
 def alarms(
@@ -58,7 +78,7 @@ def alarms(
     """
     path = load(config, os.environ).database_path
     found = listings.read(path, partial(standing, provider=provider, limit=limit))
-    listings.print_each(found, _line, "No alarm stands.", as_json=as_json)
+    listings.print_each(found, _alarm_line, "No alarm stands.", as_json=as_json)
 
 
 def mark_handled(  # noqa: PLR0917
@@ -120,7 +140,7 @@ def _became(each: Mapping[str, Any]) -> str:
     return f"{alarm['alarm_id']} {alarm['kind']}: {word}"
 
 
-def _line(alarm: Alarm) -> str:
+def _alarm_line(alarm: Alarm) -> str:
     words = [
         f"{alarm.number}  {alarm.since:%Y-%m-%d %H:%M}  {alarm.kind}",
         alarm.provider,
@@ -132,3 +152,85 @@ def _line(alarm: Alarm) -> str:
         f"{alarm.times} times" if alarm.times > 1 else None,
     ]
     return "  ".join(word for word in words if word)
+
+
+def quarantine(
+    config: Config = DEFAULT_CONFIG,
+    provider: Only = None,
+    limit: Limit = 100,
+    *,
+    as_json: Json = False,
+) -> None:
+    """
+    List the responses that belong to no workflow, oldest first.
+
+    Reads the database, so that it answers when no gateway runs.
+    """
+    path = load(config, os.environ).database_path
+    found = listings.read(path, partial(waiting, provider=provider, limit=limit))
+    listings.print_each(found, _quarantined_line, "Nothing is quarantined.", as_json=as_json)
+
+
+def attach(  # noqa: PLR0917
+    number: Number,
+    workflow: Workflow,
+    why: Why,
+    config: Config = DEFAULT_CONFIG,
+    provider: Whose = None,
+    by: By = None,
+    *,
+    dry_run: DryRun = False,
+) -> None:
+    """
+    Attach a quarantined response to the workflow that it belongs to.
+
+    The EPR gets it as if it had just come, with the remark that an operator attached it.
+    Exits with 1 if it was not done; why not is printed.
+    """
+    order = signed(why, by, dry_run=dry_run, workflow_id=workflow)
+    status, answer = asked(config, provider, f"/quarantine/{number}/attach", order)
+    if status == HTTPStatus.OK:
+        done = f"attached; the workflow is {answer['state']}"
+        typer.echo(f"{number}: {done if answer['done'] else 'would be attached'}")
+        return
+    if status == HTTPStatus.NOT_FOUND:
+        answer = {**answer, "cure": "`bars-gateway quarantine` lists them, with their numbers"}
+    typer.echo(not_done(number, answer))
+    raise typer.Exit(1)
+
+
+def _quarantined_line(each: Quarantine) -> str:
+    return (
+        f"{each.number}: {each.reason}, came to {each.provider} at {each.came_at:%Y-%m-%d %H:%M:%S}"
+        f" UTC\n  from {each.sender} to {each.receiver}\n  X-Request-Id {each.request_id},"
+        f" X-Correlation-Id {each.correlation_id}\n  Bundle.id {each.bundle_id}, responds to"
+        f" {each.responds_to or '-'}"
+    )
+
+
+def confirm(  # noqa: PLR0917
+    workflow: Workflow,
+    state: Stands,
+    why: Why,
+    config: Config = DEFAULT_CONFIG,
+    provider: Whose = None,
+    by: By = None,
+    *,
+    dry_run: DryRun = False,
+) -> None:
+    """
+    Say how a workflow stands that is unclear or contradicted.
+
+    Telephone the other side before. Exits with 1 if it was not done; why not is printed.
+    """
+    if state not in CONFIRMABLE:
+        text = f"it must be one of: {', '.join(sorted(CONFIRMABLE))}"
+        raise typer.BadParameter(text, param_hint="STATE")
+    order = signed(why, by, dry_run=dry_run, state=state)
+    status, answer = asked(config, provider, f"/workflows/{workflow}/confirm", order)
+    if status == HTTPStatus.OK:
+        done = f"the workflow is {answer['state']}"
+        typer.echo(f"{workflow}: {done if answer['done'] else f'would be {state}'}")
+        return
+    typer.echo(not_done(workflow, answer))
+    raise typer.Exit(1)
