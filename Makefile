@@ -16,15 +16,20 @@ LOCKED := --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-li
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage conformance soak bench lock clean
+.PHONY: help demo test quick coverage conformance soak bench lock clean
 
 # What the tests of the standard reach of its branches, in per cent: less than that is an error.
 FLOOR := 96
+# The tests that do without files, sockets and clocks, and without going through everything.
+PURE = $(BIN)/pytest -q --numprocesses auto --maxprocesses 8 tests/standard -m "not exhaustive"
+COVERAGE = $(PURE) --cov=bars_gateway.standard --cov-branch --cov-report=term:skip-covered \
+             --cov-fail-under=$(FLOOR)
 
 help:
 	@echo 'make demo            a referral there and an acknowledgement back, on this machine (Ctrl-C ends it)'
 	@echo 'make demo ONCE=1     the same, ending by itself'
 	@echo 'make test            style, types and the whole suite (ARGS="-k words" for a part of it)'
+	@echo 'make quick           the pure standard alone, but for what goes through everything there is'
 	@echo 'make coverage        which branches of the standard its tests take, with a floor'
 	@echo 'make conformance     every official receiver test as a table: expected, got (BARS_REFERENCE_DATA=FOLDER)'
 	@echo 'make soak            kill gateways under load, with new seeds, for MINUTES=10'
@@ -50,15 +55,17 @@ test: $(VENV)/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(if $(ARGS),,$(COVERAGE))
 	@folder=$$(mktemp -d "$(FOLDER)/bars.XXXXXX") && trap 'rm -rf "$$folder"' EXIT INT TERM && \
 	chmod 711 "$$folder" && \
 	TMPDIR="$$folder" $(BIN)/pytest --basetemp "$$folder/t" \
 	  --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
+quick: $(VENV)/tests
+	$(PURE) $(ARGS)
+
 coverage: $(VENV)/tests
-	$(BIN)/pytest -q --numprocesses auto --maxprocesses 8 tests/standard \
-	  --cov=bars_gateway.standard --cov-branch --cov-report=term:skip-covered \
-	  --cov-fail-under=$(FLOOR) $(ARGS)
+	$(COVERAGE)
 
 conformance: SHELL := /bin/bash -o pipefail
 conformance: $(VENV)/tests

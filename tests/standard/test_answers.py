@@ -115,6 +115,7 @@ def test_a_response_is_acknowledged_by_its_own_bytes(format_: Format) -> None:
     assert body == acknowledge_response(read(body, format_), body, format_)
 
 
+@pytest.mark.exhaustive
 @given(
     st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
 )

@@ -146,6 +146,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.exhaustive
 @given(
     st.dictionaries(
         st.sampled_from(["id", "meta", "type", "entry", "timestamp"]), JSON_VALUES, max_size=5
@@ -202,6 +203,7 @@ def test_of_two_entries_with_one_url_the_first_is_meant() -> None:
     assert message.resolve("") is None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("written", ["json", "xml"])
 def test_a_body_that_nobody_could_look_at_in_time_is_refused(written: str) -> None:
     """Before anything follows its references: 413, and what to do."""

@@ -69,6 +69,7 @@ def rows_for(case: Case) -> list[Composition]:
     ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("body", list(taken()))
 def test_whatever_was_taken_can_be_answered_and_cancelled(body: bytes) -> None:
     """In production, too: a rejection that may not leave would stay untold."""

@@ -344,6 +344,7 @@ TREE = bundle.from_json(referral())
 PLACES = list(sites(TREE))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_damage_makes_it_fail(data: st.DataObject) -> None:

@@ -61,6 +61,7 @@ def test_every_kind_and_state_is_told() -> None:
     assert {*OutboundState, "received"} == {situation.state for situation in EVERYTHING}
 
 
+@pytest.mark.exhaustive
 def test_every_sentence_is_whole() -> None:
     """No slot is left open, nothing is said twice, and it reads as sentences."""
     bad = [
@@ -72,6 +73,7 @@ def test_every_sentence_is_whole() -> None:
     assert [] == bad
 
 
+@pytest.mark.exhaustive
 def test_nobody_is_said_to_have_the_wrong_clock() -> None:
     """Two clocks differ, and which of them is wrong cannot be told from here."""
     of_clocks = {text for text in map(told, EVERYTHING) if re.search(r"\bclock is wrong\b", text)}
@@ -80,6 +82,7 @@ def test_nobody_is_said_to_have_the_wrong_clock() -> None:
     assert set() == {text for text in of_clocks if not re.search(r"\b[Aa] clock is wrong", text)}
 
 
+@pytest.mark.exhaustive
 def test_without_times_it_is_whole_too() -> None:
     """Not every message has a time: what names one is left out then."""
     without = [replace(each, due_at=None, ends_at=None) for each in EVERYTHING]
@@ -101,6 +104,7 @@ SAYS_SO = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("asks", Asks, ids=lambda asks: asks.name)
 def test_every_sentence_says_whether_to_act(asks: Asks) -> None:
     """Who has only the sentence does not have to guess."""
@@ -110,6 +114,7 @@ def test_every_sentence_says_whether_to_act(asks: Asks) -> None:
     assert [] == [text for text in texts if not SAYS_SO[asks].search(text)]
 
 
+@pytest.mark.exhaustive
 def test_nothing_to_do_is_said_where_nothing_is_asked_and_nowhere_else() -> None:
     """A sentence that asks for a call never ends with the word that nothing is to be done."""
     quiet = [each for each in EVERYTHING if NOTHING_TO_DO in told(each)]
@@ -117,6 +122,7 @@ def test_nothing_to_do_is_said_where_nothing_is_asked_and_nowhere_else() -> None
     assert {Asks.NOTHING} == {asks_of(each) for each in quiet}
 
 
+@pytest.mark.exhaustive
 def test_no_text_asks_two_different_things() -> None:
     """What is asked can be told from the words alone."""
     asked = defaultdict(set)

@@ -239,6 +239,7 @@ def test_a_bomb_in_a_narrative_is_not_set_off() -> None:
     assert ["Patient.text.div"] == list(problems({"text": {"status": "generated", "div": div}}))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(a_resource())
 def test_any_resource_that_r4_allows_is_clean(tree: dict[str, Any]) -> None:

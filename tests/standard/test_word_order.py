@@ -138,6 +138,7 @@ COURSES = [
 ]
 
 
+@pytest.mark.exhaustive
 def test_no_order_of_resources_hides_that_nobody_comes() -> None:
     """After a first yes, and with any clocks: what may give the patient back is never calm."""
     for course in COURSES:
