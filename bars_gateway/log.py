@@ -1,12 +1,20 @@
 """
-Events, and the only fields that may be logged with them.
+Events, what each means, and the only fields that may be logged with them.
 
     log.info("outbound.attempt_ended", verdict=…, http_status=…)
       └─► drop what is not in FIELDS ─► timestamp, level ─► one JSON line (or colours at a terminal)
 
-The list says what is allowed, not what is forbidden: with patient data, a list of
+    log.warning("outbound.put_back", …) ──┐
+                                          ├─► a test: neither without the other
+    EVENTS["outbound.put_back"] ──────────┘
+           └─► docs/log-events.md, printed
+
+The list of fields says what is allowed, not what is forbidden: with patient data, a list of
 what is forbidden is always one field short. A field that nobody put on the list is
 dropped, and its name (never its value) is reported in `dropped`.
+
+Monitoring is built on the names of events: they are never composed, and one that is renamed is in
+the changelog. Where an event bears `advice`, that says what to do in this very case.
 
 Decisions: D-nothing-of-the-patient.
 """
@@ -14,6 +22,7 @@ Decisions: D-nothing-of-the-patient.
 import logging
 import sys
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import structlog
@@ -27,6 +36,10 @@ FIELDS = frozenset(
     free_bytes pid signal method route uid exception place worker name operation support_id
     """.split()
 )
+_NOTHING = "Nothing."
+_ITS_ADVICE = "What its `advice` says."
+_SEEN_BY_ALARM = "The alarm that stands for each says what to do: `bars-gateway alarms`."
+_SEND_US = "Send us `exception` and `place`; neither holds anything of a message."
 
 
 def keep_listed_fields(
@@ -84,3 +97,275 @@ class _NamesOnly(logging.Handler):
             name=f"{record.name}:{record.funcName}:{record.lineno}",
             exception=failure,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """What one event says, and what a person does about it."""
+
+    means: str
+    do: str = _NOTHING
+
+
+EVENTS = {
+    "alarm.raised": LogEvent(
+        "Something came up that a person has to see; `kind` is the alarm's.", _ITS_ADVICE
+    ),
+    "alarm.standing": LogEvent(
+        "At the start: `count` alarms of one kind stand that nobody has marked as handled.",
+        _ITS_ADVICE,
+    ),
+    "alarms.handled": LogEvent("The EPR has marked alarms as handled."),
+    "clock.stepped": LogEvent(
+        "The clock jumped by `seconds`; the times of `count` messages were moved with it.",
+        _ITS_ADVICE,
+    ),
+    "daemon.loop_stalled": LogEvent(
+        "The loop `name` has not moved for `seconds`; the watchdog is no longer told.", _ITS_ADVICE
+    ),
+    "daemon.report_lost": LogEvent(
+        "systemd could not be told that the gateway is ready, or moves.",
+        "Look at `NotifyAccess=` of the unit, if it is restarted for this.",
+    ),
+    "daemon.started": LogEvent(
+        "Every door is open; `count` messages were under way when the last process ended."
+    ),
+    "daemon.stopped": LogEvent("What was under way has come to its end."),
+    "daemon.stopping": LogEvent("Somebody stops the gateway."),
+    "epr.clinical_time_ignored": LogEvent(
+        "A message named a time that cannot be meant (year 1, or more than ten years ahead): its"
+        " use case's own time holds.",
+        "Tell the EPR's supplier.",
+    ),
+    "epr.delivery_failed": LogEvent(
+        "Notices cannot be written into `path`; they wait.", _ITS_ADVICE
+    ),
+    "epr.file_unreadable": LogEvent(
+        "A file in `path` cannot be read; the status page counts them.",
+        "Let the EPR write files that the gateway's group may read.",
+    ),
+    "epr.folder_stalled": LogEvent("Nothing can be taken out of `path`; it waits.", _ITS_ADVICE),
+    "epr.intervention_ended": LogEvent(
+        "The EPR or an operator acted: `operation`, and how it ended."
+    ),
+    "epr.notice_collected": LogEvent("The EPR has a notice, `seconds` after it was made."),
+    "epr.question_answered": LogEvent("The EPR has decided about a request of others."),
+    "epr.questions_unanswered": LogEvent(
+        "The time of `count` questions ended without the EPR's answer.", _SEEN_BY_ALARM
+    ),
+    "epr.request_failed": LogEvent(
+        "The socket could not do what the EPR asked, and said 503.", _ITS_ADVICE
+    ),
+    "epr.socket_opened": LogEvent("The EPR's door is open at `path`."),
+    "epr.submission_ended": LogEvent(
+        "What the EPR submitted was taken (`state`), or refused by `rules`.",
+        "Refused: the EPR has the reasons; if they come often, tell its supplier.",
+    ),
+    "epr.target_unchecked": LogEvent(
+        "Nobody knew whether the service takes such a request; it was sent all the same."
+    ),
+    "expiry.stage_reached": LogEvent("The `kind` called `name` ends in `days` days.", _ITS_ADVICE),
+    "http.caller_left": LogEvent(
+        "A caller of the socket or the status page hung up before its request was complete."
+    ),
+    "http.connection_failed": LogEvent(
+        "A connection to the socket or the status page broke.", _SEND_US
+    ),
+    "http.connections_full": LogEvent(
+        "More than `count` connections to the socket or the status page at once: new ones wait.",
+        "Find out who opens them and does not close them.",
+    ),
+    "http.request_failed": LogEvent("A request to the status page got 500.", _SEND_US),
+    "inbound.answer_not_taken": LogEvent(
+        "A caller did not take its answer in time; its retry gets the same answer."
+    ),
+    "inbound.caller_left": LogEvent(
+        "A caller hung up before its request was complete; nothing of it was taken."
+    ),
+    "inbound.cancel_turned_away": LogEvent(
+        "A cancellation came, and nobody could decide about it.", _SEEN_BY_ALARM
+    ),
+    "inbound.connection_failed": LogEvent("A connection of a caller broke in us.", _SEND_US),
+    "inbound.header_late": LogEvent("A connection said nothing in time, and was closed."),
+    "inbound.listening_started": LogEvent("Others can send."),
+    "inbound.message_refused": LogEvent(
+        "A message of others broke these rules, and was refused; its Sender was told which.",
+        "If it was a response, somebody here may wait for it: ask its Sender what it said.",
+    ),
+    "inbound.organisation_refused": LogEvent(
+        "The organisation `sender` is on the provider's list of those refused, and got 401.",
+        "Take it off `refused_organisations`, if it should be let in.",
+    ),
+    "inbound.organisations_differ": LogEvent(
+        "NHSD-End-User-Organisation names `sender`, and the message is from another organisation.",
+        "Ask its supplier; `same_organisation` refuses such messages.",
+    ),
+    "inbound.quarantined": LogEvent(
+        "A response belongs to nothing that was sent; a copy is kept.",
+        "`bars-gateway quarantine` shows it, `bars-gateway attach` says whose it is.",
+    ),
+    "inbound.question_asked": LogEvent("The EPR is asked about a request of others."),
+    "inbound.request_ended": LogEvent("A request of others, and what it got."),
+    "inbound.request_failed": LogEvent(
+        "A request of others got 500; nothing of it was kept.", _SEND_US
+    ),
+    "inbound.request_id_reused": LogEvent(
+        "A Sender sent something else under an X-Request-Id that it had used: 409.", _SEEN_BY_ALARM
+    ),
+    "library.reported": LogEvent(
+        "A library said something; its text is left out, for it may quote a message.",
+        "If it comes often, look up `name`.",
+    ),
+    "outbound.answer_not_kept": LogEvent(
+        "What a service publishes could not be read as what it should be, and is not kept."
+    ),
+    "outbound.attempt_ended": LogEvent(
+        "One POST: what came back, and the `row` that judged it.",
+        "`docs/answers.md` has each row; `fault` says who can mend it.",
+    ),
+    "outbound.cancel_read": LogEvent(
+        "The record that is to be cancelled was read; `state` is its own."
+    ),
+    "outbound.cancel_sent_unshown": LogEvent(
+        "A cancellation was sent although the Receiver did not show its record.", _ITS_ADVICE
+    ),
+    "outbound.cancellations_unread": LogEvent(
+        "`count` cancellations have waited for a minute for what they are to cancel.",
+        _SEEN_BY_ALARM,
+    ),
+    "outbound.claim_lapsed": LogEvent(
+        "An attempt took longer than its claim; another has the message, and nothing is lost.",
+        "If it comes often, the machine or its disk is too slow.",
+    ),
+    "outbound.delayed": LogEvent(
+        "`count` messages have waited too long; their EPRs were told.",
+        "The status page says which Receiver or part is silent.",
+    ),
+    "outbound.egress_blocked": LogEvent(
+        "Nothing gets out of our own network (its egress proxy, or no file descriptor is left);"
+        " what waits is not tried.",
+        _ITS_ADVICE,
+    ),
+    "outbound.egress_open": LogEvent("What we send gets out of our own network again."),
+    "outbound.given_up": LogEvent("The time of `count` messages is over.", _SEEN_BY_ALARM),
+    "outbound.hastened": LogEvent("A Receiver answers again: what waited for it goes now."),
+    "outbound.leases_lapsed": LogEvent(
+        "`count` messages were in the hands of an attempt that never ended; they go on.",
+        "If it comes often, the machine or its disk is too slow.",
+    ),
+    "outbound.other_id": LogEvent(
+        "An acknowledgement called our record what another patient's is called; it was not taken.",
+        _SEEN_BY_ALARM,
+    ),
+    "outbound.put_back": LogEvent(
+        "No token could be had, or nothing gets out: the POST never began.", _ITS_ADVICE
+    ),
+    "outbound.put_off": LogEvent(
+        "A Receiver, or a conversation, is left alone for `seconds`; `count` messages wait."
+    ),
+    "outbound.read_ended": LogEvent("A read beforehand, and what it got."),
+    "outbound.read_without_token": LogEvent("No token could be had for a read.", _ITS_ADVICE),
+    "outbound.recalled": LogEvent(
+        "After a step of the clock, `count` messages were waiting for longer than any may."
+    ),
+    "reconciliation.ended": LogEvent(
+        "After a duplicate, the Receiver's record was looked for; `kind` says what came of it."
+    ),
+    "reconciliation.failed": LogEvent(
+        "That look could not be made; it is made again.", _ITS_ADVICE
+    ),
+    "renewal.left_for_restart": LogEvent(
+        "Settings were changed that only a start takes.", "Restart, when it suits."
+    ),
+    "renewal.refused": LogEvent(
+        "A new key, certificate or settings file is wrong; the old goes on.", _ITS_ADVICE
+    ),
+    "renewal.taken": LogEvent("A new key, certificate or settings file is in use."),
+    "settings.doubtful": LogEvent("The settings hold something that is seldom meant.", _ITS_ADVICE),
+    "status.started": LogEvent("The status page is at `address` and `port`."),
+    "store.checkpoint_failed": LogEvent(
+        "The write-ahead log could not be folded into the database; it grows meanwhile.",
+        "Look at the disk's room and its errors.",
+    ),
+    "store.checkpoint_resumed": LogEvent("It can be again."),
+    "store.compared": LogEvent("Everything was compared with its indexes; count: what was found."),
+    "store.damaged": LogEvent(
+        "A table of the database is damaged; what can be read goes on.",
+        "`bars-gateway verify` says what; look at the disk; restore a backup that is whole.",
+    ),
+    "store.full": LogEvent(
+        "The disk is full: nothing is taken from anybody, and nothing is lost.",
+        "Make room; work resumes.",
+    ),
+    "store.index_not_rebuilt": LogEvent(
+        "An index has lost rows and could not be rebuilt; messages are looked up without it.",
+        "Make room; it is tried again. If it goes on, `bars-gateway verify` says why.",
+    ),
+    "store.index_rebuilt": LogEvent(
+        "An index had lost rows, so that nobody found them; they are found again, late.",
+        "Look through what waits; see who else opens the database; look at the disk.",
+    ),
+    "store.log_held": LogEvent(
+        "A program reads in the database without an end; the write-ahead log grows meanwhile.",
+        "Find it with fuser -v on the database, and end it: nothing is lost by that.",
+    ),
+    "store.migrated": LogEvent("The database was made, or brought to schema `version`."),
+    "store.stop_not_marked": LogEvent(
+        "The mark of an orderly stop could not be written: the next start compares, for nothing.",
+    ),
+    "store.unclean_stop": LogEvent(
+        "The last stop was a kill, a power cut or the database's own trouble: what waits is"
+        " compared with its indexes first.",
+        "Nothing; see why it was not stopped in order.",
+    ),
+    "tls.accept_paused": LogEvent(
+        "No more connections can be opened (`fault`); those that are open go on.",
+        "Look for what holds files open; raise `LimitNOFILE=` of the unit.",
+    ),
+    "tls.caller_shut_out": LogEvent(
+        "By the authorities in use, a caller that came lately would be turned away.", _ITS_ADVICE
+    ),
+    "tls.caller_taken_off": LogEvent(
+        "New settings no longer allow a caller that came lately: they say so by name."
+    ),
+    "tls.callers_not_kept": LogEvent(
+        "Who called lately could not be written down, so a restart forgets it.",
+        "Look at the state folder's room and rights.",
+    ),
+    "tls.client_let_in": LogEvent(
+        "A caller was let in with a remark (`reason`) about its certificate.",
+        "Ask its owner for a better certificate.",
+    ),
+    "tls.client_refused": LogEvent(
+        "A caller's certificate is not one that may call.",
+        "If `name` should call, add it to `allowed_client_names`.",
+    ),
+    "tls.connection_failed": LogEvent(
+        "A connection broke in us before its handshake was done.", _SEND_US
+    ),
+    "tls.connections_full": LogEvent(
+        "`count` callers are connected, which is the limit: new ones are closed.",
+        "Raise `inbound.max_connections`, if they are rightly so many.",
+    ),
+    "tls.handshake_failed": LogEvent(
+        "A caller did not get through its handshake; `reason` says why. Who left again is `debug`."
+    ),
+    "token.key_refused": LogEvent(
+        "The token service does not know this key; the next is tried.",
+        "See that its public half is registered: `bars-gateway doctor`.",
+    ),
+    "token.refused": LogEvent("The token service gives no token.", _ITS_ADVICE),
+    "token.renewed": LogEvent("There is a new access token."),
+    "token.request_failed": LogEvent(
+        "Asking for a token failed in us; it is asked again.", _SEND_US
+    ),
+    "unit.not_told": LogEvent(
+        "Something was set aside, and not even that could be written down.", _SEND_US
+    ),
+    "unit.set_aside": LogEvent(
+        "The gateway failed over one file, message, notice or request; the rest goes on.",
+        _ITS_ADVICE,
+    ),
+    "workflow.answers_due_soon": LogEvent("`count` answers are due soon; their EPRs were told."),
+    "workflow.answers_overdue": LogEvent("`count` answers did not come in time.", _SEEN_BY_ALARM),
+}

@@ -11,23 +11,19 @@ PACKAGE = Path(__file__).parent.parent / "bars_gateway"
 LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
-GROUND = {"errors", "standard", "unforeseen", "permissions", "pem"}
-FLOW = GROUND | {"model", "store", "config", "log", "tls", "local_http", "request_bodies"}
+GROUND = {"errors", "standard", "permissions"}
+FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners"}
 PROCESS = FLOW | {"store.engine", "outbound", "inbound", "epr", "upkeep", "status"}
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
     "errors": set(),
-    "unforeseen": set(),
     "log": set(),
-    "log_events": set(),
-    "request_bodies": set(),
-    "local_http": {"request_bodies"},
-    "pem": set(),
+    "listeners": set(),
     "permissions": {"errors"},
     "options": {"errors", "permissions", "config"},
     "standard": {"errors"},
-    "tls": {"errors", "pem"},
+    "tls": {"errors"},
     "config": GROUND | {"tls"},
     "model": GROUND,
     "store.engine": GROUND | {"model", "store"},
@@ -42,8 +38,8 @@ MAY_IMPORT = {
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"outbound", "options"},
     # A process of its own, and no part of the gateway: it knows the standard, and of ours only how
-    # what is no HTTP is answered.
-    "sandbox": GROUND | {"log", "local_http", "demo.messages"},
+    # what is not HTTP is answered.
+    "sandbox": GROUND | {"log", "listeners", "demo.messages"},
     "demo.messages": set(),
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
     "cli": PROCESS | {"daemon", "onboarding", "options", "sandbox", "demo"},

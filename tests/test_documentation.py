@@ -27,8 +27,7 @@ from bars_gateway.config import Settings
 from bars_gateway.demo.messages import organisation_of
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
-from bars_gateway.log import FIELDS
-from bars_gateway.log_events import EVENTS
+from bars_gateway.log import EVENTS, FIELDS
 from bars_gateway.model import interventions, messages, quarantine
 from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS
 from bars_gateway.model.readings import Overview

@@ -20,7 +20,7 @@ from bars_gateway.config.provider import SERVICE_SYSTEM, Provider
 from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Flaw
-from bars_gateway.tls.chains import dns_names, names_of, rootless
+from bars_gateway.tls.certificates import dns_names, names_of, rootless
 
 PENDING = "to-be-told"  # until a desk has told us the API key
 PENDING_NAME = f"{PENDING}.invalid"  # no certificate has this name: nobody gets in by it

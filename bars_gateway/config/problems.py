@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bars_gateway import pem, permissions
+from bars_gateway import permissions
 from bars_gateway.config.environments import (
     Environment,
     environment_of_authority_name,
@@ -37,7 +37,7 @@ from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls.chains import is_root
+from bars_gateway.tls.certificates import NoPem, from_pem, is_root
 from bars_gateway.tls.revocation import load_revocations
 
 _KINDS = {
@@ -437,6 +437,6 @@ def _certificates(key: tuple[str, ...], path: Path) -> tuple[list[Flaw], list[x5
     if data is None:
         return flaws, []
     try:
-        return [], pem.certificates(data, path)
-    except pem.NoPem as error:
+        return [], from_pem(data, path)
+    except NoPem as error:
         return [Flaw(key=key, cause=error.cause, cure=error.cure)], []

@@ -27,7 +27,7 @@ from bars_gateway.errors import CallersShutOut, IdentityError
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens, TokenSource
-from bars_gateway.tls.chains import names_of, rootless
+from bars_gateway.tls.certificates import names_of, rootless
 from bars_gateway.tls.contexts import Identity, allowed
 from bars_gateway.tls.sightings import Trust, shut_out
 from bars_gateway.upkeep.renewal import Material

@@ -18,7 +18,7 @@ from bars_gateway.epr.documents import Document
 from bars_gateway.epr.listener import uid_of
 from bars_gateway.epr.orders import Handling, OrderProblem, read_handling
 from bars_gateway.epr.verb_requests import json_answer, objection_document, refused_order
-from bars_gateway.local_http import body_of
+from bars_gateway.listeners import body_of
 from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import MOST_AT_ONCE, Alarm, Handled
 from bars_gateway.store.alarms import Alarms

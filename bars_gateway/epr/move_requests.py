@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.moves import MoveNotMade, Moves
-from bars_gateway.local_http import body_of
+from bars_gateway.listeners import body_of
 
 
 class MoveRequests:

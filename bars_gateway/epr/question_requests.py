@@ -24,7 +24,7 @@ from bars_gateway.epr import documents, question_documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.stopping import unless_stopped
-from bars_gateway.local_http import body_of
+from bars_gateway.listeners import body_of
 from bars_gateway.model.questions import Question
 from bars_gateway.store.questions import Questions
 

@@ -28,7 +28,7 @@ from bars_gateway.epr.envelope import (
     EnvelopeProblem,
     envelope_from_headers,
 )
-from bars_gateway.local_http import body_of
+from bars_gateway.listeners import body_of
 from bars_gateway.standard.headers import (
     HeaderProblem,
     Ids,

@@ -31,7 +31,7 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from bars_gateway import local_http
+from bars_gateway import listeners
 from bars_gateway.epr import documents, openapi
 from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.deliveries import log_collected
@@ -111,7 +111,7 @@ class EprSocket:
             self._application(), access_log=None, shutdown_timeout=_STOP_SECONDS
         )
         await self._runner.setup()
-        self._server = await local_http.serve(self._runner, listener)
+        self._server = await listeners.serve(self._runner, listener)
         log.info("epr.socket_opened", provider=self._provider, path=str(self._path))
 
     async def run(self) -> None:
@@ -173,8 +173,8 @@ class EprSocket:
             self.attendance.asked()
         with structlog.contextvars.bound_contextvars(uid=uid_of(request), method=request.method):
             try:
-                return local_http.refused_encoding(request) or await handler(request)
-            except local_http.BodyRefused as refused_body:
+                return listeners.refused_encoding(request) or await handler(request)
+            except listeners.BodyRefused as refused_body:
                 return refused_body.answer
             except SubmissionRefused as refused:
                 return _json(_refusal(refused), refused.http_status)
@@ -184,7 +184,7 @@ class EprSocket:
             except web.HTTPException as error:
                 cure = "GET / lists what there is to ask for"
                 answer = _problem(error.status, error.reason, cure)
-                answer.headers.update(local_http.allow_of(error))
+                answer.headers.update(listeners.allow_of(error))
                 return answer
             except PayloadDamaged as error:
                 return await self._failed(request, error, error.advice)
@@ -200,7 +200,7 @@ class EprSocket:
         return answer
 
     async def _failed(self, request: web.Request, error: Exception, cure: str) -> web.Response:
-        if local_http.has_left(request, error):
+        if listeners.has_left(request, error):
             raise error  # nobody waits for an answer, and nothing of ours failed
         now = self._now()
         await self._store.asides.tell(Aside.REQUEST, error, now, provider=self._provider)
@@ -214,7 +214,7 @@ class EprSocket:
         return _json(openapi.document())
 
     async def _take_message(self, request: web.Request) -> web.Response:
-        body = await local_http.body_of(request)
+        body = await listeners.body_of(request)
         try:
             envelope = envelope_from_headers(request.headers)
         except EnvelopeProblem as problem:

@@ -25,7 +25,7 @@ from bars_gateway.epr.orders import (
     read_order,
 )
 from bars_gateway.epr.verbs import Intervention, Report, Verbs
-from bars_gateway.local_http import body_of
+from bars_gateway.listeners import body_of
 from bars_gateway.model.actors import Objection
 from bars_gateway.model.interventions import Selection, Verb
 from bars_gateway.standard.headers import is_uuid

@@ -27,7 +27,7 @@ import structlog
 from aiohttp import StreamReader, web
 
 from bars_gateway.inbound.admission import Failure, Judgement
-from bars_gateway.local_http import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
+from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.tls.contexts import NOBODY, Caller, caller_of
 
 log = structlog.get_logger(__name__)

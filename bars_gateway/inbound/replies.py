@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import structlog
 
 from bars_gateway.inbound.exchange import Reply
-from bars_gateway.local_http import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
+from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.model.messages import (
     BundleReused,
     Conflicting,

@@ -28,7 +28,13 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from prometheus_client import CollectorRegistry
 
-from bars_gateway.errors import ConfigurationError, GatewayError, StorageFull, StoreError
+from bars_gateway.errors import (
+    ConfigurationError,
+    GatewayError,
+    StorageFull,
+    StoreError,
+    unforeseen,
+)
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
 from bars_gateway.inbound.admission import Admission, Callers
 from bars_gateway.inbound.connection import Connection, Dealings, Limits
@@ -57,14 +63,15 @@ from bars_gateway.inbound.replies import (
     problem_reply,
 )
 from bars_gateway.inbound.routes import Route, route
-from bars_gateway.local_http import has_left, unreadable
-from bars_gateway.request_bodies import (
+from bars_gateway.listeners import (
     ENCODING,
     BodyTooLong,
     BrokenPacking,
     encoding_of,
+    has_left,
     is_known,
     unpacked,
+    unreadable,
 )
 from bars_gateway.standard.answers import Problem
 from bars_gateway.standard.formats import Format, format_of
@@ -79,7 +86,6 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.negotiation import negotiate
 from bars_gateway.tls.contexts import CurrentIdentity
 from bars_gateway.tls.sightings import Sightings
-from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 _STARTED = web.RequestKey("started", float)

@@ -36,7 +36,7 @@ from bars_gateway.config.environments import (
     strange,
 )
 from bars_gateway.config.values import Flaw
-from bars_gateway.tls.chains import dns_names, is_authority, is_root, issued_by
+from bars_gateway.tls.certificates import dns_names, is_authority, is_root, issued_by
 
 _BITS = 2048  # below this nobody takes a key any more
 _SOON = timedelta(days=30)

@@ -36,7 +36,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from bars_gateway import pem
 from bars_gateway.config import Environment, Settings, load
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import contacts
@@ -60,7 +59,7 @@ from bars_gateway.onboarding.files import (
 from bars_gateway.onboarding.keys import BITS, private_pem
 from bars_gateway.options import DEFAULT_CONFIG, Config
 from bars_gateway.permissions import files_in
-from bars_gateway.tls.chains import is_authority
+from bars_gateway.tls.certificates import NoPem, decoded, from_pem, from_pkcs7, is_authority
 
 _PEM = b"-----BEGIN "
 requests_app = typer.Typer(
@@ -148,8 +147,8 @@ def read_delivered(
     The key is that of *key_file*, else the one in the file (PKCS#12), else that of the
     request which the certificate answers, else the one in use.
     """
-    data = pem.plain(read(file))
-    bundle = pem.of_pkcs7(data)
+    data = decoded(read(file))
+    bundle = from_pkcs7(data)
     if bundle:
         chain, key = _upwards(bundle), None
     else:
@@ -166,8 +165,8 @@ def read_delivered(
 
 def is_locked(file: Path) -> bool:
     """Tell whether *file* looks like PKCS#12 that asks for a password."""
-    data = pem.plain(read(file))
-    if _PEM in data or pem.of_pkcs7(data):
+    data = decoded(read(file))
+    if _PEM in data or from_pkcs7(data):
         return False
     try:
         _binary(data, file, None)
@@ -213,8 +212,8 @@ def key_pem(key: PrivateKeyTypes) -> bytes:
 
 def _pem_chain(data: bytes, file: Path) -> tuple[list[x509.Certificate], PrivateKeyTypes | None]:
     try:
-        return pem.certificates(data, file), None
-    except pem.NoPem as error:
+        return from_pem(data, file), None
+    except NoPem as error:
         raise OnboardingError(f"{file} {error.cause}", error.cure) from None
 
 

@@ -39,11 +39,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from bars_gateway.errors import EgressBlocked, IdentityError
+from bars_gateway.errors import EgressBlocked, IdentityError, unforeseen
 from bars_gateway.outbound.budget import Turns
 from bars_gateway.outbound.egress import Egress, body_within, moment_of, retry_after, sending
 from bars_gateway.outbound.token_refusals import Refused, classify
-from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from bars_gateway.errors import SandboxError
-from bars_gateway.local_http import (
+from bars_gateway.listeners import (
     BodyRefused,
     allow_of,
     body_of,

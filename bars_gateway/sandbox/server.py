@@ -30,7 +30,7 @@ import structlog
 import typer
 from aiohttp import web
 
-from bars_gateway import local_http
+from bars_gateway import listeners
 from bars_gateway.errors import SandboxError
 from bars_gateway.sandbox.admin import Admin
 from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
@@ -302,8 +302,8 @@ async def _serve(
     except OSError as error:
         raise SandboxError(f"port {port} of {HOST}: {error.strerror}") from None
     bound_to = int(listener.getsockname()[1])
-    kind = local_http.LocalConnection if tls is None else local_http.QuietConnection
-    server = await local_http.serve(runner, listener, connection=kind, tls=tls)
+    kind = listeners.LocalConnection if tls is None else listeners.QuietConnection
+    server = await listeners.serve(runner, listener, connection=kind, tls=tls)
     opened.callback(server.close)
     assert runner.server is not None
     return bound_to, runner.server

@@ -24,15 +24,14 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
-from bars_gateway import local_http
-from bars_gateway.errors import StoreError
+from bars_gateway import listeners
+from bars_gateway.errors import StoreError, unforeseen
 from bars_gateway.status.concerns import Conditions, concerns
 from bars_gateway.status.metrics import OverviewCollector
 from bars_gateway.status.pages import style_sheet, template
 from bars_gateway.status.readiness import Readiness, readiness
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
-from bars_gateway.unforeseen import unforeseen
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +88,7 @@ class StatusServer:
         await self._runner.setup()
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.create_server((self._host, self._port), family=family)
-        self._stop_listening = (await local_http.serve(self._runner, listener)).close
+        self._stop_listening = (await listeners.serve(self._runner, listener)).close
         self._bound_to = listener.getsockname()[1]
         log.info("status.started", address=self._host, port=self.port)
 

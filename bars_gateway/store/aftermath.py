@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.errors import unforeseen
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.sqlite import SqliteConnection
-from bars_gateway.unforeseen import unforeseen
 
 OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD, OutboundState.SENDING})
 OPEN_STATES = "('queued', 'held', 'sending')"

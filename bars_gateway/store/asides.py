@@ -22,7 +22,14 @@ from typing import Any, TypeVar
 
 import structlog
 
-from bars_gateway.errors import DatabaseDamaged, PayloadDamaged, StorageFull, StoreError
+from bars_gateway.errors import (
+    DatabaseDamaged,
+    PayloadDamaged,
+    StorageFull,
+    StoreError,
+    Unforeseen,
+    unforeseen,
+)
 from bars_gateway.model.alarms import ALARMS, About
 from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark
@@ -30,7 +37,6 @@ from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.rows import instant
 from bars_gateway.store.work import Noun, Shared, writes
-from bars_gateway.unforeseen import Unforeseen, unforeseen
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bars_gateway.errors import StaleState
+from bars_gateway.errors import StaleState, unforeseen
 from bars_gateway.model.messages import NoticeKind, Part, Payload
 from bars_gateway.standard.matching import Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
@@ -21,7 +21,6 @@ from bars_gateway.store.focus import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, Shared, rings, writes
-from bars_gateway.unforeseen import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,9 +33,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bars_gateway import pem
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls.chains import dns_names, is_authority
+from bars_gateway.tls.certificates import NoPem, dns_names, from_pem, is_authority
 from bars_gateway.tls.revocation import Revocations, load_revocations, points_of
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
@@ -249,8 +248,8 @@ def _read(file: Path) -> bytes:
 
 def _certificates(file: Path) -> list[x509.Certificate]:
     try:
-        return pem.certificates(_read(file), file)
-    except pem.NoPem as error:
+        return from_pem(_read(file), file)
+    except NoPem as error:
         raise IdentityError(f"{file}: {error.cause} ({error.cure.rstrip('.')})") from error
 
 

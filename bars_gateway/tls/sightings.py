@@ -25,7 +25,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bars_gateway.tls.chains import flaw
+from bars_gateway.tls.certificates import flaw
 from bars_gateway.tls.contexts import Caller, allowed, caller_from
 from bars_gateway.tls.revocation import Revocations, Standing
 

@@ -22,8 +22,7 @@ from pathlib import Path
 import structlog
 
 from bars_gateway.config import Settings, describe
-from bars_gateway.errors import ConfigurationError, IdentityError
-from bars_gateway.unforeseen import unforeseen
+from bars_gateway.errors import ConfigurationError, IdentityError, unforeseen
 
 log = structlog.get_logger(__name__)
 

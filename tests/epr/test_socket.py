@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.errors import ConfigurationError
-from bars_gateway.local_http import MAX_CONNECTIONS
+from bars_gateway.listeners import MAX_CONNECTIONS
 from bars_gateway.store.store import Store
 
 FHIR = {"Content-Type": "application/fhir+json"}

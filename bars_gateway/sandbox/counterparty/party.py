@@ -31,7 +31,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from bars_gateway.local_http import body_of
+from bars_gateway.listeners import body_of
 from bars_gateway.sandbox.counterparty import requests
 from bars_gateway.sandbox.counterparty.correspondence import Correspondence, Sender, open_session
 from bars_gateway.sandbox.counterparty.holdings import Direction, Held, Holdings

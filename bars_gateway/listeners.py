@@ -1,24 +1,30 @@
 """
-The listeners of this machine, and what they answer to what is not HTTP.
+Every HTTP listener of ours: the body of a request, and what is answered to what is not HTTP.
 
-    bytes ──aiohttp──► request │ no HTTP ──► 400 with a sentence and a cure, and the connection ends
+    bytes ──aiohttp──► request │ not HTTP ──► 400 with a sentence and a cure; the connection ends
+    chunks ──(gzip)──► bytes │ BodyTooLong │ BrokenPacking
 
 aiohttp's own answer quotes what it could not read. Where an EPR counts characters in its
 Content-Length, or forgets it, that is half a referral, in an answer that programs log.
 
-There is a limit on the connections, too: whoever leaves them open would take the file
-descriptors that the database and the other side need.
+There is a limit on the connections of this machine, too: whoever leaves them open would take the
+file descriptors that the database and the other side need. Whoever closes its own half after the
+request, as small clients do, still gets its answer.
 
-Whoever closes its own half after the request, as small clients do, still gets its answer.
+A body is read by `body_of`, in its time and within its limit; what is wrong with it is a
+BodyRefused, which holds its answer. The limit counts what comes out of the inflating as well as
+what goes into it, and inflating stops at the limit: a few kilobytes cannot become gigabytes here.
+A body may be packed in several gzip members (RFC 1952), as whoever packs piece by piece does. One
+whose last bytes are missing is none: what was cut off nobody can know.
 
-A body is read by `body_of`, in its time and within its limit, and inflated as on the inbound
-side: what is wrong with it is a BodyRefused, which holds its answer.
+Decisions: D-gzip, D-hostile-bodies.
 """
 
 import asyncio
 import select
 import socket
 import ssl
+import zlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -27,15 +33,6 @@ import orjson
 import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-
-from bars_gateway.request_bodies import (
-    ENCODING,
-    BodyTooLong,
-    BrokenPacking,
-    encoding_of,
-    is_known,
-    unpacked,
-)
 
 log = structlog.get_logger(__name__)
 _Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -69,6 +66,10 @@ _BAD_REQUEST, _UNSUPPORTED = 400, 415
 _TOO_MANY_HEADERS = "Too many headers received"  # as aiohttp says it
 _CONTINUE = "100-continue"
 _CROWDED_SECONDS = 5.0  # for a connection too many to say something
+ENCODING: Final = "gzip"  # that is read, and may be called x-gzip
+_GZIP = zlib.MAX_WBITS | 16
+_MOST_MEMBERS = 1000  # each costs time, and may be empty
+_ENCODINGS = frozenset({"identity", ENCODING, "x-gzip"})
 
 
 async def serve(
@@ -292,3 +293,74 @@ _TOO_MANY = b"\r\n".join(
         ),
     )
 )
+
+
+class BodyTooLong(Exception):
+    """The body is longer than is read here, packed or not."""
+
+
+class BrokenPacking(Exception):
+    """The body is not the whole stream that its Content-Encoding promises."""
+
+
+def encoding_of(request: web.BaseRequest) -> str:
+    """Return the Content-Encoding in lower case, `identity` where there is none."""
+    return request.headers.get("Content-Encoding", "").strip().lower() or "identity"
+
+
+def is_known(encoding: str) -> bool:
+    """Tell whether a body of that Content-Encoding can be read."""
+    return encoding in _ENCODINGS
+
+
+async def unpacked(request: web.BaseRequest, max_bytes: int) -> bytes:
+    """Return the whole body, or raise BodyTooLong or BrokenPacking; never more than *max_bytes*."""
+    inflating = None if encoding_of(request) == "identity" else _Inflating(max_bytes)
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk if inflating is None else inflating.inflated(chunk)
+        if len(body) > max_bytes or (inflating and inflating.taken > max_bytes):
+            raise BodyTooLong
+    if inflating is not None and not inflating.ended:
+        raise BrokenPacking
+    return bytes(body)
+
+
+class _Inflating:
+    """Members of gzip that are inflated as they come, to one byte beyond the limit at most."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._member = zlib.decompressobj(_GZIP)
+        self._members = 1
+        self._room = max_bytes + 1
+        self.taken = 0  # bytes, before inflating
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last member is complete."""
+        return self._member.eof
+
+    def inflated(self, chunk: bytes) -> bytes:
+        """Return what *chunk* adds to the body, cut off one byte beyond the limit."""
+        self.taken += len(chunk)
+        found = bytearray()
+        while chunk and self._room:  # 0, zlib would read as no limit
+            if self._member.eof:
+                self._begin_another()
+            found += self._more(chunk)
+            chunk = self._member.unused_data
+        return bytes(found)
+
+    def _more(self, chunk: bytes) -> bytes:
+        try:
+            more = self._member.decompress(chunk, self._room)
+        except zlib.error:
+            raise BrokenPacking from None
+        self._room -= len(more)
+        return more
+
+    def _begin_another(self) -> None:
+        if self._members == _MOST_MEMBERS:
+            raise BrokenPacking
+        self._members += 1
+        self._member = zlib.decompressobj(_GZIP)

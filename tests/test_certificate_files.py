@@ -6,7 +6,7 @@ import pytest
 from certs import LEAF_KEY, Chain, key_pem, pem
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, pkcs7, pkcs12
 
-from bars_gateway.pem import NoPem, certificates, of_pkcs7, plain
+from bars_gateway.tls.certificates import NoPem, decoded, from_pem, from_pkcs7
 
 CHAIN = Chain.of("A root", "A middle")
 LEAF = CHAIN.leaf("gateway.example")
@@ -42,7 +42,7 @@ def test_every_other_form_is_named_with_its_cure(form: str) -> None:
     """The operator reads what it is, and the command that makes PEM of it."""
     data, what, cure = FORMS[form]
     with pytest.raises(NoPem) as caught:
-        certificates(data, FILE)
+        from_pem(data, FILE)
 
     assert what in caught.value.cause
     assert cure in caught.value.cure
@@ -51,7 +51,7 @@ def test_every_other_form_is_named_with_its_cure(form: str) -> None:
 def test_a_file_name_can_be_pasted() -> None:
     """A blank in it does not break the command."""
     with pytest.raises(NoPem) as caught:
-        certificates(FORMS["der"][0], FILE)
+        from_pem(FORMS["der"][0], FILE)
 
     assert "'/etc/our tls/sent.pem'" in caught.value.cure
 
@@ -59,15 +59,15 @@ def test_a_file_name_can_be_pasted() -> None:
 @pytest.mark.parametrize("form", ["p7b", "p7b-pem"])
 def test_pkcs7_is_read(form: str) -> None:
     """All its certificates, whatever their order."""
-    assert set(ALL) == set(of_pkcs7(FORMS[form][0]) or ())
+    assert set(ALL) == set(from_pkcs7(FORMS[form][0]) or ())
 
 
 @pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_text_of_windows_is_read(coding: str) -> None:
     """With a mark in front or without."""
-    assert [LEAF] == certificates(plain(TEXT.encode(coding)), FILE)
+    assert [LEAF] == from_pem(decoded(TEXT.encode(coding)), FILE)
 
 
 def test_other_bytes_stay_as_they_are() -> None:
     """Nothing is guessed of what is no UTF-16."""
-    assert pem(LEAF) == plain(pem(LEAF))
+    assert pem(LEAF) == decoded(pem(LEAF))
