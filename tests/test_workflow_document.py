@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bars_gateway.epr import openapi
-from bars_gateway.epr.asked_moves import Asked
+from bars_gateway.epr.moves import Asked
 from bars_gateway.standard import meaning, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition, Need

@@ -23,21 +23,16 @@ from bars_gateway.daemon.parts import (
     overrides_of,
     sender_identity,
 )
-from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.answering import Answering
-from bars_gateway.epr.attaching import Attaching
 from bars_gateway.epr.attendance import Attendance
-from bars_gateway.epr.confirming import Confirming
 from bars_gateway.epr.drop import DropFolder
-from bars_gateway.epr.intake import Intake
-from bars_gateway.epr.question_folder import QuestionFolder
-from bars_gateway.epr.question_requests import QuestionRequests
+from bars_gateway.epr.intake import Intake, TargetCheck, TargetChecks, everything_goes
+from bars_gateway.epr.intervention_requests import AlarmRequests, VerbRequests
+from bars_gateway.epr.interventions import Attaching, Confirming, Verbs
+from bars_gateway.epr.questions import QuestionFolder, QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.epr.socket import EprSocket
-from bars_gateway.epr.stuck import CURES
-from bars_gateway.epr.target_checks import TargetCheck, TargetChecks, everything_goes
-from bars_gateway.epr.verb_requests import VerbRequests
-from bars_gateway.epr.verbs import Verbs
+from bars_gateway.epr.spool import CURES
 from bars_gateway.standard.reads import Reads
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import timing_for

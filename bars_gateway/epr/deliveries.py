@@ -43,16 +43,14 @@ _BATCH = 64  # notices written with one sync and confirmed with one commit
 _BATCH_BYTES = 8 * 1024 * 1024  # of bodies in memory at a time
 _LOOK_AGAIN = 30.0  # seconds; a net below the store's bell
 _AFTER_TROUBLE = 5.0  # seconds until a folder or store that takes nothing is tried again
+# The notice's own document lies in N.notice.json, beside the message; its kind is in it.
+_WITH_MESSAGE = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED})
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     name: str
     body: bytes
-
-
-# The notice's own document lies in N.notice.json, beside the message; its kind is in it.
-_WITH_MESSAGE = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED})
 
 
 def file_of(kind: NoticeKind, number: str) -> str:

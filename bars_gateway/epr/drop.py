@@ -35,9 +35,8 @@ from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.moves import Made, MoveNotMade, Moves
 from bars_gateway.epr.names import is_xml
 from bars_gateway.epr.outbox import Drop, Fate, Mark, Outbox
-from bars_gateway.epr.spool import Spool
+from bars_gateway.epr.spool import Spool, Stuck
 from bars_gateway.epr.stopping import pause
-from bars_gateway.epr.stuck import Stuck
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Accepted, Submission
 from bars_gateway.permissions import cure_of_stalled
@@ -50,6 +49,54 @@ log = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 2.0
 MOVES = ".move.json"  # a move of a few words, and no Bundle
+_FAILED = Issue(
+    rule="E07",
+    path="file",
+    text="the gateway itself failed over this file, and its operator has been told. Drop it again:"
+    " what was taken already is never sent twice. If it is refused again, telephone",
+    issue="exception",
+)
+_ENDED_US = Issue(
+    rule="E07",
+    path="file",
+    text="the gateway stopped twice while it worked on this file, which may be by chance: drop it"
+    " again. What was taken already is never sent twice. If it is refused again, telephone",
+    issue="exception",
+)
+_ENVELOPE_LOST = Issue(
+    rule="E01",
+    path="envelope",
+    text="the envelope beside this file was taken away, is too large or cannot be read;"
+    " drop both again, the envelope first",
+    issue="not-found",
+)
+_REUSED = Issue(
+    rule="E01",
+    path="envelope",
+    text="this name was used a moment ago, and which message the envelope belongs to cannot be"
+    " told: nothing was sent. Drop the envelope, and then its message, under a name that was never"
+    " used; or say in the envelope which message it means (bundle_id or sha256)",
+    issue="conflict",
+)
+_NO_MESSAGE = Issue(
+    rule="E01",
+    path="envelope",
+    text="no message of this name came: drop the envelope, and then its message",
+    issue="not-found",
+)
+_NO_KIND = Issue(
+    rule="E03",
+    path="file",
+    text="a message is a file whose name ends in .json or .xml: drop it again under such a name",
+    issue="not-supported",
+)
+_NEVER_SENT = {
+    Mark.REUSED: _REUSED,
+    Mark.REUSED_WITH_ENVELOPE: _REUSED,
+    Mark.LATE: _REUSED,
+    Mark.NO_MESSAGE: _NO_MESSAGE,
+    Mark.NO_KIND: _NO_KIND,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,58 +328,6 @@ class EndedTwice(Exception):
 
 class _NobodyKnows(SubmissionRefused):
     """The gateway failed over a file, and cannot tell whether it had taken it."""
-
-
-_FAILED = Issue(
-    rule="E07",
-    path="file",
-    text="the gateway itself failed over this file, and its operator has been told. Drop it again:"
-    " what was taken already is never sent twice. If it is refused again, telephone",
-    issue="exception",
-)
-_ENDED_US = Issue(
-    rule="E07",
-    path="file",
-    text="the gateway stopped twice while it worked on this file, which may be by chance: drop it"
-    " again. What was taken already is never sent twice. If it is refused again, telephone",
-    issue="exception",
-)
-_ENVELOPE_LOST = Issue(
-    rule="E01",
-    path="envelope",
-    text="the envelope beside this file was taken away, is too large or cannot be read;"
-    " drop both again, the envelope first",
-    issue="not-found",
-)
-
-
-_REUSED = Issue(
-    rule="E01",
-    path="envelope",
-    text="this name was used a moment ago, and which message the envelope belongs to cannot be"
-    " told: nothing was sent. Drop the envelope, and then its message, under a name that was never"
-    " used; or say in the envelope which message it means (bundle_id or sha256)",
-    issue="conflict",
-)
-_NO_MESSAGE = Issue(
-    rule="E01",
-    path="envelope",
-    text="no message of this name came: drop the envelope, and then its message",
-    issue="not-found",
-)
-_NO_KIND = Issue(
-    rule="E03",
-    path="file",
-    text="a message is a file whose name ends in .json or .xml: drop it again under such a name",
-    issue="not-supported",
-)
-_NEVER_SENT = {
-    Mark.REUSED: _REUSED,
-    Mark.REUSED_WITH_ENVELOPE: _REUSED,
-    Mark.LATE: _REUSED,
-    Mark.NO_MESSAGE: _NO_MESSAGE,
-    Mark.NO_KIND: _NO_KIND,
-}
 
 
 def _is_move(drop: Drop) -> bool:

@@ -31,6 +31,8 @@ HEADERS = {
     "practitioner": PRACTITIONER_HEADER,
     "patient_changed": PATIENT_CHANGED_HEADER,
 }
+_SAID = {"true": True, "false": False}
+_LONGEST_JSON = LONGEST // 4 * 3  # of which Base64 makes so much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +94,6 @@ def doubtful(envelope: Envelope, now: datetime) -> list[Issue]:
     return [Issue(rule="R04E", path=path, text=FAR_AWAY, severity=Severity.WARNING)]
 
 
-_SAID = {"true": True, "false": False}
-
-
 def _envelope(found: Mapping[str, object], empty: Envelope) -> Envelope:
     issues = [_unknown(key) for key in found if key not in _READERS]
     values: dict[str, object] = {}
@@ -143,7 +142,6 @@ def _patient_changed(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-_LONGEST_JSON = LONGEST // 4 * 3  # of which Base64 makes so much
 _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
     "correlation_id": (_correlation_id, "a UUID"),
     "needed_by": (_needed_by, "an instant with an offset, such as 2026-03-02T09:00:00+00:00"),

@@ -13,11 +13,24 @@ that sends them a second time on purpose (D-same-bytes): a receipt would promise
 
 A refusal is an exception of this module and no GatewayError: it is for the EPR's
 people to act on, and not for the operator.
+
+Whether the service takes such a request is asked before it is accepted, while somebody is still
+there (`TargetChecks`):
+
+    Message ─► MessageDefinitions of its service, kept or asked for ─► Issue, Unchecked, or None
+                                 └◄─ asked for again ─┘ where the kept ones would refuse
+
+What is kept may be older than the service's last release: nobody is refused for that. So
+an objection by what is kept is held against what the service says now. No answer, and one that
+nobody can read or believe, is no objection: then the request is sent, and log and receipt say that
+it went unchecked: who submits it may want to telephone. A service that gave no answer is not asked
+again for a minute, and one that gave an answer of no use for five, so that neither holds up
+anybody's work. Nothing of that is kept for longer.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -25,15 +38,22 @@ from functools import partial
 import structlog
 
 from bars_gateway.epr.envelope import Envelope, doubtful
-from bars_gateway.epr.target_checks import TargetCheck, Unchecked, everything_goes
 from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload, Submission, Warned
 from bars_gateway.standard import workflow
+from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import LONG, Format, format_of
 from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
-from bars_gateway.standard.headers import LONGEST, Ids, SenderIdentity, for_sending
+from bars_gateway.standard.headers import (
+    LONGEST,
+    Ids,
+    SenderIdentity,
+    TargetIdentifier,
+    for_asking,
+    for_sending,
+)
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.link_rules import ties_of
 from bars_gateway.standard.links import names_in
@@ -42,14 +62,156 @@ from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides
 from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
+from bars_gateway.standard.proving import shown
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of
 from bars_gateway.standard.rule import Side
+from bars_gateway.standard.targets import (
+    are_believable,
+    objection,
+    of_service,
+    question,
+    unreachable,
+)
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
+_SILENT_FOR = 60.0  # seconds
+_USELESS_FOR = 300.0
+_OK = 200
 MAX_BYTES = 5 * 1024 * 1024
+TOO_LATE = Issue(
+    rule="E06",
+    path="Bundle",
+    text="its clinical time has passed, and nothing was sent: follow your own fallback, and"
+    " telephone. Where the time is wrong, correct it and submit the message again",
+    http_status=409,
+    issue="business-rule",
+)
+# How these bytes ended before, and what sends them again.
+_ENDED = {
+    OutboundState.REFUSED: (
+        "the Receiver refused them ({said}). Correct the message: it is then another one. Where"
+        " the cause lay elsewhere, the verb retry or resend sends the very same bytes"
+    ),
+    OutboundState.UNCONFIRMED: (
+        "nobody knows whether they arrived. The verb retry sends them under the same ids, which"
+        " makes no second record"
+    ),
+    OutboundState.NOT_SENT: "they never left, and their time passed. The verb retry sends them",
+    OutboundState.WITHDRAWN: "they were withdrawn before they left. The verb retry sends them",
+}
+# How what they asked for ended: it was taken, and the same bytes would open nothing again.
+_OVER = {
+    State.CANCELLED: "what they asked for was cancelled, or is being cancelled",
+    State.DECLINED: "what they asked for was turned down",
+    State.COMPLETED: "what they asked for was answered in full",
+}
+_ANEW = "To ask for it again, submit a new message with a Bundle.id of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """Nobody knows whether the service takes the request, and it is sent all the same."""
+
+    reason: str  # in words for the EPR's people; nothing of what the service said
+
+
+TargetCheck = Callable[[Message], Awaitable[Issue | Unchecked | None]]
+
+
+async def everything_goes(_message: Message) -> Unchecked:
+    """Object to nothing: for where the check is switched off."""
+    return Unchecked("the check is switched off")
+
+
+class TargetChecks:
+    """Checks one provider's requests."""
+
+    def __init__(
+        self,
+        reads: Reads,
+        *,
+        provider: str,
+        identity: SenderIdentity,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
+        seconds: float,
+    ) -> None:
+        self._reads = reads
+        self._provider = provider
+        self._identity = identity
+        self._new_id = new_id
+        self._monotonic = monotonic
+        self._seconds = seconds
+        self._pauses: dict[str, tuple[float, str]] = {}  # by service: until when, and why
+
+    async def __call__(self, message: Message) -> Issue | Unchecked | None:
+        """Return what the service of *message* does not take of it; None: it takes it."""
+        service = message.destinations[0]
+        until, why = self._pauses.get(service, (0.0, ""))
+        if until > self._monotonic():
+            return self._unchecked(service, why)
+        enquiry = self._enquiry(service)
+        answer = await self._reads.ask(enquiry, self._seconds)
+        if isinstance(answer, Unanswered):
+            self._pause(service, _SILENT_FOR, "it gave no answer within the last minute")
+            return self._unchecked(service, answer.reason)
+        found = self._judged(message, enquiry, answer, service)
+        if not isinstance(found, Issue) or answer.kept_since is None:
+            return found
+        again = await self._reads.ask(enquiry, self._seconds, fresh=True)
+        if isinstance(again, Unanswered):
+            return found
+        return self._judged(message, enquiry, again, service)
+
+    def _judged(
+        self, message: Message, enquiry: Enquiry, answer: BarsAnswer, service: str
+    ) -> Issue | Unchecked | None:
+        if answer.http_status != _OK:
+            address_problem = unreachable(read_outcome(answer.body))
+            if address_problem is not None:
+                return address_problem
+            self._pause(service, _SILENT_FOR, "it gave no answer within the last minute")
+            return self._unchecked(service, f"it answered with HTTP {answer.http_status}")
+        published = shown(enquiry, answer)
+        if published is None:
+            reason = "what it answers is not what it was asked for"
+            self._pause(service, _USELESS_FOR, reason)
+            return self._unchecked(service, reason)
+        definitions = of_service(published, [service])
+        if not are_believable(definitions):
+            reason = "its definitions ask for what no message of BaRS holds"
+            return self._unchecked(service, reason)
+        return objection(message, definitions)
+
+    def _enquiry(self, service: str) -> Enquiry:
+        target = TargetIdentifier.parse(service)
+        return Enquiry(
+            provider=self._provider,
+            method="GET",
+            resource="MessageDefinition",
+            resource_id=None,
+            query=question(service),
+            target=target,
+            headers=for_asking(
+                target,
+                self._identity,
+                ids=Ids(self._new_id(), self._new_id()),
+                accept=accept_of("", self._identity.core_version),
+            ),
+        )
+
+    def _pause(self, service: str, seconds: float, why: str) -> None:
+        self._pauses[service] = (self._monotonic() + seconds, why)
+
+    def _unchecked(self, service: str, reason: str) -> Unchecked:
+        log.warning(
+            "epr.target_unchecked", provider=self._provider, receiver=service, reason=reason
+        )
+        return Unchecked(reason)
 
 
 class SubmissionRefused(Exception):
@@ -369,16 +531,6 @@ def _refuse_long(headers: Mapping[str, str]) -> None:
         raise SubmissionRefused(issues)
 
 
-TOO_LATE = Issue(
-    rule="E06",
-    path="Bundle",
-    text="its clinical time has passed, and nothing was sent: follow your own fallback, and"
-    " telephone. Where the time is wrong, correct it and submit the message again",
-    http_status=409,
-    issue="business-rule",
-)
-
-
 def too_large(max_bytes: int) -> Issue:
     """Return the issue for a message above the limit."""
     text = f"is larger than {max_bytes} bytes; attach less, or raise the limit in the settings"
@@ -395,30 +547,6 @@ def _format_of(media_type: str) -> Format:
         issue = Issue(rule="E03", path="Bundle", text=text, http_status=415, issue="not-supported")
         raise SubmissionRefused([issue], http_status=415)
     return found
-
-
-# How these bytes ended before, and what sends them again.
-_ENDED = {
-    OutboundState.REFUSED: (
-        "the Receiver refused them ({said}). Correct the message: it is then another one. Where"
-        " the cause lay elsewhere, the verb retry or resend sends the very same bytes"
-    ),
-    OutboundState.UNCONFIRMED: (
-        "nobody knows whether they arrived. The verb retry sends them under the same ids, which"
-        " makes no second record"
-    ),
-    OutboundState.NOT_SENT: "they never left, and their time passed. The verb retry sends them",
-    OutboundState.WITHDRAWN: "they were withdrawn before they left. The verb retry sends them",
-}
-
-
-# How what they asked for ended: it was taken, and the same bytes would open nothing again.
-_OVER = {
-    State.CANCELLED: "what they asked for was cancelled, or is being cancelled",
-    State.DECLINED: "what they asked for was turned down",
-    State.COMPLETED: "what they asked for was answered in full",
-}
-_ANEW = "To ask for it again, submit a new message with a Bundle.id of its own"
 
 
 def _ended_before(accepted: Accepted) -> SubmissionRefused:

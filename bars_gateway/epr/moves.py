@@ -1,31 +1,138 @@
 """
 Moves that the EPR asks for in a few words; the gateway composes the message and shows it.
 
-    {"submission_id", "in_reply_to", "move", …} ──read──► Asked ─┐
-    the conversation so far ─────────────────────────────────────┴─compose─► Bundle ─► intake
+    {"submission_id", "in_reply_to", "move", …} ─read─► AskedMove ─┐
+    the conversation so far ───────────────────────────────────────┴─compose─► Bundle ─► intake
+
+    POST /moves     201 receipt and message · 200 the same again · 404, 409, 422 issues
 
 The composed Bundle goes through the same door as any other: the same strict rules, the
 same guards, the same receipt. `submission_id` is the EPR's own key, for two moves may
 say the very same words (D-same-bytes): the same words under the same key are one message, and
-other words under it are refused.
+other words under it are refused. A member that nobody knows is refused by its name, as in an
+envelope: a misspelt `outcome` would otherwise say something that nobody meant.
+
+`docs/moves.md` says what each member is for.
 """
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bars_gateway.epr.asked_moves import Asked, problem, read_asked
+from aiohttp import web
+
+from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
+from bars_gateway.listeners import body_of
 from bars_gateway.model.messages import Accepted, Part, Submission
 from bars_gateway.standard.acknowledgement import bundle_about
-from bars_gateway.standard.bundle import said_by
+from bars_gateway.standard.bundle import MalformedBundle, Number, Resource, from_json, said_by
 from bars_gateway.standard.composition import compose
 from bars_gateway.standard.composition_parts import Exchanged, Wanted
+from bars_gateway.standard.compositions import COMPOSITIONS
 from bars_gateway.standard.formats import Format, format_of, to_bytes, to_tree
+from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.workflow import role_of
+from bars_gateway.standard.workflow import Move, role_of
 from bars_gateway.store.conversations import Conversation, Said
 from bars_gateway.store.store import Store
+
+_LONGEST_KEY = 200
+_LONGEST_TEXT = 4000
+_LONGEST_NUMBER = 18  # digits: 63 bits
+_MOVES = sorted({row.move.value for row in COMPOSITIONS})
+_REQUIRED = frozenset({"submission_id", "in_reply_to", "move"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedMove:
+    """A move as the EPR asks for it."""
+
+    submission_id: str  # the EPR's own key
+    in_reply_to: str  # a workflow_id, or the request_id of a message in the workflow
+    move: Move
+    outcome: str | None = None
+    text: str | None = None  # the reason in words
+    resources: tuple[Resource, ...] = ()
+    patient_changed: bool = False  # it names the patient otherwise than before, and that is right
+
+
+def read_asked(content: bytes) -> AskedMove | list[Issue]:
+    """Return what *content* asks for, or everything that is wrong with it."""
+    try:
+        found = from_json(content)
+    except MalformedBundle as error:
+        below = error.issue.path.removeprefix("Bundle")
+        return [problem(f"move{below}", str(error))]
+    issues = [_unknown(key) for key in found if key not in _READERS]
+    values: dict[str, Any] = {}
+    for key, (reader, wanted) in _READERS.items():
+        if key in found and found[key] is not None:
+            values[key] = reader(found[key])
+            if values[key] is None:
+                issues.append(problem(key, f"must be {wanted}"))
+        elif key in _REQUIRED:
+            issues.append(problem(key, f"is missing: it must be {wanted}"))
+    return issues or AskedMove(**values)
+
+
+def _key(value: object) -> str | None:
+    good = isinstance(value, str) and 0 < len(value) <= _LONGEST_KEY and value.isprintable()
+    return str(value) if good else None
+
+
+def _reference(value: object) -> str | None:
+    if isinstance(value, Number):
+        value = value.text
+    if not isinstance(value, str):
+        return None
+    numbers = value.isascii() and value.isdigit() and len(value) <= _LONGEST_NUMBER
+    return value.strip() if numbers or is_uuid(value) else None
+
+
+def _move(value: object) -> Move | None:
+    return Move(value) if isinstance(value, str) and value in _MOVES else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT else None
+
+
+def _resources(value: object) -> tuple[Resource, ...] | None:
+    if not isinstance(value, list):
+        return None
+    good = all(
+        isinstance(each, dict) and isinstance(each.get("resourceType"), str) for each in value
+    )
+    return tuple(value) if good else None
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+_READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
+    "submission_id": (_key, f"a text of your own, {_LONGEST_KEY} characters at most"),
+    "in_reply_to": (_reference, "a workflow_id, or the request_id of a message in it"),
+    "move": (_move, f"one of {', '.join(_MOVES)}"),
+    "outcome": (_text, "a word of the documentation of moves"),
+    "text": (_text, f"the reason in words, {_LONGEST_TEXT} characters at most"),
+    "resources": (_resources, "a list of FHIR resources"),
+    "patient_changed": (_flag, "true or false"),
+}
+
+
+def _unknown(key: str) -> Issue:
+    # The key is shown as far as it can be one; a long or odd one might be content.
+    shown = key if key.isidentifier() and key.isascii() and len(key) <= 40 else "…"  # noqa: PLR2004
+    return problem(shown, f"is no member of a move; there are {', '.join(_READERS)}")
+
+
+def problem(path: str, text: str) -> Issue:
+    """Return an issue about what the EPR has asked for."""
+    return Issue(rule="E10", path=path, text=text, issue="value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +173,7 @@ class Moves:
     async def prepare(self, content: bytes) -> Submission | Made:
         """Compose the message and check it, or return what was made of the same words before."""
         asked = read_asked(content)
-        if not isinstance(asked, Asked):
+        if not isinstance(asked, AskedMove):
             raise self._refused(asked)
         asked_as = hashlib.sha256(content).hexdigest()
         before = await self._store.conversations.handed_in(self._provider, asked.submission_id)
@@ -97,7 +204,7 @@ class Moves:
         kept = await self._store.messages.payload(accepted.message_id, Part.REQUEST)
         return Made(accepted, kept.body if kept else b"null", is_new)
 
-    async def _composed(self, asked: Asked) -> tuple[bytes, str]:
+    async def _composed(self, asked: AskedMove) -> tuple[bytes, str]:
         found = await self._store.conversations.about(
             self._provider, asked.in_reply_to, role_of(asked.move)
         )
@@ -141,3 +248,25 @@ _UNKNOWN = problem(
     " request_id from the notice or the receipt",
 )
 _REUSED = problem("submission_id", "was used for another move; a new move needs a new one")
+
+
+class MoveRequests:
+    """Serves moves on one provider's socket."""
+
+    def __init__(self, moves: Moves) -> None:
+        self._moves = moves
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what is served."""
+        return [web.post("/moves", self._make)]
+
+    async def _make(self, request: web.Request) -> web.Response:
+        content = await body_of(request)
+        try:
+            made = await self._moves.make(content)
+        except MoveNotMade as refused:
+            return documents.json_answer(
+                documents.move_refusal(refused.issues, refused.message), refused.http_status
+            )
+        document = documents.made(made.accepted, made.message)
+        return documents.json_answer(document, 201 if made.is_new else 200)

@@ -29,6 +29,7 @@ LONGEST_REASON = 200  # characters; it names a ticket, and never a patient
 LONGEST_NAME = 64
 _LONGEST_SERVICE = 300
 _LARGEST = 2**63  # what SQLite can number
+_OF_MESSAGES = {"confirmed", "after_its_time"}
 
 
 class OrderProblem(ValueError):
@@ -284,7 +285,6 @@ _FILTERS: Mapping[str, Callable[[Any], Any]] = {
     "after": _number("messages.after", "a message: see next"),
     "up_to": _number("messages.up_to", "a message: see next"),
 }
-_OF_MESSAGES = {"confirmed", "after_its_time"}
 _ATTACHMENT: Mapping[str, Callable[[Any], Any]] = {
     "workflow_id": _number("workflow_id", "a workflow"),
     **{name: reader for name, reader in _MEMBERS.items() if name not in _OF_MESSAGES},

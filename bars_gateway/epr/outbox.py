@@ -19,11 +19,11 @@ again, which costs nothing where it was innocent. The mark goes where the work e
 A file that does not parse may be one that is still being written, by an EPR that does
 not rename. It is left alone until it has not changed for a scan, and then refused. What is
 named like nothing that is sent, and an envelope whose message does not come, are refused
-after a minute. What cannot be taken at all is counted, with its cause (`stuck`).
+after a minute. What cannot be taken at all is counted, with its cause (`StuckFiles`).
 
 An envelope may come too late for its message, and would then attach to the next one of that
 name. So where a name was used a moment ago, an envelope and the next message are set aside,
-unless the envelope says which message it means (`stems`).
+unless the envelope says which message it means (`Stems`).
 
 The names of the EPR's files are never logged: some EPRs put patients into them.
 """
@@ -41,10 +41,27 @@ from xml.parsers import expat
 import orjson
 import structlog
 
-from bars_gateway.epr.names import CUT, ENVELOPES, Sort, is_xml, kept, sort_of, split, stem_of
-from bars_gateway.epr.spool import Entry, Folder, Sheet, Spool
-from bars_gateway.epr.stems import Stems
-from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles, is_of_the_file
+from bars_gateway.epr.names import (
+    CUT,
+    ENVELOPES,
+    Sort,
+    Stems,
+    is_xml,
+    kept,
+    sort_of,
+    split,
+    stem_of,
+)
+from bars_gateway.epr.spool import (
+    Cause,
+    Entry,
+    Folder,
+    Sheet,
+    Spool,
+    Stuck,
+    StuckFiles,
+    is_of_the_file,
+)
 from bars_gateway.standard.utf8 import unmarked
 
 log = structlog.get_logger(__name__)
@@ -57,6 +74,7 @@ _PAGE = 1024  # names remembered from one listing, oldest first
 _ENVELOPE_BYTES = 64 * 1024
 PATIENCE_SECONDS: Final = 60.0  # for the message of an envelope, and for a better name
 _UNFINISHED_SECONDS = 600.0  # until somebody hears of a file that never gets its final name
+_TICKET = re.compile(r"([^.]+)\.([a-zA-Z])\.(.+)", re.DOTALL)
 
 
 class Mark(StrEnum):
@@ -75,7 +93,6 @@ class Mark(StrEnum):
 
 _DROPPED = frozenset(Mark) - {Mark.ENVELOPE, Mark.FATE}
 _ENVELOPED = frozenset({Mark.WITH_ENVELOPE, Mark.REUSED_WITH_ENVELOPE})
-_TICKET = re.compile(r"([^.]+)\.([a-zA-Z])\.(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

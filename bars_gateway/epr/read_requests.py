@@ -56,6 +56,7 @@ TO = "to"
 PATHS = ("/bars/{resource}", "/bars/{resource}/{id}", f"/bars/{{resource}}/{{id}}/{TEMPLATE}")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _LONGEST_ID = 64  # R4's
+_ENVELOPE = frozenset({CORRELATION_HEADER, PRACTITIONER_HEADER})
 
 
 class NotAsked(Exception):
@@ -159,9 +160,6 @@ class ReadRequests:
         if is_preview(method, resource) and not self._previews:
             cure = "it is a preview operation: outbound.preview_operations lets it pass"
             raise NotAsked(501, "that is not passed on", cure)
-
-
-_ENVELOPE = frozenset({CORRELATION_HEADER, PRACTITIONER_HEADER})
 
 
 def _target(named: list[str], *, needed: bool) -> TargetIdentifier | None:

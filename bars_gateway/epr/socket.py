@@ -1,7 +1,7 @@
 """
 The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once.
 
-    POST /moves                         a message that is composed here: `move_requests`
+    POST /moves                         a message that is composed here: `moves`
     POST /messages                      201 receipt · 200 the same receipt again · 422 issues
     GET  /openapi.json                  all of this, for programs
     GET  /messages/{request_id}         state, attempts, workflow
@@ -11,18 +11,25 @@ The socket door: HTTP on a Unix socket, for an EPR that wants to be told at once
     GET  /notices/{id}/message          the Bundle, byte for byte
     GET  /notices/{id}/answer           what was answered to it
     POST /notices/{id}/collected        204: the EPR has it, and is not told again
-    …    /questions                     what the EPR decides: `question_requests`
-    POST /messages/{id}/{verb}          hold, withdraw, retry, …: `verb_requests`
-    …    /alarms                        what a person has to see: `alarm_requests`
+    …    /questions                     what the EPR decides: `questions`
+    POST /messages/{id}/{verb}          hold, withdraw, retry, …: `intervention_requests`
+    …    /alarms                        what a person has to see: `intervention_requests`
     GET  /bars/…?to=system|value        what others are asked: `read_requests`
 
 One socket per provider. Whoever may open the file may speak for that provider, and for
 no other: every question to the store carries the provider's name. The caller's uid
 goes into the log. The EPR connects to us, and we never connect to the EPR (D-epr-connects).
+
+The file's owner, group and mode (0660) are the authorisation. The mode is set between
+bind and listen, when nobody can connect yet. What a crash left behind is removed, but
+only if it is a socket that nobody listens on.
 """
 
 import asyncio
 import contextlib
+import os
+import socket
+import stat
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -31,20 +38,19 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from bars_gateway import listeners
+from bars_gateway import listeners, permissions
 from bars_gateway.epr import documents, openapi
 from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.deliveries import log_collected
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
 from bars_gateway.epr.intake import Intake, SubmissionRefused
-from bars_gateway.epr.listener import bound, uid_of
-from bars_gateway.epr.move_requests import MoveRequests
-from bars_gateway.epr.moves import Moves
-from bars_gateway.epr.openapi.operations import OPERATIONS
-from bars_gateway.epr.question_requests import QuestionRequests
+from bars_gateway.epr.intervention_requests import uid_of
+from bars_gateway.epr.moves import MoveRequests, Moves
+from bars_gateway.epr.openapi import OPERATIONS
+from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.epr.stopping import unless_stopped
-from bars_gateway.errors import GatewayError, PayloadDamaged
+from bars_gateway.errors import ConfigurationError, GatewayError, PayloadDamaged
 from bars_gateway.model.messages import Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.headers import is_uuid
@@ -53,6 +59,7 @@ from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
+MODE = 0o660
 LONGEST_WAIT = 60.0  # seconds that a question for notices may wait
 MOST_NOTICES = 500  # in one answer
 _ASK_AGAIN_SECONDS = 30  # Retry-After where nothing can be taken
@@ -61,11 +68,43 @@ _AFTER_FAILURE = (
     " again, use other means"
 )
 _STOP_SECONDS = 5.0  # for answers in hand, once the gateway stops
-
 # What nobody but an EPR asks for here; an operator's command line asks for other things.
 _OF_AN_EPR = ("/notices", "/questions", "/moves", "/bars")
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def bound(path: Path) -> socket.socket:
+    """Return a socket bound to *path*; raise ConfigurationError where that is not ours to take."""
+    _make_way(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(os.fspath(path))
+        path.chmod(MODE)
+    except OSError as error:
+        listener.close()
+        permissions.require_making(path)
+        raise ConfigurationError(f"no socket at {path}: {error.strerror or error}") from None
+    return listener
+
+
+def _make_way(path: Path) -> None:
+    """Remove a socket that a crash left over; raise ConfigurationError for all else."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ConfigurationError(f"{path} exists and is no socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            probe.connect(os.fspath(path))
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        permissions.require(path, write=True)
+        raise ConfigurationError(f"no socket at {path}: {error.strerror or error}") from None
+    else:
+        raise ConfigurationError(f"another process listens on {path}")
 
 
 class Routes(Protocol):
@@ -177,7 +216,7 @@ class EprSocket:
             except listeners.BodyRefused as refused_body:
                 return refused_body.answer
             except SubmissionRefused as refused:
-                return _json(_refusal(refused), refused.http_status)
+                return documents.json_answer(_refusal(refused), refused.http_status)
             except web.HTTPRequestEntityTooLarge:
                 limit = self._intake.max_bytes
                 return _problem(413, "the body is too large", f"send at most {limit} bytes")
@@ -208,10 +247,10 @@ class EprSocket:
 
     async def _describe(self, _request: web.Request) -> web.Response:
         requests = {f"{m.upper()} {path}": one["summary"] for (m, path), one in OPERATIONS.items()}
-        return _json({"provider": self._provider, "requests": requests})
+        return documents.json_answer({"provider": self._provider, "requests": requests})
 
     async def _describe_to_programs(self, _request: web.Request) -> web.Response:
-        return _json(openapi.document())
+        return documents.json_answer(openapi.document())
 
     async def _take_message(self, request: web.Request) -> web.Response:
         body = await listeners.body_of(request)
@@ -223,7 +262,7 @@ class EprSocket:
         submission = await self._intake.prepare(body, media_type, envelope)
         accepted = await self._intake.commit(submission)
         is_new = accepted.request_id == submission.request_id
-        return _json(documents.receipt(accepted), 201 if is_new else 200)
+        return documents.json_answer(documents.receipt(accepted), 201 if is_new else 200)
 
     async def _show_message(self, request: web.Request) -> web.Response:
         request_id = request.match_info["request_id"]
@@ -236,11 +275,11 @@ class EprSocket:
         ours = [history for history in found if history.message.direction == "outbound"]
         if not found:
             return _problem(404, "no message has that request id", "see request_id in the receipt")
-        return _json(documents.state([*ours, *found][0]))
+        return documents.json_answer(documents.state([*ours, *found][0]))
 
     async def _show_queue(self, _request: web.Request) -> web.Response:
         rows = await self._store.messages.queue(self._provider, MOST_NOTICES)
-        return _json({"messages": [documents.row(row) for row in rows]})
+        return documents.json_answer({"messages": [documents.row(row) for row in rows]})
 
     async def _list_notices(self, request: web.Request) -> web.Response:
         try:
@@ -250,7 +289,9 @@ class EprSocket:
             return _problem(400, "wait and limit are numbers", "ask /notices?wait=30&limit=50")
         notices = await self._notices(wait, limit)
         found = [await self._composed(notice) for notice in notices]
-        return _json({"notices": [document for document in found if document is not None]})
+        return documents.json_answer(
+            {"notices": [document for document in found if document is not None]}
+        )
 
     async def _composed(self, notice: Notice) -> Document | None:
         """Return what the EPR is told; None where we fail over it: it is kept back, and told."""
@@ -275,7 +316,7 @@ class EprSocket:
             await unless_stopped(self._stopping, bell)
 
     async def _show_notice(self, request: web.Request) -> web.Response:
-        return _json(documents.notice(await self._notice(request)))
+        return documents.json_answer(documents.notice(await self._notice(request)))
 
     async def _show_request(self, request: web.Request) -> web.Response:
         return await self._bytes(request, Part.REQUEST)
@@ -315,10 +356,5 @@ def _refusal(refused: SubmissionRefused) -> Document:
     return documents.refusal(refused.issues, request_id=refused.request_id, code=refused.code)
 
 
-def _json(document: Document, status: int = 200) -> web.Response:
-    body = documents.encode(document)
-    return web.Response(body=body, status=status, content_type="application/json")
-
-
 def _problem(status: int, error: str, cure: str) -> web.Response:
-    return _json(documents.problem(error, cure), status)
+    return documents.json_answer(documents.problem(error, cure), status)

@@ -10,6 +10,10 @@ following links, never waits for a pipe's other end, and must be regular. What w
 disk before it gets its final name, and the name is on disk before anybody is told. One lock
 per spool folder: two gateways on one folder would each take what the other has claimed.
 
+Files that can never be taken are neither moved nor refused, for the gateway may not touch them, or
+must not. So a person has to hear how many there are, since when, and why (`StuckFiles`): who
+dropped them believes that they were sent.
+
 Everything here blocks, and is called from a thread.
 
 Decisions: D-folders, D-one-instance.
@@ -17,11 +21,13 @@ Decisions: D-folders, D-one-instance.
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from bars_gateway.errors import ConfigurationError, FolderInUse
@@ -29,6 +35,8 @@ from bars_gateway.errors import ConfigurationError, FolderInUse
 SHARED, PRIVATE = 0o2770, 0o700  # the group of a shared folder is the EPR's: its files inherit it
 FILE_MODE = 0o640
 _MANY = 4  # files: from here on one syncfs is cheaper than an fsync each (D-durable)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,4 +242,68 @@ def _syncfs(descriptor: int) -> bool:
     return True
 
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+class Cause(StrEnum):
+    """Why a file cannot be taken."""
+
+    UNREADABLE = "unreadable"
+    IRREGULAR = "irregular"
+    UNFINISHED = "unfinished"
+    FAILING = "failing"
+
+
+CURES: Mapping[Cause, str] = {
+    Cause.UNREADABLE: "the gateway may not read them: let its group read what the EPR writes"
+    " (mode 0640, group bars-gateway-epr)",
+    Cause.IRREGULAR: "they are links, folders or pipes, which are never opened: drop the files"
+    " themselves",
+    Cause.FAILING: "the gateway itself fails over them: see its alarm, telephone, and have them"
+    " dropped again, as new files; what was taken already is never sent twice",
+    Cause.UNFINISHED: "they never got their final name: look at the program that writes them",
+}
+
+
+def is_of_the_file(error: OSError) -> bool:
+    """Tell whether a file is the cause of *error*, and not a machine that has nothing left."""
+    return error.errno not in _OF_THE_MACHINE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """Files that cannot be taken, for one cause."""
+
+    cause: Cause
+    count: int
+    since: float  # when the first of them was first seen, by a clock that only goes forward
+
+
+class StuckFiles:
+    """What of one folder cannot be taken, by name; the names are never shown."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._found: dict[str, tuple[Cause, float]] = {}
+
+    def note(self, name: str, cause: Cause) -> bool:
+        """Remember that a file cannot be taken; tell whether that is news."""
+        news = name not in self._found
+        self._found.setdefault(name, (cause, self._monotonic()))
+        return news
+
+    def taken(self, name: str) -> None:
+        """Forget a file that could be taken after all."""
+        self._found.pop(name, None)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget all others: somebody has taken them away."""
+        for name in self._found.keys() - names:
+            del self._found[name]
+
+    @property
+    def by_cause(self) -> Sequence[Stuck]:
+        """What cannot be taken now."""
+        found = list(self._found.values())
+        return [
+            Stuck(cause=cause, count=len(times), since=min(times))
+            for cause in Cause
+            if (times := [since for each, since in found if each is cause])
+        ]

@@ -1,8 +1,7 @@
 """
 What passes between the HTTP side and the one who decides about a request.
 
-    server ──InboundRequest──► Answerer ──Reply──► rendered: as asked for, packed
-                                                     └─► response: HTTP, the two ids, no name
+    server ──InboundRequest──► Answerer ──Reply──► rendered: as asked for, packed ──► server
 
 Neither knows the other: the server of HTTP, limits and deadlines, the Answerer of BaRS
 and the store. An answer that XML cannot carry leaves in the format in which it was composed: what
@@ -16,10 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from aiohttp import web
-
 from bars_gateway.standard.formats import LONG, Format, as_asked, to_tree
-from bars_gateway.standard.headers import echo
 from bars_gateway.standard.issues import Issue
 
 _GZIP_FROM_BYTES = 1024  # below, the packet is the same
@@ -89,29 +85,6 @@ def rendered_at_once(reply: Reply, wanted: Format, *, packs: bool = False) -> Re
         body = gzip.compress(reply.body, _GZIP_LEVEL, mtime=0)
         reply = replace(reply, body=body, headers={**reply.headers, "Content-Encoding": "gzip"})
     return reply
-
-
-def response(request: web.BaseRequest, reply: Reply, headers: Mapping[str, str]) -> web.Response:
-    """Return *reply* for aiohttp to send, with the two ids of the caller's *headers*."""
-    fields = {
-        "Content-Type": reply.written_in.value,
-        "Cache-Control": "no-store",
-        "Vary": "Accept, Accept-Encoding",
-        **reply.headers,
-        **echo(headers),
-    }
-    answer = _Answer(status=reply.http_status, body=reply.body, headers=fields)
-    if not request.content.is_eof():
-        answer.force_close()  # what is still to come of the body belongs to nothing
-    return answer
-
-
-class _Answer(web.Response):
-    """A response that does not say which software wrote it (core page, 1.2)."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Server", None)
 
 
 def _takes_gzip(accept_encoding: str) -> bool:

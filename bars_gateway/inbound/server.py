@@ -44,7 +44,6 @@ from bars_gateway.inbound.exchange import (
     Reply,
     rendered,
     rendered_at_once,
-    response,
 )
 from bars_gateway.inbound.replies import (
     ANSWER_LATE,
@@ -305,7 +304,7 @@ class InboundServer:
             peer=_connection(request).peer,
             **_named(request),
         )
-        return response(request, reply, _headers(request))
+        return _response(request, reply)
 
     def _log_failure(
         self, request: web.BaseRequest, error: BaseException | None, advice: str
@@ -365,3 +364,26 @@ def _named(request: web.BaseRequest) -> dict[str, str]:
         found["request_id"] = found["request_id"].lower()  # as it is kept
     sender = organisation_code(headers.get(ORGANISATION.lower(), ""))
     return found if sender is None else {**found, "sender": sender}
+
+
+def _response(request: web.BaseRequest, reply: Reply) -> web.Response:
+    """Return *reply* for aiohttp to send, with the two ids of the caller."""
+    fields = {
+        "Content-Type": reply.written_in.value,
+        "Cache-Control": "no-store",
+        "Vary": "Accept, Accept-Encoding",
+        **reply.headers,
+        **echo(_headers(request)),
+    }
+    answer = _Answer(status=reply.http_status, body=reply.body, headers=fields)
+    if not request.content.is_eof():
+        answer.force_close()  # what is still to come of the body belongs to nothing
+    return answer
+
+
+class _Answer(web.Response):
+    """A response that does not say which software wrote it (core page, 1.2)."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)

@@ -11,7 +11,7 @@ import pytest
 from bookings import booking, focus, searchset
 from store_values import NOW, payload
 
-from bars_gateway.epr.composing import Answer, composed
+from bars_gateway.epr.answering import Answer, composed
 from bars_gateway.model.questions import Question
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.decisions import REFUSALS

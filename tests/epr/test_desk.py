@@ -26,8 +26,8 @@ from store_values import NOW, SILENCE, attempt, submission
 from typed import settings_text
 
 from bars_gateway.cli.client import TYPED_AS
-from bars_gateway.epr.alarm_requests import AlarmRequests
 from bars_gateway.epr.intake import Intake
+from bars_gateway.epr.intervention_requests import AlarmRequests
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict

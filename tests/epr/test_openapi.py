@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from store_values import ANSWER, NOW, TERMS, arrival, attempt, decision, payload
 
 from bars_gateway.epr import openapi
-from bars_gateway.epr.openapi.operations import OPERATIONS
+from bars_gateway.epr.openapi import OPERATIONS
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store.store import Store

@@ -12,10 +12,9 @@ import messages
 import pytest
 from structlog.testing import capture_logs
 
+from bars_gateway.epr.names import RECENT_SECONDS, Stems
 from bars_gateway.epr.outbox import Fate, Mark, Outbox
-from bars_gateway.epr.spool import Spool
-from bars_gateway.epr.stems import RECENT_SECONDS, Stems
-from bars_gateway.epr.stuck import Cause, Stuck
+from bars_gateway.epr.spool import Cause, Spool, Stuck
 
 NOBODY = 65534
 

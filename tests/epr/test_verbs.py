@@ -10,7 +10,7 @@ from epr_side import PROVIDER, utc_now
 from store_values import SILENCE, attempt, payload, submission
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.verbs import renewal_of
+from bars_gateway.epr.interventions import renewal_of
 from bars_gateway.model.messages import OutboundState, Part, Settled
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.verdict import Verdict

@@ -22,10 +22,10 @@ from bars_gateway.upkeep.endurance import enduring
 
 # The doors that a referral, its acknowledgement and its notices pass through, in both gateways.
 DOORS = (
-    *("epr.drop", "epr.outbox", "epr.intake", "epr.stems", "epr.envelope", "epr.documents"),
+    *("epr.drop", "epr.outbox", "epr.intake", "epr.names", "epr.envelope", "epr.documents"),
     *("epr.deliveries", "outbound.dispatcher", "outbound.settlement", "outbound.circuit_breaker"),
     *("outbound.proxy", "outbound.token", "inbound.message_handler", "inbound.replies"),
-    *("inbound.server", "inbound.exchange", "inbound.server"),
+    *("inbound.server", "inbound.exchange"),
     *("store.submissions", "store.outbound", "store.inbound", "store.readings"),
     *("store.rows", "store.records", "standard.examination"),
     *("standard.acknowledgement", "standard.answers", "standard.verdict", "store.calls"),

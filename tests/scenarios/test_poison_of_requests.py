@@ -178,24 +178,24 @@ COURSES = {
     ),
     "socket": (
         _socket,
-        *("epr.socket", "epr.documents", "epr.verb_requests", "epr.verbs", "epr.alarm_requests"),
+        *("epr.socket", "epr.documents", "epr.intervention_requests", "epr.interventions"),
         *("store.interventions", "store.readings"),
     ),
     "moves": (
         _move,
-        *("epr.move_requests", "epr.moves", "epr.orders", "epr.composing"),
+        *("epr.moves", "epr.orders", "epr.answering"),
         *("store.conversations", "store.submissions", "store.words"),
     ),
     "reads": (
         _slots,
         *("epr.read_requests", "outbound.proxy", "inbound.read_handler", "inbound.asking"),
-        *("epr.question_requests", "epr.answering", "epr.question_documents"),
+        *("epr.questions", "epr.answering", "epr.documents"),
         *("store.questions", "store.decisions"),
     ),
     "inbound": (_inbound, "inbound.read_handler", "inbound.exchange", "inbound.routes"),
     "folder": (
         _booked,
-        *("epr.question_folder", "epr.question_documents", "epr.answering", "epr.spool"),
+        *("epr.questions", "epr.documents", "epr.answering", "epr.spool"),
         *("store.questions", "store.decisions"),
     ),
     "cancels": (

@@ -11,7 +11,7 @@ from store_values import NOW, TERMS, arrival, decision, payload
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering
-from bars_gateway.epr.question_folder import QuestionFolder
+from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.model.messages import Processing, Repeated
 from bars_gateway.model.questions import (
     Answered,

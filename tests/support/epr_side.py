@@ -12,15 +12,13 @@ import messages
 from asked_proxy import echoing
 
 from bars_gateway.epr.answering import Answering
-from bars_gateway.epr.attaching import Attaching
 from bars_gateway.epr.attendance import Attendance
-from bars_gateway.epr.confirming import Confirming
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.intake import Intake
-from bars_gateway.epr.question_requests import QuestionRequests
+from bars_gateway.epr.intervention_requests import VerbRequests
+from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Verbs
+from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
-from bars_gateway.epr.verb_requests import VerbRequests
-from bars_gateway.epr.verbs import MOST_AT_ONCE, Verbs
 from bars_gateway.standard.headers import SenderIdentity
 from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides

@@ -1,9 +1,13 @@
-"""JSON Schemas of everything that the EPR reads, and of the one thing that it writes."""
+"""JSON Schemas of all that the EPR reads, and of what it writes: moves, answers, orders."""
 
 from collections.abc import Iterable
 from typing import Any
 
+from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
+from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS, MOST_AT_ONCE
+from bars_gateway.model.interventions import OBJECTIONS, Verb
 from bars_gateway.model.messages import NoticeKind, OutboundState
+from bars_gateway.model.quarantine import AGAINST
 from bars_gateway.standard.cancelling import SHOWN
 from bars_gateway.standard.compositions import COMPOSITIONS
 from bars_gateway.standard.decisions import REFUSALS
@@ -13,11 +17,14 @@ from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import CONFIRMABLE, Move, Role, State, Subject
+from bars_gateway.store.confirmations import NOT_CONFIRMED
 
 Schema = dict[str, Any]
 
 _INBOUND_STATES = ("received",)
+_WORD = r"^[!-~]+( [!-~]+)*$"
+_OF_MESSAGES = {"confirmed", "after_its_time"}
 
 
 def text(description: str, **more: object) -> Schema:
@@ -372,4 +379,184 @@ MOVE_SCHEMAS: dict[str, Schema] = {
     "Move": _MOVE,
     "Made": _with(SCHEMAS["Receipt"], message=_bundle()),
     "MoveRefusal": _with(SCHEMAS["Refusal"], message=or_null(_bundle())),
+}
+
+
+def _flag(description: str) -> Schema:
+    return {"type": "boolean", "description": description}
+
+
+def _some(description: str, *required: str, **members: Schema) -> Schema:
+    """Return the schema of an object of which only some members are required."""
+    return {**closed(description, **members), "required": list(required)}
+
+
+_MEMBERS: dict[str, Schema] = {
+    "why": text(
+        "the reason, for the audit trail: a ticket, and never a patient",
+        maxLength=LONGEST_REASON,
+        pattern=_WORD,
+    ),
+    "by": text("who asks, as they call themselves", maxLength=LONGEST_NAME, pattern=_WORD),
+    "role": one_of(("epr", "operator"), "as whom: an EPR is not told what it did itself"),
+    "confirmed": _flag("what may come of a resend was read, and is wanted"),
+    "after_its_time": _flag(
+        "its clinical time has passed, and it is to be sent all the same: release, retry, resend"
+    ),
+    "dry_run": _flag("say what would happen, and do nothing"),
+}
+_FILTER = _some(
+    "Which messages: all that is given has to fit.",
+    states=list_of(one_of(OutboundState, "a state"), "only those that the verb leads on from"),
+    receiver=text("target identifier: system|value", maxLength=300, pattern=_WORD),
+    use_case=text("code of the use case", maxLength=LONGEST_NAME, pattern=_WORD),
+    correlation_id=uuid("X-Correlation-Id of the conversation"),
+    taken_from=instant("submitted then or later"),
+    taken_before=instant("submitted before then"),
+    after={**number("only behind that number: from next"), "minimum": 1},
+    up_to={**number("only up to that number: from next"), "minimum": 1},
+)
+
+
+def _objection(codes: Iterable[str]) -> Schema:
+    return or_null(
+        {
+            **closed(
+                "Why it is not done.",
+                code=one_of(codes, "for software"),
+                problem=text("what stands against it"),
+                cure=text("what to do instead"),
+            ),
+            "description": "why it is not done; null: nothing stands against it",
+        }
+    )
+
+
+def _at_least_one(items: Schema, description: str) -> Schema:
+    return {**list_of(items, description), "minItems": 1, "maxItems": MOST_AT_ONCE}
+
+
+ORDER_SCHEMAS: dict[str, Schema] = {
+    "Order": _some("What to do with one message, and why.", "why", **_MEMBERS),
+    "BulkOrder": _some(
+        "What to do with every message that fits, and why.",
+        "verb",
+        "why",
+        verb=one_of(Verb, "what to do"),
+        messages=_FILTER,
+        **_MEMBERS,
+    ),
+    "OrderProblem": closed(
+        "Why an order cannot be understood.",
+        error=text("what is wrong"),
+        cure=text("what to do"),
+        member=or_null(text("where in the order, as messages.taken_from; null: with all of it")),
+    ),
+    "Attachment": _some(
+        "To which workflow a response belongs, and why.",
+        "workflow_id",
+        "why",
+        workflow_id={**number("its number"), "minimum": 1},
+        **{name: schema for name, schema in _MEMBERS.items() if name not in _OF_MESSAGES},
+    ),
+    "Attached": closed(
+        "What became, or would become, of a quarantined response.",
+        quarantine_id=number("its number"),
+        workflow_id=number("of the workflow that was named"),
+        dry_run=_flag("whether nothing was asked for but the look"),
+        done=_flag("whether it was done"),
+        state=or_null(one_of(State, "of the workflow; null: nothing was done")),
+        objection=_objection(AGAINST),
+    ),
+    "Confirmation": _some(
+        "How a workflow stands that is unclear or contradicted, and why.",
+        "state",
+        "why",
+        state=one_of(sorted(CONFIRMABLE), "how it stands in truth"),
+        **{name: schema for name, schema in _MEMBERS.items() if name not in _OF_MESSAGES},
+    ),
+    "Confirmed": closed(
+        "What became, or would become, of a workflow in doubt.",
+        workflow_id=number("its number"),
+        dry_run=_flag("whether nothing was asked for but the look"),
+        done=_flag("whether it was done"),
+        state=or_null(one_of(State, "of the workflow; null: nothing was done")),
+        objection=_objection(NOT_CONFIRMED),
+    ),
+    "Intervention": closed(
+        "What became, or would become, of one message.",
+        verb=one_of(Verb, "what was asked for"),
+        request_id=uuid("X-Request-Id of the message"),
+        state=one_of(OutboundState, "where it is now"),
+        done=_flag("whether it was done"),
+        objection=_objection({*OBJECTIONS, "not_confirmed"}),
+        may_happen=or_null(text("what a resend may lead to")),
+        resent_as=or_null(uuid("X-Request-Id of the new message, after a resend")),
+        also=list_of(uuid("X-Request-Id"), "what was withdrawn with its request"),
+    ),
+    "Report": closed(
+        "What became, or would become, of each.",
+        verb=one_of(Verb, "what was asked for"),
+        dry_run=_flag("whether nothing was done"),
+        possible=number("how many it was done with, or would be"),
+        objections={
+            "type": "object",
+            "description": "how many it was not, by the code of the objection",
+            "additionalProperties": {"type": "integer"},
+        },
+        more=_flag("there were more than are done at once: ask for the next round"),
+        next=or_null(
+            closed(
+                "Where the next round begins.",
+                after=number("the last that this one looked at"),
+                up_to=number("the last that there was when the first round began"),
+            )
+            | {"description": "give these with the same filter in messages; null: all is done"}
+        ),
+        messages=list_of(ref("Intervention"), "each, oldest first"),
+    ),
+    "Alarm": closed(
+        "What a person has to see, until somebody has.",
+        alarm_id=number("its number: raised again, it has another"),
+        kind=one_of(ALARMS, "what has happened"),
+        role=or_null(one_of(Role, "ours in its workflow")),
+        request_id=or_null(text("X-Request-Id of what it is about")),
+        workflow_id=or_null(number("of its workflow")),
+        use_case=or_null(text("code of the use case")),
+        quarantine_id=or_null(number("where a response lies that belongs to no workflow")),
+        codes=list_of(text("a remark or rule"), "what its event names"),
+        since=instant("when it was first raised"),
+        times=number("how often it was raised since, and nobody had handled it"),
+    ),
+    "Alarms": closed("What stands.", alarms=list_of(ref("Alarm"), "newest first")),
+    "Handling": _some(
+        "Which alarms somebody has dealt with, and why.",
+        "why",
+        alarms=_at_least_one(number("its number"), "by number"),
+        request_ids=_at_least_one(uuid("X-Request-Id"), "by what they are about"),
+        kinds=_at_least_one(one_of(ALARMS, "a kind"), "all of these kinds, with up_to"),
+        up_to=number("all up to this number, which is the highest that was seen"),
+        after={**number("of those, only behind this number: from next"), "minimum": 1},
+        **{name: schema for name, schema in _MEMBERS.items() if name != "confirmed"},
+    ),
+    "Handled": closed(
+        "What became, or would become, of each.",
+        dry_run=_flag("whether nothing was done"),
+        possible=number("how many were marked as handled, or would be"),
+        more=_flag("there may be more than are done at once: ask for the next round"),
+        next=or_null(
+            closed("Where the next round begins.", after=number("the last that this one marked"))
+            | {"description": "give this beside up_to and the same kinds; null: all is done"}
+        ),
+        alarms=list_of(
+            closed(
+                "One of them.",
+                name=text("its number, or the X-Request-Id that was given"),
+                done=_flag("whether it was marked as handled"),
+                objection=_objection(HANDLING_OBJECTIONS),
+                alarm=or_null(ref("Alarm")),
+            ),
+            "each",
+        ),
+    ),
 }

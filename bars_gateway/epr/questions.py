@@ -1,5 +1,16 @@
 """
-Questions as files, for an EPR that looks into a folder at least twice a second.
+The two doors for questions: what another organisation waits to hear from the EPR.
+
+    GET  /questions?wait=30&after=17    open ones beyond number 17, oldest first
+    GET  /questions/{id}                one question, open or answered
+    GET  /questions/{id}/request        the Bundle or resource that it is about, as it came
+    POST /questions/{id}/answer         200 receipt · 422 issues, and it is still open
+
+On the socket the EPR asks again as soon as it has read the answer, with the highest number that it
+has seen; without `after` it gets all that is open, which is what it wants after a restart. For
+as long as it keeps asking it counts as connected, and thirty seconds longer. `asks` says where
+questions are put by the settings. With `none` all of these are 501 and name the setting, or an
+EPR would wait for ever; but what is left of a time when it was asked can still be answered.
 
     questions/new/000000000012.request.json   the Bundle or resource, if there is one
     questions/new/000000000012.question.json  what is asked              written last
@@ -8,7 +19,8 @@ Questions as files, for an EPR that looks into a folder at least twice a second.
     answers/accepted/000000000012.decided.json                   taken: how, and whether in time
     answers/refused/000000000012.json, 000000000012.reason.json  not: the question is still open
 
-An answer may be called 12.json as well; whatever comes of it has the name that the EPR gave
+The folder is for an EPR that looks into it at least twice a second. An answer may be called
+12.json as well; whatever comes of it has the name that the EPR gave
 it. Nothing in answers/refused is ever replaced: what comes next under the same name is
 12.2.json and 12.2.reason.json. A file that is named like no answer is refused for that.
 
@@ -27,20 +39,31 @@ import contextlib
 import errno
 import itertools
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import structlog
+from aiohttp import web
 
-from bars_gateway.epr import documents, question_documents
+from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
 from bars_gateway.epr.names import Sort, kept, sort_of, split
-from bars_gateway.epr.spool import PRIVATE, SHARED, Entry, Folder
+from bars_gateway.epr.spool import (
+    PRIVATE,
+    SHARED,
+    Cause,
+    Entry,
+    Folder,
+    Stuck,
+    StuckFiles,
+    is_of_the_file,
+)
 from bars_gateway.epr.stopping import pause, unless_stopped
-from bars_gateway.epr.stuck import Cause, Stuck, StuckFiles, is_of_the_file
 from bars_gateway.errors import ConfigurationError, StorageFull
+from bars_gateway.listeners import body_of
 from bars_gateway.model.questions import Question
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.issues import Issue
@@ -49,12 +72,150 @@ from bars_gateway.store.questions import Questions
 
 log = structlog.get_logger(__name__)
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Asks = Literal["none", "socket", "folder"]  # the setting `questions`
+
+LONGEST_WAIT = 60.0  # seconds that a poll may wait
+MOST_QUESTIONS = 100  # in one answer
+_SHOW_UP = 5.0  # seconds after which a poll that waits looks whether its EPR is still there
 SCAN_SECONDS = 0.25
 _AFTER_TROUBLE = 2.0  # seconds until a folder that cannot be used is tried again
 _MOST = 200  # questions that lie there at a time
 _PATIENCE = 60.0  # seconds until what is neither JSON nor XML is no answer being written
 _ANSWER = re.compile(r"(\d{1,18})\.(json|xml)", re.ASCII | re.IGNORECASE)
 _WRITTEN = re.compile(r"(\d{12,18})\.(?:question|request)\.(?:json|xml)", re.ASCII)
+_FAILED = Issue(
+    rule="Q02",
+    path="answer",
+    text="the gateway itself failed over this answer, and its operator has been told. Give it"
+    " again: the first that is taken is what the Sender is told. If it fails again, telephone",
+    issue="exception",
+)
+_MISNAMED = Issue(
+    rule="Q03",
+    path="name",
+    text="is that of no answer: call the file after its question, NUMBER.json or NUMBER.xml, as in"
+    " questions/new; whatever it answers is still open",
+    issue="value",
+)
+
+
+class _NobodyIsAsked(Exception):
+    """There is nothing here, and never will be: it is not for the EPR to decide."""
+
+
+class QuestionRequests:
+    """Serves one provider's questions on its socket."""
+
+    def __init__(
+        self,
+        questions: Questions,
+        answering: Answering,
+        *,
+        provider: str,
+        asks: Asks,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Serve; where it *asks* on the socket, whoever polls here is the EPR that answers."""
+        self._questions = questions
+        self._answering = answering
+        self._provider = provider
+        self._asks = asks
+        self._now = now
+        self._stopping = asyncio.Event()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+        return [
+            web.get("/questions", self._if_asked(self._list)),
+            web.get("/questions/{id}", self._if_asked(self._show)),
+            web.get("/questions/{id}/request", self._if_asked(self._show_request)),
+            web.post("/questions/{id}/answer", self._if_asked(self._take_answer)),
+        ]
+
+    def _if_asked(self, handler: Handler) -> Handler:
+        """Answer 501, naming the setting, where by the settings nobody is asked."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except _NobodyIsAsked:
+                return documents.json_answer(documents.not_asked(self._provider), 501)
+
+        return handle
+
+    def stop(self) -> None:
+        """End every wait for questions at once."""
+        self._stopping.set()
+
+    async def _list(self, request: web.Request) -> web.Response:
+        try:
+            wait = min(float(request.query.get("wait", "0")), LONGEST_WAIT)
+            after = int(request.query.get("after", "0"))
+        except ValueError:
+            cure = "ask /questions?wait=30&after=0"
+            return documents.json_answer(documents.problem("wait and after are numbers", cure), 400)
+        wait = 0 if self._asks == "none" else wait
+        found = await self._waited_for(request, wait, max(0, after))
+        if self._asks == "none" and not found:
+            raise _NobodyIsAsked
+        return documents.json_answer(documents.listed(found, self._asks))
+
+    async def _waited_for(self, request: web.Request, wait: float, after: int) -> list[Question]:
+        """Return what is open, or what comes within *wait* seconds."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + wait
+        while True:
+            if self._asks == "socket" and _is_there(request):
+                self._questions.attend(self._provider, self._now())
+            found = list(
+                await self._questions.open_questions(
+                    self._provider, after=min(after, 2**62), limit=MOST_QUESTIONS
+                )
+            )
+            left = min(until - clock(), _SHOW_UP)
+            if found or not left > 0 or self._stopping.is_set() or not _is_there(request):
+                return found
+            bell = self._questions.question_work(self._provider, left)
+            await unless_stopped(self._stopping, bell)
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return documents.json_answer(documents.question(await self._question(request)))
+
+    async def _show_request(self, request: web.Request) -> web.Response:
+        question = await self._question(request)
+        if question.request is None:
+            error = "there is no body to this question (any more)"
+            return documents.json_answer(documents.problem(error, "see the question"), 404)
+        headers = {"Content-Type": question.request.media_type}
+        return web.Response(body=question.request.body, headers=headers)
+
+    async def _take_answer(self, request: web.Request) -> web.Response:
+        question = await self._question(request)
+        body = await body_of(request)
+        try:
+            decided = await self._answering.answer(
+                question.question_id, body, request.headers.get("Content-Type", "")
+            )
+        except AnswerRefused as refused:
+            return documents.json_answer(
+                documents.answer_refusal(refused.issues), refused.http_status
+            )
+        return documents.json_answer(documents.decided(decided))
+
+    async def _question(self, request: web.Request) -> Question:
+        number = request.match_info["id"]
+        if number.isascii() and number.isdigit() and len(number) < 19:  # noqa: PLR2004 (63 bits)
+            question = await self._questions.question(self._provider, int(number))
+            if question is not None:
+                return question
+        if self._asks == "none":
+            raise _NobodyIsAsked
+        raise web.HTTPNotFound(reason="no question has that number")
+
+
+def _is_there(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +351,7 @@ class QuestionFolder:
             self._stuck.note(entry.name, Cause.UNFINISHED)
         if sort is Sort.UNFINISHED or (sort is Sort.OTHER and waited < _PATIENCE):
             return
-        document = documents.encode(question_documents.refusal([_MISNAMED]))
+        document = documents.encode(documents.answer_refusal([_MISNAMED]))
         with contextlib.suppress(FileNotFoundError):  # the EPR took it back
             self._lay_aside(self._answers, entry.name, document)
 
@@ -239,7 +400,7 @@ class QuestionFolder:
         except Exception as error:  # unit of work
             self._failing.add(given.name)  # where it cannot be refused either, it is left lying
             await self._tell(error, None)
-            document = documents.encode(question_documents.refusal([_FAILED]))
+            document = documents.encode(documents.answer_refusal([_FAILED]))
             await asyncio.to_thread(self._refuse, given, document)
             self._failing.discard(given.name)
 
@@ -252,10 +413,10 @@ class QuestionFolder:
         try:
             decided = await self._answering.answer(given.question_id, given.body, given.media_type)
         except AnswerRefused as refused:
-            document = documents.encode(question_documents.refusal(refused.issues))
+            document = documents.encode(documents.answer_refusal(refused.issues))
             await asyncio.to_thread(self._refuse, given, document)
             return
-        document = documents.encode(question_documents.decided(decided))
+        document = documents.encode(documents.decided(decided))
         await asyncio.to_thread(self._finish, given, document)
 
     def _finish(self, given: _Given, document: bytes) -> None:
@@ -323,27 +484,10 @@ class QuestionFolder:
         self.trouble = reason
 
 
-_FAILED = Issue(
-    rule="Q02",
-    path="answer",
-    text="the gateway itself failed over this answer, and its operator has been told. Give it"
-    " again: the first that is taken is what the Sender is told. If it fails again, telephone",
-    issue="exception",
-)
-
-_MISNAMED = Issue(
-    rule="Q03",
-    path="name",
-    text="is that of no answer: call the file after its question, NUMBER.json or NUMBER.xml, as in"
-    " questions/new; whatever it answers is still open",
-    issue="value",
-)
-
-
 def _files(question: Question) -> Sequence[tuple[str, bytes]]:
     """Return the files of one question; the EPR acts on the last."""
     number = f"{question.question_id:012d}"
-    document = documents.encode(question_documents.question(question))
+    document = documents.encode(documents.question(question))
     asked = (f"{number}.question.json", document)
     if question.request is None:
         return [asked]

@@ -1,11 +1,16 @@
 """
-Does what a person asks for with messages that were submitted: one, or all that fit a filter.
+Does what a person asks for: with messages, a quarantined response, a workflow in doubt.
 
-    Order ─► candidates ─► objection? ─► store: one transaction each ─► Intervention
+    Order        ─► candidates ─► objection? ─► store: one transaction each ─► Intervention
+    Attachment   ─► its bytes are read again ─► objection? ─► store ─► AttachedResponse
+    Confirmation ─► objection? ─► store ─► ConfirmedWorkflow
 
-A dry run ends before the store is asked for anything: it says what would happen. A resend
-is prepared here, from the stored bytes: new ids, and a new Bundle.id where the message is a
-new one. It happens only once somebody has confirmed what may come of it.
+A dry run ends before the store is asked to change anything: it says what would happen.
+
+A resend is prepared here, from the stored bytes: new ids, and a new Bundle.id where the message is
+a new one. It happens only once somebody has confirmed what may come of it. A quarantined response
+that is attached to its workflow is judged as when it came: which move it makes, about what, for
+whom. Whoever sends it again gets 409 from then on.
 """
 
 import asyncio
@@ -17,7 +22,7 @@ from datetime import datetime
 
 import structlog
 
-from bars_gateway.epr.orders import Order
+from bars_gateway.epr.orders import Attachment, Confirmation, Order
 from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.model.interventions import (
     MAY_HAPPEN,
@@ -29,12 +34,16 @@ from bars_gateway.model.interventions import (
     Selection,
     Verb,
 )
-from bars_gateway.model.messages import OutboundState, Part, Payload
+from bars_gateway.model.messages import Arrival, OutboundState, Part, Payload
+from bars_gateway.model.quarantine import AGAINST, UNKNOWN_RECORD, Attached, Quarantine
 from bars_gateway.model.readings import MessageRow
-from bars_gateway.standard.bundle import MalformedBundle, read, renewed
+from bars_gateway.standard.bundle import MalformedBundle, Message, read, renewed
 from bars_gateway.standard.headers import REQUEST_ID
+from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.timing import Limits, Timing, limits
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, State, Subject
+from bars_gateway.store.arrivals import response_arrival
+from bars_gateway.store.confirmations import Confirmed
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -228,3 +237,128 @@ def _told(order: Order, candidate: Candidate, what: Done | Objection | None) -> 
         resent_as=done.resent_as if done else None,
         also=done.also if done else (),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedResponse:
+    """What became, or would become, of an attachment."""
+
+    number: int
+    workflow_id: int
+    state: str | None  # of the workflow, afterwards; None: nothing was done
+    objection: Objection | None
+
+
+class Attaching:
+    """Attaches one provider's quarantined responses."""
+
+    def __init__(self, store: Store, *, provider: str, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._provider = provider
+        self._now = now
+
+    async def attach(
+        self, order: Attachment, number: int, uid: int | None
+    ) -> AttachedResponse | None:
+        """Do it, or say what stands against it; None if there is no such response."""
+        found = await self._store.quarantine.quarantined(self._provider, number)
+        if found is None:
+            return None
+        done = await self._attach(order, *found, uid)
+        against = done if isinstance(done, Objection) else None
+        log.info(
+            "epr.intervention_ended",
+            provider=self._provider,
+            operation="attach",
+            request_id=found[0].request_id,
+            kind=order.role,
+            reason=against.code if against else "dry_run" if order.dry_run else "done",
+        )
+        return AttachedResponse(
+            number=number,
+            workflow_id=order.workflow_id,
+            state=done.state if isinstance(done, Attached) else None,
+            objection=against,
+        )
+
+    async def _attach(
+        self, order: Attachment, kept: Quarantine, payload: Payload, uid: int | None
+    ) -> Attached | Objection | None:
+        if kept.reason == UNKNOWN_RECORD:
+            return AGAINST["no_response"]
+        message = await asyncio.to_thread(_read, payload)
+        arrival = None if message is None else _arrival(kept, payload, message)
+        if message is None or arrival is None:
+            return AGAINST["unreadable"]
+        quarantine, workflow_id = self._store.quarantine, order.workflow_id
+        if order.dry_run:
+            return await quarantine.against(kept.number, workflow_id, arrival)
+        actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
+        return await quarantine.attach(kept.number, workflow_id, arrival, actor, self._now())
+
+
+def _read(payload: Payload) -> Message | None:
+    try:
+        return read(payload.body, payload.media_type)
+    except MalformedBundle:
+        return None
+
+
+def _arrival(kept: Quarantine, payload: Payload, message: Message) -> Arrival | None:
+    """Return the response as it would have been taken, had its workflow been found."""
+    move = move_of(message)
+    if move is None or move in REQUESTER_MOVES:
+        return None
+    return response_arrival(
+        message,
+        move,
+        payload,
+        provider=kept.provider,
+        request_id=kept.request_id,
+        correlation_id=kept.correlation_id,
+        sender=kept.sender,
+        receiver=kept.receiver,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedWorkflow:
+    """What became, or would become, of a workflow in doubt."""
+
+    workflow_id: int
+    state: State | None  # of the workflow; None: nothing was done, or would be
+    objection: Objection | None
+
+
+class Confirming:
+    """Settles one provider's workflows."""
+
+    def __init__(self, store: Store, *, provider: str, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._provider = provider
+        self._now = now
+
+    async def confirm(
+        self, order: Confirmation, workflow_id: int, uid: int | None
+    ) -> ConfirmedWorkflow | None:
+        """Do it, or say what stands against it; None if there is no such workflow."""
+        actor = Actor(role=order.role, who=f"{order.by or order.role} (uid {uid})", why=order.why)
+        done = await self._store.confirmations.confirm(
+            self._provider, workflow_id, order.state, actor, self._now(), dry_run=order.dry_run
+        )
+        if done is None:
+            return None
+        against = done if isinstance(done, Objection) else None
+        log.info(
+            "epr.intervention_ended",
+            provider=self._provider,
+            operation="confirm",
+            workflow_id=workflow_id,
+            kind=order.role,
+            reason=against.code if against else "dry_run" if order.dry_run else "done",
+        )
+        return ConfirmedWorkflow(
+            workflow_id=workflow_id,
+            state=done.state if isinstance(done, Confirmed) else None,
+            objection=against,
+        )

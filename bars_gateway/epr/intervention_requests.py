@@ -1,34 +1,54 @@
 """
-What a person does to messages, on the socket: one message, or all that fit a filter.
+What a person does, on the socket: with messages, with alarms.
 
     POST /messages/{request_id}/{verb}    200 done, or would be · 404 · 409 and why not
     POST /interventions                   200 how many, and each one of them
     POST /quarantine/{id}/attach          200 done, or would be · 404 · 409 and why not
     POST /workflows/{id}/confirm          200 done, or would be · 404 · 409 and why not
+    GET  /alarms                          200 what stands, newest first
+    POST /alarms/handled                  200 what became, or would become, of each
 
-The body says why, by whom, and whether it is a dry run: see `orders`. The operator's
+The body says why, by whom, and whether it is a dry run: see `orders`. It names alarms by number or
+by X-Request-Id, or all of some kinds up to the highest number that was seen. The operator's
 command line asks the same, under the name of an operator.
 """
 
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
 from aiohttp import web
 
 from bars_gateway.epr import documents
-from bars_gateway.epr.attaching import Attaching, Outcome
-from bars_gateway.epr.confirming import Confirming, Settlement
-from bars_gateway.epr.documents import Document
-from bars_gateway.epr.listener import uid_of
+from bars_gateway.epr.documents import Document, json_answer
+from bars_gateway.epr.interventions import (
+    AttachedResponse,
+    Attaching,
+    ConfirmedWorkflow,
+    Confirming,
+    Intervention,
+    Report,
+    Verbs,
+)
 from bars_gateway.epr.orders import (
+    Handling,
     OrderProblem,
     read_attachment,
     read_bulk_order,
     read_confirmation,
+    read_handling,
     read_order,
 )
-from bars_gateway.epr.verbs import Intervention, Report, Verbs
 from bars_gateway.listeners import body_of
-from bars_gateway.model.actors import Objection
+from bars_gateway.model.actors import Actor, Objection
+from bars_gateway.model.alarms import MOST_AT_ONCE, Alarm, Handled
 from bars_gateway.model.interventions import Selection, Verb
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.store.alarms import Alarms
+
+log = structlog.get_logger(__name__)
 
 _CURE = 'send {"why": "…"} as it is described in /openapi.json; nothing was done'
 
@@ -108,7 +128,7 @@ def objection_document(against: Objection | None) -> Document | None:
     return {"code": against.code, "problem": against.text, "cure": against.cure}
 
 
-def _outcome(done: Outcome, dry_run: bool) -> Document:  # noqa: FBT001
+def _outcome(done: AttachedResponse, dry_run: bool) -> Document:  # noqa: FBT001
     return {
         "quarantine_id": done.number,
         "workflow_id": done.workflow_id,
@@ -119,7 +139,7 @@ def _outcome(done: Outcome, dry_run: bool) -> Document:  # noqa: FBT001
     }
 
 
-def _settlement(done: Settlement, dry_run: bool) -> Document:  # noqa: FBT001
+def _settlement(done: ConfirmedWorkflow, dry_run: bool) -> Document:  # noqa: FBT001
     return {
         "workflow_id": done.workflow_id,
         "dry_run": dry_run,
@@ -160,7 +180,100 @@ def _next(following: Selection | None) -> Document | None:
     return {"after": following.after, "up_to": following.up_to}
 
 
-def json_answer(document: Document, status: int = 200) -> web.Response:
-    """Return *document* as an answer."""
-    body = documents.encode(document)
-    return web.Response(body=body, status=status, content_type="application/json")
+class AlarmRequests:
+    """Serves one provider's alarms."""
+
+    def __init__(
+        self,
+        alarms: Alarms,
+        *,
+        provider: str,
+        now: Callable[[], datetime],
+        at_once: int = MOST_AT_ONCE,
+    ) -> None:
+        self._alarms = alarms
+        self._provider = provider
+        self._now = now
+        self._at_once = at_once
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the socket has to serve."""
+        return [web.get("/alarms", self._list), web.post("/alarms/handled", self._handle)]
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        found = await self._alarms.standing(self._provider, MOST_AT_ONCE)
+        return json_answer({"alarms": [alarm_document(each) for each in found]})
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        try:
+            order = read_handling(await body_of(request))
+        except OrderProblem as problem:
+            return refused_order(problem)
+        actor = Actor(
+            role=order.role,
+            who=f"{order.by or order.role} (uid {uid_of(request)})",
+            why=order.why,
+        )
+        done = await self._alarms.handle(
+            self._provider,
+            order.chosen,
+            actor,
+            self._now(),
+            dry_run=order.dry_run,
+            at_once=self._at_once,
+        )
+        self._log(order, done)
+        return json_answer(_handled(order, done, self._at_once))
+
+    def _log(self, order: Handling, done: Sequence[Handled]) -> None:
+        count = sum(each.objection is None for each in done)
+        if count and not order.dry_run:
+            log.info("alarms.handled", provider=self._provider, count=count, kind=order.role)
+
+
+def alarm_document(alarm: Alarm) -> Document:
+    """Return what a program reads of an alarm."""
+    return {
+        "alarm_id": alarm.number,
+        "kind": alarm.kind,
+        "role": alarm.role,
+        "request_id": alarm.request_id,
+        "workflow_id": alarm.workflow_id,
+        "use_case": alarm.use_case,
+        "quarantine_id": alarm.quarantine,
+        "codes": list(alarm.codes),
+        "since": alarm.since.isoformat(timespec="milliseconds"),
+        "times": alarm.times,
+    }
+
+
+def _handled(order: Handling, done: Sequence[Handled], at_once: int) -> Document:
+    possible = sum(each.objection is None for each in done)
+    more = order.chosen.up_to is not None and len(done) >= at_once
+    last = done[-1].alarm if more else None  # those up to a number come behind those named
+    return {
+        "dry_run": order.dry_run,
+        "possible": possible,
+        "more": more,
+        "next": {"after": last.number} if last else None,
+        "alarms": [
+            {
+                "name": each.name,
+                "done": each.objection is None and not order.dry_run,
+                "objection": objection_document(each.objection),
+                "alarm": alarm_document(each.alarm) if each.alarm else None,
+            }
+            for each in done
+        ],
+    }
+
+
+def uid_of(request: web.Request) -> int | None:
+    """Return who is on the other end, as the kernel knows it."""
+    peer = request.transport.get_extra_info("socket") if request.transport else None
+    if peer is None:
+        return None
+    size = struct.calcsize("3i")
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid

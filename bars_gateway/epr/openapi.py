@@ -1,33 +1,128 @@
-"""What can be asked of the socket: every method and path, with all that may be answered."""
+"""
+The socket in the words of OpenAPI 3.1: what can be asked, and what every answer holds.
+
+    OPERATIONS ──────┐
+                     ├─► document() ──► GET /openapi.json
+    openapi_schemas ─┘
+
+The documents in the folders are the same as those on the socket, so their schemas are too.
+The lists of values come from the code. A test asks a running gateway all of this and holds
+its answers against the schemas, in which no member may be missing and none may be extra.
+"""
 
 from collections.abc import Mapping
 
+from bars_gateway import __version__
 from bars_gateway.epr.envelope import (
     CORRELATION_HEADER,
     NEEDED_BY_HEADER,
     PATIENT_CHANGED_HEADER,
     PRACTITIONER_HEADER,
 )
-from bars_gateway.epr.openapi.read_operations import READ_OPERATIONS
-from bars_gateway.epr.openapi.schemas import Schema, instant, one_of, ref, text, uuid
+from bars_gateway.epr.openapi_schemas import (
+    MOVE_SCHEMAS,
+    ORDER_SCHEMAS,
+    SCHEMAS,
+    Schema,
+    instant,
+    one_of,
+    ref,
+    text,
+    uuid,
+)
+from bars_gateway.epr.read_requests import ANSWERED_BY, METHODS, PATHS, PROVED, TO
 from bars_gateway.model.interventions import Verb
+from bars_gateway.standard.reads import PREVIEW, READABLE, TEMPLATE
 
+_ANY: Schema = {"*/*": {"schema": {}}}
+_BODY: Schema = {name: {"schema": {}} for name in ("application/fhir+json", "application/fhir+xml")}
+
+
+_OF = {"": "", "/{id}": "_one", f"/{{id}}/{TEMPLATE}": "_template"}
 _FHIR = ("application/fhir+json", "application/fhir+xml")
 _TO_EVERYTHING = (
     (500, "the gateway itself failed over it", "Problem"),
     (503, "try again later", "Problem"),
 )
+_NOT_THERE = (404, "there is no such thing", "Problem")
+_NO_NUMBER = (400, "a parameter is no number", "Problem")
+_NOBODY_ASKED = (501, "by the settings this EPR is asked nothing", "Problem")
+_ORDER_ANSWERS = (
+    (408, "the body did not arrive in time", "Problem"),
+    (413, "it is too large", "Problem"),
+    (422, "the order cannot be understood: nothing was done", "OrderProblem"),
+)
+_DESCRIBE: Schema = {
+    "operationId": "describe",
+    "summary": "What can be asked, for people",
+    "responses": {"200": {"description": "a list"}},
+}
+_OPENAPI: Schema = {
+    "operationId": "openapi",
+    "summary": "This document",
+    "responses": {"200": {"description": "OpenAPI 3.1"}},
+}
+__all__ = ["document"]
 
 
 def _parameter(name: str, where: str, schema: Schema) -> Schema:
-    description = schema.pop("description")
     return {
         "name": name,
         "in": where,
         "required": where == "path",
-        "description": description,
+        "description": schema.pop("description"),
         "schema": schema,
     }
+
+
+def _own(meaning: str) -> Schema:
+    return {"description": meaning, "content": {"application/json": {"schema": ref("Problem")}}}
+
+
+def _operation(method: str, path: str) -> Schema:
+    names = sorted(READABLE | PREVIEW) if method == "GET" else sorted(PREVIEW)
+    parameters = [
+        _parameter("resource", "path", text("what is asked for", enum=names)),
+        _parameter(TO, "query", text("target identifier of who is asked: system|value")),
+    ]
+    if "{id}" in path:
+        parameters.append(_parameter("id", "path", text("the id that they gave to it")))
+    reading = method == "GET"
+    return {
+        "operationId": f"ask_{method.lower()}{_OF[path.partition('{resource}')[2]]}",
+        "summary": "Ask another organisation, through BaRS"
+        if reading
+        else "A preview operation, where the settings let it pass",
+        "description": "Every other parameter is passed on as it is written.",
+        "parameters": parameters,
+        **({} if reading or method == "DELETE" else {"requestBody": {"content": _BODY}}),
+        "responses": {
+            "default": {
+                "description": "their answer, or BaRS's: status and bytes as they came",
+                "headers": {
+                    ANSWERED_BY: {
+                        "description": "whose answer it is",
+                        "schema": {"enum": ["bars", "cache", "gateway"]},
+                    },
+                    PROVED: {
+                        "description": "whether it says itself that it answers what was asked",
+                        "schema": {"enum": ["yes", "no"]},
+                    },
+                },
+                "content": _ANY,
+            },
+            "500": _own("the gateway itself failed over it, or theirs"),
+            "501": _own("it is a preview operation, and switched off; or theirs"),
+            "502": _own("no answer came, or theirs"),
+            "503": _own("no access token, or theirs"),
+            "504": _own("no answer came in time, or theirs"),
+        },
+    }
+
+
+READ_OPERATIONS: Mapping[tuple[str, str], Schema] = {
+    (method.lower(), path): _operation(method, path) for path in PATHS for method in METHODS
+}
 
 
 def _answers(*answers: tuple[int, str, str]) -> dict[str, Schema]:
@@ -52,9 +147,6 @@ def _query(name: str, kind: str, default: int, description: str) -> Schema:
 
 _REQUEST_ID = _parameter("request_id", "path", uuid("request_id of the receipt"))
 _NUMBER = _parameter("id", "path", {"type": "integer", "minimum": 1, "description": "its number"})
-_NOT_THERE = (404, "there is no such thing", "Problem")
-_NO_NUMBER = (400, "a parameter is no number", "Problem")
-_NOBODY_ASKED = (501, "by the settings this EPR is asked nothing", "Problem")
 _WAIT = _query("wait", "number", 0, "seconds to wait until there is one; 60 at most")
 
 _SUBMIT: Schema = {
@@ -133,11 +225,6 @@ _DECIDE: Schema = {
     ),
 }
 _VERB = _parameter("verb", "path", one_of(Verb, "what to do"))
-_ORDER_ANSWERS = (
-    (408, "the body did not arrive in time", "Problem"),
-    (413, "it is too large", "Problem"),
-    (422, "the order cannot be understood: nothing was done", "OrderProblem"),
-)
 
 
 def _order(name: str, summary: str, schema: str, *answers: tuple[int, str, str]) -> Schema:
@@ -168,16 +255,6 @@ _MAKE: Schema = {
         (413, "it is too large", "Problem"),
         (422, "something is missing or wrong: nothing was sent", "MoveRefusal"),
     ),
-}
-_DESCRIBE: Schema = {
-    "operationId": "describe",
-    "summary": "What can be asked, for people",
-    "responses": {"200": {"description": "a list"}},
-}
-_OPENAPI: Schema = {
-    "operationId": "openapi",
-    "summary": "This document",
-    "responses": {"200": {"description": "OpenAPI 3.1"}},
 }
 
 OPERATIONS: Mapping[tuple[str, str], Schema] = {
@@ -276,3 +353,22 @@ OPERATIONS: Mapping[tuple[str, str], Schema] = {
     ("post", "/questions/{id}/answer"): _DECIDE,
     **READ_OPERATIONS,
 }
+
+
+def document() -> Schema:
+    """Return the whole description, as JSON objects."""
+    paths: dict[str, Schema] = {}
+    for (method, path), operation in OPERATIONS.items():
+        paths.setdefault(path, {})[method] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "bars_gateway: the EPR's socket",
+            "version": __version__,
+            "description": "HTTP on a Unix socket, one for each provider. Instants are UTC. A"
+            " member without a value is there as null.",
+        },
+        "servers": [{"url": "http://gateway", "description": "the Unix socket of the provider"}],
+        "paths": paths,
+        "components": {"schemas": SCHEMAS | MOVE_SCHEMAS | ORDER_SCHEMAS},
+    }
