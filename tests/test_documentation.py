@@ -24,6 +24,7 @@ import pytest
 import bars_gateway
 from bars_gateway.cli.main import app
 from bars_gateway.config import Settings
+from bars_gateway.daemon import reload
 from bars_gateway.demo.messages import organisation_of
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
@@ -41,7 +42,6 @@ from bars_gateway.standard.link_rules import LINK_RULES
 from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.status.metrics import OverviewCollector
-from bars_gateway.upkeep import renewal
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
@@ -203,8 +203,8 @@ def _rules(rows: Sequence[Rule]) -> str:
 
 
 _WITHOUT_RESTART = re.compile(
-    rf"callers\..+|inbound\.({'|'.join(renewal.OF_INBOUND)})"
-    rf"|providers\.[\w-]+\.({'|'.join(renewal.OF_PROVIDERS)})(\..+)?"
+    rf"callers\..+|inbound\.({'|'.join(reload.OF_INBOUND)})"
+    rf"|providers\.[\w-]+\.({'|'.join(reload.OF_PROVIDERS)})(\..+)?"
 )
 
 

@@ -13,8 +13,7 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Settled, TryAgain
 from bars_gateway.store.database import open_database
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.clock import STEP_SECONDS, ClockWatch
-from bars_gateway.upkeep.housekeeping import Housekeeper
+from bars_gateway.upkeep.housekeeping import STEP_SECONDS, ClockWatch, Housekeeper
 
 PROVIDERS = ("trust",)
 HOUR = timedelta(hours=1)

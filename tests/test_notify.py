@@ -18,8 +18,7 @@ from world import PATIENCE, Node, World, eventually, in_time, world_in
 
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
 from bars_gateway.inbound.connection import Limits
-from bars_gateway.upkeep.heartbeats import Heartbeats, Watchdog
-from bars_gateway.upkeep.notify import Notifier
+from bars_gateway.upkeep.loops import Heartbeats, Notifier, Watchdog
 
 WATCHDOG = "WATCHDOG=1"
 KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
@@ -295,7 +294,7 @@ async def test_every_loop_of_a_gateway_beats(world):
         "back.json", referral(receiver=world.ambulance.service, sender=world.hospital.service)
     )
     await world.hospital.outcome(own["request_id"])
-    gateway.renewals.ask()
+    gateway.reloader.ask()
 
     assert expected == before
     await eventually(lambda: time.monotonic() - begun > max(moving(gateway.heartbeats.silences())))

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from bars_gateway.config import Settings
-from bars_gateway.daemon import quota
+from bars_gateway.daemon import parts
 from bars_gateway.store.database import open_database
 from bars_gateway.store.store import Store
 
@@ -38,8 +38,8 @@ class Time:
 
 async def a_life(store: Store, time: Time, calls: int) -> list[float]:
     """Start, make so many calls of both providers as soon as may be, and die."""
-    budgets = await quota.budgets(SETTINGS, store, time.now, time.monotonic)
-    turns = quota.noted(budgets, store, time.now)
+    budgets = await parts.budgets_of(SETTINGS, store, time.now, time.monotonic)
+    turns = parts.turns_of(budgets, store, time.now)
     made = []
     for number in range(calls):
         provider = ("trust", "practice")[number % 2]
@@ -85,6 +85,6 @@ async def test_a_call_may_begin_a_moment_after_its_note(tmp_path: Path) -> None:
         for _ in range(PER_MINUTE):
             await store.calls.note("trust", time.now())
         time.seconds = 60.5
-        budgets = await quota.budgets(SETTINGS, store, time.now, time.monotonic)
+        budgets = await parts.budgets_of(SETTINGS, store, time.now, time.monotonic)
 
         assert budgets["trust"].seconds_to_turn() > 0

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls.revocation import Standing, load_revocations
+from bars_gateway.tls.certificates import RevocationStatus, load_revocations
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -64,10 +64,10 @@ def test_a_list_is_read_in_either_encoding(file: Path, encoding: Encoding) -> No
     found = load_revocations([file], [authority()])
     issuer = NAME.public_bytes()
 
-    assert Standing.REVOKED == found.standing(issuer, 7, frozenset(), NOW)
-    assert Standing.GOOD == found.standing(issuer, 8, frozenset(), NOW)
-    assert Standing.UNKNOWN == found.standing(issuer, 8, frozenset(), NOW + DAY)
-    assert Standing.UNKNOWN == found.standing(b"another", 8, frozenset(), NOW)
+    assert RevocationStatus.REVOKED == found.status_of(issuer, 7, frozenset(), NOW)
+    assert RevocationStatus.GOOD == found.status_of(issuer, 8, frozenset(), NOW)
+    assert RevocationStatus.UNKNOWN == found.status_of(issuer, 8, frozenset(), NOW + DAY)
+    assert RevocationStatus.UNKNOWN == found.status_of(b"another", 8, frozenset(), NOW)
     assert NOW + DAY == found.next_update
 
 
@@ -80,8 +80,8 @@ def test_a_part_of_a_list_says_which(file: Path) -> None:
     found = load_revocations([file], [authority()])
     issuer = NAME.public_bytes()
 
-    assert Standing.UNKNOWN == found.standing(issuer, 8, frozenset(), NOW)
-    assert Standing.GOOD == found.standing(issuer, 8, frozenset({POINT}), NOW)
+    assert RevocationStatus.UNKNOWN == found.status_of(issuer, 8, frozenset(), NOW)
+    assert RevocationStatus.GOOD == found.status_of(issuer, 8, frozenset({POINT}), NOW)
 
 
 def forged() -> bytes:

@@ -10,9 +10,8 @@ from certs import AUTHORITY_KEY, LEAF_KEY, Chain, made, named, pem
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bars_gateway.tls.certificates import flaw, rootless
+from bars_gateway.tls.certificates import Revocations, flaw, rootless
 from bars_gateway.tls.contexts import Caller, caller_from
-from bars_gateway.tls.revocation import Revocations
 from bars_gateway.tls.sightings import (
     COUNTS_FOR,
     REPLACED_COUNTS_FOR,

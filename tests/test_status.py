@@ -23,11 +23,11 @@ from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import (
-    Conditions,
-    EgressCondition,
-    KeptOutCondition,
+    EgressState,
+    KeptOutState,
     Lying,
-    TokenCondition,
+    RuntimeState,
+    TokenState,
 )
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.checkpoints import HeldLog
@@ -35,13 +35,13 @@ from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.inspection import Inspected, Inspection
 from bars_gateway.store.store import Store
 from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
-from bars_gateway.upkeep.clock import ClockStep
 from bars_gateway.upkeep.expiry import Expiry, Kind
+from bars_gateway.upkeep.housekeeping import ClockStep
 
 CANARY = "CANARY-OF-A-PATIENT"
 TALK = "00000000-0000-4000-8000-0000000000aa"
 LONG_AGO = NOW - timedelta(hours=1)
-TOKEN = TokenCondition(
+TOKEN = TokenState(
     refused_keys=(),
     provider="trust",
     key_id="int-1",
@@ -65,7 +65,7 @@ def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
     return Expiry(kind=Kind.CERTIFICATE, name=name, begins_at=ends - life, ends_at=ends)
 
 
-WELL = Conditions(
+WELL = RuntimeState(
     version="0.1.0",
     environment="int",
     node="gateway-1",
@@ -78,10 +78,10 @@ WELL = Conditions(
     stalled={},
     handshake_failures={},
 )
-BLOCKED = EgressCondition(
+BLOCKED = EgressState(
     since=NOW, reason="the egress proxy says 407", advice="Set outbound.egress_user."
 )
-KEPT_OUT = KeptOutCondition(provider="trust", since=NOW, reason="no registration", advice="Ask.")
+KEPT_OUT = KeptOutState(provider="trust", since=NOW, reason="no registration", advice="Ask.")
 FAILING = replace(
     TOKEN,
     expires_at=None,
@@ -101,15 +101,15 @@ class Answered:
 
 
 class Shown:
-    """A status server over a store; its conditions can be changed while it runs."""
+    """A status server over a store; its running can be changed while it runs."""
 
     def __init__(self, store: Store, database: Database) -> None:
         self.store = store
         self.database = database
-        self.conditions = WELL
+        self.running = WELL
         self._server = StatusServer(
             store,
-            lambda: self.conditions,
+            lambda: self.running,
             host="127.0.0.1",
             port=0,
             now=lambda: NOW,
@@ -242,7 +242,7 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "text"),
+    ("running", "text"),
     [
         pytest.param(
             replace(WELL, tokens=[FAILING]),
@@ -323,10 +323,10 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
     ],
 )
 async def test_what_a_part_knows_to_be_wrong_is_a_concern(
-    shown: Shown, conditions: Conditions, text: str
+    shown: Shown, running: RuntimeState, text: str
 ) -> None:
     """A token that fails and a certificate that ends need a person before messages do."""
-    shown.conditions = conditions
+    shown.running = running
     page = (await shown.get("/")).text
 
     assert "1 thing needs a person" in page
@@ -334,16 +334,16 @@ async def test_what_a_part_knows_to_be_wrong_is_a_concern(
 
 
 @pytest.mark.parametrize(
-    "conditions",
+    "running",
     [
         replace(WELL, observes_until=NOW),
         replace(WELL, lying=[lying(seconds=3)]),
         replace(WELL, expiries=[ending(timedelta(days=4), life=timedelta(days=7))]),
     ],
 )
-async def test_what_is_over_or_still_to_come_is_none(shown: Shown, conditions: Conditions) -> None:
+async def test_what_is_over_or_still_to_come_is_none(shown: Shown, running: RuntimeState) -> None:
     """A page that always warns teaches people not to look."""
-    shown.conditions = conditions
+    shown.running = running
 
     assert "No action needed" in (await shown.get("/")).text
 
@@ -505,17 +505,17 @@ async def test_a_gateway_that_can_work_is_ready(shown: Shown) -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "reason"),
+    ("running", "reason"),
     [
         pytest.param(replace(WELL, stopping=True), "stopping", id="stopping"),
         pytest.param(replace(WELL, no_room="9 bytes are free"), "9 bytes are free", id="full"),
     ],
 )
 async def test_what_stops_everything_takes_the_gateway_out_of_service(
-    shown: Shown, conditions: Conditions, reason: str
+    shown: Shown, running: RuntimeState, reason: str
 ) -> None:
     """A balancer sends its Senders elsewhere, or lets them wait."""
-    shown.conditions = conditions
+    shown.running = running
     receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")
     told = {"ready": False, "receiving": False, "sending": False, "reasons": [reason]}
 
@@ -524,7 +524,7 @@ async def test_what_stops_everything_takes_the_gateway_out_of_service(
 
 
 @pytest.mark.parametrize(
-    ("conditions", "reason"),
+    ("running", "reason"),
     [
         pytest.param(
             replace(WELL, tokens=[FAILING]),
@@ -554,10 +554,10 @@ async def test_what_stops_everything_takes_the_gateway_out_of_service(
     ],
 )
 async def test_trouble_with_sending_turns_no_sender_away(
-    shown: Shown, conditions: Conditions, reason: str
+    shown: Shown, running: RuntimeState, reason: str
 ) -> None:
     """Receiving goes on, and the reason is said where a monitor shows it."""
-    shown.conditions = conditions
+    shown.running = running
     receiving, sending = await shown.get("/readyz"), await shown.get("/readyz/sending")
     told = {"receiving": True, "sending": False, "reasons": [reason]}
 
@@ -571,7 +571,7 @@ INSPECTED = Inspected(began_at=LONG_AGO, ended_at=NOW - timedelta(hours=2), foun
 
 async def test_a_database_that_is_not_compared_yet_turns_nobody_away(shown: Shown) -> None:
     """A monitor may read it; a balancer sends on."""
-    shown.conditions = replace(WELL, inspection=UNINSPECTED)
+    shown.running = replace(WELL, inspection=UNINSPECTED)
     answered = await shown.get("/readyz")
     told = json.loads(answered.text)
 
@@ -581,7 +581,7 @@ async def test_a_database_that_is_not_compared_yet_turns_nobody_away(shown: Show
 
 async def test_a_database_that_is_not_compared_yet_is_said(shown: Shown) -> None:
     """Until it is; and after a kill what was looked at before the doors opened."""
-    shown.conditions = replace(WELL, inspection=UNINSPECTED)
+    shown.running = replace(WELL, inspection=UNINSPECTED)
     text = (await shown.get("/")).text
 
     assert "The database is being compared with its indexes, behind the open doors, since" in text
@@ -600,7 +600,7 @@ async def test_the_last_comparison_is_shown(shown: Shown, found: list[str], expe
     inspection = Inspection(
         after_orderly_stop=True, waits_since=None, last=replace(INSPECTED, found=found)
     )
-    shown.conditions = replace(WELL, inspection=inspection)
+    shown.running = replace(WELL, inspection=inspection)
     text = (await shown.get("/")).text
 
     assert expected in text
@@ -610,7 +610,7 @@ async def test_the_last_comparison_is_shown(shown: Shown, found: list[str], expe
 async def test_an_index_that_cannot_be_rebuilt_needs_a_person(shown: Shown) -> None:
     """With what it lacks, and what to do."""
     inspection = replace(UNINSPECTED, waits_since=None, left=["messages_same: 1 row"])
-    shown.conditions = replace(WELL, inspection=inspection)
+    shown.running = replace(WELL, inspection=inspection)
 
     assert "lacks rows where it looks for them: messages_same: 1 row" in (await shown.get("/")).text
 
@@ -710,7 +710,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def busy(shown: Shown) -> None:
     """Make the page as full as it gets."""
     await of_every_kind(shown)
-    shown.conditions = replace(
+    shown.running = replace(
         WELL,
         tokens=[TOKEN, replace(FAILING, provider="another-trust-with-a-rather-long-name")],
         expiries=[ending(timedelta(days=3))],
@@ -812,7 +812,7 @@ def lying(use_case: str, minutes: float) -> Unread:
     return Unread(use_case=use_case, count=1, late_after=late_after, oldest=[notice])
 
 
-def attended(*unread: Unread, **changes: Any) -> Conditions:
+def attended(*unread: Unread, **changes: Any) -> RuntimeState:
     values: dict[str, Any] = {"asks": False, "known": True, "unread": unread} | changes
     return replace(WELL, eprs=[EprCondition(provider="trust", **values)])
 
@@ -825,7 +825,7 @@ async def test_what_lies_unread_is_a_concern_by_its_use_case(
     shown: Shown, use_case: str, minutes: float, *, concerning: bool
 ) -> None:
     """What is urgent must be read sooner."""
-    shown.conditions = attended(lying(use_case, minutes))
+    shown.running = attended(lying(use_case, minutes))
     page = (await shown.get("/")).text
 
     assert concerning is (f"The EPR of trust has not taken 1 notice of {use_case}" in page)
@@ -849,7 +849,7 @@ async def test_an_epr_that_asks_no_more_is_a_concern(
     shown: Shown, changes: dict[str, Any], text: str
 ) -> None:
     """Senders are told 503, and nobody at the EPR notices."""
-    shown.conditions = attended(**changes)
+    shown.running = attended(**changes)
 
     assert text in (await shown.get("/")).text
 
@@ -857,7 +857,7 @@ async def test_an_epr_that_asks_no_more_is_a_concern(
 @pytest.mark.parametrize("changes", [{"asks": True, "asked_at": NOW}, {"asks": False}])
 async def test_an_epr_that_asks_or_need_not_is_none(shown: Shown, changes: dict[str, Any]) -> None:
     """Not every EPR decides."""
-    shown.conditions = attended(**changes)
+    shown.running = attended(**changes)
 
     assert "No action needed" in (await shown.get("/")).text
 
@@ -874,14 +874,14 @@ async def test_when_an_epr_was_last_seen_is_shown(
     shown: Shown, changes: dict[str, Any], text: str
 ) -> None:
     """And that this is not known from before the start."""
-    shown.conditions = attended(**changes)
+    shown.running = attended(**changes)
 
     assert text in (await shown.get("/")).text
 
 
 async def test_what_is_to_be_collected_was_not_taken(shown: Shown) -> None:
     """What lies there is looked at now and then: what came since is told from the store."""
-    shown.conditions = attended()
+    shown.running = attended()
     before = (await shown.get("/")).text
     await shown.store.inbound.receive(arrival(), NOW)
     after = (await shown.get("/")).text
@@ -893,7 +893,7 @@ async def test_what_is_to_be_collected_was_not_taken(shown: Shown) -> None:
 
 async def test_machines_read_what_lies_unread(shown: Shown) -> None:
     """Number and age, by provider and use case; and when the EPR was last seen."""
-    shown.conditions = attended(lying("a3t1", 5), seen_at=NOW - timedelta(seconds=9))
+    shown.running = attended(lying("a3t1", 5), seen_at=NOW - timedelta(seconds=9))
     lines = (await shown.get("/metrics")).text.splitlines()
 
     assert {

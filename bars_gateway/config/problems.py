@@ -37,8 +37,7 @@ from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Flaw
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls.certificates import NoPem, from_pem, is_root
-from bars_gateway.tls.revocation import load_revocations
+from bars_gateway.tls.certificates import NoPem, from_pem, is_root, load_revocations
 
 _KINDS = {
     stat.S_IFDIR: "a folder",

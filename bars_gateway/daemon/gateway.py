@@ -12,6 +12,9 @@ A loop that fails in a way that nobody foresaw raises an alarm and begins again 
 restart of the process would only meet the same again, and take all others with it. What ends the
 process is a database that cannot be served, and what cannot be opened at the start.
 
+What the running parts know of themselves (`RuntimeState`) is gathered here for the status page,
+the metrics and the log.
+
 Decisions: D-one-process.
 """
 
@@ -19,7 +22,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -29,37 +32,31 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings, doubts
-from bars_gateway.daemon.conditions import (
-    egress_condition,
-    expiries,
-    kept_out_conditions,
-    our_troubles,
-    token_conditions,
-)
 from bars_gateway.daemon.doors import Door, Stoppable, open_doors
 from bars_gateway.daemon.parts import inbound_server, longest_wait, outbound_parts
-from bars_gateway.daemon.reload import callers_shut_out, materials
+from bars_gateway.daemon.reload import Reloader, callers_shut_out, reloadables
 from bars_gateway.errors import CallersShutOut
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.cancel_reads import READ_SECONDS, CancelReader
+from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.dispatcher import Dispatcher
-from bars_gateway.outbound.token import Tokens
-from bars_gateway.status.concerns import Conditions
+from bars_gateway.outbound.egress import Egress
+from bars_gateway.outbound.token import Tokens, TokenSource
+from bars_gateway.status.concerns import EgressState, KeptOutState, RuntimeState, TokenState
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.breaks import EGRESS, token_service_of
 from bars_gateway.store.database import open_database
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.endurance import Endless, Loop, enduring
-from bars_gateway.upkeep.expiry import Expiry, ExpiryWatch
-from bars_gateway.upkeep.heartbeats import Heartbeats, Watchdog
-from bars_gateway.upkeep.housekeeping import Housekeeper
+from bars_gateway.tls.contexts import Identity
+from bars_gateway.upkeep.expiry import Expiry, ExpiryWatch, Kind
+from bars_gateway.upkeep.housekeeping import Housekeeper, OurTroubles
 from bars_gateway.upkeep.inspection import Inspector
-from bars_gateway.upkeep.notify import Notifier
-from bars_gateway.upkeep.renewal import Renewals
-from bars_gateway.upkeep.troubles import Troubles
+from bars_gateway.upkeep.loops import Endless, Heartbeats, Loop, Notifier, Watchdog, enduring
 
 log = structlog.get_logger(__name__)
 
+KEY_AGE = timedelta(days=365)  # after that a key wants changing, although nothing refuses it
 # How long a loop may be still before the watchdog is told no more (`heartbeats`).
 _ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
 _FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
@@ -83,7 +80,7 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
         loop.add_signal_handler(signal.SIGHUP, _nothing)
 
         def opened(gateway: Gateway) -> None:
-            loop.add_signal_handler(signal.SIGHUP, gateway.renewals.ask)
+            loop.add_signal_handler(signal.SIGHUP, gateway.reloader.ask)
             _say_doubts(settings)
 
         notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
@@ -175,8 +172,8 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
-        renewed = materials(tokens, inbound, now, store.outbound.ring)
-        self.renewals = Renewals(settings, renewed, reread=reread)
+        renewed = reloadables(tokens, inbound, now, store.outbound.ring)
+        self.reloader = Reloader(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels
         self._doors, self._inbound, self._store = doors, inbound, store
@@ -188,12 +185,12 @@ class Gateway:
             longest_wait=longest_wait(settings),
             proven=Watchdog(self.heartbeats, notifier).feed,
             expiries=ExpiryWatch(self._expiries, settings.status.expiry_warning_days).look,
-            troubles=Troubles(store.breaks, self._our_troubles).keep,
+            troubles=OurTroubles(store.breaks, self._our_troubles).keep,
         )
         self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
         self.status = StatusServer(
             store,
-            self._conditions,
+            self._runtime_state,
             host=settings.status.listen.host,
             port=settings.status.listen.port,
             now=now,
@@ -264,8 +261,8 @@ class Gateway:
         reading = _ONE_TURN + 2 * READ_SECONDS
         cancels = keep("cancels", self._on(self._cancels.run), within_seconds=reading)
         group.create_task(cancels, name="cancels")
-        renewals = keep("renewals", self._on(self.renewals.run), within_seconds=_FOLDER_SECONDS)
-        group.create_task(renewals, name="renewals")
+        reloader = keep("renewals", self._on(self.reloader.run), within_seconds=_FOLDER_SECONDS)
+        group.create_task(reloader, name="renewals")
         # No heartbeat: SQLite's look at one table takes as long as that is large.
         inspector = self._on(lambda _beat: self._inspector.run())
         group.create_task(inspector(_nothing), name="inspector")
@@ -298,7 +295,7 @@ class Gateway:
 
     def _stop(self) -> None:
         self._stopping = True
-        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.renewals, self._inspector]
+        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader, self._inspector]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:
@@ -307,23 +304,23 @@ class Gateway:
         for part in parts:
             part.stop()
 
-    def _conditions(self) -> Conditions:
+    def _runtime_state(self) -> RuntimeState:
         inbound = self._inbound
-        return Conditions(
+        return RuntimeState(
             version=__version__,
             environment=self._settings.environment,
             node=self._settings.node,
             started_at=self._started_at,
             address=f"{self._settings.inbound.listen.host}:{inbound.port}" if inbound else None,
             stopping=self._stopping,
-            tokens=token_conditions(self._tokens),
+            tokens=token_states(self._tokens),
             expiries=self._expiries(),
-            refused=self.renewals.refused,
+            refused=self.reloader.refused,
             shut_out=callers_shut_out(inbound, now()) if inbound else (),
             silent=self._dispatcher.breakers.receivers.silent,
             failing=self._dispatcher.breakers.receivers.failing,
-            egress=egress_condition(self._dispatcher.egress),
-            kept_out=kept_out_conditions(self._dispatcher.breakers.kept_out),
+            egress=egress_state(self._dispatcher.egress),
+            kept_out=kept_out_states(self._dispatcher.breakers.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             no_room=self._no_room(),
             held_log=self._store.held_log(),
@@ -332,11 +329,99 @@ class Gateway:
             clock_step=self._housekeeper.clock_step,
             inspection=self._inspector.inspection,
             handshake_failures=inbound.failures if inbound else {},
-            observes_until=self.renewals.settings.callers.observe_until if inbound else None,
+            observes_until=self.reloader.settings.callers.observe_until if inbound else None,
         )
 
     def _our_troubles(self) -> Mapping[str, datetime]:
         return our_troubles(self._dispatcher.egress, self._tokens)
 
     def _expiries(self) -> list[Expiry]:
-        return expiries(self.renewals.settings, self._inbound)
+        return expiries(self.reloader.settings, self._inbound)
+
+
+def token_states(tokens: Mapping[str, Tokens]) -> list[TokenState]:
+    """Return how each provider stands with the token service."""
+    return [
+        TokenState(
+            provider=provider,
+            key_id=source.status.key_id,
+            refused_keys=source.status.refused_keys,
+            expires_at=source.status.expires_at,
+            failing_since=source.status.failing_since,
+            reason=source.status.reason,
+            advice=source.status.advice,
+            clock_skew_seconds=source.status.clock_skew_seconds,
+        )
+        for provider, source in tokens.items()
+        if isinstance(source, TokenSource)
+    ]
+
+
+def our_troubles(egress: Egress | None, tokens: Mapping[str, Tokens]) -> Mapping[str, datetime]:
+    """Return what we need ourselves and is out of order, as far as is known, and since when."""
+    sources = {name: each for name, each in tokens.items() if isinstance(each, TokenSource)}
+    since = {token_service_of(name): each.since for name, each in sources.items()}
+    if egress is not None:
+        since[EGRESS] = egress.since
+    return {name: at for name, at in since.items() if at is not None}
+
+
+def kept_out_states(kept_out: Sequence[KeptOut]) -> list[KeptOutState]:
+    """Return which providers the proxy refuses."""
+    return [
+        KeptOutState(
+            provider=each.provider,
+            since=each.since,
+            reason=each.trouble.reason,
+            advice=each.trouble.advice,
+        )
+        for each in kept_out
+    ]
+
+
+def egress_state(egress: Egress | None) -> EgressState | None:
+    """Return why nothing gets out of our own network; None: it does, as far as is known."""
+    if egress is None or egress.trouble is None or egress.since is None:
+        return None
+    trouble = egress.trouble
+    return EgressState(since=egress.since, reason=str(trouble), advice=trouble.advice)
+
+
+def expiries(settings: Settings, inbound: InboundServer | None) -> list[Expiry]:
+    """Return everything in use that ends, as it is at this moment."""
+    received = _of_identity(inbound.identity.identity) if inbound else ()
+    return [*received, *_of_keys(settings)]
+
+
+def _of_identity(identity: Identity) -> Iterator[Expiry]:
+    for kind, name, certificates in (
+        (Kind.CERTIFICATE, "The certificate for receiving", identity.chain[:1]),
+        (Kind.CHAIN, "The chain of the certificate for receiving", identity.chain[1:]),
+        (Kind.AUTHORITIES, "An authority of the callers", identity.authorities),
+    ):
+        if certificates:
+            first = min(certificates, key=lambda each: each.not_valid_after_utc)
+            begins, ends = first.not_valid_before_utc, first.not_valid_after_utc
+            yield Expiry(kind=kind, name=name, begins_at=begins, ends_at=ends)
+    lists = [each for several in identity.revocations.lists.values() for each in several]
+    if lists:
+        next_one = min(lists, key=lambda each: each.next_update)
+        yield Expiry(
+            kind=Kind.REVOCATION_LIST,
+            name="A revocation list of the callers' authorities",
+            begins_at=next_one.issued_at,
+            ends_at=next_one.next_update,
+        )
+
+
+def _of_keys(settings: Settings) -> Iterator[Expiry]:
+    if not settings.outbound.token_required:
+        return
+    files = {each.key_id: each.private_key_file for each in settings.providers.values()}
+    for key_id, file in files.items():
+        try:
+            made = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        except OSError:  # taken away since: the concern about renewing says so
+            continue
+        name = f"The year of the signing key {key_id}"
+        yield Expiry(kind=Kind.KEY, name=name, begins_at=made, ends_at=made + KEY_AGE)

@@ -3,6 +3,12 @@ Makes the parts of a gateway from its settings: what each is given, and nothing 
 
 The parts take plain values, so that each can be tested alone; here the settings are
 taken apart for them.
+
+    store.calls ─► ages ─► Budget of a key ─┬─► messages of its providers
+                                            └─► their tokens and reads, each noted first
+
+Each application key has one budget, loaded with what was asked in the last minute. Providers that
+share a key share its quota, for the platform counts by key (D-quota).
 """
 
 import asyncio
@@ -19,7 +25,6 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Environment, Provider, Settings
-from bars_gateway.daemon import quota
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.asking import Asking, Patience
 from bars_gateway.inbound.connection import Limits
@@ -29,7 +34,7 @@ from bars_gateway.inbound.providers import Hosted
 from bars_gateway.inbound.read_handler import Publications, ReadHandler
 from bars_gateway.inbound.routes import PROCESS_MESSAGE
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.outbound.budget import Budget, Turns
+from bars_gateway.outbound.budget import NOTE_HOLDS, Budget, NotedTurns, Turns
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.cancel_reads import CancelReader
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
@@ -56,6 +61,10 @@ from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import CurrentIdentity, Identity, client_context, load_identity
 
 Clock = Callable[[], datetime]
+_LIMITS = (
+    "max_connections max_body_bytes handshake_seconds header_seconds body_seconds"
+    " answer_within_seconds idle_seconds"
+).split()
 
 
 def new_id() -> str:
@@ -115,8 +124,8 @@ async def outbound_parts(
             egress=egress.way,
         )
     )
-    budgets = await quota.budgets(settings, store, now)
-    turns = quota.noted(budgets, store, now)
+    budgets = await budgets_of(settings, store, now)
+    turns = turns_of(budgets, store, now)
     tokens = await _tokens(settings, session, turns, egress, known)
     proxy = _proxy(settings, session, budgets, egress)
     policy = Policy(
@@ -133,6 +142,35 @@ async def outbound_parts(
         store.cancellations, store.asides, reads, identities, now=now, new_id=new_id
     )
     return tokens, dispatcher, reads, cancels
+
+
+async def budgets_of(
+    settings: Settings,
+    store: Store,
+    now: Clock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> dict[str, Budget]:
+    """Return each provider's budget, in which what was asked in the last minute counts."""
+    moment = now() - NOTE_HOLDS  # as if each had begun as late after its note as it may
+    asked = await store.calls.since(moment - timedelta(minutes=1))
+    ages: dict[str, list[float]] = {}
+    for name, provider in settings.providers.items():
+        found = [(moment - at).total_seconds() for at in asked.get(name, ())]
+        ages.setdefault(provider.api_key, []).extend(found)
+    made = {
+        key: Budget(settings.outbound.requests_per_minute, monotonic=monotonic, ages=of_key)
+        for key, of_key in ages.items()
+    }
+    return {name: made[provider.api_key] for name, provider in settings.providers.items()}
+
+
+def turns_of(of: Mapping[str, Budget], store: Store, now: Clock) -> dict[str, Turns]:
+    """Return each provider's way into its budget for what is no message."""
+    return {name: NotedTurns(each, partial(_note, store, name, now)) for name, each in of.items()}
+
+
+async def _note(store: Store, provider: str, now: Clock) -> None:
+    await store.calls.note(provider, now())
 
 
 def _proxy(
@@ -213,12 +251,6 @@ def keys_of(provider: Provider, minimum_bits: int) -> list[SigningKey]:
         SigningKey(key_id=key_id, key=load_signing_key(file, minimum_bits))
         for key_id, file in files.items()
     ]
-
-
-_LIMITS = (
-    "max_connections max_body_bytes handshake_seconds header_seconds body_seconds"
-    " answer_within_seconds idle_seconds"
-).split()
 
 
 def callers_of(settings: Settings) -> Callers:

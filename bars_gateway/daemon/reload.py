@@ -1,49 +1,225 @@
 """
-What can be renewed while the gateway runs: which files, and what becomes of them.
+Takes new keys, certificates and lists while the gateway runs, or keeps the old and says why.
+
+    SIGHUP ──► settings, read again ─┐
+    files, looked at all the time ───┴─► other than before? ─► read whole ─► taken
+                                                                    └─► refused: an alarm
 
     certificate, key, authorities, lists ──► CurrentIdentity, callers
     each provider's signing key ───────────► its TokenSource
 
+What is taken is met by the next connection and the next request for a token. What is
+under way ends with what it began with, so nothing is dropped and nothing is sent twice.
+What is refused changes nothing: the old goes on until it ends or a restart takes what lies there,
+and the status page says what is wrong with the new until something better does.
+
 What lies there is judged as at start, so that nothing is taken now with which the next
 start would fail; and by what it would do: whoever called lately, and whose name is still on
-the list, has to get in with it. Else the old stays, until a restart takes what lies there.
+the list, has to get in with it.
+
+The surprising choice: a file that has changed is left alone until two looks have found it
+the same. A certificate and its key are two files, and between the two they do not match.
 
 Decisions: D-renewal.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from bars_gateway.config import Settings
+from bars_gateway.config import Settings, describe
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.config.sources import Problem
 from bars_gateway.daemon.parts import Clock, callers_of, identity_of, keys_of
-from bars_gateway.errors import CallersShutOut, IdentityError
+from bars_gateway.errors import CallersShutOut, ConfigurationError, IdentityError, unforeseen
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.tls.certificates import names_of, rootless
 from bars_gateway.tls.contexts import Identity, allowed
 from bars_gateway.tls.sightings import Trust, shut_out
-from bars_gateway.upkeep.renewal import Material
 
 log = structlog.get_logger(__name__)
 
+EVERY_SECONDS = 5.0
+SETTINGS = "the settings"
+_SEND_US = "Send us the type and place of the error; SIGHUP has everything read again."
+# What a reload takes, beside all of `callers`; the rest waits for a restart.
+OF_PROVIDERS = ("key_id", "private_key_file", "former_keys")
+OF_INBOUND = ("certificate_file", "private_key_file", "client_ca_file", "allowed_client_names")
 
-def materials(
+Look = tuple[object, ...]  # what tells one state of some files from another
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloadable:
+    """Files that are read together, because they only make sense together."""
+
+    name: str  # for people: "the certificate for receiving"
+    files: Callable[[Settings], Sequence[Path]]
+    take: Callable[[Settings], Awaitable[None]]  # reads and replaces; raises IdentityError
+
+
+class Reloader:
+    """Looks after what can be renewed, from `run` to `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reloadables: Sequence[Reloadable],
+        *,
+        reread: Callable[[], Settings],
+        every_seconds: float = EVERY_SECONDS,
+    ) -> None:
+        """*reread* gives the settings as their file has them now; raises ConfigurationError."""
+        self.settings = settings  # as they are in force
+        self._reloadables = reloadables
+        self._reread = reread
+        self._every_seconds = every_seconds
+        self._looks = {reloadable.name: self._look(reloadable) for reloadable in reloadables}
+        self._settling: dict[str, Look] = {}
+        self._refused: dict[str, str] = {}
+        self._asked = asyncio.Event()
+        self._stopping = False
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """What is there and was not taken, and why."""
+        return self._refused
+
+    def ask(self) -> None:
+        """Read everything again soon: settings and files."""
+        self._asked.set()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping = True
+        self._asked.set()
+
+    async def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Look until stopped."""
+        while not self._stopping:
+            beat()
+            try:
+                async with asyncio.timeout(self._every_seconds):
+                    await self._asked.wait()
+            except TimeoutError:
+                await self.look()
+                continue
+            self._asked.clear()
+            if not self._stopping:
+                await self.renew()
+
+    async def renew(self) -> None:
+        """Read the settings and everything that they name, changed or not."""
+        await self._alone(SETTINGS, self._read_settings())
+        for reloadable in self._reloadables:
+            await self._alone(reloadable.name, self._take(reloadable))
+
+    async def look(self) -> None:
+        """Take what has changed, and has not changed since the last look."""
+        for reloadable in self._reloadables:
+            await self._alone(reloadable.name, self._take_if_changed(reloadable))
+
+    async def _alone(self, name: str, renewing: Awaitable[None]) -> None:
+        """Let what fails over one of them in a way that nobody foresaw end that one alone."""
+        try:
+            await renewing
+        except Exception as error:  # unit of work
+            what = unforeseen(error)
+            reason = f"the gateway itself failed over it ({what.exception} at {what.place})"
+            if self._refused.get(name) != reason:  # it may fail at every look
+                self._refuse(name, reason, _SEND_US)
+
+    async def _take_if_changed(self, reloadable: Reloadable) -> None:
+        found = self._look(reloadable)
+        settled = self._settling.pop(reloadable.name, None) == found
+        if found == self._looks[reloadable.name]:
+            return
+        if settled:
+            await self._take(reloadable)
+        else:
+            self._settling[reloadable.name] = found
+
+    async def _read_settings(self) -> None:
+        try:
+            written = await asyncio.to_thread(self._reread)
+        except ConfigurationError as error:
+            self._refuse(SETTINGS, str(error).partition("\n")[0], error.advice)
+            return
+        self.settings = renewed(self.settings, written)
+        self._refused.pop(SETTINGS, None)
+        waiting = ", ".join(differences(self.settings, written))
+        if waiting:
+            log.warning("renewal.left_for_restart", name=waiting)
+
+    async def _take(self, reloadable: Reloadable) -> None:
+        # Also what is refused is not read again until it changes.
+        self._looks[reloadable.name] = self._look(reloadable)
+        try:
+            await reloadable.take(self.settings)
+        except IdentityError as error:
+            self._refuse(reloadable.name, str(error), error.advice)
+            return
+        self._refused.pop(reloadable.name, None)
+        log.info("renewal.taken", name=reloadable.name)
+
+    def _refuse(self, name: str, reason: str, advice: str) -> None:
+        self._refused[name] = reason
+        log.error("renewal.refused", name=name, reason=reason, advice=advice)
+
+    def _look(self, reloadable: Reloadable) -> Look:
+        return tuple(_state(path) for path in reloadable.files(self.settings))
+
+
+def renewed(settings: Settings, written: Settings) -> Settings:
+    """Return *settings* with what may change while the gateway runs, as *written* has it."""
+    providers = {
+        name: provider.model_copy(
+            update={key: getattr(written.providers[name], key) for key in OF_PROVIDERS}
+        )
+        if name in written.providers
+        else provider
+        for name, provider in settings.providers.items()
+    }
+    inbound = settings.inbound.model_copy(
+        update={key: getattr(written.inbound, key) for key in OF_INBOUND}
+    )
+    if written.environment is not settings.environment:
+        return settings
+    return settings.model_copy(
+        update={"providers": providers, "inbound": inbound, "callers": written.callers}
+    )
+
+
+def differences(settings: Settings, written: Settings) -> list[str]:
+    """Return the names of the settings in which the two differ."""
+    ours, theirs = ({d.key: d.value for d in describe(each)} for each in (settings, written))
+    return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+
+
+def _state(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return error.errno
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
+
+
+def reloadables(
     tokens: Mapping[str, Tokens],
     inbound: InboundServer | None,
     now: Clock,
     ring_outbound: Callable[[], None],
-) -> list[Material]:
+) -> list[Reloadable]:
     """Return everything that is renewed, in the order in which it is read; a new key is tried."""
     found = [
-        Material(
+        Reloadable(
             name=f"the signing key of {provider}",
             files=partial(_key_files, provider),
             take=partial(_take_key, provider, source, ring_outbound),
@@ -53,7 +229,9 @@ def materials(
     ]
     if inbound is not None:
         take = partial(_take_identity, inbound, now)
-        found.append(Material(name="the certificate for receiving", files=_trust_files, take=take))
+        found.append(
+            Reloadable(name="the certificate for receiving", files=_trust_files, take=take)
+        )
     return found
 
 

@@ -26,8 +26,8 @@ from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from bars_gateway.tls.certificates import RevocationStatus
 from bars_gateway.tls.contexts import Caller, CurrentIdentity, allowed
-from bars_gateway.tls.revocation import Standing
 
 Network = IPv4Network | IPv6Network
 
@@ -160,15 +160,15 @@ class Admission:
         if callers.issuers and caller.issuer_name not in callers.issuers:
             return Judgement(Failure.WRONG_ISSUER)
         revocations = self._identity.identity.revocations
-        standing = revocations.standing(caller.issuer, caller.serial, caller.points, now)
-        if standing is Standing.REVOKED:
+        status = revocations.status_of(caller.issuer, caller.serial, caller.points, now)
+        if status is RevocationStatus.REVOKED:
             return Judgement(Failure.REVOKED)
-        if standing is Standing.UNKNOWN and callers.revocation_is_required:
+        if status is RevocationStatus.UNKNOWN and callers.revocation_is_required:
             return Judgement(Failure.REVOCATION_UNKNOWN)
         if not allowed(caller.names, callers.names):
             observed = callers.observe_until is not None and now < callers.observe_until
             return Judgement(remark=Failure.REFUSED) if observed else Judgement(Failure.REFUSED)
-        unknown = standing is Standing.UNKNOWN and revocations.lists
+        unknown = status is RevocationStatus.UNKNOWN and revocations.lists
         return Judgement(remark=Failure.REVOCATION_UNKNOWN if unknown else None)
 
 

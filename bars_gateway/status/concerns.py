@@ -1,7 +1,7 @@
 """
 What a person should look at, and why: the top of the status page.
 
-    Overview + Conditions ──concerns──► each with a sentence and what to do, most severe first
+    Overview + RuntimeState ──concerns──► each with a sentence and what to do, most severe first
 
 A concern is there because of what the store and the running parts say now. What has happened
 and nobody has seen is an alarm (`store.alarms`), and stays one until a person says that it is
@@ -21,17 +21,33 @@ from bars_gateway.standard.workflow import Role
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.inspection import Inspection
 from bars_gateway.store.unread import EprCondition, UnreadNotice
-from bars_gateway.upkeep.clock import ClockStep
 from bars_gateway.upkeep.expiry import Expiry, remaining, stage
+from bars_gateway.upkeep.housekeeping import ClockStep
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
 STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
 SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
+UNINSPECTED = "The database is being compared with its indexes, behind the open doors,"
+LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
+_UNREAD = (
+    "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
+    " not take it, and telephone whoever it is for."
+)
+_NOT_ASKING = (
+    "Whoever wants a decision of it is told 503. See whether it runs and reaches the socket."
+)
+_SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
+_FAILING = (
+    "What is for it waits, and it is asked now and then. Where it is so for all Receivers, the"
+    " national proxy has trouble of its own: ask the national service desk. Otherwise tell whoever"
+    " runs it."
+)
+_STALLED = "What is to go there waits, and is kept."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCondition:
+class TokenState:
     """How one provider stands with the token service."""
 
     provider: str
@@ -45,7 +61,7 @@ class TokenCondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptOutCondition:
+class KeptOutState:
     """A provider whose token or registration the proxy refuses."""
 
     provider: str
@@ -55,7 +71,7 @@ class KeptOutCondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EgressCondition:
+class EgressState:
     """Nothing gets out of our own network."""
 
     since: datetime
@@ -75,7 +91,7 @@ class Lying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
+class RuntimeState:
     """What the running parts know of themselves, beside the store."""
 
     version: str
@@ -84,14 +100,14 @@ class Conditions:
     started_at: datetime
     address: str | None  # where the listener answers; None: it does not run
     stopping: bool
-    tokens: Sequence[TokenCondition]
+    tokens: Sequence[TokenState]
     expiries: Sequence[Expiry]
     handshake_failures: Mapping[str, int]  # by reason, since the start
     clock_step: ClockStep | None = None  # the last, since the start
     silent: Mapping[str, datetime] = field(default_factory=dict)  # Receivers, and since when
     failing: Mapping[str, datetime] = field(default_factory=dict)  # Receivers with errors only
-    egress: EgressCondition | None = None  # why nothing gets out; None: it does
-    kept_out: Sequence[KeptOutCondition] = ()  # providers that the proxy refuses
+    egress: EgressState | None = None  # why nothing gets out; None: it does
+    kept_out: Sequence[KeptOutState] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
     no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
     held_log: HeldLog | None = None  # a reader keeps the write-ahead log from being moved
@@ -116,42 +132,42 @@ class Concern:
     cure: str | None = None  # the command that marks as handled what is shown, and nothing later
 
 
-def concerns(overview: Overview, conditions: Conditions, first_days: int) -> list[Concern]:
+def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list[Concern]:
     """
     Return what a person should look at, most severe first; none means that all is well.
 
     *first_days*: how many days before its end a thing becomes news.
     """
     return [
-        *_no_room(conditions.no_room),
+        *_no_room(running.no_room),
         *_alarms(overview, grave=True),
-        *_unread(overview.at, conditions.eprs),
-        *_not_asking(overview.at, conditions),
+        *_unread(overview.at, running.eprs),
+        *_not_asking(overview.at, running),
         *_held(overview),
-        *_not_rebuilt(conditions.inspection),
-        *_held_log(conditions.held_log),
-        *_egress(conditions.egress),
-        *_without_token(conditions),
-        *_kept_out(conditions.kept_out),
-        *_keys(conditions.tokens),
-        *_skews(conditions.tokens),
+        *_not_rebuilt(running.inspection),
+        *_held_log(running.held_log),
+        *_egress(running.egress),
+        *_without_token(running),
+        *_kept_out(running.kept_out),
+        *_keys(running.tokens),
+        *_skews(running.tokens),
         *(
             Concern(
                 text=f"{folder} stands still: {reason}",
                 advice=f"{cure_of_stalled(reason)} {_STALLED}",
             )
-            for folder, reason in conditions.stalled.items()
+            for folder, reason in running.stalled.items()
         ),
-        *_lying(conditions.lying),
-        *_away(conditions),
+        *_lying(running.lying),
+        *_away(running),
         *_questions(overview),
-        *_open_doors(overview.at, conditions.observes_until),
-        *_shut_out(conditions.shut_out),
-        *_refused(conditions.refused),
-        *_expiries(overview.at, conditions.expiries, first_days),
+        *_open_doors(overview.at, running.observes_until),
+        *_shut_out(running.shut_out),
+        *_refused(running.refused),
+        *_expiries(overview.at, running.expiries, first_days),
         *_alarms(overview, grave=False),
-        *_clock_step(overview.at, conditions.clock_step),
-        *_uninspected(conditions.inspection),
+        *_clock_step(overview.at, running.clock_step),
+        *_uninspected(running.inspection),
         *_waiting(overview),
     ]
 
@@ -194,35 +210,32 @@ def _uninspected(inspection: Inspection | None) -> Iterator[Concern]:
     )
 
 
-UNINSPECTED = "The database is being compared with its indexes, behind the open doors,"
-
-
-def _away(conditions: Conditions) -> Iterator[Concern]:
+def _away(running: RuntimeState) -> Iterator[Concern]:
     for receivers, what, advice in (
-        (conditions.silent, "has not answered", _SILENT),
-        (conditions.failing, "has answered with errors only (500)", _FAILING),
+        (running.silent, "has not answered", _SILENT),
+        (running.failing, "has answered with errors only (500)", _FAILING),
     ):
         for receiver, since in receivers.items():
             yield Concern(text=f"{receiver} {what} since {since:%d %b %H:%M} UTC", advice=advice)
 
 
-def _egress(egress: EgressCondition | None) -> Iterator[Concern]:
+def _egress(egress: EgressState | None) -> Iterator[Concern]:
     if egress is not None:
         since = f"{egress.since:%d %b %H:%M} UTC"
         yield Concern(text=f"Nothing gets out since {since}: {egress.reason}", advice=egress.advice)
 
 
-def _without_token(conditions: Conditions) -> Iterator[Concern]:
-    if conditions.egress is not None:
+def _without_token(running: RuntimeState) -> Iterator[Concern]:
+    if running.egress is not None:
         return  # which is why, for every one of them
-    for token in conditions.tokens:
+    for token in running.tokens:
         if token.failing_since is not None:
             since = f"{token.failing_since:%d %b %H:%M} UTC"
             text = f"No access token for {token.provider} since {since}: {token.reason}"
             yield Concern(text=text, advice=token.advice or "")
 
 
-def _kept_out(kept_out: Sequence[KeptOutCondition]) -> Iterator[Concern]:
+def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
     for each in kept_out:
         since = f"{each.since:%d %b %H:%M} UTC"
         yield Concern(
@@ -241,23 +254,6 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
                 f" {each.means}",
                 advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
             )
-
-
-LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
-_UNREAD = (
-    "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
-    " not take it, and telephone whoever it is for."
-)
-_NOT_ASKING = (
-    "Whoever wants a decision of it is told 503. See whether it runs and reaches the socket."
-)
-_SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
-_FAILING = (
-    "What is for it waits, and it is asked now and then. Where it is so for all Receivers, the"
-    " national proxy has trouble of its own: ask the national service desk. Otherwise tell whoever"
-    " runs it."
-)
-_STALLED = "What is to go there waits, and is kept."
 
 
 def _alarms(overview: Overview, *, grave: bool) -> list[Concern]:
@@ -318,14 +314,14 @@ def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
     ]
 
 
-def _not_asking(now: datetime, conditions: Conditions) -> list[Concern]:
+def _not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
     return [
         Concern(
-            text=f"The EPR of {epr.provider} {_since(epr, conditions.started_at)}",
+            text=f"The EPR of {epr.provider} {_since(epr, running.started_at)}",
             advice=_NOT_ASKING,
         )
-        for epr in conditions.eprs
-        if epr.asks and now - (epr.asked_at or conditions.started_at) > STOPPED_ASKING
+        for epr in running.eprs
+        if epr.asks and now - (epr.asked_at or running.started_at) > STOPPED_ASKING
     ]
 
 
@@ -348,7 +344,7 @@ def _held(overview: Overview) -> list[Concern]:
     return [Concern(text=f"{_some(held, 'message')} held, by hand or set aside", advice=advice)]
 
 
-def _keys(tokens: Sequence[TokenCondition]) -> list[Concern]:
+def _keys(tokens: Sequence[TokenState]) -> list[Concern]:
     return [
         Concern(
             text=f"The token service does not know the key {key_id} of {token.provider}",
@@ -361,7 +357,7 @@ def _keys(tokens: Sequence[TokenCondition]) -> list[Concern]:
     ]
 
 
-def _skews(tokens: Sequence[TokenCondition]) -> list[Concern]:
+def _skews(tokens: Sequence[TokenState]) -> list[Concern]:
     return [
         Concern(
             text=f"Our clock is {token.clock_skew_seconds:+.0f} s off the token service's",

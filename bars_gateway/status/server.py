@@ -1,23 +1,28 @@
 """
 The operator's page, health and metrics: what is true now, at a glance.
 
-    store.overview + conditions ─► GET /         one page, no script
-                                   GET /healthz  the process answers
-                                   GET /readyz   messages can be received: balancers ask it
-                                   GET /readyz/sending   and sent
-                                   GET /metrics  the same figures for a machine
+    store.overview + RuntimeState ─► GET /         one page, no script
+                                     GET /healthz  the process answers
+                                     GET /readyz   messages can be received: balancers ask it
+                                     GET /readyz/sending   and sent
+                                     GET /metrics  the same figures for a machine
 
 Nobody's clinical data is in an Overview, so none can be shown here: ids, states, codes
 and counts. The page is made again for each request and offers a link to load it again;
 it never reloads itself under a reader's eyes.
 
-Decisions: D-local-page, D-alarms-stay.
+Whether messages can be received and whether they can be sent is told apart, for a balancer that
+takes the gateway out of service because its token is refused would turn away every Sender, too.
+Reasons hold names of providers and folders, and nothing of a message.
+
+Decisions: D-local-page, D-alarms-stay, D-readiness.
 """
 
 import hashlib
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -26,16 +31,63 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from bars_gateway import listeners
 from bars_gateway.errors import StoreError, unforeseen
-from bars_gateway.status.concerns import Conditions, concerns
+from bars_gateway.status.concerns import LYING_SECONDS, UNINSPECTED, RuntimeState, concerns
 from bars_gateway.status.metrics import OverviewCollector
 from bars_gateway.status.pages import style_sheet, template
-from bars_gateway.status.readiness import Readiness, readiness
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What stands in the way; empty where nothing does."""
+
+    of_receiving: Sequence[str]
+    of_sending: Sequence[str]
+    of_neither: Sequence[str] = ()  # what somebody may want to know all the same
+
+
+def readiness(running: RuntimeState, store_trouble: str | None) -> Readiness:
+    """Return what stands in the way of receiving and of sending."""
+    both = list(_of_both(running, store_trouble))
+    return Readiness(
+        of_receiving=both,
+        of_sending=[*both, *_of_sending(running)],
+        of_neither=list(_of_neither(running)),
+    )
+
+
+def _of_both(running: RuntimeState, store_trouble: str | None) -> Iterator[str]:
+    if running.stopping:
+        yield "stopping"
+    if store_trouble is not None:
+        yield store_trouble
+    if running.no_room is not None:
+        yield running.no_room
+
+
+def _of_sending(running: RuntimeState) -> Iterator[str]:
+    if running.egress is not None:
+        yield f"nothing gets out: {running.egress.reason}"
+    for token in running.tokens:
+        if token.failing_since:
+            yield f"no access token for {token.provider}: {token.reason}"
+    for kept_out in running.kept_out:
+        yield f"the national proxy refuses {kept_out.provider}: {kept_out.reason}"
+    for folder, reason in running.stalled.items():
+        yield f"{folder} stands still: {reason}"
+    for each in running.lying:
+        if each.seconds >= LYING_SECONDS:
+            yield f"{each.count} in {each.folder} not taken"
+
+
+def _of_neither(running: RuntimeState) -> Iterator[str]:
+    inspection = running.inspection
+    if inspection is not None and inspection.waits_since is not None:
+        yield f"{UNINSPECTED} since {inspection.waits_since:%Y-%m-%d %H:%M} UTC"
 
 
 class StatusServer:
@@ -44,7 +96,7 @@ class StatusServer:
     def __init__(
         self,
         store: Store,
-        conditions: Callable[[], Conditions],
+        running: Callable[[], RuntimeState],
         *,
         host: str,
         port: int,
@@ -55,7 +107,7 @@ class StatusServer:
         """*first_days*: how many days before its end a thing becomes news."""
         self._first_days = first_days
         self._store = store
-        self._conditions = conditions
+        self._runtime_state = running
         self._host, self._port = host, port
         self._now = now
         self._registry = registry
@@ -100,11 +152,11 @@ class StatusServer:
 
     async def _show(self, _request: web.Request) -> web.Response:
         overview = await self._store.overview(self._now())
-        conditions = self._conditions()
+        running = self._runtime_state()
         html = await self._template.render_async(
             overview=overview,
-            conditions=conditions,
-            concerns=concerns(overview, conditions, self._first_days),
+            running=running,
+            concerns=concerns(overview, running, self._first_days),
             style=hashlib.sha256(self._style.encode()).hexdigest()[:8],
         )
         return web.Response(text=html, content_type="text/html")
@@ -129,21 +181,21 @@ class StatusServer:
             await self._store.prove_readable()
         except StoreError as error:
             trouble = str(error)
-        return readiness(self._conditions(), trouble)
+        return readiness(self._runtime_state(), trouble)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         overview = await self._store.overview(self._now())
-        conditions = self._conditions()
+        running = self._runtime_state()
         registry = CollectorRegistry()
         registry.register(
             OverviewCollector(
                 overview,
-                tokens={token.provider: token.expires_at for token in conditions.tokens},
-                expiries=conditions.expiries,
+                tokens={token.provider: token.expires_at for token in running.tokens},
+                expiries=running.expiries,
                 first_days=self._first_days,
-                refused=conditions.refused,
-                handshake_failures=conditions.handshake_failures,
-                eprs=conditions.eprs,
+                refused=running.refused,
+                handshake_failures=running.handshake_failures,
+                eprs=running.eprs,
             )
         )
         body = generate_latest(registry) + generate_latest(self._registry)

@@ -34,8 +34,15 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bars_gateway.errors import IdentityError
-from bars_gateway.tls.certificates import NoPem, dns_names, from_pem, is_authority
-from bars_gateway.tls.revocation import Revocations, load_revocations, points_of
+from bars_gateway.tls.certificates import (
+    NoPem,
+    Revocations,
+    dns_names,
+    from_pem,
+    is_authority,
+    load_revocations,
+    points_of,
+)
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 

@@ -25,9 +25,8 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bars_gateway.tls.certificates import flaw
+from bars_gateway.tls.certificates import Revocations, RevocationStatus, flaw
 from bars_gateway.tls.contexts import Caller, allowed, caller_from
-from bars_gateway.tls.revocation import Revocations, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +72,8 @@ class Trust:
         found = flaw(seen.chain, self.authorities, now)
         if found is not None:
             return found
-        standing = self.revocations.standing(caller.issuer, caller.serial, caller.points, now)
-        if standing is Standing.UNKNOWN and self.revocation_is_required:
+        status = self.revocations.status_of(caller.issuer, caller.serial, caller.points, now)
+        if status is RevocationStatus.UNKNOWN and self.revocation_is_required:
             return "no certificate revocation list covers it, and callers.revocation is hard"
         return None
 

@@ -15,12 +15,22 @@ clock is set, the schedule is set with it, before anything falls due by the new 
 was set while no gateway ran is seen by its lying further ahead than any pause. What
 clinicians count by stays where it is, and so does a time to give up that follows from it.
 
+    now - monotonic ──stays──► nothing happened      ──jumps──► ClockStep, until it is followed
+
+Small corrections are how clocks are kept right, and are no step. A machine that slept
+looks as if its clock was set forward, and that is what it means for a schedule.
+
+Since when something that we need ourselves is out of order (`OurTroubles`) is compared now and
+then, and not written where it is met: whoever meets it has a message in hand, which need not wait
+for a disk. A restart within that second forgets no more than a second.
+
 Decisions: D-wall-clock.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -28,15 +38,86 @@ import structlog
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.breaks import Breaks, is_our_own
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.clock import ClockStep, ClockWatch
 
 log = structlog.get_logger(__name__)
 
+STEP_SECONDS = 2.0
 EVERY_SECONDS = 1.0
 SELDOM_ROUNDS = 5
 ALARMS_AT_ONCE = 100  # said in one round; the rest in the next
 _LOOK = "Look at the status page: it says what each is about, and what to do."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStep:
+    """The wall clock was set, or the machine slept."""
+
+    seconds: float  # forward, or back where negative
+    at: datetime  # by the clock as it was then set
+
+    def __str__(self) -> str:
+        way = "forward" if self.seconds > 0 else "back"
+        return f"The clock was set {way} by {abs(self.seconds):.0f} s"
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return (
+            "See what sets the clock (timedatectl), or whether the machine slept. Retries and"
+            " leases were moved with it; clinical times were not, and go by the new time. Times"
+            " from before and after it do not fit together."
+        )
+
+
+class ClockWatch:
+    """Compares the two clocks."""
+
+    def __init__(self, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+        self._now, self._monotonic = now, monotonic
+        self._expected = self._difference()
+        self.last: ClockStep | None = None
+
+    def step(self) -> ClockStep | None:
+        """Return the step that nobody has followed yet."""
+        difference = self._difference()
+        seconds = difference - self._expected
+        if abs(seconds) >= STEP_SECONDS:
+            return ClockStep(seconds=seconds, at=self._now())
+        self._expected = difference
+        return None
+
+    def followed(self, step: ClockStep) -> None:
+        """Expect the clock to go on from there."""
+        self._expected += step.seconds
+        self.last = step
+
+    def _difference(self) -> float:
+        return self._now().timestamp() - self._monotonic()
+
+
+class OurTroubles:
+    """Lets the store have what is out of order, and forget what is no more."""
+
+    def __init__(self, breaks: Breaks, found: Callable[[], Mapping[str, datetime]]) -> None:
+        """*found* says what is out of order by its name there, and since when."""
+        self._breaks = breaks
+        self._found = found
+        self._kept: dict[str, datetime] | None = None  # None: nobody has looked yet
+
+    async def keep(self) -> None:
+        """Keep what has changed since the last time."""
+        found = self._found()
+        if self._kept is None:
+            known = await self._breaks.known()
+            self._kept = {name: since for name, since in known.items() if is_our_own(name)}
+        for name in [name for name, since in self._kept.items() if found.get(name) != since]:
+            await self._breaks.ended(name)
+            del self._kept[name]
+        for name in found.keys() - self._kept.keys():
+            await self._breaks.began(name, found[name])
+            self._kept[name] = found[name]
 
 
 class Housekeeper:

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from bars_gateway.inbound.admission import Admission, Callers, Failure, Judgement
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.tls.certificates import RevocationList, Revocations
 from bars_gateway.tls.contexts import Caller, CurrentIdentity, Identity
-from bars_gateway.tls.revocation import RevocationList, Revocations
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PROXYS = Caller(

@@ -18,7 +18,7 @@ from world import World, eventually, in_time
 
 from bars_gateway.daemon import gateway
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.upkeep.endurance import enduring
+from bars_gateway.upkeep.loops import enduring
 
 # The doors that a referral, its acknowledgement and its notices pass through, in both gateways.
 DOORS = (

@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 from world import Node, World, eventually, get, headers, post, world_in
 
 from bars_gateway.daemon import gateway
-from bars_gateway.upkeep.endurance import enduring
+from bars_gateway.upkeep.loops import enduring
 
 TOLD = {"unit.set_aside", "unit.not_told"}
 READS = "target_check_seconds = 0"
@@ -173,8 +173,8 @@ def _says(question: dict[str, object]) -> dict[str, object]:
 COURSES = {
     "page": (
         _page,
-        *("status.server", "status.readiness", "status.metrics", "status.concerns"),
-        "daemon.conditions",
+        *("status.server", "status.server", "status.metrics", "status.concerns"),
+        "daemon.gateway",
     ),
     "socket": (
         _socket,

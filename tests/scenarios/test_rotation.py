@@ -105,8 +105,8 @@ async def test_a_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path) -
             while gate.waiting < IN_FLIGHT:
                 await asyncio.sleep(0.05)
         serial, key_id = new_certificate(world, hospital), new_signing_key(ambulance)
-        await ambulance.gateway.renewals.renew()
-        await hospital.gateway.renewals.renew()
+        await ambulance.gateway.reloader.renew()
+        await hospital.gateway.reloader.renew()
         shown = await serial_shown(hospital.url)
         used = ambulance.gateway._tokens["ambulance"]
         used.discard(await used.token())  # the next message needs one, by the new key
@@ -137,7 +137,7 @@ async def test_what_is_connected_stays_connected(world: World) -> None:
         for change in (False, True):
             if change:
                 new_certificate(world, world.hospital)
-                await world.hospital.gateway.renewals.renew()
+                await world.hospital.gateway.reloader.renew()
             url = f"{world.hospital.url}/metadata"
             async with session.get(url, headers=headers()) as response:
                 await response.read()
@@ -173,7 +173,7 @@ async def test_a_bad_certificate_leaves_the_old_one_in_place(world: World, how: 
     before = await serial_shown(node.url)
     BAD[how](node)
     with capture_logs() as logs:
-        await node.gateway.renewals.renew()
+        await node.gateway.reloader.renew()
     status, _, _ = await post(world, referral(), headers())
 
     assert (before, 200) == (await serial_shown(node.url), status)
@@ -212,11 +212,11 @@ async def test_authorities_that_shut_a_caller_out_are_not_taken(world: World, wh
     """The proxy gets in as before; page, log and doctor name it, and what is missing."""
     node = world.hospital
     file = trusted(node)
-    await node.gateway.renewals.renew()
+    await node.gateway.reloader.renew()
     await post(world, referral(), headers())
     put(file, STRANGERS[what], 0o644)
     with capture_logs() as logs:
-        await node.gateway.renewals.renew()
+        await node.gateway.reloader.renew()
     status, _, _ = await post(world, referral(), headers())
     reasons = list(node.gateway._conditions().refused.values())
 
@@ -232,7 +232,7 @@ async def test_who_would_be_shut_out_is_named(world: World) -> None:
     file = trusted(node)
     await post(world, referral(), headers())
     put(file, STRANGERS["another root"], 0o644)
-    await node.gateway.renewals.renew()
+    await node.gateway.reloader.renew()
     (reason,) = node.gateway._conditions().refused.values()
 
     assert "would shut out bars-proxy.sandbox.local" in reason
@@ -244,10 +244,10 @@ async def test_a_root_that_goes_missing_is_told_without_any_caller(world: World)
     node, chain = world.hospital, Chain.of("A root", "A middle")
     file = trusted(node)
     put(file, file.read_bytes() + pem(chain.root, chain.middle), 0o644)
-    await node.gateway.renewals.renew()
+    await node.gateway.reloader.renew()
     before = dict(node.gateway._conditions().refused)
     put(file, file.read_bytes().replace(pem(chain.root), b""), 0o644)
-    await node.gateway.renewals.renew()
+    await node.gateway.reloader.renew()
 
     assert {} == before
     assert ["inbound.client_ca_file lacks the root of CN=A middle"] == list(
@@ -260,7 +260,7 @@ async def test_without_any_caller_of_late_a_new_authority_is_taken(world: World)
     node = world.hospital
     file = trusted(node)
     put(file, STRANGERS["another root"], 0o644)
-    await node.gateway.renewals.renew()
+    await node.gateway.reloader.renew()
 
     assert {} == node.gateway._conditions().refused
 
@@ -275,7 +275,7 @@ async def test_who_is_taken_off_the_list_with_its_authority_is_let_go(world: Wor
     text = settings.read_text().replace("bars-proxy.sandbox.local", "another.example")
     node.settings_file = lambda: written_to(settings, text)
     with capture_logs() as logs:
-        await node.gateway.renewals.renew()
+        await node.gateway.reloader.renew()
 
     assert {} == node.gateway._conditions().refused
     assert "tls.caller_taken_off" in [e["event"] for e in logs if e["log_level"] == "warning"]
@@ -298,7 +298,7 @@ async def test_a_bad_signing_key_leaves_the_old_one_in_use(world: World) -> None
     """Messages go out as before."""
     node = world.ambulance
     put(node.registered.private_key_file, b"-----BEGIN PRIVATE KEY-----\nx\n")
-    await node.gateway.renewals.renew()
+    await node.gateway.reloader.renew()
     node.gateway._tokens["ambulance"].discard(await node.gateway._tokens["ambulance"].token())
     receipt = await node.sent("r.json", referral())
     outcome = await node.outcome(receipt["request_id"])
@@ -315,7 +315,7 @@ async def test_a_key_that_is_refused_is_replaced_without_a_wait(world: World) ->
     receipt = await node.sent("waits.json", referral())
     await in_time(lambda: failing(node))
     new_signing_key(node)
-    await node.gateway.renewals.renew()
+    await node.gateway.reloader.renew()
     outcome = await node.outcome(receipt["request_id"])
 
     assert "acknowledged" == outcome["state"]
@@ -333,7 +333,7 @@ async def test_a_caller_that_is_taken_off_the_list_is_refused(world: World) -> N
             file = world.hospital.settings_file()
             text = file.read_text().replace("bars-proxy.sandbox.local", name)
             world.hospital.settings_file = lambda text=text, file=file: written_to(file, text)
-            await world.hospital.gateway.renewals.renew()
+            await world.hospital.gateway.reloader.renew()
             url = f"{world.hospital.url}/metadata"
             async with session.get(url, headers=headers()) as response:
                 statuses.append(response.status)

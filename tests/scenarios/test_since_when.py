@@ -6,7 +6,7 @@ from egress_side import egress_side
 from messages import referral
 from world import Node, World, in_time
 
-from bars_gateway.daemon.conditions import egress_condition, token_conditions
+from bars_gateway.daemon.gateway import egress_condition, token_conditions
 from bars_gateway.store.breaks import EGRESS, token_service_of
 from bars_gateway.store.database import open_reader, read_with
 

@@ -18,7 +18,7 @@ from world import Node, World, eventually, world_in
 
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
-from bars_gateway.status.concerns import Conditions, concerns
+from bars_gateway.status.concerns import RuntimeState, concerns
 
 Document = dict[str, Any]
 ANOTHER, PLACEHOLDER = "9990000026", "0000000000"
@@ -34,7 +34,7 @@ AS_JSON = {"Content-Type": "application/fhir+json"}
 CHANGED = b'{"patient_changed": true}'
 
 
-NOTHING_WRONG = Conditions(
+NOTHING_WRONG = RuntimeState(
     version="1",
     environment="local",
     node="here",

@@ -31,7 +31,7 @@ from bars_gateway.model.messages import (
 from bars_gateway.model.readings import MessageHistory, Notice, Overview
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, State
-from bars_gateway.status.concerns import Conditions, concerns
+from bars_gateway.status.concerns import RuntimeState, concerns
 from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database
@@ -404,8 +404,8 @@ def alarmed(seen: Overview, kind: str) -> list[str | None]:
     return [alarm.request_id for alarm in seen.alarms if alarm.kind == kind]
 
 
-def conditions() -> Conditions:
-    return Conditions(
+def conditions() -> RuntimeState:
+    return RuntimeState(
         version="1",
         environment="local",
         node="here",

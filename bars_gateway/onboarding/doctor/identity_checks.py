@@ -37,9 +37,8 @@ from bars_gateway.onboarding.files import read
 from bars_gateway.onboarding.keys import OLD, KeyFiles, KeyId, jwk, read_public
 from bars_gateway.outbound.egress import egress_proxy_of
 from bars_gateway.tls import sightings
-from bars_gateway.tls.certificates import names_of, rootless
+from bars_gateway.tls.certificates import load_revocations, names_of, rootless
 from bars_gateway.tls.contexts import load_identity
-from bars_gateway.tls.revocation import load_revocations
 from bars_gateway.tls.sightings import Trust, counting, shut_out
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})

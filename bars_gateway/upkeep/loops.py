@@ -1,9 +1,16 @@
 """
-Knows whether every loop still moves, and keeps the watchdog quiet only while it does.
+Loops that go on, whether each still moves, and what the service manager hears of it.
+
+    run ──raises──► alarm · log ──pause──► run                       (`enduring`)
 
     dispatcher · collect · deliver · inbound ──beat──► Heartbeats
                                                             ▼ all in time?
-    housekeeper ──a round whose writes were committed──► Watchdog ──WATCHDOG=1──► systemd
+    housekeeper ──a round whose writes were committed──► Watchdog ──WATCHDOG=1──► Notifier
+                                                                  READY=1, STOPPING=1 ─┘
+
+What is about one file, message or notice is set aside where it is met, and ends no loop. The rest
+(a folder that cannot be listed, a look at what is due) ends one round: each loop keeps what it
+promises in the store or in folders, so it may begin again at any time.
 
 A loop beats each time that it comes round. Each has its own allowance, which is longer
 than it may rightly sleep or wait. A task that *ends* needs none of this: it takes the
@@ -11,23 +18,67 @@ process with it. This is for those that neither end nor move, and for the thread
 writes: without a committed round nobody looks here, and nothing is reported.
 
 The surprising choice: there is no timer. A timer that reports by itself would go on
-reporting for a gateway that sends and receives nothing.
+reporting for a gateway that sends and receives nothing. Nor is there a library for systemd's
+protocol, which is one datagram for each report, lines of `NAME=value` to the socket that
+NOTIFY_SOCKET names: what speaks for the watchdog should be readable at one look. Without that
+socket nothing is sent, so a gateway at a terminal behaves the same. A report that does not arrive
+is logged and forgotten: it is the manager's to miss it, and no reason to leave the EPR unserved.
+
+Decisions: D-set-aside.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
 
 import structlog
 
-from bars_gateway.upkeep.notify import Notifier
-
 log = structlog.get_logger(__name__)
 
+_SEND_SECONDS = 0.5  # a datagram of this size goes at once, or the manager does not read
 Beat = Callable[[], None]
 _ADVICE = (
     "With the unit's watchdog on, systemd restarts the gateway, and what was promised goes on"
     " from the disk. If the same loop stalls again, look at the disk or share that it works on."
 )
+Loop = Callable[[Beat], Awaitable[None]]
+Endless = Callable[[Beat], Coroutine[Any, Any, None]]
+PAUSE_SECONDS = 5.0
+
+
+class Notifier:
+    """Speaks to the service manager at *address*, or to nobody where that is None or empty."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address or None
+
+    def tell(self, *assignments: str) -> None:
+        """
+        Send *assignments*, such as ``"READY=1", "STATUS=receiving"``, in one datagram.
+
+        A line break in one of them would begin another assignment, so it becomes a space.
+        """
+        if self._address is None:
+            return
+        report = "\n".join(" ".join(one.splitlines()) for one in assignments)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(_SEND_SECONDS)
+                sender.sendto(report.encode(), _place(self._address))
+        except OSError as error:
+            log.warning("daemon.report_lost", fault=error.strerror or type(error).__name__)
+
+
+def _place(address: str) -> str:
+    """Return the socket's address for Python: a leading @ stands for the abstract namespace."""
+    if address.startswith("@"):
+        return f"\0{address[1:]}"
+    if not PurePosixPath(address).is_absolute():
+        raise OSError(None, "NOTIFY_SOCKET names no socket of this machine")
+    return address
 
 
 def _never() -> bool:
@@ -113,3 +164,26 @@ class Watchdog:
         if not self._stalled:
             return "every loop moves again"
         return f"stands still: {', '.join(sorted(self._stalled))}"
+
+
+def enduring(
+    loop: Loop,
+    tell: Callable[[BaseException], Awaitable[None]],
+    stopping: Callable[[], bool],
+    *,
+    pause_seconds: float = PAUSE_SECONDS,
+) -> Endless:
+    """Return *loop* as one that is run again when it fails, unless *stopping*; *tell* is told."""
+
+    async def run(beat: Beat) -> None:
+        while True:
+            try:
+                return await loop(beat)
+            except Exception as error:  # unit of work
+                await tell(error)
+            if stopping():
+                return None
+            beat()
+            await asyncio.sleep(pause_seconds)
+
+    return run

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bars_gateway.config import Settings, load
+from bars_gateway.daemon.reload import SETTINGS, Reloadable, Reloader
 from bars_gateway.errors import ConfigurationError, IdentityError
-from bars_gateway.upkeep.renewal import SETTINGS, Material, Renewals
 
 KEY_ID = "PROVIDERS__TRUST__KEY_ID"
 WRITTEN = """
@@ -39,8 +39,10 @@ class Reading:
         self.taken: list[tuple[bytes, ...]] = []
         self.key_ids: list[str] = []
         self.put(b"1", b"1")
-        material = Material(name="the pair", files=lambda _settings: self.files, take=self.take)
-        self.renewals = Renewals(self.settings, [material], reread=self.reread, every_seconds=0.01)
+        reloadable = Reloadable(name="the pair", files=lambda _settings: self.files, take=self.take)
+        self.reloader = Reloader(
+            self.settings, [reloadable], reread=self.reread, every_seconds=0.01
+        )
 
     def reread(self) -> Settings:
         return self.written()
@@ -74,7 +76,7 @@ async def looked(reading: Reading, times: int = 1) -> list[str]:
     """Look so often, and return the events that were logged."""
     with capture_logs() as logs:
         for _ in range(times):
-            await reading.renewals.look()
+            await reading.reloader.look()
     return [entry["event"] for entry in logs]
 
 
@@ -110,7 +112,7 @@ async def test_what_is_bad_changes_nothing_and_is_told(reading):
     events = await looked(reading, 4)
 
     assert ["renewal.refused"] == events
-    assert {"the pair": "they do not belong together"} == reading.renewals.refused
+    assert {"the pair": "they do not belong together"} == reading.reloader.refused
     assert [] == reading.taken
 
 
@@ -121,16 +123,16 @@ async def test_what_is_gone_is_told_as_well(reading):
     async def take(_settings: Settings) -> None:
         raise material_gone
 
-    renewals = Renewals(
+    reloader = Reloader(
         reading.settings,
-        [Material(name="the pair", files=lambda _settings: reading.files, take=take)],
+        [Reloadable(name="the pair", files=lambda _settings: reading.files, take=take)],
         reread=lambda: reading.settings,
     )
     reading.files[0].unlink()
     for _ in range(2):
-        await renewals.look()
+        await reloader.look()
 
-    assert {"the pair": str(material_gone)} == renewals.refused
+    assert {"the pair": str(material_gone)} == reloader.refused
 
 
 @pytest.mark.parametrize("fails", ["files", "take"])
@@ -147,18 +149,18 @@ async def test_what_nobody_foresaw_keeps_nothing_else_from_renewal(reading, fail
     async def take(_settings: Settings) -> None:
         raise ZeroDivisionError("canary")
 
-    first = Material(name="the first", files=stumble, take=take)
-    second = Material(name="the pair", files=lambda _settings: reading.files, take=reading.take)
-    renewals = Renewals(reading.settings, [first, second], reread=lambda: reading.settings)
+    first = Reloadable(name="the first", files=stumble, take=take)
+    second = Reloadable(name="the pair", files=lambda _settings: reading.files, take=reading.take)
+    reloader = Reloader(reading.settings, [first, second], reread=lambda: reading.settings)
     armed.append(True)
     reading.put(b"2", b"2")
     with capture_logs() as logs:
         for _ in range(4):
-            await (renewals.renew() if asked else renewals.look())
+            await (reloader.renew() if asked else reloader.look())
 
     assert {(b"2", b"2")} == set(reading.taken)
-    assert ["the first"] == list(renewals.refused)
-    assert "ZeroDivisionError at " in renewals.refused["the first"]
+    assert ["the first"] == list(reloader.refused)
+    assert "ZeroDivisionError at " in reloader.refused["the first"]
     assert "canary" not in str(logs)
     assert 1 == [entry["event"] for entry in logs].count("renewal.refused")
 
@@ -171,10 +173,10 @@ async def test_settings_that_nobody_can_read_keep_nothing_from_renewal(reading):
 
     reading.written = stumble
     reading.put(b"2", b"2")
-    await reading.renewals.renew()
+    await reading.reloader.renew()
 
     assert [(b"2", b"2")] == reading.taken
-    assert [SETTINGS] == list(reading.renewals.refused)
+    assert [SETTINGS] == list(reading.reloader.refused)
 
 
 async def test_something_better_ends_the_alarm(reading):
@@ -184,14 +186,14 @@ async def test_something_better_ends_the_alarm(reading):
     reading.put(b"3", b"3")
     await looked(reading, 2)
 
-    assert {} == reading.renewals.refused
+    assert {} == reading.reloader.refused
     assert [(b"3", b"3")] == reading.taken
 
 
 async def test_asked_it_reads_everything_at_once(reading):
     """SIGHUP takes what is there, changed or not, with the settings as they are written now."""
     reading.written = lambda: reading.load(**{KEY_ID: "Trust-INT-2"})
-    await reading.renewals.renew()
+    await reading.reloader.renew()
 
     assert ["Trust-INT-2"] == reading.key_ids
 
@@ -205,9 +207,9 @@ async def test_settings_with_a_mistake_stay_as_they_were(reading):
         )
 
     reading.written = mistaken
-    await reading.renewals.renew()
+    await reading.reloader.renew()
 
-    assert {SETTINGS: "bars-gateway.toml:3: log_levle is not a setting"} == reading.renewals.refused
+    assert {SETTINGS: "bars-gateway.toml:3: log_levle is not a setting"} == reading.reloader.refused
     assert [reading.settings.providers["trust"].key_id] == reading.key_ids
 
 
@@ -215,9 +217,9 @@ async def test_what_needs_a_restart_is_named_and_left(reading):
     """An address of the listener cannot change under its callers."""
     reading.written = lambda: reading.load(INBOUND__LISTEN="127.0.0.1:9", LOG_LEVEL="debug")
     with capture_logs() as logs:
-        await reading.renewals.renew()
+        await reading.reloader.renew()
 
-    assert reading.settings.inbound.listen == reading.renewals.settings.inbound.listen
+    assert reading.settings.inbound.listen == reading.reloader.settings.inbound.listen
     assert ["inbound.listen, log_level"] == [
         entry["name"] for entry in logs if entry["event"] == "renewal.left_for_restart"
     ]
@@ -227,20 +229,20 @@ async def test_callers_are_taken_without_a_restart(reading):
     """The name that was learned on the first day lets its bearer in from then on."""
     names = "proxy.example,second.example"
     reading.written = lambda: reading.load(INBOUND__ALLOWED_CLIENT_NAMES=names)
-    await reading.renewals.renew()
+    await reading.reloader.renew()
 
-    assert tuple(names.split(",")) == reading.renewals.settings.inbound.allowed_client_names
+    assert tuple(names.split(",")) == reading.reloader.settings.inbound.allowed_client_names
 
 
 async def test_it_runs_until_it_is_stopped(reading):
     """It looks by itself, and beats for the watchdog each time."""
     beats = asyncio.Event()
-    running = asyncio.create_task(reading.renewals.run(beats.set))
+    running = asyncio.create_task(reading.reloader.run(beats.set))
     reading.put(b"2", b"2")
     async with asyncio.timeout(20):
         while not reading.taken:
             await asyncio.sleep(0.01)
-        reading.renewals.stop()
+        reading.reloader.stop()
         await running
 
     assert beats.is_set()
