@@ -12,7 +12,7 @@ LONGEST_MODULE = 600
 LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard", "permissions"}
-FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners"}
+FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping"}
 PROCESS = FLOW | {"store.engine", "outbound", "inbound", "epr", "upkeep", "status"}
 
 # An area is a module or folder of the package; each may import itself and these.
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "log": set(),
     "listeners": set(),
+    "stopping": set(),
     "permissions": {"errors"},
     "options": {"errors", "permissions", "config"},
     "standard": {"errors"},

@@ -122,7 +122,7 @@ def refusals_of_tokens() -> str:
     return "\n".join(lines)
 
 
-def _refusal(row: token_refusals.Row) -> str:
+def _refusal(row: token_refusals.RefusalRow) -> str:
     text = f"“{row.beginning}{f' … {row.holding}' if row.holding else ''}…”"
     parts = [
         str(row.status or ""),

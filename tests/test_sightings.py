@@ -101,7 +101,7 @@ def test_an_ended_certificate_beside_its_successor_does_no_harm():
 
 
 def test_a_leaf_has_signed_nobody():
-    """A certificate that is no authority's ends no chain."""
+    """A certificate that is not an authority's ends no chain."""
     upper = made(named("leaf"), named("A root"), key=AUTHORITY_KEY)
     chain = [made(named("x"), named("leaf")), upper, CHAIN.root]
 

@@ -81,168 +81,163 @@ class Door:
                 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What every part of one provider's doors is made of."""
+
+    settings: Settings
+    name: str
+    provider: Provider
+    store: Store
+    reads: Reads
+    now: Clock
+
+
 async def open_doors(
     settings: Settings, store: Store, reads: Reads, stack: AsyncExitStack, now: Clock
 ) -> list[Door]:
     """Open the folders and the socket of every provider."""
     return [
-        await _open_door(settings, name, provider, store, reads, stack, now)
+        await _open_door(
+            _Given(
+                settings=settings, name=name, provider=provider, store=store, reads=reads, now=now
+            ),
+            stack,
+        )
         for name, provider in settings.providers.items()
     ]
 
 
-async def _open_door(  # noqa: PLR0917
-    settings: Settings,
-    name: str,
-    provider: Provider,
-    store: Store,
-    reads: Reads,
-    stack: AsyncExitStack,
-    now: Clock,
-) -> Door:
-    intake = _intake(settings, name, provider, store, reads, now)
-    attendance = _attendance(settings, name, provider, store, now)
-    folder = stack.enter_context(_folder(settings, provider, store, intake, attendance, now))
-    asked, questions = _question_doors(settings, name, provider, store, now, attendance.seen)
+async def _open_door(given: _Given, stack: AsyncExitStack) -> Door:
+    intake, attendance = _intake(given), _attendance(given)
+    folder = stack.enter_context(_folder(given, intake, attendance))
+    asked, questions = _question_doors(given, attendance.seen)
     if questions is not None:
         stack.callback(questions.close)
     socket = EprSocket(
-        store,
+        given.store,
         intake,
         asked,
-        _verbs(settings, name, store, now),
-        AlarmRequests(store.alarms, provider=name, now=now),
-        _others(settings, name, provider, reads),
+        _verbs(given),
+        AlarmRequests(given.store.alarms, provider=given.name, now=given.now),
+        _others(given),
         attendance=attendance,
-        provider=name,
-        path=settings.epr.socket_of(name),
-        now=now,
+        provider=given.name,
+        path=given.settings.epr.socket_of(given.name),
+        now=given.now,
     )
     await socket.open()
     stack.push_async_callback(socket.close)
     return Door(
-        provider=name,
+        provider=given.name,
         folder=folder,
         socket=socket,
         questions=questions,
-        delivers=provider.notices == "folder",
+        delivers=given.provider.notices == "folder",
         attendance=attendance,
     )
 
 
-def _folder(  # noqa: PLR0917
-    settings: Settings,
-    provider: Provider,
-    store: Store,
-    intake: Intake,
-    attendance: Attendance,
-    now: Clock,
-) -> DropFolder:
+def _folder(given: _Given, intake: Intake, attendance: Attendance) -> DropFolder:
     return DropFolder(
-        store,
+        given.store,
         intake,
-        provider=attendance.condition.provider,
-        folder=provider.spool_dir,
-        now=now,
+        provider=given.name,
+        folder=given.provider.spool_dir,
+        now=given.now,
         monotonic=time.monotonic,
         new_id=new_id,
-        scan_seconds=settings.epr.scan_seconds,
+        scan_seconds=given.settings.epr.scan_seconds,
         seen=attendance.seen,
     )
 
 
-def _attendance(
-    settings: Settings, name: str, provider: Provider, store: Store, now: Clock
-) -> Attendance:
-    timing = partial(timing_for, overrides=settings.timing_overrides)
+def _attendance(given: _Given) -> Attendance:
+    provider = given.provider
+    timing = partial(timing_for, overrides=given.settings.timing_overrides)
     return Attendance(
-        store,
-        provider=name,
+        given.store,
+        provider=given.name,
         asks=provider.questions == "socket",
         inbox=provider.spool_dir / "inbox" / "new",
         delivers=provider.notices == "folder",
         late_after=lambda use_case: timing(use_case).unread_after,
-        now=now,
+        now=given.now,
     )
 
 
-def _intake(  # noqa: PLR0917
-    settings: Settings, name: str, provider: Provider, store: Store, reads: Reads, now: Clock
-) -> Intake:
+def _intake(given: _Given) -> Intake:
+    settings, provider = given.settings, given.provider
     return Intake(
-        store,
-        provider=name,
+        given.store,
+        provider=given.name,
         identity=sender_identity(provider),
         offer=offer_of(provider),
         timing=partial(timing_for, overrides=settings.timing_overrides),
-        now=now,
+        now=given.now,
         new_id=new_id,
         max_bytes=settings.epr.max_submission_bytes,
         overrides=overrides_of(settings, provider, Side.SENDING),
         in_production=in_production(provider),
-        target_check=_target_check(settings, name, provider, reads),
+        target_check=_target_check(given),
         read_before_cancel=settings.outbound.read_before_cancel,
     )
 
 
-def _target_check(settings: Settings, name: str, provider: Provider, reads: Reads) -> TargetCheck:
-    seconds = settings.outbound.target_check_seconds
+def _target_check(given: _Given) -> TargetCheck:
+    seconds = given.settings.outbound.target_check_seconds
     if not seconds:
         return everything_goes
     return TargetChecks(
-        reads,
-        provider=name,
-        identity=sender_identity(provider),
+        given.reads,
+        provider=given.name,
+        identity=sender_identity(given.provider),
         new_id=new_id,
         monotonic=time.monotonic,
         seconds=seconds,
     )
 
 
-def _verbs(settings: Settings, name: str, store: Store, now: Clock) -> VerbRequests:
-    timing = partial(timing_for, overrides=settings.timing_overrides)
+def _verbs(given: _Given) -> VerbRequests:
+    store, name, now = given.store, given.name, given.now
+    timing = partial(timing_for, overrides=given.settings.timing_overrides)
     verbs = Verbs(store, provider=name, timing=timing, now=now, new_id=new_id)
     attaching = Attaching(store, provider=name, now=now)
     return VerbRequests(verbs, attaching, Confirming(store, provider=name, now=now))
 
 
-def _others(settings: Settings, name: str, provider: Provider, reads: Reads) -> ReadRequests:
+def _others(given: _Given) -> ReadRequests:
     return ReadRequests(
-        reads,
-        provider=name,
-        identity=sender_identity(provider),
+        given.reads,
+        provider=given.name,
+        identity=sender_identity(given.provider),
         new_id=new_id,
-        previews=settings.outbound.preview_operations,
+        previews=given.settings.outbound.preview_operations,
     )
 
 
-def _question_doors(  # noqa: PLR0917
-    settings: Settings,
-    name: str,
-    provider: Provider,
-    store: Store,
-    now: Clock,
-    seen: Callable[[], None],
+def _question_doors(
+    given: _Given, seen: Callable[[], None]
 ) -> tuple[QuestionRequests, QuestionFolder | None]:
     """Return what the socket serves of questions, and the folder where they are asked there."""
+    store, name, now = given.store, given.name, given.now
+    asks = given.provider.questions
     answering = Answering(
         store.questions,
         provider=name,
         now=now,
         new_id=new_id,
-        max_bytes=settings.epr.max_submission_bytes,
+        max_bytes=given.settings.epr.max_submission_bytes,
     )
-    requests = QuestionRequests(
-        store.questions, answering, provider=name, asks=provider.questions, now=now
-    )
-    if provider.questions != "folder":
+    requests = QuestionRequests(store.questions, answering, provider=name, asks=asks, now=now)
+    if asks != "folder":
         return requests, None
     folder = QuestionFolder(
         store.questions,
         store.asides,
         answering,
         provider=name,
-        folder=provider.spool_dir,
+        folder=given.provider.spool_dir,
         now=now,
         monotonic=time.monotonic,
         seen=seen,

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from bars_gateway.epr.stopping import pause
+from bars_gateway.stopping import pause
 from bars_gateway.store.store import Store
 from bars_gateway.store.unread import EprCondition
 

@@ -30,10 +30,10 @@ import structlog
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
-from bars_gateway.epr.stopping import pause, unless_stopped
 from bars_gateway.errors import GatewayError, StorageFull
 from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
+from bars_gateway.stopping import pause, unless_stopped
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 

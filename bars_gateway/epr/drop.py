@@ -36,12 +36,12 @@ from bars_gateway.epr.moves import Made, MoveNotMade, Moves
 from bars_gateway.epr.names import is_xml
 from bars_gateway.epr.outbox import Drop, Fate, Mark, Outbox
 from bars_gateway.epr.spool import Spool, Stuck
-from bars_gateway.epr.stopping import pause
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Accepted, Submission
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.issues import Issue
+from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 

@@ -65,9 +65,9 @@ def read_envelope(content: bytes) -> Envelope:
     try:
         found = orjson.loads(unmarked(content))
     except orjson.JSONDecodeError:
-        raise EnvelopeProblem([_problem("envelope", "the envelope is no valid JSON")]) from None
+        raise EnvelopeProblem([_problem("envelope", "the envelope is not valid JSON")]) from None
     if not isinstance(found, dict):
-        raise EnvelopeProblem([_problem("envelope", "the envelope is no JSON object")])
+        raise EnvelopeProblem([_problem("envelope", "the envelope is not a JSON object")])
     return _envelope(found, Envelope())
 
 
@@ -164,7 +164,7 @@ def _unknown(key: str) -> Issue:
     if key == "submission_id":
         return _problem("envelope.submission_id", "belongs to composed answers only; leave it out")
     known = ", ".join(_READERS)
-    return _problem(f"envelope.{shown}", f"is no key of an envelope; there are {known}")
+    return _problem(f"envelope.{shown}", f"is not a key of an envelope; there are {known}")
 
 
 def _problem(path: str, text: str) -> Issue:

@@ -127,7 +127,7 @@ _READERS: Mapping[str, tuple[Callable[[object], object], str]] = {
 def _unknown(key: str) -> Issue:
     # The key is shown as far as it can be one; a long or odd one might be content.
     shown = key if key.isidentifier() and key.isascii() and len(key) <= 40 else "…"  # noqa: PLR2004
-    return problem(shown, f"is no member of a move; there are {', '.join(_READERS)}")
+    return problem(shown, f"is not a member of a move; there are {', '.join(_READERS)}")
 
 
 def problem(path: str, text: str) -> Issue:

@@ -45,7 +45,7 @@ _TO_EVERYTHING = (
     (503, "try again later", "Problem"),
 )
 _NOT_THERE = (404, "there is no such thing", "Problem")
-_NO_NUMBER = (400, "a parameter is no number", "Problem")
+_NO_NUMBER = (400, "a parameter is not a number", "Problem")
 _NOBODY_ASKED = (501, "by the settings this EPR is asked nothing", "Problem")
 _ORDER_ANSWERS = (
     (408, "the body did not arrive in time", "Problem"),

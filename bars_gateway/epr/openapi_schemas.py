@@ -132,7 +132,7 @@ _WARNING = closed(
 
 def _unchecked() -> Schema:
     meaning = "why nobody knew, when it came, whether its service takes it"
-    return or_null(text(f"{meaning}; null: it does, or this is no new request"))
+    return or_null(text(f"{meaning}; null: it does, or this is not a new request"))
 
 
 _RECEIPT = closed(

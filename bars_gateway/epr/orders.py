@@ -146,9 +146,9 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         found = orjson.loads(unmarked(body))
     except orjson.JSONDecodeError:
-        raise OrderProblem("the body is no valid JSON") from None
+        raise OrderProblem("the body is not valid JSON") from None
     if not isinstance(found, dict):
-        raise OrderProblem("the body is no JSON object")
+        raise OrderProblem("the body is not a JSON object")
     return found
 
 

@@ -61,12 +61,12 @@ from bars_gateway.epr.spool import (
     StuckFiles,
     is_of_the_file,
 )
-from bars_gateway.epr.stopping import pause, unless_stopped
 from bars_gateway.errors import ConfigurationError, StorageFull
 from bars_gateway.listeners import body_of
 from bars_gateway.model.questions import Question
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.issues import Issue
+from bars_gateway.stopping import pause, unless_stopped
 from bars_gateway.store.asides import Aside, Asides
 from bars_gateway.store.questions import Questions
 

@@ -170,7 +170,7 @@ def _target(named: list[str], *, needed: bool) -> TargetIdentifier | None:
         return TargetIdentifier.parse(text)
     except (ValueError, HeaderProblem):
         cure = "name the service that is asked, once: ?to=system|value, percent-encoded"
-        raise NotAsked(400, "to is missing or is no target identifier", cure) from None
+        raise NotAsked(400, "to is missing or is not a target identifier", cure) from None
 
 
 def _is_id(text: str) -> bool:

@@ -49,11 +49,11 @@ from bars_gateway.epr.intervention_requests import uid_of
 from bars_gateway.epr.moves import MoveRequests, Moves
 from bars_gateway.epr.openapi import OPERATIONS
 from bars_gateway.epr.questions import QuestionRequests
-from bars_gateway.epr.stopping import unless_stopped
 from bars_gateway.errors import ConfigurationError, GatewayError, PayloadDamaged
 from bars_gateway.model.messages import Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.headers import is_uuid
+from bars_gateway.stopping import unless_stopped
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 
@@ -92,7 +92,7 @@ def _make_way(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigurationError(f"{path} exists and is no socket")
+            raise ConfigurationError(f"{path} exists and is not a socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             probe.connect(os.fspath(path))

@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 class Patience:
     """How long who waits for an EPR."""
 
-    proxy: timedelta  # then it is told 408
+    proxy: timedelta  # then it gets 408
     operator: timedelta  # then an alarm says that a question is still open
 
 

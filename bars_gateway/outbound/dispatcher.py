@@ -22,7 +22,6 @@ its claim lapses, and it is met again.
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +68,7 @@ from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge
 from bars_gateway.standard.workflow import Move
+from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.store import Store
 
@@ -183,7 +183,7 @@ class Dispatcher:
                 await self._wait_for_room(error)
             except Exception as error:  # unit of work
                 await self._store.asides.tell(Aside.WORK, error, self._now())
-                await self._pause()
+                await pause(self._stopping, PAUSE_WITHOUT_ROOM)
 
     async def _wait_for_room(self, error: StorageFull) -> None:
         """
@@ -193,12 +193,7 @@ class Dispatcher:
         Receiver then says that it is a duplicate.
         """
         log.error("store.full", reason=str(error), advice=error.advice)
-        await self._pause()
-
-    async def _pause(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PAUSE_WITHOUT_ROOM):
-                await self._stopping.wait()
+        await pause(self._stopping, PAUSE_WITHOUT_ROOM)
 
     async def _wait_and_claim(self) -> Claim | None:
         async with self._waiting_room:

@@ -80,8 +80,8 @@ _CLOSES = (
     "See host and port of outbound.egress_proxy; if it turns us away, its log says why.",
 )
 _NO_HTTP = (
-    "answers what is no HTTP",
-    "See host and port of outbound.egress_proxy: what listens there is no web proxy.",
+    "answers something that is not HTTP",
+    "See host and port of outbound.egress_proxy: what listens there is not a web proxy.",
 )
 _NO_TLS = (
     "says yes to CONNECT, and passes no TLS on",

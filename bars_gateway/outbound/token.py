@@ -119,14 +119,14 @@ def load_signing_key(path: Path, minimum_bits: int) -> RSAPrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise IdentityError(f"{path}: holds no private key in PEM form, or a locked one") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < minimum_bits:
-        raise IdentityError(f"{path}: is no RSA key of {minimum_bits} bits or more")
+        raise IdentityError(f"{path}: is not an RSA key of {minimum_bits} bits or more")
     return key
 
 
 def _read_private(path: Path, descriptor: int) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise IdentityError(f"{path}: is no file")
+        raise IdentityError(f"{path}: is not a file")
     # systemd grants a credential of group root by an access list, which shows as group bits.
     exposed = stat.S_IRWXO if status.st_gid == 0 else stat.S_IRWXO | stat.S_IRWXG
     if status.st_mode & exposed:

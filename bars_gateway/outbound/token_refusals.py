@@ -1,7 +1,7 @@
 """
 Every refusal of the token service that is known: what it means, and when to ask again (D-jwt).
 
-    status · error · beginning ──► Row: remedy, kind (with advice), our words for it
+    status · error · beginning ──► RefusalRow: remedy, kind (with advice), our words for it
     status, body ──classify──► Refused: a row of the table, and the pause that it leads to
 
 The order of the table is the meaning: the first row that fits decides. It is the onboarding
@@ -120,7 +120,7 @@ class JwtUsedTwice(TokenServiceDown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class RefusalRow:
     """One line of the table: a refusal with all of these is that."""
 
     name: str
@@ -144,9 +144,9 @@ def _row(
     *,
     holding: str = "",
     next_key: bool = False,
-) -> Row:
+) -> RefusalRow:
     status, error, beginning = seen
-    return Row(
+    return RefusalRow(
         name=name,
         remedy=remedy,
         kind=kind,
@@ -161,7 +161,7 @@ def _row(
 
 def _malformed(
     name: str, status: int, beginning: str, error: str = _INVALID, holding: str = ""
-) -> Row:
+) -> RefusalRow:
     reason = f"our request was malformed: {name}"
     seen = (status, error, beginning)
     return _row(name, seen, Remedy.OUR_BUG, RequestMalformed, reason, holding=holding)
@@ -174,11 +174,11 @@ def _setting(
     reason: str,
     *,
     next_key: bool = False,
-) -> Row:
+) -> RefusalRow:
     return _row(name, seen, Remedy.CONFIGURATION, kind, reason, next_key=next_key)
 
 
-TABLE: tuple[Row, ...] = (
+TABLE: tuple[RefusalRow, ...] = (
     _malformed("verb", 405, "", error=""),
     _malformed("media-type", 415, ""),
     _setting("path", (404, _INVALID, ""), AudienceRefused, "there is no token service there"),
@@ -265,7 +265,7 @@ TABLE: tuple[Row, ...] = (
         "jwks",
         (401, "steps.jwt.InvalidKeyConfiguration", ""),
         KeySetRefused,
-        "what is registered is no JWKS",
+        "what is registered is not a JWKS",
     ),
     _setting(
         "not-subscribed",
@@ -284,7 +284,7 @@ TABLE: tuple[Row, ...] = (
         "the application is not approved",
     ),
     # As a fault, and sometimes with 500, which sounds as if it passed by itself.
-    Row(
+    RefusalRow(
         name="application",
         remedy=Remedy.CONFIGURATION,
         kind=ApplicationUnknown,
@@ -322,7 +322,7 @@ UNKNOWN = _setting(
 class Refused:
     """Why there is no token, in words of ours, and when to ask again."""
 
-    row: Row
+    row: RefusalRow
     status: int | None
     quota_ends: timedelta | None = None  # as the quota's own body says
     retry_after: timedelta = timedelta()  # what the service asked for
@@ -379,7 +379,7 @@ def classify(
     )
 
 
-def _row_of(status: int, body: bytes, found: Mapping[str, object]) -> Row:
+def _row_of(status: int, body: bytes, found: Mapping[str, object]) -> RefusalRow:
     if status == 429:  # noqa: PLR2004
         return QUOTA
     if found or not body:
@@ -392,7 +392,7 @@ def _row_of(status: int, body: bytes, found: Mapping[str, object]) -> Row:
     return UNKNOWN if 400 <= status < 500 else SERVER_ERROR  # noqa: PLR2004
 
 
-def _fits(row: Row, status: int, error: str, description: str) -> bool:
+def _fits(row: RefusalRow, status: int, error: str, description: str) -> bool:
     return (
         row.status in {None, status}
         and row.error in {None, error}

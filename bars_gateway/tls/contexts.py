@@ -276,7 +276,7 @@ def _check_leaf(leaf: x509.Certificate, file: Path, now: datetime) -> None:
 
 def _check_authorities(authorities: Sequence[x509.Certificate], file: Path, now: datetime) -> None:
     if not all(is_authority(authority) for authority in authorities):
-        raise IdentityError(f"{file}: holds a certificate that is no authority's")
+        raise IdentityError(f"{file}: holds a certificate that is not an authority's")
     # One that has ended beside its successor is usual, and does no harm.
     if all(authority.not_valid_after_utc <= now for authority in authorities):
         raise IdentityError(f"{file}: every certificate authority in it has expired")

@@ -37,6 +37,7 @@ import structlog
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.alarms import ALARMS
+from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.breaks import Breaks, is_our_own
 from bars_gateway.store.store import Store
@@ -160,11 +161,7 @@ class Housekeeper:
             rounds += 1
             await self._round(seldom=rounds % SELDOM_ROUNDS == 0)
             self._proven()
-            try:
-                async with asyncio.timeout(self._every_seconds):
-                    await self._stopping.wait()
-            except TimeoutError:
-                continue
+            await pause(self._stopping, self._every_seconds)
 
     async def _round(self, *, seldom: bool) -> None:
         steps = [*self._steps, self._look_at_expiries, self.look_at_questions]

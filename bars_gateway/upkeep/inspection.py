@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bars_gateway.stopping import pause
 from bars_gateway.store.inspection import Inspected, Inspection
 from bars_gateway.store.soundness import Soundness
 
@@ -83,7 +84,7 @@ class Inspector:
                 await self._ended(began_at, found)
                 return
             found += findings.sentences
-            await self._pause(self._monotonic() - started)
+            await pause(self._stopping, self._monotonic() - started)
 
     async def _ended(self, began_at: datetime, found: list[str]) -> None:
         now = self._now()
@@ -98,16 +99,9 @@ class Inspector:
         due = self._now() + EVERY
         newest = 0
         while not self._stopping.is_set():
-            await self._pause(self._round_seconds)
+            await pause(self._stopping, self._round_seconds)
             await self._soundness.retry()
             before, newest = newest, await self._soundness.newest_message()
             now = self._now()
             if now >= due + AT_LATEST or (now >= due and newest == before):
                 return
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return

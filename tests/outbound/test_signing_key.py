@@ -93,7 +93,7 @@ def test_a_folder_is_no_key(tmp_path):
     """Somebody gave the folder that holds the keys."""
     tmp_path.chmod(0o700)
 
-    with pytest.raises(IdentityError, match="is no file"):
+    with pytest.raises(IdentityError, match="is not a file"):
         load_signing_key(tmp_path, 2048)
 
 
@@ -102,7 +102,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe, 0o600)
 
-    with pytest.raises(IdentityError, match="is no file"):
+    with pytest.raises(IdentityError, match="is not a file"):
         load_signing_key(pipe, 2048)
 
 
