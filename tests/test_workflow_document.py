@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bars_gateway.epr import openapi
-from bars_gateway.epr.moves import Asked
+from bars_gateway.epr.moves import AskedMove
 from bars_gateway.standard import meaning, workflow
 from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition, Need
@@ -446,7 +446,7 @@ def test_everything_that_a_move_may_say_is_described() -> None:
     """To people and to programs alike: a member that nobody knows of is never given."""
     described = openapi.document()["components"]["schemas"]["Move"]["properties"]
 
-    assert [field.name for field in fields(Asked)] == list(described)
+    assert [field.name for field in fields(AskedMove)] == list(described)
 
 
 if __name__ == "__main__":

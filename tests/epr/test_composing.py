@@ -11,7 +11,7 @@ import pytest
 from bookings import booking, focus, searchset
 from store_values import NOW, payload
 
-from bars_gateway.epr.answering import Answer, composed
+from bars_gateway.epr.answering import ComposedAnswer, composed
 from bars_gateway.model.questions import Question
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.decisions import REFUSALS
@@ -77,7 +77,7 @@ def test_an_answer_may_begin_with_a_byte_order_mark() -> None:
     """PowerShell writes one; the Sender gets none, for the answer is written again."""
     found = said(BOOKING, b"\xef\xbb\xbf" + json.dumps(own()).encode())
 
-    assert isinstance(found, Answer)
+    assert isinstance(found, ComposedAnswer)
     assert found.body.startswith(b"{")
 
 
@@ -108,7 +108,7 @@ def test_a_mere_yes_takes_the_ids_that_were_minted():
     answer = said(BOOKING, {"accept": True})
 
     assert BOOKING.minted is not None
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, ComposedAnswer)
     assert BOOKING.minted.focus_id == focus(json.loads(answer.body))["id"] == answer.focus_id
 
 
@@ -116,7 +116,7 @@ def test_an_own_acknowledgement_goes_out_as_it_is():
     """Its ids are remembered."""
     answer = said(BOOKING, own())
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, ComposedAnswer)
     assert (own(), ID) == (json.loads(answer.body), answer.focus_id)
 
 
@@ -177,7 +177,7 @@ def test_what_was_searched_for_may_come_with_its_patient():
     """What else is in the answer is of use to the Sender."""
     found = said(SEARCH, searchset(a_booked("9990000018"), PATIENT))
 
-    assert isinstance(found, Answer)
+    assert isinstance(found, ComposedAnswer)
 
 
 def test_nothing_of_an_answer_is_in_an_issue():

@@ -118,7 +118,7 @@ async def test_a_rotation_under_load_loses_and_repeats_nothing(tmp_path: Path) -
                 await asyncio.sleep(0.05)
         received = await hospital.rows("messages")
         attempts = await ambulance.rows("attempts")
-        status = ambulance.gateway._conditions().tokens[0]
+        status = ambulance.gateway._runtime_state().tokens[0]
 
     assert (serial, key_id) == (shown, status.key_id)
     assert {"acknowledged"} == {notice["state"] for notice in found.values()}
@@ -177,7 +177,7 @@ async def test_a_bad_certificate_leaves_the_old_one_in_place(world: World, how: 
     status, _, _ = await post(world, referral(), headers())
 
     assert (before, 200) == (await serial_shown(node.url), status)
-    assert ["the certificate for receiving"] == list(node.gateway._conditions().refused)
+    assert ["the certificate for receiving"] == list(node.gateway._runtime_state().refused)
     assert ["renewal.refused"] == [e["event"] for e in logs if e["log_level"] == "error"]
 
 
@@ -218,7 +218,7 @@ async def test_authorities_that_shut_a_caller_out_are_not_taken(world: World, wh
     with capture_logs() as logs:
         await node.gateway.reloader.renew()
     status, _, _ = await post(world, referral(), headers())
-    reasons = list(node.gateway._conditions().refused.values())
+    reasons = list(node.gateway._runtime_state().refused.values())
 
     assert 200 == status
     assert 1 == len(reasons)
@@ -233,7 +233,7 @@ async def test_who_would_be_shut_out_is_named(world: World) -> None:
     await post(world, referral(), headers())
     put(file, STRANGERS["another root"], 0o644)
     await node.gateway.reloader.renew()
-    (reason,) = node.gateway._conditions().refused.values()
+    (reason,) = node.gateway._runtime_state().refused.values()
 
     assert "would shut out bars-proxy.sandbox.local" in reason
     assert "below CN=bars_gateway sandbox receivers, which is not in the file" in reason
@@ -245,13 +245,13 @@ async def test_a_root_that_goes_missing_is_told_without_any_caller(world: World)
     file = trusted(node)
     put(file, file.read_bytes() + pem(chain.root, chain.middle), 0o644)
     await node.gateway.reloader.renew()
-    before = dict(node.gateway._conditions().refused)
+    before = dict(node.gateway._runtime_state().refused)
     put(file, file.read_bytes().replace(pem(chain.root), b""), 0o644)
     await node.gateway.reloader.renew()
 
     assert {} == before
     assert ["inbound.client_ca_file lacks the root of CN=A middle"] == list(
-        node.gateway._conditions().refused.values()
+        node.gateway._runtime_state().refused.values()
     )
 
 
@@ -262,7 +262,7 @@ async def test_without_any_caller_of_late_a_new_authority_is_taken(world: World)
     put(file, STRANGERS["another root"], 0o644)
     await node.gateway.reloader.renew()
 
-    assert {} == node.gateway._conditions().refused
+    assert {} == node.gateway._runtime_state().refused
 
 
 async def test_who_is_taken_off_the_list_with_its_authority_is_let_go(world: World) -> None:
@@ -277,7 +277,7 @@ async def test_who_is_taken_off_the_list_with_its_authority_is_let_go(world: Wor
     with capture_logs() as logs:
         await node.gateway.reloader.renew()
 
-    assert {} == node.gateway._conditions().refused
+    assert {} == node.gateway._runtime_state().refused
     assert "tls.caller_taken_off" in [e["event"] for e in logs if e["log_level"] == "warning"]
 
 
@@ -304,7 +304,7 @@ async def test_a_bad_signing_key_leaves_the_old_one_in_use(world: World) -> None
     outcome = await node.outcome(receipt["request_id"])
 
     assert "acknowledged" == outcome["state"]
-    assert ["the signing key of ambulance"] == list(node.gateway._conditions().refused)
+    assert ["the signing key of ambulance"] == list(node.gateway._runtime_state().refused)
 
 
 async def test_a_key_that_is_refused_is_replaced_without_a_wait(world: World) -> None:
@@ -322,7 +322,7 @@ async def test_a_key_that_is_refused_is_replaced_without_a_wait(world: World) ->
 
 
 async def failing(node: Node) -> bool:
-    return node.gateway._conditions().tokens[0].failing_since is not None
+    return node.gateway._runtime_state().tokens[0].failing_since is not None
 
 
 async def test_a_caller_that_is_taken_off_the_list_is_refused(world: World) -> None:

@@ -6,7 +6,7 @@ from egress_side import egress_side
 from messages import referral
 from world import Node, World, in_time
 
-from bars_gateway.daemon.gateway import egress_condition, token_conditions
+from bars_gateway.daemon.gateway import egress_state, token_states
 from bars_gateway.store.breaks import EGRESS, token_service_of
 from bars_gateway.store.database import open_reader, read_with
 
@@ -21,8 +21,8 @@ async def told(node: Node) -> list[datetime]:
     """Wait until both are out of order and kept; return since when the page says that they are."""
 
     async def both() -> list[datetime | None]:
-        egress = egress_condition(node.gateway._dispatcher.egress)
-        (token,) = token_conditions(node.gateway._tokens)
+        egress = egress_state(node.gateway._dispatcher.egress)
+        (token,) = token_states(node.gateway._tokens)
         there = egress and token.failing_since and len(await kept(node)) == 2
         return [egress.since, token.failing_since] if egress and there else []
 
