@@ -247,7 +247,7 @@ async def test_a_file_is_not_replaced(store: Store, intake: Intake, socket_path:
     """What is no socket stays where it is."""
     socket_path.write_text("precious")
 
-    with pytest.raises(ConfigurationError, match="no socket"):
+    with pytest.raises(ConfigurationError, match="not a socket"):
         await _another(store, intake, socket_path).open()
 
 
