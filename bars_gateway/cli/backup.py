@@ -104,7 +104,7 @@ _UNKNOWN = (
     " for it will not send again what we said we have; and look in the EPR for what was submitted"
     " since: files are in outbox/accepted, unless somebody took them away. Submit again only what"
     " the Receiver says that it has not: under new ids it would take it twice. Answers to what was"
-    " forgotten are quarantined, and their Senders hear 404: the status page counts them."
+    " forgotten are quarantined, and their Senders get 404: the status page counts them."
 )
 _CONDITIONS: Mapping[str, str] = {
     "absent": "There was no database here before: nothing is kept, and nothing can be asked.",

@@ -90,7 +90,7 @@ def send(
     as_json: Json = False,
 ) -> None:
     """
-    Hand messages to the running gateway, and print each receipt.
+    Submit messages to the running gateway, and print each receipt.
 
     The same bytes twice are sent once: the second time gets the first receipt. Exits
     with 1 if a message was not accepted; what is wrong with it is printed.

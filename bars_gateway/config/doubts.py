@@ -22,7 +22,7 @@ from bars_gateway.config.sources import Problem
 from bars_gateway.config.values import Flaw
 from bars_gateway.tls.certificates import dns_names, names_of, rootless
 
-PENDING = "to-be-told"  # until a desk has told us the API key
+PENDING = "to-be-told"  # until the BaRS team has told us the API key
 PENDING_NAME = f"{PENDING}.invalid"  # no certificate has this name: nobody gets in by it
 _API_KEYS = frozenset({PENDING, "the-api-key-of-your-application"})
 _CALLERS = frozenset({PENDING_NAME, "bars-proxy.example.nhs.uk"})

@@ -1,7 +1,7 @@
 """
 Judges a certificate before it is used: key, chain, environment, name, dates, purpose.
 
-    PEM or PKCS#12 ──read──► Delivered ──verdicts──► one Verdict for each rule, pass or not
+    PEM or PKCS#12 ──read──► Delivered ──verdicts──► one Seen for each rule, pass or not
 
 Every rule is looked at, so that a person writes to the signers once. A chain that the proxy
 accepts proves nothing: it does not look at all of it, and its successor may.
@@ -17,10 +17,9 @@ nobody looks at names, so that any name of a machine will do.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from cryptography import x509
@@ -36,6 +35,7 @@ from bars_gateway.config.environments import (
     strange,
 )
 from bars_gateway.config.values import Flaw
+from bars_gateway.onboarding.grades import Seen, failed, passed, warned
 from bars_gateway.tls.certificates import dns_names, is_authority, is_root, issued_by
 
 _BITS = 2048  # below this nobody takes a key any more
@@ -46,18 +46,9 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _FORMS = {"provider": ".nhs.uk", "supplier": ".thirdparty.nhs.uk"}
 
 
-class Grade(StrEnum):
-    """How well a rule is kept; the order is that of gravity."""
-
-    SKIP = "skip"  # not looked at, and why
-    PASS = "pass"  # noqa: S105 - a grade
-    WARN = "warn"
-    FAIL = "fail"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """A certificate as the desk sent it."""
+    """A certificate as it was sent to us."""
 
     chain: tuple[x509.Certificate, ...]  # in the order of the file; the leaf belongs first
     key: PrivateKeyTypes | None  # None: it came without, as it should
@@ -69,19 +60,9 @@ class Delivered:
         return self.chain[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What one rule says."""
-
-    rule: str
-    grade: Grade
-    seen: str
-    cure: str = ""
-
-
-def verdicts(delivered: Delivered, settings: Settings, now: datetime) -> list[Verdict]:
-    """Return what every rule says, in the order in which a person would ask."""
-    return [rule(delivered, settings, now) for rule in RULES]
+def verdicts(delivered: Delivered, settings: Settings, now: datetime) -> dict[str, Seen]:
+    """Return what every rule says, by its name, in the order in which a person would ask."""
+    return {name: rule(delivered, settings, now) for name, rule in RULES.items()}
 
 
 def common_name(certificate: x509.Certificate) -> str:
@@ -107,53 +88,41 @@ def _public(owner: Any) -> bytes:
     return encoded
 
 
-def _passed(rule: str, seen: str) -> Verdict:
-    return Verdict(rule=rule, grade=Grade.PASS, seen=seen)
-
-
-def _failed(rule: str, seen: str, cure: str) -> Verdict:
-    return Verdict(rule=rule, grade=Grade.FAIL, seen=seen, cure=cure)
-
-
-def _warned(rule: str, seen: str, cure: str) -> Verdict:
-    return Verdict(rule=rule, grade=Grade.WARN, seen=seen, cure=cure)
-
-
-def leaf_first(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def leaf_first(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether our own certificate comes first."""
     if is_authority(delivered.leaf):
         seen = f"the first certificate, {common_name(delivered.leaf)!a}, is an authority's"
-        return _failed("leaf", seen, "Put our own certificate first in the file.")
-    return _passed("leaf", f"the first certificate is {common_name(delivered.leaf)!a}")
+        return failed(seen, "Put our own certificate first in the file.")
+    return passed(f"the first certificate is {common_name(delivered.leaf)!a}")
 
 
-def key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def key_fits(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether the key belongs to it."""
     if delivered.key is None:
         cure = "Name the key that the request was made with: --key FILE."
-        return _failed("key", "there is no key that it could belong to", cure)
+        return failed("there is no key that it could belong to", cure)
     if not same_key(delivered.leaf, delivered.key):
         cure = "Use the key beside the request that was sent, or send a new request."
-        return _failed("key", "the certificate belongs to another key", cure)
-    return _passed("key", "certificate and key belong together")
+        return failed("the certificate belongs to another key", cure)
+    return passed("certificate and key belong together")
 
 
-def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def strong(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether key and signature are strong enough."""
     key, digest = delivered.leaf.public_key(), delivered.leaf.signature_hash_algorithm
     if isinstance(key, RSAPublicKey) and key.key_size < _BITS:
         cure = "Make a new request with `bars-gateway csr new`: its key has 4096 bits."
-        return _failed("strength", f"its key has {key.key_size} bits", cure)
+        return failed(f"its key has {key.key_size} bits", cure)
     if digest is not None and digest.name in _WEAK:
-        return _failed("strength", f"it is signed with {digest.name}", "Ask for SHA-256.")
-    return _passed("strength", f"{_kind(key)}, signed with {digest.name if digest else 'no hash'}")
+        return failed(f"it is signed with {digest.name}", "Ask for SHA-256.")
+    return passed(f"{_kind(key)}, signed with {digest.name if digest else 'no hash'}")
 
 
 def _kind(key: object) -> str:
     return f"RSA of {key.key_size} bits" if isinstance(key, RSAPublicKey) else type(key).__name__
 
 
-def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether the chain is complete and in order."""
     for place, (lower, upper) in enumerate(
         zip(delivered.chain, delivered.chain[1:], strict=False), 1
@@ -161,17 +130,17 @@ def chain(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
         if not issued_by(lower, upper):
             seen = f"certificate {place + 1} of the file did not issue certificate {place}"
             cure = "Order them: leaf, then who issued it, then who issued that."
-            return _failed("chain", seen, cure)
+            return failed(seen, cure)
     last = delivered.chain[-1]
     roots = [one for one in delivered.trusted if is_root(one)]
     if is_root(last) or any(issued_by(last, root) for root in roots):
-        return _passed("chain", " ← ".join(map(common_name, delivered.chain)))
+        return passed(" ← ".join(map(common_name, delivered.chain)))
     issuer = last.issuer.rfc4514_string()
     cure = "Append that authority's certificate to the file; pki.nhs.uk has those of the NHS."
-    return _failed("chain", f"the chain ends below {issuer}", cure)
+    return failed(f"the chain ends below {issuer}", cure)
 
 
-def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime) -> Seen:
     """Tell whether the chain is of this environment, and of the current series."""
     for authority in delivered.chain[1:]:
         found = environment_of_authority(authority)
@@ -181,12 +150,12 @@ def of_the_environment(delivered: Delivered, settings: Settings, _now: datetime)
                 f" in {settings.environment}"
             )
             cure = f"Ask for a certificate of {settings.environment}: the two chains never mix."
-            return _failed("environment", seen, cure)
+            return failed(seen, cure)
     first_series = [common_name(one) for one in delivered.chain[1:] if _is_superseded(one)]
     if first_series:
         cure = "Ask for one of the G2 series; the first was superseded in June 2024."
-        return _warned("environment", f"{first_series[0]!a} is of the first series", cure)
-    return _passed("environment", f"nothing in the chain is of another than {settings.environment}")
+        return warned(f"{first_series[0]!a} is of the first series", cure)
+    return passed(f"nothing in the chain is of another than {settings.environment}")
 
 
 def _is_superseded(authority: x509.Certificate) -> bool:
@@ -194,75 +163,70 @@ def _is_superseded(authority: x509.Certificate) -> bool:
     return national and "G2" not in common_name(authority)
 
 
-def named(delivered: Delivered, settings: Settings, _now: datetime) -> Verdict:
+def named(delivered: Delivered, settings: Settings, _now: datetime) -> Seen:
     """Tell whether it has the name that it should have."""
     name, wanted = common_name(delivered.leaf), settings.onboarding.fqdn
     if wanted is not None and name.lower() != wanted.lower():
         seen = f"its name is {name!a}, and onboarding.fqdn is {wanted!a}"
-        return _failed("name", seen, "Correct the setting, or ask for the right certificate.")
+        return failed(seen, "Correct the setting, or ask for the right certificate.")
     flaws = flaws_of(name, settings)
     if flaws:
-        return _failed("name", f"its name {name!a} {flaws[0].cause}", flaws[0].cure)
-    return _passed("name", f"its name is {name}")
+        return failed(f"its name {name!a} {flaws[0].cause}", flaws[0].cure)
+    return passed(f"its name is {name}")
 
 
-def alternatively_named(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def alternatively_named(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether its name is where clients look for it."""
     name, alternative = common_name(delivered.leaf), dns_names(delivered.leaf)
     if name.lower() not in {each.lower() for each in alternative}:
         seen = "its name is not among its alternative names, and most clients look only there"
         cure = "Ask for one with its name in subjectAltName, as a DNS name."
-        return _warned("alternative", seen, cure)
-    return _passed("alternative", "its name is among its alternative names")
+        return warned(seen, cure)
+    return passed("its name is among its alternative names")
 
 
-def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Verdict:
+def in_force(delivered: Delivered, _settings: Settings, now: datetime) -> Seen:
     """Tell whether all of the chain is valid now, and for some time."""
     for certificate in delivered.chain:
         name = common_name(certificate)
         if certificate.not_valid_before_utc > now:
             start = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
             seen = f"{name!a} is not valid before {start}"
-            return _failed("dates", seen, "Wait, or set the clock right (timedatectl).")
+            return failed(seen, "Wait, or set the clock right (timedatectl).")
         if certificate.not_valid_after_utc <= now:
             seen = f"{name!a} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
-            return _failed("dates", seen, "Order its successor: bars-gateway csr new.")
+            return failed(seen, "Order its successor: bars-gateway csr new.")
     first = min(certificate.not_valid_after_utc for certificate in delivered.chain)
     if first - now < _SOON:
         cure = "Order its successor now: bars-gateway csr new."
-        return _warned("dates", f"it expires on {first:%Y-%m-%d}", cure)
-    return _passed("dates", f"it is valid until {first:%Y-%m-%d}")
+        return warned(f"it expires on {first:%Y-%m-%d}", cure)
+    return passed(f"it is valid until {first:%Y-%m-%d}")
 
 
-def for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Verdict:
+def for_servers(delivered: Delivered, _settings: Settings, _now: datetime) -> Seen:
     """Tell whether it is meant for servers."""
     try:
         usage = delivered.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return _passed("purpose", "its use is not restricted")
+        return passed("its use is not restricted")
     if ExtendedKeyUsageOID.SERVER_AUTH not in usage:
         cure = "Ask for a certificate for a Receiver's endpoint: it needs serverAuth."
-        return _failed("purpose", "it is not meant for servers", cure)
-    return _passed("purpose", "it is meant for servers")
+        return failed("it is not meant for servers", cure)
+    return passed("it is meant for servers")
 
 
-Rule = Callable[[Delivered, Settings, datetime], Verdict]
-RULES: tuple[Rule, ...] = (
-    leaf_first,
-    key_fits,
-    strong,
-    chain,
-    of_the_environment,
-    named,
-    alternatively_named,
-    in_force,
-    for_servers,
-)
-
-
-def worst(found: Iterable[Verdict]) -> Grade:
-    """Return the most severe grade of *found*."""
-    return max((one.grade for one in found), key=list(Grade).index, default=Grade.PASS)
+Rule = Callable[[Delivered, Settings, datetime], Seen]
+RULES: Mapping[str, Rule] = {
+    "leaf": leaf_first,
+    "key": key_fits,
+    "strength": strong,
+    "chain": chain,
+    "environment": of_the_environment,
+    "name": named,
+    "alternative": alternatively_named,
+    "dates": in_force,
+    "purpose": for_servers,
+}
 
 
 def form_for(settings: Settings) -> str:

@@ -41,12 +41,10 @@ from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import (
     Delivered,
-    Grade,
     flaws_of,
     form_for,
     same_key,
     verdicts,
-    worst,
 )
 from bars_gateway.onboarding.files import (
     PRIVATE,
@@ -56,6 +54,7 @@ from bars_gateway.onboarding.files import (
     read,
     write_new,
 )
+from bars_gateway.onboarding.grades import Grade, worst
 from bars_gateway.onboarding.keys import BITS, private_pem
 from bars_gateway.options import DEFAULT_CONFIG, Config
 from bars_gateway.permissions import files_in
@@ -349,11 +348,11 @@ def install_judged(
 
 def _report(delivered: Delivered, settings: Settings) -> Grade:
     found = verdicts(delivered, settings, datetime.now(UTC))
-    for verdict in found:
-        typer.echo(f"{verdict.grade:4}  {verdict.rule:11}  {verdict.seen}")
-        if verdict.cure:
-            typer.echo(f"      try: {verdict.cure}")
-    return worst(found)
+    for rule, seen in found.items():
+        typer.echo(f"{seen.grade:4}  {rule:11}  {seen.text}")
+        if seen.cure:
+            typer.echo(f"      try: {seen.cure}")
+    return worst(seen.grade for seen in found.values())
 
 
 def _password(file: Path, password_file: Path | None) -> bytes | None:

@@ -30,7 +30,7 @@ class Stage(StrEnum):
 
     DONE = "done"
     OURS = "to do"  # nobody else is needed
-    THEIRS = "waits"  # for the desk that is named
+    THEIRS = "waits"  # for whoever is named
     UNSEEN = "look"  # not to be seen from here
 
 

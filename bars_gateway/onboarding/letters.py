@@ -66,7 +66,7 @@ class Letter:
         return "\n".join(head) + f"\n\n{self.body}"
 
     def email(self) -> bytes | None:
-        """Return it as a draft that mail programs open; None where the desk has a form."""
+        """Return it as a draft that mail programs open; None where they have a form."""
         if not self.to.address:
             return None
         message = EmailMessage()
@@ -295,9 +295,9 @@ def letters(
     ] = None,
 ) -> None:
     """
-    Write a letter to a desk, as text and as a draft for a mail program.
+    Write a letter to those who have to act, as text and as a draft for a mail program.
 
-    Nothing is sent. What the settings do not say and the desk must know is named, and
+    Nothing is sent. What the settings do not say and its reader must know is named, and
     then nothing is written.
     """
     if kind is None:

@@ -22,8 +22,9 @@ from typed import settings_text, typed
 
 from bars_gateway.config import Settings, load
 from bars_gateway.onboarding import certificate_rules
-from bars_gateway.onboarding.certificate_rules import Grade, verdicts
+from bars_gateway.onboarding.certificate_rules import verdicts
 from bars_gateway.onboarding.certificates import Delivered
+from bars_gateway.onboarding.grades import Grade
 from bars_gateway.tls.contexts import load_identity
 
 INT = Chain.of()
@@ -218,16 +219,16 @@ def judged(settings: Settings, chain, key=LEAF_KEY):
 
 def test_a_right_certificate_passes_every_rule(settings):
     """Nothing is left to ask the desk."""
-    assert {Grade.PASS} == {verdict.grade for verdict in judged(settings, GOOD)}
+    assert {Grade.PASS} == {seen.grade for seen in judged(settings, GOOD).values()}
 
 
 @pytest.mark.parametrize(("chain", "rule", "expected"), WRONG.values(), ids=WRONG)
 def test_every_wrong_certificate_gets_its_own_message(settings, chain, rule, expected):
     """The rule, what was seen, and a cure; before anything is installed."""
-    found = {verdict.rule: verdict for verdict in judged(settings, chain)}
+    found = judged(settings, chain)
 
     assert Grade.FAIL is found[rule].grade
-    assert expected in found[rule].seen
+    assert expected in found[rule].text
     assert found[rule].cure.endswith(".")
 
 
@@ -243,16 +244,16 @@ def test_every_wrong_certificate_gets_its_own_message(settings, chain, rule, exp
 )
 def test_what_will_not_do_for_long_is_a_warning(settings, chain, rule):
     """It may be used today, and somebody should know."""
-    grades = {verdict.rule: verdict.grade for verdict in judged(settings, chain)}
+    found = judged(settings, chain)
 
-    assert Grade.WARN is grades[rule]
+    assert Grade.WARN is found[rule].grade
 
 
 def test_a_certificate_without_key_is_not_enough(settings):
     """The request was made elsewhere, and its key is still there."""
-    found = {verdict.rule: verdict.seen for verdict in judged(settings, GOOD, key=None)}
+    found = judged(settings, GOOD, key=None)
 
-    assert "there is no key that it could belong to" == found["key"]
+    assert "there is no key that it could belong to" == found["key"].text
 
 
 def installed(config: Path):

@@ -30,9 +30,9 @@ from typed import Done, typed
 from bars_gateway.config import Address, Environment, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
 from bars_gateway.onboarding import keys
-from bars_gateway.onboarding.certificate_rules import Grade
 from bars_gateway.onboarding.doctor.checks import Finding, Machine, Report, Site
 from bars_gateway.onboarding.doctor.diagnosis import CHECKS, diagnose, printed
+from bars_gateway.onboarding.grades import Grade
 from bars_gateway.sandbox.registry import PROXY_NAME
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.store import inspection

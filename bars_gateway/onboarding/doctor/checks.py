@@ -16,7 +16,7 @@ import sqlite3
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -28,9 +28,10 @@ from cryptography import x509
 
 from bars_gateway.config import Provider, Settings, doubts, problems
 from bars_gateway.config.sources import Problem
-from bars_gateway.onboarding.certificate_rules import Delivered, Grade
+from bars_gateway.onboarding.certificate_rules import Delivered
 from bars_gateway.onboarding.certificates import read_delivered
 from bars_gateway.onboarding.contacts import Contact
+from bars_gateway.onboarding.grades import Grade, Seen, failed, passed, warned, worst
 from bars_gateway.outbound.egress import (
     Crossing,
     EgressProxy,
@@ -48,35 +49,6 @@ _MOST_BYTES = 1024 * 1024
 
 if TYPE_CHECKING:
     from bars_gateway.onboarding.probing import Probe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What one look brought."""
-
-    grade: Grade
-    text: str
-    cure: str = ""
-
-
-def passed(text: str) -> Seen:
-    """Return that all is well."""
-    return Seen(grade=Grade.PASS, text=text)
-
-
-def warned(text: str, cure: str) -> Seen:
-    """Return what will hurt later."""
-    return Seen(grade=Grade.WARN, text=text, cure=cure)
-
-
-def failed(text: str, cure: str) -> Seen:
-    """Return what keeps us from working."""
-    return Seen(grade=Grade.FAIL, text=text, cure=cure)
-
-
-def skipped(text: str) -> Seen:
-    """Return why nobody looked."""
-    return Seen(grade=Grade.SKIP, text=text)
 
 
 def clock_is_set() -> bool | None:
@@ -168,7 +140,7 @@ class Site:
 
     @property
     def national(self) -> bool:
-        """Whether this is INT or PROD, where desks and names matter."""
+        """Whether this is INT or PROD, where others have to act and names matter."""
         return self.settings.bundle.own_name_prefix is not None
 
 
@@ -228,8 +200,7 @@ class Report:
     @property
     def worst(self) -> Grade:
         """The most severe grade of all."""
-        grades = [finding.seen.grade for finding in self.findings]
-        return max(grades, key=list(Grade).index, default=Grade.PASS)
+        return worst(finding.seen.grade for finding in self.findings)
 
 
 def for_each(site: Site, look: Callable[[str, Provider], Seen]) -> Seen:
@@ -239,15 +210,15 @@ def for_each(site: Site, look: Callable[[str, Provider], Seen]) -> Seen:
         (f"{name}: " if several else "", look(name, provider))
         for name, provider in site.settings.providers.items()
     ]
-    prefix, worst = max(seen, key=lambda found: list(Grade).index(found[1].grade))
-    return Seen(grade=worst.grade, text=f"{prefix}{worst.text}", cure=worst.cure)
+    prefix, most_severe = max(seen, key=lambda found: found[1].grade.severity)
+    return replace(most_severe, text=f"{prefix}{most_severe.text}")
 
 
 def of_problems(fine: str, *keys: str) -> Look:
     """Return a look at what `check` says of the settings that fit one of the patterns *keys*."""
 
     def look(site: Site) -> Seen:
-        return _gravest(site.problems, fine, keys, failed)
+        return _most_severe(site.problems, fine, keys, failed)
 
     return look
 
@@ -256,12 +227,12 @@ def of_doubts(fine: str, *keys: str) -> Look:
     """Return a look at what `check` warns of in the settings that fit one of *keys*."""
 
     def look(site: Site) -> Seen:
-        return _gravest(site.doubts, fine, keys, warned)
+        return _most_severe(site.doubts, fine, keys, warned)
 
     return look
 
 
-def _gravest(
+def _most_severe(
     said: list[Problem], fine: str, keys: tuple[str, ...], grade: Callable[[str, str], Seen]
 ) -> Seen:
     found = [p for p in said if any(fnmatchcase(p.key, key) for key in keys)]

@@ -21,18 +21,9 @@ from bars_gateway import permissions
 from bars_gateway.config import load
 from bars_gateway.errors import ConfigurationError, GatewayError
 from bars_gateway.onboarding import contacts
-from bars_gateway.onboarding.certificate_rules import Grade
 from bars_gateway.onboarding.doctor import connection_checks, identity_checks, installation_checks
-from bars_gateway.onboarding.doctor.checks import (
-    Check,
-    Finding,
-    Report,
-    Seen,
-    Site,
-    failed,
-    passed,
-    skipped,
-)
+from bars_gateway.onboarding.doctor.checks import Check, Finding, Report, Site
+from bars_gateway.onboarding.grades import Grade, Seen, failed, passed, skipped, worst
 
 _MUST_PASS = {"listener.answers", "service.unit"}  # their warning is: there is none
 
@@ -149,17 +140,17 @@ def _groups(report: Report) -> Iterator[str]:
     groups: dict[str, list[Grade]] = {}
     for finding in report.findings:
         groups.setdefault(finding.check.group, []).append(finding.seen.grade)
-    cells = [f"{name} {_standing(grades)}" for name, grades in groups.items()]
+    cells = [f"{name} {_in_a_word(grades)}" for name, grades in groups.items()]
     for start in range(0, len(cells), _A_LINE):
         yield "   ".join(cells[start : start + _A_LINE])
     yield ""
 
 
-def _standing(grades: list[Grade]) -> str:
-    worst = max(grades, key=list(Grade).index)
-    if worst in {Grade.FAIL, Grade.WARN}:
-        return f"{_WORDS[worst]} {grades.count(worst)}"
-    return "ok" if worst is Grade.PASS else "-"
+def _in_a_word(grades: list[Grade]) -> str:
+    grade = worst(grades)
+    if grade in {Grade.FAIL, Grade.WARN}:
+        return f"{_WORDS[grade]} {grades.count(grade)}"
+    return "ok" if grade is Grade.PASS else "-"
 
 
 def _told(finding: Finding, *, in_full: bool) -> Iterator[str]:

@@ -16,24 +16,25 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from bars_gateway.config import Provider
 from bars_gateway.config.environments import strange
 from bars_gateway.errors import CallersShutOut, EgressBlocked, IdentityError, OnboardingError
-from bars_gateway.onboarding import certificate_rules, contacts
-from bars_gateway.onboarding.certificate_rules import Rule, common_name, environment_of_authority
+from bars_gateway.onboarding import contacts
+from bars_gateway.onboarding.certificate_rules import (
+    RULES,
+    Rule,
+    common_name,
+    environment_of_authority,
+)
 from bars_gateway.onboarding.certificates import read_key
 from bars_gateway.onboarding.doctor.checks import (
     Check,
     Look,
-    Seen,
     Site,
     cause_of,
-    failed,
     fetch,
     for_each,
     of_problems,
-    passed,
-    skipped,
-    warned,
 )
 from bars_gateway.onboarding.files import read
+from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
 from bars_gateway.onboarding.keys import OLD, KeyFiles, KeyId, jwk, read_public
 from bars_gateway.outbound.egress import egress_proxy_of
 from bars_gateway.tls import sightings
@@ -319,8 +320,7 @@ def _rule(rule: Rule) -> Look:
     """Return a look at what one rule says of the certificate in use."""
 
     def look(site: Site) -> Seen:
-        verdict = rule(site.delivered, site.settings, site.now())
-        return Seen(grade=verdict.grade, text=verdict.seen, cure=verdict.cure)
+        return rule(site.delivered, site.settings, site.now())
 
     return _if_receiving(look)
 
@@ -395,13 +395,13 @@ def _fqdn(site: Site) -> Seen:
     return passed(site.settings.onboarding.fqdn or "nobody looks at names here")
 
 
-def _of_rule(name: str, title: str, why: str, rule: Rule) -> Check:
+def _of_rule(name: str, title: str, why: str) -> Check:
     return Check(
         name=f"certificate.{name}",
         title=title,
         why=why,
         ask=contacts.DIR,
-        look=_rule(rule),
+        look=_rule(RULES[name]),
         after=_FILES,
     )
 
@@ -450,49 +450,41 @@ CERTIFICATES = (
         "leaf",
         "Our own certificate stands first",
         "What stands first is what is shown.",
-        certificate_rules.leaf_first,
     ),
     _of_rule(
         "strength",
         "Key and signature are strong enough",
         "Weak ones are refused by everybody, one after the other.",
-        certificate_rules.strong,
     ),
     _of_rule(
         "chain",
         "The chain is complete and in order",
         "The proxy may be lenient today; whoever comes after it is not.",
-        certificate_rules.chain,
     ),
     _of_rule(
         "environment",
         "The chain is of this environment",
         "INT and PROD have chains of their own, and never trust each other's.",
-        certificate_rules.of_the_environment,
     ),
     _of_rule(
         "name",
         "The certificate has the right name",
         "The proxy calls the name that is in the catalogue.",
-        certificate_rules.named,
     ),
     _of_rule(
         "alternative",
         "The name stands where clients look for it",
         "Most clients read the alternative names alone, and refuse a certificate without them.",
-        certificate_rules.alternatively_named,
     ),
     _of_rule(
         "dates",
         "Nothing in the chain ends soon",
         "A new certificate takes weeks.",
-        certificate_rules.in_force,
     ),
     _of_rule(
         "purpose",
         "The certificate is meant for servers",
         "A client's certificate is refused in the handshake.",
-        certificate_rules.for_servers,
     ),
     Check(
         name="callers.environment",

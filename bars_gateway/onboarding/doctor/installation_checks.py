@@ -12,18 +12,8 @@ from bars_gateway.config.provider import SERVICE_SYSTEM, Software
 from bars_gateway.config.sources import NOT_A_SETTING, PREFIX
 from bars_gateway.errors import StoreError
 from bars_gateway.onboarding import contacts
-from bars_gateway.onboarding.doctor.checks import (
-    Check,
-    Seen,
-    Site,
-    failed,
-    for_each,
-    of_doubts,
-    of_problems,
-    passed,
-    skipped,
-    warned,
-)
+from bars_gateway.onboarding.doctor.checks import Check, Site, for_each, of_doubts, of_problems
+from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
 from bars_gateway.onboarding.keys import KeyId
 from bars_gateway.permissions import files_in
 from bars_gateway.store.examination import examined, reading
@@ -163,7 +153,7 @@ SETTINGS = (
     Check(
         name="settings.key_id",
         title="Key ids keep to the convention",
-        why="The desk that registers a key goes by it, and so does the guard of environments.",
+        why="Whoever registers a key goes by it, and so does the guard of environments.",
         ask=contacts.OURSELVES,
         look=_key_ids,
     ),

@@ -1,0 +1,57 @@
+"""
+What one look at something brings: a grade, what was seen, and the cure.
+
+    certificate_rules · doctor ──► passed │ warned │ failed │ skipped ──► Seen
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Grade(StrEnum):
+    """How well things are; the order is that of severity."""
+
+    SKIP = "skip"  # not looked at, and why
+    PASS = "pass"  # noqa: S105 - a grade
+    WARN = "warn"
+    FAIL = "fail"
+
+    @property
+    def severity(self) -> int:
+        """Its place in the order."""
+        return list(Grade).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one look brought."""
+
+    grade: Grade
+    text: str
+    cure: str = ""
+
+
+def passed(text: str) -> Seen:
+    """Return that all is well."""
+    return Seen(grade=Grade.PASS, text=text)
+
+
+def warned(text: str, cure: str) -> Seen:
+    """Return what will hurt later."""
+    return Seen(grade=Grade.WARN, text=text, cure=cure)
+
+
+def failed(text: str, cure: str) -> Seen:
+    """Return what keeps us from working."""
+    return Seen(grade=Grade.FAIL, text=text, cure=cure)
+
+
+def skipped(text: str) -> Seen:
+    """Return why nobody looked."""
+    return Seen(grade=Grade.SKIP, text=text)
+
+
+def worst(grades: Iterable[Grade]) -> Grade:
+    """Return the most severe of *grades*; PASS where there is none."""
+    return max(grades, key=lambda grade: grade.severity, default=Grade.PASS)
