@@ -35,8 +35,7 @@ from bars_gateway.cli.backup import backup, restore, verify
 from bars_gateway.cli.lint import lint
 from bars_gateway.config import describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError
-from bars_gateway.onboarding import certificates, init, keys, letters
-from bars_gateway.onboarding.doctor import command as doctor
+from bars_gateway.onboarding import certificates, doctor, init, keys, letters
 from bars_gateway.options import DEFAULT_CONFIG, Config
 from bars_gateway.sandbox.command import sandbox
 

@@ -530,7 +530,7 @@ async def test_a_name_that_leads_elsewhere(broken, public_address, found, expect
         ({"says": "403 Forbidden"}, "answered 403", "allowed there"),
         ({"says": "302 Found"}, "answered 302", "Have this machine let out without it"),
         ({"raw": b""}, "closes the connection without an answer", "host and port"),
-        ({"raw": b"SSH-2.0-x\r\n\r\n"}, "answers something that is not HTTP", "no web proxy"),
+        ({"raw": b"SSH-2.0-x\r\n\r\n"}, "answers something that is not HTTP", "not a web proxy"),
         ({"raw": PAGE}, "says yes to CONNECT, and passes no TLS on", "a page of its own"),
     ],
 )

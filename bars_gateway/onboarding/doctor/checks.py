@@ -41,14 +41,13 @@ from bars_gateway.outbound.egress import (
 )
 from bars_gateway.tls.contexts import client_context
 
+if TYPE_CHECKING:
+    from bars_gateway.onboarding.probing import Probe
+
 _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 _TIMEX_BYTES = 512  # more than the structure has on any machine; all zero: only ask
 SECONDS = 10.0
 _MOST_BYTES = 1024 * 1024
-
-
-if TYPE_CHECKING:
-    from bars_gateway.onboarding.probing import Probe
 
 
 def clock_is_set() -> bool | None:

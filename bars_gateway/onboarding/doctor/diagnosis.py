@@ -25,6 +25,10 @@ from bars_gateway.onboarding.doctor import connection_checks, identity_checks, i
 from bars_gateway.onboarding.doctor.checks import Check, Finding, Report, Site
 from bars_gateway.onboarding.grades import Grade, Seen, failed, passed, skipped, worst
 
+_WORDS = {Grade.FAIL: "FAIL", Grade.WARN: "WARN", Grade.PASS: "ok", Grade.SKIP: "not looked at"}
+_IN_FULL = 5  # what needs a person, with why and whom to ask; of the others the cure alone
+_A_LINE = 6  # groups
+EXIT_CODES = {Grade.SKIP: 0, Grade.PASS: 0, Grade.WARN: 1, Grade.FAIL: 2}
 _MUST_PASS = {"listener.answers", "service.unit"}  # their warning is: there is none
 
 
@@ -39,8 +43,6 @@ LOADED = Check(
     ask=contacts.OURSELVES,
     look=_reads,
 )
-
-
 CHECKS: tuple[Check, ...] = (
     LOADED,
     *installation_checks.SETTINGS,
@@ -52,12 +54,6 @@ CHECKS: tuple[Check, ...] = (
     *connection_checks.DOOR,
     *connection_checks.ALL_ROUND,
 )
-
-
-_WORDS = {Grade.FAIL: "FAIL", Grade.WARN: "WARN", Grade.PASS: "ok", Grade.SKIP: "not looked at"}
-_IN_FULL = 5  # what needs a person, with why and whom to ask; of the others the cure alone
-_A_LINE = 6  # groups
-EXIT_CODES = {Grade.SKIP: 0, Grade.PASS: 0, Grade.WARN: 1, Grade.FAIL: 2}
 
 
 async def diagnose_installation(
