@@ -190,6 +190,18 @@ def looked_for() -> str:
         ),
         *(
             Told(
+                (f"a cancellation, `{state}`, `cancel_after_end`",),
+                begun(
+                    kind="outcome",
+                    state=state,
+                    move=Move.CANCEL,
+                    remarks=(Remark.CANCEL_AFTER_END,),
+                ),
+            )
+            for state in OutboundState
+        ),
+        *(
+            Told(
                 (f"`reconciled`: {word}",),
                 begun(
                     kind="reconciled",

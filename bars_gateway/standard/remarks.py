@@ -122,9 +122,9 @@ OF_OUTCOMES = frozenset(
     }
 )
 # What is said with word that a message is late.
-OF_DELAYS = frozenset({Remark.HELD, Remark.PAST_ITS_TIME})
+OF_DELAYS = frozenset({Remark.HELD, Remark.PAST_ITS_TIME, Remark.CANCEL_AFTER_END})
 # What is said with word that a message is held.
-OF_HOLDS = frozenset({Remark.SET_ASIDE})
+OF_HOLDS = frozenset({Remark.SET_ASIDE, Remark.CANCEL_AFTER_END})
 # What is said with an answer that has not come, by where its workflow is then.
 OF_SILENCE: Mapping[State, Remark] = {
     State.REQUESTED: Remark.ARRIVAL_UNKNOWN,

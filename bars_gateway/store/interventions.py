@@ -34,7 +34,7 @@ from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 from bars_gateway.store.bells import Bells
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
-from bars_gateway.store.replacements import left_with
+from bars_gateway.store.replacements import after_end, left_with
 from bars_gateway.store.rows import instant, message_of, text
 from bars_gateway.store.work import Noun, promises, reads, rings, writes
 
@@ -169,7 +169,8 @@ class Interventions(Noun):
             _link_records(connection, new_id, opened, row["workflow_id"], now)
         _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": renewal.request_id})
         if actor.role != "epr":
-            notify(connection, NoticeKind.RESENT, _message(connection, new_id), now)
+            copy = _message(connection, new_id)
+            notify(connection, NoticeKind.RESENT, copy, now, after_end(connection, copy["id"]))
         return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
 
 
@@ -325,7 +326,7 @@ def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> 
     """Withdraw the message; with a request, also what waits behind it in its workflow."""
     connection.run("withdraw_message", id=row["id"], now=text(now))
     if row["move"] != Move.REQUEST:
-        notify(connection, NoticeKind.OUTCOME, row, now)
+        notify(connection, NoticeKind.OUTCOME, row, now, after_end(connection, row["id"]))
         return []
     move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
     notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
@@ -375,7 +376,7 @@ def _revive_workflow(connection: Connection, row: Row) -> None:
 def _conclude(connection: Connection, row: Row, verb: Verb, actor: Actor, now: datetime) -> None:
     _audit(connection, row, verb, actor, now, {})
     if verb in _NOTICES and actor.role != "epr":
-        notify(connection, _NOTICES[verb], row, now)
+        notify(connection, _NOTICES[verb], row, now, after_end(connection, row["id"]))
 
 
 def _audit(  # noqa: PLR0917

@@ -41,7 +41,7 @@ from bars_gateway.store.calls import note
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.focus import name_focus
 from bars_gateway.store.records import add_message_event, keep, move_due, move_workflow, notify
-from bars_gateway.store.replacements import left_with
+from bars_gateway.store.replacements import after_end, left_with
 from bars_gateway.store.rounds import Failed, Look, Rounds, Step, each_alone
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, Shared, promises, reads, rings, writes
@@ -453,7 +453,8 @@ def tell_delays(connection: Connection, look: Look) -> list[Failed | None]:
 def _tell_delay(connection: Connection, now: datetime, row: Row) -> None:
     connection.run("delay_told", id=row["id"], now=text(now))
     held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
-    notify(connection, NoticeKind.DELAYED, row, now, [*held, *_past_its_time(row, now)])
+    remarks = [*held, *after_end(connection, row["id"]), *_past_its_time(row, now)]
+    notify(connection, NoticeKind.DELAYED, row, now, remarks)
 
 
 def release_lapsed(connection: Connection, look: Look) -> list[Failed | None]:

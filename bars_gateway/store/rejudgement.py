@@ -38,7 +38,7 @@ from bars_gateway.store.connection import Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.outbound import lead_on
 from bars_gateway.store.records import move_workflow, notify
-from bars_gateway.store.replacements import came_too_late
+from bars_gateway.store.replacements import after_end
 from bars_gateway.store.responses import Telling, follow, make_move, named_by, tell
 from bars_gateway.store.rows import instant, payload_of, written
 from bars_gateway.store.sqlite import SqliteConnection
@@ -136,8 +136,8 @@ def _hear(connection: SqliteConnection, row: Row, now: datetime) -> None:
 
 
 def _tell_of_late_cancel(connection: SqliteConnection, row: Row, now: datetime) -> None:
-    """Tell the EPR that its cancellation, which was acknowledged here, came after the end."""
-    if row["move"] != Move.CANCEL or not came_too_late(connection, row):
+    """Tell the EPR that its cancellation, which was settled here, came after the end."""
+    if not after_end(connection, row["id"]):
         return
     if Remark.CANCEL_AFTER_END not in _told_before(connection, row["id"], NoticeKind.OUTCOME):
         remarks = [Remark.CANCEL_AFTER_END, Remark.RESTORED]

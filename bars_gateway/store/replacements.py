@@ -4,6 +4,7 @@ What an outcome leaves a patient with: told with the notice, and to the operator
     cancelled, and what was to take its place came to nothing ─► unreplaced, an alarm
     cancelled, and what it was linked to stands               ─► partner_stands
     cancelled or asked for, and another record of it stands   ─► other_record
+    to be cancelled, and ended by the final response before   ─► cancel_after_end
 
 A rebooking is two messages. Where the first was done and the second was not, the patient
 has nothing, and nobody but us knows it (scenario 29).
@@ -13,7 +14,6 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.links import TIES, LinkKind, Relation
 from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import Remark
@@ -47,11 +47,10 @@ def _left_without(connection: Connection, message: Row, now: datetime) -> Sequen
         ]
     else:
         return ()
-    remarks = []
+    remarks: list[Remark] = []
     if any(stands(each.state) for each in other_records(connection, message["workflow_id"])):
         remarks.append(Remark.OTHER_RECORD)
-    if message["move"] == Move.CANCEL and came_too_late(connection, message):
-        remarks.append(Remark.CANCEL_AFTER_END)
+    remarks += after_end(connection, message["id"])
     if message["move"] == Move.CANCEL and _has_a_standing_partner(connection, cancelled[0]):
         remarks.append(Remark.PARTNER_STANDS)
     if any(_is_unreplaced(connection, each) for each in cancelled):
@@ -60,12 +59,14 @@ def _left_without(connection: Connection, message: Row, now: datetime) -> Sequen
     return remarks
 
 
-def came_too_late(connection: Connection, message: Row) -> bool:
-    """Tell whether the cancellation was acknowledged after the workflow had its final response."""
-    workflow = connection.one("workflow_state", id=message["workflow_id"])
-    sent = connection.one("message", id=message["id"])
-    ended = workflow is not None and workflow["state"] in {State.COMPLETED, State.DECLINED}
-    return ended and sent is not None and sent["state"] == OutboundState.ACKNOWLEDGED
+def after_end(connection: Connection, message_id: int) -> list[Remark]:
+    """
+    Return what is said of a cancellation whose workflow had its final response before.
+
+    However it ends: what has ended does not stand, and nobody is to be told that it does.
+    """
+    found = connection.one("cancel_after_end", id=message_id)
+    return [] if found is None else [Remark.CANCEL_AFTER_END]
 
 
 def _is_cancelled(connection: Connection, workflow_id: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from asked_epr import answering
+from asked_epr import answering, epr_at
 from bookings import booking, cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
 from moving import made, move, socket_of, transfer
@@ -722,6 +722,56 @@ async def test_a_cancellation_that_came_after_the_end_says_so(tmp_path: Path) ->
     assert ("acknowledged", ["cancel_after_end"]) == (fate["state"], fate["remarks"])
     assert "final response had come before" in fate["means"]
     assert "is cancelled" not in fate["means"]
+
+
+NOTHING_LEFT = "the final response has come already, and nothing is left to cancel"
+
+
+@pytest.mark.parametrize(("body", "end"), [(transfer("a6t2"), "cancelled"), (None, "finished")])
+async def test_a_cancellation_that_is_refused_after_the_end_says_that_nothing_stands(
+    tmp_path: Path, body: bytes | None, end: str
+) -> None:
+    """The Receiver's EPR had given its last word before it said no: nobody is on the way."""
+    async with (
+        world_in(tmp_path, asked='questions = "socket"', outbound=QUICK) as world,
+        epr_at(world.hospital.socket) as epr,
+    ):
+        await epr.questions(wait=0)
+        receipt = await world.ambulance.sent("r.json", body or validation_request())
+        await world.ambulance.outcome(receipt["request_id"])
+        (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+        _, document = await made(world.ambulance, move(receipt["request_id"], "cancel"))
+        question = await epr.question()
+        final = responding(answer.read_bytes(), end)
+        await post(world, final, headers(world.ambulance.service), node=world.ambulance)
+        await epr.answer(question["question_id"], {"refuse": "not-current"})
+        fate = await world.ambulance.outcome(document["request_id"])
+        shown = await page(world.ambulance)
+
+    assert ("refused", ["cancel_after_end"]) == (fate["state"], fate["remarks"])
+    assert NOTHING_LEFT in fate["means"]
+    assert NOTHING_LEFT in shown
+    assert "stands" not in fate["means"]
+
+
+async def test_a_cancellation_that_nobody_confirms_after_the_end_says_that_nothing_stands(
+    tmp_path: Path,
+) -> None:
+    """It is not to be assumed that somebody is on the way of what was turned down."""
+    async with world_in(tmp_path, outbound=QUICK) as world:
+        receipt = await world.ambulance.sent("r.json", transfer("a6t2"))
+        await world.ambulance.outcome(receipt["request_id"])
+        (answer,) = await eventually(lambda: world.hospital.files("inbox/new/*.answer.json"))
+        world.sandbox.faults.arm({"kind": "status", "status": 500, "count": 1000})
+        _, document = await made(world.ambulance, move(receipt["request_id"], "cancel"))
+        final = responding(answer.read_bytes(), "cancelled")
+        await post(world, final, headers(world.ambulance.service), node=world.ambulance)
+        await world.ambulance.lapses(document["request_id"])
+        fate = await world.ambulance.outcome(document["request_id"])
+
+    assert ("unconfirmed", ["cancel_after_end"]) == (fate["state"], fate["remarks"])
+    assert NOTHING_LEFT in fate["means"]
+    assert "stands" not in fate["means"]
 
 
 async def test_who_gives_everybody_the_same_id_gives_none(tmp_path: Path) -> None:

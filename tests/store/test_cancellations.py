@@ -2,17 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from messages import referral
-from store_values import ANSWER, NOW, OURS, THEIRS, attempt, submission
+from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
+from bars_gateway.model.actors import Actor
+from bars_gateway.model.interventions import Done, Verb
 from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.cancelling import Reading
 from bars_gateway.standard.patients import numbers_written
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
+from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
 
@@ -27,6 +32,17 @@ async def cancellation(store: Store, focus_id: str = "theirs") -> int:
 
 async def may_leave(store: Store, seconds: float) -> bool:
     return await store.outbound.claim_next(NOW + timedelta(seconds=seconds), ("trust",)) is not None
+
+
+async def by_hand(store: Store, message_id: int, verb: Verb) -> None:
+    """Have an operator do it."""
+    actor = Actor(role="operator", who="jo", why="INC-1")
+
+    def schedule(*_: object) -> Limits:
+        return Limits(give_up_at=NOW + timedelta(hours=1), delayed_at=NOW + timedelta(minutes=5))
+
+    done = await store.interventions.intervene(verb, message_id, actor, schedule, NOW)
+    assert isinstance(done, Done)
 
 
 async def told(store: Store) -> list[Notice]:
@@ -234,3 +250,36 @@ async def test_the_page_counts_what_waits_for_its_read(store: Store) -> None:
     assert first < second
     assert {Reading.WAITS: 1, Reading.OTHER_PATIENT: 1} == seen.cancels_waiting
     assert "is the record of another patient" in str(alarm.told)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda store, it: store.cancellations.refuse(it, "completed", NOW),
+        lambda store, _: store.outbound.give_up(NOW + timedelta(minutes=15)),
+        lambda store, _: store.outbound.tell_delays(NOW + timedelta(minutes=5)),
+        lambda store, _: store.cancellations.tell_unread(NOW + timedelta(minutes=2)),
+        lambda store, it: store.asides.hold(it, ValueError(), NOW),
+        *(partial(by_hand, verb=verb) for verb in (Verb.HOLD, Verb.WITHDRAW)),
+    ],
+    ids=["refused", "given-up", "delayed", "unread", "set-aside", "held", "withdrawn"],
+)
+async def test_what_the_other_side_has_ended_is_not_said_to_stand(
+    store: Store, then: Callable[[Store, int], Awaitable[object]]
+) -> None:
+    """Its last word crosses our cancellation; whatever becomes of that, nobody is on the way."""
+    await store.outbound.submit(submission(bundle_id="b-1", use_case="a6t2"), NOW)
+    claim = await store.outbound.claim_next(NOW, ("trust",))
+    assert claim is not None
+    settlement = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="theirs")
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settlement)
+    message_id = await cancellation(store)
+    await store.cancellations.postpone(message_id, NOW + AGAIN, NOW, alike=False)
+    came = arrival(move=Move.DECLINE, responds_to="b-1", use_case="a6t2")
+    await store.responses.respond(came, payload(b"{}"), NOW)
+    await then(store, message_id)
+    *_, last = [n for n in await store.notices.pending("trust", 9) if n.message_id == message_id]
+
+    assert Remark.CANCEL_AFTER_END in last.remarks
+    assert "the final response has come already" in means(last.situation)
+    assert "stands" not in means(last.situation)

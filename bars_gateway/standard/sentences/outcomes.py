@@ -8,12 +8,15 @@ arrive, and *acknowledged* never that somebody has read it.
 
 from collections.abc import Mapping
 
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.sentences.remarked import REMARKED
 from bars_gateway.standard.sentences.words import (
     CONTROL_ROOMS,
     Asks,
     ByMove,
     Matter,
     Rows,
+    Sentence,
     act,
     check,
     nothing,
@@ -116,6 +119,27 @@ NOTHING_TO_CANCEL: Rows = {
     ),
 }
 
+# Of a cancellation, by its state, where the final response had come before: whatever becomes of
+# it, nothing stands.
+_IN_VAIN = (
+    " but the final response has come already, and nothing is left to cancel. Read that response,"
+    " and telephone if somebody may still be acting on it."
+)
+_NOT_CONFIRMED = telephone("The cancellation is on its way, and not confirmed yet;" + _IN_VAIN)
+_NEVER_LEFT = telephone("The cancellation never left this organisation;" + _IN_VAIN)
+_CANCELLED_IN_VAIN: Mapping[str, Sentence] = {
+    "queued": _NOT_CONFIRMED,
+    "sending": _NOT_CONFIRMED,
+    "held": telephone("The cancellation was stopped here;" + _IN_VAIN),
+    "acknowledged": REMARKED[Remark.CANCEL_AFTER_END],
+    "refused": telephone("The cancellation was refused;" + _IN_VAIN),
+    "unconfirmed": telephone(
+        "We stopped trying, and do not know whether the cancellation arrived;" + _IN_VAIN
+    ),
+    "not_sent": _NEVER_LEFT,
+    "withdrawn": telephone("The cancellation was withdrawn here before it left;" + _IN_VAIN),
+}
+
 # Acknowledged, and a read has shown since that the record has ended there.
 OVER_THERE: Rows = {
     None: telephone(
@@ -137,3 +161,9 @@ SETTLED: Mapping[str, ByMove] = {
     ),
     "withdrawn": _WITHDRAWN,
 }
+
+
+def cancelled_in_vain(state: str, attempts: int) -> Sentence:
+    """Return what is said of a cancellation that came after the final response."""
+    refused_here = state == "refused" and not attempts
+    return _NEVER_LEFT if refused_here else _CANCELLED_IN_VAIN[state]

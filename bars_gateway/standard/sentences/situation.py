@@ -154,14 +154,17 @@ def _own(situation: Situation) -> Sentence:
     if situation.direction == "inbound":
         return _received(situation)
     if _is_cancelled_in_vain(situation):
-        return REMARKED[Remark.CANCEL_AFTER_END]
+        return outcomes.cancelled_in_vain(situation.state, situation.attempts)
     return found(_ours(situation), situation.matter)
 
 
 def _is_cancelled_in_vain(situation: Situation) -> bool:
     """Tell whether it says by itself that the final response had come before the cancellation."""
-    cancelled = situation.move is Move.CANCEL and situation.state == "acknowledged"
-    return cancelled and Remark.CANCEL_AFTER_END in situation.remarks
+    if situation.move is not Move.CANCEL or situation.reading is Reading.OTHER_PATIENT:
+        return False
+    looked_at = situation.kind is None and situation.state in waiting.OPEN
+    ended = looked_at and situation.stands in {State.COMPLETED, State.DECLINED}
+    return ended or Remark.CANCEL_AFTER_END in situation.remarks
 
 
 def _clock(situation: Situation) -> Rows:
