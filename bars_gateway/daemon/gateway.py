@@ -57,7 +57,7 @@ from bars_gateway.upkeep.loops import Endless, Heartbeats, Loop, Notifier, Watch
 log = structlog.get_logger(__name__)
 
 KEY_AGE = timedelta(days=365)  # after that a key wants changing, although nothing refuses it
-# How long a loop may be still before the watchdog is told no more (`heartbeats`).
+# How long a loop may be still before the watchdog is told no more (`loops`).
 _ONE_TURN = 60.0  # the longest that the minute's budget holds up one request
 _FOLDER_SECONDS = 300.0  # a slow share takes minutes over one batch, and a restart mends no share
 _DOOR_SECONDS = 30.0  # somebody knocks, there is room, and nobody opens

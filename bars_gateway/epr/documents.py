@@ -77,7 +77,7 @@ def refusal(
     others = [issue for issue in issues if issue.severity is not Severity.ERROR]
     return {
         "error": f"the message was not taken, for {len(errors)} reason(s): nothing was sent",
-        "cure": "Correct what the issues name, and hand the message in again.",
+        "cure": "Correct what the issues name, and submit the message again.",
         "request_id": request_id,
         "code": code,
         "issues": [_issue(issue) for issue in errors],

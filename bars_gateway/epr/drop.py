@@ -126,7 +126,7 @@ class DropFolder:
         scan_seconds: float = SCAN_SECONDS,
         seen: Callable[[], None] = lambda: None,
     ) -> None:
-        """*seen* is called whenever the EPR has handed something in."""
+        """*seen* is called whenever the EPR has submitted something."""
         self._seen = seen
         self._intake = intake
         self._moves = Moves(store, intake, provider=provider)

@@ -62,7 +62,6 @@ _OPENAPI: Schema = {
     "summary": "This document",
     "responses": {"200": {"description": "OpenAPI 3.1"}},
 }
-__all__ = ["document"]
 
 
 def _parameter(name: str, where: str, schema: Schema) -> Schema:

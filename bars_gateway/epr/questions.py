@@ -273,7 +273,7 @@ class QuestionFolder:
         except OSError as error:
             text = f"spool_dir {folder} cannot be used: {error.strerror} ({error.filename})"
             raise ConfigurationError(text) from None
-        questions.attend(provider, now())  # or who asks before the first round would hear 503
+        questions.attend(provider, now())  # or who asks before the first round would get 503
 
     @property
     def path(self) -> Path:

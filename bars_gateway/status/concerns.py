@@ -34,9 +34,7 @@ _UNREAD = (
     "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
     " not take it, and telephone whoever it is for."
 )
-_NOT_ASKING = (
-    "Whoever wants a decision of it is told 503. See whether it runs and reaches the socket."
-)
+_NOT_ASKING = "Whoever wants a decision of it gets 503. See whether it runs and reaches the socket."
 _SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
 _FAILING = (
     "What is for it waits, and it is asked now and then. Where it is so for all Receivers, the"

@@ -154,7 +154,7 @@ def test_a_leaf_among_the_authorities_is_refused(world: World):
     """The file of client authorities must not hold a caller's own certificate."""
     chain, key = world.write("leaf", world.server_certificate())
 
-    with pytest.raises(IdentityError, match="no authority"):
+    with pytest.raises(IdentityError, match="not an authority"):
         load_identity(chain, key, chain, now=now())
 
 
