@@ -35,11 +35,9 @@ from bars_gateway.model.interventions import Verb
 from bars_gateway.standard.reads import PREVIEW, READABLE, TEMPLATE
 
 _ANY: Schema = {"*/*": {"schema": {}}}
-_BODY: Schema = {name: {"schema": {}} for name in ("application/fhir+json", "application/fhir+xml")}
-
-
 _OF = {"": "", "/{id}": "_one", f"/{{id}}/{TEMPLATE}": "_template"}
 _FHIR = ("application/fhir+json", "application/fhir+xml")
+_BODY: Schema = {name: {"schema": {}} for name in _FHIR}
 _TO_EVERYTHING = (
     (500, "the gateway itself failed over it", "Problem"),
     (503, "try again later", "Problem"),

@@ -118,8 +118,6 @@ _ISSUE = closed(
     path=text("where: a FHIR path, or the name of a header or member"),
     problem=text("what is wrong and what to do, without content"),
 )
-
-
 _WARNING = closed(
     "What is not as it should be; the message was taken all the same.",
     **_ISSUE["properties"],

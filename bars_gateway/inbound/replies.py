@@ -119,8 +119,6 @@ UNEXPECTED = Problem(
     issue="exception",
     text="The Receiver failed in a way that it did not foresee. Its operator has been told.",
 )
-
-
 NOT_OFFERED = Problem(
     http_status=501,
     code="REC_NOT_IMPLEMENTED",

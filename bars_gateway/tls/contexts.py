@@ -49,8 +49,6 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS"
 _DER = 2  # of the ssl module's own certificates, which name it nowhere in public
 _OTHERS = 0o007
 _GROUP = 0o070
-
-
 # What OpenSSL had to say to a caller whose handshake failed, for who has begun that handshake.
 last_words: ContextVar[list[bytes] | None] = ContextVar("last_words", default=None)
 
