@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bars_gateway.standard.guards import GUARDS
-from bars_gateway.standard.link_rules import LINK_RULES
+from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.rule import Rule
 from bars_gateway.standard.rules import RULES
 

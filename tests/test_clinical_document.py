@@ -23,8 +23,8 @@ from bars_gateway.config.sources import purpose
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.model import messages
 from bars_gateway.model.messages import NoticeKind, OutboundState
-from bars_gateway.standard.cancelling import Reading
-from bars_gateway.standard.matching import Reconciliation
+from bars_gateway.standard.applications import USE_CASE_NAMES
+from bars_gateway.standard.findings import Reading, Reconciliation
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
@@ -33,7 +33,6 @@ from bars_gateway.standard.sentences.remarked import BY_WORD, OF_VALIDATIONS
 from bars_gateway.standard.sentences.situation import sentences
 from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import ANSWERS, Move, State
 
 PAGE = Path(__file__).parent.parent / "docs" / "clinical.md"

@@ -35,10 +35,10 @@ from bars_gateway.model.readings import Overview
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
-from bars_gateway.standard import acknowledgement, verdict
+from bars_gateway.standard import answers, verdict
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.link_rules import LINK_RULES
+from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.status.metrics import OverviewCollector
@@ -73,7 +73,7 @@ def _answer(row: verdict.Row) -> str:
         _one_of("code", [f"{prefix}_…" for prefix in row.prefix if not row.word]),
         _one_of("fault", [f"…{beginning}…" for beginning in row.platform]),
         _one_of("issue", row.issue),
-        *(f"the body has {acknowledgement.MEANINGS[each]}" for each in row.said),
+        *(f"the body has {answers.MEANINGS[each]}" for each in row.said),
         _BEFORE[row.before],
     ]
     return "; ".join(filter(None, parts))

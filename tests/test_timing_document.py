@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from bars_gateway.standard.applications import APPLICATIONS, Answers
+from bars_gateway.standard.applications import APPLICATIONS, USE_CASE_NAMES, Answers
 from bars_gateway.standard.timing import (
     FARTHEST,
     TIMINGS,
@@ -18,7 +18,6 @@ from bars_gateway.standard.timing import (
     Timing,
     shipped_timing,
 )
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
 PAGE = Path(__file__).parent.parent / "docs" / "timing.md"
 

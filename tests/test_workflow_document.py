@@ -13,15 +13,13 @@ import pytest
 from bars_gateway.epr import openapi
 from bars_gateway.epr.moves import AskedMove
 from bars_gateway.standard import meaning, workflow
-from bars_gateway.standard.applications import APPLICATIONS, Answers, Application
+from bars_gateway.standard.applications import APPLICATIONS, USE_CASE_NAMES, Answers, Application
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition, Need
 from bars_gateway.standard.guards import GUARDS, Guard
-from bars_gateway.standard.link_rules import LINK_RULES, LinkRule
-from bars_gateway.standard.links import TIES
+from bars_gateway.standard.links import LINK_RULES, TIES, LinkRule
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences.remarked import REMARKED
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import State
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -32,7 +30,7 @@ INTRODUCTION = """\
 A workflow is one referral, validation or booking, from its request to its end. A message moves
 it when it is received, or when it was sent and has been acknowledged. What is here is printed
 from the tables that the gateway obeys (`standard/applications.py`, `workflow.py`, `guards.py`,
-`links.py`, `link_rules.py`, `remarks.py`): `python tests/test_workflow_document.py` prints it.
+`links.py`, `remarks.py`): `python tests/test_workflow_document.py` prints it.
 """
 ANSWERS = {
     Answers.NONE: "none beyond the acknowledgement",

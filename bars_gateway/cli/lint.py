@@ -25,9 +25,9 @@ import typer
 from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
 from bars_gateway.epr.names import Sort, sort_of
 from bars_gateway.options import require_files
+from bars_gateway.standard.applications import EVERYTHING, Offer
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.offer import EVERYTHING, Offer
 from bars_gateway.standard.rule import Side
 
 

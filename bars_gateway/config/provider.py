@@ -30,13 +30,12 @@ from bars_gateway.config.values import (
     Words,
     reject,
 )
+from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
-from bars_gateway.standard.link_rules import LINK_RULES
-from bars_gateway.standard.overrides import EVERYBODY
-from bars_gateway.standard.rule import Rule, Taken
+from bars_gateway.standard.links import LINK_RULES
+from bars_gateway.standard.rule import EVERYBODY, Rule, Taken
 from bars_gateway.standard.rules import RULES
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
 SERVICE_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"  # what numbers services
 

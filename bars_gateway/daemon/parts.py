@@ -49,11 +49,10 @@ from bars_gateway.outbound.token import (
     TokenSource,
     load_signing_key,
 )
-from bars_gateway.standard.capability import About
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.headers import SenderIdentity, normalised
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import EVERYBODY, IN_PRODUCTION, Overrides
-from bars_gateway.standard.rule import Side
+from bars_gateway.standard.publications import About
+from bars_gateway.standard.rule import EVERYBODY, IN_PRODUCTION, Overrides, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.breaks import EGRESS, token_service_of

@@ -31,7 +31,7 @@ import structlog
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.questions import Decided, Decision, Question
 from bars_gateway.standard import answers, structure, xml
-from bars_gateway.standard.answers import problem_outcome
+from bars_gateway.standard.answers import REFUSALS, problem_outcome
 from bars_gateway.standard.bundle import (
     MalformedBundle,
     Message,
@@ -43,13 +43,12 @@ from bars_gateway.standard.bundle import (
     said_by,
     text_of,
 )
-from bars_gateway.standard.decisions import REFUSALS
-from bars_gateway.standard.elements import resources
 from bars_gateway.standard.formats import LONG, Format, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import is_nhs_system, numbered
-from bars_gateway.standard.proving import answers_search, of_another
+from bars_gateway.standard.r4 import resources
+from bars_gateway.standard.reads import answers_search, of_another
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.questions import Questions
 

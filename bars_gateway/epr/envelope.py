@@ -19,7 +19,7 @@ import orjson
 from bars_gateway.standard.headers import LONGEST, HeaderProblem, decode, encode, is_uuid
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.timing import FAR_AWAY, is_clinical
-from bars_gateway.standard.utf8 import unmarked
+from bars_gateway.standard.tree import unmarked
 
 CORRELATION_HEADER = "X-Correlation-Id"
 NEEDED_BY_HEADER = "Bars-Needed-By"

@@ -41,8 +41,9 @@ from bars_gateway.epr.envelope import Envelope, doubtful
 from bars_gateway.model.messages import Accepted, Change, OutboundState, Payload, Submission, Warned
 from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import read_outcome
-from bars_gateway.standard.applications import answer_owed
+from bars_gateway.standard.applications import Offer, answer_owed
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import LONG, Format, format_of
 from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
@@ -55,23 +56,18 @@ from bars_gateway.standard.headers import (
     for_sending,
 )
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.link_rules import ties_of
-from bars_gateway.standard.links import names_in
+from bars_gateway.standard.links import names_in, ties_of
 from bars_gateway.standard.meaning import move_of, wording_of
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides
-from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
-from bars_gateway.standard.proving import shown
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of
-from bars_gateway.standard.rule import Side
-from bars_gateway.standard.targets import (
+from bars_gateway.standard.publications import (
     are_believable,
     objection,
     of_service,
     question,
     unreachable,
 )
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of, shown
+from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.store import Store

@@ -27,10 +27,9 @@ from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.listeners import body_of
 from bars_gateway.model.messages import Accepted, Part, Submission
-from bars_gateway.standard.acknowledgement import bundle_about
+from bars_gateway.standard.answers import bundle_about
 from bars_gateway.standard.bundle import MalformedBundle, Number, Resource, from_json, said_by
-from bars_gateway.standard.composition import compose
-from bars_gateway.standard.composition_parts import Exchanged, Wanted
+from bars_gateway.standard.composition import Exchanged, Wanted, compose
 from bars_gateway.standard.compositions import COMPOSITIONS
 from bars_gateway.standard.formats import Format, format_of, to_bytes, to_tree
 from bars_gateway.standard.headers import is_uuid

@@ -8,14 +8,13 @@ from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS, MOST_AT_ONCE
 from bars_gateway.model.interventions import OBJECTIONS, Verb
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.model.quarantine import AGAINST
-from bars_gateway.standard.cancelling import SHOWN
+from bars_gateway.standard.answers import REFUSALS
+from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.compositions import COMPOSITIONS
-from bars_gateway.standard.decisions import REFUSALS
+from bars_gateway.standard.findings import SHOWN, Reconciliation
 from bars_gateway.standard.links import By, Relation
-from bars_gateway.standard.matching import Reconciliation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import CONFIRMABLE, Move, Role, State, Subject
 from bars_gateway.store.confirmations import NOT_CONFIRMED

@@ -22,7 +22,7 @@ from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE, Chosen
 from bars_gateway.model.interventions import IN_BULK, Selection, Verb
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.standard.headers import is_uuid
-from bars_gateway.standard.utf8 import unmarked
+from bars_gateway.standard.tree import unmarked
 from bars_gateway.standard.workflow import CONFIRMABLE, State
 
 LONGEST_REASON = 200  # characters; it names a ticket, and never a patient

@@ -62,7 +62,7 @@ from bars_gateway.epr.spool import (
     StuckFiles,
     is_of_the_file,
 )
-from bars_gateway.standard.utf8 import unmarked
+from bars_gateway.standard.tree import unmarked
 
 log = structlog.get_logger(__name__)
 

@@ -36,7 +36,6 @@ from bars_gateway.standard.headers import (
     TargetIdentifier,
     for_asking,
 )
-from bars_gateway.standard.proving import proves_itself
 from bars_gateway.standard.reads import (
     READABLE,
     TEMPLATE,
@@ -47,6 +46,7 @@ from bars_gateway.standard.reads import (
     accept_of,
     is_preview,
     methods_of,
+    proves_itself,
     without,
 )
 

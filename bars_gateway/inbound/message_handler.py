@@ -53,14 +53,13 @@ from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.consistency import particulars_of, said
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import LONG, Format, as_asked
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.headers import TARGET, TargetIdentifier, normalised
-from bars_gateway.standard.link_rules import ties_of
-from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.links import ties_of
 from bars_gateway.standard.remarks import remarks_on_numbers
-from bars_gateway.standard.repeats import said
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 from bars_gateway.store.arrivals import fingerprint, response_arrival

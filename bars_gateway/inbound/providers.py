@@ -20,6 +20,7 @@ from structlog.contextvars import bind_contextvars
 
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.inbound.replies import refused
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import (
@@ -33,8 +34,7 @@ from bars_gateway.standard.headers import (
     read_ids,
 )
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides, sender_codes
+from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, sender_codes
 from bars_gateway.standard.timing import Timing, shipped_timing
 
 log = structlog.get_logger(__name__)

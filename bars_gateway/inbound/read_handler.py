@@ -30,11 +30,11 @@ from bars_gateway.inbound.providers import Addressed, Hosted, Providers
 from bars_gateway.inbound.replies import NOT_OFFERED, problem_reply, refused
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.questions import Enquiry
-from bars_gateway.standard import capability, message_definitions, searches, structure
+from bars_gateway.standard import publications, searches, structure
 from bars_gateway.standard.bundle import MalformedBundle, Resource, text_of
-from bars_gateway.standard.capability import About
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.publications import About
 from bars_gateway.standard.searches import SearchProblem
 from bars_gateway.standard.tree import Json
 
@@ -184,10 +184,10 @@ class Publications:
     def _document(self, request: InboundRequest, host: Hosted) -> Mapping[str, Json] | Issue:
         about = self._about(host.provider)
         if request.name == "metadata":
-            return capability.statement(host.offer, about)
+            return publications.capability_statement(host.offer, about)
         contexts = parse_qs(request.query).get("context", [])
-        asked = message_definitions.asked_for(contexts, host.offer)
+        asked = publications.asked_for(contexts, host.offer)
         if isinstance(asked, Issue):
             return asked
         url = f"{about.url}/MessageDefinition?{request.query}"
-        return message_definitions.searchset(asked, host.offer, url, about.since)
+        return publications.searchset(asked, host.offer, url, about.since)

@@ -73,7 +73,7 @@ from bars_gateway.listeners import (
     unreadable,
 )
 from bars_gateway.standard.answers import Problem
-from bars_gateway.standard.formats import Format, format_of
+from bars_gateway.standard.formats import Format, format_of, negotiate
 from bars_gateway.standard.headers import (
     CORRELATION_ID,
     ORGANISATION,
@@ -82,7 +82,6 @@ from bars_gateway.standard.headers import (
     organisation_code,
 )
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.negotiation import negotiate
 from bars_gateway.tls.contexts import CurrentIdentity
 from bars_gateway.tls.sightings import Sightings
 

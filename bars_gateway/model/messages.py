@@ -10,11 +10,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.standard.applications import Owed
+from bars_gateway.standard.consistency import Particulars
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.link_rules import Ties
+from bars_gateway.standard.links import Ties
 from bars_gateway.standard.meaning import Reason, Said, Wording
-from bars_gateway.standard.particulars import Particulars
 from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side

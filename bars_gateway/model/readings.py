@@ -7,7 +7,7 @@ from datetime import datetime
 from bars_gateway.model.alarms import Alarm, Standing
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.questions import OpenQuestions
-from bars_gateway.standard.cancelling import Reading
+from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark

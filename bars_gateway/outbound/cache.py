@@ -18,8 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bars_gateway import permissions
-from bars_gateway.standard.proving import shown
-from bars_gateway.standard.reads import BarsAnswer, Enquiry
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, shown
 
 LONGEST = timedelta(hours=24)
 _OK = 200

@@ -22,7 +22,7 @@ import structlog
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.cancelling import Current, Finding, finding_in
+from bars_gateway.standard.findings import Current, Finding, finding_in
 from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
 from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.reads import Enquiry, Reads, Unanswered, accept_of

@@ -58,12 +58,7 @@ from bars_gateway.outbound.settlement import (
     weighed,
 )
 from bars_gateway.outbound.token import Tokens
-from bars_gateway.standard.acknowledgement import (
-    NO_BODY,
-    Acknowledgement,
-    Said,
-    read_acknowledgement,
-)
+from bars_gateway.standard.answers import NO_BODY, Acknowledgement, Said, read_acknowledgement
 from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.timing import Timing
 from bars_gateway.standard.verdict import Answer, Judgement, Verdict, judge

@@ -23,10 +23,9 @@ import structlog
 
 from bars_gateway.errors import StaleState, StorageFull
 from bars_gateway.standard.bundle import MalformedBundle, Message, read, said_by
+from bars_gateway.standard.findings import Matched, Reconciliation, Search, matched, search_of
 from bars_gateway.standard.headers import REQUEST_ID, TargetIdentifier
-from bars_gateway.standard.matching import Matched, Reconciliation, Search, matched, search_of
-from bars_gateway.standard.proving import shown
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered
+from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, shown
 from bars_gateway.store.asides import Aside, Asides
 from bars_gateway.store.reconciliations import Reconciliations, Unreconciled
 

@@ -28,7 +28,7 @@ from bars_gateway.errors import (
     TokenUnavailable,
 )
 from bars_gateway.standard.answers import read_outcome
-from bars_gateway.standard.platform import OF_OUR_APPLICATION, is_fault
+from bars_gateway.standard.verdict import OF_OUR_APPLICATION, is_fault
 
 _INVALID = "invalid_request"
 _MAX_DOUBLINGS = 10

@@ -1,15 +1,29 @@
 """
-What we answer, and how to read what others answer.
+What we answer, the words in which an EPR says no, and how to read what others answer.
 
     Message ──acknowledge──► the 200 Bundle: theirs, with the ids that we minted
     Issues  ──outcome──────► OperationOutcome
     nothing ──no_matches───► a searchset without matches
     bytes   ──read_outcome─► Outcome(code, issue), whatever the bytes are
+    our Bundle + the body of a 2xx ──read_acknowledgement──► Acknowledgement(said, focus_id)
 
 The acknowledgement mirrors the request (Core, section 4): the same Bundle.id and
 fullUrls, the MessageHeader untouched, an id of ours for each resource, and a
 `planned` Encounter with a case number that a person can read out on the telephone.
 Numbers and instants go back as they came (D-lossless).
+
+The words in which an EPR says no are a table (`REFUSALS`), so that an EPR needs no knowledge of
+HTTP statuses and codes, and cannot give a Sender one that means something else: 409 with
+`duplicate` would tell it that the message was taken, and 403 and 503 lose their bodies on the way
+(D-lost-statuses).
+
+The body of a 2xx speaks of our message, of another, or of nobody. Core does not describe it, and
+Receivers fill it as they like: with our Bundle and their ids, with ids of their own alone, with
+nothing. So the body decides what is *taken* from it, and only a contradiction decides what is
+*believed*: whoever answers with another patient, case or event has mixed up two requests, and an
+id from there would cancel somebody else's referral.
+
+Decisions: D-foreign-answer.
 """
 
 import codecs
@@ -17,25 +31,30 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 import orjson
 
+from bars_gateway.standard import xml
 from bars_gateway.standard.bundle import (
     Entry,
-    Json,
-    MalformedBundle,
     Message,
-    Resource,
+    from_json,
     map_of,
     maps_of,
     read,
+    said_by,
     text_of,
 )
+from bars_gateway.standard.consistency import Particulars, particulars_of, same_case
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.patients import Sameness, compare, numbered_in, patient_of
+from bars_gateway.standard.tree import Json, MalformedBundle, Resource
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
 PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-OperationOutcome"
+_LONGEST_CODE = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,10 +267,164 @@ def read_outcome(body: bytes) -> Outcome:
     return Outcome(is_outcome=False, code=_token(text_of(detail, "errorcode")))
 
 
-_LONGEST_CODE = 80
-
-
 def _token(text: str) -> str | None:
     """Return a code that can be stored, logged and shown: a word, and nobody's prose."""
     plain = text.isascii() and text.isprintable() and not set(text) & set(" <>\"'")
     return text if text and plain and len(text) <= _LONGEST_CODE else None
+
+
+def _problem(http_status: int, code: str, issue: str, text: str) -> Problem:
+    return Problem(http_status=http_status, code=code, issue=issue, text=text)
+
+
+REFUSALS: Mapping[str, Problem] = {
+    "slot-taken": _problem(409, "REC_CONFLICT", "conflict", "The slot is no longer free."),
+    "exists": _problem(409, "REC_CONFLICT", "conflict", "The patient has one already."),
+    "not-current": _problem(
+        409, "REC_CONFLICT", "conflict", "It is no longer current and cannot be changed."
+    ),
+    "changed-here": _problem(
+        409, "REC_CONFLICT", "conflict", "It was changed at the Receiver since: read it first."
+    ),
+    "not-found": _problem(404, "REC_NOT_FOUND", "not-found", "The Receiver has no such resource."),
+    "invalid": _problem(
+        400, "REC_BAD_REQUEST", "invariant", "The content does not go together at the Receiver."
+    ),
+    "differs": _problem(
+        422,
+        "REC_UNPROCESSABLE_ENTITY",
+        "processing",
+        "A cancellation may change nothing but the status and its reason.",
+    ),
+    "too-costly": _problem(
+        422, "REC_UNPROCESSABLE_ENTITY", "too-costly", "Too much was asked for: narrow it down."
+    ),
+    "not-supported": _problem(
+        422, "REC_UNPROCESSABLE_ENTITY", "not-supported", "The service does not take this."
+    ),
+    "not-allowed": _problem(
+        401, "REC_UNAUTHORIZED", "forbidden", "The Receiver does not let this Sender do this."
+    ),
+    # What ends a question that nobody could answer: it was looked into, and nothing was done.
+    "not-done": _problem(
+        422, "REC_UNPROCESSABLE_ENTITY", "processing", "It was not done. Send a new message."
+    ),
+}
+
+
+class Said(StrEnum):
+    """Of whom the body of a 2xx speaks."""
+
+    NOTHING = "nothing"  # of nobody: there is none, or it is no Bundle, or one without a message
+    OURS = "ours"  # it has our focus, or our Bundle.id
+    OTHER = "other"  # it does not say that it is about our message, nor anything against it
+    FOREIGN = "foreign"  # it names another patient, case number or event than ours
+
+
+MEANINGS: Mapping[Said, str] = {
+    Said.NOTHING: "no message",
+    Said.OURS: "our focus or our Bundle.id",
+    Said.OTHER: "another Bundle, which contradicts nothing",
+    Said.FOREIGN: "another NHS number, case number or event than ours",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """What is to be believed of the body of a 2xx, and what may be taken from it."""
+
+    said: Said
+    focus_id: str | None = None  # what the Receiver calls the record; of ours alone
+
+
+NO_BODY = Acknowledgement(said=Said.NOTHING)
+
+
+def read_acknowledgement(ours: Message, body: bytes, media_type: str) -> Acknowledgement:
+    """Return what *body* says as an answer to *ours*; never raises, wherever it came from."""
+    tree = _tree(body, media_type)
+    return NO_BODY if tree is None else _judged(ours, tree)
+
+
+def bundle_about(ours: Message, body: bytes, media_type: str) -> Resource:
+    """
+    Return the Bundle in *body* where it speaks of *ours*, or else an empty one.
+
+    Whatever is made of an answer later rests on this: bytes that are none, whatever their header
+    says, and what is about another message, are as no answer at all.
+    """
+    tree = _tree(body, media_type)
+    return tree if tree is not None and _judged(ours, tree).said is Said.OURS else {}
+
+
+def _judged(ours: Message, tree: Resource) -> Acknowledgement:
+    found = _message(tree)
+    if _names_another(ours, tree) or (found is not None and _contradicts(ours, found)):
+        return Acknowledgement(said=Said.FOREIGN)
+    if found is None or found.root is not tree or _is_without_message(found):
+        return NO_BODY
+    return _taken(ours, found)
+
+
+def _tree(body: bytes, media_type: str) -> Resource | None:
+    """Return what *body* holds, whichever of the two formats its header gives it out for."""
+    is_xml = body.lstrip()[:1] == b"<" or ("xml" in media_type and body.lstrip()[:1] != b"{")
+    try:
+        return xml.to_tree(body).tree if is_xml else from_json(body)
+    except MalformedBundle:
+        return None
+
+
+def _message(tree: Resource) -> Message | None:
+    """Return a Bundle, or a record as if it came in one; None where neither can be read."""
+    alone: Resource = {"resourceType": "Bundle", "entry": [{"resource": tree}]}
+    try:
+        return said_by(tree if text_of(tree, "resourceType") == "Bundle" else alone)
+    except MalformedBundle:
+        return None
+
+
+def _is_without_message(found: Message) -> bool:
+    return all(entry.type == "OperationOutcome" for entry in found.entries)
+
+
+def _taken(ours: Message, found: Message) -> Acknowledgement:
+    """Return what may be taken of an answer that contradicts nothing."""
+    if compare(patient_of(ours), patient_of(found)) is Sameness.OTHER_PATIENT:
+        return Acknowledgement(said=Said.OTHER)  # by the name alone, which may be spelt otherwise
+    entry = found.resolve(ours.focus_url)
+    if entry is not None:
+        return Acknowledgement(said=Said.OURS, focus_id=text_of(entry.resource, "id") or None)
+    if ours.bundle_id and found.bundle_id == ours.bundle_id:
+        return Acknowledgement(said=Said.OURS, focus_id=found.focus_id)
+    return Acknowledgement(said=Said.OTHER)
+
+
+def _contradicts(ours: Message, found: Message) -> bool:
+    if ours.event and found.event and ours.event != found.event:
+        return True
+    return _is_other_case(particulars_of(ours), particulars_of(found), found)
+
+
+def _names_another(ours: Message, tree: Resource) -> bool:
+    """Tell whether any number in it is not our patient's, in a Patient or in a record."""
+    here = patient_of(ours)
+    return bool(here.nhs_numbers) and any(
+        compare(here, each) is Sameness.OTHER_PATIENT for each in numbered_in(tree)
+    )
+
+
+def _is_other_case(here: Particulars, there: Particulars, found: Message) -> bool:
+    """
+    Tell whether what comes back as our Encounter has another case number.
+
+    A Receiver adds a `planned` Encounter with a number of its own: that contradicts nothing.
+    """
+    if not here.case_numbers or same_case(here, there):
+        return False
+    return any(
+        text_of(each, "value")
+        for _, encounter in found.all("Encounter")
+        if text_of(encounter, "status") != "planned"
+        for each in maps_of(encounter, "identifier")
+    )

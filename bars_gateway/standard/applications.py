@@ -1,11 +1,14 @@
 """
-The Applications of BaRS as a table: what each is about, and who answers in it.
+The Applications of BaRS as a table, their use cases, and which of them a provider offers.
 
     use case ──► Application ──► subjects · answers ──► guards, clocks, composition
 
 Nothing elsewhere asks which Application a message is of: what differs between them is a
 column here, a row of `guards`, or a row of `compositions`. Versions are those that the
 guide publishes; which of them a provider has switched on stands in its settings.
+
+The first half of a use case's code is the Application. Names (usecases-categories-bars 1.5.0) are
+for documents that machines exchange; the guide forbids showing them to end users.
 
 Decisions: D-versions.
 """
@@ -15,8 +18,49 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import Timing, application_of, clinical_time, warning_at
 from bars_gateway.standard.workflow import Move, Subject
+
+USE_CASE_NAMES: Mapping[str, str] = {
+    "a1t1": "111 to ED",
+    "a1t2": "111 to UTC",
+    "a1t3": "IUC CAS to ED",
+    "a1t4": "IUC CAS to UTC",
+    "a1t5": "999 to ED",
+    "a1t6": "999 to UTC",
+    "a1t7": "111 to SDEC",
+    "a1t8": "IUC CAS to SDEC",
+    "a1t9": "999 to SDEC",
+    "a1t10": "111 to UEC",
+    "a1t11": "IUC CAS to UEC",
+    "a1t12": "999 to UEC",
+    "a2t1": "111 Online to ED",
+    "a2t2": "111 Online to UTC",
+    "a2t3": "S and R to ED",
+    "a2t4": "S and R to UTC",
+    "a2t5": "111 Online to UEC",
+    "a2t6": "S and R to UEC",
+    "a3t1": "999 to CAS Referral",
+    "a4t1": "999 to CAS Validation",
+    "a4t2": "999 to Falls",
+    "a4t3": "999 to Community Services",
+    "a4t4": "999 to UEC Validation",
+    "a5t1": "Primary Care to Community Pharmacy",
+    "a5t2": "Primary Care to Pharmacy Contraception",
+    "a5t3": "Primary Care to Pharmacy Blood Pressure Check Service",
+    "referraltopharmacy": "Primary Care to Pharmacy to Deprecated",
+    "a6t1": "CAD to CAD Out of Area Referral",
+    "a6t2": "CAD to CAD Call Assist Request",
+    "a6t3": "CAD to CAD Mutual Aid Request",
+    "a7t1": "Patient Facing Services to Primary Care",
+    "a8t1": "AG to e-RS",
+    "a8t2": "111 Online to e-RS",
+    "a8t3": "nhs.uk to e-RS",
+}
+_REFERRAL = frozenset({Subject.REFERRAL})
+_BOTH = frozenset({Subject.REFERRAL, Subject.BOOKING})
+EVERYTHING: Mapping[str, tuple[str, ...]] = {f"a{number}": () for number in range(1, 9)}
 
 
 class Answers(StrEnum):
@@ -39,9 +83,6 @@ class Application:
     answers: Answers
     withdrawn: frozenset[str] = frozenset()  # use cases that have codes, and are not built (R03W)
 
-
-_REFERRAL = frozenset({Subject.REFERRAL})
-_BOTH = frozenset({Subject.REFERRAL, Subject.BOOKING})
 
 _ALL = (
     Application(
@@ -159,3 +200,33 @@ def is_withdrawn(use_case: str) -> bool:
 def application(use_case: str) -> Application | None:
     """Return the Application of *use_case*, or None where it names none that we know."""
     return APPLICATIONS.get(application_of(use_case))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """
+    The services that a provider answers to, and what it has switched on.
+
+    The same value is enforced by the rules and advertised by `publications`.
+    """
+
+    services: frozenset[str]  # system|value, normalised
+    applications: Mapping[str, tuple[str, ...]]  # a4 → the versions switched on; none: any will do
+    refused_use_cases: frozenset[str] = frozenset()  # a4t3, …: off, though their Application is on
+    for_anybody: bool = False  # whether whatever service a message names is taken for ours
+    booking_required: bool = False  # whether a new referral must name the booking made for it
+
+    def is_ours(self, service: str) -> bool:
+        """Tell whether *service* is one of them."""
+        return self.for_anybody or normalised(service) in self.services
+
+    def takes(self, use_case: str) -> bool:
+        """Tell whether a new request of a known *use_case* is taken."""
+        return application_of(use_case) in self.applications and (
+            use_case not in self.refused_use_cases
+        )
+
+    def majors(self, application: str) -> frozenset[int]:
+        """Return the major versions accepted of *application*."""
+        versions = self.applications.get(application, ())
+        return frozenset(int(version.partition(".")[0]) for version in versions)

@@ -29,9 +29,8 @@ from typing import Any
 
 import orjson
 
-from bars_gateway.standard import utf8, xml
-from bars_gateway.standard.elements import resources, vocabulary
-from bars_gateway.standard.primitives import matcher
+from bars_gateway.standard import xml
+from bars_gateway.standard.r4 import matcher, resources, vocabulary
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
     MAX_OBJECTS,
@@ -40,7 +39,9 @@ from bars_gateway.standard.tree import (
     MalformedBundle,
     Number,
     Resource,
+    check_utf8,
     too_wide,
+    unmarked,
 )
 
 __all__ = [
@@ -254,8 +255,8 @@ def is_id(value: Json) -> bool:
 
 def from_json(body: bytes) -> Resource:
     """Return the resource in *body* as a tree, or raise MalformedBundle."""
-    utf8.check(body)
-    written, twice = utf8.unmarked(body), _Twice()
+    check_utf8(body)
+    written, twice = unmarked(body), _Twice()
     try:
         orjson.loads(written)
         root = json.loads(

@@ -3,7 +3,7 @@ The MessageDefinitions of BaRS: what each message is about, and how often each r
 
     MessageHeader.definition ──► DEFINITIONS["servicerequest-request-referral"] ──► counts
 
-One table for both ends of it: what is published (`message_definitions`) is what is
+One table for both ends of it: what is published (`publications`) is what is
 counted (rule B22). Keyed by the last part of the URL, for published ids are not unique.
 
 Where the national definitions and the guide's own messages differ, the messages win:

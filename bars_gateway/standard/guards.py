@@ -11,7 +11,7 @@ is stored, delivered and remarked upon (`remarks`), for it may be the only word 
 about a patient.
 
 Each row has an id that an agreement with a counterparty may soften or harden, as any
-rule's (`overrides`). `states` are those in which the move is guarded against; a row for
+rule's (`rule`). `states` are those in which the move is guarded against; a row for
 every state needs no workflow to be asked, unless it has something to compare (`differs`).
 
 Decisions: D-other-patient, D-never-too-late.
@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.consistency import Particulars, other_patient, other_use_case
 from bars_gateway.standard.issues import (
     BAD_REQUEST,
     CONFLICT,
@@ -30,9 +31,7 @@ from bars_gateway.standard.issues import (
     Issue,
     Severity,
 )
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
-from bars_gateway.standard.particulars import Particulars, other_patient, other_use_case
-from bars_gateway.standard.rule import Rule, Side
+from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, Rule, Side
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, subject_of
 

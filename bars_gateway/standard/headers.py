@@ -20,7 +20,7 @@ import orjson
 
 from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.utf8 import unmarked
+from bars_gateway.standard.tree import unmarked
 
 REQUEST_ID = "X-Request-Id"
 CORRELATION_ID = "X-Correlation-Id"

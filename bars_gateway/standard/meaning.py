@@ -17,13 +17,24 @@ outcome, is the new case of an upgrade to category 1 or 2, and is not counted.
 `Said` is what the message itself says. Where something newer came before it, the remark
 `out_of_order` goes with it, and the newer one holds.
 
-Decisions: D-meaning.
+Which word came before which is told by their stamps, and by what they cannot mean.
+
+    words so far, as they came ──┐
+    stamps of a new one ─────────┴──placed──► Place: is it the newest, and what did it follow?
+
+*Planned* is the first yes of a control room, or it stands down whoever was sent: only what came
+before it tells. A desk whose clock is slow stamps it earlier than the allocation, and it would
+read as a yes that was overtaken, while nobody is on the way. So a second one is never the first
+yes; nor is one that is stamped before anybody had asked, where the allocation is not.
+
+Decisions: D-meaning, D-newest-holds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 
 from bars_gateway.standard.bundle import Entry, Message, bare_id, instant, map_of, maps_of, text_of
 from bars_gateway.standard.definitions import PREFIX
@@ -35,6 +46,27 @@ RESPONSE = "servicerequest-response"
 _REASONS = frozenset({"new", "update"})
 _SEVERAL = "several"
 CLOCKS_DIFFER = timedelta(minutes=2)  # by more than clocks in good order do
+# The second is what the pseudo-code calls it.
+_REASON_SYSTEMS = {
+    f"https://fhir.nhs.uk/CodeSystem/{name}"
+    for name in ("rejected-reasons-bars", "rejection-reason-bars")
+}
+_INTERIM, _FULL = "-validation-interim", "-validation-full"
+# What to write instead of what fits no row, per Application.
+INSTEAD: Mapping[str, str] = {
+    "a4": (
+        "this reads as no answer to a validation. Make your own Encounter the focus, and let it be"
+        " in-progress without a CarePlan; finished with a CarePlan that is active (the Requester"
+        " has to act) or completed; or cancelled with a reason, without a CarePlan. The"
+        " ServiceRequest stays active"
+    ),
+    "a6": (
+        "this reads as no answer to a control room. Make your own Encounter the focus, and let it"
+        " be planned, in-progress, arrived, finished, or cancelled with a reason. The"
+        " ServiceRequest stays active"
+    ),
+}
+_NOTHING_INSTEAD = "this reads as no response that the standard knows in this use case"
 
 
 class Said(StrEnum):
@@ -80,11 +112,6 @@ REASONS: Mapping[Reason, str] = {  # as the code system displays them
     Reason.RRNA: "Requested resource not available within timescale",
     Reason.FC: "Failed Contact",
     Reason.OTH: "Other",
-}
-# The second is what the pseudo-code calls it.
-_REASON_SYSTEMS = {
-    f"https://fhir.nhs.uk/CodeSystem/{name}"
-    for name in ("rejected-reasons-bars", "rejection-reason-bars")
 }
 
 
@@ -141,7 +168,6 @@ def _set(*words: str) -> frozenset[str]:
 
 
 _A4, _A6 = _set("a4"), _set("a6")
-_INTERIM, _FULL = "-validation-interim", "-validation-full"
 _ACTIVE, _GIVEN_BACK, _DONE = _set("active"), _set("active", "revoked"), _set("active", "completed")
 _NO_PLAN = _set("")
 _EVERY_FOCUS = frozenset(Owner)
@@ -242,22 +268,6 @@ ROWS: tuple[Row, ...] = (
         absent=True,
     ),
 )
-
-# What to write instead of what fits no row, per Application.
-INSTEAD: Mapping[str, str] = {
-    "a4": (
-        "this reads as no answer to a validation. Make your own Encounter the focus, and let it be"
-        " in-progress without a CarePlan; finished with a CarePlan that is active (the Requester"
-        " has to act) or completed; or cancelled with a reason, without a CarePlan. The"
-        " ServiceRequest stays active"
-    ),
-    "a6": (
-        "this reads as no answer to a control room. Make your own Encounter the focus, and let it"
-        " be planned, in-progress, arrived, finished, or cancelled with a reason. The"
-        " ServiceRequest stays active"
-    ),
-}
-_NOTHING_INSTEAD = "this reads as no response that the standard knows in this use case"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -495,3 +505,52 @@ def ordered_as(stamp: datetime | None, came_at: datetime) -> datetime:
 def is_ahead(stamp: datetime | None, came_at: datetime) -> bool:
     """Tell whether it was stamped later than it came, by more than clocks differ."""
     return stamp is not None and stamp > came_at + CLOCKS_DIFFER
+
+
+_TELLS_NOTHING = frozenset({Said.UNCLEAR, Said.ACCEPTED})  # of what *planned* follows
+_SENT = frozenset({Said.ASSIGNED, Said.ON_SCENE, Said.STOOD_DOWN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """A word that came, and when it was said, as far as its stamps can be believed."""
+
+    says: Said
+    said_at: datetime
+    sent_at: datetime
+    came_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a new word stands among those that came before it."""
+
+    newest: bool  # nothing that was said later came before it
+    follows: Said | None  # the newest word that it may have been said after
+
+
+def placed(
+    so_far: Sequence[Spoken], said_at: datetime, sent_at: datetime, asked_at: datetime
+) -> Place:
+    """Return the place of a word with those stamps; *so_far* has the newest first."""
+    key, began = (said_at, sent_at), asked_at - CLOCKS_DIFFER
+    is_second = any(word.says is Said.ACCEPTED and word.said_at != said_at for word in so_far)
+    sent = (word.says for word in so_far if word.says in _SENT and is_second)
+    telling = (
+        word.says
+        for word in so_far
+        if word.says not in _TELLS_NOTHING
+        and (_may_precede(word, key) or (word.says in _SENT and said_at < began <= word.said_at))
+    )
+    newest = not so_far or (so_far[0].said_at, so_far[0].sent_at) <= key
+    return Place(newest=newest, follows=next(chain(sent, telling), None))
+
+
+def _may_precede(word: Spoken, key: tuple[datetime, datetime]) -> bool:
+    """
+    Tell whether what came before may have been said before, too.
+
+    What is stamped as late as it came, or later, was said at some time before that: nobody
+    knows when. After such an allocation *planned* may stand it down, and is read so.
+    """
+    return (word.said_at, word.sent_at) <= key or word.said_at >= word.came_at

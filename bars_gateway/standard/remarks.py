@@ -20,12 +20,7 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import Said
-from bars_gateway.standard.patients import (
-    Sameness,
-    is_nhs_number,
-    is_placeholder,
-    numbers_written,
-)
+from bars_gateway.standard.patients import Sameness, is_nhs_number, is_placeholder, numbers_written
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, led_on
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})

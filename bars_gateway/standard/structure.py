@@ -23,16 +23,17 @@ from difflib import get_close_matches
 from functools import cache, partial
 from itertools import count
 
-from bars_gateway.standard.elements import (
+from bars_gateway.standard.issues import Issue
+from bars_gateway.standard.r4 import (
+    REFERENCE,
     RESOURCE,
     Member,
     elements,
+    form,
     members,
     resources,
     vocabulary,
 )
-from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.primitives import REFERENCE, form
 from bars_gateway.standard.tree import Json, Resource, Stray
 
 _LONGEST_NAME = 64  # no name of R4 is longer

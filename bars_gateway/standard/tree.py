@@ -12,8 +12,17 @@ through Python's floats (D-lossless). Texts, instants and narrative are kept as 
 What XML can say and R4 does not know (an element too many, text between elements) is
 kept too, under a name that begins with one of the marks of `Stray`. So the structure
 checker finds it where it stands, and nothing is dropped unseen.
+
+UTF-8 is the one encoding of FHIR: what is not in it is refused, with the place and the cure.
+
+    bytes ──check_utf8──► nothing │ MalformedBundle: which encoding, from which byte, and the cure
+
+.NET, PowerShell and some editors put a byte order mark before UTF-8. It says nothing, and whoever
+only reads passes over it (`unmarked`). What is sent on goes as it came, mark and all: in JSON it
+must not (RFC 8259), and many readers refuse it, so a message to be sent may not begin with one.
 """
 
+import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +34,14 @@ TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 MAX_OBJECTS = 100_000  # objects and lists; the largest that is published has about two thousand
 MAX_ELEMENTS = 4 * MAX_OBJECTS  # of XML, where each value is one, too
 TOO_WIDE = "the body holds more elements than can be looked at in time; send less in one message"
+BYTE_ORDER_MARK = codecs.BOM_UTF8
+_OTHERS = (  # the longer ones first: UTF-32 begins as UTF-16 does
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_BY_ZEROS = {1: "UTF-16", 2: "UTF-16", 3: "UTF-32"}  # among four bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +52,8 @@ class Number:
 
 
 Json = None | bool | str | Number | Sequence["Json"] | Mapping[str, "Json"]
+
+
 Resource = Mapping[str, Json]
 
 
@@ -74,3 +93,34 @@ class MalformedBundle(ValueError):
 def too_wide() -> MalformedBundle:
     """Return what is wrong with a body that nobody could look at in time."""
     return MalformedBundle(TOO_WIDE, http_status=413, issue="too-costly")
+
+
+def unmarked(body: bytes) -> bytes:
+    """Return *body* without the byte order mark of UTF-8 at its head."""
+    return body.removeprefix(BYTE_ORDER_MARK)
+
+
+def check_utf8(body: bytes) -> None:
+    """Raise MalformedBundle, with the place and the cure, where *body* is not in UTF-8."""
+    other = _other(body[:4])
+    if other is not None:
+        raise MalformedBundle(f"the body is in {other}, from line 1: write it in UTF-8", line=1)
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        text = (
+            f"the body is not in UTF-8 (line {line}, byte offset {error.start}); it may be in"
+            " Windows-1252 or Latin-1: write it in UTF-8"
+        )
+        raise MalformedBundle(text, line=line) from None
+
+
+def _other(head: bytes) -> str | None:
+    """Return which other encoding the first bytes are in, where they show it."""
+    for mark, name in _OTHERS:
+        if head.startswith(mark):
+            return name
+    # Without a mark, the first characters show it: they are ASCII, in JSON as in XML.
+    zeros = head.count(b"\0")
+    return _BY_ZEROS.get(zeros)

@@ -16,23 +16,38 @@ absence says nothing about a 4xx.
 What an answer proves depends on what came before it. Once an attempt may have arrived,
 no refusal shows that the Receiver does not have the message: a *conflict* may be with our
 own record. And a *duplicate* of what was never sent before is no proof that it is there.
-What the body of a 2xx says (`acknowledgement`) counts only where it contradicts: an answer
+What the body of a 2xx says (`answers`) counts only where it contradicts: an answer
 about somebody else proves nothing.
+
+The platform in front of BaRS refuses us in shapes of its own, before anybody reads a message.
+Its fault names what failed as `family.part.What`: the families differ between policies and
+releases, and so does the case of letters, so that only the beginning of the last part counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bars_gateway.standard.acknowledgement import Said
-from bars_gateway.standard.platform import (
-    ACCESS_DENIED,
-    OF_OUR_APPLICATION,
-    OF_OUR_TOKEN,
-    is_fault,
-)
+from bars_gateway.standard.answers import Said
 
+# Our access token: it ran out, or is not known.
+OF_OUR_TOKEN = ("access_token_expired", "invalid_access_token", "InvalidAccessToken")
+
+
+# Our application: its API key, or what that key may use.
+OF_OUR_APPLICATION = (
+    "InvalidAPICallAsNoApiProductMatchFound",
+    "InvalidApiKey",
+    "FailedToResolveAPIKey",
+    "InvalidClientIdentifier",
+    "invalid_client-app_not_approved",
+)
+ACCESS_DENIED = "ACCESS_DENIED"  # its OperationOutcome: no prefix says whose fault it is
 TABLE_VERSION = 3  # grows with every change of ROWS, and is kept with each attempt
+SERVER_ERRORS = frozenset({"server-error", "other-5xx", "quota-as-500"})
+_NO_ANSWER = frozenset(
+    {"silence", "timeout", "unavailable", "intermediary", "redirect", "unknown-status"}
+)
 
 
 class Verdict(StrEnum):
@@ -138,11 +153,6 @@ class Judgement:
         """Whether nobody at the Receiver's has said anything, now or in time."""
         return self.row in _NO_ANSWER
 
-
-SERVER_ERRORS = frozenset({"server-error", "other-5xx", "quota-as-500"})
-_NO_ANSWER = frozenset(
-    {"silence", "timeout", "unavailable", "intermediary", "redirect", "unknown-status"}
-)
 
 ROWS: tuple[Row, ...] = (
     # 2xx: only the Receiver can repeat our ids. But if it speaks of somebody else, it gets one
@@ -287,7 +297,10 @@ ROWS: tuple[Row, ...] = (
 
 SILENCE = Row(name="silence", verdict=Verdict.RETRY, fault=Fault.PROXY)
 
+
 KEPT_OUT = frozenset(row.name for row in ROWS if row.kept_out)
+
+
 FOREIGN = frozenset(row.name for row in ROWS if Said.FOREIGN in row.said)
 
 
@@ -336,3 +349,9 @@ def _fault(row: Row, answer: Answer) -> Fault | None:
         return None
     prefix = (answer.code or "").partition("_")[0]
     return row.fault or (Fault(prefix) if prefix in Fault.__members__ else Fault.PROXY)
+
+
+def is_fault(code: str | None, beginnings: Collection[str]) -> bool:
+    """Tell whether *code*, of a fault of the platform, is one of those that begin so."""
+    last = (code or "").rpartition(".")[2].casefold()
+    return any(last.startswith(beginning.casefold()) for beginning in beginnings)

@@ -10,9 +10,9 @@ from bars_gateway.model.messages import Arrival, Payload
 from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import acknowledge_response
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.meaning import wording_of
-from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.remarks import remarks_on_numbers
 from bars_gateway.standard.workflow import Move
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from bars_gateway.model.messages import NoticeKind, Part, Payload
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.cancelling import Current
+from bars_gateway.standard.findings import Current
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.patients import ONE_PATIENT, Patient, compare, patient_of
 from bars_gateway.standard.remarks import Remark

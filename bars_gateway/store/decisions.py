@@ -19,8 +19,8 @@ from functools import partial
 from bars_gateway.model.messages import Arrival, NoticeKind, Refusal
 from bars_gateway.model.questions import PROCESS_MESSAGE, READ_LIVES, Decided, Decision
 from bars_gateway.standard.applications import Owed
+from bars_gateway.standard.consistency import Particulars, particulars_of
 from bars_gateway.standard.meaning import Wording, wording_of
-from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject

@@ -17,9 +17,9 @@ Decisions: D-shared-id.
 from collections.abc import Sequence
 from datetime import datetime
 
+from bars_gateway.standard.consistency import particulars_of, same_case
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.links import TIES, By
-from bars_gateway.standard.particulars import particulars_of, same_case
 from bars_gateway.standard.patients import ONE_PATIENT, compare
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, State, Subject

@@ -7,7 +7,7 @@ What speaks against a move of a workflow that there is: asked in the transaction
                                                     └─ else ────────────────► None: the EPR decides
     hand-in ─► likewise; another patient ─► 409, unless the EPR says that the patient changed
 
-Another patient on receipt refuses nothing: a person is told, and so is the EPR (`whose`).
+Another patient on receipt refuses nothing: a person is told, and so is the EPR (`patients`).
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,10 @@ from datetime import datetime
 
 from bars_gateway.model.messages import Arrival, Names, Quarantined, RefusedBefore, Submission
 from bars_gateway.model.quarantine import UNKNOWN_RECORD as UNKNOWN
+from bars_gateway.standard.consistency import particulars_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import Sameness, compare_with
-from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import OF_PATIENT, Remark
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.beginnings import began, patients_of

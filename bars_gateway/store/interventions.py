@@ -27,8 +27,8 @@ from bars_gateway.model.interventions import (
 )
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part
 from bars_gateway.model.readings import Link
+from bars_gateway.standard.consistency import matters
 from bars_gateway.standard.links import TIES, By, Relation
-from bars_gateway.standard.records import matters
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 from bars_gateway.store.bells import Bells

@@ -29,25 +29,23 @@ from typing import Any
 
 from bars_gateway.model.messages import Arrival, Change, Submission, Taken
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.consistency import journey_of
 from bars_gateway.standard.guards import named_unclearly, of_other_records
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.link_rules import (
+from bars_gateway.standard.links import (
     AMBIGUOUS,
+    NAMED_SUBJECTS,
+    TIES,
     UNCERTAIN,
     UNKNOWN,
+    By,
+    LinkKind,
     LinkRule,
     Named,
     Ties,
     against,
     refusing,
-)
-from bars_gateway.standard.links import (
-    NAMED_SUBJECTS,
-    TIES,
-    By,
-    LinkKind,
-    journey_of,
 )
 from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compare_with, patient_of
 from bars_gateway.standard.remarks import Remark

@@ -9,7 +9,7 @@ from pathlib import Path
 from bars_gateway.model.messages import OutboundState, Part, Payload
 from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.model.readings import LastAttempt, MessageHistory, MessageRow, Notice, Overview
-from bars_gateway.standard.cancelling import Reading
+from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.workflow import State
 from bars_gateway.store import alarms
 from bars_gateway.store.asides import Asides, Spoilt, each

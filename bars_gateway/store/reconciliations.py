@@ -1,7 +1,7 @@
 """
 What is looked for where the Receiver has a message under ids that are not known here.
 
-    settle: acknowledged, no id ─► wanted ──► what came of it (`matching`), and a notice
+    settle: acknowledged, no id ─► wanted ──► what came of it (`findings`), and a notice
 """
 
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bars_gateway.errors import StaleState, unforeseen
 from bars_gateway.model.messages import NoticeKind, Part, Payload
-from bars_gateway.standard.matching import Matched, Reconciliation
+from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.asides import Aside, Spoilt, each, kind_of, log_set_aside

@@ -14,8 +14,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from bars_gateway.standard.consistency import stands
 from bars_gateway.standard.links import TIES, LinkKind, Relation
-from bars_gateway.standard.records import stands
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State

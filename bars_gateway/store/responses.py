@@ -40,16 +40,16 @@ from bars_gateway.model.messages import (
     Taken,
     Word,
 )
-from bars_gateway.standard.headers import same_service
-from bars_gateway.standard.meaning import Said, is_ahead
-from bars_gateway.standard.particulars import (
+from bars_gateway.standard.consistency import (
     Particulars,
+    matters,
     particulars_of,
     same_case,
     same_journey,
 )
+from bars_gateway.standard.headers import same_service
+from bars_gateway.standard.meaning import Said, is_ahead
 from bars_gateway.standard.patients import Sameness
-from bars_gateway.standard.records import matters
 from bars_gateway.standard.remarks import (
     OF_PATIENT,
     Remark,

@@ -13,7 +13,7 @@ from bars_gateway.model.messages import Attempt, NoticeKind, Payload, Word
 from bars_gateway.model.questions import Question
 from bars_gateway.model.readings import Event, Link, MessageRow, Notice, WorkflowRow
 from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.cancelling import Reading
+from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark

@@ -20,6 +20,7 @@ from bars_gateway.model.messages import (
     Warned,
 )
 from bars_gateway.standard.applications import Owed
+from bars_gateway.standard.consistency import stands
 from bars_gateway.standard.guards import (
     BUNDLE_ID_TAKEN,
     OTHER_ID,
@@ -27,9 +28,8 @@ from bars_gateway.standard.guards import (
 )
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.link_rules import OTHER_RECORD
+from bars_gateway.standard.links import OTHER_RECORD
 from bars_gateway.standard.patients import Sameness, compare, patient_of
-from bars_gateway.standard.records import stands
 from bars_gateway.standard.rules import said_unclearly
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import links

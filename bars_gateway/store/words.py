@@ -23,16 +23,18 @@ from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.messages import Word
 from bars_gateway.standard.bundle import MalformedBundle
 from bars_gateway.standard.meaning import (
+    Place,
     Reading,
     Said,
+    Spoken,
     Wording,
     is_ahead,
     ordered_as,
     ours_in,
+    placed,
     read_alone,
     read_as,
 )
-from bars_gateway.standard.word_order import Place, Spoken, placed
 from bars_gateway.store.beginnings import read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.rows import instant, payload_of, text

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.standard import bundle, rules, structure, xml
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.examination import examine
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import Side
 
 ROUNDS = 200

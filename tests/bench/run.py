@@ -51,9 +51,9 @@ from bars_gateway.outbound.egress import open_session
 from bars_gateway.outbound.proxy import NO_ANSWER, Proxy
 from bars_gateway.outbound.reconciliation import Reconciler
 from bars_gateway.outbound.token import NoToken
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import SenderIdentity
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
 from bars_gateway.store.database import Database, open_database

@@ -13,8 +13,7 @@ from store_values import NOW, payload
 
 from bars_gateway.epr.answering import ComposedAnswer, composed
 from bars_gateway.model.questions import Question
-from bars_gateway.standard.answers import Minted
-from bars_gateway.standard.decisions import REFUSALS
+from bars_gateway.standard.answers import REFUSALS, Minted
 
 BODY = booking()
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"

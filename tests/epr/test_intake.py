@@ -26,7 +26,7 @@ from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.headers import TargetIdentifier
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.overrides import PRODUCTION
+from bars_gateway.standard.rule import PRODUCTION
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store

@@ -5,8 +5,8 @@ from messages import RECEIVER
 from structlog.testing import capture_logs
 
 from bars_gateway.inbound.providers import Hosted, Providers
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.headers import ODS, TargetIdentifier, encode
-from bars_gateway.standard.offer import Offer
 
 PROVIDERS = Providers(
     [

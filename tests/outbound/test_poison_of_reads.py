@@ -94,8 +94,8 @@ async def told(store: Store, count: int) -> list[int]:
 STEPS = [
     *steps_of("outbound.reconciliation"),
     *steps_of("store.reconciliations"),
-    *steps_of("standard.matching"),
-    *steps_of("standard.proving"),
+    *steps_of("standard.findings"),
+    *steps_of("standard.reads"),
 ]
 
 

@@ -17,14 +17,12 @@ from bars_gateway.sandbox.counterparty.scripts import PLANS
 from bars_gateway.sandbox.counterparty.services import SERVICES, own_service
 from bars_gateway.standard import bundle
 from bars_gateway.standard.answers import Minted, acknowledge
-from bars_gateway.standard.applications import is_withdrawn
+from bars_gateway.standard.applications import USE_CASE_NAMES, Offer, is_withdrawn
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.headers import normalised
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import Move
 
 THERE = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"

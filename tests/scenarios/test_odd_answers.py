@@ -21,8 +21,7 @@ from scripted import Scripted, another_make, fine, outcome, receiver
 from store_values import NOW
 from world import Node, world_in
 
-from bars_gateway.standard.acknowledgement import bundle_about
-from bars_gateway.standard.answers import Minted, acknowledge, acknowledge_change
+from bars_gateway.standard.answers import Minted, acknowledge, acknowledge_change, bundle_about
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.formats import Format, to_bytes
 

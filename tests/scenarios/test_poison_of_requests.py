@@ -201,7 +201,7 @@ COURSES = {
     "cancels": (
         _cancelled,
         *("outbound.cancel_reads", "store.cancellations"),
-        *("standard.cancelling",),
+        *("standard.findings",),
     ),
 }
 

@@ -12,7 +12,7 @@ from world import eventually, get, headers, post, world_in
 from bars_gateway.sandbox.counterparty.services import ODS_CODE, own_service
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.headers import ODS, encode
-from bars_gateway.standard.overrides import sender_codes
+from bars_gateway.standard.rule import sender_codes
 from bars_gateway.standard.workflow import State
 
 ABSENT = "9658499171"  # the official patient who does not come

@@ -15,7 +15,7 @@ from world import World, eventually, headers, post, world_in
 
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.links import journey_of
+from bars_gateway.standard.consistency import journey_of
 from bars_gateway.standard.workflow import State
 
 

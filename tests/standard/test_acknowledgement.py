@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from messages import NHS_NUMBER, referral
 from store_values import NOW
 
-from bars_gateway.standard.acknowledgement import (
+from bars_gateway.standard.answers import (
     NO_BODY,
     Acknowledgement,
+    Minted,
     Said,
+    acknowledge,
     read_acknowledgement,
 )
-from bars_gateway.standard.answers import Minted, acknowledge
 from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.formats import Format, converted, to_bytes
 

@@ -3,7 +3,7 @@
 import pytest
 from asked_proxy import ID, OTHER_ID, answer, enquiry, outcome, record
 
-from bars_gateway.standard.cancelling import Current, Finding, finding_in
+from bars_gateway.standard.findings import Current, Finding, finding_in
 from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.reads import Unanswered
 

@@ -29,7 +29,7 @@ from variants import a_booking, a_referral, a_validation
 
 from bars_gateway.standard import structure, xml
 from bars_gateway.standard.bundle import said_by
-from bars_gateway.standard.composition_parts import Wanted
+from bars_gateway.standard.composition import Wanted
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.meaning import move_of

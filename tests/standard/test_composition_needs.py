@@ -23,6 +23,7 @@ from composed_moves import (
 )
 from variants import a_booking, a_broker_referral, a_pharmacy_referral, a_referral
 
+from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.bundle import said_by
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.definitions import DEFINITIONS, cited
@@ -31,7 +32,6 @@ from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import MOVES, Said, move_of, ours_in, read_as, wording_of
 from bars_gateway.standard.rule import Side
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import Move, Subject
 
 Change = Callable[[Bundle], object]

@@ -10,14 +10,13 @@ from breaks import BREAKS, Break
 from composed_moves import REQUESTER, RESPONDER, Case, asked, wanted_for
 from variants import Bundle, a_transfer, a_validation, resource
 
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import read, said_by
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import NOTHING_AGREED, PRODUCTION, Overrides
-from bars_gateway.standard.rule import Side
+from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side
 from bars_gateway.standard.workflow import Move, subject_of
 
 NARRATIVE = '<div xmlns="http://www.w3.org/1999/xhtml">an&nbsp;invented note</div>'

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bars_gateway.standard.elements import elements, members, resources, vocabulary
+from bars_gateway.standard.r4 import elements, members, resources, vocabulary
 
 
 def test_elements_come_in_the_order_of_r4() -> None:

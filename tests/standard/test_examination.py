@@ -25,11 +25,10 @@ from variants import (
 )
 
 from bars_gateway.standard import answers, bundle, xml
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.examination import MOST_TOLD, Examined, examine
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import EVERYBODY, Overrides
-from bars_gateway.standard.rule import Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, Overrides, Side, Taken
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.workflow import Move
 

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from messages import RECEIVER, referral
 
-from bars_gateway.standard.applications import APPLICATIONS, Answers, application
+from bars_gateway.standard.applications import APPLICATIONS, USE_CASE_NAMES, Answers, application
 from bars_gateway.standard.bundle import read
+from bars_gateway.standard.consistency import Particulars, particulars_of
 from bars_gateway.standard.guards import GUARDS, enforced, foreseen, inconsistent, too_late
-from bars_gateway.standard.link_rules import LINK_RULES
+from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.meaning import Said
-from bars_gateway.standard.overrides import EVERYBODY, Overrides
-from bars_gateway.standard.particulars import Particulars, particulars_of
 from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import (
     OF_DELAYS,
@@ -27,10 +26,9 @@ from bars_gateway.standard.remarks import (
     Standing,
     remarks_on,
 )
-from bars_gateway.standard.rule import Rule, Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, Overrides, Rule, Side, Taken
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.timing import TIMINGS, application_of
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import Move, State, Subject
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

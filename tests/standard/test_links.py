@@ -8,23 +8,20 @@ from messages import RECEIVER, referral
 from variants import GIVEN_ID, add, resource, url_of
 
 from bars_gateway.standard.bundle import Message, read
-from bars_gateway.standard.link_rules import (
+from bars_gateway.standard.consistency import journey_of
+from bars_gateway.standard.links import (
     LINK_RULES,
+    NAMED_SUBJECTS,
+    TIES,
     UNKNOWN,
+    By,
     Named,
     against,
+    names_in,
     refusing,
     ties_of,
 )
-from bars_gateway.standard.links import (
-    NAMED_SUBJECTS,
-    TIES,
-    By,
-    journey_of,
-    names_in,
-)
-from bars_gateway.standard.overrides import EVERYBODY, Overrides
-from bars_gateway.standard.rule import Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, Overrides, Side, Taken
 from bars_gateway.standard.workflow import State
 
 OTHER = RECEIVER.replace("2000000202", "2000000909")

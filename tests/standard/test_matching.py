@@ -9,7 +9,7 @@ from messages import FAMILY, NHS_NUMBER
 from variants import a_booking, a_referral, resource
 
 from bars_gateway.standard.bundle import Message, read
-from bars_gateway.standard.matching import Matched, Reconciliation, matched
+from bars_gateway.standard.findings import Matched, Reconciliation, matched
 
 FOUND = Matched(result=Reconciliation.FOUND, focus_id="0")
 NONE = Matched(result=Reconciliation.NONE)

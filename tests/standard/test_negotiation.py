@@ -2,8 +2,7 @@
 
 import pytest
 
-from bars_gateway.standard.formats import Format, format_of
-from bars_gateway.standard.negotiation import negotiate
+from bars_gateway.standard.formats import Format, format_of, negotiate
 
 JSON, XML = Format.JSON, Format.XML
 

@@ -8,12 +8,7 @@ from messages import referral
 from variants import resource
 
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.particulars import (
-    Particulars,
-    particulars_of,
-    same_case,
-    same_journey,
-)
+from bars_gateway.standard.consistency import Particulars, particulars_of, same_case, same_journey
 from bars_gateway.standard.patients import Patient, patient_of
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from asked_proxy import ID, IDS, OTHER_ID, answer, enquiry, outcome, record
 
-from bars_gateway.standard.proving import proves_itself, shown
+from bars_gateway.standard.reads import proves_itself, shown
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DEFINITION = {"resourceType": "MessageDefinition", "url": "x"}

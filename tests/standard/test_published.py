@@ -12,12 +12,11 @@ from messages import RECEIVER
 from oracles import as_json
 from variants import KINDS, header
 
-from bars_gateway.standard import capability, structure, xml
-from bars_gateway.standard.capability import About
+from bars_gateway.standard import publications, structure, xml
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.definitions import DEFINITIONS
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.message_definitions import Asked, asked_for, searchset
-from bars_gateway.standard.offer import Offer
+from bars_gateway.standard.publications import About, Asked, asked_for, searchset
 from bars_gateway.standard.timing import application_of
 
 URL = "https://gateway.example.nhs.uk/FHIR/R4"
@@ -58,7 +57,10 @@ def contexts_of(definition: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def documents(offer: Offer) -> list[Any]:
-    return [capability.statement(offer, ABOUT), searchset(EVERYTHING, offer, URL, SINCE)]
+    return [
+        publications.capability_statement(offer, ABOUT),
+        searchset(EVERYTHING, offer, URL, SINCE),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_others_find_it_to_be_r4_too(reference_data: Path) -> None:
 
 
 def supported(offer: Offer) -> set[str]:
-    statement: Any = json.loads(as_json(capability.statement(offer, ABOUT)))
+    statement: Any = json.loads(as_json(publications.capability_statement(offer, ABOUT)))
     messages = statement["messaging"][0]["supportedMessage"]
     return {each["definition"].rpartition("-message-")[2] for each in messages}
 
@@ -100,7 +102,7 @@ def test_only_messages_of_what_is_switched_on_are_supported() -> None:
 
 
 def resources_of(offer: Offer) -> set[str]:
-    statement: Any = json.loads(as_json(capability.statement(offer, ABOUT)))
+    statement: Any = json.loads(as_json(publications.capability_statement(offer, ABOUT)))
     return {each["type"] for each in statement["rest"][0]["resource"]}
 
 
@@ -112,13 +114,13 @@ def test_slots_are_offered_where_bookings_are() -> None:
 
 def test_the_version_is_that_of_core() -> None:
     """CS-037: Senders compare its major with their own."""
-    assert "1.5.0" == capability.statement(OFFER, ABOUT)["version"]
+    assert "1.5.0" == publications.capability_statement(OFFER, ABOUT)["version"]
 
 
 def test_a_required_booking_is_announced() -> None:
     """Whoever would be refused can know it before."""
-    plain = as_json(capability.statement(OFFER, ABOUT))
-    told = as_json(capability.statement(replace(OFFER, booking_required=True), ABOUT))
+    plain = as_json(publications.capability_statement(OFFER, ABOUT))
+    told = as_json(publications.capability_statement(replace(OFFER, booking_required=True), ABOUT))
 
     assert (False, True) == (b"supportingInfo" in plain, b"supportingInfo" in told)
 

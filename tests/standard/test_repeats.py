@@ -22,9 +22,9 @@ from variants import (
 )
 
 from bars_gateway.standard.bundle import read
+from bars_gateway.standard.consistency import said
 from bars_gateway.standard.formats import Format, converted
 from bars_gateway.standard.meaning import move_of
-from bars_gateway.standard.repeats import said
 from bars_gateway.standard.workflow import Move
 
 CORRELATION = "11111111-2222-4333-8444-555555555555"

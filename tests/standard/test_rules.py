@@ -18,11 +18,10 @@ from variants import (
 )
 
 from bars_gateway.standard import rules
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import EVERYBODY, NOTHING_AGREED, Overrides
-from bars_gateway.standard.rule import Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, NOTHING_AGREED, Overrides, Side, Taken
 from bars_gateway.standard.rules import RULES, check
 
 SENDERS = Offer(services=frozenset({SENDER}), applications={})
@@ -236,7 +235,7 @@ ELSEWHERE = {
     "H08": "standard/headers.for_sending; kept and not judged on receipt",
     "H09": "standard/headers.use_context",
     "H10": "inbound/server",
-    "H11": "standard/negotiation",
+    "H11": "standard/formats",
     "H12": "inbound/server",
     "H13": "inbound/routes",
     "H14": "inbound/server",
@@ -254,7 +253,7 @@ ELSEWHERE = {
     "P08": "accepted: P06 asks for no relationship",
     "X01": "the questions to the EPR",
     "X02": "the questions to the EPR",
-    "X03": "standard/message_definitions",
+    "X03": "standard/publications",
     "X04": "standard/answers.outcome",
     "X05": "standard/answers.read_outcome",
     "X06": "standard/verdict",

@@ -7,11 +7,17 @@ import pytest
 from messages import RECEIVER, referral
 
 from bars_gateway.standard.answers import Outcome
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import from_json, map_of, maps_of, read
 from bars_gateway.standard.formats import Format, to_bytes
-from bars_gateway.standard.message_definitions import Asked, searchset
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.targets import are_believable, objection, of_service, unreachable
+from bars_gateway.standard.publications import (
+    Asked,
+    are_believable,
+    objection,
+    of_service,
+    searchset,
+    unreachable,
+)
 from bars_gateway.standard.tree import Json, Resource
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from bars_gateway.standard.acknowledgement import Said
+from bars_gateway.standard.answers import Said
 from bars_gateway.standard.verdict import (
     KEPT_OUT,
     ROWS,

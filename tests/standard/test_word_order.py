@@ -8,7 +8,15 @@ from itertools import product
 import pytest
 from store_values import wording
 
-from bars_gateway.standard.meaning import Reading, Said, Written, ordered_as, read_as
+from bars_gateway.standard.meaning import (
+    Reading,
+    Said,
+    Spoken,
+    Written,
+    ordered_as,
+    placed,
+    read_as,
+)
 from bars_gateway.standard.remarks import (
     Remark,
     Response,
@@ -19,7 +27,6 @@ from bars_gateway.standard.remarks import (
 )
 from bars_gateway.standard.sentences import Situation, means
 from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
-from bars_gateway.standard.word_order import Spoken, placed
 from bars_gateway.standard.workflow import State, Subject, is_worse, led_on
 
 ASKED = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

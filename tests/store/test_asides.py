@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part, Repeated, Settled
-from bars_gateway.standard.matching import Reconciliation
+from bars_gateway.standard.findings import Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.database import open_database

@@ -13,7 +13,7 @@ from bars_gateway.model.interventions import Done, Verb
 from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.cancelling import Reading
+from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.patients import numbers_written
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means

@@ -34,7 +34,7 @@ from bars_gateway.model.questions import Asked
 from bars_gateway.model.readings import Link, MessageHistory
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.guards import MoveRefused
-from bars_gateway.standard.link_rules import ties_of
+from bars_gateway.standard.links import ties_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Limits

@@ -16,8 +16,8 @@ from bars_gateway.model.messages import (
     Taken,
 )
 from bars_gateway.standard.bundle import read
+from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
-from bars_gateway.standard.particulars import particulars_of
 from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Subject

@@ -12,7 +12,7 @@ from bars_gateway.model.actors import Actor
 from bars_gateway.model.messages import Arrival, OutboundState, Quarantined, Settled, Taken
 from bars_gateway.model.quarantine import AGAINST, Attached
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.store import Store
 

@@ -8,7 +8,7 @@ from store_values import NOW, TERMS, arrival, decision
 
 from bars_gateway.model.questions import Asked, Question
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.particulars import particulars_of
+from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.store import Store

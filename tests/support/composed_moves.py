@@ -11,14 +11,13 @@ from variants import a_referral, a_transfer, a_validation
 
 from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Minted
+from bars_gateway.standard.applications import EVERYTHING, Offer
 from bars_gateway.standard.bundle import from_json, read, said_by
-from bars_gateway.standard.composition import compose
-from bars_gateway.standard.composition_parts import Exchanged, Wanted
+from bars_gateway.standard.composition import Exchanged, Wanted, compose
 from bars_gateway.standard.compositions import Composition, Need
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.meaning import move_of
-from bars_gateway.standard.offer import EVERYTHING, Offer
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import Move, subject_of
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bars_gateway.standard.elements import RESOURCE, Member, elements, members
-from bars_gateway.standard.primitives import NUMBERS
+from bars_gateway.standard.r4 import NUMBERS, RESOURCE, Member, elements, members
 from bars_gateway.standard.tree import Number
 
 Keys = tuple[str | int, ...]

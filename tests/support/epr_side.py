@@ -19,10 +19,10 @@ from bars_gateway.epr.intervention_requests import VerbRequests
 from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Verbs
 from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.headers import SenderIdentity
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
+from bars_gateway.standard.rule import NOTHING_AGREED, Overrides
 from bars_gateway.standard.timing import shipped_timing, timing_for
 from bars_gateway.store.store import Store
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bars_gateway.standard.elements import RESOURCE, Element, Member, elements, members, resources
+from bars_gateway.standard.r4 import RESOURCE, Element, Member, elements, members, resources
 from bars_gateway.standard.tree import Number
 
 DEEPEST = 3

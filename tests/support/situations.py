@@ -5,8 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bars_gateway.model.messages import OutboundState
-from bars_gateway.standard.cancelling import Reading
-from bars_gateway.standard.matching import Reconciliation
+from bars_gateway.standard.findings import Reading, Reconciliation
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation

@@ -26,9 +26,8 @@ from bars_gateway.sandbox.counterparty.replies import (
 from bars_gateway.sandbox.counterparty.scripts import Of, Scripts, Verb
 from bars_gateway.sandbox.counterparty.services import ODS_CODE, Service
 from bars_gateway.standard import answers, workflow
-from bars_gateway.standard.answers import Minted, Problem
+from bars_gateway.standard.answers import REFUSALS, Minted, Problem
 from bars_gateway.standard.bundle import Json, Message, Resource, map_of, maps_of, said_by, text_of
-from bars_gateway.standard.decisions import REFUSALS
 from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.headers import Ids, organisation_code, read_ids

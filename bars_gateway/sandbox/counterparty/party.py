@@ -41,8 +41,8 @@ from bars_gateway.sandbox.counterparty.replies import NHS_NUMBERS, READ_IDS, STA
 from bars_gateway.sandbox.counterparty.scripts import REJECTIONS, ScriptProblem, Scripts, Step
 from bars_gateway.sandbox.counterparty.services import SERVICES, own_service
 from bars_gateway.sandbox.registry import DOS_SERVICE
+from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 from bars_gateway.standard.workflow import State, Subject
 
 NAME = "counterparty"

@@ -31,11 +31,10 @@ from bars_gateway.sandbox.counterparty.holdings import Held, Holdings
 from bars_gateway.sandbox.counterparty.message_handler import Incoming, MessageHandler
 from bars_gateway.sandbox.counterparty.replies import PROBLEMS, READ_IDS, Reply, read_problem
 from bars_gateway.sandbox.counterparty.services import SERVICES, Habit, Service
-from bars_gateway.standard import answers, capability, message_definitions, searches
+from bars_gateway.standard import answers, publications, searches
+from bars_gateway.standard.answers import REFUSALS
 from bars_gateway.standard.bundle import map_of, maps_of, text_of
-from bars_gateway.standard.capability import About
-from bars_gateway.standard.decisions import REFUSALS
-from bars_gateway.standard.formats import Format, as_asked, format_of, to_tree
+from bars_gateway.standard.formats import Format, as_asked, format_of, negotiate, to_tree
 from bars_gateway.standard.headers import (
     TARGET,
     HeaderProblem,
@@ -45,7 +44,7 @@ from bars_gateway.standard.headers import (
     read_ids,
 )
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.negotiation import negotiate
+from bars_gateway.standard.publications import About
 from bars_gateway.standard.searches import PatientSearch, SearchProblem, SlotSearch
 from bars_gateway.standard.tree import Json, Number, Resource
 
@@ -118,18 +117,18 @@ class ReadHandler:
             core_version="1.5.0",
             since=self._since,
         )
-        return replies.resource(capability.statement(service.offer(), about))
+        return replies.resource(publications.capability_statement(service.offer(), about))
 
     def _definitions(self, read: ReadRequest) -> Reply:
         contexts = parse_qs(read.query).get("context", [])
         service = _named(contexts) or read.service
         if service.habit in _DEFINITION_HABITS:
             return replies.refused(PROBLEMS[_DEFINITION_HABITS[service.habit]])
-        asked = message_definitions.asked_for(contexts, service.offer())
+        asked = publications.asked_for(contexts, service.offer())
         if isinstance(asked, Issue):
             return replies.wrong([asked])
         url = f"{self._url()}/MessageDefinition?{read.query}"
-        found = message_definitions.searchset(asked, service.offer(), url, self._since)
+        found = publications.searchset(asked, service.offer(), url, self._since)
         invalid = service.habit is Habit.INVALID_DEFINITIONS
         return replies.resource(_with_invoices(found) if invalid else found)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bars_gateway.sandbox.registry import DOS_SERVICE
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.headers import normalised
-from bars_gateway.standard.offer import Offer
 
 ODS_CODE = "ZX909"
 VERSIONS: Mapping[str, tuple[str, ...]] = {

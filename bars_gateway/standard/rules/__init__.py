@@ -10,7 +10,7 @@ that refused on every one of them would, in the end, refuse patients.
 
 One module a resource: each row stands above the function that looks for it, which yields
 the FHIR paths at which it is broken. What is answered, and how severely, is data in the
-row; with single counterparties another severity may be agreed (`overrides`).
+row; with single counterparties another severity may be agreed (`rule.Overrides`).
 
 Ids are those of the rule list that assessors use; a letter behind one tells a variant
 that holds otherwise, or on one side only (S sending, R receiving, U unswapped, …).
@@ -18,12 +18,11 @@ that holds otherwise, or on one side only (S sending, R receiving, U unswapped, 
 
 from collections.abc import Iterable
 
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import INSTEAD, Reading, Said, read_alone, wording_of
-from bars_gateway.standard.offer import Offer
-from bars_gateway.standard.overrides import NOTHING_AGREED, Overrides
-from bars_gateway.standard.rule import MessageRule, Side
+from bars_gateway.standard.rule import NOTHING_AGREED, MessageRule, Overrides, Side
 from bars_gateway.standard.rules import (
     booking,
     bundle,

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_of, text_of
 from bars_gateway.standard.definitions import Definition, Focus, cited
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import CODES, URN, missing, objects_at, resources_at
 from bars_gateway.standard.timing import application_of

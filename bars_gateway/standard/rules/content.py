@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import (
     Message,
     Number,
@@ -12,7 +13,6 @@ from bars_gateway.standard.bundle import (
     text_of,
 )
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
     CODES,

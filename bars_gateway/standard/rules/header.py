@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
 from bars_gateway.standard.definitions import cited
 from bars_gateway.standard.headers import normalised, same_service
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import CODES, HEADER
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message, Number, Resource, maps_of, text_of
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.patients import (
     NHS_NUMBER,
     has_check_digit,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bars_gateway.standard.applications import is_withdrawn
+from bars_gateway.standard.applications import USE_CASE_NAMES, Offer, is_withdrawn
 from bars_gateway.standard.bundle import (
     CATEGORIES,
     USE_CASES,
@@ -13,7 +13,6 @@ from bars_gateway.standard.bundle import (
     text_of,
 )
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
     FULL,
@@ -35,7 +34,6 @@ from bars_gateway.standard.rules.terms import (
     statuses,
 )
 from bars_gateway.standard.timing import FAR_AWAY, application_of, is_clinical
-from bars_gateway.standard.use_cases import USE_CASE_NAMES
 
 _WARN = Severity.WARNING
 _KINDS = frozenset({"referral", "validation"})

@@ -8,9 +8,9 @@ to be said is looked for by its words, codes and times, never by the type that h
 
 from collections.abc import Collection, Iterable, Iterator
 
+from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Entry, Message, Resource, map_of, maps_of, text_of
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.offer import Offer
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
     CODES,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bars_gateway.standard.cancelling import ENDED, Reading
+from bars_gateway.standard.findings import ENDED, Reading
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import outcomes, owed, received, standing, waiting

@@ -7,7 +7,7 @@ the gateway still tries, and until when.
 
 from collections.abc import Mapping
 
-from bars_gateway.standard.cancelling import Reading
+from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.sentences.words import (
     Asks,
     ByMove,

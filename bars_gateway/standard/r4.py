@@ -1,7 +1,18 @@
 """
-The forms of R4's primitive values: what a date, an id or a code looks like.
+R4 as a table: which elements each type has, and the forms of its primitive values.
 
-    forms("instant")("2026-03-02T09:00:00.1234567+00:00") ──► None: nothing is wrong
+    r4-element-table.json ──once, when first asked──► members("Patient")["birthDate"]
+
+The table holds every resource, datatype and backbone of FHIR R4 4.0.1. HL7 publishes
+the definitions that it was made from under CC0. It is no profile: what BaRS and UK
+Core ask beyond R4 are rules (`rules`).
+
+Two names for one thing: an *element* is what R4 defines (`value[x]`), a *member* is
+what stands in a resource (`valueQuantity`).
+
+What a date, an id or a code looks like is an expression for each type.
+
+    form("instant")("2026-03-02T09:00:00.1234567+00:00") ──► None: nothing is wrong
 
 Nothing is converted, so nothing is lost: an instant may have as many digits as its
 writer cares for, and BaRS's have seven. The expressions are those of FHIR R4, read
@@ -13,22 +24,23 @@ names something holds a byte order mark, which nobody sees (HL7's schema: no whi
 
 import re
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from html.entities import name2codepoint
-from typing import NoReturn
-from xml.parsers import expat
+from importlib.resources import files
+from typing import Any
 
+import orjson
+
+from bars_gateway.standard.narrative import HTML_NAMES, XHTML, is_div, reads_as_div
 from bars_gateway.standard.tree import Number
 
+RESOURCE = "Resource"  # the type of an element that holds a whole resource
 Form = Callable[[object], str | None]  # what is wrong with a value, without the value
-
-XHTML = "http://www.w3.org/1999/xhtml"
 REFERENCE = "reference"  # R4's type for it is string; what it holds names something
 _LONGEST = 1024 * 1024  # of a string, in characters
 _LARGEST = 2**31 - 1  # of the whole numbers
 _MOST_DIGITS = len("-2147483648")
-
 _YEAR = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"
 _MONTH = r"(0[1-9]|1[0-2])"
 _DAY = r"(0[1-9]|[12][0-9]|3[01])"
@@ -36,13 +48,6 @@ _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
 _ZONE = r"(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _BLACK = r"[^\s\x00-\x1f\ufeff\ufffe\uffff]"
 _WHOLE = r"0|[1-9][0-9]*"
-_OF_XML = {"lt", "gt", "amp", "quot"}
-HTML_NAMED = re.compile(f"&({'|'.join(name2codepoint.keys() - _OF_XML)});")
-HTML_NAMES = (
-    "names a character as HTML does (&nbsp; and its like): XML does not know it, and many readers"
-    " refuse it; write the character, or its number (&#160;)"
-)
-
 _TEXTS = {
     "base64Binary": (r"[0-9A-Za-z+/\s]*+={0,2}\s*", "Base64"),
     "canonical": (rf"{_BLACK}*", "canonical: a URI without spaces, seen or unseen (U+FEFF)"),
@@ -78,7 +83,6 @@ _TEXTS[REFERENCE] = (
     "reference: no control characters, and no unseen space (U+FEFF)",
 )
 _TEXTS["markdown"] = (_TEXTS["string"][0], _TEXTS["string"][1].replace("string", "markdown"))
-
 _NUMBERS = {
     "decimal": (r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", "decimal number"),
     "integer": (rf"-?({_WHOLE})", "whole number"),
@@ -86,6 +90,95 @@ _NUMBERS = {
     "unsignedInt": (_WHOLE, "whole number that is not negative"),
 }
 NUMBERS = frozenset(_NUMBERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """One element of a type. `names` are the members that it may appear as."""
+
+    name: str  # value[x] where the type can be chosen
+    names: tuple[str, ...]
+    required: bool
+    position: int  # among the elements of its type: XML keeps this order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What may stand in a resource under one name."""
+
+    name: str
+    type: str  # a primitive, a datatype, a backbone such as Bundle.entry, or RESOURCE
+    many: bool  # a list, even of one
+    codes: frozenset[str] | None  # of a required binding
+    position: int
+    is_primitive: bool
+    is_attribute: bool  # in XML: the id of an element, and the url of an extension
+
+
+@cache
+def _table() -> dict[str, Any]:
+    content = files("bars_gateway.standard").joinpath("r4-element-table.json").read_bytes()
+    table: dict[str, Any] = orjson.loads(content)
+    return table
+
+
+@cache
+def resources() -> frozenset[str]:
+    """Return the names of all resources of R4."""
+    return frozenset(_table()["resources"])
+
+
+@cache
+def elements(type_name: str) -> tuple[Element, ...]:
+    """Return the elements of a resource, datatype or backbone, in the order of R4."""
+    return tuple(
+        Element(name=name, names=_names(name, types), required=least > 0, position=position)
+        for position, (name, (types, least, *_)) in enumerate(_table()["types"][type_name].items())
+    )
+
+
+@cache
+def members(type_name: str) -> Mapping[str, Member]:
+    """Return what may stand in a resource, datatype or backbone, by name."""
+    rows = _table()["types"][type_name]
+    return {
+        name: Member(
+            name=name,
+            type=kind,
+            many=rows[element.name][2] == "*",
+            codes=frozenset(codes) if (codes := rows[element.name][4]) else None,
+            position=element.position,
+            is_primitive=kind[0].islower(),
+            is_attribute=_is_attribute(type_name, name),
+        )
+        for element in elements(type_name)
+        for name, kind in zip(element.names, _kinds(rows[element.name]), strict=True)
+    }
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Return every name that R4 gives to any member: none of them tells of a patient."""
+    rows = (item for elements_of in _table()["types"].values() for item in elements_of.items())
+    names = {name for element, (types, *_) in rows for name in _names(element, types)}
+    return frozenset(names | resources() | {"resourceType"})
+
+
+def _names(name: str, types: list[str]) -> tuple[str, ...]:
+    if not name.endswith("[x]"):
+        return (name,)
+    return tuple(f"{name[:-3]}{kind[0].upper()}{kind[1:]}" for kind in types)
+
+
+def _kinds(row: list[Any]) -> list[str]:
+    types, _, _, backbone, _ = row
+    return types or [backbone]
+
+
+def _is_attribute(type_name: str, name: str) -> bool:
+    if name == "id":
+        return type_name not in resources()
+    return (type_name, name) == ("Extension", "url")
 
 
 @cache
@@ -181,30 +274,3 @@ def _narrative(value: object) -> str | None:
     if is_div(value):
         return None
     return HTML_NAMES if reads_as_div(value) else f"must be one well-formed div of {XHTML}"
-
-
-def reads_as_div(text: str) -> bool:
-    """Tell whether *text* is one XHTML div for whoever knows HTML's names of characters, too."""
-    return is_div(text) or is_div(by_number(text))
-
-
-def by_number(text: str) -> str:
-    """Return *text* with `&#160;` for `&nbsp;`, and so with each name that only HTML has."""
-    return HTML_NAMED.sub(lambda name: f"&#{name2codepoint[name[1]]};", text)
-
-
-def is_div(text: str) -> bool:
-    """Tell whether *text* is one XHTML div that needs nothing around it."""
-    opened: list[str] = []
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler = lambda name, _: opened.append(name)
-    parser.StartDoctypeDeclHandler = parser.XmlDeclHandler = _refuse
-    try:
-        parser.Parse(text.encode(), True)
-    except (expat.ExpatError, UnicodeEncodeError):
-        return False
-    return opened[0] == f"{XHTML} div"
-
-
-def _refuse(*_: object) -> NoReturn:
-    raise expat.ExpatError

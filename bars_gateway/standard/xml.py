@@ -1,7 +1,8 @@
 """
-FHIR's XML, read into the tree that JSON is read into.
+FHIR's XML, read into the tree that JSON is read into, and written from it.
 
     bytes ──to_tree──► Document(tree, lines) ──► the same checks and rules as JSON
+    tree ──from_tree──► bytes: UTF-8, elements in the order of R4
 
 Every value stays as it was written (D-lossless): numbers become `Number`, instants stay
 texts, and narrative is cut out of the bytes as it is. Comments and processing
@@ -17,19 +18,37 @@ reads as it goes, so that a document type, entities or a depth of more than 64 l
 end the reading where they begin (D-hostile-bodies). What is well-formed and still no R4 (unknown
 elements, text between them) is kept under the marks of `tree.Stray`, and the
 structure checker says so together with everything else that is wrong.
+
+Every value goes out as it came in. Only what the structure checker finds nothing
+wrong with can be written: XML has no place for an element that R4 does not know.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from typing import NoReturn
 from xml.parsers import expat
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape
 
-from bars_gateway.standard import utf8
-from bars_gateway.standard.elements import RESOURCE, Member, members, resources, vocabulary
-from bars_gateway.standard.primitives import HTML_NAMED, NUMBERS, XHTML, matcher, reads_as_div
+from bars_gateway.standard.narrative import (
+    DIV,
+    by_number,
+    cut_out,
+    is_div,
+    reads_as_div,
+    without_names,
+)
+from bars_gateway.standard.r4 import (
+    NUMBERS,
+    RESOURCE,
+    Member,
+    matcher,
+    members,
+    resources,
+    vocabulary,
+)
 from bars_gateway.standard.tree import (
     MAX_DEPTH,
     MAX_ELEMENTS,
@@ -39,12 +58,12 @@ from bars_gateway.standard.tree import (
     Number,
     Resource,
     Stray,
+    check_utf8,
     too_wide,
 )
 
 NAMESPACE = "http://hl7.org/fhir"
 _FHIR = f"{NAMESPACE} "  # how expat begins the names of elements in a namespace
-_DIV = f"{XHTML} div"
 # FHIR has one encoding, and US-ASCII is a part of it. Names are those that IANA has registered, in
 # any letter case: at another one an XML reader must stop (XML 1.0, 4.3.3), as the EPR's would.
 _UTF_8, _ASCII = "utf-8", "us-ascii"
@@ -53,10 +72,11 @@ _BROKEN = re.compile(rb"""<[^<]*?\svalue\s*=\s*(?:"[^"]*?[\t\r\n]|'[^']*?[\t\r\n
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance "  # schemaLocation and the like: no content
 _EMPTY = ""  # what an element without value and content is kept as: the structure checker tells
 _TRUTH = {"true": True, "false": False}
-_NAME = re.compile(HTML_NAMED.pattern.encode())
 
 _Node = dict[str, Json]
 _Place = tuple[int, str, bool, int]  # number of the parent, name, whether in a list, line
+_IN_ATTRIBUTES = {'"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +141,11 @@ def to_tree(body: bytes) -> Document:
 
     Refused here is only what nobody could read: the rest is for `structure.check`.
     """
-    utf8.check(body)
+    check_utf8(body)
     try:
         return _Reader(body, body).read()
     except _HtmlNameError:
-        return _Reader(body, _without_names(body)).read(again=True)
+        return _Reader(body, without_names(body)).read(again=True)
 
 
 class _HtmlNameError(Exception):
@@ -171,7 +191,7 @@ def _by_tag(type_name: str) -> dict[str, Member]:
     if type_name == RESOURCE:
         return {}
     return {
-        _DIV if member.type == "xhtml" else f"{_FHIR}{name}": member
+        DIV if member.type == "xhtml" else f"{_FHIR}{name}": member
         for name, member in members(type_name).items()
         if not member.is_attribute
     }
@@ -371,7 +391,7 @@ class _Reader:
         if self._narrative is not None:
             assert self._frame is not None
             end = self._parser.CurrentByteIndex
-            self._frame.node["div"] = _cut_out(self._body, self._narrative, end, self._scope)
+            self._frame.node["div"] = cut_out(self._body, self._narrative, end, self._scope)
             self._narrative = None
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -412,84 +432,109 @@ def _drop_empty(node: _Node, names: list[str]) -> None:
             del node[name]
 
 
-def _cut_out(body: bytes, begin: int, end: int, scope: Sequence[tuple[str | None, str]]) -> str:
-    """
-    Return the narrative that begins at *begin*, as it was written.
-
-    *end* is where its last tag begins, or, of an empty element, ends. Namespaces that
-    are declared around it (*scope*) are declared in it, so that it can stand alone.
-    """
-    text = body[begin:end].decode()
-    if text.endswith("/>") and reads_as_div(alone := _standing_alone(text, scope)):
-        return alone
-    return _standing_alone(body[begin : body.index(b">", end) + 1].decode(), scope)
+def from_tree(tree: Json) -> bytes:
+    """Return *tree* as XML; raise MalformedBundle, with the path, where it is no R4."""
+    out = ['<?xml version="1.0" encoding="UTF-8"?>']
+    _resource(tree, "", out, f' xmlns="{NAMESPACE}"')
+    return "".join(out).encode()
 
 
-def _standing_alone(text: str, scope: Sequence[tuple[str | None, str]]) -> str:
-    if reads_as_div(text):
-        return text
-    tag = re.match(r"<[^\s/>]+", text)
-    assert tag is not None
-    opening = text.partition(">")[0]
-    names = {f"xmlns:{prefix}" if prefix else "xmlns": uri for prefix, uri in scope}
-    declared = "".join(
-        f" {name}={quoteattr(uri)}"
-        for name, uri in names.items()
-        if not re.search(rf"\s{re.escape(name)}\s*=", opening)
+def _resource(tree: Json, path: str, out: list[str], attributes: str = "") -> None:
+    kind = tree.get("resourceType") if isinstance(tree, dict) else None
+    if not isinstance(tree, dict) or not isinstance(kind, str) or kind not in resources():
+        raise MalformedBundle("is no resource of R4", path or "Bundle")
+    inner = {name: value for name, value in tree.items() if name != "resourceType"}
+    _tag(f"{kind}{attributes}", inner, kind, path or kind, out)
+
+
+def _tag(opening: str, node: Resource, type_name: str, path: str, out: list[str]) -> None:
+    at = len(out)
+    out.append(f"<{opening}>")
+    if node:
+        _members(node, type_name, path, out)
+    if len(out) > at + 1:
+        out.append(f"</{opening.partition(' ')[0]}>")
+    else:
+        out[at] = f"<{opening}/>"
+
+
+def _members(node: Resource, type_name: str, path: str, out: list[str]) -> None:
+    known = members(type_name)
+    if not all(name in known or _extends(name, known) for name in node):
+        raise MalformedBundle("holds an element that R4 does not know", path)
+    for name in sorted({n.removeprefix("_") for n in node}, key=lambda n: known[n].position):
+        member = known[name]
+        if member.is_attribute:
+            continue
+        if member.is_primitive:
+            _primitives(node.get(name), node.get(f"_{name}"), member, f"{path}.{name}", out)
+        else:
+            for each in _listed(node[name], f"{path}.{name}", many=member.many):
+                _element(each, member, f"{path}.{name}", out)
+
+
+def _extends(name: str, known: Mapping[str, Member]) -> bool:
+    member = known.get(name[1:]) if name.startswith("_") else None
+    return member is not None and member.is_primitive and not member.is_attribute
+
+
+def _listed(value: Json, path: str, *, many: bool) -> list[Json]:
+    if isinstance(value, list) is not many:
+        raise MalformedBundle("must be a list" if many else "may appear only once", path)
+    return value if isinstance(value, list) else [value]
+
+
+def _element(value: Json, member: Member, path: str, out: list[str]) -> None:
+    if not isinstance(value, dict):
+        raise MalformedBundle("must be an object", path)
+    if member.type == RESOURCE:
+        out.append(f"<{member.name}>")
+        _resource(value, path, out)
+        out.append(f"</{member.name}>")
+    else:
+        opening = f"{member.name}{_attributes(value, member.type, path)}"
+        _tag(opening, value, member.type, path, out)
+
+
+def _attributes(node: Resource, type_name: str, path: str) -> str:
+    known = members(type_name)
+    return "".join(
+        f' {name}="{_text(node[name], path)}"'
+        for name in ("id", "url")
+        if name in node and name in known and known[name].is_attribute
     )
-    return f"{tag[0]}{declared}{text[tag.end() :]}"
 
 
-def _without_names(body: bytes) -> bytes:
-    """
-    Return *body*, its narratives with full stops for what only HTML has a name for.
-
-    `&nbsp;` and its like are read so, and kept as they were written: what is wrong with them is
-    for the structure checker to say. Outside of narrative such a name is refused where it stands,
-    for nobody could tell which character of a value it is.
-    """
-    parts: list[bytes] = []
-    done = 0
-    for begin, end in _Narratives(body).places:
-        parts += (body[done:begin], _NAME.sub(_full_stops, body[begin:end]))
-        done = end
-    return b"".join((*parts, body[done:]))
+def _primitives(value: Json, under: Json, member: Member, path: str, out: list[str]) -> None:
+    if value is None and under is None:
+        return
+    values = [] if value is None else _listed(value, path, many=member.many)
+    unders = [] if under is None else _listed(under, path, many=member.many)
+    for written, extended in zip_longest(values, unders):
+        if member.type == "xhtml":
+            out.append(_narrative(written, path))
+        else:
+            _primitive(written, {} if extended is None else extended, member.name, path, out)
 
 
-def _full_stops(name: re.Match[bytes]) -> bytes:
-    return b"." * len(name[0])
+def _primitive(value: Json, under: Json, name: str, path: str, out: list[str]) -> None:
+    if not isinstance(under, dict):
+        raise MalformedBundle("must be an object", path)
+    written = "" if value is None else f' value="{_text(value, path)}"'
+    attributes = _attributes(under, "Element", path) if under else ""
+    _tag(f"{name}{attributes}{written}", under, "Element", path, out)
 
 
-class _Narratives:
-    """Where in a body the narratives are, as far as it can be read."""
+def _text(value: Json, path: str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = value.text if isinstance(value, Number) else value
+    if not isinstance(text, str) or _NOT_XML.search(text):
+        raise MalformedBundle("holds what XML cannot carry", path)
+    return escape(text, _IN_ATTRIBUTES)
 
-    def __init__(self, body: bytes) -> None:
-        self.places: list[tuple[int, int]] = []
-        self._seen = 0
-        self._depth = 0  # within a narrative
-        self._begin = 0
-        self._parser = parser = expat.ParserCreate("UTF-8", " ")
-        parser.UseForeignDTD(True)  # there might be one that has the names: they are passed over
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        try:
-            parser.Parse(body, True)
-        except expat.ExpatError:
-            pass  # whoever reads the rest says so
-        finally:  # it refers to this, and this to it
-            del self._parser
 
-    def _start(self, tag: str, _attributes: dict[str, str]) -> None:
-        self._seen += 1
-        if self._seen > MAX_ELEMENTS:
-            raise too_wide()
-        if self._depth or tag == _DIV:
-            self._depth += 1
-            if self._depth == 1:
-                self._begin = self._parser.CurrentByteIndex
-
-    def _end(self, _tag: str) -> None:
-        if self._depth:
-            self._depth -= 1
-            if not self._depth:
-                self.places.append((self._begin, self._parser.CurrentByteIndex))
+def _narrative(value: Json, path: str) -> str:
+    if not isinstance(value, str) or not reads_as_div(value):
+        raise MalformedBundle("is no well-formed div", path)
+    return (value if is_div(value) else by_number(value)).strip()
