@@ -16,11 +16,11 @@ from hiding import hide
 from store_values import NOW, arrival, submission
 
 from bars_gateway.cli.backup import AT_HAND_OVER, AT_RESTORE, handed_over, meaning
-from bars_gateway.store.adopted_alarms import StandsAgain
+from bars_gateway.store.adopted import StandsAgain
 from bars_gateway.store.aftermath import Fate, Line
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database
-from bars_gateway.store.examination import Examination
+from bars_gateway.store.integrity import Examination
 from bars_gateway.store.restore import Condition, HandedOver, Restored
 from bars_gateway.store.store import Store
 

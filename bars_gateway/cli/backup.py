@@ -118,7 +118,7 @@ _CONDITIONS: Mapping[str, str] = {
 
 
 if TYPE_CHECKING:
-    from bars_gateway.store.examination import Examination
+    from bars_gateway.store.integrity import Examination
 
 
 def backup(
@@ -156,7 +156,7 @@ def verify(
     Every index is compared with its table, too (PRAGMA integrity_check), whatever the size.
     Only reads, and may run beside the gateway. Exits with 1 if anything is wrong.
     """
-    from bars_gateway.store.examination import examine
+    from bars_gateway.store.integrity import examine
 
     path = file or load(config, os.environ).database_path
     found = examine(path)
@@ -198,7 +198,7 @@ def clock(at: datetime | None) -> str:
 
 
 if TYPE_CHECKING:
-    from bars_gateway.store.adopted_alarms import StandsAgain
+    from bars_gateway.store.adopted import StandsAgain
     from bars_gateway.store.aftermath import Line
     from bars_gateway.store.restore import HandedOver, Restored
 

@@ -45,8 +45,8 @@ from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.status.concerns import EgressState, KeptOutState, RuntimeState, TokenState
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.breaks import EGRESS, token_service_of
 from bars_gateway.store.database import open_database
+from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import Identity
 from bars_gateway.upkeep.expiry import Expiry, ExpiryWatch, Kind
@@ -172,7 +172,7 @@ class Gateway:
         reread: Callable[[], Settings],
     ) -> None:
         self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
-        renewed = reloadables(tokens, inbound, now, store.outbound.ring)
+        renewed = reloadables(tokens, inbound, now, store.outbound.wake)
         self.reloader = Reloader(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
         self._tokens, self._dispatcher, self._cancels = tokens, dispatcher, cancels

@@ -55,7 +55,7 @@ from bars_gateway.standard.publications import About
 from bars_gateway.standard.rule import EVERYBODY, IN_PRODUCTION, Overrides, Side
 from bars_gateway.standard.timing import TIMINGS, timing_for
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.breaks import EGRESS, token_service_of
+from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import CurrentIdentity, Identity, client_context, load_identity
 

@@ -215,14 +215,14 @@ def reloadables(
     tokens: Mapping[str, Tokens],
     inbound: InboundServer | None,
     now: Clock,
-    ring_outbound: Callable[[], None],
+    wake_outbound: Callable[[], None],
 ) -> list[Reloadable]:
     """Return everything that is renewed, in the order in which it is read; a new key is tried."""
     found = [
         Reloadable(
             name=f"the signing key of {provider}",
             files=partial(_key_files, provider),
-            take=partial(_take_key, provider, source, ring_outbound),
+            take=partial(_take_key, provider, source, wake_outbound),
         )
         for provider, source in tokens.items()
         if isinstance(source, TokenSource)
@@ -241,12 +241,12 @@ def _key_files(provider: str, settings: Settings) -> Sequence[Path]:
 
 
 async def _take_key(
-    provider: str, source: TokenSource, ring_outbound: Callable[[], None], settings: Settings
+    provider: str, source: TokenSource, wake_outbound: Callable[[], None], settings: Settings
 ) -> None:
     _require_none(await asyncio.to_thread(problems_of_keys, settings, provider))
     bits = settings.bundle.minimum_key_bits
     source.use(await asyncio.to_thread(keys_of, settings.providers[provider], bits))
-    ring_outbound()
+    wake_outbound()
 
 
 def _trust_files(settings: Settings) -> Sequence[Path]:

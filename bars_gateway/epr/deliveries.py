@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH = 64  # notices written with one sync and confirmed with one commit
 _BATCH_BYTES = 8 * 1024 * 1024  # of bodies in memory at a time
-_LOOK_AGAIN = 30.0  # seconds; a net below the store's bell
+_LOOK_AGAIN = 30.0  # seconds; a net below the store's wake-up
 _AFTER_TROUBLE = 5.0  # seconds until a folder or store that takes nothing is tried again
 # The notice's own document lies in N.notice.json, beside the message; its kind is in it.
 _WITH_MESSAGE = frozenset({NoticeKind.MESSAGE, NoticeKind.AMENDED})
@@ -88,8 +88,8 @@ class Deliveries:
             if notices:
                 await self._deliver_or_pause(notices)
             else:
-                bell = self._store.notices.work(self._provider, _LOOK_AGAIN)
-                await unless_stopped(self._stopping, bell)
+                waking = self._store.notices.work(self._provider, _LOOK_AGAIN)
+                await unless_stopped(self._stopping, waking)
 
     def stop(self) -> None:
         """Begin no further delivery; the one in hand is finished."""

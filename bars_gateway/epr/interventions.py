@@ -42,8 +42,8 @@ from bars_gateway.standard.headers import REQUEST_ID
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.timing import Limits, Timing, limits
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, State, Subject
-from bars_gateway.store.arrivals import response_arrival
-from bars_gateway.store.confirmations import Confirmed
+from bars_gateway.store.conversations import Confirmed
+from bars_gateway.store.responses import response_arrival
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import Fault, Verdict
 from bars_gateway.standard.workflow import CONFIRMABLE, Move, Role, State, Subject
-from bars_gateway.store.confirmations import NOT_CONFIRMED
+from bars_gateway.store.conversations import NOT_CONFIRMED
 
 Schema = dict[str, Any]
 

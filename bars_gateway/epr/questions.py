@@ -176,8 +176,8 @@ class QuestionRequests:
             left = min(until - clock(), _SHOW_UP)
             if found or not left > 0 or self._stopping.is_set() or not _is_there(request):
                 return found
-            bell = self._questions.question_work(self._provider, left)
-            await unless_stopped(self._stopping, bell)
+            waking = self._questions.question_work(self._provider, left)
+            await unless_stopped(self._stopping, waking)
 
     async def _show(self, request: web.Request) -> web.Response:
         return documents.json_answer(documents.question(await self._question(request)))
@@ -300,8 +300,8 @@ class QuestionFolder:
             try:
                 await self._round()
                 self.trouble = None
-                bell = self._questions.question_work(self._provider, SCAN_SECONDS)
-                await unless_stopped(self._stopping, bell)
+                waking = self._questions.question_work(self._provider, SCAN_SECONDS)
+                await unless_stopped(self._stopping, waking)
             except OSError as error:
                 self._complain(errno.errorcode.get(error.errno or 0, "unknown"))
                 await pause(self._stopping, _AFTER_TROUBLE)

@@ -312,8 +312,8 @@ class EprSocket:
             left = until - clock()
             if notices or not left > 0 or self._stopping.is_set():
                 return notices
-            bell = self._store.notices.work(self._provider, left)
-            await unless_stopped(self._stopping, bell)
+            waking = self._store.notices.work(self._provider, left)
+            await unless_stopped(self._stopping, waking)
 
     async def _show_notice(self, request: web.Request) -> web.Response:
         return documents.json_answer(documents.notice(await self._notice(request)))

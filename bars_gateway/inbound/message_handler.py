@@ -62,7 +62,7 @@ from bars_gateway.standard.links import ties_of
 from bars_gateway.standard.remarks import remarks_on_numbers
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
-from bars_gateway.store.arrivals import fingerprint, response_arrival
+from bars_gateway.store.responses import fingerprint, response_arrival
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)

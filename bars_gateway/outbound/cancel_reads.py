@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 READ_SECONDS = 20.0
 AGAIN_AFTER = timedelta(seconds=10)
 _LOOKED_AT = 200  # in one round; of these, the first of each Receiver
-_LOOK_AGAIN = 2.0  # seconds; what waits behind a request rings no bell of its own
+_LOOK_AGAIN = 2.0  # seconds; what waits behind a request has no wake-up of its own
 
 
 class CancelReader:
@@ -74,7 +74,7 @@ class CancelReader:
     def stop(self) -> None:
         """Begin no further round."""
         self._stopping.set()
-        self._cancellations.ring()
+        self._cancellations.wake()
 
     async def round(self) -> int:
         """Read once from each Receiver that something is to be cancelled at; return how many."""

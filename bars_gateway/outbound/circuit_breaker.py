@@ -317,7 +317,7 @@ class CircuitBreakers:
             for name in probes:
                 self._probes.remove(name)
             if probes:
-                self._store.outbound.ring()
+                self._store.outbound.wake()
 
     async def judged(
         self, claim: Claim, judgement: Judgement, *, began: datetime, timing: Timing

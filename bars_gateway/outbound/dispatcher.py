@@ -72,7 +72,7 @@ log = structlog.get_logger(__name__)
 PAUSE_WITHOUT_ROOM = 5.0  # seconds, and after what is no one message's failure
 HELD_BY_QUOTA = 5.0  # seconds, where the platform does not say for how long
 PAUSE_BEHIND_A_PROBE = timedelta(seconds=1)
-LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
+LONGEST_SLEEP = 30.0  # seconds; a net beneath the wake-up and the timer
 _SHORTEST_SLEEP = 0.001
 
 
@@ -159,7 +159,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Take no new claims. Those in flight are finished: their answers matter."""
         self._stopping.set()
-        self._store.outbound.ring()
+        self._store.outbound.wake()
         self._reconciler.stop()
 
     @property
@@ -277,7 +277,7 @@ class Dispatcher:
             await self._tell_of_damage(claim, ended.reply.damage)
         answer, judgement = ended.reply.answer, ended.reply.judgement
         if isinstance(ended.settlement, Settled) and ended.settlement.focus_id is None:
-            self._reconciler.ring()
+            self._reconciler.wake()
         if is_too_much(answer, judgement):
             self._proxy.hold(claim.provider, answer.retry_after or HELD_BY_QUOTA)
             return  # the platform has not let it through: the Receiver has not seen it

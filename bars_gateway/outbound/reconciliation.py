@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 AGAIN_AFTER = timedelta(minutes=1)  # at least
 UNREAD_AFTER = timedelta(hours=1)  # since it was acknowledged: then a person asks
-LONGEST_SLEEP = 30.0  # seconds; a net beneath the bell and the timer
+LONGEST_SLEEP = 30.0  # seconds; a net beneath the wake-up and the timer
 _BODY_HEADERS = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
 _UNREAD = Matched(result=Reconciliation.UNREAD)
 # It would say the same again; whoever never gives ids may not answer searches either.
@@ -107,14 +107,14 @@ class Reconciler:
             )
             await self._reconciliations.later(wanted.message_id, self._now() + UNREAD_AFTER)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Look now: there may be one more."""
-        self._reconciliations.ring()
+        self._reconciliations.wake()
 
     def stop(self) -> None:
         """Begin nothing more; what is under way is finished."""
         self._stopping.set()
-        self.ring()
+        self.wake()
 
     async def _reconcile(self, wanted: Unreconciled) -> None:
         message = _read(wanted.request.body, wanted.request.media_type)

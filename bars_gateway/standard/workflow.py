@@ -12,7 +12,7 @@ from `requested` and `unconfirmed` lead to the responder's states.
 A final state is final for the Requester. What the Responder says is another matter: where
 something *newer* than the end speaks against it, a vehicle on scene after *declined*, the
 workflow is open again as `contradicted` until a person has settled which holds. What is
-older than what came before it makes no move at all (`response_works`).
+older than what came before it makes no move at all (`store.responses`).
 
 Rows of `SENTENCES` are tried in order; a request that fits none has no meaning in the
 standard (Core, Standard-Pattern-For-Composites) and is refused by rule W01. A response

@@ -26,14 +26,12 @@ from functools import partial
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State
-from bars_gateway.store.adopted_alarms import AdoptedAlarms, StandsAgain
-from bars_gateway.store.adopted_quarantine import AdoptedQuarantine
-from bars_gateway.store.adopted_questions import AdoptedQuestions, doubt
+from bars_gateway.store import adopted
+from bars_gateway.store.adopted import change, columns, doubt, insert, is_used
 from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Fate, Line, failed, hold_one, line_of
 from bars_gateway.store.asides import is_of_one_row
-from bars_gateway.store.both import change, columns, insert, is_used
-from bars_gateway.store.examination import wrong_with
 from bars_gateway.store.focus import name_focus
+from bars_gateway.store.integrity import wrong_with
 from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rejudgement import happened_since, judge_anew, keeps_its_clock
 from bars_gateway.store.rows import text
@@ -78,11 +76,11 @@ class Adoption:
         connection.execute("CREATE TEMP TABLE pairs (kept INTEGER PRIMARY KEY, here INTEGER)")
         connection.execute("CREATE TEMP TABLE courses (kept INTEGER PRIMARY KEY, here INTEGER)")
         self.failed: list[Line] = []  # what could not be taken over
-        self.alarms: list[StandsAgain] = []  # what nobody has seen to, and was not here
+        self.alarms: list[adopted.StandsAgain] = []  # what nobody has seen to, and was not here
         self.handled: frozenset[tuple[str | None, str | None]] = frozenset()  # of the quarantined
-        self._alarms = AdoptedAlarms(connection, now, self._alone)
-        self._questions = AdoptedQuestions(connection)
-        self._quarantine = AdoptedQuarantine(connection)
+        self._alarms = adopted.AdoptedAlarms(connection, now, self._alone)
+        self._questions = adopted.AdoptedQuestions(connection)
+        self._quarantine = adopted.AdoptedQuarantine(connection)
         self.whole = self._pair()  # whether all of the kept database could be read
 
     def _pair(self) -> bool:

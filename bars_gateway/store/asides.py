@@ -116,7 +116,7 @@ class Asides(Noun):
         log_set_aside(Aside.MESSAGE, error, message_id=message_id, request_id=request_id)
         number = claim.claim if claim else None
         await self._write(lambda c: hold(c, message_id, error, now, number, began=began))
-        self._bells.ring_everybody()
+        self._wake_ups.wake_everybody()
 
     async def keep_back(self, provider: str, notice_id: int, error: BaseException) -> None:
         """Give the EPR that notice no more until the next start, and tell the operator."""

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bars_gateway.errors import BackupFailed
-from bars_gateway.store.examination import Examination, counts, examined, is_damage, reading
+from bars_gateway.store.integrity import Examination, counts, examined, is_damage, reading
 
 _STEP = 1024  # pages: between two steps, Ctrl-C is heard
 _SIDE_FILES = ("-journal", "-wal", "-shm")

@@ -21,14 +21,14 @@ from bars_gateway.standard.patients import ONE_PATIENT, Patient, compare, patien
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import Aside, Asides, Spoilt, each
-from bars_gateway.store.beginnings import began, read_payload
-from bars_gateway.store.bells import Bells
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.opening_request import began, read_payload
 from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.replacements import after_end
 from bars_gateway.store.rounds import Failed, Look, Rounds, each_alone
 from bars_gateway.store.rows import payload_of, text
-from bars_gateway.store.work import Noun, Shared, reads, rings, writes
+from bars_gateway.store.wake_ups import WakeUps
+from bars_gateway.store.work import Noun, Shared, reads, wakes, writes
 
 OTHER_PATIENT = "cancel.other_patient"
 WITHIN = timedelta(seconds=60)  # to be shown nothing twice, or to tell the EPR that it waits
@@ -69,7 +69,7 @@ class Cancellations(Noun):
         found = connection.rows("cancellations_to_read", now=text(now), limit=limit)
         return each(found, partial(_cancellation, connection))
 
-    @rings(Bells.ring_everybody)
+    @wakes(WakeUps.wake_everybody)
     @writes
     def confirm(self, connection: Connection, message_id: int, now: datetime) -> None:
         """Let it be sent: there is something to cancel."""
@@ -77,7 +77,7 @@ class Cancellations(Noun):
             about = (row["provider"], row["id"], row["request_id"])
             add_message_event(connection, about, "cancel.confirmed", now)
 
-    @rings(Bells.ring_everybody)
+    @wakes(WakeUps.wake_everybody)
     @writes
     def refuse(self, connection: Connection, message_id: int, status: str, now: datetime) -> None:
         """Settle it as refused: what it is about is over, and has that *status*."""
@@ -88,7 +88,7 @@ class Cancellations(Noun):
             detail = {"status": status}
             add_message_event(connection, about, "cancel.nothing_to_cancel", now, detail)
 
-    @rings(Bells.ring_everybody)
+    @wakes(WakeUps.wake_everybody)
     @writes
     def unshown(self, connection: Connection, message_id: int, at: datetime, now: datetime) -> bool:
         """
@@ -122,7 +122,7 @@ class Cancellations(Noun):
             for other in [*holders, *claimants]
         )
 
-    @rings(Bells.ring_everybody)
+    @wakes(WakeUps.wake_everybody)
     @writes
     def belongs_to_another(
         self, connection: Connection, message_id: int, at: datetime, now: datetime
@@ -148,16 +148,16 @@ class Cancellations(Noun):
         """Tell each EPR once of what has waited for its read for a minute; return how many."""
         told = await self._rounds.go(tell_unread, Aside.NOTICE, now)
         if told:
-            self._bells.ring_everybody()
+            self._wake_ups.wake_everybody()
         return told
 
     async def cancel_work(self, seconds: float) -> None:
         """Return when a cancellation may have come, after *seconds* at the latest."""
-        await self._bells.cancellations.wait(seconds)
+        await self._wake_ups.cancellations.wait(seconds)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake whoever waits for `cancel_work`."""
-        self._bells.cancellations.ring()
+        self._wake_ups.cancellations.wake()
 
 
 def _postpone(

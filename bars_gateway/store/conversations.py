@@ -1,37 +1,53 @@
-"""What has been said in a workflow, and what falls due with it.
+"""
+What has been said in a workflow, what falls due with it, and what a person says of one in doubt.
 
     in_reply_to ──about──► Conversation ──► what a composed message rests on
     submission_id ──handed_in──► the receipt that it was given
     warn_at ──► due_soon, once          answer_due_at ──► overdue, once, with an event
+    unclear, contradicted ──confirm──► where it stands in truth, with the audit trail
 
 The clock of an answer that is owed runs whatever became of the messages, and most of all where
 the request is unconfirmed: it may never have arrived. It ends with the workflow. The notice
 names the message that asked, in either role: its direction says who owes the answer.
 
-Decisions: D-answers-owed.
+Nothing that comes by itself settles a contradiction, for that would be guessing which of two
+is true. Somebody telephones, and says so. What comes after that is read as ever.
+
+Decisions: D-answers-owed, D-contradicted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
+from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.model.messages import Accepted, Change, NoticeKind, Payload
 from bars_gateway.model.readings import WorkflowRow
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.remarks import OF_SILENCE
-from bars_gateway.standard.workflow import Move, Role, State
+from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, Role, State
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.beginnings import read_kept
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.opening_request import read_kept
 from bars_gateway.store.records import add_message_event, links, notify
 from bars_gateway.store.rounds import Failed, Look, Rounds, each_alone
-from bars_gateway.store.rows import payload_of, workflow_of
+from bars_gateway.store.rows import payload_of, text, workflow_of
 from bars_gateway.store.submissions import accepted_of, handed_in, workflow_about
-from bars_gateway.store.work import Noun, Shared, reads
+from bars_gateway.store.work import Noun, Shared, reads, writes
 
 _PARTS = ("media_type", "headers", "encoding", "body", "digest")
+NOT_CONFIRMED: Mapping[str, Objection] = {
+    each.code: each
+    for each in (
+        Objection(
+            code="not_in_doubt",
+            text="the workflow is neither unclear nor contradicted",
+            cure="there is nothing to confirm: messages alone move it",
+        ),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +80,7 @@ class Conversations(Noun):
         overdue = await self._rounds.go(tell_overdue, Aside.NOTICE, now)
         soon = await self._rounds.go(tell_due_soon, Aside.NOTICE, now)
         if soon or overdue:
-            self._bells.ring_all_notices()
+            self._wake_ups.wake_all_notices()
         return soon, overdue
 
     @reads
@@ -155,3 +171,48 @@ def _tell(
     notify(connection, kind, request, now, () if known is None else (known,))
     about = (request["provider"], request["id"], request["request_id"])
     add_message_event(connection, about, f"workflow.{kind}", now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The workflow stands as somebody has said."""
+
+    state: State  # of the workflow; in a dry run, as it was
+
+
+class Confirmations(Noun):
+    """How workflows in doubt stand, as people have found out."""
+
+    @writes
+    def confirm(  # noqa: PLR0917
+        self,
+        connection: Connection,
+        provider: str,
+        workflow_id: int,
+        state: State,
+        actor: Actor,
+        now: datetime,
+        *,
+        dry_run: bool,
+    ) -> Confirmed | Objection | None:
+        """
+        Put a workflow in doubt into *state*, or say what stands against it.
+
+        None: *provider* has none of that number.
+        """
+        workflow = connection.one("workflow", id=workflow_id)
+        if workflow is None or workflow["provider"] != provider:
+            return None
+        before = State(workflow["state"])
+        if before not in DOUBTS:
+            return NOT_CONFIRMED["not_in_doubt"]
+        if dry_run:
+            return Confirmed(state=before)
+        closed_at = text(now) if state in FINAL else None
+        connection.run("confirm_workflow", id=workflow_id, state=state, closed_at=closed_at)
+        message = connection.one("request_of", id=workflow_id)
+        assert message is not None
+        about = (provider, int(message["id"]), str(message["request_id"]))
+        said = {"who": actor.who, "why": actor.why, "was": before, "state": state}
+        add_message_event(connection, about, f"{actor.role}.confirmed", now, said)
+        return Confirmed(state=state)

@@ -35,8 +35,8 @@ import structlog
 from bars_gateway import permissions
 from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
 from bars_gateway.store.checkpoints import Checkpoint, HeldLog, Holding, Schedule, checkpoint
-from bars_gateway.store.examination import read_only
 from bars_gateway.store.inspection import mark
+from bars_gateway.store.integrity import read_only
 from bars_gateway.store.lock import hold, mark_in_use
 from bars_gateway.store.schema import Opening, prepare
 from bars_gateway.store.sqlite import SqliteConnection, on_raw, translated

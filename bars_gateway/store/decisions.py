@@ -25,7 +25,6 @@ from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
 from bars_gateway.store import links
-from bars_gateway.store.beginnings import patients_of, read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import names, remarks_on_change, whose
 from bars_gateway.store.inbound import (
@@ -36,6 +35,7 @@ from bars_gateway.store.inbound import (
     remember,
     take,
 )
+from bars_gateway.store.opening_request import patients_of, read_kept, read_payload
 from bars_gateway.store.records import move_due, move_workflow
 from bars_gateway.store.responses import follow, named_by, tell
 from bars_gateway.store.rounds import Failed, Look, each_alone

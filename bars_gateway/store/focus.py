@@ -23,8 +23,8 @@ from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.patients import ONE_PATIENT, compare
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, State, Subject
-from bars_gateway.store.beginnings import began
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.opening_request import began
 from bars_gateway.store.records import add_message_event, links
 from bars_gateway.store.rows import text
 

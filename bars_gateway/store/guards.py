@@ -21,9 +21,9 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, compare_with
 from bars_gateway.standard.remarks import OF_PATIENT, Remark
 from bars_gateway.standard.workflow import Move, State, Subject
-from bars_gateway.store.beginnings import began, patients_of
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
+from bars_gateway.store.opening_request import began, patients_of
 from bars_gateway.store.records import other_records
 
 

@@ -35,8 +35,8 @@ from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compa
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store import links
-from bars_gateway.store.beginnings import patients_of, read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.opening_request import patients_of, read_kept, read_payload
 from bars_gateway.store.records import keep, notify
 from bars_gateway.store.rows import packed, text, written
 from bars_gateway.store.work import Noun, promises, writes
@@ -51,7 +51,7 @@ class Inbound(Noun):
         """Take the message with its workflow, answer and notice, or say what it met."""
         fate = await self._receive(arrival, now)
         if isinstance(fate, Taken):
-            self._bells.notices[arrival.provider].ring()
+            self._wake_ups.notices[arrival.provider].wake()
         return fate
 
     @promises

@@ -31,12 +31,12 @@ from bars_gateway.standard.consistency import matters
 from bars_gateway.standard.links import TIES, By, Relation
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject
-from bars_gateway.store.bells import Bells
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
 from bars_gateway.store.replacements import after_end, left_with
 from bars_gateway.store.rows import instant, message_of, text
-from bars_gateway.store.work import Noun, promises, reads, rings, writes
+from bars_gateway.store.wake_ups import WakeUps
+from bars_gateway.store.work import Noun, promises, reads, wakes, writes
 
 # A workflow that ended because of its request's fate may live again with the request.
 _FATES = frozenset({State.REFUSED, State.ABANDONED})
@@ -102,7 +102,7 @@ class Interventions(Noun):
         found = connection.one("newest_message")
         return 0 if found is None else int(found["id"])
 
-    @rings(Bells.ring_everybody)
+    @wakes(WakeUps.wake_everybody)
     @writes
     def intervene(  # noqa: PLR0917
         self,
@@ -137,7 +137,7 @@ class Interventions(Noun):
         return Done(state=state, also=also)
 
     @promises
-    @rings(Bells.ring_everybody)
+    @wakes(WakeUps.wake_everybody)
     @writes
     def resend(  # noqa: PLR0917
         self,

@@ -50,8 +50,8 @@ from bars_gateway.standard.links import (
 from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compare_with, patient_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
-from bars_gateway.store.beginnings import began, patients_of, read_payload
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.opening_request import began, patients_of, read_payload
 from bars_gateway.store.records import add_message_event, links
 from bars_gateway.store.rows import text
 

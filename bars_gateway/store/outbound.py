@@ -36,15 +36,15 @@ from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answ
 from bars_gateway.standard.workflow import Move, Role, State, is_worse
 from bars_gateway.store import submissions
 from bars_gateway.store.asides import Aside, Spoilt, each, hold, log_set_aside
-from bars_gateway.store.bells import Bells
-from bars_gateway.store.calls import note
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.focus import name_focus
+from bars_gateway.store.pacing import note
 from bars_gateway.store.records import add_message_event, keep, move_due, move_workflow, notify
 from bars_gateway.store.replacements import after_end, left_with
 from bars_gateway.store.rounds import Failed, Look, Rounds, Step, each_alone
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.work import Noun, Shared, promises, reads, rings, writes
+from bars_gateway.store.wake_ups import WakeUps
+from bars_gateway.store.work import Noun, Shared, promises, reads, wakes, writes
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.
@@ -78,7 +78,7 @@ class Outbound(Noun):
         self._own = partial(release_own, node=node)
 
     @promises
-    @rings(Bells.ring_submitted)
+    @wakes(WakeUps.wake_submitted)
     @writes
     def submit(self, connection: Connection, submission: Submission, now: datetime) -> Accepted:
         """
@@ -122,7 +122,7 @@ class Outbound(Noun):
             if not isinstance(found, Spoilt):
                 return found
             log_set_aside(Aside.MESSAGE, found.error, message_id=found.number)
-            self._bells.ring_everybody()  # it is held, and its EPR is told
+            self._wake_ups.wake_everybody()  # it is held, and its EPR is told
 
     @writes
     def _claim_next(
@@ -157,10 +157,10 @@ class Outbound(Noun):
         await self._database.write(
             lambda c: settle(c, claim, answer, attempt, settlement, self._node)
         )
-        self._bells.outbound.ring()
-        self._bells.notices[claim.provider].ring()
+        self._wake_ups.outbound.wake()
+        self._wake_ups.notices[claim.provider].wake()
 
-    @rings(Bells.ring_outbound)
+    @wakes(WakeUps.wake_outbound)
     @writes
     def put_back(self, connection: Connection, claim: Claim, retry_at: datetime) -> None:
         """Undo the claim: no POST began, so it was no attempt."""
@@ -174,7 +174,7 @@ class Outbound(Noun):
         _exactly_one(changed, claim)
         connection.run("forget_call", call=claim.call, provider=claim.provider)
 
-    @rings(Bells.ring_outbound, if_any=True)
+    @wakes(WakeUps.wake_outbound, if_any=True)
     @writes
     def put_off(
         self,
@@ -193,7 +193,7 @@ class Outbound(Noun):
         values = {"provider": provider, "receiver": receiver, "last": last}
         return connection.run("put_off", until=text(until), **values)
 
-    @rings(Bells.ring_outbound, if_any=True)
+    @wakes(WakeUps.wake_outbound, if_any=True)
     @writes
     def hasten(
         self,
@@ -217,16 +217,16 @@ class Outbound(Noun):
     async def _release(self, step: Step, now: datetime) -> int:
         released = await self._rounds.go(step, Aside.MESSAGE, now)
         for _ in range(released):
-            self._bells.outbound.ring()
+            self._wake_ups.outbound.wake()
         return released
 
-    @rings(Bells.ring_everybody, if_any=True)
+    @wakes(WakeUps.wake_everybody, if_any=True)
     @writes
     def reschedule(self, connection: Connection, step: timedelta) -> int:
         """Move by *step* all that is scheduled: the clock was set; return for how many messages."""
         return connection.run("reschedule", step=f"{step.total_seconds():+.3f} seconds")
 
-    @rings(Bells.ring_everybody, if_any=True)
+    @wakes(WakeUps.wake_everybody, if_any=True)
     @writes
     def recall(self, connection: Connection, now: datetime, longest: timedelta) -> int:
         """Make due what is scheduled further ahead than *longest*; return how many messages."""
@@ -237,15 +237,15 @@ class Outbound(Noun):
 
     async def give_up(self, now: datetime) -> int:
         """Settle what is queued and past its time as unconfirmed or not_sent; return how many."""
-        return self._rung(await self._rounds.go(give_up, Aside.NOTICE, now))
+        return self._woken(await self._rounds.go(give_up, Aside.NOTICE, now))
 
     async def tell_delays(self, now: datetime) -> int:
         """Write a delayed notice for each open message that is late; return how many."""
-        return self._rung(await self._rounds.go(tell_delays, Aside.NOTICE, now))
+        return self._woken(await self._rounds.go(tell_delays, Aside.NOTICE, now))
 
-    def _rung(self, changed: int) -> int:
+    def _woken(self, changed: int) -> int:
         if changed:
-            self._bells.ring_everybody()
+            self._wake_ups.wake_everybody()
         return changed
 
     @reads
@@ -256,18 +256,18 @@ class Outbound(Noun):
         Return when, after *now*, the next queued message of *providers* is due, or None.
 
         Pass the *now* of the claim that found nothing: what was due then and not
-        claimable waits for another message, and the bell rings when that is settled.
+        claimable waits for another message, and the wake-up comes when that is settled.
         """
         row = connection.one("next_due", now=text(now), providers=json.dumps(sorted(providers)))
         return instant(row["at"]) if row else None
 
     async def work(self, seconds: float) -> None:
         """Return when a message may have become due, after *seconds* at the latest."""
-        await self._bells.outbound.wait(seconds)
+        await self._wake_ups.outbound.wait(seconds)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake one sender: there may be more to claim."""
-        self._bells.outbound.ring()
+        self._wake_ups.outbound.wake()
 
 
 def _claim(connection: Connection, row: Row) -> Claim:

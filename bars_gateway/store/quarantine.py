@@ -16,14 +16,14 @@ from bars_gateway.model.quarantine import AGAINST, Attached, Quarantine
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.store.bells import Bells
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.inbound import take
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.responses import follow, named_by, prove_arrival, tell
 from bars_gateway.store.rows import instant, payload_of
-from bars_gateway.store.work import Noun, reads, rings, writes
+from bars_gateway.store.wake_ups import WakeUps
+from bars_gateway.store.work import Noun, reads, wakes, writes
 
 
 def quarantined(
@@ -57,7 +57,7 @@ class Quarantines(Noun):
         """Return what stands against attaching it, changing nothing."""
         return _against(connection, number, workflow_id, arrival)
 
-    @rings(Bells.ring_everybody)
+    @wakes(WakeUps.wake_everybody)
     @writes
     def attach(  # noqa: PLR0917
         self,

@@ -57,7 +57,6 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store import decisions, links
 from bars_gateway.store.asides import Aside, Spoilt, each, log_set_aside
-from bars_gateway.store.bells import Bell
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.guards import mixed_up, refuse_change, remarks_on_change, whose
 from bars_gateway.store.inbound import (
@@ -71,13 +70,14 @@ from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.responses import answered_workflow, tell
 from bars_gateway.store.rounds import Rounds
 from bars_gateway.store.rows import instant, packed, payload_of, question_of, text
+from bars_gateway.store.wake_ups import WakeUp
 from bars_gateway.store.work import Noun, Shared, promises, reads, writes
 
 T = TypeVar("T")
 
 TURNED_AWAY = "cancel.turned_away"
 ASKED = "cancel.asked"
-_LOOK_AGAIN = 5.0  # seconds; a net below the bell
+_LOOK_AGAIN = 5.0  # seconds; a net below the wake-up
 _ABOUT = (  # of an Arrival, what the EPR is shown and the message is made of
     *("move", "subject", "use_case", "sender", "receiver", "bundle_id", "focus_id"),
     *("responds_to", "reference"),
@@ -88,10 +88,10 @@ class Questions(Noun):
     """
     What the EPR is asked while the proxy waits.
 
-        ask ──commit──► bell of the provider ──► the EPR's door
-        decide ─commit─► bell of the question ──► who waits for the answer
+        ask ──commit──► wake-up of the provider ──► the EPR's door
+        decide ─commit─► wake-up of the question ──► who waits for the answer
 
-    Each proxy that waits has a bell of its own, for as long as it waits.
+    Each proxy that waits has a wake-up of its own, for as long as it waits.
     """
 
     def __init__(self, shared: Shared, rounds: Rounds) -> None:
@@ -99,8 +99,8 @@ class Questions(Noun):
         self._rounds = rounds
         self._attended: dict[str, datetime] = {}
         self._spoilt: set[int] = set()  # questions that cannot be read
-        self._askers: dict[str, Bell] = {}  # by provider
-        self._waiting: dict[int, Bell] = {}  # by question
+        self._askers: dict[str, WakeUp] = {}  # by provider
+        self._waiting: dict[int, WakeUp] = {}  # by question
 
     async def ask_about(
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
@@ -128,15 +128,15 @@ class Questions(Noun):
         attended = self._is_attended(provider, now)
         met = await self._database.write(partial(work, now=now, attended=attended))
         if isinstance(met, Asked):
-            self._asker(provider).ring()
+            self._asker(provider).wake()
         if isinstance(met, Unattended):
-            self._bells.notices[provider].ring()
+            self._wake_ups.notices[provider].wake()
         return met
 
     async def turn_away(self, arrival: Arrival, now: datetime) -> None:
         """Tell EPR and operator of a cancellation that is refused because nobody is asked here."""
         await self._turn_away(arrival, now)
-        self._bells.notices[arrival.provider].ring()
+        self._wake_ups.notices[arrival.provider].wake()
 
     @promises
     @writes
@@ -145,11 +145,11 @@ class Questions(Noun):
 
     async def answer_to(self, question_id: int) -> Answered:
         """Return the answer once it is on disk; cancel it when nobody waits any more."""
-        bell = self._waiting[question_id] = Bell()
+        waking = self._waiting[question_id] = WakeUp()
         look = partial(decision, question_id=question_id)
         try:
             while (found := await self._database.read(look)) is None:
-                await bell.wait(_LOOK_AGAIN)
+                await waking.wait(_LOOK_AGAIN)
             return found
         finally:
             del self._waiting[question_id]
@@ -190,8 +190,8 @@ class Questions(Noun):
         """Do what the EPR has decided, with ledger, message, workflow and notice."""
         decided = await self._decide(provider, question_id, decision, now)
         if question_id in self._waiting:
-            self._waiting[question_id].ring()
-        self._bells.notices[provider].ring()
+            self._waiting[question_id].wake()
+        self._wake_ups.notices[provider].wake()
         return decided
 
     @writes
@@ -215,8 +215,8 @@ class Questions(Noun):
         """Return when *provider* may have a new question, after *seconds* at the latest."""
         await self._asker(provider).wait(seconds)
 
-    def _asker(self, provider: str) -> Bell:
-        return self._askers.setdefault(provider, Bell(wakes_all=True))
+    def _asker(self, provider: str) -> WakeUp:
+        return self._askers.setdefault(provider, WakeUp(wakes_all=True))
 
 
 def ask_about(

@@ -69,7 +69,7 @@ class Notices(Noun):
 
     async def work(self, provider: str, seconds: float) -> None:
         """Return when *provider* may have a new notice, after *seconds* at the latest."""
-        await self._bells.notices[provider].wait(seconds)
+        await self._wake_ups.notices[provider].wait(seconds)
 
 
 class Messages(Noun):

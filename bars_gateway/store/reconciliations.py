@@ -15,12 +15,12 @@ from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.asides import Aside, Spoilt, each, kind_of, log_set_aside
-from bars_gateway.store.bells import Bell, Bells
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.focus import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.work import Noun, Shared, rings, writes
+from bars_gateway.store.wake_ups import WakeUp, WakeUps
+from bars_gateway.store.work import Noun, Shared, wakes, writes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Reconciliations(Noun):
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
-        self._bell = Bell()
+        self._wake_up = WakeUp()
 
     async def next(self) -> Unreconciled | None:
         """Return the message that is to be looked for first, due or not."""
@@ -62,14 +62,14 @@ class Reconciliations(Noun):
             unreadable = partial(_unreadable, message_id=found.number, error=found.error)
             await self._database.write(unreadable)
             log_set_aside(Aside.WORK, found.error, message_id=found.number)
-            self._bells.ring_all_notices()
+            self._wake_ups.wake_all_notices()
 
     @writes
     def later(self, connection: Connection, message_id: int, at: datetime) -> None:
         """Look again at *at*."""
         connection.run("reconcile_later", id=message_id, at=text(at))
 
-    @rings(Bells.ring_all_notices)
+    @wakes(WakeUps.wake_all_notices)
     @writes
     def settle(
         self,
@@ -95,11 +95,11 @@ class Reconciliations(Noun):
 
     async def work(self, seconds: float) -> None:
         """Return when there may be one more, after *seconds* at the latest."""
-        await self._bell.wait(seconds)
+        await self._wake_up.wait(seconds)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake whoever waits for work."""
-        self._bell.ring()
+        self._wake_up.wake()
 
 
 def _next(connection: Connection) -> Unreconciled | Spoilt | None:

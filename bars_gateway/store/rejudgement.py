@@ -32,14 +32,20 @@ from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
-from bars_gateway.store.arrivals import response_arrival
-from bars_gateway.store.beginnings import read_payload
 from bars_gateway.store.connection import Row
 from bars_gateway.store.guards import whose
+from bars_gateway.store.opening_request import read_payload
 from bars_gateway.store.outbound import lead_on
 from bars_gateway.store.records import move_workflow, notify
 from bars_gateway.store.replacements import after_end
-from bars_gateway.store.responses import Telling, follow, make_move, named_by, tell
+from bars_gateway.store.responses import (
+    Telling,
+    follow,
+    make_move,
+    named_by,
+    response_arrival,
+    tell,
+)
 from bars_gateway.store.rows import instant, payload_of, written
 from bars_gateway.store.sqlite import SqliteConnection
 

@@ -14,7 +14,7 @@ person is told to check whose it is; it proves nothing, and makes its workflow u
 
 A response proves that the request arrived, whatever we believed until then: what still
 waits for its retry is acknowledged now (scenario 71). What it says is read beside that
-request (`word_works`), and the newest holds, by the Responder's clock: one that is older
+request (`words`), and the newest holds, by the Responder's clock: one that is older
 than what came before it is delivered all the same, and changes nothing (scenarios 72 and
 90). A newer one that speaks against the end of its workflow opens it again, as
 `contradicted`; the same final word again is an amendment (scenario 74).
@@ -22,6 +22,7 @@ than what came before it is delivered all the same, and changes nothing (scenari
 Decisions: D-other-patient, D-newest-holds, D-contradicted.
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,6 +41,9 @@ from bars_gateway.model.messages import (
     Taken,
     Word,
 )
+from bars_gateway.standard import workflow
+from bars_gateway.standard.answers import acknowledge_response
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import (
     Particulars,
     matters,
@@ -47,8 +51,9 @@ from bars_gateway.standard.consistency import (
     same_case,
     same_journey,
 )
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import same_service
-from bars_gateway.standard.meaning import Said, is_ahead
+from bars_gateway.standard.meaning import Said, is_ahead, wording_of
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import (
     OF_PATIENT,
@@ -58,13 +63,14 @@ from bars_gateway.standard.remarks import (
     is_alarming,
     moves_on,
     remarks_on,
+    remarks_on_numbers,
     renews_doubt,
 )
 from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
-from bars_gateway.store.beginnings import began
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.inbound import add_event, already_met, keep_aside, remember, take
+from bars_gateway.store.opening_request import began
 from bars_gateway.store.records import move_workflow, notify, other_records
 from bars_gateway.store.replacements import left_with
 from bars_gateway.store.rows import instant, text
@@ -93,8 +99,8 @@ class Responses(Noun):
         """Take a response into its workflow, or quarantine it; *not_found* is then its answer."""
         fate = await self._respond(arrival, not_found, now)
         if isinstance(fate, Taken):
-            self._bells.outbound.ring()  # what it proves may let the next of its conversation go
-            self._bells.notices[arrival.provider].ring()
+            self._wake_ups.outbound.wake()  # what it proves may let the next of its conversation go
+            self._wake_ups.notices[arrival.provider].wake()
         return fate
 
     @promises
@@ -317,3 +323,46 @@ def _quarantine(
     )
     remember(connection, refusal, "inbound.quarantined", now)
     return Quarantined(reason=reason, answer=not_found)
+
+
+def response_arrival(
+    message: Message,
+    move: Move,
+    request: Payload,
+    *,
+    provider: str,
+    request_id: str,
+    correlation_id: str,
+    sender: str,
+    receiver: str,
+) -> Arrival:
+    """Return the response *message*, whose bytes are *request*, for the workflow it answers."""
+    written_in = Format(request.media_type)
+    answer = acknowledge_response(message, request.body, written_in)
+    return Arrival(
+        provider=provider,
+        request_id=request_id,
+        correlation_id=correlation_id,
+        bundle_id=message.bundle_id,
+        move=move,
+        subject=workflow.subject_of(message),
+        use_case=message.use_case,
+        sender=sender,
+        receiver=receiver,
+        focus_id=message.request_id,
+        reference=None,
+        responds_to=message.responds_to,
+        fingerprint=fingerprint(request.body),
+        request=request,
+        answer=Payload(media_type=request.media_type, headers={}, body=answer),
+        owed=None,
+        reason=message.reason,
+        wording=wording_of(message),
+        particulars=particulars_of(message),
+        doubts=remarks_on_numbers(message),
+    )
+
+
+def fingerprint(body: bytes) -> str:
+    """Return what tells these bytes from others: SHA-256, in hex."""
+    return hashlib.sha256(body).hexdigest()

@@ -17,7 +17,7 @@ things are changed in it before anybody uses it, all of them in one transaction:
   clinician that it never left; when its time runs out it is `unconfirmed`, which is all
   that we know.
 - What stood there unseen stands here, and what a person had marked as handled there does not:
-  see `adopted_alarms`.
+  see `adopted`.
 - The audit trail gets a line, so that the gap is explained where it shows; and what a person
   has to see to is an alarm for each message.
 
@@ -27,6 +27,14 @@ its place, and after it the new one is there whole.
 A tidy-minded reader would move the old file away first and the new one in after it. The
 name is never empty here: a gateway that starts between the two would begin with an empty
 database, and take every message that it knew a second time.
+
+What the database is worth that a backup takes the place of is asked of it, beside the backup:
+
+    absent, unreadable, incomplete ──► whatever waits in the backup is held
+    whole                          ──► what it knows of each message holds
+
+Incomplete is one that has not seen all that the backup has: somebody began again, or put an
+older file there. It may not know that a message was withdrawn.
 
 Decisions: D-restore.
 """
@@ -39,6 +47,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from bars_gateway import permissions
@@ -50,8 +59,7 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
-from bars_gateway.store.adopted_alarms import StandsAgain
-from bars_gateway.store.adopted_questions import doubt
+from bars_gateway.store.adopted import StandsAgain, doubt
 from bars_gateway.store.adoption import Adoption
 from bars_gateway.store.aftermath import (
     Fate,
@@ -62,22 +70,50 @@ from bars_gateway.store.aftermath import (
     settle_alarms,
 )
 from bars_gateway.store.backup import beside, copied, fresh_file, sync_folder
-from bars_gateway.store.examination import (
+from bars_gateway.store.inspection import mark
+from bars_gateway.store.integrity import (
     Examination,
     examined,
     is_damage,
+    last_change_at,
     newest_schema,
     read_only,
     reading,
 )
-from bars_gateway.store.inspection import mark
-from bars_gateway.store.kept import Beyond, Condition, judge
 from bars_gateway.store.lock import belong
 from bars_gateway.store.rows import text
 from bars_gateway.store.schema import migrate
 
 NOT_TAKEN_OVER = frozenset({Fate.FAILED, Fate.LEFT})
 LEAP = 1_000_000  # more than a gateway numbers between two backups
+_LACKS = """
+    NOT EXISTS (SELECT 1 FROM {there}.messages AS o
+                 WHERE o.provider = m.provider AND o.direction = m.direction
+                   AND o.request_id = m.request_id)
+"""
+_LAST = """
+    (SELECT max(id) AS id, max(at) AS at FROM main.events) AS here,
+    (SELECT max(id) AS id, max(at) AS at FROM other.events) AS there
+"""
+
+
+class Condition(StrEnum):
+    """What may be believed of the database that was there before a restore."""
+
+    ABSENT = "absent"  # there was none
+    UNREADABLE = "unreadable"  # damaged, or no database of ours
+    INCOMPLETE = "incomplete"  # it has not seen all that the backup has
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """What a database holds that a backup does not."""
+
+    last_change_at: datetime | None
+    received: int  # inbound messages
+    submitted: int  # outbound messages, the unsettled ones included
+    newer: bool  # whether anything at all happened in it after the backup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +199,7 @@ def _require_ours(kept: Path) -> None:
 
 def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Restored:
     _require_whole(backup)
-    condition, beyond = judge(database, backup)
+    condition, beyond = _judge(database, backup)
     if condition is not Condition.ABSENT and not older:
         _refuse_newer(database, beyond)
     aside = None
@@ -371,3 +407,58 @@ def _settle_log(database: Path) -> None:
         connection.close()
     if row[0]:
         raise DatabaseInUse(f"another program has {database} open")
+
+
+def _judge(database: Path, backup: Path) -> tuple[Condition, Beyond | None]:
+    """Return what *database* is worth, and what it has beyond *backup*; None: nobody can say."""
+    if not database.exists():
+        return Condition.ABSENT, None
+    try:
+        with reading(database, beside=backup) as connection:
+            (tables,) = connection.execute("SELECT count(*) FROM main.sqlite_schema").fetchone()
+            if not tables:
+                return Condition.INCOMPLETE, _NOTHING
+            if examined(connection, contents=False).damage:
+                return Condition.UNREADABLE, None
+            complete = _has_seen_all(connection)
+            return Condition.WHOLE if complete else Condition.INCOMPLETE, _beyond(connection)
+    except (StoreError, sqlite3.Error):
+        return Condition.UNREADABLE, None
+
+
+_NOTHING = Beyond(last_change_at=None, received=0, submitted=0, newer=False)
+
+
+def _has_seen_all(connection: sqlite3.Connection) -> bool:
+    """Tell whether the database goes on from where the backup was made."""
+    (later,) = connection.execute(
+        "SELECT here.id >= coalesce(there.id, 0) AND here.at >= coalesce(there.at, '')"  # noqa: S608
+        f" FROM {_LAST}"
+    ).fetchone()
+    lacking = connection.execute(
+        "SELECT 1 FROM other.messages AS m WHERE m.direction = 'outbound'"  # noqa: S608
+        f"  AND {_LACKS.format(there='main')} LIMIT 1"
+    ).fetchone()
+    empty = connection.execute("SELECT 1 FROM other.messages LIMIT 1").fetchone() is None
+    return bool(later or empty) and lacking is None
+
+
+def _beyond(connection: sqlite3.Connection) -> Beyond:
+    def count(direction: str) -> int:
+        query = (
+            f"SELECT count(*) FROM main.messages AS m"  # noqa: S608
+            f" WHERE m.direction = ? AND {_LACKS.format(there='other')}"
+        )
+        return int(connection.execute(query, [direction]).fetchone()[0])
+
+    (newer_events,) = connection.execute(
+        "SELECT here.id > coalesce(there.id, 0) OR here.at > coalesce(there.at, '')"  # noqa: S608
+        f" FROM {_LAST}"
+    ).fetchone()
+    received, submitted = count("inbound"), count("outbound")
+    return Beyond(
+        last_change_at=last_change_at(connection),
+        received=received,
+        submitted=submitted,
+        newer=bool(newer_events or received or submitted),
+    )

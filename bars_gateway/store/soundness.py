@@ -123,7 +123,7 @@ class Soundness(Noun):
             return False
         log.error("store.index_rebuilt", name=gap.index, count=gap.rows, advice=_REBUILT)
         self._database.left.pop(gap.index, None)
-        self._bells.ring_everybody()  # what it hid may be due
+        self._wake_ups.wake_everybody()  # what it hid may be due
         return True
 
     async def retry(self) -> None:

@@ -8,8 +8,8 @@ The store as the flows see it: what it keeps, by noun; each method of a noun is 
     interventions   what a person does to a message
     notices         pending ─► collect                            what we owe the EPR
 
-Instants are aware and in UTC. What is waited for by `work` is rung after a commit. Silence a
-bell *before* looking and nothing is missed.
+Instants are aware and in UTC. Who waits with `work` is woken after a commit; a wake-up that
+found nobody waiting is not lost.
 """
 
 from datetime import datetime, timedelta
@@ -18,18 +18,15 @@ from bars_gateway.model.readings import Overview
 from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
 from bars_gateway.store.asides import Asides
-from bars_gateway.store.bells import Bells
-from bars_gateway.store.breaks import Breaks
-from bars_gateway.store.calls import Calls
 from bars_gateway.store.cancellations import Cancellations
 from bars_gateway.store.checkpoints import HeldLog
-from bars_gateway.store.confirmations import Confirmations
 from bars_gateway.store.connection import Connection
-from bars_gateway.store.conversations import Conversations
+from bars_gateway.store.conversations import Confirmations, Conversations
 from bars_gateway.store.database import Database
 from bars_gateway.store.inbound import Inbound
 from bars_gateway.store.interventions import Interventions
 from bars_gateway.store.outbound import Outbound
+from bars_gateway.store.pacing import Breaks, Calls
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
 from bars_gateway.store.readings import Messages, Notices
@@ -38,6 +35,7 @@ from bars_gateway.store.responses import Responses
 from bars_gateway.store.rounds import Rounds
 from bars_gateway.store.soundness import Soundness
 from bars_gateway.store.unread import UnreadNotices
+from bars_gateway.store.wake_ups import WakeUps
 from bars_gateway.store.work import Noun, Shared, reads
 
 
@@ -53,7 +51,9 @@ class Store(Noun):
         per_receiver: int = 4,
         minimum_free_bytes: int = 0,
     ) -> None:
-        shared = Shared(database=database, bells=Bells(), minimum_free_bytes=minimum_free_bytes)
+        shared = Shared(
+            database=database, wake_ups=WakeUps(), minimum_free_bytes=minimum_free_bytes
+        )
         super().__init__(shared)
         self.asides = Asides(shared)
         rounds = Rounds(database, self.asides)

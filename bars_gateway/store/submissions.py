@@ -33,10 +33,10 @@ from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.rules import said_unclearly
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
 from bars_gateway.store import links
-from bars_gateway.store.beginnings import read_kept, read_payload
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
 from bars_gateway.store.links import claimant, meant
+from bars_gateway.store.opening_request import read_kept, read_payload
 from bars_gateway.store.records import keep, other_records
 from bars_gateway.store.rows import instant, text, written
 from bars_gateway.store.words import hear

@@ -35,8 +35,8 @@ from bars_gateway.standard.meaning import (
     read_alone,
     read_as,
 )
-from bars_gateway.store.beginnings import read_payload
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.opening_request import read_payload
 from bars_gateway.store.rows import instant, payload_of, text
 
 

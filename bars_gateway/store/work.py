@@ -9,7 +9,7 @@ changes are on disk, and not before; a caller can neither begin a transaction no
 one. A caller that is cancelled stops waiting: its change is made or not made, never half.
 
     @promises                  above it: refused beforehand where there is too little room
-    @rings(Bells.…)            above it: a bell is rung afterwards
+    @wakes(WakeUps.…)          above it: somebody is woken afterwards
 
 What depends on more is an async method as any other, around a private one that is decorated.
 """
@@ -21,9 +21,9 @@ from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.store.bells import Bells
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.database import Database
+from bars_gateway.store.wake_ups import WakeUps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Shared:
     """What the nouns of one open store have in common."""
 
     database: Database
-    bells: Bells
+    wake_ups: WakeUps
     minimum_free_bytes: int
 
     def refuse_when_full(self) -> None:
@@ -62,7 +62,7 @@ class Noun:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._database = shared.database
-        self._bells = shared.bells
+        self._wake_ups = shared.wake_ups
 
 
 N = TypeVar("N", bound=Noun)
@@ -104,21 +104,21 @@ def promises(method: Method[N, P, T]) -> Method[N, P, T]:
     return _named_as(method, guarded)
 
 
-def rings(
-    ring: Callable[[Bells], None], *, if_any: bool = False
+def wakes(
+    wake: Callable[[WakeUps], None], *, if_any: bool = False
 ) -> Callable[[Method[N, P, T]], Method[N, P, T]]:
-    """Let a method ring a bell after its commit; *if_any*: where it returns how many, and some."""
+    """Let a method wake somebody after its commit; *if_any*: where it returns a count, and some."""
 
-    def ringing(method: Method[N, P, T]) -> Method[N, P, T]:
-        async def rung(noun: N, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def waking(method: Method[N, P, T]) -> Method[N, P, T]:
+        async def woken(noun: N, /, *args: P.args, **kwargs: P.kwargs) -> T:
             done = await method(noun, *args, **kwargs)
             if done or not if_any:
-                ring(noun._bells)  # noqa: SLF001 # the other half of Noun
+                wake(noun._wake_ups)  # noqa: SLF001 # the other half of Noun
             return done
 
-        return _named_as(method, rung)
+        return _named_as(method, woken)
 
-    return ringing
+    return waking
 
 
 def _named_as(work: Callable[..., Any], method: Method[N, P, T]) -> Method[N, P, T]:

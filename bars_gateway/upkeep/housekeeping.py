@@ -39,7 +39,7 @@ from bars_gateway.errors import StorageFull
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
-from bars_gateway.store.breaks import Breaks, is_our_own
+from bars_gateway.store.pacing import Breaks, is_our_own
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,7 @@ from pathlib import Path
 from bars_gateway import log
 from bars_gateway.store import comparison
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.examination import read_only
+from bars_gateway.store.integrity import read_only
 from bars_gateway.store.rows import text
 from bars_gateway.store.sqlite import SqliteConnection
 

@@ -557,7 +557,7 @@ class TestTokens:
             await submit(store)
             asked = len(token_service.heard)
             clock.advance(60)
-            store.outbound.ring()
+            store.outbound.wake()
             await outcomes(store)
 
         assert (1, 2) == (asked, len(token_service.heard))
@@ -596,7 +596,7 @@ class TestTokens:
             await back_in_the_queue(store, receipt)
             kept_out = dispatcher.breakers.kept_out
             clock.advance(5.1)
-            store.outbound.ring()
+            store.outbound.wake()
             (notice,) = await outcomes(store)
 
         assert [] == list(kept_out)
@@ -629,7 +629,7 @@ class TestSenders:
     """Equal senders over one queue."""
 
     async def test_an_idle_dispatcher_wakes_when_something_is_queued(self, store, dispatcher):
-        """A bell, not a poll: nobody waits for the next look."""
+        """A wake-up, not a poll: nobody waits for the next look."""
         async with at_work(dispatcher):
             for _ in range(3):
                 await submit(store)
@@ -886,7 +886,7 @@ class TestSenders:
                 await asyncio.sleep(0.01)  # nobody is told that nothing is under way any more
             before = len(national_proxy.heard), len(token_service.heard)
             passed = timedelta(seconds=62)
-            store.outbound.ring()
+            store.outbound.wake()
             while len(national_proxy.heard) == before[0]:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)  # time for as many more as would come
@@ -981,10 +981,10 @@ class TestSenders:
                 while tokens.closed_until is None:
                     await asyncio.sleep(0.005)  # a token source tells nobody of its failures
                 clock.advance((tokens.closed_until - utc_now()).total_seconds() + 0.1)
-                store.outbound.ring()
+                store.outbound.wake()
             asked, token_service.otherwise = len(token_service.heard), granting_again
             while await open_messages(store):
-                await asyncio.sleep(0.05)  # a bell for each of a thousand would be looked at
+                await asyncio.sleep(0.05)  # a wake-up for each of a thousand would be looked at
             found = await outcomes(store, 1000)
         arrived = [heard.headers["X-Request-Id"] for heard in national_proxy.heard]
 
@@ -994,7 +994,7 @@ class TestSenders:
         assert all(arrived.index(first) < arrived.index(second) for first, second in pairs)
 
     async def test_an_idle_dispatcher_does_not_look(self, store, dispatcher, monkeypatch):
-        """Eight senders with nothing to send are woken by the bell, and by nothing else."""
+        """Eight senders with nothing to send are woken for it, and by nothing else."""
         looked, settled_down, claim_next = 0, asyncio.Event(), store.outbound.claim_next
 
         async def counting(*arguments):

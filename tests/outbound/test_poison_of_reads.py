@@ -87,7 +87,7 @@ async def told(store: Store, count: int) -> list[int]:
             found = [n.message_id for n in notices if n.kind is NoticeKind.RECONCILED]
             if len(found) >= count:
                 return found
-            store.reconciliations.ring()  # nobody waits here for the next look
+            store.reconciliations.wake()  # nobody waits here for the next look
             await asyncio.sleep(0.01)
 
 

@@ -367,7 +367,7 @@ async def test_processed_and_the_answer_lost(store, dispatcher_at, receiver):
         while (counts := (await store.overview(utc_now())).outbound)[
             OutboundState.ACKNOWLEDGED
         ] < count or await store.reconciliations.next():
-            await asyncio.sleep(0.1)  # two thousand bells would each be looked at
+            await asyncio.sleep(0.1)  # two thousand wake-ups would each be looked at
     found = await reconciled(store)
 
     assert {receipt.request_id for receipt in receipts} == set(receiver.times)

@@ -41,7 +41,7 @@ def running(log: Path, *arguments: str):
 
 
 def waited_for(condition):
-    """Return what *condition* gives once that is true: of other processes, which ring no bell."""
+    """Return what *condition* gives once that is true: of other processes, which wake nobody."""
     end = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < end

@@ -28,7 +28,7 @@ DOORS = (
     *("inbound.server", "inbound.exchange"),
     *("store.submissions", "store.outbound", "store.inbound", "store.readings"),
     *("store.rows", "store.records", "standard.examination"),
-    *("standard.answers", "standard.answers", "standard.verdict", "store.calls"),
+    *("standard.answers", "standard.verdict", "store.pacing"),
 )
 OURS = {"message.set_aside", "payload.damaged", "notice.set_aside", "file.set_aside"} | {
     *("answer.set_aside", "inbound.failed", "request.failed", "work.failed")

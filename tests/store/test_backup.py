@@ -27,7 +27,7 @@ from bars_gateway.store import backup as backup_module
 from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.examination import examine
+from bars_gateway.store.integrity import examine
 from bars_gateway.store.restore import LEAP, Condition, restore
 from bars_gateway.store.store import Store
 

@@ -41,7 +41,7 @@ from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject, subject_of
 from bars_gateway.store.database import Database
-from bars_gateway.store.examination import examine
+from bars_gateway.store.integrity import examine
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
 from bars_gateway.store.store import Store
 

@@ -387,7 +387,7 @@ async def test_after_a_break_what_was_tried_least_goes_first(store: Store) -> No
 
 
 async def test_the_next_due_time_leaves_out_what_is_blocked(store: Store) -> None:
-    """What is due and waits for another message rings the bell later; it is no due time."""
+    """What is due and waits for another message wakes somebody later; it is no due time."""
     first = await claimed(store, correlation_id="c")
     await store.outbound.submit(submission(correlation_id="c"), NOW)
     retry_at = NOW + timedelta(seconds=30)

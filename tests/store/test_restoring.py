@@ -35,7 +35,7 @@ from bars_gateway.status.concerns import RuntimeState, concerns
 from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.backup import back_up
 from bars_gateway.store.database import open_database
-from bars_gateway.store.examination import examine
+from bars_gateway.store.integrity import examine
 from bars_gateway.store.restore import Condition, HandedOver, Restored, hand_over, restore
 from bars_gateway.store.store import Store
 

@@ -26,7 +26,7 @@ __all__ = ["home"]  # a fixture
 NOT_TAKEN = "restore.not_taken_over"
 STEPS = [
     step
-    for name in ("adoption", "adopted_alarms", "adopted_questions", "rejudgement", "aftermath")
+    for name in ("adoption", "adopted", "rejudgement", "aftermath")
     for step in steps_of(f"store.{name}")
 ]
 

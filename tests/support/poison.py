@@ -18,7 +18,7 @@ from typing import Any
 SECRET = "Whittington-9449304424"
 # What is called only to make or to end a part, and no unit of work passes through.
 _LIFETIME = frozenset(
-    {"run", "stop", "start", "open", "close", "collect", "deliver", "release", "ring", "build"}
+    {"run", "stop", "start", "open", "close", "collect", "deliver", "release", "wake", "build"}
 )
 
 

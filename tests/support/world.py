@@ -42,7 +42,7 @@ PATIENCE = 20.0
 
 
 async def eventually(condition: Callable[[], Any]) -> Any:
-    """Return what *condition* gives once that is true: of files, which ring no bell."""
+    """Return what *condition* gives once that is true: of files, which wake nobody."""
     async with asyncio.timeout(PATIENCE):
         while not (found := condition()):
             await asyncio.sleep(0.01)

@@ -1,10 +1,10 @@
 """
-Bells: how the flows learn that there is work, without polling and without calling each other.
+Wake-ups: how the flows learn that there is work, without polling and without calling each other.
 
-    commit ─► ring ─► whoever waits looks into the store
+    commit ─► wake ─► whoever waits looks into the store
 
-A bell is rung after a commit, and silenced before looking. It remembers one ring
-that nobody heard, so that work which arrives between looking and waiting is not
+It is sent after a commit, and waited for after looking. One that nobody waited for is
+remembered, so that work which arrives between looking and waiting is not
 left until the next timeout.
 """
 
@@ -13,15 +13,15 @@ from collections import defaultdict
 from functools import partial
 
 
-class Bell:
-    """Wakes one waiter for each ring, or all of them."""
+class WakeUp:
+    """Wakes one waiter each time, or all of them."""
 
     def __init__(self, *, wakes_all: bool = False) -> None:
         self._wakes_all = wakes_all
         self._waiting: list[asyncio.Future[None]] = []
         self._unheard = False
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake whoever waits; with nobody there, the next one does not wait."""
         self._waiting = [future for future in self._waiting if not future.done()]
         if not self._waiting:
@@ -30,7 +30,7 @@ class Bell:
             future.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Return at the next ring, or after *seconds*."""
+        """Return at the next wake-up, or after *seconds*."""
         if self._unheard:
             self._unheard = False
             return
@@ -46,29 +46,29 @@ class Bell:
                 self._waiting.remove(future)
 
 
-class Bells:
-    """The bells of one store: for senders, and for each provider's EPR."""
+class WakeUps:
+    """The wake-ups of one store: for senders, and for each provider's EPR."""
 
     def __init__(self) -> None:
-        self.outbound = Bell()  # a message may have become due
-        self.cancellations = Bell()  # one may be read for
-        self.notices: defaultdict[str, Bell] = defaultdict(partial(Bell, wakes_all=True))
+        self.outbound = WakeUp()  # a message may have become due
+        self.cancellations = WakeUp()  # one may be read for
+        self.notices: defaultdict[str, WakeUp] = defaultdict(partial(WakeUp, wakes_all=True))
 
-    def ring_outbound(self) -> None:
+    def wake_outbound(self) -> None:
         """Wake a sender."""
-        self.outbound.ring()
+        self.outbound.wake()
 
-    def ring_submitted(self) -> None:
+    def wake_submitted(self) -> None:
         """Wake a sender, and whoever reads before a cancellation: a message was taken."""
-        self.outbound.ring()
-        self.cancellations.ring()
+        self.outbound.wake()
+        self.cancellations.wake()
 
-    def ring_everybody(self) -> None:
+    def wake_everybody(self) -> None:
         """Wake a sender, and whoever waits for a notice."""
-        self.outbound.ring()
-        self.ring_all_notices()
+        self.outbound.wake()
+        self.wake_all_notices()
 
-    def ring_all_notices(self) -> None:
+    def wake_all_notices(self) -> None:
         """Wake whoever waits for a notice of any provider."""
-        for bell in self.notices.values():
-            bell.ring()
+        for each in self.notices.values():
+            each.wake()

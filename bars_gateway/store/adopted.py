@@ -1,18 +1,29 @@
 """
-Lets a restored database know which alarms the kept one has, and which somebody has seen to there.
+What a restored database takes from the kept one beside messages: alarms, quarantine, answers.
 
-    stands there ─────────────► stands here, since when it stood there: nobody has seen to it
-    handled, settled there ───► ended here as well, where it is the same alarm
+    alarm stands there ───────► stands here, since when it stood there: nobody has seen to it
+    alarm handled, settled there ─► ended here as well, where it is the same alarm
+    quarantined there alone ──► here, for a person to attach
+    attached there, and here ─► here no more in quarantine, once its message is entered
+    question open here, answered there ─┬─ no ──► refused here, with the same words
+                                        └─ yes ─► its message is here, as the kept one has it
+    open here, and nobody can say ───────► asked again, with the remark `restored`
+
+Releases differ, and so do numbers: what is brought over is named by the columns that the schemas
+`main` and `other` have in common, and keeps its number where that is free.
 
 An alarm is the same one where kind, thing and first time are, and it was raised no more often
 there. So both can be done again: what was brought over once is known by that, whatever a
 person did with it here. Numbers of messages and workflows are those of this database; where
 what an alarm is about is not here (yet), it stands for its X-Request-Id, and is tied to the
-message once that is handed over.
+message once that is handed over. What the database itself raised as messages were entered is no
+news: it is replaced by what the kept one knows of it.
 
-What the database itself raised as messages were entered is no news: it is replaced by what the
-kept one knows of it. The statements walk whole tables, which is why they are none of the named
-ones.
+The Sender was told the EPR's answer to a question, and the EPR has done it. Asked a second time
+without a word, it might say the other thing: one side cancelled, and the other on its way. So the
+first answer holds, and a repetition of the request gets it.
+
+The statements walk whole tables, which is why they are none of the named ones.
 """
 
 import sqlite3
@@ -23,7 +34,10 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.store.aftermath import LEFT_BEHIND
+from bars_gateway.model.questions import PROCESS_MESSAGE
+from bars_gateway.standard.remarks import Remark
+from bars_gateway.store.aftermath import LEFT_BEHIND, Fate, Line, line_of
+from bars_gateway.store.integrity import wrong_with
 from bars_gateway.store.rows import instant, text
 
 _BORN = frozenset(  # raised by a message's entering or by its id, and not by what happened
@@ -33,8 +47,44 @@ _QUARANTINED = "inbound.quarantined"
 _SEEN_TO = frozenset({"handled", "settled"})
 _END = ("ended_at", "ended_how", "ended_by", "why")
 _OVERDUE = "workflow.overdue"
-
 Alone = Callable[[Callable[[], object], Callable[[], sqlite3.Row | None]], None]
+_ANSWER = (
+    *("state", "decided_at", "accepted", "http_status", "answer_code", "answer_type", "answer"),
+    *("heard_at", "answered_with"),
+)
+_OPEN = ("alarm_at", "media_type", "headers", "encoding", "body")
+
+
+def columns(connection: sqlite3.Connection, table: str) -> Sequence[str]:
+    """Return the columns that the table has in both."""
+    query = "SELECT name FROM pragma_table_info(?, ?)"
+    here, there = (
+        [name for (name,) in connection.execute(query, [table, schema])]
+        for schema in ("main", "other")
+    )
+    return [name for name in here if name in there]
+
+
+def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, object]) -> int:
+    """Put a row into *table* here, and return its number."""
+    names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+    query = f"INSERT INTO main.{table} ({names}) VALUES ({marks})"  # noqa: S608
+    return int(connection.execute(query, values).lastrowid or 0)
+
+
+def change(
+    connection: sqlite3.Connection, table: str, number: int, values: Mapping[str, object]
+) -> None:
+    """Let row *number* of *table* here have those values."""
+    changes = ", ".join(f"{name} = :{name}" for name in values)
+    query = f"UPDATE main.{table} SET {changes} WHERE id = :number"  # noqa: S608
+    connection.execute(query, {**values, "number": number})
+
+
+def is_used(connection: sqlite3.Connection, table: str, number: int) -> bool:
+    """Tell whether *table* here has a row of that number."""
+    query = f"SELECT 1 FROM main.{table} WHERE id = ?"  # noqa: S608
+    return connection.execute(query, [number]).fetchone() is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,3 +284,132 @@ def _abouts(row: sqlite3.Row) -> tuple[str, str]:
 
 def _is_same(there: sqlite3.Row, here: sqlite3.Row) -> bool:
     return bool(there["since"] == here["since"] and there["times"] >= here["times"])
+
+
+class AdoptedQuarantine:
+    """What a kept database, schema `other` of *connection*, has in quarantine, for this one."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def missing(self) -> sqlite3.Cursor:
+        """Return what lies there, is attached to nothing, and lies not here."""
+        return self._connection.execute(
+            "SELECT k.*, '' AS move, '' AS use_case, 'inbound' AS direction, k.reason AS state"
+            "  FROM other.quarantine AS k WHERE k.attached_to IS NULL"
+            "   AND NOT EXISTS (SELECT 1 FROM main.quarantine AS h WHERE h.provider = k.provider"
+            "                      AND h.request_id = k.request_id"
+            "                      AND h.fingerprint = k.fingerprint) ORDER BY k.id"
+        )
+
+    def enter(self, row: sqlite3.Row) -> Line:
+        """Put one here, unless its bytes are not those that came."""
+        if wrong := wrong_with(row):
+            return line_of(row, Fate.LEFT, f"its Bundle {wrong}")
+        names = [name for name in columns(self._connection, "quarantine") if name != "attached_to"]
+        values = {name: row[name] for name in names}
+        if is_used(self._connection, "quarantine", row["id"]):
+            values["id"] = None
+        insert(self._connection, "quarantine", values)
+        return line_of(row, Fate.QUARANTINED)
+
+    def attach(self) -> None:
+        """Let what was attached there be no longer in quarantine, now that its message is here."""
+        self._connection.execute(
+            "UPDATE main.quarantine AS q SET attached_to = courses.here FROM other.quarantine AS k"
+            "  JOIN courses ON courses.kept = k.attached_to"
+            " WHERE q.attached_to IS NULL"
+            "   AND q.provider = k.provider"
+            "   AND q.request_id = k.request_id"
+            "   AND q.fingerprint = k.fingerprint"
+            "   AND EXISTS (SELECT 1 FROM main.messages AS m WHERE m.provider = k.provider"
+            "                  AND m.fingerprint = k.fingerprint AND m.direction = 'inbound')"
+        )
+
+
+class AdoptedQuestions:
+    """The questions of a kept database, schema `other` of *connection*, for this one."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def answered(self) -> sqlite3.Cursor:
+        """Return what is open here and was answered there, with its number here."""
+        return self._connection.execute(
+            "SELECT k.*, here.id AS here FROM other.questions AS k"
+            "  JOIN main.questions AS here USING (provider, request_id, fingerprint)"
+            " WHERE here.state = 'open' AND here.changes = 1 AND k.state = 'answered'"
+            " ORDER BY k.id"
+        )
+
+    def undecided(self) -> sqlite3.Cursor:
+        """Return what the EPR was asked there alone, and had not answered."""
+        return self._connection.execute(
+            "SELECT k.*, '' AS move, '' AS use_case, '' AS sender, 'inbound' AS direction,"
+            "       k.asked_at AS created_at FROM other.questions AS k"
+            " WHERE k.state = 'open' AND k.changes = 1"
+            "   AND NOT EXISTS (SELECT 1 FROM main.questions AS h WHERE h.provider = k.provider"
+            "                      AND h.request_id = k.request_id"
+            "                      AND h.fingerprint = k.fingerprint) ORDER BY k.id"
+        )
+
+    def message_of(self, row: sqlite3.Row) -> sqlite3.Row:
+        """Return the message that was taken with the answer in *row*, or what stands for none."""
+        found: sqlite3.Row | None = self._connection.execute(
+            "SELECT *, (SELECT min(n.collected_at) FROM other.notices AS n"
+            "            WHERE n.message_id = m.id) AS collected_at"
+            "  FROM other.messages AS m WHERE m.id = ?",
+            [row["message_id"]],
+        ).fetchone()
+        return found or self._as_line(row)
+
+    def _as_line(self, row: sqlite3.Row) -> sqlite3.Row:
+        found: sqlite3.Row = self._connection.execute(
+            "SELECT k.*, coalesce(json_extract(k.about, '$.move'), '') AS move,"
+            "       coalesce(json_extract(k.about, '$.use_case'), '') AS use_case,"
+            "       coalesce(json_extract(k.about, '$.sender'), '') AS sender,"
+            "       'inbound' AS direction, k.asked_at AS created_at"
+            "  FROM other.questions AS k WHERE k.id = ?",
+            [row["id"]],
+        ).fetchone()
+        return found
+
+    def free(self, row: sqlite3.Row) -> None:
+        """Let the request in *row* be under question no more: an answer is entered next."""
+        self._connection.execute(
+            "DELETE FROM main.ledger WHERE provider = ? AND request_id = ? AND question_id = ?",
+            [row["provider"], row["request_id"], row["here"]],
+        )
+
+    def enter(self, row: sqlite3.Row, message_here: int | None) -> None:
+        """Let the question in *row* be answered as it was there, with the message, if it is one."""
+        answer: dict[str, object] = {name: row[name] for name in _ANSWER}
+        answer |= dict.fromkeys(_OPEN) | {"message_id": message_here}
+        change(self._connection, "questions", row["here"], answer)
+        if message_here is None:
+            self._enter_in_ledger(row)
+
+    def _enter_in_ledger(self, row: sqlite3.Row) -> None:
+        kept = self._connection.execute(
+            "SELECT * FROM other.ledger WHERE provider = ? AND request_id = ?",
+            [row["provider"], row["request_id"]],
+        ).fetchone()
+        if kept is not None:
+            values = {name: kept[name] for name in columns(self._connection, "ledger")}
+            question = row["here"] if kept["question_id"] is not None else None
+            insert(self._connection, "ledger", values | {"question_id": question})
+
+
+def doubt(connection: sqlite3.Connection, number: int | None = None) -> None:
+    """
+    Say with each question that is asked again that it may have been answered before.
+
+    *number*: with that one alone. What is no message has no remarks: it is read as it stands.
+    """
+    connection.execute(
+        "UPDATE main.questions SET about = json_set(about, '$.remarks',"
+        "       json_insert(coalesce(json_extract(about, '$.remarks'), '[]'), '$[#]', :remark))"
+        " WHERE state = 'open' AND operation = :operation AND id = coalesce(:number, id)"
+        "   AND coalesce(json_extract(about, '$.remarks'), '[]') NOT LIKE '%' || :remark || '%'",
+        {"remark": Remark.RESTORED, "operation": PROCESS_MESSAGE, "number": number},
+    )
