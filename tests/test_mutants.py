@@ -60,6 +60,13 @@ MUTANTS = (
         test="scenarios/test_proof.py::test_an_answer_about_another_patient_is_nobodys",
     ),
     Mutant(
+        fault="another-patient-hides-behind-ours",
+        module="standard/patients.py",
+        now="    return replace(first, beside=tuple(beside))\n",
+        then="    return first\n",
+        test="standard/test_patients.py::test_whether_it_is_the_same_patient",
+    ),
+    Mutant(
         fault="a-rejection-reads-like-any-other-message",
         module="standard/sentences/received.py",
         now="The patient is your responsibility again: act now.",

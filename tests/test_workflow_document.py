@@ -234,7 +234,9 @@ messages have one: the numbers of one are among those of the other, or they are 
 names are corrected, and do not count then. Where one side has none, the same name and birth
 date are the same patient, newly traced; another name or birth date is another patient; and
 where either is missing nobody can tell. A placeholder (one digit ten times) or a number with
-a wrong check digit counts as none.
+a wrong check digit counts as none. A message is about everybody whom it names: by the Patient, by
+a second one, or by the number of a record (`subject.identifier`). Each of them has to be found in
+the other message; one who is not is another patient, though the others be ours.
 """
 
 

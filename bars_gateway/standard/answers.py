@@ -49,7 +49,7 @@ from bars_gateway.standard.bundle import (
 from bars_gateway.standard.consistency import Particulars, particulars_of, same_case
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.patients import Sameness, compare, numbered_in, patient_of
+from bars_gateway.standard.patients import Sameness, compare, compare_with, numbered_in, patient_of
 from bars_gateway.standard.tree import Json, MalformedBundle, Resource
 
 ERROR_CODES = "https://fhir.nhs.uk/Codesystem/http-error-codes"  # spelt so wherever it is used
@@ -407,10 +407,10 @@ def _contradicts(ours: Message, found: Message) -> bool:
 
 
 def _names_another(ours: Message, tree: Resource) -> bool:
-    """Tell whether any number in it is not our patient's, in a Patient or in a record."""
-    here = patient_of(ours)
-    return bool(here.nhs_numbers) and any(
-        compare(here, each) is Sameness.OTHER_PATIENT for each in numbered_in(tree)
+    """Tell whether any number in it is of nobody whom ours names, in a Patient or in a record."""
+    here = patient_of(ours).everybody
+    return any(each.nhs_numbers for each in here) and any(
+        compare_with(each, here) is Sameness.OTHER_PATIENT for each in numbered_in(tree)
     )
 
 

@@ -9,6 +9,11 @@ Whether two messages, or a record and a message, are about one patient: decided 
     one has none, name or birth date differs          ─► other_patient
     one has none, and there is too little to compare  ─► unknown_patient
 
+Whoever mixes up two requests names both patients in one message: ours in the Patient, and another
+in a record (`subject.identifier`), or in a second Patient. So a message is about everybody whom
+it names, wherever that stands, and each has to be found in the other message: one who is not is
+another patient, however many are ours.
+
 Numbers decide where both sides have them: names are corrected, and whoever was unknown when
 the ambulance was called has a name an hour later. A placeholder (one digit, ten times) or a
 number with a wrong check digit says nothing about anybody, and counts as none: two strangers
@@ -34,8 +39,9 @@ Decisions: D-same-patient, D-duplicate.
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 
 from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_of, text_of
 from bars_gateway.standard.headers import is_uuid
@@ -43,7 +49,10 @@ from bars_gateway.standard.tree import Json, Resource
 
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
-_OF_A_PATIENT = ("subject", "patient", "actor")  # members that refer to whom a record is about
+# Members that refer to whom a record is about.
+_OF_A_PATIENT = frozenset({"subject", "patient", "actor"})
+_TELLING = _OF_A_PATIENT | {"resourceType"}  # an object that has none of these names nobody
+_MOST = 16  # who are compared: a message that names more is about nobody in particular
 _BETWEEN_DIGITS = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
 _WHOLE_DATE = len("1950-01-31")
 _PATIENT = "patient"
@@ -71,14 +80,36 @@ class Patient:
     nhs_numbers: frozenset[str] = field(default=frozenset(), repr=False)  # those that are some
     names: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)  # family, given
     birth_dates: frozenset[str] = field(default=frozenset(), repr=False)
+    beside: tuple["Patient", ...] = field(default=(), repr=False)  # others whom a message names
+
+    @property
+    def everybody(self) -> tuple["Patient", ...]:
+        """Whom a message names: one, unless it has mixed up two."""
+        return (replace(self, beside=()), *self.beside)
 
 
 def patient_of(message: Message) -> Patient:
-    """Return whom *message* is about: by its Patient, or by the number that its records give."""
-    said = _together([patient_in(patient) for _, patient in message.all("Patient")])
-    if said.nhs_numbers:
-        return said
-    return _together([said, *numbered_in(message.root)])
+    """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
+    ordered = sorted(message.objects, key=lambda objects: not _is_patient(objects[0]))
+    telling = (each for objects in ordered for each in objects if not _TELLING.isdisjoint(each))
+    named = (who for each in telling for _, who in _named_by(each))
+    first, *beside = _apart(named) or [Patient()]
+    return replace(first, beside=tuple(beside))
+
+
+def strangers(message: Message) -> list[str]:
+    """Return where *message* names somebody else than its patient, as FHIR paths."""
+    whose = patient_of(message)
+    if not whose.beside:
+        return []
+    return [where for where, who in _named(message.root) if not _is_of(who, whose)]
+
+
+def _is_of(who: Patient, one: Patient) -> bool:
+    """Tell whether *who* is a part of *one*, who was put together from such parts."""
+    if who.nhs_numbers:
+        return who.nhs_numbers <= one.nhs_numbers
+    return who.names <= one.names and who.birth_dates <= one.birth_dates
 
 
 def patient_in(resource: Resource) -> Patient:
@@ -105,6 +136,27 @@ def are_one(people: Iterable[Patient]) -> list[Patient]:
     return found
 
 
+def _apart(people: Iterable[Patient]) -> list[Patient]:
+    """
+    Return *people*, each once: who has no number is whoever nothing tells apart.
+
+    So is a Patient without one, in whose records there is a number and no more.
+    """
+    said = list(islice(dict.fromkeys(each for each in people if each != Patient()), _MOST))
+    found = are_one(each for each in said if each.nhs_numbers)
+    for each in (each for each in said if not each.nhs_numbers):
+        same = next((one for one in found if _may_be(each, one)), None)
+        found = [_together([one, each]) if one is same else one for one in found]
+        found += [each] if same is None else []
+    first = next(iter(said), Patient())
+    return sorted(found, key=lambda one: not _is_of(first, one))
+
+
+def _may_be(one: Patient, other: Patient) -> bool:
+    by_number_alone = not (other.names or other.birth_dates)
+    return by_number_alone or _compare_two(one, other) in ONE_PATIENT
+
+
 def _together(people: Collection[Patient]) -> Patient:
     return Patient(
         nhs_numbers=frozenset().union(*(each.nhs_numbers for each in people)),
@@ -120,24 +172,35 @@ def numbered_in(tree: Resource) -> list[Patient]:
     A record may name its patient by number alone (`subject.identifier`), with no Patient beside
     it; and whoever has mixed up two requests may name both. What is no Bundle is read alike.
     """
-    found = [frozenset[str]()]
-    level: list[Json] = [tree]
-    for node in level:  # which grows while it is read
+    people = (Patient(nhs_numbers=who.nhs_numbers) for _, who in _named(tree) if who.nhs_numbers)
+    return are_one(dict.fromkeys(people))
+
+
+def _named(tree: Resource) -> Iterator[tuple[str, Patient]]:
+    """Yield where *tree* names somebody, and whom."""
+    level: list[tuple[str, Json]] = [(text_of(tree, "resourceType"), tree)]
+    for where, node in level:  # which grows while it is read
         if isinstance(node, list):
-            level += node
+            level += [(f"{where}[{number}]", each) for number, each in enumerate(node)]
         elif isinstance(node, dict):
-            found.append(_usable(_numbers_in(node)))
-            level += node.values()
-    return are_one(Patient(nhs_numbers=each) for each in dict.fromkeys(found) if each)
+            level += [(f"{where}.{name}", each) for name, each in node.items()]
+            yield from ((where + name, who) for name, who in _named_by(node))
 
 
-def _numbers_in(node: Resource) -> set[str]:
-    """Return the numbers that one object gives to its patient, as they are written."""
+def _named_by(node: Resource) -> Iterator[tuple[str, Patient]]:
+    """Yield whom one object names itself, and in which of its members."""
     if _is_patient(node):
-        return _written([node])
-    references = [map_of(node, name) for name in _OF_A_PATIENT]
-    named = [each for each in references if text_of(each, "type") in {"", "Patient"}]
-    return _numbers(map_of(each, "identifier") for each in named)
+        yield "", patient_in(node)
+    for name in _OF_A_PATIENT & node.keys():
+        if numbers := _numbers_in(map_of(node, name)):
+            yield f".{name}", Patient(nhs_numbers=numbers)
+
+
+def _numbers_in(reference: Resource) -> frozenset[str]:
+    """Return the numbers by which a reference names a patient; the actor may be a relative."""
+    if text_of(reference, "type") not in {"", "Patient"}:
+        return frozenset()
+    return _usable(_numbers([map_of(reference, "identifier")]))
 
 
 def _usable(numbers: Iterable[str]) -> frozenset[str]:
@@ -151,6 +214,42 @@ def _is_patient(resource: Resource) -> bool:
 
 def compare(one: Patient, other: Patient) -> Sameness:
     """Return whether they are one; the order in which they are given makes no difference."""
+    return compare_with(one, [other])
+
+
+def compare_with(one: Patient, known: Collection[Patient]) -> Sameness:
+    """
+    Return whether *one* is whom a workflow is about, who may be *known* by several names.
+
+    A patient who was traced or merged since is known by what was said before and after. Who is
+    one of those that are known is no stranger to the others. A message that names two is about
+    whom a workflow is about only if both are known, and so is one that follows on such a message.
+    """
+    everybody = [each for message in known for each in message.everybody]
+    there = [_nearest(each, everybody) for each in one.everybody]
+    back = [_worst(_nearest(each, one.everybody) for each in them.everybody) for them in known]
+    return _worst([*there, _best(back)])
+
+
+def _nearest(one: Patient, people: Iterable[Patient]) -> Sameness:
+    return _best(_compare_two(one, each) for each in people)
+
+
+def _best(found: Iterable[Sameness]) -> Sameness:
+    return _first_of((Sameness.SAME, Sameness.NEWLY_TRACED, Sameness.OTHER_PATIENT), found)
+
+
+def _worst(found: Iterable[Sameness]) -> Sameness:
+    order = (Sameness.OTHER_PATIENT, Sameness.UNKNOWN_PATIENT, Sameness.NEWLY_TRACED, Sameness.SAME)
+    return _first_of(order, found)
+
+
+def _first_of(order: Sequence[Sameness], found: Iterable[Sameness]) -> Sameness:
+    those = set(found)
+    return next((each for each in order if each in those), Sameness.UNKNOWN_PATIENT)
+
+
+def _compare_two(one: Patient, other: Patient) -> Sameness:
     ours, theirs = one.nhs_numbers, other.nhs_numbers
     if ours and theirs:
         fits = ours <= theirs or theirs <= ours
@@ -161,18 +260,6 @@ def compare(one: Patient, other: Patient) -> Sameness:
     if not equal:
         return Sameness.OTHER_PATIENT
     return Sameness.NEWLY_TRACED if ours or theirs else Sameness.SAME
-
-
-def compare_with(one: Patient, known: Collection[Patient]) -> Sameness:
-    """
-    Return whether *one* is whom a workflow is about, who may be *known* by several names.
-
-    A patient who was traced or merged since is known by what was said before and after. Who is
-    one of those that are known is no stranger to the others.
-    """
-    found = {compare(one, each) for each in known}
-    order = (Sameness.SAME, Sameness.NEWLY_TRACED, Sameness.OTHER_PATIENT)
-    return next((each for each in order if each in found), Sameness.UNKNOWN_PATIENT)
 
 
 def has_nhs_number(identifier: Resource) -> bool:

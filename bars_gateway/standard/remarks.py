@@ -20,7 +20,13 @@ from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import Said
-from bars_gateway.standard.patients import Sameness, is_nhs_number, is_placeholder, numbers_written
+from bars_gateway.standard.patients import (
+    Sameness,
+    is_nhs_number,
+    is_placeholder,
+    numbers_written,
+    patient_of,
+)
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, led_on
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
@@ -54,8 +60,9 @@ class Remark(StrEnum):
     NEWLY_TRACED = "newly_traced"
     UNKNOWN_PATIENT = "unknown_patient"
     OTHER_RECORD = "other_record"  # of requests and outcomes, too
-    PLACEHOLDER_NUMBER = "placeholder_number"  # of whatever comes in, as is the next
+    PLACEHOLDER_NUMBER = "placeholder_number"  # of whatever comes in, as are the next two
     WRONG_NUMBER = "wrong_number"
+    TWO_PATIENTS = "two_patients"
     PARTNER_STANDS = "partner_stands"  # of an outcome, as is the next
     UNREPLACED = "unreplaced"
     PAST_ITS_TIME = "past_its_time"  # of an outcome, or of word that a message is late
@@ -93,12 +100,13 @@ REMARKABLE = frozenset(Remark) - {
     Remark.UNKNOWN_PATIENT,
     Remark.PLACEHOLDER_NUMBER,
     Remark.WRONG_NUMBER,
+    Remark.TWO_PATIENTS,
     Remark.CLOCK_AHEAD,
     Remark.CONTRADICTS,  # its workflow says so, until a person has settled it
     Remark.IN_DOUBT,
 }
 # What is said of the NHS numbers in what came, whatever sort of message it is.
-OF_NUMBERS = frozenset({Remark.PLACEHOLDER_NUMBER, Remark.WRONG_NUMBER})
+OF_NUMBERS = frozenset({Remark.PLACEHOLDER_NUMBER, Remark.WRONG_NUMBER, Remark.TWO_PATIENTS})
 # What is said of whose a message is, beside what it says.
 OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD, *OF_NUMBERS})
 # What is no remark on a response: it is said with the outcome of what we have sent.
@@ -133,10 +141,14 @@ OF_RESTORES = frozenset({Remark.RESTORED, Remark.FATE_UNKNOWN})
 
 
 def remarks_on_numbers(message: Message) -> tuple[Remark, ...]:
-    """Return what a person should know of the NHS numbers in *message*: that one is nobody's."""
+    """Return what a person should know of the NHS numbers in *message*: nobody's, or of two."""
     wrong = {each for each in numbers_written(message) if not is_nhs_number(each)}
     placeholders = set(filter(is_placeholder, wrong))
-    said = ((Remark.PLACEHOLDER_NUMBER, placeholders), (Remark.WRONG_NUMBER, wrong - placeholders))
+    said = (
+        (Remark.PLACEHOLDER_NUMBER, placeholders),
+        (Remark.WRONG_NUMBER, wrong - placeholders),
+        (Remark.TWO_PATIENTS, patient_of(message).beside),
+    )
     return tuple(remark for remark, numbers in said if numbers)
 
 

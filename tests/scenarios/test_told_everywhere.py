@@ -175,6 +175,14 @@ ROWS = (
         requester=Told(epr="before you file it", page="another patient", alarm="patient.other"),
     ),
     Row(
+        course=courses.a_response_that_names_another_patient_beside_ours,
+        requester=Told(epr="before you file it", page="another patient", alarm="patient.other"),
+    ),
+    Row(
+        course=courses.a_rejection_with_another_patient_beside_ours,
+        requester=Told(epr="before you file it", page="another patient", alarm="patient.other"),
+    ),
+    Row(
         course=courses.a_response_that_nobody_asked_for,
         requester=Told(page="came that no request of ours asked for", alarm="inbound.quarantined"),
     ),

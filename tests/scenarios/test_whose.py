@@ -10,11 +10,12 @@ import pytest
 from asked_epr import YES, answering
 from bookings import booking, cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
+from mixed_up import FORMS, in_the_records, mixed_up
 from moving import made, move, socket_of, state, transfer
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from variants import resource
-from world import Node, World, eventually, world_in
+from world import Node, World, eventually, headers, post, world_in
 
 from bars_gateway.demo.messages import response
 from bars_gateway.standard.workflow import State
@@ -82,6 +83,13 @@ async def refused(node: Node, name: str, body: bytes, envelope: bytes | None = N
     return found
 
 
+async def refused_by(node: Node, name: str, body: bytes, envelope: bytes | None = None) -> set[str]:
+    """Drop a file that is refused; return by which rules."""
+    node.drop(f"{name}.json", body, envelope)
+    reason = await node.document(f"outbox/refused/{name}.reason.json")
+    return {issue["rule"] for issue in reason["issues"]}
+
+
 async def accepted(node: Node, name: str, body: bytes, envelope: bytes | None = None) -> Document:
     node.drop(f"{name}.json", body, envelope)
     receipt = await node.document(f"outbox/accepted/{name}.receipt.json")
@@ -127,6 +135,92 @@ async def test_a_response_about_another_patient(world: World) -> None:
         line["http_status"] for line in lines if line["event"] == "inbound.request_ended"
     ]
     assert ANOTHER not in json.dumps(lines, default=str)
+
+
+MIXED_UP = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+
+
+@MIXED_UP
+async def test_another_patient_beside_ours_is_another_patient(world: World, form: Any) -> None:
+    """A Responder mixed up two requests: ours in the Patient, and theirs in what it found."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    body = mixed_up(response(acknowledgement, encounter="finished"), form)
+    to_us = headers(world.ambulance.service)
+    status, _, _ = await post(world, body, to_us, node=world.ambulance)
+    notice = await told(world.ambulance, "conclude")
+
+    assert 200 == status
+    assert {"other_patient", "two_patients"} <= set(notice["remarks"])
+    assert CHECK in notice["means"]
+    assert State.UNCLEAR == await state(world.ambulance, receipt["request_id"])
+    assert ["patient.other"] == [a.kind for a in (await world.ambulance.overview()).alarms]
+
+
+@MIXED_UP
+async def test_no_message_about_two_patients_leaves(world: World, form: Any) -> None:
+    """Neither a response nor a request: whoever wrote it is told where the other one stands."""
+    _, acknowledgement = await asked(world, validation_request())
+    answer = mixed_up(response(acknowledgement, encounter="finished"), form)
+    refused_as = [
+        await refused_by(world.hospital, "answer", answer),
+        await refused_by(world.hospital, "said-to-be-right", answer, CHANGED),
+        await refused_by(world.ambulance, "request-of-two", mixed_up(validation_request(), form)),
+    ]
+
+    assert all("P01T" in rules for rules in refused_as), refused_as
+
+
+@MIXED_UP
+async def test_a_request_about_two_patients_is_taken_and_told(world: World, form: Any) -> None:
+    """It may be the only word that there is; whoever files it checks whose it is."""
+    status, _, _ = await post(world, mixed_up(validation_request(), form), headers())
+    notice = await told(world.hospital, "request")
+
+    assert 200 == status
+    assert ["two_patients"] == notice["remarks"]
+    assert "This names two patients" in notice["means"]
+
+
+@MIXED_UP
+@pytest.mark.parametrize("status", ["revoked", "entered-in-error"])
+async def test_a_cancellation_about_two_patients_is_the_eprs_to_judge(
+    world: World, form: Any, status: str
+) -> None:
+    """The question says so before anybody's referral is ended for somebody else's."""
+    world.hospital.asked = 'questions = "socket"'
+    await world.hospital.restart()
+    async with answering(world.hospital.socket, lambda _: {"refuse": "changed-here"}) as epr:
+        _, acknowledgement = await asked(world, validation_request())
+        body = mixed_up(cancelled_referral(json.loads(acknowledgement), status), form)
+        answered, _, _ = await post(world, body, headers())
+    question = next(each for each in epr.seen if each["move"] == "cancel")
+
+    assert 409 == answered
+    assert ["other_patient", "two_patients"] == question["remarks"]
+    assert ["patient.other"] == [a.kind for a in (await world.hospital.overview()).alarms]
+
+
+async def test_what_came_about_two_patients_can_be_answered(world: World) -> None:
+    """That the answer repeats both is no fault of its writer: word must not stay untold."""
+    body = mixed_up(validation_request(), in_the_records)
+    _, _, taken = await post(world, body, headers())
+    answer = response(json.dumps(taken).encode(), encounter="in-progress")
+    world.hospital.drop("begun.json", answer)
+    receipt = await world.hospital.document("outbox/accepted/begun.receipt.json")
+
+    assert "P01T" in {each["rule"] for each in receipt["warnings"]}
+
+
+async def test_an_answer_about_one_of_two_patients_is_asked_about(world: World) -> None:
+    """Nobody knows which of the two the request is about, until somebody has said so."""
+    _, _, taken = await post(world, mixed_up(validation_request()), headers())
+    answer = response(json.dumps(taken).encode(), encounter="in-progress")
+    issue = await refused(world.hospital, "begun", answer)
+    world.hospital.drop("again.json", answer, CHANGED)
+    receipt = await world.hospital.document("outbox/accepted/again.receipt.json")
+
+    assert "G14" == issue["rule"]
+    assert "queued" == receipt["state"]
 
 
 async def test_what_was_said_to_be_right_is_right_afterwards(world: World) -> None:

@@ -229,6 +229,18 @@ def test_a_record_alone_that_names_our_patient_says_nothing() -> None:
     assert NO_BODY == said(request | {"subject": ours})
 
 
+def test_our_own_bytes_are_not_foreign() -> None:
+    """Whoever it was that was named in what was sent: the echo of it names nobody else."""
+    bundle = json.loads(SENT)
+    identifier = {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000026"}
+    for each in resources(bundle, "CarePlan"):
+        each["subject"] = {"identifier": identifier}
+    sent = json.dumps(bundle).encode()
+
+    assert Said.OURS is said(bundle, sent).said
+    assert Said.FOREIGN is said(bundle, SENT).said
+
+
 def test_a_relative_is_not_the_patient() -> None:
     """A mother who stands in an Appointment has a number of her own."""
     mother = ANOTHER | {"type": "RelatedPerson"}

@@ -4,15 +4,17 @@ import json
 from typing import Any
 
 import pytest
-from messages import referral
+from messages import referral, validation_request
 from variants import keep, resource
 
-from bars_gateway.standard.bundle import Message, read
+from bars_gateway.standard.bundle import Message, read, said_by
 from bars_gateway.standard.patients import (
+    NHS_NUMBER,
     ONE_PATIENT,
     Patient,
     Sameness,
     compare,
+    compare_with,
     is_nhs_number,
     is_placeholder,
     patient_of,
@@ -43,6 +45,26 @@ def without_patient() -> Message:
     bundle = json.loads(referral())
     keep(bundle, "ServiceRequest")
     bundle["entry"] = [e for e in bundle["entry"] if e["resource"]["resourceType"] != "Patient"]
+    return read(json.dumps(bundle).encode())
+
+
+def named_in(kind: str, number: str, **patient: Any) -> Message:
+    """Return a referral, with one of its records said by number to be somebody's."""
+    bundle = json.loads(validation_request())
+    identifier = {"system": NHS_NUMBER, "value": number}
+    resource(bundle, kind).setdefault("subject", {})["identifier"] = identifier
+    resource(bundle, "Patient").update(patient)
+    return read(json.dumps(bundle).encode())
+
+
+def beside(second: str | None, *, at_the_front: bool = False, **changes: Any) -> Message:
+    """Return a referral with a second Patient in it, of that number, or of none."""
+    bundle = json.loads(referral())
+    found = next(e for e in bundle["entry"] if e["resource"]["resourceType"] == "Patient")
+    added = json.loads(json.dumps(found)) | {"fullUrl": "urn:uuid:second"}
+    added["resource"]["identifier"][0]["value"] = second or ""
+    added["resource"] |= changes
+    bundle["entry"].insert(1 if at_the_front else len(bundle["entry"]), added)
     return read(json.dumps(bundle).encode())
 
 
@@ -81,12 +103,76 @@ S = Sameness
         pytest.param(message(ONE), message(name="x"), S.UNKNOWN_PATIENT, id="a-name-that-is-none"),
         pytest.param(message(ONE), without_patient(), S.UNKNOWN_PATIENT, id="no-patient-at-all"),
         pytest.param(without_patient(), without_patient(), S.UNKNOWN_PATIENT, id="neither-has-one"),
+        pytest.param(
+            message(ONE), named_in("CarePlan", OTHER), S.OTHER_PATIENT, id="another-in-a-record"
+        ),
+        pytest.param(
+            message(ONE),
+            named_in("Encounter", OTHER),
+            S.OTHER_PATIENT,
+            id="another-in-an-encounter",
+        ),
+        pytest.param(message(ONE), named_in("CarePlan", ONE), S.SAME, id="ours-in-a-record-too"),
+        pytest.param(
+            message(ONE), named_in("CarePlan", WRONG), S.SAME, id="nobodys-number-in-a-record"
+        ),
+        pytest.param(
+            message(ONE),
+            named_in("CarePlan", ONE, identifier=[]),
+            S.SAME,
+            id="ours-in-a-record-alone",
+        ),
+        pytest.param(
+            named_in("CarePlan", OTHER), named_in("CarePlan", OTHER), S.SAME, id="the-same-two"
+        ),
+        pytest.param(
+            message(ONE, OTHER), named_in("CarePlan", OTHER), S.SAME, id="both-are-one-persons"
+        ),
+        pytest.param(message(ONE), beside(OTHER), S.OTHER_PATIENT, id="a-second-patient"),
+        pytest.param(
+            message(ONE), beside(OTHER, at_the_front=True), S.OTHER_PATIENT, id="in-either-order"
+        ),
+        pytest.param(message(ONE), beside(ONE), S.SAME, id="the-patient-twice"),
+        pytest.param(message(ONE), beside(None), S.SAME, id="once-without-the-number"),
+        pytest.param(
+            message(ONE), beside(None, name=TWIN), S.OTHER_PATIENT, id="a-second-without-number"
+        ),
+        pytest.param(
+            message(ONE), beside(None, name=[]), S.UNKNOWN_PATIENT, id="a-second-of-no-name"
+        ),
     ],
 )
 def test_whether_it_is_the_same_patient(one: Message, other: Message, expected: Sameness) -> None:
     """By NHS number where both have one, else by name and birth date, else nobody knows."""
     assert expected is compare(patient_of(one), patient_of(other))
     assert expected is compare(patient_of(other), patient_of(one))
+
+
+def test_who_was_traced_is_known_by_what_was_said_before_and_after() -> None:
+    """One message that names both numbers is about nobody else; one of them alone is neither."""
+    known = [patient_of(message(ONE)), patient_of(message(OTHER))]
+    both, third = named_in("CarePlan", OTHER), named_in("CarePlan", THIRD)
+
+    assert S.SAME is compare_with(patient_of(both), known)
+    assert S.SAME is compare_with(patient_of(message(OTHER)), known)
+    assert S.OTHER_PATIENT is compare_with(patient_of(third), known)
+    assert S.OTHER_PATIENT is compare_with(patient_of(message(ONE)), [patient_of(both)])
+    assert S.UNKNOWN_PATIENT is compare_with(patient_of(message(ONE)), [])
+
+
+def test_a_message_that_names_everybody_is_looked_at_in_no_time() -> None:
+    """Ten thousand people in one message are no work: after a few it is nobody's."""
+    bundle = json.loads(referral())
+    (plan,) = (e for e in bundle["entry"] if e["resource"]["resourceType"] == "CarePlan")
+    people = [
+        {"resourceType": "CarePlan", "subject": {"identifier": {"system": NHS_NUMBER, "value": n}}}
+        for n in (str(number) for number in range(9_000_000_000, 9_000_100_000))
+        if is_nhs_number(n)
+    ]
+    bundle["entry"] += [plan | {"resource": each} for each in people]
+
+    assert len(people) > 5_000
+    assert 16 == len(patient_of(said_by(bundle)).everybody)
 
 
 @pytest.mark.parametrize("placeholder", PLACEHOLDERS)
@@ -150,4 +236,5 @@ def test_only_two_answers_say_that_it_is_one_patient() -> None:
 def test_nothing_shows_a_patient_by_accident() -> None:
     """What is compared may end up in a traceback; number, name and birth date may not."""
     assert "Patient()" == repr(patient_of(message(ONE)))
+    assert "Patient()" == repr(patient_of(named_in("CarePlan", OTHER)))
     assert Patient() != patient_of(message(ONE))

@@ -196,6 +196,16 @@ def own_id(kind: str) -> Change:
 GONE = {"reference": "urn:uuid:00000000-0000-4000-8000-00000000dead"}
 
 
+OF_ANOTHER = {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000026"}
+
+
+def somebody_beside(bundle: Bundle) -> None:
+    """Add a second Patient, of whom no number is known."""
+    more("Patient")(bundle)
+    kept = {"identifier": [], "name": [{"use": "official", "family": "ELSE", "given": ["Ada"]}]}
+    bundle["entry"][-1]["resource"] |= kept
+
+
 def focus_on_nothing(bundle: Bundle) -> None:
     put([GONE], "focus")(header(bundle))
 
@@ -837,6 +847,8 @@ PATIENT = [
         "Patient.identifier[0].system",
         of("Patient", "http://fhir.nhs.uk/id/nhs-number", "identifier", 0, "system"),
     ),
+    Break("P01T", STRICT, "CarePlan.subject", of("CarePlan", OF_ANOTHER, "subject", "identifier")),
+    Break("P01T", STRICT, "Patient[1]", somebody_beside, also="B22"),
     Break(
         "P02",
         WARNS,

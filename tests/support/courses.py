@@ -20,6 +20,7 @@ from aiohttp import web
 from asked_epr import answering
 from bookings import cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
+from mixed_up import in_a_second_patient, mixed_up
 from moving import made, move, requested, socket_of, transfer
 from scripted import another_make, outcome
 from scripted_receiver import Said, answering_reads
@@ -209,6 +210,18 @@ async def a_response_about_another_patient(world: World) -> AsyncIterator[None]:
     yield
     body = told(answer, "finished", plan="active")
     await reported(world, body.replace(NHS_NUMBER.encode(), ANOTHER.encode()))
+
+
+async def a_response_that_names_another_patient_beside_ours(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    yield
+    await reported(world, mixed_up(told(answer, "finished", plan="active")))
+
+
+async def a_rejection_with_another_patient_beside_ours(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    yield
+    await reported(world, mixed_up(told(answer, "cancelled"), in_a_second_patient))
 
 
 async def a_response_that_nobody_asked_for(world: World) -> AsyncIterator[None]:

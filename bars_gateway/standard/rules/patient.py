@@ -11,6 +11,7 @@ from bars_gateway.standard.patients import (
     has_nhs_number,
     has_ten_digits,
     is_placeholder,
+    strangers,
 )
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import concept_of, extensions, is_of
@@ -45,6 +46,19 @@ def misspelt_system(message: Message, _offer: Offer) -> Iterator[str]:
     for path, identifier in _nhs_numbers(message):
         if text_of(identifier, "system") != NHS_NUMBER:
             yield f"{path}.system"
+
+
+@rule(
+    "P01T",
+    "the message names two patients: let every record be of the one Patient. Where two NHS numbers"
+    " are one person's, write both as identifier of the Patient",
+    source="Core: Cancellation (the Receiver cross-checks the patient)",
+    receiving=_WARN,
+    fixed=True,
+)
+def two_patients(message: Message, _offer: Offer) -> Iterator[str]:
+    """Whoever files it by its Patient files somebody else's record there."""
+    yield from strangers(message)
 
 
 @rule(

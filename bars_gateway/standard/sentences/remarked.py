@@ -130,6 +130,10 @@ REMARKED: Mapping[Remark, Sentence] = {
         "The NHS number in this cannot be right, for its digits do not check. Check whose this is"
         " before you file it."
     ),
+    Remark.TWO_PATIENTS: telephone(
+        "This names two patients: a part of it may be about somebody else. Check whose it is before"
+        " you file it or act upon it. Telephone."
+    ),
     Remark.OTHER_RECORD: telephone(
         "There may be two records of this patient's request. Telephone: ask which of the two"
         " stands, and have the other one cancelled."
