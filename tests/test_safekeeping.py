@@ -352,7 +352,7 @@ def test_where_nothing_is_forgotten_nothing_is_feared() -> None:
     [
         (Condition.ABSENT, "There was no database here before"),
         (Condition.UNREADABLE, "The database that was here is damaged: it is not believed."),
-        (Condition.INCOMPLETE, "The database that was here has not seen all that the backup has"),
+        (Condition.INCOMPLETE, "The database that was here has not seen all that happened"),
     ],
 )
 def test_what_cannot_be_known_is_not_guessed(condition: Condition, sentence: str) -> None:

@@ -104,14 +104,16 @@ _UNKNOWN = (
     " for it will not send again what we said we have; and look in the EPR for what was submitted"
     " since: files are in outbox/accepted, unless somebody took them away. Submit again only what"
     " the Receiver says that it has not: under new ids it would take it twice. Answers to what was"
-    " forgotten are quarantined, and their Senders get 404: the status page counts them."
+    " forgotten are quarantined, and their Senders get 404: the status page counts them. The alarm"
+    " `restore.forgotten` stands there until somebody marks it as handled."
 )
 _CONDITIONS: Mapping[str, str] = {
     "absent": "There was no database here before: nothing is kept, and nothing can be asked.",
     "unreadable": "The database that was here is damaged: it is not believed.",
     "incomplete": (
-        "The database that was here has not seen all that the backup has: it may not know what was"
-        " withdrawn."
+        "The database that was here has not seen all that happened: it lacks something that the"
+        " backup has, or is itself what a restore has left that could not say what was forgotten."
+        " It may not know what was withdrawn."
     ),
     "whole": "The database that was here is whole, and was asked what happened since.",
 }
@@ -295,12 +297,14 @@ def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
 
 def meaning(restored: "Restored") -> Iterator[str]:
     """Yield in plain words what a restore means, each with what to do about it."""
+    from bars_gateway.store.aftermath import LEFT_BEHIND
+
     since, kept = clock(restored.held.last_change_at), str(restored.aside)
     yield f"- {_what_is_kept(restored)}"
     yield from _grouped(AT_RESTORE, restored.lines, since=since, kept=kept)
     if not restored.listed:
         yield f"- {_UNKNOWN.format(since=since)}"
-    elif not restored.lines:
+    elif not restored.lines and not any(each.kind == LEFT_BEHIND for each in restored.alarms):
         yield "- Forgotten: no message. Each that was there before is in the backup as well."
     yield from _standing_again(restored.alarms)
     yield (

@@ -271,6 +271,17 @@ ALARMS: Mapping[str, AlarmKind] = {
         ends="it is released, or ends",
         ended_by=("message.queued", "message.acknowledged", "message.unconfirmed"),
     ),
+    "restore.forgotten": AlarmKind(
+        about=About.PLACE,
+        grave=True,
+        noun="restore",
+        says="{n} of which nobody can say what it has forgotten",
+        whose=Whose.EITHER,
+        advice="Ask each Sender what it has sent after the time that is named: it will not send"
+        " again what we said we have. Look in the EPR for what was submitted since, and ask each"
+        " Receiver before anything is submitted again.",
+        ends="nothing else",
+    ),
     "restore.not_handed_over": AlarmKind(
         about=About.REQUEST,
         grave=True,

@@ -16,6 +16,7 @@ things are changed in it before anybody uses it, all of them in one transaction:
 - What waits counts as tried. It may have been sent since, and `not_sent` would tell a
   clinician that it never left; when its time runs out it is `unconfirmed`, which is all
   that we know.
+- What nobody can list may be forgotten: that is an alarm, until somebody has asked.
 - What stood there unseen stands here, and what a person had marked as handled there does not:
   see `adopted`.
 - The audit trail gets a line, so that the gap is explained where it shows; and what a person
@@ -33,8 +34,11 @@ What the database is worth that a backup takes the place of is asked of it, besi
     absent, unreadable, incomplete ──► whatever waits in the backup is held
     whole                          ──► what it knows of each message holds
 
-Incomplete is one that has not seen all that the backup has: somebody began again, or put an
-older file there. It may not know that a message was withdrawn.
+Incomplete is one that has not lived through all that happened: somebody began again, or put an
+older file there, or a restore has left it that could not say what was forgotten. It may not know
+that a message was withdrawn. Numbers and times prove nothing here: a restore lets numbers leap, and
+whatever begins again goes on. So the audit trail must go on from the backup's, line by line, and
+nothing may be lacking that the backup has.
 
 Decisions: D-restore.
 """
@@ -43,7 +47,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,6 +99,19 @@ _LAST = """
     (SELECT max(id) AS id, max(at) AS at FROM main.events) AS here,
     (SELECT max(id) AS id, max(at) AS at FROM other.events) AS there
 """
+# What a backup has and nothing ever removes, and by what the same is known here.
+_LASTING: Mapping[str, Sequence[str]] = {
+    "events": ("id", "at", "kind", "provider", "message_id", "request_id"),
+    "messages": ("provider", "direction", "request_id"),
+    "ledger": ("provider", "request_id"),
+    "quarantine": ("provider", "request_id", "fingerprint"),
+}
+_FORGOT = """
+    SELECT 1 FROM main.events AS mine
+     WHERE mine.kind = 'operator.restored'
+       AND NOT coalesce(json_extract(mine.detail, '$.listed'), 0)
+       AND NOT EXISTS (SELECT 1 FROM other.events AS e WHERE e.id = mine.id AND e.at = mine.at)
+"""
 
 
 class Condition(StrEnum):
@@ -102,7 +119,7 @@ class Condition(StrEnum):
 
     ABSENT = "absent"  # there was none
     UNREADABLE = "unreadable"  # damaged, or no database of ours
-    INCOMPLETE = "incomplete"  # it has not seen all that the backup has
+    INCOMPLETE = "incomplete"  # it has not lived through all that happened
     WHOLE = "whole"
 
 
@@ -286,7 +303,10 @@ def _make_safe(  # noqa: PLR0917
         ).fetchone()
         raise_alarms(connection, [each for each in lines if not _is_seen_to(each, there)], now)
         connection.execute("DELETE FROM main.breaks")  # they may have answered since the backup
-        _audit(connection, "operator.restored", now, {"kept": condition, "messages": len(lines)})
+        if not there.listed:
+            _audit(connection, "restore.forgotten", now, {"place": _after(held.last_change_at)})
+        done = {"kept": condition, "listed": there.listed, "messages": len(lines)}
+        _audit(connection, "operator.restored", now, done)
     return Restored(
         held=held,
         aside=aside,
@@ -296,6 +316,12 @@ def _make_safe(  # noqa: PLR0917
         alarms=there.alarms,
         uncollected=uncollected,
     )
+
+
+def _after(last_change_at: datetime | None) -> str:
+    if last_change_at is None:
+        return "from the first message on"
+    return f"after {last_change_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _compared(connection: sqlite3.Connection, condition: Condition, now: datetime) -> _Known:
@@ -430,17 +456,18 @@ _NOTHING = Beyond(last_change_at=None, received=0, submitted=0, newer=False)
 
 
 def _has_seen_all(connection: sqlite3.Connection) -> bool:
-    """Tell whether the database goes on from where the backup was made."""
-    (later,) = connection.execute(
-        "SELECT here.id >= coalesce(there.id, 0) AND here.at >= coalesce(there.at, '')"  # noqa: S608
-        f" FROM {_LAST}"
-    ).fetchone()
-    lacking = connection.execute(
-        "SELECT 1 FROM other.messages AS m WHERE m.direction = 'outbound'"  # noqa: S608
-        f"  AND {_LACKS.format(there='main')} LIMIT 1"
-    ).fetchone()
-    empty = connection.execute("SELECT 1 FROM other.messages LIMIT 1").fetchone() is None
-    return bool(later or empty) and lacking is None
+    """Tell whether the database goes on from where the backup was made, and forgot nothing."""
+    lacking = any(_lacks(connection, table, keys) for table, keys in _LASTING.items())
+    return not lacking and connection.execute(_FORGOT).fetchone() is None
+
+
+def _lacks(connection: sqlite3.Connection, table: str, keys: Sequence[str]) -> bool:
+    same = " AND ".join(f"here.{key} IS there.{key}" for key in keys)
+    query = (
+        f"SELECT 1 FROM other.{table} AS there"  # noqa: S608
+        f" WHERE NOT EXISTS (SELECT 1 FROM main.{table} AS here WHERE {same}) LIMIT 1"
+    )
+    return connection.execute(query).fetchone() is not None
 
 
 def _beyond(connection: sqlite3.Connection) -> Beyond:

@@ -142,6 +142,27 @@ async def test_what_was_received_since_is_handed_over(world: World, tmp_path: Pa
     assert [] == list((await world.hospital.overview()).alarms)
 
 
+async def test_a_restore_that_is_run_again_forgets_nothing_more_quietly(
+    world: World, tmp_path: Path
+) -> None:
+    """The disk is lost, and a referral with it: the second run says what the first one said."""
+    await world.hospital.ran("backup", str(tmp_path / "copy.db"))
+    receipt = await world.ambulance.sent("r.json", referral())
+    await world.ambulance.outcome(receipt["request_id"])
+    first = await restored(world.hospital, tmp_path / "copy.db", world.hospital.database)
+    Path(kept(world.hospital)).rename(tmp_path / "kept.db")  # both may be of one second
+    second = await world.hospital.ran("restore", str(tmp_path / "copy.db"), "--older")
+    await world.hospital.restart()
+    alarms = await world.hospital.ran("alarms")
+    page = await page_of(world.hospital)
+
+    assert [True, True] == ["nobody can say all of it" in each for each in (first, second)]
+    assert "is whole" not in second
+    assert "restore.forgotten" in alarms
+    assert "1 restore of which nobody can say what it has forgotten" in page
+    assert "No action needed" not in page
+
+
 async def test_a_gateway_killed_while_it_sends_is_restored_whole(
     world: World, tmp_path: Path
 ) -> None:

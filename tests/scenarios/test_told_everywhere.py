@@ -326,6 +326,12 @@ ROWS = (
         leaves_traces=True,
     ),
     Row(
+        course=courses.a_restore_that_forgets_what_was_received,
+        requester=Told(),
+        responder=Told(page="nobody can say what it has forgotten"),
+        leaves_traces=True,
+    ),
+    Row(
         course=courses.a_restore_that_lacks_what_was_received,
         requester=Told(),
         responder=Told(

@@ -237,7 +237,7 @@ async def test_what_could_not_be_read_at_first_stands_once_it_is_handed_over(hom
     done = hand_over(mended, home.database, PAST)
     (after,) = await home.does(overview)
 
-    assert ["inbound.quarantined", "workflow.contradicted"] == doubts(after)
+    assert ["inbound.quarantined", "restore.forgotten", "workflow.contradicted"] == doubts(after)
     assert "arrived  workflow.contradicted, since" in "\n".join(handed_over(done, mended))
 
 

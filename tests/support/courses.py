@@ -479,6 +479,16 @@ async def a_restore_without_the_database(world: World) -> AsyncIterator[None]:
     await world.ambulance.restart()
 
 
+async def a_restore_that_forgets_what_was_received(world: World) -> AsyncIterator[None]:
+    backup = await backed_up(world.hospital)
+    await asked(world, referral())
+    yield
+    await world.hospital.stop()
+    world.hospital.database.write_bytes(b"this is no database" * 1000)
+    await restored(world.hospital, backup)
+    await world.hospital.restart()
+
+
 async def a_restore_that_lacks_what_was_received(world: World) -> AsyncIterator[None]:
     backup = await backed_up(world.hospital)
     await asked(world, referral())
