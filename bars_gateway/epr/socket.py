@@ -206,12 +206,9 @@ class EprSocket:
     async def _answer_troubles(  # noqa: PLR0911 (one for each kind of trouble)
         self, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
-        if request.path.startswith(_OF_AN_EPR):
-            self.attendance.seen()
-        if request.path == "/questions":
-            self.attendance.asked()
-        with structlog.contextvars.bound_contextvars(uid=uid_of(request), method=request.method):
+        with structlog.contextvars.bound_contextvars(uid=None, method=request.method):
             try:
+                self._note(request)
                 return listeners.refused_encoding(request) or await handler(request)
             except listeners.BodyRefused as refused_body:
                 return refused_body.answer
@@ -231,6 +228,14 @@ class EprSocket:
                 return self._unavailable(error)
             except Exception as error:  # unit of work
                 return await self._failed(request, error, _AFTER_FAILURE)
+
+    def _note(self, request: web.Request) -> None:
+        """Let the log know who asks, and the page that somebody does."""
+        structlog.contextvars.bind_contextvars(uid=uid_of(request))
+        if request.path.startswith(_OF_AN_EPR):
+            self.attendance.seen()
+        if request.path == "/questions":
+            self.attendance.asked()
 
     def _unavailable(self, error: GatewayError) -> web.Response:
         log.warning("epr.request_failed", reason=str(error), advice=error.advice)
