@@ -161,12 +161,21 @@ async def test_an_epr_is_told_what_to_write_instead(world: World) -> None:
     assert [] == world.ambulance.files("inbox/new/*.notice.json")
 
 
-async def test_an_epr_may_make_the_request_the_focus(world: World) -> None:
+@pytest.mark.parametrize(
+    ("use_case", "form"),
+    [
+        ("a6t2", {"encounter": "cancelled"}),
+        ("a4t1", {"encounter": "cancelled", "request": "revoked"}),
+        ("a4t1", {"encounter": "triaged", "request": "revoked"}),
+    ],
+)
+async def test_an_epr_may_make_the_request_the_focus(
+    world: World, use_case: str, form: dict[str, str]
+) -> None:
     """Both sides read it by the same table: here and there the same word."""
-    receipt, acknowledgement = await asked(world, transfer("a6t2"))
-    handed_in = await world.hospital.sent(
-        "d.json", told(acknowledgement, "cancelled", focus="request")
-    )
+    body = validation_request() if use_case == "a4t1" else transfer(use_case)
+    receipt, acknowledgement = await asked(world, body)
+    handed_in = await world.hospital.sent("d.json", told(acknowledgement, focus="request", **form))
     outcome = await world.hospital.outcome(handed_in["request_id"])
     (file,) = await eventually(lambda: world.ambulance.files("inbox/new/*.notice.json"))
 

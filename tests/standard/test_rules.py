@@ -12,9 +12,12 @@ from variants import (
     a_booking,
     a_cancelled_referral,
     a_referral,
+    a_rejection,
     a_transfer,
+    header,
     path_of,
     resource,
+    url_of,
 )
 
 from bars_gateway.standard import rules
@@ -143,6 +146,29 @@ def test_an_update_may_carry_the_receivers_encounter() -> None:
     bundle["entry"].append({"fullUrl": f"urn:uuid:{copy['id'] * 8}", "resource": copy})
 
     assert set() == {hit for hit in found(bundle, Side.RECEIVING) if hit[0] == "B22"}
+
+
+@pytest.mark.parametrize("names_its_encounter", [True, False])
+@pytest.mark.parametrize("focus", ["ServiceRequest", "Encounter"])
+@pytest.mark.parametrize(
+    ("status", "request_status"),
+    [("cancelled", "active"), ("cancelled", "revoked"), ("triaged", "revoked")],
+)
+def test_each_published_form_of_a_rejection_may_leave(
+    status: str, request_status: str, focus: str, *, names_its_encounter: bool
+) -> None:
+    """The reason is the Responder's to give: the Requester's own Encounter, triaged, has none."""
+    bundle = a_rejection()
+    resource(bundle, "ServiceRequest")["status"] = request_status
+    resource(bundle, "Encounter")["status"] = "triaged"
+    resource(bundle, "Encounter", 1)["status"] = status
+    if focus == "ServiceRequest":
+        header(bundle)["focus"] = [{"reference": url_of(bundle, focus)}]
+    if not names_its_encounter:
+        del resource(bundle, "ServiceRequest")["encounter"]
+    broken = {rule for rule, *_ in found(bundle, Side.SENDING)}
+
+    assert set() == broken & {"R15R", "R15O", "R15V", "R16E"}
 
 
 def test_all_problems_are_named_at_once() -> None:

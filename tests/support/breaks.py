@@ -678,6 +678,25 @@ REQUEST = [
 
 NOTHING = {"outcomeCodeableConcept": [{"coding": [{"system": "x"}], "text": " "}]}
 
+
+def by_the_request(change: Change) -> Change:
+    """Make the ServiceRequest the focus of a response, as the payload tables have it."""
+
+    def changed(bundle: Bundle) -> None:
+        focus_on("ServiceRequest")(bundle)
+        change(bundle)
+
+    return changed
+
+
+def given_back(bundle: Bundle, status: str) -> None:
+    """Turn it down by a revoked ServiceRequest, and say not why: the Requester's is triaged."""
+    resource(bundle, "ServiceRequest")["status"] = "revoked"
+    theirs, own = resource(bundle, "Encounter"), resource(bundle, "Encounter", 1)
+    theirs["status"], own["status"] = "triaged", status
+    own.pop("reasonCode", None)
+
+
 SUBSTANCE = [
     Break("R07P", STRICT, "CarePlan.activity", lose("CarePlan", "activity")),
     Break("R07P", STRICT, "CarePlan.activity", of("CarePlan", [NOTHING], "activity")),
@@ -706,6 +725,15 @@ SUBSTANCE = [
         lambda b: of("CarePlan", {"reference": url_of(b, "Encounter")}, "encounter")(b),
         a_full_response,
     ),
+    Break(
+        "R16E",
+        STRICT,
+        "CarePlan.encounter",
+        by_the_request(
+            lambda b: of("CarePlan", {"reference": url_of(b, "Encounter")}, "encounter")(b)
+        ),
+        a_full_response,
+    ),
     Break("R16S", WARNS, "CarePlan.period.start", lose("CarePlan", "period"), a_full_response),
     Break("R19F", WARNS, "Bundle.entry.resource.ofType(Flag)", less("Flag"), a_full_response),
     Break(
@@ -721,6 +749,24 @@ SUBSTANCE = [
         "Encounter[1].reasonCode",
         lambda b: resource(b, "Encounter", 1).update(status="cancelled"),
         a_transfer_response,
+    ),
+    *(
+        Break(
+            "R15R",
+            STRICT,
+            "Encounter[1].reasonCode",
+            by_the_request(lambda b, s=status: given_back(b, s)),
+            a_rejection,
+            also="R15",
+        )
+        for status in ("cancelled", "triaged")
+    ),
+    Break(
+        "R15V",
+        WARNS,
+        "Encounter[1].reasonCode",
+        by_the_request(lambda b: resource(b, "Encounter", 1).pop("reasonCode")),
+        a_full_response,
     ),
     Break(
         "R15O",

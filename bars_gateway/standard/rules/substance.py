@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Entry, Message, Resource, map_of, maps_of, text_of
 from bars_gateway.standard.issues import Severity
+from bars_gateway.standard.meaning import ours_in, wording_of
 from bars_gateway.standard.rule import rule
 from bars_gateway.standard.rules.terms import (
     CODES,
@@ -143,15 +144,16 @@ def _is_full_answer(message: Message) -> bool:
 @rule(
     "R16E",
     "the CarePlan of a full response must be the Responder's: encounter refers to the"
-    " Encounter that is the focus",
+    " Responder's Encounter, which is the focus, or is not the one of the ServiceRequest",
     source="Application 4: Validation-Response-Payload",
     receiving=_WARN,
 )
 def answer_plans_for_another(message: Message, _offer: Offer) -> Iterator[str]:
     """A CarePlan of the Requester's own, sent back, is no answer."""
-    if _is_full_answer(message) and message.focus_type == "Encounter":
+    if _is_full_answer(message):
+        theirs = _responders(message)
         for path, plan in message.all("CarePlan"):
-            if text_of(map_of(plan, "encounter"), "reference") != message.focus_url:
+            if text_of(map_of(plan, "encounter"), "reference") not in theirs:
                 yield f"{path}.encounter"
 
 
@@ -196,9 +198,11 @@ def scene_not_told_back(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def rejection_gives_no_reason(message: Message, _offer: Offer) -> Iterator[str]:
     """The code tells whoever has the patient again what to try next."""
-    for path, encounter in _rejections(message):
-        if not is_coded(maps_of(encounter, "reasonCode"), REJECTIONS):
-            yield f"{path}.reasonCode"
+    ended = list(_rejections(message))
+    if any(is_coded(maps_of(each.resource, "reasonCode"), REJECTIONS) for _, each in ended):
+        return  # of one Encounter: which of them is the Responder's may not show
+    theirs = _responders(message)
+    yield from (f"{path}.reasonCode" for path, each in ended if each.full_url in theirs)
 
 
 @rule(
@@ -208,14 +212,15 @@ def rejection_gives_no_reason(message: Message, _offer: Offer) -> Iterator[str]:
     receiving=_WARN,
 )
 def other_reason_is_not_told(message: Message, _offer: Offer) -> Iterator[str]:
-    for path, encounter in _rejections(message):
-        for index, concept in enumerate(maps_of(encounter, "reasonCode")):
+    for path, each in _rejections(message):
+        for index, concept in enumerate(maps_of(each.resource, "reasonCode")):
             other = is_coded([concept], REJECTIONS, {OTHER})
             if other and not has_words(text_of(concept, "text")):
                 yield f"{path}.reasonCode[{index}].text"
 
 
-def _rejections(message: Message) -> Iterator[tuple[str, Resource]]:
+def _rejections(message: Message) -> Iterator[tuple[str, Entry]]:
+    """Yield the Encounters that may turn it down: any one, where the focus is none of them."""
     if not _is_answered(message):
         return
     given_back = any(
@@ -226,7 +231,16 @@ def _rejections(message: Message) -> Iterator[tuple[str, Resource]]:
     for path, entry in _encounters(message):
         named = message.focus_type != "Encounter" or entry.full_url == message.focus_url
         if named and text_of(entry.resource, "status") in ends:
-            yield path, entry.resource
+            yield path, entry
+
+
+def _responders(message: Message) -> frozenset[str]:
+    """Return the fullUrls of the Encounters that may be the Responder's, as far as that shows."""
+    wording = wording_of(message)
+    if wording is None or message.focus_type == "Encounter":
+        return frozenset({message.focus_url})
+    theirs = wording.theirs(ours_in(message)) or wording.encounters
+    return frozenset(each.url for each in theirs)
 
 
 def _is_answered(message: Message) -> bool:
@@ -245,9 +259,10 @@ def validation_is_not_named(message: Message, _offer: Offer) -> Iterator[str]:
     """Of the Responder's Encounter, once begun or finished."""
     if message.event == RESPONSE and is_of(message, "a4"):
         system, code = VALIDATED
+        theirs = _responders(message)
         for path, entry in _encounters(message):
-            begun = message.focus_status in {"in-progress", "finished"}
-            if entry.full_url == message.focus_url and begun:
+            begun = text_of(entry.resource, "status") in {"in-progress", "finished"}
+            if {entry.full_url} == theirs and begun:
                 reasons = maps_of(entry.resource, "reasonCode")
                 if not is_coded(reasons, system, {code}):
                     yield f"{path}.reasonCode"
