@@ -41,7 +41,7 @@ MAY_IMPORT = {
     # A process of its own, and no part of the gateway: it knows the standard, and of ours only how
     # what is not HTTP is answered.
     "sandbox": GROUND | {"log", "listeners", "demo.messages"},
-    "demo.messages": set(),
+    "demo.messages": {"standard"},  # systems are named once
     "demo": GROUND | {"log", "sandbox", "config", "demo.messages"},
     "cli": PROCESS | {"daemon", "onboarding", "options", "sandbox", "demo"},
     "__main__": {"cli"},

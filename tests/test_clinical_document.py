@@ -28,8 +28,13 @@ from bars_gateway.standard.findings import Reading, Reconciliation
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
-from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, enquiry
-from bars_gateway.standard.sentences.remarked import BY_WORD, OF_VALIDATIONS
+from bars_gateway.standard.sentences.received import (
+    BY_WORD,
+    DECIDED,
+    DECIDED_TOO_LATE,
+    OF_VALIDATIONS,
+    enquiry,
+)
 from bars_gateway.standard.sentences.situation import sentences
 from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing

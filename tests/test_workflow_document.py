@@ -18,7 +18,7 @@ from bars_gateway.standard.compositions import COMPOSITIONS, Composition, Need
 from bars_gateway.standard.guards import GUARDS, Guard
 from bars_gateway.standard.links import LINK_RULES, TIES, LinkRule
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences.remarked import REMARKED
+from bars_gateway.standard.sentences.received import REMARKED
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import State
 

@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from bars_gateway.standard.patients import NHS_NUMBER_SYSTEM
+
 SENDER = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
 RECEIVER = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 NHS_NUMBER = "9990000018"
@@ -200,7 +202,7 @@ def _nhs_number(value: str) -> dict[str, Any]:
     url = f"{_UK_CORE_EXTENSION}NHSNumberVerificationStatus"
     return {
         "extension": [{"url": url, "valueCodeableConcept": {"coding": [status]}}],
-        "system": f"{NHS}/Id/nhs-number",
+        "system": NHS_NUMBER_SYSTEM,
         "value": value,
     }
 

@@ -35,7 +35,7 @@ from operator import eq
 
 from bars_gateway.standard.bundle import Message, instant, maps_of, text_of
 from bars_gateway.standard.patients import (
-    NHS_NUMBER,
+    NHS_NUMBER_SYSTEM,
     ONE_PATIENT,
     Patient,
     Sameness,
@@ -167,7 +167,7 @@ def search_of(message: Message) -> Search | None:
     if message.focus_type not in _INSTANTS or len(numbers) != 1:
         return None
     (number,) = numbers
-    return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER}|{number}")
+    return Search(resource_type=message.focus_type, identifier=f"{NHS_NUMBER_SYSTEM}|{number}")
 
 
 class Reconciliation(StrEnum):

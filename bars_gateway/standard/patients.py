@@ -47,7 +47,7 @@ from bars_gateway.standard.bundle import Entry, Message, bare_id, map_of, maps_o
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.tree import Json, Resource
 
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
 # Members that refer to whom a record is about.
 _OF_A_PATIENT = frozenset({"subject", "patient", "actor"})
@@ -269,7 +269,7 @@ def has_nhs_number(identifier: Resource) -> bool:
 
 def is_nhs_system(system: str) -> bool:
     """Tell whether it is the system of NHS numbers: with http, /id/ or capitals as well."""
-    return _bare(system) == _bare(NHS_NUMBER)
+    return _bare(system) == _bare(NHS_NUMBER_SYSTEM)
 
 
 def _bare(system: str) -> str:

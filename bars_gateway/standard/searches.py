@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl
 
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.patients import NHS_NUMBER, is_nhs_system
+from bars_gateway.standard.patients import NHS_NUMBER_SYSTEM, is_nhs_system
 
 MOST_PARAMETERS = 100
 _NOT_FOUND = 404
@@ -241,13 +241,13 @@ def _identifier(values: Values, issues: list[Issue]) -> tuple[str | None, str | 
         return None, None
     system, bar, value = given[0].partition("|")
     if not bar:  # an NHS number is all that is written without its system
-        system, bar, value = NHS_NUMBER, "|", system
-    system = NHS_NUMBER if is_nhs_system(system) else system
+        system, bar, value = NHS_NUMBER_SYSTEM, "|", system
+    system = NHS_NUMBER_SYSTEM if is_nhs_system(system) else system
     number = len(value) == 10 and value.isascii() and value.isdigit()  # noqa: PLR2004
     if len(given) > 1 or not (system and bar and value):
         text = "write it once, as system|value"
         issues.append(_value(_IDENTIFIER, text, rule="X02"))
-    elif system == NHS_NUMBER and not number:
+    elif system == NHS_NUMBER_SYSTEM and not number:
         issues.append(_value(_IDENTIFIER, "an NHS number has ten digits", rule="X02"))
     return system, value
 

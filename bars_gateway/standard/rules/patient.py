@@ -6,7 +6,7 @@ from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message, Number, Resource, maps_of, text_of
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.patients import (
-    NHS_NUMBER,
+    NHS_NUMBER_SYSTEM,
     has_check_digit,
     has_nhs_number,
     has_ten_digits,
@@ -35,8 +35,8 @@ def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
 
 @rule(
     "P01S",
-    f"the system of NHS numbers is {NHS_NUMBER}, in that spelling: in another, a receiving service"
-    " may not see that there is a number",
+    f"the system of NHS numbers is {NHS_NUMBER_SYSTEM}, in that spelling: in another, a receiving"
+    " service may not see that there is a number",
     source="Core: Cancellation",
     sending=_WARN,
     receiving=_WARN,
@@ -44,7 +44,7 @@ def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
 def misspelt_system(message: Message, _offer: Offer) -> Iterator[str]:
     """It is read in any spelling; nobody's referral is held back for it."""
     for path, identifier in _nhs_numbers(message):
-        if text_of(identifier, "system") != NHS_NUMBER:
+        if text_of(identifier, "system") != NHS_NUMBER_SYSTEM:
             yield f"{path}.system"
 
 

@@ -3,9 +3,9 @@ What a person is told of a message: one sentence for each situation, with what t
 
     Situation ──means──► the sentence of a notice, of `show` and of `queue`
 
-The tables are data: how a message of ours ended (`outcomes`), what of it is not settled
-(`waiting`), what others ask and answer, and the EPR is asked for them (`received`), what is owed
-(`owed`), how a case stands that has moved on (`standing`), and what a remark adds (`remarked`).
+The tables are data: what became of a message of ours, and of an answer that is owed (`outcomes`),
+what others ask and answer, what the EPR is asked for them, and what a remark adds (`received`).
+Which of them is said, and how a case stands that has moved on, is told in `situation`.
 Whoever reads only the sentence never has to guess whether to act: it names what to do, or says
 that there is nothing to do.
 

@@ -1,17 +1,28 @@
 """
-How a message of ours ended, in a sentence: state, move, matter.
+What became of a message of ours, in a sentence: ended, not settled, or an answer is owed.
 
 What it says of responsibility is the Application's: an acknowledged referral has passed it
 on, an acknowledged validation has not. *Unconfirmed* never says that something did not
 arrive, and *acknowledged* never that somebody has read it.
+
+One that is not settled is on its way, late, stopped, or sent again. Until an acknowledgement has
+come nobody can count on it. What the sentence adds is whether the gateway still tries, and until
+when.
+
+An answer that is owed and has not come is told by kind, who owes it, and matter. The clock runs
+whatever became of the request. So the sentence says what is known of it: whether they have begun,
+and whether it ever arrived.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 
+from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences.remarked import REMARKED
+from bars_gateway.standard.sentences.received import REMARKED
 from bars_gateway.standard.sentences.words import (
     CONTROL_ROOMS,
+    HELP,
     Asks,
     ByMove,
     Matter,
@@ -167,3 +178,212 @@ def cancelled_in_vain(state: str, attempts: int) -> Sentence:
     """Return what is said of a cancellation that came after the final response."""
     refused_here = state == "refused" and not attempts
     return _NEVER_LEFT if refused_here else _CANCELLED_IN_VAIN[state]
+
+
+def _unsettled(begins: str, ends: str, asks: Asks) -> ByMove:
+    """Return, between *begins* and *ends*, what to reckon with for each move."""
+    asked: Rows = {None: Sentence(f"{begins} Until then {{until_then}}.{ends}", asks)}
+    return {**of_each_move(f"{begins} Assume that {{so}}.{ends}", asks), Move.REQUEST: asked}
+
+
+_STOPPED = "{What} was stopped here: it will not go until somebody releases it."
+_TRYING = "the gateway goes on trying{until}."
+_WAIT = "Wait: you will be told how it ends."
+
+ON_ITS_WAY = _unsettled("{What} is on its way, and not confirmed yet.", " " + _WAIT, Asks.WAIT)
+STOPPED = _unsettled(
+    _STOPPED,
+    " The clock runs on: {after} it ends unsent. Have it released or withdrawn.",
+    Asks.CHECK,
+)
+# Some of its attempts may have arrived, so nobody can say that it ends unsent.
+STOPPED_AFTER_ATTEMPTS = _unsettled(
+    _STOPPED,
+    " An earlier attempt may have arrived. The clock runs on: {after} nobody tries any more."
+    " Have it released, or telephone.",
+    Asks.CHECK,
+)
+LATE_AND_STOPPED = _unsettled(
+    "{What} is late and was stopped here: it will not go until somebody releases it.",
+    " Have it released or telephone, now.",
+    Asks.TELEPHONE,
+)
+
+# By the state of the message, for whoever looks at it; each is told in a notice, too.
+OPEN: Mapping[str, ByMove] = {"queued": ON_ITS_WAY, "sending": ON_ITS_WAY, "held": STOPPED}
+TOLD: Mapping[str, ByMove] = {
+    "delayed": _unsettled(
+        "{What} is not confirmed yet; " + _TRYING, " Telephone if it cannot wait.", Asks.CHECK
+    ),
+    "held": STOPPED,
+    "released": _unsettled(
+        "{What} was released here, and is on its way again: " + _TRYING, " " + _WAIT, Asks.WAIT
+    ),
+    "retried": _unsettled(
+        "{What} is sent once more, as the same message: how it ended before no longer counts, and "
+        + _TRYING,
+        " " + _WAIT,
+        Asks.WAIT,
+    ),
+    "resent": _unsettled(
+        "{What} is sent again, as another message: " + _TRYING,
+        " If the earlier one arrived after all, two records of it are there: ask which stands.",
+        Asks.CHECK,
+    ),
+}
+# A cancellation that waits until somebody has read what stands there.
+NOT_GONE: Mapping[Reading, Rows] = {
+    Reading.WAITS: {
+        None: Sentence(
+            "The cancellation has not gone yet: {they} is asked first what stands there. Until then"
+            " the {it} stands, and {stands}. " + _WAIT,
+            Asks.WAIT,
+        )
+    },
+    Reading.UNREAD: {
+        None: telephone(
+            "The cancellation has not gone yet: {they}, asked what stands there, gives no answer,"
+            " and " + _TRYING + " Until then the {it} stands, and {stands}. Telephone now."
+        )
+    },
+    Reading.OTHER_PATIENT: {
+        None: telephone(
+            "The cancellation has not gone: what {they} shows under that number is the record of"
+            " another patient, and nothing was cancelled. The {it} stands, and {stands}; two"
+            " patients may have been mixed up there. Telephone now."
+        )
+    },
+}
+
+# After a duplicate, or an acknowledgement without ids: whether the record was found there.
+RECONCILED: Mapping[str, Rows] = {
+    "found": {
+        None: nothing(
+            "{They} has {what}, and what it calls the record is known now: it can be changed and"
+            " cancelled."
+        )
+    },
+    "over": {
+        None: telephone(
+            "{They} has had {what}, and what it calls the record is known now; but the record is"
+            " over.{shown} Telephone: ask who sees to this patient now."
+        ),
+        Matter.BOOKING: telephone(
+            "{They} has had {what}, and what it calls the record is known now; but the record is"
+            " over.{shown} Telephone: ask whether the patient has an appointment."
+        ),
+    },
+    "none": {
+        None: telephone(
+            "{They} says that it has {what}, but we cannot find it there. Telephone: nobody there"
+            " may know of it."
+        )
+    },
+    "several": {
+        None: telephone(
+            "{They} has {what}, and several of its records fit. Telephone: ask which one it is"
+            " before you change or cancel anything, and whether the patient is there twice."
+        )
+    },
+    # Of what nobody could confirm, too: it shows nothing of whose the record is.
+    "unnamed": {
+        None: telephone(
+            "{They} says that it has {what}, and shows a record that may be it, but not whose it"
+            " is. Telephone: ask whether it is this patient's, and before you change or cancel"
+            " anything what it is called."
+        )
+    },
+    "unread": {
+        None: check(
+            "{They} has {what}, but would not tell us what it calls the record. Ask before you"
+            " change or cancel anything."
+        )
+    },
+}
+
+
+class Known(StrEnum):
+    """What is known of the request while its answer is awaited."""
+
+    NOTHING = "nothing"  # acknowledged, and no more
+    BEGUN = "begun"  # an interim response came
+    UNCLEAR = "unclear"  # they have answered, and it does not add up
+    NOT_EVEN_ARRIVED = "not even that it arrived"
+
+
+_LATE = "Start your fallback now; then telephone."
+_AWAITED: Mapping[tuple[str, Known], Rows] = {
+    ("due_soon", Known.NOTHING): {
+        None: check(
+            "The {answer} to the {it} is {due}, and has not come. Be ready to start your fallback."
+        )
+    },
+    ("due_soon", Known.BEGUN): {
+        None: check(
+            "They have started, but the {answer} to the {it} has not come, and is {due}. Be"
+            " ready to start your fallback."
+        )
+    },
+    ("due_soon", Known.NOT_EVEN_ARRIVED): {
+        None: telephone(
+            "The {answer} to the {it} is {due}, and has not come, and the request may never"
+            " have arrived. Telephone now."
+        )
+    },
+    ("due_soon", Known.UNCLEAR): {
+        None: telephone(
+            "What they answered to the {it} does not add up, and a clear {answer} is {due}."
+            " Telephone now."
+        )
+    },
+    ("overdue", Known.NOTHING): {
+        None: act("The {answer} to the {it} has not come in time. " + _LATE),
+        **dict.fromkeys(
+            HELP,
+            act(
+                "{They} has not said whether it helps. Reckon with no help from there: act now, and"
+                " telephone."
+            ),
+        ),
+        Matter.OUT_OF_AREA: act(
+            "{They} has not said what it does about the {it}: perhaps nobody was sent. Telephone"
+            " now."
+        ),
+    },
+    ("overdue", Known.BEGUN): {
+        None: act("They have started, but the {answer} to the {it} has not come in time. " + _LATE)
+    },
+    ("overdue", Known.UNCLEAR): {
+        None: act(
+            "What they answered to the {it} does not add up, and no clear {answer} has come in"
+            " time. " + _LATE
+        )
+    },
+    ("overdue", Known.NOT_EVEN_ARRIVED): {
+        None: act(
+            "The {answer} to the {it} has not come in time, and the request may never have"
+            " arrived. " + _LATE
+        )
+    },
+}
+_OWED: Mapping[str, Rows] = {
+    "due_soon": {
+        None: work("{Asker} waits for your {answer} to its {it}{by}. Give it."),
+    },
+    "overdue": {
+        None: telephone(
+            "You have not given your {answer} in time: {asker} may act without it. Give it, and"
+            " telephone."
+        ),
+    },
+}
+
+
+def awaited(kind: str, known: Known) -> Rows:
+    """Return what is said of an answer that others owe."""
+    return _AWAITED[kind, known]
+
+
+def owed(kind: str) -> Rows:
+    """Return what is said of an answer that this organisation owes."""
+    return _OWED[kind]

@@ -1,5 +1,5 @@
 """
-A message from another organisation, in a sentence: what it asks of us, or what it answers.
+What came from another organisation, in a sentence: what it asks, or answers, and what is odd.
 
     request, update, cancel ──ASKED[move][matter]──► what this service has to do now
     the same, as a question ─QUESTIONS[move][matter]► what somebody wants, and when to say no
@@ -8,15 +8,24 @@ A message from another organisation, in a sentence: what it asks of us, or what 
 A rejection is never said in the words of a message that merely came, and what does not add
 up says so: nobody has to guess from a move. To a question the other side waits for the answer
 while its user looks at the screen.
+
+A remark adds to the sentence, or turns it into another. Most remarks are said after the sentence
+of the message, and some in words that fit what it says: a service that has turned a patient down
+acts on nothing, and nobody is on the way of a validation. One that came out of its order is told
+in other words altogether: what it says was overtaken, and nobody must act upon it as if it were
+new.
 """
 
 from collections.abc import Mapping
 
+from bars_gateway.standard.meaning import Said
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences.words import (
     HELP,
     ByMove,
     Matter,
     Rows,
+    Sentence,
     act,
     check,
     nothing,
@@ -257,3 +266,230 @@ DECIDED_TOO_LATE = (
     "The other side had been told that no answer came, and learns of this one only if it tries"
     " again. If it matters to the patient, telephone."
 )
+
+
+REMARKED: Mapping[Remark, Sentence] = {
+    Remark.LATE: telephone(
+        "This came after its time: your fallback may already be running. Avoid sending twice;"
+        " telephone."
+    ),
+    Remark.AFTER_END: check(
+        "This came after the final response. If help is on its way after all, telephone."
+    ),
+    Remark.AFTER_CANCEL: telephone(
+        "This came although you had cancelled: the other side may still be acting on it. Telephone."
+    ),
+    Remark.AMENDED: check(
+        "This is not the first final response: compare the two, and telephone if they disagree."
+    ),
+    Remark.CLOCK_AHEAD: check(
+        "A clock is wrong, theirs or ours: this, or what had come before it, is marked with a time"
+        " that has not come yet. If two of their messages disagree, telephone."
+    ),
+    Remark.CONTRADICTS: telephone(
+        "This is newer than what had ended the case, and says otherwise: somebody may be on the way"
+        " after all, or nobody. Telephone the other service now."
+    ),
+    Remark.IN_DOUBT: telephone(
+        "This case is in doubt: two of their messages contradict each other, and nobody here has"
+        " said which holds. Do not rely on this one alone: telephone the other service."
+    ),
+    Remark.STOOD_DOWN: telephone("Nobody is on the way now. Telephone: ask who goes now."),
+    Remark.INTERIM_MISSED: nothing(
+        "An earlier message of theirs, that they had started, never came here: this one is whole"
+        " without it."
+    ),
+    Remark.UNFORESEEN: telephone(
+        "This is unusual at this point. The status shown may be wrong: telephone the other service."
+    ),
+    Remark.ATTACHED: check(
+        "This was set aside at first, for nothing here had asked for it; a person said that it"
+        " belongs to this patient. See that it does before you file it."
+    ),
+    Remark.PARTNER_STANDS: check(
+        "The booking or referral that it belonged to still stands: it was not cancelled along."
+        " Cancel that, too, if it must not stand."
+    ),
+    Remark.PAST_ITS_TIME: telephone(
+        "Its clinical time has passed: your fallback may already be running. Avoid doing things"
+        " twice; telephone."
+    ),
+    Remark.NO_IDS_TAKEN: check(
+        "The answer to it does not say that it is about this message. Telephone before you use a"
+        " number from it."
+    ),
+    Remark.FOREIGN_ACK: telephone(
+        "The receiving service answered it with the record of another patient or case: two patients"
+        " may have been mixed up there. Telephone, and use nothing from that answer."
+    ),
+    Remark.DUPLICATE_AT_FIRST: telephone(
+        "The receiving service says that it had this already, though it was sent only once."
+        " Telephone."
+    ),
+    Remark.SHARED_ID: telephone(
+        "The receiving service calls it by the number of another patient's record, which stands:"
+        " that number was not taken. Telephone before you change or cancel anything."
+    ),
+    Remark.ID_USED_BEFORE: check(
+        "The receiving service calls it by a number that an earlier record had, which is over:"
+        " telephone if you have to change or cancel it."
+    ),
+    Remark.CANCEL_AFTER_END: telephone(
+        "The cancellation has been received, but the final response had come before that: it"
+        " changes nothing of it. Read that response, and telephone if somebody may still be acting"
+        " on it."
+    ),
+    Remark.HEARD: nothing(
+        "It was decided after its Sender had stopped waiting; the Sender has asked again since, and"
+        " has heard how."
+    ),
+    Remark.SET_ASIDE: telephone(
+        "Nobody has stopped this on purpose: the gateway itself failed over it. Telephone, and do"
+        " not wait for it to go."
+    ),
+    Remark.ARRIVED_AFTER_ALL: check(
+        "You were told that nobody knew whether the request had arrived: it had, and the call about"
+        " that is no longer needed. If you asked again meanwhile, or sent somebody else, telephone,"
+        " so that nothing is done twice."
+    ),
+    Remark.ANSWERS_REFUSED: telephone(
+        "This answers a request that was said to have been refused, or never sent: the other"
+        " service acts on it all the same. Telephone, and stop what was begun in its place once you"
+        " have heard that they go on."
+    ),
+    Remark.CANCEL_OPEN: telephone(
+        "You have cancelled this, and nobody knows whether that arrived: the other service goes on."
+        " Telephone."
+    ),
+    Remark.CANCEL_UNSENT: telephone(
+        "You wanted to cancel this, and the cancellation never left this organisation: the other"
+        " service does not know of it. Telephone, and say whether it is still wanted."
+    ),
+    Remark.OTHER_PATIENT: telephone(
+        "This names another patient than what it belongs to: check whose this is before you file it"
+        " or act upon it. Telephone."
+    ),
+    Remark.NEWLY_TRACED: check(
+        "One side has an NHS number for this patient and the other had none; by name and birth date"
+        " it is the same patient. Check the number in your record."
+    ),
+    Remark.UNKNOWN_PATIENT: check(
+        "This says too little to tell whether it is about the same patient. Check whose it is"
+        " before you file it."
+    ),
+    Remark.PLACEHOLDER_NUMBER: check(
+        "The NHS number in this is a placeholder, and nobody's. Check whose this is before you file"
+        " it."
+    ),
+    Remark.WRONG_NUMBER: check(
+        "The NHS number in this cannot be right, for its digits do not check. Check whose this is"
+        " before you file it."
+    ),
+    Remark.TWO_PATIENTS: telephone(
+        "This names two patients: a part of it may be about somebody else. Check whose it is before"
+        " you file it or act upon it. Telephone."
+    ),
+    Remark.OTHER_RECORD: telephone(
+        "There may be two records of this patient's request. Telephone: ask which of the two"
+        " stands, and have the other one cancelled."
+    ),
+    Remark.RESTORED: check(
+        "This gateway's database was restored from a backup, so you may have had this before. Check"
+        " before you act on it."
+    ),
+    Remark.FATE_UNKNOWN: telephone(
+        "This gateway's database was restored from a backup, and nobody here knows whether this was"
+        " sent before that. Ask the other side by telephone whether they have it."
+    ),
+    Remark.UNREPLACED: telephone(
+        "What was cancelled for it stays cancelled: the patient has neither. Send a new request, or"
+        " telephone."
+    ),
+}
+# By what a response says, where that makes the words above untrue.
+_HAD_IT = "This answers a request that was said to have been refused, or never sent: they had it."
+_GIVEN_BACK = telephone(
+    _HAD_IT + " Nobody there acts on it now. Let what was begun in its place go on; telephone if"
+    " nothing was."
+)
+_HAS_ENDED = telephone(
+    _HAD_IT + " Telephone about what was done, and go on with what was begun in its place until"
+    " you have heard that it is not needed."
+)
+_CANCELLED_BEFORE = check(
+    "You had cancelled this already, and nobody there acts on it now. See that the patient has what"
+    " you meant to do instead."
+)
+ARRIVED_IN_VAIN = check(
+    "You were told that nobody knew whether the request had arrived: it had. If you asked again"
+    " meanwhile, or sent somebody else, see that it is not stopped for this."
+)
+_CANCEL_NOT_NEEDED = telephone(
+    "You have cancelled this, too, and nobody knows whether that arrived. Ask about both when you"
+    " telephone."
+)
+_GIVES_BACK = (Said.REJECTED, Said.NOT_ATTENDED, Said.STOOD_DOWN)
+_ENDS = (Said.FINISHED, Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES)
+BY_WORD: Mapping[tuple[Remark, Said], Sentence] = {
+    **{(Remark.ANSWERS_REFUSED, said): _GIVEN_BACK for said in _GIVES_BACK},
+    **{(Remark.ANSWERS_REFUSED, said): _HAS_ENDED for said in _ENDS},
+    (Remark.ANSWERS_REFUSED, Said.UNCLEAR): telephone(
+        _HAD_IT + " Telephone before you stop what was begun in its place."
+    ),
+    **{(Remark.AFTER_CANCEL, said): _CANCELLED_BEFORE for said in _GIVES_BACK},
+    **{(Remark.ARRIVED_AFTER_ALL, said): ARRIVED_IN_VAIN for said in _GIVES_BACK},
+    **{(Remark.CANCEL_OPEN, said): _CANCEL_NOT_NEEDED for said in _GIVES_BACK},
+    **{
+        (Remark.CANCEL_OPEN, said): telephone(
+            "You had cancelled this, and nobody knows whether that arrived: the other service has"
+            " acted on it. Telephone."
+        )
+        for said in _ENDS
+    },
+}
+# Of a validation nobody drives anywhere.
+OF_VALIDATIONS: Mapping[Remark, Sentence] = {
+    Remark.AFTER_END: check(
+        "This came after the final response. If a clinician may still be at work on it, telephone."
+    ),
+    Remark.STOOD_DOWN: telephone("Nobody is at work on it now. Telephone: ask who is to be asked."),
+    Remark.CONTRADICTS: telephone(
+        "This is newer than what had ended the case, and says otherwise: nobody here can tell which"
+        " of the two holds. Telephone the other service now."
+    ),
+}
+
+
+def added_by(remark: Remark, says: str | None, matter: Matter) -> Sentence:
+    """Return what *remark* adds to a message that *says* this, about such a matter."""
+    by_word = BY_WORD.get((remark, Said(says))) if says else None
+    if by_word is None and matter is Matter.VALIDATION:
+        by_word = OF_VALIDATIONS.get(remark)
+    return by_word or REMARKED[remark]
+
+
+_OLD = (
+    "A message came late and out of its order. It says that {it_says}; but what you had already"
+    " is marked with a later time, and holds unless a clock is wrong."
+)
+_IF = " If the two disagree, telephone."
+_NOW = " Telephone now: do not act on this one, nor pass over it, until you have."
+
+# By what an older message says, in place of what a new one would be told by.
+OLD: Mapping[str, Sentence] = {
+    Said.ACCEPTED: check(_OLD.format(it_says="the other side accepted this") + _IF),
+    Said.ASSIGNED: check(_OLD.format(it_says="a resource was assigned") + _IF),
+    Said.ON_SCENE: check(_OLD.format(it_says="a resource was with the patient") + _IF),
+    Said.STOOD_DOWN: telephone(_OLD.format(it_says="the resource was stood down") + _NOW),
+    Said.FINISHED: check(_OLD.format(it_says="the other side had finished") + _IF),
+    Said.VALIDATION_STARTED: check(_OLD.format(it_says="the clinician had started") + _IF),
+    Said.VALIDATION_ACTS: telephone(_OLD.format(it_says="the validation asked you to act") + _NOW),
+    Said.VALIDATION_CLOSES: check(
+        _OLD.format(it_says="the validation asked nothing more of you") + _IF
+    ),
+    Said.REJECTED: telephone(_OLD.format(it_says="the other side turned this down") + _NOW),
+    Said.NOT_ATTENDED: telephone(_OLD.format(it_says="the patient did not come") + _NOW),
+    Said.UNCLEAR: telephone(
+        _OLD.format(it_says="something happened, in words that do not add up") + _NOW
+    ),
+}

@@ -2,29 +2,43 @@
 Which sentences are said of a situation, and in which order.
 
     the message's own sentence · what its remarks add · "there is nothing to do now", if so
+
+For whoever looks at a message after its case has moved on, it says how that stands now.
+
+    role, state of the workflow, newest word of the Responder ──standing──► its sentence
+
+An outcome is true when it is told. Who looks at it the next day must not read that somebody is
+yet to agree, when somebody has turned it down.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from bars_gateway.standard.findings import ENDED, Reading
-from bars_gateway.standard.meaning import REASONS, Reason, Said
+from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences import outcomes, owed, received, standing, waiting
-from bars_gateway.standard.sentences.remarked import ARRIVED_IN_VAIN, OLD, REMARKED, added_by
+from bars_gateway.standard.sentences import outcomes, received
+from bars_gateway.standard.sentences.received import ARRIVED_IN_VAIN, OLD, REMARKED, added_by
 from bars_gateway.standard.sentences.words import (
+    CONTROL_ROOMS,
     Asks,
     ByMove,
     Details,
     Matter,
     Rows,
     Sentence,
+    act,
+    check,
     filled,
     found,
     matter_of,
+    nothing,
+    telephone,
+    work,
 )
 from bars_gateway.standard.workflow import (
+    ANSWERS,
     DOUBTS,
     FINAL,
     REQUESTER_MOVES,
@@ -37,9 +51,9 @@ from bars_gateway.standard.workflow import (
 NOTHING_TO_DO = "There is nothing to do now."
 _CLOCKS = frozenset({"due_soon", "overdue"})
 _KNOWN = {
-    Remark.INTERIM_ONLY: owed.Known.BEGUN,
-    Remark.ARRIVAL_UNKNOWN: owed.Known.NOT_EVEN_ARRIVED,
-    Remark.ANSWER_UNCLEAR: owed.Known.UNCLEAR,
+    Remark.INTERIM_ONLY: outcomes.Known.BEGUN,
+    Remark.ARRIVAL_UNKNOWN: outcomes.Known.NOT_EVEN_ARRIVED,
+    Remark.ANSWER_UNCLEAR: outcomes.Known.UNCLEAR,
 }
 _OF_REQUESTS = {
     "question": received.QUESTIONS,
@@ -111,18 +125,18 @@ def sentences(situation: Situation) -> Sequence[Sentence]:
 
 def _now(situation: Situation) -> Sequence[Sentence]:
     """Return what is so now: of its workflow, where that has moved on since the message."""
-    if situation.kind is None and situation.stands and situation.state not in waiting.OPEN:
+    if situation.kind is None and situation.stands and situation.state not in outcomes.OPEN:
         if situation.move in REQUESTER_MOVES:
             moved = _moved_on(situation, situation.stands)
             return [found(moved, situation.matter) if moved else _own(situation)]
         if situation.direction == "inbound" and _is_overtaken(situation, situation.stands):
-            rows = _standing(situation, situation.stands) or standing.BACK
-            return [standing.OVERTAKEN, found(rows, situation.matter)]
+            rows = _standing(situation, situation.stands) or _BACK
+            return [_OVERTAKEN, found(rows, situation.matter)]
     return [_own(situation)]
 
 
 def _standing(situation: Situation, state: State) -> Rows | None:
-    return standing.standing(situation.role, state, situation.newest)
+    return standing(situation.role, state, situation.newest)
 
 
 def _moved_on(situation: Situation, state: State) -> Rows | None:
@@ -135,7 +149,7 @@ def _moved_on(situation: Situation, state: State) -> Rows | None:
     if situation.move is not Move.REQUEST and state not in FINAL | DOUBTS.keys():
         return None  # it says what became of the change, and that is still so
     if state is State.ACTIVE and situation.state == "unconfirmed" and not situation.newest:
-        return standing.BACK
+        return _BACK
     return _standing(situation, state)
 
 
@@ -145,7 +159,7 @@ def _is_overtaken(situation: Situation, state: State) -> bool:
         return False
     if Remark.CONTRADICTS in situation.remarks and state is State.CONTRADICTED:
         return False
-    return situation.says != situation.newest or not standing.fits(situation.newest, state)
+    return situation.says != situation.newest or not _fits(situation.newest, state)
 
 
 def _own(situation: Situation) -> Sentence:
@@ -162,7 +176,7 @@ def _is_cancelled_in_vain(situation: Situation) -> bool:
     """Tell whether it says by itself that the final response had come before the cancellation."""
     if situation.move is not Move.CANCEL or situation.reading is Reading.OTHER_PATIENT:
         return False
-    looked_at = situation.kind is None and situation.state in waiting.OPEN
+    looked_at = situation.kind is None and situation.state in outcomes.OPEN
     ended = looked_at and situation.stands in {State.COMPLETED, State.DECLINED}
     return ended or Remark.CANCEL_AFTER_END in situation.remarks
 
@@ -170,9 +184,9 @@ def _is_cancelled_in_vain(situation: Situation) -> bool:
 def _clock(situation: Situation) -> Rows:
     kind = str(situation.kind)
     if situation.direction == "inbound":
-        return owed.owed(kind)
+        return outcomes.owed(kind)
     known = [_KNOWN[remark] for remark in situation.remarks if remark in _KNOWN]
-    return owed.awaited(kind, known[0] if known else owed.Known.NOTHING)
+    return outcomes.awaited(kind, known[0] if known else outcomes.Known.NOTHING)
 
 
 def _ours(situation: Situation) -> Rows:
@@ -180,13 +194,13 @@ def _ours(situation: Situation) -> Rows:
     if kind == "reconciled":
         # Nothing has shown that what is unconfirmed is there, whatever came of looking for it.
         unproven = state == "unconfirmed" and situation.reconciled != "unnamed"
-        return waiting.RECONCILED["none" if unproven else str(situation.reconciled)]
+        return outcomes.RECONCILED["none" if unproven else str(situation.reconciled)]
     if situation.reading and kind in {None, "cancel_not_sent"}:
-        return waiting.NOT_GONE[situation.reading]
-    if kind in waiting.TOLD:
-        return _waiting(waiting.TOLD[str(kind)], situation)
-    if state in waiting.OPEN:
-        return _waiting(waiting.OPEN[state], situation)
+        return outcomes.NOT_GONE[situation.reading]
+    if kind in outcomes.TOLD:
+        return _waiting(outcomes.TOLD[str(kind)], situation)
+    if state in outcomes.OPEN:
+        return _waiting(outcomes.OPEN[state], situation)
     return _settled(situation)
 
 
@@ -203,9 +217,9 @@ def _settled(situation: Situation) -> Rows:
 def _waiting(rows: ByMove, situation: Situation) -> Rows:
     held = situation.state == "held" or Remark.HELD in situation.remarks
     if held and situation.kind == "delayed":
-        rows = waiting.LATE_AND_STOPPED
-    elif rows is waiting.STOPPED and situation.attempts:
-        rows = waiting.STOPPED_AFTER_ATTEMPTS
+        rows = outcomes.LATE_AND_STOPPED
+    elif rows is outcomes.STOPPED and situation.attempts:
+        rows = outcomes.STOPPED_AFTER_ATTEMPTS
     return rows[situation.move]
 
 
@@ -233,3 +247,121 @@ def _added(situation: Situation) -> Iterator[Sentence]:
             yield ARRIVED_IN_VAIN
             continue
         yield added_by(remark, situation.says, situation.matter)
+
+
+_CANCELLED = "The {it} is cancelled."
+
+# Of what we asked: where the Responder's newest word does not say it.
+_ASKED: Mapping[State, Rows] = {
+    State.IN_PROGRESS: {
+        None: check("{They} has begun. Telephone if you have to know how far it is."),
+        Matter.VALIDATION: nothing(
+            "The validation has begun. You remain responsible; the final answer is still owed{by}."
+        ),
+    },
+    State.UNCLEAR: received.SAID[Said.UNCLEAR],
+    State.CONTRADICTED: {
+        None: telephone(
+            "What ended the case and something newer disagree: somebody may be on the way after"
+            " all, or nobody. Do not rely on either. Telephone {they} now."
+        ),
+        Matter.VALIDATION: telephone(
+            "What ended the validation and something newer disagree: whether to act or to close"
+            " cannot be told from either. Telephone {they} now. You remain responsible."
+        ),
+    },
+    State.COMPLETED: {
+        None: check("The case is finished. Check what was done before you close it."),
+        Matter.VALIDATION: act(
+            "The validation is finished, and may ask you to act. Act now: read its final answer."
+        ),
+    },
+    State.DECLINED: received.SAID[Said.REJECTED],
+    State.CANCELLED: {
+        None: check(
+            _CANCELLED + " The patient is yours. Telephone if somebody there had already begun."
+        ),
+        Matter.VALIDATION: nothing(_CANCELLED + " You remain responsible; no answer will come."),
+        Matter.BOOKING: nothing("The appointment is cancelled: the patient has it no longer."),
+        **dict.fromkeys(
+            CONTROL_ROOMS,
+            check(
+                _CANCELLED + " The patient is yours. If a resource was on its way, telephone to"
+                " hear that it has been stopped."
+            ),
+        ),
+    },
+    State.REFUSED: {None: act("The {it} was not taken: {nobody}. Act now.")},
+}
+# Where a person has said that it stands as it was before.
+_BACK: Rows = {
+    None: check("{They} has the {it}, and is not known to have begun. Telephone if it cannot wait.")
+}
+# What was said holds no more: what is so now is said after it.
+_OVERTAKEN = nothing("This was said earlier, and is not how the case stands now.")
+
+# Of what others ask of us.
+_OURS: Mapping[State, Rows] = {
+    State.IN_PROGRESS: {
+        None: work("You have begun. See it through, and send word of its end."),
+        Matter.VALIDATION: work(
+            "You have begun. The final answer is still owed{by}: give it."
+            " Answer as soon as you can."
+        ),
+    },
+    State.UNCLEAR: {
+        None: telephone(
+            "What you sent last does not add up: {asker} cannot tell from it how the case stands."
+            " Telephone."
+        )
+    },
+    State.CONTRADICTED: {
+        None: telephone(
+            "The case had ended, and something newer of yours says otherwise: {asker} cannot tell"
+            " which of the two holds. Telephone now."
+        )
+    },
+    State.COMPLETED: {None: nothing("You have finished with this.")},
+    State.DECLINED: {
+        None: nothing("You have turned this down: the patient is with {asker} again.")
+    },
+    State.CANCELLED: received.ASKED[Move.CANCEL],
+    State.REFUSED: {
+        None: check("The {it} was not taken here. See that nobody here is still at work on it.")
+    },
+}
+# Of what others ask of us, while it is ours to begin: by what we have said of it.
+_OURS_TO_BEGIN: Mapping[Said, Rows] = {
+    Said.ACCEPTED: {
+        None: work("You have accepted this, and sent nobody yet. Send word when somebody goes."),
+        Matter.CALL_ASSIST: work(
+            "You have agreed to take the call on, and sent nobody yet. Send somebody, and report"
+            " each change of status."
+        ),
+        Matter.MUTUAL_AID: work(
+            "You have agreed to send a resource, and sent none yet. Send it, and report each"
+            " change of status; {asker} stays responsible."
+        ),
+    },
+    Said.STOOD_DOWN: {
+        None: work(
+            "You have stood your resource down: nobody is on the way from here. Send another, or"
+            " see that {asker} knows that none will come."
+        )
+    },
+}
+
+
+def _fits(said: Said | None, state: State) -> bool:
+    """Tell whether *said* is a word that leads to where the workflow is."""
+    return said is not None and ANSWERS.get(MOVES[said]) is state
+
+
+def standing(role: Role, state: State, newest: Said | None) -> Rows | None:
+    """Return what is said of a workflow that is at *state*; None where it has not moved on."""
+    holds = newest if _fits(newest, state) else None
+    if role is Role.REQUESTER:
+        return received.SAID[holds] if holds else _ASKED.get(state)
+    if state is State.ACTIVE and holds:
+        return _OURS_TO_BEGIN[holds]
+    return _OURS.get(state)
