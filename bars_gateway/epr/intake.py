@@ -58,7 +58,6 @@ from bars_gateway.standard.headers import (
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import names_in, ties_of
 from bars_gateway.standard.meaning import move_of, wording_of
-from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.publications import (
     are_believable,
     objection,
@@ -422,7 +421,7 @@ class Intake:
             receiver=message.destinations[0],
             subject=workflow.subject_of(message),
             focus_id=focus_id,
-            patient=patient_of(message),
+            said=particulars_of(message),
         )
 
     def _needed_by(self, envelope: Envelope, message: Message, now: datetime) -> datetime | None:

@@ -15,7 +15,6 @@ from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import Ties
 from bars_gateway.standard.meaning import Reason, Said, Wording
-from bars_gateway.standard.patients import Patient
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.verdict import TABLE_VERSION, Before, Fault, Verdict
@@ -149,7 +148,7 @@ class Change:
     receiver: str
     subject: Subject
     focus_id: str
-    patient: Patient
+    said: Particulars
     patient_changed: bool = False
 
 

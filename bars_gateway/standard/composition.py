@@ -209,7 +209,8 @@ def _missing(wanted: Wanted, row: Composition, entries: Entries) -> Iterator[Iss
         if "id" not in focus:
             text = (
                 "no id is known that the Receiver has told for this, and for nothing else: look it"
-                " up with a read first, or telephone"
+                " up with a read first, or telephone; then submit a whole message of the EPR's own"
+                " that names it"
             )
             yield _issue("C04", "in_reply_to", text)
 

@@ -256,6 +256,15 @@ OTHER_RECORD = LinkRule(
     receiving=_WARN,
     fixed=True,
 )
+NO_RECORD = LinkRule(
+    rule="L12",
+    text="no request here was told that id, so this changes none: an answer is still owed to each"
+    " that is open. If one of these is meant, telephone, and name the id that it has there",
+    source="this project: D-shared-id",
+    sending=_WARN,
+    receiving=None,
+    fixed=True,
+)
 LINK_RULES: tuple[LinkRule, ...] = (
     UNKNOWN,
     LinkRule(
@@ -311,6 +320,7 @@ LINK_RULES: tuple[LinkRule, ...] = (
     ),
     AMBIGUOUS,
     OTHER_RECORD,
+    NO_RECORD,
 )
 
 

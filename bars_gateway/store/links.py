@@ -18,6 +18,10 @@ A change names its record by the Receiver's id, which may be another patient's a
 
 A Receiver that gives two patients one id leaves the second without any (`focus`). What its EPR
 then cancels names that id, and must never end the first one's referral.
+
+    an id that no workflow has ─► open ones there, of that patient and case, without a known id
+                                  ─┬─ one ─► that one: somebody has asked there by telephone
+                                   └─ else ► a workflow of its own, and the receipt warns
 """
 
 import json
@@ -29,7 +33,7 @@ from typing import Any
 
 from bars_gateway.model.messages import Arrival, Change, Submission, Taken
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.consistency import journey_of
+from bars_gateway.standard.consistency import journey_of, particulars_of, same_case
 from bars_gateway.standard.guards import named_unclearly, of_other_records
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
@@ -287,7 +291,7 @@ def meant(connection: Connection, change: Change, found: Row) -> Row | list[Issu
     """Return the workflow that *change* is of, *found* by its id, or why nobody can say."""
     if found["focus_id"] != change.focus_id:
         return found  # by the id of a Bundle, which only we gave
-    sameness = compare_with(change.patient, patients_of(connection, found["id"]))
+    sameness = compare_with(change.said.patient, patients_of(connection, found["id"]))
     if sameness in ONE_PATIENT:
         return found
     others = [each for each in _open(connection, change) if each["id"] != found["id"]]
@@ -308,13 +312,28 @@ def meant(connection: Connection, change: Change, found: Row) -> Row | list[Issu
 
 
 def claimant(connection: Connection, change: Change) -> Row | None:
-    """Return the request that was told that id, where a workflow of another provider holds it."""
-    claimed = [
-        each
-        for each in _open(connection, change)
-        if each["claimed_id"] == change.focus_id and _fits(connection, change, each)
-    ]
-    return connection.one("workflow", id=claimed[0]["id"]) if len(claimed) == 1 else None
+    """Return the request that an id is of which no workflow of this provider holds."""
+    may_be = [each for each in _open(connection, change) if _may_be(change, each)]
+    claimed = [each for each in may_be if each["claimed_id"] == change.focus_id]
+    if claimed:  # it was told that id, and a workflow of another provider holds it
+        found = [each for each in claimed if _fits(connection, change, each)]
+    else:
+        told = [each for each in may_be if each["state"] != State.REQUESTED][:_MOST_OPEN]
+        found = [each for each in told if _is_its_case(connection, change, each)]
+    return connection.one("workflow", id=found[0]["id"]) if len(found) == 1 else None
+
+
+def open_of_patient(connection: Connection, change: Change) -> list[Row]:
+    """Return the open requests of a change's patient at that Receiver, the newest first."""
+    found = _open(connection, change)[:_MOST_OPEN]
+    return [each for each in found if _fits(connection, change, each)]
+
+
+def _is_its_case(connection: Connection, change: Change, other: Row) -> bool:
+    """Tell whether the change names patient and case of a request whose id nobody here knows."""
+    first = began(connection, other["id"])
+    is_case = first is not None and same_case(change.said, particulars_of(first))
+    return is_case and _fits(connection, change, other)
 
 
 def _open(connection: Connection, change: Change) -> list[Row]:
@@ -332,7 +351,7 @@ def _may_be(change: Change, other: Row) -> bool:
 
 
 def _fits(connection: Connection, change: Change, other: Row) -> bool:
-    return compare_with(change.patient, patients_of(connection, other["id"])) in ONE_PATIENT
+    return compare_with(change.said.patient, patients_of(connection, other["id"])) in ONE_PATIENT
 
 
 def _with_ids(connection: Connection, change: Change, others: Sequence[Row]) -> list[int]:

@@ -20,7 +20,7 @@ SELECT id, subject, state, counterparty FROM workflows
 
 -- name: requests_open
 -- What we asked for and is not over, the newest first: one of them a change may be of.
-SELECT id, counterparty, focus_id, claimed_id FROM workflows
+SELECT id, counterparty, state, focus_id, claimed_id FROM workflows
  WHERE provider = :provider AND subject = :subject AND closed_at IS NULL AND role = 'requester'
  ORDER BY id DESC;
 

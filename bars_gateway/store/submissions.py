@@ -28,7 +28,7 @@ from bars_gateway.standard.guards import (
 )
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.links import OTHER_RECORD
+from bars_gateway.standard.links import NO_RECORD, OTHER_RECORD
 from bars_gateway.standard.patients import Sameness, compare, patient_of
 from bars_gateway.standard.rules import said_unclearly
 from bars_gateway.standard.workflow import Move, Role, State, led_on, role_of
@@ -176,6 +176,9 @@ def _warned_of_others(
     if links.remarks_of(found):
         rule = OTHER_RECORD
         return [Warned(rule=rule.rule, path="Bundle.id", problem=rule.text)]
+    change = _change_of(submission)
+    if change is not None and connection.one("request_of", id=workflow_id) is None:
+        return _warned_of_no_record(connection, change, workflow_id)
     if submission.move is not Move.CANCEL:
         return []
     this = connection.one("workflow_state", id=workflow_id)
@@ -191,6 +194,20 @@ def _warned_of_others(
         for other in other_records(connection, workflow_id)
         if stands(other.state)
     ]
+
+
+def _warned_of_no_record(
+    connection: Connection, change: Change, workflow_id: int
+) -> Sequence[Warned]:
+    """Return what the receipt warns of: the patient's own requests there stay as they are."""
+    others = [
+        _named(each["id"], each["focus_id"])
+        for each in links.open_of_patient(connection, change)
+        if each["id"] != workflow_id
+    ]
+    problem = f"{NO_RECORD.text}: {', '.join(others)}"
+    path = "MessageHeader.focus"
+    return [Warned(rule=NO_RECORD.rule, path=path, problem=problem)] if others else []
 
 
 def _named(workflow_id: int, focus_id: str | None) -> str:
@@ -286,7 +303,7 @@ def _change_of(submission: Submission) -> Change | None:
         receiver=submission.receiver,
         subject=submission.subject,
         focus_id=submission.focus_id,
-        patient=said.patient,
+        said=said,
         patient_changed=submission.patient_changed,
     )
 

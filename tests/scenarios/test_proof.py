@@ -414,6 +414,32 @@ async def test_another_patients_booking_at_that_time_is_not_taken(
     assert (422, 1) == (status, len(scripted.posted))
 
 
+async def test_a_cancellation_by_the_number_that_was_telephoned_for_ends_its_request(
+    tmp_path: Path,
+) -> None:
+    """The search finds nothing, so they telephone: and the number that they get is this one's."""
+    async with (
+        world_in(tmp_path, outbound=QUICK) as world,
+        another_make(world, world.hospital.service, told(fine), acknowledging) as scripted,
+    ):
+        scripted.shows = lambda: fine(b'{"resourceType": "Bundle", "type": "searchset"}')
+        asked = await world.ambulance.sent("r.json", validation_request())
+        await eventually(lambda: world.ambulance.files("inbox/new/*.reconciled.json"))
+        by_number = json.loads(acknowledging(scripted.posted[0]).body or b"")
+        receipt = await world.ambulance.sent("c.json", cancelled_referral(by_number))
+        fate = await world.ambulance.outcome(receipt["request_id"])
+        history = await world.ambulance.history(asked["request_id"])
+        assert history is not None
+
+    assert [] == [each for each in receipt["warnings"] if each["rule"] == "L12"]
+    assert (asked["workflow_id"], asked["correlation_id"]) == (
+        fate["workflow_id"],
+        fate["correlation_id"],
+    )
+    assert "no answer will come" in fate["means"]
+    assert State.CANCELLED is history.workflow.state
+
+
 def of_actor(number: str) -> dict[str, Any]:
     return {"actor": of_patient(number), "status": "accepted"}
 

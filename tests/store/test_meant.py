@@ -1,6 +1,7 @@
 """Whose request a change is about, where the Receiver's id that it names is another patient's."""
 
 import json
+from collections.abc import Awaitable, Callable
 
 import pytest
 from messages import NHS_NUMBER, referral
@@ -18,7 +19,6 @@ from bars_gateway.model.messages import (
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
-from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.store import Store
@@ -109,7 +109,7 @@ async def test_it_is_in_the_conversation_of_its_own_request(store: Store) -> Non
         receiver=second.receiver,
         subject=Subject.REFERRAL,
         focus_id=SHARED,
-        patient=patient_of(read(about(OTHER))),
+        said=particulars_of(read(about(OTHER))),
     )
 
     assert second.correlation_id == await store.outbound.correlation_of(
@@ -210,6 +210,92 @@ async def test_both_are_contested_where_both_were_given_the_id(store: Store) -> 
     assert [True, True] == [
         await store.cancellations.is_contested(each.message_id, SHARED) for each in receipts
     ]
+
+
+# A number that nobody here was told: somebody has asked the Receiver by telephone.
+
+
+@pytest.mark.parametrize("move", [Move.CANCEL, Move.UPDATE])
+async def test_it_is_of_the_request_whose_number_is_unknown(store: Store, move: Move) -> None:
+    """A workflow of its own would be cancelled, and the one that is meant owed an answer."""
+    await asked(store, OTHER, None)
+    meant = await asked(store, ONE, None)
+    receipt = await changed(store, about(ONE), move=move)
+
+    assert (meant.workflow_id, ()) == (receipt.workflow_id, tuple(receipt.warnings))
+
+
+async def test_it_goes_out_in_the_conversation_of_that_request(store: Store) -> None:
+    """The Receiver finds both under one X-Correlation-Id."""
+    meant = await asked(store, ONE, None)
+    change = Change(
+        provider="trust",
+        receiver=meant.receiver,
+        subject=Subject.REFERRAL,
+        focus_id=SHARED,
+        said=particulars_of(read(about(ONE))),
+    )
+
+    assert meant.correlation_id == await store.outbound.correlation_of(
+        "trust", SHARED, change=change
+    )
+
+
+def of_case(number: str, case: str) -> bytes:
+    """Return a Bundle about that patient, whose Encounters have that case number."""
+    bundle = json.loads(about(number))
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "Encounter":
+            entry["resource"]["identifier"] = [{"system": "urn:case", "value": case}]
+    return json.dumps(bundle).encode()
+
+
+def without_id(store: Store) -> Awaitable[Accepted]:
+    return asked(store, ONE, None)
+
+
+def with_another_id(store: Store) -> Awaitable[Accepted]:
+    return asked(store, ONE, "sr-2")
+
+
+async def twice(store: Store) -> Accepted:
+    await asked(store, ONE, None)
+    return await asked(store, ONE, None)
+
+
+async def not_heard_of(store: Store) -> Accepted:
+    return await store.outbound.submit(submission(body=about(ONE)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("begin", "said"),
+    [
+        pytest.param(without_id, of_case(ONE, "another"), id="another-case"),
+        pytest.param(with_another_id, about(ONE), id="it-has-another-id"),
+        pytest.param(twice, about(ONE), id="two-of-them"),
+        pytest.param(not_heard_of, about(ONE), id="no-answer-yet"),
+    ],
+)
+async def test_where_that_is_not_clear_the_receipt_says_what_stays_open(
+    store: Store, begin: Callable[[Store], Awaitable[Accepted]], said: bytes
+) -> None:
+    """Else the EPR reads that there is nothing to do, and an answer is still owed."""
+    began = await begin(store)
+    receipt = await changed(store, said)
+    (warning,) = receipt.warnings
+
+    assert receipt.workflow_id > began.workflow_id
+    assert ("L12", "MessageHeader.focus") == (warning.rule, warning.path)
+    assert f"workflow {began.workflow_id} (there: " in warning.problem
+
+
+@pytest.mark.parametrize("number", [OTHER, THIRD])
+async def test_of_another_patients_requests_nothing_is_said(store: Store, number: str) -> None:
+    """What this patient had there began before the gateway did."""
+    await asked(store, ONE, None)
+    receipt = await changed(store, about(number))
+
+    assert () == tuple(receipt.warnings)
 
 
 # The number is the Receiver's, whichever provider it was told to.
