@@ -323,6 +323,25 @@ def is_row(whose: str, state: State, said: Said | None) -> bool:
     return whose == "you ask" or state is State.ACTIVE
 
 
+def seen() -> str:
+    """Return what is said to whoever looks, beside or in place of what was told."""
+    sent = begun(state="acknowledged", stands=State.ACTIVE)
+    told = [
+        Told(("late, or past its clinical time",), begun(late=True)),
+        Told(("late and held",), begun(state="held", late=True)),
+        Told(("an answer is owed soon",), replace(sent, owed="due_soon")),
+        Told(("an answer is overdue",), replace(sent, owed="overdue")),
+        Told(("an answer of yours is overdue",), came(kind=None, owed="overdue")),
+        *(
+            Told((f"`reconciled`: {word}",), replace(sent, reconciled=word))
+            for word in Reconciliation
+            if word not in {Reconciliation.FOUND, Reconciliation.OVER}
+        ),
+        Told(("an alarm of its case stands",), replace(sent, alarmed=True)),
+    ]
+    return table(("What is so", "About", "What is said of a request"), rows(told))
+
+
 def no_more() -> str:
     said = came(kind=None, move=Move.WAIT, says=Said.ACCEPTED, stands=State.CANCELLED)
     return table(("About", "What is said"), rows([Told((), said)]))
@@ -507,6 +526,13 @@ side had agreed, to what was cancelled since:
 """
 
 
+SEEN_READ = """\
+Whoever looks is told, too, what is late, owed or not found, by the time at which they look: also
+where no gateway runs. And as long as an alarm of the case stands that nothing of this tells, that
+somebody has to see to it; `mark-handled` ends that.
+"""
+
+
 def document() -> str:
     return "\n".join(
         [
@@ -549,6 +575,8 @@ def document() -> str:
             f"{moved_on()}\n",
             OVERRULED,
             f"{no_more()}\n",
+            SEEN_READ,
+            f"{seen()}\n",
             "## What is remarked upon\n",
             "In `remarks` of the notice; said after the sentence of the message itself.\n",
             f"{remarks()}\n",

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -66,7 +66,8 @@ def queue(
     """
     settings = load(config, os.environ)
     _require_known(settings, provider)
-    print_queue(settings.database_path, provider, limit, _console(), as_json=as_json)
+    path, now = settings.database_path, datetime.now(UTC)
+    print_queue(path, provider, limit, _console(), now, as_json=as_json)
 
 
 def show(
@@ -86,8 +87,8 @@ def show(
     """
     settings = load(config, os.environ)
     _require_known(settings, provider)
-    path = settings.database_path
-    if not print_message(path, provider, request_id, _console(), as_json=as_json):
+    path, now = settings.database_path, datetime.now(UTC)
+    if not print_message(path, provider, request_id, _console(), now, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -102,24 +103,30 @@ def _console() -> Console:
 
 
 def print_queue(
-    path: Path, provider: str | None, limit: int, console: Console, *, as_json: bool = False
+    path: Path,
+    provider: str | None,
+    limit: int,
+    console: Console,
+    now: datetime,
+    *,
+    as_json: bool = False,
 ) -> None:
-    """Print what is not settled; there being nothing is a good answer."""
+    """Print what is not settled, as it is *now*; there being nothing is a good answer."""
     messages = read(path, lambda c: readings.queue(c, provider, limit))
     if as_json:
-        print_json([_document(message) for message in messages])
+        print_json([_document(message, now) for message in messages])
         return
     if not messages:
         console.print("Nothing waits: every outbound message is settled.")
         return
-    lines = [_COLUMNS, *map(_cells, messages)]
+    lines = [_COLUMNS, *(_cells(message, now) for message in messages)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         console.print("  ".join(cells).rstrip())
 
 
-def _cells(message: MessageRow) -> tuple[str, ...]:
+def _cells(message: MessageRow, now: datetime) -> tuple[str, ...]:
     return (
         message.state,
         message.request_id,
@@ -130,20 +137,26 @@ def _cells(message: MessageRow) -> tuple[str, ...]:
         str(message.attempts),
         _clock(message.next_attempt_at),
         _clock(message.give_up_at),
-        means(message.situation),
+        means(message.seen_at(now)),
     )
 
 
 def print_message(
-    path: Path, provider: str | None, request_id: str, console: Console, *, as_json: bool = False
+    path: Path,
+    provider: str | None,
+    request_id: str,
+    console: Console,
+    now: datetime,
+    *,
+    as_json: bool = False,
 ) -> bool:
-    """Print all that happened to one message; return whether there is such a message."""
+    """Print all that happened to one message up to *now*; return whether there is such a one."""
     found = read(path, lambda c: readings.history(c, provider, request_id))
     if as_json:
-        print_json([_history(each) for each in found])
+        print_json([_history(each, now) for each in found])
         return bool(found)
     for history in found:
-        _show(history, console)
+        _show(history, console, now)
     if not found:
         console.print("There is no message with that X-Request-Id.")
     return bool(found)
@@ -174,28 +187,28 @@ def _simple(value: object) -> object:
     raise TypeError  # a payload is never printed
 
 
-def _document(message: MessageRow) -> Mapping[str, object]:
-    names = (field.name for field in fields(message))
-    return {name: getattr(message, name) for name in names} | {"means": means(message.situation)}
+def _document(message: MessageRow, now: datetime) -> Mapping[str, object]:
+    found = {field.name: getattr(message, field.name) for field in fields(message)}
+    return found | {"means": means(message.seen_at(now))}
 
 
-def _history(history: MessageHistory) -> Mapping[str, object]:
+def _history(history: MessageHistory, now: datetime) -> Mapping[str, object]:
     events = [
         {"at": each.at, "kind": each.kind, "detail": json.loads(each.detail)}
         for each in history.events
     ]
     return {
-        "message": _document(history.message),
+        "message": _document(history.message, now),
         "workflow": history.workflow,
         "attempts": history.attempts,
         "events": events,
     }
 
 
-def _show(history: MessageHistory, console: Console) -> None:
+def _show(history: MessageHistory, console: Console, now: datetime) -> None:
     message, workflow = history.message, history.workflow
     console.print(f"{message.direction} {message.move} of {message.provider}: {message.state}")
-    console.print(f"  {means(message.situation)}", markup=False)
+    console.print(f"  {means(message.seen_at(now))}", markup=False)
     for name, value in (
         ("X-Request-Id", message.request_id),
         ("X-Correlation-Id", message.correlation_id),

@@ -139,11 +139,11 @@ def notice(value: Notice) -> Document:
     }
 
 
-def state(history: MessageHistory) -> Document:
+def state(history: MessageHistory, now: datetime) -> Document:
     """Return how far a message is: its state, its attempts, and the workflow it belongs to."""
     workflow = history.workflow
     return {
-        **row(history.message),
+        **row(history.message, now),
         "attempts": [_attempt(attempt) for attempt in history.attempts],
         "workflow": {
             "workflow_id": workflow.workflow_id,
@@ -173,8 +173,8 @@ def _link(link: Link) -> Document:
     }
 
 
-def row(message: MessageRow) -> Document:
-    """Return one line of the queue."""
+def row(message: MessageRow, now: datetime) -> Document:
+    """Return one line of the queue, as it is *now*."""
     return {
         "request_id": message.request_id,
         "correlation_id": message.correlation_id,
@@ -183,7 +183,7 @@ def row(message: MessageRow) -> Document:
         "workflow_id": message.workflow_id,
         "direction": message.direction,
         "state": message.state,
-        "means": means(message.situation),
+        "means": means(message.seen_at(now)),
         "move": message.move,
         "use_case": message.use_case,
         "sender": message.sender,

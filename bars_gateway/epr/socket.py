@@ -280,11 +280,12 @@ class EprSocket:
         ours = [history for history in found if history.message.direction == "outbound"]
         if not found:
             return _problem(404, "no message has that request id", "see request_id in the receipt")
-        return documents.json_answer(documents.state([*ours, *found][0]))
+        return documents.json_answer(documents.state([*ours, *found][0], self._now()))
 
     async def _show_queue(self, _request: web.Request) -> web.Response:
         rows = await self._store.messages.queue(self._provider, MOST_NOTICES)
-        return documents.json_answer({"messages": [documents.row(row) for row in rows]})
+        now = self._now()
+        return documents.json_answer({"messages": [documents.row(row, now) for row in rows]})
 
     async def _list_notices(self, request: web.Request) -> web.Response:
         try:

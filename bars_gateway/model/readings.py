@@ -12,7 +12,7 @@ from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import Situation
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +129,15 @@ class MessageRow:
     newest: Said | None = None  # what the Responder said last, of all that holds
     reading: Reading | None = None  # the read that it waits for
     shown: str | None = None  # how the record ended there, or that no read of it said so
+    reconciled: str | None = None  # where its record has no id here: what came of looking for it
+    needed_by: datetime | None = None  # its clinical time
+    late_from: datetime | None = None  # when the EPR was, or is to be, told that it is late
+    warned_from: datetime | None = None  # likewise, that an answer is owed soon
+    alarmed: bool = False  # an alarm of its workflow stands
 
-    @property
-    def situation(self) -> Situation:
-        """Where it is, and its workflow, as a sentence is made of it."""
+    def seen_at(self, now: datetime) -> Situation:
+        """Return where it is then, and its workflow, as a sentence is made of it."""
+        past = self._is_open and _has_come(self.needed_by, now)
         return Situation(
             direction=self.direction,
             state=self.state,
@@ -142,14 +147,38 @@ class MessageRow:
             attempts=self.attempts,
             says=self.says,
             reason_code=self.reason_code,
-            remarks=self.remarks if self.settled_at else (),  # what was told of it before is over
+            remarks=self._remarks(past=past),
+            reconciled=self.reconciled,
             stands=self.stands,
             newest=self.newest,
+            late=past or (self._is_open and _has_come(self.late_from, now)),
+            owed=self._owed(now),
+            alarmed=self.alarmed,
             reading=self.reading,
             shown=self.shown,
             due_at=self.answer_due_at,
             ends_at=self.give_up_at,
         )
+
+    @property
+    def _is_open(self) -> bool:
+        return self.direction == "outbound" and self.settled_at is None
+
+    def _remarks(self, *, past: bool) -> Sequence[Remark]:
+        """Return what is so still: of what goes on nothing that was told before."""
+        told = self.remarks if self.settled_at or self.state == OutboundState.HELD else ()
+        return [*told, Remark.PAST_ITS_TIME] if past else told
+
+    def _owed(self, now: datetime) -> str | None:
+        if self.stands in FINAL or self.answer_due_at is None:
+            return None
+        if _has_come(self.answer_due_at, now):
+            return "overdue"
+        return "due_soon" if _has_come(self.warned_from, now) else None
+
+
+def _has_come(at: datetime | None, now: datetime) -> bool:
+    return at is not None and at <= now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,11 @@ def message_of(row: Row) -> MessageRow:
         newest=Said(row["newest_says"]) if row["newest_says"] else None,
         reading=Reading(row["reading"]) if row["reading"] else None,
         shown=row["shown"],
+        reconciled=row["reconciled"],
+        needed_by=instant(row["needed_by"]),
+        late_from=instant(row["late_from"]),
+        warned_from=instant(row["warned_from"]),
+        alarmed=bool(row["alarmed"]),
     )
 
 

@@ -1,7 +1,7 @@
 """What the EPR reads of a notice and of a message: the sentence is that of the tables."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bars_gateway.epr import documents
 from bars_gateway.model.messages import NoticeKind
@@ -92,5 +92,8 @@ def test_a_message_that_is_looked_at_reads_as_its_notice_does() -> None:
         target_unchecked=None,
     )
 
-    assert means(outcome.situation) == documents.row(message)["means"]
-    assert documents.notice(outcome)["means"] == documents.row(message)["means"]
+    assert means(outcome.situation) == documents.row(message, AT - timedelta(seconds=1))["means"]
+    assert (
+        documents.notice(outcome)["means"]
+        == documents.row(message, AT - timedelta(seconds=1))["means"]
+    )

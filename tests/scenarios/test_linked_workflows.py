@@ -7,6 +7,7 @@ They share two gateways: each has a conversation of its own, and looks only at w
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -292,7 +293,8 @@ async def test_operators_see_what_belongs_together(world: World) -> None:
     referred = await caller.send(naming(referral(), f"Appointment/{booked['focus_id']}"))
     console = Console(file=StringIO(), width=200)
     database = world.ambulance.database
-    await asyncio.to_thread(listings.print_message, database, None, referred["request_id"], console)
+    named = (database, None, referred["request_id"], console, datetime.now(UTC))
+    await asyncio.to_thread(listings.print_message, *named)
     number = booked["workflow_id"]
 
     assert isinstance(console.file, StringIO)

@@ -13,6 +13,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from messages import FAMILY, NHS_NUMBER
 from structlog.testing import capture_logs
 from world import Node, World, in_time, world_in
 
+from bars_gateway.standard.sentences import means
+from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
 from bars_gateway.store.database import open_reader, read_with
 
 
@@ -421,6 +424,18 @@ class Side:
         assert self.told.epr is not None or [] == sentences
         assert self.told.alarm is not None or set() == alarms
 
+    async def looks(self) -> list[str]:
+        """Return what whoever looks at a message of a case with an alarm is told of it now."""
+        query = (
+            "SELECT DISTINCT m.request_id FROM alarms AS a"
+            " JOIN messages AS m ON m.workflow_id = a.workflow_id WHERE a.ended_at IS NULL"
+        )
+        async with open_reader(self.node.database) as reader:
+            found = await read_with(reader, lambda c: c.raw.execute(query).fetchall())
+        histories = [await self.node.history(row["request_id"]) for row in found]
+        now = datetime.now(UTC)
+        return [means(each.message.seen_at(now)) for each in histories if each is not None]
+
     async def _epr(self) -> bool:
         wanted = self.told.epr
         return wanted is None or any(wanted in each for each in self._sentences())
@@ -472,7 +487,9 @@ async def test_everybody_is_told(tmp_path: Path, shared: WorldOf, row: Row) -> N
             shown = [await side.is_told() for side in (requester, responder)]
             for side in (requester, responder):
                 await side.is_told_no_more()
+            looks = [text for side in (requester, responder) for text in await side.looks()]
 
+    assert [] == [text for text in looks if NOTHING_TO_DO in text]
     for each, told in zip(shown, (row.requester, row.responder), strict=True):
         assert told.alarm in ABOUT_NO_MESSAGE or "The EPR was told: “" in each
     secret = [word for word in (NHS_NUMBER, ANOTHER, FAMILY) if word in str([*shown, *lines])]

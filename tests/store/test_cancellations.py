@@ -207,7 +207,7 @@ async def test_how_what_is_over_ended_is_kept_for_its_notice(store: Store) -> No
 
 async def looked_at(store: Store) -> str:
     (message,) = await store.messages.queue("trust", 10)
-    return means(message.situation)
+    return means(message.seen_at(NOW))
 
 
 async def test_whoever_looks_at_one_that_waits_is_told_for_what(store: Store) -> None:

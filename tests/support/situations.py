@@ -160,9 +160,39 @@ def moved_on(subject: Subject, use_case: str) -> Iterator[Situation]:
                     yield replace(looked_at, move=Move.WAIT, says=Said.ACCEPTED)
 
 
+# Where a workflow may be while its answer is owed.
+OWES = [State.REQUESTED, State.UNCONFIRMED, State.ACTIVE, State.IN_PROGRESS, *DOUBTS]
+
+
+def looked_at(subject: Subject, use_case: str) -> Iterator[Situation]:
+    """Yield what somebody finds who looks while something is late, owed, not found or alarming."""
+    sent = Situation(
+        direction="outbound",
+        state="acknowledged",
+        move=Move.REQUEST,
+        subject=subject,
+        use_case=use_case,
+        due_at=DUE,
+        ends_at=ENDS,
+        stands=State.ACTIVE,
+    )
+    came = replace(sent, direction="inbound", state="received")
+    for move in (*REQUESTS, *RESPONSES):
+        waits = replace(sent, state="queued", move=move, late=True)
+        yield waits
+        yield replace(waits, state="held")
+        yield replace(waits, remarks=(Remark.PAST_ITS_TIME,))
+    yield replace(sent, state="queued", move=Move.CANCEL, reading=Reading.WAITS, late=True)
+    for kind in ("due_soon", "overdue"):
+        yield from (replace(sent, stands=state, owed=kind) for state in OWES)
+        yield replace(came, owed=kind)
+    yield from (replace(sent, reconciled=each) for each in Reconciliation)
+    yield from (replace(each, alarmed=True) for each in (sent, came))
+
+
 EVERYTHING = [
     situation
     for use_case, subject in ABOUT
-    for part in (ours, theirs, owed, moved_on)
+    for part in (ours, theirs, owed, moved_on, looked_at)
     for situation in part(subject, use_case)
 ]

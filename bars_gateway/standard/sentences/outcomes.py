@@ -231,6 +231,11 @@ TOLD: Mapping[str, ByMove] = {
         Asks.CHECK,
     ),
 }
+# Said to whoever looks, as long as an alarm of the case stands that what is said does not tell.
+UNSEEN = telephone(
+    "Something about this case asks for a person, and nobody has said yet that it was seen to: read"
+    " what else came of it, and telephone before you rely on this."
+)
 # A cancellation that waits until somebody has read what stands there.
 NOT_GONE: Mapping[Reading, Rows] = {
     Reading.WAITS: {

@@ -17,7 +17,7 @@ from datetime import datetime
 
 from bars_gateway.standard.findings import ENDED, Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
-from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import outcomes, received
 from bars_gateway.standard.sentences.received import ARRIVED_IN_VAIN, OLD, REMARKED, added_by
 from bars_gateway.standard.sentences.words import (
@@ -50,6 +50,10 @@ from bars_gateway.standard.workflow import (
 
 NOTHING_TO_DO = "There is nothing to do now."
 _CLOCKS = frozenset({"due_soon", "overdue"})
+# What gives the answer, or takes back what it was owed to.
+_NO_PART = frozenset({Move.CANCEL, Move.DECLINE, Move.CONCLUDE})
+# What nobody knows yet by the name that the Receiver has for it.
+_NOT_FOUND = frozenset({"none", "several", "unnamed", "unread"})
 _KNOWN = {
     Remark.INTERIM_ONLY: outcomes.Known.BEGUN,
     Remark.ARRIVAL_UNKNOWN: outcomes.Known.NOT_EVEN_ARRIVED,
@@ -89,8 +93,12 @@ class Situation:
     reading: Reading | None = None  # of a cancellation: the read that it waits for
     due_at: datetime | None = None  # when an answer is owed
     ends_at: datetime | None = None  # when the gateway stops trying
-    stands: State | None = None  # who looks at it: where its workflow is now
-    newest: Said | None = None  # who looks at it: what the Responder said last, of all that holds
+    # Who looks at it, and is told how it stands now:
+    stands: State | None = None  # its workflow
+    newest: Said | None = None  # what the Responder said last, of all that holds
+    late: bool = False  # it is not settled, and the EPR was told that it is late
+    owed: str | None = None  # `due_soon` or `overdue`: an answer that has not come
+    alarmed: bool = False  # an alarm of its workflow stands
 
     @property
     def matter(self) -> Matter:
@@ -120,7 +128,10 @@ def sentences(situation: Situation) -> Sequence[Sentence]:
     """Return what is said, in order: of the message itself, and then of what is remarkable."""
     if situation.kind == "decided_late" and Remark.HEARD in situation.remarks:
         return [REMARKED[Remark.HEARD]]  # what was said before of its Sender is so no more
-    return [*_now(situation), *_added(situation)]
+    said = [*_now(situation), *_owed(situation), *_added(situation)]
+    if situation.alarmed and max(each.asks for each in said) < Asks.TELEPHONE:
+        said.append(outcomes.UNSEEN)
+    return said
 
 
 def _now(situation: Situation) -> Sequence[Sentence]:
@@ -162,9 +173,19 @@ def _is_overtaken(situation: Situation, state: State) -> bool:
     return situation.says != situation.newest or not _fits(situation.newest, state)
 
 
+def _owed(situation: Situation) -> Iterator[Sentence]:
+    """Yield that an answer is owed and has not come, with whatever does not give it."""
+    if situation.owed and situation.move not in _NO_PART:
+        known = OF_SILENCE.get(situation.stands) if situation.stands else None
+        owing = situation.role is Role.RESPONDER
+        yield found(_clock(situation.owed, known, owing=owing), situation.matter)
+
+
 def _own(situation: Situation) -> Sentence:
     if situation.kind in _CLOCKS:
-        return found(_clock(situation), situation.matter)
+        known = next((remark for remark in situation.remarks if remark in _KNOWN), None)
+        owing = situation.direction == "inbound"
+        return found(_clock(str(situation.kind), known, owing=owing), situation.matter)
     if situation.direction == "inbound":
         return _received(situation)
     if _is_cancelled_in_vain(situation):
@@ -181,12 +202,10 @@ def _is_cancelled_in_vain(situation: Situation) -> bool:
     return ended or Remark.CANCEL_AFTER_END in situation.remarks
 
 
-def _clock(situation: Situation) -> Rows:
-    kind = str(situation.kind)
-    if situation.direction == "inbound":
+def _clock(kind: str, remark: Remark | None, *, owing: bool) -> Rows:
+    if owing:
         return outcomes.owed(kind)
-    known = [_KNOWN[remark] for remark in situation.remarks if remark in _KNOWN]
-    return outcomes.awaited(kind, known[0] if known else outcomes.Known.NOTHING)
+    return outcomes.awaited(kind, _KNOWN[remark] if remark else outcomes.Known.NOTHING)
 
 
 def _ours(situation: Situation) -> Rows:
@@ -195,12 +214,15 @@ def _ours(situation: Situation) -> Rows:
         # Nothing has shown that what is unconfirmed is there, whatever came of looking for it.
         unproven = state == "unconfirmed" and situation.reconciled != "unnamed"
         return outcomes.RECONCILED["none" if unproven else str(situation.reconciled)]
-    if situation.reading and kind in {None, "cancel_not_sent"}:
-        return outcomes.NOT_GONE[situation.reading]
+    late = kind == "delayed" or situation.late
+    reading = None if late and situation.reading is Reading.WAITS else situation.reading
+    if reading and kind in {None, "cancel_not_sent"}:
+        return outcomes.NOT_GONE[reading]
     if kind in outcomes.TOLD:
-        return _waiting(outcomes.TOLD[str(kind)], situation)
+        return _waiting(outcomes.TOLD[str(kind)], situation, late=late)
     if state in outcomes.OPEN:
-        return _waiting(outcomes.OPEN[state], situation)
+        rows = outcomes.TOLD["delayed"] if late else outcomes.OPEN[state]
+        return _waiting(rows, situation, late=late)
     return _settled(situation)
 
 
@@ -208,15 +230,17 @@ def _settled(situation: Situation) -> Rows:
     state, move = situation.state, situation.move
     if state == "acknowledged" and move is Move.REQUEST and situation.shown in ENDED:
         return outcomes.OVER_THERE
+    if state == "acknowledged" and situation.kind is None and situation.reconciled in _NOT_FOUND:
+        return outcomes.RECONCILED[str(situation.reconciled)]
     nothing_stands = situation.shown in ENDED or not situation.attempts
     if state == "refused" and move is Move.CANCEL and nothing_stands:
         return outcomes.NOTHING_TO_CANCEL
     return outcomes.SETTLED[state][move]
 
 
-def _waiting(rows: ByMove, situation: Situation) -> Rows:
+def _waiting(rows: ByMove, situation: Situation, *, late: bool) -> Rows:
     held = situation.state == "held" or Remark.HELD in situation.remarks
-    if held and situation.kind == "delayed":
+    if held and late:
         rows = outcomes.LATE_AND_STOPPED
     elif rows is outcomes.STOPPED and situation.attempts:
         rows = outcomes.STOPPED_AFTER_ATTEMPTS

@@ -334,6 +334,7 @@ CREATE UNIQUE INDEX alarms_standing ON alarms (about, kind)           WHERE ende
 CREATE INDEX        alarms_counted  ON alarms (kind, id)              WHERE ended_at IS NULL;
 CREATE INDEX        alarms_named    ON alarms (request_id, provider)  WHERE ended_at IS NULL;
 CREATE INDEX        alarms_of       ON alarms (message_id)            WHERE ended_at IS NULL AND message_id IS NOT NULL;
+CREATE INDEX        alarms_in       ON alarms (workflow_id)           WHERE ended_at IS NULL AND workflow_id IS NOT NULL;
 
 CREATE TABLE soundness (                        -- one row: what is known of the file itself
     id          INTEGER PRIMARY KEY,
@@ -457,10 +458,26 @@ END;
 
 CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
 SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
-       newest.says AS newest_says,  -- what the Responder said last, of all that holds
+       CASE WHEN newest.says = 'accepted' AND EXISTS  -- it came after somebody had been sent, and stands them down
+                 (SELECT 1 FROM messages AS sent
+                   WHERE sent.workflow_id = messages.workflow_id AND sent.says IN ('assigned', 'on_scene')
+                     AND sent.state IN ('received', 'acknowledged') AND sent.patient IS NOT 'other')
+            THEN 'stood_down' ELSE newest.says END AS newest_says,  -- what the Responder said last, of all that holds
        (SELECT n.remarks FROM notices AS n
-         WHERE n.message_id = messages.id AND n.kind IN ('message', 'amended', 'outcome')
+         WHERE n.message_id = messages.id AND n.kind IN ('message', 'amended', 'outcome', 'held')
          ORDER BY n.id DESC LIMIT 1) AS remarks,
+       CASE WHEN w.focus_id IS NULL THEN nullif(messages.reconciliation, 'wanted') END AS reconciled,
+       coalesce((SELECT n.created_at FROM notices AS n
+                  WHERE n.message_id = messages.id AND n.kind = 'delayed'
+                    AND NOT EXISTS (SELECT 1 FROM notices AS again
+                                     WHERE again.message_id = n.message_id AND again.kind = 'retried' AND again.id > n.id)
+                  ORDER BY n.id LIMIT 1), messages.delay_due_at) AS late_from,
+       coalesce(w.warn_at, (SELECT n.created_at FROM messages AS first JOIN notices AS n ON n.message_id = first.id
+                             WHERE first.workflow_id = w.id AND n.kind = 'due_soon'
+                             ORDER BY n.id DESC LIMIT 1)) AS warned_from,
+       EXISTS (SELECT 1 FROM alarms AS a
+                WHERE a.workflow_id = messages.workflow_id AND a.ended_at IS NULL
+                  AND (a.kind <> 'response.remarked' OR a.message_id <> messages.id)) AS alarmed,  -- it tells its own remarks
        CASE WHEN messages.state <> 'queued' OR messages.read_due_at IS NULL THEN NULL
             WHEN EXISTS (SELECT 1 FROM events AS e
                           WHERE e.message_id = messages.id AND e.kind = 'cancel.other_patient') THEN 'other_patient'

@@ -1,0 +1,239 @@
+"""Whoever looks at a message reads how it stands now: late, owed, not found, or still alarming."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission, wording
+
+from bars_gateway.model.actors import Actor
+from bars_gateway.model.alarms import Chosen
+from bars_gateway.model.interventions import Verb
+from bars_gateway.model.messages import Accepted, OutboundState, Settled
+from bars_gateway.standard.matching import Matched, Reconciliation
+from bars_gateway.standard.sentences import means
+from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
+from bars_gateway.standard.sentences.outcomes import UNSEEN
+from bars_gateway.standard.timing import Limits
+from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.store.store import Store
+
+MINUTE = timedelta(minutes=1)
+DUE = NOW + 20 * MINUTE
+VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
+HELP = {"subject": Subject.REFERRAL, "use_case": "a6t2"}
+JO = Actor(role="operator", who="jo", why="INC-1")
+FALLBACK = "Start your fallback now; then telephone."
+NOT_GIVEN = "You have not given your final answer in time"
+
+
+async def looked_at(store: Store, request_id: str, at: datetime) -> str:
+    (found,) = await store.messages.history("trust", request_id)
+    return means(found.message.seen_at(at))
+
+
+async def requested(store: Store, focus_id: str | None = "sr-1", **about: object) -> Accepted:
+    """Send a request, and have it acknowledged."""
+    sent = await store.outbound.submit(submission(bundle_id="b1", **about), NOW)
+    await acknowledged(store, focus_id=focus_id)
+    return sent
+
+
+async def acknowledged(store: Store, **settled: object) -> None:
+    claim = await store.outbound.claim_next(NOW, {"trust"})
+    assert claim is not None
+    fate = Settled(state=OutboundState.ACKNOWLEDGED, **settled)  # type: ignore[arg-type]
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)
+
+
+async def answered(
+    store: Store, encounter: str, ago: timedelta, *, plan: str = "", **about: object
+) -> str:
+    """Take a response that was written so long before; return its X-Request-Id."""
+    at = NOW + 10 * MINUTE
+    words = wording(encounter, at - ago, **({"plan": plan} | about))
+    changes = {"responds_to": "b1", "focus_id": "sr-1", "wording": words, **about}
+    came = arrival(move=Move.UNCLEAR, **changes)
+    await store.responses.respond(came, payload(), at)
+    return came.request_id
+
+
+# An answer that is owed.
+
+
+async def test_a_request_says_that_its_answer_is_overdue(store: Store) -> None:
+    """By the time itself: also where no gateway runs that could have told of it."""
+    sent = await requested(store, owed=owed(DUE), **VALIDATION)
+    before, after = [await looked_at(store, sent.request_id, at) for at in (NOW, DUE)]
+
+    assert before.endswith(NOTHING_TO_DO)
+    assert after.endswith(f"has not come in time. {FALLBACK}")
+
+
+async def test_whoever_looks_is_warned_as_whoever_is_told(store: Store) -> None:
+    """As soon as the warning is due, and after it was given."""
+    sent = await requested(store, owed=owed(DUE), **VALIDATION)
+    warned = NOW + 15 * MINUTE
+    due = await looked_at(store, sent.request_id, warned)
+    await store.conversations.tell_due(warned)
+
+    assert due.endswith("Be ready to start your fallback.")
+    assert due == await looked_at(store, sent.request_id, warned + MINUTE)
+
+
+async def test_an_interim_response_says_so_too(store: Store) -> None:
+    """They have started, and that is not the answer; nor is the request answered by it."""
+    sent = await requested(store, owed=owed(DUE), **VALIDATION)
+    interim = await answered(store, "in-progress", MINUTE, **VALIDATION)
+    texts = [await looked_at(store, each, DUE) for each in (sent.request_id, interim)]
+
+    assert texts[0] == texts[1]
+    assert texts[0].endswith(
+        "They have started, but the final answer to the request for validation has not come in"
+        f" time. {FALLBACK}"
+    )
+
+
+async def test_a_change_says_so_too(store: Store) -> None:
+    """It was received; the answer that is owed to both has not come."""
+    await requested(store, owed=owed(DUE), **VALIDATION)
+    update = submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(DUE), **VALIDATION)
+    await store.outbound.submit(update, NOW)
+    await acknowledged(store)
+
+    assert (await looked_at(store, update.request_id, DUE)).endswith(FALLBACK)
+
+
+async def test_who_owes_it_is_told_to_give_it(store: Store) -> None:
+    """It read: answer by a time that had passed."""
+    came = arrival(owed=owed(DUE), **VALIDATION)
+    await store.inbound.receive(came, NOW)
+    before, after = [await looked_at(store, came.request_id, at) for at in (NOW, DUE)]
+
+    assert NOT_GIVEN not in before
+    assert f"{NOT_GIVEN}: the ambulance service may act without it." in after
+
+
+async def test_what_was_answered_is_owed_no_more(store: Store) -> None:
+    """The request says what was answered, whenever somebody looks."""
+    sent = await requested(store, owed=owed(DUE), **HELP)
+    await answered(store, "planned", MINUTE, **HELP)
+
+    assert (await looked_at(store, sent.request_id, DUE)).endswith(NOTHING_TO_DO)
+
+
+# What has not gone.
+
+
+async def test_what_is_late_is_not_waited_for(store: Store) -> None:
+    """From the word to the EPR on, and before it where it is overdue itself."""
+    sent = await store.outbound.submit(submission(), NOW)
+    at_first = await looked_at(store, sent.request_id, NOW)
+    late = await looked_at(store, sent.request_id, NOW + MINUTE)
+    await store.outbound.tell_delays(NOW + MINUTE)
+
+    assert at_first.endswith("Wait: you will be told how it ends.")
+    assert late.endswith("Telephone if it cannot wait.")
+    assert late == await looked_at(store, sent.request_id, NOW + MINUTE)
+
+
+async def test_what_is_past_its_clinical_time_says_so(store: Store) -> None:
+    """Told as late before, and once more at that time."""
+    needed_by = NOW + 5 * MINUTE
+    sent = await store.outbound.submit(submission(needed_by=needed_by), NOW)
+    await store.outbound.tell_delays(NOW + MINUTE)
+    texts = [await looked_at(store, sent.request_id, at) for at in (NOW + 2 * MINUTE, needed_by)]
+
+    assert ["Its clinical time has passed" in each for each in texts] == [False, True]
+    assert all("Telephone if it cannot wait." in each for each in texts)
+
+
+async def test_what_is_tried_again_is_late_no_more(store: Store) -> None:
+    """It has its own time, from then on."""
+    sent = await store.outbound.submit(submission(), NOW)
+    await store.outbound.tell_delays(NOW + MINUTE)
+    await store.outbound.give_up(NOW + 15 * MINUTE)
+    again = NOW + 20 * MINUTE
+    limits = Limits(give_up_at=again + 15 * MINUTE, delayed_at=again + MINUTE)
+    await store.interventions.intervene(Verb.RETRY, sent.message_id, JO, lambda *_: limits, again)
+    texts = [await looked_at(store, sent.request_id, at) for at in (again, again + MINUTE)]
+
+    assert ["Wait: you will be told" in each for each in texts] == [True, False]
+
+
+async def test_what_is_held_and_late_is_to_be_released_now(store: Store) -> None:
+    """As the EPR was told."""
+    sent = await store.outbound.submit(submission(), NOW)
+    limits = Limits(give_up_at=NOW + 15 * MINUTE, delayed_at=NOW + MINUTE)
+    await store.interventions.intervene(Verb.HOLD, sent.message_id, JO, lambda *_: limits, NOW)
+    texts = [await looked_at(store, sent.request_id, at) for at in (NOW, NOW + MINUTE)]
+
+    assert "Have it released or withdrawn." in texts[0]
+    assert "Have it released or telephone, now." in texts[1]
+
+
+# What was looked for at the Receiver.
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (Reconciliation.NONE, "but we cannot find it there. Telephone: nobody there may know"),
+        (Reconciliation.SEVERAL, "Telephone: ask which one it is before you change or cancel"),
+        (Reconciliation.UNNAMED, "Telephone: ask whether it is this patient's"),
+        (Reconciliation.UNREAD, "Ask before you change or cancel anything."),
+    ],
+    ids=str,
+)
+async def test_what_could_not_be_found_says_so(
+    store: Store, result: Reconciliation, words: str
+) -> None:
+    """Also after somebody has seen to its alarm: it is still not known here."""
+    sent = await requested(store, None, **HELP)
+    await store.reconciliations.settle(sent.message_id, Matched(result=result), NOW)
+    before = await looked_at(store, sent.request_id, NOW)
+    await handled(store)
+
+    assert words in before
+    assert before == await looked_at(store, sent.request_id, NOW)
+
+
+async def handled(store: Store) -> None:
+    """Mark whatever stands as handled."""
+    await store.alarms.handle("trust", Chosen(up_to=99), JO, NOW, dry_run=False)
+
+
+# What else is alarming.
+
+
+async def test_an_older_stand_down_is_told_with_the_request(store: Store) -> None:
+    """A resource has been assigned, but two of their messages disagree; until somebody has seen."""
+    sent = await requested(store, **HELP)
+    for encounter, ago in (("planned", 9), ("in-progress", 3), ("planned", 5)):
+        await answered(store, encounter, ago * MINUTE, **HELP)
+    before = await looked_at(store, sent.request_id, NOW)
+    await handled(store)
+    after = await looked_at(store, sent.request_id, NOW)
+
+    assert before.endswith(UNSEEN.text)
+    assert "A resource has been assigned" in before
+    assert after.endswith(NOTHING_TO_DO)
+
+
+async def test_what_alarms_of_itself_alone_says_it_by_itself(store: Store) -> None:
+    """A response that was late says so; that something else came of it would be untrue."""
+    await requested(store, owed=owed(NOW + MINUTE), **VALIDATION)
+    late = await answered(store, "finished", MINUTE, plan="completed", **VALIDATION)
+    text = await looked_at(store, late, NOW)
+
+    assert "This came after its time" in text
+    assert UNSEEN.text not in text
+
+
+async def test_an_acceptance_after_an_allocation_stands_down(store: Store) -> None:
+    """Whoever looks is told so, though the allocation came last: also once that was seen to."""
+    sent = await requested(store, **HELP)
+    for encounter, ago in (("planned", 5), ("in-progress", 8)):
+        await answered(store, encounter, ago * MINUTE, **HELP)
+    await handled(store)
+
+    assert "Nobody is on the way now" in await looked_at(store, sent.request_id, NOW)
