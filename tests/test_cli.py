@@ -206,7 +206,7 @@ def test_the_queue_is_listed_without_a_gateway(home: Home) -> None:
     assert (0, "") == (done.code, done.err)
     assert header.startswith("State   X-Request-Id")
     assert [["queued", home.waiting, "trust", "request"]] == [row.split()[:4] for row in rows]
-    assert "The referral is on its way, and not confirmed yet." in rows[0]
+    assert "The referral is not confirmed yet; the gateway goes on trying" in rows[0]
 
 
 def test_an_empty_queue_is_good_news(home: Home) -> None:

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from telling import told
 from world import Node, World, eventually, headers, post, world_in
 
+from bars_gateway.standard.sentences.waiting import UNSEEN
 from bars_gateway.standard.workflow import State
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -423,7 +424,8 @@ async def test_a_response_keeps_what_was_remarked_upon(world: World) -> None:
         [word for word in each["remarks"] if word in {"out_of_order", "contradicts"}]
         for each in notices
     ]
-    assert [each["means"] for each in notices[1:]] == looked_at[1:]
+    assert f"{notices[1]['means']} {UNSEEN.text}" == looked_at[1]  # and the case is in doubt
+    assert notices[2]["means"] == looked_at[2]
     assert looked_at[0].startswith("This was said earlier, and is not how the case stands now.")
     assert State.CONTRADICTED == (await state(world, receipt))[0]
 

@@ -9,7 +9,7 @@ from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Accepted, OutboundState, Settled
-from bars_gateway.standard.matching import Matched, Reconciliation
+from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
 from bars_gateway.standard.sentences.outcomes import UNSEEN
