@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from telling import told
 from world import Node, World, eventually, headers, post, world_in
 
-from bars_gateway.standard.sentences.waiting import UNSEEN
+from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.workflow import State
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
