@@ -12,7 +12,16 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from situations import ABOUT, DUE, ENDS, EVERYTHING, MOVED_ON, REQUESTS, RESPONSES
+from situations import (
+    ABOUT,
+    DUE,
+    ENDS,
+    EVERYTHING,
+    IN_OTHER_WORDS,
+    MOVED_ON,
+    REQUESTS,
+    RESPONSES,
+)
 from test_documentation import comments
 from test_workflow_document import responses as read
 from test_workflow_document import table
@@ -104,7 +113,7 @@ def rows(told: Iterable[Told]) -> Iterator[tuple[str, ...]]:
         for matter in MATTERS:
             situation = about(each.situation, matter)
             found = tuple(sentences(situation))
-            own = parts(matter, situation.move) if "{" in found[0].text else None
+            own = parts(matter, situation.move, situation.says) if "{" in found[0].text else None
             groups.setdefault((found, own), []).append(matter)
         for matters in sorted(groups.values(), key=lambda found: len(found) > len(MATTERS) / 2):
             yield (*each.labels, named(matters, groups), written(about(each.situation, matters[0])))
@@ -130,10 +139,15 @@ def written(situation: Situation) -> str:
 
 def outcomes(state: str) -> str:
     told = [
-        Told((f"`{move}`",), begun(kind="outcome", state=state, move=move))
+        Told((_worded(move, says),), begun(kind="outcome", state=state, move=move, says=says))
         for move in (*REQUESTS, *RESPONSES)
+        for says in (None, *IN_OTHER_WORDS.get(move, ()))
     ]
     return table(("Move", "About", "What is said"), rows(told))
+
+
+def _worded(move: Move, says: Said | None) -> str:
+    return f"`{move}`, `{says}`" if says else f"`{move}`"
 
 
 def unsettled() -> str:
@@ -190,6 +204,15 @@ def looked_for() -> str:
                 state="acknowledged",
                 shown="revoked",
                 remarks=(Remark.ARRIVED_AFTER_ALL,),
+            ),
+        ),
+        Told(
+            ("a cancellation, `acknowledged`, `other_stands`",),
+            begun(
+                kind="outcome",
+                state="acknowledged",
+                move=Move.CANCEL,
+                remarks=(Remark.OTHER_STANDS,),
             ),
         ),
         *(

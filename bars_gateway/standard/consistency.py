@@ -64,6 +64,8 @@ _INSTANTS: Mapping[str, tuple[str, ...]] = {
 }
 # Nobody there acts on these: to ask again after them is no second record.
 NOBODY_ACTS = frozenset({State.REFUSED, State.ABANDONED, State.CANCELLED})
+# There the Receiver is known to have the request, and nothing has ended it.
+PROVED = frozenset(State) - FINAL - {State.REQUESTED, State.UNCONFIRMED}
 # What a Receiver's search gave to a booking, which says by it what it books.
 _GIVEN = frozenset("HealthcareService Location Practitioner PractitionerRole Schedule Slot".split())
 _WRITTEN_ON = {"ServiceRequest": "authoredOn", "Appointment": "created"}

@@ -10,13 +10,14 @@ Applications 4 and 6.
 Decisions: D-newest-holds, D-never-too-late.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.standard.applications import Answers, application
 from bars_gateway.standard.bundle import Message
+from bars_gateway.standard.consistency import PROVED, stands
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import Said
@@ -60,6 +61,7 @@ class Remark(StrEnum):
     NEWLY_TRACED = "newly_traced"
     UNKNOWN_PATIENT = "unknown_patient"
     OTHER_RECORD = "other_record"  # of requests and outcomes, too
+    OTHER_STANDS = "other_stands"  # of a cancellation, and of its outcome
     PLACEHOLDER_NUMBER = "placeholder_number"  # of whatever comes in, as are the next two
     WRONG_NUMBER = "wrong_number"
     TWO_PATIENTS = "two_patients"
@@ -108,7 +110,7 @@ REMARKABLE = frozenset(Remark) - {
 # What is said of the NHS numbers in what came, whatever sort of message it is.
 OF_NUMBERS = frozenset({Remark.PLACEHOLDER_NUMBER, Remark.WRONG_NUMBER, Remark.TWO_PATIENTS})
 # What is said of whose a message is, beside what it says.
-OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD, *OF_NUMBERS})
+OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD, Remark.OTHER_STANDS, *OF_NUMBERS})
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset(
     {
@@ -138,6 +140,14 @@ OF_SILENCE: Mapping[State, Remark] = {
 }
 # What a restore leaves open: it is said with whatever the EPR is told because of one.
 OF_RESTORES = frozenset({Remark.RESTORED, Remark.FATE_UNKNOWN})
+
+
+def beside_a_cancelled(others: Iterable[State]) -> tuple[Remark, ...]:
+    """Return what is said with the cancellation of one record, where there are these others."""
+    states = frozenset(others)
+    if not states.isdisjoint(PROVED):
+        return (Remark.OTHER_STANDS,)
+    return (Remark.OTHER_RECORD,) if any(map(stands, states)) else ()
 
 
 def remarks_on_numbers(message: Message) -> tuple[Remark, ...]:

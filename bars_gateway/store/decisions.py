@@ -119,7 +119,7 @@ def _take(
     changed = changed_workflow(connection, arrival)
     if changed is not None:
         whose_it_is = whose(connection, arrival, changed["id"])
-        remarks = remarks_on_change(connection, changed["id"], whose_it_is)
+        remarks = remarks_on_change(connection, arrival.move, changed["id"], whose_it_is)
         named = names(whose_it_is, right=True)  # the EPR was told, and has said yes
     if arrival.move is Move.REQUEST:
         _tell_given_twice(connection, arrival, now)

@@ -19,7 +19,7 @@ from bars_gateway.standard.consistency import particulars_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, compare_with
-from bars_gateway.standard.remarks import OF_PATIENT, Remark
+from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_a_cancelled
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
@@ -56,12 +56,14 @@ def whose(connection: Connection, later: Arrival | Submission, workflow_id: int)
 
 
 def remarks_on_change(
-    connection: Connection, workflow_id: int, whose_it_is: Sameness
+    connection: Connection, move: Move, workflow_id: int, whose_it_is: Sameness
 ) -> tuple[Remark, ...]:
     """Return what the EPR is told with an update or a cancellation that it is asked about."""
     of_patient = (OF_PATIENT[whose_it_is],) if whose_it_is in OF_PATIENT else ()
-    others = any(stands(each.state) for each in other_records(connection, workflow_id))
-    return (*of_patient, Remark.OTHER_RECORD) if others else of_patient
+    others = [each.state for each in other_records(connection, workflow_id)]
+    if move is Move.CANCEL:
+        return (*of_patient, *beside_a_cancelled(others))
+    return (*of_patient, Remark.OTHER_RECORD) if any(map(stands, others)) else of_patient
 
 
 def names(whose_it_is: Sameness, *, right: bool) -> Names | None:

@@ -50,8 +50,7 @@ class Inbound(Noun):
     async def receive(self, arrival: Arrival, now: datetime) -> Fate:
         """Take the message with its workflow, answer and notice, or say what it met."""
         fate = await self._receive(arrival, now)
-        if isinstance(fate, Taken):
-            self._wake_ups.notices[arrival.provider].wake()
+        self._wake_ups.notices[arrival.provider].wake()
         return fate
 
     @promises

@@ -27,10 +27,10 @@ from bars_gateway.model.interventions import (
 )
 from bars_gateway.model.messages import NoticeKind, OutboundState, Part
 from bars_gateway.model.readings import Link
-from bars_gateway.standard.consistency import matters
+from bars_gateway.standard.consistency import PROVED, matters
 from bars_gateway.standard.links import TIES, By, Relation
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
 from bars_gateway.store.replacements import after_end, left_with
@@ -41,8 +41,6 @@ from bars_gateway.store.work import Noun, promises, reads, wakes, writes
 # A workflow that ended because of its request's fate may live again with the request.
 _FATES = frozenset({State.REFUSED, State.ABANDONED})
 _SENDS = frozenset({Verb.RELEASE, Verb.RETRY, Verb.RESEND})
-# There the Receiver is known to have the request, and nothing has ended it.
-_PROVED = frozenset(State) - FINAL - {State.REQUESTED, State.UNCONFIRMED}
 _RECORDS = frozenset({Relation.OTHER_RECORD, Relation.SAME_RECORD})
 _ENDED = frozenset({State.COMPLETED, State.DECLINED, State.CANCELLED})
 _DONE_WORD = {
@@ -249,7 +247,7 @@ def _others_that_stand(connection: Connection, row: Row, verb: Verb) -> list[Lin
     return [
         each
         for each in _records(connection, row, verb)
-        if each.state in _PROVED and not _is_stood_down(connection, each.workflow_id, each.state)
+        if each.state in PROVED and not _is_stood_down(connection, each.workflow_id, each.state)
     ]
 
 
@@ -281,7 +279,7 @@ def _against_a_second_record(connection: Connection, row: Row, state: State | No
     left = connection.one("later_that_left", id=row["id"], workflow_id=row["workflow_id"])
     return (
         _if_any(connection.one("resent_message", id=row["id"]), "resent")
-        or ("stands" if state in _PROVED and not over else None)
+        or ("stands" if state in PROVED and not over else None)
         or (None if over else _if_any(left, "overtaken"))
         or (None if connection.one("has_request", id=row["id"]) else "bytes_gone")
     )

@@ -54,7 +54,7 @@ from bars_gateway.model.questions import (
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State
+from bars_gateway.standard.workflow import FINAL, Move
 from bars_gateway.store import decisions, links
 from bars_gateway.store.asides import Aside, Spoilt, each, log_set_aside
 from bars_gateway.store.connection import Connection
@@ -129,7 +129,7 @@ class Questions(Noun):
         met = await self._database.write(partial(work, now=now, attended=attended))
         if isinstance(met, Asked):
             self._asker(provider).wake()
-        if isinstance(met, Unattended):
+        else:  # of who was turned away, or has been answered at last, the EPR is told
             self._wake_ups.notices[provider].wake()
         return met
 
@@ -268,10 +268,16 @@ def _remarks_on(connection: Connection, arrival: Arrival, now: datetime) -> tupl
         return ()
     # Where several have that id, and none of this patient's: so it stands to each of them.
     about = workflow or named[0]
-    whose_it_is = whose(connection, arrival, about["id"])
+    return _remarks_on_change(connection, arrival, about["id"], now)
+
+
+def _remarks_on_change(
+    connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
+) -> tuple[Remark, ...]:
+    whose_it_is = whose(connection, arrival, workflow_id)
     if whose_it_is is Sameness.OTHER_PATIENT:
-        add_event(connection, arrival, "patient.other", now, workflow_id=about["id"])
-    return remarks_on_change(connection, about["id"], whose_it_is)
+        add_event(connection, arrival, "patient.other", now, workflow_id=workflow_id)
+    return remarks_on_change(connection, arrival.move, workflow_id, whose_it_is)
 
 
 def ask_about_response(
@@ -429,7 +435,7 @@ def turn_away(connection: Connection, arrival: Arrival, now: datetime) -> None:
     workflow = changed_workflow(connection, arrival)
     if workflow is None or mixed_up(connection, arrival, workflow["id"]):
         _tell_of_unknown(connection, arrival, now)
-    elif workflow["state"] != State.CANCELLED:
+    elif workflow["state"] not in FINAL:  # of what is over nothing goes on here
         _tell_of(connection, arrival, workflow["id"], now)
 
 
@@ -449,9 +455,11 @@ def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: da
         return
     about = (request["provider"], request["id"], request["request_id"])
     add_message_event(connection, about, TURNED_AWAY, now, detail)
+    remarks = _remarks_on_change(connection, arrival, workflow_id, now)
     kind = NoticeKind.CANCEL_TURNED_AWAY
-    if connection.one("notice_waiting", message_id=request["id"], kind=kind) is None:
-        notify(connection, kind, request, now)
+    same = {"message_id": request["id"], "kind": kind, "remarks": " ".join(remarks)}
+    if connection.one("notice_waiting", **same) is None:
+        notify(connection, kind, request, now, remarks)
 
 
 def asked(connection: Connection, arrival: Arrival, now: datetime) -> None:

@@ -1,8 +1,9 @@
 -- What the EPR is asked while the proxy waits.
 
 -- name: notice_waiting
--- Whether the EPR still has such a notice of that message to collect.
-SELECT 1 FROM notices WHERE message_id = :message_id AND kind = :kind AND collected_at IS NULL LIMIT 1;
+-- Whether the EPR still has such a notice of that message, with those remarks, to collect.
+SELECT 1 FROM notices
+ WHERE message_id = :message_id AND kind = :kind AND remarks = :remarks AND collected_at IS NULL LIMIT 1;
 
 -- name: ledger_written
 -- What the EPR has done at the request of a preview write, which is no message.

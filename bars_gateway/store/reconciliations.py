@@ -4,6 +4,7 @@ What is looked for where the Receiver has a message under ids that are not known
     settle: acknowledged, no id ─► wanted ──► what came of it (`findings`), and a notice
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from bars_gateway.errors import StaleState, unforeseen
 from bars_gateway.model.messages import NoticeKind, Part, Payload
-from bars_gateway.standard.findings import Matched, Reconciliation
+from bars_gateway.standard.findings import ENDED, Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move
+from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.asides import Aside, Spoilt, each, kind_of, log_set_aside
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.focus import name_focus
@@ -30,6 +31,13 @@ UNRECONCILED = "message.unreconciled"
 _TO_ASK_ABOUT = frozenset(
     {Reconciliation.OVER, Reconciliation.NONE, Reconciliation.SEVERAL, Reconciliation.UNNAMED}
 )
+# How a record is shown whose case has ended, as the EPR was told: nobody has to ask about it.
+_ENDED_AS_TOLD: Mapping[State, frozenset[str]] = {
+    State.COMPLETED: frozenset({"completed", "fulfilled"}),
+    State.DECLINED: ENDED,
+    State.CANCELLED: frozenset({"revoked", "cancelled", "entered-in-error"}),
+}
+_NOTHING_TO_ASK = frozenset({Reconciliation.FOUND, Reconciliation.NONE, Reconciliation.UNREAD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +86,11 @@ class Reconciliations(Noun):
         matched: Matched,
         now: datetime,
     ) -> None:
-        """Keep what came of it, and tell the EPR; raise StaleState where that was done before."""
+        """
+        Keep what came of it, and tell the EPR, unless it knows; raise StaleState if done before.
+
+        Where the case has ended meanwhile, a record that is over, or gone, is as it should be.
+        """
         row = _reconciled(connection, message_id, matched)
         if row is None:
             raise StaleState(f"message {message_id} wants no reconciliation any more")
@@ -88,6 +100,8 @@ class Reconciliations(Noun):
             remarks = name_focus(connection, row, matched.focus_id, now)
         if Remark.SHARED_ID in remarks:
             connection.run("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
+        elif _is_no_news(connection, row, matched):
+            return
         notify(connection, NoticeKind.RECONCILED, row, now, remarks)
         if matched.result in _TO_ASK_ABOUT:
             about = (row["provider"], row["id"], row["request_id"])
@@ -126,6 +140,16 @@ def _reconciled(connection: Connection, message_id: int, matched: Matched) -> Ro
     return connection.one(
         "reconcile", id=message_id, reconciliation=matched.result, shown=matched.status
     )
+
+
+def _is_no_news(connection: Connection, row: Row, matched: Matched) -> bool:
+    """Tell whether the case has ended since, and what was found agrees with what was told of it."""
+    workflow = connection.one("workflow_state", id=row["workflow_id"])
+    assert workflow is not None
+    as_told = _ENDED_AS_TOLD.get(State(workflow["state"]))
+    if as_told is None:
+        return False
+    return matched.result in _NOTHING_TO_ASK or matched.status in as_told
 
 
 def _unreadable(connection: Connection, *, message_id: int, error: Exception) -> None:

@@ -3,7 +3,7 @@ What an outcome leaves a patient with: told with the notice, and to the operator
 
     cancelled, and what was to take its place came to nothing ─► unreplaced, an alarm
     cancelled, and what it was linked to stands               ─► partner_stands
-    cancelled or asked for, and another record of it stands   ─► other_record
+    cancelled or asked for, and another record of it may stand ─► other_record, other_stands
     to be cancelled, and ended by the final response before   ─► cancel_after_end
 
 A rebooking is two messages. Where the first was done and the second was not, the patient
@@ -14,9 +14,10 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from bars_gateway.standard.consistency import stands
-from bars_gateway.standard.links import TIES, LinkKind, Relation
-from bars_gateway.standard.remarks import Remark
+from bars_gateway.model.readings import Link
+from bars_gateway.standard.consistency import matters, stands
+from bars_gateway.standard.links import TIES, By, LinkKind, Relation
+from bars_gateway.standard.remarks import Remark, beside_a_cancelled
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store.connection import Connection, Row
@@ -47,9 +48,7 @@ def _left_without(connection: Connection, message: Row, now: datetime) -> Sequen
         ]
     else:
         return ()
-    remarks: list[Remark] = []
-    if any(stands(each.state) for each in other_records(connection, message["workflow_id"])):
-        remarks.append(Remark.OTHER_RECORD)
+    remarks = _beside(connection, message)
     remarks += after_end(connection, message["id"])
     if message["move"] == Move.CANCEL and _has_a_standing_partner(connection, cancelled[0]):
         remarks.append(Remark.PARTNER_STANDS)
@@ -57,6 +56,21 @@ def _left_without(connection: Connection, message: Row, now: datetime) -> Sequen
         remarks.append(Remark.UNREPLACED)
         _alarm(connection, message, now)
     return remarks
+
+
+def _beside(connection: Connection, message: Row) -> list[Remark]:
+    """Return what is said of the further records that there are of what *message* asks or ends."""
+    others = other_records(connection, message["workflow_id"])
+    if message["move"] == Move.CANCEL and _is_cancelled(connection, message["workflow_id"]):
+        return list(beside_a_cancelled(each.state for each in others))
+    two = any(_is_a_second(message, each) for each in others)
+    return [Remark.OTHER_RECORD] if two else []
+
+
+def _is_a_second(message: Row, other: Link) -> bool:
+    """Tell whether *other* may stand; a request built again may be acted on beside its end, too."""
+    built_again = message["move"] == Move.REQUEST and other.by is By.ALIKE
+    return matters(other.state) if built_again else stands(other.state)
 
 
 def after_end(connection: Connection, message_id: int) -> list[Remark]:

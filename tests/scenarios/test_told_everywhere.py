@@ -74,6 +74,7 @@ REFERRED = "A patient has been referred to this service"
 ASKED_FOR_HELP = "Another control room asks you to take a call on."
 TWO_RECORDS = "There may be two records of this patient's request."
 HAS_ONE_THERE = "who has the same request there already"
+LOOKED_FOR = "whose record at the Receiver is over there, or could not be found"
 ABOUT_NO_MESSAGE = {None, "restore.not_handed_over", "inbound.quarantined"}
 
 ROWS = (
@@ -112,7 +113,50 @@ ROWS = (
             alarm="response.remarked",
         ),
     ),
+    # What a search shows of a request that was acknowledged without an id.
+    Row(
+        course=courses.a_record_that_is_over_there,
+        requester=Told(
+            epr="but the record is over. It is shown as completed. Telephone: ask who sees to",
+            page=LOOKED_FOR,
+            alarm="message.unreconciled",
+        ),
+    ),
+    Row(
+        course=courses.no_record_there,
+        requester=Told(
+            epr="we cannot find it there. Telephone: nobody there may know of it.",
+            page=LOOKED_FOR,
+            alarm="message.unreconciled",
+        ),
+    ),
+    Row(
+        course=courses.several_records_there,
+        requester=Told(
+            epr="several of its records fit. Telephone: ask which one it is",
+            page=LOOKED_FOR,
+            alarm="message.unreconciled",
+        ),
+    ),
+    Row(
+        course=courses.a_record_of_nobody_who_is_shown,
+        requester=Told(
+            epr="shows a record that may be it, but not whose it is. Telephone",
+            page=LOOKED_FOR,
+            alarm="message.unreconciled",
+        ),
+    ),
     # What the Responder says, and by whose clock.
+    Row(
+        course=courses.an_acceptance_that_is_refused,
+        requester=Told(),
+        responder=Told(
+            epr="Your message that you accept this was refused: the other control room does not"
+            " know that you do.",
+            page="got a refusal",
+            alarm="message.refused",
+        ),
+    ),
     Row(
         course=courses.a_validation_that_asks_to_act,
         requester=Told(epr="The validation is finished and asks you to act. Read the care plan"),
@@ -208,6 +252,16 @@ ROWS = (
         responder=Told(epr=TWO_RECORDS, page=HAS_ONE_THERE, alarm="record.other"),
     ),
     Row(
+        course=courses.a_case_built_anew_after_its_end,
+        requester=Told(epr=TWO_RECORDS, page=HAS_ONE_THERE, alarm="record.other"),
+        responder=Told(epr=TWO_RECORDS, page=HAS_ONE_THERE, alarm="record.other"),
+    ),
+    Row(
+        course=courses.a_cancellation_of_one_of_two_that_stand,
+        requester=Told(epr="Another one stands there, and somebody may be on the way."),
+        settings=ASKING,
+    ),
+    Row(
         course=courses.a_request_that_is_sent_again_as_new,
         requester=Told(epr=TWO_RECORDS),
         responder=Told(epr=TWO_RECORDS, page=HAS_ONE_THERE, alarm="record.other"),
@@ -222,6 +276,24 @@ ROWS = (
             page="cancellation came and nobody here could be asked",
             alarm="cancel.turned_away",
         ),
+    ),
+    Row(
+        course=courses.a_cancellation_for_another_patient_that_nobody_is_asked_about,
+        requester=Told(),
+        responder=Told(
+            epr="This names another patient than what it belongs to: check whose this is",
+            page="named another patient than what it belongs to",
+            alarm="patient.other",
+        ),
+    ),
+    Row(
+        course=courses.a_cancellation_that_is_refused_after_the_end,
+        requester=Told(
+            epr="was refused; but the final response has come already, and nothing is left to",
+            page="got a refusal",
+            alarm="message.refused",
+        ),
+        settings=ASKING,
     ),
     Row(
         course=courses.an_allocation_after_a_cancellation_that_nobody_confirms,

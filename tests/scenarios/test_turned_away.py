@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 from asked_epr import answering
-from bookings import booking
-from messages import validation_request
+from bookings import booking, cancelled_referral
+from messages import NHS_NUMBER, validation_request
 from moving import made, move, requested, socket_of, state
 from world import Node, World, eventually, headers, in_time, post, world_in
 
@@ -91,6 +91,26 @@ async def test_an_epr_that_is_away_is_told_once_and_asked_when_it_is_back(tmp_pa
     assert (["cancel.turned_away"], []) == (away, back)
     assert (1, ["cancel"]) == (len(tried), [question["move"] for question in epr.seen])
     assert ("acknowledged", State.CANCELLED) == (outcome["state"], here)
+
+
+async def test_one_that_names_another_patient_says_so(tmp_path: Path) -> None:
+    """Whoever reads it must not stop what was begun for somebody else; one that does not, anew."""
+    async with world_in(tmp_path) as world:
+        await requested(world, validation_request())
+        (file,) = world.hospital.files("inbox/new/*.answer.json")
+        body = cancelled_referral(json.loads(file.read_bytes()))
+        others = body.replace(NHS_NUMBER.encode(), b"9990000026")
+        for each in (others, body):
+            answered, _, _ = await post(world, each, headers())
+            assert 501 == answered
+        found = await told(world.hospital, 2)
+        shown = await page(world.hospital)
+        alarms = {alarm.kind for alarm in (await world.hospital.overview()).alarms}
+
+    assert [["other_patient"], []] == [each["remarks"] for each in found]
+    assert "This names another patient than what it belongs to" in found[0]["means"]
+    assert "named another patient than what it belongs to" in shown
+    assert {"cancel.turned_away", "patient.other"} == alarms
 
 
 @pytest.mark.parametrize(

@@ -352,6 +352,47 @@ def test_a_cancellation_that_came_after_the_end_cancels_nothing() -> None:
     assert 1 == text.count("final response had come before")
 
 
+@pytest.mark.parametrize("state", ["refused", "unconfirmed", "not_sent", "acknowledged"])
+@pytest.mark.parametrize("use_case", ["a6t1", "a6t2", "a6t3"])
+def test_an_acceptance_is_not_told_as_a_stand_down(use_case: str, state: str) -> None:
+    """They know of no yes: nobody there believes that a resource is on the way."""
+    stood_down = Situation(
+        kind="outcome",
+        direction="outbound",
+        state=state,
+        move=Move.WAIT,
+        says=Said.STOOD_DOWN,
+        subject=Subject.REFERRAL,
+        use_case=use_case,
+    )
+    accepted = replace(stood_down, says=Said.ACCEPTED)
+
+    assert "our message that no resource is assigned" in means(stood_down)
+    assert "our message that you accept this" in means(accepted)
+    assert "resource" not in means(accepted)
+    assert asks_of(accepted) is asks_of(stood_down)
+
+
+@pytest.mark.parametrize("use_case", ["a3t1", "a6t2", "a7t1"])
+def test_where_one_of_two_is_cancelled_nothing_has_come_back(use_case: str) -> None:
+    """The other record stands, and somebody may be acting on it."""
+    text = means(
+        Situation(
+            kind="outcome",
+            direction="outbound",
+            state="acknowledged",
+            move=Move.CANCEL,
+            subject=Subject.BOOKING if use_case == "a7t1" else Subject.REFERRAL,
+            use_case=use_case,
+            remarks=(Remark.OTHER_STANDS,),
+        )
+    )
+
+    assert "Another one stands there" in text
+    assert "is yours again" not in text
+    assert "There may be two records" not in text
+
+
 def test_a_rejection_alarms_whoever_asked() -> None:
     """It never reads as a message that merely came."""
     rejected = [

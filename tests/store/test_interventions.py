@@ -515,6 +515,39 @@ async def test_beside_a_record_that_stands_none_is_made(
     assert (expected, True) == (code(found), named)
 
 
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        pytest.param([Move.WAIT, Move.WAIT], ["other_stands"], id="both-stand"),
+        pytest.param([None, Move.WAIT], ["other_record"], id="nobody-knows-of-the-other"),
+        pytest.param([Move.DECLINE, Move.WAIT], [], id="the-other-is-declined"),
+    ],
+)
+async def test_a_cancellation_of_one_of_two_records_says_whether_the_other_stands(
+    store: Store, moves: list[Move | None], expected: list[str]
+) -> None:
+    """Nobody is to believe that the patient is theirs again, nor to ask what we know."""
+    *_, last = await records(store, *moves)
+    of = await name_of(store, last)
+    (found,) = await store.messages.history("trust", of)
+    own = found.workflow.workflow_id
+    told = [n for n in await store.notices.pending("trust", 50) if n.workflow_id == own]
+    cancel = submission(
+        move=Move.CANCEL,
+        use_case="a6t2",
+        focus_id=told[-1].focus_id,
+        give_up_at=LATER + timedelta(hours=1),
+        correlation_id=found.message.correlation_id,
+    )
+    number = (await store.outbound.submit(cancel, LATER)).message_id
+    claimed = await claim(store)
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.outbound.settle(claimed, ANSWER, attempt=attempt(claimed), settlement=settled)
+    outcomes = [n for n in await store.notices.pending("trust", 50) if n.message_id == number]
+
+    assert [(own, expected)] == [(each.workflow_id, list(each.remarks)) for each in outcomes]
+
+
 async def test_beside_one_that_was_stood_down_another_is_asked_for(store: Store) -> None:
     """Nobody comes for either."""
     first, second = await records(store, Move.PROGRESS, Move.DECLINE)

@@ -216,6 +216,20 @@ async def test_what_the_sender_has_heard_on_its_retry_alarms_no_more(attended: S
     assert "the Sender has asked again since" in str(documents.notice(notices[-1])["means"])
 
 
+async def test_that_the_sender_has_been_answered_is_told_at_once(attended: Store) -> None:
+    """An EPR with a folder has it from there: somebody may be about to telephone."""
+    came = arrival()
+    asked = await attended.questions.ask_about(came, None, TERMS, NOW)
+    assert isinstance(asked, Asked)
+    await attended.questions.decide("trust", asked.question_id, decision(), LATER)
+    await attended.notices.work("trust", 0)  # what it was told of the decision
+    waiting = asyncio.create_task(attended.notices.work("trust", 60))
+    await asyncio.sleep(0)
+    await attended.questions.ask_about(came, None, TERMS, LATER)
+
+    assert await asyncio.wait_for(waiting, 5) is None
+
+
 async def test_a_sender_that_has_not_asked_again_may_not_know(attended: Store) -> None:
     """A decision in time is no news on a retry; one that came late stands as an alarm."""
     in_time = arrival()

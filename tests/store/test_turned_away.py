@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from store_values import NOW, OURS, TERMS, arrival, decision
+from store_values import ANSWER, NOW, OURS, TERMS, arrival, attempt, decision, submission
 
-from bars_gateway.model.messages import Arrival, NoticeKind
+from bars_gateway.model.messages import Arrival, NoticeKind, OutboundState, Settled
 from bars_gateway.model.questions import Asked, Unattended
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
@@ -87,6 +87,26 @@ async def test_what_was_cancelled_before_is_no_news(store: Store) -> None:
     met = await store.questions.ask_about(first, None, TERMS, NOW)
     assert isinstance(met, Asked)
     await store.questions.decide("trust", met.question_id, decision(), NOW)
+    await store.questions.turn_away(cancel_of(request), NOW)
+
+    assert ([], 0) == (await raised(store), await told(store))
+
+
+@pytest.mark.parametrize("move", [Move.CONCLUDE, Move.DECLINE])
+async def test_of_what_is_over_nothing_is_said_to_go_on(store: Store, move: Move) -> None:
+    """Our own EPR has ended it: nobody here has to stop anything."""
+    request = await taken(store)
+    final = submission(
+        move=move,
+        responds_to=request.bundle_id,
+        correlation_id=request.correlation_id,
+        bundle_id="final",
+    )
+    await store.outbound.submit(final, NOW)
+    claim = await store.outbound.claim_next(NOW, ("trust",))
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
     await store.questions.turn_away(cancel_of(request), NOW)
 
     assert ([], 0) == (await raised(store), await told(store))

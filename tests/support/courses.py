@@ -17,12 +17,12 @@ from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
-from asked_epr import answering
+from asked_epr import answering, epr_at
 from bookings import cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
 from mixed_up import in_a_second_patient, mixed_up
 from moving import made, move, requested, socket_of, transfer
-from scripted import another_make, outcome
+from scripted import another_make, fine, outcome
 from scripted_receiver import Said, answering_reads
 from telling import of, told
 from world import Node, World, eventually, headers, in_time, post
@@ -133,7 +133,57 @@ async def an_answer_after_nobody_could_confirm(world: World) -> AsyncIterator[No
     await reported(world, told(answer.read_bytes(), "in-progress"))
 
 
+# What a search shows of a request that was acknowledged without an id.
+
+
+async def looked_for(world: World, *shows: dict[str, Any]) -> None:
+    """Have a referral taken without an id; a search shows it so many times, changed as said."""
+    async with another_make(world, world.hospital.service, lambda _body: fine()) as scripted:
+
+        def found() -> web.Response:
+            sent = json.loads(scripted.posted[0])["entry"]
+            (ours,) = (each["resource"] for each in sent if of(each) == "ServiceRequest")
+            entries = [{"resource": ours | {"id": str(uuid4())} | each} for each in shows]
+            bundle = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
+            return fine(json.dumps(bundle).encode())
+
+        scripted.shows = found
+        receipt = await world.ambulance.sent(f"{uuid4()}.json", referral())
+        await world.ambulance.outcome(receipt["request_id"])
+        await eventually(lambda: world.ambulance.files("inbox/new/*.reconciled.json"))
+
+
+async def a_record_that_is_over_there(world: World) -> AsyncIterator[None]:
+    yield
+    await looked_for(world, {"status": "completed"})
+
+
+async def no_record_there(world: World) -> AsyncIterator[None]:
+    yield
+    await looked_for(world)
+
+
+async def several_records_there(world: World) -> AsyncIterator[None]:
+    yield
+    await looked_for(world, {}, {})
+
+
+async def a_record_of_nobody_who_is_shown(world: World) -> AsyncIterator[None]:
+    yield
+    await looked_for(world, {"subject": {"reference": "Patient/1"}})
+
+
 # What the Responder says, and by whose clock.
+
+
+async def an_acceptance_that_is_refused(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    yield
+    no = outcome(422, "REC_UNPROCESSABLE_ENTITY", "invalid")
+    async with another_make(world, world.ambulance.service, lambda _body: no()):
+        receipt = await world.hospital.sent(f"{uuid4()}.json", told(answer, "planned"))
+        await world.hospital.outcome(receipt["request_id"])
+    await world.ambulance.register()
 
 
 async def a_validation_that_asks_to_act(world: World) -> AsyncIterator[None]:
@@ -257,6 +307,25 @@ async def the_same_case_built_anew(world: World) -> AsyncIterator[None]:
     await asked(world, json.dumps(json.loads(body) | {"id": str(uuid4())}).encode())
 
 
+async def a_case_built_anew_after_its_end(world: World) -> AsyncIterator[None]:
+    body = transfer("a6t2")
+    _, answer = await asked(world, body)
+    await reported(world, told(answer, "finished"))
+    yield
+    await asked(world, json.dumps(json.loads(body) | {"id": str(uuid4())}).encode())
+
+
+async def a_cancellation_of_one_of_two_that_stand(world: World) -> AsyncIterator[None]:
+    body = transfer("a6t2")
+    first, _ = await asked(world, body)
+    await asked(world, json.dumps(json.loads(body) | {"id": str(uuid4())}).encode())
+    for node in (world.ambulance, world.hospital):
+        await marked_as_handled(node)
+    yield
+    async with answering(world.hospital.socket):
+        await asked_for(world.ambulance, first["request_id"], "cancel")
+
+
 async def a_request_that_is_sent_again_as_new(world: World) -> AsyncIterator[None]:
     world.sandbox.faults.arm({"kind": "status", "status": 500, "after": True})
     receipt = await world.ambulance.sent(f"{uuid4()}.json", validation_request())
@@ -276,6 +345,29 @@ async def a_cancellation_that_nobody_is_asked_about(world: World) -> AsyncIterat
     outcome, _ = await asked(world, validation_request())
     yield
     await asked_for(world.ambulance, outcome["request_id"], "cancel")
+
+
+async def a_cancellation_for_another_patient_that_nobody_is_asked_about(
+    world: World,
+) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    yield
+    body = cancelled_referral(json.loads(answer)).replace(NHS_NUMBER.encode(), ANOTHER.encode())
+    status, _, _ = await post(world, body, headers())
+    assert 501 == status
+
+
+async def a_cancellation_that_is_refused_after_the_end(world: World) -> AsyncIterator[None]:
+    """Let the rejection come while the hospital's EPR is asked, which says no to that, too."""
+    first, answer = await asked(world, transfer("a6t2"))
+    yield
+    async with epr_at(world.hospital.socket) as epr:
+        await epr.questions(wait=0)
+        _, document = await made(world.ambulance, move(first["request_id"], "cancel"))
+        question = await epr.question()
+        await reported(world, told(answer, "cancelled"))
+        await epr.answer(question["question_id"], {"refuse": "not-current"})
+        await world.ambulance.outcome(document["request_id"])
 
 
 async def an_allocation_after_a_cancellation_that_nobody_confirms(

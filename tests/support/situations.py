@@ -15,6 +15,8 @@ DUE = datetime(2026, 3, 2, 14, 5, tzinfo=UTC)
 ENDS = datetime(2026, 3, 2, 13, 50, tzinfo=UTC)
 REQUESTS = [Move.REQUEST, Move.UPDATE, Move.CANCEL]
 RESPONSES = [Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR]
+# What a response of ours may say that its move alone does not tell.
+IN_OTHER_WORDS = {Move.WAIT: [Said.ACCEPTED], Move.DECLINE: [Said.NOT_ATTENDED]}
 OPEN = {OutboundState.QUEUED, OutboundState.SENDING, OutboundState.HELD}
 # What a use case is about; "" is one that nobody here knows.
 ABOUT = [
@@ -53,6 +55,7 @@ def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
             yield replace(begun, state=state)
             if state not in OPEN:
                 yield from outcomes(replace(begun, kind="outcome", state=state))
+        yield from in_other_words(begun)
         for kind in ("released", "retried", "resent", "delayed"):
             yield replace(begun, kind=kind)
         for remark in sorted(OF_DELAYS):
@@ -64,6 +67,15 @@ def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
             yield from cancellations(begun)
         if move is Move.REQUEST:
             yield from reconciliations(replace(begun, state="acknowledged"))
+
+
+def in_other_words(begun: Situation) -> Iterator[Situation]:
+    """Yield what a response of ours says that its move alone does not tell."""
+    for said in IN_OTHER_WORDS.get(begun.move, ()):
+        yield replace(begun, says=said)
+        for state in OutboundState:
+            if state not in OPEN:
+                yield replace(begun, kind="outcome", state=state, says=said)
 
 
 def reconciliations(taken: Situation) -> Iterator[Situation]:
@@ -105,7 +117,8 @@ def theirs(subject: Subject, use_case: str) -> Iterator[Situation]:
     for kind in (None, "message", "decided_late", "question"):
         for move in REQUESTS:
             yield replace(came, kind=kind, move=move)
-    yield replace(came, kind="cancel_turned_away")
+    for remarks in ((), (Remark.OTHER_PATIENT,), (Remark.OTHER_STANDS,)):
+        yield replace(came, kind="cancel_turned_away", remarks=remarks)
     for kind in (None, "message", "amended", "decided_late", "question"):
         for said in Said:
             answered = replace(came, kind=kind, move=MOVES[said], says=said)

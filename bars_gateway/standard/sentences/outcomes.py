@@ -74,6 +74,14 @@ _CANCEL_TAKEN: Rows = {
         ),
     ),
 }
+# Another record of it is known to stand: then nothing has come back to whoever asked.
+ONE_OF_TWO: Rows = {
+    None: telephone(
+        "The cancellation has been received: this record of the {it} is cancelled. Another one"
+        " stands there, and {stands}. If that is not wanted, either, cancel it, too; telephone if"
+        " you cannot tell which of the two is meant."
+    )
+}
 _ACKNOWLEDGED: ByMove = {
     Move.REQUEST: _REQUEST_TAKEN,
     Move.UPDATE: {None: nothing(_HAS), Matter.VALIDATION: nothing(_HAS + _FINAL)},

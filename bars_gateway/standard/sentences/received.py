@@ -341,7 +341,7 @@ REMARKED: Mapping[Remark, Sentence] = {
     ),
     Remark.HEARD: nothing(
         "It was decided after its Sender had stopped waiting; the Sender has asked again since, and"
-        " has heard how."
+        " has been answered."
     ),
     Remark.SET_ASIDE: telephone(
         "Nobody has stopped this on purpose: the gateway itself failed over it. Telephone, and do"
@@ -392,6 +392,10 @@ REMARKED: Mapping[Remark, Sentence] = {
     Remark.OTHER_RECORD: telephone(
         "There may be two records of this patient's request. Telephone: ask which of the two"
         " stands, and have the other one cancelled."
+    ),
+    Remark.OTHER_STANDS: telephone(
+        "Another record of this patient's request stands, and is not cancelled with this one."
+        " Telephone if you cannot tell which of the two is meant."
     ),
     Remark.RESTORED: check(
         "This gateway's database was restored from a backup, so you may have had this before. Check"

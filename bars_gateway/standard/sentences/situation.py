@@ -117,7 +117,11 @@ def means(situation: Situation) -> str:
     said = sentences(situation)
     reason = REASONS[Reason(situation.reason_code)] if situation.reason_code else None
     details = Details(
-        due_at=situation.due_at, ends_at=situation.ends_at, reason=reason, shown=situation.shown
+        due_at=situation.due_at,
+        ends_at=situation.ends_at,
+        says=situation.says,
+        reason=reason,
+        shown=situation.shown,
     )
     texts = [filled(each.text, situation.matter, situation.move, details) for each in said]
     quiet = all(each.asks is Asks.NOTHING for each in said)
@@ -233,9 +237,17 @@ def _settled(situation: Situation) -> Rows:
     if state == "acknowledged" and situation.kind is None and situation.reconciled in _NOT_FOUND:
         return outcomes.RECONCILED[str(situation.reconciled)]
     nothing_stands = situation.shown in ENDED or not situation.attempts
+    if _is_one_of_two(situation):
+        return outcomes.ONE_OF_TWO
     if state == "refused" and move is Move.CANCEL and nothing_stands:
         return outcomes.NOTHING_TO_CANCEL
     return outcomes.SETTLED[state][move]
+
+
+def _is_one_of_two(situation: Situation) -> bool:
+    """Tell whether it says by itself that another record than the cancelled one stands."""
+    cancelled = situation.state == "acknowledged" and situation.move is Move.CANCEL
+    return cancelled and Remark.OTHER_STANDS in situation.remarks
 
 
 def _waiting(rows: ByMove, situation: Situation, *, late: bool) -> Rows:
@@ -266,6 +278,8 @@ def _added(situation: Situation) -> Iterator[Sentence]:
         if (remark, situation.kind) in _TOLD_IN:
             continue
         if remark is Remark.CANCEL_AFTER_END and _is_cancelled_in_vain(situation):
+            continue
+        if remark is Remark.OTHER_STANDS and _is_one_of_two(situation):
             continue
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
             yield ARRIVED_IN_VAIN

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
+from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import Move, Subject
 
@@ -212,10 +213,27 @@ _OF_VALIDATION: Mapping[Move, Parts] = {
         Asks.TELEPHONE,
     ),
 }
+# By what a response says, where its move alone would tell another story.
+_BY_WORD: Mapping[Said, Parts] = {
+    Said.ACCEPTED: Parts(
+        "your message that you accept this",
+        "{asker} does not know that you do",
+        "Telephone now.",
+        Asks.TELEPHONE,
+    ),
+    Said.NOT_ATTENDED: Parts(
+        "your message that the patient did not come",
+        "{asker} believes that you have this patient",
+        "Telephone now.",
+        Asks.TELEPHONE,
+    ),
+}
 
 
-def parts(matter: Matter, move: Move) -> Parts:
+def parts(matter: Matter, move: Move, says: str | None = None) -> Parts:
     """Return the words for a message of ours."""
+    if says and says in _BY_WORD:
+        return _BY_WORD[Said(says)]
     if matter is Matter.VALIDATION and move in _OF_VALIDATION:
         return _OF_VALIDATION[move]
     return PARTS[move]
@@ -227,6 +245,7 @@ class Details:
 
     due_at: datetime | None = None  # when an answer is owed
     ends_at: datetime | None = None  # when the gateway stops trying
+    says: str | None = None  # what a response means
     reason: str | None = None  # of a rejection, as the standard displays it
     shown: str | None = None  # how the record has ended there: a FHIR status
 
@@ -235,7 +254,7 @@ def filled(text: str, matter: Matter, move: Move, details: Details) -> str:
     """Return *text* with its slots filled."""
     words = WORDS[matter]
     told = _told(details) | {name: str(getattr(words, name)) for name in Words.__slots__}
-    own = parts(matter, move)
+    own = parts(matter, move, details.says)
     told |= {"what": own.what.format(**told), "so": own.so.format(**told), "do": own.do}
     large = {name.capitalize(): each[:1].upper() + each[1:] for name, each in told.items()}
     return text.format(**told, **large)

@@ -1,0 +1,99 @@
+"""What is told of looking for the Receiver's id, once the case has gone on."""
+
+import pytest
+from store_values import ANSWER, NOW, arrival, attempt, payload, submission
+
+from bars_gateway.model.messages import NoticeKind, OutboundState, Settled, Taken
+from bars_gateway.standard.findings import Matched, Reconciliation
+from bars_gateway.standard.workflow import Move
+from bars_gateway.store.store import Store
+
+
+async def taken(store: Store, move: Move = Move.REQUEST, bundle_id: str = "b-1") -> int:
+    """Return a message that is acknowledged, without an id of its record."""
+    values = {"focus_id": "theirs", "correlation_id": "talk"} if move is Move.CANCEL else {}
+    said = submission(move=move, bundle_id=bundle_id, use_case="a6t2", **values)
+    number = (await store.outbound.submit(said, NOW)).message_id
+    claim = await store.outbound.claim_next(NOW, ("trust",))
+    assert claim is not None
+    acknowledged = Settled(state=OutboundState.ACKNOWLEDGED, focus_id=None)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=acknowledged)
+    return number
+
+
+async def answered(store: Store, move: Move) -> int:
+    """Return a request that is acknowledged so, and answered."""
+    number = await taken(store)
+    came = arrival(move=move, responds_to="b-1", use_case="a6t2", focus_id="theirs")
+    assert isinstance(await store.responses.respond(came, payload(b"{}"), NOW), Taken)
+    return number
+
+
+async def told(store: Store) -> tuple[int, int]:
+    """Return how many notices and alarms tell of what came of looking."""
+    notices = await store.notices.pending("trust", 9)
+    alarms = (await store.overview(NOW)).alarms
+    return (
+        sum(each.kind is NoticeKind.RECONCILED for each in notices),
+        sum(each.kind == "message.unreconciled" for each in alarms),
+    )
+
+
+def over(status: str) -> Matched:
+    return Matched(result=Reconciliation.OVER, focus_id="theirs", status=status)
+
+
+NONE = Matched(result=Reconciliation.NONE)
+FOUND = Matched(result=Reconciliation.FOUND, focus_id="theirs")
+SEVERAL = Matched(result=Reconciliation.SEVERAL)
+
+
+@pytest.mark.parametrize(
+    ("move", "matched"),
+    [
+        (Move.CONCLUDE, over("completed")),
+        (Move.CONCLUDE, NONE),
+        (Move.CONCLUDE, FOUND),
+        (Move.DECLINE, over("revoked")),
+        (Move.DECLINE, over("completed")),
+        (Move.DECLINE, NONE),
+    ],
+)
+async def test_a_record_that_is_over_as_was_told_is_no_news(
+    store: Store, move: Move, matched: Matched
+) -> None:
+    """The case has ended rightly: nobody has to ask who sees to the patient now."""
+    number = await answered(store, move)
+    await store.reconciliations.settle(number, matched, NOW)
+
+    assert (0, 0) == await told(store)
+
+
+@pytest.mark.parametrize(
+    ("move", "matched"),
+    [
+        (Move.CONCLUDE, over("entered-in-error")),
+        (Move.CONCLUDE, over("revoked")),
+        (Move.CONCLUDE, SEVERAL),
+        (Move.DECLINE, SEVERAL),
+        (Move.PROGRESS, over("completed")),
+    ],
+)
+async def test_what_disagrees_with_what_was_told_alarms(
+    store: Store, move: Move, matched: Matched
+) -> None:
+    """It ended otherwise than they said, or is there twice, or ended without a word."""
+    number = await answered(store, move)
+    await store.reconciliations.settle(number, matched, NOW)
+
+    assert (1, 1) == await told(store)
+
+
+@pytest.mark.parametrize("matched", [over("revoked"), NONE, SEVERAL])
+async def test_of_a_case_that_nobody_has_answered_everything_is_told(
+    store: Store, matched: Matched
+) -> None:
+    """Nobody there may know of it."""
+    await store.reconciliations.settle(await taken(store), matched, NOW)
+
+    assert (1, 1) == await told(store)
