@@ -36,7 +36,7 @@ from bars_gateway.store.inbound import (
     take,
 )
 from bars_gateway.store.opening_request import patients_of, read_kept, read_payload
-from bars_gateway.store.records import move_due, move_workflow
+from bars_gateway.store.records import bring_forward, move_due, move_workflow
 from bars_gateway.store.responses import follow, named_by, tell
 from bars_gateway.store.rounds import Failed, Look, each_alone
 from bars_gateway.store.rows import instant, payload_of, question_of, text
@@ -125,7 +125,7 @@ def _take(
         _tell_given_twice(connection, arrival, now)
         workflow_id = open_workflow(connection, arrival, now)
     else:
-        workflow_id = _changed_workflow(connection, arrival, now)
+        workflow_id = _changed_workflow(connection, row["id"], arrival, now)
     taken = take(
         connection,
         arrival,
@@ -186,13 +186,19 @@ def _take_response(
     return taken.message_id
 
 
-def _changed_workflow(connection: Connection, arrival: Arrival, now: datetime) -> int:
+def _changed_workflow(
+    connection: Connection, question_id: int, arrival: Arrival, now: datetime
+) -> int:
     """Move the workflow that a change is about; one that the EPR alone knew of is opened."""
     found = changed_workflow(connection, arrival)
     workflow_id = int(found["id"]) if found else open_workflow(connection, arrival, now)
     move_workflow(connection, workflow_id, arrival.move, now)
     if arrival.move is Move.UPDATE and arrival.owed is not None:
-        move_due(connection, workflow_id, arrival.owed.due_at, arrival.owed.warn_at)
+        # What came after it, and was decided before it, is the newer word: it is not put back.
+        keys = {"workflow_id": workflow_id, "id": question_id}
+        overtaken = connection.one("update_overtaken", **keys) is not None
+        set_clock = bring_forward if overtaken else move_due
+        set_clock(connection, workflow_id, arrival.owed.due_at, arrival.owed.warn_at)
     return workflow_id
 
 

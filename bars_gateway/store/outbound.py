@@ -398,9 +398,18 @@ def lead_on(connection: Connection, row: Row, settled: OutboundState, now: datet
         about = (message["provider"], message["id"], message["request_id"])
         add_message_event(connection, about, f"workflow.{state}", now)
     if acknowledged and move is Move.UPDATE and row["answer_due_at"]:
-        due, warn_at = instant(row["answer_due_at"]), instant(row["warn_at"])
-        move_due(connection, row["workflow_id"], due, warn_at)
+        _count_update(connection, row)
     return move
+
+
+def _count_update(connection: Connection, row: Row) -> None:
+    """Set the clock by an update that has arrived, and by what was submitted after it."""
+    due, warn_at = row["answer_due_at"], row["warn_at"]
+    for later in connection.rows("updates_after", id=row["id"], workflow_id=row["workflow_id"]):
+        # A nearer time counts from its submission, whatever comes of it there.
+        if later["state"] == OutboundState.ACKNOWLEDGED or later["answer_due_at"] < due:
+            due, warn_at = later["answer_due_at"], later["warn_at"]
+    move_due(connection, row["workflow_id"], instant(due), instant(warn_at))
 
 
 def _record(connection: Connection, claim: Claim, attempt: Attempt) -> None:

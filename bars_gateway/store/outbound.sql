@@ -106,6 +106,13 @@ UPDATE messages
  WHERE id = :id AND state = 'sending' AND claimed_by = :node AND claims = :claim
 RETURNING id, provider, move, workflow_id, needed_by, answer_due_at, warn_at;
 
+-- name: updates_after
+-- What was submitted after an update that brings a time of its own, and nobody has taken back.
+SELECT state, answer_due_at, warn_at FROM messages
+ WHERE workflow_id = :workflow_id AND direction = 'outbound' AND id > :id AND move = 'update'
+   AND answer_due_at IS NOT NULL AND state <> 'withdrawn'
+ ORDER BY id;
+
 -- name: want_reconciliation
 -- The Receiver has it, and the ids that it gave to it were in the answer that got lost.
 UPDATE messages SET reconciliation = 'wanted', reconcile_at = :now WHERE id = :id;

@@ -66,3 +66,8 @@ SELECT id, provider, NULL AS message_id, request_id FROM questions
 -- name: unanswered_told
 -- Told once: nobody answers it.
 UPDATE questions SET alarm_at = NULL WHERE id = :id;
+
+-- name: update_overtaken
+-- Whether our EPR has taken an update of that workflow which came after the one of this question.
+SELECT 1 FROM messages AS m JOIN questions AS q ON q.message_id = m.id
+ WHERE m.workflow_id = :workflow_id AND m.direction = 'inbound' AND m.move = 'update' AND q.id > :id LIMIT 1;

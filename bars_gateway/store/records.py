@@ -90,6 +90,13 @@ def move_due(
     connection.run("move_due", id=workflow_id, due=text(due), warn_at=text(warn_at))
 
 
+def bring_forward(
+    connection: Connection, workflow_id: int, due: datetime, warn_at: datetime | None
+) -> None:
+    """Set the clock of an open workflow to a nearer time; a later one leaves it as it is."""
+    connection.run("bring_forward", id=workflow_id, due=text(due), warn_at=text(warn_at))
+
+
 def move_workflow(
     connection: Connection,
     workflow_id: int,

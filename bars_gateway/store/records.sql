@@ -51,9 +51,15 @@ SELECT 1 FROM events WHERE message_id = :message_id AND kind = :kind AND detail 
 SELECT id, provider, request_id FROM messages WHERE workflow_id = :id ORDER BY id LIMIT 1;
 
 -- name: move_due
--- An update of a request brings a clinical time of its own; the clock is set again by it.
+-- An update of a request brings a clinical time of its own; the clock is set again by it. Where it is the
+-- same time, what was told of it is told.
 UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
- WHERE id = :id AND answer_due_at IS NOT NULL;
+ WHERE id = :id AND answer_due_at <> :due;
+
+-- name: bring_forward
+-- A nearer time counts at once: an update by its submission, and one that was decided after a later one.
+UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
+ WHERE id = :id AND closed_at IS NULL AND (answer_due_at IS NULL OR answer_due_at > :due);
 
 -- name: move_workflow
 -- Guarded by the state that the move was decided from. The id that came first stays: test kits answer

@@ -37,7 +37,7 @@ from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
 from bars_gateway.store.links import claimant, meant
 from bars_gateway.store.opening_request import read_kept, read_payload
-from bars_gateway.store.records import keep, other_records
+from bars_gateway.store.records import bring_forward, keep, other_records
 from bars_gateway.store.rows import instant, text, written
 from bars_gateway.store.words import hear
 
@@ -229,8 +229,7 @@ def _count_at_once(
 ) -> None:
     """Let an update that makes things more urgent count before it is acknowledged."""
     if update.owed:
-        due, warn_at = text(update.owed.due_at), text(update.owed.warn_at)
-        connection.run("bring_forward", id=workflow_id, due=due, warn_at=warn_at)
+        bring_forward(connection, workflow_id, update.owed.due_at, update.owed.warn_at)
     connection.run(
         "press_on",
         workflow_id=workflow_id,

@@ -54,11 +54,6 @@ SELECT m.workflow_id, p.media_type, p.headers, p.encoding, p.body
  WHERE m.bundle_id = :bundle_id AND m.direction = 'outbound'
  ORDER BY m.id DESC LIMIT 8;
 
--- name: bring_forward
--- An update to a nearer time counts from when it was submitted: nobody waits for its acknowledgement to be late.
-UPDATE workflows SET answer_due_at = :due, overdue_at = :due, warn_at = :warn_at
- WHERE id = :id AND closed_at IS NULL AND (answer_due_at IS NULL OR answer_due_at > :due);
-
 -- name: press_on
 -- What waits before an update is for the same patient: it is needed as soon, and goes out as urgently.
 UPDATE messages

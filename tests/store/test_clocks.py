@@ -3,10 +3,23 @@
 from datetime import datetime, timedelta
 
 import pytest
-from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission
+from store_values import (
+    ANSWER,
+    NOW,
+    TERMS,
+    arrival,
+    attempt,
+    decision,
+    owed,
+    payload,
+    submission,
+)
 
 from bars_gateway.epr import documents
-from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
+from bars_gateway.model.actors import Actor
+from bars_gateway.model.interventions import Verb
+from bars_gateway.model.messages import Accepted, NoticeKind, OutboundState, Settled
+from bars_gateway.model.questions import Asked
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, Subject
@@ -123,6 +136,84 @@ async def test_an_update_to_a_nearer_time_counts_at_once(store: Store, first: Ow
     )
 
     assert (0, 1) == await store.conversations.tell_due(sooner)
+
+
+async def updated(store: Store, due: datetime) -> Accepted:
+    return await store.outbound.submit(
+        submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(due), **VALIDATION), NOW
+    )
+
+
+NEARER, PUT_BACK = NOW + timedelta(minutes=5), DUE + timedelta(hours=9)
+
+
+async def test_what_is_put_back_does_not_undo_a_nearer_time_that_came_after_it(
+    store: Store,
+) -> None:
+    """Both on their way: that the first has arrived says nothing against the second."""
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    await updated(store, PUT_BACK)
+    await updated(store, NEARER)
+    await acknowledged(store)
+
+    assert (0, 1) == await store.conversations.tell_due(NEARER)
+
+
+async def test_a_nearer_time_that_was_taken_back_counts_no_more(store: Store) -> None:
+    """Nobody is to wait for what the EPR itself withdrew."""
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    await updated(store, PUT_BACK)
+    nearer = await updated(store, NEARER)
+    epr = Actor(role="epr", who="trust", why="INC-1")
+    await store.interventions.intervene(
+        Verb.WITHDRAW, nearer.message_id, epr, lambda *_: pytest.fail("is not sent again"), NOW
+    )
+    await acknowledged(store)
+
+    assert (0, 0) == await store.conversations.tell_due(NEARER)
+    assert (0, 1) == await store.conversations.tell_due(PUT_BACK)
+
+
+async def test_what_is_put_back_after_a_nearer_time_holds_once_it_has_arrived(store: Store) -> None:
+    """It was submitted after it, and is the newer word."""
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    await updated(store, NEARER)
+    await updated(store, PUT_BACK)
+    await acknowledged(store)
+    await acknowledged(store)
+
+    assert (0, 0) == await store.conversations.tell_due(NEARER)
+    assert (0, 1) == await store.conversations.tell_due(PUT_BACK)
+
+
+async def test_what_was_told_of_a_time_is_told_once(store: Store) -> None:
+    """That the update has arrived at last makes the same time no news."""
+    await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    await updated(store, NEARER)
+    told = await store.conversations.tell_due(NEARER)
+    await acknowledged(store)
+
+    assert ((0, 1), (0, 0)) == (told, await store.conversations.tell_due(NEARER))
+
+
+async def test_an_update_that_is_decided_after_a_newer_one_puts_nothing_back(store: Store) -> None:
+    """Our EPR was slow to say yes to the first: what it owes by the second is owed still."""
+    store.questions.attend("trust", NOW)
+    await store.inbound.receive(arrival(focus_id="sr-1", **OWED), NOW)
+    asked = []
+    for due in (PUT_BACK, NEARER):
+        came = arrival(move=Move.UPDATE, focus_id="sr-1", owed=owed(due), **VALIDATION)
+        question = await store.questions.ask_about(came, None, TERMS, NOW)
+        assert isinstance(question, Asked)
+        asked.append(question.question_id)
+    for number in reversed(asked):
+        await store.questions.decide("trust", number, decision(), NOW)
+
+    assert (0, 1) == await store.conversations.tell_due(NEARER)
 
 
 async def test_what_waits_is_needed_as_soon_as_its_update_says(store: Store) -> None:

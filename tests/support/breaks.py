@@ -757,7 +757,7 @@ SUBSTANCE = [
             "Encounter[1].reasonCode",
             by_the_request(lambda b, s=status: given_back(b, s)),
             a_rejection,
-            also="R15",
+            also="R13 R15",
         )
         for status in ("cancelled", "triaged")
     ),
