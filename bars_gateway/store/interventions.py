@@ -324,6 +324,8 @@ def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> 
     """Withdraw the message; with a request, also what waits behind it in its workflow."""
     connection.run("withdraw_message", id=row["id"], now=text(now))
     if row["move"] != Move.REQUEST:
+        values = {"id": row["id"], "workflow_id": row["workflow_id"]}
+        connection.run("owed_as_before", **values, now=text(now))
         notify(connection, NoticeKind.OUTCOME, row, now, after_end(connection, row["id"]))
         return []
     move_workflow(connection, row["workflow_id"], Move.ABANDON, now)

@@ -42,6 +42,7 @@ from bars_gateway.store.rows import instant, text, written
 from bars_gateway.store.words import hear
 
 _CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
+_TIMED = frozenset({Move.REQUEST, Move.UPDATE})
 
 
 def submit(connection: Connection, submission: Submission, now: datetime) -> Accepted:
@@ -144,7 +145,7 @@ def _queue(connection: Connection, submission: Submission, workflow_id: int, now
         give_up_at=text(submission.give_up_at),
         by_its_time=int(submission.by_its_time),
         delay_due_at=text(submission.delayed_at),
-        **_clock(submission.owed if submission.move is Move.UPDATE else None),
+        **_clock(submission.owed if submission.move in _TIMED else None),
         read_due_at=text(now) if submission.read_first else None,
         target_unchecked=submission.target_unchecked,
         patient=names(whose(connection, submission, workflow_id), right=True),

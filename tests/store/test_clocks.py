@@ -22,10 +22,12 @@ from bars_gateway.model.messages import Accepted, NoticeKind, OutboundState, Set
 from bars_gateway.model.questions import Asked
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.workflow import Move, Role, Subject
 from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)
+EPR = Actor(role="epr", who="the EPR", why="a test")
 OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
@@ -166,10 +168,7 @@ async def test_a_nearer_time_that_was_taken_back_counts_no_more(store: Store) ->
     await acknowledged(store)
     await updated(store, PUT_BACK)
     nearer = await updated(store, NEARER)
-    epr = Actor(role="epr", who="trust", why="INC-1")
-    await store.interventions.intervene(
-        Verb.WITHDRAW, nearer.message_id, epr, lambda *_: pytest.fail("is not sent again"), NOW
-    )
+    await withdrawn(store, nearer)
     await acknowledged(store)
 
     assert (0, 0) == await store.conversations.tell_due(NEARER)
@@ -214,6 +213,76 @@ async def test_an_update_that_is_decided_after_a_newer_one_puts_nothing_back(sto
         await store.questions.decide("trust", number, decision(), NOW)
 
     assert (0, 1) == await store.conversations.tell_due(NEARER)
+
+
+async def withdrawn(store: Store, accepted: Accepted, at: datetime = NOW) -> None:
+    await store.interventions.intervene(Verb.WITHDRAW, accepted.message_id, EPR, no_schedule, at)
+
+
+def no_schedule(*_of: object) -> Limits:
+    raise AssertionError("nothing is sent anew")
+
+
+async def due_of(store: Store, accepted: Accepted) -> datetime | None:
+    (found,) = await store.messages.history("trust", accepted.request_id)
+    return found.workflow.answer_due_at
+
+
+async def test_a_nearer_time_that_was_withdrawn_counts_no_more(store: Store) -> None:
+    """It never left: the Receiver has the time of the request, and is overdue by that."""
+    request = await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    await withdrawn(store, await updated(store, NEARER))
+
+    assert DUE == await due_of(store, request)
+    assert (0, 0) == await store.conversations.tell_due(NEARER)
+    assert (0, 1) == await store.conversations.tell_due(DUE)
+
+
+async def test_the_next_nearest_counts_then(store: Store) -> None:
+    """Of what the Receiver has last, and of what waits to be sent."""
+    request = await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    await updated(store, DUE - timedelta(minutes=5))
+    await acknowledged(store)
+    waits = await updated(store, DUE - timedelta(minutes=8))
+    nearest = await updated(store, NEARER)
+    found = []
+    for each in (nearest, waits):
+        await withdrawn(store, each)
+        found.append(await due_of(store, request))
+
+    assert [DUE - timedelta(minutes=8), DUE - timedelta(minutes=5)] == found
+
+
+async def test_a_request_without_a_time_has_none_again(store: Store) -> None:
+    """Only the update had one."""
+    request = await store.outbound.submit(submission(bundle_id="b1", **VALIDATION), NOW)
+    await acknowledged(store)
+    await withdrawn(store, await updated(store, NEARER))
+
+    assert await due_of(store, request) is None
+
+
+async def test_what_is_overdue_by_then_stays_so(store: Store) -> None:
+    """It was told, and is not told a second time for the time of the request."""
+    request = await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    update = await updated(store, NEARER)
+    await store.conversations.tell_due(DUE)
+    await withdrawn(store, update, DUE)
+
+    assert NEARER == await due_of(store, request)
+    assert (0, 0) == await store.conversations.tell_due(DUE + timedelta(minutes=1))
+
+
+async def test_one_that_moves_the_time_back_is_withdrawn_without_a_trace(store: Store) -> None:
+    """It did not count yet."""
+    request = await store.outbound.submit(submission(bundle_id="b1", **OWED), NOW)
+    await acknowledged(store)
+    await withdrawn(store, await updated(store, DUE + timedelta(hours=1)))
+
+    assert DUE == await due_of(store, request)
 
 
 async def test_what_waits_is_needed_as_soon_as_its_update_says(store: Store) -> None:

@@ -176,7 +176,7 @@ SETTLED: Mapping[str, ByMove] = {
     "refused": of_each_move("{What} was refused: {so}. {do}"),
     "unconfirmed": _UNCONFIRMED,
     "not_sent": of_each_move(
-        "{What} never left this organisation, and its time has passed: {so}. {do}"
+        "{What} never left this organisation, and we have stopped trying: {so}. {do}"
     ),
     "withdrawn": _WITHDRAWN,
 }

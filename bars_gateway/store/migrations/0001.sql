@@ -62,8 +62,8 @@ CREATE TABLE messages (                         -- one Bundle, in one direction
     next_attempt_at TEXT,
     give_up_at      TEXT,
     by_its_time     INTEGER NOT NULL DEFAULT 0, -- 1: give_up_at follows from needed_by, and from no time since it came
-    answer_due_at   TEXT,                       -- of an update: when an answer is owed once it is acknowledged
-    warn_at         TEXT,                       -- of an update: when to say that this comes near
+    answer_due_at   TEXT,                       -- of a request or an update: when an answer is owed by what it says
+    warn_at         TEXT,                       -- and when to say that this comes near
     reconciliation  TEXT,                       -- where no id came: whether the Receiver's was found
     reconcile_at    TEXT,                       -- when to look for them
     delay_due_at    TEXT,                       -- when to tell the EPR that it is late; NULL once told
