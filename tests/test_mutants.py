@@ -1,5 +1,5 @@
 """
-Ten faults that a trial has met, put back one at a time: a named test tells of each.
+Faults that trials have met, put back one at a time: a named test tells of each.
 
 Each told somebody something untrue about a patient, or told nobody. The package is copied, one
 place in the copy is as it was wrong, and the test that shows it runs against the copy.
@@ -65,6 +65,14 @@ MUTANTS = (
         now="    return replace(first, beside=tuple(beside))\n",
         then="    return first\n",
         test="standard/test_patients.py::test_whether_it_is_the_same_patient",
+    ),
+    Mutant(
+        fault="an-older-word-about-another-patient-changes-nothing",
+        module="store/responses.py",
+        now="moves=Remark.OTHER_PATIENT in of_whose or moves_on(before, response)",
+        then="moves=moves_on(before, response)",
+        test="scenarios/test_meaning.py"
+        "::test_an_older_word_about_another_patient_is_no_less_in_doubt",
     ),
     Mutant(
         fault="a-rejection-reads-like-any-other-message",

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from asked_epr import YES, answering
-from messages import referral, validation_request
+from messages import NHS_NUMBER, referral, validation_request
+from mixed_up import ANOTHER
 from moving import move, sent, socket_of, transfer
 from structlog.testing import capture_logs
 from telling import told
@@ -235,6 +236,21 @@ async def test_what_is_older_changes_nothing(
         [each for each in notice["remarks"] if each != "unforeseen"],
     )
     assert expected == await alarms(world)
+
+
+async def test_an_older_word_about_another_patient_is_no_less_in_doubt(world: World) -> None:
+    """Which of the two is about whom, nobody knows: that it is older settles nothing."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    of_another = told(acknowledgement, "finished", plan="active", ago=2 * MINUTE)
+    *_, notice = await came(
+        world,
+        told(acknowledgement, "in-progress"),
+        of_another.replace(NHS_NUMBER.encode(), ANOTHER.encode()),
+    )
+
+    assert {"out_of_order", "other_patient"} <= set(notice["remarks"])
+    assert State.UNCLEAR == (await state(world, receipt))[0]
+    assert "patient.other" in await alarms(world)
 
 
 async def test_an_old_stand_down_is_told_to_an_operator(world: World) -> None:

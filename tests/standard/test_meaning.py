@@ -472,16 +472,23 @@ ANSWERED = {State.COMPLETED, State.DECLINED}
 UNDER_WAY = {Move.WAIT, Move.PROGRESS}
 NEVER_TAKEN = {State.REFUSED, State.ABANDONED}
 NOBODY_COMES = {Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR}
-USE_CASES = ("a4t1", "a4t2", "a4t3", "a6t1", "a6t2", "a6t3")
+ANSWERING = ("a4t1", "a4t2", "a4t3", "a6t1", "a6t2", "a6t3")
+UNFORESEEN = ("a1t1", "a2t1", "a3t1", "a5t1", "a7t1", "a8t1")  # they know no responses at all
+USE_CASES = (*ANSWERING, *UNFORESEEN)
 ROWS_OF_MATRIX = list(product(State, USE_CASES))
 WORDS = list(product(Said, (True, False)))  # what is said, and whether it is the newest word
+
+
+def subject_in(use_case: str) -> Subject:
+    named = {"a4": Subject.VALIDATION, "a7": Subject.BOOKING}
+    return named.get(use_case[:2], Subject.REFERRAL)
 
 
 def came(word: Said, use_case: str, *, newer: bool) -> Response:
     return Response(
         move=MOVES[word],
         says=word,
-        subject=Subject.REFERRAL,
+        subject=subject_in(use_case),
         use_case=use_case,
         reason="new",
         newer=newer,
@@ -521,11 +528,15 @@ def test_each_word_in_each_state_is_remarked_upon_truthfully(state: State, use_c
         assert (ends.get(state) is response.move) is (Remark.AMENDED in remarks), word
         assert (newer and word is Said.STOOD_DOWN) is (Remark.STOOD_DOWN in remarks), word
         assert (state is State.CANCELLED) is (Remark.AFTER_CANCEL in remarks), word
-        assert alarmed or not must_be_heard_of(state, word, newer=newer), word
+        turned_back = (state, response.move) == (State.IN_PROGRESS, Move.DECLINE)
+        assert (use_case in UNFORESEEN or turned_back) is (Remark.UNFORESEEN in remarks), word
+        assert alarmed or not must_be_heard_of(state, word, use_case, newer=newer), word
 
 
-def must_be_heard_of(state: State, word: Said, *, newer: bool) -> bool:
+def must_be_heard_of(state: State, word: Said, use_case: str, *, newer: bool) -> bool:
     """Tell where silence could harm somebody: one alarm stands for what is in doubt already."""
+    if use_case in UNFORESEEN:
+        return True
     if not newer and (word in NOBODY_COMES or (state in ANSWERED and MOVES[word] in UNDER_WAY)):
         return True
     led = LEADS[state, MOVES[word]] if newer or state in NEVER_TAKEN else state
@@ -541,7 +552,7 @@ def notice_of(state: State, word: Said, use_case: str, *, newer: bool) -> Situat
         direction="inbound",
         state="received",
         move=response.move,
-        subject=Subject.VALIDATION if use_case.startswith("a4") else Subject.REFERRAL,
+        subject=subject_in(use_case),
         use_case=use_case,
         says=word,
         remarks=remarks,
@@ -555,7 +566,7 @@ def test_nobody_has_to_guess_whether_to_act(state: State, use_case: str) -> None
     for word, newer in WORDS:
         told = notice_of(state, word, use_case, newer=newer)
         ordinary = notice_of(State.ACTIVE, word, use_case, newer=True)
-        if must_be_heard_of(state, word, newer=newer) or state is State.CONTRADICTED:
+        if must_be_heard_of(state, word, use_case, newer=newer) or state is State.CONTRADICTED:
             assert max(each.asks for each in sentences(told)) >= Asks.CHECK, word
             assert NOTHING_TO_DO not in means(told), word
         assert means(told), word
