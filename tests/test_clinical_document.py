@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from situations import (
     ABOUT,
     DUE,
@@ -22,12 +24,13 @@ from situations import (
     REQUESTS,
     RESPONSES,
 )
-from test_documentation import comments
+from test_documentation import alarms, comments
 from test_workflow_document import responses as read
 from test_workflow_document import table
 
 from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
+from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import purpose
 from bars_gateway.epr.deliveries import file_of
 from bars_gateway.model import messages
@@ -477,23 +480,115 @@ def own_times() -> str:
 
 # What a provider may change, and what its safety officer asks before it does.
 MAY_CHANGE: Mapping[str, str] = {
-    "questions": "Without one (`none`) nobody can cancel or change anything here: they are told to"
-    " telephone. Is somebody there at every hour who answers the telephone?",
-    "acknowledged_by_epr": "While that EPR is away, nobody can refer to the service. Do its"
-    " referrers know what to do then?",
-    "earlier_records": "Left out while records from before the gateway still stand, their Senders"
-    " cannot cancel them: they are told 404. Set, who finds the patient by an id alone?",
-    "refused_use_cases": "Do those who send them know where else the patient goes?",
-    "refused_organisations": "Do they know, and where do their patients go?",
-    "rules": "For each row that is softened: which wrong message gets through by it, and who"
-    " notices? For each that is hardened: who hears of the patient whose message is refused?",
+    "environment": "Real patients are in prod, and in prod alone: does everybody who sends know"
+    " where they are?",
+    "state_dir": "With another database nothing is known of what is under way: who sees to each"
+    " open case? The same goes for `store.path`.",
+    "store.path": "As for `state_dir`.",
+    "providers.NAME.services": "Taken out: who is still sent to it, and where do those patients go?"
+    " Added: who reads what comes for it, at every hour?",
+    "providers.NAME.applications": "Switched off: do those who send them know where else the"
+    " patient goes? Switched on: is the organisation assured for it, and who answers?",
+    "providers.NAME.refused_use_cases": "Do those who send them know where else the patient goes?",
+    "providers.NAME.booking_required": "A referral that names no booking is refused. Does every"
+    " referrer book first, and where does a patient go for whom no slot is free?",
+    "providers.NAME.refused_organisations": "Do they know, and where do their patients go?",
+    "providers.NAME.same_organisation": "A message whose two names of its organisation differ is"
+    " refused. Has the log shown none (`inbound.organisations_differ`), and who hears of the"
+    " patient whose message is refused?",
+    "providers.NAME.rules": "For each row that is softened: which wrong message gets through by it,"
+    " and who notices? For each that is hardened: who hears of the patient whose message is"
+    " refused?",
+    "providers.NAME.core_version": "Does every counterparty understand it? Who does not refuses"
+    " what is sent.",
+    "providers.NAME.questions": "Without one (`none`) nobody can cancel or change anything here:"
+    " they are told to telephone. Is somebody there at every hour who answers the telephone?",
+    "providers.NAME.acknowledged_by_epr": "While that EPR is away, nobody can refer to the service."
+    " Do its referrers know what to do then?",
+    "providers.NAME.earlier_records": "Left out while records from before the gateway still stand,"
+    " their Senders cannot cancel them: they are told 404. Set, who finds the patient by an id"
+    " alone?",
+    "providers.NAME.notices": "Does the EPR collect them the new way from the first one on? Until"
+    " it does, nobody there reads what comes.",
+    "providers.NAME.spool_dir": "What lies in the old folders is neither sent nor read: are they"
+    " empty?",
+    "outbound.read_before_cancel": "Off, a cancellation goes out though somebody may have acted on"
+    " what it cancels, and though the record under that number may be another patient's. Which"
+    " Receiver cannot be read, and who telephones it?",
+    "outbound.target_check_seconds": "At 0, that a service does not take such a request is learnt"
+    " from its refusal alone, when whoever referred may have gone. Who reads that?",
+    "outbound.cache_hours": "The longer, the later it is seen that a service takes something no"
+    " more: its refusal comes first.",
+    "outbound.server_errors_limit": "Higher, *unconfirmed* is told later; lower, the telephone"
+    " rings more often.",
+    "outbound.answer_seconds": "Below the 32 s of the proxy, messages that arrived look lost.",
+    "outbound.max_answer_bytes": "A longer answer counts as none: what it acknowledged ends"
+    " *unconfirmed*.",
+    "outbound.preview_operations": "Which records are written by them, and who has assured that?",
+    "inbound.enabled": "Off, no answer comes, and no rejection. How does whoever sends learn that a"
+    " patient was turned down?",
+    "inbound.answer_within_seconds": "Lower, the EPR has less time for its answer, and more Senders"
+    " are told that none came.",
+    "inbound.allowed_client_names": "Who is not on it cannot send: neither a patient nor a"
+    " rejection. Does the page show nobody who would not get in any more?",
+    "inbound.client_ca_file": "As for `inbound.allowed_client_names`.",
+    "inbound.max_body_bytes": "What is longer is refused. Which message is so long, and who hears"
+    " of its patient?",
+    "inbound.longest_slot_search_days": "Whoever looks further ahead is told no slot at all.",
+    "inbound.preview_writes": "Others may then change a record by an id alone: who says no?",
+    "callers.*": "As for `inbound.allowed_client_names`: whom it shuts out cannot send.",
+    "store.minimum_free_bytes": "Below it nothing is received, and nothing taken from the EPR. At"
+    " 0, a full disk stops everything. Who makes room, at every hour?",
+    "epr.scan_seconds": "What the EPR drops waits as long before it leaves.",
+    "epr.max_submission_bytes": "As for `inbound.max_body_bytes`: the EPR is told.",
+    "epr.question_alarm_minutes": "Until then nobody but the EPR knows that a Sender was left"
+    " without an answer.",
+    "timing.CODE.at_its_time": "`goes_on`: who is told twice of one patient? `stops` and `ends`:"
+    " who acts when it has ended?",
+    "timing.CODE.unread_after_minutes": "How long may what came for a patient lie unread before"
+    " anybody else knows?",
+    "timing.CODE.answer_within_minutes": "Left out, silence is told by nobody. Is there another"
+    " way to notice it?",
+    "timing.CODE.*": "Who waits longer for the word that something is late, or has ended?",
 }
+# What changes nothing of what comes, or of when somebody is told: how the gateway is reached, runs
+# and signs. What is wrong with it stops everything, and the page and the log say so.
+OF_NO_WEIGHT = frozenset(
+    {
+        *("node", "log_level", "status.*", "onboarding.*", "store.group_limit", "epr.socket_dir"),
+        *(f"providers.NAME.{each}" for each in ("ods_code", "name", "software", "key_id")),
+        *(f"providers.NAME.{each}" for each in ("api_key", "private_key_file", "former_keys")),
+        "providers.NAME.case_number_system",
+        *(f"outbound.{each}" for each in ("token_url", "proxy_url", "hosts", "ca_file")),
+        *(f"outbound.egress_{each}" for each in ("proxy", "user", "password_file")),
+        *(f"outbound.{each}" for each in ("token_required", "requests_per_minute")),
+        *(f"outbound.{each}" for each in ("max_in_flight", "max_in_flight_per_receiver")),
+        *(f"outbound.{each}_seconds" for each in ("connect", "token", "lease")),
+        *(f"inbound.{each}" for each in ("listen", "public_url", "certificate_file")),
+        *(f"inbound.{each}" for each in ("private_key_file", "max_connections")),
+        *(f"inbound.{each}_seconds" for each in ("handshake", "header", "body", "idle")),
+    }
+)
+
+
+def settings() -> Iterator[str]:
+    """Yield every setting, by table and name."""
+    for name, field in Settings.model_fields.items():
+        if name in {"providers", "timing"}:
+            continue
+        of = field.annotation
+        if isinstance(of, type) and issubclass(of, BaseModel):
+            yield from (f"{name}.{each}" for each in of.model_fields)
+        else:
+            yield name
+    yield from (f"providers.NAME.{name}" for name in Provider.model_fields)
+    yield from (f"timing.CODE.{name}" for name in TimingSettings.model_fields)
 
 
 def checklist() -> str:
     return table(
         ("Setting", "Before it is changed"),
-        ((f"`providers.NAME.{name}`", ask) for name, ask in MAY_CHANGE.items()),
+        ((f"`{name}`", ask) for name, ask in MAY_CHANGE.items()),
     )
 
 
@@ -549,6 +644,11 @@ side had agreed, to what was cancelled since:
 """
 
 
+ALARMS_READ = """\
+The status page, the log (`alarm.raised`) and `bars-gateway alarms` tell whoever operates the
+gateway what a person has to see to, beside what the EPR was told of it; the most severe stand
+first. Each stays until somebody marks it as handled, or what it is about comes right.
+"""
 SEEN_READ = """\
 Whoever looks is told, too, what is late, owed or not found, by the time at which they look: also
 where no gateway runs. And as long as an alarm of the case stands that nothing of this tells, that
@@ -608,6 +708,9 @@ def document() -> str:
             f"{times()}\n",
             "Single use cases have their own:\n",
             f"{own_times()}\n",
+            "## What the page alarms of\n",
+            ALARMS_READ,
+            f"{alarms()}\n",
             "## Before a provider changes something\n",
             CHECKLIST,
             f"{checklist()}\n",
@@ -635,8 +738,37 @@ def test_every_sentence_is_on_the_page(printed: set[Sentence]) -> None:
 
 
 def test_the_checklist_names_settings_that_exist() -> None:
-    """What may be changed is a setting of a provider."""
-    assert set() == set(MAY_CHANGE) - set(Provider.model_fields)
+    """Each row is about one at least, and so is what was left out."""
+    unknown = {
+        key
+        for key in (*MAY_CHANGE, *OF_NO_WEIGHT)
+        if not any(fnmatchcase(setting, key) for setting in settings())
+    }
+
+    assert set() == unknown
+
+
+def test_the_checklist_has_every_setting_of_clinical_weight() -> None:
+    """A new one is in it, or somebody has said that it weighs nothing."""
+    forgotten = {
+        setting
+        for setting in settings()
+        if not any(fnmatchcase(setting, key) for key in (*MAY_CHANGE, *OF_NO_WEIGHT))
+    }
+
+    assert set() == forgotten
+
+
+def test_no_setting_is_of_weight_and_of_none() -> None:
+    """Whoever reads the list finds one answer."""
+    both = {
+        setting
+        for setting in settings()
+        if any(fnmatchcase(setting, key) for key in MAY_CHANGE)
+        and any(fnmatchcase(setting, key) for key in OF_NO_WEIGHT)
+    }
+
+    assert set() == both
 
 
 def test_what_a_sentence_asks_is_explained() -> None:

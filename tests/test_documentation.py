@@ -41,6 +41,7 @@ from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.rules import RULES
+from bars_gateway.standard.workflow import Role
 from bars_gateway.status.metrics import OverviewCollector
 
 ROOT = Path(__file__).parent.parent
@@ -139,8 +140,12 @@ def alarms() -> str:
     head = ["| Kind | What it says | Look first | What to do | What else ends it |"]
     lines = []
     for kind, each in ALARMS.items():
-        says = each.says.format(n=f"{each.noun}s")
-        lines.append(f"| `{kind}` | {says} | {each.whose} | {each.advice} | {each.ends} |")
+        roles = [Role.REQUESTER, Role.RESPONDER] if each.to_responder else [None]
+        for role in roles:
+            words, whose = each.words(role), f", you are the {role.title()}" if role else ""
+            says = words.says.format(n=f"{each.noun}s")
+            about = f"| `{kind}`{whose} | {says} | {words.whose} | {words.advice}"
+            lines.append(f"{about} | {each.ends} |")
     return "\n".join([*head, "|---|---|---|---|---|", *lines])
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from national_side import Clock
-from store_values import NOW, SILENCE, attempt, submission
+from store_values import NOW, SILENCE, arrival, attempt, owed, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
+from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Settled, TryAgain
+from bars_gateway.standard.workflow import Role, Subject
 from bars_gateway.store.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import STEP_SECONDS, ClockWatch, Housekeeper
@@ -247,7 +249,29 @@ async def test_an_alarm_is_said_in_the_log_once(store: Store, housekeeper: House
         (line["kind"], line["provider"], line["log_level"]) for line in said
     ]
     assert said[0]["request_id"]
-    assert said[0]["advice"]
+    assert ALARMS["message.unconfirmed"].advice == said[0]["advice"]
+
+
+@pytest.mark.parametrize(
+    ("role", "advice"),
+    [(Role.REQUESTER, "Start your fallback now"), (Role.RESPONDER, "See that it is given")],
+)
+async def test_the_log_has_each_side_do_its_own_part(
+    store: Store, housekeeper: Housekeeper, clock: Clock, role: Role, advice: str
+) -> None:
+    """Who owes an answer is not told to start the fallback of whoever waits for it."""
+    await housekeeper.tidy()
+    about = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(NOW + HOUR)}
+    if role is Role.REQUESTER:
+        await store.outbound.submit(submission(**about), NOW)
+    else:
+        await store.inbound.receive(arrival(**about), NOW)
+    clock.advance(2 * HOUR.total_seconds())
+    with capture_logs() as lines:
+        await housekeeper.tidy()
+
+    (said,) = [line["advice"] for line in lines if line.get("kind") == "workflow.overdue"]
+    assert advice in said
 
 
 async def test_what_stood_before_a_start_is_counted_in_the_log(

@@ -85,6 +85,15 @@ class Whose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What the page says of an alarm, where it sends people, and what it has them do."""
+
+    says: str  # {n}: how many, with the noun
+    whose: Whose
+    advice: str  # the log has it too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmKind:
     """What the page says of alarms of one kind, and what ends them."""
 
@@ -96,7 +105,13 @@ class AlarmKind:
     advice: str
     ends: str  # what ends it beside `mark-handled`, in words
     ended_by: Sequence[str] = ()  # kinds of event about the same thing that do
-    to_responder: tuple[str, str] | None = None  # says and advice, where we are the Responder
+    to_responder: Words | None = None  # where we are the Responder, and it reads otherwise
+
+    def words(self, role: Role | None) -> Words:
+        """Return what is said of it where that is our role in its workflow."""
+        if self.to_responder is not None and role is Role.RESPONDER:
+            return self.to_responder
+        return Words(says=self.says, whose=self.whose, advice=self.advice)
 
 
 ALARMS: Mapping[str, AlarmKind] = {
@@ -105,7 +120,12 @@ ALARMS: Mapping[str, AlarmKind] = {
         grave=True,
         noun="workflow",
         says="{n} ended, and then the other side went on",
-        to_responder=("{n} ended, and then our EPR went on", "Tell the other side which holds."),
+        to_responder=Words(
+            says="{n} ended, and then our EPR went on",
+            whose=Whose.OURS,
+            advice="The other side cannot tell whether somebody comes. Ask here which of the two"
+            " holds, and telephone them now; then bars-gateway confirm.",
+        ),
         whose=Whose.THEIRS,
         advice="Somebody may be on the way, or nobody. Telephone now; then bars-gateway confirm.",
         ends="somebody confirms how it stands",
@@ -116,6 +136,12 @@ ALARMS: Mapping[str, AlarmKind] = {
         grave=True,
         noun="workflow",
         says="{n} got a response that does not add up",
+        to_responder=Words(
+            says="{n} got a response of our EPR that does not add up",
+            whose=Whose.OURS,
+            advice="The other side cannot tell from it how the case stands. Say so by telephone;"
+            " see that the EPR sends a clear one; then bars-gateway confirm.",
+        ),
         whose=Whose.THEIRS,
         advice="Nobody was told what it means. Read it, and telephone; then bars-gateway confirm.",
         ends="somebody confirms how it stands",
@@ -126,9 +152,11 @@ ALARMS: Mapping[str, AlarmKind] = {
         grave=True,
         noun="answer",
         says="Overdue: {n} owed to us",
-        to_responder=(
-            "Overdue: {n} that we owe",
-            "The other side may act without it. See that it is given; telephone if it cannot be.",
+        to_responder=Words(
+            says="Overdue: {n} that we owe",
+            whose=Whose.OURS,
+            advice="The other side may act without it. See that it is given; telephone if it cannot"
+            " be.",
         ),
         whose=Whose.THEIRS,
         advice="Start your fallback now: the patient may be waiting. Then telephone.",
@@ -235,7 +263,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="message",
         says="{n} never left this organisation",
         whose=Whose.OURS,
-        advice="Act now by other means: nobody else knows what was asked.",
+        advice="Act now by other means: nobody else knows what it says.",
         ends=_RETRIED_SAYS,
         ended_by=_RETRIED,
     ),
@@ -359,7 +387,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.MESSAGE,
         grave=True,
         noun="request",
-        says="{n} of a patient who has the same request there already",
+        says="{n} of a patient who has the same request already",
         whose=Whose.EITHER,
         advice="It was asked for twice: sent again as new, or built twice. Find out which record"
         " holds, and have the other cancelled: who cancels one of two believes that nobody comes.",

@@ -87,7 +87,8 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G03",
-        text="this was cancelled by the Requester: nothing more may be answered to it",
+        text="this was cancelled by the Requester: nothing more may be answered to it. Telephone if"
+        " somebody is still on the way, or the patient needs something that was found",
         source="Application 4: How-does-it-work",
         moves=_RESPONSES,
         states=frozenset({State.CANCELLED}),
@@ -95,7 +96,8 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G04",
-        text="the last word about this was sent; only another final response may amend it",
+        text="the last word about this was sent; only another final response may amend it."
+        " Telephone if it does not hold any more: nobody there expects anything of you now",
         source="Applications 4 and 6: How-does-it-work",
         moves=_RESPONSES - {Move.CONCLUDE},
         states=frozenset({State.COMPLETED, State.DECLINED}),

@@ -279,13 +279,11 @@ def _alarming(kind: str, role: Role, overview: Overview) -> Concern:
     which = f"--all --kind {kind} --up-to {newest}"
     if count == 1 or each.to_responder:  # the kind alone would name those of the other role too
         which = " ".join(str(alarm.number) for alarm in listed)
-    says, advice = each.says, each.advice
-    if each.to_responder is not None and role is Role.RESPONDER:
-        says, advice = each.to_responder
+    words = each.words(role)
     return Concern(
-        text=says.format(n=_some(count, each.noun)),
-        advice=advice,
-        whose=each.whose,
+        text=words.says.format(n=_some(count, each.noun)),
+        advice=words.advice,
+        whose=words.whose,
         alarms=listed,
         more=count - len(listed),
         cure=f"bars-gateway mark-handled {which} --why …",

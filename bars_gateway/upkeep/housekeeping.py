@@ -250,7 +250,8 @@ class Housekeeper:
             return
         for alarm in await self._store.alarms.raised(self._alarm, ALARMS_AT_ONCE):
             self._alarm = alarm.number
-            say = log.error if ALARMS[alarm.kind].grave else log.warning
+            of_kind = ALARMS[alarm.kind]
+            say = log.error if of_kind.grave else log.warning
             say(
                 "alarm.raised",
                 kind=alarm.kind,
@@ -259,7 +260,7 @@ class Housekeeper:
                 workflow_id=alarm.workflow_id,
                 code=" ".join(alarm.codes) or None,
                 count=alarm.times,
-                advice=ALARMS[alarm.kind].advice,
+                advice=of_kind.words(alarm.role).advice,
             )
 
     async def look_at_questions(self) -> None:

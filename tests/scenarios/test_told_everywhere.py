@@ -21,6 +21,7 @@ import courses
 import pytest
 import pytest_asyncio
 from courses import ANOTHER, WELL, Course, marked_as_handled, page
+from markupsafe import escape
 from messages import FAMILY, NHS_NUMBER
 from structlog.testing import capture_logs
 from world import Node, World, in_time, world_in
@@ -37,6 +38,7 @@ class Told:
     epr: str | None = None  # in the sentence of one of its notices, or of a refusal
     page: str = WELL
     alarm: str | None = None  # its kind in the log
+    look: str = ""  # where its page sends people first, where the two sides are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ WITH_REMARK = "came with a remark"
 REFERRED = "A patient has been referred to this service"
 ASKED_FOR_HELP = "Another control room asks you to take a call on."
 TWO_RECORDS = "There may be two records of this patient's request."
-HAS_ONE_THERE = "who has the same request there already"
+HAS_ONE_THERE = "who has the same request already"
 LOOKED_FOR = "whose record at the Receiver is over there, or could not be found"
 ABOUT_NO_MESSAGE = {None, "restore.not_handed_over", "inbound.quarantined"}
 
@@ -275,6 +277,7 @@ ROWS = (
             epr="has tried to cancel the request for validation and could not",
             page="cancellation came and nobody here could be asked",
             alarm="cancel.turned_away",
+            look="Look first here.",
         ),
     ),
     Row(
@@ -338,11 +341,17 @@ ROWS = (
     # What is owed, and too late.
     Row(
         course=courses.silence,
-        requester=Told(epr="Start your fallback now", page="owed to us", alarm="workflow.overdue"),
+        requester=Told(
+            epr="Start your fallback now",
+            page="owed to us",
+            alarm="workflow.overdue",
+            look="Look first at the other side.",
+        ),
         responder=Told(
             epr="You have not given your final answer in time",
             page="that we owe",
             alarm="workflow.overdue",
+            look="Look first here.",
         ),
     ),
     Row(
@@ -533,14 +542,20 @@ class Side:
         return [each["means"] for each in new if "means" in each] + reasons
 
     def _alarms(self) -> set[str]:
-        """Return the kinds that its log tells of since, with what to do: also at a start."""
-        return {
-            line["kind"]
+        """Return the kinds that its log tells of since: also at a start."""
+        return {line["kind"] for line in self._logged("alarm.raised", "alarm.standing")}
+
+    def advice(self) -> list[str]:
+        """Return what its log has people do about the alarm that was raised."""
+        raised = self._logged("alarm.raised")
+        return [line["advice"] for line in raised if line["kind"] == self.told.alarm]
+
+    def _logged(self, *events: str) -> list[Any]:
+        return [
+            line
             for line in self.lines[self.before :]
-            if line["event"] in {"alarm.raised", "alarm.standing"}
-            and line["provider"] == self.node.name
-            and line["advice"]
-        }
+            if line["event"] in events and line["provider"] == self.node.name
+        ]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -562,7 +577,10 @@ async def test_everybody_is_told(tmp_path: Path, shared: WorldOf, row: Row) -> N
             looks = [text for side in (requester, responder) for text in await side.looks()]
 
     assert [] == [text for text in looks if NOTHING_TO_DO in text]
-    for each, told in zip(shown, (row.requester, row.responder), strict=True):
+    for each, side in zip(shown, (requester, responder), strict=True):
+        told = side.told
+        assert told.look in each
+        assert [] == [advice for advice in side.advice() if str(escape(advice)) not in each]
         assert told.alarm in ABOUT_NO_MESSAGE or "The EPR was told: “" in each
     secret = [word for word in (NHS_NUMBER, ANOTHER, FAMILY) if word in str([*shown, *lines])]
     assert [] == secret

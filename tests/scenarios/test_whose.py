@@ -354,7 +354,7 @@ async def test_a_referral_that_was_built_again(world: World) -> None:
     assert [[], ["other_record"]] == theirs
     for node in (world.ambulance, world.hospital):
         assert "record.other" in [alarm.kind for alarm in (await node.overview()).alarms]
-        assert "who has the same request there already" in await page(node)
+        assert "who has the same request already" in await page(node)
     assert 201 == status, cancel
     (warning,) = (each for each in cancel["warnings"] if each["rule"] == "L11")
     assert (

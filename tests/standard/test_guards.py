@@ -1,5 +1,6 @@
 """Which moves are refused, remarked upon, or let through: the tables of Applications 1 to 8."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,7 +30,7 @@ from bars_gateway.standard.remarks import (
 from bars_gateway.standard.rule import EVERYBODY, Overrides, Rule, Side, Taken
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.timing import TIMINGS, application_of
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SENDING, RECEIVING = enforced(Side.SENDING), enforced(Side.RECEIVING)
@@ -277,3 +278,21 @@ def test_control_rooms_answer_in_a_stream() -> None:
     assert found is not None
     assert Answers.STREAM is found.answers
     assert application("nothing") is None
+
+
+@pytest.mark.parametrize("move", [Move.UPDATE, Move.CANCEL, Move.WAIT, Move.PROGRESS], ids=str)
+@pytest.mark.parametrize("state", sorted(FINAL - {State.REFUSED, State.ABANDONED}), ids=str)
+def test_who_may_say_no_more_of_what_is_over_is_told_when_to_telephone(
+    state: State, move: Move
+) -> None:
+    """A vehicle sent after a rejection, or a change that is too late, is somebody's patient."""
+    texts = [
+        each.text
+        for each in GUARDS
+        if each.about(move, Subject.VALIDATION, "a4t1")
+        and state in each.states
+        and each.states <= FINAL
+    ]
+
+    assert texts
+    assert all(re.search("[Tt]elephone", text) for text in texts)
