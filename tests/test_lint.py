@@ -142,7 +142,7 @@ def test_what_cannot_be_read_at_all_is_one_line(tmp_path: Path) -> None:
     code, printed = lint(file)
 
     assert 1 == code
-    assert f"{file}:2: error B01 Bundle: the body is no well-formed XML: line 2\n" == printed
+    assert f"{file}:2: error B01 Bundle: the body is not well-formed XML: line 2\n" == printed
 
 
 def test_a_warning_is_no_failure(tmp_path: Path, good: Path) -> None:

@@ -68,7 +68,7 @@ def _script(text: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise SandboxError(f"--script {text!a} is no JSON: {error}") from None
+        raise SandboxError(f"--script {text!a} is not JSON: {error}") from None
 
 
 def _by_name(parsed: Sequence[tuple[str, str, str]]) -> dict[str, tuple[list[str], str]]:

@@ -99,7 +99,7 @@ class Authority:
         loaded = load_pem_private_key(key_file.read_bytes(), password=None)
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
         if not isinstance(loaded, _Key):
-            raise SandboxError(f"{key_file} is no key that the sandbox made")
+            raise SandboxError(f"{key_file} is not a key that the sandbox made")
         if certificate.not_valid_after_utc <= now:
             raise SandboxError(f"{file} has expired; a new folder gets new authorities")
         return cls(certificate, loaded, file)
@@ -118,7 +118,7 @@ class Authority:
         try:
             asked = x509.load_pem_x509_csr(request)
         except ValueError:
-            raise SandboxError("this is no request for a certificate in PEM form") from None
+            raise SandboxError("this is not a certificate request in PEM form") from None
         names = asked.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if len(names) != 1 or not asked.is_signature_valid:
             raise SandboxError("the request has no common name, or its signature is broken")
@@ -317,7 +317,7 @@ class Registry:
         found = json.loads(self.targets_file.read_text("utf-8"))
         table = found.get("NHSD-Target-Identifier") if isinstance(found, dict) else None
         if not isinstance(table, dict) or not all(map(_is_column, table.values())):
-            raise ValueError(f"{self.targets_file} is no table of system, value and base URL")
+            raise ValueError(f"{self.targets_file} is not a table of system, value and base URL")
         return table
 
     def _remember(self, registered: Registered) -> None:
@@ -376,4 +376,4 @@ def _read(file: Path) -> Registered:
             enabled=found.get("enabled", True),
         )
     except (OSError, ValueError, KeyError, TypeError):
-        raise SandboxError(f"{file} is no gateway that the sandbox registered") from None
+        raise SandboxError(f"{file} is not a gateway that the sandbox registered") from None

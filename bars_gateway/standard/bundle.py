@@ -183,7 +183,7 @@ def read(body: bytes, media_type: str = "application/fhir+json") -> Message:
 def said_by(root: Resource) -> Message:
     """Return what a Bundle says that was read before; raise MalformedBundle if it is none."""
     if root.get("resourceType") != "Bundle":
-        raise MalformedBundle("the resource is no Bundle", "Bundle.resourceType")
+        raise MalformedBundle("the resource is not a Bundle", "Bundle.resourceType")
     entries = tuple(_entries(root))
     header: Resource = entries[0].resource if entries else {}
     return _message(root, entries, header)
@@ -232,7 +232,7 @@ def _code(codings: Sequence[Resource], system: str) -> str:
 def _entries(root: Resource) -> Iterator[Entry]:
     listed = root.get("entry")
     if listed is not None and not isinstance(listed, list):
-        raise MalformedBundle("entry is no list", "Bundle.entry")
+        raise MalformedBundle("entry is not a list", "Bundle.entry")
     for index, item in enumerate(listed or []):
         resource = item.get("resource") if isinstance(item, dict) else None
         if not isinstance(resource, dict):
@@ -264,12 +264,12 @@ def from_json(body: bytes) -> Resource:
         )
     except json.JSONDecodeError as error:
         raise MalformedBundle(
-            f"the body is no valid JSON: line {error.lineno}, column {error.colno}"
+            f"the body is not valid JSON: line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
         raise MalformedBundle(TOO_DEEP) from None
     if not isinstance(root, dict):
-        raise MalformedBundle("the body is no JSON object")
+        raise MalformedBundle("the body is not a JSON object")
     _check_extent(root)
     if twice.objects:
         raise MalformedBundle(_TWICE, twice.path_in(root))

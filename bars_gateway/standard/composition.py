@@ -194,7 +194,7 @@ def _bundle(  # noqa: PLR0917 - the parts of one message
 
 def _no_such_outcome(rows: tuple[Composition, ...]) -> Issue:
     if not rows:
-        text = "is no move that can be composed for this use case; submit a Bundle instead"
+        text = "cannot be composed for this use case; submit a Bundle instead"
         return _issue("C01", "move", text)
     words = ", ".join(row.outcome for row in rows if row.outcome)
     return _issue("C01", "outcome", f"must be one of {words}" if words else "must be left out")

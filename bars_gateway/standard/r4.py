@@ -224,7 +224,7 @@ def _is_too_large(digits: str) -> bool:
 
 def _text(type_name: str) -> Form:
     matches = matcher(type_name)
-    wrong = f"is no valid {_TEXTS[type_name][1]}"
+    wrong = f"is not a valid {_TEXTS[type_name][1]}"
     more = {
         "base64Binary": _is_padded,
         "date": _is_in_calendar,

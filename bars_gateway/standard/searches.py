@@ -137,7 +137,7 @@ def _service(values: Values, known: frozenset[str], issues: list[Issue]) -> str:
     elif len(given) > 1:
         issues.append(_value(_SERVICE, "one service may be asked for"))
     elif service not in known and not (service.isascii() and service.isdigit()):
-        issues.append(_value(_SERVICE, "this is no id of a service"))
+        issues.append(_value(_SERVICE, "this is not the id of a service"))
     elif service not in known:
         issues.append(_not_found("K09", _SERVICE, "no such service here"))
     return service

@@ -224,7 +224,7 @@ class _Reader:
             self._parser.Parse(self._parsed, True)
         except expat.ExpatError as error:
             if error.code != _UNDEFINED:
-                self._refuse("the body is no well-formed XML")
+                self._refuse("the body is not well-formed XML")
             if self._narrative is not None and not again:
                 raise _HtmlNameError from None
             self._refuse("XML knows no such entity (as &nbsp;): write the character, or &#160;")
@@ -304,7 +304,7 @@ class _Reader:
         if name == tag:
             self._refuse(f"the root element must be of the namespace {NAMESPACE}")
         if name not in resources():
-            self._refuse("the root element is no resource of R4")
+            self._refuse("the root element is not a resource of R4")
         self._places.append((0, name, False, self._parser.CurrentLineNumber))
         self._frame = self._root = _Frame(None, None, _by_tag(name), 0)
         self._root.node["resourceType"] = name
@@ -442,7 +442,7 @@ def from_tree(tree: Json) -> bytes:
 def _resource(tree: Json, path: str, out: list[str], attributes: str = "") -> None:
     kind = tree.get("resourceType") if isinstance(tree, dict) else None
     if not isinstance(tree, dict) or not isinstance(kind, str) or kind not in resources():
-        raise MalformedBundle("is no resource of R4", path or "Bundle")
+        raise MalformedBundle("is not a resource of R4", path or "Bundle")
     inner = {name: value for name, value in tree.items() if name != "resourceType"}
     _tag(f"{kind}{attributes}", inner, kind, path or kind, out)
 
@@ -536,5 +536,5 @@ def _text(value: Json, path: str) -> str:
 
 def _narrative(value: Json, path: str) -> str:
     if not isinstance(value, str) or not reads_as_div(value):
-        raise MalformedBundle("is no well-formed div", path)
+        raise MalformedBundle("is not a well-formed div", path)
     return (value if is_div(value) else by_number(value)).strip()

@@ -192,7 +192,7 @@ def newest_schema() -> int:
 
 def _unknown_schema(schema: int) -> str | None:
     if schema < 1:
-        return "it is no database of this gateway"
+        return "it is not a database of this gateway"
     if schema > newest_schema():
         return f"its schema {schema} is of a later release; this one knows {newest_schema()}"
     return None

@@ -174,7 +174,7 @@ def restore(backup: Path, database: Path, now: datetime, *, older: bool = False)
     StoreError where files cannot be written. Nothing has changed then.
     """
     if database.exists() and not database.is_file():  # it would be moved away, with all in it
-        raise StoreError(f"{database} is no file, and a database is one")
+        raise StoreError(f"{database} is not a file, and a database is one")
     try:
         with _locked(database):
             return _restore(backup, database, now, older=older)
@@ -211,7 +211,7 @@ def _require_ours(kept: Path) -> None:
     with reading(kept) as connection:
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if not 1 <= schema <= newest_schema():
-        raise StoreError(f"{kept} is no database of this gateway, or of a later release")
+        raise StoreError(f"{kept} is not a database of this gateway, or is one of a later release")
 
 
 def _restore(backup: Path, database: Path, now: datetime, *, older: bool) -> Restored:
@@ -261,7 +261,7 @@ def _require_whole(backup: Path) -> None:
             f"{backup} has schema {found.schema}; this release knows {newest_schema()}"
         )
     if found.damage:
-        raise BackupDamaged(f"{backup} is no whole backup: {'; '.join(found.damage)}")
+        raise BackupDamaged(f"{backup} is not a whole backup: {'; '.join(found.damage)}")
 
 
 def _refuse_newer(database: Path, beyond: Beyond | None) -> None:

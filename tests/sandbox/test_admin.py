@@ -273,7 +273,7 @@ async def test_a_request_that_is_none_gets_no_certificate(box):
     """With 400, and with what is wrong; what a right one gets is tried from nothing to live."""
     reply = await box.admin("POST", "/certificates", {"not": "a request"})
 
-    assert (400, {"error": "this is no request for a certificate in PEM form"}) == (
+    assert (400, {"error": "this is not a certificate request in PEM form"}) == (
         reply.status,
         reply.json,
     )

@@ -41,15 +41,15 @@ def test_a_request_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        pytest.param(b"", "no valid JSON", id="empty"),
-        pytest.param(b"{", "no valid JSON: line 1", id="cut-off"),
-        pytest.param(b"[]", "no JSON object", id="a-list"),
-        pytest.param(b'{"resourceType":"Patient"}', "no Bundle", id="another-resource"),
+        pytest.param(b"", "not valid JSON", id="empty"),
+        pytest.param(b"{", "not valid JSON: line 1", id="cut-off"),
+        pytest.param(b"[]", "not a JSON object", id="a-list"),
+        pytest.param(b'{"resourceType":"Patient"}', "not a Bundle", id="another-resource"),
         pytest.param(
             b'{"resourceType":"Bundle","id":"a","id":"b"}', "stands twice", id="duplicate-member"
         ),
-        pytest.param(b'{"resourceType":"Bundle","x":NaN}', "no valid JSON", id="not-a-number"),
-        pytest.param(b'{"resourceType":"Bundle","x":"\\ud800"}', "no valid JSON", id="surrogate"),
+        pytest.param(b'{"resourceType":"Bundle","x":NaN}', "not valid JSON", id="not-a-number"),
+        pytest.param(b'{"resourceType":"Bundle","x":"\\ud800"}', "not valid JSON", id="surrogate"),
         pytest.param(
             b'{\n"resourceType":"Bundle","x":"\x92"}',
             "not in UTF-8 (line 2, byte offset 31); it may be in Windows-1252",
@@ -63,7 +63,7 @@ def test_a_request_says_what_it_is() -> None:
         ),
         pytest.param(b'{"x":' * 70 + b"1" + b"}" * 70, "deeper than 64", id="deep"),
         pytest.param(b'{"x":' * 20000 + b"1" + b"}" * 20000, "", id="very-deep"),
-        pytest.param(b'{"resourceType":"Bundle","entry":{}}', "no list", id="entry-no-list"),
+        pytest.param(b'{"resourceType":"Bundle","entry":{}}', "not a list", id="entry-no-list"),
         pytest.param(b'{"resourceType":"Bundle","entry":[{}]}', "no resource", id="entry-empty"),
     ],
 )

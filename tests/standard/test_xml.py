@@ -124,8 +124,8 @@ def test_narrative_brings_along_what_it_needs() -> None:
 @pytest.mark.parametrize(
     ("body", "words", "path", "line"),
     [
-        pytest.param(b"", "no well-formed XML", "Bundle", 1, id="empty"),
-        pytest.param(b"{}", "no well-formed XML", "Bundle", 1, id="json"),
+        pytest.param(b"", "not well-formed XML", "Bundle", 1, id="empty"),
+        pytest.param(b"{}", "not well-formed XML", "Bundle", 1, id="json"),
         pytest.param(
             patient("\n<name>\n<family value='a'>"),
             "well-formed",
@@ -134,7 +134,7 @@ def test_narrative_brings_along_what_it_needs() -> None:
             id="cut",
         ),
         pytest.param(b"<Patient/>", "namespace", "Bundle", 1, id="no-namespace"),
-        pytest.param(f"<Banana {FHIR}/>".encode(), "no resource", "Bundle", 1, id="no-resource"),
+        pytest.param(f"<Banana {FHIR}/>".encode(), "not a resource", "Bundle", 1, id="no-resource"),
         pytest.param(
             b'<!DOCTYPE a [<!ENTITY b "c">]>' + patient(""),
             "document type",

@@ -305,7 +305,7 @@ def _object(body: bytes) -> Mapping[str, object]:
     except orjson.JSONDecodeError as problem:
         raise AdminProblem(str(problem)) from None
     if not isinstance(found, dict):
-        raise AdminProblem("the body is no JSON object")
+        raise AdminProblem("the body is not a JSON object")
     return found
 
 

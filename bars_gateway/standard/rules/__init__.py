@@ -47,7 +47,7 @@ RULES: tuple[MessageRule, ...] = tuple(
 NO_MEANING = Issue(
     rule="W01",
     path=HEADER,
-    text="event, reason, category and status together are no move that the standard knows",
+    text="event, reason, category and status together are not a move that the standard knows",
 )
 
 

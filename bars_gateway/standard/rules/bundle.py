@@ -138,7 +138,7 @@ def no_profile(message: Message, _offer: Offer) -> Iterator[str]:
 
 @rule(
     "B10",
-    "meta.lastUpdated is missing, or is no full instant with an offset",
+    "meta.lastUpdated is missing, or is not a full instant with an offset",
     source="Core: LastUpdatedDate",
     receiving=_WARN,
 )
