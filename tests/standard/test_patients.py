@@ -9,7 +9,7 @@ from variants import keep, resource
 
 from bars_gateway.standard.bundle import Message, read, said_by
 from bars_gateway.standard.patients import (
-    NHS_NUMBER,
+    NHS_NUMBER_SYSTEM,
     ONE_PATIENT,
     Patient,
     Sameness,
@@ -51,7 +51,7 @@ def without_patient() -> Message:
 def named_in(kind: str, number: str, **patient: Any) -> Message:
     """Return a referral, with one of its records said by number to be somebody's."""
     bundle = json.loads(validation_request())
-    identifier = {"system": NHS_NUMBER, "value": number}
+    identifier = {"system": NHS_NUMBER_SYSTEM, "value": number}
     resource(bundle, kind).setdefault("subject", {})["identifier"] = identifier
     resource(bundle, "Patient").update(patient)
     return read(json.dumps(bundle).encode())
@@ -165,7 +165,10 @@ def test_a_message_that_names_everybody_is_looked_at_in_no_time() -> None:
     bundle = json.loads(referral())
     (plan,) = (e for e in bundle["entry"] if e["resource"]["resourceType"] == "CarePlan")
     people = [
-        {"resourceType": "CarePlan", "subject": {"identifier": {"system": NHS_NUMBER, "value": n}}}
+        {
+            "resourceType": "CarePlan",
+            "subject": {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": n}},
+        }
         for n in (str(number) for number in range(9_000_000_000, 9_000_100_000))
         if is_nhs_number(n)
     ]

@@ -72,7 +72,9 @@ def test_what_r4_allows_is_allowed(content: dict[str, Any]) -> None:
         pytest.param({"birthDate": None}, "birthDate", "null", id="null"),
         pytest.param({"birthDate": ""}, "birthDate", "empty", id="empty-text"),
         pytest.param({"birthDate": Number("1970")}, "birthDate", "a text", id="number-for-text"),
-        pytest.param({"birthDate": "1970-02-30"}, "birthDate", "not a valid date", id="no-such-day"),
+        pytest.param(
+            {"birthDate": "1970-02-30"}, "birthDate", "not a valid date", id="no-such-day"
+        ),
         pytest.param({"active": "true"}, "active", "true or false", id="text-for-boolean"),
         pytest.param({"gender": "banana"}, "gender", "one of: female", id="code"),
         pytest.param({"id": "a_b"}, "id", "not a valid id", id="id"),
