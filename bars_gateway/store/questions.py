@@ -455,7 +455,7 @@ def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: da
         return
     about = (request["provider"], request["id"], request["request_id"])
     add_message_event(connection, about, TURNED_AWAY, now, detail)
-    remarks = _remarks_on_change(connection, arrival, workflow_id, now)
+    remarks = (*_remarks_on_change(connection, arrival, workflow_id, now), *arrival.doubts)
     kind = NoticeKind.CANCEL_TURNED_AWAY
     same = {"message_id": request["id"], "kind": kind, "remarks": " ".join(remarks)}
     if connection.one("notice_waiting", **same) is None:

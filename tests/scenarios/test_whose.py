@@ -364,6 +364,28 @@ async def test_a_referral_that_was_built_again(world: World) -> None:
     assert f"workflow {second['workflow_id']} (there: {second['focus_id']})" in warning["problem"]
 
 
+async def test_who_is_to_cancel_one_of_two_records_is_told_that_the_other_stands(
+    tmp_path: Any,
+) -> None:
+    """Both sides: neither stops what was begun for the other, nor believes it stopped."""
+    async with (
+        world_in(tmp_path, asked='questions = "socket"') as world,
+        answering(world.hospital.socket) as epr,
+    ):
+        body = referral()
+        first = await accepted(world.ambulance, "one", body)
+        again = json.dumps(json.loads(body) | {"id": str(uuid4())}).encode()
+        await accepted(world.ambulance, "two", again)
+        _, document = await made(world.ambulance, move(first["request_id"], "cancel"))
+        outcome = await world.ambulance.outcome(document["request_id"])
+    question = next(each for each in epr.seen if each["move"] == "cancel")
+
+    assert [["other_stands"]] * 2 == [question["remarks"], outcome["remarks"]]
+    assert "and is not cancelled with this one" in question["means"]
+    assert "Another one stands there" in outcome["means"]
+    assert "is yours again" not in outcome["means"]
+
+
 async def test_two_records_after_a_resend(world: World) -> None:
     """
     Unconfirmed, sent again as new, and both had arrived: each record's truth stays with it.
