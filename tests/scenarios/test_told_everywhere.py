@@ -47,15 +47,19 @@ class Settings:
 
     outbound: str = "target_check_seconds = 0\nread_before_cancel = false"
     asked: str = ""
+    hospital: str = ""  # further settings of its own
 
     def world(self, folder: Path) -> AbstractAsyncContextManager[World]:
         """Give a world of its own with them."""
-        return world_in(folder, outbound=self.outbound, asked=self.asked)
+        return world_in(folder, outbound=self.outbound, asked=self.asked, hospital=self.hospital)
 
 
 BLIND = Settings()
 READING = Settings("target_check_seconds = 0")
 ASKING = Settings(asked='questions = "socket"')
+
+
+HASTY = Settings(hospital="[timing.a6]\nunread_after_minutes = 0.05")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +162,10 @@ ROWS = (
             page="got a refusal",
             alarm="message.refused",
         ),
+    ),
+    Row(
+        course=courses.a_rejection,
+        requester=Told(epr="has turned this down. The patient is your responsibility again: act"),
     ),
     Row(
         course=courses.a_validation_that_asks_to_act,
@@ -383,9 +391,31 @@ ROWS = (
         leaves_traces=True,
     ),
     Row(
+        course=courses.a_later_time_that_both_have,
+        requester=Told(epr="You remain responsible until the final answer, which is owed by"),
+        settings=ASKING,
+    ),
+    Row(
         course=courses.a_rejection_after_its_time,
         requester=Told(epr="Avoid sending twice", page=WITH_REMARK, alarm="response.remarked"),
         responder=Told(epr="Its clinical time has passed"),
+        leaves_traces=True,
+    ),
+    # Who is not there: nothing has happened that the log could tell of, but the page does.
+    Row(
+        course=courses.a_notice_that_nobody_takes,
+        requester=Told(epr="It has not agreed yet: you remain responsible until it has."),
+        responder=Told(
+            epr=ASKED_FOR_HELP, page="The EPR of hospital has not taken 1 notice of a6t2"
+        ),
+        settings=HASTY,
+        leaves_traces=True,
+    ),
+    Row(
+        course=courses.an_epr_that_stops_asking,
+        requester=Told(),
+        responder=Told(page="The EPR of hospital has stopped asking for questions"),
+        settings=ASKING,
         leaves_traces=True,
     ),
     # What an operator does: a hold, a restore.

@@ -10,6 +10,7 @@ What each means for the workflow is held elsewhere (`test_meaning`, `test_proof`
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,12 @@ async def an_acceptance_that_is_refused(world: World) -> AsyncIterator[None]:
         receipt = await world.hospital.sent(f"{uuid4()}.json", told(answer, "planned"))
         await world.hospital.outcome(receipt["request_id"])
     await world.ambulance.register()
+
+
+async def a_rejection(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    yield
+    await reported(world, told(answer, "cancelled"))
 
 
 async def a_validation_that_asks_to_act(world: World) -> AsyncIterator[None]:
@@ -503,6 +510,25 @@ async def a_nearer_time_that_nobody_has_heard_of(world: World) -> AsyncIterator[
     await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
 
 
+async def a_later_time_that_both_have(world: World) -> AsyncIterator[None]:
+    """Put the time back while it is far enough that nobody has been warned of it."""
+    soon = datetime.now(UTC) + timedelta(seconds=16)
+    first, _ = await asked(world, validation_request(needed_by=soon))
+    yield
+    period = {"start": datetime.now(UTC).isoformat(), "end": (soon + 180 * MINUTE).isoformat()}
+    changed = {"resourceType": "ServiceRequest", "occurrencePeriod": period}
+    async with answering(world.hospital.socket):
+        await changed_to(world.ambulance, first["request_id"], changed)
+    await asyncio.sleep((soon - datetime.now(UTC)).total_seconds() + 2)  # and nothing is told
+
+
+async def changed_to(node: Node, of: str, resource: dict[str, Any]) -> None:
+    """Have the EPR change what it asked for, and wait until that is acknowledged."""
+    status, document = await made(node, move(of, "update", resources=[resource]))
+    assert 201 == status, document
+    assert "acknowledged" == (await node.outcome(document["request_id"]))["state"]
+
+
 async def a_rejection_after_its_time(world: World) -> AsyncIterator[None]:
     breach = datetime.now(UTC) + timedelta(seconds=6)
     _, notice = await requested(world, validation_request(needed_by=breach))
@@ -510,6 +536,24 @@ async def a_rejection_after_its_time(world: World) -> AsyncIterator[None]:
     yield
     _, made_ = await made(world.hospital, move(notice["request_id"], "decline", outcome="RRNA"))
     await world.hospital.outcome(made_["request_id"])
+
+
+# Who is not there: an EPR that takes nothing, or asks for nothing.
+
+
+async def a_notice_that_nobody_takes(world: World) -> AsyncIterator[None]:
+    yield
+    await asked(world, transfer("a6t2"))
+    (door,) = world.hospital.gateway._doors
+    await door.attendance.look()
+
+
+async def an_epr_that_stops_asking(world: World) -> AsyncIterator[None]:
+    async with answering(world.hospital.socket):
+        yield
+    (door,) = world.hospital.gateway._doors
+    long_ago = datetime.now(UTC) - 3 * MINUTE
+    door.attendance.condition = replace(door.attendance.condition, asked_at=long_ago)
 
 
 # What an operator does: a hold, a restore.
