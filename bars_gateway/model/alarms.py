@@ -303,7 +303,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.PLACE,
         grave=True,
         noun="restore",
-        says="{n} of which nobody can say what it has forgotten",
+        says="{n} of which nobody can say what was forgotten",
         whose=Whose.EITHER,
         advice="Ask each Sender what it has sent after the time that is named: it will not send"
         " again what we said we have. Look in the EPR for what was submitted since, and ask each"

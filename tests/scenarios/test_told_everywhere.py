@@ -442,7 +442,7 @@ ROWS = (
     Row(
         course=courses.a_restore_that_forgets_what_was_received,
         requester=Told(),
-        responder=Told(page="nobody can say what it has forgotten"),
+        responder=Told(page="nobody can say what was forgotten"),
         leaves_traces=True,
     ),
     Row(
