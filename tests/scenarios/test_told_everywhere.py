@@ -81,7 +81,12 @@ ASKED_FOR_HELP = "Another control room asks you to take a call on."
 TWO_RECORDS = "There may be two records of this patient's request."
 HAS_ONE_THERE = "who has the same request already"
 LOOKED_FOR = "whose record at the Receiver is over there, or could not be found"
-ABOUT_NO_MESSAGE = {None, "restore.not_handed_over", "inbound.quarantined"}
+ABOUT_NO_MESSAGE = {
+    None,
+    "restore.not_handed_over",
+    "inbound.quarantined",
+    "question.decided_late",
+}
 
 ROWS = (
     # What the Receiver answers, and what its answer is about.
@@ -240,6 +245,11 @@ ROWS = (
         requester=Told(epr="before you file it", page="another patient", alarm="patient.other"),
     ),
     Row(
+        course=courses.a_request_about_two_patients,
+        requester=Told(),
+        responder=Told(epr="This names two patients"),
+    ),
+    Row(
         course=courses.a_response_that_nobody_asked_for,
         requester=Told(page="came that no request of ours asked for", alarm="inbound.quarantined"),
     ),
@@ -394,6 +404,13 @@ ROWS = (
         course=courses.a_later_time_that_both_have,
         requester=Told(epr="You remain responsible until the final answer, which is owed by"),
         settings=ASKING,
+    ),
+    Row(
+        course=courses.a_nearer_time_after_one_that_is_put_back,
+        requester=Told(epr="Start your fallback now", page="owed to us", alarm="workflow.overdue"),
+        responder=Told(page="The Sender may not know", alarm="question.decided_late"),
+        settings=ASKING,
+        leaves_traces=True,
     ),
     Row(
         course=courses.a_rejection_after_its_time,

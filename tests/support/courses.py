@@ -281,6 +281,12 @@ async def a_rejection_with_another_patient_beside_ours(world: World) -> AsyncIte
     await reported(world, mixed_up(told(answer, "cancelled"), in_a_second_patient))
 
 
+async def a_request_about_two_patients(world: World) -> AsyncIterator[None]:
+    yield
+    status, _, _ = await post(world, mixed_up(validation_request()), headers())
+    assert 200 == status
+
+
 async def a_response_that_nobody_asked_for(world: World) -> AsyncIterator[None]:
     _, answer = await asked(world, transfer("a6t2"))
     orphan = json.loads(told(answer, "in-progress"))
@@ -501,12 +507,7 @@ async def a_nearer_time_that_nobody_has_heard_of(world: World) -> AsyncIterator[
     first, _ = await asked(world, validation_request())
     world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 1000})
     yield
-    start = datetime.now(UTC)
-    period = {"start": start.isoformat(), "end": (start + timedelta(seconds=4)).isoformat()}
-    changed = {"resourceType": "ServiceRequest", "occurrencePeriod": period}
-    asking = move(first["request_id"], "update", resources=[changed])
-    status, _ = await made(world.ambulance, asking)
-    assert 201 == status
+    await due_in(world, first["request_id"], timedelta(seconds=4))
     await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
 
 
@@ -527,6 +528,34 @@ async def changed_to(node: Node, of: str, resource: dict[str, Any]) -> None:
     status, document = await made(node, move(of, "update", resources=[resource]))
     assert 201 == status, document
     assert "acknowledged" == (await node.outcome(document["request_id"]))["state"]
+
+
+async def a_nearer_time_after_one_that_is_put_back(world: World) -> AsyncIterator[None]:
+    """Let both be on their way, and the hospital's EPR say nothing to the second in time."""
+    first, _ = await asked(world, validation_request())
+    async with epr_at(world.hospital.socket) as epr:
+        await epr.questions(wait=0)
+        world.sandbox.faults.arm({"kind": "status", "status": 503, "count": 1000})
+        yield
+        put_back = await due_in(world, first["request_id"], timedelta(hours=9))
+        await due_in(world, first["request_id"], timedelta(seconds=8))
+        world.sandbox.faults.clear()
+        question = await epr.question()
+        await epr.answer(question["question_id"], {"accept": True})
+        assert "acknowledged" == (await world.ambulance.outcome(put_back))["state"]
+        await eventually(lambda: world.ambulance.files("inbox/new/*.overdue.json"))
+        nearer = await epr.question(after=question["question_id"])
+        await epr.answer(nearer["question_id"], {"refuse": "changed-here"})
+
+
+async def due_in(world: World, of_request: str, left: timedelta) -> str:
+    """Have the ambulance's EPR change when the answer is needed; return the update."""
+    start = datetime.now(UTC)
+    period = {"start": start.isoformat(), "end": (start + left).isoformat()}
+    changed = {"resourceType": "ServiceRequest", "occurrencePeriod": period}
+    status, document = await made(world.ambulance, move(of_request, "update", resources=[changed]))
+    assert 201 == status
+    return str(document["request_id"])
 
 
 async def a_rejection_after_its_time(world: World) -> AsyncIterator[None]:
