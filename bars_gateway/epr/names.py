@@ -3,7 +3,7 @@ What the EPR calls its files in outbox/new, what they are called in ours, and wh
 
     NAME.json, NAME.XML ───────► a message       whatever is in NAME: it is only ever renamed
     NAME.envelope.json ────────► its envelope
-    .NAME, NAME.tmp, NAME.part ► being written: left alone
+    .NAME, NAME.tmp, NAME.part ► being written: left alone, and told of if it stays so
     all else ──────────────────► nothing that is sent
 
 A name is at most 255 bytes to the system, and ours are longer than the EPR's by a ticket or an
@@ -55,6 +55,16 @@ def sort_of(name: str) -> Sort:
     if plain.endswith(ENVELOPES):
         return Sort.ENVELOPE
     return Sort.MESSAGE if plain.endswith(_MESSAGES) else Sort.OTHER
+
+
+def is_told(name: str) -> bool:
+    """
+    Tell whether somebody is to hear of a file of that name that is not taken.
+
+    A hidden one belongs to the system or to a program, unless it is called as a message is: `.json`
+    is what an EPR writes whose NAME is empty.
+    """
+    return not name.startswith(".") or name.casefold().endswith(_MESSAGES)
 
 
 def split(name: str) -> tuple[str, str]:

@@ -46,6 +46,7 @@ from bars_gateway.epr.names import (
     ENVELOPES,
     Sort,
     Stems,
+    is_told,
     is_xml,
     kept,
     sort_of,
@@ -290,7 +291,7 @@ class Outbox:
         """Return as what *entry* is to be claimed now, if it is; *stems* are those of messages."""
         sort = sort_of(entry.name)
         if not entry.is_regular:
-            if not entry.name.startswith("."):
+            if is_told(entry.name):
                 self._stuck.note(entry.name, Cause.IRREGULAR)
             return None
         if sort is Sort.MESSAGE:
@@ -301,7 +302,7 @@ class Outbox:
             return None if mark is None else (entry, mark)
         if sort is Sort.OTHER:
             return (entry, Mark.NO_KIND) if waited >= self._patience_seconds else None
-        if waited >= _UNFINISHED_SECONDS and not entry.name.startswith("."):
+        if waited >= _UNFINISHED_SECONDS and is_told(entry.name):
             self._stuck.note(entry.name, Cause.UNFINISHED)
         return None
 

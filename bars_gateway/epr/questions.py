@@ -50,7 +50,7 @@ from aiohttp import web
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
-from bars_gateway.epr.names import Sort, kept, sort_of, split
+from bars_gateway.epr.names import Sort, is_told, kept, sort_of, split
 from bars_gateway.epr.spool import (
     PRIVATE,
     SHARED,
@@ -340,7 +340,7 @@ class QuestionFolder:
 
     def _turn_away(self, entry: Entry) -> None:
         """Refuse what is named like no answer, unless it may still get its final name."""
-        if entry.name.startswith("."):
+        if not is_told(entry.name):
             return
         if not entry.is_regular:
             self._stuck.note(entry.name, Cause.IRREGULAR)

@@ -199,6 +199,8 @@ def test_what_can_never_be_taken_is_counted(spool: Spool, root: Path) -> None:
     (new / "folder.json").mkdir()
     (new / "link.json").symlink_to("/etc/hostname")
     (new / "one.json.tmp").write_bytes(b"{")
+    (new / ".json").write_bytes(b"{}")  # of an EPR whose name for it is empty
+    (new / ".nfs0001").write_bytes(b"{}")  # of the system
     clock = _Clock()
     box = _box_at(spool, clock)
     box.take()
@@ -209,12 +211,13 @@ def test_what_can_never_be_taken_is_counted(spool: Spool, root: Path) -> None:
     (new / "folder.json").rmdir()
     (new / "link.json").unlink()
     (new / "one.json.tmp").unlink()
+    (new / ".json").unlink()
     box.take()
 
     assert [Stuck(cause=Cause.IRREGULAR, count=2, since=1000.0)] == at_first
     assert [
         Stuck(cause=Cause.IRREGULAR, count=2, since=1000.0),
-        Stuck(cause=Cause.UNFINISHED, count=1, since=1601.0),
+        Stuck(cause=Cause.UNFINISHED, count=2, since=1601.0),
     ] == later
     assert [] == box.stuck
 
