@@ -169,7 +169,10 @@ def said(message: Message, move: Move, target: str, correlation_id: str) -> str:
     """Return what tells what *message* says to *target* from all else, in hex."""
     places = _places(message, move)
     entries = [
-        _renumbered(_without(entry, message, move, first=index == 0), places)
+        _renumbered(
+            _without(entry, message, move, first=index == 0),
+            {**places, **_places_within(entry, message, move)},
+        )
         for index, entry in enumerate(message.entries)
     ]
     root = {
@@ -199,6 +202,14 @@ def _places(message: Message, move: Move) -> dict[str, int]:
     return found
 
 
+def _places_within(entry: Entry, message: Message, move: Move) -> dict[str, int]:
+    """Return where each reference into what the entry's resource contains leads: below zero."""
+    if not _is_numbered_anew(entry, message, move):
+        return {}
+    contained = maps_of(entry.resource, "contained")
+    return {f"#{text_of(each, 'id')}": -number for number, each in enumerate(contained, 1)}
+
+
 def _is_numbered_anew(entry: Entry, message: Message, move: Move) -> bool:
     """Tell whether the id of the entry's resource says nothing."""
     is_given = message.focus_type == "Appointment" and entry.type in _GIVEN
@@ -213,6 +224,9 @@ def _without(entry: Entry, message: Message, move: Move, *, first: bool) -> Mapp
     if move is Move.REQUEST and entry.type in _WRITTEN_ON:
         dropped.add(_WRITTEN_ON[entry.type])
     kept = {name: value for name, value in entry.resource.items() if name not in dropped}
+    if "contained" in kept and _is_numbered_anew(entry, message, move):
+        contained = maps_of(entry.resource, "contained")
+        kept["contained"] = [{n: v for n, v in each.items() if n != "id"} for each in contained]
     return _stamped(kept, move)
 
 

@@ -89,6 +89,33 @@ def _no_ids(bundle: Bundle) -> None:
         entry["resource"]["id"] = "__ORG1_ID__"
 
 
+REFERRAL = a_referral()
+
+
+def holding(*numbers: str) -> Bundle:
+    """Return the referral with a Patient that contains two practices, and names the first."""
+    bundle: Bundle = json.loads(json.dumps(REFERRAL))
+    resource(bundle, "Patient")["contained"] = [
+        {"resourceType": "Organization", "id": each, "name": f"Practice {place}"}
+        for place, each in enumerate(numbers)
+    ]
+    resource(bundle, "Patient")["generalPractitioner"] = [{"reference": f"#{numbers[0]}"}]
+    return bundle
+
+
+def test_what_is_contained_may_be_numbered_anew_as_well() -> None:
+    """A program that builds a message again numbers those resources, too."""
+    assert digest(holding("gp1", "gp2")) == digest(holding("a", "b"))
+
+
+def test_what_refers_to_another_that_is_contained_says_something_else() -> None:
+    """It is the place that counts, and not the number."""
+    other = holding("gp1", "gp2")
+    resource(other, "Patient")["generalPractitioner"] = [{"reference": "#gp2"}]
+
+    assert digest(holding("gp1", "gp2")) != digest(other)
+
+
 @pytest.mark.parametrize(
     ("make", "change"),
     [
@@ -185,7 +212,6 @@ def test_so_do_the_service_and_the_correlation_id(make: Callable[[], Bundle]) ->
     assert digest(bundle, correlation_id=CORRELATION.upper()) in found
 
 
-REFERRAL = a_referral()
 TEXTS = [
     (index, name)
     for index, entry in enumerate(REFERRAL["entry"])
