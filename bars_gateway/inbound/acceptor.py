@@ -21,6 +21,9 @@ settings that is demanded, and from nobody else is it read: it proves nothing. A
 opens for itself, to see whether we are there, is `LOCAL`: it brings no caller, gets a handshake
 that asks for no certificate, and is closed after that.
 
+A stop waits for requests, and for nobody who has not come to one: a handshake that is not over, and
+a load balancer that has not said for whom it calls, are called off (`_strangers`).
+
 A caller whom TLS refuses gets its alert (`LastWords`). Without it the caller's desk sees a
 connection that was reset, which may mean anything, and the live proxy tells its Sender 502 where an
 alert makes it 503. By the time that anybody hears of the failure asyncio has emptied its buffers
@@ -189,6 +192,7 @@ class Acceptor:
         self._metrics = metrics
         self._room = asyncio.Semaphore(limits.max_connections)
         self._open: set[Connection] = set()
+        self._strangers: dict[asyncio.Task[Any], Connection | None] = {}  # not yet met
         self._by_address: Tally[str] = Tally()
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -238,12 +242,27 @@ class Acceptor:
         return self._open
 
     def stop(self) -> None:
-        """Accept nobody else; end what is idle, and the rest after its answer."""
+        """Accept nobody else; end what is idle or not yet met, and the rest after its answer."""
         self._stopping = True
         if self._accepting is not None:
             self._accepting.cancel()  # which closes the listening socket
+        for task, connection in self._strangers.items():
+            # Its request may have come with the last of the handshake, before the task knows.
+            if connection is None or connection.judgement is None:
+                task.cancel()
         for connection in list(self._open):
             connection.finish()
+
+    @contextmanager
+    def _not_yet_met(self, connection: Connection | None = None) -> Iterator[None]:
+        """Let `stop` call off what is awaited here: no request can be under way."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._strangers[task] = connection
+        try:
+            yield
+        finally:
+            del self._strangers[task]
 
     async def _accept_each(self, listener: socket.socket, connections: asyncio.TaskGroup) -> None:
         with listener:
@@ -276,6 +295,8 @@ class Acceptor:
 
     async def _serve(self, sock: socket.socket, neighbour: str) -> None:
         try:
+            if self._stopping:
+                return  # let in at the last moment
             peer = await self._address_of(sock, neighbour)
             if peer is None:
                 await self._greet(sock)
@@ -303,13 +324,14 @@ class Acceptor:
         loop, probe = asyncio.get_running_loop(), _Probe()
         with contextlib.suppress(OSError), kept(sock) as words:
             try:
-                transport, _ = await loop.connect_accepted_socket(  # uvloop gives its own back
-                    lambda: probe,
-                    sock,
-                    ssl=self._identity.identity.probe_context,
-                    ssl_handshake_timeout=self._limits.handshake_seconds,
-                    ssl_shutdown_timeout=self._limits.shutdown_seconds,
-                )
+                with self._not_yet_met():
+                    transport, _ = await loop.connect_accepted_socket(  # uvloop: its own
+                        lambda: probe,
+                        sock,
+                        ssl=self._identity.identity.probe_context,
+                        ssl_handshake_timeout=self._limits.handshake_seconds,
+                        ssl_shutdown_timeout=self._limits.shutdown_seconds,
+                    )
             except OSError:
                 await words.say()
                 raise
@@ -319,7 +341,8 @@ class Acceptor:
     async def _address_of(self, sock: socket.socket, neighbour: str) -> str | None:
         if not self._admission.speaks_for_others(neighbour):
             return neighbour
-        return await caller_address(sock, self._limits.handshake_seconds)
+        with self._not_yet_met():
+            return await caller_address(sock, self._limits.handshake_seconds)
 
     def _check_address(self, peer: str) -> None:
         if not self._admission.admits_address(peer):
@@ -349,13 +372,14 @@ class Acceptor:
     async def _shake_hands(self, connection: Connection, sock: socket.socket) -> None:
         with kept(sock) as words:
             try:
-                await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: connection,
-                    sock,
-                    ssl=self._identity.identity.context,
-                    ssl_handshake_timeout=self._limits.handshake_seconds,
-                    ssl_shutdown_timeout=self._limits.shutdown_seconds,
-                )
+                with self._not_yet_met(connection):
+                    await asyncio.get_running_loop().connect_accepted_socket(
+                        lambda: connection,
+                        sock,
+                        ssl=self._identity.identity.context,
+                        ssl_handshake_timeout=self._limits.handshake_seconds,
+                        ssl_shutdown_timeout=self._limits.shutdown_seconds,
+                    )
             except (OSError, ValueError):
                 await words.say()
                 raise

@@ -3,11 +3,15 @@ import contextlib
 import socket
 import ssl
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_network
 
+import pytest
 from inbound_callers import (
     CORRELATION_ID,
+    PROXY,
     REQUEST_ID,
     Receiver,
     calling,
@@ -18,10 +22,12 @@ from inbound_callers import (
 from structlog.testing import capture_logs
 
 from bars_gateway.inbound.acceptor import Failure
+from bars_gateway.inbound.admission import Callers, Judgement
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import InboundRequest, Reply
+from bars_gateway.inbound.server import InboundServer
 from bars_gateway.standard.formats import Format
-from bars_gateway.tls.contexts import Identity
+from bars_gateway.tls.contexts import Caller, Identity
 
 LATE = 5  # seconds; the deadlines below are shorter, the shipped ones longer
 
@@ -65,17 +71,11 @@ async def test_a_caller_that_says_nothing_in_tls_is_cut_off(identity: Identity):
 
 async def test_a_dripped_handshake_is_cut_off(identity: Identity, proxy: ssl.SSLContext):
     """Bytes now and then do not buy time."""
-    outgoing = ssl.MemoryBIO()
-    hello = proxy.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
-    try:
-        hello.do_handshake()
-    except ssl.SSLWantReadError:
-        greeting = outgoing.read()
     async with (
         serving(Receiver(), identity, limits=Limits(handshake_seconds=0.2)) as server,
         calling(server.port, None) as caller,
     ):
-        seconds = await caller.drip(greeting)
+        seconds = await caller.drip(greeting_of(proxy))
         await eventually(lambda: server.failures)
 
     assert 0.2 <= seconds < LATE
@@ -222,6 +222,113 @@ async def test_a_stop_waits_for_no_goodbye(identity: Identity, proxy: ssl.SSLCon
                 seconds = time.monotonic() - began
 
     assert seconds < Limits().shutdown_seconds + 1
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
+    """Return what runs a test as the daemon runs: on either loop."""
+    factory = None
+    if request.param == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as made:
+        yield made
+
+
+def greeting_of(context: ssl.SSLContext) -> bytes:
+    """Return the ClientHello of a caller."""
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+    return outgoing.read()
+
+
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+GREETING = greeting_of(ssl.create_default_context())
+ANNOUNCED = b"\r\n\r\n\x00\r\nQUIT\n"  # how a load balancer begins
+PROBE = ANNOUNCED + b"\x20\x00\x00\x00"
+FOR_ANOTHER = ANNOUNCED + b"\x21\x11\x00\x0c" + bytes([192, 0, 2, 9] * 2) + b"\x30\x39\x20\xfb"
+DIRECT = Callers(names=(PROXY,))
+BALANCED = Callers(names=(PROXY,), load_balancers=(ip_network("127.0.0.1"),))
+UNMET = {  # what somebody says who breaks off before there is a request
+    "nothing": (DIRECT, b""),
+    "half a greeting": (DIRECT, half(GREETING)),
+    "of a load balancer: nothing": (BALANCED, b""),
+    "half of how it begins": (BALANCED, half(ANNOUNCED)),
+    "half of an address": (BALANCED, FOR_ANOTHER[:-10]),
+    "an address": (BALANCED, FOR_ANOTHER),
+    "an address, half a greeting": (BALANCED, FOR_ANOTHER + half(GREETING)),
+    "a probe": (BALANCED, PROBE),
+    "a probe, half a greeting": (BALANCED, PROBE + half(GREETING)),
+}
+
+
+@pytest.mark.parametrize(("callers", "said"), UNMET.values(), ids=UNMET)
+def test_a_stop_waits_for_no_handshake(
+    runner: asyncio.Runner, identity: Identity, callers: Callers, said: bytes
+):
+    """Whoever only looks whether the port is open, or breaks off, holds up no restart."""
+    assert b"" == runner.run(heard_of_a_stop(identity, callers, said))
+
+
+async def heard_of_a_stop(identity: Identity, callers: Callers, said: bytes) -> bytes:
+    """Return what a caller that says no more hears, from the stop to the server's end."""
+    with capture_logs() as events:
+        async with asyncio.timeout(LATE):
+            async with (
+                serving(
+                    Receiver(), identity, callers=callers, limits=Limits(handshake_seconds=600)
+                ) as server,
+                calling(server.port, None) as caller,
+            ):
+                await caller.send(said)
+                await eventually(server.rests)  # it has been let in
+                await asyncio.sleep(0.05)  # and what it said has been read
+                server.stop()
+                rest = await caller.rest()
+
+    assert [] == [event for event in events if event["log_level"] != "info"]
+    return rest
+
+
+async def test_a_request_that_comes_with_the_end_of_the_handshake_has_its_answer(
+    identity: Identity, proxy: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+):
+    """The stop finds it under way, before whoever waits for the handshake knows of its end."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = proxy.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    async with serving(Receiver(), identity) as server, calling(server.port, None) as caller:
+        monkeypatch.setattr(server.admission, "judge", stopping(server))
+        while not shaken(tls):
+            await caller.send(outgoing.read())
+            incoming.write(await caller.reader.read(65536))
+        tls.write(post())
+        await caller.send(outgoing.read())  # in one segment with the last of the handshake
+        incoming.write(await caller.rest())
+
+    assert b"HTTP/1.1 200 OK" == tls.read(65536).partition(b"\r\n")[0]
+
+
+def stopping(server: InboundServer) -> Callable[[Caller], Judgement]:
+    """Return a judge that has *server* stop next, before anything that is scheduled later."""
+    judge = server.admission.judge
+
+    def stops_and_judges(caller: Caller) -> Judgement:
+        asyncio.get_running_loop().call_soon(server.stop)
+        return judge(caller)
+
+    return stops_and_judges
+
+
+def shaken(tls: ssl.SSLObject) -> bool:
+    """Tell whether a caller's own half of the handshake is over."""
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
 
 
 async def test_idling_ends_with_the_first_byte_of_a_request(
