@@ -21,6 +21,7 @@ import base64
 import contextlib
 import email.utils
 import errno
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -41,8 +42,13 @@ log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds
 _MAX_DOUBLINGS = 10
+_PORTAL = (
+    "wants somebody to log in on a page of its own",
+    "No gateway can fill that in. Have this machine let out without it, or through another proxy.",
+)
+_LOGIN = 407
 _BY_STATUS: Mapping[int, tuple[str, str]] = {
-    407: (
+    _LOGIN: (
         "asks for a user and a password, or does not take ours",
         "Set outbound.egress_user and egress_password_file, or mend them (basic authentication).",
     ),
@@ -54,11 +60,15 @@ _BY_STATUS: Mapping[int, tuple[str, str]] = {
         "passes no TLS on",
         "See that outbound.egress_proxy names a proxy that takes CONNECT, and its port.",
     ),
+    511: _PORTAL,
 }
-_PORTAL = (
-    "wants somebody to log in on a page of its own",
-    "No gateway can fill that in. Have this machine let out without it, or through another proxy.",
+_OTHER_LOGIN = (
+    "asks for a login by {schemes}, and the gateway has only basic",
+    "No user helps: only basic authentication is supported. Have it offer that, or ask for none.",
 )
+# What a 407 asks for is named from here; nothing of its own text is repeated.
+_SCHEMES = ("Negotiate", "NTLM", "Kerberos", "Digest")
+_QUOTED, _WORD = re.compile(r'"[^"]*"'), re.compile(r"[a-z]+")
 _NOT_THROUGH = (
     "is there, and cannot reach that address itself",
     "Ask whoever runs it: its own DNS, its own firewall, or the national services may be down.",
@@ -208,9 +218,20 @@ def blocked_by(
 
 def _said_by(error: BaseException) -> tuple[str, str]:
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        reason, advice = _by_status(error.status)
+        reason, advice = _login_of(error) or _by_status(error.status)
         return f"answered {error.status}: it {reason}", advice
     return next((row for kind, row in _BY_ERROR if isinstance(error, kind)), _CLOSES)
+
+
+def _login_of(error: aiohttp.ClientHttpProxyError) -> tuple[str, str] | None:
+    """Return what is said of a login that we cannot give; None: none is asked for."""
+    offered = error.headers.getall("Proxy-Authenticate", []) if error.headers else []
+    words = set(_WORD.findall(_QUOTED.sub("", " ".join(offered)).lower()))
+    if error.status != _LOGIN or not words or "basic" in words:
+        return None
+    named = [scheme for scheme in _SCHEMES if scheme.lower() in words]
+    reason, advice = _OTHER_LOGIN
+    return reason.format(schemes=" or ".join(named) or "another scheme"), advice
 
 
 def _by_status(status: int) -> tuple[str, str]:

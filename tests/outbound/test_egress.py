@@ -22,9 +22,33 @@ from bars_gateway.outbound.proxy import Proxy
 from bars_gateway.outbound.token import Credentials, SigningKey, TokenSource
 from bars_gateway.tls.contexts import client_context
 
+
+def asking(*schemes):
+    """Return the 407 of an egress proxy that offers these schemes, each in a header of its own."""
+    return "\r\nProxy-Authenticate: ".join(["407 Proxy Authentication Required", *schemes])
+
+
 FAR = "https://int.api.example/booking-and-referral/FHIR/R4"
 ANSWERS = [
     ("407 Proxy Authentication Required", "answered 407", "outbound.egress_user"),
+    (
+        asking("Negotiate", "NTLM"),
+        "answered 407: it asks for a login by Negotiate or NTLM, and",
+        "only basic",
+    ),
+    (
+        asking('Digest realm="Basic, or so", nonce="x"'),
+        "answered 407: it asks for a login by Digest, and",
+        "only basic",
+    ),
+    (asking("Bearer"), "answered 407: it asks for a login by another scheme", "only basic"),
+    (asking("NTLM", 'basic realm="x"'), "answered 407: it asks for a user", "egress_user"),
+    (asking("Negotiate, Basic"), "answered 407: it asks for a user", "egress_user"),
+    (
+        "511 Network Authentication Required",
+        "answered 511: it wants somebody to log in",
+        "No gateway can fill that in",
+    ),
     ("403 Forbidden", "answered 403: it does not let this machine out", "allowed there"),
     ("302 Found", "answered 302: it wants somebody to log in", "No gateway can fill that in"),
     ("405 Method Not Allowed", "answered 405: it passes no TLS on", "takes CONNECT"),
