@@ -13,7 +13,9 @@ What somebody must act on.
     │   ├── RowRefused              a constraint of the schema forbids a row
     │   ├── PayloadDamaged          the stored bytes of one message are not those that were stored
     │   ├── StaleState              the row was no longer in the state that we expected
-    │   └── StorageFull             too little free space to promise anything
+    │   └── StoreUnavailable        nothing can be stored for now; it is nobody's fault, and waits
+    │       ├── StorageFull         too little free space to promise anything
+    │       └── DatabaseHeld        another program does not let the gateway write
     ├── TokenUnavailable            no access token; nothing can be sent for this provider
     │   ├── CredentialsRefused      the token endpoint does not accept our key, id or clock
     │   ├── TokenServiceDown        it did not answer, or asked us to wait
@@ -47,6 +49,9 @@ from traceback import walk_tb
 
 _PACKAGE = Path(__file__).parent
 _OTHER = "elsewhere"
+_WAITS = (
+    "Nothing was lost: files wait in the outbox, and the proxy retries what it could not hand over."
+)
 
 
 class GatewayError(Exception):
@@ -144,12 +149,27 @@ class StaleState(StoreError):
     advice = "Nothing was changed. Look at the message again and repeat the command if need be."
 
 
-class StorageFull(StoreError):
-    """There is too little free space to promise anything."""
+class StoreUnavailable(StoreError):
+    """Nothing can be stored for now, whatever it is: whoever meets it waits and tries again."""
 
     advice = (
-        "Make room on the disk that holds `store.path`. Nothing was lost: files wait in the"
-        " outbox, and the proxy retries what it could not hand over."
+        "Look at the disk that holds `store.path`: whether it is there, may be written to, and the"
+        f" files beside it are still the gateway's own. {_WAITS}"
+    )
+
+
+class StorageFull(StoreUnavailable):
+    """There is too little free space to promise anything."""
+
+    advice = f"Make room on the disk that holds `store.path`. {_WAITS}"
+
+
+class DatabaseHeld(StoreUnavailable):
+    """Another program has the database to itself, so that the gateway cannot write."""
+
+    advice = (
+        "Another program holds the database: find it with `fuser -v` on the file that `store.path`"
+        f" names, and end it, or its transaction: a sqlite3 shell, a backup program. {_WAITS}"
     )
 
 

@@ -293,10 +293,6 @@ EVENTS = {
         "A table of the database is damaged; what can be read goes on.",
         "`bars-gateway verify` says what; look at the disk; restore a backup that is whole.",
     ),
-    "store.full": LogEvent(
-        "The disk is full: nothing is taken from anybody, and nothing is lost.",
-        "Make room; work resumes.",
-    ),
     "store.index_not_rebuilt": LogEvent(
         "An index has lost rows and could not be rebuilt; messages are looked up without it.",
         "Make room; it is tried again. If it goes on, `bars-gateway verify` says why.",
@@ -312,6 +308,10 @@ EVENTS = {
     "store.migrated": LogEvent("The database was made, or brought to schema `version`."),
     "store.stop_not_marked": LogEvent(
         "The mark of an orderly stop could not be written: the next start compares, for nothing.",
+    ),
+    "store.unavailable": LogEvent(
+        "Nothing can be stored: nothing is taken from anybody, and nothing is lost.",
+        "Make room on a full disk; end the program that holds the database. Work resumes.",
     ),
     "store.unclean_stop": LogEvent(
         "The last stop was a kill, a power cut or the database's own trouble: what waits is"

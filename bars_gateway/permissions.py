@@ -93,9 +93,11 @@ def explained(error: OSError, command: Collection[str] = ()) -> Denial:
 
 
 def cure_of_stalled(reason: str) -> str:
-    """Return what lets a folder move again that stands still for that *reason*, an errno's name."""
+    """Return what lets a folder move again that stands still for that *reason*."""
     if reason in {"EMFILE", "ENFILE"}:
         return "Look for what holds files open; raise LimitNOFILE= of the unit."
+    if reason.startswith("the store "):
+        return "It is the database, and not the folder: do what is said of that."
     return "Make the folder usable, or room on its disk."
 
 

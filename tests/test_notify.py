@@ -16,9 +16,10 @@ from messages import referral
 from prometheus_client import CollectorRegistry
 from world import PATIENCE, Node, World, eventually, in_time, world_in
 
+from bars_gateway.errors import DatabaseHeld
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
 from bars_gateway.inbound.connection import Limits
-from bars_gateway.upkeep.loops import Heartbeats, Notifier, Watchdog
+from bars_gateway.upkeep.loops import Heartbeats, Notifier, Watchdog, enduring
 
 WATCHDOG = "WATCHDOG=1"
 KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
@@ -401,3 +402,19 @@ async def test_it_serves_without_memory_that_is_written_and_executed(world, mana
 
 async def _sending(node: Node) -> bool:
     return (await node.overview()).outbound["sending"] > 0
+
+
+async def test_a_loop_that_the_database_fails_is_run_again_and_tells_of_no_fault() -> None:
+    """Its alarm could not be written either; the page and /readyz say what is so."""
+    failures, told = iter([DatabaseHeld("another program holds the database")]), []
+
+    async def loop(_beat: Callable[[], None]) -> None:
+        for failure in failures:
+            raise failure
+
+    async def tell(error: BaseException) -> None:
+        told.append(error)
+
+    await enduring(loop, tell, lambda: False, pause_seconds=0)(lambda: None)
+
+    assert [] == told

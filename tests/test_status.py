@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
 
+from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
 from bars_gateway.model.questions import Asked, Terms
 from bars_gateway.standard.timing import shipped_timing
@@ -28,6 +29,7 @@ from bars_gateway.status.concerns import (
     Lying,
     RuntimeState,
     TokenState,
+    UnavailableState,
 )
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.checkpoints import HeldLog
@@ -63,6 +65,10 @@ def ending(left: timedelta, life: timedelta = timedelta(days=365)) -> Expiry:
     ends = NOW + left
     name = "The certificate for receiving"
     return Expiry(kind=Kind.CERTIFICATE, name=name, begins_at=ends - life, ends_at=ends)
+
+
+def full(reason: str) -> UnavailableState:
+    return UnavailableState(reason=reason, advice=StorageFull.advice)
 
 
 WELL = RuntimeState(
@@ -306,12 +312,17 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="folder",
         ),
         pytest.param(
+            replace(WELL, stalled={"/spool/trust": "the store takes nothing more"}),
+            "It is the database, and not the folder: do what is said of that.",
+            id="no-store",
+        ),
+        pytest.param(
             replace(WELL, stalled={"/spool/trust": "EMFILE"}),
             "Look for what holds files open; raise LimitNOFILE= of the unit. What is to go there",
             id="no-descriptor",
         ),
         pytest.param(
-            replace(WELL, no_room="9 bytes are free beside gateway.db"),
+            replace(WELL, unavailable=full("9 bytes are free beside gateway.db")),
             "Nothing can be stored: 9 bytes are free beside gateway.db",
             id="full",
         ),
@@ -508,7 +519,9 @@ async def test_a_gateway_that_can_work_is_ready(shown: Shown) -> None:
     ("running", "reason"),
     [
         pytest.param(replace(WELL, stopping=True), "stopping", id="stopping"),
-        pytest.param(replace(WELL, no_room="9 bytes are free"), "9 bytes are free", id="full"),
+        pytest.param(
+            replace(WELL, unavailable=full("9 bytes are free")), "9 bytes are free", id="full"
+        ),
     ],
 )
 async def test_what_stops_everything_takes_the_gateway_out_of_service(

@@ -35,14 +35,20 @@ from bars_gateway.config import Settings, doubts
 from bars_gateway.daemon.doors import Door, Stoppable, open_doors
 from bars_gateway.daemon.parts import inbound_server, longest_wait, outbound_parts
 from bars_gateway.daemon.reload import Reloader, callers_shut_out, reloadables
-from bars_gateway.errors import CallersShutOut
+from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.cancel_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.token import Tokens, TokenSource
-from bars_gateway.status.concerns import EgressState, KeptOutState, RuntimeState, TokenState
+from bars_gateway.status.concerns import (
+    EgressState,
+    KeptOutState,
+    RuntimeState,
+    TokenState,
+    UnavailableState,
+)
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.database import open_database
@@ -171,7 +177,7 @@ class Gateway:
         notifier: Notifier,
         reread: Callable[[], Settings],
     ) -> None:
-        self._settings, self._notifier, self._no_room = settings, notifier, store.no_room
+        self._settings, self._notifier, self._unavailable = settings, notifier, store.unavailable
         renewed = reloadables(tokens, inbound, now, store.outbound.wake)
         self.reloader = Reloader(settings, renewed, reread=reread)
         self.heartbeats = Heartbeats(time.monotonic)
@@ -322,7 +328,7 @@ class Gateway:
             egress=egress_state(self._dispatcher.egress),
             kept_out=kept_out_states(self._dispatcher.breakers.kept_out),
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
-            no_room=self._no_room(),
+            unavailable=unavailable_state(self._unavailable()),
             held_log=self._store.held_log(),
             lying=[each for door in self._doors for each in door.lying(time.monotonic())],
             eprs=[door.attendance.condition for door in self._doors],
@@ -337,6 +343,11 @@ class Gateway:
 
     def _expiries(self) -> list[Expiry]:
         return expiries(self.reloader.settings, self._inbound)
+
+
+def unavailable_state(error: StoreUnavailable | None) -> UnavailableState | None:
+    """Return why nothing can be stored, and the cure."""
+    return UnavailableState(reason=str(error), advice=error.advice) if error else None
 
 
 def token_states(tokens: Mapping[str, Tokens]) -> list[TokenState]:

@@ -30,7 +30,7 @@ import structlog
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.spool import Spool
-from bars_gateway.errors import GatewayError, StorageFull
+from bars_gateway.errors import GatewayError, StoreUnavailable
 from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.stopping import pause, unless_stopped
@@ -102,6 +102,8 @@ class Deliveries:
             reason = errno.errorcode.get(error.errno or 0, "unknown")
             advice = "Make the folder writable, or room on its disk; notices wait meanwhile."
             await self._complain_and_pause(reason, advice)
+        except StoreUnavailable as error:
+            await self._complain_and_pause("the store cannot be read", error.advice)
         else:
             await self._confirm(delivered)
             if not delivered:  # all of them were kept back, unless even that failed
@@ -126,7 +128,7 @@ class Deliveries:
         self._beat()
         try:
             await self._store.notices.collect(self._provider, numbers, self._now())
-        except StorageFull as error:
+        except StoreUnavailable as error:
             await self._complain_and_pause("the store takes nothing more", error.advice)
             return False
         except Exception as error:  # unit of work
@@ -178,6 +180,8 @@ class Deliveries:
         """Return the files of one notice; none where we fail over it: it is kept back, and told."""
         try:
             return await self._files(notice)
+        except StoreUnavailable:
+            raise  # it is not this notice's fault
         except Exception as error:  # unit of work
             await self._store.asides.keep_back(self._provider, notice.notice_id, error)
             return []

@@ -36,7 +36,7 @@ from bars_gateway.epr.moves import Made, MoveNotMade, Moves
 from bars_gateway.epr.names import is_xml
 from bars_gateway.epr.outbox import Drop, Fate, Mark, Outbox
 from bars_gateway.epr.spool import Spool, Stuck
-from bars_gateway.errors import StorageFull
+from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.messages import Accepted, Submission
 from bars_gateway.permissions import cure_of_stalled
 from bars_gateway.standard.formats import Format
@@ -102,7 +102,7 @@ _NEVER_SENT = {
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     drop: Drop
-    result: Submission | Made | Accepted | SubmissionRefused
+    result: Submission | Made | Accepted | SubmissionRefused | StoreUnavailable
 
 
 class DropFolder:
@@ -135,6 +135,7 @@ class DropFolder:
         self._scan_seconds = scan_seconds
         self._stopping = asyncio.Event()
         self._trouble: str | None = None
+        self._refused_by = StoreUnavailable()  # why the store took nothing the last time
         self._spool = Spool(folder)
         self._outbox = Outbox(
             self._spool,
@@ -209,7 +210,7 @@ class DropFolder:
             self._complain(reason, f"{cure_of_stalled(reason)} Files wait there.")
             return False
         if len(fates) < len(drops):
-            self._complain("the store takes nothing more", StorageFull.advice)
+            self._complain("the store takes nothing more", self._refused_by.advice)
             return False
         self._trouble = None
         return bool(drops)
@@ -225,7 +226,7 @@ class DropFolder:
             await self._tell(error)
 
     async def _hand_in(self, drops: Sequence[Drop]) -> list[Fate]:
-        """Return the fate of each drop; of none that the store has no room for."""
+        """Return the fate of each drop; of none that the store cannot take."""
         prepared = [await self._prepare(drop) for drop in drops]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._commit(one)) for one in prepared]
@@ -236,6 +237,8 @@ class DropFolder:
             return _Prepared(drop, await self._examined(drop))
         except SubmissionRefused as refused:
             return _Prepared(drop, refused)
+        except StoreUnavailable as error:
+            return _Prepared(drop, error)
         except Exception as error:  # unit of work
             return _Prepared(drop, await self._set_aside(drop, error))
 
@@ -279,10 +282,11 @@ class DropFolder:
             raise self._intake.refusal(problem.issues) from None
 
     async def _commit(self, prepared: _Prepared) -> Fate | None:
-        """Return what became of the drop; None: the store has no room for it."""
+        """Return what became of the drop; None: the store cannot take it."""
         try:
             return await self._committed(prepared)
-        except StorageFull:
+        except StoreUnavailable as error:
+            self._refused_by = error
             return None
         except Exception as error:  # unit of work
             return await self._failed_over(prepared.drop, error)
@@ -297,6 +301,8 @@ class DropFolder:
 
     async def _committed(self, prepared: _Prepared) -> Fate:
         drop, result = prepared.drop, prepared.result
+        if isinstance(result, StoreUnavailable):
+            raise result
         if isinstance(result, Accepted | SubmissionRefused):
             return _told(drop, result)
         if isinstance(result, Made):

@@ -270,7 +270,7 @@ class Intake:
         """
         Return the receipt for *body* once it is on disk, or raise SubmissionRefused.
 
-        Raises StorageFull where the disk is; nothing was taken then, and the EPR keeps it.
+        Raises StoreUnavailable where the store is; nothing was taken then, and the EPR keeps it.
         """
         return await self.commit(await self.prepare(body, media_type, envelope))
 

@@ -61,7 +61,7 @@ from bars_gateway.epr.spool import (
     StuckFiles,
     is_of_the_file,
 )
-from bars_gateway.errors import ConfigurationError, StorageFull
+from bars_gateway.errors import ConfigurationError, StoreUnavailable
 from bars_gateway.listeners import body_of
 from bars_gateway.model.questions import Question
 from bars_gateway.permissions import cure_of_stalled
@@ -395,7 +395,7 @@ class QuestionFolder:
         """Take an answer in; one that we fail over, as nobody foresaw, is refused with that."""
         try:
             await self._hand_in(given)
-        except (OSError, StorageFull):
+        except (OSError, StoreUnavailable):
             raise
         except Exception as error:  # unit of work
             self._failing.add(given.name)  # where it cannot be refused either, it is left lying

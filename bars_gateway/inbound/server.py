@@ -31,8 +31,8 @@ from prometheus_client import CollectorRegistry
 from bars_gateway.errors import (
     ConfigurationError,
     GatewayError,
-    StorageFull,
     StoreError,
+    StoreUnavailable,
     unforeseen,
 )
 from bars_gateway.inbound.acceptor import Acceptor, InboundMetrics
@@ -269,7 +269,7 @@ class InboundServer:
             return problem_reply(ANSWER_LATE)
         except GatewayError as error:  # each has an answer; the Sender is to come again
             self._log_failure(request, error, error.advice)
-            if not isinstance(error, StorageFull):
+            if not isinstance(error, StoreUnavailable):
                 await self._tell(error)
             return problem_reply(_trouble(error))
 
@@ -336,7 +336,7 @@ def _preferred(request: web.BaseRequest) -> Format:
 
 def _trouble(error: GatewayError) -> Problem:
     match error:
-        case StorageFull():
+        case StoreUnavailable():
             return UNAVAILABLE
         case StoreError():
             return STORE_TROUBLE

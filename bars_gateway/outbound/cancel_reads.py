@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.errors import StorageFull
+from bars_gateway.errors import StoreUnavailable
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.findings import Current, Finding, finding_in
 from bars_gateway.standard.headers import Ids, SenderIdentity, TargetIdentifier, for_asking
@@ -66,9 +66,9 @@ class CancelReader:
             try:
                 if not await self.round():
                     await self._cancellations.cancel_work(_LOOK_AGAIN)
-            except* StorageFull as errors:
+            except* StoreUnavailable as errors:
                 for error in errors.exceptions:
-                    log.error("store.full", reason=str(error))
+                    log.error("store.unavailable", reason=str(error))
                 await self._cancellations.cancel_work(_LOOK_AGAIN)
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class CancelReader:
         """Read for one; where that fails in a way that nobody foresaw, hold it, with an alarm."""
         try:
             await self._read_and_follow(cancellation)
-        except StorageFull:
+        except StoreUnavailable:
             raise
         except Exception as error:  # unit of work
             # Where not even that can be written, it is due still, and would be read for at once.

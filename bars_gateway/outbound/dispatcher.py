@@ -33,7 +33,7 @@ from bars_gateway.errors import (
     EgressBlocked,
     PayloadDamaged,
     StaleState,
-    StorageFull,
+    StoreUnavailable,
     TokenUnavailable,
 )
 from bars_gateway.model.messages import (
@@ -174,20 +174,20 @@ class Dispatcher:
                 claim = await self._claim(self._window()) or await self._wait_and_claim()
                 if claim is not None:
                     await self._send_in_turn(claim)
-            except StorageFull as error:
-                await self._wait_for_room(error)
+            except StoreUnavailable as error:
+                await self._wait_for_the_store(error)
             except Exception as error:  # unit of work
                 await self._store.asides.tell(Aside.WORK, error, self._now())
                 await pause(self._stopping, PAUSE_WITHOUT_ROOM)
 
-    async def _wait_for_room(self, error: StorageFull) -> None:
+    async def _wait_for_the_store(self, error: StoreUnavailable) -> None:
         """
-        Pause while the disk is full; nothing is lost by it.
+        Pause while nothing can be stored; nothing is lost by it.
 
         What could not be settled is claimed again once its lease has run out, and the
         Receiver then says that it is a duplicate.
         """
-        log.error("store.full", reason=str(error), advice=error.advice)
+        log.error("store.unavailable", reason=str(error), advice=error.advice)
         await pause(self._stopping, PAUSE_WITHOUT_ROOM)
 
     async def _wait_and_claim(self) -> Claim | None:
@@ -232,7 +232,7 @@ class Dispatcher:
         """Send *claim*; where that fails in a way that nobody foresaw, hold its message."""
         try:
             return await self._send(claim)
-        except StorageFull:
+        except StoreUnavailable:
             raise
         except Exception as error:  # unit of work
             began = claim.message_id in self._posting

@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 import structlog
 
-from bars_gateway.errors import StaleState, StorageFull
+from bars_gateway.errors import StaleState, StoreUnavailable
 from bars_gateway.standard.bundle import MalformedBundle, Message, read, said_by
 from bars_gateway.standard.findings import Matched, Reconciliation, Search, matched, search_of
 from bars_gateway.standard.headers import REQUEST_ID, TargetIdentifier
@@ -64,7 +64,7 @@ class Reconciler:
         while not self._stopping.is_set():
             try:
                 await self._next()
-            except (StorageFull, StaleState) as error:
+            except (StoreUnavailable, StaleState) as error:
                 log.warning("reconciliation.failed", reason=str(error), advice=error.advice)
                 await self._reconciliations.work(LONGEST_SLEEP)
             except Exception as error:  # unit of work
@@ -85,7 +85,7 @@ class Reconciler:
         """Look for one; where that fails in a way that nobody foresaw, a person asks."""
         try:
             await self._reconcile(wanted)
-        except (StorageFull, StaleState):
+        except (StoreUnavailable, StaleState):
             raise
         except Exception as error:  # unit of work
             await self._asides.tell(Aside.WORK, error, self._now(), provider=wanted.provider)
@@ -95,7 +95,7 @@ class Reconciler:
         """Let a person ask; where not even that can be written, look for the others first."""
         try:
             await self._settle(wanted, _UNREAD)
-        except (StorageFull, StaleState):
+        except (StoreUnavailable, StaleState):
             raise
         except Exception as error:  # unit of work
             await self._asides.tell(

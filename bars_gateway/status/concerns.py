@@ -69,6 +69,14 @@ class KeptOutState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnavailableState:
+    """Nothing can be stored."""
+
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EgressState:
     """Nothing gets out of our own network."""
 
@@ -107,7 +115,7 @@ class RuntimeState:
     egress: EgressState | None = None  # why nothing gets out; None: it does
     kept_out: Sequence[KeptOutState] = ()  # providers that the proxy refuses
     stalled: Mapping[str, str] = field(default_factory=dict)  # folders without use, and why
-    no_room: str | None = None  # why the free-space guard takes nothing; None: there is room
+    unavailable: UnavailableState | None = None  # why nothing can be stored; None: all can
     held_log: HeldLog | None = None  # a reader keeps the write-ahead log from being moved
     lying: Sequence[Lying] = ()  # files of the EPR's that can never be taken
     observes_until: datetime | None = None  # until then, names that are not listed are let in
@@ -137,7 +145,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
     *first_days*: how many days before its end a thing becomes news.
     """
     return [
-        *_no_room(running.no_room),
+        *_unavailable(running.unavailable),
         *_alarms(overview, grave=True),
         *_unread(overview.at, running.eprs),
         *_not_asking(overview.at, running),
@@ -170,10 +178,10 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
     ]
 
 
-def _no_room(reason: str | None) -> Iterator[Concern]:
-    if reason is not None:
-        advice = "Make room on that disk: nothing is received, and nothing is taken from the EPR."
-        yield Concern(text=f"Nothing can be stored: {reason}", advice=advice)
+def _unavailable(store: UnavailableState | None) -> Iterator[Concern]:
+    if store is not None:
+        advice = f"Nothing is received, and nothing is taken from the EPR. {store.advice}"
+        yield Concern(text=f"Nothing can be stored: {store.reason}", advice=advice)
 
 
 def _held_log(held: HeldLog | None) -> Iterator[Concern]:

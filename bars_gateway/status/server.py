@@ -65,8 +65,8 @@ def _of_both(running: RuntimeState, store_trouble: str | None) -> Iterator[str]:
         yield "stopping"
     if store_trouble is not None:
         yield store_trouble
-    if running.no_room is not None:
-        yield running.no_room
+    if running.unavailable is not None:
+        yield running.unavailable.reason
 
 
 def _of_sending(running: RuntimeState) -> Iterator[str]:

@@ -25,8 +25,8 @@ import structlog
 from bars_gateway.errors import (
     DatabaseDamaged,
     PayloadDamaged,
-    StorageFull,
     StoreError,
+    StoreUnavailable,
     Unforeseen,
     unforeseen,
 )
@@ -167,8 +167,8 @@ def _read(row: Row, read: Callable[[Row], T]) -> T | Spoilt:
 
 
 def is_of_one_row(error: Exception) -> bool:
-    """Tell whether it may be one row that failed, and not the disk as a whole."""
-    return type(error) not in {StoreError, StorageFull}
+    """Tell whether it may be one row that failed, and not the database as a whole."""
+    return type(error) is not StoreError and not isinstance(error, StoreUnavailable)
 
 
 def tell(

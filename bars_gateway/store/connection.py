@@ -10,7 +10,8 @@ its own:
 
     RowRefused        a constraint forbids this row; the transaction goes on
     DatabaseDamaged   the engine met a spoilt page
-    StorageFull       the disk takes nothing; the transaction is lost
+    StoreUnavailable  nothing can be stored for now, and the transaction is lost: StorageFull
+                      where the disk is full, DatabaseHeld where another program has the engine
     StoreError        anything else that the engine says no to
 
 Decisions: D-seam.

@@ -33,7 +33,7 @@ import aiosqlite
 import structlog
 
 from bars_gateway import permissions
-from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
+from bars_gateway.errors import DatabaseDamaged, DatabaseHeld, StoreError, StoreUnavailable
 from bars_gateway.store.checkpoints import Checkpoint, HeldLog, Holding, Schedule, checkpoint
 from bars_gateway.store.inspection import mark
 from bars_gateway.store.integrity import read_only
@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Work = Callable[[SqliteConnection], T]
 
+BUSY_SECONDS = 5.0  # only a backup or a sqlite3 shell can make us wait for so long
 _QUIET_SECONDS = 30.0  # without a refusal, until the disk is believed to take all again
 
 
@@ -120,7 +121,7 @@ class Database:
         self._failing = False  # the last checkpoint was not to be had
         self._holding = Holding()
         self._held_is_told = False
-        self._unwritten = ""  # why the last write came to nothing
+        self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
         self._closing = False
 
@@ -130,7 +131,7 @@ class Database:
 
         A work that raises undoes itself alone, and its caller gets the error. A caller
         that is cancelled stops waiting; its work is committed or not, but never half.
-        Raises StorageFull, DatabaseDamaged or StoreError where SQLite says no.
+        Raises StoreUnavailable, DatabaseDamaged or StoreError where SQLite says no.
         """
         if self._closing:
             raise StoreError("the database is closed")
@@ -140,9 +141,9 @@ class Database:
         return await future
 
     @property
-    def unwritten(self) -> str | None:
-        """Why the disk took no write lately; None: it takes all. Small ones may still pass."""
-        return self._unwritten or None
+    def unwritten(self) -> StoreUnavailable | None:
+        """Why no write came to be lately; None: all do. On a full disk small ones may pass."""
+        return self._unwritten
 
     @property
     def held_log(self) -> HeldLog | None:
@@ -205,11 +206,13 @@ class Database:
                 future.set_result(fate.value)
 
     def _note_unwritten(self, fates: list[_Fate], now: float) -> None:
-        refused = [str(fate.error) for fate in fates if isinstance(fate.error, StorageFull)]
+        refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
+        # A disk that is full takes what is small; whoever held the database holds it no more.
+        quiet = 0.0 if isinstance(self._unwritten, DatabaseHeld) else _QUIET_SECONDS
         if refused:
             self._unwritten, self._unwritten_at = refused[0], now
-        elif now >= self._unwritten_at + _QUIET_SECONDS:
-            self._unwritten = ""
+        elif now >= self._unwritten_at + quiet:
+            self._unwritten = None
 
     def close(self) -> None:
         """Take no further work; what waits is still committed."""
@@ -234,16 +237,19 @@ def _snapshot(connection: sqlite3.Connection, work: Work[T]) -> T:
 
 
 @asynccontextmanager
-async def open_database(path: Path, *, group_limit: int = 100) -> AsyncIterator[Database]:
+async def open_database(
+    path: Path, *, group_limit: int = 100, busy_seconds: float = BUSY_SECONDS
+) -> AsyncIterator[Database]:
     """
     Open *path*, creating it where there is none, and serve it until the block ends.
 
-    Raises DatabaseInUse, DatabaseNewer or DatabaseDamaged; a damaged file is left as it is.
+    *busy_seconds*: for how long another program may hold it before that is an error. Raises
+    DatabaseInUse, DatabaseHeld, DatabaseNewer or DatabaseDamaged; a damaged file is left as it is.
     """
     async with AsyncExitStack() as stack:
         lock = hold(path, stack)
         permissions.require_database(path, write=True)
-        writer = _Writer(_connector(path), 64)
+        writer = _Writer(_connector(path, busy_seconds), 64)
         await stack.enter_async_context(writer)
         opening = await _prepare(writer, path)
         mark_in_use(lock)
@@ -285,9 +291,11 @@ async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
         yield connection
 
 
-def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
+def _connector(path: Path, busy_seconds: float) -> Callable[[], sqlite3.Connection]:
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+        connection = sqlite3.connect(
+            path, timeout=busy_seconds, isolation_level=None, cached_statements=512
+        )
         connection.row_factory = sqlite3.Row
         return connection
 

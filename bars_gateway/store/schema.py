@@ -37,7 +37,6 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
     "PRAGMA synchronous = FULL",  # an acknowledged message survives a power cut
     "PRAGMA foreign_keys = ON",
-    "PRAGMA busy_timeout = 5000",  # ms; only a backup or a sqlite3 shell can make us wait
     "PRAGMA secure_delete = ON",  # purged patient data is overwritten, not merely unlinked
     "PRAGMA trusted_schema = OFF",
     "PRAGMA wal_autocheckpoint = 16000",  # pages; a net beneath `checkpoints`

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bars_gateway.errors import DatabaseDamaged, StorageFull, StoreError
+from bars_gateway.errors import DatabaseDamaged, StoreError, StoreUnavailable
 from bars_gateway.store import comparison, inspection
 from bars_gateway.store.comparison import Gap, Step, Table
 from bars_gateway.store.database import open_reader, read_with
@@ -103,8 +103,8 @@ class Soundness(Noun):
         )
 
     async def _noted(self, work: Callable[[SqliteConnection], None]) -> None:
-        """Write down what is worth less than the look itself, where the disk has room for it."""
-        with contextlib.suppress(StorageFull):
+        """Write down what is worth less than the look itself, where it can be."""
+        with contextlib.suppress(StoreUnavailable):
             await self._database.write(work)
 
     async def _put_right(self, gap: Gap) -> bool:

@@ -8,13 +8,35 @@ from importlib import resources
 from operator import attrgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from bars_gateway.errors import DatabaseDamaged, RowRefused, StorageFull, StoreError
+from bars_gateway.errors import (
+    DatabaseDamaged,
+    DatabaseHeld,
+    RowRefused,
+    StorageFull,
+    StoreError,
+    StoreUnavailable,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_TOLD_AS: tuple[tuple[set[int], type[StoreError], str], ...] = (
+    ({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}, StorageFull, "the database could not write"),
+    # SQLITE_LOCKED is of a connection's own: that would be our fault, and is none of these.
+    ({sqlite3.SQLITE_BUSY}, DatabaseHeld, "another program holds the database"),
+    # A file system that became read-only; a file that was moved, or cannot be opened any more.
+    (
+        {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL},
+        StoreUnavailable,
+        "the database is out of reach",
+    ),
+    (
+        {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB},
+        DatabaseDamaged,
+        "the database is damaged",
+    ),
+    ({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}, RowRefused, "the database refused"),
+)
 _changed: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
@@ -104,11 +126,10 @@ def translated(error: Exception) -> Exception:
     """Return SQLite's error as one that works and callers know; any other as it is."""
     if not isinstance(error, sqlite3.Error):
         return error
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _FULL_DISK or "transaction was lost" in str(error):
+    if "transaction was lost" in str(error):
         return StorageFull(f"the database could not write: {error}")
-    if code in _DAMAGE:
-        return DatabaseDamaged(f"the database is damaged: {error}")
-    if isinstance(error, sqlite3.IntegrityError):
-        return RowRefused(f"the database refused: {error}")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    for codes, told, what in _TOLD_AS:
+        if code in codes:
+            return told(f"{what}: {error}")
     return StoreError(f"the database refused: {error}")

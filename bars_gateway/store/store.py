@@ -14,6 +14,7 @@ found nobody waiting is not lost.
 
 from datetime import datetime, timedelta
 
+from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.readings import Overview
 from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
@@ -75,8 +76,8 @@ class Store(Noun):
         self.conversations = Conversations(shared, rounds)
         self.questions = Questions(shared, rounds)
 
-    def no_room(self) -> str | None:
-        """Return why nothing can be stored at this moment (D-free-space); None: there is room."""
+    def unavailable(self) -> StoreUnavailable | None:
+        """Return why nothing can be stored at this moment; None: all can (D-free-space)."""
         return self._shared.too_little_room() or self._database.unwritten
 
     def held_log(self) -> HeldLog | None:

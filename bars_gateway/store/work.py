@@ -39,18 +39,18 @@ class Shared:
 
     def refuse_when_full(self) -> None:
         """Raise StorageFull where there is too little room to promise anything (D-free-space)."""
-        reason = self.too_little_room()  # what was refused lately may pass now
-        if reason is not None:
-            raise StorageFull(reason)
+        full = self.too_little_room()  # what was refused lately may pass now
+        if full is not None:
+            raise full
 
-    def too_little_room(self) -> str | None:
+    def too_little_room(self) -> StorageFull | None:
         """Return how much room there is, and how much is asked for; None: there is enough."""
         path = self.database.path
         disk = os.statvfs(path.parent)
         free = disk.f_bavail * disk.f_frsize
         if free >= self.minimum_free_bytes:
             return None
-        return (
+        return StorageFull(
             f"{free} bytes are free beside {path.name};"
             f" store.minimum_free_bytes asks for {self.minimum_free_bytes}"
         )

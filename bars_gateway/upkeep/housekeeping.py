@@ -35,7 +35,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.errors import StorageFull
+from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
@@ -168,9 +168,9 @@ class Housekeeper:
         for step in steps if seldom else self._steps:
             try:
                 await step()
-            except StorageFull as error:
+            except StoreUnavailable as error:
                 # The writer lives and has said so; ending the process would make no room.
-                log.error("store.full", reason=str(error), advice=error.advice)
+                log.error("store.unavailable", reason=str(error), advice=error.advice)
                 return
             except Exception as error:  # unit of work
                 await self._store.asides.tell(Aside.WORK, error, self._now())

@@ -36,6 +36,8 @@ from typing import Any
 
 import structlog
 
+from bars_gateway.errors import StoreUnavailable
+
 log = structlog.get_logger(__name__)
 
 _SEND_SECONDS = 0.5  # a datagram of this size goes at once, or the manager does not read
@@ -179,6 +181,8 @@ def enduring(
         while True:
             try:
                 return await loop(beat)
+            except StoreUnavailable as error:  # whose alarm could not be written either
+                log.error("store.unavailable", reason=str(error), advice=error.advice)
             except Exception as error:  # unit of work
                 await tell(error)
             if stopping():

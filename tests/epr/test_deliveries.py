@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.drop import DropFolder
 from bars_gateway.epr.spool import Spool
-from bars_gateway.errors import StorageFull
+from bars_gateway.errors import DatabaseHeld, StorageFull
 from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.store.database import Database
 from bars_gateway.store.store import Store
@@ -203,3 +203,37 @@ async def test_a_notice_with_spoilt_bytes_stands_before_no_other(
 
     assert not [name for name in hospital.listing("inbox/new") if name.startswith("000000000001")]
     assert ["payload.damaged"] == [each.kind for each in standing]
+
+
+class Unreadable(Store):
+    """A store whose payloads cannot be read until it is told."""
+
+    def __init__(self, database: Database, *, node: str) -> None:
+        super().__init__(database, node=node)
+        self.refused = asyncio.Event()
+        self.held = True
+        self._payload, self.messages.payload = self.messages.payload, self._payload_if_free
+
+    async def _payload_if_free(self, *arguments):
+        if self.held:
+            self.refused.set()
+            raise DatabaseHeld("another program holds the database")
+        return await self._payload(*arguments)
+
+
+async def test_a_database_that_cannot_be_read_keeps_no_notice_back(
+    database: Database, tmp_path: Path
+) -> None:
+    """It is delivered once it can, and not after the next start only; nobody is told of a fault."""
+    store = Unreadable(database, node="here")
+    spool = Spool(tmp_path / "spool")
+    loop = Deliveries(store, spool, provider=PROVIDER, now=utc_now, pause_seconds=0.01)
+    epr = Hospital(spool.root)
+    await store.inbound.receive(arrival(provider=PROVIDER), NOW)
+    async with at_work(loop.stop, loop.run()):
+        await store.refused.wait()
+        store.held = False
+        await epr.sees("inbox/new/000000000001.message.json")
+    spool.close()
+
+    assert [] == (await store.overview(NOW)).standing

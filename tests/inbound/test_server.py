@@ -18,7 +18,7 @@ from inbound_callers import (
 )
 from structlog.testing import capture_logs
 
-from bars_gateway.errors import DatabaseDamaged, GatewayError, StorageFull
+from bars_gateway.errors import DatabaseDamaged, DatabaseHeld, GatewayError, StorageFull
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
@@ -380,6 +380,7 @@ async def test_a_caller_who_hangs_up_in_the_body_is_no_failure_of_ours(
     ("error", "expected"),
     [
         pytest.param(StorageFull(CANARY), (503, "REC_SERVICE_UNAVAILABLE", "transient")),
+        pytest.param(DatabaseHeld(CANARY), (503, "REC_SERVICE_UNAVAILABLE", "transient")),
         pytest.param(DatabaseDamaged(CANARY), (500, "REC_SERVER_ERROR", "no-store")),
         pytest.param(GatewayError(CANARY), (500, "REC_SERVER_ERROR", "exception")),
         pytest.param(ValueError(CANARY), (500, "REC_SERVER_ERROR", "exception")),

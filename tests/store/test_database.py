@@ -5,6 +5,8 @@ import os
 import re
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -14,13 +16,15 @@ from store_values import NOW, submission
 from bars_gateway import store
 from bars_gateway.errors import (
     DatabaseDamaged,
+    DatabaseHeld,
     DatabaseInUse,
     DatabaseNewer,
     StorageFull,
     StoreError,
+    StoreUnavailable,
 )
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.sqlite import SqliteConnection, named_queries
+from bars_gateway.store.sqlite import SqliteConnection, named_queries, translated
 from bars_gateway.store.store import Store
 
 STORE = Path(store.__file__).parent
@@ -97,6 +101,62 @@ async def test_little_free_space_stops_intake(database: Database) -> None:
     store = Store(database, node="here", minimum_free_bytes=1 << 60)
     with pytest.raises(StorageFull):
         await store.outbound.submit(submission(), NOW)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_a_start_names_the_cure_of_a_held_database(tmp_path: Path) -> None:
+    """It is another program, and not the disk, that somebody has to look for."""
+    path = tmp_path / "gateway.db"
+    async with open_database(path):
+        pass
+    with held(path), pytest.raises(DatabaseHeld, match="another program holds") as refused:
+        async with open_database(path, busy_seconds=0.01):
+            pass
+
+    assert "fuser -v" in refused.value.advice
+
+
+async def test_what_held_the_database_is_over_with_the_next_write(tmp_path: Path) -> None:
+    """Unlike a full disk, which may take what is small: nobody waits whether it comes back."""
+    async with open_database(tmp_path / "gateway.db", busy_seconds=0.01) as database:
+        store = Store(database, node="here")
+        with held(database.path), pytest.raises(DatabaseHeld):
+            await store.outbound.submit(submission(), NOW)
+        meanwhile = store.unavailable()
+        await store.outbound.submit(submission(), NOW)
+
+        assert isinstance(meanwhile, DatabaseHeld)
+        assert store.unavailable() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_FULL, StorageFull),
+        (sqlite3.SQLITE_IOERR_WRITE, StorageFull),
+        (sqlite3.SQLITE_BUSY, DatabaseHeld),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, DatabaseHeld),
+        (sqlite3.SQLITE_CANTOPEN, StoreUnavailable),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StoreUnavailable),
+        (sqlite3.SQLITE_LOCKED, StoreError),
+        (sqlite3.SQLITE_CORRUPT, DatabaseDamaged),
+    ],
+)
+def test_only_what_is_of_the_whole_database_is_waited_for(
+    code: int, expected: type[StoreError]
+) -> None:
+    """A message is set aside for the rest; for the trouble of all, none is."""
+    error = sqlite3.OperationalError("so SQLite says")
+    error.sqlite_errorcode = code
+
+    assert expected is type(translated(error))
 
 
 async def test_a_second_gateway_is_refused(tmp_path: Path) -> None:
