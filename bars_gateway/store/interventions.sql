@@ -90,17 +90,18 @@ RETURNING id, provider, request_id;
 -- name: owed_as_before
 -- When an answer is owed once an update is withdrawn that brought it forward: by the last that was acknowledged, or by
 -- what came after it, whichever comes first. A time that has passed meanwhile was told, and stays so.
+WITH owed AS MATERIALIZED (
+    SELECT m.workflow_id, m.answer_due_at, m.warn_at FROM messages AS m
+     WHERE m.workflow_id = :workflow_id AND m.direction = 'outbound' AND m.answer_due_at IS NOT NULL
+       AND m.state <> 'withdrawn'
+       AND NOT EXISTS (SELECT 1 FROM messages AS later
+                        WHERE later.workflow_id = m.workflow_id AND later.id > m.id
+                          AND later.answer_due_at IS NOT NULL AND later.state = 'acknowledged')
+     ORDER BY m.answer_due_at LIMIT 1)
 UPDATE workflows AS w
-   SET answer_due_at = o.answer_due_at, overdue_at = o.answer_due_at, warn_at = o.warn_at
-  FROM (SELECT 1) LEFT JOIN
-       (SELECT m.answer_due_at, m.warn_at FROM messages AS m
-         WHERE m.workflow_id = :workflow_id AND m.direction = 'outbound' AND m.answer_due_at IS NOT NULL
-           AND m.state <> 'withdrawn'
-           AND NOT EXISTS (SELECT 1 FROM messages AS later
-                            WHERE later.workflow_id = m.workflow_id AND later.id > m.id
-                              AND later.answer_due_at IS NOT NULL AND later.state = 'acknowledged')
-         ORDER BY m.answer_due_at LIMIT 1) AS o
- WHERE w.id = :workflow_id AND w.closed_at IS NULL AND coalesce(o.answer_due_at, '9999') > :now
+   SET (answer_due_at, overdue_at, warn_at) = (SELECT answer_due_at, answer_due_at, warn_at FROM owed)
+ WHERE w.id = :workflow_id AND w.closed_at IS NULL
+   AND coalesce((SELECT answer_due_at FROM owed), '9999') > :now
    AND w.answer_due_at = (SELECT u.answer_due_at FROM messages AS u WHERE u.id = :id AND u.move = 'update');
 
 -- name: hasten_message
