@@ -236,7 +236,9 @@ date are the same patient, newly traced; another name or birth date is another p
 where either is missing nobody can tell. A placeholder (one digit ten times) or a number with
 a wrong check digit counts as none. A message is about everybody whom it names: by the Patient, by
 a second one, or by the number of a record (`subject.identifier`). Each of them has to be found in
-the other message; one who is not is another patient, though the others be ours.
+the other message; one who is not is another patient, though the others be ours. Where a workflow
+began with a message about two, a later one that names either of them is no stranger's: it
+leaves, and one that comes has the remark `unknown_patient`.
 """
 
 

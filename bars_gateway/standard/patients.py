@@ -12,7 +12,8 @@ Whether two messages, or a record and a message, are about one patient: decided 
 Whoever mixes up two requests names both patients in one message: ours in the Patient, and another
 in a record (`subject.identifier`), or in a second Patient. So a message is about everybody whom
 it names, wherever that stands, and each has to be found in the other message: one who is not is
-another patient, however many are ours.
+another patient, however many are ours. A request that names two is answered all the same: a later
+message that names either is about somebody whom its workflow knows (`sameness_among`).
 
 Numbers decide where both sides have them: names are corrected, and whoever was unknown when
 the ambulance was called has a name an hour later. A placeholder (one digit, ten times) or a
@@ -66,7 +67,7 @@ class Sameness(StrEnum):
     SAME = "same"
     NEWLY_TRACED = "newly_traced"  # the same; one of them has the NHS number, the other none
     OTHER_PATIENT = "other_patient"
-    UNKNOWN_PATIENT = "unknown_patient"  # there is too little to compare
+    UNKNOWN_PATIENT = "unknown_patient"  # there is too little to compare, or one of two is named
 
 
 # Those of whom nothing says that they are somebody else.
@@ -229,6 +230,21 @@ def compare_with(one: Patient, known: Collection[Patient]) -> Sameness:
     there = [_nearest(each, everybody) for each in one.everybody]
     back = [_worst(_nearest(each, one.everybody) for each in them.everybody) for them in known]
     return _worst([*there, _best(back)])
+
+
+def sameness_among(one: Patient, known: Collection[Patient]) -> Sameness:
+    """
+    Return whose a message is that came into a workflow, of all who are *known* there.
+
+    Where that began with a message about two, one of them is no stranger: nobody can tell which
+    of the two is meant.
+    """
+    found = compare_with(one, known)
+    if found is not Sameness.OTHER_PATIENT:
+        return found
+    everybody = [each for message in known for each in message.everybody]
+    named = {_nearest(each, everybody) for each in one.everybody}
+    return Sameness.UNKNOWN_PATIENT if named <= ONE_PATIENT else found
 
 
 def _nearest(one: Patient, people: Iterable[Patient]) -> Sameness:

@@ -18,7 +18,7 @@ from bars_gateway.model.quarantine import UNKNOWN_RECORD as UNKNOWN
 from bars_gateway.standard.consistency import particulars_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.patients import Sameness, compare_with
+from bars_gateway.standard.patients import Sameness, sameness_among
 from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_a_cancelled
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.connection import Connection, Row
@@ -52,7 +52,7 @@ def whose(connection: Connection, later: Arrival | Submission, workflow_id: int)
     """Return whether the message is about the patient of its workflow."""
     if later.particulars is None:
         return Sameness.SAME
-    return compare_with(later.particulars.patient, patients_of(connection, workflow_id))
+    return sameness_among(later.particulars.patient, patients_of(connection, workflow_id))
 
 
 def remarks_on_change(

@@ -10,7 +10,7 @@ import pytest
 from asked_epr import YES, answering
 from bookings import booking, cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
-from mixed_up import FORMS, in_the_records, mixed_up
+from mixed_up import FORMS, about_one, in_the_records, mixed_up
 from moving import made, move, socket_of, state, transfer
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
@@ -22,7 +22,7 @@ from bars_gateway.standard.workflow import State
 from bars_gateway.status.concerns import RuntimeState, concerns
 
 Document = dict[str, Any]
-ANOTHER, PLACEHOLDER = "9990000026", "0000000000"
+ANOTHER, THIRD, PLACEHOLDER = "9990000026", "9990000034", "0000000000"
 NHS = "https://fhir.nhs.uk/Id/nhs-number"
 VERIFIED = next(
     each["identifier"][0]["extension"]
@@ -211,16 +211,58 @@ async def test_what_came_about_two_patients_can_be_answered(world: World) -> Non
     assert "P01T" in {each["rule"] for each in receipt["warnings"]}
 
 
-async def test_an_answer_about_one_of_two_patients_is_asked_about(world: World) -> None:
-    """Nobody knows which of the two the request is about, until somebody has said so."""
+@MIXED_UP
+@pytest.mark.parametrize("number", [NHS_NUMBER, ANOTHER])
+async def test_an_answer_about_one_of_two_patients_goes(
+    world: World, form: Any, number: str
+) -> None:
+    """Whoever asked named both: an answer that names either must not stay untold."""
+    _, _, taken = await post(world, mixed_up(validation_request(), form), headers())
+    answer = of(response(json.dumps(taken).encode(), encounter="in-progress"), number)
+    world.hospital.drop("begun.json", about_one(answer))
+    receipt = await world.hospital.document("outbox/accepted/begun.receipt.json")
+
+    assert receipt["request_id"]
+
+
+@pytest.mark.parametrize("said", [("progress", {}), ("decline", {"outcome": "RRNA"})])
+async def test_an_answer_to_two_patients_can_be_composed(
+    world: World, said: tuple[str, Document]
+) -> None:
+    """It names the Patient of the request, as the gateway writes it."""
+    await post(world, mixed_up(validation_request()), headers())
+    request = (await told(world.hospital, "request"))["request_id"]
+    answered, how = said
+    status, document = await made(world.hospital, move(request, answered, **how))
+
+    assert 201 == status, document
+
+
+async def test_an_answer_about_neither_of_two_patients_is_asked_about(world: World) -> None:
+    """A stranger to both is another patient."""
     _, _, taken = await post(world, mixed_up(validation_request()), headers())
-    answer = response(json.dumps(taken).encode(), encounter="in-progress")
-    issue = await refused(world.hospital, "begun", answer)
-    world.hospital.drop("again.json", answer, CHANGED)
-    receipt = await world.hospital.document("outbox/accepted/again.receipt.json")
+    answer = of(response(json.dumps(taken).encode(), encounter="in-progress"), THIRD)
+    issue = await refused(world.hospital, "begun", about_one(answer))
 
     assert "G14" == issue["rule"]
-    assert receipt["request_id"]
+
+
+@pytest.mark.parametrize("number", [NHS_NUMBER, ANOTHER])
+async def test_a_cancellation_for_one_of_two_patients_is_not_another_patients(
+    world: World, number: str
+) -> None:
+    """The EPR reads that nobody can tell which of the two is meant, and judges."""
+    world.hospital.asked = 'questions = "socket"'
+    await world.hospital.restart()
+    async with answering(world.hospital.socket, lambda _: YES) as epr:
+        _, _, taken = await post(world, mixed_up(validation_request()), headers())
+        body = of(cancelled_referral(taken), number)
+        await post(world, about_one(body), headers())
+    question = next(each for each in epr.seen if each["move"] == "cancel")
+
+    assert ["unknown_patient"] == question["remarks"]
+    assert "too little to tell" in question["means"]
+    assert [] == list((await world.hospital.overview()).alarms)
 
 
 async def test_what_was_said_to_be_right_is_right_afterwards(world: World) -> None:

@@ -18,6 +18,7 @@ from bars_gateway.standard.patients import (
     is_nhs_number,
     is_placeholder,
     patient_of,
+    sameness_among,
 )
 
 ONE, OTHER, THIRD = "9990000018", "9990000026", "9990000034"
@@ -158,6 +159,25 @@ def test_who_was_traced_is_known_by_what_was_said_before_and_after() -> None:
     assert S.OTHER_PATIENT is compare_with(patient_of(third), known)
     assert S.OTHER_PATIENT is compare_with(patient_of(message(ONE)), [patient_of(both)])
     assert S.UNKNOWN_PATIENT is compare_with(patient_of(message(ONE)), [])
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        pytest.param(message(ONE), S.UNKNOWN_PATIENT, id="the-first"),
+        pytest.param(message(OTHER), S.UNKNOWN_PATIENT, id="the-second"),
+        pytest.param(named_in("CarePlan", OTHER), S.SAME, id="both"),
+        pytest.param(message(THIRD), S.OTHER_PATIENT, id="neither"),
+        pytest.param(named_in("CarePlan", THIRD), S.OTHER_PATIENT, id="one-and-a-stranger"),
+    ],
+)
+def test_who_is_one_of_two_that_were_named_is_no_stranger(
+    later: Message, expected: Sameness
+) -> None:
+    """Nobody can tell which of the two is meant; that it is another patient is not so."""
+    first = patient_of(named_in("CarePlan", OTHER))
+
+    assert expected is sameness_among(patient_of(later), [first])
 
 
 def test_a_message_that_names_everybody_is_looked_at_in_no_time() -> None:

@@ -42,6 +42,17 @@ def mixed_up(body: bytes, form: Callable[[Bundle], None] = in_the_care_plan) -> 
     return json.dumps(bundle).encode()
 
 
+def about_one(body: bytes) -> bytes:
+    """Return *body* with its first Patient alone, to whom every record refers."""
+    bundle = json.loads(body)
+    first, *others = (each for each in bundle["entry"] if _is_a(each, "Patient"))
+    bundle["entry"] = [each for each in bundle["entry"] if each not in others]
+    for each in bundle["entry"]:
+        if "subject" in each["resource"]:
+            each["resource"]["subject"] = {"reference": first["fullUrl"]}
+    return json.dumps(bundle).encode()
+
+
 def _named_in(bundle: Bundle, *kinds: str) -> None:
     for each in bundle["entry"]:
         if any(_is_a(each, kind) for kind in kinds):
