@@ -488,3 +488,19 @@ def test_nothing_that_was_refused_says_that_nobody_is_on_the_way() -> None:
     ]
 
     assert {Asks.TELEPHONE} == {asks_of(each) for each in cancels}
+
+
+def test_whose_a_message_is_is_asked_once() -> None:
+    """Another patient beside ours is two patients, too: both asked for the same check."""
+    came = Situation(
+        kind="message",
+        direction="inbound",
+        state="received",
+        move=Move.CONCLUDE,
+        subject=Subject.VALIDATION,
+        use_case="a4t1",
+        says=Said.VALIDATION_ACTS,
+        remarks=(Remark.OTHER_PATIENT, Remark.TWO_PATIENTS),
+    )
+
+    assert means(replace(came, remarks=(Remark.OTHER_PATIENT,))) == means(came)

@@ -277,6 +277,8 @@ def _added(situation: Situation) -> Iterator[Sentence]:
             continue
         if (remark, situation.kind) in _TOLD_IN:
             continue
+        if remark is Remark.TWO_PATIENTS and Remark.OTHER_PATIENT in situation.remarks:
+            continue  # which asks for the same, of the whole message
         if remark is Remark.CANCEL_AFTER_END and _is_cancelled_in_vain(situation):
             continue
         if remark is Remark.OTHER_STANDS and _is_one_of_two(situation):
