@@ -44,6 +44,7 @@ from bars_gateway.standard.sentences.received import (
     BY_WORD,
     DECIDED,
     DECIDED_TOO_LATE,
+    OF_ANSWERS,
     OF_VALIDATIONS,
     enquiry,
 )
@@ -301,13 +302,15 @@ def remarks() -> str:
 
 
 def in_other_words(remark: Remark) -> Iterator[tuple[str, str, str]]:
-    """Yield what is said instead with some words, or of a validation."""
+    """Yield what is said instead with some words, of a validation, or of an answer of ours."""
     by_word: dict[Sentence, list[str]] = {}
     for (each, said), sentence in BY_WORD.items():
         if each is remark:
             by_word.setdefault(sentence, []).append(f"`{said}`")
     if remark in OF_VALIDATIONS:
         by_word[OF_VALIDATIONS[remark]] = ["validation"]
+    if remark in OF_ANSWERS:
+        by_word[OF_ANSWERS[remark]] = ["an answer of ours"]
     for sentence, words in by_word.items():
         PRINTED.add(sentence)
         yield f"`{remark}`", ", ".join(words), sentence.text

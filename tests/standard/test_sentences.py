@@ -504,3 +504,61 @@ def test_whose_a_message_is_is_asked_once() -> None:
     )
 
     assert means(replace(came, remarks=(Remark.OTHER_PATIENT,))) == means(came)
+
+
+LOOKED_AT = Situation(
+    direction="inbound",
+    state="received",
+    move=Move.PROGRESS,
+    subject=Subject.VALIDATION,
+    use_case="a4t1",
+    says=Said.VALIDATION_STARTED,
+    stands=State.IN_PROGRESS,
+    newest=Said.VALIDATION_STARTED,
+    owed="overdue",
+    due_at=DUE,
+)
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [
+        pytest.param(replace(LOOKED_AT, remarks=(Remark.LATE,)), id="a-late-interim"),
+        pytest.param(
+            replace(
+                LOOKED_AT,
+                direction="outbound",
+                state="queued",
+                move=Move.REQUEST,
+                says=None,
+                stands=State.REQUESTED,
+                newest=None,
+                late=True,
+                remarks=(Remark.PAST_ITS_TIME,),
+            ),
+            id="a-late-request",
+        ),
+    ],
+)
+def test_a_fallback_that_may_be_running_is_not_to_be_started(situation: Situation) -> None:
+    """One text said both: start it now, and it may be running already."""
+    text = means(situation)
+
+    assert "your fallback may already be running" in text
+    assert "Start your fallback" not in text
+
+
+def test_whoever_answers_is_not_told_of_a_fallback_of_theirs() -> None:
+    """The fallback is of whoever asked; the answer that is late is asked for once."""
+    ours = replace(LOOKED_AT, direction="outbound", state="acknowledged")
+    text = means(replace(ours, remarks=(Remark.PAST_ITS_TIME,)))
+
+    assert "your fallback" not in text
+    assert "whoever asked may have acted without it. Telephone" in text
+
+
+def test_whoever_owes_an_answer_is_asked_for_it_once() -> None:
+    """The request read: give it, answer as soon as you can, give it."""
+    asked = replace(LOOKED_AT, move=Move.REQUEST, says=None)
+
+    assert 1 == means(asked).lower().count("give it")

@@ -463,6 +463,14 @@ OF_VALIDATIONS: Mapping[Remark, Sentence] = {
     ),
 }
 
+# With an answer of ours: the fallback is that of whoever asked.
+OF_ANSWERS: Mapping[Remark, Sentence] = {
+    Remark.PAST_ITS_TIME: telephone(
+        "Its clinical time has passed: whoever asked may have acted without it. Telephone, so that"
+        " nothing is done twice."
+    ),
+}
+
 
 def added_by(remark: Remark, says: str | None, matter: Matter) -> Sentence:
     """Return what *remark* adds to a message that *says* this, about such a matter."""

@@ -19,7 +19,13 @@ from bars_gateway.standard.findings import ENDED, Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
 from bars_gateway.standard.sentences import outcomes, received
-from bars_gateway.standard.sentences.received import ARRIVED_IN_VAIN, OLD, REMARKED, added_by
+from bars_gateway.standard.sentences.received import (
+    ARRIVED_IN_VAIN,
+    OF_ANSWERS,
+    OLD,
+    REMARKED,
+    added_by,
+)
 from bars_gateway.standard.sentences.words import (
     CONTROL_ROOMS,
     Asks,
@@ -52,6 +58,8 @@ NOTHING_TO_DO = "There is nothing to do now."
 _CLOCKS = frozenset({"due_soon", "overdue"})
 # What gives the answer, or takes back what it was owed to.
 _NO_PART = frozenset({Move.CANCEL, Move.DECLINE, Move.CONCLUDE})
+# What says itself that the time of an answer has passed.
+_PAST = frozenset({Remark.LATE, Remark.PAST_ITS_TIME})
 # What nobody knows yet by the name that the Receiver has for it.
 _NOT_FOUND = frozenset({"none", "several", "unnamed", "unread"})
 _KNOWN = {
@@ -179,7 +187,8 @@ def _is_overtaken(situation: Situation, state: State) -> bool:
 
 def _owed(situation: Situation) -> Iterator[Sentence]:
     """Yield that an answer is owed and has not come, with whatever does not give it."""
-    if situation.owed and situation.move not in _NO_PART:
+    said = not _PAST.isdisjoint(situation.remarks)  # and that a fallback may be running already
+    if situation.owed and situation.move not in _NO_PART and not said:
         known = OF_SILENCE.get(situation.stands) if situation.stands else None
         owing = situation.role is Role.RESPONDER
         yield found(_clock(situation.owed, known, owing=owing), situation.matter)
@@ -286,6 +295,9 @@ def _added(situation: Situation) -> Iterator[Sentence]:
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
             yield ARRIVED_IN_VAIN
             continue
+        if remark in OF_ANSWERS and situation.role is Role.RESPONDER:
+            yield OF_ANSWERS[remark]
+            continue
         yield added_by(remark, situation.says, situation.matter)
 
 
@@ -345,8 +357,7 @@ _OURS: Mapping[State, Rows] = {
     State.IN_PROGRESS: {
         None: work("You have begun. See it through, and send word of its end."),
         Matter.VALIDATION: work(
-            "You have begun. The final answer is still owed{by}: give it."
-            " Answer as soon as you can."
+            "You have begun. The final answer is still owed{by}. Answer as soon as you can."
         ),
     },
     State.UNCLEAR: {
