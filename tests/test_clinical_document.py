@@ -366,6 +366,15 @@ def seen() -> str:
             for word in Reconciliation
             if word not in {Reconciliation.FOUND, Reconciliation.OVER}
         ),
+        Told(("there may be two records",), replace(sent, remarks=(Remark.OTHER_RECORD,))),
+        Told(
+            ("cancelled, and another record stands",),
+            replace(sent, stands=State.CANCELLED, remarks=(Remark.OTHER_STANDS,)),
+        ),
+        Told(
+            ("cancelled by who asked you, and another record stands",),
+            came(kind=None, stands=State.CANCELLED, remarks=(Remark.OTHER_STANDS,)),
+        ),
         Told(("an alarm of its case stands",), replace(sent, alarmed=True)),
     ]
     return table(("What is so", "About", "What is said of a request"), rows(told))
@@ -654,8 +663,9 @@ first. Each stays until somebody marks it as handled, or what it is about comes 
 """
 SEEN_READ = """\
 Whoever looks is told, too, what is late, owed or not found, by the time at which they look: also
-where no gateway runs. And as long as an alarm of the case stands that nothing of this tells, that
-somebody has to see to it; `mark-handled` ends that.
+where no gateway runs. Of two records of one request each says so for as long as both may stand, the
+one that was taken first, too. And as long as an alarm of the case stands that nothing of this
+tells, that somebody has to see to it; `mark-handled` ends that.
 """
 
 

@@ -391,7 +391,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.EITHER,
         advice="It was asked for twice: sent again as new, or built twice. Find out which record"
         " holds, and have the other cancelled: who cancels one of two believes that nobody comes.",
-        ends="nothing else",
+        ends="one of the two is cancelled, turned down or never taken, or both are over",
     ),
     "question.unanswered": AlarmKind(
         about=About.REQUEST,

@@ -10,14 +10,14 @@ Applications 4 and 6.
 Decisions: D-newest-holds, D-never-too-late.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.standard.applications import Answers, application
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.consistency import PROVED, stands
+from bars_gateway.standard.consistency import NOBODY_ACTS, PROVED, matters, stands
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import Said
@@ -111,6 +111,8 @@ REMARKABLE = frozenset(Remark) - {
 OF_NUMBERS = frozenset({Remark.PLACEHOLDER_NUMBER, Remark.WRONG_NUMBER, Remark.TWO_PATIENTS})
 # What is said of whose a message is, beside what it says.
 OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD, Remark.OTHER_STANDS, *OF_NUMBERS})
+# What is said of a further record of the same request: it changes with what becomes of the two.
+_OF_RECORDS = frozenset({Remark.OTHER_RECORD, Remark.OTHER_STANDS})
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset(
     {
@@ -148,6 +150,26 @@ def beside_a_cancelled(others: Iterable[State]) -> tuple[Remark, ...]:
     if not states.isdisjoint(PROVED):
         return (Remark.OTHER_STANDS,)
     return (Remark.OTHER_RECORD,) if any(map(stands, states)) else ()
+
+
+def seen_beside(
+    told: Sequence[Remark], own: State, others: Collection[State], *, settled: bool
+) -> Sequence[Remark]:
+    """
+    Return what was *told* of a message, with what is so now of further records of its request.
+
+    Where one of two is over, nobody is asked any more which of them stands. What is not
+    *settled* says nothing of others: it may yet end otherwise.
+    """
+    rest = [each for each in told if each not in _OF_RECORDS]
+    if not settled:
+        return rest
+    if own is State.CANCELLED:
+        return [*rest, *beside_a_cancelled(others)]
+    # What was told of a request that was built again stays so while it may be acted on.
+    again = len(rest) < len(told) and own not in FINAL and any(map(matters, others))
+    two = own not in NOBODY_ACTS and any(map(stands, others))
+    return [*rest, Remark.OTHER_RECORD] if two or again else rest
 
 
 def remarks_on_numbers(message: Message) -> tuple[Remark, ...]:

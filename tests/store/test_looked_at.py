@@ -1,6 +1,7 @@
 """Whoever looks at a message reads how it stands now: late, owed, not found, or still alarming."""
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission, wording
@@ -237,3 +238,109 @@ async def test_an_acceptance_after_an_allocation_stands_down(store: Store) -> No
     await handled(store)
 
     assert "Nobody is on the way now" in await looked_at(store, sent.request_id, NOW)
+
+
+# Another record of the same request.
+
+
+WHICH = "There may be two records of this patient's request."
+STANDS = "Another one stands there"
+
+
+async def two_records(store: Store) -> tuple[Accepted, Accepted]:
+    """Ask twice for the same, each acknowledged, and keep that it is the same."""
+    first = await requested(store, **HELP)
+    again = submission(bundle_id="b2", correlation_id=str(uuid4()), **HELP)
+    second = await store.outbound.submit(again, NOW)
+    await acknowledged(store, focus_id="sr-2")
+    at = "2026-03-02T09:00:00.000Z"
+    tie = (second.workflow_id, first.workflow_id, "record", "likeness", second.message_id, at)
+    told = (at, "trust", "record.other", second.message_id, second.request_id)
+    await store._database.write(
+        lambda c: (
+            c.raw.execute("INSERT INTO links VALUES (?, ?, ?, ?, ?, ?)", tie),
+            c.raw.execute(
+                "INSERT INTO events (at, provider, kind, message_id, request_id)"
+                " VALUES (?, ?, ?, ?, ?)",
+                told,
+            ),
+        )
+    )
+    return first, second
+
+
+async def cancelled(store: Store, of: Accepted, focus_id: str) -> Accepted:
+    (found,) = await store.messages.history("trust", of.request_id)
+    cancel = submission(
+        move=Move.CANCEL,
+        bundle_id=f"cancels-{focus_id}",
+        focus_id=focus_id,
+        correlation_id=found.message.correlation_id,
+        **HELP,
+    )
+    taken = await store.outbound.submit(cancel, NOW)
+    await acknowledged(store)
+    return taken
+
+
+async def standing(store: Store) -> list[str]:
+    return [each.kind for each in (await store.overview(NOW)).standing]
+
+
+async def test_each_of_two_records_says_that_there_are_two(store: Store) -> None:
+    """Also the first, which nobody was told of when it was taken."""
+    texts = [await looked_at(store, each.request_id, NOW) for each in await two_records(store)]
+
+    assert [True, True] == [WHICH in each for each in texts]
+
+
+async def test_who_looks_at_a_cancelled_record_reads_that_the_other_stands(store: Store) -> None:
+    """The patient is not back with whoever asked; and nobody is asked which of the two stands."""
+    first, second = await two_records(store)
+    cancel = await cancelled(store, first, "sr-1")
+    texts = [await looked_at(store, each.request_id, NOW) for each in (first, cancel, second)]
+
+    assert [True, True, False] == [STANDS in each for each in texts]
+    assert not any(WHICH in each or "is yours" in each for each in texts)
+
+
+async def test_of_two_that_are_cancelled_none_is_said_to_stand(store: Store) -> None:
+    """The first cancellation said that another one stands; that one is cancelled, too."""
+    first, second = await two_records(store)
+    cancels = [await cancelled(store, first, "sr-1"), await cancelled(store, second, "sr-2")]
+    looked = (first, second, *cancels)
+    texts = [await looked_at(store, each.request_id, NOW) for each in looked]
+
+    assert not any(STANDS in each or WHICH in each for each in texts)
+    assert all("is yours" in each for each in texts)
+
+
+async def test_a_response_says_what_is_so_of_the_other_now(store: Store) -> None:
+    """It was told with two records; one of them is cancelled since."""
+    _, second = await two_records(store)
+    came = await answered(store, "in-progress", MINUTE, **HELP)
+    before = await looked_at(store, came, NOW)
+    await cancelled(store, second, "sr-2")
+    after = await looked_at(store, came, NOW)
+
+    assert (True, False) == (WHICH in before, WHICH in after)
+
+
+async def test_two_records_alarm_until_one_is_cancelled(store: Store) -> None:
+    """Whichever: nobody is to be asked to have the other one cancelled, then."""
+    first, _ = await two_records(store)
+    before = await standing(store)
+    await cancelled(store, first, "sr-1")
+
+    assert ["record.other"] == before
+    assert [] == await standing(store)
+
+
+async def test_two_records_alarm_while_one_goes_on_after_the_end_of_the_other(
+    store: Store,
+) -> None:
+    """Nobody has cancelled it, and somebody may be sent for what is done."""
+    await two_records(store)
+    await answered(store, "finished", MINUTE, plan="completed", **HELP)
+
+    assert "record.other" in await standing(store)

@@ -140,7 +140,8 @@ def sentences(situation: Situation) -> Sequence[Sentence]:
     """Return what is said, in order: of the message itself, and then of what is remarkable."""
     if situation.kind == "decided_late" and Remark.HEARD in situation.remarks:
         return [REMARKED[Remark.HEARD]]  # what was said before of its Sender is so no more
-    said = [*_now(situation), *_owed(situation), *_added(situation)]
+    now = _now(situation)
+    said = [*now, *_owed(situation), *_added(situation, now)]
     if situation.alarmed and max(each.asks for each in said) < Asks.TELEPHONE:
         said.append(outcomes.UNSEEN)
     return said
@@ -159,6 +160,9 @@ def _now(situation: Situation) -> Sequence[Sentence]:
 
 
 def _standing(situation: Situation, state: State) -> Rows | None:
+    asked = situation.role is Role.REQUESTER and state is State.CANCELLED
+    if asked and Remark.OTHER_STANDS in situation.remarks:
+        return outcomes.ONE_OF_TWO
     return standing(situation.role, state, situation.newest)
 
 
@@ -278,7 +282,7 @@ def _received(situation: Situation) -> Sentence:
     return found(received.SAID[says], situation.matter)
 
 
-def _added(situation: Situation) -> Iterator[Sentence]:
+def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
     if situation.kind in _OF_RESPONSES and situation.move not in REQUESTER_MOVES:
         yield _OF_RESPONSES[str(situation.kind)]
     for remark in situation.remarks:
@@ -290,7 +294,7 @@ def _added(situation: Situation) -> Iterator[Sentence]:
             continue  # which asks for the same, of the whole message
         if remark is Remark.CANCEL_AFTER_END and _is_cancelled_in_vain(situation):
             continue
-        if remark is Remark.OTHER_STANDS and _is_one_of_two(situation):
+        if remark is Remark.OTHER_STANDS and outcomes.ONE_OF_TWO[None] in now:
             continue
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
             yield ARRIVED_IN_VAIN

@@ -440,6 +440,25 @@ WHEN OLD.state IN ('refused', 'abandoned') AND NEW.state NOT IN ('refused', 'aba
                           SELECT m.id FROM links AS mine JOIN messages AS m ON m.workflow_id = mine.to_id
                            WHERE mine.workflow_id = NEW.id AND mine.kind = 'replacement');
 END;
+-- Of two records of one request there is one once nobody acts on the other, or none once both are over.
+CREATE TRIGGER workflows_left_alone AFTER UPDATE OF state ON workflows
+WHEN NEW.closed_at IS NOT NULL AND NEW.state <> OLD.state BEGIN
+    UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
+     WHERE ended_at IS NULL AND kind = 'record.other'
+       AND workflow_id IN (SELECT NEW.id
+                            UNION ALL
+                           SELECT to_id FROM links WHERE workflow_id = NEW.id AND kind = 'record'
+                            UNION ALL
+                           SELECT workflow_id FROM links WHERE to_id = NEW.id AND kind = 'record')
+       AND NOT EXISTS (SELECT 1 FROM workflows AS own CROSS JOIN workflows AS o
+                        WHERE own.id = alarms.workflow_id
+                          AND o.id IN (SELECT to_id FROM links WHERE workflow_id = own.id AND kind = 'record'
+                                        UNION ALL
+                                       SELECT workflow_id FROM links WHERE to_id = own.id AND kind = 'record')
+                          AND own.state NOT IN ('cancelled', 'declined', 'refused', 'abandoned')
+                          AND o.state NOT IN ('cancelled', 'declined', 'refused', 'abandoned')
+                          AND (own.closed_at IS NULL OR o.closed_at IS NULL));
+END;
 CREATE TRIGGER quarantine_attached_settles AFTER UPDATE OF attached_to ON quarantine WHEN NEW.attached_to IS NOT NULL BEGIN
     UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
      WHERE about = 'request ' || NEW.provider || ' ' || NEW.request_id AND kind = 'inbound.quarantined'
@@ -478,6 +497,11 @@ SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
        EXISTS (SELECT 1 FROM alarms AS a
                 WHERE a.workflow_id = messages.workflow_id AND a.ended_at IS NULL
                   AND (a.kind <> 'response.remarked' OR a.message_id <> messages.id)) AS alarmed,  -- it tells its own remarks
+       (SELECT group_concat(o.state, ' ') FROM workflows AS o
+         WHERE o.id IN (SELECT l.to_id FROM links AS l WHERE l.workflow_id = messages.workflow_id AND l.kind = 'record'
+                         UNION ALL
+                        SELECT l.workflow_id FROM links AS l
+                         WHERE l.to_id = messages.workflow_id AND l.kind = 'record')) AS others,  -- of the same request
        CASE WHEN messages.state <> 'queued' OR messages.read_due_at IS NULL THEN NULL
             WHEN EXISTS (SELECT 1 FROM events AS e
                           WHERE e.message_id = messages.id AND e.kind = 'cancel.other_patient') THEN 'other_patient'
