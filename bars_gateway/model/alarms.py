@@ -29,6 +29,7 @@ from bars_gateway.standard.workflow import Role
 
 _RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")
 _RETRIED_SAYS = "it is sent again"
+_CANCELLED_SAYS = "what it asks for is cancelled since"
 _LET_GO_SAYS = "it is released, or ends"
 _LET_GO = (
     "message.queued",
@@ -201,7 +202,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.THEIRS,
         advice="The notice says what was found. Telephone that service, and ask who sees to this"
         " patient now.",
-        ends="nothing else",
+        ends=_CANCELLED_SAYS,
     ),
     "message.set_aside": AlarmKind(
         about=About.MESSAGE,
@@ -274,7 +275,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} may or may not have arrived",
         whose=Whose.EITHER,
         advice="Ask the Receiver by telephone before anything is sent again.",
-        ends=_RETRIED_SAYS,
+        ends=f"{_RETRIED_SAYS}, or {_CANCELLED_SAYS}",
         ended_by=_RETRIED,
     ),
     "message.refused": AlarmKind(

@@ -230,6 +230,28 @@ async def test_what_alarms_of_itself_alone_says_it_by_itself(store: Store) -> No
     assert UNSEEN.text not in text
 
 
+async def test_what_a_newer_word_has_replaced_alarms_no_more_who_looks(store: Store) -> None:
+    """Sent again after a stand-down, and on scene: the request says so, and that is all."""
+    sent = await requested(store, **HELP)
+    told = []
+    for encounter, ago in (("in-progress", 9), ("planned", 7), ("in-progress", 5), ("arrived", 3)):
+        await answered(store, encounter, ago * MINUTE, **HELP)
+        told.append(await looked_at(store, sent.request_id, NOW))
+
+    assert "Nobody is on the way now" in told[1]
+    assert ["response.remarked"] == await standing(store)
+    assert not any(UNSEEN.text in each for each in told)
+
+
+async def test_a_stand_down_is_told_whoever_looks_at_an_earlier_word(store: Store) -> None:
+    """What the newest word remarks stands, whichever message is looked at."""
+    await requested(store, **HELP)
+    first = await answered(store, "in-progress", 9 * MINUTE, **HELP)
+    await answered(store, "planned", 7 * MINUTE, **HELP)
+
+    assert "Nobody is on the way now" in await looked_at(store, first, NOW)
+
+
 async def test_an_acceptance_after_an_allocation_stands_down(store: Store) -> None:
     """Whoever looks is told so, though the allocation came last: also once that was seen to."""
     sent = await requested(store, **HELP)
@@ -344,3 +366,20 @@ async def test_two_records_alarm_while_one_goes_on_after_the_end_of_the_other(
     await answered(store, "finished", MINUTE, plan="completed", **HELP)
 
     assert "record.other" in await standing(store)
+
+
+async def test_what_is_cancelled_is_not_asked_after_any_more(store: Store) -> None:
+    """Nobody knew whether it had arrived; the Receiver has confirmed its end since."""
+    sent = await store.outbound.submit(submission(bundle_id="b1", **HELP), NOW)
+    claim = await store.outbound.claim_next(NOW, {"trust"})
+    assert claim is not None
+    lost = Settled(state=OutboundState.UNCONFIRMED)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=lost)
+    before = await standing(store)
+    focus = "UPDATE workflows SET focus_id = 'sr-1'"  # as somebody was told by telephone
+    await store._database.write(lambda c: c.raw.execute(focus))
+    await cancelled(store, sent, "sr-1")
+
+    assert ["message.unconfirmed"] == before
+    assert [] == await standing(store)
+    assert UNSEEN.text not in await looked_at(store, sent.request_id, NOW)

@@ -440,6 +440,14 @@ WHEN OLD.state IN ('refused', 'abandoned') AND NEW.state NOT IN ('refused', 'aba
                           SELECT m.id FROM links AS mine JOIN messages AS m ON m.workflow_id = mine.to_id
                            WHERE mine.workflow_id = NEW.id AND mine.kind = 'replacement');
 END;
+-- Whatever became of what we asked before: the Receiver has it no more.
+CREATE TRIGGER workflows_cancelled AFTER UPDATE OF state ON workflows
+WHEN NEW.state = 'cancelled' AND OLD.state <> 'cancelled' BEGIN
+    UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
+     WHERE ended_at IS NULL AND workflow_id = NEW.id AND kind IN ('message.unconfirmed', 'message.unreconciled')
+       AND EXISTS (SELECT 1 FROM messages AS m
+                    WHERE m.id = alarms.message_id AND m.direction = 'outbound' AND m.move IN ('request', 'update', 'cancel'));
+END;
 -- Of two records of one request there is one once nobody acts on the other, or none once both are over.
 CREATE TRIGGER workflows_left_alone AFTER UPDATE OF state ON workflows
 WHEN NEW.closed_at IS NOT NULL AND NEW.state <> OLD.state BEGIN
@@ -496,7 +504,8 @@ SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
                              ORDER BY n.id DESC LIMIT 1)) AS warned_from,
        EXISTS (SELECT 1 FROM alarms AS a
                 WHERE a.workflow_id = messages.workflow_id AND a.ended_at IS NULL
-                  AND (a.kind <> 'response.remarked' OR a.message_id <> messages.id)) AS alarmed,  -- it tells its own remarks
+                  AND (a.kind <> 'response.remarked'  -- it tells its own remarks, and a newer word has replaced an older one
+                       OR (a.message_id <> messages.id AND a.message_id >= coalesce(newest.id, 0)))) AS alarmed,
        (SELECT group_concat(o.state, ' ') FROM workflows AS o
          WHERE o.id IN (SELECT l.to_id FROM links AS l WHERE l.workflow_id = messages.workflow_id AND l.kind = 'record'
                          UNION ALL
