@@ -8,9 +8,9 @@ _INTERRUPTED = 130  # as a shell has it
 def main() -> None:
     """Run the command line; Ctrl-C ends it in silence, however early."""
     try:
-        from bars_gateway.cli import main as command_line  # takes longer than an impatient finger
+        from bars_gateway.cli import main
 
-        command_line.main()
+        main.main()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

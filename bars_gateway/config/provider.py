@@ -30,7 +30,7 @@ from bars_gateway.config.values import (
     Words,
     reject,
 )
-from bars_gateway.standard.applications import USE_CASE_NAMES
+from bars_gateway.standard.applications import USE_CASE_NAMES, VERSIONS
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
 from bars_gateway.standard.links import LINK_RULES
@@ -258,18 +258,7 @@ class Provider(Section):
     software: Software = Software()
     """What the gateway says that it is; change it for a product of your own."""
 
-    applications: dict[Application, Versions] = Field(
-        default_factory=lambda: {
-            "a1": ("1.0.0", "2.0.0"),
-            "a2": ("1.0.0", "2.0.0"),
-            "a3": ("1.0.0", "2.0.0"),
-            "a4": ("1.0.0", "2.0.0"),
-            "a5": ("1.0.0",),
-            "a6": ("1.0.0",),
-            "a7": ("1.0.0",),
-            "a8": ("1.0.0",),
-        }
-    )
+    applications: dict[Application, Versions] = Field(default_factory=lambda: dict(VERSIONS))
     """
     The BaRS Applications that are switched on, each with its versions; only the major counts.
 

@@ -37,8 +37,15 @@ from bars_gateway.demo.messages import (
     searchset,
     validation_request,
 )
-from bars_gateway.demo.processes import Organisation
-from bars_gateway.demo.stage import CALLER, DEPARTMENT, NEIGHBOUR, Chapter, Document, Stage
+from bars_gateway.demo.stage import (
+    CALLER,
+    DEPARTMENT,
+    NEIGHBOUR,
+    Chapter,
+    Document,
+    Organisation,
+    Stage,
+)
 
 _RESPONSES = (("interim", "progress"), ("final", "conclude"))
 _READS = frozenset({"GET Appointment", "GET ServiceRequest"})

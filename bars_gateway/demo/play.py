@@ -12,14 +12,18 @@ import orjson
 from rich.console import Console
 
 from bars_gateway.demo.chapters import CHAPTERS
-from bars_gateway.demo.processes import (
+from bars_gateway.demo.stage import (
+    Chapter,
+    FolderEpr,
     Organisation,
+    Stage,
+    Timeline,
     end,
     free_ports,
+    socket_epr,
     start_gateway,
     start_sandbox,
 )
-from bars_gateway.demo.stage import Chapter, FolderEpr, Stage, Timeline, socket_epr
 
 CHAPTER_SECONDS = 60.0
 

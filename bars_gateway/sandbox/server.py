@@ -2,7 +2,7 @@
 The whole sandbox: one HTTPS port for token service and proxy, one admin port for faults.
 
     127.0.0.1:8440  POST /oauth2/token · /booking-and-referral/FHIR/R4/…
-    127.0.0.1:8441  /faults · /calls · /gateways · /tokens/revoke · /counterparty/…
+    127.0.0.1:8441  /faults · /calls · /gateways · /tokens/revoke · /counterparty/…  plain HTTP
     a free port     the counterparty's Receiver, which the proxy calls
 
 Whoever starts it waits for `sandbox.json`, which is written last and taken away at the
@@ -18,29 +18,41 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import orjson
 import structlog
 import typer
 from aiohttp import web
 
 from bars_gateway import listeners
 from bars_gateway.errors import SandboxError
-from bars_gateway.sandbox.admin import Admin
+from bars_gateway.listeners import (
+    BodyRefused,
+    allow_of,
+    body_of,
+    refused_encoding,
+)
 from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
 from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
 from bars_gateway.sandbox.counterparty import party
 from bars_gateway.sandbox.counterparty.party import Counterparty, CounterpartyAdmin, Surroundings
 from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
-from bars_gateway.sandbox.counterparty.scripts import ScriptProblem
-from bars_gateway.sandbox.counterparty.services import SERVICES
-from bars_gateway.sandbox.faults import TOKEN_FAULTS, Fault, FaultKind, Faults, OutageMode
+from bars_gateway.sandbox.counterparty.services import SERVICES, ScriptProblem
+from bars_gateway.sandbox.faults import (
+    TOKEN_FAULTS,
+    Fault,
+    FaultKind,
+    FaultProblem,
+    Faults,
+    OutageMode,
+)
 from bars_gateway.sandbox.proxy import BASE, BUFFER_BYTES, SandboxProxy, leave_untyped, open_session
 from bars_gateway.sandbox.registry import (
     PROXY_NAME,
@@ -53,6 +65,9 @@ from bars_gateway.sandbox.registry import (
 from bars_gateway.sandbox.token_service import TokenService
 
 HOST = "127.0.0.1"
+
+_LONGEST_WAIT = 60.0  # seconds
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger(__name__)
 
@@ -396,3 +411,128 @@ Settings for {gateway.name}, which receives at {gateway.url}:
   private_key_file = {json.dumps(str(gateway.certificate_key_file))}
   client_ca_file = {json.dumps(str(national.client_ca_file))}
   allowed_client_names = ["{PROXY_NAME}"]"""
+
+
+_GATEWAY: dict[str, type] = {"name": str, "services": list, "url": str, "enabled": bool}
+
+
+class Admin:
+    """What tests, the demo and an integration engineer steer the sandbox with."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        faults: Faults,
+        calls: Calls,
+        tokens: TokenService,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._registry = registry
+        self._faults = faults
+        self._calls = calls
+        self._tokens = tokens
+        self._now = now
+
+    def application(self, more: Sequence[web.RouteDef] = ()) -> web.Application:
+        """Return the routes, with *more* of them."""
+        application = web.Application(middlewares=[_answer_troubles])
+        routes = [
+            *more,
+            web.get("/faults", self._list),
+            web.post("/faults", self._arm),
+            web.delete("/faults", self._clear),
+            web.delete("/faults/{number:\\d+}", self._clear),
+            web.get("/calls", self._list_calls),
+            web.post("/tokens/revoke", self._revoke),
+            web.post("/gateways", self._register),
+            web.post("/certificates", self._certify),
+        ]
+        application.add_routes(routes)
+        return application
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return _json({"faults": [fault.document() for fault in self._faults.armed()]})
+
+    async def _arm(self, request: web.Request) -> web.Response:
+        try:
+            fault = self._faults.arm(orjson.loads(await body_of(request)))
+        except (FaultProblem, orjson.JSONDecodeError) as problem:
+            return _json({"error": str(problem)}, status=400)
+        return _json({"id": fault.fault_id}, status=201)
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        number = request.match_info.get("number")
+        found = self._faults.clear(int(number) if number else None)
+        return web.Response(status=204 if found or number is None else 404)
+
+    async def _list_calls(self, request: web.Request) -> web.Response:
+        try:
+            after = int(request.query.get("after", "0"))
+            wait = min(float(request.query.get("wait", "0")), _LONGEST_WAIT)
+        except ValueError:
+            return _json({"error": "after and wait are numbers"}, status=400)
+        return _json({"calls": await self._calls.after(after, wait)})
+
+    async def _revoke(self, _request: web.Request) -> web.Response:
+        return _json({"revoked": self._tokens.revoke_all()})
+
+    async def _register(self, request: web.Request) -> web.Response:
+        try:
+            wanted = _wanted(orjson.loads(await body_of(request)))
+            registered = await self._registry.register(
+                wanted["name"],
+                wanted["services"],
+                wanted["url"],
+                self._now(),
+                enabled=wanted.get("enabled", True),
+            )
+        except (orjson.JSONDecodeError, SandboxError) as problem:
+            return _json({"error": str(problem)}, status=400)
+        return _json(registered.document(), status=201)
+
+    async def _certify(self, request: web.Request) -> web.Response:
+        try:
+            chain = self._registry.certified(await body_of(request), self._now())
+        except SandboxError as problem:
+            return _json({"error": str(problem)}, status=400)
+        return web.Response(body=chain, status=201, content_type="application/x-pem-file")
+
+
+@web.middleware
+async def _answer_troubles(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say in JSON what is wrong with a request, as the gateway's own listeners do."""
+    try:
+        return refused_encoding(request) or await handler(request)
+    except BodyRefused as refused:
+        return refused.answer
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.client_max_size
+        return _json({"error": f"the body is too large: send at most {limit} bytes"}, status=413)
+    except web.HTTPException as error:
+        answer = _json({"error": error.reason}, status=error.status)
+        answer.headers.update(allow_of(error))
+        return answer
+
+
+def _wanted(described: object) -> dict[str, Any]:
+    """Return the gateway that a JSON object describes, or raise SandboxError naming what not."""
+    if not isinstance(described, dict):
+        raise SandboxError("a gateway is a JSON object")
+    for name in described.keys() - _GATEWAY.keys():
+        raise SandboxError(f"unknown member {name!a}; known are {', '.join(_GATEWAY)}")
+    for name, kind in _GATEWAY.items():
+        if name not in described and name != "enabled":
+            raise SandboxError(f"{name} is missing")
+        if name in described and not isinstance(described[name], kind):
+            raise SandboxError(f"{name} has the wrong type")
+    if not all(isinstance(service, str) and service for service in described["services"]):
+        raise SandboxError("services is a list of values, or of system|value")
+    return described
+
+
+def _json(document: object, *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n",
+        status=status,
+        content_type="application/json",
+    )

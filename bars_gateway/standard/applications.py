@@ -22,6 +22,16 @@ from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import Timing, application_of, clinical_time, warning_at
 from bars_gateway.standard.workflow import Move, Subject
 
+VERSIONS: Mapping[str, tuple[str, ...]] = {
+    "a1": ("1.0.0", "2.0.0"),
+    "a2": ("1.0.0", "2.0.0"),
+    "a3": ("1.0.0", "2.0.0"),
+    "a4": ("1.0.0", "2.0.0"),
+    "a5": ("1.0.0",),
+    "a6": ("1.0.0",),
+    "a7": ("1.0.0",),
+    "a8": ("1.0.0",),
+}
 USE_CASE_NAMES: Mapping[str, str] = {
     "a1t1": "111 to ED",
     "a1t2": "111 to UTC",

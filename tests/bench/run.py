@@ -36,7 +36,7 @@ from prometheus_client import CollectorRegistry
 from bars_gateway import log
 from bars_gateway.daemon import gateway
 from bars_gateway.demo.messages import RECEIVER, SENDER, referral
-from bars_gateway.demo.processes import Organisation, end, free_ports, start_gateway, start_sandbox
+from bars_gateway.demo.stage import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake
 from bars_gateway.inbound.admission import Callers

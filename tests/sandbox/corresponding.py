@@ -13,7 +13,7 @@ from national_side import FHIR
 from sandbox.around import SERVICE, Box, Reply, opened, target
 
 from bars_gateway.demo.messages import booking
-from bars_gateway.sandbox.counterparty.requests import request
+from bars_gateway.sandbox.counterparty.correspondence import request
 from bars_gateway.sandbox.registry import DOS_SERVICE
 
 PATIENCE = 20.0

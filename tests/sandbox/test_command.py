@@ -13,8 +13,8 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
+from bars_gateway.cli.main import _gateway_of, _gateways_of
 from bars_gateway.errors import SandboxError
-from bars_gateway.sandbox.command import _by_name, _parsed
 from bars_gateway.sandbox.server import Sandbox, _introduce
 
 GATEWAY = "--gateway=trust=2000000202@https://127.0.0.1:8443/FHIR/R4"
@@ -135,17 +135,17 @@ async def test_a_taken_port_ends_it_in_two_lines(tmp_path):
 def test_a_gateway_is_name_service_and_url(text):
     """Anything else is refused with the form that it should have."""
     with pytest.raises(SandboxError, match="NAME=SERVICE@URL"):
-        _parsed(text)
+        _gateway_of(text)
 
 
 def test_a_gateway_may_have_several_services():
     """Named again with another service, it has both."""
     url = "https://127.0.0.1:1/R4"
 
-    assert {"t": (["1", "s|2"], url)} == _by_name([("t", "1", url), ("t", "s|2", url)])
+    assert {"t": (["1", "s|2"], url)} == _gateways_of([("t", "1", url), ("t", "s|2", url)])
 
 
 def test_a_gateway_has_one_url():
     """Which of two was meant cannot be known."""
     with pytest.raises(SandboxError, match="two URLs for t"):
-        _by_name([("t", "1", "https://127.0.0.1:1"), ("t", "2", "https://127.0.0.1:2")])
+        _gateways_of([("t", "1", "https://127.0.0.1:1"), ("t", "2", "https://127.0.0.1:2")])

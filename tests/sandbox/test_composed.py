@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from bars_gateway.demo.messages import no_show, response
-from bars_gateway.sandbox.counterparty.requests import (
+from bars_gateway.sandbox.counterparty.correspondence import (
     BOOKED,
     ONLY_BOOKED,
     cancellation,
     request,
     update,
 )
-from bars_gateway.sandbox.counterparty.scripts import PLANS
-from bars_gateway.sandbox.counterparty.services import SERVICES, own_service
+from bars_gateway.sandbox.counterparty.services import PLANS, SERVICES, own_service
 from bars_gateway.standard import bundle
 from bars_gateway.standard.answers import Minted, acknowledge
 from bars_gateway.standard.applications import USE_CASE_NAMES, Offer, is_withdrawn

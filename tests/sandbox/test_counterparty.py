@@ -21,7 +21,7 @@ from sandbox.corresponding import (
 )
 
 from bars_gateway.demo.messages import response
-from bars_gateway.sandbox.counterparty.requests import cancellation, update
+from bars_gateway.sandbox.counterparty.correspondence import cancellation, update
 from bars_gateway.sandbox.counterparty.services import SERVICES
 from bars_gateway.standard import structure
 from bars_gateway.standard.bundle import USE_CASES

@@ -10,7 +10,7 @@ import pytest
 from sandbox.corresponding import asking, corresponding, post
 
 from bars_gateway.demo.messages import no_show, response
-from bars_gateway.sandbox.counterparty.requests import cancellation, update
+from bars_gateway.sandbox.counterparty.correspondence import cancellation, update
 from bars_gateway.sandbox.counterparty.services import own_service
 from bars_gateway.standard.answers import Minted, acknowledge
 from bars_gateway.standard.examination import examine

@@ -9,8 +9,7 @@ import pytest_asyncio
 from sandbox.around import Reply
 from sandbox.corresponding import asking, corresponding, focus_id, post, steer
 
-from bars_gateway.sandbox.counterparty.scripts import _ABOUT, Verb
-from bars_gateway.sandbox.counterparty.services import SERVICES
+from bars_gateway.sandbox.counterparty.services import _ABOUT, SERVICES, Verb
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "sandbox.md"
 ADMIN = "http://127.0.0.1:8441"

@@ -21,8 +21,8 @@ from sandbox.corresponding import (
     until,
 )
 
-from bars_gateway.sandbox.counterparty.requests import cancellation
-from bars_gateway.sandbox.counterparty.scripts import PLANS, Verb
+from bars_gateway.sandbox.counterparty.correspondence import cancellation
+from bars_gateway.sandbox.counterparty.services import PLANS, Verb
 
 VALIDATION, CONTROL_ROOM = "2000000904", "2000000906"
 

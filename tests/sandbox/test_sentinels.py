@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 from sandbox.corresponding import asking, corresponding, focus_id, post, read
 
+from bars_gateway.sandbox.counterparty.correspondence import cancellation
 from bars_gateway.sandbox.counterparty.replies import CANCELLED_ID, NHS_NUMBERS, READ_IDS, Sentinel
-from bars_gateway.sandbox.counterparty.requests import cancellation
 from bars_gateway.sandbox.counterparty.services import SERVICES
 from bars_gateway.standard.workflow import Subject
 

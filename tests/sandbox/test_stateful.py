@@ -9,8 +9,8 @@ import pytest_asyncio
 from sandbox.around import Box, Reply
 from sandbox.corresponding import asking, corresponding, focus_id, post, resource, steer
 
+from bars_gateway.sandbox.counterparty.correspondence import cancellation
 from bars_gateway.sandbox.counterparty.replies import STATEFUL
-from bars_gateway.sandbox.counterparty.requests import cancellation
 from bars_gateway.standard.headers import ODS, encode
 
 HERE = "2000011147"

@@ -11,8 +11,8 @@ from asked_epr import answering
 from world import Node, eventually, in_time
 
 from bars_gateway.demo.messages import response
-from bars_gateway.sandbox.counterparty.holdings import Direction, Held
-from bars_gateway.sandbox.counterparty.requests import cancellation, request
+from bars_gateway.sandbox.counterparty.correspondence import cancellation, request
+from bars_gateway.sandbox.counterparty.message_handler import Direction, Held
 from bars_gateway.sandbox.counterparty.services import own_service
 from bars_gateway.sandbox.server import Sandbox, SandboxSettings
 from bars_gateway.standard.verdict import Verdict

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bars_gateway.demo.processes import free_ports
+from bars_gateway.demo.stage import free_ports
 
 NAME = "northshire"
 SERVICES = ("2000000101", "2000000202")

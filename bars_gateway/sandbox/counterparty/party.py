@@ -32,14 +32,24 @@ import orjson
 from aiohttp import web
 
 from bars_gateway.listeners import body_of
-from bars_gateway.sandbox.counterparty import requests
+from bars_gateway.sandbox.counterparty import correspondence
 from bars_gateway.sandbox.counterparty.correspondence import Correspondence, Sender, open_session
-from bars_gateway.sandbox.counterparty.holdings import Direction, Held, Holdings
-from bars_gateway.sandbox.counterparty.message_handler import MessageHandler
+from bars_gateway.sandbox.counterparty.message_handler import (
+    Direction,
+    Held,
+    Holdings,
+    MessageHandler,
+)
 from bars_gateway.sandbox.counterparty.receiver import BASE, ReadHandler, Receiver
 from bars_gateway.sandbox.counterparty.replies import NHS_NUMBERS, READ_IDS, STATEFUL, Stateful
-from bars_gateway.sandbox.counterparty.scripts import REJECTIONS, ScriptProblem, Scripts, Step
-from bars_gateway.sandbox.counterparty.services import SERVICES, own_service
+from bars_gateway.sandbox.counterparty.services import (
+    REJECTIONS,
+    SERVICES,
+    ScriptProblem,
+    Scripts,
+    Step,
+    own_service,
+)
 from bars_gateway.sandbox.registry import DOS_SERVICE
 from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.timing import application_of
@@ -209,7 +219,7 @@ class CounterpartyAdmin:
             return _json({"error": str(problem)}, status=400)
         use_case, there = str(wanted["use_case"]), _identifier(str(wanted["to"]))
         own = own_service(application_of(use_case)).identifier
-        body = requests.request(use_case, sender=own, receiver=there, **_more(wanted))
+        body = correspondence.request(use_case, sender=own, receiver=there, **_more(wanted))
         sent, held = await self._party.correspondence.request(body)
         return _json(sent.document() | {"id": held.focus_id})
 
@@ -220,14 +230,14 @@ class CounterpartyAdmin:
             return _json({"error": str(problem)}, status=400)
         use_case, there = str(wanted["use_case"]), _identifier(str(wanted["from"]))
         own = own_service(application_of(use_case)).identifier
-        return _fhir(requests.request(use_case, sender=there, receiver=own, **_more(wanted)))
+        return _fhir(correspondence.request(use_case, sender=there, receiver=own, **_more(wanted)))
 
     async def _change(self, request: web.Request) -> web.Response:
         held = self._party.holdings.find(request.match_info["id"].lower())
         if held is None or not held.acknowledgement:
             return _json({"error": "nothing that was received is held under that id"}, status=404)
         cancels = request.match_info["verb"] == "cancel"
-        make = requests.cancellation if cancels else requests.update
+        make = correspondence.cancellation if cancels else correspondence.update
         return _fhir(make(held.acknowledgement))
 
     async def _steer(self, request: web.Request) -> web.Response:
@@ -265,7 +275,7 @@ def _wanted(wanted: Mapping[str, object], other: str) -> Mapping[str, object]:
     if not wanted.get(other):
         raise AdminProblem(f"{other} is missing: the service at the other end")
     application = application_of(str(use_case))
-    if wanted.get("books") and application not in requests.BOOKED:
+    if wanted.get("books") and application not in correspondence.BOOKED:
         raise AdminProblem(f"Application {application} knows no bookings")
     return wanted
 

@@ -27,8 +27,12 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from bars_gateway.sandbox.counterparty import replies
-from bars_gateway.sandbox.counterparty.holdings import Held, Holdings
-from bars_gateway.sandbox.counterparty.message_handler import Incoming, MessageHandler
+from bars_gateway.sandbox.counterparty.message_handler import (
+    Held,
+    Holdings,
+    Incoming,
+    MessageHandler,
+)
 from bars_gateway.sandbox.counterparty.replies import PROBLEMS, READ_IDS, Reply, read_problem
 from bars_gateway.sandbox.counterparty.services import SERVICES, Habit, Service
 from bars_gateway.standard import answers, publications, searches
