@@ -194,6 +194,12 @@ def looked_for() -> str:
         ),
         Told(("`cancel_turned_away`",), came(kind="cancel_turned_away")),
         Told(
+            ("`cancel_turned_away` with `cancel_after_end`",),
+            came(
+                kind="cancel_turned_away", remarks=(Remark.CANCEL_AFTER_END, Remark.OTHER_PATIENT)
+            ),
+        ),
+        Told(
             ("`outcome`, `refused` before the first attempt",),
             begun(kind="outcome", state="refused", move=Move.CANCEL, attempts=0, shown="completed"),
         ),

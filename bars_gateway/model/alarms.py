@@ -380,9 +380,20 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} named another patient than what it belongs to",
         whose=Whose.EITHER,
         advice="Check whose it is before anybody files it or acts on it: traced, merged, or mixed"
-        " up. The EPR has it with the remark other_patient.",
+        " up. What the EPR is told of it has the remark other_patient.",
         ends="somebody confirms how it stands",
         ended_by=_CONFIRMED,
+    ),
+    "patient.two": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="message",
+        says="{n} came that names two patients",
+        whose=Whose.THEIRS,
+        advice="A part of it may be about somebody else. Check whose it is before anybody files it"
+        " or acts on it, and telephone whoever sent it. The EPR has it with the remark"
+        " two_patients.",
+        ends="nothing else",
     ),
     "record.other": AlarmKind(
         about=About.MESSAGE,

@@ -49,7 +49,7 @@ class NoticeKind(StrEnum):
     OVERDUE = "overdue"  # an answer that is owed has not come
     RECONCILED = "reconciled"  # what came of looking for the Receiver's id
     CANCEL_NOT_SENT = "cancel_not_sent"  # the read before a cancel could not be made
-    CANCEL_TURNED_AWAY = "cancel_turned_away"  # others tried to cancel, and nobody could be asked
+    CANCEL_TURNED_AWAY = "cancel_turned_away"  # others tried to cancel, and the EPR was not asked
     AMENDED = "amended"  # a further final response came, alike or not: compare the two
     DECIDED_LATE = "decided_late"  # the EPR said yes after the Sender had been told 408
     HELD = "held"  # an operator stopped an outbound message where it was

@@ -7,24 +7,35 @@ What speaks against a move of a workflow that there is: asked in the transaction
                                                     └─ else ────────────────► None: the EPR decides
     hand-in ─► likewise; another patient ─► 409, unless the EPR says that the patient changed
 
-Another patient on receipt refuses nothing: a person is told, and so is the EPR (`patients`).
+Another patient on receipt refuses nothing: a person is told, and so is the EPR (`patients`). So
+they are where it is refused because what it names is over: it may mean what goes on under another
+id.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from bars_gateway.model.messages import Arrival, Names, Quarantined, RefusedBefore, Submission
+from bars_gateway.model.messages import (
+    Arrival,
+    Names,
+    NoticeKind,
+    Quarantined,
+    RefusedBefore,
+    Submission,
+)
 from bars_gateway.model.quarantine import UNKNOWN_RECORD as UNKNOWN
 from bars_gateway.standard.consistency import particulars_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, sameness_among
 from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_a_cancelled
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
 from bars_gateway.store.opening_request import began, patients_of
-from bars_gateway.store.records import other_records
+from bars_gateway.store.records import notify, other_records
+
+OTHERS = "patient.other"
 
 
 def mixed_up(
@@ -90,7 +101,32 @@ def refuse_change(
     if refused is not None:
         return refused
     issues = out_of_time(arrival, workflow, State(workflow["state"]))
-    return refuse_for(connection, arrival, issues, now) if issues else None
+    if not issues:
+        return None
+    if workflow["state"] in FINAL:
+        tell_of_ended(connection, arrival, workflow["id"], now)
+    return refuse_for(connection, arrival, issues, now)
+
+
+def tell_of_ended(
+    connection: Connection, arrival: Arrival, workflow_id: int, now: datetime
+) -> None:
+    """
+    Tell of a change of what is over, where it names another patient, whose goes on; once.
+
+    The EPR is told of a cancellation alone: somebody has asked it to stop something.
+    """
+    if whose(connection, arrival, workflow_id) is not Sameness.OTHER_PATIENT:
+        return
+    told = {"provider": arrival.provider, "request_id": arrival.request_id, "kind": OTHERS}
+    if connection.one("alarm_named", **told) is not None:
+        return
+    add_event(connection, arrival, OTHERS, now, workflow_id=workflow_id)
+    if arrival.move is Move.CANCEL:
+        request = connection.one("request_of", id=workflow_id)
+        assert request is not None
+        remarks = (Remark.CANCEL_AFTER_END, Remark.OTHER_PATIENT, *arrival.doubts)
+        notify(connection, NoticeKind.CANCEL_TURNED_AWAY, request, now, remarks)
 
 
 def _refuse_unknown(connection: Connection, arrival: Arrival, now: datetime) -> Quarantined | None:

@@ -7,7 +7,7 @@ So twenty identical requests at once make one record, whatever the network does 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from bars_gateway.model.messages import (
@@ -68,6 +68,7 @@ class Inbound(Noun):
         remarks = links.remarks_of(found)
         taken = take(connection, arrival, workflow_id, NoticeKind.MESSAGE, now, remarks=remarks)
         links.link(connection, arrival, found, taken, now)
+        tell_of_two(connection, arrival, arrival.doubts, now)
         return taken
 
     @promises
@@ -80,6 +81,14 @@ class Inbound(Noun):
         kind = "response.refused" if refusal.is_response else "inbound.refused"
         remember(connection, refusal, kind, now)
         return RefusedBefore(http_status=refusal.http_status, answer=refusal.answer)
+
+
+def tell_of_two(
+    connection: Connection, arrival: Arrival, remarks: Collection[Remark], now: datetime
+) -> None:
+    """Raise the alarm of what names two patients; what is another's has an alarm of its own."""
+    if Remark.TWO_PATIENTS in remarks and Remark.OTHER_PATIENT not in remarks:
+        add_event(connection, arrival, "patient.two", now)
 
 
 def refused_links(

@@ -58,13 +58,21 @@ from bars_gateway.standard.workflow import FINAL, Move
 from bars_gateway.store import decisions, links
 from bars_gateway.store.asides import Aside, Spoilt, each, log_set_aside
 from bars_gateway.store.connection import Connection
-from bars_gateway.store.guards import mixed_up, refuse_change, remarks_on_change, whose
+from bars_gateway.store.guards import (
+    OTHERS,
+    mixed_up,
+    refuse_change,
+    remarks_on_change,
+    tell_of_ended,
+    whose,
+)
 from bars_gateway.store.inbound import (
     add_event,
     already_met,
     changed_workflow,
     named_workflows,
     refused_links,
+    tell_of_two,
 )
 from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.responses import answered_workflow, tell
@@ -241,12 +249,14 @@ def ask_about(
             turn_away(connection, arrival, now)
         return Unattended()
     asked(connection, arrival, now)
+    remarks = (*_remarks_on(connection, arrival, now), *arrival.doubts)
+    tell_of_two(connection, arrival, remarks, now)
     about = {
         "minted": asdict(minted) if minted else None,
         "answer_due_at": text(arrival.owed.due_at) if arrival.owed else None,
         "warn_at": text(arrival.owed.warn_at) if arrival.owed else None,
         "ties": links.written(arrival.ties),
-        "remarks": (*_remarks_on(connection, arrival, now), *arrival.doubts),
+        "remarks": remarks,
         "known": _is_known(connection, arrival),
     }
     return _put(connection, arrival, about, terms, now)
@@ -276,7 +286,7 @@ def _remarks_on_change(
 ) -> tuple[Remark, ...]:
     whose_it_is = whose(connection, arrival, workflow_id)
     if whose_it_is is Sameness.OTHER_PATIENT:
-        add_event(connection, arrival, "patient.other", now, workflow_id=workflow_id)
+        add_event(connection, arrival, OTHERS, now, workflow_id=workflow_id)
     return remarks_on_change(connection, arrival.move, workflow_id, whose_it_is)
 
 
@@ -435,7 +445,9 @@ def turn_away(connection: Connection, arrival: Arrival, now: datetime) -> None:
     workflow = changed_workflow(connection, arrival)
     if workflow is None or mixed_up(connection, arrival, workflow["id"]):
         _tell_of_unknown(connection, arrival, now)
-    elif workflow["state"] not in FINAL:  # of what is over nothing goes on here
+    elif workflow["state"] in FINAL:  # nothing of it goes on here
+        tell_of_ended(connection, arrival, workflow["id"], now)
+    else:
         _tell_of(connection, arrival, workflow["id"], now)
 
 
@@ -444,6 +456,7 @@ def _tell_of_unknown(connection: Connection, arrival: Arrival, now: datetime) ->
     values = {"provider": arrival.provider, "request_id": arrival.request_id}
     if connection.one("alarm_named", kind=TURNED_AWAY, **values) is None:
         add_event(connection, arrival, TURNED_AWAY, now)
+        tell_of_two(connection, arrival, arrival.doubts, now)
 
 
 def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: datetime) -> None:
@@ -456,6 +469,7 @@ def _tell_of(connection: Connection, arrival: Arrival, workflow_id: int, now: da
     about = (request["provider"], request["id"], request["request_id"])
     add_message_event(connection, about, TURNED_AWAY, now, detail)
     remarks = (*_remarks_on_change(connection, arrival, workflow_id, now), *arrival.doubts)
+    tell_of_two(connection, arrival, remarks, now)
     kind = NoticeKind.CANCEL_TURNED_AWAY
     same = {"message_id": request["id"], "kind": kind, "remarks": " ".join(remarks)}
     if connection.one("notice_waiting", **same) is None:

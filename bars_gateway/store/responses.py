@@ -68,8 +68,15 @@ from bars_gateway.standard.remarks import (
 )
 from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.guards import whose
-from bars_gateway.store.inbound import add_event, already_met, keep_aside, remember, take
+from bars_gateway.store.guards import OTHERS, whose
+from bars_gateway.store.inbound import (
+    add_event,
+    already_met,
+    keep_aside,
+    remember,
+    take,
+    tell_of_two,
+)
 from bars_gateway.store.opening_request import began
 from bars_gateway.store.records import move_workflow, notify, other_records
 from bars_gateway.store.replacements import left_with
@@ -211,7 +218,8 @@ def follow(connection: Connection, workflow: Row, told: Telling, now: datetime) 
     says = word.says if word else None
     somebody_else = Remark.OTHER_PATIENT in told.remarks
     if somebody_else:
-        add_event(connection, arrival, "patient.other", now, workflow_id=workflow["id"])
+        add_event(connection, arrival, OTHERS, now, workflow_id=workflow["id"])
+    tell_of_two(connection, arrival, (*told.remarks, *arrival.doubts), now)
     if told.moves:
         state = make_move(connection, workflow, told, now)
         if _is_doubted(connection, workflow, state, says) and not somebody_else:

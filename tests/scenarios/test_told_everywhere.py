@@ -247,7 +247,12 @@ ROWS = (
     Row(
         course=courses.a_request_about_two_patients,
         requester=Told(),
-        responder=Told(epr="This names two patients"),
+        responder=Told(
+            epr="This names two patients",
+            page="came that names two patients",
+            alarm="patient.two",
+            look="Look first at the other side.",
+        ),
     ),
     Row(
         course=courses.a_response_that_nobody_asked_for,

@@ -33,6 +33,13 @@ async def told(node: Node, count: int = 1) -> list[dict[str, Any]]:
     return [json.loads(file.read_bytes()) for file in await eventually(found)]
 
 
+async def accepted(node: Node, of: str, answer: str) -> None:
+    """Have the EPR answer, and wait until that is acknowledged."""
+    status, document = await made(node, move(of, answer, outcome="RRNA"))
+    assert 201 == status, document
+    await node.outcome(document["request_id"])
+
+
 async def page(node: Node) -> str:
     url = f"http://127.0.0.1:{node.gateway.status.port}/"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
@@ -111,6 +118,37 @@ async def test_one_that_names_another_patient_says_so(tmp_path: Path) -> None:
     assert "This names another patient than what it belongs to" in found[0]["means"]
     assert "named another patient than what it belongs to" in shown
     assert {"cancel.turned_away", "patient.other"} == alarms
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [pytest.param("", 501, id="never-asked"), pytest.param(ASKED, 409, id="asked")],
+)
+async def test_one_of_what_is_over_that_names_another_patient_is_told(
+    tmp_path: Path, asked: str, answered: int
+) -> None:
+    """Its Sender means somebody whose referral goes on here; once for its retries."""
+    async with world_in(tmp_path, asked=asked) as world:
+        _, notice = await requested(world, validation_request())
+        (file,) = world.hospital.files("inbox/new/*.answer.json")
+        request = json.loads(file.read_bytes())
+        await accepted(world.hospital, notice["request_id"], "decline")
+        body, cancelling = cancelled_referral(request), headers()
+        others = body.replace(NHS_NUMBER.encode(), b"9990000026")
+        statuses = [
+            (await post(world, each, how))[0]
+            for each, how in ((body, headers()), (others, cancelling), (others, cancelling))
+        ]
+        (tried,) = await told(world.hospital)
+        shown = await page(world.hospital)
+        alarms = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
+
+    assert [answered] * 3 == statuses
+    assert ["cancel_after_end", "other_patient"] == tried["remarks"]
+    assert "it is over here. What was meant may be another patient's" in tried["means"]
+    assert "goes on here, and may not be wanted" not in tried["means"]
+    assert "named another patient than what it belongs to" in shown
+    assert ["patient.other"] == alarms
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from asked_epr import YES, answering
 from bookings import booking, cancelled_referral
 from messages import NHS_NUMBER, referral, validation_request
-from mixed_up import FORMS, about_one, in_the_records, mixed_up
+from mixed_up import FORMS, about_one, in_a_second_patient, in_the_records, mixed_up
 from moving import made, move, socket_of, state, transfer
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
@@ -179,6 +179,23 @@ async def test_a_request_about_two_patients_is_taken_and_told(world: World, form
     assert 200 == status
     assert ["two_patients"] == notice["remarks"]
     assert "This names two patients" in notice["means"]
+    assert ["patient.two"] == [a.kind for a in (await world.hospital.overview()).alarms]
+    assert "1 message came that names two patients" in await page(world.hospital)
+
+
+async def test_a_question_about_two_patients_alarms_when_it_is_asked(world: World) -> None:
+    """Whatever the EPR says to it, a person sees to whose it is; once, for the Sender repeats."""
+    world.hospital.asked = 'questions = "socket"'
+    await world.hospital.restart()
+    body, request = mixed_up(booking(), in_a_second_patient), headers()
+    async with answering(world.hospital.socket, lambda _: {"refuse": "changed-here"}) as epr:
+        answered = [(await post(world, body, request))[0] for _ in range(2)]
+    (question,) = epr.seen
+    (alarm,) = (await world.hospital.overview()).alarms
+
+    assert [409, 409] == answered
+    assert ["two_patients"] == question["remarks"]
+    assert ("patient.two", 1) == (alarm.kind, alarm.times)
 
 
 @MIXED_UP
@@ -262,7 +279,7 @@ async def test_a_cancellation_for_one_of_two_patients_is_not_another_patients(
 
     assert ["unknown_patient"] == question["remarks"]
     assert "too little to tell" in question["means"]
-    assert [] == list((await world.hospital.overview()).alarms)
+    assert ["patient.two"] == [a.kind for a in (await world.hospital.overview()).alarms]
 
 
 async def test_what_was_said_to_be_right_is_right_afterwards(world: World) -> None:

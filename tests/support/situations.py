@@ -117,7 +117,8 @@ def theirs(subject: Subject, use_case: str) -> Iterator[Situation]:
     for kind in (None, "message", "decided_late", "question"):
         for move in REQUESTS:
             yield replace(came, kind=kind, move=move)
-    for remarks in ((), (Remark.OTHER_PATIENT,), (Remark.OTHER_STANDS,)):
+    over = (Remark.CANCEL_AFTER_END, Remark.OTHER_PATIENT)
+    for remarks in ((), (Remark.OTHER_PATIENT,), (Remark.OTHER_STANDS,), over):
         yield replace(came, kind="cancel_turned_away", remarks=remarks)
     for kind in (None, "message", "amended", "decided_late", "question"):
         for said in Said:

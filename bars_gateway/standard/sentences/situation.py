@@ -79,7 +79,12 @@ _OF_RESPONSES = {
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
-_TOLD_IN = frozenset({(Remark.OTHER_PATIENT, "cancel_not_sent")})  # a kind of notice
+_TOLD_IN = frozenset(  # a kind of notice
+    {
+        (Remark.OTHER_PATIENT, "cancel_not_sent"),
+        (Remark.CANCEL_AFTER_END, "cancel_turned_away"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +279,8 @@ def _waiting(rows: ByMove, situation: Situation, *, late: bool) -> Rows:
 
 def _received(situation: Situation) -> Sentence:
     says = situation.says or received.BY_MOVE.get(situation.move)
+    if situation.kind == "cancel_turned_away" and Remark.CANCEL_AFTER_END in situation.remarks:
+        return found(received.CANCELLED_IN_VAIN, situation.matter)
     if says is None:
         table = _OF_REQUESTS.get(str(situation.kind), received.ASKED)
         return found(table[situation.move], situation.matter)
