@@ -51,6 +51,10 @@ FOLDER := $(shell [ "$$(df -Pk $(MEMORY) 2>/dev/null | awk 'END { print $$4 }')"
             2>/dev/null && ! grep -q ' $(MEMORY) [^ ]* [^ ]*noexec' /proc/mounts && \
             echo $(MEMORY) || echo "$${TMPDIR:-/tmp}")
 
+# A third of the suite's time is waiting, for a clock or another process: one process more than there
+# are processors, at most eight, has something to do meanwhile.
+WORKERS = $(shell n=$$(( $$(nproc) + 1 )); [ "$$n" -lt 8 ] || n=8; echo "$$n")
+
 test: $(VENV)/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,7 +63,7 @@ test: $(VENV)/tests
 	@folder=$$(mktemp -d "$(FOLDER)/bars.XXXXXX") && trap 'rm -rf "$$folder"' EXIT INT TERM && \
 	chmod 711 "$$folder" && \
 	TMPDIR="$$folder" $(BIN)/pytest --basetemp "$$folder/t" \
-	  --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
+	  --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 quick: $(VENV)/tests
 	$(PURE) $(ARGS)

@@ -38,6 +38,17 @@ def _wanting(item):
     return wanting
 
 
+def _allowed(item):
+    """Return the seconds that *item* asks for, 0 where it has what every test has."""
+    marker = item.get_closest_marker("timeout")
+    return marker.args[0] if marker else 0
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest: at the end, one process would wait for another's last test."""
+    items.sort(key=_allowed, reverse=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     wanting = _wanting(item)

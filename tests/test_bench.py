@@ -12,6 +12,7 @@ PROGRAM = FOLDER / "run.py"
 FEW = {"ROUNDS": "1", "MESSAGES": "32"}
 
 
+@pytest.mark.timeout(180)
 def test_every_figure_is_printed() -> None:
     """One short round: it ends well, and says what it promises."""
     ended = subprocess.run(

@@ -100,6 +100,7 @@ def reading(given: Case, made: Any) -> Said:
     return read_as(wording, ours, use_case=given.use_case).said
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("row", "use_case"), RESPONSES)
 def test_a_composed_response_reads_as_what_was_asked_for(row: Composition, use_case: str) -> None:
     """By the table of meanings, as its Requester reads it: each move, in each use case."""
@@ -112,6 +113,7 @@ def test_a_composed_response_reads_as_what_was_asked_for(row: Composition, use_c
     assert turned_down_out_of_area or row.move is MOVES[said]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("row", "use_case"), EACH)
 def test_a_composed_message_is_the_move_that_was_asked_for(row: Composition, use_case: str) -> None:
     """Updates and cancellations too, in every Application that has them."""
@@ -134,6 +136,7 @@ def test_a_wait_after_an_allocation_reads_as_stood_down() -> None:
     assert Said.STOOD_DOWN is read_as(wording, ours, use_case="a6t2", before=Said.ASSIGNED).said
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("row", "use_case"), EACH)
 def test_a_composed_message_has_no_error_of_substance(row: Composition, use_case: str) -> None:
     """Nor a warning: what the payload tables ask for is there, in every use case."""
@@ -162,6 +165,7 @@ def mandatory() -> Iterator[Any]:
                         yield pytest.param(row, use_case, focus.type, id=label)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("row", "use_case", "kind"), list(mandatory()))
 def test_a_resource_that_is_left_out_is_named(row: Composition, use_case: str, kind: str) -> None:
     """Whatever the MessageDefinition of a composed move cannot do without."""

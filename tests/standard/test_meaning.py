@@ -499,6 +499,7 @@ def came(word: Said, use_case: str, *, newer: bool) -> Response:
 matrix = pytest.mark.parametrize(("state", "use_case"), ROWS_OF_MATRIX)
 
 
+@pytest.mark.exhaustive
 @matrix
 def test_each_word_in_each_state_leads_somewhere(state: State, use_case: str) -> None:
     """The newest holds; what is older moves nothing; what speaks against an end is in doubt."""
@@ -512,6 +513,7 @@ def test_each_word_in_each_state_leads_somewhere(state: State, use_case: str) ->
         assert state not in FINAL or reached in {state, State.CONTRADICTED}, word
 
 
+@pytest.mark.exhaustive
 @matrix
 def test_each_word_in_each_state_is_remarked_upon_truthfully(state: State, use_case: str) -> None:
     """What is old is called so; what contradicts an end, what amends one; and who hears of it."""
@@ -560,6 +562,7 @@ def notice_of(state: State, word: Said, use_case: str, *, newer: bool) -> Situat
     )
 
 
+@pytest.mark.exhaustive
 @matrix
 def test_nobody_has_to_guess_whether_to_act(state: State, use_case: str) -> None:
     """What is out of the ordinary reads otherwise than what is not, and asks for something."""

@@ -180,6 +180,7 @@ def test_who_is_one_of_two_that_were_named_is_no_stranger(
     assert expected is sameness_among(patient_of(later), [first])
 
 
+@pytest.mark.exhaustive
 def test_a_message_that_names_everybody_is_looked_at_in_no_time() -> None:
     """Ten thousand people in one message are no work: after a few it is nobody's."""
     bundle = json.loads(referral())

@@ -203,6 +203,7 @@ def looked_at(role: Role, use_case: str, subject: Subject, **now: object) -> Sit
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("use_case", "subject"), ABOUT)
 @pytest.mark.parametrize(("role", "state"), GRAVEST, ids=str)
 def test_a_request_that_is_looked_at_says_how_its_case_stands(
@@ -303,6 +304,7 @@ def answered(says: Said, use_case: str, remark: Remark) -> Situation:
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("says", [Said.REJECTED, Said.NOT_ATTENDED, Said.STOOD_DOWN])
 @pytest.mark.parametrize("remark", [*Remark], ids=str)
 def test_who_gives_a_patient_back_is_never_said_to_act_on_it(remark: Remark, says: Said) -> None:
@@ -320,6 +322,7 @@ def test_what_goes_on_after_a_refusal_may_be_done_twice(says: Said) -> None:
     assert "acts on it all the same. Telephone, and stop what was begun in its place" in text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("remark", [*Remark], ids=str)
 @pytest.mark.parametrize(
     "says", [Said.REJECTED, Said.VALIDATION_STARTED, Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES]
