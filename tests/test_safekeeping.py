@@ -319,6 +319,18 @@ def test_a_restore_is_explained(sentence: str) -> None:
     assert [sentence] == [text[: len(sentence)] for text in meaning(RESTORED) if sentence in text]
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_backup_that_is_empty_is_from_before_the_first_message(*, listed: bool) -> None:
+    """No time stands for that: it read "after never"."""
+    empty = replace(RESTORED.held, last_change_at=None)
+    told = "\n".join(meaning(replace(RESTORED, held=empty, listed=listed)))
+
+    assert "- Received from the first message on, and not in the backup: 1 message." in told
+    assert "- Quarantined from the first message on: 1 message." in told
+    assert listed is ("- Forgotten from the first message on: nobody can say" not in told)
+    assert "after never" not in told
+
+
 def test_each_message_is_named() -> None:
     """By the id that `show` asks for."""
     told = "\n".join(meaning(RESTORED))

@@ -40,16 +40,16 @@ AT_RESTORE: Mapping[str, str] = {
         " when its time has passed, the EPR is told that it is unconfirmed."
     ),
     "to_hand_over": (
-        "Received after {since}, and not in the backup: {count}. Their Senders were told that we"
+        "Received {since}, and not in the backup: {count}. Their Senders were told that we"
         " have them, and will not send them again. Hand them to the EPR before you start the"
         " gateway: `bars-gateway restore {kept} --hand-over`."
     ),
     "quarantined": (
-        "Quarantined after {since}: {count}. `--hand-over` brings {them} along, for `bars-gateway"
+        "Quarantined {since}: {count}. `--hand-over` brings {them} along, for `bars-gateway"
         " quarantine` and `attach`."
     ),
     "decided": (
-        "Answered by the EPR after {since}, and open in the backup: {count}. The answer holds, and"
+        "Answered by the EPR {since}, and open in the backup: {count}. The answer holds, and"
         " the EPR is not asked again. What it said yes to it is told once more, as `restored`."
     ),
     "undecided": (
@@ -75,7 +75,7 @@ AT_RESTORE: Mapping[str, str] = {
         " state here as well, and the EPR is told once more. Nothing to do, unless it ended badly."
     ),
     "entered": (
-        "Submitted after {since}, and known to the kept database alone: {count}. Each is here now,"
+        "Submitted {since}, and known to the kept database alone: {count}. Each is here now,"
         " with its state, so that what is answered to it finds it; the EPR is told once more."
     ),
     "waits": (
@@ -100,7 +100,7 @@ AT_HAND_OVER: Mapping[str, str] = {
     "quarantined": "Quarantined: {count}. See `bars-gateway quarantine`.",
 }
 _UNKNOWN = (
-    "Forgotten after {since}: nobody can say all of it. Ask each Sender what it has sent since,"
+    "Forgotten {since}: nobody can say all of it. Ask each Sender what it has sent since,"
     " for it will not send again what we said we have; and look in the EPR for what was submitted"
     " since: files are in outbox/accepted, unless somebody took them away. Submit again only what"
     " the Receiver says that it has not: under new ids it would take it twice. Answers to what was"
@@ -298,12 +298,13 @@ def _alarms(alarms: Sequence["StandsAgain"]) -> Sequence[Mapping[str, object]]:
 def meaning(restored: "Restored") -> Iterator[str]:
     """Yield in plain words what a restore means, each with what to do about it."""
     from bars_gateway.store.aftermath import LEFT_BEHIND
+    from bars_gateway.store.restore import since
 
-    since, kept = clock(restored.held.last_change_at), str(restored.aside)
+    from_then, kept = since(restored.held.last_change_at), str(restored.aside)
     yield f"- {_what_is_kept(restored)}"
-    yield from _grouped(AT_RESTORE, restored.lines, since=since, kept=kept)
+    yield from _grouped(AT_RESTORE, restored.lines, since=from_then, kept=kept)
     if not restored.listed:
-        yield f"- {_UNKNOWN.format(since=since)}"
+        yield f"- {_UNKNOWN.format(since=from_then)}"
     elif not restored.lines and not any(each.kind == LEFT_BEHIND for each in restored.alarms):
         yield "- Forgotten: no message. Each that was there before is in the backup as well."
     yield from _standing_again(restored.alarms)
@@ -316,7 +317,7 @@ def meaning(restored: "Restored") -> Iterator[str]:
 
 def handed_over(done: "HandedOver", kept: Path) -> Iterator[str]:
     """Yield in plain words what was entered from the kept database."""
-    yield from _grouped(AT_HAND_OVER, done.lines, since="the backup", kept=str(kept))
+    yield from _grouped(AT_HAND_OVER, done.lines, since="after the backup", kept=str(kept))
     yield from _standing_again(done.alarms)
     if not done.lines and not done.alarms:
         yield f"- Nothing: all that {kept} has is here already."

@@ -202,7 +202,9 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.THEIRS,
         advice="The notice says what was found. Telephone that service, and ask who sees to this"
         " patient now.",
-        ends=_CANCELLED_SAYS,
+        ends="a response answers what was to be asked (none found: any; not shown whose: one that"
+        f" names the record; over: one that says so), or {_CANCELLED_SAYS}",
+        ended_by=("message.answered",),
     ),
     "message.set_aside": AlarmKind(
         about=About.MESSAGE,

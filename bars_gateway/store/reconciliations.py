@@ -2,6 +2,13 @@
 What is looked for where the Receiver has a message under ids that are not known here.
 
     settle: acknowledged, no id ─► wanted ──► what came of it (`findings`), and a notice
+                                                │ a response answers what is asked by it
+                                                └─► the alarm ends; if it came first, none is raised
+
+Who answers has the request: that it could not be found is no question any more. A response that
+names the record says which one it is, where what was shown may have been somebody else's. Where
+several are shown, there may be two of them, and a record that is over there while somebody is said
+to be at work contradicts that: whoever is to ask still has to.
 """
 
 from collections.abc import Mapping
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNRECONCILED = "message.unreconciled"
+ANSWERED = "message.answered"
 # Somebody has to telephone there, whatever the EPR means to do with its message.
 _TO_ASK_ABOUT = frozenset(
     {Reconciliation.OVER, Reconciliation.NONE, Reconciliation.SEVERAL, Reconciliation.UNNAMED}
@@ -37,6 +45,8 @@ _ENDED_AS_TOLD: Mapping[State, frozenset[str]] = {
     State.DECLINED: ENDED,
     State.CANCELLED: frozenset({"revoked", "cancelled", "entered-in-error"}),
 }
+# What nobody has to ask any more once a response has named the record.
+_ANSWERED_BY_NAME = frozenset({Reconciliation.UNNAMED, Reconciliation.UNREAD})
 _NOTHING_TO_ASK = frozenset({Reconciliation.FOUND, Reconciliation.NONE, Reconciliation.UNREAD})
 
 
@@ -100,7 +110,7 @@ class Reconciliations(Noun):
             remarks = name_focus(connection, row, matched.focus_id, now)
         if Remark.SHARED_ID in remarks:
             connection.run("reconciled_as", id=message_id, reconciliation=Reconciliation.SEVERAL)
-        elif _is_no_news(connection, row, matched):
+        elif _is_no_news(connection, row["workflow_id"], matched.result, matched.status):
             return
         notify(connection, NoticeKind.RECONCILED, row, now, remarks)
         if matched.result in _TO_ASK_ABOUT:
@@ -142,14 +152,28 @@ def _reconciled(connection: Connection, message_id: int, matched: Matched) -> Ro
     )
 
 
-def _is_no_news(connection: Connection, row: Row, matched: Matched) -> bool:
-    """Tell whether the case has ended since, and what was found agrees with what was told of it."""
-    workflow = connection.one("workflow_state", id=row["workflow_id"])
+def answer_alarms(connection: Connection, workflow_id: int, now: datetime) -> None:
+    """End the alarms about what could not be found, where a response has answered that."""
+    for row in connection.rows("unreconciled_standing", workflow_id=workflow_id):
+        result = Reconciliation(row["reconciliation"])
+        if _is_no_news(connection, workflow_id, result, row["shown"]):
+            about = (row["provider"], row["id"], row["request_id"])
+            add_message_event(connection, about, ANSWERED, now)
+
+
+def _is_no_news(
+    connection: Connection, workflow_id: int, result: Reconciliation, status: str | None
+) -> bool:
+    """Tell whether what was found says nothing that is not known from a response, or better."""
+    workflow = connection.one("workflow_state", id=workflow_id)
     assert workflow is not None
     as_told = _ENDED_AS_TOLD.get(State(workflow["state"]))
-    if as_told is None:
+    if as_told is not None and (result in _NOTHING_TO_ASK or status in as_told):
+        return True
+    if connection.one("workflow_answered", id=workflow_id) is None:
         return False
-    return matched.result in _NOTHING_TO_ASK or matched.status in as_told
+    named = workflow["focus_id"] is not None
+    return result is Reconciliation.NONE or (named and result in _ANSWERED_BY_NAME)
 
 
 def _unreadable(connection: Connection, *, message_id: int, error: Exception) -> None:

@@ -5,6 +5,15 @@
 SELECT id, provider, request_id, correlation_id, receiver, reconcile_at, settled_at FROM messages
  WHERE reconcile_at IS NOT NULL ORDER BY reconcile_at LIMIT 1;
 
+-- name: unreconciled_standing
+-- What could not be found, while an alarm says so.
+SELECT m.id, m.provider, m.request_id, m.reconciliation, m.shown FROM alarms AS a JOIN messages AS m ON m.id = a.message_id
+ WHERE a.workflow_id = :workflow_id AND a.kind = 'message.unreconciled' AND a.ended_at IS NULL;
+
+-- name: workflow_answered
+-- Whether anything was answered to what we asked, of our patient.
+SELECT 1 FROM messages WHERE workflow_id = :id AND direction = 'inbound' AND patient IS NOT 'other' LIMIT 1;
+
 -- name: reconcile_later
 -- Look for it again at a later moment.
 UPDATE messages SET reconcile_at = :at WHERE id = :id AND reconciliation = 'wanted';

@@ -78,6 +78,7 @@ from bars_gateway.store.inbound import (
     tell_of_two,
 )
 from bars_gateway.store.opening_request import began
+from bars_gateway.store.reconciliations import answer_alarms
 from bars_gateway.store.records import move_workflow, notify, other_records
 from bars_gateway.store.replacements import left_with
 from bars_gateway.store.rows import instant, text
@@ -224,6 +225,8 @@ def follow(connection: Connection, workflow: Row, told: Telling, now: datetime) 
         state = make_move(connection, workflow, told, now)
         if _is_doubted(connection, workflow, state, says) and not somebody_else:
             add_event(connection, arrival, f"workflow.{state}", now, workflow_id=workflow["id"])
+    if not somebody_else:
+        answer_alarms(connection, workflow["id"], now)
     if is_alarming(told.remarks, says):
         detail = {"remarks": told.remarks, "says": says}
         add_event(connection, arrival, "response.remarked", now, **detail)

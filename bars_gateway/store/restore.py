@@ -304,7 +304,7 @@ def _make_safe(  # noqa: PLR0917
         raise_alarms(connection, [each for each in lines if not _is_seen_to(each, there)], now)
         connection.execute("DELETE FROM main.breaks")  # they may have answered since the backup
         if not there.listed:
-            _audit(connection, "restore.forgotten", now, {"place": _after(held.last_change_at)})
+            _audit(connection, "restore.forgotten", now, {"place": since(held.last_change_at)})
         done = {"kept": condition, "listed": there.listed, "messages": len(lines)}
         _audit(connection, "operator.restored", now, done)
     return Restored(
@@ -318,7 +318,8 @@ def _make_safe(  # noqa: PLR0917
     )
 
 
-def _after(last_change_at: datetime | None) -> str:
+def since(last_change_at: datetime | None) -> str:
+    """Return from when on the backup lacks what happened; an empty one has no last change."""
     if last_change_at is None:
         return "from the first message on"
     return f"after {last_change_at:%Y-%m-%d %H:%M:%S} UTC"

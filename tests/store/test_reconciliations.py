@@ -24,9 +24,14 @@ async def taken(store: Store, move: Move = Move.REQUEST, bundle_id: str = "b-1")
 async def answered(store: Store, move: Move) -> int:
     """Return a request that is acknowledged so, and answered."""
     number = await taken(store)
-    came = arrival(move=move, responds_to="b-1", use_case="a6t2", focus_id="theirs")
-    assert isinstance(await store.responses.respond(came, payload(b"{}"), NOW), Taken)
+    await respond(store, move)
     return number
+
+
+async def respond(store: Store, move: Move, **changes: object) -> None:
+    values = {"responds_to": "b-1", "use_case": "a6t2", "focus_id": "theirs", **changes}
+    came = arrival(move=move, **values)
+    assert isinstance(await store.responses.respond(came, payload(b"{}"), NOW), Taken)
 
 
 async def told(store: Store) -> tuple[int, int]:
@@ -46,6 +51,9 @@ def over(status: str) -> Matched:
 NONE = Matched(result=Reconciliation.NONE)
 FOUND = Matched(result=Reconciliation.FOUND, focus_id="theirs")
 SEVERAL = Matched(result=Reconciliation.SEVERAL)
+UNNAMED = Matched(result=Reconciliation.UNNAMED)
+UNREAD = Matched(result=Reconciliation.UNREAD)
+NAMELESS = {"focus_id": None}
 
 
 @pytest.mark.parametrize(
@@ -97,3 +105,38 @@ async def test_of_a_case_that_nobody_has_answered_everything_is_told(
     await store.reconciliations.settle(await taken(store), matched, NOW)
 
     assert (1, 1) == await told(store)
+
+
+@pytest.mark.parametrize(
+    ("matched", "move", "how", "left"),
+    [
+        pytest.param(NONE, Move.PROGRESS, {}, 0, id="they-have-it"),
+        pytest.param(NONE, Move.WAIT, NAMELESS, 0, id="they-have-it-by-whatever-name"),
+        pytest.param(NONE, Move.DECLINE, {}, 0, id="they-had-it"),
+        pytest.param(UNNAMED, Move.PROGRESS, {}, 0, id="it-is-known-which-it-is"),
+        pytest.param(UNNAMED, Move.WAIT, NAMELESS, 1, id="nobody-says-which-it-is"),
+        pytest.param(over("completed"), Move.CONCLUDE, {}, 0, id="it-is-over-and-they-say-so"),
+        pytest.param(over("completed"), Move.PROGRESS, {}, 1, id="over-there-and-at-work"),
+        pytest.param(over("revoked"), Move.CONCLUDE, {}, 1, id="it-ended-otherwise"),
+        pytest.param(SEVERAL, Move.PROGRESS, {}, 1, id="there-may-be-two"),
+    ],
+)
+async def test_a_response_ends_the_alarm_whose_question_it_answers(
+    store: Store, matched: Matched, move: Move, how: dict[str, object], left: int
+) -> None:
+    """Nobody has to telephone any more; where it leaves the question open, somebody has to."""
+    await store.reconciliations.settle(await taken(store), matched, NOW)
+    before = await told(store)
+    await respond(store, move, **how)
+
+    assert (1, 1) == before
+    assert (1, left) == await told(store)
+
+
+@pytest.mark.parametrize("matched", [NONE, UNNAMED, UNREAD], ids=["none", "unnamed", "unread"])
+async def test_what_was_answered_before_is_not_asked_about(store: Store, matched: Matched) -> None:
+    """They said how far they are, and by which name: that nobody may know of it is not so."""
+    number = await answered(store, Move.PROGRESS)
+    await store.reconciliations.settle(number, matched, NOW)
+
+    assert (0, 0) == await told(store)
