@@ -27,10 +27,10 @@ Whose a record is that a Receiver shows is told by all that it says of its patie
 
     our Patient + record + what came beside it ──sameness_of──► Sameness
 
-A record names its patient by number (`subject.identifier`, the actor of an Appointment), holds a
-Patient, or refers to one that came beside it, by its fullUrl or as `Patient/id`. Whoever mixes up
-two records may name one patient here and another there: then it is another's. Where it says
-nothing at all, the Patients that came with it are whom the answer is about.
+A record names its patient by number (`subject.identifier`, or `Patient/` and the number; ABOUT has
+where), holds a Patient, or refers to one that came beside it, by its fullUrl or as `Patient/id`.
+Whoever mixes up two records may name one patient here and another there: then it is another's.
+Where it says nothing at all, the Patients that came with it are whom the answer is about.
 
 That nothing is said, as in the answers that the guide shows, proves nothing and contradicts
 nothing (`unknown_patient`). An id that we know stands then; none is learnt from such a record.
@@ -39,7 +39,7 @@ Decisions: D-same-patient, D-duplicate.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
@@ -50,9 +50,31 @@ from bars_gateway.standard.tree import Json, Resource
 
 NHS_NUMBER_SYSTEM = "https://fhir.nhs.uk/Id/nhs-number"
 NHS_NUMBER_DIGITS = 10
-# Members that refer to whom a record is about.
-_OF_A_PATIENT = frozenset({"subject", "patient", "actor"})
-_TELLING = _OF_A_PATIENT | {"resourceType"}  # an object that has none of these names nobody
+# Where R4 has a record say whom it is about, of all that a message may carry. Who writes, asks,
+# does or pays may be somebody's patient, too, and the record is not about them for that.
+ABOUT: Mapping[str, frozenset[str]] = {
+    "subject": frozenset(
+        {
+            *("Account", "CarePlan", "ClinicalImpression", "Communication", "CommunicationRequest"),
+            *("Composition", "Condition", "DeviceRequest", "DiagnosticReport", "DocumentReference"),
+            *("Encounter", "Flag", "Goal", "ImagingStudy", "List", "Media", "MedicationRequest"),
+            *("MedicationAdministration", "MedicationDispense", "MedicationStatement"),
+            *("Observation", "Procedure", "QuestionnaireResponse", "RiskAssessment"),
+            *("ServiceRequest", "Specimen", "CareTeam"),
+        }
+    ),
+    "patient": frozenset(
+        {
+            *("AllergyIntolerance", "Consent", "Device", "EpisodeOfCare", "FamilyMemberHistory"),
+            *("Immunization", "NutritionOrder", "RelatedPerson"),
+        }
+    ),
+    "for": frozenset({"Task"}),
+    "beneficiary": frozenset({"Coverage"}),
+    "actor": frozenset({"Appointment.participant", "AppointmentResponse", "Schedule"}),
+    "sourcePatientInfo": frozenset({"DocumentReference.context"}),
+}
+_TELLING = ABOUT.keys() | {"resourceType"}  # an object that has none of these names nobody
 _MOST = 16  # who are compared: a message that names more is about nobody in particular
 _BETWEEN_DIGITS = re.compile(r"[\s\u2010-\u2015-]")  # every space and hyphen there is
 _WHOLE_DATE = len("1950-01-31")
@@ -93,7 +115,8 @@ def patient_of(message: Message) -> Patient:
     """Return whom *message* is about: by its Patient, and by the numbers that its records give."""
     ordered = sorted(message.objects, key=lambda objects: not _is_patient(objects[0]))
     telling = (each for objects in ordered for each in objects if not _TELLING.isdisjoint(each))
-    named = (who for each in telling for _, who in _named_by(each))
+    held = _held(message.root)
+    named = (who for each in telling for _, who in _named_by(each, held))
     first, *beside = _apart(named) or [Patient()]
     return replace(first, beside=tuple(beside))
 
@@ -103,7 +126,8 @@ def strangers(message: Message) -> list[str]:
     whose = patient_of(message)
     if not whose.beside:
         return []
-    return [where for where, who in _named(message.root) if not _is_of(who, whose)]
+    named = _named(message.root, _held(message.root))
+    return [where for where, who in named if not _is_of(who, whose)]
 
 
 def _is_of(who: Patient, one: Patient) -> bool:
@@ -166,42 +190,82 @@ def _together(people: Collection[Patient]) -> Patient:
     )
 
 
-def numbered_in(tree: Resource) -> list[Patient]:
+def numbered_in(tree: Resource, held: Collection[str] = ()) -> list[Patient]:
     """
     Return everybody to whom *tree* gives an NHS number: not only in a Patient.
 
-    A record may name its patient by number alone (`subject.identifier`), with no Patient beside
-    it; and whoever has mixed up two requests may name both. What is no Bundle is read alike.
+    A record may name its patient by number alone (`subject.identifier`, or `Patient/` and the
+    number), with no Patient beside it; and whoever has mixed up two requests may name both. What is
+    no Bundle is read alike. *held*: the ids of the Patients that came with it.
     """
-    people = (Patient(nhs_numbers=who.nhs_numbers) for _, who in _named(tree) if who.nhs_numbers)
+    named = _named(tree, {*held, *_held(tree)})
+    people = (Patient(nhs_numbers=who.nhs_numbers) for _, who in named if who.nhs_numbers)
     return are_one(dict.fromkeys(people))
 
 
-def _named(tree: Resource) -> Iterator[tuple[str, Patient]]:
+def _named(tree: Resource, held: Collection[str]) -> Iterator[tuple[str, Patient]]:
     """Yield where *tree* names somebody, and whom."""
+    for where, node in _objects(tree):
+        yield from ((where + name, who) for name, who in _named_by(node, held))
+
+
+def _objects(tree: Resource) -> Iterator[tuple[str, Resource]]:
+    """Yield every object within *tree*, and where it stands."""
     level: list[tuple[str, Json]] = [(text_of(tree, "resourceType"), tree)]
     for where, node in level:  # which grows while it is read
         if isinstance(node, list):
             level += [(f"{where}[{number}]", each) for number, each in enumerate(node)]
         elif isinstance(node, dict):
             level += [(f"{where}.{name}", each) for name, each in node.items()]
-            yield from ((where + name, who) for name, who in _named_by(node))
+            yield where, node
 
 
-def _named_by(node: Resource) -> Iterator[tuple[str, Patient]]:
+def _named_by(node: Resource, held: Collection[str]) -> Iterator[tuple[str, Patient]]:
     """Yield whom one object names itself, and in which of its members."""
     if _is_patient(node):
         yield "", patient_in(node)
-    for name in _OF_A_PATIENT & node.keys():
-        if numbers := _numbers_in(map_of(node, name)):
-            yield f".{name}", Patient(nhs_numbers=numbers)
+    for where, reference in _about(node):
+        for numbers in _numbers_in(reference, held):
+            yield where, Patient(nhs_numbers=numbers)
 
 
-def _numbers_in(reference: Resource) -> frozenset[str]:
-    """Return the numbers by which a reference names a patient; the actor may be a relative."""
+def _about(node: Resource) -> Iterator[tuple[str, Resource]]:
+    """Yield the references of an object to whom it is about, and in which of its members."""
+    for name in ABOUT.keys() & node.keys():
+        many = maps_of(node, name)
+        yield from ((f".{name}[{number}]", each) for number, each in enumerate(many))
+        if not many:
+            yield f".{name}", map_of(node, name)
+
+
+def _numbers_in(reference: Resource, held: Collection[str]) -> Iterator[frozenset[str]]:
+    """
+    Yield the numbers by which a reference names a patient; the actor may be a relative.
+
+    `Patient/` and an NHS number is how that service itself refers to somebody who is not *held*
+    beside it; an id of a Patient who is, is that one's, whatever it looks like.
+    """
     if text_of(reference, "type") not in {"", "Patient"}:
-        return frozenset()
-    return _usable(_numbers([map_of(reference, "identifier")]))
+        return
+    kind, literal = _typed(text_of(reference, "reference")) or ("", "")
+    named = {literal} if kind == _PATIENT and literal not in held else set()
+    for numbers in map(_usable, (_numbers([map_of(reference, "identifier")]), named)):
+        if numbers:
+            yield numbers
+
+
+def _held(tree: Resource) -> frozenset[str]:
+    """Return the ids under which the Patients of a Bundle can be referred to."""
+    shown = [(text_of(e, "fullUrl"), map_of(e, "resource")) for e in maps_of(tree, "entry")]
+    return frozenset(each for url, one in shown if _is_patient(one) for each in _ids(url, one))
+
+
+def _ids(full_url: str, patient: Resource) -> Iterator[str]:
+    """Yield the ids by which a reference of the form `Patient/id` is to that Patient."""
+    yield text_of(patient, "id").lower()
+    kind, literal = _typed(full_url) or ("", "")
+    if kind == _PATIENT:
+        yield literal
 
 
 def _usable(numbers: Iterable[str]) -> frozenset[str]:
@@ -378,7 +442,8 @@ def _people(record: Resource, beside: Sequence[Entry]) -> list[Patient]:
     references = list(_references(record))
     held = [each for each in maps_of(record, "contained") if _is_patient(each)]
     held += [each.resource for each in patients if any(_is_at(each, ref) for ref in references)]
-    said = [*numbered_in(record), *map(patient_in, held)]
+    ids = {each for patient in patients for each in _ids(patient.full_url, patient.resource)}
+    said = [*numbered_in(record, ids), *map(patient_in, held)]
     if any(each != Patient() for each in said):
         return said
     return [patient_in(each.resource) for each in patients]
@@ -386,10 +451,8 @@ def _people(record: Resource, beside: Sequence[Entry]) -> list[Patient]:
 
 def _references(record: Resource) -> Iterator[str]:
     """Yield what it says that it is about; the reference of an actor may be to a clinician."""
-    actors = [map_of(each, "actor") for each in maps_of(record, "participant")]
-    for each in (map_of(record, "subject"), map_of(record, "patient"), *actors):
-        if text_of(each, "reference"):
-            yield text_of(each, "reference")
+    for _, node in _objects(record):
+        yield from filter(None, (text_of(each, "reference") for _, each in _about(node)))
 
 
 def _is_at(patient: Entry, reference: str) -> bool:

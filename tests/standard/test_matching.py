@@ -149,6 +149,8 @@ ABSOLUTE = "https://x.example/Patient/p1"
             beside({**REFERS, **named(ANOTHER)}, **with_number(NHS_NUMBER, ANOTHER)),
             id="merged-and-named-by-the-newer-number",
         ),
+        pytest.param(beside(to(f"Patient/{NHS_NUMBER}")), id="by-its-number-as-an-id"),
+        pytest.param(beside(to(f"Patient/{ANOTHER}"), id=ANOTHER, **OF_US), id="an-id-like-one"),
         pytest.param(beside(to("Patient/p1"), id="p1", **OF_US), id="by-type-and-id"),
         pytest.param(beside(to(ABSOLUTE), url=ABSOLUTE, **OF_US), id="absolute"),
         pytest.param(beside(to("#p"), contained=OF_US), id="contained"),
@@ -170,6 +172,7 @@ def test_a_record_that_shows_our_patient_is_ours(found: Message) -> None:
         pytest.param(beside(named(ANOTHER)), id="by-number"),
         pytest.param(beside(named(ANOTHER, NUMBER.replace("https", "http"))), id="http"),
         pytest.param(beside(named(ANOTHER, NUMBER.lower())), id="lower-case"),
+        pytest.param(beside(to(f"Patient/{ANOTHER}")), id="by-number-as-an-id"),
         pytest.param(beside(REFERS, **OF_ANOTHER), id="beside-it"),
         pytest.param(beside(to("Patient/p1"), id="p1", **OF_ANOTHER), id="by-type-and-id"),
         pytest.param(

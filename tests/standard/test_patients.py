@@ -1,6 +1,8 @@
 """Whether two messages are about one patient: the table, from either side."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ from messages import referral, validation_request
 from variants import keep, resource
 
 from bars_gateway.standard.bundle import Message, read, said_by
+from bars_gateway.standard.formats import Format
 from bars_gateway.standard.patients import (
+    ABOUT,
     NHS_NUMBER_SYSTEM,
     ONE_PATIENT,
     Patient,
@@ -19,7 +23,9 @@ from bars_gateway.standard.patients import (
     is_placeholder,
     patient_of,
     sameness_among,
+    strangers,
 )
+from bars_gateway.standard.r4 import members
 
 ONE, OTHER, THIRD = "9990000018", "9990000026", "9990000034"
 WRONG = "9990000019"
@@ -58,6 +64,35 @@ def named_in(kind: str, number: str, **patient: Any) -> Message:
     return read(json.dumps(bundle).encode())
 
 
+def with_record(record: dict[str, Any], **patient: Any) -> Message:
+    """Return a referral with one more record in it."""
+    bundle = json.loads(referral())
+    bundle["entry"].append({"fullUrl": "urn:uuid:added", "resource": record})
+    resource(bundle, "Patient").update(patient)
+    return read(json.dumps(bundle).encode())
+
+
+def record_about(kind: str, member: str, reference: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of *kind* (or of a part of one) that says by that member whom it is about."""
+    name, *parts = kind.split(".")
+    told: Any = {member: [reference] if kind == "Schedule" else reference}
+    for part in parts:
+        told = {part: [told] if part == "participant" else told}
+    return {"resourceType": name, **told}
+
+
+PLACES = [(kind, member) for member, kinds in ABOUT.items() for kind in sorted(kinds)]
+FORMS_OF_REFERENCE = {
+    "identifier": {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": OTHER}},
+    "relative": {"reference": f"Patient/{OTHER}"},
+    "absolute": {"reference": f"https://x.example/FHIR/R4/Patient/{OTHER}/_history/2"},
+    "both": {
+        "reference": f"Patient/{OTHER}",
+        "identifier": {"system": NHS_NUMBER_SYSTEM, "value": ONE},
+    },
+}
+
+
 def beside(second: str | None, *, at_the_front: bool = False, **changes: Any) -> Message:
     """Return a referral with a second Patient in it, of that number, or of none."""
     bundle = json.loads(referral())
@@ -70,6 +105,8 @@ def beside(second: str | None, *, at_the_front: bool = False, **changes: Any) ->
 
 
 S = Sameness
+FORMATS = {".json": Format.JSON, ".xml": Format.XML}
+ACTING = {"source", "performer"}  # who may be the patient
 
 
 @pytest.mark.parametrize(
@@ -147,6 +184,98 @@ def test_whether_it_is_the_same_patient(one: Message, other: Message, expected: 
     """By NHS number where both have one, else by name and birth date, else nobody knows."""
     assert expected is compare(patient_of(one), patient_of(other))
     assert expected is compare(patient_of(other), patient_of(one))
+
+
+@pytest.mark.parametrize("form", FORMS_OF_REFERENCE.values(), ids=FORMS_OF_REFERENCE)
+@pytest.mark.parametrize(("kind", "member"), PLACES, ids=".".join)
+def test_whoever_a_record_is_about_is_named_by_the_message(
+    kind: str, member: str, form: dict[str, Any]
+) -> None:
+    """Wherever R4 has a record say so, by whichever form of reference; and the path is told."""
+    found = with_record(record_about(kind, member, form))
+    numbers = {n for each in patient_of(found).everybody for n in each.nhs_numbers}
+
+    assert {ONE, OTHER} == numbers
+    assert [True] == [f".{member}" in where for where in strangers(found)]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        pytest.param({"reference": f"Patient/{ONE}"}, id="ours"),
+        pytest.param({"reference": f"Practitioner/{OTHER}"}, id="no-patient"),
+        pytest.param({"reference": f"Patient/{OTHER}", "type": "Group"}, id="said-to-be-a-group"),
+        pytest.param({"reference": f"Patient/{WRONG}"}, id="no-nhs-number"),
+        pytest.param({"reference": f"Patient/{PLACEHOLDERS[0]}"}, id="a-placeholder"),
+        pytest.param({"reference": f"urn:uuid:{OTHER}"}, id="no-type"),
+        pytest.param({"reference": "#p"}, id="contained"),
+    ],
+)
+def test_what_names_nobody_else(reference: dict[str, Any]) -> None:
+    """An id is a number only where a Patient is referred to by it, and it can be one."""
+    found = with_record(record_about("Task", "for", reference))
+
+    assert () == patient_of(found).beside
+
+
+@pytest.mark.parametrize("by", [{"id": OTHER}, {}], ids=["its-id", "its-url"])
+def test_the_id_of_a_patient_in_the_message_is_that_patients(by: dict[str, str]) -> None:
+    """Some number their patients with ten digits: whose that is, the Patient itself says."""
+    bundle = json.loads(referral())
+    patient = next(e for e in bundle["entry"] if e["resource"]["resourceType"] == "Patient")
+    patient["fullUrl"] = f"https://x.example/Patient/{OTHER}"
+    patient["resource"] |= by
+    task = record_about("Task", "for", {"reference": f"Patient/{OTHER}"})
+    bundle["entry"].append({"fullUrl": "urn:uuid:added", "resource": task})
+    found = patient_of(read(json.dumps(bundle).encode()))
+
+    assert ({ONE}, ()) == (found.nhs_numbers, found.beside)
+
+
+@pytest.mark.parametrize(("kind", "member"), PLACES, ids=".".join)
+def test_each_place_is_a_reference_of_r4(kind: str, member: str) -> None:
+    """The table names elements that there are."""
+    assert "Reference" == members(kind)[member].type
+
+
+@pytest.mark.reference_data
+def test_no_published_message_names_two_patients(reference_data: Path) -> None:
+    """Each is about one: a place that were read wrongly would make two of them."""
+    files = (reference_data / "examples" / "messages").rglob("*")
+    found = [read(f.read_bytes(), FORMATS[f.suffix]) for f in files if f.suffix in FORMATS]
+    messages = [each for each in found if each.event]
+
+    assert 40 < len(messages)
+    assert [] == [each.bundle_id for each in messages if patient_of(each).beside]
+
+
+@pytest.mark.reference_data
+def test_every_place_that_is_published_is_read(reference_data: Path) -> None:
+    """Whatever refers to a Patient by that name says whom it is about, or who acted."""
+    found: set[str] = set()
+    for file in (reference_data / "examples").rglob("*.json"):
+        found |= set(_referring(json.loads(file.read_bytes())))
+
+    assert {"subject", "patient", "actor"} <= found
+    assert set() == found - ABOUT.keys() - ACTING
+
+
+def _referring(tree: Any) -> Iterator[str]:
+    """Yield the names of the members that refer to a Patient of the Bundle."""
+    patients = {
+        each["fullUrl"]
+        for each in tree.get("entry", ())
+        if each["resource"]["resourceType"] == "Patient" and "fullUrl" in each
+    }
+    level: list[tuple[str, Any]] = [("", tree)]
+    for name, node in level:
+        if isinstance(node, list):
+            level += [(name, each) for each in node]
+        elif isinstance(node, dict):
+            level += node.items()
+            reference = str(node.get("reference"))
+            if reference in patients or "Patient/" in reference:
+                yield name
 
 
 def test_who_was_traced_is_known_by_what_was_said_before_and_after() -> None:

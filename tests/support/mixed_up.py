@@ -32,7 +32,14 @@ def in_a_second_patient(bundle: Bundle) -> None:
             subject["reference"] = theirs["fullUrl"]
 
 
-FORMS = (in_the_care_plan, in_the_records, in_a_second_patient)
+def in_a_task(bundle: Bundle) -> None:
+    """Add a Task for the other, whom it names as the demographics service does."""
+    task = {"resourceType": "Task", "status": "requested", "intent": "order"}
+    named = {"for": {"reference": f"Patient/{ANOTHER}"}}
+    bundle["entry"].append({"fullUrl": f"urn:uuid:{uuid4()}", "resource": task | named})
+
+
+FORMS = (in_the_care_plan, in_the_records, in_a_second_patient, in_a_task)
 
 
 def mixed_up(body: bytes, form: Callable[[Bundle], None] = in_the_care_plan) -> bytes:
