@@ -239,6 +239,30 @@ def looked_for() -> str:
         ),
         *(
             Told(
+                (f"an update, `{state}`, `update_after_end`",),
+                begun(
+                    kind="outcome",
+                    state=state,
+                    move=Move.UPDATE,
+                    remarks=(Remark.UPDATE_AFTER_END,),
+                ),
+            )
+            for state in OutboundState
+        ),
+        *(
+            Told(
+                (f"`{move}`, `{state}`, `{remark}`",),
+                begun(kind="outcome", state=state, move=move, remarks=(remark,)),
+            )
+            for remark, move in (
+                (Remark.SAID_BEFORE, Move.WAIT),
+                (Remark.SAID_SINCE, Move.PROGRESS),
+                (Remark.SAID_OTHERWISE, Move.CONCLUDE),
+            )
+            for state in ("refused", "unconfirmed", "not_sent", "withdrawn")
+        ),
+        *(
+            Told(
                 (f"`reconciled`: {word}",),
                 begun(
                     kind="reconciled",

@@ -30,7 +30,7 @@ from bars_gateway.epr.deliveries import file_of
 from bars_gateway.errors import GatewayError
 from bars_gateway.log import EVENTS, FIELDS
 from bars_gateway.model import interventions, messages, quarantine
-from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS
+from bars_gateway.model.alarms import ALARMS, AlarmKind, Words
 from bars_gateway.model.readings import Overview
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
@@ -140,13 +140,22 @@ def alarms() -> str:
     head = ["| Kind | What it says | Look first | What to do | What else ends it |"]
     lines = []
     for kind, each in ALARMS.items():
-        roles = [Role.REQUESTER, Role.RESPONDER] if each.to_responder else [None]
-        for role in roles:
-            words, whose = each.words(role), f", you are the {role.title()}" if role else ""
+        for words, whose in told_as(each):
             says = words.says.format(n=f"{each.noun}s")
             about = f"| `{kind}`{whose} | {says} | {words.whose} | {words.advice}"
             lines.append(f"{about} | {each.ends} |")
     return "\n".join([*head, "|---|---|---|---|---|", *lines])
+
+
+def told_as(kind: AlarmKind) -> Iterator[tuple[Words, str]]:
+    """Yield the words for each role, and those for what the case has gone on without."""
+    if kind.to_responder:
+        yield kind.words(Role.REQUESTER), ", you are the Requester"
+        yield kind.to_responder, ", you are the Responder"
+    else:
+        yield kind.words(None), ""
+    if kind.in_vain:
+        yield kind.in_vain, ", of what the case has gone on without"
 
 
 def faults() -> str:
@@ -422,7 +431,7 @@ def test_every_objection_is_explained() -> None:
     """Whoever is told no finds out when that happens."""
     page = (ROOT / "docs" / "sending.md").read_text("utf-8")
 
-    known = {*interventions.OBJECTIONS, *quarantine.AGAINST, *HANDLING_OBJECTIONS}
+    known = {*interventions.OBJECTIONS, *quarantine.AGAINST, *interventions.HANDLING_OBJECTIONS}
     assert set() == {code for code in known if f"| `{code}` |" not in page}
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
-from bars_gateway.model.alarms import ALARMS, HANDLING_OBJECTIONS, MOST_AT_ONCE
-from bars_gateway.model.interventions import OBJECTIONS, Verb
+from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE
+from bars_gateway.model.interventions import HANDLING_OBJECTIONS, OBJECTIONS, Verb
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.model.quarantine import AGAINST
 from bars_gateway.standard.answers import REFUSALS

@@ -13,8 +13,7 @@ is none of those that were named.
 
 To add one: write the event as ever (`add_event`, `add_message_event`), and give its kind a row
 in ALARMS. Nothing else: page, metrics, lists, the verb and the database read that table; the
-most severe stand first. A kind that is to be raised only when something gets worse is an event that
-is written only then.
+most severe stand first. One that is raised only when something gets worse is written only then.
 
 Decisions: D-alarms-stay.
 """
@@ -41,31 +40,6 @@ _LET_GO = (
 )
 _CONFIRMED = ("operator.confirmed", "epr.confirmed")
 MOST_AT_ONCE = 500  # alarms of one round
-HANDLING_OBJECTIONS: Mapping[str, Objection] = {
-    each.code: each
-    for each in (
-        Objection(
-            code="no_alarm",
-            text="no alarm of this provider has that number or X-Request-Id",
-            cure="see the status page, or bars-gateway alarms",
-        ),
-        Objection(
-            code="handled_before",
-            text="somebody has marked it as handled before",
-            cure="there is nothing to do",
-        ),
-        Objection(
-            code="settled",
-            text="what it was about has come right meanwhile",
-            cure="there is nothing to do",
-        ),
-        Objection(
-            code="superseded",
-            text="it was raised again since, under a new number",
-            cure="look at the new one: something has happened after the first",
-        ),
-    )
-}
 
 
 class About(StrEnum):
@@ -107,14 +81,28 @@ class AlarmKind:
     ends: str  # what ends it beside `mark-handled`, in words
     ended_by: Sequence[str] = ()  # kinds of event about the same thing that do
     to_responder: Words | None = None  # where we are the Responder, and it reads otherwise
+    in_vain: Words | None = None  # where the case has gone on without the message
 
-    def words(self, role: Role | None) -> Words:
+    @property
+    def ways(self) -> Sequence[Words]:
+        """In which words it may be told."""
+        return [*filter(None, (self.words(None), self.to_responder, self.in_vain))]
+
+    def words(self, role: Role | None, *, in_vain: bool = False) -> Words:
         """Return what is said of it where that is our role in its workflow."""
+        if self.in_vain is not None and in_vain:
+            return self.in_vain
         if self.to_responder is not None and role is Role.RESPONDER:
             return self.to_responder
         return Words(says=self.says, whose=self.whose, advice=self.advice)
 
 
+_WITHOUT_IT = Words(
+    says="{n} did not leave this organisation, and the case has gone on without",
+    whose=Whose.OURS,
+    advice="It is over, and nothing is left to cancel or change; or they have had another answer."
+    " Its notice says which. Telephone if somebody may still act on what has ended.",
+)
 ALARMS: Mapping[str, AlarmKind] = {
     "workflow.contradicted": AlarmKind(
         about=About.WORKFLOW,
@@ -267,6 +255,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} never left this organisation",
         whose=Whose.OURS,
         advice="Act now by other means: nobody else knows what it says.",
+        in_vain=_WITHOUT_IT,
         ends=_RETRIED_SAYS,
         ended_by=_RETRIED,
     ),
@@ -352,16 +341,13 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.EITHER,
         advice="What was to be cancelled stands meanwhile: telephone that service now. The gateway"
         " goes on asking until the time of the cancellation ends; find out why nobody answers.",
+        in_vain=_WITHOUT_IT,
         ends="it may go, or ends",
         ended_by=(
             "cancel.confirmed",
             "cancel.sent_unshown",
             "cancel.nothing_to_cancel",
-            "message.acknowledged",
-            "message.refused",
-            "message.unconfirmed",
-            "message.not_sent",
-            "message.withdrawn",
+            *_LET_GO[1:],
         ),
     ),
     "cancel.turned_away": AlarmKind(
@@ -545,13 +531,23 @@ ALARMS: Mapping[str, AlarmKind] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
+class _Told:
+    kind: str
+    role: Role | None  # ours in its workflow, where it has one
+    in_vain: bool  # the case has gone on without its message
+
+    @property
+    def words(self) -> Words:
+        """What is said of it as the case stands."""
+        return ALARMS[self.kind].words(self.role, in_vain=self.in_vain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm(_Told):
     """One alarm that stands: ids and codes, nothing else."""
 
     number: int  # by which people name it; raised again, it has a new one
-    kind: str
     provider: str | None
-    role: Role | None  # ours in its workflow, where it has one
     request_id: str | None
     workflow_id: int | None
     use_case: str | None
@@ -563,12 +559,10 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(_Told):
     """How many alarms of one kind stand."""
 
-    kind: str
     provider: str | None
-    role: Role | None
     count: int
     oldest_at: datetime
     newest: int  # the highest number

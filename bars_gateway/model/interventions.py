@@ -182,3 +182,31 @@ class Done:
     state: OutboundState  # of the message that was named
     resent_as: str | None = None  # X-Request-Id of the message that a resend made
     also: Sequence[str] = ()  # X-Request-Ids of those withdrawn with it
+
+
+# What stands against marking an alarm as handled.
+HANDLING_OBJECTIONS: Mapping[str, Objection] = {
+    each.code: each
+    for each in (
+        Objection(
+            code="no_alarm",
+            text="no alarm of this provider has that number or X-Request-Id",
+            cure="see the status page, or bars-gateway alarms",
+        ),
+        Objection(
+            code="handled_before",
+            text="somebody has marked it as handled before",
+            cure="there is nothing to do",
+        ),
+        Objection(
+            code="settled",
+            text="what it was about has come right meanwhile",
+            cure="there is nothing to do",
+        ),
+        Objection(
+            code="superseded",
+            text="it was raised again since, under a new number",
+            cure="look at the new one: something has happened after the first",
+        ),
+    )
+}

@@ -10,7 +10,7 @@ from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
-from bars_gateway.standard.remarks import Remark, seen_beside
+from bars_gateway.standard.remarks import OF_KNOWN, Remark, seen_beside
 from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 
@@ -134,6 +134,7 @@ class MessageRow:
     late_from: datetime | None = None  # when the EPR was, or is to be, told that it is late
     warned_from: datetime | None = None  # likewise, that an answer is owed soon
     alarmed: bool = False  # an alarm of its workflow stands
+    known: Remark | None = None  # what the case has gone on without it by, now
     others: Sequence[State] = ()  # where further records of the same request are, now
 
     def seen_at(self, now: datetime) -> Situation:
@@ -168,6 +169,9 @@ class MessageRow:
     def _remarks(self, *, past: bool) -> Sequence[Remark]:
         """Return what is so still: of what goes on nothing that was told before."""
         told = self.remarks if self.settled_at or self.state == OutboundState.HELD else ()
+        if self.state != OutboundState.ACKNOWLEDGED:
+            told = [each for each in told if each not in OF_KNOWN]
+            told += [self.known] if self.known else []
         if self.stands:
             told = seen_beside(told, self.stands, self.others, settled=bool(self.settled_at))
         return [*told, Remark.PAST_ITS_TIME] if past else told

@@ -123,7 +123,9 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G07",
-        text="this was turned down, and has gone back to the Requester: nothing can conclude it",
+        text="this was turned down, and has gone back to the Requester: nothing can conclude it."
+        " Telephone if somebody here has seen to the patient after all, or is on the way: nobody"
+        " there knows it",
         source="Applications 4 and 6: How-does-it-work",
         moves=frozenset({Move.CONCLUDE}),
         states=frozenset({State.DECLINED}),
@@ -140,7 +142,8 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         rule="G09",
-        text="what was begun is not turned down any more: conclude it, and say what was found",
+        text="what was begun is not turned down any more: conclude it, and say what was found."
+        " Telephone now if nobody here goes on with it: the Requester counts on whoever had begun",
         source="Applications 4 and 6: How-does-it-work",
         moves=frozenset({Move.DECLINE}),
         states=frozenset({State.IN_PROGRESS}),

@@ -80,6 +80,10 @@ class Remark(StrEnum):
     SHARED_ID = "shared_id"
     ID_USED_BEFORE = "id_used_before"
     CANCEL_AFTER_END = "cancel_after_end"
+    UPDATE_AFTER_END = "update_after_end"
+    SAID_BEFORE = "said_before"  # of a response of ours that they do not have, as are the next two
+    SAID_SINCE = "said_since"
+    SAID_OTHERWISE = "said_otherwise"
     HEARD = "heard"  # of what was decided too late
     SET_ASIDE = "set_aside"  # of word that a message is held
     ARRIVED_AFTER_ALL = "arrived_after_all"  # of an outcome, and of the response that proves it
@@ -113,6 +117,16 @@ OF_NUMBERS = frozenset({Remark.PLACEHOLDER_NUMBER, Remark.WRONG_NUMBER, Remark.T
 OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD, Remark.OTHER_STANDS, *OF_NUMBERS})
 # What is said of a further record of the same request: it changes with what becomes of the two.
 _OF_RECORDS = frozenset({Remark.OTHER_RECORD, Remark.OTHER_STANDS})
+# What is said of a cancellation, or an update, of what was over before.
+OF_ENDS: Mapping[Move, Remark] = {
+    Move.CANCEL: Remark.CANCEL_AFTER_END,
+    Move.UPDATE: Remark.UPDATE_AFTER_END,
+}
+# What of a message of ours changes nothing for the other side, or not what it seems to: its case
+# is over, or they have another word of ours.
+OF_KNOWN = frozenset(
+    {*OF_ENDS.values(), Remark.SAID_BEFORE, Remark.SAID_SINCE, Remark.SAID_OTHERWISE}
+)
 # What is no remark on a response: it is said with the outcome of what we have sent.
 OF_OUTCOMES = frozenset(
     {
@@ -123,15 +137,15 @@ OF_OUTCOMES = frozenset(
         Remark.DUPLICATE_AT_FIRST,
         Remark.SHARED_ID,
         Remark.ID_USED_BEFORE,
-        Remark.CANCEL_AFTER_END,
+        *OF_KNOWN,
         Remark.HEARD,
         Remark.PAST_ITS_TIME,
     }
 )
 # What is said with word that a message is late.
-OF_DELAYS = frozenset({Remark.HELD, Remark.PAST_ITS_TIME, Remark.CANCEL_AFTER_END})
+OF_DELAYS = OF_KNOWN | {Remark.HELD, Remark.PAST_ITS_TIME}
 # What is said with word that a message is held.
-OF_HOLDS = frozenset({Remark.SET_ASIDE, Remark.CANCEL_AFTER_END})
+OF_HOLDS = OF_KNOWN | {Remark.SET_ASIDE}
 # What is said with an answer that has not come, by where its workflow is then.
 OF_SILENCE: Mapping[State, Remark] = {
     State.REQUESTED: Remark.ARRIVAL_UNKNOWN,

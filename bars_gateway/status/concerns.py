@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bars_gateway.model.alarms import ALARMS, Alarm, AlarmKind, Standing
+from bars_gateway.model.alarms import ALARMS, Alarm, Words
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
 from bars_gateway.permissions import cure_of_stalled
-from bars_gateway.standard.workflow import Role
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.inspection import Inspection
 from bars_gateway.store.unread import EprCondition, UnreadNotice
@@ -263,31 +262,24 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
 
 
 def _alarms(overview: Overview, *, grave: bool) -> list[Concern]:
-    """Return one concern for each kind that stands, and for each role of ours in it."""
+    """Return one concern for each kind that stands, and for each way in which it is told."""
     return [
-        _alarming(kind, role, overview)
+        _alarming(kind, words, overview)
         for kind, each in ALARMS.items()
         if each.grave is grave
-        for role in (Role.REQUESTER, Role.RESPONDER)
-        if any(_plays(each, role, found) for found in overview.standing if found.kind == kind)
+        for words in each.ways
+        if any(found.kind == kind and found.words == words for found in overview.standing)
     ]
 
 
-def _plays(kind: AlarmKind, role: Role, found: Standing | Alarm) -> bool:
-    """Tell whether an alarm is told in the words for *role*: the Requester's, where one is all."""
-    told_apart = kind.to_responder is not None and found.role is Role.RESPONDER
-    return told_apart is (role is Role.RESPONDER)
-
-
-def _alarming(kind: str, role: Role, overview: Overview) -> Concern:
+def _alarming(kind: str, words: Words, overview: Overview) -> Concern:
     each = ALARMS[kind]
-    found = [s for s in overview.standing if s.kind == kind and _plays(each, role, s)]
-    listed = [a for a in overview.alarms if a.kind == kind and _plays(each, role, a)]
+    found = [s for s in overview.standing if s.kind == kind and s.words == words]
+    listed = [a for a in overview.alarms if a.kind == kind and a.words == words]
     count, newest = sum(s.count for s in found), max(s.newest for s in found)
     which = f"--all --kind {kind} --up-to {newest}"
-    if count == 1 or each.to_responder:  # the kind alone would name those of the other role too
+    if count == 1 or len(each.ways) > 1:  # the kind alone would name those told otherwise, too
         which = " ".join(str(alarm.number) for alarm in listed)
-    words = each.words(role)
     return Concern(
         text=words.says.format(n=_some(count, each.noun)),
         advice=words.advice,

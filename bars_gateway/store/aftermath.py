@@ -20,7 +20,7 @@ from bars_gateway.errors import unforeseen
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.records import add_message_event, notify
-from bars_gateway.store.replacements import after_end
+from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, text
 from bars_gateway.store.sqlite import SqliteConnection
 
@@ -180,7 +180,7 @@ def hold_one(connection: sqlite3.Connection, row: sqlite3.Row, here: int, now: d
     query = "SELECT id, provider FROM main.messages WHERE id = ?"
     held = connection.execute(query, [here]).fetchone()
     works = SqliteConnection(connection)
-    remarks = [Remark.FATE_UNKNOWN, *after_end(works, here)]
+    remarks = [Remark.FATE_UNKNOWN, *known_before(works, here)]
     notify(works, NoticeKind.HELD, held, now, remarks)
     add_message_event(
         SqliteConnection(connection),

@@ -8,13 +8,13 @@ from datetime import datetime
 from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import (
     ALARMS,
-    HANDLING_OBJECTIONS,
     MOST_AT_ONCE,
     Alarm,
     Chosen,
     Handled,
     Standing,
 )
+from bars_gateway.model.interventions import HANDLING_OBJECTIONS
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import each as as_far_as_read
@@ -72,6 +72,7 @@ def counted(connection: Connection) -> list[Standing]:
             kind=row["kind"],
             provider=row["provider"],
             role=_role(row),
+            in_vain=bool(row["in_vain"]),
             count=row["n"],
             oldest_at=instant(row["oldest"]),
             newest=row["newest"],
@@ -170,6 +171,7 @@ def alarm_of(row: Row) -> Alarm:
         quarantine=row["quarantine_id"],
         codes=[*detail.get("remarks", ()), *detail.get("rules", ()), *_failure(detail)],
         since=instant(row["since"]),
+        in_vain=bool(row["in_vain"]),
         times=row["times"],
     )
 

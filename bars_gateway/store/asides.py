@@ -35,7 +35,7 @@ from bars_gateway.model.messages import Claim, NoticeKind
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, notify
-from bars_gateway.store.replacements import after_end
+from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant
 from bars_gateway.store.work import Noun, Shared, writes
 
@@ -199,7 +199,7 @@ def hold(
     row = connection.one("set_aside", **values)
     if row is None:
         return None
-    remarks = [Remark.SET_ASIDE, *after_end(connection, row["id"])]
+    remarks = [Remark.SET_ASIDE, *known_before(connection, row["id"])]
     notify(connection, NoticeKind.HELD, row, now, remarks)
     kind = kind_of(error, Aside.MESSAGE)
     about = (row["provider"], row["id"], row["request_id"])

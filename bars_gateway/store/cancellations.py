@@ -24,7 +24,7 @@ from bars_gateway.store.asides import Aside, Asides, Spoilt, each
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.opening_request import began, read_payload
 from bars_gateway.store.records import add_message_event, notify
-from bars_gateway.store.replacements import after_end
+from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rounds import Failed, Look, Rounds, each_alone
 from bars_gateway.store.rows import payload_of, text
 from bars_gateway.store.wake_ups import WakeUps
@@ -83,7 +83,7 @@ class Cancellations(Noun):
         """Settle it as refused: what it is about is over, and has that *status*."""
         values = {"shown": status, "now": text(now)}
         for row in connection.rows("refuse_cancellation", id=message_id, **values):
-            notify(connection, NoticeKind.OUTCOME, row, now, after_end(connection, row["id"]))
+            notify(connection, NoticeKind.OUTCOME, row, now, known_before(connection, row["id"]))
             about = (row["provider"], row["id"], row["request_id"])
             detail = {"status": status}
             add_message_event(connection, about, "cancel.nothing_to_cancel", now, detail)
@@ -194,4 +194,4 @@ def tell_unread(connection: Connection, look: Look) -> list[Failed | None]:
 def _tell_unread(connection: Connection, now: datetime, row: Row) -> None:
     about = (row["provider"], row["id"], row["request_id"])
     add_message_event(connection, about, "cancel.not_sent", now)
-    notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now, after_end(connection, row["id"]))
+    notify(connection, NoticeKind.CANCEL_NOT_SENT, row, now, known_before(connection, row["id"]))

@@ -33,7 +33,7 @@ from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
-from bars_gateway.store.replacements import after_end, left_with
+from bars_gateway.store.replacements import known_before, left_with
 from bars_gateway.store.rows import instant, message_of, text
 from bars_gateway.store.wake_ups import WakeUps
 from bars_gateway.store.work import Noun, promises, reads, wakes, writes
@@ -168,7 +168,7 @@ class Interventions(Noun):
         _audit(connection, row, Verb.RESEND, actor, now, {"resent_as": renewal.request_id})
         if actor.role != "epr":
             copy = _message(connection, new_id)
-            notify(connection, NoticeKind.RESENT, copy, now, after_end(connection, copy["id"]))
+            notify(connection, NoticeKind.RESENT, copy, now, known_before(connection, copy["id"]))
         return Done(state=OutboundState(row["state"]), resent_as=renewal.request_id)
 
 
@@ -326,7 +326,7 @@ def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> 
     if row["move"] != Move.REQUEST:
         values = {"id": row["id"], "workflow_id": row["workflow_id"]}
         connection.run("owed_as_before", **values, now=text(now))
-        notify(connection, NoticeKind.OUTCOME, row, now, after_end(connection, row["id"]))
+        notify(connection, NoticeKind.OUTCOME, row, now, known_before(connection, row["id"]))
         return []
     move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
     notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
@@ -376,7 +376,7 @@ def _revive_workflow(connection: Connection, row: Row) -> None:
 def _conclude(connection: Connection, row: Row, verb: Verb, actor: Actor, now: datetime) -> None:
     _audit(connection, row, verb, actor, now, {})
     if verb in _NOTICES and actor.role != "epr":
-        notify(connection, _NOTICES[verb], row, now, after_end(connection, row["id"]))
+        notify(connection, _NOTICES[verb], row, now, known_before(connection, row["id"]))
 
 
 def _audit(  # noqa: PLR0917

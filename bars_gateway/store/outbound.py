@@ -40,7 +40,7 @@ from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.focus import name_focus
 from bars_gateway.store.pacing import note
 from bars_gateway.store.records import add_message_event, keep, move_due, move_workflow, notify
-from bars_gateway.store.replacements import after_end, left_with
+from bars_gateway.store.replacements import known_before, left_with
 from bars_gateway.store.rounds import Failed, Look, Rounds, Step, each_alone
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.wake_ups import WakeUps
@@ -462,7 +462,7 @@ def tell_delays(connection: Connection, look: Look) -> list[Failed | None]:
 def _tell_delay(connection: Connection, now: datetime, row: Row) -> None:
     connection.run("delay_told", id=row["id"], now=text(now))
     held = [Remark.HELD] if row["state"] == OutboundState.HELD else []
-    remarks = [*held, *after_end(connection, row["id"]), *_past_its_time(row, now)]
+    remarks = [*held, *known_before(connection, row["id"]), *_past_its_time(row, now)]
     notify(connection, NoticeKind.DELAYED, row, now, remarks)
 
 

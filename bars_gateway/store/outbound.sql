@@ -80,10 +80,9 @@ SELECT sum(verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
 SELECT 1 FROM attempts
  WHERE message_id = :message_id AND verdict_row IN (SELECT value FROM json_each(:foreign)) LIMIT 1;
 
--- name: cancel_after_end
--- The message, if it cancels what the other side's final response had ended before.
-SELECT m.id FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
- WHERE m.id = :id AND m.direction = 'outbound' AND m.move = 'cancel' AND w.state IN ('completed', 'declined');
+-- name: known_before
+-- What makes a message of ours tell less than it seems to.
+SELECT remark FROM known_before WHERE id = :id AND remark IS NOT NULL;
 
 -- name: put_back
 -- No POST began, so it was no attempt; the count of claims still grows.

@@ -30,14 +30,14 @@ from bars_gateway.model.messages import (
 from bars_gateway.standard.bundle import MalformedBundle
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.patients import Sameness
-from bars_gateway.standard.remarks import OF_NUMBERS, Remark
+from bars_gateway.standard.remarks import OF_ENDS, OF_NUMBERS, Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
 from bars_gateway.store.connection import Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.opening_request import read_payload
 from bars_gateway.store.outbound import lead_on
 from bars_gateway.store.records import move_workflow, notify
-from bars_gateway.store.replacements import after_end
+from bars_gateway.store.replacements import known_before
 from bars_gateway.store.responses import (
     Telling,
     follow,
@@ -104,7 +104,7 @@ def judge_anew(connection: SqliteConnection, happened: Sequence[Row], now: datet
             _hear(connection, row, now)
         elif row["direction"] == "outbound":
             lead_on(connection, row, OutboundState(row["state"]), instant(row["happened_at"]))
-            _tell_of_late_cancel(connection, row, now)
+            _tell_of_late_change(connection, row, now)
         else:
             move_workflow(
                 connection, row["workflow_id"], Move(row["move"]), instant(row["happened_at"])
@@ -141,13 +141,11 @@ def _hear(connection: SqliteConnection, row: Row, now: datetime) -> None:
     _tell_anew(connection, row, told, before, now)
 
 
-def _tell_of_late_cancel(connection: SqliteConnection, row: Row, now: datetime) -> None:
-    """Tell the EPR that its cancellation, which was settled here, came after the end."""
-    if not after_end(connection, row["id"]):
-        return
-    if Remark.CANCEL_AFTER_END not in _told_before(connection, row["id"], NoticeKind.OUTCOME):
-        remarks = [Remark.CANCEL_AFTER_END, Remark.RESTORED]
-        notify(connection, NoticeKind.OUTCOME, row, now, remarks)
+def _tell_of_late_change(connection: SqliteConnection, row: Row, now: datetime) -> None:
+    """Tell the EPR that its cancellation or update, which was settled here, came after the end."""
+    known = {*OF_ENDS.values()}.intersection(known_before(connection, row["id"]))
+    if known - _told_before(connection, row["id"], NoticeKind.OUTCOME):
+        notify(connection, NoticeKind.OUTCOME, row, now, [*known, Remark.RESTORED])
 
 
 def _workflow(connection: SqliteConnection, row: Row) -> Row:

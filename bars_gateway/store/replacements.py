@@ -4,7 +4,8 @@ What an outcome leaves a patient with: told with the notice, and to the operator
     cancelled, and what was to take its place came to nothing ─► unreplaced, an alarm
     cancelled, and what it was linked to stands               ─► partner_stands
     cancelled or asked for, and another record of it may stand ─► other_record, other_stands
-    to be cancelled, and ended by the final response before   ─► cancel_after_end
+    to be cancelled or changed, and over before               ─► cancel_after_end, update_after_end
+    answered, and they have another word of ours              ─► said_before, said_since, …
 
 A rebooking is two messages. Where the first was done and the second was not, the patient
 has nothing, and nobody but us knows it (scenario 29).
@@ -29,7 +30,8 @@ _CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
 def left_with(connection: Connection, message: Row, now: datetime) -> Sequence[Remark]:
     """Return what the EPR is told with the outcome of *message*, whose workflow has moved."""
     foreign = [Remark.FOREIGN_ACK] if _was_mixed_up(connection, message["id"]) else []
-    return [*foreign, *_left_without(connection, message, now)]
+    known = known_before(connection, message["id"])
+    return [*foreign, *known, *_left_without(connection, message, now)]
 
 
 def _was_mixed_up(connection: Connection, message_id: int) -> bool:
@@ -49,7 +51,6 @@ def _left_without(connection: Connection, message: Row, now: datetime) -> Sequen
     else:
         return ()
     remarks = _beside(connection, message)
-    remarks += after_end(connection, message["id"])
     if message["move"] == Move.CANCEL and _has_a_standing_partner(connection, cancelled[0]):
         remarks.append(Remark.PARTNER_STANDS)
     if any(_is_unreplaced(connection, each) for each in cancelled):
@@ -73,14 +74,15 @@ def _is_a_second(message: Row, other: Link) -> bool:
     return matters(other.state) if built_again else stands(other.state)
 
 
-def after_end(connection: Connection, message_id: int) -> list[Remark]:
+def known_before(connection: Connection, message_id: int) -> list[Remark]:
     """
-    Return what is said of a cancellation whose workflow had its final response before.
+    Return what is said of a message of ours without which its case has gone on.
 
-    However it ends: what has ended does not stand, and nobody is to be told that it does.
+    However it ends: what has ended does not stand, and is not worked on from old information;
+    and who has had another word of ours goes by that one.
     """
-    found = connection.one("cancel_after_end", id=message_id)
-    return [] if found is None else [Remark.CANCEL_AFTER_END]
+    found = connection.one("known_before", id=message_id)
+    return [] if found is None else [Remark(found["remark"])]
 
 
 def _is_cancelled(connection: Connection, workflow_id: int) -> bool:

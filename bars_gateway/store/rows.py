@@ -126,6 +126,7 @@ def message_of(row: Row) -> MessageRow:
         late_from=instant(row["late_from"]),
         warned_from=instant(row["warned_from"]),
         alarmed=bool(row["alarmed"]),
+        known=Remark(row["known"]) if row["known"] else None,
         others=[State(word) for word in (row["others"] or "").split()],
     )
 

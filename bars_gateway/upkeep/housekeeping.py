@@ -260,7 +260,7 @@ class Housekeeper:
                 workflow_id=alarm.workflow_id,
                 code=" ".join(alarm.codes) or None,
                 count=alarm.times,
-                advice=of_kind.words(alarm.role).advice,
+                advice=alarm.words.advice,
             )
 
     async def look_at_questions(self) -> None:

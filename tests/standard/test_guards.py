@@ -10,7 +10,14 @@ from messages import RECEIVER, referral
 from bars_gateway.standard.applications import APPLICATIONS, USE_CASE_NAMES, Answers, application
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import Particulars, particulars_of
-from bars_gateway.standard.guards import GUARDS, enforced, foreseen, inconsistent, too_late
+from bars_gateway.standard.guards import (
+    GUARDS,
+    Guard,
+    enforced,
+    foreseen,
+    inconsistent,
+    too_late,
+)
 from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.patients import Patient
@@ -30,7 +37,7 @@ from bars_gateway.standard.remarks import (
 from bars_gateway.standard.rule import EVERYBODY, Overrides, Rule, Side, Taken
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.timing import TIMINGS, application_of
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SENDING, RECEIVING = enforced(Side.SENDING), enforced(Side.RECEIVING)
@@ -296,3 +303,13 @@ def test_who_may_say_no_more_of_what_is_over_is_told_when_to_telephone(
 
     assert texts
     assert all(re.search("[Tt]elephone", text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [each for each in GUARDS if each.moves.isdisjoint(REQUESTER_MOVES)],
+    ids=lambda guard: guard.rule,
+)
+def test_whoever_may_not_send_an_answer_is_told_when_to_telephone(guard: Guard) -> None:
+    """The other side hears nothing of it, and believes what it was told last."""
+    assert re.search("[Tt]elephone", guard.text)

@@ -9,6 +9,7 @@ from bars_gateway.standard.findings import Reading, Reconciliation
 from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
+from bars_gateway.standard.sentences.words import GOES_BY
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, State, Subject
 
 DUE = datetime(2026, 3, 2, 14, 5, tzinfo=UTC)
@@ -36,7 +37,9 @@ SAMPLES = {
     ("a7t1", Subject.BOOKING),
 }
 SILENCE = tuple(dict.fromkeys(OF_SILENCE.values()))
-REMARKS = [each for each in Remark if each not in SILENCE]
+# What is said of our own answers alone, where the other side has another one.
+ELSEWHERE = tuple(GOES_BY)
+REMARKS = [each for each in Remark if each not in {*SILENCE, *ELSEWHERE}]
 
 
 def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
@@ -56,9 +59,11 @@ def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
             if state not in OPEN:
                 yield from outcomes(replace(begun, kind="outcome", state=state))
         yield from in_other_words(begun)
+        if move in RESPONSES:
+            yield from known_elsewhere(begun)
         for kind in ("released", "retried", "resent", "delayed"):
             yield replace(begun, kind=kind)
-        for remark in sorted(OF_DELAYS):
+        for remark in sorted(OF_DELAYS - {*ELSEWHERE}):
             yield replace(begun, kind="delayed", remarks=(remark,))
         for attempts in (0, 1):
             yield replace(begun, kind="held", state="held", attempts=attempts)
@@ -76,6 +81,16 @@ def in_other_words(begun: Situation) -> Iterator[Situation]:
         for state in OutboundState:
             if state not in OPEN:
                 yield replace(begun, kind="outcome", state=state, says=said)
+
+
+def known_elsewhere(begun: Situation) -> Iterator[Situation]:
+    """Yield what is told of an answer of ours where the other side has another one."""
+    for remark in ELSEWHERE:
+        known = replace(begun, remarks=(remark,))
+        yield from (replace(known, kind=kind) for kind in ("delayed", "retried", None))
+        for state in set(OutboundState) - {OutboundState.ACKNOWLEDGED}:
+            kind = "held" if state is OutboundState.HELD else "outcome"
+            yield replace(known, state=state, kind=None if state in OPEN - {"held"} else kind)
 
 
 def reconciliations(taken: Situation) -> Iterator[Situation]:

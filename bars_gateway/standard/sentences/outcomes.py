@@ -138,25 +138,28 @@ NOTHING_TO_CANCEL: Rows = {
     ),
 }
 
-# Of a cancellation, by its state, where the final response had come before: whatever becomes of
-# it, nothing stands.
-_IN_VAIN = (
-    " but the final response has come already, and nothing is left to cancel. Read that response,"
-    " and telephone if somebody may still be acting on it."
-)
-_NOT_CONFIRMED = telephone("The cancellation is on its way, and not confirmed yet;" + _IN_VAIN)
-_NEVER_LEFT = telephone("The cancellation never left this organisation;" + _IN_VAIN)
-_CANCELLED_IN_VAIN: Mapping[str, Sentence] = {
+# Of a cancellation or a change, where its case was over before: whatever becomes of it, nothing
+# stands that it could end or change. By its state, before the words of its move.
+_IN_VAIN: Mapping[Move, str] = {
+    Move.CANCEL: " but the final response has come already, and nothing is left to cancel. Read"
+    " that response, and telephone if somebody may still be acting on it.",
+    Move.UPDATE: " but the case is over already, and nothing is left to change. Read how it ended,"
+    " and telephone if what was to be changed still matters.",
+}
+_NOT_CONFIRMED = "{What} is on its way, and not confirmed yet;"
+_NEVER_LEFT = "{What} never left this organisation;"
+_WITHOUT_IT: Mapping[str, str] = {
     "queued": _NOT_CONFIRMED,
     "sending": _NOT_CONFIRMED,
-    "held": telephone("The cancellation was stopped here;" + _IN_VAIN),
-    "acknowledged": REMARKED[Remark.CANCEL_AFTER_END],
-    "refused": telephone("The cancellation was refused;" + _IN_VAIN),
-    "unconfirmed": telephone(
-        "We stopped trying, and do not know whether the cancellation arrived;" + _IN_VAIN
-    ),
+    "held": "{What} was stopped here;",
+    "refused": "{What} was refused;",
+    "unconfirmed": "We stopped trying, and do not know whether {what} arrived;",
     "not_sent": _NEVER_LEFT,
-    "withdrawn": telephone("The cancellation was withdrawn here before it left;" + _IN_VAIN),
+    "withdrawn": "{What} was withdrawn here before it left;",
+}
+_TAKEN_IN_VAIN: Mapping[Move, Sentence] = {
+    Move.CANCEL: REMARKED[Remark.CANCEL_AFTER_END],
+    Move.UPDATE: REMARKED[Remark.UPDATE_AFTER_END],
 }
 
 # Acknowledged, and a read has shown since that the record has ended there.
@@ -182,10 +185,13 @@ SETTLED: Mapping[str, ByMove] = {
 }
 
 
-def cancelled_in_vain(state: str, attempts: int) -> Sentence:
-    """Return what is said of a cancellation that came after the final response."""
+def in_vain(move: Move, state: str, attempts: int) -> Sentence:
+    """Return what is said of a cancellation, or a change, of what was over before."""
+    if state == "acknowledged":
+        return _TAKEN_IN_VAIN[move]
     refused_here = state == "refused" and not attempts
-    return _NEVER_LEFT if refused_here else _CANCELLED_IN_VAIN[state]
+    begins = _NEVER_LEFT if refused_here else _WITHOUT_IT[state]
+    return telephone(begins + _IN_VAIN[move])
 
 
 def _unsettled(begins: str, ends: str, asks: Asks) -> ByMove:

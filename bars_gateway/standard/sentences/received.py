@@ -350,6 +350,10 @@ REMARKED: Mapping[Remark, Sentence] = {
         " changes nothing of it. Read that response, and telephone if somebody may still be acting"
         " on it."
     ),
+    Remark.UPDATE_AFTER_END: telephone(
+        "The change has been received, but the case was over before that: nobody there may act on"
+        " it. Read how the case ended, and telephone if what was changed still matters."
+    ),
     Remark.HEARD: nothing(
         "It was decided after its Sender had stopped waiting; the Sender has asked again since, and"
         " has been answered."

@@ -12,12 +12,12 @@ yet to agree, when somebody has turned it down.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bars_gateway.standard.findings import ENDED, Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
-from bars_gateway.standard.remarks import OF_SILENCE, Remark
+from bars_gateway.standard.remarks import OF_ENDS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import outcomes, received
 from bars_gateway.standard.sentences.received import (
     ARRIVED_IN_VAIN,
@@ -28,9 +28,11 @@ from bars_gateway.standard.sentences.received import (
 )
 from bars_gateway.standard.sentences.words import (
     CONTROL_ROOMS,
+    GOES_BY,
     Asks,
     ByMove,
     Details,
+    GoesBy,
     Matter,
     Rows,
     Sentence,
@@ -77,7 +79,7 @@ _OF_RESPONSES = {
     "decided_late": received.RESPONSE_DECIDED_LATE,
 }
 # Remarks that are in the message's own sentence already.
-TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN})
+TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN, *GOES_BY})
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
 _TOLD_IN = frozenset(  # a kind of notice
     {
@@ -135,6 +137,7 @@ def means(situation: Situation) -> str:
         says=situation.says,
         reason=reason,
         shown=situation.shown,
+        goes_by=_goes_by(situation),
     )
     texts = [filled(each.text, situation.matter, situation.move, details) for each in said]
     quiet = all(each.asks is Asks.NOTHING for each in said)
@@ -210,18 +213,23 @@ def _own(situation: Situation) -> Sentence:
         return found(_clock(str(situation.kind), known, owing=owing), situation.matter)
     if situation.direction == "inbound":
         return _received(situation)
-    if _is_cancelled_in_vain(situation):
-        return outcomes.cancelled_in_vain(situation.state, situation.attempts)
-    return found(_ours(situation), situation.matter)
+    if _is_in_vain(situation):
+        return outcomes.in_vain(situation.move, situation.state, situation.attempts)
+    said = found(_ours(situation), situation.matter)
+    goes_by = _goes_by(situation)
+    return replace(said, asks=goes_by.asks) if goes_by and "{do}" in said.text else said
 
 
-def _is_cancelled_in_vain(situation: Situation) -> bool:
-    """Tell whether it says by itself that the final response had come before the cancellation."""
-    if situation.move is not Move.CANCEL or situation.reading is Reading.OTHER_PATIENT:
-        return False
-    looked_at = situation.kind is None and situation.state in outcomes.OPEN
-    ended = looked_at and situation.stands in {State.COMPLETED, State.DECLINED}
-    return ended or Remark.CANCEL_AFTER_END in situation.remarks
+def _is_in_vain(situation: Situation) -> bool:
+    """Tell whether it says by itself that the case was over before it could cancel or change it."""
+    another = situation.reading is Reading.OTHER_PATIENT
+    return not another and OF_ENDS.get(situation.move) in situation.remarks
+
+
+def _goes_by(situation: Situation) -> GoesBy | None:
+    """Return what of ours the other side has, where it has not this answer."""
+    found_ = (GOES_BY[each] for each in situation.remarks if each in GOES_BY)
+    return None if situation.direction == "inbound" else next(found_, None)
 
 
 def _clock(kind: str, remark: Remark | None, *, owing: bool) -> Rows:
@@ -299,8 +307,8 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
             continue
         if remark is Remark.TWO_PATIENTS and Remark.OTHER_PATIENT in situation.remarks:
             continue  # which asks for the same, of the whole message
-        if remark is Remark.CANCEL_AFTER_END and _is_cancelled_in_vain(situation):
-            continue
+        if remark is OF_ENDS.get(situation.move):
+            continue  # which says itself that it is in vain, or that it has not gone
         if remark is Remark.OTHER_STANDS and outcomes.ONE_OF_TWO[None] in now:
             continue
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:

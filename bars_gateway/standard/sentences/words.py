@@ -9,11 +9,12 @@ two of them in a word only is a slot; what asks something else is a sentence of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
 from bars_gateway.standard.meaning import Said
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.workflow import Move, Subject
 
@@ -230,8 +231,39 @@ _BY_WORD: Mapping[Said, Parts] = {
 }
 
 
-def parts(matter: Matter, move: Move, says: str | None = None) -> Parts:
+@dataclass(frozen=True, slots=True)
+class GoesBy:
+    """What is so of an answer of ours that has not arrived, where they have another one."""
+
+    so: str
+    do: str
+    asks: Asks
+
+
+GOES_BY: Mapping[Remark, GoesBy] = {
+    Remark.SAID_BEFORE: GoesBy(
+        "{asker} goes by another one of yours, which says the same",
+        "Telephone if this one says more.",
+        Asks.CHECK,
+    ),
+    Remark.SAID_SINCE: GoesBy(
+        "{asker} goes by newer word of yours", "Telephone if the two disagree.", Asks.CHECK
+    ),
+    Remark.SAID_OTHERWISE: GoesBy(
+        "{asker} goes by your earlier one, which says otherwise",
+        "Telephone now.",
+        Asks.TELEPHONE,
+    ),
+}
+
+
+def parts(
+    matter: Matter, move: Move, says: str | None = None, goes_by: GoesBy | None = None
+) -> Parts:
     """Return the words for a message of ours."""
+    if goes_by is not None:
+        own = parts(matter, move, says)
+        return replace(own, so=goes_by.so, do=goes_by.do, asks=goes_by.asks)
     if says and says in _BY_WORD:
         return _BY_WORD[Said(says)]
     if matter is Matter.VALIDATION and move in _OF_VALIDATION:
@@ -248,13 +280,14 @@ class Details:
     says: str | None = None  # what a response means
     reason: str | None = None  # of a rejection, as the standard displays it
     shown: str | None = None  # how the record has ended there: a FHIR status
+    goes_by: GoesBy | None = None  # what of ours they have in place of this
 
 
 def filled(text: str, matter: Matter, move: Move, details: Details) -> str:
     """Return *text* with its slots filled."""
     words = WORDS[matter]
     told = _told(details) | {name: str(getattr(words, name)) for name in Words.__slots__}
-    own = parts(matter, move, details.says)
+    own = parts(matter, move, details.says, details.goes_by)
     told |= {"what": own.what.format(**told), "so": own.so.format(**told), "do": own.do}
     large = {name.capitalize(): each[:1].upper() + each[1:] for name, each in told.items()}
     return text.format(**told, **large)

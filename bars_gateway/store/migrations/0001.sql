@@ -354,7 +354,7 @@ CREATE TABLE unindexed (                        -- messages that an index lacks,
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW alarms_seen AS                      -- an alarm with what people are shown of it
-SELECT a.*, w.role, w.use_case, e.detail,
+SELECT a.*, w.role, w.use_case, e.detail, (SELECT k.in_vain FROM known_before AS k WHERE k.id = a.message_id) AS in_vain,
        (SELECT max(q.id) FROM quarantine AS q
          WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
   FROM alarms AS a
@@ -483,6 +483,23 @@ CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.st
        AND ended_at IS NULL;
 END;
 
+CREATE VIEW known_before AS                     -- what of ours the case has gone on without: it is over, or they
+SELECT id, remark, remark <> 'said_otherwise' AS in_vain -- have another word of ours
+  FROM (SELECT m.id,
+               CASE WHEN m.move = 'cancel' THEN iif(w.state IN ('completed', 'declined'), 'cancel_after_end', NULL)
+                    WHEN m.move = 'update' THEN iif(w.closed_at IS NOT NULL, 'update_after_end', NULL)
+                    WHEN m.state = 'acknowledged' OR heard.id IS NULL THEN NULL
+                    WHEN coalesce(heard.says, heard.move) = coalesce(m.says, m.move) THEN 'said_before'
+                    WHEN heard.id > m.id THEN 'said_since'
+                    WHEN heard.move = 'conclude' AND m.move = 'conclude' THEN 'said_otherwise' END AS remark
+          FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
+          LEFT JOIN messages AS heard ON heard.id = -- the newest answer of ours that they have
+               (SELECT max(other.id) FROM messages AS other
+                 WHERE other.workflow_id = m.workflow_id AND other.direction = 'outbound'
+                   AND other.state = 'acknowledged' AND other.move NOT IN ('request', 'update', 'cancel')
+                   AND other.id <> m.id)
+         WHERE m.direction = 'outbound' AND m.move NOT IN ('request', 'unclear'));
+
 CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
 SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
        CASE WHEN newest.says = 'accepted' AND EXISTS  -- it came after somebody had been sent, and stands them down
@@ -493,6 +510,8 @@ SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
        (SELECT n.remarks FROM notices AS n
          WHERE n.message_id = messages.id AND n.kind IN ('message', 'amended', 'outcome', 'held')
          ORDER BY n.id DESC LIMIT 1) AS remarks,
+       CASE WHEN messages.state <> 'acknowledged'
+            THEN (SELECT k.remark FROM known_before AS k WHERE k.id = messages.id) END AS known,
        CASE WHEN w.focus_id IS NULL THEN nullif(messages.reconciliation, 'wanted') END AS reconciled,
        coalesce((SELECT n.created_at FROM notices AS n
                   WHERE n.message_id = messages.id AND n.kind = 'delayed'
@@ -504,6 +523,8 @@ SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
                              ORDER BY n.id DESC LIMIT 1)) AS warned_from,
        EXISTS (SELECT 1 FROM alarms AS a
                 WHERE a.workflow_id = messages.workflow_id AND a.ended_at IS NULL
+                  AND (a.message_id <> messages.id OR a.kind NOT LIKE 'message.%'  -- an answer of ours tells its own end
+                       OR messages.move IN ('request', 'update', 'cancel'))
                   AND (a.kind <> 'response.remarked'  -- it tells its own remarks, and a newer word has replaced an older one
                        OR (a.message_id <> messages.id AND a.message_id >= coalesce(newest.id, 0)))) AS alarmed,
        (SELECT group_concat(o.state, ' ') FROM workflows AS o
