@@ -331,6 +331,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             "2 in /spool/trust/outbox/new not taken, the first for 3 min: nothing of it was sent",
             id="lying",
         ),
+        pytest.param(
+            replace(WELL, lying=[lying(seconds=3 * 86400)]),
+            "2 in /spool/trust/outbox/new not taken, the first for 3 d: nothing of it was sent",
+            id="lying-for-days",
+        ),
     ],
 )
 async def test_what_a_part_knows_to_be_wrong_is_a_concern(

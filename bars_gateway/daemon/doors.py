@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -64,8 +65,8 @@ class Door:
         asked = self.questions.trouble if self.questions else None
         return self.folder.trouble or asked
 
-    def lying(self, monotonic: float) -> Iterator[Lying]:
-        """Yield what the EPR has dropped that can never be taken, at that time of the clock."""
+    def lying(self, now: datetime) -> Iterator[Lying]:
+        """Yield what the EPR has dropped that can never be taken, and for how long."""
         outbox = self.folder.path / "outbox" / "new"
         folders = [(outbox, self.folder.stuck, "nothing of it was sent")]
         if self.questions:
@@ -75,7 +76,7 @@ class Door:
                 yield Lying(
                     folder=str(path),
                     count=each.count,
-                    seconds=monotonic - each.since,
+                    seconds=max(0.0, now.timestamp() - each.since),
                     means=means,
                     cure=CURES[each.cause],
                 )

@@ -330,7 +330,7 @@ class Gateway:
             stalled={str(door.folder.path): door.trouble for door in self._doors if door.trouble},
             unavailable=unavailable_state(self._unavailable()),
             held_log=self._store.held_log(),
-            lying=[each for door in self._doors for each in door.lying(time.monotonic())],
+            lying=[each for door in self._doors for each in door.lying(now())],
             eprs=[door.attendance.condition for door in self._doors],
             clock_step=self._housekeeper.clock_step,
             inspection=self._inspector.inspection,

@@ -161,7 +161,7 @@ class Outbox:
         self._page: deque[tuple[str, Mark]] = deque()
         self._watched: dict[str, tuple[tuple[int, int], float]] = {}
         self._waiting: dict[str, float] = {}  # what is no message, and since when
-        self._stuck = StuckFiles(monotonic)
+        self._stuck = StuckFiles(spool.new, spool.claimed, wall=wall)
         self._numbers: dict[tuple[str, str], int] = {}
         self._left_over: frozenset[str] | None = None  # what lay there at the start, by token
         self._failing: set[str] = set()  # files that nobody can finish before the next start
@@ -278,7 +278,8 @@ class Outbox:
     def _list(self) -> None:
         entries = list(self._spool.new.entries())
         names = {entry.name for entry in entries}
-        self._stuck.keep(names | self._failing)
+        claimed = {entry.name for entry in self._spool.claimed.entries()}
+        self._stuck.keep(names | claimed | self._failing)
         for known in (self._watched, self._waiting):
             for name in known.keys() - names:
                 del known[name]

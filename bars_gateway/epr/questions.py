@@ -255,7 +255,6 @@ class QuestionFolder:
         self._seen = seen
         self._stopping = asyncio.Event()
         self._monotonic = monotonic
-        self._stuck = StuckFiles(monotonic)
         self._waiting: dict[str, float] = {}  # what is named like no answer, and since when
         self.trouble: str | None = None  # why questions wait; None while they are asked
         self._offered: set[int] = set()
@@ -273,6 +272,7 @@ class QuestionFolder:
         except OSError as error:
             text = f"spool_dir {folder} cannot be used: {error.strerror} ({error.filename})"
             raise ConfigurationError(text) from None
+        self._stuck = StuckFiles(self._answers, self._claimed, wall=lambda: now().timestamp())
         questions.attend(provider, now())  # or who asks before the first round would get 503
 
     @property
@@ -323,7 +323,8 @@ class QuestionFolder:
         self._answers.refresh()
         self._claimed.refresh()
         entries = sorted(self._answers.entries())
-        self._keep_count({entry.name for entry in entries})
+        there = itertools.chain(entries, self._claimed.entries())
+        self._keep_count({entry.name for entry in there})
         for entry in entries:
             if not _ANSWER.fullmatch(entry.name):
                 self._turn_away(entry)

@@ -111,6 +111,14 @@ class Folder:
         """Tell whether the name is free, or a crash left there what is to be written."""
         return not self.has(name) or self.read(name, len(body)).body == body
 
+    def named_at(self, name: str) -> float | None:
+        """Return when it got its name there, or was last changed; None where it is not there."""
+        try:
+            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_ctime  # a rename sets it, and nobody who keeps an old date does
+
     def inode(self, name: str) -> tuple[int, int]:
         """Return what tells this file from another of the same name."""
         found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
@@ -273,21 +281,27 @@ class Stuck:
 
     cause: Cause
     count: int
-    since: float  # when the first of them was first seen, by a clock that only goes forward
+    since: float  # when the first of them was dropped, in seconds of the epoch
 
 
 class StuckFiles:
-    """What of one folder cannot be taken, by name; the names are never shown."""
+    """
+    What of some folders cannot be taken, by name; the names are never shown.
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    Since when is the file's own time where that is before our first look: we may have just started.
+    """
+
+    def __init__(self, *folders: Folder, wall: Callable[[], float]) -> None:
+        self._folders, self._wall = folders, wall
         self._found: dict[str, tuple[Cause, float]] = {}
 
     def note(self, name: str, cause: Cause) -> bool:
         """Remember that a file cannot be taken; tell whether that is news."""
-        news = name not in self._found
-        self._found.setdefault(name, (cause, self._monotonic()))
-        return news
+        if name in self._found:
+            return False
+        own = [at for folder in self._folders if (at := folder.named_at(name)) is not None]
+        self._found[name] = (cause, min([self._wall(), *own]))
+        return True
 
     def taken(self, name: str) -> None:
         """Forget a file that could be taken after all."""

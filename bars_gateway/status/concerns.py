@@ -17,6 +17,7 @@ from bars_gateway.model.alarms import ALARMS, Alarm, Words
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
 from bars_gateway.permissions import cure_of_stalled
+from bars_gateway.status.pages import lasting
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.inspection import Inspection
 from bars_gateway.store.unread import EprCondition, UnreadNotice
@@ -90,7 +91,7 @@ class Lying:
 
     folder: str
     count: int
-    seconds: float  # since the first of them was seen
+    seconds: float  # since the first of them was dropped
     means: str  # what has not happened
     cure: str
 
@@ -253,9 +254,9 @@ def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
 def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
     for each in lying:
         if each.seconds >= LYING_SECONDS:
-            minutes = f"{each.seconds / 60:.0f} min"
             yield Concern(
-                text=f"{each.count} in {each.folder} not taken, the first for {minutes}:"
+                text=f"{each.count} in {each.folder} not taken, the first for"
+                f" {lasting(each.seconds)}:"
                 f" {each.means}",
                 advice=f"{each.cure[0].upper()}{each.cure[1:]}.",
             )

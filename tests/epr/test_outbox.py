@@ -3,7 +3,8 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import Mock
 from uuid import uuid4
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.epr.names import RECENT_SECONDS, Stems
 from bars_gateway.epr.outbox import Fate, Mark, Outbox
+from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import Cause, Spool, Stuck
 
 NOBODY = 65534
@@ -132,8 +134,8 @@ def test_only_regular_files_are_read(spool: Spool, root: Path, kind: str) -> Non
 
 
 class _Clock:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
+    def __init__(self, seconds: float = 1000.0) -> None:
+        self.seconds = seconds
 
     def __call__(self) -> float:
         return self.seconds
@@ -220,6 +222,73 @@ def test_what_can_never_be_taken_is_counted(spool: Spool, root: Path) -> None:
         Stuck(cause=Cause.UNFINISHED, count=2, since=1601.0),
     ] == later
     assert [] == box.stuck
+
+
+def test_how_long_something_lies_outlives_us(spool: Spool, root: Path) -> None:
+    """Its own time counts where it lay there before we began to look."""
+    path = root / "outbox/new/link.json"
+    path.symlink_to("/etc/hostname")
+    clock = _Clock(time.time() + 3600)
+    box = _box_at(spool, clock)
+    box.take()
+
+    assert [Stuck(cause=Cause.IRREGULAR, count=1, since=path.lstat().st_ctime)] == box.stuck
+
+
+def test_an_old_date_that_was_kept_is_no_time_in_the_folder(spool: Spool, root: Path) -> None:
+    """Whoever moves a file with its date from last year has dropped it now."""
+    path = root / "outbox/tmp/one.json.tmp"
+    path.write_bytes(b"{")
+    os.utime(path, (0, 0))
+    before = time.time()
+    path.rename(root / "outbox/new" / path.name)
+    clock = _Clock(time.time())
+    box = _box_at(spool, clock)
+    box.take()
+    clock.seconds += 601
+    box.take()
+    (found,) = box.stuck
+
+    assert before - 1 <= found.since <= before + 1
+
+
+def test_what_can_no_longer_be_read_once_it_is_claimed_is_counted(spool: Spool, root: Path) -> None:
+    """At every look, since the same moment, and the log says so once."""
+    path = root / "outbox/claimed/one.m.one.json"
+    path.write_bytes(messages.referral())
+    path.chmod(0)
+    clock = _Clock()
+    box = _box_at(spool, clock)
+    with without_privileges(root), capture_logs() as logs:
+        for _ in range(3):
+            box.take()
+            clock.seconds += 10
+
+    assert [Stuck(cause=Cause.UNREADABLE, count=1, since=1000.0)] == box.stuck
+    assert ["epr.file_unreadable"] == [line["event"] for line in logs]
+
+
+def test_a_claimed_answer_that_cannot_be_read_is_counted(root: Path) -> None:
+    """As a message is: its Sender hears nothing of it."""
+    folder = QuestionFolder(
+        Mock(),
+        Mock(),
+        Mock(max_bytes=100),
+        provider="trust",
+        folder=root,
+        now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
+        monotonic=time.monotonic,
+    )
+    path = root / "answers/claimed/7.json"
+    path.write_bytes(b"{}")
+    path.chmod(0)
+    with closing(folder), without_privileges(root), capture_logs() as logs:
+        for _ in range(3):
+            folder._take()
+
+    since = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+    assert [Stuck(cause=Cause.UNREADABLE, count=1, since=since)] == folder.stuck
+    assert ["epr.file_unreadable"] == [line["event"] for line in logs]
 
 
 def test_what_may_not_be_read_is_counted(spool: Spool, root: Path) -> None:

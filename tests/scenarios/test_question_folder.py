@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ async def test_an_answer_that_cannot_be_read_stops_no_other(world: World) -> Non
         await hospital.document(f"answers/refused/{number}.reason.json")
         answer(hospital, f"{number}.JSON", b'{"accept": true}')
     status, _, _ = posted.result()
-    (lying,) = hospital.gateway._doors[0].lying(time.monotonic())
+    (lying,) = hospital.gateway._doors[0].lying(datetime.now(UTC))
 
     assert 200 == status
     assert (1, str(hospital.spool / "answers/new")) == (lying.count, lying.folder)

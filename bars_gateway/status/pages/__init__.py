@@ -32,8 +32,13 @@ def ago(at: datetime | None, now: datetime) -> str:
     """Return how long before *now* something was, in the unit that a person would choose."""
     if at is None:
         return "never"
-    seconds = max(0, int((now - at).total_seconds()))
+    return f"{lasting((now - at).total_seconds())} ago"
+
+
+def lasting(seconds: float) -> str:
+    """Return how long that is, in the unit that a person would choose."""
+    whole = max(0, int(seconds))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
