@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from bars_gateway.config import Environment, Settings
 from bars_gateway.config.doubts import api_key_is_told, unknown_callers
-from bars_gateway.config.problems import problems_of_inbound
+from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import form_for
 from bars_gateway.onboarding.certificates import requests_in
@@ -84,7 +84,7 @@ def _unseen(what: str, how: str, who: Contact) -> Step:
 def _sending(settings: Settings) -> Iterator[Step]:
     providers = settings.providers.values()
     yield _step("Write the settings", "bars-gateway init", done=True)
-    made = all(provider.private_key_file.exists() for provider in providers)
+    made = all(_has_key(settings, name) for name in settings.providers)
     yield _step("Make the keys that sign", "bars-gateway keys new", done=made)
     if settings.environment is Environment.LOCAL:
         who, how = contacts.OURSELVES, "give the sandbox the JWKS, and set api_key"
@@ -92,6 +92,11 @@ def _sending(settings: Settings) -> Iterator[Step]:
         who, how = contacts.BARS, "bars-gateway letters key; then set api_key to what they tell you"
     told = all(api_key_is_told(settings, provider) for provider in providers)
     yield _step("Have the public key registered", how, done=told, who=who)
+
+
+def _has_key(settings: Settings, name: str) -> bool:
+    wrong = {problem.key for problem in problems_of_keys(settings, name)}
+    return f"providers.{name}.private_key_file" not in wrong
 
 
 def _receiving(settings: Settings, now: datetime) -> Iterator[Step]:

@@ -68,7 +68,10 @@ Folder = Annotated[
     Path | None,
     typer.Option(readable=False, help="Everything below this one, instead of /etc, /var and /run."),
 ]
-Bits = Annotated[int, typer.Option(min=2048, max=8192, help="Of the key.")]
+_BITS = "--key-bits"
+Bits = Annotated[
+    int, typer.Option(_BITS, min=2048, max=8192, help="Of the key; 4096 in int and prod.")
+]
 _QUESTIONS = {"ods_code": "The provider's ODS code", "organisation": "The provider's name"}
 _WIDTH = 97
 _HEAD = """\
@@ -291,7 +294,7 @@ def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     """Make what is missing, and yield what was made and the checklist of what is left."""
     owner = None if paths != Paths.of_the_system() else _owner()
     if not paths.config.exists():
-        yield from _written(options, paths)
+        yield from _written(options, paths, key_bits)
     settings = load(paths.config, {})
     found = contradictions(options, settings)
     if found:
@@ -304,12 +307,14 @@ def begin(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     yield checklist.printed(checklist.steps(settings, datetime.now(UTC)))
 
 
-def _written(options: InitOptions, paths: Paths) -> Iterator[str]:
+def _written(options: InitOptions, paths: Paths, key_bits: int) -> Iterator[str]:
     options = asked_at_terminal(options) if sys.stdin.isatty() else options
     if options.missing:
         cure = "Add them, or run the command at a terminal, and it asks."
         raise OnboardingError(f"not said: {', '.join(options.missing)}", cure)
-    text = render(values_of(options, paths))
+    values = values_of(options, paths)
+    keys.require_bits(Environment(values["environment"]), key_bits, _BITS)
+    text = render(values)
     make_folder(paths.config.parent)
     write_new(paths.config, text.encode(), _READABLE)
     yield f"{paths.config}: written; every setting is explained in it"
@@ -358,6 +363,7 @@ def _keys(settings: Settings, bits: int) -> Iterator[Path]:
         file = provider.private_key_file
         if file.exists() or not KeyId.fits(provider.key_id) or file.stem != provider.key_id:
             continue  # there, or of somebody else's making
+        keys.require_bits(settings.environment, bits, _BITS)
         made = keys.new_key(file.parent, KeyId.parse(provider.key_id), bits)
         yield from (made.private, made.public, made.jwks)
 

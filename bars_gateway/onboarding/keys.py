@@ -41,6 +41,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bars_gateway.config import Environment, Provider, Settings, load
+from bars_gateway.config.environments import BUNDLES
 from bars_gateway.errors import OnboardingError
 from bars_gateway.onboarding.files import (
     PRIVATE,
@@ -359,10 +360,15 @@ def _require_fit(settings: Settings, key_id: KeyId, bits: int) -> None:
             f" {settings.environment}",
             cure,
         )
-    minimum = settings.bundle.minimum_key_bits
+    require_bits(settings.environment, bits, "--bits")
+
+
+def require_bits(environment: Environment, bits: int, option: str) -> None:
+    """Raise OnboardingError where *bits*, as *option* says, are too few for a key there."""
+    minimum = BUNDLES[environment].minimum_key_bits
     if bits < minimum:
-        cure = f"Leave out --bits, or write --bits {minimum}."
-        raise OnboardingError(f"{settings.environment} takes keys of {minimum} bits", cure)
+        cure = f"Leave out {option}, or write {option} {minimum}."
+        raise OnboardingError(f"{environment} takes keys of {minimum} bits", cure)
 
 
 def _require_unused(settings: Settings, key_id: str) -> None:

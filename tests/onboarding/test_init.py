@@ -6,16 +6,19 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
 import certs
 import pytest
 from certs import Chain
+from cryptography.hazmat.primitives.asymmetric import rsa
 from typed import Done, typed
 
 from bars_gateway.config import describe, load
 from bars_gateway.config.doubts import PENDING, PENDING_NAME
+from bars_gateway.onboarding import keys
 from bars_gateway.onboarding.init import InitOptions, asked_at_terminal
 
 FLAGS = (
@@ -25,8 +28,14 @@ FLAGS = (
 
 
 def init(folder: Path, *flags: object) -> Done:
-    # 2048 bits: how long a prime takes is no fact about init.
-    return typed("init", "--folder", folder, "--key-bits", 2048, *flags)
+    return typed("init", "--folder", folder, *flags)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_key() -> Iterator[None]:
+    """Make one key for all tests: how long a prime takes is no fact about init."""
+    with mock.patch.object(keys, "generate_private_key", cache(keys.generate_private_key)):
+        yield
 
 
 @pytest.fixture
@@ -82,7 +91,7 @@ def test_nothing_is_made_outside_of_the_folder(tmp_path, environment):
     folder, home, here = (tmp_path / name for name in ("gateway", "home", "here"))
     home.mkdir()
     here.mkdir()
-    flags = ("--environment", environment, *FLAGS[2:], "--key-bits", "2048")
+    flags = ("--environment", environment, *FLAGS[2:])
     done = subprocess.run(
         [sys.executable, "-c", WATCHED, "init", "--folder", str(folder), *flags],
         cwd=here,
@@ -266,10 +275,7 @@ def test_in_prod_each_provider_has_a_key_of_its_own(tmp_path, environment, owner
     """Before that, one key of the supplier's serves all of them."""
     flags = ("--ods-code", "ZX901", "--name", "Northshire", "--service", "2000000101")
     hosted = ("--hosting", "supplier", "--supplier", "Ex Ltd")
-    done = typed(
-        *("init", "--folder", tmp_path, "--environment", environment, *flags, *hosted),
-        *("--key-bits", 2048),
-    )
+    done = typed(*("init", "--folder", tmp_path, "--environment", environment, *flags, *hosted))
     (provider,) = load(tmp_path / "bars-gateway.toml", {}).providers.values()
 
     assert (0, f"{owner}-{environment.upper()}-1") == (done.code, provider.key_id)
@@ -279,6 +285,39 @@ def shown(folder: Path, *stages: str) -> set[str]:
     """Return what the checklist says of the steps that settings and files show."""
     lines = init(folder).out.splitlines()
     return {line[5:].strip() for line in lines if line[5:10].strip() in stages}
+
+
+def test_a_key_that_the_environment_does_not_take_is_not_made(tmp_path):
+    """Nothing is written, or `check` would refuse what was called done."""
+    done = init(tmp_path, *FLAGS, "--key-bits", 2048)
+
+    assert (1, "") == (done.code, done.out)
+    assert (
+        "error: int takes keys of 4096 bits\n"
+        "   try: Leave out --key-bits, or write --key-bits 4096.\n" == done.err
+    )
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_missing_key_is_not_made_too_short_either(tmp_path):
+    """Where the settings are there already."""
+    init(tmp_path, *FLAGS)
+    key = tmp_path / "keys" / "NorthshireGeneralHospital-INT-1.pem"
+    key.unlink()
+    done = init(tmp_path, "--key-bits", 3072)
+
+    assert 1 == done.code
+    assert "int takes keys of 4096 bits" in done.err
+    assert not key.exists()
+
+
+def test_a_key_that_is_too_short_is_still_to_do(tmp_path):
+    """It is there, and the token service takes none of its kind."""
+    init(tmp_path, *FLAGS)
+    key = tmp_path / "keys" / "NorthshireGeneralHospital-INT-1.pem"
+    key.write_bytes(keys.private_pem(rsa.generate_private_key(65537, 2048)))
+
+    assert "to do  Make the keys that sign" in shown(tmp_path, "to do")
 
 
 @pytest.mark.parametrize("value", ["to-be-told", "the-api-key-of-your-application"])
