@@ -35,6 +35,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 log = structlog.get_logger(__name__)
+Telling = Callable[[Exception], Awaitable[None]]
 _Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _NO_LOG: Any = None  # so aiohttp spells it
 
@@ -62,7 +63,7 @@ _NOT_PACKED = (
     "the body is not the whole gzip stream that its Content-Encoding promises",
     "pack it again, all of it, or send it as it is",
 )
-_BAD_REQUEST, _UNSUPPORTED = 400, 415
+_BAD_REQUEST, _UNSUPPORTED, _SERVER_ERROR = 400, 415, 500
 _TOO_MANY_HEADERS = "Too many headers received"  # as aiohttp says it
 _CONTINUE = "100-continue"
 _CROWDED_SECONDS = 5.0  # for a connection too many to say something
@@ -78,11 +79,13 @@ async def serve(
     *,
     connection: type["QuietConnection"] | None = None,
     tls: ssl.SSLContext | None = None,
+    tells: Telling | None = None,
 ) -> asyncio.Server:
     """
     Serve the application of *runner*, which is set up, on *listener*; close it before that.
 
     *connection*: another kind than LocalConnection, which is for few callers, without TLS.
+    *tells*: a person, of an answer that could not be written; None: the log has it.
     """
     loop = asyncio.get_running_loop()
     manager = runner.server
@@ -91,6 +94,7 @@ async def serve(
         partial(
             connection or LocalConnection,
             manager,
+            tells=tells,
             loop=loop,
             access_log=_NO_LOG,
             max_line_size=LONGEST_LINE,
@@ -165,7 +169,25 @@ async def _as_expected(answer: _Answering, request: web.BaseRequest) -> web.Stre
 class QuietConnection(web.RequestHandler):
     """One connection, on which nothing of what came is ever sent back, or logged."""
 
-    __slots__ = ()
+    __slots__ = ("_tells",)
+
+    def __init__(self, manager: web.Server, *, tells: Telling | None = None, **named: Any) -> None:
+        super().__init__(manager, **named)
+        self._tells = tells
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; where it is one that cannot be written, tell of it, and write 500."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        except ConnectionError:
+            raise  # the caller has left
+        except Exception as error:  # unit of work
+            if self._tells is not None:
+                await self._tells(error)
+            other = self.handle_error(request, _SERVER_ERROR, error)
+            return await super().finish_response(request, other, start_time)
 
     async def _handle_request(
         self, request: web.BaseRequest, start_time: float | None, request_handler: _Answering

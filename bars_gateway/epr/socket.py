@@ -150,7 +150,7 @@ class EprSocket:
             self._application(), access_log=None, shutdown_timeout=_STOP_SECONDS
         )
         await self._runner.setup()
-        self._server = await listeners.serve(self._runner, listener)
+        self._server = await listeners.serve(self._runner, listener, tells=self._tell)
         log.info("epr.socket_opened", provider=self._provider, path=str(self._path))
 
     async def run(self) -> None:
@@ -246,9 +246,12 @@ class EprSocket:
     async def _failed(self, request: web.Request, error: Exception, cure: str) -> web.Response:
         if listeners.has_left(request, error):
             raise error  # nobody waits for an answer, and nothing of ours failed
+        await self._tell(error)
+        return _problem(500, "the gateway itself failed over this request", cure)
+
+    async def _tell(self, error: Exception) -> None:
         now = self._now()
         await self._store.asides.tell(Aside.REQUEST, error, now, provider=self._provider)
-        return _problem(500, "the gateway itself failed over this request", cure)
 
     async def _describe(self, _request: web.Request) -> web.Response:
         requests = {f"{m.upper()} {path}": one["summary"] for (m, path), one in OPERATIONS.items()}

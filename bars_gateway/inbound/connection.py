@@ -19,7 +19,7 @@ somebody does, the retry hears what became of the first attempt.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ from bars_gateway.listeners import LONGEST_FIELD, LONGEST_LINE, MOST_HEADERS
 from bars_gateway.tls.contexts import NOBODY, Caller, caller_of
 
 log = structlog.get_logger(__name__)
+_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Dealings:
     manager: web.Server
     judge: Callable[[Caller], Judgement]  # whether this caller may call
     fails: Callable[[web.BaseRequest, int, BaseException | None], web.StreamResponse]
+    tells: Callable[[web.BaseRequest, Exception], Awaitable[None]]  # a person, of what failed
 
 
 class Connection(web.RequestHandler):
@@ -152,7 +154,7 @@ class Connection(web.RequestHandler):
             resp.force_close()
         try:
             async with asyncio.timeout(self._limits.write_seconds):
-                written, reset = await super().finish_response(request, resp, start_time)
+                written, reset = await self._write(request, resp, start_time)
         except TimeoutError:
             log.warning("inbound.answer_not_taken", peer=self.peer)
             self.abort()
@@ -161,6 +163,19 @@ class Connection(web.RequestHandler):
         if self._finishing:  # meanwhile
             written.force_close()
         return written, reset
+
+    async def _write(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; where it is one that cannot be written, tell of it, and write 500."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        except (TimeoutError, ConnectionError):
+            raise  # the caller does not take it, or has left
+        except Exception as error:  # unit of work
+            await self._dealings.tells(request, error)
+            other = self.handle_error(request, _SERVER_ERROR, error)
+            return await super().finish_response(request, other, start_time)
 
     def handle_error(
         self,

@@ -206,7 +206,12 @@ class InboundServer:
 
     def _connection(self) -> Connection:
         assert self._manager is not None, "start() comes first"
-        dealings = Dealings(manager=self._manager, judge=self.admission.judge, fails=self._failed)
+        dealings = Dealings(
+            manager=self._manager,
+            judge=self.admission.judge,
+            fails=self._failed,
+            tells=self._tell_unless_left,
+        )
         return Connection(dealings, self._limits)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -216,11 +221,16 @@ class InboundServer:
             reply = await self._reply(request, way)
             packed_as = request.headers.get("Accept-Encoding", "")
             return self._ended(request, way, await rendered(reply, _preferred(request), packed_as))
-        except (OSError, web.HTTPException):
-            raise  # the caller has left, or aiohttp has an answer of its own
+        except web.HTTPException:
+            raise  # aiohttp has an answer of its own
         except Exception as error:  # unit of work
-            await self._tell(error)
+            await self._tell_unless_left(request, error)
             return self._failed(request, web.HTTPInternalServerError.status_code, error)
+
+    async def _tell_unless_left(self, request: web.BaseRequest, error: Exception) -> None:
+        """Let a person hear of what nobody foresaw, and not of callers who hang up."""
+        if not has_left(request, error):
+            await self._tell(error)
 
     async def _reply(self, request: web.BaseRequest, way: Route) -> Reply:
         problem = self._refusal(request, way)

@@ -21,7 +21,7 @@ Decisions: D-one-post.
 import asyncio
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,7 +43,10 @@ from bars_gateway.standard.verdict import Answer
 _KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
 SILENCE = Answer(status=None)
 log = structlog.get_logger(__name__)
-_HANDED_ON = ("ETag", "Last-Modified", "Location", "Retry-After", REQUEST_ID, CORRELATION_ID)
+_HANDED_ON = (
+    *("Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"),
+    *(REQUEST_ID, CORRELATION_ID),
+)
 _REFUSED_TOKEN = 401
 NO_TOKEN = Unanswered(
     reason="there is no access token",
@@ -130,13 +133,22 @@ def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Answ
         code=outcome.code,
         issue=outcome.issue,
         is_outcome=outcome.is_outcome,
-        media_type=response.content_type,
-        headers={
-            name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
-        },
+        media_type=_media_type(response),
+        headers=_readable(response.headers, _KEPT_HEADERS),
         body=body,
         retry_after=retry_after(response.headers),
     )
+
+
+def _media_type(response: aiohttp.ClientResponse) -> str:
+    said = response.content_type
+    return said if said.isascii() and said.isprintable() else "application/octet-stream"
+
+
+def _readable(headers: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Return those of *names* that are there, and can be written in a header again."""
+    found = {name: headers[name] for name in names if name in headers}
+    return {name: said for name, said in found.items() if said.isascii() and said.isprintable()}
 
 
 def _echoed(response: aiohttp.ClientResponse, name: str, ours: str) -> str | None:
@@ -255,11 +267,10 @@ class ProxyReads:
             body = await body_within(response, self._limits.max_bytes)
             if body is None:
                 return None
+            handed_on = _readable(response.headers, _HANDED_ON)
             return BarsAnswer(
                 http_status=response.status,
-                media_type=response.headers.get("Content-Type", "application/octet-stream"),
+                media_type=handed_on.pop("Content-Type", "application/octet-stream"),
                 body=body,
-                headers={
-                    name: response.headers[name] for name in _HANDED_ON if name in response.headers
-                },
+                headers=handed_on,
             )

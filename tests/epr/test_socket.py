@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import messages
 import pytest
+from aiohttp import web
 from epr_side import PROVIDER, attendance, question_requests, read_requests, utc_now, verb_requests
 from store_values import NOW, arrival
 from structlog.testing import capture_logs
@@ -455,6 +456,24 @@ async def test_a_packed_message_of_several_members_is_taken(epr: aiohttp.ClientS
 
 
 PACKED = gzip.compress(messages.referral())
+
+
+async def test_an_answer_that_cannot_be_written_is_told(
+    epr: aiohttp.ClientSession, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The EPR gets 500 in its place, its operator an alarm, and the next request an answer."""
+    odd = web.Response(headers={"X-Odd": "\x01"})
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr("bars_gateway.epr.documents.json_answer", lambda _: odd)
+        async with epr.get("/") as answer:
+            said = await answer.json()
+    async with epr.get("/") as again:
+        assert 200 == again.status
+
+    standing = (await store.overview(utc_now())).standing
+    assert (500, {"error", "cure"}) == (answer.status, said.keys())
+    assert ["request.failed"] == [each.kind for each in standing]
+    assert "ValueError" in {line.get("exception") for line in logs}
 
 
 @pytest.mark.parametrize("path", ["/messages", "/moves", "/interventions", "/alarms/handled"])

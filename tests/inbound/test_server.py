@@ -19,6 +19,7 @@ from inbound_callers import (
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseHeld, GatewayError, StorageFull
+from bars_gateway.inbound import server as server_module
 from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.connection import Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
@@ -398,6 +399,74 @@ async def test_a_failure_of_ours_is_answered_and_logged_by_its_type(
     assert REQUEST_ID == answer.headers["X-Request-Id"]
     assert type(error).__name__ == failed["exception"]
     assert CANARY not in f"{events} {answer.body!r}"
+
+
+@pytest.mark.parametrize("error", [ValueError(CANARY), OSError(CANARY), ConnectionError(CANARY)])
+async def test_a_person_hears_of_what_nobody_foresaw(
+    error: Exception, identity: Identity, proxy: ssl.SSLContext
+):
+    """Whatever its kind: a file or a connection of ours that fails is no caller who left."""
+    told: list[BaseException] = []
+
+    async def tell(error: BaseException) -> None:
+        told.append(error)
+
+    async with (
+        serving(Failing(error), identity, tell=tell) as server,
+        calling(server.port, proxy) as caller,
+    ):
+        answer = await caller.ask(post())
+
+    assert (500, "REC_SERVER_ERROR", "exception") == outcome(answer)
+    assert [error] == told
+
+
+async def test_an_answer_that_cannot_be_written_is_told(identity: Identity, proxy: ssl.SSLContext):
+    """The caller gets 500 in its place, a person an alarm, and the next caller is served."""
+    told: list[BaseException] = []
+
+    async def tell(error: BaseException) -> None:
+        told.append(error)
+
+    async def answering(request: InboundRequest) -> Reply:
+        headers = {} if told else {"X-Odd": f"{CANARY}\r\n"}
+        return Reply(http_status=200, written_in=Format.JSON, body=b"{}", headers=headers)
+
+    with capture_logs() as events:
+        async with serving(answering, identity, tell=tell) as server:
+            async with calling(server.port, proxy) as caller:
+                answer = await caller.ask(post())
+            async with calling(server.port, proxy) as caller:
+                again = await caller.ask(post())
+
+    failed = [each for each in events if each["event"] == "inbound.request_failed"]
+    assert (500, "REC_SERVER_ERROR", "exception") == outcome(answer)
+    assert REQUEST_ID == answer.headers["X-Request-Id"]
+    assert "close" == answer.headers["Connection"]
+    assert ["ValueError"] == [each["exception"] for each in failed]
+    assert ["ValueError"] == [type(error).__name__ for error in told]
+    assert 200 == again.status
+    assert CANARY not in str(events)
+
+
+async def test_where_no_answer_at_all_can_be_written_it_is_told_as_well(
+    identity: Identity, proxy: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+):
+    """The connection ends, and the caller comes again."""
+    told: list[BaseException] = []
+
+    async def tell(error: BaseException) -> None:
+        told.append(error)
+
+    monkeypatch.setattr(server_module, "echo", lambda _headers: {"X-Odd": "\r\n"})
+    async with serving(Receiver(), identity, tell=tell) as server:
+        async with calling(server.port, proxy) as caller:
+            await caller.send(post())
+            rest = await caller.reader.read()
+        await eventually(lambda: not server.connections)
+
+    assert b"" == rest
+    assert ["ValueError"] == [type(error).__name__ for error in told]
 
 
 async def test_a_failure_does_not_end_the_server(identity: Identity, proxy: ssl.SSLContext):

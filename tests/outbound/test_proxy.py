@@ -66,6 +66,20 @@ def world(tmp_path_factory):
     )
 
 
+@pytest.mark.parametrize("odd", [b"\x01", b"\x1b[2J", b"\x7f", b"\xff"])
+async def test_a_header_that_cannot_be_written_again_is_not_kept(session, odd):
+    """Whoever looks at the answer gets it, and a terminal that shows it is left in peace."""
+    said = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json" + odd + b"\r\n"
+        b"Date: " + odd + b"\r\nRetry-After: 1\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    async with wired(said) as url:
+        answer = await proxy_at(session, url).post(a_claim(), "t")
+
+    assert (b"{}", "application/octet-stream") == (answer.body, answer.media_type)
+    assert {"Retry-After": "1"} == answer.headers
+
+
 class TestTheRequest:
     """What leaves us."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from egress_side import egress_side
-from national_side import FHIR, NOW, Clock, Service, after, hanging_up, saying, served
+from national_side import FHIR, NOW, Clock, Service, after, hanging_up, saying, served, wired
 
 from bars_gateway.errors import TokenServiceDown
 from bars_gateway.outbound.budget import Budget
@@ -107,6 +107,23 @@ async def test_an_answer_is_handed_on_as_it_came(
     assert isinstance(answer, BarsAnswer)
     assert (status, BODY) == (answer.http_status, answer.body)
     assert 1 == len(proxy.heard)
+
+
+@pytest.mark.parametrize("odd", [b"\x01", b"\x7f", b"\xff", "é".encode()])
+async def test_a_header_that_cannot_be_written_again_is_left_out(
+    session: aiohttp.ClientSession, tmp_path: Path, odd: bytes
+) -> None:
+    """The body is handed on, with what can be said of it."""
+    said = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json" + odd + b"\r\n"
+        b"ETag: " + odd + b"\r\nLocation: /Slot/1\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    async with wired(said) as url:
+        answer = await reads(session, url, tmp_path).ask(slots())
+
+    assert isinstance(answer, BarsAnswer)
+    assert (b"{}", "application/octet-stream") == (answer.body, answer.media_type)
+    assert {"Location": "/Slot/1"} == answer.headers
 
 
 async def test_a_refused_token_is_replaced_once(
