@@ -9,10 +9,12 @@ Some parts of README and docs are printed from the code. To print them again aft
 import ast
 import importlib
 import io
+import os
 import pkgutil
 import re
 import shlex
 import subprocess
+import sys
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -605,6 +607,37 @@ def printed_anew(text: str) -> str:
     for title, printed in PRINTED.items():
         text = section(title).sub(lambda found, new=printed: found[1] + new() + found[3], text)
     return text
+
+
+_PRINTING = [
+    path
+    for path in sorted(ROOT.glob("tests/test_*.py"))
+    if f"python tests/{path.name}\n" in path.read_text("utf-8").replace("   ", "\n")
+]
+
+
+@pytest.mark.parametrize("path", _PRINTING, ids=lambda path: path.stem)
+def test_what_prints_a_document_runs_as_its_docstring_says(path: Path) -> None:
+    """With nothing but the Python of the environment."""
+    loading = f"import sys; sys.path[0] = {str(path.parent)!r}; import {path.stem}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", loading],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_no_line_of_the_changelog_is_too_long_to_read() -> None:
+    """Whoever reads it in a terminal, or compares two versions of it, sees whole lines."""
+    lines = (ROOT / "CHANGELOG.md").read_text("utf-8").splitlines()
+
+    assert [] == [number for number, line in enumerate(lines, 1) if len(line) > 120]
 
 
 if __name__ == "__main__":
