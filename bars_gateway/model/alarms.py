@@ -256,7 +256,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.OURS,
         advice="Act now by other means: nobody else knows what it says.",
         in_vain=_WITHOUT_IT,
-        ends=_RETRIED_SAYS,
+        ends=f"{_RETRIED_SAYS}, or {_CANCELLED_SAYS}",
         ended_by=_RETRIED,
     ),
     "message.unconfirmed": AlarmKind(
@@ -276,7 +276,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         says="{n} got a refusal",
         whose=Whose.EITHER,
         advice="The reason is in the notice to the EPR; bars-gateway show tells it too.",
-        ends=_RETRIED_SAYS,
+        ends=f"{_RETRIED_SAYS}, or {_CANCELLED_SAYS}",
         ended_by=_RETRIED,
     ),
     "restore.held": AlarmKind(
@@ -358,7 +358,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         whose=Whose.OURS,
         advice="What was to be cancelled goes on here. Telephone the Sender: it may not be wanted"
         " any more. See that the EPR is connected, and that questions is not none.",
-        ends="the EPR is asked about it after all",
+        ends="the EPR is asked about it after all, or what was to be cancelled is over here",
         ended_by=("cancel.asked",),
     ),
     "patient.other": AlarmKind(

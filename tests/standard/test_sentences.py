@@ -493,7 +493,14 @@ def test_nothing_that_was_refused_says_that_nobody_is_on_the_way() -> None:
     assert {Asks.TELEPHONE} == {asks_of(each) for each in cancels}
 
 
-def test_whose_a_message_is_is_asked_once() -> None:
+@pytest.mark.parametrize(
+    ("stronger", "same"),
+    [
+        pytest.param(Remark.OTHER_PATIENT, Remark.TWO_PATIENTS, id="another-beside-ours"),
+        pytest.param(Remark.TWO_PATIENTS, Remark.UNKNOWN_PATIENT, id="one-of-whom-little-is-said"),
+    ],
+)
+def test_whose_a_message_is_is_asked_once(stronger: Remark, same: Remark) -> None:
     """Another patient beside ours is two patients, too: both asked for the same check."""
     came = Situation(
         kind="message",
@@ -503,10 +510,11 @@ def test_whose_a_message_is_is_asked_once() -> None:
         subject=Subject.VALIDATION,
         use_case="a4t1",
         says=Said.VALIDATION_ACTS,
-        remarks=(Remark.OTHER_PATIENT, Remark.TWO_PATIENTS),
+        remarks=(stronger, same),
     )
 
-    assert means(replace(came, remarks=(Remark.OTHER_PATIENT,))) == means(came)
+    assert means(replace(came, remarks=(stronger,))) == means(came)
+    assert means(replace(came, remarks=(same, stronger))) == means(came)
 
 
 LOOKED_AT = Situation(

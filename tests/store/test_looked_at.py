@@ -383,3 +383,28 @@ async def test_what_is_cancelled_is_not_asked_after_any_more(store: Store) -> No
     assert ["message.unconfirmed"] == before
     assert [] == await standing(store)
     assert UNSEEN.text not in await looked_at(store, sent.request_id, NOW)
+
+
+@pytest.mark.parametrize("lost", [OutboundState.REFUSED, OutboundState.NOT_SENT])
+@pytest.mark.parametrize("move", [Move.UPDATE, Move.CANCEL])
+async def test_what_failed_before_a_cancellation_is_no_news_after_it(
+    store: Store, move: Move, lost: OutboundState
+) -> None:
+    """Refused, or never sent; the one that came after it was received, and nothing stands."""
+    sent = await requested(store, **HELP)
+    (found,) = await store.messages.history("trust", sent.request_id)
+    talk = {"focus_id": "sr-1", "correlation_id": found.message.correlation_id}
+    await store.outbound.submit(submission(move=move, bundle_id="first", **talk, **HELP), NOW)
+    if lost is OutboundState.NOT_SENT:
+        await store.outbound.give_up(NOW + 15 * MINUTE)
+    else:
+        claim = await store.outbound.claim_next(NOW, {"trust"})
+        assert claim is not None
+        fate = Settled(state=lost)
+        await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)
+    before = await standing(store)
+    await cancelled(store, sent, "sr-1")
+
+    assert [f"message.{lost}"] == before
+    assert [] == await standing(store)
+    assert UNSEEN.text not in await looked_at(store, sent.request_id, NOW)

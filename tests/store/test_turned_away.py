@@ -22,6 +22,21 @@ def cancel_of(request: Arrival, **changes: object) -> Arrival:
     return arrival(**(values | changes))
 
 
+async def answer(store: Store, request: Arrival, move: Move) -> None:
+    """Have our EPR say its last word, and its Sender take it."""
+    final = submission(
+        move=move,
+        responds_to=request.bundle_id,
+        correlation_id=request.correlation_id,
+        bundle_id="final",
+    )
+    await store.outbound.submit(final, NOW)
+    claim = await store.outbound.claim_next(NOW, ("trust",))
+    assert claim is not None
+    settled = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+
+
 async def told(store: Store) -> int:
     notices = await store.notices.pending("trust", 99)
     return sum(each.kind is NoticeKind.CANCEL_TURNED_AWAY for each in notices)
@@ -93,20 +108,21 @@ async def test_what_was_cancelled_before_is_no_news(store: Store) -> None:
 
 
 @pytest.mark.parametrize("move", [Move.CONCLUDE, Move.DECLINE])
+async def test_the_alarm_ends_when_our_epr_ends_the_case(store: Store, move: Move) -> None:
+    """Nothing of it goes on here, and nobody has to telephone about stopping it."""
+    request = await taken(store)
+    await store.questions.turn_away(cancel_of(request), NOW)
+    before = await raised(store)
+    await answer(store, request, move)
+
+    assert ([1], []) == (before, await raised(store))
+
+
+@pytest.mark.parametrize("move", [Move.CONCLUDE, Move.DECLINE])
 async def test_of_what_is_over_nothing_is_said_to_go_on(store: Store, move: Move) -> None:
     """Our own EPR has ended it: nobody here has to stop anything."""
     request = await taken(store)
-    final = submission(
-        move=move,
-        responds_to=request.bundle_id,
-        correlation_id=request.correlation_id,
-        bundle_id="final",
-    )
-    await store.outbound.submit(final, NOW)
-    claim = await store.outbound.claim_next(NOW, ("trust",))
-    assert claim is not None
-    settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=settled)
+    await answer(store, request, move)
     await store.questions.turn_away(cancel_of(request), NOW)
 
     assert ([], 0) == (await raised(store), await told(store))

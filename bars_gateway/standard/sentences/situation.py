@@ -80,6 +80,11 @@ _OF_RESPONSES = {
 }
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN, *GOES_BY})
+# What asks to check whose it is, as another remark on the same message does in stronger words.
+_SAID_BY: Mapping[Remark, Remark] = {
+    Remark.TWO_PATIENTS: Remark.OTHER_PATIENT,
+    Remark.UNKNOWN_PATIENT: Remark.TWO_PATIENTS,
+}
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
 _TOLD_IN = frozenset(  # a kind of notice
     {
@@ -305,8 +310,8 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
             continue
         if (remark, situation.kind) in _TOLD_IN:
             continue
-        if remark is Remark.TWO_PATIENTS and Remark.OTHER_PATIENT in situation.remarks:
-            continue  # which asks for the same, of the whole message
+        if _SAID_BY.get(remark) in situation.remarks:
+            continue
         if remark is OF_ENDS.get(situation.move):
             continue  # which says itself that it is in vain, or that it has not gone
         if remark is Remark.OTHER_STANDS and outcomes.ONE_OF_TWO[None] in now:

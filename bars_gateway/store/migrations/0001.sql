@@ -417,6 +417,12 @@ WHEN (NEW.closed_at IS NOT NULL AND OLD.closed_at IS NULL) OR NEW.answer_due_at 
     UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
      WHERE about = 'workflow ' || NEW.id AND kind = 'workflow.overdue' AND ended_at IS NULL;
 END;
+-- Nothing goes on here of what its Sender could not cancel.
+CREATE TRIGGER workflows_over AFTER UPDATE OF closed_at ON workflows
+WHEN NEW.closed_at IS NOT NULL AND OLD.closed_at IS NULL BEGIN
+    UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
+     WHERE about = 'workflow ' || NEW.id AND kind = 'cancel.turned_away' AND ended_at IS NULL;
+END;
 -- What lives again is owed an answer again: where its time has passed, that is told once more.
 CREATE TRIGGER workflows_reopened AFTER UPDATE OF closed_at ON workflows
 WHEN NEW.closed_at IS NULL AND OLD.closed_at IS NOT NULL BEGIN
@@ -444,7 +450,8 @@ END;
 CREATE TRIGGER workflows_cancelled AFTER UPDATE OF state ON workflows
 WHEN NEW.state = 'cancelled' AND OLD.state <> 'cancelled' BEGIN
     UPDATE alarms SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ended_how = 'settled'
-     WHERE ended_at IS NULL AND workflow_id = NEW.id AND kind IN ('message.unconfirmed', 'message.unreconciled')
+     WHERE ended_at IS NULL AND workflow_id = NEW.id
+       AND kind IN ('message.unconfirmed', 'message.unreconciled', 'message.refused', 'message.not_sent')
        AND EXISTS (SELECT 1 FROM messages AS m
                     WHERE m.id = alarms.message_id AND m.direction = 'outbound' AND m.move IN ('request', 'update', 'cancel'));
 END;
