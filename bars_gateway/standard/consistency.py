@@ -206,8 +206,11 @@ def _places_within(entry: Entry, message: Message, move: Move) -> dict[str, int]
     """Return where each reference into what the entry's resource contains leads: below zero."""
     if not _is_numbered_anew(entry, message, move):
         return {}
-    contained = maps_of(entry.resource, "contained")
-    return {f"#{text_of(each, 'id')}": -number for number, each in enumerate(contained, 1)}
+    found: dict[str, int] = {}
+    for number, each in enumerate(maps_of(entry.resource, "contained"), 1):
+        if text_of(each, "id"):  # a bare # is whatever contains it
+            found.setdefault(f"#{text_of(each, 'id')}", -number)
+    return found
 
 
 def _is_numbered_anew(entry: Entry, message: Message, move: Move) -> bool:

@@ -116,6 +116,19 @@ def test_what_refers_to_another_that_is_contained_says_something_else() -> None:
     assert digest(holding("gp1", "gp2")) != digest(other)
 
 
+def test_of_two_that_are_contained_under_one_number_the_first_is_meant() -> None:
+    """So whoever names the second says something else."""
+    other = holding("gp1", "gp2")
+    resource(other, "Patient")["generalPractitioner"] = [{"reference": "#gp2"}]
+
+    assert digest(holding("gp", "gp")) != digest(other)
+
+
+def test_a_bare_number_sign_names_nothing_that_is_contained() -> None:
+    """It is whatever contains it."""
+    assert digest(holding("", "gp2")) != digest(holding("gp1", "gp2"))
+
+
 @pytest.mark.parametrize(
     ("make", "change"),
     [
