@@ -112,8 +112,8 @@ MUTANTS = (
     Mutant(
         fault="a-cancellation-dies-unseen",
         module="store/questions.py",
-        now='    elif workflow["state"] not in FINAL:  # of what is over nothing goes on here\n',
-        then="    elif False:\n",
+        now='        _tell_of(connection, arrival, workflow["id"], now)\n',
+        then="        pass\n",
         test="scenarios/test_turned_away.py::test_an_epr_that_is_never_asked_hears_that_the_sender_tried",
     ),
 )

@@ -32,7 +32,7 @@ from bars_gateway.standard.bundle import Message, maps_of, text_of
 from bars_gateway.standard.consistency import journey_of, likeness_of
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import BAD_REQUEST, CONFLICT, Issue, Severity
-from bars_gateway.standard.patients import Sameness, compare, patient_of
+from bars_gateway.standard.patients import Sameness, patient_of, sameness_among
 from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, Rule, Side
 from bars_gateway.standard.workflow import FINAL, State, Subject, subject_of
 
@@ -176,7 +176,7 @@ class Named:
 
 
 def _compared(new: Message, named: Named) -> Sameness:
-    return compare(patient_of(new), patient_of(named.request))
+    return sameness_among(patient_of(new), [patient_of(named.request)])
 
 
 def _other_patient(new: Message, named: Named) -> bool:

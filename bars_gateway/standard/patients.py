@@ -306,9 +306,13 @@ def sameness_among(one: Patient, known: Collection[Patient]) -> Sameness:
     found = compare_with(one, known)
     if found is not Sameness.OTHER_PATIENT:
         return found
+    return Sameness.UNKNOWN_PATIENT if is_among(one, known) else found
+
+
+def is_among(one: Patient, known: Collection[Patient]) -> bool:
+    """Tell whether everybody whom a message names is named by one of the *known*, or by several."""
     everybody = [each for message in known for each in message.everybody]
-    named = {_nearest(each, everybody) for each in one.everybody}
-    return Sameness.UNKNOWN_PATIENT if named <= ONE_PATIENT else found
+    return {_nearest(each, everybody) for each in one.everybody} <= ONE_PATIENT
 
 
 def _nearest(one: Patient, people: Iterable[Patient]) -> Sameness:

@@ -51,7 +51,14 @@ from bars_gateway.standard.links import (
     against,
     refusing,
 )
-from bars_gateway.standard.patients import ONE_PATIENT, Sameness, compare, compare_with, patient_of
+from bars_gateway.standard.patients import (
+    ONE_PATIENT,
+    Sameness,
+    compare,
+    compare_with,
+    is_among,
+    patient_of,
+)
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, Role, State, Subject, led_on
 from bars_gateway.store.connection import Connection, Row
@@ -230,7 +237,7 @@ def _alike(connection: Connection, asking: _Asking) -> list[int]:
         return []
     values = {"provider": asking.request.provider, "role": asking.role, "most": _MOST}
     found = connection.rows("workflows_alike", likeness=likeness, **values)
-    return _fitting(connection, _theirs(found, asking), partial(_is_same, asking))
+    return _fitting(connection, _theirs(found, asking), partial(_is_built_again, asking))
 
 
 def _parents(connection: Connection, asking: _Asking) -> list[Row]:
@@ -275,6 +282,12 @@ def _fitting(
 
 def _is_same(asking: _Asking, theirs: Message) -> bool:
     return compare(patient_of(asking.message), patient_of(theirs)) in ONE_PATIENT
+
+
+def _is_built_again(asking: _Asking, theirs: Message) -> bool:
+    """Tell whether it is the same; whoever had mixed up two people puts it right in a new one."""
+    ours, first = patient_of(asking.message), patient_of(theirs)
+    return is_among(ours, [first]) or is_among(first, [ours])
 
 
 def _is_same_journey(asking: _Asking, journey_id: str, theirs: Message) -> bool:

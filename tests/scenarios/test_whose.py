@@ -423,6 +423,26 @@ async def test_a_referral_that_was_built_again(world: World) -> None:
     assert f"workflow {second['workflow_id']} (there: {second['focus_id']})" in warning["problem"]
 
 
+@pytest.mark.parametrize("forms", [(1, 0), (0, 1)], ids=["put-right", "mixed-up-anew"])
+async def test_a_request_that_is_put_right_in_a_new_one_is_a_second_record(
+    world: World, forms: tuple[int, int]
+) -> None:
+    """Its Sender named two people, and sends it again for one: both stand here."""
+    body = validation_request()
+    bodies = (body, mixed_up(body, in_a_second_patient))
+    for form in forms:
+        again = json.dumps(json.loads(bodies[form]) | {"id": str(uuid4())}).encode()
+        status, _, _ = await post(world, again, headers())
+        assert 200 == status
+    files = await eventually(
+        lambda: len(f := world.hospital.files("inbox/new/*.notice.json")) == 2 and f
+    )
+    remarks = [json.loads(file.read_bytes())["remarks"] for file in files]
+
+    assert "other_record" in remarks[1]
+    assert "record.other" in [a.kind for a in (await world.hospital.overview()).alarms]
+
+
 async def test_who_is_to_cancel_one_of_two_records_is_told_that_the_other_stands(
     tmp_path: Any,
 ) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from bookings import booking, focus
 from messages import RECEIVER, referral
+from mixed_up import in_a_second_patient, mixed_up
 from variants import GIVEN_ID, add, resource, url_of
 
 from bars_gateway.standard.bundle import Message, read
@@ -104,6 +105,8 @@ def named(body: bytes | None = None, state: State = State.ACTIVE, *pairs: State)
 
 
 NEW = read(referral())
+ABOUT_TWO = mixed_up(booking(), in_a_second_patient)
+ABOUT_TWO_ANEW = mixed_up(referral(), in_a_second_patient)
 
 
 def unnamed() -> Message:
@@ -120,6 +123,20 @@ def unnamed() -> Message:
         pytest.param(NEW, named(), [], id="nothing"),
         pytest.param(read(referral(nhs_number="9990000026")), named(), ["L02"], id="24-patient"),
         pytest.param(unnamed(), named(), ["L03"], id="unknown-patient"),
+        pytest.param(NEW, named(ABOUT_TWO), ["L03"], id="one-of-two-who-were-named"),
+        pytest.param(
+            read(referral(nhs_number="9990000026")),
+            named(ABOUT_TWO),
+            ["L03"],
+            id="the-other-of-two-who-were-named",
+        ),
+        pytest.param(
+            read(referral(nhs_number="9990000034")),
+            named(ABOUT_TWO),
+            ["L02"],
+            id="neither-of-two-who-were-named",
+        ),
+        pytest.param(read(ABOUT_TWO_ANEW), named(), ["L02"], id="a-second-one-beside-the-first"),
         pytest.param(NEW, named(booking(sender=OTHER)), ["L04"], id="another-sender"),
         pytest.param(NEW, named(booking(receiver=OTHER)), ["L05"], id="another-service"),
         pytest.param(read(referral(use_case="a1t2")), named(), ["L06"], id="another-use-case"),
