@@ -1,6 +1,7 @@
 """What is not right and stops no start is said by `check`, in the log and by the doctor."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -63,6 +64,30 @@ def test_a_placeholder_among_others_is_told() -> None:
     names = ["proxy.example", "To-be-told.invalid"]
 
     assert "allowed_client_names" in keys(example(inbound={"allowed_client_names": names}))
+
+
+@pytest.mark.parametrize("table", ["onboarding", "inbound"])
+def test_a_line_of_the_example_that_was_only_made_a_setting_is_told(table: str) -> None:
+    """It leads nowhere, and nobody has it."""
+    text = EXAMPLE.read_text("utf-8")
+    shown = text.partition(f"\n[{table}]\n")[2].partition("\n[")[0]
+    lines = re.findall(r"^#(\w+ = .*(?:xample|00000000-|192\.0\.2).*)$", shown, re.MULTILINE)
+    values = tomllib.loads("\n".join(lines))
+
+    assert values
+    assert values.keys() <= keys(changed(table, values))
+
+
+def changed(table: str, values: dict) -> Settings:
+    """Return the example's settings with these in one table, for prod where only that has them."""
+    found = tomllib.loads(EXAMPLE.read_text("utf-8"))
+    found[table] = found.get(table, {}) | values
+    return Settings(**found | {"environment": "int"})
+
+
+def test_a_placeholder_in_capitals_is_one() -> None:
+    """However somebody has typed it over."""
+    assert "api_key" in keys(example(api_key="TO-BE-TOLD"))
 
 
 def test_an_authority_without_its_root_is_told(tmp_path: Path) -> None:

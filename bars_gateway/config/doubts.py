@@ -12,7 +12,7 @@ nobody a token, or in: so it never counts as done, nor as right.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bars_gateway.config.problems import certificates_in, placed
@@ -28,6 +28,18 @@ _API_KEYS = frozenset({PENDING, "the-api-key-of-your-application"})
 _CALLERS = frozenset({PENDING_NAME, "bars-proxy.example.nhs.uk"})
 _ORGANISATIONS = frozenset({"example nhs trust"})
 _SERVICES = frozenset({f"{SERVICE_SYSTEM}|2000099999"})
+# What the example file shows of what each organisation has of its own, in lower case.
+_EXAMPLES: Mapping[tuple[str, str], str] = {
+    ("inbound", "public_url"): "https://bars.example.nhs.uk/fhir/r4",
+    ("onboarding", "supplier"): "example supplier ltd",
+    ("onboarding", "fqdn"): "bars-int-rae.example-trust.nhs.uk",
+    ("onboarding", "public_address"): "192.0.2.1",
+    ("onboarding", "receiver_url"): "https://bars-int-rae.example-trust.nhs.uk/fhir/r4",
+    ("onboarding", "jwks_url"): "https://keys.example-trust.nhs.uk/bars/int.jwks.json",
+    ("onboarding", "application_id"): "00000000-0000-0000-0000-000000000000",
+    ("onboarding", "int_application_id"): "00000000-0000-0000-0000-000000000001",
+    ("onboarding", "contact"): "a person, a.person@example-trust.nhs.uk, 0113 496 0000",
+}
 _CURE = "Write your own."
 
 
@@ -99,12 +111,19 @@ def _inbound(settings: Settings) -> Iterator[Flaw]:
 
 def api_key_is_told(settings: Settings, provider: Provider) -> bool:
     """Tell whether *provider* has an API key of its own, or needs none."""
-    return provider.api_key not in _API_KEYS or not settings.outbound.token_required
+    return provider.api_key.lower() not in _API_KEYS or not settings.outbound.token_required
 
 
 def unknown_callers(settings: Settings) -> list[str]:
     """Return those of `inbound.allowed_client_names` that nobody is called by."""
     return [name for name in settings.inbound.allowed_client_names if name.lower() in _CALLERS]
+
+
+def is_of_the_example(settings: Settings, table: str, name: str) -> bool:
+    """Tell whether that setting is the example file's own, which leads nowhere."""
+    national = settings.bundle.own_name_prefix is not None
+    value = getattr(getattr(settings, table), name)
+    return national and str(value).lower() == _EXAMPLES[table, name]
 
 
 def placeholders(settings: Settings) -> Iterator[Flaw]:
@@ -120,6 +139,9 @@ def placeholders(settings: Settings) -> Iterator[Flaw]:
         if national and not _SERVICES.isdisjoint(provider.services):
             cause = "has the service of the example file"
             yield Flaw(key=(*key, "services"), cause=cause, cure=_CURE)
+    for table, setting in _EXAMPLES:
+        if is_of_the_example(settings, table, setting):
+            yield Flaw(key=(table, setting), cause="is that of the example file", cure=_CURE)
     if settings.inbound.enabled and unknown_callers(settings):
         cause = "has a placeholder, which no certificate is called by"
         cure = "Write the name in the proxy's certificate, which the BaRS team knows."

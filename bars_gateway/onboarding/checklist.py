@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.config import Environment, Settings
-from bars_gateway.config.doubts import api_key_is_told, unknown_callers
+from bars_gateway.config.doubts import api_key_is_told, is_of_the_example, unknown_callers
 from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.certificate_rules import form_for
@@ -105,7 +105,8 @@ def _receiving(settings: Settings, now: datetime) -> Iterator[Step]:
     installed = faults.isdisjoint(_CERTIFICATE)
     requested = installed or bool(requests_in(settings))
     named = f"set onboarding.fqdn; its form is {form_for(settings)}"
-    yield _step("Agree on the name of the Receiver", named, done=onboarding.fqdn is not None)
+    agreed = onboarding.fqdn is not None and not is_of_the_example(settings, "onboarding", "fqdn")
+    yield _step("Agree on the name of the Receiver", named, done=agreed)
     yield _step("Make the request for its certificate", "bars-gateway csr new", done=requested)
     signs = contacts.signer_of(settings.environment)
     asking = "bars-gateway letters certificate"

@@ -338,6 +338,13 @@ def test_a_placeholder_is_nobody_who_calls(tmp_path, value):
     assert "waits  Learn who will call" in shown(tmp_path, "waits")
 
 
+def test_the_examples_name_is_not_agreed(tmp_path):
+    """A line of the settings file that only had its comment sign taken away."""
+    init(tmp_path, *FLAGS, "--fqdn", "BaRS-INT-RAE.example-trust.nhs.uk")
+
+    assert "to do  Agree on the name of the Receiver" in shown(tmp_path, "to do")
+
+
 def test_a_wrong_file_is_as_much_left_to_do_as_none(tmp_path):
     """The sandbox's authorities in INT are not those of the callers, and no text is any."""
     init(tmp_path, *FLAGS)
