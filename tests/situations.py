@@ -218,8 +218,9 @@ def looked_at(subject: Subject, use_case: str) -> Iterator[Situation]:
     yield from (replace(sent, reconciled=each) for each in Reconciliation)
     yield from (replace(each, alarmed=True) for each in (sent, came))
     for each in (sent, came, replace(came, move=Move.WAIT, says=Said.ACCEPTED)):
-        of_two = replace(each, stands=State.CANCELLED, remarks=(Remark.OTHER_STANDS,))
-        yield from (of_two, replace(of_two, remarks=(Remark.OTHER_RECORD,)))
+        for state in (State.CANCELLED, State.DECLINED, State.COMPLETED):
+            of_two = replace(each, stands=state, remarks=(Remark.OTHER_STANDS,))
+            yield from (of_two, replace(of_two, remarks=(Remark.OTHER_RECORD,)))
 
 
 EVERYTHING = [

@@ -388,8 +388,11 @@ def seen() -> str:
     told = [
         Told(("late, or past its clinical time",), begun(late=True)),
         Told(("late and held",), begun(state="held", late=True)),
-        Told(("an answer is owed soon",), replace(sent, owed="due_soon")),
-        Told(("an answer is overdue",), replace(sent, owed="overdue")),
+        Told(
+            ("an answer is owed soon; told with what comes then, too",),
+            replace(sent, owed="due_soon"),
+        ),
+        Told(("an answer is overdue; likewise",), replace(sent, owed="overdue")),
         Told(("an answer of yours is overdue",), came(kind=None, owed="overdue")),
         *(
             Told((f"`reconciled`: {word}",), replace(sent, reconciled=word))
@@ -400,6 +403,17 @@ def seen() -> str:
         Told(
             ("cancelled, and another record stands",),
             replace(sent, stands=State.CANCELLED, remarks=(Remark.OTHER_STANDS,)),
+        ),
+        *(
+            Told(
+                (f"{end}, and another record {word}",),
+                replace(sent, stands=state, remarks=(remark,)),
+            )
+            for end, state in (("turned down", State.DECLINED), ("finished", State.COMPLETED))
+            for word, remark in (
+                ("stands", Remark.OTHER_STANDS),
+                ("may stand", Remark.OTHER_RECORD),
+            )
         ),
         Told(
             ("cancelled by who asked you, and another record stands",),

@@ -67,6 +67,8 @@ class Notice:
     focus_id: str | None  # what the Receiver calls the record, where that is known
     shown: str | None  # how the record ended there, or that no read of it said so
     remarks: Sequence[Remark]  # what a person should know beside what it says
+    stands: State  # its workflow, now
+    warned_from: datetime | None  # when the EPR was, or is to be, told that an answer is owed soon
     links: Sequence[Link]  # of its workflow
 
     @property
@@ -88,6 +90,8 @@ class Notice:
             reading=self._reading,
             due_at=self.answer_due_at,
             ends_at=self.give_up_at,
+            stands=self.stands,
+            owed=_owed(self.stands, self.answer_due_at, self.warned_from, self.created_at),
         )
 
     @property
@@ -154,7 +158,7 @@ class MessageRow:
             stands=self.stands,
             newest=self.newest,
             late=past or (self._is_open and _has_come(self.late_from, now)),
-            owed=self._owed(now),
+            owed=_owed(self.stands, self.answer_due_at, self.warned_from, now),
             alarmed=self.alarmed,
             reading=self.reading,
             shown=self.shown,
@@ -176,12 +180,16 @@ class MessageRow:
             told = seen_beside(told, self.stands, self.others, settled=bool(self.settled_at))
         return [*told, Remark.PAST_ITS_TIME] if past else told
 
-    def _owed(self, now: datetime) -> str | None:
-        if self.stands in FINAL or self.answer_due_at is None:
-            return None
-        if _has_come(self.answer_due_at, now):
-            return "overdue"
-        return "due_soon" if _has_come(self.warned_from, now) else None
+
+def _owed(
+    stands: State | None, due_at: datetime | None, warned_from: datetime | None, at: datetime
+) -> str | None:
+    """Return how an answer that was owed *at* that time, and has not come, is told."""
+    if stands in FINAL or due_at is None:
+        return None
+    if _has_come(due_at, at):
+        return "overdue"
+    return "due_soon" if _has_come(warned_from, at) else None
 
 
 def _has_come(at: datetime | None, now: datetime) -> bool:

@@ -31,6 +31,7 @@ from bars_gateway.standard.patients import (
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject, led_on
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
+_ENDED_THERE = _ANSWERED | {State.CANCELLED}
 _LAST_WORDS = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
 _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
 _NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
@@ -61,7 +62,7 @@ class Remark(StrEnum):
     NEWLY_TRACED = "newly_traced"
     UNKNOWN_PATIENT = "unknown_patient"
     OTHER_RECORD = "other_record"  # of requests and outcomes, too
-    OTHER_STANDS = "other_stands"  # of a cancellation, and of its outcome
+    OTHER_STANDS = "other_stands"  # of a cancellation and its outcome, and of an end
     PLACEHOLDER_NUMBER = "placeholder_number"  # of whatever comes in, as are the next two
     WRONG_NUMBER = "wrong_number"
     TWO_PATIENTS = "two_patients"
@@ -81,6 +82,7 @@ class Remark(StrEnum):
     ID_USED_BEFORE = "id_used_before"
     CANCEL_AFTER_END = "cancel_after_end"
     UPDATE_AFTER_END = "update_after_end"
+    NO_RECORD = "no_record"
     SAID_BEFORE = "said_before"  # of a response of ours that they do not have, as are the next two
     SAID_SINCE = "said_since"
     SAID_OTHERWISE = "said_otherwise"
@@ -116,7 +118,7 @@ OF_NUMBERS = frozenset({Remark.PLACEHOLDER_NUMBER, Remark.WRONG_NUMBER, Remark.T
 # What is said of whose a message is, beside what it says.
 OF_WHOSE = frozenset({*OF_PATIENT.values(), Remark.OTHER_RECORD, Remark.OTHER_STANDS, *OF_NUMBERS})
 # What is said of a further record of the same request: it changes with what becomes of the two.
-_OF_RECORDS = frozenset({Remark.OTHER_RECORD, Remark.OTHER_STANDS})
+OF_RECORDS = frozenset({Remark.OTHER_RECORD, Remark.OTHER_STANDS})
 # What is said of a cancellation, or an update, of what was over before.
 OF_ENDS: Mapping[Move, Remark] = {
     Move.CANCEL: Remark.CANCEL_AFTER_END,
@@ -138,6 +140,7 @@ OF_OUTCOMES = frozenset(
         Remark.SHARED_ID,
         Remark.ID_USED_BEFORE,
         *OF_KNOWN,
+        Remark.NO_RECORD,
         Remark.HEARD,
         Remark.PAST_ITS_TIME,
     }
@@ -158,8 +161,8 @@ OF_SILENCE: Mapping[State, Remark] = {
 OF_RESTORES = frozenset({Remark.RESTORED, Remark.FATE_UNKNOWN})
 
 
-def beside_a_cancelled(others: Iterable[State]) -> tuple[Remark, ...]:
-    """Return what is said with the cancellation of one record, where there are these others."""
+def beside_an_ended(others: Iterable[State]) -> tuple[Remark, ...]:
+    """Return what is said with the end of one record, where there are these others."""
     states = frozenset(others)
     if not states.isdisjoint(PROVED):
         return (Remark.OTHER_STANDS,)
@@ -175,11 +178,11 @@ def seen_beside(
     Where one of two is over, nobody is asked any more which of them stands. What is not
     *settled* says nothing of others: it may yet end otherwise.
     """
-    rest = [each for each in told if each not in _OF_RECORDS]
+    rest = [each for each in told if each not in OF_RECORDS]
     if not settled:
         return rest
-    if own is State.CANCELLED:
-        return [*rest, *beside_a_cancelled(others)]
+    if own in _ENDED_THERE:
+        return [*rest, *beside_an_ended(others)]
     # What was told of a request that was built again stays so while it may be acted on.
     again = len(rest) < len(told) and own not in FINAL and any(map(matters, others))
     two = own not in NOBODY_ACTS and any(map(stands, others))

@@ -84,6 +84,11 @@ SELECT 1 FROM attempts
 -- What makes a message of ours tell less than it seems to.
 SELECT remark FROM known_before WHERE id = :id AND remark IS NOT NULL;
 
+-- name: changed_no_record
+-- The message, if it was acknowledged, and its receipt warned by that rule.
+SELECT m.id FROM messages AS m JOIN json_each(m.warnings) AS warned
+ WHERE m.id = :id AND m.state = 'acknowledged' AND warned.value ->> 'rule' = :rule;
+
 -- name: put_back
 -- No POST began, so it was no attempt; the count of claims still grows.
 UPDATE messages

@@ -5,6 +5,7 @@ What an outcome leaves a patient with: told with the notice, and to the operator
     cancelled, and what it was linked to stands               ─► partner_stands
     cancelled or asked for, and another record of it may stand ─► other_record, other_stands
     to be cancelled or changed, and over before               ─► cancel_after_end, update_after_end
+    changed or cancelled by a number that nothing has here    ─► no_record
     answered, and they have another word of ours              ─► said_before, said_since, …
 
 A rebooking is two messages. Where the first was done and the second was not, the patient
@@ -17,8 +18,8 @@ from datetime import datetime
 
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.consistency import matters, stands
-from bars_gateway.standard.links import TIES, By, LinkKind, Relation
-from bars_gateway.standard.remarks import Remark, beside_a_cancelled
+from bars_gateway.standard.links import NO_RECORD, TIES, By, LinkKind, Relation
+from bars_gateway.standard.remarks import Remark, beside_an_ended
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store.connection import Connection, Row
@@ -31,12 +32,19 @@ def left_with(connection: Connection, message: Row, now: datetime) -> Sequence[R
     """Return what the EPR is told with the outcome of *message*, whose workflow has moved."""
     foreign = [Remark.FOREIGN_ACK] if _was_mixed_up(connection, message["id"]) else []
     known = known_before(connection, message["id"])
+    known += [Remark.NO_RECORD] if _is_of_no_record(connection, message["id"]) else []
     return [*foreign, *known, *_left_without(connection, message, now)]
 
 
 def _was_mixed_up(connection: Connection, message_id: int) -> bool:
     foreign = json.dumps(sorted(FOREIGN))
     return connection.one("foreign_attempt", message_id=message_id, foreign=foreign) is not None
+
+
+def _is_of_no_record(connection: Connection, message_id: int) -> bool:
+    """Tell whether it changed something, and the receipt warned that nothing known is meant."""
+    values = {"id": message_id, "rule": NO_RECORD.rule}
+    return connection.one("changed_no_record", **values) is not None
 
 
 def _left_without(connection: Connection, message: Row, now: datetime) -> Sequence[Remark]:
@@ -63,7 +71,7 @@ def _beside(connection: Connection, message: Row) -> list[Remark]:
     """Return what is said of the further records that there are of what *message* asks or ends."""
     others = other_records(connection, message["workflow_id"])
     if message["move"] == Move.CANCEL and _is_cancelled(connection, message["workflow_id"]):
-        return list(beside_a_cancelled(each.state for each in others))
+        return list(beside_an_ended(each.state for each in others))
     two = any(_is_a_second(message, each) for each in others)
     return [Remark.OTHER_RECORD] if two else []
 

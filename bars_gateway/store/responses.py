@@ -60,6 +60,7 @@ from bars_gateway.standard.remarks import (
     Remark,
     Response,
     Standing,
+    beside_an_ended,
     is_alarming,
     moves_on,
     remarks_on,
@@ -98,6 +99,10 @@ class Telling:
     def notice(self) -> NoticeKind:
         """What kind of notice the EPR gets."""
         return NoticeKind.AMENDED if Remark.AMENDED in self.remarks else NoticeKind.MESSAGE
+
+
+# By these a record is over at the other side.
+_ENDS = frozenset({Move.DECLINE, Move.CONCLUDE})
 
 
 class Responses(Noun):
@@ -176,22 +181,30 @@ def tell(
         clock_ahead=heard is not None and heard.clock_ahead,
         came_at=came_at,
     )
-    of_whose = _whose_remarks(connection, workflow["id"], arrival)
+    remarks = remarks_on(before, response)
+    ends = response.newer and arrival.move in _ENDS and Remark.CONTRADICTS not in remarks
+    of_whose = _whose_remarks(connection, workflow["id"], arrival, ends=ends)
     return Telling(
         arrival=arrival,
-        remarks=(*remarks_on(before, response), *of_whose),
+        remarks=(*remarks, *of_whose),
         moves=Remark.OTHER_PATIENT in of_whose or moves_on(before, response),
     )
 
 
 def _whose_remarks(
-    connection: Connection, workflow_id: int, arrival: Arrival
+    connection: Connection, workflow_id: int, arrival: Arrival, *, ends: bool
 ) -> tuple[Remark, ...]:
-    """Return what a person should know of whose the response is: which patient, which record."""
+    """
+    Return what a person should know of whose the response is: which patient, which record.
+
+    *ends*: by it the record is over, and it may be known that another one stands.
+    """
     whose_it_is = whose(connection, arrival, workflow_id)
     of_patient = (OF_PATIENT[whose_it_is],) if whose_it_is in OF_PATIENT else ()
-    others = any(matters(each.state) for each in other_records(connection, workflow_id))
-    return (*of_patient, Remark.OTHER_RECORD) if others else of_patient
+    others = [each.state for each in other_records(connection, workflow_id)]
+    if ends and not of_patient and (beside := beside_an_ended(others)):
+        return beside
+    return (*of_patient, Remark.OTHER_RECORD) if any(map(matters, others)) else of_patient
 
 
 def named_by(remarks: Collection[Remark]) -> Names | None:

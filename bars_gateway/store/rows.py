@@ -216,10 +216,7 @@ def notice_of(row: Row, message: Row, links: Sequence[Link]) -> Notice:
         give_up_at=instant(message["give_up_at"]),
         answer_due_at=instant(message["answer_due_at"]),
         reference=message["reference"],
-        http_status=message["http_status"],
-        code=message["code"],
-        issue=message["issue"],
-        fault=message["fault"],
+        **{name: message[name] for name in ("http_status", "code", "issue", "fault")},
         media_type=message["media_type"] or "",
         fingerprint=message["fingerprint"],
         answer_media_type=message["answer_media_type"],
@@ -230,6 +227,8 @@ def notice_of(row: Row, message: Row, links: Sequence[Link]) -> Notice:
         focus_id=message["focus_id"],
         shown=message["shown"],
         remarks=[Remark(word) for word in row["remarks"].split()],
+        stands=State(message["stands"]),
+        warned_from=instant(message["warned_from"]),
         links=links,
     )
 

@@ -1,5 +1,6 @@
 """Whoever looks at a message reads how it stands now: late, owed, not found, or still alarming."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Accepted, OutboundState, Settled
 from bars_gateway.standard.findings import Matched, Reconciliation
+from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
@@ -120,6 +122,50 @@ async def test_what_was_answered_is_owed_no_more(store: Store) -> None:
     await answered(store, "planned", MINUTE, **HELP)
 
     assert (await looked_at(store, sent.request_id, DUE)).endswith(NOTHING_TO_DO)
+
+
+async def told_last(store: Store, request_id: str) -> str:
+    found = await store.notices.pending("trust", 99)
+    return [means(each.situation) for each in found if each.request_id == request_id][-1]
+
+
+@pytest.mark.parametrize("minutes", [16, 21])
+async def test_an_outcome_says_what_was_said_just_before_of_the_answer(
+    store: Store, minutes: int
+) -> None:
+    """Nearly late, or late, said the notice before: there is nothing to do, says none after it."""
+    await requested(store, owed=owed(DUE), **VALIDATION)
+    at = NOW + minutes * MINUTE
+    await store.conversations.tell_due(at)
+    update = submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(DUE), **VALIDATION)
+    await store.outbound.submit(replace(update, give_up_at=at + 15 * MINUTE), at)
+    claim = await store.outbound.claim_next(at, {"trust"})
+    assert claim is not None
+    fate = Settled(state=OutboundState.ACKNOWLEDGED)
+    took = attempt(claim, started_at=at, ended_at=at)
+    await store.outbound.settle(claim, ANSWER, attempt=took, settlement=fate)
+    text = await told_last(store, update.request_id)
+
+    assert NOTHING_TO_DO not in text
+    assert text == await looked_at(store, update.request_id, at)
+
+
+async def test_an_interim_that_comes_when_it_is_nearly_late_says_so(store: Store) -> None:
+    """They have started; and be ready to start your fallback stays so."""
+    await requested(store, owed=owed(NOW + 12 * MINUTE), **VALIDATION)
+    await store.conversations.tell_due(NOW + 9 * MINUTE)
+    interim = await answered(store, "in-progress", MINUTE, **VALIDATION)
+    text = await told_last(store, interim)
+
+    assert text.endswith("Be ready to start your fallback.")
+    assert text == await looked_at(store, interim, NOW + 10 * MINUTE)
+
+
+async def test_what_is_told_before_it_is_nearly_late_says_nothing_of_it(store: Store) -> None:
+    """As ever: there is nothing to do yet."""
+    sent = await requested(store, owed=owed(DUE), **VALIDATION)
+
+    assert (await told_last(store, sent.request_id)).endswith(NOTHING_TO_DO)
 
 
 # What has not gone.
@@ -267,6 +313,7 @@ async def test_an_acceptance_after_an_allocation_stands_down(store: Store) -> No
 
 WHICH = "There may be two records of this patient's request."
 STANDS = "Another one stands there"
+ONE_STANDS = "Another record of this patient's request stands."
 
 
 async def two_records(store: Store) -> tuple[Accepted, Accepted]:
@@ -346,6 +393,51 @@ async def test_a_response_says_what_is_so_of_the_other_now(store: Store) -> None
     after = await looked_at(store, came, NOW)
 
     assert (True, False) == (WHICH in before, WHICH in after)
+
+
+@pytest.mark.parametrize("first_is", ["cancelled", "finished"])
+async def test_of_a_record_that_is_over_the_other_is_said_to_stand(
+    store: Store, first_is: str
+) -> None:
+    """Act now, and there may be two, say two different things: it is known that one stands."""
+    first, second = await two_records(store)
+    came = await answered(store, first_is, MINUTE, **HELP)
+    (told,) = [n for n in await store.notices.pending("trust", 99) if n.request_id == came]
+    texts = [
+        means(told.situation),
+        *[await looked_at(store, x, NOW) for x in (came, first.request_id)],
+    ]
+
+    assert [Remark.OTHER_STANDS] == list(told.remarks)
+    assert not any("act now" in each or WHICH in each for each in texts)
+    words = STANDS if first_is == "cancelled" else ONE_STANDS
+    assert [True] * 3 == [words in each and "Telephone" in each for each in texts]
+    assert STANDS not in await looked_at(store, second.request_id, NOW)
+
+
+async def test_of_a_record_that_is_over_nothing_more_is_said_once_the_other_is(
+    store: Store,
+) -> None:
+    """Turned down, and the other one cancelled: the patient is back."""
+    _, second = await two_records(store)
+    came = await answered(store, "cancelled", MINUTE, **HELP)
+    await cancelled(store, second, "sr-2")
+    text = await looked_at(store, came, NOW)
+
+    assert "has turned this down. The patient is your responsibility again: act now." in text
+    assert STANDS not in text
+
+
+async def test_of_a_record_that_is_over_the_other_may_stand(store: Store) -> None:
+    """Nobody knows whether it has arrived: the patient is back, and that is to be asked."""
+    _, second = await two_records(store)
+    unproven = f"UPDATE workflows SET state = 'unconfirmed' WHERE id = {second.workflow_id}"
+    await store._database.write(lambda c: c.raw.execute(unproven))
+    came = await answered(store, "cancelled", MINUTE, **HELP)
+    (told,) = [n for n in await store.notices.pending("trust", 99) if n.request_id == came]
+
+    assert [Remark.OTHER_RECORD] == list(told.remarks)
+    assert "responsibility again: act now. There may be another record" in means(told.situation)
 
 
 async def test_two_records_alarm_until_one_is_cancelled(store: Store) -> None:

@@ -20,6 +20,8 @@ from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
 from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.sentences import means
+from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.store import Store
 
@@ -287,6 +289,25 @@ async def test_where_that_is_not_clear_the_receipt_says_what_stays_open(
     assert receipt.workflow_id > began.workflow_id
     assert ("L12", "MessageHeader.focus") == (warning.rule, warning.path)
     assert f"workflow {began.workflow_id} (there: " in warning.problem
+
+
+async def test_whose_receipt_warned_is_not_told_that_there_is_nothing_to_do(store: Store) -> None:
+    """It was received there, and what was asked for here stays open."""
+    await without_id(store)
+    receipt = await changed(store, of_case(ONE, "another"))
+    claim = await store.outbound.claim_next(NOW, {"trust"})
+    assert claim is not None
+    fate = Settled(state=OutboundState.ACKNOWLEDGED)
+    await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)
+    (told,) = [
+        n for n in await store.notices.pending("trust", 99) if n.message_id == receipt.message_id
+    ]
+    (found,) = await store.messages.history("trust", receipt.request_id)
+
+    assert [Remark.NO_RECORD] == list(told.remarks)
+    assert "stays as it was. Telephone if one of these was meant" in means(told.situation)
+    assert NOTHING_TO_DO not in means(told.situation)
+    assert means(told.situation) == means(found.message.seen_at(NOW))
 
 
 @pytest.mark.parametrize("number", [OTHER, THIRD])

@@ -169,6 +169,14 @@ SAID: Mapping[str, Rows] = {
         ),
     },
 }
+# Where another record of the request is known to stand: nothing has come back by this alone.
+ONE_TURNED_DOWN: Rows = {
+    None: act(
+        "{They} has turned this record of the {it} down.{reason} Another one stands there, and"
+        " {stands}; but do not rely on that before you have asked. Telephone now: if it is turned"
+        " down as well, the patient is your responsibility again."
+    )
+}
 # What a response is taken to say where only its move is known.
 BY_MOVE: Mapping[Move, str] = {
     Move.WAIT: "accepted",
@@ -354,6 +362,10 @@ REMARKED: Mapping[Remark, Sentence] = {
         "The change has been received, but the case was over before that: nobody there may act on"
         " it. Read how the case ended, and telephone if what was changed still matters."
     ),
+    Remark.NO_RECORD: telephone(
+        "No request here is known by the number in it: each that is open for this patient stays as"
+        " it was. Telephone if one of these was meant, and name the number that it has there."
+    ),
     Remark.HEARD: nothing(
         "It was decided after its Sender had stopped waiting; the Sender has asked again since, and"
         " has been answered."
@@ -447,9 +459,19 @@ _CANCEL_NOT_NEEDED = telephone(
     "You have cancelled this, too, and nobody knows whether that arrived. Ask about both when you"
     " telephone."
 )
+# Of one of two records that is over, whose end has been said before.
+_ANOTHER_STANDS = telephone(
+    "Another record of this patient's request stands. Telephone: agree whether that one goes on."
+)
+_ANOTHER_MAY_STAND = telephone(
+    "There may be another record of this patient's request. Telephone: ask how that one stands."
+)
 _GIVES_BACK = (Said.REJECTED, Said.NOT_ATTENDED, Said.STOOD_DOWN)
 _ENDS = (Said.FINISHED, Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES)
+_OVER = (Said.REJECTED, Said.NOT_ATTENDED, *_ENDS)
 BY_WORD: Mapping[tuple[Remark, Said], Sentence] = {
+    **{(Remark.OTHER_STANDS, said): _ANOTHER_STANDS for said in _OVER},
+    **{(Remark.OTHER_RECORD, said): _ANOTHER_MAY_STAND for said in _OVER},
     **{(Remark.ANSWERS_REFUSED, said): _GIVEN_BACK for said in _GIVES_BACK},
     **{(Remark.ANSWERS_REFUSED, said): _HAS_ENDED for said in _ENDS},
     (Remark.ANSWERS_REFUSED, Said.UNCLEAR): telephone(

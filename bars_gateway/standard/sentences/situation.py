@@ -17,7 +17,7 @@ from datetime import datetime
 
 from bars_gateway.standard.findings import ENDED, Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
-from bars_gateway.standard.remarks import OF_ENDS, OF_SILENCE, Remark
+from bars_gateway.standard.remarks import OF_ENDS, OF_RECORDS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import outcomes, received
 from bars_gateway.standard.sentences.received import (
     ARRIVED_IN_VAIN,
@@ -78,6 +78,9 @@ _OF_RESPONSES = {
     "question": received.RESPONSE_QUESTION,
     "decided_late": received.RESPONSE_DECIDED_LATE,
 }
+_REJECTED = received.SAID[Said.REJECTED]
+_TELL_OF_TWO = {outcomes.ONE_OF_TWO[None], received.ONE_TURNED_DOWN[None]}
+_LAST_WORDS = {State.COMPLETED: Said.FINISHED, State.DECLINED: Said.REJECTED}
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN, *GOES_BY})
 # What asks to check whose it is, as another remark on the same message does in stronger words.
@@ -113,11 +116,11 @@ class Situation:
     reading: Reading | None = None  # of a cancellation: the read that it waits for
     due_at: datetime | None = None  # when an answer is owed
     ends_at: datetime | None = None  # when the gateway stops trying
-    # Who looks at it, and is told how it stands now:
+    owed: str | None = None  # `due_soon` or `overdue`: an answer that has not come
     stands: State | None = None  # its workflow
+    # Who looks at it, and is told how it stands now:
     newest: Said | None = None  # what the Responder said last, of all that holds
     late: bool = False  # it is not settled, and the EPR was told that it is late
-    owed: str | None = None  # `due_soon` or `overdue`: an answer that has not come
     alarmed: bool = False  # an alarm of its workflow stands
 
     @property
@@ -173,10 +176,12 @@ def _now(situation: Situation) -> Sequence[Sentence]:
 
 
 def _standing(situation: Situation, state: State) -> Rows | None:
-    asked = situation.role is Role.REQUESTER and state is State.CANCELLED
-    if asked and Remark.OTHER_STANDS in situation.remarks:
-        return outcomes.ONE_OF_TWO
-    return standing(situation.role, state, situation.newest)
+    rows = standing(situation.role, state, situation.newest)
+    if situation.role is Role.REQUESTER and Remark.OTHER_STANDS in situation.remarks:
+        if state is State.CANCELLED:
+            return outcomes.ONE_OF_TWO
+        return received.ONE_TURNED_DOWN if rows is _REJECTED else rows
+    return rows
 
 
 def _moved_on(situation: Situation, state: State) -> Rows | None:
@@ -205,7 +210,8 @@ def _is_overtaken(situation: Situation, state: State) -> bool:
 def _owed(situation: Situation) -> Iterator[Sentence]:
     """Yield that an answer is owed and has not come, with whatever does not give it."""
     said = not _PAST.isdisjoint(situation.remarks)  # and that a fallback may be running already
-    if situation.owed and situation.move not in _NO_PART and not said:
+    clock = situation.kind in _CLOCKS
+    if situation.owed and situation.move not in _NO_PART and not said and not clock:
         known = OF_SILENCE.get(situation.stands) if situation.stands else None
         owing = situation.role is Role.RESPONDER
         yield found(_clock(situation.owed, known, owing=owing), situation.matter)
@@ -299,7 +305,10 @@ def _received(situation: Situation) -> Sentence:
         return found(table[situation.move], situation.matter)
     if Remark.OUT_OF_ORDER in situation.remarks:
         return OLD[says]
-    return found(received.SAID[says], situation.matter)
+    rows = received.SAID[says]
+    if rows is _REJECTED and Remark.OTHER_STANDS in situation.remarks:
+        rows = received.ONE_TURNED_DOWN
+    return found(rows, situation.matter)
 
 
 def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
@@ -314,7 +323,7 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
             continue
         if remark is OF_ENDS.get(situation.move):
             continue  # which says itself that it is in vain, or that it has not gone
-        if remark is Remark.OTHER_STANDS and outcomes.ONE_OF_TWO[None] in now:
+        if remark is Remark.OTHER_STANDS and not _TELL_OF_TWO.isdisjoint(now):
             continue
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
             yield ARRIVED_IN_VAIN
@@ -322,7 +331,16 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
         if remark in OF_ANSWERS and situation.role is Role.RESPONDER:
             yield OF_ANSWERS[remark]
             continue
-        yield added_by(remark, situation.says, situation.matter)
+        word = _end_of(situation) if remark in OF_RECORDS else situation.says
+        yield added_by(remark, word, situation.matter)
+
+
+def _end_of(situation: Situation) -> str | None:
+    """Return how one of two records has ended, for whoever looks; else what the message says."""
+    if situation.kind is None and situation.stands in _LAST_WORDS:
+        fits = _fits(situation.newest, situation.stands)
+        return situation.newest if fits else _LAST_WORDS[situation.stands]
+    return situation.says
 
 
 _CANCELLED = "The {it} is cancelled."
@@ -352,7 +370,7 @@ _ASKED: Mapping[State, Rows] = {
             "The validation is finished, and may ask you to act. Act now: read its final answer."
         ),
     },
-    State.DECLINED: received.SAID[Said.REJECTED],
+    State.DECLINED: _REJECTED,
     State.CANCELLED: {
         None: check(
             _CANCELLED + " The patient is yours. Telephone if somebody there had already begun."

@@ -507,6 +507,12 @@ SELECT id, remark, remark <> 'said_otherwise' AS in_vain -- have another word of
                    AND other.id <> m.id)
          WHERE m.direction = 'outbound' AND m.move NOT IN ('request', 'unclear'));
 
+CREATE VIEW clocks AS                           -- when the EPR was, or is to be, told that an answer is owed soon
+SELECT w.id, coalesce(w.warn_at, (SELECT n.created_at FROM messages AS first JOIN notices AS n ON n.message_id = first.id
+                                   WHERE first.workflow_id = w.id AND n.kind = 'due_soon'
+                                   ORDER BY n.id DESC LIMIT 1)) AS warned_from
+  FROM workflows AS w;
+
 CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
 SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
        CASE WHEN newest.says = 'accepted' AND EXISTS  -- it came after somebody had been sent, and stands them down
@@ -525,9 +531,7 @@ SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
                     AND NOT EXISTS (SELECT 1 FROM notices AS again
                                      WHERE again.message_id = n.message_id AND again.kind = 'retried' AND again.id > n.id)
                   ORDER BY n.id LIMIT 1), messages.delay_due_at) AS late_from,
-       coalesce(w.warn_at, (SELECT n.created_at FROM messages AS first JOIN notices AS n ON n.message_id = first.id
-                             WHERE first.workflow_id = w.id AND n.kind = 'due_soon'
-                             ORDER BY n.id DESC LIMIT 1)) AS warned_from,
+       (SELECT k.warned_from FROM clocks AS k WHERE k.id = w.id) AS warned_from,
        EXISTS (SELECT 1 FROM alarms AS a
                 WHERE a.workflow_id = messages.workflow_id AND a.ended_at IS NULL
                   AND (a.message_id <> messages.id OR a.kind NOT LIKE 'message.%'  -- an answer of ours tells its own end
