@@ -238,8 +238,7 @@ def follow(connection: Connection, workflow: Row, told: Telling, now: datetime) 
         state = make_move(connection, workflow, told, now)
         if _is_doubted(connection, workflow, state, says) and not somebody_else:
             add_event(connection, arrival, f"workflow.{state}", now, workflow_id=workflow["id"])
-    if not somebody_else:
-        answer_alarms(connection, workflow["id"], now)
+    answer_alarms(connection, workflow["id"], now)
     if is_alarming(told.remarks, says):
         detail = {"remarks": told.remarks, "says": says}
         add_event(connection, arrival, "response.remarked", now, **detail)

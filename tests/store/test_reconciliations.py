@@ -1,18 +1,23 @@
 """What is told of looking for the Receiver's id, once the case has gone on."""
 
 import pytest
+from messages import referral
 from store_values import ANSWER, NOW, arrival, attempt, payload, submission
 
 from bars_gateway.model.messages import NoticeKind, OutboundState, Settled, Taken
+from bars_gateway.standard.bundle import read
+from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
 
 
-async def taken(store: Store, move: Move = Move.REQUEST, bundle_id: str = "b-1") -> int:
+async def taken(
+    store: Store, move: Move = Move.REQUEST, bundle_id: str = "b-1", **changes: object
+) -> int:
     """Return a message that is acknowledged, without an id of its record."""
     values = {"focus_id": "theirs", "correlation_id": "talk"} if move is Move.CANCEL else {}
-    said = submission(move=move, bundle_id=bundle_id, use_case="a6t2", **values)
+    said = submission(move=move, bundle_id=bundle_id, use_case="a6t2", **(values | changes))
     number = (await store.outbound.submit(said, NOW)).message_id
     claim = await store.outbound.claim_next(NOW, ("trust",))
     assert claim is not None
@@ -140,3 +145,12 @@ async def test_what_was_answered_before_is_not_asked_about(store: Store, matched
     await store.reconciliations.settle(number, matched, NOW)
 
     assert (0, 0) == await told(store)
+
+
+async def test_a_response_about_another_patient_answers_nothing(store: Store) -> None:
+    """It is somebody else's: whether they know of ours is as unknown as before."""
+    await store.reconciliations.settle(await taken(store, body=referral()), NONE, NOW)
+    others = particulars_of(read(referral(nhs_number="9990000026")))
+    await respond(store, Move.PROGRESS, particulars=others)
+
+    assert (1, 1) == await told(store)
