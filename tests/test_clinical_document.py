@@ -32,7 +32,7 @@ from bars_gateway.config.outbound import TimingSettings
 from bars_gateway.config.provider import Provider
 from bars_gateway.config.settings import Settings
 from bars_gateway.config.sources import purpose
-from bars_gateway.epr.deliveries import file_of
+from bars_gateway.epr.inbox import file_of
 from bars_gateway.model import messages
 from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.applications import USE_CASE_NAMES

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bars_gateway.upkeep.expiry import Expiry, ExpiryWatch, Kind, remaining, stage
+from bars_gateway.upkeep.housekeeping import Expiry, ExpiryWatch, Kind, remaining, stage
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 

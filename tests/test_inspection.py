@@ -9,7 +9,7 @@ from store_values import NOW
 from structlog.testing import capture_logs
 
 from bars_gateway.store.inspection import Findings, Inspected
-from bars_gateway.upkeep.inspection import AT_LATEST, EVERY, Inspector
+from bars_gateway.upkeep.housekeeping import INSPECTED_AT_LATEST, INSPECTED_EVERY, Inspector
 
 HIDDEN = Findings(table="messages", rebuilt=["messages_due: 1 row"])
 WELL = Findings(table="messages")
@@ -65,7 +65,7 @@ class Clock:
 
 
 def inspector(soundness: Scripted, clock: Clock) -> Inspector:
-    return Inspector(soundness, clock.now, monotonic=lambda: 0.0, round_seconds=0.0)
+    return Inspector(soundness, clock.now, monotonic=lambda: 0.0, quiet_seconds=0.0)
 
 
 @asynccontextmanager
@@ -111,11 +111,11 @@ async def test_it_is_done_again_after_a_day_when_it_is_quiet() -> None:
     soundness, clock = Scripted(), Clock()
     async with running(inspector(soundness, clock)):
         await until(lambda: soundness.asked.count("retry") > 3)
-        clock.at = NOW + EVERY - timedelta(seconds=1)
+        clock.at = NOW + INSPECTED_EVERY - timedelta(seconds=1)
         before = soundness.asked.count("retry")
         await until(lambda: soundness.asked.count("retry") > before + 3)
         early = soundness.asked.count("begin")
-        clock.at = NOW + EVERY
+        clock.at = NOW + INSPECTED_EVERY
         await until(lambda: soundness.asked.count("begin") > 1)
 
     assert 1 == early
@@ -133,11 +133,11 @@ async def test_it_waits_for_a_quiet_moment_and_not_for_ever() -> None:
     soundness = Busy()
     async with running(inspector(soundness, clock)):
         await until(lambda: "retry" in soundness.asked)
-        clock.at = NOW + EVERY + AT_LATEST - timedelta(seconds=1)
+        clock.at = NOW + INSPECTED_EVERY + INSPECTED_AT_LATEST - timedelta(seconds=1)
         before = soundness.asked.count("retry")
         await until(lambda: soundness.asked.count("retry") > before + 3)
         busy = soundness.asked.count("begin")
-        clock.at = NOW + EVERY + AT_LATEST
+        clock.at = NOW + INSPECTED_EVERY + INSPECTED_AT_LATEST
         await until(lambda: soundness.asked.count("begin") > 1)
 
     assert 1 == busy

@@ -37,8 +37,7 @@ from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.inspection import Inspected, Inspection
 from bars_gateway.store.store import Store
 from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
-from bars_gateway.upkeep.expiry import Expiry, Kind
-from bars_gateway.upkeep.housekeeping import ClockStep
+from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
 
 CANARY = "CANARY-OF-A-PATIENT"
 TALK = "00000000-0000-4000-8000-0000000000aa"

@@ -1,9 +1,12 @@
 """
-Lists for the operator's terminal, read straight from the database: ids, states and codes.
+Lists for the operator's terminal, read straight from database and files: ids, states and codes.
 
     queue ─► what is not settled      show ─► one message, attempt by attempt
+    cache ─► what others publish about themselves, as it is kept: who, what, until when
 
-They answer at night when the gateway is down: the database is opened for reading only.
+They answer at night when the gateway is down: the database is opened for reading only, and of the
+cache files are read and removed. Clear it after a counterparty has said that it takes something
+new, instead of waiting for half a day.
 """
 
 import asyncio
@@ -12,7 +15,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -25,12 +29,21 @@ from bars_gateway.config import Settings, load
 from bars_gateway.errors import StoreError
 from bars_gateway.model.readings import Event, MessageHistory, MessageRow
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Limit, Only
+from bars_gateway.outbound.cache import Kept, clear, listed
 from bars_gateway.standard.sentences import means
 from bars_gateway.store import readings
 from bars_gateway.store.database import open_reader, read_with
 from bars_gateway.store.sqlite import SqliteConnection
 
 T = TypeVar("T")
+Target = Annotated[
+    str | None, typer.Option("--of", metavar="SYSTEM|VALUE", help="Only what this service says.")
+]
+cache = typer.Typer(
+    name="cache",
+    help="What others publish about themselves, as it is kept here.",
+    no_args_is_help=True,
+)
 # Wider than most terminals and never cut: an id that is not whole cannot be looked up.
 _COLUMNS = (
     "State",
@@ -47,9 +60,10 @@ _COLUMNS = (
 
 
 def add_to(app: typer.Typer) -> None:
-    """Give *app* the two commands."""
+    """Give *app* the commands."""
     app.command()(queue)
     app.command()(show)
+    app.add_typer(cache)
 
 
 def queue(
@@ -273,3 +287,28 @@ async def _read(path: Path, work: Callable[[SqliteConnection], T]) -> T:
     except (StoreError, sqlite3.Error) as error:
         permissions.require_database(path, write=False)
         raise StoreError(f"{path} cannot be read: {error}") from None
+
+
+@cache.command(name="list")
+def list_kept(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """List every answer that is kept, and until when it is given again."""
+    settings = load(config, os.environ)
+    lifetime = timedelta(hours=settings.outbound.cache_hours)
+    line = partial(_kept_line, lifetime)
+    print_each(list(listed(settings.cache_dir)), line, "Nothing is kept.", as_json=as_json)
+
+
+def _kept_line(lifetime: timedelta, each: Kept) -> str:
+    until = each.kept_at + lifetime
+    return (
+        f"{each.provider}  {each.resource}  {each.target or '(the proxy)'}"
+        f"  kept {each.kept_at:%Y-%m-%d %H:%M}, good until {until:%Y-%m-%d %H:%M} UTC"
+        f"  {each.bytes} bytes"
+    )
+
+
+@cache.command(name="clear")
+def forget_kept(config: Config = DEFAULT_CONFIG, target: Target = None) -> None:
+    """Forget what is kept, so that it is asked for again."""
+    count = clear(load(config, os.environ).cache_dir, target)
+    typer.echo(f"forgotten: {count}")

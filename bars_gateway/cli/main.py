@@ -31,9 +31,8 @@ from bars_gateway import (
     log,
     permissions,
 )
-from bars_gateway.cli import attention, cache, listings, messages
+from bars_gateway.cli import attention, listings, messages
 from bars_gateway.cli.backup import backup, restore, verify
-from bars_gateway.cli.lint import lint
 from bars_gateway.config import describe, doubts, load, problems
 from bars_gateway.errors import ConfigurationError, GatewayError, SandboxError
 from bars_gateway.onboarding import certificates, doctor, init, keys, letters
@@ -101,9 +100,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (lint, backup, restore, verify, init.init, letters.letters):
+for command in (backup, restore, verify, init.init, letters.letters):
     app.command()(command)
-for verbs in (messages, listings, attention, cache):
+for verbs in (messages, listings, attention):
     verbs.add_to(app)
 for group in (doctor.app, keys.app, certificates.requests_app, certificates.certificates_app):
     app.add_typer(group)

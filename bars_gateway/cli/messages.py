@@ -1,13 +1,21 @@
 """
-`send`, `hold`, `release`, `withdraw`, `retry`, `resend`: what an operator does with messages.
+`lint`, `send`, `hold`, `release`, `withdraw`, `retry`, `resend`: what is done with messages.
 
-    FILE …                ─► the provider's socket ─► a receipt for each, or what is wrong
+    FILE …                ─► lint: what is wrong, and where; nothing is sent
+                          ─► send: the provider's socket ─► a receipt for each, or what is wrong
 
     REQUEST_ID …          ─┐
                            ├─► the provider's socket ─► one line for each message
     --all, with filters   ─┘
 
-They go through the running gateway, which looks at each message and at its workflow before it
+`lint` needs no settings and no running gateway. It looks at a file as a Receiver does that has
+every Application switched on, and is the one that the message is for; with --strict, as the
+gateway looks at what an EPR submits, and the message's own source is taken for a service of this
+organisation. What is lenient by default is what one asks of messages that came from others; before
+one's own are sent, --strict says what this gateway would refuse to send. What stands in a file is
+never printed, so that the output can be shown to anybody.
+
+All others go through the running gateway, which looks at each message and at its workflow before it
 does anything. `send` is for submissions as an EPR makes them. Every other verb asks for a reason,
 and the audit trail keeps it with the name of whoever typed it. `--dry-run` says what would happen.
 """
@@ -16,11 +24,14 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 
 from bars_gateway.cli.client import (
@@ -37,8 +48,14 @@ from bars_gateway.cli.client import (
 )
 from bars_gateway.cli.listings import print_json
 from bars_gateway.config import load
+from bars_gateway.epr.envelope import EnvelopeProblem, doubtful, read_envelope
+from bars_gateway.epr.spool import Sort, sort_of
 from bars_gateway.model.interventions import IN_BULK, Verb
 from bars_gateway.options import DEFAULT_CONFIG, Config, Json, Whose, require_files
+from bars_gateway.standard.applications import EVERYTHING, Offer
+from bars_gateway.standard.examination import examine
+from bars_gateway.standard.issues import Issue, Severity
+from bars_gateway.standard.rule import Side
 
 _HELP = {
     Verb.HOLD: "Stop messages where they are. No clock stops, and what is behind them waits too.",
@@ -68,7 +85,8 @@ AfterItsTime = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Give *app* `send`, and a command for each verb."""
+    """Give *app* `lint`, `send`, and a command for each verb."""
+    app.command()(lint)
     app.command()(send)
     for verb in Verb:
         app.command(name=verb, help=_HELP[verb])(_command(verb))
@@ -183,3 +201,84 @@ def _line(answer: Mapping[str, Any]) -> str:
         words.append(f"then {answer['may_happen']}")
     words += [f"and with it {other}" for other in answer["also"]]
     return f"{answer['request_id']}: {'; '.join(words)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with a file."""
+
+    file: str
+    issue: Issue
+
+
+def lint(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            help="Message Bundles (.xml is XML, all else JSON), or their .envelope.json.",
+            readable=False,  # asked after by `require_files`, in words that help
+            callback=require_files,
+        ),
+    ],
+    *,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Look as before sending, not as a Receiver does."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list, for other programs.")
+    ] = False,
+) -> None:
+    """
+    Print all that is wrong with messages, without sending them.
+
+    Names the FHIR path, and the line of an XML file; what stands there is not printed.
+    Exits with 0 if there are no errors (there may be warnings), else with 1.
+    """
+    found = [finding for file in files for finding in findings(file, strict=strict)]
+    if as_json:
+        typer.echo(orjson.dumps([_as_document(each) for each in found], option=orjson.OPT_INDENT_2))
+    else:
+        for each in found:
+            typer.echo(_as_line(each))
+    if any(each.issue.severity is Severity.ERROR for each in found):
+        raise typer.Exit(1)
+
+
+def findings(file: Path, *, strict: bool = False) -> list[Finding]:
+    """Return all that is wrong with the message in *file*, or with the envelope of one."""
+    if sort_of(file.name) is Sort.ENVELOPE:
+        found = _of_envelope(file.read_bytes(), datetime.now(UTC))
+        return [Finding(file=str(file), issue=issue) for issue in found]
+    media_type = f"application/fhir+{'xml' if file.suffix.lower() == '.xml' else 'json'}"
+    side = Side.SENDING if strict else Side.RECEIVING
+    offer = Offer(services=frozenset(), applications=EVERYTHING, for_anybody=True)
+    examined = examine(file.read_bytes(), media_type, side, offer)
+    return [Finding(file=str(file), issue=issue) for issue in examined.issues]
+
+
+def _of_envelope(content: bytes, now: datetime) -> list[Issue]:
+    try:
+        return doubtful(read_envelope(content), now)
+    except EnvelopeProblem as problem:
+        return problem.issues
+
+
+def _as_line(found: Finding) -> str:
+    issue = found.issue
+    place = f"{found.file}:{issue.line}" if issue.line else found.file
+    refused = " (in prod it is refused)" if found.issue.refused_in_production else ""
+    return f"{place}: {issue.severity} {issue.rule} {issue.path}: {issue.text}{refused}"
+
+
+def _as_document(found: Finding) -> dict[str, str | int | bool | None]:
+    return {
+        "file": found.file,
+        "line": found.issue.line,
+        "severity": found.issue.severity,
+        "rule": found.issue.rule,
+        "path": found.issue.path,
+        "text": found.issue.text,
+        "refused_in_production": found.issue.refused_in_production,
+    }

@@ -32,15 +32,21 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings, doubts
-from bars_gateway.daemon.doors import Door, Stoppable, open_doors
-from bars_gateway.daemon.parts import inbound_server, longest_wait, outbound_parts
+from bars_gateway.daemon.parts import (
+    Door,
+    Stoppable,
+    inbound_server,
+    longest_wait,
+    open_doors,
+    outbound_parts,
+)
 from bars_gateway.daemon.reload import Reloader, callers_shut_out, reloadables
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
-from bars_gateway.outbound.cancel_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.egress import Egress
+from bars_gateway.outbound.record_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.status.concerns import (
     EgressState,
@@ -55,9 +61,14 @@ from bars_gateway.store.database import open_database
 from bars_gateway.store.pacing import EGRESS, token_service_of
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import Identity
-from bars_gateway.upkeep.expiry import Expiry, ExpiryWatch, Kind
-from bars_gateway.upkeep.housekeeping import Housekeeper, OurTroubles
-from bars_gateway.upkeep.inspection import Inspector
+from bars_gateway.upkeep.housekeeping import (
+    Expiry,
+    ExpiryWatch,
+    Housekeeper,
+    Inspector,
+    Kind,
+    OurTroubles,
+)
 from bars_gateway.upkeep.loops import Endless, Heartbeats, Loop, Notifier, Watchdog, enduring
 
 log = structlog.get_logger(__name__)

@@ -37,7 +37,7 @@ from bars_gateway.config.problems import problems_of_inbound, problems_of_keys
 from bars_gateway.config.sources import Problem
 from bars_gateway.daemon.parts import Clock, callers_of, identity_of, keys_of
 from bars_gateway.errors import CallersShutOut, ConfigurationError, IdentityError, unforeseen
-from bars_gateway.inbound.admission import Callers
+from bars_gateway.inbound.connection import Callers
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.tls.certificates import names_of, rootless

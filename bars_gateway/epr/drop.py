@@ -29,13 +29,12 @@ from typing import Self
 import structlog
 
 from bars_gateway.epr import documents
-from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
+from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.moves import Made, MoveNotMade, Moves
-from bars_gateway.epr.names import is_xml
 from bars_gateway.epr.outbox import Drop, Fate, Mark, Outbox
-from bars_gateway.epr.spool import Spool, Stuck
+from bars_gateway.epr.spool import Spool, Stuck, is_xml
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.messages import Accepted, Submission
 from bars_gateway.permissions import cure_of_stalled

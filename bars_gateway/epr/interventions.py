@@ -23,19 +23,21 @@ from datetime import datetime
 import structlog
 
 from bars_gateway.epr.orders import Attachment, Confirmation, Order
-from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.model.interventions import (
+    AGAINST,
     MAY_HAPPEN,
     OBJECTIONS,
     PAST_ITS_TIME,
+    UNKNOWN_RECORD,
+    Attached,
     Candidate,
     Done,
+    Quarantine,
     Renewal,
     Selection,
     Verb,
 )
-from bars_gateway.model.messages import Arrival, OutboundState, Part, Payload
-from bars_gateway.model.quarantine import AGAINST, UNKNOWN_RECORD, Attached, Quarantine
+from bars_gateway.model.messages import Actor, Arrival, Objection, OutboundState, Part, Payload
 from bars_gateway.model.readings import MessageRow
 from bars_gateway.standard.bundle import MalformedBundle, Message, read, renewed
 from bars_gateway.standard.headers import REQUEST_ID

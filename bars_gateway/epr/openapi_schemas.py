@@ -5,9 +5,8 @@ from typing import Any
 
 from bars_gateway.epr.orders import LONGEST_NAME, LONGEST_REASON
 from bars_gateway.model.alarms import ALARMS, MOST_AT_ONCE
-from bars_gateway.model.interventions import HANDLING_OBJECTIONS, OBJECTIONS, Verb
+from bars_gateway.model.interventions import AGAINST, HANDLING_OBJECTIONS, OBJECTIONS, Verb
 from bars_gateway.model.messages import NoticeKind, OutboundState
-from bars_gateway.model.quarantine import AGAINST
 from bars_gateway.standard.answers import REFUSALS
 from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.compositions import COMPOSITIONS

@@ -41,27 +41,25 @@ from xml.parsers import expat
 import orjson
 import structlog
 
-from bars_gateway.epr.names import (
+from bars_gateway.epr.spool import (
     CUT,
     ENVELOPES,
+    Cause,
+    Entry,
+    Folder,
+    Sheet,
     Sort,
+    Spool,
     Stems,
+    Stuck,
+    StuckFiles,
+    is_of_the_file,
     is_told,
     is_xml,
     kept,
     sort_of,
     split,
     stem_of,
-)
-from bars_gateway.epr.spool import (
-    Cause,
-    Entry,
-    Folder,
-    Sheet,
-    Spool,
-    Stuck,
-    StuckFiles,
-    is_of_the_file,
 )
 from bars_gateway.standard.tree import unmarked
 

@@ -50,16 +50,20 @@ from aiohttp import web
 
 from bars_gateway.epr import documents
 from bars_gateway.epr.answering import Answering, AnswerRefused
-from bars_gateway.epr.names import Sort, is_told, kept, sort_of, split
 from bars_gateway.epr.spool import (
     PRIVATE,
     SHARED,
     Cause,
     Entry,
     Folder,
+    Sort,
     Stuck,
     StuckFiles,
     is_of_the_file,
+    is_told,
+    kept,
+    sort_of,
+    split,
 )
 from bars_gateway.errors import ConfigurationError, StoreUnavailable
 from bars_gateway.listeners import body_of

@@ -40,10 +40,9 @@ from aiohttp import web
 
 from bars_gateway import listeners, permissions
 from bars_gateway.epr import documents, openapi
-from bars_gateway.epr.attendance import Attendance
-from bars_gateway.epr.deliveries import log_collected
 from bars_gateway.epr.documents import Document
 from bars_gateway.epr.envelope import EnvelopeProblem, envelope_from_headers
+from bars_gateway.epr.inbox import Attendance, log_collected
 from bars_gateway.epr.intake import Intake, SubmissionRefused
 from bars_gateway.epr.intervention_requests import uid_of
 from bars_gateway.epr.moves import MoveRequests, Moves

@@ -45,8 +45,14 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from bars_gateway.errors import ConfigurationError, unforeseen
-from bars_gateway.inbound.admission import Admission, Failure, Refused, reason_of
-from bars_gateway.inbound.connection import Connection, Limits
+from bars_gateway.inbound.connection import (
+    Admission,
+    Connection,
+    Failure,
+    Limits,
+    Refused,
+    reason_of,
+)
 from bars_gateway.tls.contexts import CurrentIdentity, last_words
 from bars_gateway.tls.sightings import Sightings
 

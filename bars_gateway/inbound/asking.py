@@ -16,8 +16,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bars_gateway.inbound.exchange import Reply
-from bars_gateway.inbound.replies import NOT_OFFERED, UNATTENDED, met_reply, problem_reply
+from bars_gateway.inbound.exchange import NOT_OFFERED, UNATTENDED, Reply, met_reply, problem_reply
 from bars_gateway.model.messages import Arrival, Met, Payload
 from bars_gateway.model.questions import (
     Answered,

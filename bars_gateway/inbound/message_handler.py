@@ -38,16 +38,17 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from bars_gateway.inbound.asking import Asking
-from bars_gateway.inbound.exchange import InboundRequest, Reply
-from bars_gateway.inbound.providers import Addressed, Hosted, Providers, strange_sender
-from bars_gateway.inbound.replies import (
+from bars_gateway.inbound.exchange import (
     BUSY,
     NO_WORKFLOW,
     NOT_OFFERED,
+    InboundRequest,
+    Reply,
     problem_reply,
     refused,
     reply_to,
 )
+from bars_gateway.inbound.providers import Addressed, Hosted, Providers, strange_sender
 from bars_gateway.model.messages import Arrival, Payload, Refusal
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted

@@ -5,7 +5,7 @@ The providers that we receive for, and which of them a request is for (H06).
                 400     400│404    401                       406
 
 Every handler begins with this, whatever is asked for. Certificates are looked at before
-(`admission`); here it is about whom a request says that it is from. BaRS is open to all of its
+(`connection`); here it is about whom a request says that it is from. BaRS is open to all of its
 members, and a provider refuses by explicit exception only (CS-198), whatever is asked for. 401
 and never 403, whose body the proxy would replace (D-lost-statuses).
 
@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from bars_gateway.inbound.exchange import InboundRequest, Reply
-from bars_gateway.inbound.replies import refused
+from bars_gateway.inbound.exchange import InboundRequest, Reply, refused
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.formats import Format

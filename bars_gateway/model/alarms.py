@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.model.actors import Objection
+from bars_gateway.model.messages import Objection
 from bars_gateway.standard.workflow import Role
 
 _RETRIED = ("message.queued", "message.acknowledged", "operator.resent", "epr.resent")

@@ -1,12 +1,20 @@
 """
-What a person may do to an outbound message, from which states, and what stands against it.
+What a person may do: to an outbound message, with what came and could not be tied to a workflow.
 
     queued ─hold─► held ─release─► queued          queued, held ─withdraw─► withdrawn
     settled badly, withdrawn ─retry─► queued       the same ids: never a second record
     settled ─resend─► a new message, queued        new ids: the Receiver may end up with two
 
+    quarantine ──attach──► its workflow, with notice and audit trail
+                     └──► why not
+
 Every verb names who and why, and leaves both in the audit trail. An objection is a value:
 it is what somebody is told who asked for what would harm a patient, or make no sense.
+
+An attached response counts as one that was correlated: the EPR gets it byte for byte, with the
+remark `attached`, and the workflow moves as far as its state allows. Its Sender was told 404.
+Once attached, the same X-Request-Id is a duplicate (409): that tells the Sender that it is
+here, and no second notice is written.
 
 Decisions: D-no-late-revival, D-resent-record.
 """
@@ -16,8 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from bars_gateway.model.actors import Objection
-from bars_gateway.model.messages import OutboundState, Payload
+from bars_gateway.model.messages import Objection, OutboundState, Payload
 from bars_gateway.model.readings import MessageRow
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.workflow import Move, Subject
@@ -26,6 +33,7 @@ _OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD})
 _BAD_ENDS = frozenset({OutboundState.REFUSED, OutboundState.UNCONFIRMED, OutboundState.NOT_SENT})
 _NOT_THERE = _BAD_ENDS | {OutboundState.WITHDRAWN}
 # What a resend may lead to, by what is known of the message.
+UNKNOWN_RECORD = "unknown_record"  # the reason of a change
 MAY_HAPPEN: Mapping[OutboundState, str] = {
     OutboundState.ACKNOWLEDGED: (
         "the Receiver has had the message, and will have a second record of it under new ids"
@@ -210,3 +218,75 @@ HANDLING_OBJECTIONS: Mapping[str, Objection] = {
         ),
     )
 }
+
+AGAINST: Mapping[str, Objection] = {
+    each.code: each
+    for each in (
+        Objection(
+            code="attached_before",
+            text="it was attached before",
+            cure="there is nothing to do: its workflow has it",
+        ),
+        Objection(
+            code="no_workflow",
+            text="no request of this provider has that workflow",
+            cure="take workflow_id from the receipt of the request, or GET /messages/REQUEST_ID",
+        ),
+        Objection(
+            code="other_service",
+            text="the request went to another service than the one that responds",
+            cure="look for the request among those that went to the Sender of the response",
+        ),
+        Objection(
+            code="other_use_case",
+            text="the response is about another kind of request, or another use case",
+            cure="look for the request whose use case the response repeats",
+        ),
+        Objection(
+            code="other_record",
+            text="the Receiver gave the request another id than the one the response is about",
+            cure="look for the request whose ServiceRequest.id the response repeats",
+        ),
+        Objection(
+            code="other_patient",
+            text="the response has another NHS number than the request",
+            cure="ask the Sender whose it is: nothing of it may go to this patient's record",
+        ),
+        Objection(
+            code="no_response",
+            text="it is an update or a cancellation of a record that this Receiver never gave",
+            cure="telephone the Sender, and ask which record it means",
+        ),
+        Objection(
+            code="unreadable",
+            text="its bytes can no longer be read as a response",
+            cure="ask the Sender for it by telephone",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A response or a change that belongs to no workflow yet, without what it says."""
+
+    number: int
+    provider: str
+    request_id: str
+    correlation_id: str
+    bundle_id: str
+    responds_to: str | None
+    sender: str
+    receiver: str
+    reason: str  # orphan or ambiguous, of a response; unknown_record, of a change
+    fingerprint: str
+    came_at: datetime
+    attached_to: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """The response is in its workflow, and the EPR will hear of it."""
+
+    workflow_id: int
+    state: str  # of the workflow, afterwards

@@ -1,5 +1,5 @@
 """
-What the flows and the store trade in: submissions, claims, attempts, arrivals, fates.
+What the flows and the store trade in: submissions, claims, attempts, arrivals, fates; who acts.
 
 Each is frozen, and says what a field means to whom. The store's port hands them on.
 """
@@ -19,6 +19,25 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.verdict import TABLE_VERSION, Before, Fault, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts, and why, as the audit trail keeps it."""
+
+    role: str  # operator or epr
+    who: str  # as they call themselves; the operating system's user id is in it
+    why: str
+    after_its_time: bool = False  # they know that its time has passed, and want it all the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """Why a verb is not carried out."""
+
+    code: str
+    text: str
+    cure: str
 
 
 class OutboundState(StrEnum):

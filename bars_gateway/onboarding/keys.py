@@ -328,7 +328,7 @@ def try_key(config: Config = DEFAULT_CONFIG, provider: Whose = None, key_id: Nam
 
     Takes the key of the settings unless another is named. Exits with 1 if it is refused.
     """
-    from bars_gateway.onboarding.probing import credentials_of, probe
+    from bars_gateway.onboarding.doctor.checks import credentials_of, probe
 
     settings = load(config, os.environ)
     whose = provider_of(settings, provider)

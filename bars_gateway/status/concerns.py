@@ -17,12 +17,10 @@ from bars_gateway.model.alarms import ALARMS, Alarm, Words
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
 from bars_gateway.permissions import cure_of_stalled
-from bars_gateway.status.pages import lasting
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.inspection import Inspection
 from bars_gateway.store.unread import EprCondition, UnreadNotice
-from bars_gateway.upkeep.expiry import Expiry, remaining, stage
-from bars_gateway.upkeep.housekeeping import ClockStep
+from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, remaining, stage
 
 CLOCK_STEP_SHOWN = timedelta(days=1)
 STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a question at a time
@@ -432,3 +430,19 @@ def _waiting(overview: Overview) -> list[Concern]:
 
 def _some(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def lasting(seconds: float) -> str:
+    """Return how long that is, in the unit that a person would choose."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """Return how long before *now* something was, in the unit that a person would choose."""
+    if at is None:
+        return "never"
+    return f"{lasting((now - at).total_seconds())} ago"

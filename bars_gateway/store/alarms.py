@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import (
     ALARMS,
     MOST_AT_ONCE,
@@ -15,6 +14,7 @@ from bars_gateway.model.alarms import (
     Standing,
 )
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS
+from bars_gateway.model.messages import Actor
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import each as as_far_as_read

@@ -22,8 +22,7 @@ from datetime import datetime
 from functools import partial
 
 from bars_gateway.errors import PayloadDamaged
-from bars_gateway.model.actors import Actor, Objection
-from bars_gateway.model.messages import Accepted, Change, NoticeKind, Payload
+from bars_gateway.model.messages import Accepted, Actor, Change, NoticeKind, Objection, Payload
 from bars_gateway.model.readings import WorkflowRow
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.remarks import OF_SILENCE

@@ -15,6 +15,7 @@ id.
 from collections.abc import Sequence
 from datetime import datetime
 
+from bars_gateway.model.interventions import UNKNOWN_RECORD as UNKNOWN
 from bars_gateway.model.messages import (
     Arrival,
     Names,
@@ -23,7 +24,6 @@ from bars_gateway.model.messages import (
     RefusedBefore,
     Submission,
 )
-from bars_gateway.model.quarantine import UNKNOWN_RECORD as UNKNOWN
 from bars_gateway.standard.consistency import particulars_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue

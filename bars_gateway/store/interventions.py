@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.model.interventions import (
     FROM,
     OBJECTIONS,
@@ -25,7 +24,7 @@ from bars_gateway.model.interventions import (
     Selection,
     Verb,
 )
-from bars_gateway.model.messages import NoticeKind, OutboundState, Part
+from bars_gateway.model.messages import Actor, NoticeKind, Objection, OutboundState, Part
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.consistency import PROVED, matters
 from bars_gateway.standard.links import TIES, By, Relation

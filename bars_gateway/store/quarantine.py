@@ -10,9 +10,8 @@ is seen to with it: the EPR gets a response once.
 
 from datetime import datetime
 
-from bars_gateway.model.actors import Actor, Objection
-from bars_gateway.model.messages import Arrival, Payload
-from bars_gateway.model.quarantine import AGAINST, Attached, Quarantine
+from bars_gateway.model.interventions import AGAINST, Attached, Quarantine
+from bars_gateway.model.messages import Actor, Arrival, Objection, Payload
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark

@@ -24,14 +24,36 @@ Since when something that we need ourselves is out of order (`OurTroubles`) is c
 then, and not written where it is met: whoever meets it has a message in hand, which need not wait
 for a disk. A restart within that second forgets no more than a second.
 
+When what the gateway works with will end, a person hears of it early:
+
+    certificates, chains, keys, lists ─► Expiry ─stage─► 90 · 60 · 30 · 14 · 7 · 1 days · over
+                                                            │ once each
+                                                            └─► log; and on the status page
+
+A stage that is more than half of a thing's whole life is none: a revocation list that
+lives for a week would otherwise be news on every day of it.
+
+And everything in the database is compared with its indexes, at a start and daily (`Inspector`):
+
+    start ──► a table after the other, step by step ──► told: page, log, alarm ──► a day later
+                                                                        once it is quiet ◄──┘
+
+What is queued and cannot be found is never sent, and nothing else notices it (`store.soundness`).
+Before the doors open a start looks only at what work is found by, and only where the last stop
+was none. All the rest is looked at here, on a connection that cannot write, with a pause as long
+as each step took: neither the writer nor the loop waits for it, and half a processor is left.
+Where the process dies, the next start begins at the first table. An index that could not be
+rebuilt is tried again every minute, until it is.
+
 Decisions: D-wall-clock.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import structlog
 
@@ -39,16 +61,183 @@ from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.inspection import Inspected, Inspection
 from bars_gateway.store.pacing import Breaks, is_our_own
+from bars_gateway.store.soundness import Soundness
 from bars_gateway.store.store import Store
 
 log = structlog.get_logger(__name__)
 
+INSPECTED_EVERY = timedelta(days=1)
+INSPECTED_AT_LATEST = timedelta(hours=6)  # after that: then it is done on a busy day, too
+QUIET_SECONDS = 60.0  # it is quiet when no message was taken for so long
 STEP_SECONDS = 2.0
 EVERY_SECONDS = 1.0
 SELDOM_ROUNDS = 5
 ALARMS_AT_ONCE = 100  # said in one round; the rest in the next
-_LOOK = "Look at the status page: it says what each is about, and what to do."
+_SEE_PAGE = "Look at the status page: it says what each is about, and what to do."
+STAGES = (60, 30, 14, 7, 1)  # days, below the first, which is a setting
+OVER = 0
+_URGENT = 7  # from here on it is an error in the log
+
+
+class Kind(StrEnum):
+    """What ends; its value is the label in the metrics."""
+
+    CERTIFICATE = "certificate"
+    CHAIN = "chain"
+    AUTHORITIES = "authorities"
+    KEY = "key"
+    REVOCATION_LIST = "revocation_list"
+
+
+ADVICE = {
+    Kind.CERTIFICATE: "Order its successor now: bars-gateway csr new",
+    Kind.CHAIN: "Fetch the new intermediate, put it below the certificate, and reload.",
+    Kind.AUTHORITIES: "Fetch the new ones from pki.nhs.uk, add them to the file, and reload.",
+    Kind.KEY: "Make its successor and have it registered: bars-gateway keys new",
+    Kind.REVOCATION_LIST: "Look at the job that fetches it; a new one is taken without a restart.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """One thing that will end."""
+
+    kind: Kind
+    name: str  # for people, as in "… ends in 9 days"
+    begins_at: datetime
+    ends_at: datetime
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return ADVICE[self.kind]
+
+
+def stage(expiry: Expiry, now: datetime, first_days: int) -> int | None:
+    """Return the last stage that *expiry* has reached, in days; None while it is no news."""
+    left = expiry.ends_at - now
+    if left <= timedelta():
+        return OVER
+    life = expiry.ends_at - expiry.begins_at
+    stages = [first_days, *(days for days in STAGES if days < first_days)]
+    reached = [s for s in stages if left <= timedelta(days=s) and timedelta(days=2 * s) <= life]
+    return min(reached, default=None)
+
+
+def remaining(expiry: Expiry, now: datetime) -> str:
+    """Return how much is left, as in "ends in 9 days"."""
+    left = expiry.ends_at - now
+    if left <= timedelta():
+        return f"ended on {expiry.ends_at:%d %b %Y}"
+    if left < timedelta(days=2):
+        return f"ends in {left // timedelta(hours=1)} hours"
+    return f"ends in {left.days} days"
+
+
+class ExpiryWatch:
+    """Logs each stage of each thing once."""
+
+    def __init__(self, expiries: Callable[[], Iterable[Expiry]], first_days: int) -> None:
+        self._expiries = expiries
+        self._first_days = first_days
+        self._told: set[tuple[Kind, str, datetime, int]] = set()
+
+    def look(self, now: datetime) -> None:
+        """Log what has reached a stage that has not been told; at the start, the last stage."""
+        for expiry in self._expiries():
+            reached = stage(expiry, now, self._first_days)
+            told = (expiry.kind, expiry.name, expiry.ends_at, reached)
+            if reached is None or told in self._told:
+                continue
+            self._told.add((expiry.kind, expiry.name, expiry.ends_at, reached))
+            report = log.error if reached <= _URGENT else log.warning
+            report(
+                "expiry.stage_reached",
+                kind=expiry.kind,
+                name=expiry.name,
+                days=reached,
+                expires_at=expiry.ends_at.isoformat(),
+                advice=expiry.advice,
+            )
+
+
+class Inspector:
+    """Looks at everything, again and again."""
+
+    def __init__(
+        self,
+        soundness: Soundness,
+        now: Callable[[], datetime],
+        *,
+        monotonic: Callable[[], float],
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> None:
+        self._soundness = soundness
+        self._now, self._monotonic = now, monotonic
+        self._quiet_seconds = quiet_seconds
+        self._stopping = asyncio.Event()
+        self._waits_since: datetime | None = now()
+        self._last: Inspected | None = None
+
+    @property
+    def inspection(self) -> Inspection:
+        """How far the database is known to be sound."""
+        return Inspection(
+            after_orderly_stop=self._soundness.after_orderly_stop,
+            waits_since=self._waits_since,
+            last=self._last,
+            left=self._soundness.left,
+        )
+
+    async def run(self) -> None:
+        """Inspect at the start, and then every day, until stopped."""
+        try:
+            while not self._stopping.is_set():
+                await self.inspect()
+                await self._until_due()
+        finally:
+            await self._soundness.close()
+
+    def stop(self) -> None:
+        """End at once: the next start begins again."""
+        self._stopping.set()
+        self._soundness.break_off()
+
+    async def inspect(self) -> None:
+        """Compare everything once."""
+        began_at = self._now()
+        found = [f"{each} lacked, and not rebuilt" for each in self._soundness.left]
+        await self._soundness.begin(began_at)
+        while not self._stopping.is_set():
+            started = self._monotonic()
+            findings = await self._soundness.step()
+            if findings is None:
+                await self._ended(began_at, found)
+                return
+            found += findings.sentences
+            await pause(self._stopping, self._monotonic() - started)
+
+    async def _ended(self, began_at: datetime, found: list[str]) -> None:
+        now = self._now()
+        await self._soundness.end(found, now)
+        self._waits_since = None
+        self._last = Inspected(began_at=began_at, ended_at=now, found=found)
+        seconds = round((now - began_at).total_seconds(), 1)
+        log.info("store.compared", seconds=seconds, count=len(found))
+
+    async def _until_due(self) -> None:
+        """Return a day later, once no message came for a while, or when it cannot wait longer."""
+        due = self._now() + INSPECTED_EVERY
+        newest = 0
+        while not self._stopping.is_set():
+            await pause(self._stopping, self._quiet_seconds)
+            await self._soundness.retry()
+            before, newest = newest, await self._soundness.newest_message()
+            now = self._now()
+            if now >= due + INSPECTED_AT_LATEST or (now >= due and newest == before):
+                return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +434,7 @@ class Housekeeper:
             counts = Counter((each.kind, each.provider) for each in standing)
             for (kind, provider), count in counts.items():
                 log.warning(
-                    "alarm.standing", kind=kind, provider=provider, count=count, advice=_LOOK
+                    "alarm.standing", kind=kind, provider=provider, count=count, advice=_SEE_PAGE
                 )
             return
         for alarm in await self._store.alarms.raised(self._alarm, ALARMS_AT_ONCE):

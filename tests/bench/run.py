@@ -39,8 +39,8 @@ from bars_gateway.demo.messages import RECEIVER, SENDER, referral
 from bars_gateway.demo.stage import Organisation, end, free_ports, start_gateway, start_sandbox
 from bars_gateway.epr.envelope import Envelope
 from bars_gateway.epr.intake import Intake
-from bars_gateway.inbound.admission import Callers
 from bars_gateway.inbound.asking import Asking, Patience
+from bars_gateway.inbound.connection import Callers
 from bars_gateway.inbound.message_handler import MessageHandler
 from bars_gateway.inbound.providers import Hosted
 from bars_gateway.inbound.server import InboundServer
@@ -49,7 +49,7 @@ from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.egress import open_session
 from bars_gateway.outbound.proxy import NO_ANSWER, Proxy
-from bars_gateway.outbound.reconciliation import Reconciler
+from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.formats import Format

@@ -23,7 +23,7 @@ from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.egress import open_session
 from bars_gateway.outbound.proxy import NO_ANSWER, Proxy
-from bars_gateway.outbound.reconciliation import Reconciler
+from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE

@@ -9,9 +9,8 @@ import pytest
 from epr_side import PROVIDER, Hospital, at_work
 from store_values import NOW, arrival
 
-from bars_gateway.epr import attendance
-from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.inbox import Attendance
 from bars_gateway.epr.socket import EprSocket
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.store.store import Store
@@ -190,7 +189,7 @@ async def test_the_thread_of_the_loop_reads_no_folder(
         threads.append(work)
         return frozenset()
 
-    monkeypatch.setattr(attendance.asyncio, "to_thread", elsewhere)
+    monkeypatch.setattr("bars_gateway.epr.inbox.asyncio.to_thread", elsewhere)
     await watching(store, tmp_path).look()
 
     assert 2 == len(threads)

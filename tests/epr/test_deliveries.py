@@ -9,8 +9,8 @@ from epr_side import PROVIDER, Hospital, at_work, eventually, utc_now
 from store_values import ANSWER, NOW, arrival, attempt, submission
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.deliveries import Deliveries
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.spool import Spool
 from bars_gateway.errors import DatabaseHeld, StorageFull
 from bars_gateway.model.messages import OutboundState, Settled

@@ -16,7 +16,7 @@ from store_values import ANSWER, SILENCE, attempt, submission
 from structlog.testing import capture_logs
 from variants import a_transfer_update, resource
 
-from bars_gateway.cli.lint import findings
+from bars_gateway.cli.messages import findings
 from bars_gateway.epr import documents
 from bars_gateway.epr.envelope import Envelope, envelope_from_headers, read_envelope
 from bars_gateway.epr.intake import Intake, SubmissionRefused

@@ -13,10 +13,9 @@ import messages
 import pytest
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.names import RECENT_SECONDS, Stems
 from bars_gateway.epr.outbox import Fate, Mark, Outbox
 from bars_gateway.epr.questions import QuestionFolder
-from bars_gateway.epr.spool import Cause, Spool, Stuck
+from bars_gateway.epr.spool import RECENT_SECONDS, Cause, Spool, Stems, Stuck
 
 NOBODY = 65534
 

@@ -23,8 +23,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.inbound import acceptor
-from bars_gateway.inbound.admission import Failure
-from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.connection import Failure, Limits
 from bars_gateway.tls.contexts import Identity
 
 ContextOf = Callable[[World], ssl.SSLContext | None]

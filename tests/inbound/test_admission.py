@@ -12,8 +12,7 @@ import pytest
 from inbound_callers import PROXY, Receiver, World, calling, eventually, post, serving
 from structlog.testing import capture_logs
 
-from bars_gateway.inbound.admission import Admission, Callers, Failure, Judgement
-from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.connection import Admission, Callers, Failure, Judgement, Limits
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.tls.certificates import RevocationList, Revocations
 from bars_gateway.tls.contexts import Caller, CurrentIdentity, Identity

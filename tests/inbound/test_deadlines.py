@@ -22,8 +22,7 @@ from inbound_callers import (
 from structlog.testing import capture_logs
 
 from bars_gateway.inbound.acceptor import Failure
-from bars_gateway.inbound.admission import Callers, Judgement
-from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.connection import Callers, Judgement, Limits
 from bars_gateway.inbound.exchange import InboundRequest, Reply
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.standard.formats import Format

@@ -40,7 +40,7 @@ from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.egress import Egress, EgressProxy, open_session
 from bars_gateway.outbound.proxy import NO_ANSWER, Proxy
-from bars_gateway.outbound.reconciliation import Reconciler
+from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import Credentials, NoToken, SigningKey, TokenSource
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import URGENT

@@ -15,8 +15,7 @@ from structlog.testing import capture_logs
 
 from bars_gateway.demo.messages import referral
 from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
-from bars_gateway.outbound.cancel_reads import CancelReader
-from bars_gateway.outbound.reconciliation import Reconciler
+from bars_gateway.outbound.record_reads import CancelReader, Reconciler
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.database import Database, open_database
@@ -92,7 +91,7 @@ async def told(store: Store, count: int) -> list[int]:
 
 
 STEPS = [
-    *steps_of("outbound.reconciliation"),
+    *steps_of("outbound.record_reads"),
     *steps_of("store.reconciliations"),
     *steps_of("standard.findings"),
     *steps_of("standard.reads"),

@@ -30,7 +30,7 @@ from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.cache import Cache
 from bars_gateway.outbound.dispatcher import Dispatcher, Policy
 from bars_gateway.outbound.proxy import Proxy, ProxyReads, ReadLimits
-from bars_gateway.outbound.reconciliation import Reconciler
+from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.bundle import read
 from bars_gateway.store.database import open_database

@@ -8,7 +8,7 @@ import pytest
 from national_side import FOCUS_ID, NOW, a_claim
 
 from bars_gateway.model.messages import OutboundState, Settled, TryAgain
-from bars_gateway.outbound.settlement import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of, weighed
+from bars_gateway.outbound.dispatcher import PAUSE_FOR_OUR_TROUBLE, backoff, settlement_of, weighed
 from bars_gateway.standard.timing import ROUTINE, URGENT
 from bars_gateway.standard.verdict import Before, Judgement, Verdict
 

@@ -87,7 +87,9 @@ async def test_scenario_48_what_is_over_is_not_cancelled(world: World) -> None:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read again at once, where a person would wait for ten seconds."""
-    monkeypatch.setattr("bars_gateway.outbound.cancel_reads.AGAIN_AFTER", timedelta(seconds=0.1))
+    monkeypatch.setattr(
+        "bars_gateway.outbound.record_reads.READ_AGAIN_AFTER", timedelta(seconds=0.1)
+    )
 
 
 @pytest.mark.usefixtures("soon")

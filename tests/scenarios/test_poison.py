@@ -22,10 +22,10 @@ from bars_gateway.upkeep.loops import enduring
 
 # The doors that a referral, its acknowledgement and its notices pass through, in both gateways.
 DOORS = (
-    *("epr.drop", "epr.outbox", "epr.intake", "epr.names", "epr.envelope", "epr.documents"),
-    *("epr.deliveries", "outbound.dispatcher", "outbound.settlement", "outbound.circuit_breaker"),
-    *("outbound.proxy", "outbound.token", "inbound.message_handler", "inbound.replies"),
-    *("inbound.server", "inbound.exchange"),
+    *("epr.drop", "epr.outbox", "epr.intake", "epr.spool", "epr.envelope", "epr.documents"),
+    *("epr.inbox", "outbound.dispatcher", "outbound.circuit_breaker"),
+    *("outbound.proxy", "outbound.token", "inbound.message_handler", "inbound.exchange"),
+    "inbound.server",
     *("store.submissions", "store.outbound", "store.inbound", "store.readings"),
     *("store.rows", "store.records", "standard.examination"),
     *("standard.answers", "standard.verdict", "store.pacing"),
@@ -102,7 +102,7 @@ async def test_a_failure_at_any_step_of_a_door_ends_one_unit(world, injector, do
         ("outbound.dispatcher.Dispatcher._post", "message.set_aside"),
         ("outbound.dispatcher.Dispatcher._settlement", "message.set_aside"),
         ("inbound.message_handler.MessageHandler._take", "inbound.failed"),
-        ("epr.deliveries.Deliveries._files", "notice.set_aside"),
+        ("epr.inbox.Deliveries._files", "notice.set_aside"),
         ("upkeep.housekeeping.Housekeeper._follow_clock", "work.failed"),
         ("upkeep.housekeeping.Housekeeper._release_lapsed", "work.failed"),
         ("upkeep.housekeeping.Housekeeper._tell_delays", "work.failed"),

@@ -173,7 +173,7 @@ def _says(question: dict[str, object]) -> dict[str, object]:
 COURSES = {
     "page": (
         _page,
-        *("status.server", "status.server", "status.metrics", "status.concerns"),
+        *("status.server", "status.concerns"),
         "daemon.gateway",
     ),
     "socket": (
@@ -192,7 +192,7 @@ COURSES = {
         *("epr.questions", "epr.answering", "epr.documents"),
         *("store.questions", "store.decisions"),
     ),
-    "inbound": (_inbound, "inbound.read_handler", "inbound.exchange", "inbound.routes"),
+    "inbound": (_inbound, "inbound.read_handler", "inbound.exchange", "inbound.server"),
     "folder": (
         _booked,
         *("epr.questions", "epr.documents", "epr.answering", "epr.spool"),
@@ -200,7 +200,7 @@ COURSES = {
     ),
     "cancels": (
         _cancelled,
-        *("outbound.cancel_reads", "store.cancellations"),
+        *("outbound.record_reads", "store.cancellations"),
         *("standard.findings",),
     ),
 }

@@ -818,7 +818,9 @@ async def test_who_wanted_to_cancel_reads_that_it_never_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody said what stands there: the page says so meanwhile, and the next response after."""
-    monkeypatch.setattr("bars_gateway.outbound.cancel_reads.AGAIN_AFTER", timedelta(seconds=0.1))
+    monkeypatch.setattr(
+        "bars_gateway.outbound.record_reads.READ_AGAIN_AFTER", timedelta(seconds=0.1)
+    )
     monkeypatch.setattr("bars_gateway.store.cancellations.WITHIN", timedelta(0))
     reads = "target_check_seconds = 0"
     async with world_in(tmp_path, asked='questions = "socket"', outbound=reads) as world:

@@ -275,7 +275,7 @@ ELSEWHERE = {
     "H10": "inbound/server",
     "H11": "standard/formats",
     "H12": "inbound/server",
-    "H13": "inbound/routes",
+    "H13": "inbound/server",
     "H14": "inbound/server",
     "H15": "inbound/connection, standard/bundle, standard/xml",
     "B01": "standard/structure, in standard/examination",

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import ALARMS, Alarm, Chosen, Handled
 from bars_gateway.model.interventions import Limits, Verb
-from bars_gateway.model.messages import Accepted, OutboundState, Settled
+from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.database import Database, open_database

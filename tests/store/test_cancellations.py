@@ -8,9 +8,8 @@ import pytest
 from messages import referral
 from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.interventions import Done, Verb
-from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
+from bars_gateway.model.messages import Actor, NoticeKind, OutboundState, Settled
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.findings import Reading

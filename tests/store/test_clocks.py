@@ -16,9 +16,8 @@ from store_values import (
 )
 
 from bars_gateway.epr import documents
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.interventions import Verb
-from bars_gateway.model.messages import Accepted, NoticeKind, OutboundState, Settled
+from bars_gateway.model.messages import Accepted, Actor, NoticeKind, OutboundState, Settled
 from bars_gateway.model.questions import Asked
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark

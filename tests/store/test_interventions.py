@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission
 
-from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.model.interventions import FROM, IN_BULK, Done, Renewal, Selection, Verb
 from bars_gateway.model.messages import (
     Accepted,
+    Actor,
     Claim,
+    Objection,
     OutboundState,
     Part,
     Settled,

@@ -8,10 +8,9 @@ from datetime import timedelta
 import pytest
 from store_values import ANSWER, NOW, arrival, attempt, payload, submission, wording
 
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import ALARMS, Alarm
 from bars_gateway.model.interventions import Verb
-from bars_gateway.model.messages import Accepted, OutboundState, Settled
+from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means

@@ -17,11 +17,11 @@ from store_values import (
     submission,
 )
 
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import (
     Accepted,
+    Actor,
     Arrival,
     NoticeKind,
     OutboundState,

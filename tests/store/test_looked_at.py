@@ -7,10 +7,9 @@ from uuid import uuid4
 import pytest
 from store_values import ANSWER, NOW, arrival, attempt, owed, payload, submission, wording
 
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.interventions import Verb
-from bars_gateway.model.messages import Accepted, OutboundState, Settled
+from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means

@@ -9,9 +9,16 @@ from store_values import ANSWER, NOW, SILENCE, THEIRS, attempt, payload, submiss
 
 from bars_gateway.epr import documents
 from bars_gateway.errors import StaleState
-from bars_gateway.model.actors import Actor
 from bars_gateway.model.interventions import Verb
-from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Part, Settled, TryAgain
+from bars_gateway.model.messages import (
+    Actor,
+    Claim,
+    NoticeKind,
+    OutboundState,
+    Part,
+    Settled,
+    TryAgain,
+)
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Answer, Verdict

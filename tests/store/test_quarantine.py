@@ -8,9 +8,8 @@ import pytest
 from messages import validation_request
 from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
-from bars_gateway.model.actors import Actor
-from bars_gateway.model.messages import Arrival, OutboundState, Quarantined, Settled, Taken
-from bars_gateway.model.quarantine import AGAINST, Attached
+from bars_gateway.model.interventions import AGAINST, Attached
+from bars_gateway.model.messages import Actor, Arrival, OutboundState, Quarantined, Settled, Taken
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.workflow import Move, Subject

@@ -17,11 +17,12 @@ import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
 from bars_gateway.errors import DatabaseDamaged, DatabaseInUse, StoreError
-from bars_gateway.model.actors import Actor, Objection
 from bars_gateway.model.interventions import Done, Limits, Verb
 from bars_gateway.model.messages import (
     Accepted,
+    Actor,
     Claim,
+    Objection,
     OutboundState,
     Repeated,
     Settled,

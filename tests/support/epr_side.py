@@ -12,8 +12,8 @@ import messages
 from asked_proxy import echoing
 
 from bars_gateway.epr.answering import Answering
-from bars_gateway.epr.attendance import Attendance
 from bars_gateway.epr.drop import DropFolder
+from bars_gateway.epr.inbox import Attendance
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import VerbRequests
 from bars_gateway.epr.interventions import MOST_AT_ONCE, Attaching, Confirming, Verbs

@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from prometheus_client import CollectorRegistry
 
-from bars_gateway.inbound.admission import Callers
-from bars_gateway.inbound.connection import Limits
+from bars_gateway.inbound.connection import Callers, Limits
 from bars_gateway.inbound.exchange import Answerer, InboundRequest, Reply
 from bars_gateway.inbound.server import InboundServer
 from bars_gateway.standard.formats import Format

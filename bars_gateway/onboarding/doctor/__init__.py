@@ -73,7 +73,7 @@ def token(
 
     Exits with 1 if there was none.
     """
-    from bars_gateway.onboarding.probing import credentials_of, explained, probe
+    from bars_gateway.onboarding.doctor.checks import credentials_of, explained, probe
 
     settings = load(config, os.environ)
     whose = provider_of(settings, provider)

@@ -17,9 +17,17 @@ from cryptography import x509
 from bars_gateway.errors import EgressBlocked, IdentityError
 from bars_gateway.onboarding import contacts
 from bars_gateway.onboarding.checklist import callers_of
-from bars_gateway.onboarding.doctor.checks import Check, Fetched, Site, cause_of, fetch, of_problems
+from bars_gateway.onboarding.doctor.checks import (
+    Check,
+    Fetched,
+    Site,
+    cause_of,
+    credentials_of,
+    fetch,
+    of_problems,
+    probe,
+)
 from bars_gateway.onboarding.grades import Seen, failed, passed, skipped, warned
-from bars_gateway.onboarding.probing import credentials_of, probe
 from bars_gateway.outbound.egress import egress_proxy_of
 from bars_gateway.outbound.token import skew_seconds
 from bars_gateway.standard.answers import read_outcome
