@@ -949,3 +949,24 @@ async def test_of_many_the_newest_are_listed_and_the_rest_counted(shown: Shown) 
 
     assert "12 messages may or may not have arrived" in page
     assert (10, True) == (page.count("<b>alarm "), "And 2 more, which" in page)
+
+
+async def test_what_was_cancelled_in_vain_is_a_concern_of_its_own(shown: Shown) -> None:
+    """Of a request that never left somebody has to act now, and of a cancellation in vain not."""
+    await shown.store.outbound.submit(submission(bundle_id="b1", use_case="a6t2"), NOW)
+    claim = await shown.store.outbound.claim_next(NOW, {"trust"})
+    assert claim is not None
+    taken = Settled(state=OutboundState.ACKNOWLEDGED, focus_id="sr-1")
+    await shown.store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)
+    changes = {"use_case": "a6t2", "move": Move.CANCEL, "focus_id": "sr-1"}
+    for each in (submission(**changes), submission()):
+        await shown.store.outbound.submit(each, NOW)
+    declined = arrival(move=Move.DECLINE, responds_to="b1", use_case="a6t2")
+    await shown.store.responses.respond(declined, payload(b"{}"), NOW)
+    await shown.store.outbound.give_up(NOW + timedelta(minutes=15))
+    text = (await shown.get("/")).text
+
+    assert "1 message never left this organisation" in text
+    assert "1 message did not leave this organisation, and the case has gone on without" in text
+    assert 1 == text.count("Act now by other means")
+    assert "--all --kind message.not_sent" not in text

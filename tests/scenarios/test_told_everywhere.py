@@ -169,6 +169,15 @@ ROWS = (
         ),
     ),
     Row(
+        course=courses.a_second_acceptance_that_is_refused,
+        requester=Told(),
+        responder=Told(
+            epr="the other control room goes by another one of yours, which says the same.",
+            page="got a refusal",
+            alarm="message.refused",
+        ),
+    ),
+    Row(
         course=courses.a_rejection,
         requester=Told(epr="has turned this down. The patient is your responsibility again: act"),
     ),

@@ -187,6 +187,18 @@ async def an_acceptance_that_is_refused(world: World) -> AsyncIterator[None]:
     await world.ambulance.register()
 
 
+async def a_second_acceptance_that_is_refused(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    receipt = await world.hospital.sent(f"{uuid4()}.json", told(answer, "planned"))
+    await world.hospital.outcome(receipt["request_id"])
+    yield
+    no = outcome(422, "REC_UNPROCESSABLE_ENTITY", "invalid")
+    async with another_make(world, world.ambulance.service, lambda _body: no()):
+        again = await world.hospital.sent(f"{uuid4()}.json", told(answer, "planned"))
+        await world.hospital.outcome(again["request_id"])
+    await world.ambulance.register()
+
+
 async def a_rejection(world: World) -> AsyncIterator[None]:
     _, answer = await asked(world, transfer("a6t2"))
     yield
