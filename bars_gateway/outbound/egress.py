@@ -68,7 +68,9 @@ _OTHER_LOGIN = (
 )
 # What a 407 asks for is named from here; nothing of its own text is repeated.
 _SCHEMES = ("Negotiate", "NTLM", "Kerberos", "Digest")
-_QUOTED, _WORD = re.compile(r'"[^"]*"'), re.compile(r"[a-z]+")
+# Whatever it says, it names no scheme.
+_PARAMETER = re.compile(r'[^\s,=]+=(?:"(?:\\.|[^"\\])*"|[^\s,]*)')
+_WORD = re.compile(r"[a-z]+")
 _NOT_THROUGH = (
     "is there, and cannot reach that address itself",
     "Ask whoever runs it: its own DNS, its own firewall, or the national services may be down.",
@@ -226,7 +228,7 @@ def _said_by(error: BaseException) -> tuple[str, str]:
 def _login_of(error: aiohttp.ClientHttpProxyError) -> tuple[str, str] | None:
     """Return what is said of a login that we cannot give; None: none is asked for."""
     offered = error.headers.getall("Proxy-Authenticate", []) if error.headers else []
-    words = set(_WORD.findall(_QUOTED.sub("", " ".join(offered)).lower()))
+    words = set(_WORD.findall(_PARAMETER.sub("", " ".join(offered)).lower()))
     if error.status != _LOGIN or not words or "basic" in words:
         return None
     named = [scheme for scheme in _SCHEMES if scheme.lower() in words]
