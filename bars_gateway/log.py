@@ -175,7 +175,9 @@ EVENTS = {
         "More than `count` connections to the socket or the status page at once: new ones wait.",
         "Find out who opens them and does not close them.",
     ),
-    "http.request_failed": LogEvent("A request to the status page got 500.", _SEND_US),
+    "http.request_failed": LogEvent(
+        "A request to the socket or the status page got 500.", _SEND_US
+    ),
     "inbound.answer_not_taken": LogEvent(
         "A caller did not take its answer in time; its retry gets the same answer."
     ),
@@ -207,7 +209,7 @@ EVENTS = {
     "inbound.question_asked": LogEvent("The EPR is asked about a request of others."),
     "inbound.request_ended": LogEvent("A request of others, and what it got."),
     "inbound.request_failed": LogEvent(
-        "A request of others got 500; nothing of it was kept.", _SEND_US
+        "A request of others got 500; it comes again, and is taken once.", _SEND_US
     ),
     "inbound.request_id_reused": LogEvent(
         "A Sender sent something else under an X-Request-Id that it had used: 409.", _SEEN_BY_ALARM

@@ -447,7 +447,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="error",
         says="{n} of the gateway itself over what came from another organisation",
         whose=Whose.OURS,
-        advice="It was told 500 and sends again; nothing was kept. Send us the type and place.",
+        advice="It was told 500 and sends again; what was taken already is not taken twice. Send us"
+        " the type and place.",
         ends="nothing else",
     ),
     "request.failed": AlarmKind(
@@ -456,8 +457,8 @@ ALARMS: Mapping[str, AlarmKind] = {
         noun="error",
         says="{n} of the gateway itself over what the EPR asked or submitted",
         whose=Whose.OURS,
-        advice="The EPR was told 500, and what it submitted was not taken. Send us the type and"
-        " place.",
+        advice="The EPR was told 500, and has to ask again; what was taken already is never sent"
+        " twice. Send us the type and place.",
         ends="nothing else",
     ),
     "work.failed": AlarmKind(

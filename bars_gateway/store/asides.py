@@ -4,7 +4,7 @@ What was set aside because the gateway itself failed over it, and what a person 
     outbound message ─► held: nothing of it leaves until somebody releases it   alarm, notice
     notice           ─► not given to the EPR until the next start               alarm
     file, answer     ─► refused beside, with a reason                           alarm
-    request          ─► 500, and nothing is kept of it                          alarm
+    request          ─► 500; asked again, it is taken once                      alarm
     what fell due ─► left as it was, and tried again after five minutes         alarm
     what goes on by itself ─► it goes on with the next                          alarm
 
