@@ -9,7 +9,7 @@ from bars_gateway.model.readings import MessageRow, Notice
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, State, Subject
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -49,6 +49,8 @@ REJECTED = Notice(
     focus_id=None,
     shown=None,
     remarks=(),
+    stands=State.DECLINED,
+    warned_from=None,
     links=(),
 )
 
