@@ -86,6 +86,8 @@ def test_a_message_that_is_looked_at_reads_as_its_notice_does() -> None:
         says=None,
         reason_code=None,
         give_up_at=AT,
+        created_at=AT - timedelta(seconds=1),
+        stands=State.UNCONFIRMED,
     )
     message = MessageRow(
         **{name: getattr(outcome, name) for name in MessageRow.__slots__ if hasattr(outcome, name)},
