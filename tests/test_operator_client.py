@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from bars_gateway.cli.client import signed, submit
+from bars_gateway.cli.messages import signed, submit
 from bars_gateway.errors import GatewayUnreachable
 
 

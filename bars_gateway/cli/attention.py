@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import typer
 
 from bars_gateway.cli import listings
-from bars_gateway.cli.client import By, DryRun, Why, asked, not_done, rounds, signed
+from bars_gateway.cli.messages import By, DryRun, Why, asked, not_done, rounds, signed
 from bars_gateway.config import load
 from bars_gateway.model.alarms import ALARMS, Alarm
 from bars_gateway.model.interventions import Quarantine

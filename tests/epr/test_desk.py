@@ -25,7 +25,7 @@ from messages import referral
 from store_values import NOW, SILENCE, attempt, submission
 from typed import settings_text
 
-from bars_gateway.cli.client import TYPED_AS
+from bars_gateway.cli.messages import TYPED_AS
 from bars_gateway.epr.intake import Intake
 from bars_gateway.epr.intervention_requests import AlarmRequests
 from bars_gateway.epr.socket import EprSocket
