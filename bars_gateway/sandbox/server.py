@@ -39,10 +39,10 @@ from bars_gateway.listeners import (
     body_of,
     refused_encoding,
 )
+from bars_gateway.sandbox import counterparty
 from bars_gateway.sandbox.bodies import NO_SUCH_PROXY, as_json
 from bars_gateway.sandbox.calls import TOKEN_PATH, Call, Calls
-from bars_gateway.sandbox.counterparty import party
-from bars_gateway.sandbox.counterparty.party import Counterparty, CounterpartyAdmin, Surroundings
+from bars_gateway.sandbox.counterparty import Counterparty, CounterpartyAdmin, Surroundings
 from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
 from bars_gateway.sandbox.counterparty.services import SERVICES, ScriptProblem
 from bars_gateway.sandbox.faults import (
@@ -192,15 +192,19 @@ class Sandbox:
 
     async def _open_counterparty(self, opened: AsyncExitStack) -> Sequence[web.RouteDef]:
         """Let the counterparty answer behind the proxy; return its part of the admin port."""
-        folder, now = self._settings.folder / "gateways" / party.NAME, self._settings.now()
-        self._receivers.issue(folder, "server", f"{party.NAME}.sandbox.local", "server", now)
+        folder, now = self._settings.folder / "gateways" / counterparty.NAME, self._settings.now()
+        self._receivers.issue(folder, "server", f"{counterparty.NAME}.sandbox.local", "server", now)
         application = await self.counterparty.open(opened)
-        tls = party.server_context(folder, self._receivers.file)
+        tls = counterparty.server_context(folder, self._receivers.file)
         port, _ = await _serve(opened, application, 0, tls)
         self.counterparty.url = f"https://{HOST}:{port}{RECEIVER_BASE}"
-        services = [s for s in party.identifiers() if not self.registry.is_claimed(s, party.NAME)]
+        services = [
+            s
+            for s in counterparty.identifiers()
+            if not self.registry.is_claimed(s, counterparty.NAME)
+        ]
         self._party = await self.registry.register(
-            party.NAME, services, self.counterparty.url, now, signs=False
+            counterparty.NAME, services, self.counterparty.url, now, signs=False
         )
         return CounterpartyAdmin(self.counterparty).routes()
 
