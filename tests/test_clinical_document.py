@@ -39,7 +39,7 @@ from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.findings import Reading, Reconciliation
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
 from bars_gateway.standard.remarks import OF_SILENCE, Remark
-from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means
+from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means, sentences
 from bars_gateway.standard.sentences.received import (
     BY_WORD,
     DECIDED,
@@ -48,7 +48,6 @@ from bars_gateway.standard.sentences.received import (
     OF_VALIDATIONS,
     enquiry,
 )
-from bars_gateway.standard.sentences.situation import sentences
 from bars_gateway.standard.sentences.words import WORDS, clock, matter_of, parts
 from bars_gateway.standard.timing import TIMINGS, shipped_timing
 from bars_gateway.standard.workflow import ANSWERS, Move, State

@@ -33,8 +33,7 @@ from bars_gateway.errors import StoreError
 from bars_gateway.onboarding.keys import private_pem
 from bars_gateway.permissions import behind, explained
 from bars_gateway.store.backup import back_up
-from bars_gateway.store.database import open_database
-from bars_gateway.store.lock import hold
+from bars_gateway.store.database import hold, open_database
 
 AS_ROOT = os.geteuid() == 0
 WE = WHO if AS_ROOT else os.geteuid()

@@ -35,8 +35,8 @@ from bars_gateway.status.server import StatusServer
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.inspection import Inspected, Inspection
+from bars_gateway.store.readings import EprCondition, Unread, UnreadNotice
 from bars_gateway.store.store import Store
-from bars_gateway.store.unread import EprCondition, Unread, UnreadNotice
 from bars_gateway.upkeep.housekeeping import ClockStep, Expiry, Kind
 
 CANARY = "CANARY-OF-A-PATIENT"

@@ -49,8 +49,8 @@ from bars_gateway.model.messages import NoticeKind, Part
 from bars_gateway.model.readings import Notice
 from bars_gateway.stopping import pause, unless_stopped
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.readings import EprCondition
 from bars_gateway.store.store import Store
-from bars_gateway.store.unread import EprCondition
 
 log = structlog.get_logger(__name__)
 

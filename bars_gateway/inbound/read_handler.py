@@ -29,12 +29,12 @@ from bars_gateway.inbound.exchange import NOT_OFFERED, InboundRequest, Reply, pr
 from bars_gateway.inbound.providers import Addressed, Hosted, Providers
 from bars_gateway.model.messages import Payload
 from bars_gateway.model.questions import Enquiry
-from bars_gateway.standard import publications, searches, structure
+from bars_gateway.standard import publications, reads, structure
 from bars_gateway.standard.bundle import MalformedBundle, Resource, text_of
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.publications import About
-from bars_gateway.standard.searches import SearchProblem
+from bars_gateway.standard.reads import SearchProblem
 from bars_gateway.standard.tree import Json
 
 _NO_PARAMETERS: Mapping[str, object] = {}
@@ -79,7 +79,7 @@ class ReadHandler:
     def _understood(self, request: InboundRequest, host: Hosted) -> _Understood:
         """Return what *request* asks for, or raise SearchProblem with all that is wrong."""
         if request.resource_id is not None:
-            resource_id = searches.known_id(request.resource_id)
+            resource_id = reads.known_id(request.resource_id)
             _check_resource(request, resource_id)
             return _Understood(resource_id, _NO_PARAMETERS)
         if request.method != "GET":
@@ -87,12 +87,12 @@ class ReadHandler:
             return _Understood(None, _NO_PARAMETERS)
         if request.name == "Slot":
             ids = [service.partition("|")[2] for service in host.offer.services]
-            found = searches.slots(request.query, services=ids, longest=self._longest)
+            found = reads.slots(request.query, services=ids, longest=self._longest)
             return _Understood(None, _told(found))
-        return _Understood(None, _told(searches.patient(request.query)))
+        return _Understood(None, _told(reads.patient(request.query)))
 
 
-def _told(search: searches.SlotSearch | searches.PatientSearch) -> dict[str, object]:
+def _told(search: reads.SlotSearch | reads.PatientSearch) -> dict[str, object]:
     """Return a search as JSON can hold it."""
     return {field.name: _plain(getattr(search, field.name)) for field in fields(search)}
 

@@ -59,8 +59,12 @@ from bars_gateway.standard.headers import (
 from bars_gateway.standard.patients import patient_of
 from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of, shown
 from bars_gateway.store.asides import Aside, Asides
-from bars_gateway.store.cancellations import Cancellation, Cancellations
-from bars_gateway.store.reconciliations import Reconciliations, Unreconciled
+from bars_gateway.store.record_reads import (
+    Cancellation,
+    Cancellations,
+    Reconciliations,
+    Unreconciled,
+)
 
 log = structlog.get_logger(__name__)
 

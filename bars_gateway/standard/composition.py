@@ -33,11 +33,11 @@ from bars_gateway.standard.compositions import Composition, Need, chosen, known_
 from bars_gateway.standard.definitions import DEFINITIONS, cited
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.meaning import MOVES, ours_in, read_as, wording_of
+from bars_gateway.standard.rule import has_words
 from bars_gateway.standard.rules.substance import (
     referred_to_by,
     says_what_was_found,
 )
-from bars_gateway.standard.rules.terms import has_words
 from bars_gateway.standard.tree import Json, Resource
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
 

@@ -44,7 +44,7 @@ from bars_gateway.standard import bundle, guards, meaning, rules, structure, xml
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.issues import Issue, Severity
-from bars_gateway.standard.narrative import HTML_NAMES
+from bars_gateway.standard.r4 import HTML_NAMES
 from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side, in_production
 from bars_gateway.standard.rules import RULES, check
 from bars_gateway.standard.tree import BYTE_ORDER_MARK, Json, MalformedBundle, Resource

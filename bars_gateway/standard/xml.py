@@ -32,22 +32,20 @@ from typing import NoReturn
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from bars_gateway.standard.narrative import (
-    DIV,
-    by_number,
-    cut_out,
-    is_div,
-    reads_as_div,
-    without_names,
-)
 from bars_gateway.standard.r4 import (
+    DIV,
     NUMBERS,
     RESOURCE,
     Member,
+    by_number,
+    cut_out,
+    is_div,
     matcher,
     members,
+    reads_as_div,
     resources,
     vocabulary,
+    without_names,
 )
 from bars_gateway.standard.tree import (
     MAX_DEPTH,

@@ -40,8 +40,8 @@ from bars_gateway.errors import StoreError, unforeseen
 from bars_gateway.model.readings import Overview
 from bars_gateway.status.concerns import LYING_SECONDS, UNINSPECTED, RuntimeState, ago, concerns
 from bars_gateway.store.asides import Aside
+from bars_gateway.store.readings import EprCondition
 from bars_gateway.store.store import Store
-from bars_gateway.store.unread import EprCondition
 from bars_gateway.upkeep.housekeeping import Expiry, stage
 
 log = structlog.get_logger(__name__)

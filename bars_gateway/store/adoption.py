@@ -30,8 +30,8 @@ from bars_gateway.store import adopted
 from bars_gateway.store.adopted import change, columns, doubt, insert, is_used
 from bars_gateway.store.aftermath import OPEN, OPEN_STATES, Fate, Line, failed, hold_one, line_of
 from bars_gateway.store.asides import is_of_one_row
-from bars_gateway.store.focus import name_focus
 from bars_gateway.store.integrity import wrong_with
+from bars_gateway.store.links import name_focus
 from bars_gateway.store.records import add_message_event, move_workflow, notify
 from bars_gateway.store.rejudgement import happened_since, judge_anew, keeps_its_clock
 from bars_gateway.store.rows import text

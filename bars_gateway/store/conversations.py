@@ -27,11 +27,9 @@ from bars_gateway.model.readings import WorkflowRow
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.remarks import OF_SILENCE
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, Role, State
-from bars_gateway.store.asides import Aside
+from bars_gateway.store.asides import Aside, Failed, Look, Rounds, each_alone
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.opening_request import read_kept
-from bars_gateway.store.records import add_message_event, links, notify
-from bars_gateway.store.rounds import Failed, Look, Rounds, each_alone
+from bars_gateway.store.records import add_message_event, links, notify, read_kept
 from bars_gateway.store.rows import payload_of, text, workflow_of
 from bars_gateway.store.submissions import accepted_of, handed_in, workflow_about
 from bars_gateway.store.work import Noun, Shared, reads, writes

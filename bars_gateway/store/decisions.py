@@ -25,6 +25,7 @@ from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
 from bars_gateway.store import links
+from bars_gateway.store.asides import Failed, Look, each_alone
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import names, remarks_on_change, whose
 from bars_gateway.store.inbound import (
@@ -35,10 +36,15 @@ from bars_gateway.store.inbound import (
     remember,
     take,
 )
-from bars_gateway.store.opening_request import patients_of, read_kept, read_payload
-from bars_gateway.store.records import bring_forward, move_due, move_workflow
+from bars_gateway.store.records import (
+    bring_forward,
+    move_due,
+    move_workflow,
+    patients_of,
+    read_kept,
+    read_payload,
+)
 from bars_gateway.store.responses import follow, named_by, tell
-from bars_gateway.store.rounds import Failed, Look, each_alone
 from bars_gateway.store.rows import instant, payload_of, question_of, text
 
 

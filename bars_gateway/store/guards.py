@@ -32,8 +32,7 @@ from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_an_ended
 from bars_gateway.standard.workflow import FINAL, Move, State, Subject
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
-from bars_gateway.store.opening_request import began, patients_of
-from bars_gateway.store.records import notify, other_records
+from bars_gateway.store.records import began, notify, other_records, patients_of
 
 OTHERS = "patient.other"
 

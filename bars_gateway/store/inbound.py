@@ -36,8 +36,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.opening_request import patients_of, read_kept, read_payload
-from bars_gateway.store.records import keep, notify
+from bars_gateway.store.records import keep, notify, patients_of, read_kept, read_payload
 from bars_gateway.store.rows import packed, text, written
 from bars_gateway.store.work import Noun, promises, writes
 

@@ -34,8 +34,7 @@ from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
 from bars_gateway.store.replacements import known_before, left_with
 from bars_gateway.store.rows import instant, message_of, text
-from bars_gateway.store.wake_ups import WakeUps
-from bars_gateway.store.work import Noun, promises, reads, wakes, writes
+from bars_gateway.store.work import Noun, WakeUps, promises, reads, wakes, writes
 
 # A workflow that ended because of its request's fate may live again with the request.
 _FATES = frozenset({State.REFUSED, State.ABANDONED})

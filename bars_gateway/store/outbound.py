@@ -35,16 +35,25 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
 from bars_gateway.standard.workflow import Move, Role, State, is_worse
 from bars_gateway.store import submissions
-from bars_gateway.store.asides import Aside, Spoilt, each, hold, log_set_aside
+from bars_gateway.store.asides import (
+    Aside,
+    Failed,
+    Look,
+    Rounds,
+    Spoilt,
+    Step,
+    each,
+    each_alone,
+    hold,
+    log_set_aside,
+)
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.focus import name_focus
+from bars_gateway.store.links import name_focus
 from bars_gateway.store.pacing import note
 from bars_gateway.store.records import add_message_event, keep, move_due, move_workflow, notify
 from bars_gateway.store.replacements import known_before, left_with
-from bars_gateway.store.rounds import Failed, Look, Rounds, Step, each_alone
 from bars_gateway.store.rows import instant, payload_of, text
-from bars_gateway.store.wake_ups import WakeUps
-from bars_gateway.store.work import Noun, Shared, promises, reads, wakes, writes
+from bars_gateway.store.work import Noun, Shared, WakeUps, promises, reads, wakes, writes
 
 # What the fate of a request means for the workflow that it opened. The fate of later
 # messages says nothing about the workflow: a refused update leaves the referral alive.

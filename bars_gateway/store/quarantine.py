@@ -21,8 +21,7 @@ from bars_gateway.store.inbound import take
 from bars_gateway.store.records import add_message_event
 from bars_gateway.store.responses import follow, named_by, prove_arrival, tell
 from bars_gateway.store.rows import instant, payload_of
-from bars_gateway.store.wake_ups import WakeUps
-from bars_gateway.store.work import Noun, reads, wakes, writes
+from bars_gateway.store.work import Noun, WakeUps, reads, wakes, writes
 
 
 def quarantined(

@@ -56,7 +56,7 @@ from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move
 from bars_gateway.store import decisions, links
-from bars_gateway.store.asides import Aside, Spoilt, each, log_set_aside
+from bars_gateway.store.asides import Aside, Rounds, Spoilt, each, log_set_aside
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.guards import (
     OTHERS,
@@ -76,10 +76,8 @@ from bars_gateway.store.inbound import (
 )
 from bars_gateway.store.records import add_message_event, notify
 from bars_gateway.store.responses import answered_workflow, tell
-from bars_gateway.store.rounds import Rounds
 from bars_gateway.store.rows import instant, packed, payload_of, question_of, text
-from bars_gateway.store.wake_ups import WakeUp
-from bars_gateway.store.work import Noun, Shared, promises, reads, writes
+from bars_gateway.store.work import Noun, Shared, WakeUp, promises, reads, writes
 
 T = TypeVar("T")
 

@@ -1,18 +1,27 @@
-"""What several nouns write: audit lines, payloads, notices, and the move of a workflow."""
+"""
+What several nouns write: audit lines, payloads, notices, the move of a workflow; how one began.
+
+Nothing of a patient is written down a second time: who it is, and what was asked, stands in the
+Bundle that a workflow began with, as it is kept. So whoever compares patients reads it,
+and only where there is something to compare it with.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
+from bars_gateway.errors import PayloadDamaged
 from bars_gateway.model.messages import NoticeKind, Part, Payload
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.applications import Answers, answers_of
+from bars_gateway.standard.bundle import MalformedBundle, Message, read
 from bars_gateway.standard.links import Relation
+from bars_gateway.standard.patients import Patient, patient_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import FINAL, Move, MoveNotAllowed, State, after
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.rows import link_of, packed, text
+from bars_gateway.store.rows import link_of, packed, payload_of, text
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -129,3 +138,34 @@ def move_workflow(
     if move in SPOKEN and answers_of(found["use_case"]) is Answers.STREAM:
         connection.run("nothing_owed", id=workflow_id)
     return state
+
+
+def began(connection: Connection, workflow_id: int) -> Message | None:
+    """
+    Return what a workflow began with, or None where it is kept no more.
+
+    Nor is one that the disk has spoilt: it must not stand in the way of another message.
+    """
+    message = connection.one("request_of", id=workflow_id)
+    kept = message and connection.one("payload", message_id=message["id"], part=Part.REQUEST)
+    return read_kept(kept) if kept else None
+
+
+def read_kept(kept: Row) -> Message | None:
+    """Return the Bundle in *kept*, or None where it can be read no more."""
+    try:
+        return read_payload(payload_of(kept))
+    except (MalformedBundle, PayloadDamaged):
+        return None
+
+
+def patients_of(connection: Connection, workflow_id: int) -> list[Patient]:
+    """Return whom a workflow is about: as it began, and as was said rightly since; maybe nobody."""
+    first = began(connection, workflow_id)
+    since = (read_kept(row) for row in connection.rows("patients_named", workflow_id=workflow_id))
+    return [patient_of(message) for message in (first, *since) if message is not None]
+
+
+def read_payload(payload: Payload) -> Message:
+    """Read a Bundle in the format that it is in; raise MalformedBundle."""
+    return read(payload.body, payload.media_type)

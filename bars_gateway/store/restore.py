@@ -74,6 +74,7 @@ from bars_gateway.store.aftermath import (
     settle_alarms,
 )
 from bars_gateway.store.backup import beside, copied, fresh_file, sync_folder
+from bars_gateway.store.database import belong, migrate
 from bars_gateway.store.inspection import mark
 from bars_gateway.store.integrity import (
     Examination,
@@ -84,9 +85,7 @@ from bars_gateway.store.integrity import (
     read_only,
     reading,
 )
-from bars_gateway.store.lock import belong
 from bars_gateway.store.rows import text
-from bars_gateway.store.schema import migrate
 
 NOT_TAKEN_OVER = frozenset({Fate.FAILED, Fate.LEFT})
 LEAP = 1_000_000  # more than a gateway numbers between two backups

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bars_gateway.errors import DatabaseDamaged, StoreError, StoreUnavailable
-from bars_gateway.store import comparison, inspection
-from bars_gateway.store.comparison import Gap, Step, Table
+from bars_gateway.store import inspection
 from bars_gateway.store.database import open_reader, read_with
-from bars_gateway.store.inspection import Findings, Inspected, lacked
+from bars_gateway.store.inspection import Findings, Gap, Inspected, Step, Table, lacked
 from bars_gateway.store.sqlite import SqliteConnection, on_raw
 from bars_gateway.store.work import Noun, Shared
 
@@ -56,7 +55,7 @@ class Soundness(Noun):
     async def begin(self, now: datetime) -> None:
         """Write down that everything is compared from now on, and start at the first table."""
         await self._noted(on_raw(inspection.begin, now))
-        self._tables = await self._database.read(on_raw(comparison.tables))
+        self._tables = await self._database.read(on_raw(inspection.tables))
         self._reached, self._rows_left = None, True
 
     async def step(self) -> Findings | None:
@@ -65,10 +64,10 @@ class Soundness(Noun):
             return None
         table, after, was_left = self._tables[0], self._reached, self._rows_left
         if was_left:
-            found = await self._look(table, on_raw(comparison.step, table, after))
+            found = await self._look(table, on_raw(inspection.step, table, after))
             self._reached, self._rows_left = found.reached, found.reached is not None
         else:
-            found = await self._look(table, on_raw(comparison.damage, table.name))
+            found = await self._look(table, on_raw(inspection.damage, table.name))
         if found.damage or not was_left:
             self._tables.pop(0)
             self._reached, self._rows_left = None, True

@@ -18,8 +18,7 @@ from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.readings import Overview
 from bars_gateway.store import readings
 from bars_gateway.store.alarms import Alarms
-from bars_gateway.store.asides import Asides
-from bars_gateway.store.cancellations import Cancellations
+from bars_gateway.store.asides import Asides, Rounds
 from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.conversations import Confirmations, Conversations
@@ -30,14 +29,11 @@ from bars_gateway.store.outbound import Outbound
 from bars_gateway.store.pacing import Breaks, Calls
 from bars_gateway.store.quarantine import Quarantines
 from bars_gateway.store.questions import Questions
-from bars_gateway.store.readings import Messages, Notices
-from bars_gateway.store.reconciliations import Reconciliations
+from bars_gateway.store.readings import Messages, Notices, UnreadNotices
+from bars_gateway.store.record_reads import Cancellations, Reconciliations
 from bars_gateway.store.responses import Responses
-from bars_gateway.store.rounds import Rounds
 from bars_gateway.store.soundness import Soundness
-from bars_gateway.store.unread import UnreadNotices
-from bars_gateway.store.wake_ups import WakeUps
-from bars_gateway.store.work import Noun, Shared, reads
+from bars_gateway.store.work import Noun, Shared, WakeUps, reads
 
 
 class Store(Noun):

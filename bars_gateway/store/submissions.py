@@ -36,10 +36,9 @@ from bars_gateway.store import links
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import mixed_up, names, out_of_time, whose
 from bars_gateway.store.links import claimant, meant
-from bars_gateway.store.opening_request import read_kept, read_payload
-from bars_gateway.store.records import bring_forward, keep, other_records
+from bars_gateway.store.records import bring_forward, keep, other_records, read_kept, read_payload
+from bars_gateway.store.responses import hear
 from bars_gateway.store.rows import instant, text, written
-from bars_gateway.store.words import hear
 
 _CHANGES = frozenset({Move.UPDATE, Move.CANCEL})
 _TIMED = frozenset({Move.REQUEST, Move.UPDATE})

@@ -7,7 +7,7 @@ What time does, when nobody sends anything: leases lapse, messages grow late, an
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
 between two of them costs nothing. It does at most 500 of what is due, each by itself
-(`store.rounds`): one that fails raises an alarm and is left out for a while. A whole step that
+(`store.asides`): one that fails raises an alarm and is left out for a while. A whole step that
 fails in a way that nobody foresaw raises an alarm too, and the others are done all the same.
 
 What is scheduled is kept by the wall clock, so that it outlives the process. When that

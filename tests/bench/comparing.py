@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bars_gateway import log
-from bars_gateway.store import comparison
+from bars_gateway.store import inspection
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.integrity import read_only
 from bars_gateway.store.rows import text
@@ -98,7 +98,7 @@ def before_the_doors(path: Path, since: str) -> float:
     """Return the seconds that a start waits for after a kill."""
     with closing(sqlite3.connect(read_only(path), uri=True)) as connection:
         started = time.perf_counter()
-        assert [] == comparison.work(connection, since)
+        assert [] == inspection.work(connection, since)
         return time.perf_counter() - started
 
 
@@ -106,15 +106,15 @@ def behind_them(path: Path) -> tuple[float, float, float]:
     """Return the seconds for all steps, for the longest, and for SQLite's look at each table."""
     steps, looks = [], []
     with closing(sqlite3.connect(read_only(path), uri=True)) as connection:
-        for table in comparison.tables(connection):
+        for table in inspection.tables(connection):
             after, more = None, True
             while more:
                 started = time.perf_counter()
-                after = comparison.step(connection, table, after).reached
+                after = inspection.step(connection, table, after).reached
                 steps.append(time.perf_counter() - started)
                 more = after is not None
             started = time.perf_counter()
-            comparison.damage(connection, table.name)
+            inspection.damage(connection, table.name)
             looks.append(time.perf_counter() - started)
     return sum(steps), max(steps), sum(looks)
 

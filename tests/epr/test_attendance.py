@@ -145,7 +145,7 @@ async def test_a_crowded_folder_is_not_read_to_its_end(store: Store, tmp_path: P
 
 async def test_many_are_looked_up_in_turns(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In whatever pieces, each is counted once and the oldest comes first."""
-    monkeypatch.setattr("bars_gateway.store.unread._AT_ONCE", 2)
+    monkeypatch.setattr("bars_gateway.store.readings._AT_ONCE", 2)
     for minutes in range(5):
         await taken(store, "a1t1", NOW + timedelta(minutes=minutes))
     watch = watching(store, None)

@@ -92,7 +92,7 @@ async def told(store: Store, count: int) -> list[int]:
 
 STEPS = [
     *steps_of("outbound.record_reads"),
-    *steps_of("store.reconciliations"),
+    *steps_of("store.record_reads"),
     *steps_of("standard.findings"),
     *steps_of("standard.reads"),
 ]

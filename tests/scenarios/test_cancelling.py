@@ -97,7 +97,7 @@ async def test_what_cannot_be_read_is_said_and_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The EPR is told once, when it has waited; once the Receiver answers, it leaves."""
-    monkeypatch.setattr("bars_gateway.store.cancellations.WITHIN", timedelta(0))
+    monkeypatch.setattr("bars_gateway.store.record_reads.WITHIN", timedelta(0))
     async with answering(world.hospital.socket, says("active")):
         receipt, _ = await requested(world, validation_request())
         fault = world.sandbox.faults.arm({"kind": "status", "status": 503, "method": "GET"})

@@ -184,7 +184,7 @@ COURSES = {
     "moves": (
         _move,
         *("epr.moves", "epr.orders", "epr.answering"),
-        *("store.conversations", "store.submissions", "store.words"),
+        *("store.conversations", "store.submissions", "store.responses"),
     ),
     "reads": (
         _slots,
@@ -200,7 +200,7 @@ COURSES = {
     ),
     "cancels": (
         _cancelled,
-        *("outbound.record_reads", "store.cancellations"),
+        *("outbound.record_reads", "store.record_reads"),
         *("standard.findings",),
     ),
 }

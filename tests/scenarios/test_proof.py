@@ -821,7 +821,7 @@ async def test_who_wanted_to_cancel_reads_that_it_never_left(
     monkeypatch.setattr(
         "bars_gateway.outbound.record_reads.READ_AGAIN_AFTER", timedelta(seconds=0.1)
     )
-    monkeypatch.setattr("bars_gateway.store.cancellations.WITHIN", timedelta(0))
+    monkeypatch.setattr("bars_gateway.store.record_reads.WITHIN", timedelta(0))
     reads = "target_check_seconds = 0"
     async with world_in(tmp_path, asked='questions = "socket"', outbound=reads) as world:
         receipt = await world.ambulance.sent("t.json", transfer("a6t2"))

@@ -26,8 +26,7 @@ from messages import FAMILY, NHS_NUMBER
 from structlog.testing import capture_logs
 from world import Node, World, in_time, world_in
 
-from bars_gateway.standard.sentences import means
-from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
+from bars_gateway.standard.sentences import NOTHING_TO_DO, means
 from bars_gateway.store.database import open_reader, read_with
 
 

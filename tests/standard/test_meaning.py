@@ -37,8 +37,7 @@ from bars_gateway.standard.remarks import (
     moves_on,
     remarks_on,
 )
-from bars_gateway.standard.sentences import Situation, means
-from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, sentences
+from bars_gateway.standard.sentences import NOTHING_TO_DO, Situation, means, sentences
 from bars_gateway.standard.sentences.words import Asks
 from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, State, Subject, is_worse, led_on
 

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from bookings import slot_query
 
-from bars_gateway.standard import searches
-from bars_gateway.standard.searches import SearchProblem, SlotSearch
+from bars_gateway.standard import reads
+from bars_gateway.standard.reads import SearchProblem, SlotSearch
 
 SERVICES = ["2000000202", "NHS0001"]
 MONTH = timedelta(days=31)
@@ -14,7 +14,7 @@ NHS = "https%3A%2F%2Ffhir.nhs.uk%2FId%2Fnhs-number%7C"
 
 
 def slots(query: str) -> SlotSearch:
-    return searches.slots(query, services=SERVICES, longest=MONTH)
+    return reads.slots(query, services=SERVICES, longest=MONTH)
 
 
 def told(problem: SearchProblem) -> list[tuple[int, str, str]]:
@@ -36,7 +36,7 @@ def wrong(query: str) -> list[tuple[int, str, str]]:
 
 def wrong_patient(query: str) -> list[tuple[int, str, str]]:
     with pytest.raises(SearchProblem) as caught:
-        searches.patient(query)
+        reads.patient(query)
     return [
         (i.http_status, i.issue, i.path.removeprefix("parameter ")) for i in caught.value.issues
     ]
@@ -172,7 +172,7 @@ def test_too_many_parameters_are_no_search():
 
 def test_a_patient_is_found_by_number():
     """The token, as system and value."""
-    found = searches.patient(f"patient:identifier={NHS}9990000018")
+    found = reads.patient(f"patient:identifier={NHS}9990000018")
 
     assert ("https://fhir.nhs.uk/Id/nhs-number", "9990000018") == (
         found.identifier_system,
@@ -183,16 +183,16 @@ def test_a_patient_is_found_by_number():
 @pytest.mark.parametrize("system", [NHS.replace("https", "http"), NHS.replace("Id", "id")])
 def test_the_system_of_a_number_may_be_spelt_otherwise(system):
     """The EPR is asked by the spelling of the guide, and a wrong number is refused as ever."""
-    found = searches.patient(f"patient:identifier={system}9990000018")
+    found = reads.patient(f"patient:identifier={system}9990000018")
 
     assert "https://fhir.nhs.uk/Id/nhs-number" == found.identifier_system
     with pytest.raises(SearchProblem):
-        searches.patient(f"patient:identifier={system}999")
+        reads.patient(f"patient:identifier={system}999")
 
 
 def test_a_number_alone_is_an_nhs_number():
     """As some Senders write it."""
-    found = searches.patient("patient:identifier=9990000018")
+    found = reads.patient("patient:identifier=9990000018")
 
     assert ("https://fhir.nhs.uk/Id/nhs-number", "9990000018") == (
         found.identifier_system,
@@ -210,7 +210,7 @@ def test_a_search_at_a_foreign_service_is_not_found_as_a_whole():
 @pytest.mark.parametrize("birth_date", ["eq1951-02-28", "1951-02-28"])
 def test_a_patient_is_found_by_name_birth_date_and_postcode(birth_date: str):
     """All three, where there is no number."""
-    found = searches.patient(
+    found = reads.patient(
         f"patient:name=Testcase&patient:birthdate={birth_date}&patient:address-postalcode=ZZ99%203VZ"
     )
 
@@ -225,7 +225,7 @@ def test_a_reference_narrows_a_search_down():
     """ServiceRequest.identifier goes on to the EPR as it came."""
     query = f"patient:identifier={NHS}9990000018&ServiceRequest.identifier=urn:x%7CRAE-1"
 
-    assert "urn:x|RAE-1" == searches.patient(query).reference
+    assert "urn:x|RAE-1" == reads.patient(query).reference
 
 
 @pytest.mark.parametrize(
@@ -268,6 +268,6 @@ def test_each_failure_of_a_search_by_patient(query: str, expected: list[tuple[in
 def test_an_id_in_a_path_is_a_uuid(text: str, issue: str):
     """CS-177."""
     with pytest.raises(SearchProblem) as caught:
-        searches.known_id(text)
+        reads.known_id(text)
 
     assert [(400, issue, "X01")] == [(i.http_status, i.issue, i.rule) for i in caught.value.issues]

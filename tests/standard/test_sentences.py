@@ -13,9 +13,15 @@ from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.meaning import MOVES, REASONS, Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences import Asks, Situation, means
+from bars_gateway.standard.sentences import (
+    NOTHING_TO_DO,
+    TOLD_BY_ITSELF,
+    Asks,
+    Situation,
+    means,
+    sentences,
+)
 from bars_gateway.standard.sentences.received import REMARKED
-from bars_gateway.standard.sentences.situation import NOTHING_TO_DO, TOLD_BY_ITSELF, sentences
 from bars_gateway.standard.sentences.words import Matter, matter_of
 from bars_gateway.standard.workflow import Move, Role, State, Subject
 

@@ -25,8 +25,7 @@ from bars_gateway.standard.remarks import (
     moves_on,
     remarks_on,
 )
-from bars_gateway.standard.sentences import Situation, means
-from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
+from bars_gateway.standard.sentences import NOTHING_TO_DO, Situation, means
 from bars_gateway.standard.workflow import State, Subject, is_worse, led_on
 
 ASKED = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.standard.workflow import Move, Subject
-from bars_gateway.store import outbound, rounds
+from bars_gateway.store import asides, outbound
+from bars_gateway.store.asides import FAILED_AGAIN_AFTER
 from bars_gateway.store.database import Database, open_database
-from bars_gateway.store.rounds import AGAIN_AFTER
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
 from bars_gateway.store.store import Store
 
@@ -160,13 +160,16 @@ async def test_it_is_left_out_for_a_while_and_then_done(
     await due.make(store)
     await poison(database, due.refused)
     with capture_logs() as logs:
-        for after in (timedelta(), timedelta(seconds=1), AGAIN_AFTER):
+        for after in (timedelta(), timedelta(seconds=1), FAILED_AGAIN_AFTER):
             await due.step(store, due.now + after)
     await cure(database)
-    early = await due.step(store, due.now + AGAIN_AFTER + timedelta(seconds=1))
+    early = await due.step(store, due.now + FAILED_AGAIN_AFTER + timedelta(seconds=1))
     told = await of_ours(store, due)
 
-    assert (due.nothing, due.done) == (early, await due.step(store, due.now + 2 * AGAIN_AFTER))
+    assert (due.nothing, due.done) == (
+        early,
+        await due.step(store, due.now + 2 * FAILED_AGAIN_AFTER),
+    )
     assert 2 == len([line for line in logs if line["event"] == "unit.set_aside"])
     assert 1 == len(told)
 
@@ -228,7 +231,7 @@ async def test_many_are_done_in_several_rounds(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that nobody who submits a message waits for all of them."""
-    monkeypatch.setattr(rounds, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(asides, "MOST_AT_ONCE", 2)
     for _ in range(3):
         await store.outbound.submit(submission(), NOW)
     late = NOW + timedelta(minutes=2)

@@ -12,9 +12,8 @@ from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences import means
+from bars_gateway.standard.sentences import NOTHING_TO_DO, means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
-from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.store import Store

@@ -20,8 +20,7 @@ from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import particulars_of
 from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.sentences import means
-from bars_gateway.standard.sentences.situation import NOTHING_TO_DO
+from bars_gateway.standard.sentences import NOTHING_TO_DO, means
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.store import Store
 

@@ -18,11 +18,10 @@ from bars_gateway.errors import DatabaseDamaged, StoreError
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Repeated
 from bars_gateway.standard.workflow import Role
-from bars_gateway.store import comparison, schema
+from bars_gateway.store import inspection
 from bars_gateway.store.backup import back_up
-from bars_gateway.store.comparison import Gap
 from bars_gateway.store.database import open_database
-from bars_gateway.store.inspection import Findings
+from bars_gateway.store.inspection import Findings, Gap
 from bars_gateway.store.restore import hand_over, restore
 from bars_gateway.store.store import Store
 
@@ -64,8 +63,8 @@ def one_row_of_each(path: Path) -> list[tuple[str, str, int]]:
     """Return table, index and the newest row that stands in it, of those that work is found by."""
     found = []
     with reading(path) as connection:
-        for table in comparison.tables(connection):
-            for index in table.indexes if table.name in comparison.WORK else ():
+        for table in inspection.tables(connection):
+            for index in table.indexes if table.name in inspection.WORK else ():
                 (row,) = connection.execute(
                     f"SELECT max(rowid) FROM {table.name} NOT INDEXED WHERE {index.only}"
                 ).fetchone()
@@ -81,7 +80,7 @@ async def test_no_index_that_work_is_found_by_hides_a_row(path: Path) -> None:
     for _, index, row in hidden:
         hide(path, index, row)
         with reading(path) as connection:
-            named.append(comparison.work(connection, EVER))
+            named.append(inspection.work(connection, EVER))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute(f"REINDEX {index}")
 
@@ -94,7 +93,7 @@ async def test_no_index_that_work_is_found_by_hides_a_row(path: Path) -> None:
 
 async def test_each_step_looks_at_each_index(path: Path, monkeypatch) -> None:
     """Behind the doors, too, of whatever table; the last row of a step is in it."""
-    monkeypatch.setattr(comparison, "STEP", 2)
+    monkeypatch.setattr(inspection, "STEP", 2)
     await fill(path)
     hidden = [*one_row_of_each(path), ("ledger", "ledger_of", 4), ("events", "events_of", 2)]
     found = []
@@ -144,7 +143,7 @@ async def test_an_index_that_holds_too_much_is_rebuilt(path: Path) -> None:
         ).fetchone()
     hold_too_much(path, "messages_due", received)
     with reading(path) as connection:
-        found = comparison.work(connection, EVER)
+        found = inspection.work(connection, EVER)
 
     assert [Gap("messages_due", "messages", 1)] == found
 
@@ -243,10 +242,10 @@ async def test_an_id_is_found_without_the_index_that_lacks_it(path: Path, index:
 KILLED_OVER_IT = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from bars_gateway.store import schema
+from bars_gateway.store import database
 from bars_gateway.store.database import open_database
 
-rebuild = schema.rebuild
+rebuild = database.rebuild
 
 def killed(connection, gap):
     rebuild(connection, gap)
@@ -256,7 +255,7 @@ async def main():
     async with open_database(Path(sys.argv[1])):
         pass
 
-schema.rebuild = killed
+database.rebuild = killed
 asyncio.run(main())
 """
 
@@ -269,10 +268,10 @@ async def test_a_kill_over_the_rebuilding_is_as_if_nothing_had_been(path: Path) 
     command = [sys.executable, "-c", KILLED_OVER_IT, str(path)]
     done = await asyncio.to_thread(subprocess.run, command, check=False)
     with reading(path) as connection:
-        hidden = comparison.work(connection, EVER)
+        hidden = inspection.work(connection, EVER)
     async with open_database(path) as database:
         store = Store(database, node="here")
-        found = await database.read(lambda c: comparison.work(c.raw, EVER))
+        found = await database.read(lambda c: inspection.work(c.raw, EVER))
         alarms = await store.alarms.standing(None, 10)
 
     assert -signal.SIGKILL == done.returncode
@@ -348,7 +347,7 @@ async def test_nothing_is_compared_after_an_orderly_stop(path: Path) -> None:
     hide(path, "messages_due", 1)
     with capture_logs() as logs:
         async with open_database(path) as database:
-            hidden = await database.read(lambda c: comparison.work(c.raw, EVER))
+            hidden = await database.read(lambda c: inspection.work(c.raw, EVER))
 
     assert [Gap("messages_due", "messages", 1)] == hidden
     assert [] == [line for line in logs if line["event"] != "store.migrated"]
@@ -379,7 +378,7 @@ async def test_damage_behind_the_doors_raises_an_alarm(path: Path, monkeypatch) 
     content = bytearray(path.read_bytes())
     content[(page - 1) * PAGE : page * PAGE] = bytes(PAGE)
     path.write_bytes(content)
-    monkeypatch.setattr(schema, "SMALL_BYTES", 0)
+    monkeypatch.setattr("bars_gateway.store.database.SMALL_BYTES", 0)
     async with open_database(path) as database:
         store = Store(database, node="here")
         (found,) = await walked(store)

@@ -35,7 +35,7 @@ from bars_gateway.sandbox.counterparty.message_handler import (
 )
 from bars_gateway.sandbox.counterparty.replies import PROBLEMS, READ_IDS, Reply, read_problem
 from bars_gateway.sandbox.counterparty.services import SERVICES, Habit, Service
-from bars_gateway.standard import answers, publications, searches
+from bars_gateway.standard import answers, publications, reads
 from bars_gateway.standard.answers import REFUSALS
 from bars_gateway.standard.bundle import map_of, maps_of, text_of
 from bars_gateway.standard.formats import Format, as_asked, format_of, negotiate, to_tree
@@ -49,7 +49,7 @@ from bars_gateway.standard.headers import (
 )
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.publications import About
-from bars_gateway.standard.searches import PatientSearch, SearchProblem, SlotSearch
+from bars_gateway.standard.reads import PatientSearch, SearchProblem, SlotSearch
 from bars_gateway.standard.tree import Json, Number, Resource
 
 BASE = "/FHIR/R4"
@@ -137,7 +137,7 @@ class ReadHandler:
         return replies.resource(_with_invoices(found) if invalid else found)
 
     def _slots(self, read: ReadRequest) -> Reply:
-        search = searches.slots(read.query, services=SERVICES, longest=LONGEST_SLOT_SEARCH)
+        search = reads.slots(read.query, services=SERVICES, longest=LONGEST_SLOT_SEARCH)
         service = SERVICES[search.service]
         if service.habit is Habit.SLOTS_TIME_OUT:
             return replies.refused(PROBLEMS[408])
@@ -146,8 +146,8 @@ class ReadHandler:
 
     def _held(self, read: ReadRequest) -> Reply:
         if read.resource_id is None:
-            return self._search(read.name, searches.patient(read.query))
-        return self._resource(read.name, searches.known_id(read.resource_id))
+            return self._search(read.name, reads.patient(read.query))
+        return self._resource(read.name, reads.known_id(read.resource_id))
 
     def _resource(self, kind: str, focus_id: str) -> Reply:
         problem = read_problem(READ_IDS.get(focus_id))

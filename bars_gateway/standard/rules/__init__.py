@@ -22,7 +22,7 @@ from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import INSTEAD, Reading, Said, read_alone, wording_of
-from bars_gateway.standard.rule import NOTHING_AGREED, MessageRule, Overrides, Side
+from bars_gateway.standard.rule import HEADER, NOTHING_AGREED, MessageRule, Overrides, Side
 from bars_gateway.standard.rules import (
     booking,
     bundle,
@@ -32,7 +32,6 @@ from bars_gateway.standard.rules import (
     request,
     substance,
 )
-from bars_gateway.standard.rules.terms import HEADER
 from bars_gateway.standard.timing import application_of
 
 # In the order in which they are told, and printed.

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import USE_CASES, Message, instant, maps_of, text_of
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import (
+from bars_gateway.standard.rule import (
     CALLED_OFF,
     CANCELLED,
     HEADER,
@@ -14,6 +13,7 @@ from bars_gateway.standard.rules.terms import (
     is_coded,
     missing,
     references_of,
+    rule,
     statuses,
 )
 

@@ -10,8 +10,7 @@ from bars_gateway.standard.bundle import Json, Message, Resource, instant, map_o
 from bars_gateway.standard.definitions import Definition, Focus, cited
 from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import CODES, URN, missing, objects_at, resources_at
+from bars_gateway.standard.rule import CODES, URN, missing, objects_at, resources_at, rule
 from bars_gateway.standard.timing import application_of
 
 _WARN = Severity.WARNING

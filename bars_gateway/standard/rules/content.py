@@ -13,8 +13,7 @@ from bars_gateway.standard.bundle import (
     text_of,
 )
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import (
+from bars_gateway.standard.rule import (
     CODES,
     asks,
     concept_of,
@@ -25,6 +24,7 @@ from bars_gateway.standard.rules.terms import (
     is_of,
     missing,
     references_of,
+    rule,
 )
 
 _WARN = Severity.WARNING

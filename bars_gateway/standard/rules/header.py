@@ -7,8 +7,7 @@ from bars_gateway.standard.bundle import Message, map_of, maps_of, text_of
 from bars_gateway.standard.definitions import cited
 from bars_gateway.standard.headers import normalised, same_service
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import CODES, HEADER
+from bars_gateway.standard.rule import CODES, HEADER, rule
 
 _WARN = Severity.WARNING
 EVENTS_SYSTEM = f"{CODES}message-events-bars"

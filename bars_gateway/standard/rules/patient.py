@@ -13,8 +13,7 @@ from bars_gateway.standard.patients import (
     is_placeholder,
     strangers,
 )
-from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import concept_of, extensions, is_of
+from bars_gateway.standard.rule import concept_of, extensions, is_of, rule
 
 _WARN = Severity.WARNING
 _UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-"

@@ -13,8 +13,7 @@ from bars_gateway.standard.bundle import (
     text_of,
 )
 from bars_gateway.standard.issues import NOT_SUPPORTED, Severity
-from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import (
+from bars_gateway.standard.rule import (
     FULL,
     HEADER,
     INTERIM,
@@ -31,6 +30,7 @@ from bars_gateway.standard.rules.terms import (
     is_of,
     not_in,
     request_status,
+    rule,
     statuses,
 )
 from bars_gateway.standard.timing import FAR_AWAY, application_of, is_clinical

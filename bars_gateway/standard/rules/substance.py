@@ -12,8 +12,7 @@ from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import Entry, Message, Resource, map_of, maps_of, text_of
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import ours_in, wording_of
-from bars_gateway.standard.rule import rule
-from bars_gateway.standard.rules.terms import (
+from bars_gateway.standard.rule import (
     CODES,
     FULL,
     RESPONSE,
@@ -27,6 +26,7 @@ from bars_gateway.standard.rules.terms import (
     is_new_request,
     is_of,
     missing,
+    rule,
 )
 
 _WARN = Severity.WARNING
