@@ -18,7 +18,7 @@ from bars_gateway.config.sources import purpose
 from bars_gateway.daemon.parts import overrides_of
 from bars_gateway.errors import ConfigurationError
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.rule import Side, Taken
+from bars_gateway.standard.rule import AgreedSeverity, Side
 from bars_gateway.standard.timing import TIMINGS
 
 SHIPPED = Path(__file__).parent.parent / "config" / "bars-gateway.toml"
@@ -510,14 +510,14 @@ def test_a_service_is_known_in_each_spelling(written):
     spelt = RECEIVER.replace("https", "http").replace("/Id/", "/id/")
     settings = written(agreed(f'"{spelt}" = {{ R18 = "warning" }}'))
 
-    assert {"R18": Taken.WARNING} == agreement(settings, Side.SENDING)
+    assert {"R18": AgreedSeverity.WARNING} == agreement(settings, Side.SENDING)
 
 
 def test_one_severity_counts_for_everybody(written):
     """Under the name of the asterisk."""
     settings = written(agreed('"*" = { B20 = "warning" }'))
 
-    assert {"B20": Taken.WARNING} == agreement(settings, Side.RECEIVING)
+    assert {"B20": AgreedSeverity.WARNING} == agreement(settings, Side.RECEIVING)
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ def test_a_near_id_is_recognised(refused):
 @pytest.mark.parametrize(
     ("environment", "side", "expected"),
     [
-        ("prod", Side.SENDING, {"P02": Taken.ERROR, "P02P": Taken.ERROR}),
+        ("prod", Side.SENDING, {"P02": AgreedSeverity.ERROR, "P02P": AgreedSeverity.ERROR}),
         ("prod", Side.RECEIVING, {}),
         ("int", Side.SENDING, {}),
     ],

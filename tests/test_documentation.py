@@ -62,7 +62,7 @@ def verdict_table() -> str:
     return "\n".join(lines)
 
 
-def _answer(row: verdict.Row) -> str:
+def _answer(row: verdict.VerdictRow) -> str:
     if row is verdict.SILENCE:
         return "nothing came back"
     status = ", ".join("2xx" if number == 2 else str(number) for number in row.status)
@@ -94,7 +94,7 @@ def _one_of(name: str, codes: Sequence[str]) -> str:
     return f"{name} {' or '.join(f'`{code}`' for code in codes)}" if codes else ""
 
 
-def _fault(row: verdict.Row) -> str:
+def _fault(row: verdict.VerdictRow) -> str:
     if row.verdict is verdict.Verdict.ACKNOWLEDGED:
         return "-"
     return row.fault or "by the code"

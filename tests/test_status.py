@@ -19,9 +19,9 @@ from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed,
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
-from bars_gateway.model.questions import Asked, Terms
+from bars_gateway.model.questions import QuestionOpen, Terms
 from bars_gateway.standard.timing import shipped_timing
-from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move
 from bars_gateway.status.concerns import (
     EgressState,
@@ -161,7 +161,7 @@ async def settled(store: Store, state: OutboundState, verdict: Verdict) -> None:
     values: dict[str, object] = {}
     if state is OutboundState.REFUSED:
         code = "REC_UNPROCESSABLE_ENTITY"
-        values = {"http_status": 422, "code": code, "row": "refused", "fault": Fault.REC}
+        values = {"http_status": 422, "code": code, "row": "refused", "fault": FaultSide.REC}
     await store.outbound.settle(
         claim,
         ANSWER if verdict is Verdict.ACKNOWLEDGED else SILENCE,
@@ -384,7 +384,7 @@ async def asked(store: Store, at: datetime) -> int:
     store.questions.attend("trust", at)
     terms = Terms(answer_by=at + timedelta(seconds=4.5), alarm_at=at + timedelta(minutes=15))
     put = await store.questions.ask_about(arrival(), None, terms, at)
-    assert isinstance(put, Asked)
+    assert isinstance(put, QuestionOpen)
     return put.question_id
 
 

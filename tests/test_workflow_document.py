@@ -129,7 +129,7 @@ def any_of(statuses: frozenset[str] | None) -> str:
     return ", ".join(f"`{each}`" if each else "none" for each in sorted(statuses))
 
 
-def only_if(row: meaning.Row) -> str:
+def only_if(row: meaning.MeaningRow) -> str:
     conditions = (
         (f"the definition ends in `{row.definition}`", row.definition),
         (f"the definition does not end in `{row.not_as}`", row.not_as),

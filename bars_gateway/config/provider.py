@@ -34,7 +34,7 @@ from bars_gateway.standard.applications import USE_CASE_NAMES, VERSIONS
 from bars_gateway.standard.guards import GUARDS
 from bars_gateway.standard.headers import HeaderProblem, TargetIdentifier, normalised
 from bars_gateway.standard.links import LINK_RULES
-from bars_gateway.standard.rule import EVERYBODY, Rule, Taken
+from bars_gateway.standard.rule import EVERYBODY, AgreedSeverity, Rule
 from bars_gateway.standard.rules import RULES
 
 SERVICE_SYSTEM = "https://fhir.nhs.uk/Id/dos-service-id"  # what numbers services
@@ -86,7 +86,7 @@ def _counterparty(name: str) -> str:
     raise AssertionError  # reject raises
 
 
-def _agreement(agreement: dict[str, Taken]) -> dict[str, Taken]:
+def _agreement(agreement: dict[str, AgreedSeverity]) -> dict[str, AgreedSeverity]:
     rows: tuple[Rule, ...] = (*RULES, *GUARDS, *LINK_RULES)
     known = {row.rule: row for row in rows}
     flaws = []
@@ -112,7 +112,7 @@ def _use_case(code: str) -> str:
 
 KnownUseCase = Annotated[str, AfterValidator(_use_case)]
 Counterparty = Annotated[str, AfterValidator(_counterparty)]
-Agreement = Annotated[dict[str, Taken], AfterValidator(_agreement)]
+Agreement = Annotated[dict[str, AgreedSeverity], AfterValidator(_agreement)]
 
 
 class Software(Section):

@@ -43,7 +43,7 @@ from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import read_outcome
 from bars_gateway.standard.applications import Offer, answer_owed
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.consistency import particulars_of
+from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import LONG, Format, format_of
 from bars_gateway.standard.guards import OTHER_CONVERSATION, MoveRefused, enforced
@@ -65,7 +65,7 @@ from bars_gateway.standard.publications import (
     question,
     unreachable,
 )
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of, shown
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Reads, Unanswered, accept_of, shown
 from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side
 from bars_gateway.standard.timing import Timing, clinical_time, is_too_late, limits
 from bars_gateway.standard.workflow import Move, State
@@ -163,7 +163,7 @@ class TargetChecks:
         return self._judged(message, enquiry, again, service)
 
     def _judged(
-        self, message: Message, enquiry: Enquiry, answer: BarsAnswer, service: str
+        self, message: Message, enquiry: BarsRequest, answer: BarsAnswer, service: str
     ) -> Issue | Unchecked | None:
         if answer.http_status != _OK:
             address_problem = unreachable(read_outcome(answer.body))
@@ -182,9 +182,9 @@ class TargetChecks:
             return self._unchecked(service, reason)
         return objection(message, definitions)
 
-    def _enquiry(self, service: str) -> Enquiry:
+    def _enquiry(self, service: str) -> BarsRequest:
         target = TargetIdentifier.parse(service)
-        return Enquiry(
+        return BarsRequest(
             provider=self._provider,
             method="GET",
             resource="MessageDefinition",
@@ -421,7 +421,7 @@ class Intake:
             receiver=message.destinations[0],
             subject=workflow.subject_of(message),
             focus_id=focus_id,
-            said=particulars_of(message),
+            said=case_details_of(message),
         )
 
     def _needed_by(self, envelope: Envelope, message: Message, now: datetime) -> datetime | None:
@@ -476,7 +476,7 @@ class Intake:
             too_late=[TOO_LATE] if is_too_late(timing, move, needed_by, now) else [],
             enforced=enforced(Side.SENDING, message, self._overrides),
             ties=ties_of(message, Side.SENDING, self._overrides) if new else None,
-            particulars=None if new else particulars_of(message),
+            case_details=None if new else case_details_of(message),
         )
 
 

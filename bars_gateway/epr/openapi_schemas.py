@@ -14,7 +14,7 @@ from bars_gateway.standard.findings import SHOWN, Reconciliation
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import CONFIRMABLE, Move, Role, State, Subject
 from bars_gateway.store.conversations import NOT_CONFIRMED
 
@@ -106,7 +106,7 @@ def _last_answer() -> dict[str, Schema]:
         "http_status": or_null(number("of the last attempt")),
         "code": or_null(text("the standard's code")),
         "issue": or_null(text("FHIR's issue type")),
-        "fault": or_null(one_of(Fault, "on whose side the cause lies")),
+        "fault": or_null(one_of(FaultSide, "on whose side the cause lies")),
     }
 
 

@@ -41,7 +41,7 @@ from bars_gateway.standard.reads import (
     TEMPLATE,
     WITHOUT_TARGET,
     BarsAnswer,
-    Enquiry,
+    BarsRequest,
     Reads,
     accept_of,
     is_preview,
@@ -111,7 +111,7 @@ class ReadRequests:
             headers["Last-Modified"] = f"{answer.kept_since:%a, %d %b %Y %H:%M:%S GMT}"
         return web.Response(status=answer.http_status, body=answer.body, headers=headers)
 
-    async def _enquiry(self, request: web.Request) -> Enquiry:
+    async def _enquiry(self, request: web.Request) -> BarsRequest:
         resource, resource_id = request.match_info["resource"], request.match_info.get("id")
         is_template = request.path.endswith(f"/{TEMPLATE}")
         if resource_id == TEMPLATE:
@@ -126,7 +126,7 @@ class ReadRequests:
         except EnvelopeProblem as problem:
             raise NotAsked(400, str(problem), "correct or leave out that header") from None
         body = await body_of(request)
-        return Enquiry(
+        return BarsRequest(
             provider=self._provider,
             method=request.method,
             resource=resource,

@@ -33,9 +33,9 @@ from bars_gateway.model.messages import (
     Payload,
     Processing,
     Quarantined,
+    Received,
     RefusedBefore,
     Repeated,
-    Taken,
 )
 from bars_gateway.standard import answers
 from bars_gateway.standard.answers import Problem
@@ -265,7 +265,7 @@ def problem_reply(problem: Problem) -> Reply:
 
 def reply_to(fate: Fate, answer: Payload) -> Reply:
     """Return what *fate* is answered with; *answer* is what a message that was taken gets."""
-    if isinstance(fate, Taken):
+    if isinstance(fate, Received):
         return Reply(http_status=200, written_in=Format(answer.media_type), body=answer.body)
     return met_reply(fate)
 

@@ -12,7 +12,7 @@ a retry does the work.
 
 New referrals, new validation requests and responses are acknowledged here, unless their
 service leaves everything to its EPR. What only the EPR can answer (bookings, changes of
-anything) it is asked about while the Sender waits (`asking`); where no EPR answers
+anything) it is asked about while the Sender waits (`Asking`); where no EPR answers
 questions it is 501. A response that belongs to no workflow, or to several, is 404: a copy
 is kept and a person is told.
 
@@ -37,7 +37,6 @@ from typing import Final, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import (
     BUSY,
     NO_WORKFLOW,
@@ -48,13 +47,13 @@ from bars_gateway.inbound.exchange import (
     refused,
     reply_to,
 )
-from bars_gateway.inbound.providers import Addressed, Hosted, Providers, strange_sender
+from bars_gateway.inbound.providers import Addressed, Asking, Hosted, Providers, strange_sender
 from bars_gateway.model.messages import Arrival, Payload, Refusal
 from bars_gateway.standard import answers, workflow
 from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.applications import answer_owed
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.consistency import particulars_of, said
+from bars_gateway.standard.consistency import case_details_of, said
 from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import LONG, Format, as_asked
 from bars_gateway.standard.guards import enforced
@@ -324,7 +323,7 @@ def _arrival(received: _Received, minted: Minted | None, now: datetime) -> Arriv
         ties=ties_of(message, Side.RECEIVING, host.overrides, all_known=host.asks)
         if move is Move.REQUEST
         else None,
-        particulars=None if move is Move.REQUEST else particulars_of(message),
+        case_details=None if move is Move.REQUEST else case_details_of(message),
         said=received.said,
         earlier_records=host.earlier_records,
         doubts=remarks_on_numbers(message),

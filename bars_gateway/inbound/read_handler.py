@@ -24,11 +24,10 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs
 
-from bars_gateway.inbound.asking import Asking
 from bars_gateway.inbound.exchange import NOT_OFFERED, InboundRequest, Reply, problem_reply, refused
-from bars_gateway.inbound.providers import Addressed, Hosted, Providers
+from bars_gateway.inbound.providers import Addressed, Asking, Hosted, Providers
 from bars_gateway.model.messages import Payload
-from bars_gateway.model.questions import Enquiry
+from bars_gateway.model.questions import ResourceRequest
 from bars_gateway.standard import publications, reads, structure
 from bars_gateway.standard.bundle import MalformedBundle, Resource, text_of
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
@@ -139,13 +138,13 @@ def _wrong(text: str, path: str, issue: str) -> Issue:
     return Issue(rule="B01", path=path, text=text, issue=issue)
 
 
-def _enquiry(addressed: Addressed, understood: _Understood) -> Enquiry:
+def _enquiry(addressed: Addressed, understood: _Understood) -> ResourceRequest:
     request, ids = addressed.request, addressed.ids
     operation = f"{request.method} {request.name}"
     changes = request.method != "GET"
     named = "\n".join((operation, understood.resource_id or "", request.query, ""))
     kept = Payload(media_type=request.written_in, headers={}, body=request.body)
-    return Enquiry(
+    return ResourceRequest(
         provider=addressed.host.provider,
         request_id=ids.request_id,
         correlation_id=ids.correlation_id,

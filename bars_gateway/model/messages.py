@@ -10,14 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.consistency import Particulars
+from bars_gateway.standard.consistency import CaseDetails
 from bars_gateway.standard.guards import enforced
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import Ties
 from bars_gateway.standard.meaning import Reason, Said, Wording
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side
-from bars_gateway.standard.verdict import TABLE_VERSION, Before, Fault, Verdict
+from bars_gateway.standard.verdict import TABLE_VERSION, Before, FaultSide, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 
 
@@ -152,7 +152,7 @@ class Submission:
     target_unchecked: str | None = None  # why nobody knows that the service takes the request
     enforced: frozenset[str] = enforced(Side.SENDING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
-    particulars: Particulars | None = None  # of what comes later: to agree with its workflow
+    case_details: CaseDetails | None = None  # of what comes later: to agree with its workflow
     patient_changed: bool = False  # the EPR knows that it names the patient otherwise than before
     warnings: Sequence[Warned] = ()  # told with the receipt
     wording: Wording | None = None  # of a response: what its meaning follows from
@@ -167,7 +167,7 @@ class Change:
     receiver: str
     subject: Subject
     focus_id: str
-    said: Particulars
+    said: CaseDetails
     patient_changed: bool = False
 
 
@@ -227,7 +227,7 @@ class Attempt:
     ended_at: datetime
     verdict: Verdict
     row: str  # the row of the verdict table that was chosen
-    fault: Fault | None  # whose; None when it was acknowledged
+    fault: FaultSide | None  # whose; None when it was acknowledged
     http_status: int | None  # None: nothing came back
     code: str | None  # REC_TIMEOUT, PROXY_NOT_FOUND, …
     issue: str | None  # FHIR IssueType
@@ -279,7 +279,7 @@ class Arrival:
     word: Word | None = None  # of a response that was read beside its workflow
     enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows
-    particulars: Particulars | None = None  # of what comes later: to agree with its workflow
+    case_details: CaseDetails | None = None  # of what comes later: to agree with its workflow
     said: str | None = None  # what tells what it says from all else; None: not known
     earlier_records: bool = False  # whether the EPR may know a record that we do not
     doubts: tuple[Remark, ...] = ()  # about whose it is, by itself: they go with the notice
@@ -300,7 +300,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Received:
     """The message is on disk; its acknowledgement may go out."""
 
     message_id: int
@@ -347,4 +347,4 @@ class BundleReused:
 
 # What a request meets that is not taken, and the fate of every one.
 Met = Repeated | RefusedBefore | Conflicting | Quarantined | Processing | BundleReused
-Fate = Taken | Met
+Fate = Received | Met

@@ -1,9 +1,9 @@
 """
 What the EPR is asked while the proxy waits: the port, and the values it trades in.
 
-    ask_about │ ask ──► Asked ──► open_questions ──► decide ──► Answered
-       (inbound)          │          (the EPR's doors)             │
-                          └──────────── answer_to ◄────────────────┘
+    ask_about │ ask ──► QuestionOpen ──► open_questions ──► decide ──► Answered
+       (inbound)             │              (the EPR's doors)             │
+                             └──────────────── answer_to ◄────────────────┘
 
 A question is committed before the EPR sees it, and its answer before the Sender does. So
 it outlives the 408 that its proxy was told, and a restart; a retry meets `Processing`
@@ -42,7 +42,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enquiry:
+class ResourceRequest:
     """A request that is no message: a read, or a preview write."""
 
     provider: str
@@ -115,7 +115,7 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class QuestionOpen:
     """The question is on disk, and the EPR may see it."""
 
     question_id: int

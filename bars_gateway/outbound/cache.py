@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bars_gateway import permissions
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, shown
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest, shown
 
 LONGEST = timedelta(hours=24)
 _OK = 200
@@ -44,7 +44,7 @@ class Cache:
         self._folder = folder
         self._lifetime = min(lifetime, LONGEST)
 
-    def find(self, enquiry: Enquiry, now: datetime) -> BarsAnswer | None:
+    def find(self, enquiry: BarsRequest, now: datetime) -> BarsAnswer | None:
         """Return the answer that was kept for *enquiry*, or None if there is none or it is old."""
         read = _read(self._file(enquiry))
         if read is None:
@@ -62,7 +62,7 @@ class Cache:
         )
         return answer if shown(enquiry, answer) else None
 
-    def keep(self, enquiry: Enquiry, answer: BarsAnswer, now: datetime) -> None:
+    def keep(self, enquiry: BarsRequest, answer: BarsAnswer, now: datetime) -> None:
         """Keep *answer* if it is what was asked for, while keeping is switched on."""
         if not self._lifetime or not shown(enquiry, answer):
             return
@@ -79,7 +79,7 @@ class Cache:
         half.write_bytes(json.dumps(head).encode() + b"\n" + answer.body)
         half.replace(file)
 
-    def _file(self, enquiry: Enquiry) -> Path:
+    def _file(self, enquiry: BarsRequest) -> Path:
         target = enquiry.target.text if enquiry.target else ""
         key = "\n".join((enquiry.provider, target, enquiry.path, enquiry.headers["Accept"]))
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.answer"

@@ -59,7 +59,15 @@ from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import NO_BODY, Acknowledgement, Said, read_acknowledgement
 from bars_gateway.standard.bundle import MalformedBundle, read
 from bars_gateway.standard.timing import Timing
-from bars_gateway.standard.verdict import KEPT_OUT, Answer, Before, Fault, Judgement, Verdict, judge
+from bars_gateway.standard.verdict import (
+    KEPT_OUT,
+    Before,
+    FaultSide,
+    Judgement,
+    ProxyAnswer,
+    Verdict,
+    judge,
+)
 from bars_gateway.standard.workflow import Move
 from bars_gateway.stopping import pause
 from bars_gateway.store.asides import Aside
@@ -135,10 +143,10 @@ def _had_its_chance(judgement: Judgement) -> bool:
     return asked_again and judgement.row not in KEPT_OUT
 
 
-def is_too_much(answer: Answer, judgement: Judgement) -> bool:
+def is_too_much(answer: ProxyAnswer, judgement: Judgement) -> bool:
     """Tell whether the platform, and not a Receiver, wants fewer requests of us."""
     asks = answer.status == 429 or judgement.row == "quota-as-500"  # noqa: PLR2004
-    return asks and judgement.fault is not Fault.REC
+    return asks and judgement.fault is not FaultSide.REC
 
 
 def _last_try(claim: Claim, now: datetime, unconfirmed: Settled) -> Settlement:
@@ -456,7 +464,7 @@ class Dispatcher:
             return replace(reply, damage=damage)
         return replace(reply, earlier=earlier)
 
-    def _pause_before_retry(self, claim: Claim, answer: Answer) -> timedelta:
+    def _pause_before_retry(self, claim: Claim, answer: ProxyAnswer) -> timedelta:
         pause = backoff(self._policy.timing(claim.use_case), claim.attempt, self._rng)
         return max(pause, timedelta(seconds=answer.retry_after or 0))
 
@@ -470,7 +478,7 @@ def _pause_without(tokens: Tokens) -> timedelta:
 class _Reply:
     """What came back for one POST, and what is to be believed of it."""
 
-    answer: Answer
+    answer: ProxyAnswer
     found: Acknowledgement  # in the body of a 2xx
     judgement: Judgement
     without_token: bool = False  # our token was refused, and there was no other to try
@@ -487,7 +495,7 @@ class _Ended:
     began: datetime
 
 
-def _read(answer: Answer, claim: Claim) -> _Reply:
+def _read(answer: ProxyAnswer, claim: Claim) -> _Reply:
     ids = {"request_id": claim.request_id, "correlation_id": claim.correlation_id}
     fine = answer.status is not None and 200 <= answer.status < 300  # noqa: PLR2004
     found = _said(claim, answer.body, answer.media_type) if fine and answer.body else NO_BODY
@@ -521,7 +529,7 @@ def _said(claim: Claim, body: bytes, media_type: str) -> Acknowledgement:
 
 
 def _attempt(
-    claim: Claim, answer: Answer, judgement: Judgement, started: datetime, ended: datetime
+    claim: Claim, answer: ProxyAnswer, judgement: Judgement, started: datetime, ended: datetime
 ) -> Attempt:
     return Attempt(
         number=claim.attempt,

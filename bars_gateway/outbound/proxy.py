@@ -1,12 +1,12 @@
 """
 What we send to the BaRS proxy: a message, and what is no message (reads, preview operations).
 
-    Claim + token ──► budget ──► POST …/$process-message ──► Answer
-    Enquiry ─► cache? ─► token ─► budget ─► proxy ─┬─► BarsAnswer, with whatever status
-                                                   └─► Unanswered: no token, no time, silence
+    Claim + token ──► budget ──► POST …/$process-message ──► ProxyAnswer
+    BarsRequest ─► cache? ─► token ─► budget ─► proxy ─┬─► BarsAnswer, with whatever status
+                                                       └─► Unanswered: no token, no time, silence
 
-Whatever happens to a message on the way is an Answer: silence, a page of some device in
-between, or the Receiver's own words. No redirect is followed, because it would post the
+Whatever happens to a message on the way is a ProxyAnswer: silence, a page of some device
+in between, or the Receiver's own words. No redirect is followed, because it would post the
 patient's data to another address; no library retries, because the dispatcher decides that. The
 proxy waits 32 seconds for a Receiver, so we wait longer: to give up before it does
 would leave answers unread.
@@ -37,11 +37,11 @@ from bars_gateway.outbound.egress import Egress, body_within, retry_after, sendi
 from bars_gateway.outbound.token import Tokens
 from bars_gateway.standard.answers import Outcome, read_outcome
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
-from bars_gateway.standard.verdict import Answer
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
+from bars_gateway.standard.verdict import ProxyAnswer
 
 _KEPT_HEADERS = ("Content-Type", "Date", "Retry-After", REQUEST_ID, CORRELATION_ID)
-SILENCE = Answer(status=None)
+SILENCE = ProxyAnswer(status=None)
 log = structlog.get_logger(__name__)
 _HANDED_ON = (
     *("Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"),
@@ -98,7 +98,7 @@ class Proxy:
         """Send nothing under the provider's application key for so long."""
         self._budgets[provider].hold(seconds)
 
-    async def post(self, claim: Claim, token: str | None) -> Answer:
+    async def post(self, claim: Claim, token: str | None) -> ProxyAnswer:
         """
         Send the message once and return what came back.
 
@@ -123,10 +123,10 @@ class Proxy:
             return SILENCE
 
 
-def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> Answer:
+def _answer(response: aiohttp.ClientResponse, body: bytes, claim: Claim) -> ProxyAnswer:
     ok = 200 <= response.status < 300  # noqa: PLR2004
     outcome = Outcome(is_outcome=False) if ok else read_outcome(body)
-    return Answer(
+    return ProxyAnswer(
         status=response.status,
         request_id=_echoed(response, REQUEST_ID, claim.request_id),
         correlation_id=_echoed(response, CORRELATION_ID, claim.correlation_id),
@@ -190,7 +190,7 @@ class ProxyReads:
         self._now = now
 
     async def ask(
-        self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
+        self, enquiry: BarsRequest, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         """Return the answer within *seconds*; *fresh*: not one that was kept."""
         started = time.monotonic()
@@ -208,10 +208,10 @@ class ProxyReads:
         )
         return answer
 
-    async def _kept(self, enquiry: Enquiry) -> BarsAnswer | None:
+    async def _kept(self, enquiry: BarsRequest) -> BarsAnswer | None:
         return await asyncio.to_thread(self._cache.find, enquiry, self._now())
 
-    async def _asked(self, enquiry: Enquiry, seconds: float) -> BarsAnswer | Unanswered:
+    async def _asked(self, enquiry: BarsRequest, seconds: float) -> BarsAnswer | Unanswered:
         try:
             async with asyncio.timeout(seconds):
                 answer = await self._with_token(enquiry)
@@ -235,14 +235,14 @@ class ProxyReads:
             await self._keep(enquiry, answer)
         return answer
 
-    async def _keep(self, enquiry: Enquiry, answer: BarsAnswer) -> None:
+    async def _keep(self, enquiry: BarsRequest, answer: BarsAnswer) -> None:
         """Keep the answer where there is room; whoever asked has it in any case."""
         try:
             await asyncio.to_thread(self._cache.keep, enquiry, answer, self._now())
         except OSError as error:
             log.warning("outbound.answer_not_kept", reason=error.strerror)
 
-    async def _with_token(self, enquiry: Enquiry) -> BarsAnswer | None:
+    async def _with_token(self, enquiry: BarsRequest) -> BarsAnswer | None:
         tokens = self._tokens[enquiry.provider]
         token = await tokens.token()
         answer = await self._send(enquiry, token)
@@ -251,7 +251,7 @@ class ProxyReads:
         tokens.discard(token)
         return await self._send(enquiry, await tokens.token())
 
-    async def _send(self, enquiry: Enquiry, token: str | None) -> BarsAnswer | None:
+    async def _send(self, enquiry: BarsRequest, token: str | None) -> BarsAnswer | None:
         await self._turns[enquiry.provider].take(urgent=enquiry.urgent)
         headers = dict(enquiry.headers)
         if token is not None:

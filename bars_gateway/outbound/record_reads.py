@@ -57,7 +57,7 @@ from bars_gateway.standard.headers import (
     for_asking,
 )
 from bars_gateway.standard.patients import patient_of
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Reads, Unanswered, accept_of, shown
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Reads, Unanswered, accept_of, shown
 from bars_gateway.store.asides import Aside, Asides
 from bars_gateway.store.record_reads import (
     Cancellation,
@@ -190,13 +190,13 @@ class CancelReader:
             case _:
                 await self._cancellations.postpone(message_id, again, now, alike=silent)
 
-    def _enquiry(self, cancellation: Cancellation) -> Enquiry | None:
+    def _enquiry(self, cancellation: Cancellation) -> BarsRequest | None:
         message = read(cancellation.request.body, cancellation.request.media_type)
         if not (message.focus_type and message.focus_id):
             return None
         identity = self._identities[cancellation.provider]
         target = TargetIdentifier.parse(cancellation.receiver)
-        return Enquiry(
+        return BarsRequest(
             provider=cancellation.provider,
             method="GET",
             resource=message.focus_type,
@@ -307,10 +307,10 @@ class Reconciler:
             )  # each pause as long as all before it
             await self._reconciliations.later(wanted.message_id, again)
 
-    def _enquiry(self, wanted: Unreconciled, search: Search) -> Enquiry:
+    def _enquiry(self, wanted: Unreconciled, search: Search) -> BarsRequest:
         headers = {n: v for n, v in wanted.request.headers.items() if n not in _BODY_HEADERS}
         headers[REQUEST_ID] = self._new_id()
-        return Enquiry(
+        return BarsRequest(
             provider=wanted.provider,
             method="GET",
             resource=search.resource_type,
@@ -332,7 +332,7 @@ class Reconciler:
         )
 
 
-def _found(enquiry: Enquiry, answer: BarsAnswer | Unanswered) -> Message | None:
+def _found(enquiry: BarsRequest, answer: BarsAnswer | Unanswered) -> Message | None:
     """Return the searchset that came, or None where nothing came that proves to be it."""
     searchset = None if isinstance(answer, Unanswered) else shown(enquiry, answer)
     try:

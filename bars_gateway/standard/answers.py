@@ -28,7 +28,7 @@ Decisions: D-foreign-answer.
 
 import codecs
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -46,7 +46,7 @@ from bars_gateway.standard.bundle import (
     said_by,
     text_of,
 )
-from bars_gateway.standard.consistency import Particulars, particulars_of, same_case
+from bars_gateway.standard.consistency import CaseDetails, case_details_of, same_case
 from bars_gateway.standard.formats import Format, to_bytes, to_tree
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, compare, compare_with, numbered_in, patient_of
@@ -164,7 +164,8 @@ def no_matches(new_id: Callable[[], str]) -> bytes:
 
 def removed() -> bytes:
     """Return the OperationOutcome for a resource that was taken away."""
-    return _outcome([_issue("information", "informational", 200, "OK", "It was removed.", "")])
+    told = Problem(http_status=200, code="OK", issue="informational", text="It was removed.")
+    return _outcome([_issue(told, "information")])
 
 
 def _with_id(resource: Resource, minted: str) -> dict[str, Json]:
@@ -199,45 +200,46 @@ def focus_id_of(body: bytes, media_type: str) -> str | None:
 
 def outcome(issues: Sequence[Issue]) -> bytes:
     """Return an OperationOutcome, as JSON, that names every one of *issues*."""
-    return _outcome(
-        _issue(i.severity, i.issue, i.http_status, i.code, _diagnostics(i), i.path) for i in issues
-    )
+    return _outcome([_issue(_problem_with(each), each.severity, each.path) for each in issues])
 
 
-def _diagnostics(issue: Issue) -> str:
+def _problem_with(issue: Issue) -> Problem:
     line = f" (line {issue.line})" if issue.line else ""
-    return f"{issue.rule} {issue.path}: {issue.text}{line}"
+    text = f"{issue.rule} {issue.path}: {issue.text}{line}"
+    return Problem(http_status=issue.http_status, code=issue.code, issue=issue.issue, text=text)
 
 
 def problem_outcome(problem: Problem) -> bytes:
     """Return an OperationOutcome, as JSON, for *problem*."""
-    return _outcome(
-        [_issue("error", problem.issue, problem.http_status, problem.code, problem.text, "")]
-    )
+    return _outcome([_issue(problem)])
 
 
-def _outcome(issues: Iterator[dict[str, object]] | list[dict[str, object]]) -> bytes:
+def _outcome(issues: Sequence[Mapping[str, object]]) -> bytes:
     return orjson.dumps(
         {
             "resourceType": "OperationOutcome",
             "meta": {"profile": [PROFILE]},
-            "issue": list(issues),
+            "issue": issues,
         }
     )
 
 
-def _issue(  # noqa: PLR0917
-    severity: str, issue: str, status: int, code: str, text: str, path: str
-) -> dict[str, object]:
+def _issue(problem: Problem, severity: str = "error", path: str = "") -> dict[str, object]:
     known = path.partition(".?")[0]  # what R4 has no name for, no FHIRPath can name
     expression = {"expression": [known]} if known.startswith("Bundle") else {}
     return {
         "severity": severity,
-        "code": issue,
+        "code": problem.issue,
         "details": {
-            "coding": [{"system": ERROR_CODES, "code": code, "display": f"{status} - {code}"}]
+            "coding": [
+                {
+                    "system": ERROR_CODES,
+                    "code": problem.code,
+                    "display": f"{problem.http_status} - {problem.code}",
+                }
+            ]
         },
-        "diagnostics": text,
+        "diagnostics": problem.text,
         **expression,
     }
 
@@ -403,7 +405,7 @@ def _taken(ours: Message, found: Message) -> Acknowledgement:
 def _contradicts(ours: Message, found: Message) -> bool:
     if ours.event and found.event and ours.event != found.event:
         return True
-    return _is_other_case(particulars_of(ours), particulars_of(found), found)
+    return _is_other_case(case_details_of(ours), case_details_of(found), found)
 
 
 def _names_another(ours: Message, tree: Resource) -> bool:
@@ -414,7 +416,7 @@ def _names_another(ours: Message, tree: Resource) -> bool:
     )
 
 
-def _is_other_case(here: Particulars, there: Particulars, found: Message) -> bool:
+def _is_other_case(here: CaseDetails, there: CaseDetails, found: Message) -> bool:
     """
     Tell whether what comes back as our Encounter has another case number.
 

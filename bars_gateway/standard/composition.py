@@ -104,7 +104,7 @@ def compose(
     focus = own or focus_of(asked[-1].bundle, entries)
     finish(entries, given, focus, row, wanted.text)
     header = _header(asked, exchanged, row, focus)
-    made = _bundle(asked[-1].bundle, header, entries, {focus, *given}, new_id, now)
+    made = _bundle(asked[-1].bundle, header, entries, {focus, *given}, new_id=new_id, now=now)
     return list(_misread(made, asked, row, use_case)) or made
 
 
@@ -173,11 +173,12 @@ def _swapped(request: Resource, first: Resource) -> Fields:
     }
 
 
-def _bundle(  # noqa: PLR0917 - the parts of one message
+def _bundle(
     request: Resource,
     header: Resource,
     entries: Entries,
     changed: AbstractSet[str],
+    *,
     new_id: Callable[[], str],
     now: datetime,
 ) -> Resource:

@@ -3,8 +3,8 @@ Whether messages belong together: a later one with the first, two requests, two 
 
 Every later message of a workflow has to agree in some things with the one that began it.
 
-    message ──particulars_of──► Particulars ──┬─ other_patient, other_use_case: it is refused
-                                              └─ same_case, same_journey: where several fit
+    message ──case_details_of──► CaseDetails ──┬─ other_patient, other_use_case: it is refused
+                                               └─ same_case, same_journey: where several fit
 
 The right id with the wrong patient is how one patient's booking is cancelled for another's.
 Who is who is decided in `patients`, and nowhere else. Where one message names no use case,
@@ -72,7 +72,7 @@ _WRITTEN_ON = {"ServiceRequest": "authoredOn", "Appointment": "created"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Particulars:
+class CaseDetails:
     """Whom a message is about, and in which use case."""
 
     patient: Patient
@@ -81,9 +81,9 @@ class Particulars:
     journey_id: str | None = None
 
 
-def particulars_of(message: Message) -> Particulars:
+def case_details_of(message: Message) -> CaseDetails:
     """Return what *message* says of itself."""
-    return Particulars(
+    return CaseDetails(
         patient=patient_of(message),
         use_case=message.use_case,
         case_numbers=frozenset(_case_numbers(message)),
@@ -108,22 +108,22 @@ def journey_of(message: Message) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def other_patient(one: Particulars, other: Particulars) -> bool:
+def other_patient(one: CaseDetails, other: CaseDetails) -> bool:
     """Tell whether what they say of the patient speaks of two."""
     return compare(one.patient, other.patient) is Sameness.OTHER_PATIENT
 
 
-def other_use_case(one: Particulars, other: Particulars) -> bool:
+def other_use_case(one: CaseDetails, other: CaseDetails) -> bool:
     """Tell whether both name a use case, and not the same."""
     return bool(one.use_case and other.use_case) and one.use_case != other.use_case
 
 
-def same_case(one: Particulars, other: Particulars) -> bool:
+def same_case(one: CaseDetails, other: CaseDetails) -> bool:
     """Tell whether they have a case number in common."""
     return not one.case_numbers.isdisjoint(other.case_numbers)
 
 
-def same_journey(one: Particulars, other: Particulars) -> bool:
+def same_journey(one: CaseDetails, other: CaseDetails) -> bool:
     """Tell whether both name the same journey, of the same patient."""
     journey = one.journey_id is not None and one.journey_id == other.journey_id
     return journey and compare(one.patient, other.patient) in ONE_PATIENT
@@ -137,7 +137,7 @@ def likeness_of(message: Message) -> str | None:
     said = [
         message.use_case,
         message.focus_type or "",
-        *sorted(particulars_of(message).case_numbers),
+        *sorted(case_details_of(message).case_numbers),
         *_slots(message),
         *(moment.isoformat() for moment in moments if moment),
     ]

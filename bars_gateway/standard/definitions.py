@@ -77,15 +77,14 @@ def _focuses(event: str, kind: str, counts: str) -> tuple[Focus, ...]:
     return tuple(rows)
 
 
-def _definition(  # noqa: PLR0917 - a row of the table below
-    name: str, title: str, event: str, kind: str, applications: str, counts: str
-) -> Definition:
+def _definition(name: str, title: str, applications: str, counts: str) -> Definition:
+    event = "-".join(name.split("-")[:2])
     return Definition(
         name=name,
         title=title,
         event=event,
         applications=frozenset(applications.split()),
-        focuses=_focuses(event, kind, counts),
+        focuses=_focuses(event, "validation" if "-validation" in name else "referral", counts),
     )
 
 
@@ -100,8 +99,6 @@ _ALL = (
     _definition(
         "booking-request",
         "Booking - Request",
-        "booking-request",
-        "referral",
         "a1 a2 a7",
         "ServiceRequest 0..1, Patient 1..1, Location 0..1, Organization 2..*, Practitioner 0..*,"
         " PractitionerRole 0..*, Consent 0..*, HealthcareService 1..1, Appointment 1..1,"
@@ -110,16 +107,12 @@ _ALL = (
     _definition(
         "booking-request-cancelled",
         "Booking - Request Cancelled",
-        "booking-request",
-        "referral",
         "a1 a2 a7",
         "Patient 1..1, Organization 2..*, Appointment 1..1",
     ),
     _definition(
         "servicerequest-request-referral",
         "ServiceRequest - Request Referral",
-        "servicerequest-request",
-        "referral",
         _REFERRALS,
         "ServiceRequest 1..1, Patient 1..1, Encounter 1..1, CarePlan 1..1,"
         f" BARSLocation-incident-location 0..1, Location 0..*, {_PEOPLE}, {_CLINICAL},"
@@ -129,8 +122,6 @@ _ALL = (
     _definition(
         "servicerequest-request-validation",
         "ServiceRequest - Request Validation",
-        "servicerequest-request",
-        "validation",
         "a4",
         "ServiceRequest 1..1, Patient 1..1, Encounter 1..1, CarePlan 1..1, Location 1..1,"
         f" {_PEOPLE}, {_CLINICAL}, HealthcareService 1..1",
@@ -138,16 +129,12 @@ _ALL = (
     _definition(
         "servicerequest-request-cancelled",
         "ServiceRequest - Request Cancelled",
-        "servicerequest-request",
-        "referral",
         f"{_REFERRALS} a4",
         "ServiceRequest 1..1, Patient 1..1, Organization 2..*",
     ),
     _definition(
         "servicerequest-response-referral",
         "ServiceRequest - Response Referral",
-        "servicerequest-response",
-        "referral",
         _REFERRALS,
         "ServiceRequest 1..1, Patient 1..1, Encounter 0..1, CarePlan 0..1, Location 0..1,"
         f" {_PEOPLE}, {_CLINICAL}, QuestionnaireResponse 0..*, HealthcareService 1..1,"
@@ -156,16 +143,12 @@ _ALL = (
     _definition(
         "servicerequest-response-referral-short",
         "ServiceRequest - Response Referral Short",
-        "servicerequest-response",
-        "referral",
         "a6",
         f"ServiceRequest 1..1, Patient 1..1, Encounter 2..2, {_PEOPLE}, HealthcareService 0..*",
     ),
     _definition(
         "servicerequest-response-validation-interim",
         "ServiceRequest - Response Validation Interim",
-        "servicerequest-response",
-        "validation",
         "a4",
         "ServiceRequest 1..1, Patient 1..1, Encounter 2..2, Organization 1..*,"
         " Practitioner 1..*, PractitionerRole 1..*, HealthcareService 0..*",
@@ -173,8 +156,6 @@ _ALL = (
     _definition(
         "servicerequest-response-validation-full",
         "ServiceRequest - Response Validation Full",
-        "servicerequest-response",
-        "validation",
         "a4",
         "ServiceRequest 1..1, Patient 1..1, Encounter 2..3, CarePlan 1..1, Location 1..1,"
         f" {_PEOPLE}, {_CLINICAL}, HealthcareService 1..1",

@@ -45,7 +45,7 @@ from bars_gateway.standard.patients import (
     refers_to_ours,
     sameness_of,
 )
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered, shown
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered, shown
 from bars_gateway.standard.tree import Resource
 
 # The guide asks for `active` and `booked`; what is on hold, or waits for a yes, is not over.
@@ -100,7 +100,7 @@ SHOWN = ENDED | {Current.UNSHOWN.value}
 
 
 def finding_in(
-    enquiry: Enquiry,
+    enquiry: BarsRequest,
     answer: BarsAnswer | Unanswered,
     whose: Patient = _NOT_KNOWN,
     *,
@@ -118,7 +118,7 @@ def finding_in(
 
 
 def _finding_in(
-    enquiry: Enquiry, answer: BarsAnswer | Unanswered, whose: Patient, *, contested: bool
+    enquiry: BarsRequest, answer: BarsAnswer | Unanswered, whose: Patient, *, contested: bool
 ) -> Finding:
     if isinstance(answer, Unanswered):
         return Finding(Current.UNKNOWN)

@@ -1,9 +1,9 @@
 """
 Which moves are impossible, per Application, direction and state: a table, and who asks it.
 
-    Message + Move ─────foreseen──► Issues    moves that an Application never knows
-    State + Move ──────too_late───► Issues    moves that come too late, asked in the transaction
-    Particulars ───inconsistent──► Issues    moves of what began otherwise, asked there, too
+    Message + Move ─────foreseen───► Issues    moves that an Application never knows
+    State + Move ───────too_late───► Issues    moves that come too late, asked in the transaction
+    CaseDetails ─────inconsistent──► Issues    moves of what began otherwise, asked there, too
 
 Strict before sending: the user is still there, and can be told what to do instead. On
 receipt a response is never refused for its time, nor because its Application knows none: it
@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from bars_gateway.standard.applications import APPLICATIONS
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.consistency import Particulars, other_patient, other_use_case
+from bars_gateway.standard.consistency import CaseDetails, other_patient, other_use_case
 from bars_gateway.standard.issues import (
     BAD_REQUEST,
     CONFLICT,
@@ -58,7 +58,7 @@ class Guard(Rule):
     code: str = CONFLICT["code"]
     issue: str = CONFLICT["issue"]
     path: str = _HEADER
-    differs: Callable[[Particulars, Particulars], bool] | None = None  # from what began it
+    differs: Callable[[CaseDetails, CaseDetails], bool] | None = None  # from what began it
 
     def about(self, move: Move, subject: Subject, use_case: str) -> bool:
         """Tell whether the row is about such a move at all."""
@@ -290,7 +290,7 @@ def too_late(
 
 
 def inconsistent(
-    move: Move, later: Particulars, began: Particulars, enforced: frozenset[str]
+    move: Move, later: CaseDetails, began: CaseDetails, enforced: frozenset[str]
 ) -> Sequence[Issue]:
     """Return in what a *later* message disagrees with what its workflow *began* with."""
     return [

@@ -125,7 +125,7 @@ class Owner(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class MeaningRow:
     """One way to say something. None: whatever it is."""
 
     said: Said
@@ -173,24 +173,24 @@ _NO_PLAN = _set("")
 _EVERY_FOCUS = frozenset(Owner)
 
 # The first that fits says what it means; none: unclear.
-ROWS: tuple[Row, ...] = (
-    Row(
+ROWS: tuple[MeaningRow, ...] = (
+    MeaningRow(
         said=Said.ASSIGNED,
         applications=_A6,
         encounter=_set("in-progress"),
         request=_ACTIVE,
     ),
-    Row(said=Said.ON_SCENE, applications=_A6, encounter=_set("arrived"), request=_ACTIVE),
-    Row(
+    MeaningRow(said=Said.ON_SCENE, applications=_A6, encounter=_set("arrived"), request=_ACTIVE),
+    MeaningRow(
         said=Said.STOOD_DOWN,
         applications=_A6,
         encounter=_set("planned"),
         request=_ACTIVE,
         after=frozenset({Said.ASSIGNED, Said.ON_SCENE, Said.STOOD_DOWN}),  # it may be told twice
     ),
-    Row(said=Said.ACCEPTED, applications=_A6, encounter=_set("planned"), request=_ACTIVE),
-    Row(said=Said.FINISHED, applications=_A6, encounter=_set("finished"), request=_DONE),
-    Row(
+    MeaningRow(said=Said.ACCEPTED, applications=_A6, encounter=_set("planned"), request=_ACTIVE),
+    MeaningRow(said=Said.FINISHED, applications=_A6, encounter=_set("finished"), request=_DONE),
+    MeaningRow(
         said=Said.UNCLEAR,
         applications=_A6,
         use_cases=_set("a6t1"),
@@ -200,8 +200,10 @@ ROWS: tuple[Row, ...] = (
         rule="G10",
         instead="an out-of-area referral cannot be turned down: the patient is in your area",
     ),
-    Row(said=Said.REJECTED, applications=_A6, encounter=_set("cancelled"), request=_GIVEN_BACK),
-    Row(
+    MeaningRow(
+        said=Said.REJECTED, applications=_A6, encounter=_set("cancelled"), request=_GIVEN_BACK
+    ),
+    MeaningRow(
         said=Said.UNCLEAR,
         applications=_A4,
         encounter=_set("planned"),
@@ -212,7 +214,7 @@ ROWS: tuple[Row, ...] = (
         " in-progress",
     ),
     # The pseudo-code wants a CarePlan in an interim response; the pages have none.
-    Row(
+    MeaningRow(
         said=Said.VALIDATION_STARTED,
         applications=_A4,
         encounter=_set("in-progress"),
@@ -220,7 +222,7 @@ ROWS: tuple[Row, ...] = (
         plan=_NO_PLAN,
         not_as=_FULL,
     ),
-    Row(
+    MeaningRow(
         said=Said.VALIDATION_STARTED,
         applications=_A4,
         encounter=_set("in-progress"),
@@ -228,7 +230,7 @@ ROWS: tuple[Row, ...] = (
         plan=_set("active"),
         definition=_INTERIM,
     ),
-    Row(
+    MeaningRow(
         said=Said.REJECTED,
         applications=_A4,
         encounter=_set("cancelled"),
@@ -236,14 +238,14 @@ ROWS: tuple[Row, ...] = (
         plan=_set("", "active"),
     ),
     # The pseudo-code of Application 4 writes a rejection so.
-    Row(
+    MeaningRow(
         said=Said.REJECTED,
         applications=_A4,
         encounter=_set("triaged"),
         request=_set("revoked"),
         plan=_set("", "active"),
     ),
-    Row(
+    MeaningRow(
         said=Said.VALIDATION_ACTS,
         applications=_A4,
         encounter=_set("finished", "triaged"),
@@ -251,7 +253,7 @@ ROWS: tuple[Row, ...] = (
         plan=_set("active"),
         not_as=_INTERIM,
     ),
-    Row(
+    MeaningRow(
         said=Said.VALIDATION_CLOSES,
         applications=_A4,
         encounter=_set("finished", "triaged"),
@@ -259,7 +261,7 @@ ROWS: tuple[Row, ...] = (
         plan=_set("completed"),
         not_as=_INTERIM,
     ),
-    Row(
+    MeaningRow(
         said=Said.NOT_ATTENDED,
         applications=_set("a1", "a2"),
         encounter=None,
@@ -384,7 +386,7 @@ def _read(wording: Wording, theirs: list[Written], use_case: str, before: Said |
     )
 
 
-def _says(row: Row, found: Written | None) -> bool:
+def _says(row: MeaningRow, found: Written | None) -> bool:
     """Tell whether the row can be looked at: most ask for the Responder's Encounter."""
     return found is not None or row.encounter is None
 

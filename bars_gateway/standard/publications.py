@@ -13,7 +13,7 @@ Decisions: D-metadata.
 
 Which messages it takes, for which use cases and in which version: that is `/MessageDefinition`.
 
-    context=… ──asked_for──► Asked(services, use cases) │ Issue ──searchset──► Bundle │ Issue
+    context=… ──asked_for──► PublicationRequest │ Issue ──searchset──► Bundle │ Issue
 
 What is published is what rule B22 counts (`definitions.py`), and the Applications and
 versions are those of the Offer that B08 and R03R enforce. A definition is published
@@ -193,14 +193,14 @@ def _needs_epr(definition: Definition) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PublicationRequest:
     """What is to be published: of one service, and of some use cases or of all."""
 
     service: str  # system|value, as the provider writes it
     use_cases: frozenset[str]  # empty: all
 
 
-def asked_for(contexts: Sequence[str], offer: Offer) -> Asked | Issue:
+def asked_for(contexts: Sequence[str], offer: Offer) -> PublicationRequest | Issue:
     """
     Return what the values of `context` ask for, or what is wrong with them (CS-040 to CS-042).
 
@@ -231,12 +231,12 @@ def _service(text: str, offer: Offer) -> str | None:
     return next((each for each in offer.services if each.partition("|")[2] == text), None)
 
 
-def _matching(services: set[str], use_cases: set[str], offer: Offer) -> Asked | Issue:
+def _matching(services: set[str], use_cases: set[str], offer: Offer) -> PublicationRequest | Issue:
     held = services & offer.services
     offered = set(filter(offer.takes, use_cases))
     if len(services) != 1 or not held or (use_cases and not offered):
         return _nothing()
-    return Asked(held.pop(), frozenset(offered))
+    return PublicationRequest(held.pop(), frozenset(offered))
 
 
 def _nothing() -> Issue:
@@ -254,7 +254,9 @@ def _wrong(text: str, *, issue: str) -> Issue:
     return Issue(rule="X03", path=f"parameter {_PARAMETER}", text=text, issue=issue)
 
 
-def searchset(asked: Asked, offer: Offer, url: str, since: datetime) -> Mapping[str, Json]:
+def searchset(
+    asked: PublicationRequest, offer: Offer, url: str, since: datetime
+) -> Mapping[str, Json]:
     """Return the Bundle of definitions; *since* is when the settings took effect."""
     made = list(_definitions(asked, offer, since))
     moment = since.isoformat(timespec="seconds")
@@ -277,7 +279,9 @@ def searchset(asked: Asked, offer: Offer, url: str, since: datetime) -> Mapping[
     }
 
 
-def _definitions(asked: Asked, offer: Offer, since: datetime) -> Iterator[dict[str, Json]]:
+def _definitions(
+    asked: PublicationRequest, offer: Offer, since: datetime
+) -> Iterator[dict[str, Json]]:
     for definition in offered(offer):
         if not definition.from_requester:
             continue  # a service receives requests; responses are for who asked
@@ -285,7 +289,9 @@ def _definitions(asked: Asked, offer: Offer, since: datetime) -> Iterator[dict[s
             yield _definition(definition, asked.service, version, cases, since)
 
 
-def _versions(definition: Definition, asked: Asked, offer: Offer) -> dict[str, list[str]]:
+def _versions(
+    definition: Definition, asked: PublicationRequest, offer: Offer
+) -> dict[str, list[str]]:
     """Return all use cases of each version that is switched on and has one that was asked for."""
     found: dict[str, list[str]] = {}
     for case in asked.use_cases.union(_OPEN):

@@ -1,14 +1,14 @@
 """
 What is asked beside messages, what comes back, and what that proves.
 
-    Enquiry(method, path, query, headers) ──outbound──► BarsAnswer │ Unanswered
+    BarsRequest(method, path, query, headers) ──outbound──► BarsAnswer │ Unanswered
 
 Reads, and the preview operations (D-preview), go through the proxy as they were asked: the
 answer is handed on with its status and its bytes, whoever in between it came from.
 
 An answer proves only what says itself that it is what was asked for.
 
-    Enquiry + BarsAnswer ──shown──► the resource or the searchset, or None: it proves nothing
+    BarsRequest + BarsAnswer ──shown──► the resource or the searchset, or None: it proves nothing
 
 Connections get mixed up, caches lie, and a Receiver may look up the wrong record. A booking
 that stands would not be cancelled because another one is over. So an answer is believed if it
@@ -112,7 +112,7 @@ Values = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enquiry:
+class BarsRequest:
     """One request to the proxy that is no message."""
 
     provider: str
@@ -163,7 +163,7 @@ class Reads(Protocol):
     """Whoever asks the proxy."""
 
     async def ask(
-        self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
+        self, enquiry: BarsRequest, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         """Return the answer within *seconds*; *fresh*: not one that was kept."""
 
@@ -198,7 +198,7 @@ def without(query: str, name: str) -> tuple[str, list[str]]:
     return "&".join(kept), values
 
 
-def shown(enquiry: Enquiry, answer: BarsAnswer) -> Resource | None:
+def shown(enquiry: BarsRequest, answer: BarsAnswer) -> Resource | None:
     """Return what was asked for, or None where *answer* does not prove that it is that."""
     # What was kept was proved when it came.
     if answer.http_status != _OK or not (answer.kept_since or echoed(enquiry, answer)):
@@ -210,7 +210,7 @@ def shown(enquiry: Enquiry, answer: BarsAnswer) -> Resource | None:
     return found if _is_asked_for(enquiry, found) else None
 
 
-def proves_itself(enquiry: Enquiry, answer: BarsAnswer) -> bool:
+def proves_itself(enquiry: BarsRequest, answer: BarsAnswer) -> bool:
     """Tell whether *answer* is one to *enquiry*: a read that went well, by what it shows too."""
     if enquiry.method != "GET" or not _OK <= answer.http_status < _OTHERWISE:
         return echoed(enquiry, answer)
@@ -221,7 +221,7 @@ def proves_itself(enquiry: Enquiry, answer: BarsAnswer) -> bool:
     return not number or not of_another(numbered(number), found, enquiry.resource)
 
 
-def echoed(enquiry: Enquiry, answer: BarsAnswer) -> bool:
+def echoed(enquiry: BarsRequest, answer: BarsAnswer) -> bool:
     """Tell whether both ids of the request came back, in whatever case."""
     return all(
         _plain(answer.headers, name) == _plain(enquiry.headers, name) != ""
@@ -233,7 +233,7 @@ def _plain(headers: Mapping[str, str], name: str) -> str:
     return headers.get(name, "").strip().lower()
 
 
-def _is_asked_for(enquiry: Enquiry, found: Resource) -> bool:
+def _is_asked_for(enquiry: BarsRequest, found: Resource) -> bool:
     kind = text_of(found, "resourceType")
     if enquiry.resource_id is not None:
         same_id = text_of(found, "id").lower() == enquiry.resource_id.lower()
@@ -248,7 +248,7 @@ def _is_asked_for(enquiry: Enquiry, found: Resource) -> bool:
     return answers_search(found, enquiry.resource)
 
 
-def _services(enquiry: Enquiry) -> list[str]:
+def _services(enquiry: BarsRequest) -> list[str]:
     """Return whose definitions are asked for: its `context` may name another than the target."""
     target = enquiry.target
     named = parse_qs(enquiry.query).get("context", [])

@@ -52,7 +52,7 @@ class Side(StrEnum):
     RECEIVING = "receiving"
 
 
-class Taken(StrEnum):
+class AgreedSeverity(StrEnum):
     """How severely a rule is taken, by agreement."""
 
     ERROR = "error"
@@ -60,8 +60,12 @@ class Taken(StrEnum):
     OFF = "off"
 
 
-Agreement = Mapping[str, Taken]  # by rule
-_SEVERITIES = {Taken.ERROR: Severity.ERROR, Taken.WARNING: Severity.WARNING, Taken.OFF: None}
+Agreement = Mapping[str, AgreedSeverity]  # by rule
+_SEVERITIES = {
+    AgreedSeverity.ERROR: Severity.ERROR,
+    AgreedSeverity.WARNING: Severity.WARNING,
+    AgreedSeverity.OFF: None,
+}
 _NOTHING: Agreement = {}
 
 
@@ -128,7 +132,7 @@ class Overrides:
 
     def with_the_other_side(self, message: Message, side: Side) -> Agreement:
         """Return what is agreed with who sent *message*, or is to get it; services win."""
-        agreed: dict[str, Taken] = {}
+        agreed: dict[str, AgreedSeverity] = {}
         for name in (EVERYBODY, *_names(message, side)) if self.agreements else ():
             agreed |= self.agreements.get(name, {})
         return agreed
@@ -138,7 +142,7 @@ NOTHING_AGREED = Overrides()
 
 # What never leaves for production: a number that is nobody's, or somebody else's. Elsewhere it
 # is a warning: the numbers that are given out for tests fail these rules (D-strict-on-send).
-IN_PRODUCTION: Agreement = {"P02": Taken.ERROR, "P02P": Taken.ERROR}
+IN_PRODUCTION: Agreement = {"P02": AgreedSeverity.ERROR, "P02P": AgreedSeverity.ERROR}
 PRODUCTION = Overrides({EVERYBODY: IN_PRODUCTION})
 
 
@@ -147,7 +151,7 @@ def in_production(issues: Iterable[Issue], message: Message, production: Overrid
     agreed = production.with_the_other_side(message, Side.SENDING)
     return [
         replace(issue, refused_in_production=True)
-        if issue.severity is Severity.WARNING and agreed.get(issue.rule) is Taken.ERROR
+        if issue.severity is Severity.WARNING and agreed.get(issue.rule) is AgreedSeverity.ERROR
         else issue
         for issue in issues
     ]

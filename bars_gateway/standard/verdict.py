@@ -1,7 +1,7 @@
 """
 What an answer to one of our messages means.
 
-    Answer ──judge──► Judgement(verdict, row, fault)
+    ProxyAnswer ──judge──► Judgement(verdict, row, fault)
 
 The HTTP status comes first, then the code, then the rest (D-verdict). Rows of `ROWS` are
 tried in order and the first that fits decides; its name is stored with the attempt,
@@ -73,7 +73,7 @@ class Before(StrEnum):
 IN_DOUBT = (Before.UNKNOWN, Before.FOREIGN)
 
 
-class Fault(StrEnum):
+class FaultSide(StrEnum):
     """On whose side the cause lies: BaRS's own prefixes, and ours."""
 
     SEND = "SEND"
@@ -83,7 +83,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ProxyAnswer:
     """What came back over HTTP for one POST. Silence is `status=None`."""
 
     status: int | None
@@ -102,11 +102,11 @@ class Answer:
         """The code without the prefix that says whose fault it is."""
         code = self.code or ""
         prefix, _, rest = code.partition("_")
-        return rest if prefix in Fault.__members__ else code
+        return rest if prefix in FaultSide.__members__ else code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class VerdictRow:
     """One line of the table: an answer with all of these is judged so."""
 
     name: str
@@ -121,7 +121,7 @@ class Row:
     outcome: bool | None = None
     said: tuple[Said, ...] = ()  # of the body of a 2xx
     before: tuple[Before, ...] = ()
-    fault: Fault | None = None  # None: as the code's prefix says
+    fault: FaultSide | None = None  # None: as the code's prefix says
     kept_out: bool = False  # it shows that the Receiver does not have what it answers
 
 
@@ -131,7 +131,7 @@ class Judgement:
 
     verdict: Verdict
     row: str
-    fault: Fault | None
+    fault: FaultSide | None
     ids_echoed: bool
 
     @property
@@ -145,7 +145,7 @@ class Judgement:
         said_no = self.verdict in {Verdict.REFUSED, Verdict.UNCONFIRMED}
         in_doubt = self.row == "refused-in-doubt"
         return self.verdict is Verdict.ACKNOWLEDGED or (
-            self.fault is Fault.REC and (said_no or in_doubt)
+            self.fault is FaultSide.REC and (said_no or in_doubt)
         )
 
     @property
@@ -154,148 +154,158 @@ class Judgement:
         return self.row in _NO_ANSWER
 
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[VerdictRow, ...] = (
     # 2xx: only the Receiver can repeat our ids. But if it speaks of somebody else, it gets one
     # more chance to speak of us, and then a person has to ask it.
-    Row(
+    VerdictRow(
         name="foreign-ack-again",
         verdict=Verdict.UNCONFIRMED,
         status=(2,),
         echoed=True,
         said=(Said.FOREIGN,),
         before=(Before.FOREIGN,),
-        fault=Fault.REC,
+        fault=FaultSide.REC,
     ),
-    Row(
+    VerdictRow(
         name="foreign-ack",
         verdict=Verdict.RETRY,
         status=(2,),
         echoed=True,
         said=(Said.FOREIGN,),
-        fault=Fault.REC,
+        fault=FaultSide.REC,
     ),
-    Row(
+    VerdictRow(
         name="acknowledged-by-another-bundle",
         verdict=Verdict.ACKNOWLEDGED,
         status=(2,),
         echoed=True,
         said=(Said.OTHER,),
     ),
-    Row(name="acknowledged", verdict=Verdict.ACKNOWLEDGED, status=(2,), echoed=True),
-    Row(name="ok-without-our-ids", verdict=Verdict.RETRY, status=(2,), fault=Fault.PROXY),
+    VerdictRow(name="acknowledged", verdict=Verdict.ACKNOWLEDGED, status=(2,), echoed=True),
+    VerdictRow(
+        name="ok-without-our-ids", verdict=Verdict.RETRY, status=(2,), fault=FaultSide.PROXY
+    ),
     # 409: an earlier attempt arrived and only its answer was lost; where there was one.
-    Row(
+    VerdictRow(
         name="duplicate-after-foreign-ack",
         verdict=Verdict.UNCONFIRMED,
         status=(409,),
         issue=("duplicate",),
         before=(Before.FOREIGN,),
     ),
-    Row(
+    VerdictRow(
         name="duplicate-at-first",
         verdict=Verdict.UNCONFIRMED,
         status=(409,),
         issue=("duplicate",),
         before=(Before.NOTHING,),
     ),
-    Row(name="duplicate", verdict=Verdict.ACKNOWLEDGED, status=(409,), issue=("duplicate",)),
+    VerdictRow(name="duplicate", verdict=Verdict.ACKNOWLEDGED, status=(409,), issue=("duplicate",)),
     # The platform in front of BaRS refuses a token or an application in shapes of its own. A
     # Receiver that writes the same repeats our two ids.
-    Row(
+    VerdictRow(
         name="token-refused-by-platform",
         verdict=Verdict.UNAUTHORIZED,
         status=(401,),
         outcome=False,
         platform=OF_OUR_TOKEN,
-        fault=Fault.HERE,
+        fault=FaultSide.HERE,
         kept_out=True,
     ),
-    Row(
+    VerdictRow(
         name="application-refused-by-platform",
         verdict=Verdict.FORBIDDEN,
         at_least=400,
         outcome=False,
         platform=OF_OUR_APPLICATION,
-        fault=Fault.HERE,
+        fault=FaultSide.HERE,
         kept_out=True,
     ),
-    Row(
+    VerdictRow(
         name="access-denied",
         verdict=Verdict.UNAUTHORIZED,
         status=(401,),
         word=(ACCESS_DENIED,),
         prefix=("ACCESS",),
         echoed=False,
-        fault=Fault.HERE,
+        fault=FaultSide.HERE,
         kept_out=True,
     ),
-    Row(
+    VerdictRow(
         name="access-forbidden",
         verdict=Verdict.FORBIDDEN,
         status=(403,),
         word=(ACCESS_DENIED,),
         prefix=("ACCESS",),
         echoed=False,
-        fault=Fault.HERE,
+        fault=FaultSide.HERE,
         kept_out=True,
     ),
     # No OperationOutcome on an error: something in between answered.
-    Row(name="intermediary", verdict=Verdict.RETRY, at_least=300, outcome=False, fault=Fault.PROXY),
-    Row(name="too-early", verdict=Verdict.RETRY, status=(425,), fault=Fault.REC),
-    Row(name="timeout", verdict=Verdict.RETRY, status=(408, 504)),
-    Row(name="too-many-requests", verdict=Verdict.RETRY, status=(429,), kept_out=True),
-    Row(name="unavailable", verdict=Verdict.RETRY, status=(502, 503)),
+    VerdictRow(
+        name="intermediary",
+        verdict=Verdict.RETRY,
+        at_least=300,
+        outcome=False,
+        fault=FaultSide.PROXY,
+    ),
+    VerdictRow(name="too-early", verdict=Verdict.RETRY, status=(425,), fault=FaultSide.REC),
+    VerdictRow(name="timeout", verdict=Verdict.RETRY, status=(408, 504)),
+    VerdictRow(name="too-many-requests", verdict=Verdict.RETRY, status=(429,), kept_out=True),
+    VerdictRow(name="unavailable", verdict=Verdict.RETRY, status=(502, 503)),
     # The proxy may hide a quota answer in a 500.
-    Row(
+    VerdictRow(
         name="quota-as-500",
         verdict=Verdict.RETRY_LIMITED,
         status=(500,),
         word=("TOO_MANY_REQUESTS",),
-        fault=Fault.PROXY,
+        fault=FaultSide.PROXY,
         kept_out=True,
     ),
     # It also turns every 500 that it cannot read into REC_SERVER_ERROR: no proof of anything.
-    Row(name="server-error", verdict=Verdict.RETRY_LIMITED, status=(500,)),
-    Row(
+    VerdictRow(name="server-error", verdict=Verdict.RETRY_LIMITED, status=(500,)),
+    VerdictRow(
         name="not-implemented-in-doubt",
         verdict=Verdict.RETRY_LIMITED,
         status=(501,),
         before=IN_DOUBT,
     ),
-    Row(name="not-implemented", verdict=Verdict.REFUSED, status=(501,), kept_out=True),
-    Row(name="other-5xx", verdict=Verdict.RETRY_LIMITED, at_least=500),
-    Row(
+    VerdictRow(name="not-implemented", verdict=Verdict.REFUSED, status=(501,), kept_out=True),
+    VerdictRow(name="other-5xx", verdict=Verdict.RETRY_LIMITED, at_least=500),
+    VerdictRow(
         name="token-refused",
         verdict=Verdict.UNAUTHORIZED,
         status=(401,),
         prefix=("SEND",),
-        fault=Fault.HERE,
+        fault=FaultSide.HERE,
         kept_out=True,
     ),
-    Row(
+    VerdictRow(
         name="not-enabled",
         verdict=Verdict.FORBIDDEN,
         status=(403,),
         prefix=("SEND",),
-        fault=Fault.HERE,
+        fault=FaultSide.HERE,
         kept_out=True,
     ),
     # A no to this attempt says nothing of one before it that may have arrived.
-    Row(name="refused-in-doubt", verdict=Verdict.RETRY_LIMITED, at_least=400, before=IN_DOUBT),
-    Row(name="conflict", verdict=Verdict.REFUSED, status=(409,), kept_out=True),
-    Row(
+    VerdictRow(
+        name="refused-in-doubt", verdict=Verdict.RETRY_LIMITED, at_least=400, before=IN_DOUBT
+    ),
+    VerdictRow(name="conflict", verdict=Verdict.REFUSED, status=(409,), kept_out=True),
+    VerdictRow(
         name="receiver-unauthorized",
         verdict=Verdict.REFUSED,
         status=(401,),
-        fault=Fault.REC,
+        fault=FaultSide.REC,
         kept_out=True,
     ),
-    Row(name="refused", verdict=Verdict.REFUSED, at_least=400, kept_out=True),
-    Row(name="redirect", verdict=Verdict.RETRY, at_least=300, fault=Fault.PROXY),
-    Row(name="unknown-status", verdict=Verdict.RETRY, fault=Fault.PROXY),
+    VerdictRow(name="refused", verdict=Verdict.REFUSED, at_least=400, kept_out=True),
+    VerdictRow(name="redirect", verdict=Verdict.RETRY, at_least=300, fault=FaultSide.PROXY),
+    VerdictRow(name="unknown-status", verdict=Verdict.RETRY, fault=FaultSide.PROXY),
 )
 
-SILENCE = Row(name="silence", verdict=Verdict.RETRY, fault=Fault.PROXY)
+SILENCE = VerdictRow(name="silence", verdict=Verdict.RETRY, fault=FaultSide.PROXY)
 
 
 KEPT_OUT = frozenset(row.name for row in ROWS if row.kept_out)
@@ -305,7 +315,7 @@ FOREIGN = frozenset(row.name for row in ROWS if Said.FOREIGN in row.said)
 
 
 def judge(
-    answer: Answer,
+    answer: ProxyAnswer,
     *,
     request_id: str,
     correlation_id: str,
@@ -326,11 +336,11 @@ def judge(
     )
 
 
-def _is_met(row: Row, said: Said, before: Before) -> bool:
+def _is_met(row: VerdictRow, said: Said, before: Before) -> bool:
     return (not row.said or said in row.said) and (not row.before or before in row.before)
 
 
-def _fits(row: Row, answer: Answer, echoed: bool) -> bool:  # noqa: FBT001
+def _fits(row: VerdictRow, answer: ProxyAnswer, echoed: bool) -> bool:  # noqa: FBT001
     status = answer.status or 0
     return (
         (not row.status or status in row.status or (row.status == (2,) and 200 <= status < 300))  # noqa: PLR2004
@@ -344,11 +354,11 @@ def _fits(row: Row, answer: Answer, echoed: bool) -> bool:  # noqa: FBT001
     )
 
 
-def _fault(row: Row, answer: Answer) -> Fault | None:
+def _fault(row: VerdictRow, answer: ProxyAnswer) -> FaultSide | None:
     if row.verdict is Verdict.ACKNOWLEDGED:
         return None
     prefix = (answer.code or "").partition("_")[0]
-    return row.fault or (Fault(prefix) if prefix in Fault.__members__ else Fault.PROXY)
+    return row.fault or (FaultSide(prefix) if prefix in FaultSide.__members__ else FaultSide.PROXY)
 
 
 def is_fault(code: str | None, beginnings: Collection[str]) -> bool:

@@ -19,7 +19,7 @@ from functools import partial
 from bars_gateway.model.messages import Arrival, NoticeKind, Refusal
 from bars_gateway.model.questions import PROCESS_MESSAGE, READ_LIVES, Decided, Decision
 from bars_gateway.standard.applications import Owed
-from bars_gateway.standard.consistency import Particulars, particulars_of
+from bars_gateway.standard.consistency import CaseDetails, case_details_of
 from bars_gateway.standard.meaning import Wording, wording_of
 from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
@@ -230,7 +230,7 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         reason=about.get("reason", ""),
         wording=_wording(row, Move(about["move"])),
         ties=links.as_written(about.get("ties")),
-        particulars=_particulars(row, Move(about["move"])),
+        case_details=_case_details(row, Move(about["move"])),
         doubts=tuple(each for each in map(Remark, about["remarks"]) if each in OF_NUMBERS),
     )
 
@@ -245,9 +245,9 @@ def _wording(row: Row, move: Move) -> Wording | None:
     return None if move in REQUESTER_MOVES else wording_of(read_payload(payload_of(row)))
 
 
-def _particulars(row: Row, move: Move) -> Particulars | None:
+def _case_details(row: Row, move: Move) -> CaseDetails | None:
     message = None if move is Move.REQUEST else read_kept(row)
-    return None if message is None else particulars_of(message)
+    return None if message is None else case_details_of(message)
 
 
 def _refusal(row: Row, decision: Decision) -> Refusal:

@@ -24,7 +24,7 @@ from bars_gateway.model.messages import (
     RefusedBefore,
     Submission,
 )
-from bars_gateway.standard.consistency import particulars_of, stands
+from bars_gateway.standard.consistency import case_details_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, sameness_among
@@ -41,7 +41,7 @@ def mixed_up(
     connection: Connection, later: Arrival | Submission, workflow_id: int
 ) -> Sequence[Issue]:
     """Return in what the message disagrees with the one that began the workflow."""
-    if later.particulars is None:
+    if later.case_details is None:
         return []
     first = began(connection, workflow_id)
     if first is None:
@@ -49,7 +49,7 @@ def mixed_up(
     enforced = later.enforced
     if OTHER_PATIENT in enforced and not _is_a_strangers(connection, later, workflow_id):
         enforced -= {OTHER_PATIENT}
-    return inconsistent(later.move, later.particulars, particulars_of(first), enforced)
+    return inconsistent(later.move, later.case_details, case_details_of(first), enforced)
 
 
 def _is_a_strangers(connection: Connection, later: Arrival | Submission, workflow_id: int) -> bool:
@@ -60,9 +60,9 @@ def _is_a_strangers(connection: Connection, later: Arrival | Submission, workflo
 
 def whose(connection: Connection, later: Arrival | Submission, workflow_id: int) -> Sameness:
     """Return whether the message is about the patient of its workflow."""
-    if later.particulars is None:
+    if later.case_details is None:
         return Sameness.SAME
-    return sameness_among(later.particulars.patient, patients_of(connection, workflow_id))
+    return sameness_among(later.case_details.patient, patients_of(connection, workflow_id))
 
 
 def remarks_on_change(

@@ -21,12 +21,12 @@ from bars_gateway.model.messages import (
     Part,
     Payload,
     Processing,
+    Received,
     Refusal,
     RefusedBefore,
     Repeated,
-    Taken,
 )
-from bars_gateway.model.questions import Enquiry
+from bars_gateway.model.questions import ResourceRequest
 from bars_gateway.standard.answers import outcome
 from bars_gateway.standard.formats import Format
 from bars_gateway.standard.headers import same_service
@@ -135,7 +135,7 @@ def take(
     collected: bool = False,
     remarks: Sequence[Remark] = (),
     names: Names | None = None,
-) -> Taken:
+) -> Received:
     """
     Store the message in its workflow, with its answer, ledger entry and notice.
 
@@ -156,7 +156,7 @@ def take(
         now=text(now),
         collected_at=text(now) if collected else None,
     )
-    return Taken(message_id=message_id, workflow_id=workflow_id)
+    return Received(message_id=message_id, workflow_id=workflow_id)
 
 
 def _note_other_conversation(
@@ -190,8 +190,8 @@ def changed_workflow(connection: Connection, arrival: Arrival) -> Row | None:
     patient, and none where nobody can tell: another patient's is never changed for it.
     """
     found = named_workflows(connection, arrival)
-    if len(found) > 1 and arrival.particulars is not None:
-        patient = arrival.particulars.patient
+    if len(found) > 1 and arrival.case_details is not None:
+        patient = arrival.case_details.patient
         found = [
             row
             for row in found
@@ -279,7 +279,7 @@ def remember(connection: Connection, refusal: Refusal, kind: str, now: datetime)
 
 
 def already_met(
-    connection: Connection, came: Arrival | Refusal | Enquiry, now: datetime
+    connection: Connection, came: Arrival | Refusal | ResourceRequest, now: datetime
 ) -> Met | None:
     """Return what the ledger says of this X-Request-Id, or None where it is new."""
     entry = connection.one("ledger_entry", provider=came.provider, request_id=came.request_id)
@@ -297,7 +297,9 @@ def already_met(
     return Repeated(reference=entry["reference"])
 
 
-def _note_heard(connection: Connection, came: Arrival | Refusal | Enquiry, now: datetime) -> None:
+def _note_heard(
+    connection: Connection, came: Arrival | Refusal | ResourceRequest, now: datetime
+) -> None:
     """Tell the EPR that the Sender knows now what was decided when it had stopped waiting."""
     keys = {"provider": came.provider, "request_id": came.request_id}
     for row in connection.rows("question_heard", now=text(now), **keys):
@@ -306,7 +308,7 @@ def _note_heard(connection: Connection, came: Arrival | Refusal | Enquiry, now: 
             notify(connection, NoticeKind.DECIDED_LATE, row, now, [Remark.HEARD])
 
 
-def _is_the_same(entry: Row, came: Arrival | Refusal | Enquiry) -> bool:
+def _is_the_same(entry: Row, came: Arrival | Refusal | ResourceRequest) -> bool:
     """Tell whether the same came before: in bytes, or in what it says (D-same-request-id)."""
     if entry["fingerprint"] == came.fingerprint:
         return True
@@ -354,7 +356,7 @@ def keep_aside(connection: Connection, arrival: Arrival, reason: str, now: datet
 
 def add_event(
     connection: Connection,
-    came: Arrival | Refusal | Enquiry,
+    came: Arrival | Refusal | ResourceRequest,
     kind: str,
     now: datetime,
     **detail: object,

@@ -47,9 +47,9 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
-from bars_gateway.model.messages import Arrival, Change, Submission, Taken
+from bars_gateway.model.messages import Arrival, Change, Received, Submission
 from bars_gateway.standard.bundle import Message
-from bars_gateway.standard.consistency import journey_of, particulars_of, same_case
+from bars_gateway.standard.consistency import case_details_of, journey_of, same_case
 from bars_gateway.standard.guards import named_unclearly, of_other_records
 from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
@@ -160,7 +160,7 @@ def link(
     connection: Connection,
     request: Arrival | Submission,
     found: Found,
-    taken: Taken,
+    taken: Received,
     now: datetime,
 ) -> None:
     """Write the links of a request that was taken, and why others were not made."""
@@ -363,7 +363,7 @@ def open_of_patient(connection: Connection, change: Change) -> list[Row]:
 def _is_its_case(connection: Connection, change: Change, other: Row) -> bool:
     """Tell whether the change names patient and case of a request whose id nobody here knows."""
     first = began(connection, other["id"])
-    is_case = first is not None and same_case(change.said, particulars_of(first))
+    is_case = first is not None and same_case(change.said, case_details_of(first))
     return is_case and _fits(connection, change, other)
 
 
@@ -438,7 +438,7 @@ def _is_same_case(connection: Connection, one_: Row, other: Row) -> bool:
     here, there = began(connection, one_["id"]), began(connection, other["id"])
     if here is None or there is None:
         return False
-    ours, theirs = particulars_of(here), particulars_of(there)
+    ours, theirs = case_details_of(here), case_details_of(there)
     return compare(ours.patient, theirs.patient) in ONE_PATIENT and same_case(ours, theirs)
 
 

@@ -32,7 +32,7 @@ from bars_gateway.model.messages import (
     Submission,
 )
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Answer, Before
+from bars_gateway.standard.verdict import FOREIGN, KEPT_OUT, SERVER_ERRORS, Before, ProxyAnswer
 from bars_gateway.standard.workflow import Move, Role, State, is_worse
 from bars_gateway.store import submissions
 from bars_gateway.store.asides import (
@@ -160,7 +160,7 @@ class Outbound(Noun):
         return replace(claim, call=note(connection, row["provider"], now))
 
     async def settle(
-        self, claim: Claim, answer: Answer, *, attempt: Attempt, settlement: Settlement
+        self, claim: Claim, answer: ProxyAnswer, *, attempt: Attempt, settlement: Settlement
     ) -> None:
         """Record the attempt and what it led to; raise StaleState if the claim has lapsed."""
         await self._database.write(
@@ -324,7 +324,7 @@ def _before(connection: Connection, row: Row) -> Before:
 def settle(  # noqa: PLR0917
     connection: Connection,
     claim: Claim,
-    answer: Answer,
+    answer: ProxyAnswer,
     attempt: Attempt,
     settlement: Settlement,
     node: str,
@@ -352,7 +352,7 @@ def settle(  # noqa: PLR0917
 def _settle_for_good(  # noqa: PLR0917
     connection: Connection,
     claim: Claim,
-    answer: Answer,
+    answer: ProxyAnswer,
     attempt: Attempt,
     settlement: Settled,
     node: str,
@@ -439,7 +439,7 @@ def _record(connection: Connection, claim: Claim, attempt: Attempt) -> None:
     )
 
 
-def _payload(answer: Answer) -> Payload:
+def _payload(answer: ProxyAnswer) -> Payload:
     return Payload(media_type=answer.media_type, headers=answer.headers, body=answer.body)
 
 

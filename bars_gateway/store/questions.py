@@ -43,11 +43,11 @@ from bars_gateway.model.questions import (
     PROCESS_MESSAGE,
     READ_LIVES,
     Answered,
-    Asked,
     Decided,
     Decision,
-    Enquiry,
     Question,
+    QuestionOpen,
+    ResourceRequest,
     Terms,
     Unattended,
 )
@@ -110,21 +110,21 @@ class Questions(Noun):
 
     async def ask_about(
         self, arrival: Arrival, minted: Minted | None, terms: Terms, now: datetime
-    ) -> Met | Asked | Unattended:
+    ) -> Met | QuestionOpen | Unattended:
         """Put the question whether to take that message, or say what the message met."""
         work = partial(ask_about, arrival=arrival, minted=minted, terms=terms)
         return await self._put(work, arrival.provider, now)
 
     async def ask_about_response(
         self, arrival: Arrival, not_found: Payload, terms: Terms, now: datetime
-    ) -> Met | Asked | Unattended:
+    ) -> Met | QuestionOpen | Unattended:
         """Put the question whether to take that response; quarantined, it gets *not_found*."""
         work = partial(ask_about_response, arrival=arrival, not_found=not_found, terms=terms)
         return await self._put(work, arrival.provider, now)
 
     async def ask(
-        self, enquiry: Enquiry, terms: Terms, now: datetime
-    ) -> Met | Asked | Answered | Unattended:
+        self, enquiry: ResourceRequest, terms: Terms, now: datetime
+    ) -> Met | QuestionOpen | Answered | Unattended:
         """Put the question, or say what the request met."""
         work = partial(ask, enquiry=enquiry, terms=terms)
         return await self._put(work, enquiry.provider, now)
@@ -133,7 +133,7 @@ class Questions(Noun):
         self._shared.refuse_when_full()
         attended = self._is_attended(provider, now)
         met = await self._database.write(partial(work, now=now, attended=attended))
-        if isinstance(met, Asked):
+        if isinstance(met, QuestionOpen):
             self._asker(provider).wake()
         else:  # of who was turned away, or has been answered at last, the EPR is told
             self._wake_ups.notices[provider].wake()
@@ -233,7 +233,7 @@ def ask_about(
     now: datetime,
     *,
     attended: bool,
-) -> Met | Asked | Unattended:
+) -> Met | QuestionOpen | Unattended:
     """Put the question whether to take the message, or say what it met."""
     met = (
         already_met(connection, arrival, now)
@@ -296,7 +296,7 @@ def ask_about_response(
     now: datetime,
     *,
     attended: bool,
-) -> Met | Asked | Unattended:
+) -> Met | QuestionOpen | Unattended:
     """Put the question whether to take the response, unless it is about no one workflow."""
     workflow = answered_workflow(connection, arrival, not_found, now)
     if isinstance(workflow, Met):
@@ -321,7 +321,7 @@ def _put(
     about: Mapping[str, object],
     terms: Terms,
     now: datetime,
-) -> Asked:
+) -> QuestionOpen:
     question_id = connection.inserted(
         "put_question",
         provider=arrival.provider,
@@ -336,7 +336,7 @@ def _put(
         **packed(arrival.request),
     )
     _enter(connection, arrival, question_id, now)
-    return Asked(question_id=question_id)
+    return QuestionOpen(question_id=question_id)
 
 
 def _unlinkable(connection: Connection, arrival: Arrival, now: datetime) -> RefusedBefore | None:
@@ -347,12 +347,12 @@ def _unlinkable(connection: Connection, arrival: Arrival, now: datetime) -> Refu
 
 def ask(
     connection: Connection,
-    enquiry: Enquiry,
+    enquiry: ResourceRequest,
     terms: Terms,
     now: datetime,
     *,
     attended: bool,
-) -> Met | Asked | Answered | Unattended:
+) -> Met | QuestionOpen | Answered | Unattended:
     """Put the question, or say what the request met."""
     if enquiry.changes:
         met: Met | Answered | None = already_met(connection, enquiry, now)
@@ -381,7 +381,7 @@ def ask(
     )
     if enquiry.changes:
         _enter(connection, enquiry, question_id, now)
-    return Asked(question_id=question_id)
+    return QuestionOpen(question_id=question_id)
 
 
 def _terms(terms: Terms, now: datetime, *, alarmed: bool = True) -> dict[str, object]:
@@ -393,7 +393,7 @@ def _terms(terms: Terms, now: datetime, *, alarmed: bool = True) -> dict[str, ob
 
 
 def _enter(
-    connection: Connection, asked: Arrival | Enquiry, question_id: int, now: datetime
+    connection: Connection, asked: Arrival | ResourceRequest, question_id: int, now: datetime
 ) -> None:
     connection.run(
         "ledger_processing",
@@ -407,7 +407,7 @@ def _enter(
 
 
 def _repeated(
-    connection: Connection, enquiry: Enquiry, now: datetime
+    connection: Connection, enquiry: ResourceRequest, now: datetime
 ) -> Processing | Answered | None:
     """Return what became of the same read a moment ago; an old one is forgotten."""
     row = connection.one(

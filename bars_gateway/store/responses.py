@@ -51,17 +51,17 @@ from bars_gateway.model.messages import (
     OutboundState,
     Payload,
     Quarantined,
+    Received,
     Refusal,
-    Taken,
     Word,
 )
 from bars_gateway.standard import workflow
 from bars_gateway.standard.answers import acknowledge_response
 from bars_gateway.standard.bundle import MalformedBundle, Message
 from bars_gateway.standard.consistency import (
-    Particulars,
+    CaseDetails,
+    case_details_of,
     matters,
-    particulars_of,
     same_case,
     same_journey,
 )
@@ -233,7 +233,7 @@ class Responses(Noun):
     async def respond(self, arrival: Arrival, not_found: Payload, now: datetime) -> Fate:
         """Take a response into its workflow, or quarantine it; *not_found* is then its answer."""
         fate = await self._respond(arrival, not_found, now)
-        if isinstance(fate, Taken):
+        if isinstance(fate, Received):
             self._wake_ups.outbound.wake()  # what it proves may let the next of its conversation go
             self._wake_ups.notices[arrival.provider].wake()
         return fate
@@ -412,12 +412,12 @@ def _workflows(connection: Connection, arrival: Arrival) -> list[Row]:
 def _is_alike(
     connection: Connection,
     arrival: Arrival,
-    alike: Callable[[Particulars, Particulars], bool],
+    alike: Callable[[CaseDetails, CaseDetails], bool],
     row: Row,
 ) -> bool:
     first = began(connection, row["id"])
-    ours = arrival.particulars
-    return first is not None and ours is not None and alike(ours, particulars_of(first))
+    ours = arrival.case_details
+    return first is not None and ours is not None and alike(ours, case_details_of(first))
 
 
 def _theirs(connection: Connection, arrival: Arrival, query: str, **keys: object) -> list[Row]:
@@ -503,7 +503,7 @@ def response_arrival(
         owed=None,
         reason=message.reason,
         wording=wording_of(message),
-        particulars=particulars_of(message),
+        case_details=case_details_of(message),
         doubts=remarks_on_numbers(message),
     )
 

@@ -17,7 +17,7 @@ from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.verdict import Fault, Verdict
+from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.connection import Row
 
@@ -172,7 +172,7 @@ def attempt_of(row: Row) -> Attempt:
         ended_at=instant(row["ended_at"]),
         verdict=Verdict(row["verdict"]),
         row=row["verdict_row"],
-        fault=Fault(row["fault"]) if row["fault"] else None,
+        fault=FaultSide(row["fault"]) if row["fault"] else None,
         http_status=row["http_status"],
         code=row["code"],
         issue=row["issue"],

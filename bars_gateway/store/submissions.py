@@ -15,8 +15,8 @@ from bars_gateway.model.messages import (
     Change,
     OutboundState,
     Part,
+    Received,
     Submission,
-    Taken,
     Warned,
 )
 from bars_gateway.standard.applications import Owed
@@ -119,7 +119,7 @@ def _insert(connection: Connection, submission: Submission, now: datetime) -> No
     keep(connection, message_id, Part.REQUEST, submission.request)
     if submission.move is Move.UPDATE:
         _count_at_once(connection, submission, workflow_id, message_id)
-    taken = Taken(message_id=message_id, workflow_id=workflow_id)
+    taken = Received(message_id=message_id, workflow_id=workflow_id)
     links.link(connection, submission, found, taken, now)
 
 
@@ -294,7 +294,7 @@ def _workflow_of(connection: Connection, submission: Submission) -> Row | None:
 
 def _change_of(submission: Submission) -> Change | None:
     """Return what a change names its record by; None where it names none by the Receiver's id."""
-    said = submission.particulars
+    said = submission.case_details
     if submission.move not in _CHANGES or submission.focus_id is None or said is None:
         return None
     return Change(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bars_gateway import log
 from bars_gateway.model.messages import Attempt, OutboundState, Settled
-from bars_gateway.standard.verdict import Answer, Verdict
+from bars_gateway.standard.verdict import ProxyAnswer, Verdict
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.rows import digest_of
 from bars_gateway.store.store import Store
@@ -80,7 +80,7 @@ async def settle_one(store: Store) -> float:
         ids_echoed=True,
     )
     settled = Settled(state=OutboundState.ACKNOWLEDGED)
-    await store.outbound.settle(claim, Answer(status=200), attempt=attempt, settlement=settled)
+    await store.outbound.settle(claim, ProxyAnswer(status=200), attempt=attempt, settlement=settled)
     return spent
 
 

@@ -9,14 +9,14 @@ from asked_proxy import IDS
 
 from bars_gateway.outbound.cache import Cache, clear, listed
 from bars_gateway.standard.headers import TargetIdentifier
-from bars_gateway.standard.reads import BarsAnswer, Enquiry
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BODY = b'{"resourceType":\n"CapabilityStatement"}\r\n'
 TARGET = "https://fhir.nhs.uk/Id/dos-service-id|2000000202"
 
 
-def enquiry(**changes: object) -> Enquiry:
+def enquiry(**changes: object) -> BarsRequest:
     values: dict[str, object] = {
         "provider": "trust",
         "method": "GET",
@@ -26,7 +26,7 @@ def enquiry(**changes: object) -> Enquiry:
         "target": TargetIdentifier.parse(TARGET),
         "headers": {**IDS, "Accept": "application/fhir+json; version=1.5.0"},
     }
-    return Enquiry(**(values | changes))  # type: ignore[arg-type]
+    return BarsRequest(**(values | changes))  # type: ignore[arg-type]
 
 
 def answer(http_status: int = 200, body: bytes = BODY) -> BarsAnswer:

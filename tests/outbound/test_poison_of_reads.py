@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from bars_gateway.demo.messages import referral
 from bars_gateway.model.messages import NoticeKind, OutboundState, Settled
 from bars_gateway.outbound.record_reads import CancelReader, Reconciler
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.store import Store
@@ -32,7 +32,7 @@ class Receiver:
         self.reads = 0
 
     async def ask(
-        self, enquiry: Enquiry, _seconds: float | None = None, *, fresh: bool = False
+        self, enquiry: BarsRequest, _seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         self.reads += 1
         return BarsAnswer(

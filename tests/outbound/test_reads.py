@@ -23,7 +23,7 @@ from bars_gateway.outbound.proxy import (
     ReadLimits,
 )
 from bars_gateway.standard.headers import TargetIdentifier
-from bars_gateway.standard.reads import BarsAnswer, Enquiry
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest
 from bars_gateway.tls.contexts import client_context
 
 BODY = b'{"resourceType": "Bundle", "total": 1.10}\r\n'
@@ -73,8 +73,8 @@ def reads(
     )
 
 
-def slots(query: str = "start=ge2026-03-02T09:00:00%2B00:00&_include=Slot:schedule") -> Enquiry:
-    return Enquiry(
+def slots(query: str = "start=ge2026-03-02T09:00:00%2B00:00&_include=Slot:schedule") -> BarsRequest:
+    return BarsRequest(
         provider="trust",
         method="GET",
         resource="Slot",

@@ -188,7 +188,7 @@ COURSES = {
     ),
     "reads": (
         _slots,
-        *("epr.read_requests", "outbound.proxy", "inbound.read_handler", "inbound.asking"),
+        *("epr.read_requests", "outbound.proxy", "inbound.read_handler", "inbound.providers"),
         *("epr.questions", "epr.answering", "epr.documents"),
         *("store.questions", "store.decisions"),
     ),

@@ -28,7 +28,7 @@ from bars_gateway.standard import answers, bundle, xml
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.examination import MOST_TOLD, Examined, examine
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.rule import EVERYBODY, Overrides, Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, AgreedSeverity, Overrides, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.workflow import Move
 
@@ -100,7 +100,9 @@ def test_strays_of_xml_never_become_a_message(old: str, new: str, side: Side) ->
 
 def test_no_agreement_lets_a_broken_structure_in() -> None:
     """Not even one that switches off all that can be."""
-    agreed = Overrides({EVERYBODY: {"B01": Taken.OFF, **{r.rule: Taken.OFF for r in RULES}}})
+    agreed = Overrides(
+        {EVERYBODY: {"B01": AgreedSeverity.OFF, **{r.rule: AgreedSeverity.OFF for r in RULES}}}
+    )
     text = as_xml(referral()).decode().replace("<type ", "<kind/><type ", 1)
 
     assert examine(text.encode(), XML, Side.RECEIVING, OFFER, agreed).message is None

@@ -9,7 +9,7 @@ from messages import RECEIVER, referral
 
 from bars_gateway.standard.applications import APPLICATIONS, USE_CASE_NAMES, Answers, application
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.consistency import Particulars, particulars_of
+from bars_gateway.standard.consistency import CaseDetails, case_details_of
 from bars_gateway.standard.guards import (
     GUARDS,
     Guard,
@@ -34,7 +34,7 @@ from bars_gateway.standard.remarks import (
     Standing,
     remarks_on,
 )
-from bars_gateway.standard.rule import EVERYBODY, Overrides, Rule, Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, AgreedSeverity, Overrides, Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.timing import TIMINGS, application_of
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
@@ -82,29 +82,29 @@ def test_what_comes_too_late_is_refused_before_sending(
     }
 
 
-def particulars(*nhs_numbers: str, use_case: str = "a4t1") -> Particulars:
-    return Particulars(patient=Patient(nhs_numbers=frozenset(nhs_numbers)), use_case=use_case)
+def case_details(*nhs_numbers: str, use_case: str = "a4t1") -> CaseDetails:
+    return CaseDetails(patient=Patient(nhs_numbers=frozenset(nhs_numbers)), use_case=use_case)
 
 
 @pytest.mark.parametrize(
     ("move", "later", "expected"),
     [
-        pytest.param(Move.CANCEL, particulars("one"), [], id="the-same"),
-        pytest.param(Move.CANCEL, particulars("other"), ["G14"], id="51-cancel-of-anothers"),
-        pytest.param(Move.UPDATE, particulars("other"), ["G14"], id="update-of-anothers"),
-        pytest.param(Move.CONCLUDE, particulars("other"), ["G14"], id="response-about-another"),
-        pytest.param(Move.CANCEL, particulars(), [], id="without-number"),
-        pytest.param(Move.UPDATE, particulars("one", "other"), [], id="number-added"),
-        pytest.param(Move.UPDATE, particulars("one", use_case="a4t2"), ["G15"], id="use-case"),
-        pytest.param(Move.CONCLUDE, particulars("one", use_case="a4t2"), [], id="of-a-response"),
-        pytest.param(Move.CANCEL, particulars("one", use_case=""), [], id="without-use-case"),
+        pytest.param(Move.CANCEL, case_details("one"), [], id="the-same"),
+        pytest.param(Move.CANCEL, case_details("other"), ["G14"], id="51-cancel-of-anothers"),
+        pytest.param(Move.UPDATE, case_details("other"), ["G14"], id="update-of-anothers"),
+        pytest.param(Move.CONCLUDE, case_details("other"), ["G14"], id="response-about-another"),
+        pytest.param(Move.CANCEL, case_details(), [], id="without-number"),
+        pytest.param(Move.UPDATE, case_details("one", "other"), [], id="number-added"),
+        pytest.param(Move.UPDATE, case_details("one", use_case="a4t2"), ["G15"], id="use-case"),
+        pytest.param(Move.CONCLUDE, case_details("one", use_case="a4t2"), [], id="of-a-response"),
+        pytest.param(Move.CANCEL, case_details("one", use_case=""), [], id="without-use-case"),
     ],
 )
 def test_what_comes_later_is_about_the_same_patient_and_use_case(
-    move: Move, later: Particulars, expected: list[str]
+    move: Move, later: CaseDetails, expected: list[str]
 ) -> None:
     """The right id with the wrong patient would cancel one patient's booking for another's."""
-    found = inconsistent(move, later, particulars("one"), SENDING)
+    found = inconsistent(move, later, case_details("one"), SENDING)
 
     assert expected == [issue.rule for issue in found]
 
@@ -112,7 +112,7 @@ def test_what_comes_later_is_about_the_same_patient_and_use_case(
 def test_an_agreement_changes_exactly_what_is_not_fixed() -> None:
     """Of whichever table the row is: whose a message is stays no matter of agreement."""
     rows: list[Rule] = [*RULES, *GUARDS, *LINK_RULES]
-    agreed = {row.rule: Taken.OFF for row in rows}
+    agreed = {row.rule: AgreedSeverity.OFF for row in rows}
     alike = [
         row.rule
         for row in rows
@@ -125,7 +125,7 @@ def test_an_agreement_changes_exactly_what_is_not_fixed() -> None:
 def test_no_agreement_lets_another_patients_change_out() -> None:
     """The right id with the wrong patient is refused, whatever is agreed with the other side."""
     message = read(referral())
-    agreed = Overrides({EVERYBODY: {"G14": Taken.OFF}})
+    agreed = Overrides({EVERYBODY: {"G14": AgreedSeverity.OFF}})
 
     assert "G14" in enforced(Side.SENDING, message, agreed)
 
@@ -133,12 +133,12 @@ def test_no_agreement_lets_another_patients_change_out() -> None:
 def test_another_patient_refuses_nothing_on_receipt() -> None:
     """It may be the only word that there is: it is taken, or put to the EPR, with a remark."""
     for move in Move:
-        assert [] == inconsistent(move, particulars("other"), particulars("one"), RECEIVING)
+        assert [] == inconsistent(move, case_details("other"), case_details("one"), RECEIVING)
 
 
 def test_nothing_shows_an_nhs_number_by_accident() -> None:
     """What is compared may end up in a traceback; the number may not."""
-    assert "999" not in repr(particulars_of(read(referral())))
+    assert "999" not in repr(case_details_of(read(referral())))
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -172,14 +172,16 @@ def test_only_some_applications_know_updates(
 def test_an_agreement_lets_an_update_through() -> None:
     """Scenario 57: strict or lenient is a switch, by counterparty."""
     message = read(referral(use_case="a1t1", reason="update"))
-    agreed = Overrides({RECEIVER.lower(): {"G06": Taken.OFF}, EVERYBODY: {"G06": Taken.OFF}})
+    agreed = Overrides(
+        {RECEIVER.lower(): {"G06": AgreedSeverity.OFF}, EVERYBODY: {"G06": AgreedSeverity.OFF}}
+    )
 
     assert [] == list(foreseen(message, Move.UPDATE, Side.SENDING, agreed))
 
 
 def test_an_agreement_hardens_what_is_only_remarked_upon() -> None:
     """A counterparty may be held to the guide's word, too."""
-    agreed = Overrides({EVERYBODY: {"G08": Taken.ERROR, "G01": Taken.WARNING}})
+    agreed = Overrides({EVERYBODY: {"G08": AgreedSeverity.ERROR, "G01": AgreedSeverity.WARNING}})
     message = read(referral())
 
     assert {"G02", "G08", "G15"} == enforced(Side.RECEIVING, message, agreed)

@@ -22,7 +22,7 @@ from bars_gateway.standard.links import (
     refusing,
     ties_of,
 )
-from bars_gateway.standard.rule import EVERYBODY, Overrides, Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, AgreedSeverity, Overrides, Side
 from bars_gateway.standard.workflow import State
 
 OTHER = RECEIVER.replace("2000000202", "2000000909")
@@ -176,7 +176,15 @@ def test_what_was_never_made_here_need_not_be_known() -> None:
 
 def test_an_agreement_changes_a_row_but_not_whose_patient_it_is() -> None:
     """A counterparty may name what is not known here, and never another patient's."""
-    agreed = Overrides({EVERYBODY: {"L01": Taken.WARNING, "L02": Taken.OFF, "L06": Taken.OFF}})
+    agreed = Overrides(
+        {
+            EVERYBODY: {
+                "L01": AgreedSeverity.WARNING,
+                "L02": AgreedSeverity.OFF,
+                "L06": AgreedSeverity.OFF,
+            }
+        }
+    )
     ties = ties_of(NEW, Side.RECEIVING, agreed)
 
     assert {"L01", "L02", "L06"} & ties.refused_for == {"L02"}

@@ -16,7 +16,7 @@ from bars_gateway.standard import publications, structure, xml
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.definitions import DEFINITIONS
 from bars_gateway.standard.issues import Issue
-from bars_gateway.standard.publications import About, Asked, asked_for, searchset
+from bars_gateway.standard.publications import About, PublicationRequest, asked_for, searchset
 from bars_gateway.standard.timing import application_of
 
 URL = "https://gateway.example.nhs.uk/FHIR/R4"
@@ -37,14 +37,14 @@ ABOUT = About(
 )
 
 
-def published(asked: Asked | Issue, offer: Offer = OFFER) -> list[dict[str, Any]]:
-    assert isinstance(asked, Asked)
+def published(asked: PublicationRequest | Issue, offer: Offer = OFFER) -> list[dict[str, Any]]:
+    assert isinstance(asked, PublicationRequest)
     bundle = json.loads(as_json(searchset(asked, offer, URL, SINCE)))
     assert len(bundle["entry"]) == bundle["total"]
     return [entry["resource"] for entry in bundle["entry"]]
 
 
-EVERYTHING = Asked(RECEIVER, frozenset())
+EVERYTHING = PublicationRequest(RECEIVER, frozenset())
 
 
 def contexts_of(definition: dict[str, Any]) -> list[tuple[str, str]]:
@@ -156,26 +156,36 @@ def test_a_definition_names_its_service_and_use_cases() -> None:
 @pytest.mark.parametrize(
     ("contexts", "expected"),
     [
-        pytest.param([RECEIVER], Asked(RECEIVER, frozenset()), id="service"),
+        pytest.param([RECEIVER], PublicationRequest(RECEIVER, frozenset()), id="service"),
         pytest.param(
-            [f"{USE_CASES}|a4t1", RECEIVER], Asked(RECEIVER, frozenset({"a4t1"})), id="both"
+            [f"{USE_CASES}|a4t1", RECEIVER],
+            PublicationRequest(RECEIVER, frozenset({"a4t1"})),
+            id="both",
         ),
-        pytest.param([f"{USE_CASES}|A4T1"], Asked(RECEIVER, frozenset({"a4t1"})), id="case"),
+        pytest.param(
+            [f"{USE_CASES}|A4T1"], PublicationRequest(RECEIVER, frozenset({"a4t1"})), id="case"
+        ),
         pytest.param(
             [f"{USE_CASES}|a4t1&context={RECEIVER}"],
-            Asked(RECEIVER, frozenset({"a4t1"})),
+            PublicationRequest(RECEIVER, frozenset({"a4t1"})),
             id="both-in-one-value",
         ),
         pytest.param(
             [RECEIVER.replace("https", "http").replace("/Id/", "/id/")],
-            Asked(RECEIVER, frozenset()),
+            PublicationRequest(RECEIVER, frozenset()),
             id="in-another-spelling",
         ),
-        pytest.param([RECEIVER.partition("|")[2]], Asked(RECEIVER, frozenset()), id="bare-service"),
-        pytest.param(["a4t1"], Asked(RECEIVER, frozenset({"a4t1"})), id="bare-use-case"),
+        pytest.param(
+            [RECEIVER.partition("|")[2]],
+            PublicationRequest(RECEIVER, frozenset()),
+            id="bare-service",
+        ),
+        pytest.param(
+            ["a4t1"], PublicationRequest(RECEIVER, frozenset({"a4t1"})), id="bare-use-case"
+        ),
         pytest.param(
             ["referraltopharmacy"],
-            Asked(RECEIVER, frozenset({"referraltopharmacy"})),
+            PublicationRequest(RECEIVER, frozenset({"referraltopharmacy"})),
             id="old-name",
         ),
         pytest.param([], (400, "required"), id="missing"),
@@ -189,16 +199,20 @@ def test_a_definition_names_its_service_and_use_cases() -> None:
         pytest.param([f"{USE_CASES}|a9t9", RECEIVER], (404, "not-found"), id="unknown-use-case"),
     ],
 )
-def test_what_is_asked_for(contexts: list[str], expected: Asked | tuple[int, str]) -> None:
+def test_what_is_asked_for(
+    contexts: list[str], expected: PublicationRequest | tuple[int, str]
+) -> None:
     """`context` in all its published forms, and the guide's refusals of others."""
     found = asked_for(contexts, OFFER)
 
-    assert expected == (found if isinstance(found, Asked) else (found.http_status, found.issue))
+    assert expected == (
+        found if isinstance(found, PublicationRequest) else (found.http_status, found.issue)
+    )
 
 
 def test_a_use_case_chooses_whole_definitions() -> None:
     """Who asks for one workflow gets its definitions, with all that they are published for."""
-    found = published(Asked(RECEIVER, frozenset({"a5t1"})))
+    found = published(PublicationRequest(RECEIVER, frozenset({"a5t1"})))
     everything = published(EVERYTHING)
 
     assert {"servicerequest-request-referral", "servicerequest-request-cancelled"} == {
@@ -212,7 +226,7 @@ def test_what_was_withdrawn_is_told_to_those_only_who_ask() -> None:
     cases = {code for d in published(EVERYTHING) for _, code in contexts_of(d)}
 
     assert {"a5t1"} == {code for code in cases if application_of(code) == "a5"}
-    assert published(Asked(RECEIVER, frozenset({"referraltopharmacy"})))
+    assert published(PublicationRequest(RECEIVER, frozenset({"referraltopharmacy"})))
 
 
 def test_a_use_case_that_is_switched_off_is_not_published() -> None:

@@ -26,7 +26,7 @@ from bars_gateway.standard import rules
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.issues import Severity
-from bars_gateway.standard.rule import EVERYBODY, NOTHING_AGREED, Overrides, Side, Taken
+from bars_gateway.standard.rule import EVERYBODY, NOTHING_AGREED, AgreedSeverity, Overrides, Side
 from bars_gateway.standard.rules import RULES, check
 
 SENDERS = Offer(services=frozenset({SENDER}), applications={})
@@ -205,7 +205,7 @@ def test_errors_come_before_warnings() -> None:
 
 
 # An agreement: with whom, how gravely a rule is taken.
-AGREED = Taken.WARNING
+AGREED = AgreedSeverity.WARNING
 NOT_DIRECT_CARE: Change = of("Consent", "OTHER", "category", 0, "coding", 0, "code")
 
 
@@ -234,7 +234,9 @@ def test_the_service_wins_over_its_organisation() -> None:
     """What is agreed with one service is not undone by what holds for the others."""
     bundle = a_referral()
     NOT_DIRECT_CARE(bundle)
-    agreed = Overrides({"ZX901": {"R18": Taken.ERROR}, SENDER: {"R18": Taken.OFF}})
+    agreed = Overrides(
+        {"ZX901": {"R18": AgreedSeverity.ERROR}, SENDER: {"R18": AgreedSeverity.OFF}}
+    )
 
     assert set() == found(bundle, Side.RECEIVING, overrides=agreed)
 
@@ -242,7 +244,7 @@ def test_the_service_wins_over_its_organisation() -> None:
 def test_what_is_off_may_be_switched_on() -> None:
     """B20: every published message breaks it, and still one may want to know."""
     bundle = a_referral()
-    agreed = Overrides({EVERYBODY: {"B20": Taken.ERROR}})
+    agreed = Overrides({EVERYBODY: {"B20": AgreedSeverity.ERROR}})
     of("CarePlan", ["https://example.org/mine"], "meta", "profile")(bundle)
 
     assert ("B20", ERROR, f"{path_of(bundle, 'CarePlan')}.meta.profile[0]") in found(
@@ -256,7 +258,7 @@ def test_no_agreement_softens_a_fixed_rule(rule: str) -> None:
     case = next(case for case in BREAKS if case.rule == rule)
     bundle = unbroken(case)
     case.change(bundle)
-    agreed = Overrides({EVERYBODY: {rule: Taken.OFF}})
+    agreed = Overrides({EVERYBODY: {rule: AgreedSeverity.OFF}})
 
     assert {rule} <= {hit[0] for side in Side for hit in found(bundle, side, overrides=agreed)}
 

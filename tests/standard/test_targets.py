@@ -11,7 +11,7 @@ from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.bundle import from_json, map_of, maps_of, read
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.publications import (
-    Asked,
+    PublicationRequest,
     are_believable,
     objection,
     of_service,
@@ -29,7 +29,7 @@ ANOTHER = "https://fhir.nhs.uk/Id/dos-service-id|2000099999"
 def published(service: str = RECEIVER, **applications: list[str]) -> list[Resource]:
     """Return what a gateway like this one publishes of that service."""
     offer = Offer(services=frozenset({service}), applications=applications)
-    bundle = searchset(Asked(service, frozenset()), offer, "https://x", NOW)
+    bundle = searchset(PublicationRequest(service, frozenset()), offer, "https://x", NOW)
     tree = from_json(to_bytes(bundle, Format.JSON))
     return [map_of(entry, "resource") for entry in maps_of(tree, "entry")]
 

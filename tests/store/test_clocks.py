@@ -18,7 +18,7 @@ from store_values import (
 from bars_gateway.epr import documents
 from bars_gateway.model.interventions import Verb
 from bars_gateway.model.messages import Accepted, Actor, NoticeKind, OutboundState, Settled
-from bars_gateway.model.questions import Asked
+from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
@@ -206,7 +206,7 @@ async def test_an_update_that_is_decided_after_a_newer_one_puts_nothing_back(sto
     for due in (PUT_BACK, NEARER):
         came = arrival(move=Move.UPDATE, focus_id="sr-1", owed=owed(due), **VALIDATION)
         question = await store.questions.ask_about(came, None, TERMS, NOW)
-        assert isinstance(question, Asked)
+        assert isinstance(question, QuestionOpen)
         asked.append(question.question_id)
     for number in reversed(asked):
         await store.questions.decide("trust", number, decision(), NOW)

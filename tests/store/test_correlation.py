@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
-from bars_gateway.model.messages import Arrival, OutboundState, Settled, Submission, Taken
+from bars_gateway.model.messages import Arrival, OutboundState, Received, Settled, Submission
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.workflow import FINAL, TRANSITIONS, Move, State, Subject
 from bars_gateway.store.database import Database, open_database
@@ -91,7 +91,7 @@ async def answered(b: Store, plan: Plan, number: int) -> list[Arrival]:
         receiver=plan.receiver,
         focus_id=identifier(4, number),
     )
-    assert isinstance(await b.inbound.receive(came, NOW), Taken)
+    assert isinstance(await b.inbound.receive(came, NOW), Received)
     said: list[Arrival] = []
     for place, (move, chained) in enumerate(plan.answers):
         back = said[-1].bundle_id if chained and said else request.bundle_id
@@ -169,13 +169,13 @@ async def _play(
         fate = await a.responses.respond(came, NOT_FOUND, NOW)
         after = states(ours.path)
 
-        if isinstance(fate, Taken):
+        if isinstance(fate, Received):
             assert right == fate.workflow_id
             assert came.request_id not in taken
             taken.add(came.request_id)
         for workflow, state in after.items():
             was = before[workflow]
-            moved = isinstance(fate, Taken) and workflow == fate.workflow_id
+            moved = isinstance(fate, Received) and workflow == fate.workflow_id
             allowed = {was, TRANSITIONS[was].get(came.move, was)} if moved else {was}
             assert state in allowed
             assert was not in FINAL or state in {was, State.CONTRADICTED}

@@ -22,11 +22,11 @@ from bars_gateway.model.messages import (
     Arrival,
     NoticeKind,
     OutboundState,
+    Received,
     RefusedBefore,
     Settled,
-    Taken,
 )
-from bars_gateway.model.questions import Asked
+from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
@@ -55,11 +55,11 @@ async def sent_about(store: Store, move: Move, **changes: object) -> Accepted:
     )
 
 
-async def come_back(store: Store, to: str, move: Move, **changes: object) -> Taken:
+async def come_back(store: Store, to: str, move: Move, **changes: object) -> Received:
     """Receive a response to the Bundle with the id *to*."""
     came = arrival(move=move, responds_to=to, focus_id="sr-1", **(VALIDATION | changes))
     fate = await store.responses.respond(came, NOT_FOUND, NOW)
-    assert isinstance(fate, Taken)
+    assert isinstance(fate, Received)
     return fate
 
 
@@ -112,7 +112,7 @@ async def test_an_agreement_lets_a_change_through(store: Store) -> None:
 
 async def taken(store: Store, **changes: object) -> Arrival:
     came = arrival(**(VALIDATION | {"focus_id": "sr-2"} | changes))
-    assert isinstance(await store.inbound.receive(came, NOW), Taken)
+    assert isinstance(await store.inbound.receive(came, NOW), Received)
     return came
 
 
@@ -123,7 +123,7 @@ async def test_nothing_is_answered_to_what_was_cancelled(store: Store) -> None:
     asked = await store.questions.ask_about(
         arrival(move=Move.CANCEL, focus_id="sr-2", **VALIDATION), None, TERMS, NOW
     )
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     await store.questions.decide("trust", asked.question_id, decision(), NOW)
 
     with pytest.raises(MoveRefused) as refused:
@@ -174,7 +174,7 @@ async def test_a_cancellation_by_a_stranger_meets_no_workflow(store: Store) -> N
         arrival(move=Move.CANCEL, focus_id="sr-2", sender=stranger, **VALIDATION), None, TERMS, NOW
     )
 
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ async def test_the_id_that_the_receiver_gave_stays(store: Store) -> None:
     again = await answered(store, request, Move.CONCLUDE)
     update = arrival(move=Move.UPDATE, focus_id="sr-2", **VALIDATION)
     asked = await store.questions.ask_about(update, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     await store.questions.decide("trust", asked.question_id, decision(), NOW)
     (history,) = await store.messages.history("trust", update.request_id)
 

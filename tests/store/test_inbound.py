@@ -9,9 +9,9 @@ from bars_gateway.model.messages import (
     Conflicting,
     NoticeKind,
     Part,
+    Received,
     RefusedBefore,
     Repeated,
-    Taken,
 )
 from bars_gateway.store.store import Store
 
@@ -22,7 +22,7 @@ async def test_a_message_is_taken_with_its_notice_and_answer(store: Store) -> No
     fate = await store.inbound.receive(came, NOW)
     (notice,) = await store.notices.pending("trust", 10)
 
-    assert isinstance(fate, Taken)
+    assert isinstance(fate, Received)
     assert (NoticeKind.MESSAGE, came.reference) == (notice.kind, notice.reference)
     assert came.request == await store.messages.payload(fate.message_id, Part.REQUEST)
     assert came.answer == await store.messages.payload(fate.message_id, Part.ANSWER)
@@ -41,7 +41,7 @@ async def test_twenty_at_once_make_one_record(store: Store) -> None:
     came = arrival()
     fates = await asyncio.gather(*(store.inbound.receive(came, NOW) for _ in range(20)))
 
-    assert {Taken: 1, Repeated: 19} == Counter(type(fate) for fate in fates)
+    assert {Received: 1, Repeated: 19} == Counter(type(fate) for fate in fates)
     assert 1 == (await store.overview(NOW)).inbound
 
 
@@ -95,7 +95,7 @@ async def test_another_provider_has_a_ledger_of_its_own(store: Store) -> None:
 
     assert isinstance(
         await store.inbound.receive(arrival(request_id=came.request_id, provider="other"), NOW),
-        Taken,
+        Received,
     )
 
 

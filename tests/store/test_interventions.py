@@ -17,8 +17,8 @@ from bars_gateway.model.messages import (
     Objection,
     OutboundState,
     Part,
+    Received,
     Settled,
-    Taken,
     TryAgain,
 )
 from bars_gateway.model.readings import MessageHistory
@@ -432,7 +432,7 @@ async def test_after_a_stand_down_the_patient_is_asked_for_anew(store: Store) ->
     objections = []
     for move in (Move.WAIT, Move.PROGRESS, Move.WAIT):
         came = arrival(move=move, responds_to="b-1", use_case="a6t2")
-        assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Taken)
+        assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Received)
         objections.append(code(await resent(store, accepted)))
 
     assert ["stands", "stands", "done"] == objections
@@ -446,7 +446,7 @@ async def test_a_response_to_a_record_stays_with_it(store: Store) -> None:
     moves = {"b-1": Move.PROGRESS, "new-bundle": Move.DECLINE}
     for bundle_id, move in moves.items():
         came = arrival(move=move, responds_to=bundle_id)
-        assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Taken)
+        assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Received)
     states = [
         (await store.messages.history("trust", name))[0].workflow.state
         for name in (accepted.request_id, done.resent_as or "")
@@ -470,7 +470,7 @@ async def records(store: Store, *moves: Move | None) -> list[int]:
     for number, move in enumerate(moves):
         if move is not None:
             came = arrival(move=move, responds_to=f"b-{number}", use_case="a6t2")
-            assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Taken)
+            assert isinstance(await store.responses.respond(came, payload(b"{}"), LATER), Received)
     return numbers
 
 

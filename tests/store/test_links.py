@@ -25,12 +25,12 @@ from bars_gateway.model.messages import (
     Arrival,
     NoticeKind,
     OutboundState,
+    Received,
     RefusedBefore,
     Settled,
     Submission,
-    Taken,
 )
-from bars_gateway.model.questions import Asked
+from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.model.readings import Link, MessageHistory
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.guards import MoveRefused
@@ -209,7 +209,7 @@ async def test_the_epr_decides_about_what_is_not_known_here(store: Store) -> Non
     focus(bundle)["basedOn"] = [{"reference": "ServiceRequest/sr-9"}]
     came = to_take(json.dumps(bundle).encode())
     asked = await store.questions.ask_about(came, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     decided = await store.questions.decide("trust", asked.question_id, decision(), NOW)
 
     assert decided is not None
@@ -232,7 +232,7 @@ async def test_the_epr_is_not_asked_about_another_patients_record(store: Store) 
 
 async def came_in(store: Store, body: bytes, **changes: object) -> int:
     taken = await store.inbound.receive(to_take(body, **changes), NOW)
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, Received)
     return taken.workflow_id
 
 
@@ -412,7 +412,7 @@ async def _cancelled_there(store: Store, number: str) -> None:
     store.questions.attend("trust", NOW)
     came = arrival(move=Move.CANCEL, focus_id=number, sender=RECEIVER, use_case="a1t1")
     asked = await store.questions.ask_about(came, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     await store.questions.decide("trust", asked.question_id, decision(), NOW)
 
 

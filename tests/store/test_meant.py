@@ -13,11 +13,11 @@ from bars_gateway.model.messages import (
     Change,
     Fate,
     OutboundState,
+    Received,
     Settled,
-    Taken,
 )
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.consistency import particulars_of
+from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import NOTHING_TO_DO, means
@@ -61,7 +61,7 @@ async def changed(
     store: Store, body: bytes, *, move: Move = Move.CANCEL, **changes: object
 ) -> Accepted:
     """Submit what names the shared id, with that patient."""
-    said = {"particulars": particulars_of(read(body)), "use_case": "a3t1", "focus_id": SHARED}
+    said = {"case_details": case_details_of(read(body)), "use_case": "a3t1", "focus_id": SHARED}
     handed_in = submission(move=move, body=body + b"  ", **(said | changes))
     return await store.outbound.submit(handed_in, NOW)
 
@@ -110,7 +110,7 @@ async def test_it_is_in_the_conversation_of_its_own_request(store: Store) -> Non
         receiver=second.receiver,
         subject=Subject.REFERRAL,
         focus_id=SHARED,
-        said=particulars_of(read(about(OTHER))),
+        said=case_details_of(read(about(OTHER))),
     )
 
     assert second.correlation_id == await store.outbound.correlation_of(
@@ -234,7 +234,7 @@ async def test_it_goes_out_in_the_conversation_of_that_request(store: Store) -> 
         receiver=meant.receiver,
         subject=Subject.REFERRAL,
         focus_id=SHARED,
-        said=particulars_of(read(about(ONE))),
+        said=case_details_of(read(about(ONE))),
     )
 
     assert meant.correlation_id == await store.outbound.correlation_of(
@@ -383,7 +383,7 @@ async def test_one_bundle_id_is_of_one_patient_at_every_door(store: Store) -> No
     assert again.request_id == (await store.outbound.submit(again, NOW)).request_id
 
 
-@pytest.mark.parametrize(("number", "fate"), [(ONE, Taken), (OTHER, BundleReused)])
+@pytest.mark.parametrize(("number", "fate"), [(ONE, Received), (OTHER, BundleReused)])
 async def test_one_bundle_id_is_of_one_patient_on_receipt(
     store: Store, number: str, fate: type[Fate]
 ) -> None:

@@ -21,7 +21,7 @@ from bars_gateway.model.messages import (
 )
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.verdict import Answer, Verdict
+from bars_gateway.standard.verdict import ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.database import Database
 from bars_gateway.store.store import Store
@@ -278,7 +278,7 @@ async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
 ) -> None:
     """D-duplicate: a 200 without our ids is kept, and the duplicate that follows proves it."""
     claim = await claimed(store)
-    unproven = Answer(status=200, media_type="application/fhir+json", body=b'{"id":"first"}')
+    unproven = ProxyAnswer(status=200, media_type="application/fhir+json", body=b'{"id":"first"}')
     await store.outbound.settle(
         claim,
         unproven,
@@ -287,7 +287,7 @@ async def test_a_duplicate_gets_its_ids_from_the_answer_that_lacked_ours(
     )
     again = await store.outbound.claim_next(NOW, PROVIDERS)
     assert again is not None
-    duplicate = Answer(status=409, body=b'{"resourceType":"OperationOutcome"}')
+    duplicate = ProxyAnswer(status=409, body=b'{"resourceType":"OperationOutcome"}')
     await store.outbound.settle(
         again,
         duplicate,

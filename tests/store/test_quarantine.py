@@ -9,9 +9,16 @@ from messages import validation_request
 from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, submission
 
 from bars_gateway.model.interventions import AGAINST, Attached
-from bars_gateway.model.messages import Actor, Arrival, OutboundState, Quarantined, Settled, Taken
+from bars_gateway.model.messages import (
+    Actor,
+    Arrival,
+    OutboundState,
+    Quarantined,
+    Received,
+    Settled,
+)
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.consistency import particulars_of
+from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.workflow import Move, Subject
 from bars_gateway.store.store import Store
 
@@ -95,16 +102,16 @@ async def test_one_bundle_id_is_told_apart_by_case_number_or_journey(
         fields = {"fingerprint": str(len(receipts)), "request": payload(body)}
         receipts.append(await store.outbound.submit(submission(**(VALIDATION | ids | fields)), NOW))
     about = {"responds_to": "b1", "correlation_id": "c1", "focus_id": None}
-    said = particulars_of(read(marked[1]))
+    said = case_details_of(read(marked[1]))
     unsaid = await store.responses.respond(
         arrival(move=Move.PROGRESS, **(VALIDATION | about)), NOT_FOUND, NOW
     )
     fate = await store.responses.respond(
-        arrival(move=Move.PROGRESS, particulars=said, **(VALIDATION | about)), NOT_FOUND, NOW
+        arrival(move=Move.PROGRESS, case_details=said, **(VALIDATION | about)), NOT_FOUND, NOW
     )
 
     assert isinstance(unsaid, Quarantined)
-    assert isinstance(fate, Taken)
+    assert isinstance(fate, Received)
     assert receipts[1].workflow_id == fate.workflow_id != receipts[0].workflow_id
 
 

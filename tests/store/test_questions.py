@@ -15,8 +15,8 @@ from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.model.messages import Processing, Repeated
 from bars_gateway.model.questions import (
     Answered,
-    Asked,
-    Enquiry,
+    QuestionOpen,
+    ResourceRequest,
     Unattended,
 )
 from bars_gateway.standard.workflow import Move
@@ -25,7 +25,7 @@ from bars_gateway.store.store import Store
 LATER = NOW + timedelta(minutes=20)
 
 
-def enquiry(**changes: object) -> Enquiry:
+def enquiry(**changes: object) -> ResourceRequest:
     values: dict[str, object] = {
         "provider": "trust",
         "request_id": "0f9f5d2c-6d0e-4a86-9d2c-0d6a3a1f9b11",
@@ -38,7 +38,7 @@ def enquiry(**changes: object) -> Enquiry:
         "fingerprint": "f",
         "body": None,
     }
-    return Enquiry(**(values | changes))  # type: ignore[arg-type]
+    return ResourceRequest(**(values | changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def attended(store: Store) -> Store:
 
 async def put(store: Store, now: datetime = NOW, **changes: object) -> int:
     asked = await store.questions.ask_about(arrival(**changes), None, TERMS, now)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     return asked.question_id
 
 
@@ -60,7 +60,7 @@ async def test_twenty_at_once_are_one_question(attended: Store) -> None:
         *(attended.questions.ask_about(came, None, TERMS, NOW) for _ in range(20))
     )
 
-    assert {Asked: 1, Processing: 19} == Counter(type(fate) for fate in fates)
+    assert {QuestionOpen: 1, Processing: 19} == Counter(type(fate) for fate in fates)
 
 
 async def test_the_answer_is_told_to_who_waits(attended: Store) -> None:
@@ -75,7 +75,7 @@ async def test_the_answer_is_told_to_who_waits(attended: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(29, Asked), (31, Unattended)], ids=["just-there", "gone"]
+    ("seconds", "expected"), [(29, QuestionOpen), (31, Unattended)], ids=["just-there", "gone"]
 )
 async def test_an_epr_is_there_for_half_a_minute(
     attended: Store, seconds: int, expected: type
@@ -158,7 +158,7 @@ async def test_a_read_is_forgotten_after_a_minute(attended: Store) -> None:
     first = await attended.questions.ask(enquiry(), TERMS, NOW)
     await attended.questions.tell_unanswered(NOW + timedelta(seconds=61))
 
-    assert isinstance(first, Asked)
+    assert isinstance(first, QuestionOpen)
     assert await attended.questions.question("trust", first.question_id) is None
 
 
@@ -169,9 +169,9 @@ async def test_a_read_that_is_repeated_later_is_asked_anew(attended: Store) -> N
     attended.questions.attend("trust", NOW + timedelta(seconds=61))
     late = await attended.questions.ask(enquiry(), TERMS, NOW + timedelta(seconds=61))
 
-    assert isinstance(first, Asked)
+    assert isinstance(first, QuestionOpen)
     assert Processing() == early
-    assert isinstance(late, Asked)
+    assert isinstance(late, QuestionOpen)
     assert first.question_id < late.question_id
 
 
@@ -179,7 +179,7 @@ async def test_a_write_is_good_for_once(attended: Store) -> None:
     """Its X-Request-Id is in the ledger, as a message's is."""
     write = enquiry(operation="DELETE Appointment", changes=True)
     asked = await attended.questions.ask(write, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     await attended.questions.decide("trust", asked.question_id, decision(), NOW)
 
     assert Repeated(reference=None) == await attended.questions.ask(write, TERMS, LATER)
@@ -200,7 +200,7 @@ async def test_what_the_sender_has_heard_on_its_retry_alarms_no_more(attended: S
     """It was decided too late; the retry is told, and so is the EPR."""
     came = arrival()
     asked = await attended.questions.ask_about(came, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     await attended.questions.decide("trust", asked.question_id, decision(), LATER)
     before = await attended.overview(LATER)
     for _ in range(2):
@@ -220,7 +220,7 @@ async def test_that_the_sender_has_been_answered_is_told_at_once(attended: Store
     """An EPR with a folder has it from there: somebody may be about to telephone."""
     came = arrival()
     asked = await attended.questions.ask_about(came, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     await attended.questions.decide("trust", asked.question_id, decision(), LATER)
     await attended.notices.work("trust", 0)  # what it was told of the decision
     waiting = asyncio.create_task(attended.notices.work("trust", 60))
@@ -234,7 +234,7 @@ async def test_a_sender_that_has_not_asked_again_may_not_know(attended: Store) -
     """A decision in time is no news on a retry; one that came late stands as an alarm."""
     in_time = arrival()
     asked = await attended.questions.ask_about(in_time, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     await attended.questions.decide("trust", asked.question_id, decision(), NOW)
     await attended.questions.ask_about(in_time, None, TERMS, LATER)
     late = await put(attended)

@@ -4,9 +4,9 @@ import pytest
 from messages import referral
 from store_values import ANSWER, NOW, arrival, attempt, payload, submission
 
-from bars_gateway.model.messages import NoticeKind, OutboundState, Settled, Taken
+from bars_gateway.model.messages import NoticeKind, OutboundState, Received, Settled
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.consistency import particulars_of
+from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.findings import Matched, Reconciliation
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
@@ -36,7 +36,7 @@ async def answered(store: Store, move: Move) -> int:
 async def respond(store: Store, move: Move, **changes: object) -> None:
     values = {"responds_to": "b-1", "use_case": "a6t2", "focus_id": "theirs", **changes}
     came = arrival(move=move, **values)
-    assert isinstance(await store.responses.respond(came, payload(b"{}"), NOW), Taken)
+    assert isinstance(await store.responses.respond(came, payload(b"{}"), NOW), Received)
 
 
 async def told(store: Store) -> tuple[int, int]:
@@ -150,7 +150,7 @@ async def test_what_was_answered_before_is_not_asked_about(store: Store, matched
 async def test_a_response_about_another_patient_answers_nothing(store: Store) -> None:
     """It is somebody else's: whether they know of ours is as unknown as before."""
     await store.reconciliations.settle(await taken(store, body=referral()), NONE, NOW)
-    others = particulars_of(read(referral(nhs_number="9990000026")))
-    await respond(store, Move.PROGRESS, particulars=others)
+    others = case_details_of(read(referral(nhs_number="9990000026")))
+    await respond(store, Move.PROGRESS, case_details=others)
 
     assert (1, 1) == await told(store)

@@ -26,7 +26,7 @@ from store.test_restoring import (
 from store_values import ANSWER, TERMS, arrival, attempt, decision, submission
 
 from bars_gateway.model.messages import OutboundState, Settled
-from bars_gateway.model.questions import Asked
+from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.model.readings import Notice, Overview
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
@@ -131,7 +131,7 @@ def cancels(at: datetime):
         came = arrival(move=Move.CANCEL, focus_id="given", request_id="cancels")
         terms = replace(TERMS, answer_by=at + timedelta(seconds=5))
         asked = await store.questions.ask_about(came, None, terms, at)
-        assert isinstance(asked, Asked)
+        assert isinstance(asked, QuestionOpen)
         await store.questions.decide("trust", asked.question_id, decision(), at)
 
     return act

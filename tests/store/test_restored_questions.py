@@ -5,7 +5,7 @@ from store.test_restoring import LATER, PAST, SINCE, Home, fates, home
 from store_values import NOW, arrival, decision, payload
 
 from bars_gateway.model.messages import Part, RefusedBefore, Repeated
-from bars_gateway.model.questions import Asked, Decided, Terms
+from bars_gateway.model.questions import Decided, QuestionOpen, Terms
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State, Subject
 from bars_gateway.store.aftermath import Fate
@@ -38,7 +38,7 @@ async def asks(store: Store) -> int:
 async def asks_again(store: Store) -> int:
     store.questions.attend("trust", NOW)
     asked = await store.questions.ask_about(CANCEL, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     return asked.question_id
 
 

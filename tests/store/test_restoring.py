@@ -24,9 +24,9 @@ from bars_gateway.model.messages import (
     Claim,
     Objection,
     OutboundState,
+    Received,
     Repeated,
     Settled,
-    Taken,
     TryAgain,
 )
 from bars_gateway.model.readings import MessageHistory, Notice, Overview
@@ -262,7 +262,7 @@ async def test_an_answer_finds_what_was_acknowledged_since(home: Home) -> None:
         history(claim.request_id),
     )
 
-    assert isinstance(fate, Taken)
+    assert isinstance(fate, Received)
     assert State.COMPLETED is found.workflow.state
 
 

@@ -6,9 +6,9 @@ import pytest
 from messages import referral
 from store_values import NOW, TERMS, arrival, decision
 
-from bars_gateway.model.questions import Asked, Question
+from bars_gateway.model.questions import Question, QuestionOpen
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.consistency import particulars_of
+from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.workflow import Move, State
 from bars_gateway.store.store import Store
@@ -39,7 +39,7 @@ async def given(store: Store, *numbers: str) -> list[str]:
     for number in numbers:
         came = arrival(body=referral(nhs_number=number), focus_id=SHARED)
         asked = await store.questions.ask_about(came, None, TERMS, NOW)
-        assert isinstance(asked, Asked)
+        assert isinstance(asked, QuestionOpen)
         await store.questions.decide("trust", asked.question_id, decision(), NOW)
         found.append(came.request_id)
     return found
@@ -47,10 +47,10 @@ async def given(store: Store, *numbers: str) -> list[str]:
 
 async def cancelled(store: Store, body: bytes) -> Question:
     """Let a cancellation of that id come, and the EPR agree to it; return what it was asked."""
-    said = particulars_of(read(body))
-    came = arrival(body=body, focus_id=SHARED, move=Move.CANCEL, particulars=said)
+    said = case_details_of(read(body))
+    came = arrival(body=body, focus_id=SHARED, move=Move.CANCEL, case_details=said)
     asked = await store.questions.ask_about(came, None, TERMS, NOW)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, QuestionOpen)
     question = await store.questions.question("trust", asked.question_id)
     assert question is not None
     await store.questions.decide("trust", asked.question_id, decision(), NOW)

@@ -6,7 +6,7 @@ import pytest
 from store_values import ANSWER, NOW, OURS, TERMS, arrival, attempt, decision, submission
 
 from bars_gateway.model.messages import Arrival, NoticeKind, OutboundState, Settled
-from bars_gateway.model.questions import Asked, Unattended
+from bars_gateway.model.questions import QuestionOpen, Unattended
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.store import Store
 
@@ -100,7 +100,7 @@ async def test_what_was_cancelled_before_is_no_news(store: Store) -> None:
     store.questions.attend("trust", NOW)
     first = cancel_of(request)
     met = await store.questions.ask_about(first, None, TERMS, NOW)
-    assert isinstance(met, Asked)
+    assert isinstance(met, QuestionOpen)
     await store.questions.decide("trust", met.question_id, decision(), NOW)
     await store.questions.turn_away(cancel_of(request), NOW)
 

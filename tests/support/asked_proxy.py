@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bars_gateway.standard.headers import TargetIdentifier
-from bars_gateway.standard.reads import BarsAnswer, Enquiry
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest
 
 JSON = "application/fhir+json"
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"
@@ -16,8 +16,8 @@ IDS = {
 }
 
 
-def enquiry(resource: str, resource_id: str | None = ID) -> Enquiry:
-    return Enquiry(
+def enquiry(resource: str, resource_id: str | None = ID) -> BarsRequest:
+    return BarsRequest(
         provider="trust",
         method="GET",
         resource=resource,
@@ -34,7 +34,7 @@ def answer(document: object, http_status: int = 200) -> BarsAnswer:
     return BarsAnswer(http_status=http_status, media_type=JSON, body=body, headers=IDS)
 
 
-def echoing(asked: Enquiry, given: BarsAnswer) -> BarsAnswer:
+def echoing(asked: BarsRequest, given: BarsAnswer) -> BarsAnswer:
     """Return the answer with the ids of what was asked."""
     ids = {name: asked.headers[name] for name in IDS if name in asked.headers}
     return replace(given, headers={**given.headers, **ids})

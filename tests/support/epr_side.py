@@ -21,7 +21,7 @@ from bars_gateway.epr.questions import QuestionRequests
 from bars_gateway.epr.read_requests import ReadRequests
 from bars_gateway.standard.applications import Offer
 from bars_gateway.standard.headers import SenderIdentity
-from bars_gateway.standard.reads import BarsAnswer, Enquiry, Unanswered
+from bars_gateway.standard.reads import BarsAnswer, BarsRequest, Unanswered
 from bars_gateway.standard.rule import NOTHING_AGREED, Overrides
 from bars_gateway.standard.timing import shipped_timing, timing_for
 from bars_gateway.store.store import Store
@@ -108,11 +108,11 @@ class Nobody:
     ) -> None:
         self.answer = answer or Unanswered(reason="no", cure="none", http_status=502)
         self.again = again or self.answer
-        self.asked: list[Enquiry] = []
+        self.asked: list[BarsRequest] = []
         self.echoes = True  # with the ids of what it is asked
 
     async def ask(
-        self, enquiry: Enquiry, seconds: float | None = None, *, fresh: bool = False
+        self, enquiry: BarsRequest, seconds: float | None = None, *, fresh: bool = False
     ) -> BarsAnswer | Unanswered:
         self.asked.append(enquiry)
         given = self.again if fresh else self.answer

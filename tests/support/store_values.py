@@ -8,7 +8,7 @@ from bars_gateway.model.messages import Arrival, Attempt, Claim, Payload, Refusa
 from bars_gateway.model.questions import Decision, Terms
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, Written
-from bars_gateway.standard.verdict import Answer, Fault, Verdict
+from bars_gateway.standard.verdict import FaultSide, ProxyAnswer, Verdict
 from bars_gateway.standard.workflow import Move, Subject
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -129,7 +129,7 @@ def attempt(claim: Claim, verdict: Verdict = Verdict.ACKNOWLEDGED, **changes: ob
         "ended_at": NOW + timedelta(seconds=1),
         "verdict": verdict,
         "row": "acknowledged" if acknowledged else "silence",
-        "fault": None if acknowledged else Fault.PROXY,
+        "fault": None if acknowledged else FaultSide.PROXY,
         "http_status": 200 if acknowledged else None,
         "code": None,
         "issue": None,
@@ -138,5 +138,5 @@ def attempt(claim: Claim, verdict: Verdict = Verdict.ACKNOWLEDGED, **changes: ob
     return Attempt(**(values | changes))  # type: ignore[arg-type]
 
 
-ANSWER = Answer(status=200, media_type="application/fhir+json", body=b'{"id":"theirs"}')
-SILENCE = Answer(status=None)
+ANSWER = ProxyAnswer(status=200, media_type="application/fhir+json", body=b'{"id":"theirs"}')
+SILENCE = ProxyAnswer(status=None)

@@ -62,7 +62,7 @@ from bars_gateway.standard.headers import (
 )
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.verdict import KEPT_OUT, Answer, Before, Verdict, judge
+from bars_gateway.standard.verdict import KEPT_OUT, Before, ProxyAnswer, Verdict, judge
 from bars_gateway.standard.workflow import Move, State, Subject
 
 Bundle = dict[str, Any]
@@ -170,19 +170,19 @@ class Sender:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> Answer:
+    async def _post(self, body: bytes, headers: dict[str, str]) -> ProxyAnswer:
         authorised = headers | {"Authorization": f"Bearer {self._token()}"}
         url = f"{self._url()}/$process-message"
         try:
             async with self._session.post(url, data=body, headers=authorised) as response:
                 return _answer(response, await response.read())
         except (aiohttp.ClientError, TimeoutError):
-            return Answer(status=None)
+            return ProxyAnswer(status=None)
 
 
-def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:
+def _answer(response: aiohttp.ClientResponse, body: bytes) -> ProxyAnswer:
     outcome = answers.read_outcome(body) if not response.ok else None
-    return Answer(
+    return ProxyAnswer(
         status=response.status,
         request_id=response.headers.get(REQUEST_ID),
         correlation_id=response.headers.get(CORRELATION_ID),

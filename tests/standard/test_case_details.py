@@ -8,7 +8,7 @@ from messages import referral
 from variants import resource
 
 from bars_gateway.standard.bundle import read
-from bars_gateway.standard.consistency import Particulars, particulars_of, same_case, same_journey
+from bars_gateway.standard.consistency import CaseDetails, case_details_of, same_case, same_journey
 from bars_gateway.standard.patients import Patient, patient_of
 
 
@@ -16,9 +16,9 @@ def numbered(*numbers: str) -> Patient:
     return Patient(nhs_numbers=frozenset(numbers))
 
 
-def of(**changes: Any) -> Particulars:
+def of(**changes: Any) -> CaseDetails:
     values: dict[str, Any] = {"patient": numbered("9990000018"), "use_case": "a4t1"}
-    return Particulars(**(values | changes))
+    return CaseDetails(**(values | changes))
 
 
 def test_a_message_says_it_in_its_patient_and_encounters() -> None:
@@ -28,7 +28,7 @@ def test_a_message_says_it_in_its_patient_and_encounters() -> None:
     encounter["identifier"] = [{"value": "S-1"}, {"value": ""}, {"system": "urn:x"}]
     encounter["episodeOfCare"] = [{"reference": "EpisodeOfCare/j-1"}]
     message = read(json.dumps(bundle).encode())
-    found = particulars_of(message)
+    found = case_details_of(message)
 
     assert (
         of(
