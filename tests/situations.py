@@ -10,7 +10,7 @@ from bars_gateway.standard.meaning import MOVES, Reason, Said
 from bars_gateway.standard.remarks import OF_DELAYS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.sentences.words import GOES_BY
-from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, State, Subject
+from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, RequestType, State
 
 DUE = datetime(2026, 3, 2, 14, 5, tzinfo=UTC)
 ENDS = datetime(2026, 3, 2, 13, 50, tzinfo=UTC)
@@ -21,20 +21,20 @@ IN_OTHER_WORDS = {Move.WAIT: [Said.ACCEPTED], Move.DECLINE: [Said.NOT_ATTENDED]}
 OPEN = {OutboundState.QUEUED, OutboundState.SENDING, OutboundState.HELD}
 # What a use case is about; "" is one that nobody here knows.
 ABOUT = [
-    *((code, Subject.REFERRAL) for code in ("a1t1", "a2t1", "a3t1", "a5t1", "a8t1", "")),
-    *((code, Subject.VALIDATION) for code in ("a4t1", "a4t2", "a4t3", "a4t4")),
-    *((code, Subject.REFERRAL) for code in ("a6t1", "a6t2", "a6t3")),
-    *((code, Subject.BOOKING) for code in ("a1t1", "a2t1", "a7t1", "")),
+    *((code, RequestType.REFERRAL) for code in ("a1t1", "a2t1", "a3t1", "a5t1", "a8t1", "")),
+    *((code, RequestType.VALIDATION) for code in ("a4t1", "a4t2", "a4t3", "a4t4")),
+    *((code, RequestType.REFERRAL) for code in ("a6t1", "a6t2", "a6t3")),
+    *((code, RequestType.BOOKING) for code in ("a1t1", "a2t1", "a7t1", "")),
 ]
 # One of each sort: with these, everything that can be remarked upon is.
 SAMPLES = {
-    ("a3t1", Subject.REFERRAL),
-    ("", Subject.REFERRAL),
-    ("a4t1", Subject.VALIDATION),
-    ("a6t1", Subject.REFERRAL),
-    ("a6t2", Subject.REFERRAL),
-    ("a6t3", Subject.REFERRAL),
-    ("a7t1", Subject.BOOKING),
+    ("a3t1", RequestType.REFERRAL),
+    ("", RequestType.REFERRAL),
+    ("a4t1", RequestType.VALIDATION),
+    ("a6t1", RequestType.REFERRAL),
+    ("a6t2", RequestType.REFERRAL),
+    ("a6t3", RequestType.REFERRAL),
+    ("a7t1", RequestType.BOOKING),
 }
 SILENCE = tuple(dict.fromkeys(OF_SILENCE.values()))
 # What is said of our own answers alone, where the other side has another one.
@@ -42,14 +42,14 @@ ELSEWHERE = tuple(GOES_BY)
 REMARKS = [each for each in Remark if each not in {*SILENCE, *ELSEWHERE}]
 
 
-def ours(subject: Subject, use_case: str) -> Iterator[Situation]:
+def ours(request_type: RequestType, use_case: str) -> Iterator[Situation]:
     """Yield what can become of a message of ours."""
     for move in (*REQUESTS, *RESPONSES):
         begun = Situation(
             direction="outbound",
             state="queued",
             move=move,
-            subject=subject,
+            request_type=request_type,
             use_case=use_case,
             due_at=DUE,
             ends_at=ENDS,
@@ -115,17 +115,17 @@ def cancellations(begun: Situation) -> Iterator[Situation]:
 def outcomes(settled: Situation) -> Iterator[Situation]:
     """Yield how it ended, also with what is said beside."""
     yield settled
-    if (settled.use_case, settled.subject) in SAMPLES:
+    if (settled.use_case, settled.request_type) in SAMPLES:
         yield from (replace(settled, remarks=(remark,)) for remark in REMARKS)
 
 
-def theirs(subject: Subject, use_case: str) -> Iterator[Situation]:
+def theirs(request_type: RequestType, use_case: str) -> Iterator[Situation]:
     """Yield what others may ask and answer."""
     came = Situation(
         direction="inbound",
         state="received",
         move=Move.REQUEST,
-        subject=subject,
+        request_type=request_type,
         use_case=use_case,
         due_at=DUE,
     )
@@ -141,11 +141,11 @@ def theirs(subject: Subject, use_case: str) -> Iterator[Situation]:
             yield answered
             if said is Said.REJECTED:
                 yield from (replace(answered, reason_code=reason) for reason in Reason)
-            if kind == "message" and (use_case, subject) in SAMPLES:
+            if kind == "message" and (use_case, request_type) in SAMPLES:
                 yield from (replace(answered, remarks=(remark,)) for remark in REMARKS)
 
 
-def owed(subject: Subject, use_case: str) -> Iterator[Situation]:
+def owed(request_type: RequestType, use_case: str) -> Iterator[Situation]:
     """Yield what is said of answers that have not come."""
     for kind in ("due_soon", "overdue"):
         awaited = Situation(
@@ -153,7 +153,7 @@ def owed(subject: Subject, use_case: str) -> Iterator[Situation]:
             direction="outbound",
             state="acknowledged",
             move=Move.REQUEST,
-            subject=subject,
+            request_type=request_type,
             use_case=use_case,
             due_at=DUE,
         )
@@ -167,7 +167,7 @@ MOVED_ON = [state for state in State if state in SETTLES]
 WORDS = [None, *Said]
 
 
-def moved_on(subject: Subject, use_case: str) -> Iterator[Situation]:
+def moved_on(request_type: RequestType, use_case: str) -> Iterator[Situation]:
     """Yield what somebody who looks at a request or a response may find become of its workflow."""
     for direction, settled in (("outbound", "acknowledged"), ("inbound", "received")):
         for state in MOVED_ON:
@@ -176,7 +176,7 @@ def moved_on(subject: Subject, use_case: str) -> Iterator[Situation]:
                     direction=direction,
                     state=settled,
                     move=Move.REQUEST,
-                    subject=subject,
+                    request_type=request_type,
                     use_case=use_case,
                     due_at=DUE,
                     stands=state,
@@ -193,13 +193,13 @@ def moved_on(subject: Subject, use_case: str) -> Iterator[Situation]:
 OWES = [State.REQUESTED, State.UNCONFIRMED, State.ACTIVE, State.IN_PROGRESS, *DOUBTS]
 
 
-def looked_at(subject: Subject, use_case: str) -> Iterator[Situation]:
+def looked_at(request_type: RequestType, use_case: str) -> Iterator[Situation]:
     """Yield what somebody finds who looks while something is late, owed, not found or alarming."""
     sent = Situation(
         direction="outbound",
         state="acknowledged",
         move=Move.REQUEST,
-        subject=subject,
+        request_type=request_type,
         use_case=use_case,
         due_at=DUE,
         ends_at=ENDS,
@@ -225,7 +225,7 @@ def looked_at(subject: Subject, use_case: str) -> Iterator[Situation]:
 
 EVERYTHING = [
     situation
-    for use_case, subject in ABOUT
+    for use_case, request_type in ABOUT
     for part in (ours, theirs, owed, moved_on, looked_at)
-    for situation in part(subject, use_case)
+    for situation in part(request_type, use_case)
 ]

@@ -91,10 +91,10 @@ class Told:
 def begun(**said: object) -> Situation:
     """Return a situation of ours; *said* is what is so."""
     told = {"direction": "outbound", "state": "queued", "move": Move.REQUEST} | said
-    subject, use_case = SAMPLES[Matter.TRANSFER]
+    request_type, use_case = SAMPLES[Matter.TRANSFER]
     return Situation(
         **told,  # type: ignore[arg-type]
-        subject=subject,
+        request_type=request_type,
         use_case=use_case,
         due_at=DUE,
         ends_at=ENDS,
@@ -123,8 +123,8 @@ def rows(told: Iterable[Told]) -> Iterator[tuple[str, ...]]:
 
 
 def about(situation: Situation, matter: Matter) -> Situation:
-    subject, use_case = SAMPLES[matter]
-    return replace(situation, subject=subject, use_case=use_case)
+    request_type, use_case = SAMPLES[matter]
+    return replace(situation, request_type=request_type, use_case=use_case)
 
 
 def named(matters: list[Matter], groups: Mapping[tuple[object, ...], list[Matter]]) -> str:

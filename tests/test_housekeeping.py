@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from bars_gateway.errors import StorageFull
 from bars_gateway.model.alarms import ALARMS
 from bars_gateway.model.messages import Claim, NoticeKind, OutboundState, Settled, TryAgain
-from bars_gateway.standard.workflow import Role, Subject
+from bars_gateway.standard.workflow import RequestType, Role
 from bars_gateway.store.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.upkeep.housekeeping import STEP_SECONDS, ClockWatch, Housekeeper
@@ -261,7 +261,7 @@ async def test_the_log_has_each_side_do_its_own_part(
 ) -> None:
     """Who owes an answer is not told to start the fallback of whoever waits for it."""
     await housekeeper.tidy()
-    about = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(NOW + HOUR)}
+    about = {"request_type": RequestType.VALIDATION, "use_case": "a4t1", "owed": owed(NOW + HOUR)}
     if role is Role.REQUESTER:
         await store.outbound.submit(submission(**about), NOW)
     else:

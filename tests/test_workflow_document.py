@@ -52,7 +52,7 @@ def applications() -> str:
             (
                 f"`{each.code}` {each.name}",
                 f"{each.version} ({each.phase})",
-                ", ".join(sorted(each.subjects)),
+                ", ".join(sorted(each.request_types)),
                 ", ".join(told(each, code) for code in use_cases(each)),
                 ANSWERS[each.answers],
             )
@@ -407,8 +407,8 @@ def outcome(row: Composition) -> str:
 
 
 def first_of(row: Composition) -> Composition:
-    same = (row.move, row.applications, row.subjects)
-    return next(e for e in COMPOSITIONS if same == (e.move, e.applications, e.subjects))
+    same = (row.move, row.applications, row.request_types)
+    return next(e for e in COMPOSITIONS if same == (e.move, e.applications, e.request_types))
 
 
 def written(row: Composition) -> str:

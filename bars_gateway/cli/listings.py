@@ -235,7 +235,7 @@ def _show(history: MessageHistory, console: Console, now: datetime) -> None:
         ("gives up (UTC)", _clock(message.give_up_at)),
         (
             "workflow",
-            f"{workflow.workflow_id}, {workflow.subject} as {workflow.role}: {workflow.state}",
+            f"{workflow.workflow_id}, {workflow.request_type} as {workflow.role}: {workflow.state}",
         ),
     ):
         console.print(f"  {name:<17}{value}")

@@ -31,7 +31,7 @@ from bars_gateway.model.readings import Link, MessageHistory, MessageRow, Notice
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.sentences import Situation, means
 from bars_gateway.standard.sentences.received import DECIDED, DECIDED_TOO_LATE, enquiry
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 Document = dict[str, object]
 _ELSEWHERE = {
@@ -147,7 +147,7 @@ def state(history: MessageHistory, now: datetime) -> Document:
         "attempts": [_attempt(attempt) for attempt in history.attempts],
         "workflow": {
             "workflow_id": workflow.workflow_id,
-            "subject": workflow.subject,
+            "request_type": workflow.request_type,
             "role": workflow.role,
             "counterparty": workflow.counterparty,
             "state": workflow.state,
@@ -166,7 +166,7 @@ def _link(link: Link) -> Document:
         "relation": link.relation,
         "by": link.by,
         "workflow_id": link.workflow_id,
-        "subject": link.subject,
+        "request_type": link.request_type,
         "role": link.role,
         "state": link.state,
         "focus_id": link.focus_id,
@@ -323,7 +323,7 @@ def _meaning(value: Question) -> str:
             direction="inbound",
             state="received",
             move=Move(str(about["move"])),
-            subject=Subject(str(about["subject"])),
+            request_type=RequestType(str(about["request_type"])),
             use_case=str(about["use_case"]),
             says=_text(about.get("says")),
             reason_code=_text(about.get("reason_code")),

@@ -33,7 +33,7 @@ from bars_gateway.epr.envelope import Envelope, EnvelopeProblem, read_envelope
 from bars_gateway.epr.inbox import Deliveries
 from bars_gateway.epr.intake import Intake, SubmissionRefused, too_large
 from bars_gateway.epr.moves import Made, MoveNotMade, Moves
-from bars_gateway.epr.outbox import Drop, Fate, Mark, Outbox
+from bars_gateway.epr.outbox import Drop, DropOutcome, Mark, Outbox
 from bars_gateway.epr.spool import Spool, Stuck, is_xml
 from bars_gateway.errors import StoreUnavailable
 from bars_gateway.model.messages import Accepted, Submission
@@ -214,7 +214,7 @@ class DropFolder:
         self._trouble = None
         return bool(drops)
 
-    def _leave(self, drops: Sequence[Drop], fates: Sequence[Fate]) -> None:
+    def _leave(self, drops: Sequence[Drop], fates: Sequence[DropOutcome]) -> None:
         finished = {fate.drop.ticket.token for fate in fates}
         for drop in drops:
             if drop.ticket.token not in finished:
@@ -224,7 +224,7 @@ class DropFolder:
         for error in self._outbox.failures():
             await self._tell(error)
 
-    async def _hand_in(self, drops: Sequence[Drop]) -> list[Fate]:
+    async def _hand_in(self, drops: Sequence[Drop]) -> list[DropOutcome]:
         """Return the fate of each drop; of none that the store cannot take."""
         prepared = [await self._prepare(drop) for drop in drops]
         async with asyncio.TaskGroup() as group:
@@ -280,7 +280,7 @@ class DropFolder:
         except EnvelopeProblem as problem:
             raise self._intake.refusal(problem.issues) from None
 
-    async def _commit(self, prepared: _Prepared) -> Fate | None:
+    async def _commit(self, prepared: _Prepared) -> DropOutcome | None:
         """Return what became of the drop; None: the store cannot take it."""
         try:
             return await self._committed(prepared)
@@ -290,7 +290,7 @@ class DropFolder:
         except Exception as error:  # unit of work
             return await self._failed_over(prepared.drop, error)
 
-    async def _failed_over(self, drop: Drop, cause: Exception) -> Fate:
+    async def _failed_over(self, drop: Drop, cause: Exception) -> DropOutcome:
         result = await self._set_aside(drop, cause)
         try:
             return _told(drop, result)
@@ -298,7 +298,7 @@ class DropFolder:
             await self._tell(error)
             return _refused(drop, _NobodyKnows([_FAILED]))
 
-    async def _committed(self, prepared: _Prepared) -> Fate:
+    async def _committed(self, prepared: _Prepared) -> DropOutcome:
         drop, result = prepared.drop, prepared.result
         if isinstance(result, StoreUnavailable):
             raise result
@@ -339,19 +339,19 @@ def _is_move(drop: Drop) -> bool:
     return drop.ticket.name.casefold().endswith(MOVES)
 
 
-def _made(drop: Drop, made: Made) -> Fate:
+def _made(drop: Drop, made: Made) -> DropOutcome:
     document = documents.encode(documents.made(made.accepted, made.message))
-    return Fate(drop=drop, accepted=True, document=document)
+    return DropOutcome(drop=drop, accepted=True, document=document)
 
 
-def _told(drop: Drop, result: Accepted | SubmissionRefused) -> Fate:
+def _told(drop: Drop, result: Accepted | SubmissionRefused) -> DropOutcome:
     if isinstance(result, SubmissionRefused):
         return _refused(drop, result)
     document = documents.encode(documents.receipt(result))
-    return Fate(drop=drop, accepted=True, document=document)
+    return DropOutcome(drop=drop, accepted=True, document=document)
 
 
-def _refused(drop: Drop, refused: SubmissionRefused) -> Fate:
+def _refused(drop: Drop, refused: SubmissionRefused) -> DropOutcome:
     if isinstance(refused, _NobodyKnows):
         document = documents.unknown(refused.issues)
     elif isinstance(refused, MoveNotMade):
@@ -360,4 +360,4 @@ def _refused(drop: Drop, refused: SubmissionRefused) -> Fate:
         document = documents.refusal(
             refused.issues, request_id=refused.request_id, code=refused.code
         )
-    return Fate(drop=drop, accepted=False, document=documents.encode(document))
+    return DropOutcome(drop=drop, accepted=False, document=documents.encode(document))

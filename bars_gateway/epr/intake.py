@@ -419,7 +419,7 @@ class Intake:
         return Change(
             provider=self._provider,
             receiver=message.destinations[0],
-            subject=workflow.subject_of(message),
+            request_type=workflow.request_type_of(message),
             focus_id=focus_id,
             said=case_details_of(message),
         )
@@ -449,8 +449,8 @@ class Intake:
         message, now = examined.message, self.now()
         timing = self._timing(message.use_case)
         needed_by = self._needed_by(envelope, message, now)
-        subject, move = workflow.subject_of(message), examined.move
-        found = limits(timing, move, subject, needed_by, now)
+        request_type, move = workflow.request_type_of(message), examined.move
+        found = limits(timing, move, request_type, needed_by, now)
         ids, new = Ids(self.new_id(), correlation_id), move is Move.REQUEST
         return Submission(
             provider=self._provider,
@@ -459,7 +459,7 @@ class Intake:
             bundle_id=message.bundle_id,
             responds_to=message.responds_to,
             move=move,
-            subject=subject,
+            request_type=request_type,
             use_case=message.use_case,
             sender=message.source,
             receiver=message.destinations[0],

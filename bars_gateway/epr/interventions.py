@@ -43,7 +43,7 @@ from bars_gateway.standard.bundle import MalformedBundle, Message, read, renewed
 from bars_gateway.standard.headers import REQUEST_ID
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.timing import Limits, Timing, limits
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, State, Subject
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, RequestType, State
 from bars_gateway.store.conversations import Confirmed
 from bars_gateway.store.responses import response_arrival
 from bars_gateway.store.store import Store
@@ -174,12 +174,12 @@ class Verbs:
         return await interventions.resend(message.message_id, renewal, actor, self._limits, now)
 
     def _limits(
-        self, use_case: str, move: Move, subject: Subject, needed_by: datetime | None
+        self, use_case: str, move: Move, request_type: RequestType, needed_by: datetime | None
     ) -> Limits:
         """Return how long to try from now; whoever has it sent after its time wants it tried."""
         now = self._now()
         still = needed_by if needed_by is not None and needed_by > now else None
-        return limits(self._timing(use_case), move, subject, still, now)
+        return limits(self._timing(use_case), move, request_type, still, now)
 
 
 def renewal_of(message: MessageRow, payload: Payload, new_id: Callable[[], str]) -> Renewal:

@@ -215,7 +215,7 @@ class Moves:
         composed = compose(
             wanted,
             use_case=found.workflow.use_case,
-            subject=found.workflow.subject,
+            request_type=found.workflow.request_type,
             exchanged=_exchanged(found),
             focus_id=found.focus_id,
             new_id=self._intake.new_id,

@@ -15,7 +15,7 @@ from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FaultSide, Verdict
-from bars_gateway.standard.workflow import CONFIRMABLE, Move, Role, State, Subject
+from bars_gateway.standard.workflow import CONFIRMABLE, Move, RequestType, Role, State
 from bars_gateway.store.conversations import NOT_CONFIRMED
 
 Schema = dict[str, Any]
@@ -208,7 +208,7 @@ _ATTEMPT = closed(
 _WORKFLOW = closed(
     "One referral, validation or booking.",
     workflow_id=number("the gateway's number"),
-    subject=one_of(Subject, "what it is about"),
+    request_type=one_of(RequestType, "what it is about"),
     role=one_of(("requester", "responder"), "ours"),
     counterparty=text("target identifier of the other side"),
     state=one_of(State, "where it is"),
@@ -224,7 +224,7 @@ _LINK = closed(
     relation=one_of(Relation, "what the other is to this one"),
     by=one_of(By, "what says that they belong together"),
     workflow_id=number("the gateway's number of the other"),
-    subject=one_of(Subject, "what the other is about"),
+    request_type=one_of(RequestType, "what the other is about"),
     role=one_of(("requester", "responder"), "ours in the other"),
     state=one_of(State, "where the other is"),
     focus_id=or_null(text("what the Receiver calls the other, where that is known")),

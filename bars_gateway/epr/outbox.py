@@ -127,7 +127,7 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
+class DropOutcome:
     """What became of a drop, and the document that tells the EPR."""
 
     drop: Drop
@@ -199,7 +199,7 @@ class Outbox:
         found, self._failures = self._failures, []
         return found
 
-    def finish(self, fates: Sequence[Fate]) -> None:
+    def finish(self, fates: Sequence[DropOutcome]) -> None:
         """Put each message and its document where the EPR looks, on disk when this returns."""
         claimed = self._spool.claimed
         fates = [fate for fate in fates if self._try(fate.drop.ticket.token, self._write, fate)]
@@ -208,7 +208,7 @@ class Outbox:
         for folder in {self._folder(fate) for fate in fates}:
             folder.sync()
 
-    def _write(self, fate: Fate) -> bool:
+    def _write(self, fate: DropOutcome) -> bool:
         self._spool.claimed.write(fate.drop.ticket.beside(Mark.FATE), fate.document)
         return True
 
@@ -422,10 +422,10 @@ class Outbox:
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
             log.warning("epr.file_unreadable", path=str(self._spool.new.path), reason=reason)
 
-    def _folder(self, fate: Fate) -> Folder:
+    def _folder(self, fate: DropOutcome) -> Folder:
         return self._spool.accepted if fate.accepted else self._spool.refused
 
-    def _place(self, fate: Fate) -> bool:
+    def _place(self, fate: DropOutcome) -> bool:
         """Put the message where the EPR looks, and its document beside it."""
         claimed, folder, ticket = self._spool.claimed, self._folder(fate), fate.drop.ticket
         stem, ending, suffix = self._free_name(fate)
@@ -435,7 +435,7 @@ class Outbox:
             claimed.move(ticket.beside(Mark.ENVELOPE), folder, stem + ENVELOPES)
         return True
 
-    def _free_name(self, fate: Fate) -> tuple[str, str, str]:
+    def _free_name(self, fate: DropOutcome) -> tuple[str, str, str]:
         """Return the first of NAME, NAME.2, NAME.3 … under which nothing would be replaced."""
         folder = self._folder(fate)
         ticket = fate.drop.ticket

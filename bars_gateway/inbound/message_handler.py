@@ -61,7 +61,7 @@ from bars_gateway.standard.headers import TARGET, TargetIdentifier, normalised
 from bars_gateway.standard.links import ties_of
 from bars_gateway.standard.remarks import remarks_on_numbers
 from bars_gateway.standard.rule import Side
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, RequestType
 from bars_gateway.store.responses import fingerprint, response_arrival
 from bars_gateway.store.store import Store
 
@@ -184,8 +184,8 @@ class MessageHandler:
     async def _take(self, received: "_Received") -> Reply:
         message, move, host = received.message, received.move, received.host
         request = received.request
-        subject = workflow.subject_of(message)
-        needs_epr = move is not Move.REQUEST or subject is Subject.BOOKING
+        request_type = workflow.request_type_of(message)
+        needs_epr = move is not Move.REQUEST or request_type is RequestType.BOOKING
         if needs_epr and not host.asks and move is not Move.CANCEL:
             return problem_reply(NOT_OFFERED)
         minted = self._minted(host) if move is Move.REQUEST else None
@@ -308,7 +308,7 @@ def _arrival(received: _Received, minted: Minted | None, now: datetime) -> Arriv
         correlation_id=ids.correlation_id,
         bundle_id=message.bundle_id,
         move=move,
-        subject=workflow.subject_of(message),
+        request_type=workflow.request_type_of(message),
         use_case=message.use_case,
         sender=message.source,
         receiver=message.destinations[0],

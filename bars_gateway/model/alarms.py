@@ -560,7 +560,7 @@ class Alarm(_Told):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing(_Told):
+class StandingAlarms(_Told):
     """How many alarms of one kind stand."""
 
     provider: str | None

@@ -27,7 +27,7 @@ from enum import StrEnum
 from bars_gateway.model.messages import Objection, OutboundState, Payload
 from bars_gateway.model.readings import MessageRow
 from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 _OPEN = frozenset({OutboundState.QUEUED, OutboundState.HELD})
 _BAD_ENDS = frozenset({OutboundState.REFUSED, OutboundState.UNCONFIRMED, OutboundState.NOT_SENT})
@@ -48,8 +48,8 @@ MAY_HAPPEN: Mapping[OutboundState, str] = {
 }
 PAST_ITS_TIME = "past_its_time"  # the one that whoever acts may set aside
 OTHER_STANDS = "other_stands"  # the one that names others
-# Of a use case, a move, a subject and a clinical time.
-Schedule = Callable[[str, Move, Subject, datetime | None], Limits]
+# Of a use case, a move, a request type and a clinical time.
+Schedule = Callable[[str, Move, RequestType, datetime | None], Limits]
 
 
 class Verb(StrEnum):

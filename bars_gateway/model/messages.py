@@ -18,7 +18,7 @@ from bars_gateway.standard.meaning import Reason, Said, Wording
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.verdict import TABLE_VERSION, Before, FaultSide, Verdict
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ class Submission:
     bundle_id: str
     responds_to: str | None  # MessageHeader.response.identifier, for a response
     move: Move
-    subject: Subject
+    request_type: RequestType
     use_case: str  # a4t1; empty where the message names none
     sender: str  # system|value of our service
     receiver: str  # system|value of the service it is for
@@ -165,7 +165,7 @@ class Change:
 
     provider: str
     receiver: str
-    subject: Subject
+    request_type: RequestType
     focus_id: str
     said: CaseDetails
     patient_changed: bool = False
@@ -263,7 +263,7 @@ class Arrival:
     correlation_id: str
     bundle_id: str
     move: Move
-    subject: Subject
+    request_type: RequestType
     use_case: str
     sender: str  # system|value of the counterparty's service
     receiver: str  # system|value of our service

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bars_gateway.model.alarms import Alarm, Standing
+from bars_gateway.model.alarms import Alarm, StandingAlarms
 from bars_gateway.model.messages import Attempt, NoticeKind, OutboundState
 from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.standard.findings import Reading
@@ -12,7 +12,7 @@ from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import OF_KNOWN, Remark, seen_beside
 from bars_gateway.standard.sentences import Situation
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Link:
     relation: Relation  # what the other is to this one
     by: By  # what says so
     workflow_id: int  # of the other
-    subject: Subject
+    request_type: RequestType
     role: str  # ours in the other
     state: State
     focus_id: str | None  # what the Receiver calls the other, where that is known
@@ -44,7 +44,7 @@ class Notice:
     correlation_id: str
     bundle_id: str
     move: Move
-    subject: Subject  # of its workflow
+    request_type: RequestType  # of its workflow
     use_case: str
     sender: str
     receiver: str
@@ -79,7 +79,7 @@ class Notice:
             direction=self.direction,
             state=self.state,
             move=self.move,
-            subject=self.subject,
+            request_type=self.request_type,
             use_case=self.use_case,
             attempts=self.attempts,
             says=self.says,
@@ -114,7 +114,7 @@ class MessageRow:
     correlation_id: str
     bundle_id: str
     move: Move
-    subject: Subject  # of its workflow
+    request_type: RequestType  # of its workflow
     use_case: str
     sender: str
     receiver: str
@@ -148,7 +148,7 @@ class MessageRow:
             direction=self.direction,
             state=self.state,
             move=self.move,
-            subject=self.subject,
+            request_type=self.request_type,
             use_case=self.use_case,
             attempts=self.attempts,
             says=self.says,
@@ -226,7 +226,7 @@ class WorkflowRow:
     correlation_id: str
     counterparty: str
     role: str  # ours: requester or responder
-    subject: Subject
+    request_type: RequestType
     use_case: str
     state: State
     opened_at: datetime
@@ -261,7 +261,7 @@ class Overview:
     next_due_at: datetime | None  # of the queued ones
     last_attempts: Sequence[LastAttempt]  # newest first
     last_workflows: Sequence[WorkflowRow]  # newest first
-    standing: Sequence[Standing]  # how many alarms stand: nobody has seen to them
+    standing: Sequence[StandingAlarms]  # how many alarms stand: nobody has seen to them
     alarms: Sequence[Alarm]  # the newest of each kind
     database_bytes: int
     free_bytes: int

@@ -53,7 +53,7 @@ class FaultProblem(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class ArmedFault:
     """One armed fault."""
 
     fault_id: int
@@ -169,10 +169,10 @@ class Faults:
     def __init__(self, rng: random.Random, hang_up: Callable[[], None] = lambda: None) -> None:
         self._rng = rng
         self._hang_up = hang_up
-        self._armed: dict[int, Fault] = {}
+        self._armed: dict[int, ArmedFault] = {}
         self._next = 1
 
-    def arm(self, described: object) -> Fault:
+    def arm(self, described: object) -> ArmedFault:
         """Arm the fault that a JSON object describes, or raise FaultProblem."""
         fault = self._read(described)
         self._armed[fault.fault_id] = fault
@@ -181,7 +181,7 @@ class Faults:
             self._hang_up()
         return fault
 
-    def armed(self) -> Sequence[Fault]:
+    def armed(self) -> Sequence[ArmedFault]:
         """Return what is armed, oldest first."""
         return list(self._armed.values())
 
@@ -199,7 +199,7 @@ class Faults:
         target: str | None = None,
         method: str | None = None,
         after: bool = False,
-    ) -> Fault | None:
+    ) -> ArmedFault | None:
         """Return the fault of these kinds that this call meets, and count it."""
         for fault in self.armed():
             if fault.kind not in kinds or fault.target not in {None, target}:
@@ -217,7 +217,7 @@ class Faults:
         """Return an id that no request has."""
         return str(UUID(int=self._rng.getrandbits(128), version=4))
 
-    def _use(self, fault: Fault) -> None:
+    def _use(self, fault: ArmedFault) -> None:
         if fault.count is None:
             return
         if fault.count <= 1:
@@ -225,7 +225,7 @@ class Faults:
         else:
             self._armed[fault.fault_id] = replace(fault, count=fault.count - 1)
 
-    def _read(self, described: object) -> Fault:
+    def _read(self, described: object) -> ArmedFault:
         if not isinstance(described, dict):
             raise FaultProblem("a fault is a JSON object")
         for name, value in described.items():
@@ -242,7 +242,7 @@ class Faults:
         if needed and needed not in described:
             raise FaultProblem(f"kind {kind} needs {needed}")
         mode = _one_of(OutageMode, "mode", described.get("mode", OutageMode.HTML))
-        fault = Fault(fault_id=self._next, **{**described, "kind": kind, "mode": mode})
+        fault = ArmedFault(fault_id=self._next, **{**described, "kind": kind, "mode": mode})
         _check(fault)
         return fault
 
@@ -253,7 +253,7 @@ def _one_of(words: type[Word], name: str, found: object) -> Word:
     return words(found)
 
 
-def _check(fault: Fault) -> None:
+def _check(fault: ArmedFault) -> None:
     if not 0 <= fault.probability <= 1:
         raise FaultProblem("probability is between 0 and 1")
     if fault.count is not None and fault.count < 1:

@@ -52,7 +52,7 @@ from yarl import URL
 from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.bodies import Body, as_json, capability_statement
 from bars_gateway.sandbox.calls import Call, Calls
-from bars_gateway.sandbox.faults import Fault, FaultKind, Faults
+from bars_gateway.sandbox.faults import ArmedFault, FaultKind, Faults
 from bars_gateway.sandbox.registry import Registered, Registry, Targets, is_local
 from bars_gateway.sandbox.token_service import TokenService, no_json
 from bars_gateway.standard.headers import CORRELATION_ID, REQUEST_ID, TARGET, echo
@@ -96,7 +96,7 @@ class _Passage:
     suffix: str
     target: str | None = None
     receiver_status: int | None = None
-    fault: Fault | None = None
+    fault: ArmedFault | None = None
     dropped: bool = False
 
 
@@ -203,7 +203,7 @@ class SandboxProxy:
         headers |= {n: v for n, v in before.headers.items() if n in _OF_BODIES[1:]}
         return web.Response(status=response.status, headers=headers, body=before.body)
 
-    def _met(self, passage: _Passage, *kinds: FaultKind, after: bool = False) -> Fault | None:
+    def _met(self, passage: _Passage, *kinds: FaultKind, after: bool = False) -> ArmedFault | None:
         """Return the armed fault of those kinds that the call meets."""
         return self._faults.strikes(
             *kinds, target=passage.target, method=passage.method, after=after
@@ -239,7 +239,7 @@ def _refused(body: Body) -> web.Response:
     return as_json(body.status, body.encoded())
 
 
-def _fault_answer(fault: Fault) -> web.Response:
+def _fault_answer(fault: ArmedFault) -> web.Response:
     if fault.kind is FaultKind.PAGE:
         return bodies.intermediary(fault.status)
     if fault.status in _FAULT_BODIES:

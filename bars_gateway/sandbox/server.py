@@ -47,7 +47,7 @@ from bars_gateway.sandbox.counterparty.receiver import BASE as RECEIVER_BASE
 from bars_gateway.sandbox.counterparty.services import SERVICES, ScriptProblem
 from bars_gateway.sandbox.faults import (
     TOKEN_FAULTS,
-    Fault,
+    ArmedFault,
     FaultKind,
     FaultProblem,
     Faults,
@@ -250,7 +250,7 @@ class Sandbox:
             request.transport.abort()
         return response
 
-    def _asked(self, request: web.Request, status: int | None, fault: Fault | None) -> Call:
+    def _asked(self, request: web.Request, status: int | None, fault: ArmedFault | None) -> Call:
         return Call(
             number=self.calls.next_number(),
             at=self._settings.now().isoformat(timespec="milliseconds"),

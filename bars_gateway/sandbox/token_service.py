@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 
 from bars_gateway.sandbox import bodies
 from bars_gateway.sandbox.bodies import OfThePlatform, Refusal, refusal
-from bars_gateway.sandbox.faults import Fault, FaultKind
+from bars_gateway.sandbox.faults import ArmedFault, FaultKind
 from bars_gateway.sandbox.registry import Registered, Registry
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -184,7 +184,7 @@ class TokenService:
         self._issued.clear()
         return count
 
-    async def answer(self, request: web.Request, fault: Fault | None = None) -> web.Response:
+    async def answer(self, request: web.Request, fault: ArmedFault | None = None) -> web.Response:
         """Return the answer to one token request, which may meet a fault on its way."""
         if fault is not None and fault.kind is FaultKind.TOKEN_OUTAGE:
             return bodies.intermediary(503)
@@ -221,7 +221,7 @@ class TokenService:
         }
         return bodies.as_json(200, json.dumps(granted).encode())
 
-    def _check(self, form: Mapping[str, str], fault: Fault | None) -> Registered:
+    def _check(self, form: Mapping[str, str], fault: ArmedFault | None) -> Registered:
         _check_form(form)
         assertion = Assertion.read(form["client_assertion"])
         now = self._now()
@@ -274,7 +274,7 @@ class _QuotaExceeded(Refusal):
         }
 
 
-def _told(fault: Fault, now: datetime) -> Refusal:
+def _told(fault: ArmedFault, now: datetime) -> Refusal:
     if fault.kind is FaultKind.TOKEN_RATE_LIMITED:
         return _QuotaExceeded(now + timedelta(seconds=fault.seconds))
     if fault.kind is FaultKind.TOKEN_REFUSED:

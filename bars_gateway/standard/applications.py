@@ -20,7 +20,7 @@ from enum import StrEnum
 
 from bars_gateway.standard.headers import normalised
 from bars_gateway.standard.timing import Timing, application_of, clinical_time, warning_at
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 VERSIONS: Mapping[str, tuple[str, ...]] = {
     "a1": ("1.0.0", "2.0.0"),
@@ -68,8 +68,8 @@ USE_CASE_NAMES: Mapping[str, str] = {
     "a8t2": "111 Online to e-RS",
     "a8t3": "nhs.uk to e-RS",
 }
-_REFERRAL = frozenset({Subject.REFERRAL})
-_BOTH = frozenset({Subject.REFERRAL, Subject.BOOKING})
+_REFERRAL = frozenset({RequestType.REFERRAL})
+_BOTH = frozenset({RequestType.REFERRAL, RequestType.BOOKING})
 EVERYTHING: Mapping[str, tuple[str, ...]] = {f"a{number}": () for number in range(1, 9)}
 
 
@@ -89,7 +89,7 @@ class Application:
     name: str
     version: str  # published
     phase: str  # live, beta or alpha
-    subjects: frozenset[Subject]
+    request_types: frozenset[RequestType]
     answers: Answers
     withdrawn: frozenset[str] = frozenset()  # use cases that have codes, and are not built (R03W)
 
@@ -100,7 +100,7 @@ _ALL = (
         name="Bookings and referrals into urgent care",
         version="2.1.0",
         phase="live",
-        subjects=_BOTH,
+        request_types=_BOTH,
         answers=Answers.NONE,
     ),
     Application(
@@ -108,7 +108,7 @@ _ALL = (
         name="Bookings and referrals into urgent care, online",
         version="2.1.0",
         phase="live",
-        subjects=_BOTH,
+        request_types=_BOTH,
         answers=Answers.NONE,
     ),
     Application(
@@ -116,7 +116,7 @@ _ALL = (
         name="Referrals from ambulance to assessment service",
         version="2.0.0",
         phase="live",
-        subjects=_REFERRAL,
+        request_types=_REFERRAL,
         answers=Answers.NONE,
     ),
     Application(
@@ -124,7 +124,7 @@ _ALL = (
         name="Validation of ambulance calls",
         version="2.0.0",
         phase="live",
-        subjects=frozenset({Subject.VALIDATION}),
+        request_types=frozenset({RequestType.VALIDATION}),
         answers=Answers.ONE,
     ),
     Application(
@@ -132,7 +132,7 @@ _ALL = (
         name="Referrals into pharmacy",
         version="1.2.0",
         phase="live",
-        subjects=_REFERRAL,
+        request_types=_REFERRAL,
         answers=Answers.NONE,
         withdrawn=frozenset({"a5t2", "a5t3", "referraltopharmacy"}),
     ),
@@ -141,7 +141,7 @@ _ALL = (
         name="Referrals between ambulance control rooms",
         version="1.0.0-beta.8",
         phase="beta",
-        subjects=_REFERRAL,
+        request_types=_REFERRAL,
         answers=Answers.STREAM,
     ),
     Application(
@@ -149,7 +149,7 @@ _ALL = (
         name="Bookings into general practice",
         version="1.0.0-alpha.4",
         phase="alpha",
-        subjects=frozenset({Subject.BOOKING}),
+        request_types=frozenset({RequestType.BOOKING}),
         answers=Answers.NONE,
     ),
     Application(
@@ -157,7 +157,7 @@ _ALL = (
         name="Referrals into a broker",
         version="1.0.0-alpha.3",
         phase="alpha",
-        subjects=_REFERRAL,
+        request_types=_REFERRAL,
         answers=Answers.NONE,
     ),
 )

@@ -39,7 +39,7 @@ from bars_gateway.standard.rules.substance import (
     says_what_was_found,
 )
 from bars_gateway.standard.tree import Json, Resource
-from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, Subject
+from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, RequestType
 
 Fields = dict[str, Json]
 Entries = dict[str, Resource]
@@ -71,7 +71,7 @@ def compose(
     wanted: Wanted,
     *,
     use_case: str,
-    subject: Subject,
+    request_type: RequestType,
     exchanged: Sequence[Exchanged],
     focus_id: str | None,
     new_id: Callable[[], str],
@@ -83,7 +83,7 @@ def compose(
     *focus_id*: what the Receiver is known to call the record, by an answer, a response or a
     search. A change names that id, and never one that an answer holds and that was not taken.
     """
-    rows = known_for(use_case, subject, wanted.move)
+    rows = known_for(use_case, request_type, wanted.move)
     row = chosen(rows, wanted.outcome)
     if row is None:
         return [_no_such_outcome(rows)]

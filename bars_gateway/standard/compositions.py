@@ -17,7 +17,7 @@ from enum import StrEnum
 from bars_gateway.standard.meaning import REASONS, Reason, Said
 from bars_gateway.standard.rules.substance import REJECTIONS, VALIDATED
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 _VALIDATED = (*VALIDATED, "Validation of triage outcome")
 _PEOPLE = frozenset({"Organization", "Practitioner", "PractitionerRole"})
@@ -40,7 +40,9 @@ class Composition:
     move: Move
     outcome: str  # the EPR's word
     applications: frozenset[str]
-    subjects: frozenset[Subject] = frozenset({Subject.REFERRAL, Subject.VALIDATION})
+    request_types: frozenset[RequestType] = frozenset(
+        {RequestType.REFERRAL, RequestType.VALIDATION}
+    )
     definition: str | None  # the last part of its URL; None: that of the request
     repeats: frozenset[str] | None  # types that are taken over; None: all of them
     status: str  # of the focus
@@ -117,12 +119,14 @@ def _news(move: Move, outcome: str, encounter: str, *says: Said) -> Composition:
     )
 
 
-def _cancellation(definition: str, focus: str, status: str, *subjects: Subject) -> Composition:
+def _cancellation(
+    definition: str, focus: str, status: str, *request_types: RequestType
+) -> Composition:
     return Composition(
         move=Move.CANCEL,
         outcome=status,
         applications=_ANY,
-        subjects=frozenset(subjects),
+        request_types=frozenset(request_types),
         definition=definition,
         repeats=_CANCELLED | {focus},
         status=status,
@@ -167,21 +171,25 @@ COMPOSITIONS: tuple[Composition, ...] = (
     _news(Move.CONCLUDE, "", "finished", Said.FINISHED),
     _change(_ANY - _A6, echoes=False),
     _change(_A6, echoes=True),
-    _cancellation(_REQUEST, "ServiceRequest", "revoked", Subject.REFERRAL, Subject.VALIDATION),
     _cancellation(
-        _REQUEST, "ServiceRequest", "entered-in-error", Subject.REFERRAL, Subject.VALIDATION
+        _REQUEST, "ServiceRequest", "revoked", RequestType.REFERRAL, RequestType.VALIDATION
     ),
-    _cancellation("booking-request-cancelled", "Appointment", "cancelled", Subject.BOOKING),
+    _cancellation(
+        _REQUEST, "ServiceRequest", "entered-in-error", RequestType.REFERRAL, RequestType.VALIDATION
+    ),
+    _cancellation("booking-request-cancelled", "Appointment", "cancelled", RequestType.BOOKING),
 )
 
 
-def known_for(use_case: str, subject: Subject, move: Move) -> tuple[Composition, ...]:
+def known_for(use_case: str, request_type: RequestType, move: Move) -> tuple[Composition, ...]:
     """Return the rows that there are for such a move, in the order of the table."""
     application = application_of(use_case)
     return tuple(
         row
         for row in COMPOSITIONS
-        if row.move is move and application in row.applications and subject in row.subjects
+        if row.move is move
+        and application in row.applications
+        and request_type in row.request_types
     )
 
 

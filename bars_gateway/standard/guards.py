@@ -33,7 +33,7 @@ from bars_gateway.standard.issues import (
 )
 from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, Rule, Side
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject, subject_of
+from bars_gateway.standard.workflow import FINAL, Move, RequestType, State, request_type_of
 
 OTHER_PATIENT = "G14"  # the rule that who knows that a patient was traced or merged overrules
 
@@ -53,18 +53,18 @@ class Guard(Rule):
     states: frozenset[State] = _EVERY  # in which the move is guarded against
     applications: frozenset[str] = _EVERYBODY
     use_cases: frozenset[str] | None = None  # None: every one of the Applications
-    subjects: frozenset[Subject] = frozenset(Subject)
+    request_types: frozenset[RequestType] = frozenset(RequestType)
     http_status: int = CONFLICT["http_status"]
     code: str = CONFLICT["code"]
     issue: str = CONFLICT["issue"]
     path: str = _HEADER
     differs: Callable[[CaseDetails, CaseDetails], bool] | None = None  # from what began it
 
-    def about(self, move: Move, subject: Subject, use_case: str) -> bool:
+    def about(self, move: Move, request_type: RequestType, use_case: str) -> bool:
         """Tell whether the row is about such a move at all."""
         return (
             move in self.moves
-            and subject in self.subjects
+            and request_type in self.request_types
             and application_of(use_case) in self.applications
             and (self.use_cases is None or use_case in self.use_cases)
         )
@@ -264,7 +264,7 @@ def foreseen(
     agreed = overrides.with_the_other_side(message, side)
     for guard in _AT_ANY_TIME:
         severity = guard.severity(side, agreed)
-        if severity is not None and guard.about(move, subject_of(message), message.use_case):
+        if severity is not None and guard.about(move, request_type_of(message), message.use_case):
             yield guard.at(guard.path, severity)
 
 
@@ -279,13 +279,15 @@ def enforced(
 
 
 def too_late(
-    state: State, move: Move, subject: Subject, use_case: str, enforced: frozenset[str]
+    state: State, move: Move, request_type: RequestType, use_case: str, enforced: frozenset[str]
 ) -> Sequence[Issue]:
     """Return what speaks against *move* in *state*, of the rows that are *enforced*."""
     return [
         guard.at(guard.path)
         for guard in _IN_TIME
-        if guard.rule in enforced and state in guard.states and guard.about(move, subject, use_case)
+        if guard.rule in enforced
+        and state in guard.states
+        and guard.about(move, request_type, use_case)
     ]
 
 

@@ -34,7 +34,7 @@ from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import BAD_REQUEST, CONFLICT, Issue, Severity
 from bars_gateway.standard.patients import Sameness, patient_of, sameness_among
 from bars_gateway.standard.rule import NOTHING_AGREED, Overrides, Rule, Side
-from bars_gateway.standard.workflow import FINAL, State, Subject, subject_of
+from bars_gateway.standard.workflow import FINAL, RequestType, State, request_type_of
 
 _REFERENCE = re.compile(r"(?:.*/)?([A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/.*)?", re.ASCII)
 _ERROR, _WARN = Severity.ERROR, Severity.WARNING
@@ -133,25 +133,25 @@ TIES: Mapping[By, Tie] = {
         " case number",
     ),
 }
-_NAMES: Mapping[Subject, tuple[By, str, str]] = {
-    Subject.REFERRAL: (By.SUPPORTING_INFO, "supportingInfo", "Appointment"),
-    Subject.BOOKING: (By.BASED_ON, "basedOn", "ServiceRequest"),
+_NAMES: Mapping[RequestType, tuple[By, str, str]] = {
+    RequestType.REFERRAL: (By.SUPPORTING_INFO, "supportingInfo", "Appointment"),
+    RequestType.BOOKING: (By.BASED_ON, "basedOn", "ServiceRequest"),
 }
-NAMED_SUBJECTS: Mapping[By, frozenset[Subject]] = {
-    By.SUPPORTING_INFO: frozenset({Subject.BOOKING}),
-    By.BASED_ON: frozenset({Subject.REFERRAL, Subject.VALIDATION}),
+NAMED_TYPES: Mapping[By, frozenset[RequestType]] = {
+    By.SUPPORTING_INFO: frozenset({RequestType.BOOKING}),
+    By.BASED_ON: frozenset({RequestType.REFERRAL, RequestType.VALIDATION}),
 }
 
 
 def names_in(message: Message) -> tuple[tuple[By, str], ...]:
     """Return what a new request names of others: by which element, and the Receiver's id."""
-    return tuple(_named(message, subject_of(message)))
+    return tuple(_named(message, request_type_of(message)))
 
 
-def _named(message: Message, subject: Subject) -> Iterator[tuple[By, str]]:
-    if subject not in _NAMES:
+def _named(message: Message, request_type: RequestType) -> Iterator[tuple[By, str]]:
+    if request_type not in _NAMES:
         return
-    by, element, kind = _NAMES[subject]
+    by, element, kind = _NAMES[request_type]
     references = (text_of(each, "reference") for each in maps_of(message.focus, element))
     found = (_id_in(message, reference, kind) for reference in references)
     yield from ((by, each) for each in dict.fromkeys(found) if each)
@@ -209,7 +209,7 @@ def _is_taken(_new: Message, named: Named) -> bool:
 
 
 def _was_booked_before(new: Message, named: Named) -> bool:
-    return subject_of(new) is Subject.BOOKING and State.CANCELLED in named.pairs
+    return request_type_of(new) is RequestType.BOOKING and State.CANCELLED in named.pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ from bars_gateway.standard.bundle import Entry, Message, bare_id, instant, map_o
 from bars_gateway.standard.definitions import PREFIX
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.tree import Resource
-from bars_gateway.standard.workflow import Move, Subject, classify, subject_of
+from bars_gateway.standard.workflow import Move, RequestType, classify, request_type_of
 
 RESPONSE = "servicerequest-response"
 _REASONS = frozenset({"new", "update"})
@@ -288,7 +288,7 @@ class Wording:
     """Everything in a response that its meaning follows from."""
 
     use_case: str
-    subject: Subject
+    request_type: RequestType
     reason: str  # new or update
     definition: str  # the last part of its URL
     focus: str  # what MessageHeader.focus refers to
@@ -366,7 +366,7 @@ def _read(wording: Wording, theirs: list[Written], use_case: str, before: Said |
     found = theirs[0] if len(theirs) == 1 else None
     case = _Case(
         wording=wording,
-        application=_application(use_case, wording.subject),
+        application=_application(use_case, wording.request_type),
         use_case=use_case,
         focus=_owner(wording, found),
         status=found.status if found else None,
@@ -391,10 +391,10 @@ def _says(row: MeaningRow, found: Written | None) -> bool:
     return found is not None or row.encounter is None
 
 
-def _application(use_case: str, subject: Subject) -> str:
+def _application(use_case: str, request_type: RequestType) -> str:
     """Return the Application; a validation without a use case can be of one only."""
     named = application_of(use_case)
-    return named or ("a4" if subject is Subject.VALIDATION else "")
+    return named or ("a4" if request_type is RequestType.VALIDATION else "")
 
 
 def _owner(wording: Wording, theirs: Written | None) -> Owner:
@@ -422,7 +422,7 @@ def wording_of(message: Message) -> Wording | None:
     absences = [text_of(each, "status") == "noshow" for _, each in message.all("Appointment")]
     return Wording(
         use_case=message.use_case,
-        subject=subject_of(message),
+        request_type=request_type_of(message),
         reason=message.reason,
         definition=message.definition.removeprefix(PREFIX),
         focus=message.focus_url,

@@ -28,7 +28,7 @@ from bars_gateway.standard.patients import (
     numbers_written,
     patient_of,
 )
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject, led_on
+from bars_gateway.standard.workflow import FINAL, Move, RequestType, State, led_on
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
 _ENDED_THERE = _ANSWERED | {State.CANCELLED}
@@ -202,7 +202,7 @@ def remarks_on_numbers(message: Message) -> tuple[Remark, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class CaseSoFar:
     """Where a workflow is before a response comes into it."""
 
     state: State
@@ -218,7 +218,7 @@ class Response:
 
     move: Move
     says: Said | None
-    subject: Subject
+    request_type: RequestType
     use_case: str
     reason: str  # new or update
     newer: bool = True  # than everything that came before it, and than a cancellation
@@ -226,10 +226,10 @@ class Response:
     came_at: datetime
 
 
-_Row = Callable[[Standing, Response], bool]
+_Row = Callable[[CaseSoFar, Response], bool]
 
 
-def _misses_interim(before: Standing, response: Response) -> bool:
+def _misses_interim(before: CaseSoFar, response: Response) -> bool:
     found = application(response.use_case)
     return (
         found is not None
@@ -240,7 +240,7 @@ def _misses_interim(before: Standing, response: Response) -> bool:
     )
 
 
-def _stands_down(before: Standing, response: Response) -> bool:
+def _stands_down(before: CaseSoFar, response: Response) -> bool:
     """Tell whether nobody is on the way: by this word, or by a newer one, seen in its light."""
     if response.newer:
         return response.says is Said.STOOD_DOWN
@@ -248,7 +248,7 @@ def _stands_down(before: Standing, response: Response) -> bool:
     return response.says in _SOMEBODY_COMES and before.says is Said.ACCEPTED
 
 
-def _contradicts(before: Standing, response: Response) -> bool:
+def _contradicts(before: CaseSoFar, response: Response) -> bool:
     """Tell whether it speaks against an end: a refusal is none, whenever it was written."""
     told = response.newer or before.state in _NEVER_TAKEN
     return (
@@ -256,11 +256,11 @@ def _contradicts(before: Standing, response: Response) -> bool:
     )
 
 
-def _is_unforeseen(before: Standing, response: Response) -> bool:
+def _is_unforeseen(before: CaseSoFar, response: Response) -> bool:
     return any(
         guard.receiving is Severity.WARNING
         and before.state in guard.states
-        and guard.about(response.move, response.subject, response.use_case)
+        and guard.about(response.move, response.request_type, response.use_case)
         for guard in GUARDS
     )
 
@@ -292,12 +292,12 @@ ROWS: Mapping[Remark, _Row] = {
 }
 
 
-def remarks_on(before: Standing, response: Response) -> tuple[Remark, ...]:
+def remarks_on(before: CaseSoFar, response: Response) -> tuple[Remark, ...]:
     """Return what is remarkable about *response*, in the order of the table."""
     return tuple(remark for remark, row in ROWS.items() if row(before, response))
 
 
-def moves_on(before: Standing, response: Response) -> bool:
+def moves_on(before: CaseSoFar, response: Response) -> bool:
     """
     Tell whether the workflow follows the response: the newest holds.
 

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 
 class AtItsTime(StrEnum):
@@ -189,7 +189,7 @@ def is_too_late(timing: Timing, move: Move, needed_by: datetime | None, now: dat
 
 
 def limits(
-    timing: Timing, move: Move, subject: Subject, needed_by: datetime | None, now: datetime
+    timing: Timing, move: Move, request_type: RequestType, needed_by: datetime | None, now: datetime
 ) -> Limits:
     """
     Return until when to try a message that is submitted *now*, and when it is late.
@@ -198,7 +198,7 @@ def limits(
     passes: who is told has to have the other half.
     """
     needed_by = clinical_time(needed_by, now)
-    found = _limit(timing, move, subject, needed_by, now)
+    found = _limit(timing, move, request_type, needed_by, now)
     late = now + min(timing.delayed_after, (found.give_up_at - now) / 2)
     if needed_by is not None and now < needed_by < late:
         late = needed_by
@@ -206,7 +206,7 @@ def limits(
 
 
 def _limit(
-    timing: Timing, move: Move, subject: Subject, needed_by: datetime | None, now: datetime
+    timing: Timing, move: Move, request_type: RequestType, needed_by: datetime | None, now: datetime
 ) -> Limits:
     if needed_by is None or move not in ENDED_BY_TIME:
         return _at(now + timing.give_up_after)
@@ -214,7 +214,7 @@ def _limit(
     left = needed_by - now
     if timing.at_its_time is AtItsTime.GOES_ON:
         return _at(now + (longest if left >= longest else min(timing.give_up_after, longest)))
-    if subject is Subject.BOOKING:
+    if request_type is RequestType.BOOKING:
         longest = timing.give_up_booking_after
     least = timedelta()
     if timing.at_its_time is AtItsTime.ENDS:

@@ -42,7 +42,7 @@ class Move(StrEnum):
     ABANDON = "abandon"  # it never left: given up or withdrawn before the first POST
 
 
-class Subject(StrEnum):
+class RequestType(StrEnum):
     """What a workflow is about."""
 
     REFERRAL = "referral"
@@ -244,8 +244,8 @@ def role_of(move: Move) -> Role:
     return Role.REQUESTER if move in REQUESTER_MOVES else Role.RESPONDER
 
 
-def subject_of(message: Message) -> Subject:
+def request_type_of(message: Message) -> RequestType:
     """Return what the workflow of *message* is about."""
     if message.event.startswith("booking"):
-        return Subject.BOOKING
-    return Subject.VALIDATION if message.category == "validation" else Subject.REFERRAL
+        return RequestType.BOOKING
+    return RequestType.VALIDATION if message.category == "validation" else RequestType.REFERRAL

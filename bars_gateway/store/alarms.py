@@ -11,7 +11,7 @@ from bars_gateway.model.alarms import (
     Alarm,
     Chosen,
     Handled,
-    Standing,
+    StandingAlarms,
 )
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS
 from bars_gateway.model.messages import Actor
@@ -65,10 +65,10 @@ class Alarms(Noun):
         return found
 
 
-def counted(connection: Connection) -> list[Standing]:
+def counted(connection: Connection) -> list[StandingAlarms]:
     """Return how many alarms stand, by kind, provider and our role."""
     return [
-        Standing(
+        StandingAlarms(
             kind=row["kind"],
             provider=row["provider"],
             role=_role(row),

@@ -23,7 +23,7 @@ from bars_gateway.standard.consistency import CaseDetails, case_details_of
 from bars_gateway.standard.meaning import Wording, wording_of
 from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
-from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, RequestType, State
 from bars_gateway.store import links
 from bars_gateway.store.asides import Failed, Look, each_alone
 from bars_gateway.store.connection import Connection, Row
@@ -216,7 +216,7 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         correlation_id=row["correlation_id"],
         bundle_id=row["bundle_id"],
         move=Move(about["move"]),
-        subject=Subject(about["subject"]),
+        request_type=RequestType(about["request_type"]),
         use_case=about["use_case"],
         sender=about["sender"],
         receiver=about["receiver"],

@@ -29,7 +29,7 @@ from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsis
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, sameness_among
 from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_an_ended
-from bars_gateway.standard.workflow import FINAL, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
 from bars_gateway.store.records import began, notify, other_records, patients_of
@@ -85,7 +85,7 @@ def names(whose_it_is: Sameness, *, right: bool) -> Names | None:
 
 def out_of_time(later: Arrival | Submission, workflow: Row, state: State) -> Sequence[Issue]:
     """Return what speaks against the move in *state*, where the workflow is, or will be."""
-    about = (Subject(workflow["subject"]), workflow["use_case"])
+    about = (RequestType(workflow["request_type"]), workflow["use_case"])
     return too_late(state, later.move, *about, later.enforced)
 
 

@@ -223,7 +223,7 @@ def open_workflow(connection: Connection, arrival: Arrival, now: datetime) -> in
         correlation_id=arrival.correlation_id,
         counterparty=arrival.sender,
         role="responder",
-        subject=arrival.subject,
+        request_type=arrival.request_type,
         use_case=arrival.use_case,
         focus_id=arrival.focus_id,
         state=State.ACTIVE,

@@ -61,5 +61,5 @@ SELECT p.media_type, p.headers, p.encoding, p.body, p.digest
 
 -- name: workflows_changed
 -- Whatever of ours has the id that a change names.
-SELECT id, counterparty, state, subject, use_case FROM workflows
+SELECT id, counterparty, state, request_type, use_case FROM workflows
  WHERE provider = :provider AND focus_id = :focus_id AND role = 'responder' ORDER BY id DESC;

@@ -29,7 +29,7 @@ from bars_gateway.model.readings import Link
 from bars_gateway.standard.consistency import PROVED, matters
 from bars_gateway.standard.links import TIES, By, Relation
 from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
 from bars_gateway.store.replacements import known_before, left_with
@@ -352,8 +352,8 @@ def _retry(connection: Connection, row: Row, schedule: Schedule, now: datetime) 
 def _limits(connection: Connection, row: Row, schedule: Schedule) -> Limits:
     workflow = connection.one("workflow_state", id=row["workflow_id"])
     assert workflow is not None
-    subject = Subject(workflow["subject"])
-    return schedule(row["use_case"], Move(row["move"]), subject, instant(row["needed_by"]))
+    request_type = RequestType(workflow["request_type"])
+    return schedule(row["use_case"], Move(row["move"]), request_type, instant(row["needed_by"]))
 
 
 def _times(limits: Limits) -> dict[str, str | int]:

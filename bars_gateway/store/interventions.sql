@@ -2,9 +2,9 @@
 
 -- name: open_resent
 -- A request that is sent again as a new one makes a record of its own there, and so a workflow here.
-INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, state,
+INSERT INTO workflows (provider, correlation_id, counterparty, role, request_type, use_case, state,
                        answer_due_at, warn_at, overdue_at, likeness, opened_at)
-SELECT provider, correlation_id, counterparty, role, subject, use_case, 'requested',
+SELECT provider, correlation_id, counterparty, role, request_type, use_case, 'requested',
        answer_due_at, warn_at, answer_due_at, likeness, :now
   FROM workflows WHERE id = :id
 RETURNING id;

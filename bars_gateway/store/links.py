@@ -55,7 +55,7 @@ from bars_gateway.standard.headers import same_service
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.links import (
     AMBIGUOUS,
-    NAMED_SUBJECTS,
+    NAMED_TYPES,
     TIES,
     UNCERTAIN,
     UNKNOWN,
@@ -76,12 +76,12 @@ from bars_gateway.standard.patients import (
     patient_of,
 )
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import FINAL, Move, Role, State, Subject, led_on
+from bars_gateway.standard.workflow import FINAL, Move, RequestType, Role, State, led_on
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, began, links, patients_of, read_payload
 from bars_gateway.store.rows import text
 
-_CARRIED_ON = frozenset({Subject.REFERRAL, Subject.VALIDATION})
+_CARRIED_ON = frozenset({RequestType.REFERRAL, RequestType.VALIDATION})
 _MOST = 8  # candidates of one conversation whose Bundles are read; more are no choice
 _MOST_OPEN = 200  # open requests with ids of their own whose Bundles are read, the newest
 _MOST_HOLDERS = (
@@ -214,7 +214,7 @@ def _named(connection: Connection, asking: _Asking, by: By, focus_id: str) -> in
         provider=request.provider,
         focus_id=focus_id,
         role=asking.role,
-        subjects=json.dumps(sorted(NAMED_SUBJECTS[by])),
+        request_types=json.dumps(sorted(NAMED_TYPES[by])),
     )
     found = _theirs(found, asking) or found
     if len(found) != 1:
@@ -238,7 +238,7 @@ def _conversation(connection: Connection, asking: _Asking) -> Iterator[tuple[By,
     """Yield what of its conversation the request carries on, or takes the place of."""
     assert asking.request.ties is not None
     journey_id = asking.request.ties.journey_id
-    if journey_id and asking.request.subject in _CARRIED_ON:
+    if journey_id and asking.request.request_type in _CARRIED_ON:
         fits = partial(_is_same_journey, asking, journey_id)
         yield By.JOURNEY, _fitting(connection, _parents(connection, asking), fits)
     yield (
@@ -270,8 +270,10 @@ def _parents(connection: Connection, asking: _Asking) -> list[Row]:
 
 def _replaced(connection: Connection, asking: _Asking) -> list[Row]:
     """Return what was cancelled, and has nothing in its place yet."""
-    subject = asking.request.subject
-    found = _talked_about(connection, "workflows_to_replace", asking, asking.role, subject=subject)
+    request_type = asking.request.request_type
+    found = _talked_about(
+        connection, "workflows_to_replace", asking, asking.role, request_type=request_type
+    )
     theirs = _theirs(found, asking)
     # What we ask again we may ask of another service; what others ask of us again is theirs.
     return theirs or found if asking.role is Role.REQUESTER else theirs
@@ -368,7 +370,7 @@ def _is_its_case(connection: Connection, change: Change, other: Row) -> bool:
 
 
 def _open(connection: Connection, change: Change) -> list[Row]:
-    values = {"provider": change.provider, "subject": change.subject}
+    values = {"provider": change.provider, "request_type": change.request_type}
     return [
         row
         for row in connection.rows("requests_open", **values)
@@ -427,7 +429,7 @@ def _holders(connection: Connection, workflow: Row, focus_id: str) -> list[Row]:
 
 
 def _is_booking(workflow: Row) -> bool:
-    return bool(workflow["subject"] == Subject.BOOKING)
+    return bool(workflow["request_type"] == RequestType.BOOKING)
 
 
 def _is_same_case(connection: Connection, one_: Row, other: Row) -> bool:

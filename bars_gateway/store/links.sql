@@ -2,39 +2,39 @@
 
 -- name: workflow_by_focus
 -- The Receiver's id names the workflow that a change belongs to.
-SELECT id, correlation_id, state, counterparty, subject, use_case, focus_id FROM workflows
+SELECT id, correlation_id, state, counterparty, request_type, use_case, focus_id FROM workflows
  WHERE provider = :provider AND focus_id = :key AND role = coalesce(:role, role)
  ORDER BY id DESC;
 
 -- name: focus_holders
 -- Whatever of anybody's has the id: a Receiver's number is of one patient, whoever of us was told it.
-SELECT id, provider, state, counterparty, subject FROM workflows
+SELECT id, provider, state, counterparty, request_type FROM workflows
  WHERE focus_id = :focus_id AND role = :role ORDER BY id DESC;
 
 -- name: workflows_named
 -- By the id that the Receiver gave, which is unique to that Receiver only.
-SELECT id, subject, state, counterparty FROM workflows
+SELECT id, request_type, state, counterparty FROM workflows
  WHERE provider = :provider AND focus_id = :focus_id AND role = :role
-   AND subject IN (SELECT value FROM json_each(:subjects))
+   AND request_type IN (SELECT value FROM json_each(:request_types))
  ORDER BY id;
 
 -- name: requests_open
 -- What we asked for and is not over, the newest first: one of them a change may be of.
 SELECT id, counterparty, state, focus_id, claimed_id FROM workflows
- WHERE provider = :provider AND subject = :subject AND closed_at IS NULL AND role = 'requester'
+ WHERE provider = :provider AND request_type = :request_type AND closed_at IS NULL AND role = 'requester'
  ORDER BY id DESC;
 
 -- name: workflows_to_carry_on
 -- A conversation spans several workflows and organisations: these are candidates, and no more.
 SELECT id, counterparty FROM workflows
  WHERE provider = :provider AND correlation_id = :correlation_id AND role = :role
-   AND subject IN ('referral', 'validation') AND state NOT IN ('cancelled', 'refused', 'abandoned')
+   AND request_type IN ('referral', 'validation') AND state NOT IN ('cancelled', 'refused', 'abandoned')
  ORDER BY id;
 
 -- name: workflows_to_replace
 -- What was cancelled in a conversation, or is being, and has nothing in its place that may come to something.
 SELECT w.id, w.counterparty FROM workflows AS w
- WHERE w.provider = :provider AND w.correlation_id = :correlation_id AND w.role = :role AND w.subject = :subject
+ WHERE w.provider = :provider AND w.correlation_id = :correlation_id AND w.role = :role AND w.request_type = :request_type
    AND (w.state = 'cancelled'
         OR EXISTS (SELECT 1 FROM messages AS m
                     WHERE m.workflow_id = w.id AND m.direction = 'outbound' AND m.move = 'cancel'

@@ -112,8 +112,8 @@ def _against(
 def _misfit(workflow: Row, arrival: Arrival) -> Objection | None:
     if not same_service(workflow["counterparty"], arrival.sender):
         return AGAINST["other_service"]
-    ours = (workflow["subject"], workflow["use_case"])
-    if ours != (arrival.subject, arrival.use_case):
+    ours = (workflow["request_type"], workflow["use_case"])
+    if ours != (arrival.request_type, arrival.use_case):
         return AGAINST["other_use_case"]
     if None not in {workflow["focus_id"], arrival.focus_id} and (
         workflow["focus_id"] != arrival.focus_id

@@ -85,7 +85,7 @@ TURNED_AWAY = "cancel.turned_away"
 ASKED = "cancel.asked"
 _LOOK_AGAIN = 5.0  # seconds; a net below the wake-up
 _ABOUT = (  # of an Arrival, what the EPR is shown and the message is made of
-    *("move", "subject", "use_case", "sender", "receiver", "bundle_id", "focus_id"),
+    *("move", "request_type", "use_case", "sender", "receiver", "bundle_id", "focus_id"),
     *("responds_to", "reference"),
 )
 

@@ -2,18 +2,18 @@
 
 -- name: links_of
 -- Those that the workflow's own request asked for, and those that later requests did.
-SELECT l.by, 1 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
+SELECT l.by, 1 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id
   FROM links AS l JOIN workflows AS o ON o.id = l.to_id WHERE l.workflow_id = :id
  UNION ALL
-SELECT l.by, 0 AS from_here, o.id, o.subject, o.role, o.state, o.focus_id
+SELECT l.by, 0 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id
   FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id
  ORDER BY 3;
 
 -- name: open_workflow
 -- A workflow that begins, with its clock where an answer is owed.
-INSERT INTO workflows (provider, correlation_id, counterparty, role, subject, use_case, focus_id, state,
+INSERT INTO workflows (provider, correlation_id, counterparty, role, request_type, use_case, focus_id, state,
                        answer_due_at, warn_at, overdue_at, likeness, opened_at)
-VALUES (:provider, :correlation_id, :counterparty, :role, :subject, :use_case, :focus_id, :state,
+VALUES (:provider, :correlation_id, :counterparty, :role, :request_type, :use_case, :focus_id, :state,
         :answer_due_at, :warn_at, :answer_due_at, :likeness, :now)
 RETURNING id;
 
@@ -40,7 +40,7 @@ VALUES (:provider, :kind, :message_id, :remarks, :now, :collected_at);
 
 -- name: workflow_state
 -- Where a workflow stands, and what it is about.
-SELECT state, focus_id, subject, use_case FROM workflows WHERE id = :id;
+SELECT state, focus_id, request_type, use_case FROM workflows WHERE id = :id;
 
 -- name: event_told
 -- Whether the audit trail has that of a message before.

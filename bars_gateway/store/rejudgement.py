@@ -31,7 +31,7 @@ from bars_gateway.standard.bundle import MalformedBundle
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import OF_ENDS, OF_NUMBERS, Remark
-from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, RequestType, State
 from bars_gateway.store.connection import Row
 from bars_gateway.store.guards import whose
 from bars_gateway.store.outbound import lead_on
@@ -150,7 +150,7 @@ def _tell_of_late_change(connection: SqliteConnection, row: Row, now: datetime) 
 def _workflow(connection: SqliteConnection, row: Row) -> Row:
     """Return the workflow of a response, with the cancellation that had been sent before it."""
     found: Row = connection.raw.execute(
-        "SELECT w.id, w.state, w.subject, w.use_case, w.answer_due_at, w.closed_at,"
+        "SELECT w.id, w.state, w.request_type, w.use_case, w.answer_due_at, w.closed_at,"
         "       (SELECT c.state FROM main.messages AS c WHERE c.workflow_id = w.id"
         "           AND c.direction = 'outbound' AND c.move = 'cancel' AND c.id < ?"
         "         ORDER BY c.id DESC LIMIT 1) AS cancellation"
@@ -174,10 +174,10 @@ def _arrival(connection: SqliteConnection, row: Row) -> Arrival:
         pass
     workflow = connection.one("workflow_state", id=row["workflow_id"])
     assert workflow is not None
-    return _as_heard(row, Subject(workflow["subject"]))
+    return _as_heard(row, RequestType(workflow["request_type"]))
 
 
-def _as_heard(row: Row, subject: Subject) -> Arrival:
+def _as_heard(row: Row, request_type: RequestType) -> Arrival:
     nothing = Payload(media_type="", headers={}, body=b"")
     names = ("provider", "request_id", "correlation_id", "bundle_id", "use_case", "sender")
     word = None
@@ -193,7 +193,7 @@ def _as_heard(row: Row, subject: Subject) -> Arrival:
         **{name: row[name] for name in names},
         receiver=row["receiver"],
         move=Move(row["move"]),
-        subject=subject,
+        request_type=request_type,
         focus_id=None,
         reference=None,
         responds_to=row["responds_to"],

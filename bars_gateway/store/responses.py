@@ -84,9 +84,9 @@ from bars_gateway.standard.meaning import (
 from bars_gateway.standard.patients import Sameness
 from bars_gateway.standard.remarks import (
     OF_PATIENT,
+    CaseSoFar,
     Remark,
     Response,
-    Standing,
     beside_an_ended,
     is_alarming,
     moves_on,
@@ -94,7 +94,7 @@ from bars_gateway.standard.remarks import (
     remarks_on_numbers,
     renews_doubt,
 )
-from bars_gateway.standard.workflow import Move, Role, State, Subject, is_worse
+from bars_gateway.standard.workflow import Move, RequestType, Role, State, is_worse
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import OTHERS, whose
 from bars_gateway.store.inbound import (
@@ -286,7 +286,7 @@ def tell(
     if arrival.wording is not None:
         heard = hear(connection, workflow, arrival.wording, came_at, now)
         arrival = replace(arrival, move=heard.reading.move, word=heard.word)
-    before = Standing(
+    before = CaseSoFar(
         state=State(workflow["state"]),
         due_at=instant(workflow["answer_due_at"]),
         cancel_open=workflow["cancellation"] == OutboundState.UNCONFIRMED,
@@ -296,7 +296,7 @@ def tell(
     response = Response(
         move=arrival.move,
         says=heard.word.says if heard else None,
-        subject=Subject(workflow["subject"]),
+        request_type=RequestType(workflow["request_type"]),
         use_case=workflow["use_case"],
         reason=arrival.reason,
         newer=heard is None or (heard.newest and _is_after_the_end(heard.word, workflow, now)),
@@ -490,7 +490,7 @@ def response_arrival(
         correlation_id=correlation_id,
         bundle_id=message.bundle_id,
         move=move,
-        subject=workflow.subject_of(message),
+        request_type=workflow.request_type_of(message),
         use_case=message.use_case,
         sender=sender,
         receiver=receiver,

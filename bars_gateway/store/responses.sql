@@ -2,7 +2,7 @@
 
 -- name: workflows_responded_to
 -- Every workflow of ours that a Bundle with that id belongs to, whoever sent the Bundle.
-SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.subject, w.use_case, w.answer_due_at,
+SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.request_type, w.use_case, w.answer_due_at,
        w.closed_at,
        (SELECT c.state FROM messages AS c WHERE c.workflow_id = w.id AND c.direction = 'outbound' AND c.move = 'cancel'
          ORDER BY c.id DESC LIMIT 1) AS cancellation
@@ -13,7 +13,7 @@ SELECT w.id, w.counterparty, w.focus_id, w.correlation_id, w.state, w.subject, w
 
 -- name: workflow_responded_to
 -- The workflow that a response is of, with the last cancellation of it.
-SELECT w.id, w.state, w.subject, w.use_case, w.answer_due_at, w.closed_at,
+SELECT w.id, w.state, w.request_type, w.use_case, w.answer_due_at, w.closed_at,
        (SELECT c.state FROM messages AS c WHERE c.workflow_id = w.id AND c.direction = 'outbound' AND c.move = 'cancel'
          ORDER BY c.id DESC LIMIT 1) AS cancellation
   FROM workflows AS w WHERE w.id = :id;

@@ -18,7 +18,7 @@ from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.verdict import FaultSide, Verdict
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.connection import Row
 
 _COMPRESS_FROM = 512  # bytes: below it, zstd saves nothing
@@ -102,7 +102,7 @@ def message_of(row: Row) -> MessageRow:
         correlation_id=row["correlation_id"],
         bundle_id=row["bundle_id"],
         move=Move(row["move"]),
-        subject=Subject(row["subject"]),
+        request_type=RequestType(row["request_type"]),
         use_case=row["use_case"],
         sender=row["sender"],
         receiver=row["receiver"],
@@ -138,7 +138,7 @@ def link_of(row: Row) -> Link:
         relation=TIES[by].there if row["from_here"] else TIES[by].back,
         by=by,
         workflow_id=row["id"],
-        subject=Subject(row["subject"]),
+        request_type=RequestType(row["request_type"]),
         role=row["role"],
         state=State(row["state"]),
         focus_id=row["focus_id"],
@@ -153,7 +153,7 @@ def workflow_of(row: Row, links: Sequence[Link]) -> WorkflowRow:
         correlation_id=row["correlation_id"],
         counterparty=row["counterparty"],
         role=row["role"],
-        subject=Subject(row["subject"]),
+        request_type=RequestType(row["request_type"]),
         use_case=row["use_case"],
         state=State(row["state"]),
         opened_at=instant(row["opened_at"]),
@@ -207,7 +207,7 @@ def notice_of(row: Row, message: Row, links: Sequence[Link]) -> Notice:
         correlation_id=message["correlation_id"],
         bundle_id=message["bundle_id"],
         move=Move(message["move"]),
-        subject=Subject(message["subject"]),
+        request_type=RequestType(message["request_type"]),
         use_case=message["use_case"],
         sender=message["sender"],
         receiver=message["receiver"],

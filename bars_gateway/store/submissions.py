@@ -186,7 +186,7 @@ def _warned_of_others(
     return [
         Warned(
             rule=OTHER_RECORD.rule,
-            path=f"{submission.subject}: focus",
+            path=f"{submission.request_type}: focus",
             problem=f"this cancels {_named(workflow_id, this['focus_id'])} alone. Another record of"
             f" this patient stands: {_named(other.workflow_id, other.focus_id)}. If nobody is to"
             " come, cancel that one, too",
@@ -258,7 +258,7 @@ def _placed(
         correlation_id=submission.correlation_id,
         counterparty=submission.receiver,
         role=role_of(submission.move),
-        subject=submission.subject,
+        request_type=submission.request_type,
         use_case=submission.use_case,
         # What a new request calls itself is the EPR's own: the Receiver mints the id.
         focus_id=None if submission.move is Move.REQUEST else submission.focus_id,
@@ -300,7 +300,7 @@ def _change_of(submission: Submission) -> Change | None:
     return Change(
         provider=submission.provider,
         receiver=submission.receiver,
-        subject=submission.subject,
+        request_type=submission.request_type,
         focus_id=submission.focus_id,
         said=said,
         patient_changed=submission.patient_changed,
@@ -349,7 +349,7 @@ def _refuse_anothers_id(connection: Connection, submission: Submission) -> None:
     if submission.move not in _CHANGES:
         return
     values = {"provider": submission.provider, "correlation_id": submission.correlation_id}
-    begun = connection.rows("workflows_in_talk", subject=submission.subject, **values)
+    begun = connection.rows("workflows_in_talk", request_type=submission.request_type, **values)
     ids = [
         row["focus_id"] for row in begun if same_service(row["counterparty"], submission.receiver)
     ]

@@ -37,7 +37,7 @@ SELECT m.id, m.workflow_id, m.request_id, m.correlation_id, m.receiver, m.finger
 
 -- name: workflow_by_bundle
 -- A response points back to any Bundle of its workflow; Application 6 repeats the Bundle's id.
-SELECT w.id, w.correlation_id, w.state, w.counterparty, w.subject, w.use_case, w.focus_id
+SELECT w.id, w.correlation_id, w.state, w.counterparty, w.request_type, w.use_case, w.focus_id
   FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
  WHERE m.provider = :provider AND m.bundle_id = :key AND w.role = coalesce(:role, w.role)
  ORDER BY m.id DESC;
@@ -45,7 +45,7 @@ SELECT w.id, w.correlation_id, w.state, w.counterparty, w.subject, w.use_case, w
 -- name: workflows_in_talk
 -- What we began in a conversation: whether what a change names can be one of them.
 SELECT counterparty, focus_id FROM workflows
- WHERE provider = :provider AND correlation_id = :correlation_id AND role = 'requester' AND subject = :subject;
+ WHERE provider = :provider AND correlation_id = :correlation_id AND role = 'requester' AND request_type = :request_type;
 
 -- name: bundles_sent
 -- Whose else a Bundle.id was, of what was submitted here, by whichever provider.

@@ -43,8 +43,8 @@ SELECT id, 'request', 'application/fhir+json', '{}', 'identity', zeroblob(3000),
   FROM messages;
 """
 WORKFLOW = """
-INSERT INTO workflows (id, provider, correlation_id, counterparty, role, subject, use_case, state,
-                       opened_at)
+INSERT INTO workflows (id, provider, correlation_id, counterparty, role, request_type, use_case,
+                       state, opened_at)
 VALUES (1, 'bench', 'c', 'other', 'requester', 'referral', 'a1t1', 'active', :due);
 """
 

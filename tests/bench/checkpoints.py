@@ -26,7 +26,7 @@ from unittest.mock import patch
 
 from bars_gateway import log
 from bars_gateway.model.messages import Payload, Submission
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.checkpoints import Schedule
 from bars_gateway.store.database import open_database
 from bars_gateway.store.store import Store
@@ -92,7 +92,7 @@ def submission(now: datetime) -> Submission:
         responds_to=None,
         focus_id=None,
         move=Move.REQUEST,
-        subject=Subject.REFERRAL,
+        request_type=RequestType.REFERRAL,
         use_case="a1t1",
         sender=f"{_SERVICE}1",
         receiver=f"{_SERVICE}2",

@@ -37,7 +37,7 @@ _OUTBOUND = "i % 2 = 0"
 _OPEN = f"i % {WAITING} = 0"
 MAKE = (
     f"""{_NUMBERS}
-INSERT INTO workflows (id, provider, correlation_id, counterparty, role, subject, use_case,
+INSERT INTO workflows (id, provider, correlation_id, counterparty, role, request_type, use_case,
                        focus_id, state, opened_at, answer_due_at, overdue_at, closed_at)
 SELECT i, 'bench', {_UUID.format("c")}, {_SERVICE},
        CASE WHEN {_OUTBOUND} THEN 'requester' ELSE 'responder' END, 'referral', 'a1t1',

@@ -28,7 +28,7 @@ PER_WORKFLOW = 5
 
 WORKFLOWS = """
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
-INSERT INTO workflows (id, provider, correlation_id, counterparty, role, subject, use_case,
+INSERT INTO workflows (id, provider, correlation_id, counterparty, role, request_type, use_case,
                        focus_id, state, opened_at)
 SELECT i, 'bench', 'c' || i, 'other', CASE WHEN i % 2 THEN 'requester' ELSE 'responder' END,
        'validation', 'a4t1', 'f' || i, 'active', '2026-01-01T00:00:00.000Z'

@@ -27,7 +27,7 @@ from bars_gateway.outbound.record_reads import Reconciler
 from bars_gateway.outbound.token import NoToken
 from bars_gateway.standard.reads import Unanswered
 from bars_gateway.standard.timing import ROUTINE
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.database import open_database
 from bars_gateway.store.store import Store
 from bars_gateway.tls.contexts import client_context
@@ -98,7 +98,7 @@ async def submit(store: TimedStore, receiver: str) -> None:
         responds_to=None,
         focus_id=None,
         move=Move.REQUEST,
-        subject=Subject.REFERRAL,
+        request_type=RequestType.REFERRAL,
         use_case="a1t1",
         sender="service|bench",
         receiver=receiver,

@@ -9,7 +9,7 @@ from bars_gateway.model.readings import MessageRow, Notice
 from bars_gateway.standard.meaning import Reason, Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -26,7 +26,7 @@ REJECTED = Notice(
     correlation_id="7a1c3f0e-2222-4222-8333-444455556666",
     bundle_id="7a1c3f0e-3333-4222-8333-444455556666",
     move=Move.DECLINE,
-    subject=Subject.VALIDATION,
+    request_type=RequestType.VALIDATION,
     use_case="a4t1",
     sender="https://fhir.nhs.uk/Id/dos-service-id|2000000202",
     receiver="https://fhir.nhs.uk/Id/dos-service-id|2000000101",

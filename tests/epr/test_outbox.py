@@ -13,7 +13,7 @@ import messages
 import pytest
 from structlog.testing import capture_logs
 
-from bars_gateway.epr.outbox import Fate, Mark, Outbox
+from bars_gateway.epr.outbox import DropOutcome, Mark, Outbox
 from bars_gateway.epr.questions import QuestionFolder
 from bars_gateway.epr.spool import RECENT_SECONDS, Cause, Spool, Stems, Stuck
 
@@ -371,7 +371,7 @@ def test_what_we_died_over_twice_is_not_tried_again(spool: Spool, root: Path) ->
     (tried,) = outbox(spool).take()  # and we die over it
     third = outbox(spool)
     (again,) = third.take()
-    third.finish([Fate(drop=again, accepted=False, document=b"{}")])
+    third.finish([DropOutcome(drop=again, accepted=False, document=b"{}")])
     (other,) = third.take()
 
     assert (tried.ticket, True) == (again.ticket, again.ended_us)

@@ -10,17 +10,17 @@ from sandbox.corresponding import asking, corresponding, focus_id, post, read
 from bars_gateway.sandbox.counterparty.correspondence import cancellation
 from bars_gateway.sandbox.counterparty.replies import CANCELLED_ID, NHS_NUMBERS, READ_IDS, Sentinel
 from bars_gateway.sandbox.counterparty.services import SERVICES
-from bars_gateway.standard.workflow import Subject
+from bars_gateway.standard.workflow import RequestType
 
 ASKED = {
-    Subject.BOOKING: ("a1t1", "2000011147", {"books": True}),
-    Subject.REFERRAL: ("a1t1", "2000076289", {}),
-    Subject.VALIDATION: ("a4t1", "2000003366", {}),
+    RequestType.BOOKING: ("a1t1", "2000011147", {"books": True}),
+    RequestType.REFERRAL: ("a1t1", "2000076289", {}),
+    RequestType.VALIDATION: ("a4t1", "2000003366", {}),
 }
-WITH_SUBJECT = [
-    pytest.param(number, subject, id=f"{number}-{subject}")
+WITH_TYPE = [
+    pytest.param(number, request_type, id=f"{number}-{request_type}")
     for number in NHS_NUMBERS
-    for subject in Subject
+    for request_type in RequestType
 ]
 
 
@@ -30,16 +30,16 @@ async def box(settings):
         yield made
 
 
-def expected(number: str, subject: Subject) -> Sentinel:
+def expected(number: str, request_type: RequestType) -> Sentinel:
     found = NHS_NUMBERS[number]
-    return found if subject in found.subjects else Sentinel(scenarios=())
+    return found if request_type in found.request_types else Sentinel(scenarios=())
 
 
-@pytest.mark.parametrize(("number", "subject"), WITH_SUBJECT)
-async def test_a_request_about_an_official_patient(box, number, subject):
+@pytest.mark.parametrize(("number", "request_type"), WITH_TYPE)
+async def test_a_request_about_an_official_patient(box, number, request_type):
     """It is refused with the published status, or taken with the published id."""
-    use_case, service, changes = ASKED[subject]
-    sentinel = expected(number, subject)
+    use_case, service, changes = ASKED[request_type]
+    sentinel = expected(number, request_type)
     reply = await post(box, asking(use_case, service, nhs_number=number, **changes))
 
     assert (sentinel.refused_with or 200) == reply.status
@@ -67,15 +67,15 @@ async def test_a_read_of_an_official_id(box, read_id, status):
         assert (kind, read_id) == (reply.json["resourceType"], reply.json["id"])
 
 
-@pytest.mark.parametrize("subject", Subject)
-async def test_a_patient_without_a_number_is_taken(box, subject):
+@pytest.mark.parametrize("request_type", RequestType)
+async def test_a_patient_without_a_number_is_taken(box, request_type):
     """VAL-1, RF-4, BK-4: and a validation at an official service has the published id."""
-    use_case, service, changes = ASKED[subject]
+    use_case, service, changes = ASKED[request_type]
     reply = await post(box, asking(use_case, service, nhs_number=None, **changes))
     published = "0b42eac3-0175-43c8-bbab-efaa8ca31ccf"
 
     assert 200 == reply.status
-    assert (subject is Subject.VALIDATION) == (focus_id(reply) == published)
+    assert (request_type is RequestType.VALIDATION) == (focus_id(reply) == published)
 
 
 async def test_two_people_without_a_number_are_two_at_its_own_services(box):

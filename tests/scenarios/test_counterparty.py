@@ -149,7 +149,7 @@ async def test_the_counterparty_books(lone: Lone, use_case: str) -> None:
         sent, held = await lone.sandbox.counterparty.correspondence.request(body)
 
     assert (Verdict.ACKNOWLEDGED, State.ACTIVE) == (sent.verdict, held.state)
-    assert ["booking"] == [question["subject"] for question in epr.seen]
+    assert ["booking"] == [question["request_type"] for question in epr.seen]
 
 
 @pytest.mark.parametrize("use_case", ["a4t1", "a6t1"])

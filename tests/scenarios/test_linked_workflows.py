@@ -315,7 +315,7 @@ async def test_the_notice_tells_the_epr_what_belongs_together(world: World) -> N
             "relation": "booking",
             "by": NAMED,
             "workflow_id": booked["workflow_id"],
-            "subject": "booking",
+            "request_type": "booking",
             "role": "requester",
             "state": "active",
             "focus_id": booked["focus_id"],

@@ -55,7 +55,7 @@ async def test_a_booking_is_acknowledged_by_the_epr(world: World) -> None:
     assert (200, json.loads(body)["id"]) == (status, answer["id"])
     assert question["proposed_focus_id"] == focus(answer)["id"]
     assert "created" in focus(answer)
-    assert ("request", "booking") == (question["move"], question["subject"])
+    assert ("request", "booking") == (question["move"], question["request_type"])
 
 
 async def test_nothing_is_acknowledged_before_the_epr_has_decided(world: World) -> None:
@@ -71,7 +71,7 @@ async def test_nothing_is_acknowledged_before_the_epr_has_decided(world: World) 
         status, _, _ = await posted
 
     assert (True, [0, 0], 200) == (waited, before, status)
-    assert [("active", "booking")] == stored(world, "SELECT state, subject FROM workflows")
+    assert [("active", "booking")] == stored(world, "SELECT state, request_type FROM workflows")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Issue, Severity
 from bars_gateway.standard.meaning import MOVES, Said, move_of, ours_in, read_as, wording_of
 from bars_gateway.standard.rule import Side
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 Change = Callable[[Bundle], object]
 EMPTY_PLAN = {
@@ -52,14 +52,14 @@ MAKE: Mapping[str, Callable[[], Bundle]] = {
 }
 
 
-def of(use_case: str, subject: Subject | None = None) -> Case:
+def of(use_case: str, request_type: RequestType | None = None) -> Case:
     """Return a request in that use case, taken by its Receiver."""
     application = use_case[:2]
     if application in {"a4", "a6"}:
         given = case("a4t1" if application == "a4" else use_case)
         text = to_bytes(given.request.bundle, Format.JSON).decode()
     else:
-        make = a_booking if subject is Subject.BOOKING else MAKE[application]
+        make = a_booking if request_type is RequestType.BOOKING else MAKE[application]
         text = json.dumps(make())
     for code in ("a1t1", "a4t1", "a5t1", "a8t1"):
         text = text.replace(f'"{code}"', f'"{use_case}"')
@@ -71,20 +71,20 @@ EACH = [
     for row in COMPOSITIONS
     for use_case in USE_CASE_NAMES
     if use_case[:2] in row.applications
-    if (Subject.BOOKING in row.subjects) <= (use_case[:2] in {"a1", "a2", "a7"})
+    if (RequestType.BOOKING in row.request_types) <= (use_case[:2] in {"a1", "a2", "a7"})
     if row.move is not Move.UPDATE or use_case[:2] in {"a4", "a6"}  # others are not updated
-    if use_case[:2] != "a7" or row.subjects == {Subject.BOOKING}
+    if use_case[:2] != "a7" or row.request_types == {RequestType.BOOKING}
     if row.move is not Move.CANCEL or use_case[:2] != "a8"  # cancelled by telephone (G12)
 ]
 RESPONSES = [each for each in EACH if each.values[0].is_response]
 
 
-def subject(row: Composition) -> Subject | None:
-    return Subject.BOOKING if row.subjects == {Subject.BOOKING} else None
+def request_type(row: Composition) -> RequestType | None:
+    return RequestType.BOOKING if row.request_types == {RequestType.BOOKING} else None
 
 
 def composed(row: Composition, use_case: str) -> tuple[Case, Any]:
-    given = of(use_case, subject(row))
+    given = of(use_case, request_type(row))
     return given, given.make(wanted_for(row))
 
 

@@ -17,7 +17,7 @@ from bars_gateway.standard.examination import Examined, examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.rule import NOTHING_AGREED, PRODUCTION, Overrides, Side
-from bars_gateway.standard.workflow import Move, subject_of
+from bars_gateway.standard.workflow import Move, request_type_of
 
 NARRATIVE = '<div xmlns="http://www.w3.org/1999/xhtml">an&nbsp;invented note</div>'
 PLACEHOLDER, WRONG_DIGIT, RIGHT = "0000000000", "9990000019", "9990000026"
@@ -63,7 +63,7 @@ def rows_for(case: Case) -> list[Composition]:
         row
         for row in COMPOSITIONS
         if message.use_case[:2] in row.applications
-        and subject_of(message) in row.subjects
+        and request_type_of(message) in row.request_types
         and row.move is not Move.UPDATE
     ]
 

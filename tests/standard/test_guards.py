@@ -29,15 +29,15 @@ from bars_gateway.standard.remarks import (
     OF_SILENCE,
     OF_WHOSE,
     ROWS,
+    CaseSoFar,
     Remark,
     Response,
-    Standing,
     remarks_on,
 )
 from bars_gateway.standard.rule import EVERYBODY, AgreedSeverity, Overrides, Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.timing import TIMINGS, application_of
-from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, RequestType, State
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SENDING, RECEIVING = enforced(Side.SENDING), enforced(Side.RECEIVING)
@@ -78,7 +78,7 @@ def test_what_comes_too_late_is_refused_before_sending(
 ) -> None:
     """The user is still there, and reads what to do instead."""
     assert expected == {
-        issue.rule for issue in too_late(state, move, Subject.REFERRAL, use_case, SENDING)
+        issue.rule for issue in too_late(state, move, RequestType.REFERRAL, use_case, SENDING)
     }
 
 
@@ -145,7 +145,7 @@ def test_nothing_shows_an_nhs_number_by_accident() -> None:
 @pytest.mark.parametrize("move", [Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE])
 def test_no_response_is_refused_for_its_time(state: State, move: Move) -> None:
     """Scenarios 72 to 75: it may be the only word that there is about a patient."""
-    assert [] == too_late(state, move, Subject.VALIDATION, "a4t1", RECEIVING)
+    assert [] == too_late(state, move, RequestType.VALIDATION, "a4t1", RECEIVING)
 
 
 @pytest.mark.parametrize(
@@ -189,11 +189,11 @@ def test_an_agreement_hardens_what_is_only_remarked_upon() -> None:
 
 def response(move: Move, use_case: str = "a4t1", **more: Any) -> Response:
     values: dict[str, Any] = {"says": None, "reason": "new", "came_at": NOW} | more
-    return Response(move=move, subject=Subject.VALIDATION, use_case=use_case, **values)
+    return Response(move=move, request_type=RequestType.VALIDATION, use_case=use_case, **values)
 
 
-def standing(state: State, due: int = 60, **more: Any) -> Standing:
-    return Standing(state=state, due_at=NOW + timedelta(minutes=due), **more)
+def standing(state: State, due: int = 60, **more: Any) -> CaseSoFar:
+    return CaseSoFar(state=state, due_at=NOW + timedelta(minutes=due), **more)
 
 
 OLDER: dict[str, Any] = {"newer": False}
@@ -266,7 +266,7 @@ OLDER: dict[str, Any] = {"newer": False}
     ids=str,
 )
 def test_what_is_remarkable_is_told(
-    before: Standing, came: Response, expected: tuple[Remark, ...]
+    before: CaseSoFar, came: Response, expected: tuple[Remark, ...]
 ) -> None:
     """Scenarios 72, 74, 75, 81, 89, 90 and 93."""
     assert expected == remarks_on(before, came)
@@ -298,7 +298,7 @@ def test_who_may_say_no_more_of_what_is_over_is_told_when_to_telephone(
     texts = [
         each.text
         for each in GUARDS
-        if each.about(move, Subject.VALIDATION, "a4t1")
+        if each.about(move, RequestType.VALIDATION, "a4t1")
         and state in each.states
         and each.states <= FINAL
     ]

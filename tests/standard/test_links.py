@@ -12,7 +12,7 @@ from bars_gateway.standard.bundle import Message, read
 from bars_gateway.standard.consistency import journey_of
 from bars_gateway.standard.links import (
     LINK_RULES,
-    NAMED_SUBJECTS,
+    NAMED_TYPES,
     TIES,
     UNKNOWN,
     By,
@@ -207,5 +207,5 @@ def test_a_refusal_names_the_element_and_the_guides_answer() -> None:
 def test_a_tie_is_told_from_both_ends() -> None:
     """Each way in which workflows are tied has its words, and its source in each row."""
     assert set(By) == set(TIES)
-    assert set() == set(NAMED_SUBJECTS) - set(TIES)
+    assert set() == set(NAMED_TYPES) - set(TIES)
     assert [] == [row.rule for row in LINK_RULES if not row.source]

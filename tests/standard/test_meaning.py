@@ -30,16 +30,16 @@ from bars_gateway.standard.meaning import (
     wording_of,
 )
 from bars_gateway.standard.remarks import (
+    CaseSoFar,
     Remark,
     Response,
-    Standing,
     is_alarming,
     moves_on,
     remarks_on,
 )
 from bars_gateway.standard.sentences import NOTHING_TO_DO, Situation, means, sentences
 from bars_gateway.standard.sentences.words import Asks
-from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, State, Subject, is_worse, led_on
+from bars_gateway.standard.workflow import DOUBTS, FINAL, Move, RequestType, State, is_worse, led_on
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 INTERIM = "servicerequest-response-validation-interim"
@@ -103,7 +103,7 @@ def said(  # noqa: PLR0917
     words = wording(
         encounter,
         use_case=use_case,
-        subject=Subject.VALIDATION if use_case.startswith("a4") else Subject.REFERRAL,
+        request_type=RequestType.VALIDATION if use_case.startswith("a4") else RequestType.REFERRAL,
         request=request,
         plan=plan,
         definition=definition or usual,
@@ -478,16 +478,16 @@ ROWS_OF_MATRIX = list(product(State, USE_CASES))
 WORDS = list(product(Said, (True, False)))  # what is said, and whether it is the newest word
 
 
-def subject_in(use_case: str) -> Subject:
-    named = {"a4": Subject.VALIDATION, "a7": Subject.BOOKING}
-    return named.get(use_case[:2], Subject.REFERRAL)
+def request_type_in(use_case: str) -> RequestType:
+    named = {"a4": RequestType.VALIDATION, "a7": RequestType.BOOKING}
+    return named.get(use_case[:2], RequestType.REFERRAL)
 
 
 def came(word: Said, use_case: str, *, newer: bool) -> Response:
     return Response(
         move=MOVES[word],
         says=word,
-        subject=subject_in(use_case),
+        request_type=request_type_in(use_case),
         use_case=use_case,
         reason="new",
         newer=newer,
@@ -503,7 +503,7 @@ matrix = pytest.mark.parametrize(("state", "use_case"), ROWS_OF_MATRIX)
 def test_each_word_in_each_state_leads_somewhere(state: State, use_case: str) -> None:
     """The newest holds; what is older moves nothing; what speaks against an end is in doubt."""
     for word, newer in WORDS:
-        before, response = Standing(state=state, due_at=None), came(word, use_case, newer=newer)
+        before, response = CaseSoFar(state=state, due_at=None), came(word, use_case, newer=newer)
         moves = moves_on(before, response)
         reached = led_on(state, response.move) if moves else state
 
@@ -517,7 +517,7 @@ def test_each_word_in_each_state_leads_somewhere(state: State, use_case: str) ->
 def test_each_word_in_each_state_is_remarked_upon_truthfully(state: State, use_case: str) -> None:
     """What is old is called so; what contradicts an end, what amends one; and who hears of it."""
     for word, newer in WORDS:
-        before, response = Standing(state=state, due_at=None), came(word, use_case, newer=newer)
+        before, response = CaseSoFar(state=state, due_at=None), came(word, use_case, newer=newer)
         remarks = set(remarks_on(before, response))
         reached = led_on(state, response.move) if moves_on(before, response) else state
         ends = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
@@ -547,13 +547,13 @@ def must_be_heard_of(state: State, word: Said, use_case: str, *, newer: bool) ->
 def notice_of(state: State, word: Said, use_case: str, *, newer: bool) -> Situation:
     """Return what the Requester's EPR hears of: with all that is remarked upon."""
     response = came(word, use_case, newer=newer)
-    remarks = remarks_on(Standing(state=state, due_at=None), response)
+    remarks = remarks_on(CaseSoFar(state=state, due_at=None), response)
     return Situation(
         kind="amended" if Remark.AMENDED in remarks else "message",
         direction="inbound",
         state="received",
         move=response.move,
-        subject=subject_in(use_case),
+        request_type=request_type_in(use_case),
         use_case=use_case,
         says=word,
         remarks=remarks,

@@ -23,7 +23,7 @@ from bars_gateway.standard.sentences import (
 )
 from bars_gateway.standard.sentences.received import REMARKED
 from bars_gateway.standard.sentences.words import Matter, matter_of
-from bars_gateway.standard.workflow import Move, Role, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, Role, State
 
 told = cache(means)
 said = cache(sentences)
@@ -35,8 +35,8 @@ def asks_of(situation: Situation) -> Asks:
 
 def test_the_use_cases_here_are_of_every_matter() -> None:
     """What were left out would be tested by nobody; and each use case has a matter."""
-    assert set(Matter) == {matter_of(subject, use_case) for use_case, subject in ABOUT}
-    assert Matter.UNKNOWN not in {matter_of(Subject.REFERRAL, code) for code in USE_CASE_NAMES}
+    assert set(Matter) == {matter_of(request_type, use_case) for use_case, request_type in ABOUT}
+    assert Matter.UNKNOWN not in {matter_of(RequestType.REFERRAL, code) for code in USE_CASE_NAMES}
 
 
 def test_how_what_was_to_be_cancelled_ended_is_named() -> None:
@@ -48,7 +48,7 @@ def test_how_what_was_to_be_cancelled_ended_is_named() -> None:
                 direction="outbound",
                 state="refused",
                 move=Move.CANCEL,
-                subject=Subject.VALIDATION,
+                request_type=RequestType.VALIDATION,
                 use_case="a4t1",
                 attempts=attempts,
                 shown="completed",
@@ -196,13 +196,13 @@ GRAVEST = {
 }
 
 
-def looked_at(role: Role, use_case: str, subject: Subject, **now: object) -> Situation:
+def looked_at(role: Role, use_case: str, request_type: RequestType, **now: object) -> Situation:
     ours = role is Role.REQUESTER
     return Situation(
         direction="outbound" if ours else "inbound",
         state="acknowledged" if ours else "received",
         move=Move.REQUEST,
-        subject=subject,
+        request_type=request_type,
         use_case=use_case,
         due_at=DUE,
         **now,  # type: ignore[arg-type]
@@ -210,13 +210,13 @@ def looked_at(role: Role, use_case: str, subject: Subject, **now: object) -> Sit
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("use_case", "subject"), ABOUT)
+@pytest.mark.parametrize(("use_case", "request_type"), ABOUT)
 @pytest.mark.parametrize(("role", "state"), GRAVEST, ids=str)
 def test_a_request_that_is_looked_at_says_how_its_case_stands(
-    role: Role, state: State, use_case: str, subject: Subject
+    role: Role, state: State, use_case: str, request_type: RequestType
 ) -> None:
     """What was so when it was acknowledged, or came, is not told once it has moved on."""
-    moved = looked_at(role, use_case, subject, stands=state)
+    moved = looked_at(role, use_case, request_type, stands=state)
     before = replace(moved, stands=State.ACTIVE)
 
     assert asks_of(moved) in GRAVEST[role, state]
@@ -224,13 +224,13 @@ def test_a_request_that_is_looked_at_says_how_its_case_stands(
     assert not NOT_AGREED.search(means(moved))
 
 
-@pytest.mark.parametrize(("use_case", "subject"), ABOUT)
+@pytest.mark.parametrize(("use_case", "request_type"), ABOUT)
 @pytest.mark.parametrize("role", Role)
 def test_a_request_that_nobody_has_answered_reads_as_it_did(
-    role: Role, use_case: str, subject: Subject
+    role: Role, use_case: str, request_type: RequestType
 ) -> None:
     """As long as nothing was said of it, it is as its outcome told."""
-    still = looked_at(role, use_case, subject, stands=State.ACTIVE)
+    still = looked_at(role, use_case, request_type, stands=State.ACTIVE)
 
     assert means(replace(still, stands=None)) == means(still)
 
@@ -239,7 +239,7 @@ def test_a_request_that_nobody_has_answered_reads_as_it_did(
 def test_a_stand_down_is_told_with_the_request_too(use_case: str) -> None:
     """Whoever looks at the request must not believe that somebody comes."""
     now = {"stands": State.ACTIVE, "newest": Said.STOOD_DOWN}
-    ours, theirs = (looked_at(role, use_case, Subject.REFERRAL, **now) for role in Role)
+    ours, theirs = (looked_at(role, use_case, RequestType.REFERRAL, **now) for role in Role)
 
     assert "Nobody is on the way now" in means(ours)
     assert "nobody is on the way from here" in means(theirs)
@@ -249,7 +249,7 @@ def test_a_stand_down_is_told_with_the_request_too(use_case: str) -> None:
 def test_a_response_that_holds_no_more_says_how_the_case_stands(state: State) -> None:
     """What was so when it came is not told as if it were so now."""
     response = replace(
-        looked_at(Role.RESPONDER, "a6t2", Subject.REFERRAL, stands=state),
+        looked_at(Role.RESPONDER, "a6t2", RequestType.REFERRAL, stands=state),
         move=Move.PROGRESS,
         says=Said.ON_SCENE,
     )
@@ -263,7 +263,7 @@ def test_a_word_that_somebody_has_overruled_is_not_the_newest() -> None:
     ours = looked_at(
         Role.REQUESTER,
         "a6t2",
-        Subject.REFERRAL,
+        RequestType.REFERRAL,
         stands=State.IN_PROGRESS,
         newest=Said.REJECTED,
     )
@@ -280,7 +280,7 @@ def test_every_remark_is_told() -> None:
 
 def test_every_remark_adds_something_that_no_other_adds() -> None:
     """A remark that is not in the words might as well not be there."""
-    for use_case, subject in ABOUT:
+    for use_case, request_type in ABOUT:
         for word in (Said.ASSIGNED, Said.REJECTED, Said.VALIDATION_CLOSES):
             plain = Situation(
                 kind="message",
@@ -288,7 +288,7 @@ def test_every_remark_adds_something_that_no_other_adds() -> None:
                 state="received",
                 move=MOVES[word],
                 says=word,
-                subject=subject,
+                request_type=request_type,
                 use_case=use_case,
             )
             texts = [means(replace(plain, remarks=(each,))) for each in REMARKS if each != "held"]
@@ -304,7 +304,7 @@ def answered(says: Said, use_case: str, remark: Remark) -> Situation:
         state="received",
         move=MOVES[says],
         says=says,
-        subject=Subject.VALIDATION if use_case.startswith("a4") else Subject.REFERRAL,
+        request_type=RequestType.VALIDATION if use_case.startswith("a4") else RequestType.REFERRAL,
         use_case=use_case,
         remarks=(remark,),
     )
@@ -338,7 +338,7 @@ def test_of_a_validation_nobody_is_on_the_way(remark: Remark, says: Said) -> Non
     assert "on the way" not in means(answered(says, "a4t1", remark))
     assert "on its way" not in means(answered(says, "a4t1", remark))
     assert "on the way" not in means(
-        looked_at(Role.REQUESTER, "a4t1", Subject.VALIDATION, stands=State.CONTRADICTED)
+        looked_at(Role.REQUESTER, "a4t1", RequestType.VALIDATION, stands=State.CONTRADICTED)
     )
 
 
@@ -350,7 +350,7 @@ def test_a_cancellation_that_came_after_the_end_cancels_nothing() -> None:
             direction="outbound",
             state="acknowledged",
             move=Move.CANCEL,
-            subject=Subject.REFERRAL,
+            request_type=RequestType.REFERRAL,
             use_case="a6t2",
             remarks=(Remark.CANCEL_AFTER_END,),
         )
@@ -371,7 +371,7 @@ def test_an_acceptance_is_not_told_as_a_stand_down(use_case: str, state: str) ->
         state=state,
         move=Move.WAIT,
         says=Said.STOOD_DOWN,
-        subject=Subject.REFERRAL,
+        request_type=RequestType.REFERRAL,
         use_case=use_case,
     )
     accepted = replace(stood_down, says=Said.ACCEPTED)
@@ -391,7 +391,7 @@ def test_where_one_of_two_is_cancelled_nothing_has_come_back(use_case: str) -> N
             direction="outbound",
             state="acknowledged",
             move=Move.CANCEL,
-            subject=Subject.BOOKING if use_case == "a7t1" else Subject.REFERRAL,
+            request_type=RequestType.BOOKING if use_case == "a7t1" else RequestType.REFERRAL,
             use_case=use_case,
             remarks=(Remark.OTHER_STANDS,),
         )
@@ -424,7 +424,7 @@ def test_a_rejection_says_why_in_the_words_of_the_standard(reason: Reason) -> No
             state="received",
             move=Move.DECLINE,
             says=Said.REJECTED,
-            subject=Subject.VALIDATION,
+            request_type=RequestType.VALIDATION,
             use_case="a4t1",
             reason_code=reason,
         )
@@ -442,7 +442,7 @@ def test_an_older_rejection_is_not_told_as_a_new_one() -> None:
             state="received",
             move=Move.DECLINE,
             says=Said.REJECTED,
-            subject=Subject.REFERRAL,
+            request_type=RequestType.REFERRAL,
             use_case="a6t3",
             remarks=(Remark.OUT_OF_ORDER,),
         )
@@ -461,7 +461,7 @@ def test_a_care_plan_that_asks_to_act_reads_otherwise_than_one_that_does_not() -
             state="received",
             move=Move.CONCLUDE,
             says=word,
-            subject=Subject.VALIDATION,
+            request_type=RequestType.VALIDATION,
             use_case="a4t1",
         )
         for word in (Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES)
@@ -477,10 +477,10 @@ def test_who_is_responsible_is_said_by_application() -> None:
         direction="outbound",
         state="acknowledged",
         move=Move.REQUEST,
-        subject=Subject.REFERRAL,
+        request_type=RequestType.REFERRAL,
         use_case="a3t1",
     )
-    validation = replace(taken, subject=Subject.VALIDATION, use_case="a4t1", due_at=DUE)
+    validation = replace(taken, request_type=RequestType.VALIDATION, use_case="a4t1", due_at=DUE)
 
     assert "Responsibility has passed to it." in means(taken)
     assert "remain responsible until the final answer, which is owed by 14:05 UTC" in means(
@@ -513,7 +513,7 @@ def test_whose_a_message_is_is_asked_once(stronger: Remark, same: Remark) -> Non
         direction="inbound",
         state="received",
         move=Move.CONCLUDE,
-        subject=Subject.VALIDATION,
+        request_type=RequestType.VALIDATION,
         use_case="a4t1",
         says=Said.VALIDATION_ACTS,
         remarks=(stronger, same),
@@ -527,7 +527,7 @@ LOOKED_AT = Situation(
     direction="inbound",
     state="received",
     move=Move.PROGRESS,
-    subject=Subject.VALIDATION,
+    request_type=RequestType.VALIDATION,
     use_case="a4t1",
     says=Said.VALIDATION_STARTED,
     stands=State.IN_PROGRESS,

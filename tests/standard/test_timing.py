@@ -19,7 +19,7 @@ from bars_gateway.standard.timing import (
     limits,
     timing_for,
 )
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 RESPONSES = (Move.WAIT, Move.PROGRESS, Move.CONCLUDE, Move.DECLINE)
@@ -34,11 +34,11 @@ def tried_for(
     application: str,
     needed: float | None,
     move: Move = Move.REQUEST,
-    subject: Subject = Subject.REFERRAL,
+    request_type: RequestType = RequestType.REFERRAL,
 ) -> float:
     """Return for how many minutes a message is tried that is needed in so many."""
     needed_by = None if needed is None else NOW + minutes(needed)
-    found = limits(TIMINGS[application], move, subject, needed_by, NOW)
+    found = limits(TIMINGS[application], move, request_type, needed_by, NOW)
     return (found.give_up_at - NOW) / minutes(1)
 
 
@@ -61,8 +61,8 @@ def test_routine_requests_end_before_their_time_and_soon(
 ) -> None:
     """Bookings within 15 minutes, referrals within two hours, both less the lead."""
     found = [
-        tried_for(application, needed, subject=subject)
-        for subject in (Subject.REFERRAL, Subject.BOOKING)
+        tried_for(application, needed, request_type=request_type)
+        for request_type in (RequestType.REFERRAL, RequestType.BOOKING)
     ]
 
     assert [referral, booking] == found
@@ -85,12 +85,12 @@ def test_a_transfer_of_duty_goes_on_past_its_time(
 )
 def test_a_validation_stops_before_its_breach(needed: float | None, expected: float) -> None:
     """The lead leaves somebody the time to telephone, before an ambulance goes."""
-    assert expected == pytest.approx(tried_for("a4", needed, subject=Subject.VALIDATION))
+    assert expected == pytest.approx(tried_for("a4", needed, request_type=RequestType.VALIDATION))
 
 
 def test_a_breach_that_is_days_away_does_not_mean_to_try_for_days() -> None:
     """A slip of the pen may not keep the ambulance service waiting for word."""
-    assert DAY == tried_for("a4", 30 * DAY, subject=Subject.VALIDATION)
+    assert DAY == tried_for("a4", 30 * DAY, request_type=RequestType.VALIDATION)
 
 
 @pytest.mark.parametrize("move", [Move.REQUEST, Move.UPDATE])
@@ -138,39 +138,39 @@ def test_who_waits_is_told_while_something_can_be_done(
 ) -> None:
     """Never only when it is over."""
     needed_by = None if needed is None else NOW + minutes(needed)
-    found = limits(TIMINGS[application], Move.REQUEST, Subject.REFERRAL, needed_by, NOW)
+    found = limits(TIMINGS[application], Move.REQUEST, RequestType.REFERRAL, needed_by, NOW)
 
     assert NOW + minutes(expected) == found.delayed_at
 
 
 LEFT = st.timedeltas(min_value=timedelta(days=-1), max_value=timedelta(days=1))
-SUBJECTS = st.sampled_from(Subject)
+REQUEST_TYPES = st.sampled_from(RequestType)
 APPLICATIONS = st.sampled_from(sorted(TIMINGS))
 
 
-@given(APPLICATIONS, SUBJECTS, st.lists(LEFT, min_size=2, max_size=8))
+@given(APPLICATIONS, REQUEST_TYPES, st.lists(LEFT, min_size=2, max_size=8))
 def test_limits_grow_with_the_clinical_time(
-    application: str, subject: Subject, left: list[timedelta]
+    application: str, request_type: RequestType, left: list[timedelta]
 ) -> None:
     """A minute more for the patient is never less patience with the Receiver."""
     found = [
-        limits(TIMINGS[application], Move.REQUEST, subject, NOW + each, NOW).give_up_at
+        limits(TIMINGS[application], Move.REQUEST, request_type, NOW + each, NOW).give_up_at
         for each in sorted(left)
     ]
 
     assert all(earlier <= later for earlier, later in pairwise(found))
 
 
-@given(APPLICATIONS, SUBJECTS, LEFT, st.timedeltas(timedelta(0), timedelta(minutes=1)))
+@given(APPLICATIONS, REQUEST_TYPES, LEFT, st.timedeltas(timedelta(0), timedelta(minutes=1)))
 def test_limits_have_no_cliffs(
-    application: str, subject: Subject, left: timedelta, more: timedelta
+    application: str, request_type: RequestType, left: timedelta, more: timedelta
 ) -> None:
     """Where there is a lead, a second more to go is at most a second more of trying."""
     timing = TIMINGS[application]
     if timing.at_its_time is AtItsTime.GOES_ON:
         return
     one, other = (
-        limits(timing, Move.REQUEST, subject, NOW + each, NOW).give_up_at
+        limits(timing, Move.REQUEST, request_type, NOW + each, NOW).give_up_at
         for each in (left, left + more)
     )
 
@@ -194,15 +194,15 @@ ZONES = st.builds(lambda m: timezone(timedelta(minutes=m)), st.integers(-14 * 60
     st.timedeltas(timedelta(days=-9000), timedelta(days=90_000)),
     APPLICATIONS,
     st.sampled_from(Move),
-    SUBJECTS,
+    REQUEST_TYPES,
 )
 def test_no_date_of_the_calendar_stops_anything(
-    needed_by: datetime, since: timedelta, application: str, move: Move, subject: Subject
+    needed_by: datetime, since: timedelta, application: str, move: Move, request_type: RequestType
 ) -> None:
     """Nothing overflows; nothing is tried for ever; nothing is given up before it came."""
     now = NOW + since
     timing = TIMINGS[application]
-    found = limits(timing, move, subject, needed_by, now)
+    found = limits(timing, move, request_type, needed_by, now)
     is_too_late(timing, move, clinical_time(needed_by, now), now)
     answer_owed(f"{application}t1", move, timing, needed_by, now)
 
@@ -223,8 +223,8 @@ def test_no_date_of_the_calendar_stops_anything(
 def test_a_date_at_the_edge_of_the_calendar_is_no_clinical_time(edge: datetime) -> None:
     """Software writes it for `never`: then the Application's own limit counts."""
     assert clinical_time(edge, NOW) is None
-    assert limits(URGENT, Move.REQUEST, Subject.REFERRAL, None, NOW) == limits(
-        URGENT, Move.REQUEST, Subject.REFERRAL, edge, NOW
+    assert limits(URGENT, Move.REQUEST, RequestType.REFERRAL, None, NOW) == limits(
+        URGENT, Move.REQUEST, RequestType.REFERRAL, edge, NOW
     )
 
 

@@ -18,15 +18,15 @@ from bars_gateway.standard.meaning import (
     read_as,
 )
 from bars_gateway.standard.remarks import (
+    CaseSoFar,
     Remark,
     Response,
-    Standing,
     is_alarming,
     moves_on,
     remarks_on,
 )
 from bars_gateway.standard.sentences import NOTHING_TO_DO, Situation, means
-from bars_gateway.standard.workflow import State, Subject, is_worse, led_on
+from bars_gateway.standard.workflow import RequestType, State, is_worse, led_on
 
 ASKED = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -58,7 +58,7 @@ class Told:
             direction="inbound",
             state="received",
             move=self.reading.move,
-            subject=Subject.REFERRAL,
+            request_type=RequestType.REFERRAL,
             use_case="a6t2",
             says=self.reading.said,
             remarks=tuple(self.remarks),
@@ -75,11 +75,11 @@ def play(course: Sequence[tuple[str, float]]) -> list[Told]:
         at, ours = ordered_as(came_at - ago * MINUTE, came_at), frozenset({"ours"})
         place = placed(so_far, at, came_at, ASKED)
         reading = read_as(words, ours, use_case="a6t2", before=place.follows)
-        before = Standing(state=state, due_at=None, says=so_far[0].says if so_far else None)
+        before = CaseSoFar(state=state, due_at=None, says=so_far[0].says if so_far else None)
         response = Response(
             move=reading.move,
             says=reading.said,
-            subject=Subject.REFERRAL,
+            request_type=RequestType.REFERRAL,
             use_case="a6t2",
             reason="new",
             newer=place.newest,

@@ -9,12 +9,12 @@ from bars_gateway.standard.workflow import (
     TRANSITIONS,
     Move,
     MoveNotAllowed,
+    RequestType,
     State,
-    Subject,
     after,
     classify,
     led_on,
-    subject_of,
+    request_type_of,
 )
 
 RESPONDERS = frozenset({Move.WAIT, Move.PROGRESS, Move.DECLINE, Move.CONCLUDE, Move.UNCLEAR})
@@ -51,20 +51,20 @@ def test_every_state_has_a_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "move", "subject"),
+    ("body", "move", "request_type"),
     [
-        (referral(), Move.REQUEST, Subject.REFERRAL),
-        (validation_request(), Move.REQUEST, Subject.VALIDATION),
-        (referral(reason="update"), Move.UPDATE, Subject.REFERRAL),
-        (referral(reason="update", status="revoked"), Move.CANCEL, Subject.REFERRAL),
-        (referral(reason="delete", status="entered-in-error"), Move.CANCEL, Subject.REFERRAL),
-        (referral(reason="new", status="revoked"), None, Subject.REFERRAL),
+        (referral(), Move.REQUEST, RequestType.REFERRAL),
+        (validation_request(), Move.REQUEST, RequestType.VALIDATION),
+        (referral(reason="update"), Move.UPDATE, RequestType.REFERRAL),
+        (referral(reason="update", status="revoked"), Move.CANCEL, RequestType.REFERRAL),
+        (referral(reason="delete", status="entered-in-error"), Move.CANCEL, RequestType.REFERRAL),
+        (referral(reason="new", status="revoked"), None, RequestType.REFERRAL),
     ],
 )
 def test_a_message_makes_the_move_that_its_words_mean(
-    body: bytes, move: Move | None, subject: Subject
+    body: bytes, move: Move | None, request_type: RequestType
 ) -> None:
     """Event, reason, category and status together, and nothing else."""
     message = read(body)
 
-    assert (move, subject) == (classify(message), subject_of(message))
+    assert (move, request_type) == (classify(message), request_type_of(message))

@@ -11,7 +11,7 @@ from bars_gateway.model.alarms import ALARMS, Alarm, Chosen, Handled
 from bars_gateway.model.interventions import Limits, Verb
 from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.sqlite import named_queries
 from bars_gateway.store.store import Store
@@ -20,7 +20,7 @@ OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 LONG_AFTER = NOW + timedelta(days=400)
 DUE = NOW + timedelta(minutes=20)
-OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
+OWED = {"request_type": RequestType.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
 async def standing(store: Store) -> list[str]:
@@ -213,7 +213,7 @@ async def acknowledged(store: Store, focus_id: str | None = None) -> None:
 
 
 async def moved(store: Store, due: datetime) -> None:
-    changes = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
+    changes = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
     update = submission(move=Move.UPDATE, focus_id="sr-1", owed=owed(due), **changes)
     await store.outbound.submit(update, NOW)
     await acknowledged(store)
@@ -225,7 +225,7 @@ async def test_overdue_ends_with_the_answer(store: Store) -> None:
     await acknowledged(store, focus_id="sr-1")
     await store.conversations.tell_due(DUE)
     before = await standing(store)
-    changes = {"subject": Subject.VALIDATION, "use_case": "a4t1", "focus_id": "sr-1"}
+    changes = {"request_type": RequestType.VALIDATION, "use_case": "a4t1", "focus_id": "sr-1"}
     await store.responses.respond(
         arrival(move=Move.DECLINE, responds_to="b1", **changes), NOT_FOUND, DUE + timedelta(hours=1)
     )

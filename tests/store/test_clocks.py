@@ -22,15 +22,15 @@ from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.workflow import Move, Role, Subject
+from bars_gateway.standard.workflow import Move, RequestType, Role
 from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)
 EPR = Actor(role="epr", who="the EPR", why="a test")
-OWED = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
+OWED = {"request_type": RequestType.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
-VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
+VALIDATION = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
 
 
 async def kinds(store: Store) -> list[NoticeKind]:
@@ -343,12 +343,14 @@ async def test_the_first_of_many_responses_ends_the_silence(store: Store, move: 
     assert (0, 0) == await store.conversations.tell_due(DUE)
 
 
-@pytest.mark.parametrize(("use_case", "subject"), [("a6t2", "referral"), ("a4t1", "validation")])
+@pytest.mark.parametrize(
+    ("use_case", "request_type"), [("a6t2", "referral"), ("a4t1", "validation")]
+)
 async def test_what_does_not_add_up_ends_no_silence(
-    store: Store, use_case: str, subject: str
+    store: Store, use_case: str, request_type: str
 ) -> None:
     """Nobody knows what was answered, so the answer is still owed."""
-    about = {"use_case": use_case, "subject": Subject(subject)}
+    about = {"use_case": use_case, "request_type": RequestType(request_type)}
     await store.outbound.submit(submission(owed=owed(DUE), bundle_id="b1", **about), NOW)
     came = arrival(move=Move.UNCLEAR, responds_to="b1", focus_id="sr-1", **about)
     await store.responses.respond(came, payload(), NOW)

@@ -17,7 +17,7 @@ from store_values import ANSWER, NOW, OURS, THEIRS, arrival, attempt, payload, s
 
 from bars_gateway.model.messages import Arrival, OutboundState, Received, Settled, Submission
 from bars_gateway.standard.guards import MoveRefused
-from bars_gateway.standard.workflow import FINAL, TRANSITIONS, Move, State, Subject
+from bars_gateway.standard.workflow import FINAL, TRANSITIONS, Move, RequestType, State
 from bars_gateway.store.database import Database, open_database
 from bars_gateway.store.store import Store
 
@@ -57,7 +57,7 @@ def identifier(kind: int, number: int) -> str:
 def request_of(plan: Plan, number: int) -> Submission:
     return submission(
         provider="a",
-        subject=Subject.VALIDATION,
+        request_type=RequestType.VALIDATION,
         use_case=plan.use_case,
         bundle_id=identifier(1, plan.bundle),
         correlation_id=identifier(2, plan.conversation),
@@ -83,7 +83,7 @@ async def answered(b: Store, plan: Plan, number: int) -> list[Arrival]:
     request, provider = request_of(plan, number), f"b{number}"
     came = arrival(
         provider=provider,
-        subject=request.subject,
+        request_type=request.request_type,
         use_case=request.use_case,
         bundle_id=request.bundle_id,
         correlation_id=request.correlation_id,
@@ -98,7 +98,7 @@ async def answered(b: Store, plan: Plan, number: int) -> list[Arrival]:
         response = submission(
             provider=provider,
             move=move,
-            subject=request.subject,
+            request_type=request.request_type,
             use_case=request.use_case,
             bundle_id=identifier(10 + number, place),
             request_id=identifier(30 + number, place),
@@ -119,7 +119,7 @@ def arrived(sent: Submission, focus_id: str) -> Arrival:
     return arrival(
         provider="a",
         move=sent.move,
-        subject=sent.subject,
+        request_type=sent.request_type,
         use_case=sent.use_case,
         bundle_id=sent.bundle_id,
         request_id=sent.request_id,

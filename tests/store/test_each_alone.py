@@ -13,7 +13,7 @@ from store_values import NOW, TERMS, arrival, owed, submission
 from structlog.testing import capture_logs
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store import asides, outbound
 from bars_gateway.store.asides import FAILED_AGAIN_AFTER
 from bars_gateway.store.database import Database, open_database
@@ -21,7 +21,7 @@ from bars_gateway.store.sqlite import SqliteConnection, named_queries
 from bars_gateway.store.store import Store
 
 DUE = NOW + timedelta(minutes=20)
-VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
+VALIDATION = {"request_type": RequestType.VALIDATION, "use_case": "a4t1", "owed": owed(DUE)}
 
 
 async def _message(store: Store) -> None:

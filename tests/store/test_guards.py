@@ -30,11 +30,11 @@ from bars_gateway.model.questions import QuestionOpen
 from bars_gateway.standard.guards import MoveRefused
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.store import Store
 
-TRANSFER = {"subject": Subject.REFERRAL, "use_case": "a6t2"}
-VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
+TRANSFER = {"request_type": RequestType.REFERRAL, "use_case": "a6t2"}
+VALIDATION = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 
 

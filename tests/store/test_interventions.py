@@ -26,7 +26,7 @@ from bars_gateway.standard.links import Relation
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.store import Store
 
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
@@ -34,7 +34,9 @@ EPR = replace(OPERATOR, role="epr")
 LATER = NOW + timedelta(hours=3)
 
 
-def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetime | None) -> Limits:
+def schedule(
+    _use_case: str, _move: Move, _request_type: RequestType, _needed_by: datetime | None
+) -> Limits:
     return Limits(give_up_at=LATER + timedelta(hours=2), delayed_at=LATER + timedelta(minutes=5))
 
 

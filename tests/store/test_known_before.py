@@ -15,12 +15,12 @@ from bars_gateway.model.readings import Notice
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.store import Store
 
 MINUTE = timedelta(minutes=1)
-HELP = {"subject": Subject.REFERRAL, "use_case": "a6t2"}
-VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
+HELP = {"request_type": RequestType.REFERRAL, "use_case": "a6t2"}
+VALIDATION = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
 ACKNOWLEDGED, REFUSED = OutboundState.ACKNOWLEDGED, OutboundState.REFUSED
 BADLY = [REFUSED, OutboundState.UNCONFIRMED, OutboundState.NOT_SENT]
 DOES_NOT_KNOW = "does not know that you do"

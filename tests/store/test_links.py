@@ -39,7 +39,7 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import Verdict
-from bars_gateway.standard.workflow import Move, Subject, subject_of
+from bars_gateway.standard.workflow import Move, RequestType, request_type_of
 from bars_gateway.store.database import Database
 from bars_gateway.store.integrity import examine
 from bars_gateway.store.sqlite import SqliteConnection, named_queries
@@ -54,7 +54,7 @@ def to_send(body: bytes, **changes: object) -> Submission:
     """Return what the EPR submits, with all that it says."""
     found = read(body)
     values = {
-        "subject": subject_of(found),
+        "request_type": request_type_of(found),
         "use_case": found.use_case,
         "bundle_id": found.bundle_id,
         "sender": found.source,
@@ -69,7 +69,7 @@ def to_take(body: bytes, **changes: object) -> Arrival:
     """Return what comes from another organisation, with all that it says."""
     found = read(body)
     values = {
-        "subject": subject_of(found),
+        "request_type": request_type_of(found),
         "use_case": found.use_case,
         "bundle_id": found.bundle_id,
         "sender": found.source,
@@ -331,7 +331,9 @@ async def remarks(store: Store, request_id: str) -> list[Remark]:
     return list(found.remarks)
 
 
-def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetime | None) -> Limits:
+def schedule(
+    _use_case: str, _move: Move, _request_type: RequestType, _needed_by: datetime | None
+) -> Limits:
     return Limits(give_up_at=NOW + timedelta(hours=5), delayed_at=NOW + timedelta(minutes=5))
 
 
@@ -451,7 +453,16 @@ async def test_links_are_found_by_an_index(database: Database, name: str, index:
     """However many workflows there are."""
     sql = named_queries()[name]
     values = dict.fromkeys(
-        ("id", "provider", "focus_id", "role", "subject", "subjects", "correlation_id", "since")
+        (
+            "id",
+            "provider",
+            "focus_id",
+            "role",
+            "request_type",
+            "request_types",
+            "correlation_id",
+            "since",
+        )
     )
 
     def explain(connection: SqliteConnection) -> list[str]:

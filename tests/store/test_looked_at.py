@@ -15,13 +15,13 @@ from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import NOTHING_TO_DO, means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.timing import Limits
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.store import Store
 
 MINUTE = timedelta(minutes=1)
 DUE = NOW + 20 * MINUTE
-VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
-HELP = {"subject": Subject.REFERRAL, "use_case": "a6t2"}
+VALIDATION = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
+HELP = {"request_type": RequestType.REFERRAL, "use_case": "a6t2"}
 JO = Actor(role="operator", who="jo", why="INC-1")
 FALLBACK = "Start your fallback now; then telephone."
 NOT_GIVEN = "You have not given your final answer in time"

@@ -21,7 +21,7 @@ from bars_gateway.standard.consistency import case_details_of
 from bars_gateway.standard.guards import BUNDLE_ID_TAKEN, MoveRefused
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import NOTHING_TO_DO, means
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.store import Store
 
 ONE, OTHER, THIRD = NHS_NUMBER, "9990000026", "9434765919"
@@ -108,7 +108,7 @@ async def test_it_is_in_the_conversation_of_its_own_request(store: Store) -> Non
     change = Change(
         provider="trust",
         receiver=second.receiver,
-        subject=Subject.REFERRAL,
+        request_type=RequestType.REFERRAL,
         focus_id=SHARED,
         said=case_details_of(read(about(OTHER))),
     )
@@ -166,7 +166,9 @@ async def test_what_the_receiver_calls_otherwise_is_not_meant(store: Store) -> N
     "elsewhere",
     [
         pytest.param({"receiver": OURS}, id="another-receiver"),
-        pytest.param({"subject": Subject.VALIDATION, "use_case": "a4t1"}, id="another-subject"),
+        pytest.param(
+            {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}, id="another-request-type"
+        ),
     ],
 )
 async def test_a_request_elsewhere_is_not_meant(store: Store, elsewhere: dict[str, object]) -> None:
@@ -232,7 +234,7 @@ async def test_it_goes_out_in_the_conversation_of_that_request(store: Store) -> 
     change = Change(
         provider="trust",
         receiver=meant.receiver,
-        subject=Subject.REFERRAL,
+        request_type=RequestType.REFERRAL,
         focus_id=SHARED,
         said=case_details_of(read(about(ONE))),
     )

@@ -22,7 +22,7 @@ from bars_gateway.model.messages import (
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import Limits
 from bars_gateway.standard.verdict import ProxyAnswer, Verdict
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.database import Database
 from bars_gateway.store.store import Store
 
@@ -269,7 +269,9 @@ async def test_what_arrived_after_its_time_says_so(store: Store) -> None:
     assert [[Remark.PAST_ITS_TIME], []] == [notice.remarks for notice in notices]
 
 
-def schedule(_use_case: str, _move: Move, _subject: Subject, _needed_by: datetime | None) -> Limits:
+def schedule(
+    _use_case: str, _move: Move, _request_type: RequestType, _needed_by: datetime | None
+) -> Limits:
     return Limits(give_up_at=NOW + timedelta(hours=1), delayed_at=NOW + timedelta(minutes=5))
 
 

@@ -19,10 +19,10 @@ from bars_gateway.model.messages import (
 )
 from bars_gateway.standard.bundle import read
 from bars_gateway.standard.consistency import case_details_of
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.store import Store
 
-VALIDATION = {"subject": Subject.VALIDATION, "use_case": "a4t1"}
+VALIDATION = {"request_type": RequestType.VALIDATION, "use_case": "a4t1"}
 NOT_FOUND = payload(b'{"resourceType":"OperationOutcome"}')
 OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 STRANGER = THEIRS.replace("2000000202", "2000000909")
@@ -33,7 +33,7 @@ def answer(**changes: object) -> Arrival:
     """Return a response to nothing that was sent."""
     values: dict[str, object] = {
         "move": Move.CONCLUDE,
-        "subject": Subject.VALIDATION,
+        "request_type": RequestType.VALIDATION,
         "use_case": "a4t1",
         "focus_id": FOCUS,
         "reference": None,
@@ -57,7 +57,9 @@ async def asked(store: Store) -> int:
     [
         pytest.param({"sender": STRANGER}, "other_service", id="service"),
         pytest.param({"use_case": "a4t3"}, "other_use_case", id="use-case"),
-        pytest.param({"subject": Subject.REFERRAL}, "other_use_case", id="kind-of-request"),
+        pytest.param(
+            {"request_type": RequestType.REFERRAL}, "other_use_case", id="kind-of-request"
+        ),
         pytest.param({"focus_id": "another"}, "other_record", id="record"),
     ],
 )

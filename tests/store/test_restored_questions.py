@@ -7,7 +7,7 @@ from store_values import NOW, arrival, decision, payload
 from bars_gateway.model.messages import Part, RefusedBefore, Repeated
 from bars_gateway.model.questions import Decided, QuestionOpen, Terms
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.aftermath import Fate
 from bars_gateway.store.store import Store
 
@@ -16,7 +16,11 @@ __all__ = ["home"]  # a fixture
 TERMS = Terms(answer_by=PAST, alarm_at=PAST)
 REQUEST = arrival(request_id="request", use_case="a6t2", focus_id="f-1")
 CANCEL = arrival(
-    request_id="cancel", move=Move.CANCEL, use_case="a6t2", focus_id="f-1", subject=Subject.REFERRAL
+    request_id="cancel",
+    move=Move.CANCEL,
+    use_case="a6t2",
+    focus_id="f-1",
+    request_type=RequestType.REFERRAL,
 )
 YES = decision(answered_with="yes", answer=payload(b'{"resourceType":"Bundle","id":"yes"}'))
 NO = decision(

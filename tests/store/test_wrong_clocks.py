@@ -9,12 +9,12 @@ from bars_gateway.model.messages import OutboundState, Settled
 from bars_gateway.model.readings import MessageHistory
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.store import Store
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 AHEAD = NOW + HOUR  # what both clocks say at NOW, before they are set right
-TRANSFER = {"subject": Subject.REFERRAL, "use_case": "a6t2"}
+TRANSFER = {"request_type": RequestType.REFERRAL, "use_case": "a6t2"}
 REQUEST = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 

@@ -19,7 +19,7 @@ from bars_gateway.standard.examination import examine
 from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.rule import Side
-from bars_gateway.standard.workflow import Move, subject_of
+from bars_gateway.standard.workflow import Move, request_type_of
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 REQUESTER = Offer(services=frozenset({SENDER}), applications=EVERYTHING)
@@ -74,7 +74,7 @@ class Case:
         return compose(
             wanted,
             use_case=request.use_case,
-            subject=subject_of(request),
+            request_type=request_type_of(request),
             exchanged=[self.request, *later],
             focus_id=self.focus_id,
             new_id=new_ids(),

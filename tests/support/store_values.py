@@ -9,7 +9,7 @@ from bars_gateway.model.questions import Decision, Terms
 from bars_gateway.standard.applications import Owed
 from bars_gateway.standard.meaning import Wording, Written
 from bars_gateway.standard.verdict import FaultSide, ProxyAnswer, Verdict
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OURS = "https://fhir.nhs.uk/Id/dos-service-id|2000000101"
@@ -38,7 +38,7 @@ def submission(**changes: object) -> Submission:
         "bundle_id": str(uuid.uuid4()),
         "responds_to": None,
         "move": Move.REQUEST,
-        "subject": Subject.REFERRAL,
+        "request_type": RequestType.REFERRAL,
         "use_case": "a3t1",
         "sender": OURS,
         "receiver": THEIRS,
@@ -61,7 +61,7 @@ def arrival(**changes: object) -> Arrival:
         "correlation_id": str(uuid.uuid4()),
         "bundle_id": str(uuid.uuid4()),
         "move": Move.REQUEST,
-        "subject": Subject.REFERRAL,
+        "request_type": RequestType.REFERRAL,
         "use_case": "a3t1",
         "sender": THEIRS,
         "receiver": OURS,
@@ -81,7 +81,7 @@ def wording(encounter: str, at: datetime | None = NOW, **changes: object) -> Wor
     own = Written(url="own", keys=frozenset({"own"}), status=encounter, at=at, reason=None)
     values: dict[str, object] = {
         "use_case": "a6t2",
-        "subject": Subject.REFERRAL,
+        "request_type": RequestType.REFERRAL,
         "reason": "new",
         "definition": "servicerequest-response-referral-short",
         "focus": "own",

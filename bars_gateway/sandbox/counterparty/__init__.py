@@ -65,7 +65,7 @@ from bars_gateway.sandbox.counterparty.services import (
 from bars_gateway.sandbox.registry import DOS_SERVICE
 from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.workflow import State, Subject
+from bars_gateway.standard.workflow import RequestType, State
 
 NAME = "counterparty"
 ENCOUNTERS = ("planned", "in-progress", "arrived", "finished", "cancelled")
@@ -269,7 +269,7 @@ class CounterpartyAdmin:
         if verb == "act":
             held.state = State.COMPLETED
             return held.document()
-        if verb == "respond" and held.subject is Subject.BOOKING:
+        if verb == "respond" and held.request_type is RequestType.BOOKING:
             raise AdminProblem("a booking has no response but its acknowledgement")
         if verb == "respond":
             sent = await self._party.correspondence.respond(held, _step(_object(body)))

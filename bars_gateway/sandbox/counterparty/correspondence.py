@@ -63,12 +63,12 @@ from bars_gateway.standard.headers import (
 from bars_gateway.standard.meaning import move_of
 from bars_gateway.standard.timing import application_of
 from bars_gateway.standard.verdict import KEPT_OUT, Before, ProxyAnswer, Verdict, judge
-from bars_gateway.standard.workflow import Move, State, Subject
+from bars_gateway.standard.workflow import Move, RequestType, State
 
 Bundle = dict[str, Any]
-_BOOKING = frozenset({Subject.BOOKING})
-BOOKED = frozenset(code for code, each in APPLICATIONS.items() if each.subjects >= _BOOKING)
-ONLY_BOOKED = frozenset(code for code in BOOKED if APPLICATIONS[code].subjects == _BOOKING)
+_BOOKING = frozenset({RequestType.BOOKING})
+BOOKED = frozenset(code for code, each in APPLICATIONS.items() if each.request_types >= _BOOKING)
+ONLY_BOOKED = frozenset(code for code in BOOKED if APPLICATIONS[code].request_types == _BOOKING)
 _INCIDENT = "https://fhir.hl7.org.uk/StructureDefinition/BARSLocation-incident-location"
 _SNOMED = "http://snomed.info/sct"
 _CANCELLED = frozenset(

@@ -47,12 +47,12 @@ from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import has_nhs_number
 from bars_gateway.standard.rule import Side
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.workflow import Move, MoveNotAllowed, State, Subject, after
+from bars_gateway.standard.workflow import Move, MoveNotAllowed, RequestType, State, after
 
 # What a retry hears again. Other failures are no decision: the retry does the work.
 NOBODY_WAITS_SECONDS = 40.0  # longer than the proxy does
 _REFERENCES = "https://counterparty.sandbox.local/Id/case-number"
-_LINKS = {Subject.REFERRAL: "supportingInfo", Subject.BOOKING: "basedOn"}
+_LINKS = {RequestType.REFERRAL: "supportingInfo", RequestType.BOOKING: "basedOn"}
 _DECISIONS = frozenset(range(400, 500)) - {408, 425, 429}
 
 
@@ -65,9 +65,9 @@ class Direction(StrEnum):
 
 # What a read says of the resource, by the state of its workflow; its own status otherwise.
 _STATUS = {
-    Subject.BOOKING: {State.CANCELLED: "cancelled", State.COMPLETED: "fulfilled"},
-    Subject.REFERRAL: {State.CANCELLED: "revoked", State.COMPLETED: "completed"},
-    Subject.VALIDATION: {State.CANCELLED: "revoked", State.COMPLETED: "completed"},
+    RequestType.BOOKING: {State.CANCELLED: "cancelled", State.COMPLETED: "fulfilled"},
+    RequestType.REFERRAL: {State.CANCELLED: "revoked", State.COMPLETED: "completed"},
+    RequestType.VALIDATION: {State.CANCELLED: "revoked", State.COMPLETED: "completed"},
 }
 
 
@@ -77,7 +77,7 @@ class Held:
 
     focus_id: str
     direction: Direction
-    subject: Subject
+    request_type: RequestType
     use_case: str
     service: str  # system|value, the counterparty's
     other: str  # system|value, the other side's
@@ -93,7 +93,7 @@ class Held:
 
     def shown(self) -> Resource:
         """Return the resource as a read shows it: as it is now."""
-        status = _STATUS[self.subject].get(self.state)
+        status = _STATUS[self.request_type].get(self.state)
         return {**self.resource, "status": status} if status else self.resource
 
     def move(self, move: Move) -> bool:
@@ -113,7 +113,7 @@ class Held:
         return {
             "id": self.focus_id,
             "direction": self.direction,
-            "subject": self.subject,
+            "request_type": self.request_type,
             "use_case": self.use_case,
             "state": self.state,
             "service": self.service,
@@ -229,15 +229,15 @@ def _standing() -> Iterator[Held]:
     request: Resource = {"status": "active", "intent": "plan", "subject": person}
     participants: Json = [{"actor": person, "status": "accepted"}]
     booking: Resource = {"status": "booked", "participant": participants}
-    for focus_id, kind, subject, elements in (
-        (REFERRED_ID, "ServiceRequest", Subject.REFERRAL, request),
-        (VALIDATED_ID, "ServiceRequest", Subject.VALIDATION, request),
-        (BOOKED_ID, "Appointment", Subject.BOOKING, booking),
+    for focus_id, kind, request_type, elements in (
+        (REFERRED_ID, "ServiceRequest", RequestType.REFERRAL, request),
+        (VALIDATED_ID, "ServiceRequest", RequestType.VALIDATION, request),
+        (BOOKED_ID, "Appointment", RequestType.BOOKING, booking),
     ):
         yield Held(
             focus_id=focus_id,
             direction=Direction.RECEIVED,
-            subject=subject,
+            request_type=request_type,
             use_case="",
             service="",
             other="",
@@ -265,7 +265,7 @@ class _Read:
 
     message: Message
     move: Move
-    subject: Subject
+    request_type: RequestType
     nhs_number: str | None
     ids: Ids
     incoming: Incoming
@@ -316,10 +316,10 @@ class MessageHandler:
         message, move = examined.message, examined.move
         if message is None or move is None:
             return replies.wrong(examined.issues)
-        subject = workflow.subject_of(message)
+        request_type = workflow.request_type_of(message)
         number = nhs_number_of(message)
-        read = _Read(message, move, subject, number, ids, incoming, examined.issues)
-        sentinel = sentinel_of(number, subject, official=incoming.service.official)
+        read = _Read(message, move, request_type, number, ids, incoming, examined.issues)
+        sentinel = sentinel_of(number, request_type, official=incoming.service.official)
         if move is Move.REQUEST and sentinel.refused_with is not None:
             return replies.refused(PROBLEMS[sentinel.refused_with])
         met = self._scripts.use(Of.ANSWER, read.application)
@@ -382,7 +382,7 @@ class MessageHandler:
         slot = next((text_of(each, "id") for _, each in read.message.all("Slot")), "")
         if slot and self._holdings.is_taken(slot):
             return REFUSALS["slot-taken"]
-        for link in maps_of(focus, _LINKS.get(read.subject, "")):
+        for link in maps_of(focus, _LINKS.get(read.request_type, "")):
             kind, _, focus_id = text_of(link, "reference").rpartition("/")
             if kind not in {"Appointment", "ServiceRequest"}:
                 continue  # within the Bundle: a CarePlan, a document
@@ -433,7 +433,7 @@ def held_for(message: Message, tree: Json, direction: Direction, correlation_id:
     return Held(
         focus_id=acknowledged.focus_id or "",
         direction=direction,
-        subject=workflow.subject_of(message),
+        request_type=workflow.request_type_of(message),
         use_case=message.use_case,
         service=service,
         other=other,
@@ -448,7 +448,7 @@ def held_for(message: Message, tree: Json, direction: Direction, correlation_id:
 
 def _event(read: _Read, booking_id: str | None) -> Event | None:
     """Return what the message asks for, in the words of the stateful table."""
-    booking = read.subject is Subject.BOOKING
+    booking = read.request_type is RequestType.BOOKING
     if read.move is Move.CANCEL:
         return Event.CANCEL_BOOKING if booking else Event.CANCEL_REFERRAL
     if read.move is not Move.REQUEST:

@@ -31,7 +31,7 @@ from bars_gateway.standard.formats import Format, to_bytes
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.rules import errors
 from bars_gateway.standard.tree import Json
-from bars_gateway.standard.workflow import Subject
+from bars_gateway.standard.workflow import RequestType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +111,10 @@ PROBLEMS: Mapping[int, Problem] = {
     503: _problem(503, "REC_SERVICE_UNAVAILABLE", "transient", "A test value, answered so."),
 }
 
-_EVERY = frozenset(Subject)
-_BOOKING = frozenset({Subject.BOOKING})
-_REFERRAL = frozenset({Subject.REFERRAL})
-_VALIDATION = frozenset({Subject.VALIDATION})
+_EVERY = frozenset(RequestType)
+_BOOKING = frozenset({RequestType.BOOKING})
+_REFERRAL = frozenset({RequestType.REFERRAL})
+_VALIDATION = frozenset({RequestType.VALIDATION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ class Sentinel:
     """What a new request about one patient gets."""
 
     scenarios: tuple[str, ...]  # rows of the applications page, 6.2; none: only in the simulator
-    subjects: frozenset[Subject] = _EVERY  # of the requests that it is about
+    request_types: frozenset[RequestType] = _EVERY  # of the requests that it is about
     refused_with: int | None = None  # HTTP status; None: the request is taken
     read_with: int | None = None  # of a search for the patient; None: what is held
     focus_id: str | None = None  # what is acknowledged; None: an id of its own
@@ -135,33 +135,33 @@ VALIDATED_ID = "0b42eac3-0175-43c8-bbab-efaa8ca31ccf"
 CANCELLED_ID = "09b53c07-2a21-4ba5-ac8b-f33e486d794d"  # what RF-3 answers in place of RF-1's
 
 NHS_NUMBERS: Mapping[str, Sentinel] = {
-    "9658499007": Sentinel(scenarios=("BK-1",), subjects=_BOOKING, focus_id=BOOKED_ID),
+    "9658499007": Sentinel(scenarios=("BK-1",), request_types=_BOOKING, focus_id=BOOKED_ID),
     "9658499015": Sentinel(scenarios=("BK-5", "VAL-7"), refused_with=404, read_with=404),
     "9658499023": Sentinel(scenarios=("BK-6",), refused_with=409, read_with=409),
     "9658499031": Sentinel(scenarios=("BK-7",), refused_with=422, read_with=422),
-    "9658499058": Sentinel(scenarios=("RF-1",), subjects=_REFERRAL, focus_id=REFERRED_ID),
+    "9658499058": Sentinel(scenarios=("RF-1",), request_types=_REFERRAL, focus_id=REFERRED_ID),
     "9658499066": Sentinel(scenarios=("RF-6",), refused_with=400, read_with=400),
     "9658499074": Sentinel(scenarios=("RF-7",), refused_with=500, read_with=500),
     "9658499082": Sentinel(
         scenarios=("VAL-2",),
-        subjects=_VALIDATION,
+        request_types=_VALIDATION,
         read_with=408,
         focus_id="9e595424-9d67-45db-9a90-03259653cd37",
     ),
     "9658499090": Sentinel(
         scenarios=("VAL-3",),
-        subjects=_VALIDATION,
+        request_types=_VALIDATION,
         read_with=501,
         focus_id="c337e8d8-fd5b-4a13-a8e4-0f6f4ac1bb1a",
     ),
     "9658499104": Sentinel(scenarios=()),  # listed on the page, without a scenario
-    "9658499112": Sentinel(scenarios=("VAL-8",), subjects=_VALIDATION, refused_with=409),
-    "9658499120": Sentinel(scenarios=("VAL-9",), subjects=_VALIDATION, refused_with=422),
+    "9658499112": Sentinel(scenarios=("VAL-8",), request_types=_VALIDATION, refused_with=409),
+    "9658499120": Sentinel(scenarios=("VAL-9",), request_types=_VALIDATION, refused_with=422),
     "9658499139": Sentinel(scenarios=("VAL-10",), refused_with=401, read_with=401),
-    "9658499147": Sentinel(scenarios=("RS-1",), subjects=_VALIDATION, responses="full"),
-    "9658499155": Sentinel(scenarios=("RS-2",), subjects=_VALIDATION, responses="interim"),
-    "9658499163": Sentinel(scenarios=("RS-3",), subjects=_REFERRAL, responses="no-show"),
-    "9658499171": Sentinel(scenarios=("RS-4",), subjects=_REFERRAL, responses="no-show"),
+    "9658499147": Sentinel(scenarios=("RS-1",), request_types=_VALIDATION, responses="full"),
+    "9658499155": Sentinel(scenarios=("RS-2",), request_types=_VALIDATION, responses="interim"),
+    "9658499163": Sentinel(scenarios=("RS-3",), request_types=_REFERRAL, responses="no-show"),
+    "9658499171": Sentinel(scenarios=("RS-4",), request_types=_REFERRAL, responses="no-show"),
     "9657562376": Sentinel(scenarios=(), refused_with=429, read_with=429),
     "9675199962": Sentinel(scenarios=(), refused_with=405, read_with=405),
     "9728928254": Sentinel(scenarios=()),  # the simulator's rule bears its number and no status
@@ -183,17 +183,17 @@ READ_IDS: Mapping[str, int] = {  # HTTP status; 200: a resource that is always t
 _ANYBODY = Sentinel(scenarios=())
 
 
-def sentinel_of(nhs_number: str | None, subject: Subject, *, official: bool) -> Sentinel:
+def sentinel_of(nhs_number: str | None, request_type: RequestType, *, official: bool) -> Sentinel:
     """
     Return what a request about that patient gets; an ordinary one's where it says nothing.
 
     A validation of somebody without a number gets the published id (VAL-1), but at the
     *official* services alone: elsewhere two such people are two.
     """
-    if nhs_number is None and subject is Subject.VALIDATION and official:
+    if nhs_number is None and request_type is RequestType.VALIDATION and official:
         return Sentinel(scenarios=("VAL-1",), focus_id=VALIDATED_ID)
     found = NHS_NUMBERS.get(nhs_number or "", _ANYBODY)
-    return found if subject in found.subjects else _ANYBODY
+    return found if request_type in found.request_types else _ANYBODY
 
 
 def read_problem(status: int | None) -> Problem | None:

@@ -63,9 +63,9 @@ from bars_gateway.standard.workflow import (
     FINAL,
     REQUESTER_MOVES,
     Move,
+    RequestType,
     Role,
     State,
-    Subject,
 )
 
 NOTHING_TO_DO = "There is nothing to do now."
@@ -117,7 +117,7 @@ class Situation:
     direction: str
     state: str  # of the message
     move: Move
-    subject: Subject
+    request_type: RequestType
     use_case: str
     attempts: int = 1
     says: str | None = None  # what a response means
@@ -138,7 +138,7 @@ class Situation:
     @property
     def matter(self) -> Matter:
         """What it is about, for whoever reads of it."""
-        return matter_of(self.subject, self.use_case)
+        return matter_of(self.request_type, self.use_case)
 
     @property
     def role(self) -> Role:

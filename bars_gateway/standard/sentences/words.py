@@ -16,7 +16,7 @@ from enum import IntEnum, StrEnum
 from bars_gateway.standard.meaning import Said
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.timing import application_of
-from bars_gateway.standard.workflow import Move, Subject
+from bars_gateway.standard.workflow import Move, RequestType
 
 
 class Asks(IntEnum):
@@ -137,11 +137,11 @@ WORDS: Mapping[Matter, Words] = {
 _CONTROL_ROOM_CODES = dict(zip(("a6t1", "a6t2", "a6t3"), CONTROL_ROOMS, strict=True))
 
 
-def matter_of(subject: Subject, use_case: str) -> Matter:
-    """Return what a workflow about *subject* in *use_case* is to whoever reads of it."""
-    if subject is Subject.BOOKING:
+def matter_of(request_type: RequestType, use_case: str) -> Matter:
+    """Return what a workflow about *request_type* in *use_case* is to whoever reads of it."""
+    if request_type is RequestType.BOOKING:
         return Matter.BOOKING
-    if subject is Subject.VALIDATION:
+    if request_type is RequestType.VALIDATION:
         return Matter.VALIDATION
     if use_case in _CONTROL_ROOM_CODES:
         return _CONTROL_ROOM_CODES[use_case]

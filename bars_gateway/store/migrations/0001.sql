@@ -8,7 +8,7 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     correlation_id  TEXT NOT NULL,              -- X-Correlation-Id: the conversation it is part of
     counterparty    TEXT NOT NULL,              -- the other side's target identifier, system|value
     role            TEXT NOT NULL,              -- ours
-    subject         TEXT NOT NULL,
+    request_type         TEXT NOT NULL,
     use_case        TEXT NOT NULL,              -- usecases-categories-bars, e.g. a4t1
     focus_id        TEXT,                       -- ServiceRequest.id or Appointment.id, once the Receiver has minted it
     claimed_id      TEXT,                       -- the id that its Receiver gave it, and is another patient's already
@@ -21,7 +21,7 @@ CREATE TABLE workflows (                        -- one referral, validation or b
     opened_at       TEXT NOT NULL,
     closed_at       TEXT,
     CONSTRAINT role_is_known    CHECK (role IN ('requester', 'responder')),
-    CONSTRAINT subject_is_known CHECK (subject IN ('referral', 'validation', 'booking')),
+    CONSTRAINT request_type_is_known CHECK (request_type IN ('referral', 'validation', 'booking')),
     CONSTRAINT state_is_known   CHECK (state IN ('requested', 'unconfirmed', 'active', 'in_progress', 'unclear',
                                     'contradicted', 'completed', 'declined', 'cancelled', 'refused', 'abandoned')),
     CONSTRAINT closed_means_final CHECK ((closed_at IS NOT NULL)
@@ -30,7 +30,7 @@ CREATE TABLE workflows (                        -- one referral, validation or b
 CREATE INDEX workflows_talk    ON workflows (provider, correlation_id);
 CREATE INDEX workflows_focus   ON workflows (focus_id, provider) WHERE focus_id IS NOT NULL;
 CREATE INDEX workflows_claimed ON workflows (claimed_id, provider) WHERE claimed_id IS NOT NULL;
-CREATE INDEX workflows_open    ON workflows (provider, subject, id) WHERE closed_at IS NULL AND role = 'requester';
+CREATE INDEX workflows_open    ON workflows (provider, request_type, id) WHERE closed_at IS NULL AND role = 'requester';
 CREATE INDEX workflows_alike   ON workflows (provider, likeness) WHERE likeness IS NOT NULL;
 CREATE INDEX workflows_due     ON workflows (answer_due_at) WHERE closed_at IS NULL AND answer_due_at IS NOT NULL;
 CREATE INDEX workflows_warned  ON workflows (warn_at)       WHERE closed_at IS NULL AND warn_at IS NOT NULL;
@@ -514,7 +514,7 @@ SELECT w.id, coalesce(w.warn_at, (SELECT n.created_at FROM messages AS first JOI
   FROM workflows AS w;
 
 CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
-SELECT messages.*, w.subject, w.answer_due_at AS owed_at, w.state AS stands,
+SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands,
        CASE WHEN newest.says = 'accepted' AND EXISTS  -- it came after somebody had been sent, and stands them down
                  (SELECT 1 FROM messages AS sent
                    WHERE sent.workflow_id = messages.workflow_id AND sent.says IN ('assigned', 'on_scene')
