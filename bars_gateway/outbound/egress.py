@@ -68,9 +68,9 @@ _OTHER_LOGIN = (
 )
 # What a 407 asks for is named from here; nothing of its own text is repeated.
 _SCHEMES = ("Negotiate", "NTLM", "Kerberos", "Digest")
-# Whatever it says, it names no scheme.
-_PARAMETER = re.compile(r'[^\s,=]+=(?:"(?:\\.|[^"\\])*"|[^\s,]*)')
-_WORD = re.compile(r"[a-z]+")
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+# A scheme is the first word after a comma, if no = follows: then it is a parameter of the last.
+_SCHEME = re.compile(r"(?:^|,)\s*([^\s,=]+)(?![^\s,=]|\s*=)")
 _NOT_THROUGH = (
     "is there, and cannot reach that address itself",
     "Ask whoever runs it: its own DNS, its own firewall, or the national services may be down.",
@@ -228,10 +228,10 @@ def _said_by(error: BaseException) -> tuple[str, str]:
 def _login_of(error: aiohttp.ClientHttpProxyError) -> tuple[str, str] | None:
     """Return what is said of a login that we cannot give; None: none is asked for."""
     offered = error.headers.getall("Proxy-Authenticate", []) if error.headers else []
-    words = set(_WORD.findall(_PARAMETER.sub("", " ".join(offered)).lower()))
-    if error.status != _LOGIN or not words or "basic" in words:
+    asked = set(_SCHEME.findall(_QUOTED.sub("", ",".join(offered)).lower()))
+    if error.status != _LOGIN or not asked or "basic" in asked:
         return None
-    named = [scheme for scheme in _SCHEMES if scheme.lower() in words]
+    named = [scheme for scheme in _SCHEMES if scheme.lower() in asked]
     reason, advice = _OTHER_LOGIN
     return reason.format(schemes=" or ".join(named) or "another scheme"), advice
 
