@@ -402,14 +402,13 @@ class Door:
 
     def lying(self, now: datetime) -> Iterator[Lying]:
         """Yield what the EPR has dropped that can never be taken, and for how long."""
-        outbox = self.folder.path / "outbox" / "new"
-        folders = [(outbox, self.folder.stuck, "nothing of it was sent")]
+        found = [(self.folder.stuck, "nothing of it was sent")]
         if self.questions:
-            folders.append((self.questions.path, self.questions.stuck, "no Sender has heard of it"))
-        for path, stuck, means in folders:
+            found.append((self.questions.stuck, "no Sender has heard of it"))
+        for stuck, means in found:
             for each in stuck:
                 yield Lying(
-                    folder=str(path),
+                    folder=str(each.folder),
                     count=each.count,
                     seconds=max(0.0, now.timestamp() - each.since),
                     means=means,

@@ -167,7 +167,7 @@ class Outbox:
 
     @property
     def stuck(self) -> Sequence[Stuck]:
-        """What lies in outbox/new and cannot be taken, by cause."""
+        """What cannot be taken, by cause and folder."""
         return self._stuck.by_cause
 
     def take(self) -> list[Drop]:
@@ -418,9 +418,10 @@ class Outbox:
         """Say once that a file cannot be read; the next scan tries again."""
         if not is_of_the_file(error):
             raise error
-        if self._stuck.note(name, Cause.UNREADABLE):
+        path = self._stuck.note(name, Cause.UNREADABLE)
+        if path is not None:
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
-            log.warning("epr.file_unreadable", path=str(self._spool.new.path), reason=reason)
+            log.warning("epr.file_unreadable", path=str(path), reason=reason)
 
     def _folder(self, fate: DropOutcome) -> Folder:
         return self._spool.accepted if fate.accepted else self._spool.refused

@@ -280,13 +280,8 @@ class QuestionFolder:
         questions.attend(provider, now())  # or who asks before the first round would get 503
 
     @property
-    def path(self) -> Path:
-        """Where the EPR puts its answers."""
-        return self._answers.path
-
-    @property
     def stuck(self) -> Sequence[Stuck]:
-        """What lies in answers/new and cannot be taken."""
+        """What cannot be taken, by cause and folder."""
         return self._stuck.by_cause
 
     def close(self) -> None:
@@ -392,9 +387,10 @@ class QuestionFolder:
         """Say once that an answer cannot be read; the next round tries again."""
         if not is_of_the_file(error):
             raise error
-        if self._stuck.note(name, Cause.UNREADABLE):
+        path = self._stuck.note(name, Cause.UNREADABLE)
+        if path is not None:
             reason = errno.errorcode.get(error.errno or 0, "not a regular file")
-            log.warning("epr.file_unreadable", path=str(self._answers.path), reason=reason)
+            log.warning("epr.file_unreadable", path=str(path), reason=reason)
 
     async def _hand_in_or_refuse(self, given: _Given) -> None:
         """Take an answer in; one that we fail over, as nobody foresaw, is refused with that."""

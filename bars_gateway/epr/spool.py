@@ -307,9 +307,10 @@ def is_of_the_file(error: OSError) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """Files that cannot be taken, for one cause."""
+    """Files of one folder that cannot be taken, for one cause."""
 
     cause: Cause
+    folder: Path
     count: int
     since: float  # when the first of them was dropped, in seconds of the epoch
 
@@ -322,16 +323,21 @@ class StuckFiles:
     """
 
     def __init__(self, *folders: Folder, wall: Callable[[], float]) -> None:
+        """*folders*: the last is where whatever lies in none of the others is."""
         self._folders, self._wall = folders, wall
-        self._found: dict[str, tuple[Cause, float]] = {}
+        self._found: dict[str, tuple[Cause, Path, float]] = {}
 
-    def note(self, name: str, cause: Cause) -> bool:
-        """Remember that a file cannot be taken; tell whether that is news."""
+    def note(self, name: str, cause: Cause) -> Path | None:
+        """Remember that a file cannot be taken; return where it lies, if that is news."""
         if name in self._found:
-            return False
-        own = [at for folder in self._folders if (at := folder.named_at(name)) is not None]
-        self._found[name] = (cause, min([self._wall(), *own]))
-        return True
+            return None
+        since, folder = self._wall(), self._folders[-1]
+        for each in self._folders:
+            at = each.named_at(name)
+            if at is not None:
+                since, folder = min(since, at), each
+        self._found[name] = (cause, folder.path, since)
+        return folder.path
 
     def taken(self, name: str) -> None:
         """Forget a file that could be taken after all."""
@@ -345,11 +351,12 @@ class StuckFiles:
     @property
     def by_cause(self) -> Sequence[Stuck]:
         """What cannot be taken now."""
-        found = list(self._found.values())
+        found: dict[tuple[Cause, Path], list[float]] = {}
+        for cause, folder, since in self._found.values():
+            found.setdefault((cause, folder), []).append(since)
         return [
-            Stuck(cause=cause, count=len(times), since=min(times))
-            for cause in Cause
-            if (times := [since for each, since in found if each is cause])
+            Stuck(cause=cause, folder=folder, count=len(times), since=min(times))
+            for (cause, folder), times in sorted(found.items())
         ]
 
 

@@ -215,10 +215,10 @@ def test_what_can_never_be_taken_is_counted(spool: Spool, root: Path) -> None:
     (new / ".json").unlink()
     box.take()
 
-    assert [Stuck(cause=Cause.IRREGULAR, count=2, since=1000.0)] == at_first
+    assert [Stuck(cause=Cause.IRREGULAR, folder=new, count=2, since=1000.0)] == at_first
     assert [
-        Stuck(cause=Cause.IRREGULAR, count=2, since=1000.0),
-        Stuck(cause=Cause.UNFINISHED, count=2, since=1601.0),
+        Stuck(cause=Cause.IRREGULAR, folder=new, count=2, since=1000.0),
+        Stuck(cause=Cause.UNFINISHED, folder=new, count=2, since=1601.0),
     ] == later
     assert [] == box.stuck
 
@@ -231,7 +231,8 @@ def test_how_long_something_lies_outlives_us(spool: Spool, root: Path) -> None:
     box = _box_at(spool, clock)
     box.take()
 
-    assert [Stuck(cause=Cause.IRREGULAR, count=1, since=path.lstat().st_ctime)] == box.stuck
+    (found,) = box.stuck
+    assert (Cause.IRREGULAR, path.lstat().st_ctime) == (found.cause, found.since)
 
 
 def test_an_old_date_that_was_kept_is_no_time_in_the_folder(spool: Spool, root: Path) -> None:
@@ -263,8 +264,10 @@ def test_what_can_no_longer_be_read_once_it_is_claimed_is_counted(spool: Spool, 
             box.take()
             clock.seconds += 10
 
-    assert [Stuck(cause=Cause.UNREADABLE, count=1, since=1000.0)] == box.stuck
-    assert ["epr.file_unreadable"] == [line["event"] for line in logs]
+    stuck = Stuck(cause=Cause.UNREADABLE, folder=path.parent, count=1, since=1000.0)
+    assert [stuck] == box.stuck
+    said = [(line["event"], line["path"]) for line in logs]
+    assert [("epr.file_unreadable", str(path.parent))] == said
 
 
 def test_a_claimed_answer_that_cannot_be_read_is_counted(root: Path) -> None:
@@ -286,8 +289,10 @@ def test_a_claimed_answer_that_cannot_be_read_is_counted(root: Path) -> None:
             folder._take()
 
     since = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
-    assert [Stuck(cause=Cause.UNREADABLE, count=1, since=since)] == folder.stuck
-    assert ["epr.file_unreadable"] == [line["event"] for line in logs]
+    stuck = Stuck(cause=Cause.UNREADABLE, folder=path.parent, count=1, since=since)
+    assert [stuck] == folder.stuck
+    said = [(line["event"], line["path"]) for line in logs]
+    assert [("epr.file_unreadable", str(path.parent))] == said
 
 
 def test_what_may_not_be_read_is_counted(spool: Spool, root: Path) -> None:
