@@ -216,6 +216,23 @@ def looked_for() -> str:
             ),
         ),
         Told(
+            ("`cancel_not_sent` with `other_patient`, and over by now",),
+            begun(
+                kind="cancel_not_sent",
+                move=Move.CANCEL,
+                reading=Reading.OTHER_PATIENT,
+                remarks=(Remark.OTHER_PATIENT,),
+                stands=State.DECLINED,
+            ),
+        ),
+        *(
+            Told(
+                (f"`{move}`, `acknowledged`, `no_record`",),
+                begun(kind="outcome", state="acknowledged", move=move, remarks=(Remark.NO_RECORD,)),
+            )
+            for move in (Move.UPDATE, Move.CANCEL)
+        ),
+        Told(
             ("a cancellation, `acknowledged`, `other_stands`",),
             begun(
                 kind="outcome",

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, decision, owed, payload, submission
 
 from bars_gateway.errors import StorageFull
-from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain
+from bars_gateway.model.messages import Claim, OutboundState, Settled, TryAgain, Warned
 from bars_gateway.model.questions import QuestionOpen, Terms
 from bars_gateway.standard.timing import shipped_timing
 from bars_gateway.standard.verdict import FaultSide, Verdict
@@ -949,6 +949,22 @@ async def test_of_many_the_newest_are_listed_and_the_rest_counted(shown: Shown) 
 
     assert "12 messages may or may not have arrived" in page
     assert (10, True) == (page.count("<b>alarm "), "And 2 more, which" in page)
+
+
+async def test_a_change_of_nothing_that_is_known_here_waits_for_a_person(shown: Shown) -> None:
+    """The EPR reads that somebody is to telephone: the page does not say that nothing waits."""
+    warned = [Warned(rule="L12", path="MessageHeader.focus", problem="of nothing")]
+    for focus_id, warnings in (("sr-8", warned), ("sr-9", [])):
+        handed_in = submission(move=Move.CANCEL, focus_id=focus_id, warnings=warnings)
+        await shown.store.outbound.submit(handed_in, NOW)
+        claim = await shown.store.outbound.claim_next(NOW, {"trust"})
+        assert claim is not None
+        taken = Settled(state=OutboundState.ACKNOWLEDGED)
+        await shown.store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=taken)
+    text = (await shown.get("/")).text
+
+    assert "1 change acknowledged under a number that no request here has" in text
+    assert "Nothing waits for a person" not in text
 
 
 async def test_what_was_cancelled_in_vain_is_a_concern_of_its_own(shown: Shown) -> None:

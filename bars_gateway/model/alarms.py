@@ -176,10 +176,20 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.MESSAGE,
         grave=True,
         noun="message",
-        says="{n} of ours has at the Receiver the number of another patient's record",
+        says="{n} of ours called at the Receiver by the number of another patient's record",
         whose=Whose.THEIRS,
         advice="The number was not taken. Telephone that service before anything is cancelled: two"
         " patients may have been mixed up.",
+        ends="nothing else",
+    ),
+    "message.no_record": AlarmKind(
+        about=About.MESSAGE,
+        grave=True,
+        noun="change",
+        says="{n} acknowledged under a number that no request here has",
+        whose=Whose.EITHER,
+        advice="What is open here for this patient stays as it was. Telephone that service: ask"
+        " what was changed or cancelled, and name the number of what was meant.",
         ends="nothing else",
     ),
     "message.unreconciled": AlarmKind(
@@ -198,7 +208,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.MESSAGE,
         grave=True,
         noun="message",
-        says="{n} held, for the gateway itself failed over sending it",
+        says="{n} held, for the gateway itself failed over the sending",
         whose=Whose.OURS,
         advice="Nothing of it leaves, nor of what waits behind it: telephone. Send us the type and"
         " place of the error; release it once that is mended, or withdraw it.",
@@ -242,7 +252,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.MESSAGE,
         grave=True,
         noun="message",
-        says="{n} of which the EPR cannot be told, for the gateway itself failed over it",
+        says="{n} of which the EPR cannot be told, for the gateway itself failed in telling",
         whose=Whose.OURS,
         advice="Tell whoever it is for: bars-gateway show says how it stands. It is tried again, at"
         " the next start at the latest. Send us the type and place of the error.",
@@ -283,8 +293,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.MESSAGE,
         grave=True,
         noun="message",
-        says="{n} held since a restore: nobody here knows whether it was sent, withdrawn or"
-        " cancelled",
+        says="{n} held since a restore: perhaps sent, withdrawn or cancelled since the backup",
         whose=Whose.EITHER,
         advice="Ask the EPR, and the Receiver by telephone. Then release it with a reason, or leave"
         " it: past its time the EPR is told that it is unconfirmed.",
@@ -326,10 +335,10 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.MESSAGE,
         grave=True,
         noun="cancellation",
-        says="{n} not sent: the record under that number is another patient's",
+        says="{n} not sent: the record under the number given is another patient's",
         whose=Whose.EITHER,
-        advice="Telephone the Receiver now: what was to be cancelled still stands there, and two"
-        " patients may have been mixed up.",
+        advice="Telephone the Receiver now: nothing was cancelled, and two patients may have been"
+        " mixed up there.",
         ends="it is acknowledged",
         ended_by=("message.acknowledged",),
     ),
@@ -365,7 +374,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.WORKFLOW,
         grave=True,
         noun="message",
-        says="{n} named another patient than what it belongs to",
+        says="{n} named another patient than the rest of the case",
         whose=Whose.EITHER,
         advice="Check whose it is before anybody files it or acts on it: traced, merged, or mixed"
         " up. What the EPR is told of it has the remark other_patient.",
@@ -376,7 +385,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.MESSAGE,
         grave=True,
         noun="message",
-        says="{n} came that names two patients",
+        says="{n} came naming two patients",
         whose=Whose.THEIRS,
         advice="A part of it may be about somebody else. Check whose it is before anybody files it"
         " or acts on it, and telephone whoever sent it. The EPR has it with the remark"
@@ -425,7 +434,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.REQUEST,
         grave=False,
         noun="file",
-        says="{n} of the EPR's refused, for the gateway itself failed over it",
+        says="{n} of the EPR's refused, for the gateway itself failed",
         whose=Whose.OURS,
         advice="The reason lies beside it. Have it dropped again, and telephone if that fails too."
         " Send us the type and place of the error.",
@@ -435,7 +444,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.REQUEST,
         grave=False,
         noun="question",
-        says="{n} that the gateway itself failed over, or over the answer to it",
+        says="{n} that the gateway itself failed over, or over the answer",
         whose=Whose.OURS,
         advice="Its Sender does not know. Find out what was decided, and telephone. Send us the"
         " type and place of the error.",
@@ -503,7 +512,7 @@ ALARMS: Mapping[str, AlarmKind] = {
         about=About.REQUEST,
         grave=False,
         noun="response",
-        says="{n} broke a rule and was refused: what it says about a patient is not known here",
+        says="{n} refused for breaking a rule: what was said about a patient is not known here",
         whose=Whose.THEIRS,
         advice="The Sender was told why. It may turn a patient down: if nothing comes in its place"
         " soon, telephone that service. The log names the rules.",

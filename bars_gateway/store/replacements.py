@@ -5,7 +5,7 @@ What an outcome leaves a patient with: told with the notice, and to the operator
     cancelled, and what it was linked to stands               ─► partner_stands
     cancelled or asked for, and another record of it may stand ─► other_record, other_stands
     to be cancelled or changed, and over before               ─► cancel_after_end, update_after_end
-    changed or cancelled by a number that nothing has here    ─► no_record
+    changed or cancelled by a number that nothing has here    ─► no_record, an alarm
     answered, and they have another word of ours              ─► said_before, said_since, …
 
 A rebooking is two messages. Where the first was done and the second was not, the patient
@@ -32,7 +32,9 @@ def left_with(connection: Connection, message: Row, now: datetime) -> Sequence[R
     """Return what the EPR is told with the outcome of *message*, whose workflow has moved."""
     foreign = [Remark.FOREIGN_ACK] if _was_mixed_up(connection, message["id"]) else []
     known = known_before(connection, message["id"])
-    known += [Remark.NO_RECORD] if _is_of_no_record(connection, message["id"]) else []
+    if _is_of_no_record(connection, message["id"]):
+        known.append(Remark.NO_RECORD)
+        _alarm(connection, message, "message.no_record", now)
     return [*foreign, *known, *_left_without(connection, message, now)]
 
 
@@ -63,7 +65,7 @@ def _left_without(connection: Connection, message: Row, now: datetime) -> Sequen
         remarks.append(Remark.PARTNER_STANDS)
     if any(_is_unreplaced(connection, each) for each in cancelled):
         remarks.append(Remark.UNREPLACED)
-        _alarm(connection, message, now)
+        _alarm(connection, message, "workflow.unreplaced", now)
     return remarks
 
 
@@ -115,8 +117,8 @@ def _is_unreplaced(connection: Connection, workflow_id: int) -> bool:
     return bool(states) and states <= _CAME_TO_NOTHING and _is_cancelled(connection, workflow_id)
 
 
-def _alarm(connection: Connection, message: Row, now: datetime) -> None:
+def _alarm(connection: Connection, message: Row, kind: str, now: datetime) -> None:
     found = connection.one("message", id=message["id"])
     assert found is not None
     about = (found["provider"], found["id"], found["request_id"])
-    add_message_event(connection, about, "workflow.unreplaced", now)
+    add_message_event(connection, about, kind, now)

@@ -257,7 +257,7 @@ ROWS = (
         requester=Told(),
         responder=Told(
             epr="This names two patients",
-            page="came that names two patients",
+            page="came naming two patients",
             alarm="patient.two",
             look="Look first at the other side.",
         ),
@@ -316,7 +316,7 @@ ROWS = (
         requester=Told(),
         responder=Told(
             epr="This names another patient than what it belongs to: check whose this is",
-            page="named another patient than what it belongs to",
+            page="named another patient than the rest of the case",
             alarm="patient.other",
         ),
     ),
@@ -342,10 +342,19 @@ ROWS = (
         course=courses.a_cancellation_by_a_number_that_is_another_patients,
         requester=Told(
             epr="is the record of another patient, and nothing was cancelled",
-            page="the record under that number is another patient",
+            page="the record under the number given is another patient",
             alarm="cancel.other_patient",
         ),
         settings=READING,
+        leaves_traces=True,
+    ),
+    Row(
+        course=courses.a_cancellation_by_a_number_that_is_unknown_here,
+        requester=Told(
+            epr="has been received there. No request here is known by the number in it",
+            page="acknowledged under a number that no request here has",
+            alarm="message.no_record",
+        ),
         leaves_traces=True,
     ),
     Row(

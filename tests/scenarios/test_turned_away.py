@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from asked_epr import answering
-from bookings import booking, cancelled_referral
+from bookings import booking, cancelled_referral, change_of
 from messages import NHS_NUMBER, validation_request
 from moving import made, move, requested, socket_of, state
 from world import Node, World, eventually, headers, in_time, post, world_in
@@ -116,7 +116,7 @@ async def test_one_that_names_another_patient_says_so(tmp_path: Path) -> None:
 
     assert [["other_patient"], []] == [each["remarks"] for each in found]
     assert "This names another patient than what it belongs to" in found[0]["means"]
-    assert "named another patient than what it belongs to" in shown
+    assert "named another patient than the rest of the case" in shown
     assert {"cancel.turned_away", "patient.other"} == alarms
 
 
@@ -147,8 +147,29 @@ async def test_one_of_what_is_over_that_names_another_patient_is_told(
     assert ["cancel_after_end", "other_patient"] == tried["remarks"]
     assert "it is over here. What was meant may be another patient's" in tried["means"]
     assert "goes on here, and may not be wanted" not in tried["means"]
-    assert "named another patient than what it belongs to" in shown
+    assert "named another patient than the rest of the case" in shown
     assert ["patient.other"] == alarms
+
+
+async def test_an_update_of_what_is_over_that_names_another_patient_is_on_the_page(
+    tmp_path: Path,
+) -> None:
+    """Its Sender means somebody whose validation goes on here; once for its retries."""
+    async with world_in(tmp_path) as world:
+        _, notice = await requested(world, validation_request())
+        (file,) = world.hospital.files("inbox/new/*.answer.json")
+        request = json.loads(file.read_bytes())
+        await accepted(world.hospital, notice["request_id"], "decline")
+        body, updating = change_of(request), headers()
+        others = body.replace(NHS_NUMBER.encode(), b"9990000026")
+        own, _, _ = await post(world, body, headers())
+        before = [alarm.kind for alarm in (await world.hospital.overview()).alarms]
+        another = [(await post(world, others, updating))[0] for _ in range(2)]
+        overview = await world.hospital.overview()
+
+    assert [own] * 2 == another
+    assert [] == before
+    assert [("patient.other", 1)] == [(alarm.kind, alarm.times) for alarm in overview.alarms]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ async def test_a_response_about_another_patient(world: World) -> None:
     assert not notice["means"].startswith("This names another patient")
     assert State.UNCLEAR == await state(world.ambulance, receipt["request_id"])
     assert ["patient.other"] == [a.kind for a in (await world.ambulance.overview()).alarms]
-    assert "named another patient than what it belongs to" in await page(world.ambulance)
+    assert "named another patient than the rest of the case" in await page(world.ambulance)
     assert [200] == [
         line["http_status"] for line in lines if line["event"] == "inbound.request_ended"
     ]
@@ -180,7 +180,7 @@ async def test_a_request_about_two_patients_is_taken_and_told(world: World, form
     assert ["two_patients"] == notice["remarks"]
     assert "This names two patients" in notice["means"]
     assert ["patient.two"] == [a.kind for a in (await world.hospital.overview()).alarms]
-    assert "1 message came that names two patients" in await page(world.hospital)
+    assert "1 message came naming two patients" in await page(world.hospital)
 
 
 async def test_a_question_about_two_patients_alarms_when_it_is_asked(world: World) -> None:
@@ -353,7 +353,7 @@ async def test_a_cancellation_about_another_patient_is_the_eprs_to_judge(
     assert "whose this is" in question["means"]
     assert after == reached
     assert ["patient.other"] == alarms
-    assert "named another patient than what it belongs to" in shown
+    assert "named another patient than the rest of the case" in shown
     assert "request" == json.loads(theirs.read_bytes())["move"]
 
 

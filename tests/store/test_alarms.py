@@ -1,10 +1,12 @@
 """What nobody has seen stays, however long it takes; what somebody has dealt with goes."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, owed, payload, submission
 
 from bars_gateway.model.alarms import ALARMS, Alarm, Chosen, Handled
@@ -252,6 +254,21 @@ async def test_overdue_is_told_again_of_what_lives_again(store: Store, database:
     told = await store.conversations.tell_due(DUE)
 
     assert ([], (0, 1), ["workflow.overdue"]) == (before, told, await standing(store))
+
+
+# What fits one of them alone, or several alone; the gateway itself is one.
+OF_ONE_NUMBER = re.compile(
+    r"^(Overdue: )?\{n\}( of ours)?( came)?( that)? (has|have|is|are|was|were|names?|does|do)\b"
+    r"|^[^:,]* and (was|were|has|have|is|are) |\b(?<!itself in what )(it|its|them|they|their)\b"
+)
+
+
+@pytest.mark.parametrize("kind", ALARMS)
+def test_each_kind_reads_well_of_one_and_of_several(kind: str) -> None:
+    """The page counts: a word that fits one alone makes nonsense of "2 messages"."""
+    unfit = [words.says for words in ALARMS[kind].ways if OF_ONE_NUMBER.search(words.says)]
+
+    assert [] == unfit
 
 
 async def test_each_kind_is_known_to_the_database(database: Database) -> None:

@@ -285,7 +285,23 @@ async def test_a_cancellation_that_has_not_gone_is_not_said_to_have_been_receive
     text = await case.looked_at(cancel)
 
     assert "has been received" not in text
-    assert "two patients may have been mixed up" in text
+    assert "stands" not in text
+    assert "is over by now: read how it ended" in text
+    assert "two patients may have been mixed up there. Telephone now." in text
+
+
+async def test_what_was_over_before_that_is_read_is_not_said_to_stand(store: Store) -> None:
+    """The notice itself comes after the end: it sends nobody to stop what has ended."""
+    case = await asking(store, **HELP)
+    cancel = await case.submits(Move.CANCEL, focus_id="sr-1", read_first=True)
+    came = arrival(move=Move.DECLINE, responds_to="b1", **HELP)
+    await store.responses.respond(came, payload(b"{}"), NOW)
+    await store.cancellations.belongs_to_another(cancel.message_id, NOW + MINUTE, NOW)
+    text = means((await case.told(cancel)).situation)
+
+    assert text == await case.looked_at(cancel)
+    assert "stands" not in text
+    assert "still stands" not in (await alarm(store, "cancel.other_patient")).words.advice
 
 
 # The page beside what the EPR reads.

@@ -1,14 +1,17 @@
 """Whose request a change is about, where the Receiver's id that it names is another patient's."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
 from messages import NHS_NUMBER, referral
 from store_values import ANSWER, NOW, OURS, arrival, attempt, payload, submission
 
+from bars_gateway.model.alarms import Chosen
 from bars_gateway.model.messages import (
     Accepted,
+    Actor,
     BundleReused,
     Change,
     Fate,
@@ -26,6 +29,7 @@ from bars_gateway.store.store import Store
 
 ONE, OTHER, THIRD = NHS_NUMBER, "9990000026", "9434765919"
 SHARED = "sr-1"
+OPERATOR = Actor(role="operator", who="jo (uid 1000)", why="INC-7")
 SECOND = "second"  # another provider of the same gateway
 
 
@@ -292,23 +296,59 @@ async def test_where_that_is_not_clear_the_receipt_says_what_stays_open(
     assert f"workflow {began.workflow_id} (there: " in warning.problem
 
 
-async def test_whose_receipt_warned_is_not_told_that_there_is_nothing_to_do(store: Store) -> None:
-    """It was received there, and what was asked for here stays open."""
-    await without_id(store)
-    receipt = await changed(store, of_case(ONE, "another"))
+async def settled(store: Store, state: OutboundState) -> None:
     claim = await store.outbound.claim_next(NOW, {"trust"})
     assert claim is not None
-    fate = Settled(state=OutboundState.ACKNOWLEDGED)
+    fate = Settled(state=state)
     await store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)
+
+
+@pytest.mark.parametrize("move", [Move.CANCEL, Move.UPDATE])
+async def test_whose_receipt_warned_is_not_told_that_there_is_nothing_to_do(
+    store: Store, move: Move
+) -> None:
+    """It was received there, and what was asked for here stays open: nothing else is said of it."""
+    await without_id(store)
+    receipt = await changed(store, of_case(ONE, "another"), move=move)
+    await settled(store, OutboundState.ACKNOWLEDGED)
     (told,) = [
         n for n in await store.notices.pending("trust", 99) if n.message_id == receipt.message_id
     ]
     (found,) = await store.messages.history("trust", receipt.request_id)
+    text = means(told.situation)
 
     assert [Remark.NO_RECORD] == list(told.remarks)
-    assert "stays as it was. Telephone if one of these was meant" in means(told.situation)
-    assert NOTHING_TO_DO not in means(told.situation)
-    assert means(told.situation) == means(found.message.seen_at(NOW))
+    assert "has been received there. No request here is known by the number in it" in text
+    assert "stays as it was. Telephone if one of these was meant" in text
+    assert not re.search(r"\bis cancelled|\bno answer will come|yours again", text)
+    assert NOTHING_TO_DO not in text
+    assert text == means(found.message.seen_at(NOW))
+
+
+async def test_somebody_is_called_to_it_until_it_is_marked_as_handled(store: Store) -> None:
+    """Whoever reads the page telephones, too, and reads there what the EPR was told."""
+    await without_id(store)
+    receipt = await changed(store, of_case(ONE, "another"))
+    await settled(store, OutboundState.ACKNOWLEDGED)
+    (alarm,) = (await store.overview(NOW)).alarms
+    chosen = Chosen(numbers=[alarm.number])
+    await store.alarms.handle("trust", chosen, OPERATOR, NOW, dry_run=False)
+
+    assert ("message.no_record", receipt.request_id) == (alarm.kind, alarm.request_id)
+    assert "No request here is known by the number in it" in str(alarm.told)
+    assert [] == (await store.overview(NOW)).alarms
+
+
+@pytest.mark.parametrize("state", [OutboundState.REFUSED, OutboundState.UNCONFIRMED])
+async def test_what_they_do_not_have_calls_nobody_to_that(
+    store: Store, state: OutboundState
+) -> None:
+    """What became of it is told as ever."""
+    await without_id(store)
+    await changed(store, of_case(ONE, "another"))
+    await settled(store, state)
+
+    assert "message.no_record" not in {a.kind for a in (await store.overview(NOW)).alarms}
 
 
 @pytest.mark.parametrize("number", [OTHER, THIRD])

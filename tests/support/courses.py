@@ -19,7 +19,7 @@ from uuid import uuid4
 import aiohttp
 from aiohttp import web
 from asked_epr import answering, epr_at
-from bookings import cancelled_referral
+from bookings import cancelled_referral, focus
 from messages import NHS_NUMBER, referral, validation_request
 from mixed_up import in_a_second_patient, mixed_up
 from moving import made, move, requested, socket_of, transfer
@@ -425,6 +425,18 @@ async def a_cancellation_by_a_number_that_is_another_patients(
         status, _ = await made(world.ambulance, move(first["request_id"], "cancel"))
         assert 201 == status
         await eventually(lambda: world.ambulance.files("inbox/new/*.cancel_not_sent.json"))
+
+
+async def a_cancellation_by_a_number_that_is_unknown_here(world: World) -> AsyncIterator[None]:
+    """Let somebody name another number than the one that the Receiver gave."""
+    _, answer = await asked(world, validation_request())
+    yield
+    given = focus(json.loads(answer))["id"]
+    wrong = cancelled_referral(json.loads(answer)).replace(given.encode(), str(uuid4()).encode())
+    async with another_make(world, world.hospital.service, lambda _body: fine()):
+        receipt = await world.ambulance.sent(f"{uuid4()}.json", wrong)
+        assert "L12" in {each["rule"] for each in receipt["warnings"]}
+        await world.ambulance.outcome(receipt["request_id"])
 
 
 async def a_cancellation_of_what_is_over(world: World) -> AsyncIterator[None]:

@@ -270,7 +270,8 @@ def _ours(situation: Situation) -> Rows:
     late = kind == "delayed" or situation.late
     reading = None if late and situation.reading is Reading.WAITS else situation.reading
     if reading and kind in {None, "cancel_not_sent"}:
-        return outcomes.NOT_GONE[reading]
+        over = situation.stands in FINAL and reading is Reading.OTHER_PATIENT
+        return outcomes.NOT_GONE_AND_OVER if over else outcomes.NOT_GONE[reading]
     if kind in outcomes.TOLD:
         return _waiting(outcomes.TOLD[str(kind)], situation, late=late)
     if state in outcomes.OPEN:
@@ -285,6 +286,9 @@ def _settled(situation: Situation) -> Rows:
         return outcomes.OVER_THERE
     if state == "acknowledged" and situation.kind is None and situation.reconciled in _NOT_FOUND:
         return outcomes.RECONCILED[str(situation.reconciled)]
+    named = outcomes.OF_NO_RECORD if Remark.NO_RECORD in situation.remarks else {}
+    if state == "acknowledged" and move in named:
+        return named[move]
     nothing_stands = situation.shown in ENDED or not situation.attempts
     if _is_one_of_two(situation):
         return outcomes.ONE_OF_TWO

@@ -82,6 +82,11 @@ ONE_OF_TWO: Rows = {
         " you cannot tell which of the two is meant."
     )
 }
+# By a number that no request here has: nothing is known to have ended or changed.
+OF_NO_RECORD: ByMove = {
+    Move.UPDATE: {None: nothing("{What} has been received there.")},
+    Move.CANCEL: {None: nothing("The cancellation has been received there.")},
+}
 _ACKNOWLEDGED: ByMove = {
     Move.REQUEST: _REQUEST_TAKEN,
     Move.UPDATE: {None: nothing(_HAS), Matter.VALIDATION: nothing(_HAS + _FINAL)},
@@ -272,6 +277,15 @@ NOT_GONE: Mapping[Reading, Rows] = {
             " patients may have been mixed up there. Telephone now."
         )
     },
+}
+
+# The last of these, where the case has ended meanwhile: nothing of it is left to cancel.
+NOT_GONE_AND_OVER: Rows = {
+    None: telephone(
+        "The cancellation has not gone: what {they} shows under that number is the record of"
+        " another patient, and nothing was cancelled. The {it} is over by now: read how it ended."
+        " Two patients may have been mixed up there. Telephone now."
+    )
 }
 
 # After a duplicate, or an acknowledgement without ids: whether the record was found there.
