@@ -177,6 +177,25 @@ ROWS = (
         ),
     ),
     Row(
+        course=courses.a_second_stand_down_that_is_refused,
+        requester=Told(),
+        responder=Told(
+            epr="the other control room may believe that one is on the way. Telephone now.",
+            page="got a refusal",
+            alarm="message.refused",
+        ),
+        leaves_traces=True,
+    ),
+    Row(
+        course=courses.a_corrected_final_answer_that_is_refused,
+        requester=Told(),
+        responder=Told(
+            epr="goes by another one of yours; this one may say otherwise. Telephone now.",
+            page="got a refusal",
+            alarm="message.refused",
+        ),
+    ),
+    Row(
         course=courses.a_rejection,
         requester=Told(epr="has turned this down. The patient is your responsibility again: act"),
     ),

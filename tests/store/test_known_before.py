@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from store_values import ANSWER, NOW, arrival, attempt, payload, submission, wording
+from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission, wording
 
 from bars_gateway.model.alarms import ALARMS, Alarm
 from bars_gateway.model.interventions import Verb
-from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled
+from bars_gateway.model.messages import Accepted, Actor, OutboundState, Settled, TryAgain
 from bars_gateway.model.readings import Notice
 from bars_gateway.standard.remarks import Remark
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.timing import Limits
+from bars_gateway.standard.verdict import Verdict
 from bars_gateway.standard.workflow import Move, RequestType
 from bars_gateway.store.store import Store
 
@@ -26,7 +27,7 @@ BADLY = [REFUSED, OutboundState.UNCONFIRMED, OutboundState.NOT_SENT]
 DOES_NOT_KNOW = "does not know that you do"
 THE_SAME = "goes by another one of yours, which says the same"
 NEWER = "goes by newer word of yours"
-OTHERWISE = "goes by your earlier one, which says otherwise"
+OTHERWISE = "goes by another one of yours; this one may say otherwise. Telephone now."
 JO = Actor(role="operator", who="jo", why="INC-1")
 LIMITS = Limits(give_up_at=NOW + 15 * MINUTE, delayed_at=NOW + MINUTE)
 
@@ -40,10 +41,10 @@ class Case:
     minutes: int = 0
     sent: list[Accepted] = field(default_factory=list)
 
-    async def says(self, encounter: str, plan: str = "") -> Accepted:
-        """Submit a response of ours."""
+    async def says(self, encounter: str, plan: str = "", ago: timedelta | None = None) -> Accepted:
+        """Submit a response of ours, stamped a minute after the one before it, or *ago*."""
         self.minutes += 1
-        at = NOW - (60 - self.minutes) * MINUTE
+        at = NOW - (ago or (60 - self.minutes) * MINUTE)
         words = wording(encounter, at, plan=plan, **self.about)
         return await self.submits(Move.UNCLEAR, responds_to="b1", wording=words)
 
@@ -105,10 +106,7 @@ async def twice(case: Case, words: Sequence[str], fate: OutboundState) -> Accept
         (("planned",), HELP),
         (("in-progress",), HELP),
         (("arrived",), HELP),
-        (("finished",), HELP),
         (("in-progress",), VALIDATION),
-        (("finished", "active"), VALIDATION),
-        (("finished", "completed"), VALIDATION),
     ],
     ids=str,
 )
@@ -149,20 +147,35 @@ async def test_a_word_that_was_taken_back_between_is_not_known(store: Store) -> 
     assert "does not know it" in await case.looked_at(again)
 
 
-@pytest.mark.parametrize("plan", ["active", "completed"])
-async def test_another_final_word_is_not_told_as_the_first(store: Store, plan: str) -> None:
-    """They close by what they have, or act by it: nobody still waits for it."""
-    case = await asked(store, **VALIDATION)
-    (first,) = {"active", "completed"} - {plan}
-    await case.says("finished", first)
+# What they have was never compared: a care plan may ask for an ambulance.
+FINAL = [
+    (("finished", "active"), ("finished", "active"), VALIDATION),
+    (("finished", "active"), ("finished", "completed"), VALIDATION),
+    (("finished", "completed"), ("finished", "active"), VALIDATION),
+    (("finished",), ("finished",), HELP),
+]
+
+
+@pytest.mark.parametrize("fate", BADLY, ids=str)
+@pytest.mark.parametrize(("first", "second", "about"), FINAL, ids=str)
+async def test_a_second_final_word_may_say_otherwise(
+    store: Store,
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    about: dict[str, object],
+    fate: OutboundState,
+) -> None:
+    """They go by what they have, whatever the second says: nobody still waits for it."""
+    case = await asked(store, **about)
+    await case.says(*first)
     await case.ends(ACKNOWLEDGED)
-    amended = await case.says("finished", plan)
-    await case.ends(REFUSED)
+    amended = await case.says(*second)
+    await case.ends(fate)
     told = await case.told(amended)
 
-    assert [Remark.SAID_OTHERWISE] == list(told.remarks)
+    assert Remark.SAID_OTHERWISE in told.remarks
+    assert Remark.SAID_BEFORE not in told.remarks
     assert OTHERWISE in means(told.situation)
-    assert "Telephone now." in means(told.situation)
     assert means(told.situation) == await case.looked_at(amended)
 
 
@@ -187,6 +200,172 @@ async def test_newer_word_since_is_told_whoever_looks(store: Store) -> None:
 
     assert NEWER in await case.looked_at(first)
     assert DOES_NOT_KNOW not in await case.looked_at(first)
+
+
+async def test_a_newer_final_word_since_is_told_whoever_looks(store: Store) -> None:
+    """The first final answer was refused; the second arrived."""
+    case = await asked(store, **VALIDATION)
+    first = await case.says("finished", "active")
+    await case.ends(REFUSED)
+    await case.says("finished", "active")
+    await case.ends(ACKNOWLEDGED)
+
+    assert NEWER in await case.looked_at(first)
+
+
+@pytest.mark.parametrize(("minutes", "words"), [(2, NEWER), (4, OTHERWISE)], ids=str)
+async def test_another_rejection_is_not_told_as_the_same(
+    store: Store, minutes: int, words: str
+) -> None:
+    """Its reason may be another; the first was refused, and is older by its stamp, or is not."""
+    case = await asked(store, **HELP)
+    first = await case.says("cancelled", ago=3 * MINUTE)
+    await case.ends(REFUSED)
+    await case.says("cancelled", ago=minutes * MINUTE)
+    await case.ends(ACKNOWLEDGED)
+
+    assert words in await case.looked_at(first)
+
+
+# What may have arrived between: nobody knows which of the two they go by.
+
+
+async def left_open(case: Case) -> None:
+    """Let what is sent next be tried without an answer that proves anything, and wait."""
+    claim = await case.store.outbound.claim_next(NOW, {"trust"})
+    assert claim is not None
+    tried = attempt(claim, Verdict.RETRY)
+    again = TryAgain(at=NOW + 5 * MINUTE)
+    await case.store.outbound.settle(claim, SILENCE, attempt=tried, settlement=again)
+
+
+@pytest.mark.parametrize(
+    ("known", "between", "about", "old"),
+    [
+        (["in-progress", "planned"], "in-progress", HELP, "may believe that one is on the way"),
+        (["planned"], "cancelled", HELP, DOES_NOT_KNOW),
+        (["planned"], "in-progress", HELP, "may believe that one is on the way"),
+    ],
+    ids=str,
+)
+async def test_what_another_word_may_have_replaced_is_not_known(
+    store: Store, known: list[str], between: str, about: dict[str, object], old: str
+) -> None:
+    """Said and acknowledged; another word since may have arrived; and said once more, in vain."""
+    case = await asked(store, **about)
+    for word in known:
+        await case.says(word)
+        await case.ends(ACKNOWLEDGED)
+    await case.says(between)
+    await case.ends(OutboundState.UNCONFIRMED)
+    again = await case.says(known[-1])
+    await case.ends(REFUSED)
+    told = await case.told(again)
+
+    assert () == tuple(told.remarks)
+    assert old in means(told.situation)
+    assert "Telephone now." in means(told.situation)
+    assert means(told.situation) == await case.looked_at(again)
+
+
+async def test_what_a_word_that_was_tried_may_have_replaced_is_not_known(store: Store) -> None:
+    """It is still open, and its first attempt may have arrived; before it, they knew."""
+    case = await asked(store, **HELP)
+    await case.says("planned")
+    await case.ends(ACKNOWLEDGED)
+    again = await case.says("planned")
+    await case.ends(REFUSED)
+    await case.says("cancelled")
+    known = await case.looked_at(again)
+    await left_open(case)
+    doubtful = await case.looked_at(again)
+
+    assert THE_SAME in known
+    assert DOES_NOT_KNOW in doubtful
+    assert "Telephone now." in doubtful
+
+
+async def test_newer_word_that_another_may_have_replaced_is_not_told_as_known(
+    store: Store,
+) -> None:
+    """They have the assignment, unless they have what came after it."""
+    case = await asked(store, **HELP)
+    first = await case.says("planned")
+    await case.ends(REFUSED)
+    await case.says("in-progress")
+    await case.ends(ACKNOWLEDGED)
+    await case.says("planned")
+    await case.ends(OutboundState.UNCONFIRMED)
+
+    assert DOES_NOT_KNOW in await case.looked_at(first)
+
+
+async def test_what_was_lost_before_they_heard_replaces_nothing(store: Store) -> None:
+    """By hand-in and by stamp it is older than what they have."""
+    case = await asked(store, **HELP)
+    await case.says("in-progress")
+    await case.ends(OutboundState.UNCONFIRMED)
+    again = await twice(case, ["planned"], REFUSED)
+
+    assert Remark.SAID_BEFORE in (await case.told(again)).remarks
+
+
+# Newer by hand-in, and by stamp.
+
+
+@pytest.mark.parametrize("ago", [2 * MINUTE, timedelta(seconds=30)], ids=str)
+async def test_who_may_still_come_does_not_replace_a_rejection(
+    store: Store, ago: timedelta
+) -> None:
+    """The rejection was refused, and they have a word that somebody comes: of before, or since."""
+    case = await asked(store, **HELP)
+    await case.says("planned", ago=5 * MINUTE)
+    await case.ends(ACKNOWLEDGED)
+    rejection = await case.says("cancelled", ago=MINUTE)
+    await case.ends(REFUSED)
+    await case.says("in-progress", ago=ago)
+    await case.ends(ACKNOWLEDGED)
+    text = await case.looked_at(rejection)
+
+    assert "believes that you have this patient. Telephone now." in text
+
+
+async def test_who_comes_after_all_does_not_replace_a_stand_down(store: Store) -> None:
+    """The stand-down was refused; that a resource is assigned was said once more."""
+    case = await asked(store, **HELP)
+    await case.says("in-progress")
+    await case.ends(ACKNOWLEDGED)
+    stand_down = await case.says("planned")
+    await case.ends(REFUSED)
+    await case.says("in-progress")
+    await case.ends(ACKNOWLEDGED)
+    text = await case.looked_at(stand_down)
+
+    assert "may believe that one is on the way. Telephone now." in text
+
+
+async def test_a_word_with_an_older_stamp_is_no_newer_word(store: Store) -> None:
+    """That one was there was refused; the assignment that arrives since was written before it."""
+    case = await asked(store, **HELP)
+    on_scene = await case.says("arrived", ago=MINUTE)
+    await case.ends(REFUSED)
+    await case.says("in-progress", ago=2 * MINUTE)
+    await case.ends(ACKNOWLEDGED)
+
+    assert "does not know it. Telephone." in await case.looked_at(on_scene)
+
+
+async def test_what_they_heard_out_of_order_may_have_replaced_the_newer(store: Store) -> None:
+    """They have two words, and whether they go by the stamp or by when it came is not known."""
+    case = await asked(store, **HELP)
+    await case.says("planned", ago=2 * MINUTE)
+    await case.ends(ACKNOWLEDGED)
+    again = await case.says("planned", ago=MINUTE)
+    await case.ends(REFUSED)
+    await case.says("in-progress", ago=3 * MINUTE)
+    await case.ends(ACKNOWLEDGED)
+
+    assert DOES_NOT_KNOW in await case.looked_at(again)
 
 
 @pytest.mark.parametrize("verb", [Verb.HOLD, Verb.WITHDRAW], ids=str)

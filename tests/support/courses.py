@@ -180,22 +180,47 @@ async def a_record_of_nobody_who_is_shown(world: World) -> AsyncIterator[None]:
 async def an_acceptance_that_is_refused(world: World) -> AsyncIterator[None]:
     _, answer = await asked(world, transfer("a6t2"))
     yield
-    no = outcome(422, "REC_UNPROCESSABLE_ENTITY", "invalid")
-    async with another_make(world, world.ambulance.service, lambda _body: no()):
-        receipt = await world.hospital.sent(f"{uuid4()}.json", told(answer, "planned"))
-        await world.hospital.outcome(receipt["request_id"])
-    await world.ambulance.register()
+    await refused_by_the_ambulance(world, told(answer, "planned"))
 
 
 async def a_second_acceptance_that_is_refused(world: World) -> AsyncIterator[None]:
     _, answer = await asked(world, transfer("a6t2"))
-    receipt = await world.hospital.sent(f"{uuid4()}.json", told(answer, "planned"))
-    await world.hospital.outcome(receipt["request_id"])
+    await sent_by_the_hospital(world, told(answer, "planned"))
     yield
+    await refused_by_the_ambulance(world, told(answer, "planned"))
+
+
+async def a_second_stand_down_that_is_refused(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, transfer("a6t2"))
+    for word in ("in-progress", "planned"):
+        await sent_by_the_hospital(world, told(answer, word))
+    world.sandbox.faults.arm({"kind": "drop_after", "method": "POST", "count": 1000})
+    receipt = await world.hospital.sent(f"{uuid4()}.json", told(answer, "in-progress"))
+    await world.hospital.lapses(receipt["request_id"])
+    await world.hospital.outcome(receipt["request_id"])
+    world.sandbox.faults.clear()
+    for node in (world.ambulance, world.hospital):
+        await marked_as_handled(node)
+    yield
+    await refused_by_the_ambulance(world, told(answer, "planned"))
+
+
+async def a_corrected_final_answer_that_is_refused(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    await sent_by_the_hospital(world, told(answer, "finished", plan="active"))
+    yield
+    await refused_by_the_ambulance(world, told(answer, "finished", plan="active"))
+
+
+async def sent_by_the_hospital(world: World, body: bytes) -> None:
+    receipt = await world.hospital.sent(f"{uuid4()}.json", body)
+    await world.hospital.outcome(receipt["request_id"])
+
+
+async def refused_by_the_ambulance(world: World, body: bytes) -> None:
     no = outcome(422, "REC_UNPROCESSABLE_ENTITY", "invalid")
     async with another_make(world, world.ambulance.service, lambda _body: no()):
-        again = await world.hospital.sent(f"{uuid4()}.json", told(answer, "planned"))
-        await world.hospital.outcome(again["request_id"])
+        await sent_by_the_hospital(world, body)
     await world.ambulance.register()
 
 

@@ -250,7 +250,7 @@ GOES_BY: Mapping[Remark, GoesBy] = {
         "{asker} goes by newer word of yours", "Telephone if the two disagree.", Asks.CHECK
     ),
     Remark.SAID_OTHERWISE: GoesBy(
-        "{asker} goes by your earlier one, which says otherwise",
+        "{asker} goes by another one of yours; this one may say otherwise",
         "Telephone now.",
         Asks.TELEPHONE,
     ),

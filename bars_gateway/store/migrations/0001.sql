@@ -496,15 +496,33 @@ SELECT id, remark, remark <> 'said_otherwise' AS in_vain -- have another word of
                CASE WHEN m.move = 'cancel' THEN iif(w.state IN ('completed', 'declined'), 'cancel_after_end', NULL)
                     WHEN m.move = 'update' THEN iif(w.closed_at IS NOT NULL, 'update_after_end', NULL)
                     WHEN m.state = 'acknowledged' OR heard.id IS NULL THEN NULL
-                    WHEN coalesce(heard.says, heard.move) = coalesce(m.says, m.move) THEN 'said_before'
-                    WHEN heard.id > m.id THEN 'said_since'
-                    WHEN heard.move = 'conclude' AND m.move = 'conclude' THEN 'said_otherwise' END AS remark
+                    -- Of two final words, nobody has compared the plans and the reasons.
+                    WHEN m.move NOT IN ('decline', 'conclude')
+                     AND coalesce(heard.says, heard.move) = coalesce(m.says, m.move)
+                         THEN iif(doubtful.id IS NULL, 'said_before', NULL)
+                    -- An end, and a stand-down, is not made good by word that somebody comes.
+                    WHEN doubtful.id IS NULL AND heard.id > m.id
+                     AND (heard.said_at, heard.sent_at) >= (m.said_at, m.sent_at)
+                     AND (heard.move IN ('decline', 'conclude')
+                          OR NOT (m.move IN ('decline', 'conclude') OR m.says IS 'stood_down')) THEN 'said_since'
+                    WHEN heard.move = m.move AND m.move IN ('decline', 'conclude') THEN 'said_otherwise' END AS remark
           FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
-          LEFT JOIN messages AS heard ON heard.id = -- the newest answer of ours that they have
-               (SELECT max(other.id) FROM messages AS other
+          LEFT JOIN messages AS heard ON heard.id = -- the newest answer of ours that they have, as we wrote them
+               (SELECT other.id FROM messages AS other
                  WHERE other.workflow_id = m.workflow_id AND other.direction = 'outbound'
                    AND other.state = 'acknowledged' AND other.move NOT IN ('request', 'update', 'cancel')
-                   AND other.id <> m.id)
+                   AND other.id <> m.id
+                 ORDER BY other.said_at DESC, other.sent_at DESC, other.id DESC LIMIT 1)
+          LEFT JOIN messages AS doubtful ON doubtful.id = -- another word, by which they may go: it may have come after
+               (SELECT other.id FROM messages AS other
+                 WHERE other.workflow_id = m.workflow_id AND other.direction = 'outbound'
+                   AND other.move NOT IN ('request', 'update', 'cancel') AND other.id <> m.id
+                   AND coalesce(other.says, other.move) <> coalesce(heard.says, heard.move)
+                   AND (other.state = 'acknowledged' OR other.restored_at IS NOT NULL
+                        OR other.attempts > (other.state = 'refused')) -- of several attempts, one may have arrived
+                   AND NOT coalesce(other.id < heard.id
+                                    AND (other.said_at, other.sent_at) <= (heard.said_at, heard.sent_at), 0)
+                 LIMIT 1)
          WHERE m.direction = 'outbound' AND m.move NOT IN ('request', 'unclear'));
 
 CREATE VIEW clocks AS                           -- when the EPR was, or is to be, told that an answer is owed soon
