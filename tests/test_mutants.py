@@ -34,8 +34,8 @@ MUTANTS = (
     Mutant(
         fault="refused-although-it-may-have-arrived",
         module="standard/verdict.py",
-        now='Row(name="refused-in-doubt", verdict=Verdict.RETRY_LIMITED,',
-        then='Row(name="refused-in-doubt", verdict=Verdict.REFUSED,',
+        now='name="refused-in-doubt", verdict=Verdict.RETRY_LIMITED,',
+        then='name="refused-in-doubt", verdict=Verdict.REFUSED,',
         test="scenarios/test_proof.py::test_what_may_have_arrived_is_never_refused",
     ),
     Mutant(
@@ -101,6 +101,13 @@ MUTANTS = (
         now="WHERE a.ended_at IS NULL GROUP BY a.kind",
         then="WHERE a.ended_at IS NULL AND a.since > datetime('now', '-1 day') GROUP BY a.kind",
         test="store/test_alarms.py::test_what_nobody_has_seen_outlives_days_and_restarts",
+    ),
+    Mutant(
+        fault="what-may-have-arrived-since-is-forgotten",
+        module="store/migrations/0001.sql",
+        now="iif(doubtful.id IS NULL, 'said_before', NULL)",
+        then="'said_before'",
+        test="store/test_known_before.py::test_what_another_word_may_have_replaced_is_not_known",
     ),
     Mutant(
         fault="a-request-leaves-after-its-breach",

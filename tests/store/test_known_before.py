@@ -1,9 +1,12 @@
 """What is sent in vain, or once more, is not told as if the other side knew nothing of it."""
 
 import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from store_values import ANSWER, NOW, SILENCE, arrival, attempt, payload, submission, wording
@@ -53,12 +56,12 @@ class Case:
         self.sent.append(taken)
         return taken
 
-    async def ends(self, state: OutboundState, **settled: object) -> None:
+    async def ends(self, state: OutboundState, *, at: datetime = NOW, **settled: object) -> None:
         """Let what is sent next end so; what never left ends by its time."""
         if state is OutboundState.NOT_SENT:
             await self.store.outbound.give_up(NOW + 15 * MINUTE)
             return
-        claim = await self.store.outbound.claim_next(NOW, {"trust"})
+        claim = await self.store.outbound.claim_next(at, {"trust"})
         assert claim is not None
         fate = Settled(state=state, **settled)  # type: ignore[arg-type]
         await self.store.outbound.settle(claim, ANSWER, attempt=attempt(claim), settlement=fate)
@@ -285,6 +288,59 @@ async def test_what_a_word_that_was_tried_may_have_replaced_is_not_known(store: 
     assert "Telephone now." in doubtful
 
 
+@pytest.mark.parametrize(
+    ("attempts", "words"), [(1, THE_SAME), (2, DOES_NOT_KNOW)], ids=["once", "twice"]
+)
+async def test_only_a_word_that_was_refused_at_once_replaces_nothing(
+    store: Store, attempts: int, words: str
+) -> None:
+    """Of two attempts the first may have arrived, and the second proves nothing of it."""
+    case = await asked(store, **HELP)
+    await case.says("planned")
+    await case.ends(ACKNOWLEDGED)
+    await case.says("cancelled")
+    if attempts > 1:
+        await left_open(case)
+    await case.ends(REFUSED, at=NOW + 5 * MINUTE)
+    again = await case.says("planned")
+    await case.ends(REFUSED)
+
+    assert words in await case.looked_at(again)
+
+
+async def test_a_word_that_a_restore_left_may_have_replaced_what_they_know(
+    store: Store, tmp_path: Path
+) -> None:
+    """The backup knows of no attempt; but it may have been sent after that."""
+    case = await asked(store, **HELP)
+    await case.says("planned")
+    await case.ends(ACKNOWLEDGED)
+    again = await case.says("planned")
+    await case.ends(REFUSED)
+    left = await case.says("cancelled")
+    known = await case.looked_at(again)
+    with closing(sqlite3.connect(tmp_path / "gateway.db", timeout=10)) as connection, connection:
+        values = (NOW.isoformat(), left.message_id)
+        connection.execute("UPDATE messages SET restored_at = ? WHERE id = ?", values)
+    doubtful = await case.looked_at(again)
+
+    assert THE_SAME in known
+    assert DOES_NOT_KNOW in doubtful
+
+
+async def test_a_final_word_that_may_have_been_replaced_may_say_otherwise(store: Store) -> None:
+    """They close by the first, or act by the one that nobody confirmed: they wait for none."""
+    case = await asked(store, **VALIDATION)
+    await case.says("finished", "completed")
+    await case.ends(ACKNOWLEDGED)
+    await case.says("finished", "active")
+    await case.ends(OutboundState.UNCONFIRMED)
+    again = await case.says("finished", "completed")
+    await case.ends(REFUSED)
+
+    assert OTHERWISE in await case.looked_at(again)
+
+
 async def test_newer_word_that_another_may_have_replaced_is_not_told_as_known(
     store: Store,
 ) -> None:
@@ -466,7 +522,7 @@ async def test_a_cancellation_that_has_not_gone_is_not_said_to_have_been_receive
     assert "has been received" not in text
     assert "stands" not in text
     assert "is over by now: read how it ended" in text
-    assert "two patients may have been mixed up there. Telephone now." in text
+    assert "Two patients may have been mixed up there. Telephone now." in text
 
 
 async def test_what_was_over_before_that_is_read_is_not_said_to_stand(store: Store) -> None:
