@@ -274,6 +274,7 @@ def looked_for() -> str:
                 (Remark.SAID_BEFORE, Move.WAIT),
                 (Remark.SAID_SINCE, Move.PROGRESS),
                 (Remark.SAID_OTHERWISE, Move.CONCLUDE),
+                (Remark.SAID_OTHERWISE, Move.DECLINE),
             )
             for state in ("refused", "unconfirmed", "not_sent", "withdrawn")
         ),
