@@ -155,7 +155,7 @@ async def test_an_update_of_what_is_over_that_names_another_patient_is_on_the_pa
     tmp_path: Path,
 ) -> None:
     """Its Sender means somebody whose validation goes on here; once for its retries."""
-    async with world_in(tmp_path) as world:
+    async with world_in(tmp_path, asked=ASKED) as world:
         _, notice = await requested(world, validation_request())
         (file,) = world.hospital.files("inbox/new/*.answer.json")
         request = json.loads(file.read_bytes())
