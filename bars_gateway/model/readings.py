@@ -140,6 +140,7 @@ class MessageRow:
     alarmed: bool = False  # an alarm of its workflow stands
     known: Remark | None = None  # what the case has gone on without it by, now
     others: Sequence[State] = ()  # where further records of the same request are, now
+    other_agreed: bool = False  # to one of them somebody has agreed, and nothing speaks against it
 
     def seen_at(self, now: datetime) -> Situation:
         """Return where it is then, and its workflow, as a sentence is made of it."""
@@ -177,7 +178,13 @@ class MessageRow:
             told = [each for each in told if each not in OF_KNOWN]
             told += [self.known] if self.known else []
         if self.stands:
-            told = seen_beside(told, self.stands, self.others, settled=bool(self.settled_at))
+            told = seen_beside(
+                told,
+                self.stands,
+                self.others,
+                settled=bool(self.settled_at),
+                agreed=self.other_agreed,
+            )
         return [*told, Remark.PAST_ITS_TIME] if past else told
 
 

@@ -31,7 +31,6 @@ from bars_gateway.standard.patients import (
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State, led_on
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
-_ENDED_THERE = _ANSWERED | {State.CANCELLED}
 _LAST_WORDS = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
 _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
 _NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
@@ -161,16 +160,36 @@ OF_SILENCE: Mapping[State, Remark] = {
 OF_RESTORES = frozenset({Remark.RESTORED, Remark.FATE_UNKNOWN})
 
 
-def beside_an_ended(others: Iterable[State]) -> tuple[Remark, ...]:
-    """Return what is said with the end of one record, where there are these others."""
+def beside_a_cancelled(others: Iterable[State]) -> tuple[Remark, ...]:
+    """Return what is said with the cancellation of one record, where there are these others."""
     states = frozenset(others)
-    if not states.isdisjoint(PROVED):
+    return beside_an_ended(states, agreed=not states.isdisjoint(PROVED))
+
+
+def beside_an_ended(others: Iterable[State], *, agreed: bool) -> tuple[Remark, ...]:
+    """
+    Return what is said with the end of one record that the Receiver has ended.
+
+    That another one stands keeps somebody from acting now: it is said only where somebody has
+    *agreed* to one of the others, and nothing speaks against it.
+    """
+    if agreed:
         return (Remark.OTHER_STANDS,)
-    return (Remark.OTHER_RECORD,) if any(map(stands, states)) else ()
+    return (Remark.OTHER_RECORD,) if any(map(stands, others)) else ()
+
+
+def may_be_meant(state: State) -> bool:
+    """Tell whether who reads of a record that goes on has to ask after another, in *state*."""
+    return matters(state) and state is not State.DECLINED
 
 
 def seen_beside(
-    told: Sequence[Remark], own: State, others: Collection[State], *, settled: bool
+    told: Sequence[Remark],
+    own: State,
+    others: Collection[State],
+    *,
+    settled: bool,
+    agreed: bool,
 ) -> Sequence[Remark]:
     """
     Return what was *told* of a message, with what is so now of further records of its request.
@@ -181,10 +200,12 @@ def seen_beside(
     rest = [each for each in told if each not in OF_RECORDS]
     if not settled:
         return rest
-    if own in _ENDED_THERE:
-        return [*rest, *beside_an_ended(others)]
+    if own is State.CANCELLED:
+        return [*rest, *beside_a_cancelled(others)]
+    if own in _ANSWERED:
+        return [*rest, *beside_an_ended(others, agreed=agreed)]
     # What was told of a request that was built again stays so while it may be acted on.
-    again = len(rest) < len(told) and own not in FINAL and any(map(matters, others))
+    again = len(rest) < len(told) and own not in FINAL and any(map(may_be_meant, others))
     two = own not in NOBODY_ACTS and any(map(stands, others))
     return [*rest, Remark.OTHER_RECORD] if two or again else rest
 

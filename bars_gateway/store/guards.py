@@ -28,7 +28,7 @@ from bars_gateway.standard.consistency import case_details_of, stands
 from bars_gateway.standard.guards import OTHER_PATIENT, UNKNOWN_RECORD, inconsistent, too_late
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import Sameness, sameness_among
-from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_an_ended
+from bars_gateway.standard.remarks import OF_PATIENT, Remark, beside_a_cancelled
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.inbound import add_event, changed_workflow, keep_aside, refuse_for
@@ -72,7 +72,7 @@ def remarks_on_change(
     of_patient = (OF_PATIENT[whose_it_is],) if whose_it_is in OF_PATIENT else ()
     others = [each.state for each in other_records(connection, workflow_id)]
     if move is Move.CANCEL:
-        return (*of_patient, *beside_an_ended(others))
+        return (*of_patient, *beside_a_cancelled(others))
     return (*of_patient, Remark.OTHER_RECORD) if any(map(stands, others)) else of_patient
 
 

@@ -9,6 +9,10 @@ SELECT l.by, 0 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id
   FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id
  ORDER BY 3;
 
+-- name: agreed_to
+-- Whether somebody has agreed to what is asked in a workflow, and nothing speaks against it.
+SELECT id FROM agreements WHERE id = :id;
+
 -- name: open_workflow
 -- A workflow that begins, with its clock where an answer is owed.
 INSERT INTO workflows (provider, correlation_id, counterparty, role, request_type, use_case, focus_id, state,

@@ -19,7 +19,7 @@ from datetime import datetime
 from bars_gateway.model.readings import Link
 from bars_gateway.standard.consistency import matters, stands
 from bars_gateway.standard.links import NO_RECORD, TIES, By, LinkKind, Relation
-from bars_gateway.standard.remarks import Remark, beside_an_ended
+from bars_gateway.standard.remarks import Remark, beside_a_cancelled
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store.connection import Connection, Row
@@ -73,7 +73,7 @@ def _beside(connection: Connection, message: Row) -> list[Remark]:
     """Return what is said of the further records that there are of what *message* asks or ends."""
     others = other_records(connection, message["workflow_id"])
     if message["move"] == Move.CANCEL and _is_cancelled(connection, message["workflow_id"]):
-        return list(beside_an_ended(each.state for each in others))
+        return list(beside_a_cancelled(each.state for each in others))
     two = any(_is_a_second(message, each) for each in others)
     return [Remark.OTHER_RECORD] if two else []
 

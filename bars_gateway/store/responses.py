@@ -61,7 +61,6 @@ from bars_gateway.standard.bundle import MalformedBundle, Message
 from bars_gateway.standard.consistency import (
     CaseDetails,
     case_details_of,
-    matters,
     same_case,
     same_journey,
 )
@@ -89,6 +88,7 @@ from bars_gateway.standard.remarks import (
     Response,
     beside_an_ended,
     is_alarming,
+    may_be_meant,
     moves_on,
     remarks_on,
     remarks_on_numbers,
@@ -106,7 +106,14 @@ from bars_gateway.store.inbound import (
     tell_of_two,
 )
 from bars_gateway.store.record_reads import answer_alarms
-from bars_gateway.store.records import began, move_workflow, notify, other_records, read_payload
+from bars_gateway.store.records import (
+    began,
+    is_agreed_to,
+    move_workflow,
+    notify,
+    other_records,
+    read_payload,
+)
 from bars_gateway.store.replacements import left_with
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, promises, writes
@@ -323,10 +330,12 @@ def _whose_remarks(
     """
     whose_it_is = whose(connection, arrival, workflow_id)
     of_patient = (OF_PATIENT[whose_it_is],) if whose_it_is in OF_PATIENT else ()
-    others = [each.state for each in other_records(connection, workflow_id)]
-    if ends and not of_patient and (beside := beside_an_ended(others)):
-        return beside
-    return (*of_patient, Remark.OTHER_RECORD) if any(map(matters, others)) else of_patient
+    records = other_records(connection, workflow_id)
+    others = [each.state for each in records]
+    if ends and not of_patient:
+        agreed = any(is_agreed_to(connection, each.workflow_id) for each in records)
+        return beside_an_ended(others, agreed=agreed)
+    return (*of_patient, Remark.OTHER_RECORD) if any(map(may_be_meant, others)) else of_patient
 
 
 def named_by(remarks: Collection[Remark]) -> Names | None:

@@ -128,6 +128,7 @@ def message_of(row: Row) -> MessageRow:
         alarmed=bool(row["alarmed"]),
         known=Remark(row["known"]) if row["known"] else None,
         others=[State(word) for word in (row["others"] or "").split()],
+        other_agreed=bool(row["other_agreed"]),
     )
 
 

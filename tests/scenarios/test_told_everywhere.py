@@ -309,6 +309,12 @@ ROWS = (
         responder=Told(epr=TWO_RECORDS, page=HAS_ONE_THERE, alarm="record.other"),
     ),
     Row(
+        course=courses.a_rejection_of_one_of_two_whose_other_was_stood_down,
+        requester=Told(
+            epr="is your responsibility again: act", page=WITH_REMARK, alarm="response.remarked"
+        ),
+    ),
+    Row(
         course=courses.a_cancellation_of_one_of_two_that_stand,
         requester=Told(epr="Another one stands there, and somebody may be on the way."),
         settings=ASKING,

@@ -455,10 +455,11 @@ async def test_a_response_to_a_record_stays_with_it(store: Store) -> None:
     ]
     told = [n.remarks for n in await store.notices.pending("trust", 50) if n.direction == "inbound"]
 
+    # Nobody has said of the first in so many words that somebody comes.
     beside = {Remark.OTHER_RECORD, Remark.OTHER_STANDS}
 
     assert [State.IN_PROGRESS, State.DECLINED] == states
-    assert [{Remark.OTHER_RECORD}, {Remark.OTHER_STANDS}] == [beside & {*each} for each in told]
+    assert [{Remark.OTHER_RECORD}, {Remark.OTHER_RECORD}] == [beside & {*each} for each in told]
 
 
 async def records(store: Store, *moves: Move | None) -> list[int]:

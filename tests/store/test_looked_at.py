@@ -1,5 +1,6 @@
 """Whoever looks at a message reads how it stands now: late, owed, not found, or still alarming."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -47,12 +48,19 @@ async def acknowledged(store: Store, **settled: object) -> None:
 
 
 async def answered(
-    store: Store, encounter: str, ago: timedelta, *, plan: str = "", **about: object
+    store: Store,
+    encounter: str,
+    ago: timedelta,
+    *,
+    plan: str = "",
+    to: tuple[str, str] = ("b1", "sr-1"),
+    **about: object,
 ) -> str:
     """Take a response that was written so long before; return its X-Request-Id."""
     at = NOW + 10 * MINUTE
     words = wording(encounter, at - ago, **({"plan": plan} | about))
-    changes = {"responds_to": "b1", "focus_id": "sr-1", "wording": words, **about}
+    responds_to, focus_id = to
+    changes = {"responds_to": responds_to, "focus_id": focus_id, "wording": words, **about}
     came = arrival(move=Move.UNCLEAR, **changes)
     await store.responses.respond(came, payload(), at)
     return came.request_id
@@ -399,6 +407,7 @@ async def test_of_a_record_that_is_over_the_other_is_said_to_stand(
 ) -> None:
     """Act now, and there may be two, say two different things: it is known that one stands."""
     first, second = await two_records(store)
+    await second_says(store, "planned", 2 * MINUTE)
     came = await answered(store, first_is, MINUTE, **HELP)
     (told,) = [n for n in await store.notices.pending("trust", 99) if n.request_id == came]
     texts = [
@@ -436,6 +445,80 @@ async def test_of_a_record_that_is_over_the_other_may_stand(store: Store) -> Non
 
     assert [Remark.OTHER_RECORD] == list(told.remarks)
     assert "responsibility again: act now. There may be another record" in means(told.situation)
+
+
+async def second_says(store: Store, encounter: str, ago: timedelta) -> str:
+    """Let a response come to the second of the records."""
+    return await answered(store, encounter, ago, to=("b2", "sr-2"), **HELP)
+
+
+async def _stood_down(store: Store, _: Accepted) -> None:
+    await second_says(store, "in-progress", 3 * MINUTE)
+    await second_says(store, "planned", 2 * MINUTE)
+
+
+async def _only_acknowledged(store: Store, _: Accepted) -> None:
+    """Nobody has agreed to it."""
+
+
+async def _being_cancelled(store: Store, second: Accepted) -> None:
+    await second_says(store, "planned", 2 * MINUTE)
+    (found,) = await store.messages.history("trust", second.request_id)
+    cancel = submission(
+        move=Move.CANCEL,
+        bundle_id="cancels-sr-2",
+        focus_id="sr-2",
+        correlation_id=found.message.correlation_id,
+        **HELP,
+    )
+    await store.outbound.submit(cancel, NOW)
+
+
+async def _shown_over(store: Store, second: Accepted) -> None:
+    await second_says(store, "planned", 2 * MINUTE)
+    over = f"UPDATE messages SET reconciliation = 'over' WHERE id = {second.message_id}"
+    await store._database.write(lambda c: c.raw.execute(over))
+
+
+@pytest.mark.parametrize(
+    "second_is", [_stood_down, _only_acknowledged, _being_cancelled, _shown_over]
+)
+async def test_who_is_turned_down_acts_now_unless_somebody_has_agreed_to_the_other(
+    store: Store, second_is: Callable[[Store, Accepted], Awaitable[None]]
+) -> None:
+    """What speaks against the other record is enough: nobody waits for it."""
+    _, second = await two_records(store)
+    await second_is(store, second)
+    came = await answered(store, "cancelled", MINUTE, **HELP)
+    (told,) = [n for n in await store.notices.pending("trust", 99) if n.request_id == came]
+    texts = [means(told.situation), await looked_at(store, came, NOW)]
+
+    assert [Remark.OTHER_RECORD] == list(told.remarks)
+    assert all("act now. There may be another record" in each for each in texts)
+    assert not any(STANDS in each for each in texts)
+
+
+async def test_of_two_that_are_turned_down_nobody_is_asked_after(store: Store) -> None:
+    """Neither stands: not for who is told of the second, nor for who looks at either."""
+    await two_records(store)
+    first = await answered(store, "cancelled", 2 * MINUTE, **HELP)
+    second = await second_says(store, "cancelled", MINUTE)
+    (told,) = [n for n in await store.notices.pending("trust", 99) if n.request_id == second]
+    texts = [means(told.situation), *[await looked_at(store, x, NOW) for x in (first, second)]]
+
+    assert not any("record" in each for each in texts)
+
+
+async def test_who_looks_at_one_that_was_stood_down_is_not_asked_after_one_turned_down(
+    store: Store,
+) -> None:
+    """There is nothing there that could be cancelled."""
+    await two_records(store)
+    await second_says(store, "in-progress", 4 * MINUTE)
+    stood_down = await second_says(store, "planned", 3 * MINUTE)
+    await answered(store, "cancelled", MINUTE, **HELP)
+
+    assert WHICH not in await looked_at(store, stood_down, NOW)
 
 
 async def test_two_records_alarm_until_one_is_cancelled(store: Store) -> None:

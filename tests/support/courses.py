@@ -365,6 +365,19 @@ async def a_case_built_anew_after_its_end(world: World) -> AsyncIterator[None]:
     await asked(world, json.dumps(json.loads(body) | {"id": str(uuid4())}).encode())
 
 
+async def a_rejection_of_one_of_two_whose_other_was_stood_down(
+    world: World,
+) -> AsyncIterator[None]:
+    body = transfer("a6t2")
+    _, first = await asked(world, body)
+    _, again = await asked(world, json.dumps(json.loads(body) | {"id": str(uuid4())}).encode())
+    await reported(world, told(first, "in-progress"), told(first, "planned"))
+    for node in (world.ambulance, world.hospital):
+        await marked_as_handled(node)
+    yield
+    await reported(world, told(again, "cancelled"))
+
+
 async def a_cancellation_of_one_of_two_that_stand(world: World) -> AsyncIterator[None]:
     body = transfer("a6t2")
     first, _ = await asked(world, body)

@@ -91,7 +91,7 @@ _OF_RESPONSES = {
     "decided_late": received.RESPONSE_DECIDED_LATE,
 }
 _REJECTED = received.SAID[Said.REJECTED]
-_TELL_OF_TWO = {outcomes.ONE_OF_TWO[None], received.ONE_TURNED_DOWN[None]}
+_TELL_OF_TWO = {outcomes.ONE_OF_TWO[None], *received.ONE_TURNED_DOWN.values()}
 _LAST_WORDS = {State.COMPLETED: Said.FINISHED, State.DECLINED: Said.REJECTED}
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN, *GOES_BY})

@@ -169,13 +169,20 @@ SAID: Mapping[str, Rows] = {
         ),
     },
 }
-# Where another record of the request is known to stand: nothing has come back by this alone.
+# Where somebody has agreed to another record of the request: nothing has come back by this alone.
 ONE_TURNED_DOWN: Rows = {
     None: act(
         "{They} has turned this record of the {it} down.{reason} Another one stands there, and"
         " {stands}; but do not rely on that before you have asked. Telephone now: if it is turned"
         " down as well, the patient is your responsibility again."
-    )
+    ),
+    **dict.fromkeys(
+        (Matter.VALIDATION, Matter.MUTUAL_AID),
+        act(
+            "{They} has turned this record of the {it} down.{reason} You remain responsible: act"
+            " now. Another one stands there, but do not rely on it before you have asked."
+        ),
+    ),
 }
 # What a response is taken to say where only its move is known.
 BY_MOVE: Mapping[Move, str] = {

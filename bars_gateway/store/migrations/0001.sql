@@ -531,6 +531,20 @@ SELECT w.id, coalesce(w.warn_at, (SELECT n.created_at FROM messages AS first JOI
                                    ORDER BY n.id DESC LIMIT 1)) AS warned_from
   FROM workflows AS w;
 
+CREATE VIEW agreements AS                       -- records that somebody has agreed to, and nothing at all speaks against
+SELECT w.id
+  FROM workflows AS w
+ WHERE w.state IN ('active', 'in_progress')
+   AND EXISTS (SELECT 1 FROM messages AS yes
+                WHERE yes.workflow_id = w.id AND yes.says IN ('accepted', 'assigned', 'on_scene'))
+   AND NOT EXISTS (SELECT 1 FROM messages AS no  -- another word, a cancellation of it, a read that shows its end
+                    WHERE no.workflow_id = w.id
+                      AND (no.says NOT IN ('accepted', 'assigned', 'on_scene') OR no.patient IS 'other'
+                           OR no.move = 'cancel' OR no.reconciliation IS 'over' OR coalesce(no.shown, 'unshown') <> 'unshown'))
+   AND NOT EXISTS (SELECT 1 FROM messages AS sent JOIN messages AS yes ON yes.workflow_id = sent.workflow_id
+                    WHERE sent.workflow_id = w.id AND sent.says IN ('assigned', 'on_scene')
+                      AND yes.says = 'accepted' AND (yes.id > sent.id OR yes.said_at > sent.said_at));  -- it stands down
+
 CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
 SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands,
        CASE WHEN newest.says = 'accepted' AND EXISTS  -- it came after somebody had been sent, and stands them down
@@ -561,6 +575,11 @@ SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands
                          UNION ALL
                         SELECT l.workflow_id FROM links AS l
                          WHERE l.to_id = messages.workflow_id AND l.kind = 'record')) AS others,  -- of the same request
+       EXISTS (SELECT 1 FROM agreements AS o
+                WHERE o.id IN (SELECT l.to_id FROM links AS l WHERE l.workflow_id = messages.workflow_id AND l.kind = 'record'
+                                UNION ALL
+                               SELECT l.workflow_id FROM links AS l
+                                WHERE l.to_id = messages.workflow_id AND l.kind = 'record')) AS other_agreed,
        CASE WHEN messages.state <> 'queued' OR messages.read_due_at IS NULL THEN NULL
             WHEN EXISTS (SELECT 1 FROM events AS e
                           WHERE e.message_id = messages.id AND e.kind = 'cancel.other_patient') THEN 'other_patient'
