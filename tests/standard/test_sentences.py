@@ -382,6 +382,26 @@ def test_an_acceptance_is_not_told_as_a_stand_down(use_case: str, state: str) ->
     assert asks_of(accepted) is asks_of(stood_down)
 
 
+@pytest.mark.parametrize("use_case", ["a4t1", "a6t3"])
+def test_where_one_of_two_is_turned_down_nothing_comes_back_that_never_went(use_case: str) -> None:
+    """Whoever asked is responsible all the time, and is told to act, whatever the other says."""
+    text = means(
+        Situation(
+            kind="message",
+            direction="inbound",
+            state="received",
+            move=Move.DECLINE,
+            says=Said.REJECTED,
+            request_type=RequestType.VALIDATION if use_case == "a4t1" else RequestType.REFERRAL,
+            use_case=use_case,
+            remarks=(Remark.OTHER_STANDS,),
+        )
+    )
+
+    assert "You remain responsible: act now. Another one stands there" in text
+    assert "again" not in text
+
+
 @pytest.mark.parametrize("use_case", ["a3t1", "a6t2", "a7t1"])
 def test_where_one_of_two_is_cancelled_nothing_has_come_back(use_case: str) -> None:
     """The other record stands, and somebody may be acting on it."""
