@@ -177,7 +177,7 @@ def _warned_of_others(
         rule = OTHER_RECORD
         return [Warned(rule=rule.rule, path="Bundle.id", problem=rule.text)]
     change = _change_of(submission)
-    if change is not None and connection.one("request_of", id=workflow_id) is None:
+    if change is not None and connection.one("request_in", id=workflow_id) is None:
         return _warned_of_no_record(connection, change, workflow_id)
     if submission.move is not Move.CANCEL:
         return []

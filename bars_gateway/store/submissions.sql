@@ -75,3 +75,7 @@ VALUES (:workflow_id, :provider, 'outbound', :request_id, :correlation_id, :bund
         :now, :give_up_at, :by_its_time, :delay_due_at, :answer_due_at, :warn_at, :read_due_at,
         :target_unchecked, :patient, :warnings, :says, :reason_code, :said_at, :sent_at, :now)
 RETURNING id;
+
+-- name: request_in
+-- The request of a workflow. There is none where a change by a number that nothing has here began it.
+SELECT id FROM messages WHERE workflow_id = :id AND move = 'request' LIMIT 1;

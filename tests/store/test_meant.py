@@ -325,6 +325,39 @@ async def test_whose_receipt_warned_is_not_told_that_there_is_nothing_to_do(
     assert text == means(found.message.seen_at(NOW))
 
 
+@pytest.mark.parametrize("state", [OutboundState.ACKNOWLEDGED, OutboundState.REFUSED])
+@pytest.mark.parametrize("move", [Move.CANCEL, Move.UPDATE])
+async def test_what_named_it_before_makes_no_record_of_that_number(
+    store: Store, move: Move, state: OutboundState
+) -> None:
+    """A second try with the wrong number is warned of and told as the first was."""
+    began = await without_id(store)
+    first = await changed(store, of_case(ONE, "another"), move=Move.UPDATE)
+    await settled(store, state)
+    second = await changed(store, of_case(ONE, "another"), move=move, bundle_id="b-3")
+    await settled(store, OutboundState.ACKNOWLEDGED)
+    told = {n.message_id: n for n in await store.notices.pending("trust", 99)}
+
+    assert first.workflow_id == second.workflow_id != began.workflow_id
+    assert ["L12"] == [each.rule for each in second.warnings]
+    assert [Remark.NO_RECORD] == list(told[second.message_id].remarks)
+    assert not re.search(r"\bis cancelled|yours again", means(told[second.message_id].situation))
+    assert second.request_id in {alarm.request_id for alarm in (await store.overview(NOW)).alarms}
+
+
+async def test_whoever_looks_at_it_reads_nothing_of_a_request_that_ended(store: Store) -> None:
+    """A later cancellation by the same number ends what only that number stands for here."""
+    await without_id(store)
+    first = await changed(store, of_case(ONE, "another"), move=Move.UPDATE)
+    await settled(store, OutboundState.ACKNOWLEDGED)
+    await changed(store, of_case(ONE, "another"), bundle_id="b-3")
+    await settled(store, OutboundState.ACKNOWLEDGED)
+    (found,) = await store.messages.history("trust", first.request_id)
+
+    assert "has been received there. No request here" in means(found.message.seen_at(NOW))
+    assert "is cancelled" not in means(found.message.seen_at(NOW))
+
+
 async def test_somebody_is_called_to_it_until_it_is_marked_as_handled(store: Store) -> None:
     """Whoever reads the page telephones, too, and reads there what the EPR was told."""
     await without_id(store)

@@ -199,6 +199,8 @@ def _standing(situation: Situation, state: State) -> Rows | None:
 def _moved_on(situation: Situation, state: State) -> Rows | None:
     """Return what is so in place of a request, update or cancellation that was settled."""
     taken = situation.state in {"acknowledged", "received"}
+    if Remark.NO_RECORD in situation.remarks:
+        return None  # its workflow is of no request: what becomes of it says nothing of one
     if situation.move is Move.CANCEL and state is State.CANCELLED and taken:
         return None  # it says so itself
     if state is State.REFUSED and not taken:
