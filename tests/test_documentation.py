@@ -44,7 +44,7 @@ from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.workflow import Role
-from bars_gateway.status.server import OverviewCollector
+from bars_gateway.status.metrics import OverviewCollector
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"

@@ -173,7 +173,7 @@ def _says(question: dict[str, object]) -> dict[str, object]:
 COURSES = {
     "page": (
         _page,
-        *("status.server", "status.concerns"),
+        *("status.server", "status.concerns", "status.health", "status.metrics"),
         "daemon.gateway",
     ),
     "socket": (
