@@ -12,9 +12,11 @@ gets the same receipt, so that an EPR may repeat what it is not sure of; another
 refused, because the first is what the Sender was told.
 
 A yes is no answer to a read or a search: "this patient has nothing" is a fact about a patient, and
-only the EPR can state it, by a searchset without entries. Where the EPR only says
-yes to a message, the acknowledgement is the message with the ids that the
-gateway minted, as for every referral; an EPR that has ids of its own names them.
+only the EPR can state it, by a searchset without entries. One that counts more than it holds, is a
+page of several (BaRS has no way to ask for the next), or holds an error does not state it, and no
+message that holds an error is a yes. Where the EPR only says yes to a message, the acknowledgement
+is the message with the ids that the gateway minted, as for every referral; an EPR that has ids of
+its own names them.
 
 Decisions: D-reads-prove.
 """
@@ -48,7 +50,7 @@ from bars_gateway.standard.headers import is_uuid
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.patients import is_nhs_system, numbered
 from bars_gateway.standard.r4 import resources
-from bars_gateway.standard.reads import answers_search, of_another
+from bars_gateway.standard.reads import AN_ERROR, of_another, shortcomings, tells_error
 from bars_gateway.standard.workflow import Move
 from bars_gateway.store.questions import Questions
 
@@ -186,29 +188,33 @@ def _issues(tree: Resource, question: Question) -> list[Issue]:
 
 def _unfitting(tree: Resource, kind: str, question: Question) -> list[Issue]:
     method, _, name = question.operation.partition(" ")
+    if tells_error(tree):
+        return [_problem(kind, AN_ERROR)]
     if question.is_message:
         return _unfitting_message(tree, kind, question)
-    wanted = question.about["resource_id"]
     if method == "DELETE":
         return [_problem(kind, 'a removal is answered with {"accept": true}, or a refusal')]
-    if method == "GET" and wanted is None:
+    if method == "GET" and question.about["resource_id"] is None:
         return _unfitting_searchset(tree, kind, question, name)
+    return _unfitting_resource(tree, kind, question, name)
+
+
+def _unfitting_resource(tree: Resource, kind: str, question: Question, name: str) -> list[Issue]:
     if kind != name:
-        return [_problem(kind, f"a {name} was asked for")]
-    given = text_of(tree, "id")
+        return [_problem(kind, f"the {name} was asked for, and this is something else")]
+    wanted, given = question.about["resource_id"], text_of(tree, "id")
     if not is_uuid(given) or (wanted is not None and given.lower() != str(wanted).lower()):
-        return [
-            _problem(f"{kind}.id", "must be the id that was asked for, or a UUID for a new one")
-        ]
+        text = "must be the id that was asked for, or a UUID for a new one"
+        return [_problem(f"{kind}.id", text)]
     return []
 
 
 def _unfitting_searchset(tree: Resource, kind: str, question: Question, name: str) -> list[Issue]:
     if (kind, text_of(tree, "type")) != ("Bundle", "searchset"):
         return [_problem(kind, "a search is answered with a searchset Bundle")]
-    if not answers_search(tree, name):
-        text = f"holds no {name}, which was searched for: give that, or no entry if there is none"
-        return [_problem("Bundle.entry", text)]
+    short = shortcomings(tree, name)
+    if short:
+        return short
     number = _number_asked_for(question)
     if number and of_another(numbered(number), tree, name):
         text = "names another patient than was asked for: give that patient's alone, or no entry"
@@ -230,6 +236,8 @@ def _unfitting_message(tree: Resource, kind: str, question: Question) -> list[Is
     except MalformedBundle as malformed:
         return [malformed.issue]
     issues = []
+    if any(tells_error(entry.resource) for entry in message.entries):
+        issues.append(_problem("Bundle.entry", AN_ERROR))
     if message.bundle_id != question.about["bundle_id"]:
         issues.append(_problem("Bundle.id", "must be that of the message"))
     if question.about["move"] == Move.REQUEST and not is_uuid(message.focus_id or ""):

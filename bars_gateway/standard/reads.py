@@ -14,9 +14,10 @@ Connections get mixed up, caches lie, and a Receiver may look up the wrong recor
 that stands would not be cancelled because another one is over. So an answer is believed if it
 came with 200, names both ids of the request that it answers, and is of the type, and under
 the id, that was asked for. A searchset holds nothing, or at least one of what was searched for:
-what else came along is none of our business. Definitions are of the service that was asked, and
-records of the patient, as far as they say whose they are. What does not prove itself is handed
-on to whoever asked, and decides nothing.
+what else came along is none of our business. One that holds an error, a page of several, or less
+than it counts, does not say what there is (`shortcomings`), whoever gave it. Definitions are of the
+service that was asked, and records of the patient, as far as they say whose they are. What does not
+prove itself is handed on to whoever asked, and decides nothing.
 
 What others ask of us is a query, parsed, or everything that is wrong with it:
 
@@ -40,7 +41,7 @@ Decisions: D-reads-prove.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
@@ -48,6 +49,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote_plus
 
 from bars_gateway.standard.bundle import (
     MalformedBundle,
+    Number,
     Resource,
     map_of,
     maps_of,
@@ -66,6 +68,7 @@ from bars_gateway.standard.patients import (
     sameness_of,
 )
 from bars_gateway.standard.publications import of_service
+from bars_gateway.standard.tree import Json
 
 # What a Receiver answers, and which of it may be asked for with an id.
 READABLE = frozenset({"metadata", "MessageDefinition", "Slot", "Appointment", "ServiceRequest"})
@@ -108,6 +111,15 @@ _LOWER, _UPPER = frozenset({"ge", "gt"}), frozenset({"le", "lt"})
 _DATE_TIME = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(?:\.\d+)?(Z|[+-]\d\d)(?::?(\d\d))?", re.ASCII
 )
+# What an answer holds in place of what was asked for, and what it should have said.
+AN_ERROR = (
+    'holds an error: say {"refuse": one word} instead, such as not-allowed, not-supported,'
+    " too-costly or, where it failed here, not-done"
+)
+_TOO_MANY = 'say {"refuse": "too-costly"}'
+_GIVE_IT = "give what was searched for (search.mode match), or no entry if there is none"
+_ERRORS = frozenset({"error", "fatal"})
+_COUNT = re.compile(r"[0-9]{1,10}")
 Values = Mapping[str, Sequence[str]]
 
 
@@ -245,7 +257,7 @@ def _is_asked_for(enquiry: BarsRequest, found: Resource) -> bool:
     if enquiry.resource == "MessageDefinition":
         # Whoever takes nothing at all would not be in BaRS: an empty list is no answer to that.
         return bool(of_service(found, _services(enquiry)))
-    return answers_search(found, enquiry.resource)
+    return not shortcomings(found, enquiry.resource)
 
 
 def _services(enquiry: BarsRequest) -> list[str]:
@@ -258,11 +270,61 @@ def _services(enquiry: BarsRequest) -> list[str]:
     return [*whole, target.text]
 
 
-def answers_search(searchset: Resource, kind: str) -> bool:
-    """Tell whether it holds nothing, which is an answer, or at least one of *kind*."""
-    held = (map_of(entry, "resource") for entry in maps_of(searchset, "entry"))
-    types = {text_of(each, "resourceType") for each in held} - {"OperationOutcome"}
-    return not types or kind in types
+def shortcomings(searchset: Resource, kind: str) -> list[Issue]:
+    """
+    Return by what a searchset does not tell what there is of *kind*; nothing: it does.
+
+    It holds nothing, which is an answer, or at least one of *kind* that was found. The guide's own
+    do not say of an entry how it came to be there, and count what came along, or do not.
+    """
+    entries = maps_of(searchset, "entry")
+    told = [map_of(entry, "resource") for entry in entries]
+    issues = []
+    if not all(told):
+        issues.append(_of_list("entry", "has one without a resource: give the resource, too"))
+    if any(map(tells_error, told)):
+        issues.append(_of_list("entry", AN_ERROR))
+    if any(text_of(each, "relation") == "next" for each in maps_of(searchset, "link")):
+        text = "names a further page, and nobody can ask for it: give all at once, or " + _TOO_MANY
+        issues.append(_of_list("link", text))
+    records = [entry for entry in entries if _type_in(entry) not in {"", "OperationOutcome"}]
+    found = [each for each in records if text_of(map_of(each, "search"), "mode") in {"", "match"}]
+    matches = sum(_type_in(each) == kind for each in found)
+    if records and not matches:
+        issues.append(_of_list("entry", f"holds no {kind} that matches: {_GIVE_IT}"))
+    if "total" in searchset and not issues:
+        issues += _miscounted(searchset["total"], matches, len(found))
+    return issues
+
+
+def _type_in(entry: Resource) -> str:
+    return text_of(map_of(entry, "resource"), "resourceType")
+
+
+def tells_error(resource: Resource) -> bool:
+    """Tell whether it is an OperationOutcome of something that went wrong."""
+    if text_of(resource, "resourceType") != "OperationOutcome":
+        return False
+    return any(text_of(each, "severity") in _ERRORS for each in maps_of(resource, "issue"))
+
+
+def _miscounted(total: Json, matches: int, entries: int) -> Iterator[Issue]:
+    """Yield what is wrong with *total*, where so many match, or with what came along, are there."""
+    count = _COUNT.fullmatch(total.text) if isinstance(total, Number) else None
+    if count is None:
+        yield _of_list("total", "must be a whole number, and not negative")
+    elif int(count[0]) > entries:
+        yield _of_list(
+            "total", f"says that there are more than are here: give them all, or {_TOO_MANY}"
+        )
+    elif int(count[0]) < matches:
+        yield _of_list(
+            "total", "says that there are fewer than are here: count them, or leave it out"
+        )
+
+
+def _of_list(name: str, text: str) -> Issue:
+    return Issue(rule="Q01", path=f"Bundle.{name}", text=text, issue="value")
 
 
 def of_another(asked: Patient, searchset: Resource, kind: str) -> bool:

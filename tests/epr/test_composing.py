@@ -13,7 +13,7 @@ from store_values import NOW, payload
 
 from bars_gateway.epr.answering import ComposedAnswer, composed
 from bars_gateway.model.questions import Question
-from bars_gateway.standard.answers import REFUSALS, Minted
+from bars_gateway.standard.answers import REFUSALS, Minted, no_matches
 
 BODY = booking()
 ID = "95e58add-0b10-4a8c-817c-2729eb0cab75"
@@ -177,6 +177,114 @@ def test_what_was_searched_for_may_come_with_its_patient():
     found = said(SEARCH, searchset(a_booked("9990000018"), PATIENT))
 
     assert isinstance(found, ComposedAnswer)
+
+
+OURS = a_booked("9990000018")
+NEXT = {"link": [{"relation": "next", "url": "https://epr.invented.example/2"}]}
+
+
+def says(severity: str) -> dict[str, Any]:
+    return {
+        "resourceType": "OperationOutcome",
+        "issue": [{"severity": severity, "code": "processing"}],
+    }
+
+
+def listing(*resources: Mapping[str, Any], mode: str | None = None, **more: Any) -> dict[str, Any]:
+    """Return a searchset, whose entries may all say how they came to be in it."""
+    found = [{"fullUrl": f"urn:uuid:{uuid.uuid4()}", "resource": each} for each in resources]
+    search = {"search": {"mode": mode}} if mode else {}
+    entries = [each | search for each in found]
+    bundle = {"resourceType": "Bundle", "type": "searchset", **more}
+    return bundle | ({"entry": entries} if entries else {})
+
+
+NO_RESOURCE = {"entry": [{"fullUrl": f"urn:uuid:{ID}"}]}
+CANCELLED_IN_ERROR = own(entry=[*own()["entry"], {"resource": says("error")}])
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "path", "cure"),
+    [
+        pytest.param(SEARCH, listing(total=3), "Bundle.total", "give them all", id="none-of-3"),
+        pytest.param(SLOTS, listing(total=1), "Bundle.total", "give them all", id="no-slots-of-1"),
+        pytest.param(SEARCH, listing(OURS, total=2), "Bundle.total", "too-costly", id="1-of-2"),
+        pytest.param(
+            SEARCH, listing(says("information"), total=1), "Bundle.total", "all", id="hint-of-1"
+        ),
+        pytest.param(
+            SEARCH,
+            listing(OURS, PATIENT, mode="match", total=3),
+            "Bundle.total",
+            "all",
+            id="2-of-3",
+        ),
+        pytest.param(SEARCH, listing(OURS, total=0), "Bundle.total", "leave it out", id="1-of-0"),
+        pytest.param(SEARCH, listing(total=-1), "Bundle.total", "not negative", id="negative"),
+        pytest.param(SEARCH, listing(total=1.5), "Bundle.total", "whole number", id="a-half"),
+        pytest.param(SEARCH, listing(total="0"), "Bundle.total", "whole number", id="a-text"),
+        pytest.param(SEARCH, listing(OURS, total=2) | NEXT, "Bundle.link", "once", id="a-page"),
+        pytest.param(SEARCH, listing() | NEXT, "Bundle.link", "at once", id="an-empty-page"),
+        pytest.param(
+            SEARCH, listing(says("error"), total=0), "Bundle.entry", "not-allowed", id="an-error"
+        ),
+        pytest.param(SLOTS, listing(says("fatal")), "Bundle.entry", "not-done", id="fatal"),
+        pytest.param(
+            SEARCH, listing(OURS, says("error")), "Bundle.entry", "refuse", id="an-error-beside"
+        ),
+        pytest.param(SEARCH, listing(OURS, mode="include"), "Bundle.entry", "match", id="includes"),
+        pytest.param(SEARCH, listing(OURS, mode="outcome"), "Bundle.entry", "match", id="outcomes"),
+        pytest.param(SEARCH, listing() | NO_RESOURCE, "Bundle.entry", "give", id="no-resource"),
+        pytest.param(
+            SLOTS, listing() | NO_RESOURCE, "Bundle.entry", "give", id="slots-without-resource"
+        ),
+        pytest.param(SEARCH, says("error"), "OperationOutcome", "too-costly", id="instead-of-list"),
+        pytest.param(READ, says("error"), "OperationOutcome", "not-done", id="instead-of-record"),
+        pytest.param(READ, says("information"), "OperationOutcome", "asked for", id="hint-alone"),
+        pytest.param(READ, listing(OURS), "Bundle", "asked for", id="list-instead-of-record"),
+        pytest.param(READ, OURS | {"id": str(uuid.uuid4())}, "Appointment.id", "id", id="other-id"),
+        pytest.param(
+            SEARCH, listing(OURS) | {"type": "collection"}, "Bundle", "searchset", id="collection"
+        ),
+        pytest.param(DELETE, says("fatal"), "OperationOutcome", "refuse", id="removal-in-error"),
+        pytest.param(CHANGE, CANCELLED_IN_ERROR, "Bundle.entry", "refuse", id="change-in-error"),
+    ],
+)
+def test_what_would_tell_the_asker_something_untrue_is_not_passed_on(
+    question: Question, words: Any, path: str, cure: str
+) -> None:
+    """Less than there is, an error as if nothing were there, another record: the EPR hears why."""
+    issues = said(question, words)
+
+    assert isinstance(issues, list)
+    assert [(path, True)] == sorted({(each.path, cure in each.text) for each in issues})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(listing(OURS, total=1), id="counted"),
+        pytest.param(listing(OURS, PATIENT, total=1), id="with-its-patient"),
+        pytest.param(listing(OURS, PATIENT, total=2), id="all-counted-as-published"),
+        pytest.param(listing(OURS, says("warning"), total=1), id="with-a-warning"),
+        pytest.param(listing(says("warning"), total=0), id="nothing-with-a-warning"),
+        pytest.param(json.loads(no_matches(lambda: ID)), id="nothing-in-so-many-words"),
+        pytest.param(listing(OURS, link=[{"relation": "self", "url": "urn:x"}]), id="itself"),
+    ],
+)
+def test_an_honest_list_goes_out_as_it_is(words: Any) -> None:
+    """The guide's own count what came along, or do not."""
+    answer = said(SEARCH, words)
+
+    assert isinstance(answer, ComposedAnswer)
+    assert words == json.loads(answer.body)
+
+
+def test_the_words_that_are_named_instead_of_an_error_are_words_of_the_table() -> None:
+    """Whoever does as the text says is understood."""
+    named = {word for word in REFUSALS if word in said(READ, says("error"))[0].text}
+
+    assert {"not-allowed", "not-supported", "too-costly", "not-done"} == named
 
 
 def test_nothing_of_an_answer_is_in_an_issue():

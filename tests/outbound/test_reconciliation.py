@@ -310,7 +310,28 @@ async def test_a_receiver_that_answers_no_searches_is_asked_once(
     assert ("unread", 1) == (notice.reconciled, len(receiver.searches))
 
 
-@pytest.mark.parametrize("reading", [saying(503), saying(200, b"{}", FHIR)])
+LISTS = (
+    {"total": 3},
+    {"entry": [{"resource": json.loads(outcome("REC_SERVER_ERROR", "exception"))}]},
+    {"link": [{"relation": "next", "url": "https://receiver.invented.example/2"}]},
+)
+
+
+def listing(change):
+    """Return an answering with a searchset that is not all that there is."""
+    body = json.dumps({"resourceType": "Bundle", "type": "searchset", **change})
+
+    async def answer(request):
+        return web.Response(text=body, content_type=FHIR, headers=ids_of(request))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [saying(503), saying(200, b"{}", FHIR), *map(listing, LISTS)],
+    ids=["busy", "nothing", "none-of-3", "an-error", "a-page"],
+)
 async def test_after_an_hour_a_person_reads_it(store, dispatcher_at, receiver, reading):
     """What could not be read is told as that, and not as if nothing were there."""
     await submit(store)

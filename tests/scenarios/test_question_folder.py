@@ -97,6 +97,21 @@ async def test_a_mere_yes_to_a_search_is_laid_aside(world: World) -> None:
     assert (200, "searchset") == (status, slots["type"])
 
 
+async def test_a_list_that_holds_less_than_it_counts_is_laid_aside(world: World) -> None:
+    """The reason says what to do; the corrected one is what the Sender gets."""
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(get(world, f"/Slot?{slot_query()}", headers()))
+        number, _ = await question(world.hospital)
+        answer(world.hospital, f"{number}.json", json.dumps(searchset() | {"total": 3}).encode())
+        reason = await world.hospital.document(f"answers/refused/{number}.reason.json")
+        answer(world.hospital, f"{number}.json", b'{"refuse": "too-costly"}')
+    status, _, _ = reading.result()
+
+    assert ["Bundle.total"] == [issue["path"] for issue in reason["issues"]]
+    assert "give them all" in reason["issues"][0]["problem"]
+    assert 422 == status
+
+
 async def test_an_answer_that_cannot_be_used_is_laid_aside(world: World) -> None:
     """With the reason beside it; the question is still open."""
     async with asyncio.TaskGroup() as group:

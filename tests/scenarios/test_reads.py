@@ -134,6 +134,33 @@ async def test_what_was_not_searched_for_is_no_answer(
     assert "no entry" in problem["issues"][0]["problem"]
 
 
+FAILED = {"severity": "error", "code": "exception"}
+IN_VAIN = {
+    "total": searchset() | {"total": 3},
+    "entry": searchset({"resourceType": "OperationOutcome", "issue": [FAILED]}) | {"total": 0},
+    "link": searchset() | {"link": [{"relation": "next", "url": "https://epr.invented.example"}]},
+}
+
+
+@pytest.mark.parametrize("place", IN_VAIN)
+async def test_that_nothing_was_found_is_told_only_where_the_epr_says_so(
+    world: World, place: str
+) -> None:
+    """Three that are not there, an error and a further page are no word that there is nothing."""
+    async with epr_at(world.hospital.socket) as epr, asyncio.TaskGroup() as group:
+        await epr.questions(wait=0)
+        reading = group.create_task(get(world, f"/Appointment?{PATIENT}", headers()))
+        number = (await epr.question())["question_id"]
+        refused, problem = await epr.answer(number, IN_VAIN[place])
+        _, shown = await epr.shown(number)
+        await epr.answer(number, {"refuse": "not-done"})
+    status, _, outcome = reading.result()
+
+    assert (422, "open") == (refused, shown["state"])
+    assert [f"Bundle.{place}"] == [each["path"] for each in problem["issues"]]
+    assert (422, ("REC_UNPROCESSABLE_ENTITY", "processing")) == (status, issue(outcome))
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from asked_proxy import ID, IDS, OTHER_ID, answer, enquiry, outcome, record
 
-from bars_gateway.standard.reads import proves_itself, shown
+from bars_gateway.standard.formats import Format, to_tree
+from bars_gateway.standard.reads import proves_itself, shortcomings, shown
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DEFINITION = {"resourceType": "MessageDefinition", "url": "x"}
@@ -15,9 +17,9 @@ OTHERS = DEFINITION | {"useContext": [{"valueCodeableConcept": {"coding": [CODIN
 STATEMENT = {"resourceType": "CapabilityStatement"}
 
 
-def searchset(*resources: object, kind: str = "searchset") -> dict[str, object]:
+def searchset(*resources: object, kind: str = "searchset", **more: object) -> dict[str, object]:
     entries = [{"resource": resource} for resource in resources]
-    return {"resourceType": "Bundle", "type": kind, "entry": entries}
+    return {"resourceType": "Bundle", "type": kind, "entry": entries, **more}
 
 
 READ = enquiry("ServiceRequest")
@@ -62,6 +64,16 @@ def test_what_was_asked_for_is_shown(asked: object, document: object) -> None:
         (SLOTS, searchset({"resourceType": "Schedule"})),
         (SEARCH, searchset(record("Appointment"))),
         (SEARCH, searchset({"resourceType": "Patient"})),
+        (SEARCH, searchset(outcome("REC_SERVER_ERROR"))),
+        (SEARCH, searchset(record("ServiceRequest"), outcome("REC_SERVER_ERROR"))),
+        (SEARCH, searchset(total=3)),
+        (SEARCH, searchset(record("ServiceRequest"), total=3)),
+        (SEARCH, searchset(record("ServiceRequest"), total=0)),
+        (SEARCH, searchset(total="0")),
+        (SEARCH, searchset(total=-1)),
+        (SEARCH, searchset(total=10**4000)),
+        (SEARCH, searchset(record("ServiceRequest"), link=[{"relation": "next", "url": "x"}])),
+        (SEARCH, {"resourceType": "Bundle", "type": "searchset", "entry": [{"fullUrl": "x"}]}),
         (DEFINITIONS, searchset(OTHERS)),
         (DEFINITIONS, searchset()),
         (DEFINITIONS, searchset({"resourceType": "OperationOutcome"})),
@@ -77,6 +89,35 @@ def test_what_was_asked_for_is_shown(asked: object, document: object) -> None:
 def test_anything_else_proves_nothing(asked: object, document: object) -> None:
     """However like it looks."""
     assert shown(asked, answer(document)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("held", "total"),
+    [([], 0), ([record("Patient"), record("ServiceRequest")], 1), ([record("ServiceRequest")], 1)],
+)
+def test_a_list_may_count_what_it_holds(held: list[object], total: int) -> None:
+    """What came along is counted in some published answers, and in others not."""
+    assert shown(SEARCH, answer(searchset(*held, total=total))) is not None
+    assert shown(SEARCH, answer(searchset(*held, total=len(held)))) is not None
+
+
+PUBLISHED = {  # but for one of a ServiceRequest, which is its entry instead of standing in it
+    "harness/slot-searchsets/*.xml": ("Slot", 5),
+    "examples/slots/*.xml": ("Slot", 1),
+    "openapi/examples*/slots/GET-success.json": ("Slot", 2),
+    "openapi/examples*/appointment/GET-success.json": ("Appointment", 2),
+}
+
+
+@pytest.mark.parametrize("where", PUBLISHED)
+def test_every_list_that_is_published_is_an_answer(reference_data: Path, where: str) -> None:
+    """However it counts, and whatever else came along."""
+    kind, count = PUBLISHED[where]
+    files = sorted(reference_data.glob(where))
+    written_in = Format.XML if where.endswith("xml") else Format.JSON
+    found = [shortcomings(to_tree(each.read_bytes(), written_in), kind) for each in files]
+
+    assert [[]] * count == found
 
 
 NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
