@@ -13,7 +13,7 @@ LONGEST_FUNCTION = 40
 
 GROUND = {"errors", "standard", "permissions"}
 FLOW = GROUND | {"model", "store", "config", "log", "tls", "listeners", "stopping"}
-PROCESS = FLOW | {"store.engine", "outbound", "inbound", "epr", "upkeep", "status"}
+PROCESS = FLOW | {"store.engine", "outbound", "inbound", "epr", "upkeep", "status", "console"}
 
 # An area is a module or folder of the package; each may import itself and these.
 MAY_IMPORT = {
@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "epr": FLOW,
     "upkeep": FLOW,
     "status": FLOW | {"upkeep"},
+    "console": FLOW | {"status", "upkeep"},  # what acts is handed in
     "daemon": PROCESS,
     # It runs beside the gateway, and tries what the flows do with their own code.
     "onboarding": FLOW | {"outbound", "options"},

@@ -32,6 +32,7 @@ from prometheus_client import CollectorRegistry
 
 from bars_gateway import __version__
 from bars_gateway.config import Settings, doubts
+from bars_gateway.console.site import Site
 from bars_gateway.daemon.parts import (
     Door,
     Stoppable,
@@ -205,15 +206,7 @@ class Gateway:
             troubles=OurTroubles(store.breaks, self._our_troubles).keep,
         )
         self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
-        self.status = StatusServer(
-            store,
-            self._runtime_state,
-            host=settings.status.listen.host,
-            port=settings.status.listen.port,
-            now=now,
-            registry=registry,
-            first_days=settings.status.expiry_warning_days,
-        )
+        self.status = self._operators_server(registry)
 
     @classmethod
     async def build(
@@ -249,6 +242,22 @@ class Gateway:
         await gateway.status.start()
         stack.push_async_callback(gateway.status.stop)
         return gateway
+
+    def _operators_server(self, registry: CollectorRegistry) -> StatusServer:
+        status = self._settings.status
+        site = Site(
+            self._store, self._runtime_state, now=now, first_days=status.expiry_warning_days
+        )
+        return StatusServer(
+            self._store,
+            self._runtime_state,
+            host=status.listen.host,
+            port=status.listen.port,
+            now=now,
+            registry=registry,
+            pages=site.routes(),
+            first_days=status.expiry_warning_days,
+        )
 
     @property
     def inbound_port(self) -> int | None:

@@ -1,0 +1,96 @@
+"""
+How a page is made: one frame around all of them, and the words and times in one form.
+
+    name + what it shows ──render──► HTML, in the frame: environment, node, as of when, where to go
+
+Pages are rendered here and nowhere else, without JavaScript. What comes from settings or from
+others is text and never markup. A time is shown in UTC, short for the eye and whole for a machine.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+
+from bars_gateway.status.concerns import RuntimeState, ago
+
+_PAGES = resources.files("bars_gateway.console") / "pages"
+STYLE = "console.css"
+# Where one can go, in the order of the navigation.
+PLACES: Sequence[tuple[str, str]] = (("/", "Overview"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What stands around every page."""
+
+    running: RuntimeState
+    at: datetime  # as of when it tells
+    here: str  # the place that is looked at
+
+
+def render(name: str, frame: Frame, **shown: object) -> str:
+    """Return that page with what it shows."""
+    template = _environment().get_template(name)
+    return template.render(
+        running=frame.running,
+        at=frame.at,
+        here=frame.here,
+        places=PLACES,
+        style=_style_mark(),
+        **shown,
+    )
+
+
+@cache
+def file_beside(name: str) -> str:
+    """Return a file that pages name: how they look, or their icon."""
+    return (_PAGES / name).read_text("utf-8")
+
+
+@cache
+def _style_mark() -> str:
+    """Return what changes with the style sheet, so that no browser keeps an old one."""
+    return hashlib.sha256(file_beside(STYLE).encode()).hexdigest()[:8]
+
+
+@cache  # pages take a tenth of a second to compile
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bars_gateway.console", "pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"clock": clock, "ago": ago, "words": words, "value": value, "n": n}
+    return environment
+
+
+@jinja2.pass_context
+def clock(context: Mapping[str, datetime], at: datetime | None) -> str:
+    """Return *at* for people and for machines; the year only where it is another one."""
+    if at is None:
+        return Markup("none")
+    pattern = "%d %b %H:%M:%S" if at.year == context["at"].year else "%d %b %Y %H:%M:%S"
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), at.strftime(pattern))
+
+
+def words(code: str) -> str:
+    """Return one of our own codes as it is read: `in_progress` as "in progress"."""
+    return code.replace("_", " ")
+
+
+def value(service: str) -> str:
+    """Return of `system|value` what people know a service by."""
+    return service.rpartition("|")[2]
+
+
+def n(count: int, noun: str, several: str = "") -> str:
+    """Return a number with its noun, in the singular where it is one."""
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"
