@@ -335,6 +335,11 @@ async def test_every_state_has_its_count(shown: Shown) -> None:
             id="full",
         ),
         pytest.param(
+            replace(WELL, minimum_free_bytes=2**60),
+            "The disk of the database fills: ",
+            id="disk-low",
+        ),
+        pytest.param(
             replace(WELL, lying=[lying(seconds=180)]),
             "2 in /spool/trust/outbox/new not taken, the first for 3 min: nothing of it was sent",
             id="lying",

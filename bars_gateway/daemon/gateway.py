@@ -44,12 +44,14 @@ from bars_gateway.daemon.parts import (
 from bars_gateway.daemon.reload import Reloader, callers_shut_out, reloadables
 from bars_gateway.errors import CallersShutOut, StoreUnavailable
 from bars_gateway.inbound.server import InboundServer
+from bars_gateway.outbound.budget import Budget
 from bars_gateway.outbound.circuit_breaker import KeptOut
 from bars_gateway.outbound.dispatcher import Dispatcher
 from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.record_reads import READ_SECONDS, CancelReader
 from bars_gateway.outbound.token import Tokens, TokenSource
 from bars_gateway.status.concerns import (
+    BudgetState,
     EgressState,
     KeptOutState,
     RuntimeState,
@@ -355,6 +357,8 @@ class Gateway:
             clock_step=self._housekeeper.clock_step,
             inspection=self._inspector.inspection,
             handshake_failures=inbound.failures if inbound else {},
+            minimum_free_bytes=self._settings.store.minimum_free_bytes,
+            budgets=budget_states(self._dispatcher.budgets),
             observes_until=self.reloader.settings.callers.observe_until if inbound else None,
         )
 
@@ -395,6 +399,22 @@ def our_troubles(egress: Egress | None, tokens: Mapping[str, Tokens]) -> Mapping
     if egress is not None:
         since[EGRESS] = egress.since
     return {name: at for name, at in since.items() if at is not None}
+
+
+def budget_states(budgets: Mapping[str, Budget]) -> list[BudgetState]:
+    """Return how much of each quota is used, once for all providers that share one."""
+    owners: dict[int, tuple[Budget, list[str]]] = {}
+    for provider, budget in budgets.items():
+        owners.setdefault(id(budget), (budget, []))[1].append(provider)
+    return [
+        BudgetState(
+            providers=providers,
+            per_minute=budget.per_minute,
+            used=budget.used,
+            held_seconds=budget.held_seconds,
+        )
+        for budget, providers in owners.values()
+    ]
 
 
 def kept_out_states(kept_out: Sequence[KeptOut]) -> list[KeptOutState]:

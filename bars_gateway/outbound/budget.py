@@ -47,7 +47,7 @@ class Budget:
         before it may seem to lie ahead, and must not be waited for.
         """
         now = monotonic()
-        self._per_minute = per_minute
+        self.per_minute = per_minute
         self._burst = max(1, per_minute // _BURST_SHARE)
         self._spacing = _MINUTE / per_minute
         self._monotonic = monotonic
@@ -80,6 +80,16 @@ class Budget:
         waiting = len(self._urgent) + len(self._others)
         return max(0.0, self._wait()) + waiting * self._spacing
 
+    @property
+    def used(self) -> int:
+        """How many requests of the last minute count."""
+        return sum(at > self._monotonic() - _MINUTE for at in self._taken)
+
+    @property
+    def held_seconds(self) -> float:
+        """For how long nobody is let through, because the platform has said that it is too much."""
+        return max(0.0, self._held_until - self._monotonic())
+
     def _call(self) -> None:
         """Let the one who is first now know it, and who was that it no longer is."""
         others_turn = self._urgent_in_a_row >= _URGENT_IN_A_ROW and self._others
@@ -101,8 +111,8 @@ class Budget:
             return self._held_until - now
         while self._taken and self._taken[0] <= now - _MINUTE:
             self._taken.popleft()
-        if len(self._taken) >= self._per_minute:
-            return self._taken[-self._per_minute] + _MINUTE - now
+        if len(self._taken) >= self.per_minute:
+            return self._taken[-self.per_minute] + _MINUTE - now
         if len(self._taken) >= self._burst:
             return self._taken[-self._burst] + self._burst * self._spacing - now
         return 0.0

@@ -50,7 +50,7 @@ from bars_gateway.model.messages import (
     Settlement,
     TryAgain,
 )
-from bars_gateway.outbound.budget import NOTE_HOLDS
+from bars_gateway.outbound.budget import NOTE_HOLDS, Budget
 from bars_gateway.outbound.circuit_breaker import CircuitBreakers
 from bars_gateway.outbound.egress import Egress
 from bars_gateway.outbound.proxy import Proxy
@@ -252,6 +252,11 @@ class Dispatcher:
     def egress(self) -> Egress | None:
         """Whether what is sent gets out of our own network."""
         return self._proxy.egress
+
+    @property
+    def budgets(self) -> Mapping[str, Budget]:
+        """Each provider's budget."""
+        return self._proxy.budgets
 
     async def _send_each(self) -> None:
         while not self._stopping.is_set():

@@ -81,22 +81,22 @@ class Proxy:
         self.egress = egress
         # The dollar stays as it is on the wire.
         self._url = URL(f"{url}/$process-message", encoded=True)
-        self._budgets = budgets
+        self.budgets = budgets
         self._answer_seconds = answer_seconds
         self._max_answer_bytes = max_answer_bytes
 
     async def wait_for_turn(self, provider: str, *, urgent: bool = False) -> None:
         """Return when the provider's budget allows for one more request."""
-        await self._budgets[provider].take(urgent=urgent)
+        await self.budgets[provider].take(urgent=urgent)
 
     def seconds_to_turn(self, provider: str) -> float:
         """Return after how long a message of the provider may expect to leave; 0: at once."""
-        turn = self._budgets[provider].seconds_to_turn()
+        turn = self.budgets[provider].seconds_to_turn()
         return max(turn, self.egress.seconds_left if self.egress else 0.0)
 
     def hold(self, provider: str, seconds: float) -> None:
         """Send nothing under the provider's application key for so long."""
-        self._budgets[provider].hold(seconds)
+        self.budgets[provider].hold(seconds)
 
     async def post(self, claim: Claim, token: str | None) -> ProxyAnswer:
         """

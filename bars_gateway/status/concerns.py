@@ -7,13 +7,17 @@ A concern is there because of what the store and the running parts say now. What
 and nobody has seen is an alarm (`store.alarms`), and stays one until a person says that it is
 handled (`bars-gateway mark-handled`), or it comes right: no day that passes ends it. Each names
 exactly what it speaks of. All else is a state, and ends with it.
+
+Each has a code, by which others speak of it: the kind of its alarm, or one of `ConcernKind`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from bars_gateway.model.alarms import ALARMS, Alarm, Words
+from bars_gateway.model.buckets import bucket_of
 from bars_gateway.model.messages import OutboundState
 from bars_gateway.model.readings import Overview
 from bars_gateway.permissions import cure_of_stalled
@@ -27,6 +31,7 @@ STOPPED_ASKING = timedelta(minutes=2)  # longer than an EPR may wait for a quest
 SKEW_SHOWN = 5.0  # seconds
 LATE = timedelta(minutes=5)  # for a message that is not settled: the latest that an EPR is told
 UNINSPECTED = "The database is being compared with its indexes, behind the open doors,"
+LOW_TIMES = 4  # as much as is asked for: then the disk wants room
 LYING_SECONDS = 30.0  # an EPR may be about to give a file its mode
 _UNREAD = (
     "Nobody there may have read what came, or what became of what was sent. See why the EPR does"
@@ -40,6 +45,35 @@ _FAILING = (
     " runs it."
 )
 _STALLED = "What is to go there waits, and is kept."
+
+
+class ConcernKind(StrEnum):
+    """What is a concern for as long as it is so; its value is its code."""
+
+    STORE_UNAVAILABLE = "store.unavailable"
+    NOTICE_UNREAD = "notice.unread"
+    EPR_NOT_ASKING = "epr.not_asking"
+    MESSAGE_HELD = "message.held"
+    DATABASE_GAP = "database.gap"
+    DATABASE_LOG_HELD = "database.log_held"
+    EGRESS_BLOCKED = "egress.blocked"
+    TOKEN_MISSING = "token.missing"  # noqa: S105 - a code
+    PROVIDER_KEPT_OUT = "provider.kept_out"
+    KEY_UNKNOWN = "key.unknown"
+    CLOCK_SKEWED = "clock.skewed"
+    FOLDER_STALLED = "folder.stalled"
+    FILE_NOT_TAKEN = "file.not_taken"
+    RECEIVER_SILENT = "receiver.silent"
+    RECEIVER_FAILING = "receiver.failing"
+    QUESTION_LATE = "question.late"
+    CALLER_OBSERVED = "caller.observed"
+    CALLER_SHUT_OUT = "caller.shut_out"
+    RENEWAL_REFUSED = "renewal.refused"
+    EXPIRY_NEAR = "expiry.near"
+    CLOCK_STEPPED = "clock.stepped"
+    DATABASE_UNCOMPARED = "database.uncompared"
+    DISK_LOW = "disk.low"
+    MESSAGE_WAITING = "message.waiting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +129,16 @@ class Lying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetState:
+    """How much of a minute's quota is used; providers under one application key share it."""
+
+    providers: Sequence[str]
+    per_minute: int
+    used: int  # of the last minute
+    held_seconds: float  # for which the platform has asked us to send nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeState:
     """What the running parts know of themselves, beside the store."""
 
@@ -121,14 +165,19 @@ class RuntimeState:
     shut_out: Sequence[str] = ()  # callers of lately that would not get in any more, and why
     eprs: Sequence[EprCondition] = ()
     inspection: Inspection | None = None  # None: nobody looks whether the database is sound
+    minimum_free_bytes: int = 0  # below it nothing is taken; 0: nobody asks
+    budgets: Sequence[BudgetState] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concern:
     """One thing that a person should look at."""
 
+    kind: str  # its code: a ConcernKind, or the kind of its alarms
     text: str
     advice: str
+    about: str = ""  # which of its kind: a provider, folder, Receiver, …
+    name: str = ""  # what of that may be told beyond this machine: names from the settings alone
     alarms: Sequence[Alarm] = ()  # the newest of those that it speaks of
     notices: Sequence[UnreadNotice] = ()  # the oldest of those that it speaks of
     more: int = 0  # alarms or notices beside those
@@ -155,13 +204,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_kept_out(running.kept_out),
         *_keys(running.tokens),
         *_skews(running.tokens),
-        *(
-            Concern(
-                text=f"{folder} stands still: {reason}",
-                advice=f"{cure_of_stalled(reason)} {_STALLED}",
-            )
-            for folder, reason in running.stalled.items()
-        ),
+        *_stalled(running.stalled),
         *_lying(running.lying),
         *_away(running),
         *_questions(overview),
@@ -170,6 +213,7 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
         *_refused(running.refused),
         *_expiries(overview.at, running.expiries, first_days),
         *_alarms(overview, grave=False),
+        *_disk_low(overview, running.minimum_free_bytes),
         *_clock_step(overview.at, running.clock_step),
         *_uninspected(running.inspection),
         *_waiting(overview),
@@ -179,13 +223,15 @@ def concerns(overview: Overview, running: RuntimeState, first_days: int) -> list
 def _unavailable(store: UnavailableState | None) -> Iterator[Concern]:
     if store is not None:
         advice = f"Nothing is received, and nothing is taken from the EPR. {store.advice}"
-        yield Concern(text=f"Nothing can be stored: {store.reason}", advice=advice)
+        text = f"Nothing can be stored: {store.reason}"
+        yield Concern(kind=ConcernKind.STORE_UNAVAILABLE, text=text, advice=advice)
 
 
 def _held_log(held: HeldLog | None) -> Iterator[Concern]:
     if held is not None:
         size, minutes = f"{held.size / 2**20:.0f} MB", f"{held.seconds / 60:.0f} min"
         yield Concern(
+            kind=ConcernKind.DATABASE_LOG_HELD,
             text=f"The database's write-ahead log has grown to {size}: a program has read in it for"
             f" {minutes} without an end",
             advice="Find it (fuser -v on the database) and end it: sqlite3, or a backup program."
@@ -196,6 +242,7 @@ def _held_log(held: HeldLog | None) -> Iterator[Concern]:
 def _not_rebuilt(inspection: Inspection | None) -> Iterator[Concern]:
     if inspection is not None and inspection.left:
         yield Concern(
+            kind=ConcernKind.DATABASE_GAP,
             text=f"The database lacks rows where it looks for them: {', '.join(inspection.left)}",
             advice="Make room on that disk: to rebuild it is tried again every minute. If it goes"
             " on, bars-gateway verify says why; the same bytes may have been taken twice.",
@@ -209,24 +256,33 @@ def _uninspected(inspection: Inspection | None) -> Iterator[Concern]:
     if not inspection.after_orderly_stop:
         before += " The last stop was a kill or a power cut: what waits was compared first."
     yield Concern(
+        kind=ConcernKind.DATABASE_UNCOMPARED,
         text=f"{UNINSPECTED} since {inspection.waits_since:%d %b %H:%M} UTC",
         advice=f"{before} Nothing is to be done, unless this lasts for hours.",
     )
 
 
 def _away(running: RuntimeState) -> Iterator[Concern]:
-    for receivers, what, advice in (
-        (running.silent, "has not answered", _SILENT),
-        (running.failing, "has answered with errors only (500)", _FAILING),
+    silent, failing = ConcernKind.RECEIVER_SILENT, ConcernKind.RECEIVER_FAILING
+    for kind, receivers, what, advice in (
+        (silent, running.silent, "has not answered", _SILENT),
+        (failing, running.failing, "has answered with errors only (500)", _FAILING),
     ):
         for receiver, since in receivers.items():
-            yield Concern(text=f"{receiver} {what} since {since:%d %b %H:%M} UTC", advice=advice)
+            yield Concern(
+                kind=kind,
+                text=f"{receiver} {what} since {since:%d %b %H:%M} UTC",
+                advice=advice,
+                about=receiver,
+                name=f"bucket {bucket_of(receiver)}",
+            )
 
 
 def _egress(egress: EgressState | None) -> Iterator[Concern]:
     if egress is not None:
         since = f"{egress.since:%d %b %H:%M} UTC"
-        yield Concern(text=f"Nothing gets out since {since}: {egress.reason}", advice=egress.advice)
+        text = f"Nothing gets out since {since}: {egress.reason}"
+        yield Concern(kind=ConcernKind.EGRESS_BLOCKED, text=text, advice=egress.advice)
 
 
 def _without_token(running: RuntimeState) -> Iterator[Concern]:
@@ -236,16 +292,29 @@ def _without_token(running: RuntimeState) -> Iterator[Concern]:
         if token.failing_since is not None:
             since = f"{token.failing_since:%d %b %H:%M} UTC"
             text = f"No access token for {token.provider} since {since}: {token.reason}"
-            yield Concern(text=text, advice=token.advice or "")
+            yield _of_provider(ConcernKind.TOKEN_MISSING, token.provider, text, token.advice or "")
 
 
 def _kept_out(kept_out: Sequence[KeptOutState]) -> Iterator[Concern]:
     for each in kept_out:
         since = f"{each.since:%d %b %H:%M} UTC"
+        text = f"Nothing of {each.provider} has got past the national proxy since {since}:"
+        text = f"{text} {each.reason}"
+        yield _of_provider(ConcernKind.PROVIDER_KEPT_OUT, each.provider, text, each.advice)
+
+
+def _of_provider(kind: ConcernKind, provider: str, text: str, advice: str) -> Concern:
+    return Concern(kind=kind, text=text, advice=advice, about=provider, name=provider)
+
+
+def _stalled(folders: Mapping[str, str]) -> Iterator[Concern]:
+    for folder, reason in folders.items():
         yield Concern(
-            text=f"Nothing of {each.provider} has got past the national proxy since {since}:"
-            f" {each.reason}",
-            advice=each.advice,
+            kind=ConcernKind.FOLDER_STALLED,
+            about=folder,
+            name=folder,
+            text=f"{folder} stands still: {reason}",
+            advice=f"{cure_of_stalled(reason)} {_STALLED}",
         )
 
 
@@ -253,6 +322,9 @@ def _lying(lying: Sequence[Lying]) -> Iterator[Concern]:
     for each in lying:
         if each.seconds >= LYING_SECONDS:
             yield Concern(
+                kind=ConcernKind.FILE_NOT_TAKEN,
+                about=f"{each.folder} {each.means}",
+                name=each.folder,
                 text=f"{each.count} in {each.folder} not taken, the first for"
                 f" {lasting(each.seconds)}:"
                 f" {each.means}",
@@ -280,6 +352,7 @@ def _alarming(kind: str, words: Words, overview: Overview) -> Concern:
     if count == 1 or len(each.ways) > 1:  # the kind alone would name those told otherwise, too
         which = " ".join(str(alarm.number) for alarm in listed)
     return Concern(
+        kind=kind,
         text=words.says.format(n=_some(count, each.noun)),
         advice=words.advice,
         whose=words.whose,
@@ -299,6 +372,9 @@ def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
     ]
     return [
         Concern(
+            kind=ConcernKind.NOTICE_UNREAD,
+            about=f"{provider} {each.use_case}",
+            name=provider,
             text=f"The EPR of {provider} has not taken {_some(each.count, 'notice')} of"
             f" {each.use_case or 'no use case'}, the oldest since {each.since:%d %b %H:%M} UTC",
             advice=_UNREAD,
@@ -311,9 +387,11 @@ def _unread(now: datetime, eprs: Sequence[EprCondition]) -> list[Concern]:
 
 def _not_asking(now: datetime, running: RuntimeState) -> list[Concern]:
     return [
-        Concern(
-            text=f"The EPR of {epr.provider} {_since(epr, running.started_at)}",
-            advice=_NOT_ASKING,
+        _of_provider(
+            ConcernKind.EPR_NOT_ASKING,
+            epr.provider,
+            f"The EPR of {epr.provider} {_since(epr, running.started_at)}",
+            _NOT_ASKING,
         )
         for epr in running.eprs
         if epr.asks and now - (epr.asked_at or running.started_at) > STOPPED_ASKING
@@ -336,12 +414,16 @@ def _held(overview: Overview) -> list[Concern]:
         "Release or withdraw them: nothing leaves of what waits behind them, and a message whose"
         " time passes ends: as not sent, or as unconfirmed where it had been tried."
     )
-    return [Concern(text=f"{_some(held, 'message')} held, by hand or set aside", advice=advice)]
+    text = f"{_some(held, 'message')} held, by hand or set aside"
+    return [Concern(kind=ConcernKind.MESSAGE_HELD, text=text, advice=advice)]
 
 
 def _keys(tokens: Sequence[TokenState]) -> list[Concern]:
     return [
         Concern(
+            kind=ConcernKind.KEY_UNKNOWN,
+            about=f"{token.provider} {key_id}",
+            name=f"{token.provider}, {key_id}",
             text=f"The token service does not know the key {key_id} of {token.provider}",
             advice=f"{token.key_id} signs in its place. A key that was published within the last"
             " hour is noticed by itself; otherwise see what is registered.",
@@ -355,6 +437,7 @@ def _keys(tokens: Sequence[TokenState]) -> list[Concern]:
 def _skews(tokens: Sequence[TokenState]) -> list[Concern]:
     return [
         Concern(
+            kind=ConcernKind.CLOCK_SKEWED,
             text=f"Our clock is {token.clock_skew_seconds:+.0f} s off the token service's",
             advice="Set it right (timedatectl): at 150 s no token is given any more.",
         )
@@ -369,7 +452,7 @@ def _questions(overview: Overview) -> list[Concern]:
         return []
     text = f"{_some(waiting, 'question')} without an answer: the Sender was told that none came"
     advice = "See that the EPR answers; or find out what was done, and answer in its place."
-    return [Concern(text=text, advice=advice)]
+    return [Concern(kind=ConcernKind.QUESTION_LATE, text=text, advice=advice)]
 
 
 def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
@@ -377,6 +460,7 @@ def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
         return []
     return [
         Concern(
+            kind=ConcernKind.CALLER_OBSERVED,
             text=f"Callers whose names are not listed are let in until {until:%d %b %H:%M} UTC",
             advice="Write the name that the log tells into inbound.allowed_client_names, and"
             " take callers.observe_until out.",
@@ -387,6 +471,8 @@ def _open_doors(now: datetime, until: datetime | None) -> list[Concern]:
 def _shut_out(callers: Sequence[str]) -> list[Concern]:
     return [
         Concern(
+            kind=ConcernKind.CALLER_SHUT_OUT,
+            about=each,
             text=f"Would not get in any more: {each}",
             advice="What it sends is lost on the way. Put the authority that is named, with its"
             " root, into inbound.client_ca_file; if it is to stay out, take its name from"
@@ -399,6 +485,9 @@ def _shut_out(callers: Sequence[str]) -> list[Concern]:
 def _refused(refused: Mapping[str, str]) -> list[Concern]:
     return [
         Concern(
+            kind=ConcernKind.RENEWAL_REFUSED,
+            about=name,
+            name=name,
             text=f"What is new of {name} was not taken: {reason}",
             advice="The old goes on. Put it right, and it is taken; bars-gateway doctor says more.",
         )
@@ -409,7 +498,13 @@ def _refused(refused: Mapping[str, str]) -> list[Concern]:
 def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> list[Concern]:
     near = [expiry for expiry in expiries if stage(expiry, now, first_days) is not None]
     return [
-        Concern(text=f"{expiry.name} {remaining(expiry, now)}", advice=expiry.advice)
+        Concern(
+            kind=ConcernKind.EXPIRY_NEAR,
+            about=expiry.name,
+            name=expiry.name,
+            text=f"{expiry.name} {remaining(expiry, now)}",
+            advice=expiry.advice,
+        )
         for expiry in sorted(near, key=lambda expiry: expiry.ends_at)
     ]
 
@@ -417,7 +512,8 @@ def _expiries(now: datetime, expiries: Sequence[Expiry], first_days: int) -> lis
 def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
     if step is None or now - step.at > CLOCK_STEP_SHOWN:
         return []
-    return [Concern(text=f"{step} at {step.at:%d %b %H:%M} UTC", advice=step.advice)]
+    text = f"{step} at {step.at:%d %b %H:%M} UTC"
+    return [Concern(kind=ConcernKind.CLOCK_STEPPED, text=text, advice=step.advice)]
 
 
 def _waiting(overview: Overview) -> list[Concern]:
@@ -425,7 +521,22 @@ def _waiting(overview: Overview) -> list[Concern]:
     if since is None or overview.at - since < LATE:
         return []
     advice = "See the last attempts for the reason; the gateway goes on trying meanwhile."
-    return [Concern(text=f"A message has waited since {since:%d %b %H:%M} UTC", advice=advice)]
+    text = f"A message has waited since {since:%d %b %H:%M} UTC"
+    return [Concern(kind=ConcernKind.MESSAGE_WAITING, text=text, advice=advice)]
+
+
+def _disk_low(overview: Overview, minimum: int) -> list[Concern]:
+    if overview.free_bytes >= LOW_TIMES * minimum:
+        return []
+    free, asked = (f"{each / 2**20:.0f} MB" for each in (overview.free_bytes, minimum))
+    return [
+        Concern(
+            kind=ConcernKind.DISK_LOW,
+            text=f"The disk of the database fills: {free} are free",
+            advice=f"Make room. Below {asked} (store.minimum_free_bytes) nothing is received, and"
+            " nothing is taken from the EPR.",
+        )
+    ]
 
 
 def _some(count: int, noun: str) -> str:

@@ -283,3 +283,27 @@ def test_a_burst_of_five_thousand_stays_within_the_quota():
     assert all(
         later - earlier >= 60 - 1e-6 for earlier, later in zip(taken, taken[1000:], strict=False)
     )
+
+
+async def test_what_is_used_of_the_minute_can_be_read():
+    """An operator sees how near the quota is; what is older than a minute counts no more."""
+    clock = Clock()
+    budget = Budget(300, monotonic=clock.monotonic, ages=(10.0, 50.0))
+    await budget.take()
+    used = [budget.used]
+    clock.advance(11.0)
+    used.append(budget.used)
+
+    assert [3, 2] == used
+
+
+async def test_for_how_long_the_platform_has_held_us_up_can_be_read():
+    """A quota that seems free, and through which nothing goes, is explained."""
+    clock = Clock()
+    budget = Budget(300, monotonic=clock.monotonic)
+    budget.hold(5.0)
+    held = [budget.held_seconds]
+    clock.advance(6.0)
+    held.append(budget.held_seconds)
+
+    assert [5.0, 0.0] == held
