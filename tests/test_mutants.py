@@ -104,9 +104,9 @@ MUTANTS = (
     ),
     Mutant(
         fault="what-may-have-arrived-since-is-forgotten",
-        module="store/migrations/0001.sql",
-        now="iif(doubtful.id IS NULL, 'said_before', NULL)",
-        then="'said_before'",
+        module="standard/remarks.py",
+        now="        return Remark.SAID_BEFORE if sure else None\n",
+        then="        return Remark.SAID_BEFORE\n",
         test="store/test_known_before.py::test_what_another_word_may_have_replaced_is_not_known",
     ),
     Mutant(

@@ -7,6 +7,13 @@ No response is refused for being any of these: it is stored and delivered, and t
 remark tells a person to look. Rows are data, and each is a scenario of the guide's
 Applications 4 and 6.
 
+And what a case goes by, where not all that was said in it has arrived:
+
+    a message of ours + all words of its case ──gone_on_without──► what the case goes by instead
+    all words of a further record ──────────────is_agreed_to─────► somebody has agreed to it
+
+Both keep people from telephoning. So where anything may be otherwise, they claim nothing.
+
 Decisions: D-newest-holds, D-never-too-late.
 """
 
@@ -28,7 +35,14 @@ from bars_gateway.standard.patients import (
     numbers_written,
     patient_of,
 )
-from bars_gateway.standard.workflow import FINAL, Move, RequestType, State, led_on
+from bars_gateway.standard.workflow import (
+    FINAL,
+    REQUESTER_MOVES,
+    Move,
+    RequestType,
+    State,
+    led_on,
+)
 
 _ANSWERED = frozenset({State.COMPLETED, State.DECLINED})
 _LAST_WORDS = {State.COMPLETED: Move.CONCLUDE, State.DECLINED: Move.DECLINE}
@@ -37,6 +51,10 @@ _NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
 _SOMEBODY_COMES = frozenset({Said.ASSIGNED, Said.ON_SCENE})
 _NOBODY_COMES = frozenset({Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR})
 _MAY_COME_TO_NOTHING = _NOBODY_COMES | {Said.ACCEPTED}
+_AGREES = _SOMEBODY_COMES | {Said.ACCEPTED}
+_UNDER_AGREEMENT = frozenset({State.ACTIVE, State.IN_PROGRESS})
+_SAY_NOTHING = frozenset({Move.REQUEST, Move.UNCLEAR})  # of what is so
+_ARRIVED = frozenset({"acknowledged", "received"})
 
 
 class Remark(StrEnum):
@@ -158,6 +176,10 @@ OF_SILENCE: Mapping[State, Remark] = {
 }
 # What a restore leaves open: it is said with whatever the EPR is told because of one.
 OF_RESTORES = frozenset({Remark.RESTORED, Remark.FATE_UNKNOWN})
+
+
+# Where these are said, nobody has to act in place of a message of ours that did not arrive.
+IN_VAIN = OF_KNOWN - {Remark.SAID_OTHERWISE}
 
 
 def beside_a_cancelled(others: Iterable[State]) -> tuple[Remark, ...]:
@@ -342,3 +364,109 @@ def is_alarming(remarks: Collection[Remark], says: Said | None) -> bool:
     """
     old_refusal = Remark.OUT_OF_ORDER in remarks and says in _MAY_COME_TO_NOTHING
     return old_refusal or not REMARKABLE.isdisjoint(remarks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseWord:
+    """One message of a case, of either side, and what is known of it."""
+
+    number: int  # in the order in which they were handed in, and came
+    ours: bool
+    move: Move
+    says: Said | None = None
+    written: tuple[datetime, datetime] | None = None  # by its two stamps, where it has them
+    state: str  # acknowledged, refused, …; received, where it is theirs
+    attempts: int = 0
+    restored: bool = False  # it may have been sent before a restore, which forgets that
+    of_another: bool = False  # it names another patient
+    shows_end: bool = False  # somebody looked for its record there, and that was over
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is a response of ours."""
+        return self.ours and self.move not in REQUESTER_MOVES
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the other side is known to have it, or we have it from them."""
+        return self.state in _ARRIVED
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether they may go by it; of several attempts, only the last is known to have failed."""
+        return self.arrived or self.restored or self.attempts > (self.state == "refused")
+
+    def says_the_same(self, other: "CaseWord") -> bool:
+        """Tell whether it says what *other* says; no care plan and no reason is compared."""
+        return (self.says or self.move) == (other.says or other.move)
+
+    def came_before(self, other: "CaseWord") -> bool:
+        """Tell whether it is the older of the two whichever way the other side orders them."""
+        if self.written is None or other.written is None:
+            return False
+        return self.number < other.number and self.written <= other.written
+
+
+def gone_on_without(message: CaseWord, case: State, words: Iterable[CaseWord]) -> Remark | None:
+    """
+    Return how the *case* has gone on without *message*, a message of ours; None: it has not.
+
+    What has ended does not stand, and is not worked on from old information. Who has had
+    another word of ours goes by that one, unless something may have come after it.
+    """
+    if message.move is Move.CANCEL:
+        return Remark.CANCEL_AFTER_END if case in _ANSWERED else None
+    if message.move is Move.UPDATE:
+        return Remark.UPDATE_AFTER_END if case in FINAL else None
+    if message.arrived or message.move in _SAY_NOTHING:
+        return None
+    others = [each for each in words if each.is_answer and each.number != message.number]
+    heard = max((each for each in others if each.arrived), key=_newest, default=None)
+    return None if heard is None else _beside(message, heard, others)
+
+
+def _newest(word: CaseWord) -> tuple[bool, tuple[datetime, ...], int]:
+    return (word.written is not None, word.written or (), word.number)
+
+
+def _beside(message: CaseWord, heard: CaseWord, others: Iterable[CaseWord]) -> Remark | None:
+    """Return what *message* is beside what was *heard*, which any of the *others* may replace."""
+    final = message.move in _LAST_WORDS.values()
+    sure = not any(_may_replace(each, heard) for each in others)
+    if not final and message.says_the_same(heard):
+        return Remark.SAID_BEFORE if sure else None
+    if sure and message.came_before(heard) and _makes_good(heard, message):
+        return Remark.SAID_SINCE
+    # Of two final words, nobody has compared the plans and the reasons.
+    return Remark.SAID_OTHERWISE if final and heard.move is message.move else None
+
+
+def _may_replace(other: CaseWord, heard: CaseWord) -> bool:
+    otherwise = not other.says_the_same(heard)
+    return otherwise and other.may_have_arrived and not other.came_before(heard)
+
+
+def _makes_good(heard: CaseWord, lost: CaseWord) -> bool:
+    """Tell whether a newer word takes the place: of an end, no word that somebody comes does."""
+    if heard.move in _LAST_WORDS.values():
+        return True
+    ends = lost.move in _LAST_WORDS.values() or lost.says is Said.STOOD_DOWN
+    return not ends and heard.move not in _SAY_NOTHING
+
+
+def is_agreed_to(record: State, words: Collection[CaseWord]) -> bool:
+    """Tell whether somebody has agreed to a *record*, and nothing at all speaks against it."""
+    agreed = [each for each in words if each.says in _AGREES and each.arrived]
+    against = any(_speaks_against(each) or _may_stand_down(each, words) for each in words)
+    return record in _UNDER_AGREEMENT and bool(agreed) and not against
+
+
+def _speaks_against(word: CaseWord) -> bool:
+    otherwise = word.says is not None and word.says not in _AGREES
+    return otherwise or word.of_another or word.shows_end or word.move is Move.CANCEL
+
+
+def _may_stand_down(word: CaseWord, words: Iterable[CaseWord]) -> bool:
+    """Tell whether it may be a first yes that came after somebody had been sent."""
+    sent = (each for each in words if each.says in _SOMEBODY_COMES)
+    return word.says is Said.ACCEPTED and not all(map(word.came_before, sent))

@@ -15,13 +15,17 @@ from bars_gateway.model.alarms import (
 )
 from bars_gateway.model.interventions import HANDLING_OBJECTIONS
 from bars_gateway.model.messages import Actor
+from bars_gateway.standard.remarks import IN_VAIN
 from bars_gateway.standard.sentences import means
 from bars_gateway.standard.workflow import Role
 from bars_gateway.store.asides import each as as_far_as_read
 from bars_gateway.store.connection import Connection, Row
+from bars_gateway.store.replacements import known_before
 from bars_gateway.store.rows import instant, notice_of, text
 from bars_gateway.store.work import Noun, reads, writes
 
+# Of which something else is said where the case has gone on without the message.
+_TOLD_IN_VAIN = frozenset(kind for kind, each in ALARMS.items() if each.in_vain)
 _ENDED = {"handled": "handled_before", "settled": "settled", "superseded": "superseded"}
 
 
@@ -43,7 +47,7 @@ class Alarms(Noun):
     def raised(self, connection: Connection, after: int, limit: int) -> list[Alarm]:
         """Return what was raised after the alarm of that number, oldest first, ended or not."""
         found = connection.rows("alarms_raised", after=after, limit=limit)
-        return [alarm_of(row) for row in found]
+        return [_alarm(connection, row) for row in found]
 
     @writes
     def handle(
@@ -66,25 +70,42 @@ class Alarms(Noun):
 
 
 def counted(connection: Connection) -> list[StandingAlarms]:
-    """Return how many alarms stand, by kind, provider and our role."""
-    return [
-        StandingAlarms(
+    """Return how many alarms stand, by kind, provider, our role, and how their case goes on."""
+    found: dict[tuple[object, ...], StandingAlarms] = {}
+    for row in connection.rows("count_alarms", one_by_one=json.dumps(sorted(_TOLD_IN_VAIN))):
+        some = StandingAlarms(
             kind=row["kind"],
             provider=row["provider"],
             role=_role(row),
-            in_vain=bool(row["in_vain"]),
+            in_vain=_is_in_vain(connection, row["one"]),
             count=row["n"],
             oldest_at=instant(row["oldest"]),
             newest=row["newest"],
         )
-        for row in connection.rows("count_alarms")
-    ]
+        key = (some.kind, some.provider, some.role, some.in_vain)
+        found[key] = _joined(found[key], some) if key in found else some
+    return list(found.values())
+
+
+def _joined(one: StandingAlarms, other: StandingAlarms) -> StandingAlarms:
+    return replace(
+        one,
+        count=one.count + other.count,
+        oldest_at=min(one.oldest_at, other.oldest_at),
+        newest=max(one.newest, other.newest),
+    )
+
+
+def _is_in_vain(connection: Connection, message_id: int | None) -> bool:
+    """Tell whether the case has gone on without that message, so that nobody has to act for it."""
+    known = () if message_id is None else known_before(connection, message_id)
+    return not IN_VAIN.isdisjoint(known)
 
 
 def newest(connection: Connection, each: int) -> list[Alarm]:
     """Return the newest of each kind, at most *each* of them."""
     return [
-        replace(alarm_of(row), told=_told(connection, row))
+        replace(_alarm(connection, row), told=_told(connection, row))
         for kind in ALARMS
         for row in connection.rows("newest_alarms", kind=kind, limit=each)
     ]
@@ -105,7 +126,7 @@ def _told(connection: Connection, alarm: Row) -> str | None:
 def standing(connection: Connection, provider: str | None, limit: int) -> list[Alarm]:
     """Return what stands, newest first."""
     found = connection.rows("standing_alarms", provider=provider, limit=limit)
-    return [alarm_of(row) for row in found]
+    return [_alarm(connection, row) for row in found]
 
 
 def _found(
@@ -120,7 +141,7 @@ def _found(
         values |= {"after": chosen.after, "up_to": chosen.up_to}
         kinds = json.dumps(sorted(chosen.kinds or ALARMS))
         for row in connection.rows("alarms_of_kinds", kinds=kinds, **values):
-            yield Handled(name=str(row["id"]), alarm=alarm_of(row), objection=None)
+            yield Handled(name=str(row["id"]), alarm=_alarm(connection, row), objection=None)
 
 
 def _numbered(connection: Connection, provider: str, number: int) -> Handled:
@@ -129,13 +150,13 @@ def _numbered(connection: Connection, provider: str, number: int) -> Handled:
         return Handled(name=str(number), alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
     ended = row["ended_how"]
     against = HANDLING_OBJECTIONS[_ENDED[ended]] if ended else None
-    return Handled(name=str(number), alarm=alarm_of(row), objection=against)
+    return Handled(name=str(number), alarm=_alarm(connection, row), objection=against)
 
 
 def _named(connection: Connection, provider: str, request_id: str) -> Iterator[Handled]:
     found = connection.rows("alarms_named", request_id=request_id, provider=provider)
     for row in found:
-        yield Handled(name=request_id, alarm=alarm_of(row), objection=None)
+        yield Handled(name=request_id, alarm=_alarm(connection, row), objection=None)
     if not found:
         yield Handled(name=request_id, alarm=None, objection=HANDLING_OBJECTIONS["no_alarm"])
 
@@ -157,8 +178,8 @@ def _end(connection: Connection, alarm: Alarm, actor: Actor, now: datetime) -> N
     )
 
 
-def alarm_of(row: Row) -> Alarm:
-    """Return the alarm in *row*."""
+def _alarm(connection: Connection, row: Row) -> Alarm:
+    one = row["message_id"] if row["kind"] in _TOLD_IN_VAIN else None
     detail = json.loads(row["detail"])
     return Alarm(
         number=row["id"],
@@ -171,7 +192,7 @@ def alarm_of(row: Row) -> Alarm:
         quarantine=row["quarantine_id"],
         codes=[*detail.get("remarks", ()), *detail.get("rules", ()), *_failure(detail)],
         since=instant(row["since"]),
-        in_vain=bool(row["in_vain"]),
+        in_vain=_is_in_vain(connection, one),
         times=row["times"],
     )
 

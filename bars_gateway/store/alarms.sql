@@ -13,11 +13,12 @@ SELECT id FROM alarms WHERE request_id = :request_id AND provider = :provider AN
 SELECT * FROM notices WHERE message_id = :message_id ORDER BY id DESC LIMIT 1;
 
 -- name: count_alarms
--- What stands, and nothing of what has ended: each step is an index of the standing.
+-- What stands, and nothing of what has ended: each step is an index of the standing. One by one, where its words
+-- depend on what has been said in its case.
 SELECT a.kind, a.provider, w.role, count(*) AS n, min(a.since) AS oldest, max(a.id) AS newest,
-       (SELECT k.in_vain FROM known_before AS k WHERE k.id = a.message_id) AS in_vain
+       iif(a.kind IN (SELECT value FROM json_each(:one_by_one)), a.message_id, NULL) AS one
   FROM alarms AS a INDEXED BY alarms_counted LEFT JOIN workflows AS w ON w.id = a.workflow_id
- WHERE a.ended_at IS NULL GROUP BY a.kind, a.provider, w.role, in_vain;
+ WHERE a.ended_at IS NULL GROUP BY a.kind, a.provider, w.role, one;
 
 -- name: newest_alarms
 -- The newest alarms of a kind that stand.

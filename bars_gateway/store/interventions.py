@@ -32,8 +32,8 @@ from bars_gateway.standard.timing import ENDED_BY_TIME, Limits
 from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import add_message_event, keep, links, move_workflow, notify
-from bars_gateway.store.replacements import known_before, left_with
-from bars_gateway.store.rows import instant, message_of, text
+from bars_gateway.store.replacements import known_before, seen, tell_outcome
+from bars_gateway.store.rows import instant, text
 from bars_gateway.store.work import Noun, WakeUps, promises, reads, wakes, writes
 
 # A workflow that ended because of its request's fate may live again with the request.
@@ -173,7 +173,7 @@ class Interventions(Noun):
 def _candidate(connection: Connection, row: Row, verb: Verb, now: datetime) -> Candidate:
     others = [each for each in _records(connection, row, verb) if matters(each.state)]
     return Candidate(
-        message=message_of(row),
+        message=seen(connection, row),
         objection=_objection(connection, row, verb, now),
         others=_named(others) if others else None,
     )
@@ -327,7 +327,7 @@ def _withdraw(connection: Connection, row: Row, actor: Actor, now: datetime) -> 
         notify(connection, NoticeKind.OUTCOME, row, now, known_before(connection, row["id"]))
         return []
     move_workflow(connection, row["workflow_id"], Move.ABANDON, now)
-    notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
+    tell_outcome(connection, row, now)
     moot = connection.rows(
         "withdraw_behind",
         id=row["id"],

@@ -51,7 +51,7 @@ from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.links import name_focus
 from bars_gateway.store.pacing import note
 from bars_gateway.store.records import add_message_event, keep, move_due, move_workflow, notify
-from bars_gateway.store.replacements import known_before, left_with
+from bars_gateway.store.replacements import known_before, tell_outcome
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, Shared, WakeUps, promises, reads, wakes, writes
 
@@ -377,13 +377,12 @@ def _settle_for_good(  # noqa: PLR0917
     named: Sequence[Remark] = ()
     if move is Move.REQUEST and settlement.focus_id is not None:
         named = name_focus(connection, row, settlement.focus_id, attempt.ended_at)
-    left = left_with(connection, row, attempt.ended_at)
-    remarks = [*_REMARKS.get(attempt.row, ()), *named, *left]
-    if settlement.state is OutboundState.ACKNOWLEDGED:
-        remarks = [*remarks, *_past_its_time(row, attempt.ended_at)]
-    notify(connection, NoticeKind.OUTCOME, row, attempt.ended_at, remarks)
+    taken = settlement.state is OutboundState.ACKNOWLEDGED
+    first = [*_REMARKS.get(attempt.row, ()), *named]
+    last = _past_its_time(row, attempt.ended_at) if taken else []
+    tell_outcome(connection, row, attempt.ended_at, before=first, after=last)
     # After a duplicate, or an acknowledgement that has none: a later change must name the id.
-    acknowledged = settlement.state is OutboundState.ACKNOWLEDGED and move is Move.REQUEST
+    acknowledged = taken and move is Move.REQUEST
     looked_for = row["move"] == Move.REQUEST and attempt.row == DUPLICATE_AT_FIRST
     unnamed = settlement.focus_id is None or Remark.SHARED_ID in named
     if looked_for or (acknowledged and unnamed):
@@ -459,7 +458,7 @@ def _give_up(connection: Connection, now: datetime, due: Row) -> None:
         if row["move"] == Move.REQUEST:
             fate = _FATE_OF_REQUEST[OutboundState(row["state"])]
             move_workflow(connection, row["workflow_id"], fate, now)
-        notify(connection, NoticeKind.OUTCOME, row, now, left_with(connection, row, now))
+        tell_outcome(connection, row, now)
 
 
 def tell_delays(connection: Connection, look: Look) -> list[Failed | None]:

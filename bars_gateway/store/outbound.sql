@@ -80,10 +80,6 @@ SELECT sum(verdict = 'retry_limited') AS n, max(started_at) AS previous_at,
 SELECT 1 FROM attempts
  WHERE message_id = :message_id AND verdict_row IN (SELECT value FROM json_each(:foreign)) LIMIT 1;
 
--- name: known_before
--- What makes a message of ours tell less than it seems to.
-SELECT remark FROM known_before WHERE id = :id AND remark IS NOT NULL;
-
 -- name: changed_no_record
 -- The message, if it was acknowledged, and its receipt warned by that rule.
 SELECT m.id FROM messages AS m JOIN json_each(m.warnings) AS warned

@@ -22,11 +22,11 @@ from bars_gateway.store import alarms
 from bars_gateway.store.asides import Asides, Spoilt, each
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.records import collect, links
+from bars_gateway.store.replacements import seen
 from bars_gateway.store.rows import (
     attempt_of,
     event_of,
     instant,
-    message_of,
     notice_of,
     payload_of,
     text,
@@ -217,7 +217,8 @@ def payload(connection: Connection, message_id: int, part: Part) -> Payload | No
 def queue(connection: Connection, provider: str | None, limit: int) -> list[MessageRow]:
     """Return the messages that are not settled."""
     return [
-        message_of(row) for row in connection.rows("open_messages", provider=provider, limit=limit)
+        seen(connection, row)
+        for row in connection.rows("open_messages", provider=provider, limit=limit)
     ]
 
 
@@ -231,7 +232,7 @@ def _history(connection: Connection, row: Row) -> MessageHistory:
     workflow = connection.one("workflow", id=row["workflow_id"])
     assert workflow is not None
     return MessageHistory(
-        message=message_of(row),
+        message=seen(connection, row),
         workflow=workflow_of(workflow, links(connection, workflow["id"])),
         attempts=[attempt_of(a) for a in connection.rows("message_attempts", message_id=row["id"])],
         events=[event_of(e) for e in connection.rows("message_events", message_id=row["id"])],

@@ -60,11 +60,6 @@ def other_records(connection: Connection, workflow_id: int) -> list[Link]:
     return [each for each in found if each.relation is Relation.OTHER_RECORD]
 
 
-def is_agreed_to(connection: Connection, workflow_id: int) -> bool:
-    """Tell whether somebody has agreed to what is asked in it, and nothing speaks against it."""
-    return connection.one("agreed_to", id=workflow_id) is not None
-
-
 def keep(connection: Connection, message_id: int, part: Part, payload: Payload) -> None:
     """Store the bytes of one part of a message."""
     connection.run("keep_payload", message_id=message_id, part=part, **packed(payload))

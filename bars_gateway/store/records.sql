@@ -9,9 +9,13 @@ SELECT l.by, 0 AS from_here, o.id, o.request_type, o.role, o.state, o.focus_id
   FROM links AS l JOIN workflows AS o ON o.id = l.workflow_id WHERE l.to_id = :id
  ORDER BY 3;
 
--- name: agreed_to
--- Whether somebody has agreed to what is asked in a workflow, and nothing speaks against it.
-SELECT id FROM agreements WHERE id = :id;
+-- name: words_in
+-- What has been said in a workflow.
+SELECT * FROM words WHERE workflow_id = :workflow_id;
+
+-- name: words_beside
+-- What has been said in the workflow of a message; that message is among it.
+SELECT * FROM words WHERE workflow_id = (SELECT m.workflow_id FROM messages AS m WHERE m.id = :id);
 
 -- name: open_workflow
 -- A workflow that begins, with its clock where an answer is owed.

@@ -8,34 +8,60 @@ What an outcome leaves a patient with: told with the notice, and to the operator
     changed or cancelled by a number that nothing has here    ─► no_record, an alarm
     answered, and they have another word of ours              ─► said_before, said_since, …
 
+What has been said in a case is read here, too, for whoever looks at one of its messages.
+
 A rebooking is two messages. Where the first was done and the second was not, the patient
 has nothing, and nobody but us knows it (scenario 29).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from bars_gateway.model.readings import Link
+from bars_gateway.model.messages import NoticeKind, OutboundState
+from bars_gateway.model.readings import Link, MessageRow
 from bars_gateway.standard.consistency import matters, stands
 from bars_gateway.standard.links import NO_RECORD, TIES, By, LinkKind, Relation
-from bars_gateway.standard.remarks import Remark, beside_a_cancelled
+from bars_gateway.standard.remarks import (
+    Remark,
+    beside_a_cancelled,
+    gone_on_without,
+    is_agreed_to,
+)
 from bars_gateway.standard.verdict import FOREIGN
 from bars_gateway.standard.workflow import FINAL, Move, State
 from bars_gateway.store.connection import Connection, Row
-from bars_gateway.store.records import add_message_event, links, other_records
+from bars_gateway.store.records import add_message_event, links, notify, other_records
+from bars_gateway.store.rows import message_of, word_of
 
 _CAME_TO_NOTHING = frozenset({State.REFUSED, State.ABANDONED})
+_ALARMS: Mapping[Remark, str] = {
+    Remark.NO_RECORD: "message.no_record",
+    Remark.UNREPLACED: "workflow.unreplaced",
+}
 
 
-def left_with(connection: Connection, message: Row, now: datetime) -> Sequence[Remark]:
-    """Return what the EPR is told with the outcome of *message*, whose workflow has moved."""
+def tell_outcome(
+    connection: Connection,
+    message: Row,
+    now: datetime,
+    *,
+    before: Sequence[Remark] = (),
+    after: Sequence[Remark] = (),
+) -> None:
+    """Tell the EPR of the outcome of *message*, whose workflow has moved, and raise its alarms."""
+    left = _left_with(connection, message)
+    for remark in _ALARMS.keys() & set(left):
+        _alarm(connection, message, _ALARMS[remark], now)
+    notify(connection, NoticeKind.OUTCOME, message, now, [*before, *left, *after])
+
+
+def _left_with(connection: Connection, message: Row) -> Sequence[Remark]:
     foreign = [Remark.FOREIGN_ACK] if _was_mixed_up(connection, message["id"]) else []
     known = known_before(connection, message["id"])
-    if _is_of_no_record(connection, message["id"]):
-        known.append(Remark.NO_RECORD)
-        _alarm(connection, message, "message.no_record", now)
-    return [*foreign, *known, *_left_without(connection, message, now)]
+    of_nothing = [Remark.NO_RECORD] if _is_of_no_record(connection, message["id"]) else []
+    return [*foreign, *known, *of_nothing, *_left_without(connection, message)]
 
 
 def _was_mixed_up(connection: Connection, message_id: int) -> bool:
@@ -49,7 +75,7 @@ def _is_of_no_record(connection: Connection, message_id: int) -> bool:
     return connection.one("changed_no_record", **values) is not None
 
 
-def _left_without(connection: Connection, message: Row, now: datetime) -> Sequence[Remark]:
+def _left_without(connection: Connection, message: Row) -> Sequence[Remark]:
     if message["move"] == Move.CANCEL:
         cancelled = [message["workflow_id"]]
     elif message["move"] == Move.REQUEST:
@@ -65,7 +91,6 @@ def _left_without(connection: Connection, message: Row, now: datetime) -> Sequen
         remarks.append(Remark.PARTNER_STANDS)
     if any(_is_unreplaced(connection, each) for each in cancelled):
         remarks.append(Remark.UNREPLACED)
-        _alarm(connection, message, "workflow.unreplaced", now)
     return remarks
 
 
@@ -91,8 +116,34 @@ def known_before(connection: Connection, message_id: int) -> list[Remark]:
     However it ends: what has ended does not stand, and is not worked on from old information;
     and who has had another word of ours goes by that one.
     """
-    found = connection.one("known_before", id=message_id)
-    return [] if found is None else [Remark(found["remark"])]
+    found = connection.rows("words_beside", id=message_id)
+    words = {row["id"]: word_of(row) for row in found}
+    remark = gone_on_without(words[message_id], State(found[0]["stands"]), words.values())
+    return [] if remark is None else [remark]
+
+
+def is_one_agreed_to(connection: Connection, records: Iterable[Link]) -> bool:
+    """Tell whether somebody has agreed to one of these, and nothing at all speaks against it."""
+    return any(
+        is_agreed_to(each.state, [word_of(row) for row in _words_in(connection, each)])
+        for each in records
+    )
+
+
+def _words_in(connection: Connection, record: Link) -> list[Row]:
+    return connection.rows("words_in", workflow_id=record.workflow_id)
+
+
+def seen(connection: Connection, row: Row) -> MessageRow:
+    """Return a message as somebody looks at it, with what is so of its case by now."""
+    lost = row["direction"] == "outbound" and row["state"] != OutboundState.ACKNOWLEDGED
+    known = known_before(connection, row["id"]) if lost else []
+    records = other_records(connection, row["workflow_id"]) if row["others"] else ()
+    return replace(
+        message_of(row),
+        known=next(iter(known), None),
+        other_agreed=is_one_agreed_to(connection, records),
+    )
 
 
 def _is_cancelled(connection: Connection, workflow_id: int) -> bool:

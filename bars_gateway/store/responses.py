@@ -108,13 +108,11 @@ from bars_gateway.store.inbound import (
 from bars_gateway.store.record_reads import answer_alarms
 from bars_gateway.store.records import (
     began,
-    is_agreed_to,
     move_workflow,
-    notify,
     other_records,
     read_payload,
 )
-from bars_gateway.store.replacements import left_with
+from bars_gateway.store.replacements import is_one_agreed_to, tell_outcome
 from bars_gateway.store.rows import instant, payload_of, text
 from bars_gateway.store.work import Noun, promises, writes
 
@@ -333,8 +331,7 @@ def _whose_remarks(
     records = other_records(connection, workflow_id)
     others = [each.state for each in records]
     if ends and not of_patient:
-        agreed = any(is_agreed_to(connection, each.workflow_id) for each in records)
-        return beside_an_ended(others, agreed=agreed)
+        return beside_an_ended(others, agreed=is_one_agreed_to(connection, records))
     return (*of_patient, Remark.OTHER_RECORD) if any(map(may_be_meant, others)) else of_patient
 
 
@@ -451,10 +448,8 @@ def prove_arrival(connection: Connection, workflow: Row, arrival: Arrival, now: 
     move_workflow(connection, workflow["id"], Move.REQUEST, now)
     values = {"workflow_id": workflow["id"], "bundle_id": arrival.responds_to}
     for row in connection.rows("acknowledge_by_response", now=text(now), **values):
-        remarks = left_with(connection, row, now)
-        if row["id"] in unconfirmed:
-            remarks = [*remarks, Remark.ARRIVED_AFTER_ALL]
-        notify(connection, NoticeKind.OUTCOME, row, now, remarks)
+        after_all = [Remark.ARRIVED_AFTER_ALL] if row["id"] in unconfirmed else []
+        tell_outcome(connection, row, now, after=after_all)
 
 
 def _quarantine(

@@ -16,7 +16,7 @@ from bars_gateway.standard.answers import Minted
 from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.links import TIES, By
 from bars_gateway.standard.meaning import Reason, Said
-from bars_gateway.standard.remarks import Remark
+from bars_gateway.standard.remarks import CaseWord, Remark
 from bars_gateway.standard.verdict import FaultSide, Verdict
 from bars_gateway.standard.workflow import Move, RequestType, State
 from bars_gateway.store.connection import Row
@@ -92,7 +92,7 @@ def payload_of(row: Row | Mapping[str, Any]) -> Payload:
 
 
 def message_of(row: Row) -> MessageRow:
-    """Return a message without its payload."""
+    """Return a message without its payload, and without what else has been said in its case."""
     return MessageRow(
         message_id=row["id"],
         workflow_id=row["workflow_id"],
@@ -126,10 +126,32 @@ def message_of(row: Row) -> MessageRow:
         late_from=instant(row["late_from"]),
         warned_from=instant(row["warned_from"]),
         alarmed=bool(row["alarmed"]),
-        known=Remark(row["known"]) if row["known"] else None,
         others=[State(word) for word in (row["others"] or "").split()],
-        other_agreed=bool(row["other_agreed"]),
     )
+
+
+def word_of(row: Row) -> CaseWord:
+    """Return a message as a word of its case."""
+    return CaseWord(
+        number=row["id"],
+        ours=row["direction"] == "outbound",
+        move=Move(row["move"]),
+        says=Said(row["says"]) if row["says"] else None,
+        written=_written(row),
+        state=row["state"],
+        attempts=row["attempts"],
+        restored=bool(row["restored"]),
+        of_another=bool(row["of_another"]),
+        shows_end=bool(row["shows_end"]),
+    )
+
+
+def _written(row: Row) -> tuple[datetime, datetime] | None:
+    """Return when a response was written; None: it is none, or a disk has spoilt its stamps."""
+    try:
+        return (instant(row["said_at"]), instant(row["sent_at"])) if row["said_at"] else None
+    except ValueError:
+        return None
 
 
 def link_of(row: Row) -> Link:

@@ -295,13 +295,12 @@ async def test_a_kind_that_a_release_adds_is_learnt_when_the_file_is_opened(
 
 async def test_what_has_ended_costs_the_page_nothing(database: Database) -> None:
     """What stands is counted and listed by an index that has nothing else."""
+    values = {"kind": "k", "limit": 1, "one_by_one": "[]"}
     plan = await database.read(
         lambda c: [
             row["detail"]
             for name in ("count_alarms", "newest_alarms")
-            for row in c.raw.execute(
-                f"EXPLAIN QUERY PLAN {named_queries()[name]}", {"kind": "k", "limit": 1}
-            )
+            for row in c.raw.execute(f"EXPLAIN QUERY PLAN {named_queries()[name]}", values)
             if row["detail"].startswith(("SCAN a", "SEARCH a "))
         ]
     )

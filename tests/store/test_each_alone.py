@@ -177,7 +177,7 @@ async def test_it_is_left_out_for_a_while_and_then_done(
 @pytest.mark.parametrize(
     "step",
     [
-        Step("store.outbound", None, "left_with"),
+        Step("store.outbound", None, "tell_outcome"),
         Step("store.outbound", None, "move_workflow"),
         Step("store.outbound", None, "_past_its_time"),
         Step("store.conversations", None, "_tell"),
@@ -216,7 +216,7 @@ async def test_a_full_disk_is_nobody_s_fault(store: Store, monkeypatch: pytest.M
     await store.outbound.submit(submission(), NOW)
     late = NOW + timedelta(minutes=16)
     with monkeypatch.context() as full:
-        full.setattr(outbound, "left_with", _no_room)
+        full.setattr(outbound, "tell_outcome", _no_room)
         with pytest.raises(StorageFull):
             await store.outbound.give_up(late)
 

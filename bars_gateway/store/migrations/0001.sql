@@ -354,7 +354,7 @@ CREATE TABLE unindexed (                        -- messages that an index lacks,
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW alarms_seen AS                      -- an alarm with what people are shown of it
-SELECT a.*, w.role, w.use_case, e.detail, (SELECT k.in_vain FROM known_before AS k WHERE k.id = a.message_id) AS in_vain,
+SELECT a.*, w.role, w.use_case, e.detail,
        (SELECT max(q.id) FROM quarantine AS q
          WHERE a.kind = 'inbound.quarantined' AND q.provider = a.provider AND q.request_id = a.request_id) AS quarantine_id
   FROM alarms AS a
@@ -490,60 +490,17 @@ CREATE TRIGGER questions_answered AFTER UPDATE OF state ON questions WHEN NEW.st
        AND ended_at IS NULL;
 END;
 
-CREATE VIEW known_before AS                     -- what of ours the case has gone on without: it is over, or they
-SELECT id, remark, remark <> 'said_otherwise' AS in_vain -- have another word of ours
-  FROM (SELECT m.id,
-               CASE WHEN m.move = 'cancel' THEN iif(w.state IN ('completed', 'declined'), 'cancel_after_end', NULL)
-                    WHEN m.move = 'update' THEN iif(w.closed_at IS NOT NULL, 'update_after_end', NULL)
-                    WHEN m.state = 'acknowledged' OR heard.id IS NULL THEN NULL
-                    -- Of two final words, nobody has compared the plans and the reasons.
-                    WHEN m.move NOT IN ('decline', 'conclude')
-                     AND coalesce(heard.says, heard.move) = coalesce(m.says, m.move)
-                         THEN iif(doubtful.id IS NULL, 'said_before', NULL)
-                    -- An end, and a stand-down, is not made good by word that somebody comes.
-                    WHEN doubtful.id IS NULL AND heard.id > m.id
-                     AND (heard.said_at, heard.sent_at) >= (m.said_at, m.sent_at)
-                     AND (heard.move IN ('decline', 'conclude')
-                          OR NOT (m.move IN ('decline', 'conclude') OR m.says IS 'stood_down')) THEN 'said_since'
-                    WHEN heard.move = m.move AND m.move IN ('decline', 'conclude') THEN 'said_otherwise' END AS remark
-          FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id
-          LEFT JOIN messages AS heard ON heard.id = -- the newest answer of ours that they have, as we wrote them
-               (SELECT other.id FROM messages AS other
-                 WHERE other.workflow_id = m.workflow_id AND other.direction = 'outbound'
-                   AND other.state = 'acknowledged' AND other.move NOT IN ('request', 'update', 'cancel')
-                   AND other.id <> m.id
-                 ORDER BY other.said_at DESC, other.sent_at DESC, other.id DESC LIMIT 1)
-          LEFT JOIN messages AS doubtful ON doubtful.id = -- another word, by which they may go: it may have come after
-               (SELECT other.id FROM messages AS other
-                 WHERE other.workflow_id = m.workflow_id AND other.direction = 'outbound'
-                   AND other.move NOT IN ('request', 'update', 'cancel') AND other.id <> m.id
-                   AND coalesce(other.says, other.move) <> coalesce(heard.says, heard.move)
-                   AND (other.state = 'acknowledged' OR other.restored_at IS NOT NULL
-                        OR other.attempts > (other.state = 'refused')) -- of several attempts, one may have arrived
-                   AND NOT coalesce(other.id < heard.id
-                                    AND (other.said_at, other.sent_at) <= (heard.said_at, heard.sent_at), 0)
-                 LIMIT 1)
-         WHERE m.direction = 'outbound' AND m.move NOT IN ('request', 'unclear'));
+CREATE VIEW words AS                            -- what has been said in each case, by either side, and what is known of it
+SELECT m.workflow_id, w.state AS stands, m.id, m.direction, m.move, m.says, m.said_at, m.sent_at, m.state, m.attempts,
+       m.restored_at IS NOT NULL AS restored, m.patient IS 'other' AS of_another,
+       m.reconciliation IS 'over' OR coalesce(m.shown, 'unshown') <> 'unshown' AS shows_end
+  FROM messages AS m JOIN workflows AS w ON w.id = m.workflow_id;
 
 CREATE VIEW clocks AS                           -- when the EPR was, or is to be, told that an answer is owed soon
 SELECT w.id, coalesce(w.warn_at, (SELECT n.created_at FROM messages AS first JOIN notices AS n ON n.message_id = first.id
                                    WHERE first.workflow_id = w.id AND n.kind = 'due_soon'
                                    ORDER BY n.id DESC LIMIT 1)) AS warned_from
   FROM workflows AS w;
-
-CREATE VIEW agreements AS                       -- records that somebody has agreed to, and nothing at all speaks against
-SELECT w.id
-  FROM workflows AS w
- WHERE w.state IN ('active', 'in_progress')
-   AND EXISTS (SELECT 1 FROM messages AS yes
-                WHERE yes.workflow_id = w.id AND yes.says IN ('accepted', 'assigned', 'on_scene'))
-   AND NOT EXISTS (SELECT 1 FROM messages AS no  -- another word, a cancellation of it, a read that shows its end
-                    WHERE no.workflow_id = w.id
-                      AND (no.says NOT IN ('accepted', 'assigned', 'on_scene') OR no.patient IS 'other'
-                           OR no.move = 'cancel' OR no.reconciliation IS 'over' OR coalesce(no.shown, 'unshown') <> 'unshown'))
-   AND NOT EXISTS (SELECT 1 FROM messages AS sent JOIN messages AS yes ON yes.workflow_id = sent.workflow_id
-                    WHERE sent.workflow_id = w.id AND sent.says IN ('assigned', 'on_scene')
-                      AND yes.says = 'accepted' AND (yes.id > sent.id OR yes.said_at > sent.said_at));  -- it stands down
 
 CREATE VIEW messages_seen AS                    -- a message as somebody looks at it, with what is so now
 SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands,
@@ -555,8 +512,6 @@ SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands
        (SELECT n.remarks FROM notices AS n
          WHERE n.message_id = messages.id AND n.kind IN ('message', 'amended', 'outcome', 'held')
          ORDER BY n.id DESC LIMIT 1) AS remarks,
-       CASE WHEN messages.state <> 'acknowledged'
-            THEN (SELECT k.remark FROM known_before AS k WHERE k.id = messages.id) END AS known,
        CASE WHEN w.focus_id IS NULL THEN nullif(messages.reconciliation, 'wanted') END AS reconciled,
        coalesce((SELECT n.created_at FROM notices AS n
                   WHERE n.message_id = messages.id AND n.kind = 'delayed'
@@ -575,11 +530,6 @@ SELECT messages.*, w.request_type, w.answer_due_at AS owed_at, w.state AS stands
                          UNION ALL
                         SELECT l.workflow_id FROM links AS l
                          WHERE l.to_id = messages.workflow_id AND l.kind = 'record')) AS others,  -- of the same request
-       EXISTS (SELECT 1 FROM agreements AS o
-                WHERE o.id IN (SELECT l.to_id FROM links AS l WHERE l.workflow_id = messages.workflow_id AND l.kind = 'record'
-                                UNION ALL
-                               SELECT l.workflow_id FROM links AS l
-                                WHERE l.to_id = messages.workflow_id AND l.kind = 'record')) AS other_agreed,
        CASE WHEN messages.state <> 'queued' OR messages.read_due_at IS NULL THEN NULL
             WHEN EXISTS (SELECT 1 FROM events AS e
                           WHERE e.message_id = messages.id AND e.kind = 'cancel.other_patient') THEN 'other_patient'
