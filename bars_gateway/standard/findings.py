@@ -39,6 +39,7 @@ from bars_gateway.standard.patients import (
     ONE_PATIENT,
     Patient,
     Sameness,
+    is_nhs_number,
     is_placeholder,
     numbers_written,
     patient_of,
@@ -161,9 +162,11 @@ def search_of(message: Message) -> Search | None:
     """
     Return how to look for the record that *message* made; None: it names no NHS number.
 
-    One that fails its check digit finds what is kept under it; a placeholder finds everybody.
+    One that fails its check digit finds what is kept under it, where there is no right one beside
+    it; a placeholder finds everybody.
     """
-    numbers = {each for each in numbers_written(message) if not is_placeholder(each)}
+    written = {each for each in numbers_written(message) if not is_placeholder(each)}
+    numbers = set(filter(is_nhs_number, written)) or written
     if message.focus_type not in _INSTANTS or len(numbers) != 1:
         return None
     (number,) = numbers

@@ -39,7 +39,7 @@ Decisions: D-same-patient, D-duplicate.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
@@ -140,7 +140,7 @@ def _is_of(who: Patient, one: Patient) -> bool:
 def patient_in(resource: Resource) -> Patient:
     """Return whom one Patient resource is."""
     return Patient(
-        nhs_numbers=_usable(_written([resource])),
+        nhs_numbers=_usable(_numbers(maps_of(resource, "identifier"))),
         names=frozenset(_names(resource)),
         birth_dates=frozenset({text_of(resource, "birthDate")}) - {""},
     )
@@ -231,7 +231,7 @@ def _named_by(node: Resource, held: Collection[str]) -> Iterator[tuple[str, Pati
 
 def _about(node: Resource) -> Iterator[tuple[str, Resource]]:
     """Yield the references of an object to whom it is about, and in which of its members."""
-    for name in ABOUT.keys() & node.keys():
+    for name in sorted(ABOUT.keys() & node.keys()):
         many = maps_of(node, name)
         yield from ((f".{name}[{number}]", each) for number, each in enumerate(many))
         if not many:
@@ -245,13 +245,17 @@ def _numbers_in(reference: Resource, held: Collection[str]) -> Iterator[frozense
     `Patient/` and an NHS number is how that service itself refers to somebody who is not *held*
     beside it; an id of a Patient who is, is that one's, whatever it looks like.
     """
-    if text_of(reference, "type") not in {"", "Patient"}:
+    if not _may_be_to_a_patient(reference):
         return
     kind, literal = _typed(text_of(reference, "reference")) or ("", "")
     named = {literal} if kind == _PATIENT and literal not in held else set()
     for numbers in map(_usable, (_numbers([map_of(reference, "identifier")]), named)):
         if numbers:
             yield numbers
+
+
+def _may_be_to_a_patient(reference: Resource) -> bool:
+    return text_of(reference, "type") in {"", "Patient"}
 
 
 def _held(tree: Resource) -> frozenset[str]:
@@ -383,11 +387,42 @@ def is_placeholder(number: str) -> bool:
 
 def numbers_written(message: Message) -> set[str]:
     """Return what *message* gives as NHS numbers, as they are compared, whatever they are worth."""
-    return _written(patient for _, patient in message.all("Patient"))
+    return _numbers(_numbers_given(message))
 
 
-def _written(patients: Iterable[Resource]) -> set[str]:
-    return _numbers(each for patient in patients for each in maps_of(patient, "identifier"))
+def numbers_where(message: Message, is_meant: Callable[[Resource], bool]) -> list[str]:
+    """
+    Return where *message* gives its patient an NHS number by an identifier that *is_meant*.
+
+    In a Patient, and wherever a record names by identifier whom it is about: whoever reads that
+    record alone goes by that.
+    """
+    if not any(map(is_meant, _numbers_given(message))):
+        return []  # as nearly always: paths are made where somebody reads them
+    return [
+        where + name
+        for where, node in _objects(message.root)
+        for name, each in _numbers_by(node)
+        if is_meant(each)
+    ]
+
+
+def _numbers_given(message: Message) -> Iterator[Resource]:
+    told = (each for objects in message.objects for each in objects)
+    for node in (each for each in told if not _TELLING.isdisjoint(each)):
+        yield from (identifier for _, identifier in _numbers_by(node))
+
+
+def _numbers_by(node: Resource) -> Iterator[tuple[str, Resource]]:
+    """Yield the identifiers by which one object gives an NHS number, and where in it."""
+    held = maps_of(node, "identifier") if _is_patient(node) else ()
+    named = [(f".identifier[{number}]", each) for number, each in enumerate(held)]
+    named += [
+        (f"{where}.identifier", map_of(reference, "identifier"))
+        for where, reference in _about(node)
+        if _may_be_to_a_patient(reference)
+    ]
+    yield from ((where, each) for where, each in named if has_nhs_number(each))
 
 
 def _numbers(identifiers: Iterable[Resource]) -> set[str]:

@@ -463,6 +463,29 @@ async def test_a_receipt_tells_every_warning(
     assert expected == warned
 
 
+IN_A_RECORD = {"system": "https://fhir.nhs.uk/Id/nhs-number"}
+
+
+def in_a_record(number: str) -> bytes:
+    """Return a referral of which one record gives its patient that number, beside a right one."""
+    bundle = json.loads(messages.referral())
+    resource(bundle, "CarePlan")["subject"]["identifier"] = IN_A_RECORD | {"value": number}
+    return json.dumps(bundle).encode()
+
+
+@pytest.mark.parametrize(("number", "rule"), [(WRONG_DIGIT, "P02"), (PLACEHOLDER, "P02P")])
+async def test_a_number_beside_the_patient_is_as_the_patients_own(
+    store: Store, intake: Intake, number: str, rule: str
+) -> None:
+    """A warning, which says that production refuses it; and there it is refused."""
+    accepted = await intake.submit(in_a_record(number), JSON, NOTHING)
+    strict = await refused(intake_of(store, overrides=PRODUCTION), in_a_record(number))
+
+    assert [(rule, True)] == [(each.rule, each.refused_in_production) for each in accepted.warnings]
+    assert [rule] == [each.rule for each in strict.issues if each.severity is Severity.ERROR]
+    assert accepted.warnings[0].path.endswith(".resource.subject.identifier.value")
+
+
 async def test_a_receipt_tells_what_lint_prints(intake: Intake, tmp_path: Path) -> None:
     """All of it, in its order: whoever reads the one need not run the other."""
     body = changed(

@@ -588,6 +588,27 @@ async def test_who_gets_a_number_that_is_nobodys_is_told(
     assert [[rule]] == logged
 
 
+@pytest.mark.parametrize(("number", "remark", "rule"), OF_NUMBERS)
+async def test_a_number_that_is_nobodys_beside_the_patient_is_told(
+    world: World, number: str, remark: str, rule: str
+) -> None:
+    """Who files a record by the number that stands in it would find nobody, or somebody else."""
+    bundle = json.loads(validation_request())
+    named = {"identifier": {"system": NHS, "value": number}}
+    resource(bundle, "ServiceRequest")["subject"] |= named
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        receipt, _ = await asked(world, json.dumps(bundle).encode())
+    notice = await told(world.hospital, "request")
+    logged = [line.get("rules") for line in lines if line["event"] == "inbound.request_ended"]
+
+    assert [(rule, True)] == [
+        (each["rule"], each["refused_in_production"]) for each in receipt["warnings"]
+    ]
+    assert [remark] == notice["remarks"]
+    assert "An NHS number in this" in notice["means"]
+    assert [[rule]] == logged
+
+
 async def test_a_right_number_is_not_remarked_upon(world: World) -> None:
     """A remark that is always there is read by nobody."""
     await asked(world, transfer("a6t2"))

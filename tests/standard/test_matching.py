@@ -9,7 +9,8 @@ from messages import FAMILY, NHS_NUMBER
 from variants import a_booking, a_referral, resource
 
 from bars_gateway.standard.bundle import Message, read
-from bars_gateway.standard.findings import Matched, Reconciliation, matched
+from bars_gateway.standard.findings import Matched, Reconciliation, matched, search_of
+from bars_gateway.standard.patients import NHS_NUMBER_SYSTEM
 
 FOUND = Matched(result=Reconciliation.FOUND, focus_id="0")
 NONE = Matched(result=Reconciliation.NONE)
@@ -285,3 +286,37 @@ def test_of_two_that_fit_none_is_chosen_for_its_status() -> None:
     resource(found.root, "ServiceRequest")["status"] = "revoked"
 
     assert Matched(result=Reconciliation.SEVERAL) == matched(ours(MOMENT), found)
+
+
+WRONG_DIGIT, PLACEHOLDER, OTHER = "9990000019", "0000000000", "9990000026"
+
+
+@pytest.mark.parametrize(
+    ("own", "in_a_record", "searched"),
+    [
+        pytest.param(NHS_NUMBER, None, NHS_NUMBER, id="the-patients"),
+        pytest.param(NHS_NUMBER, NHS_NUMBER, NHS_NUMBER, id="twice-the-same"),
+        pytest.param(NHS_NUMBER, PLACEHOLDER, NHS_NUMBER, id="beside-a-placeholder"),
+        pytest.param(NHS_NUMBER, WRONG_DIGIT, NHS_NUMBER, id="beside-a-wrong-one"),
+        pytest.param(None, NHS_NUMBER, NHS_NUMBER, id="in-a-record-alone"),
+        pytest.param(WRONG_DIGIT, None, WRONG_DIGIT, id="a-wrong-one-alone"),
+        pytest.param(NHS_NUMBER, OTHER, None, id="two-patients"),
+        pytest.param(PLACEHOLDER, None, None, id="a-placeholder-alone"),
+        pytest.param(None, None, None, id="none"),
+    ],
+)
+def test_a_record_is_looked_for_by_the_one_number_that_there_is(
+    own: str | None, in_a_record: str | None, searched: str | None
+) -> None:
+    """Of two people nobody can tell which is meant: then a person looks."""
+    bundle = a_referral()
+    identifiers = resource(bundle, "Patient")["identifier"]
+    resource(bundle, "Patient")["identifier"] = [each | {"value": own} for each in identifiers]
+    if own is None:
+        del resource(bundle, "Patient")["identifier"]
+    if in_a_record:
+        named = {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": in_a_record}}
+        resource(bundle, "ServiceRequest")["subject"] |= named
+    found = search_of(read(json.dumps(bundle).encode()))
+
+    assert searched == (found.identifier.rpartition("|")[2] if found else None)

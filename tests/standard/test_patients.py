@@ -21,6 +21,8 @@ from bars_gateway.standard.patients import (
     compare_with,
     is_nhs_number,
     is_placeholder,
+    numbers_where,
+    numbers_written,
     patient_of,
     sameness_among,
     strangers,
@@ -197,6 +199,49 @@ def test_whoever_a_record_is_about_is_named_by_the_message(
 
     assert {ONE, OTHER} == numbers
     assert [True] == [f".{member}" in where for where in strangers(found)]
+
+
+@pytest.mark.parametrize(("kind", "member"), PLACES, ids=".".join)
+def test_a_number_is_looked_at_wherever_it_names_the_patient(kind: str, member: str) -> None:
+    """Beside a right Patient, too: whoever reads the record alone goes by that."""
+    form = {"identifier": {"system": NHS_NUMBER_SYSTEM, "value": WRONG}}
+    found = with_record(record_about(kind, member, form))
+    (where,) = numbers_where(found, lambda each: each["value"] == WRONG)
+
+    assert {ONE, WRONG} == numbers_written(found)
+    assert f".{member}" in where
+    assert where.endswith(".identifier")
+
+
+HELD = {"resourceType": "Patient", "identifier": [{"system": NHS_NUMBER_SYSTEM, "value": WRONG}]}
+
+
+def test_the_number_of_a_patient_within_a_record_is_looked_at() -> None:
+    """As that of the Patient beside it."""
+    found = with_record({"resourceType": "CarePlan", "contained": [HELD]})
+
+    assert {ONE, WRONG} == numbers_written(found)
+    assert [".contained[0].identifier[0]"] == [
+        where[where.index(".contained") :]
+        for where in numbers_where(found, lambda each: each["value"] == WRONG)
+    ]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        pytest.param({"reference": f"Patient/{WRONG}"}, id="an-id"),
+        pytest.param({"identifier": {"system": "urn:x", "value": WRONG}}, id="another-system"),
+        pytest.param(
+            {"type": "Group", "identifier": {"system": NHS_NUMBER_SYSTEM, "value": WRONG}},
+            id="of-a-group",
+        ),
+        pytest.param({"display": WRONG}, id="a-text"),
+    ],
+)
+def test_what_is_not_said_to_be_the_patients_number_is_none(reference: dict[str, Any]) -> None:
+    """Ten digits may be any id; nobody is warned of it."""
+    assert {ONE} == numbers_written(with_record(record_about("Task", "for", reference)))
 
 
 @pytest.mark.parametrize(

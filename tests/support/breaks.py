@@ -199,6 +199,11 @@ GONE = {"reference": "urn:uuid:00000000-0000-4000-8000-00000000dead"}
 OF_ANOTHER = {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000026"}
 
 
+def named_by(number: str, system: str = OF_ANOTHER["system"]) -> Change:
+    """Name in a record whom it is about, by that number, beside the Patient."""
+    return of("CarePlan", {"system": system, "value": number}, "subject", "identifier")
+
+
 def somebody_beside(bundle: Bundle) -> None:
     """Add a second Patient, of whom no number is known."""
     more("Patient")(bundle)
@@ -887,6 +892,15 @@ PATIENT = [
     Break(
         "P01", STRICT, "Patient.identifier[0].value", of("Patient", "12", "identifier", 0, "value")
     ),
+    Break("P01", STRICT, "CarePlan.subject.identifier.value", named_by("12")),
+    Break(
+        "P01S",
+        WARNS,
+        "CarePlan.subject.identifier.system",
+        named_by("9990000018", "http://fhir.nhs.uk/id/nhs-number"),
+    ),
+    Break("P02", WARNS, "CarePlan.subject.identifier.value", named_by("9990000019")),
+    Break("P02P", WARNS, "CarePlan.subject.identifier.value", named_by("0000000000")),
     Break(
         "P01S",
         WARNS,

@@ -1,4 +1,10 @@
-"""The rules of the Patient (P01 to P10)."""
+"""
+The rules of the Patient (P01 to P10).
+
+What an NHS number must be holds wherever the message gives its patient one (P01, P01S, P02, P02P):
+in the Patient, and where a record names by identifier whom it is about. How a number is known, and
+that there is one, is the Patient's alone to say (P03, P04).
+"""
 
 from collections.abc import Iterator
 
@@ -11,6 +17,7 @@ from bars_gateway.standard.patients import (
     has_nhs_number,
     has_ten_digits,
     is_placeholder,
+    numbers_where,
     strangers,
 )
 from bars_gateway.standard.rule import concept_of, extensions, is_of, rule
@@ -27,9 +34,8 @@ _UNTRACED = "number-present-but-not-traced"
 @rule("P01", "an NHS number has ten digits", source="Applications: payload tables", receiving=_WARN)
 def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
     """A patient without a number is accepted (P04)."""
-    for path, identifier in _nhs_numbers(message):
-        if not has_ten_digits(text_of(identifier, "value")):
-            yield f"{path}.value"
+    for path in numbers_where(message, lambda each: not has_ten_digits(text_of(each, "value"))):
+        yield f"{path}.value"
 
 
 @rule(
@@ -42,9 +48,8 @@ def malformed_nhs_number(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def misspelt_system(message: Message, _offer: Offer) -> Iterator[str]:
     """It is read in any spelling; nobody's referral is held back for it."""
-    for path, identifier in _nhs_numbers(message):
-        if text_of(identifier, "system") != NHS_NUMBER_SYSTEM:
-            yield f"{path}.system"
+    for path in numbers_where(message, lambda each: text_of(each, "system") != NHS_NUMBER_SYSTEM):
+        yield f"{path}.system"
 
 
 @rule(
@@ -69,10 +74,12 @@ def two_patients(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def wrong_check_digit(message: Message, _offer: Offer) -> Iterator[str]:
     """The guide's own sample number fails it."""
-    for path, identifier in _nhs_numbers(message):
-        number = text_of(identifier, "value")
-        if has_ten_digits(number) and not has_check_digit(number):
-            yield f"{path}.value"
+    for path in numbers_where(message, lambda each: _fails_its_check(text_of(each, "value"))):
+        yield f"{path}.value"
+
+
+def _fails_its_check(number: str) -> bool:
+    return has_ten_digits(number) and not has_check_digit(number)
 
 
 @rule(
@@ -85,9 +92,8 @@ def wrong_check_digit(message: Message, _offer: Offer) -> Iterator[str]:
 )
 def placeholder(message: Message, _offer: Offer) -> Iterator[str]:
     """One digit ten times has a right check digit, and is issued to nobody."""
-    for path, identifier in _nhs_numbers(message):
-        if is_placeholder(text_of(identifier, "value")):
-            yield f"{path}.value"
+    for path in numbers_where(message, lambda each: is_placeholder(text_of(each, "value"))):
+        yield f"{path}.value"
 
 
 @rule(
@@ -97,7 +103,7 @@ def placeholder(message: Message, _offer: Offer) -> Iterator[str]:
     receiving=_WARN,
 )
 def number_not_traced(message: Message, _offer: Offer) -> Iterator[str]:
-    """A number that is not known to be the patient's own may be somebody else's."""
+    """A number may be somebody else's; the Patient says of it, and no record, how it is known."""
     allowed = {_VERIFIED} if is_of(message, "a8") else {_VERIFIED, _UNTRACED}
     for path, identifier in _nhs_numbers(message):
         if not any(_status(each) in allowed for each in extensions(identifier, _STATUS)):
@@ -203,6 +209,7 @@ def no_official_name(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 def _nhs_numbers(message: Message) -> Iterator[tuple[str, Resource]]:
+    """Yield the NHS numbers of the Patient itself, which says how each is known."""
     for path, patient in message.all("Patient"):
         for index, identifier in enumerate(maps_of(patient, "identifier")):
             if has_nhs_number(identifier):

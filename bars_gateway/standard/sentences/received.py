@@ -412,11 +412,11 @@ REMARKED: Mapping[Remark, Sentence] = {
         " before you file it."
     ),
     Remark.PLACEHOLDER_NUMBER: check(
-        "The NHS number in this is a placeholder, and nobody's. Check whose this is before you file"
+        "An NHS number in this is a placeholder, and nobody's. Check whose this is before you file"
         " it."
     ),
     Remark.WRONG_NUMBER: check(
-        "The NHS number in this cannot be right, for its digits do not check. Check whose this is"
+        "An NHS number in this cannot be right, for its digits do not check. Check whose this is"
         " before you file it."
     ),
     Remark.TWO_PATIENTS: telephone(
