@@ -263,7 +263,7 @@ async def test_the_log_has_each_side_do_its_own_part(
     await housekeeper.tidy()
     about = {"request_type": RequestType.VALIDATION, "use_case": "a4t1", "owed": owed(NOW + HOUR)}
     if role is Role.REQUESTER:
-        await store.outbound.submit(submission(**about), NOW)
+        await store.outbound.submit(submission(give_up_at=NOW + 3 * HOUR, **about), NOW)
     else:
         await store.inbound.receive(arrival(**about), NOW)
     clock.advance(2 * HOUR.total_seconds())

@@ -202,9 +202,9 @@ UPDATE messages
 RETURNING id, provider, move, workflow_id, state;
 
 -- name: late_messages
--- What is open and late, and was not told before, the longest late first.
+-- What is open and late, and was not told before, the longest late first. What is at its end is told of that.
 SELECT id, provider, state, needed_by, id AS message_id, request_id FROM messages
- WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now
+ WHERE settled_at IS NULL AND delay_due_at IS NOT NULL AND delay_due_at <= :now AND give_up_at > :now
    AND id NOT IN (SELECT value FROM json_each(:left_out))
  ORDER BY delay_due_at LIMIT :limit;
 

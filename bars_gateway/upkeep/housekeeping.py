@@ -1,9 +1,12 @@
 """
 What time does, when nobody sends anything: leases lapse, messages grow late, answers are owed.
 
-    every second ─► was the clock set? · release_lapsed · tell_delays · tell_unread · tell_due
-                    · give_up · tell_alarms · what we need ourselves
+    every second ─► was the clock set? · release_lapsed · give_up · tell_delays · tell_unread
+                    · tell_due · tell_alarms · what we need ourselves
     every fifth ──► what will end · tell_unanswered
+
+What is at its end is ended first. A gateway that was stopped over that moment would tell of what is
+late, and may yet arrive, just before it tells that it never left.
 
 Each step is one transaction of the store and may be repeated at any time, so a crash
 between two of them costs nothing. It does at most 500 of what is due, each by itself
@@ -384,10 +387,10 @@ class Housekeeper:
         return (
             self._follow_clock,
             self._release_lapsed,
+            self._give_up,
             self._tell_delays,
             self._tell_unread,
             self._tell_due,
-            self._give_up,
             self._tell_alarms,
             *((self._troubles,) if self._troubles else ()),
         )

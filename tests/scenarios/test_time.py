@@ -2,8 +2,10 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from bookings import booking
 from messages import referral, validation_request
@@ -153,6 +155,43 @@ async def test_a_validation_does_not_leave_after_its_breach(world: World) -> Non
     assert history.message.settled_at < breach
 
 
+@pytest.mark.parametrize(
+    ("fault", "tried", "told"),
+    [
+        ({"kind": "token_outage", "count": 1000}, 0, [("outcome", "not_sent")]),
+        (UNAVAILABLE, 1, [("outcome", "unconfirmed"), ("overdue", "unconfirmed")]),
+    ],
+    ids=["it never left", "it was tried"],
+)
+async def test_what_ends_while_no_gateway_runs_is_told_of_its_end(
+    world: World, fault: dict[str, object], tried: int, told: list[tuple[str, str]]
+) -> None:
+    """Not that it is late and goes on, nor of what never left that it may have arrived."""
+    world.sandbox.faults.arm(fault)
+    breach = datetime.now(UTC) + timedelta(seconds=5)
+    receipt = await world.ambulance.sent("v.json", validation_request(needed_by=breach))
+
+    async def begun() -> bool:
+        return await world.ambulance.rows("attempts") >= tried
+
+    await in_time(begun)
+    await world.ambulance.stop()
+    await in_time(partial(_is_over, breach))
+    await world.ambulance.restart()
+    await world.ambulance.outcome(receipt["request_id"])
+    await eventually(lambda: len(world.ambulance.files("inbox/new/*.json")) >= len(told))
+    await world.ambulance.stop()
+    notices = [json.loads(f.read_bytes()) for f in world.ambulance.files("inbox/new/*.json")]
+
+    assert told == [(each["kind"], each["state"]) for each in notices if "kind" in each]
+    assert not any("goes on trying" in each.get("means", "") for each in notices)
+    assert tried or not any("may " in each.get("means", "") for each in notices)
+
+
+async def _is_over(at: datetime) -> bool:
+    return datetime.now(UTC) > at
+
+
 async def test_a_validation_that_comes_after_its_breach_is_refused(world: World) -> None:
     """At our own door, in words that tell what to do; nothing leaves."""
     over = datetime.now(UTC) - timedelta(hours=1)
@@ -199,11 +238,7 @@ async def test_a_rejection_after_its_time_goes_out_and_says_so(world: World) -> 
     """A late answer is the truth about the patient; both sides are told that it is late."""
     breach = datetime.now(UTC) + timedelta(seconds=6)
     receipt, notice = await requested(world, validation_request(needed_by=breach))
-
-    async def over() -> bool:
-        return datetime.now(UTC) > breach
-
-    await in_time(over)
+    await in_time(partial(_is_over, breach))
     _, document = await made(world.hospital, move(notice["request_id"], "decline", outcome="RRNA"))
     outcome = await world.hospital.outcome(document["request_id"])
     (heard,) = await eventually(lambda: world.ambulance.files("inbox/new/*.notice.json"))

@@ -206,7 +206,7 @@ async def test_a_failure_of_our_own_ends_one(store: Store, step: Step) -> None:
 
 async def tell_all(store: Store) -> None:
     late = NOW + timedelta(minutes=16)
-    await store.outbound.tell_delays(late)
+    await store.outbound.tell_delays(NOW + timedelta(minutes=14))
     await store.conversations.tell_due(late)
     await store.outbound.give_up(late)
 
