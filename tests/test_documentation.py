@@ -265,6 +265,7 @@ def metrics() -> str:
             questions_open={},
             cancels_waiting={},
             oldest_open_at=None,
+            oldest_waiting_at=None,
             next_due_at=None,
             last_attempts=(),
             last_workflows=(),

@@ -385,6 +385,16 @@ async def test_a_message_that_waits_for_long_is_a_concern(shown: Shown) -> None:
     assert "A message has waited since 02 Mar 08:00 UTC" in page
 
 
+async def test_a_message_that_is_only_held_is_not_said_to_be_tried(shown: Shown) -> None:
+    """Nothing leaves of it until a person releases it, and that is a concern of its own."""
+    accepted = await shown.store.outbound.submit(submission(), LONG_AGO)
+    await shown.store.asides.hold(accepted.message_id, ValueError(), LONG_AGO)
+    page = (await shown.get("/")).text
+
+    assert "1 message held" in page
+    assert "A message has waited" not in page
+
+
 async def test_a_message_that_has_come_in_since_is_none(shown: Shown) -> None:
     """What is on its way for a minute is as it should be."""
     await shown.store.outbound.submit(submission(), NOW - timedelta(minutes=1))

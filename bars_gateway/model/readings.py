@@ -265,6 +265,7 @@ class Overview:
     questions_open: Mapping[str, OpenQuestions]  # by provider; only those that have any
     cancels_waiting: Mapping[Reading, int]  # for the read before them
     oldest_open_at: datetime | None  # of the outbound messages that are not settled
+    oldest_waiting_at: datetime | None  # of those, but for what is held
     next_due_at: datetime | None  # of the queued ones
     last_attempts: Sequence[LastAttempt]  # newest first
     last_workflows: Sequence[WorkflowRow]  # newest first

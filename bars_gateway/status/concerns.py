@@ -38,11 +38,11 @@ _UNREAD = (
     " not take it, and telephone whoever it is for."
 )
 _NOT_ASKING = "Whoever wants a decision of it gets 503. See whether it runs and reaches the socket."
-_SILENT = "What is for it waits, and it is asked now and then. Tell whoever runs it."
+_QUEUED = "Messages to this Receiver are queued; the gateway retries periodically."
+_SILENT = f"{_QUEUED} Tell whoever runs it."
 _FAILING = (
-    "What is for it waits, and it is asked now and then. Where it is so for all Receivers, the"
-    " national proxy has trouble of its own: ask the national service desk. Otherwise tell whoever"
-    " runs it."
+    f"{_QUEUED} Where it is so for all Receivers, the national proxy has trouble of its own: ask"
+    " the national service desk. Otherwise tell whoever runs it."
 )
 _STALLED = "What is to go there waits, and is kept."
 
@@ -517,10 +517,13 @@ def _clock_step(now: datetime, step: ClockStep | None) -> list[Concern]:
 
 
 def _waiting(overview: Overview) -> list[Concern]:
-    since = overview.oldest_open_at
+    since = overview.oldest_waiting_at
     if since is None or overview.at - since < LATE:
         return []
-    advice = "See the last attempts for the reason; the gateway goes on trying meanwhile."
+    advice = (
+        "See the last attempts for the reason. The gateway goes on trying, but for what waits"
+        " behind a message that is held."
+    )
     text = f"A message has waited since {since:%d %b %H:%M} UTC"
     return [Concern(kind=ConcernKind.MESSAGE_WAITING, text=text, advice=advice)]
 

@@ -258,6 +258,7 @@ def overview(connection: Connection, path: Path, now: datetime) -> Overview:
             Reading(row["reading"]): row["n"] for row in connection.rows("count_readings")
         },
         oldest_open_at=instant(oldest["at"]) if oldest else None,
+        oldest_waiting_at=instant(oldest["waiting_at"]) if oldest else None,
         next_due_at=instant(due["at"]) if due else None,
         last_attempts=_last_attempts(connection),
         last_workflows=[
