@@ -265,7 +265,10 @@ EVENTS = {
     "outbound.put_off": LogEvent(
         "A Receiver, or a conversation, is left alone for `seconds`; `count` messages wait."
     ),
-    "outbound.read_ended": LogEvent("A read beforehand, and what it got."),
+    "outbound.read_ended": LogEvent(
+        "A read, under an id of its own, and what it got: the EPR's, or the gateway's before a"
+        " message or after a duplicate."
+    ),
     "outbound.read_without_token": LogEvent("No token could be had for a read.", _ITS_ADVICE),
     "outbound.recalled": LogEvent(
         "After a step of the clock, `count` messages were waiting for longer than any may."

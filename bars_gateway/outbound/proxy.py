@@ -202,6 +202,7 @@ class ProxyReads:
             operation=f"{enquiry.method} {enquiry.resource}",
             receiver=enquiry.target.text if enquiry.target else None,
             request_id=enquiry.headers.get(REQUEST_ID),
+            correlation_id=enquiry.headers.get(CORRELATION_ID),
             http_status=answer.http_status,
             reason="kept" if kept else getattr(answer, "reason", "asked"),
             seconds=round(time.monotonic() - started, 3),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import aiohttp
 import pytest
 from egress_side import egress_side
 from national_side import FHIR, NOW, Clock, Service, after, hanging_up, saying, served, wired
+from structlog.testing import capture_logs
 
 from bars_gateway.errors import TokenServiceDown
 from bars_gateway.outbound.budget import Budget
@@ -94,6 +96,18 @@ async def test_the_query_goes_out_as_it_was_written(
 
     assert f"/base{slots().path}" == heard.target
     assert ("Bearer t", "x") == (heard.headers["Authorization"], heard.headers["Accept"])
+
+
+async def test_the_log_says_of_which_conversation_a_read_is(
+    session: aiohttp.ClientSession, proxy: Service, tmp_path: Path
+) -> None:
+    """It bears an id of its own, so that whoever follows one message finds it by the other."""
+    asked = replace(slots(), headers={"X-Request-Id": "1", "X-Correlation-Id": "2"})
+    with capture_logs() as logs:
+        await reads(session, proxy.url, tmp_path).ask(asked)
+
+    (line,) = [each for each in logs if each["event"] == "outbound.read_ended"]
+    assert ("1", "2") == (line["request_id"], line["correlation_id"])
 
 
 @pytest.mark.parametrize("status", [200, 307, 404, 422, 503])
