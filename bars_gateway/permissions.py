@@ -7,6 +7,8 @@ What to say to a user who may not use a file: which, whose it is, who they are, 
 The system says "permission denied" of the file that was wanted, and not of the folder above it
 that nobody may enter; SQLite says "unable to open database file". So each part of the path is
 looked at again, from the top, and the first that does not let us pass is named.
+
+Whoever makes or moves a file puts its name on disk as well (`sync_folder`).
 """
 
 import errno
@@ -57,6 +59,24 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     """Return what fits *pattern* in *folder*; where that may not be seen, raise PermissionError."""
     require(folder)  # a glob says that nothing is there
     return sorted(folder.glob(pattern))
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in *folder* on disk, where its filesystem can."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_names(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_names(descriptor: int) -> None:
+    """Put the names in an open folder on disk, where its filesystem can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network filesystems sync no folders
+            raise
 
 
 def behind(error: BaseException | None) -> OSError | None:

@@ -49,6 +49,7 @@ from pathlib import Path
 from typing import Final
 
 from bars_gateway.errors import ConfigurationError, FolderInUse
+from bars_gateway.permissions import sync_folder, sync_names
 
 ENVELOPES: Final = ".envelope.json"
 CUT: Final = "~"  # stands in every name that was cut, before its mark
@@ -112,7 +113,9 @@ class Folder:
         if not self.path.exists():
             self.path.mkdir(parents=True)
             self.path.chmod(self._mode)  # whatever the umask says
-        _sync(self.path.parent)  # or a power cut takes the folder with all that was synced in it
+        sync_folder(
+            self.path.parent
+        )  # or a power cut takes the folder with all that was synced in it
         return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def entries(self) -> Iterator[Entry]:
@@ -213,7 +216,7 @@ class Folder:
 
     def sync(self) -> None:
         """Put the names on disk."""
-        os.fsync(self._descriptor)
+        sync_names(self._descriptor)
 
 
 class Spool:
@@ -258,15 +261,6 @@ def _lock(root: Path) -> int:
         os.close(descriptor)
         raise FolderInUse(f"{root} is held by another gateway") from None
     return descriptor
-
-
-def _sync(path: Path) -> None:
-    """Put the names in a folder on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _syncfs(descriptor: int) -> bool:

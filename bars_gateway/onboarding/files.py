@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bars_gateway.errors import OnboardingError
+from bars_gateway.permissions import sync_folder
 
 PRIVATE, PUBLIC = 0o600, 0o644
 _FOLDER = 0o750
@@ -63,14 +64,14 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
             ) from None
         finally:
             half.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def put_in_place(path: Path, content: bytes, mode: int) -> None:
     """Write *path* over whatever is there, at one moment."""
     with explained(path, "written"):
         _written(path, content, mode).replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def move(path: Path, target: Path) -> None:
@@ -80,8 +81,8 @@ def move(path: Path, target: Path) -> None:
         if target.exists():
             raise OnboardingError(f"{target} is there already", "Look at both, and keep one.")
         path.rename(target)
-        _sync_folder(path.parent)
-        _sync_folder(target.parent)
+        sync_folder(path.parent)
+        sync_folder(target.parent)
 
 
 def _written(path: Path, content: bytes, mode: int) -> Path:
@@ -94,11 +95,3 @@ def _written(path: Path, content: bytes, mode: int) -> Path:
         file.flush()
         os.fsync(descriptor)
     return half
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bars_gateway.errors import BackupFailed
+from bars_gateway.permissions import sync_folder
 from bars_gateway.store.integrity import Examination, counts, examined, is_damage, reading
 
 _STEP = 1024  # pages: between two steps, Ctrl-C is heard
@@ -133,15 +134,3 @@ def _appear(partial: Path, target: Path) -> None:
             raise
         _require_free(target)  # a filesystem without links: as close as it can be had
         partial.rename(target)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in *folder* on disk, where its filesystem can."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network filesystems sync no folders
-            raise
-    finally:
-        os.close(descriptor)

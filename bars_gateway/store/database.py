@@ -64,7 +64,6 @@ from bars_gateway.errors import (
     StoreUnavailable,
 )
 from bars_gateway.model.alarms import ALARMS
-from bars_gateway.store.backup import sync_folder
 from bars_gateway.store.checkpoints import (
     KEPT_BYTES,
     Checkpoint,
@@ -121,7 +120,7 @@ def hold(path: Path, stack: contextlib.ExitStack | contextlib.AsyncExitStack) ->
     """
     if not path.parent.exists():
         path.parent.mkdir(parents=True)
-        sync_folder(path.parent.parent)
+        permissions.sync_folder(path.parent.parent)
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     stack.callback(os.close, descriptor)
     belong(descriptor, path.parent)

@@ -63,6 +63,7 @@ from bars_gateway.errors import (
     RestoreRefused,
     StoreError,
 )
+from bars_gateway.permissions import sync_folder
 from bars_gateway.store.adopted import StandsAgain, doubt
 from bars_gateway.store.adoption import Adoption
 from bars_gateway.store.aftermath import (
@@ -73,7 +74,7 @@ from bars_gateway.store.aftermath import (
     raise_alarms,
     settle_alarms,
 )
-from bars_gateway.store.backup import beside, copied, fresh_file, sync_folder
+from bars_gateway.store.backup import beside, copied, fresh_file
 from bars_gateway.store.database import belong, migrate
 from bars_gateway.store.inspection import mark
 from bars_gateway.store.integrity import (
