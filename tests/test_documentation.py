@@ -17,11 +17,11 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
+from figures import collected, counters
 
 import bars_gateway
 from bars_gateway.cli.main import app
@@ -33,7 +33,6 @@ from bars_gateway.errors import GatewayError
 from bars_gateway.log import EVENTS, FIELDS
 from bars_gateway.model import interventions, messages
 from bars_gateway.model.alarms import ALARMS, AlarmKind, Words
-from bars_gateway.model.readings import Overview
 from bars_gateway.outbound import token_refusals
 from bars_gateway.outbound.circuit_breaker import OUR_TROUBLE
 from bars_gateway.sandbox.faults import KINDS
@@ -44,7 +43,8 @@ from bars_gateway.standard.links import LINK_RULES
 from bars_gateway.standard.rule import Rule, Side
 from bars_gateway.standard.rules import RULES
 from bars_gateway.standard.workflow import Role
-from bars_gateway.status.metrics import OverviewCollector
+from bars_gateway.status.concerns import ConcernKind
+from bars_gateway.status.metrics import FIGURE_OF
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bars_gateway"
@@ -255,37 +255,24 @@ def _setting(key: str, setting: re.Match[str], said: Sequence[str]) -> str:
 
 def metrics() -> str:
     """Return every figure of `/metrics`, with its labels."""
-    made = OverviewCollector(
-        Overview(
-            at=datetime.now(UTC),
-            outbound={},
-            inbound=0,
-            workflows={},
-            notices_pending={},
-            questions_open={},
-            cancels_waiting={},
-            oldest_open_at=None,
-            oldest_waiting_at=None,
-            next_due_at=None,
-            last_attempts=(),
-            last_workflows=(),
-            standing=(),
-            alarms=(),
-            database_bytes=0,
-            free_bytes=0,
-        ),
-        tokens={},
-        expiries=(),
-        first_days=90,
-        refused=(),
-        handshake_failures={},
-    )
     lines = ["| Figure | Labels | Type | What it is |", "|---|---|---|---|"]
-    for each in made.collect():
+    for each in collected():
         labels = ", ".join(f"`{name}`" for name in each._labelnames) or "-"
         name = f"{each.name}_total" if each.type == "counter" else each.name
         lines.append(f"| `{name}` | {labels} | {each.type} | {each.documentation} |")
+    for each in counters():
+        labels = ", ".join(f"`{name}`" for name in each._labelnames) or "-"
+        name = f"{each._name}_total" if each._type == "counter" else each._name
+        lines.append(f"| `{name}` | {labels} | {each._type} | {each._documentation} |")
     return "\n".join(lines)
+
+
+def figures_of_concerns() -> str:
+    """Return which figure tells of each kind of concern."""
+    lines = ["| Concern | Figure |", "|---|---|"]
+    return "\n".join(
+        [*lines, *(f"| `{kind}` | `{figure}` |" for kind, figure in FIGURE_OF.items())]
+    )
 
 
 def events_logged() -> Iterator[tuple[str, str, ast.Call]]:
@@ -301,6 +288,7 @@ PRINTED: dict[str, Callable[[], str]] = {
     "link rules": rules_of_links,
     "settings": all_settings,
     "figures": metrics,
+    "concerns": figures_of_concerns,
     "log events": log_events,
     "faults": faults,
     "token refusals": refusals_of_tokens,
@@ -416,7 +404,7 @@ def test_what_a_page_tells_people_to_type_exists(page: Path) -> None:
     named = set(re.findall(r"`((?:onboarding|inbound|callers|outbound|status|epr)\.\w+)", text))
 
     assert set() == typed - commands()
-    assert set() == named - known - set(ALARMS) - set(EVENTS)
+    assert set() == named - known - set(ALARMS) - set(EVENTS) - set(ConcernKind)
     assert f"docs/{page.name}" in readme()
 
 

@@ -511,7 +511,8 @@ async def test_metrics_have_no_ids(shown: Shown) -> None:
         for name in sample.labels
     }
 
-    assert {"state", "provider", "kind", "name"} == names
+    of_this = {"version", "environment", "node"}
+    assert {"state", "provider", "kind", "name", "bucket", *of_this} == names
 
 
 async def test_a_living_gateway_is_healthy(shown: Shown) -> None:

@@ -58,6 +58,7 @@ from bars_gateway.status.concerns import (
     TokenState,
     UnavailableState,
 )
+from bars_gateway.status.metrics import Measured
 from bars_gateway.status.server import StatusServer
 from bars_gateway.store.asides import Aside
 from bars_gateway.store.database import open_database
@@ -72,7 +73,15 @@ from bars_gateway.upkeep.housekeeping import (
     Kind,
     OurTroubles,
 )
-from bars_gateway.upkeep.loops import Endless, Heartbeats, Loop, Notifier, Watchdog, enduring
+from bars_gateway.upkeep.loops import (
+    Endless,
+    Heartbeats,
+    Loop,
+    LoopLag,
+    Notifier,
+    Watchdog,
+    enduring,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -208,6 +217,9 @@ class Gateway:
             troubles=OurTroubles(store.breaks, self._our_troubles).keep,
         )
         self._inspector = Inspector(store.soundness, now, monotonic=time.monotonic)
+        measured = Measured(registry)
+        store.measure(measured)
+        self._lag = LoopLag(measured.lagged, time.monotonic)
         self.status = self._operators_server(registry)
 
     @classmethod
@@ -294,6 +306,7 @@ class Gateway:
         # No heartbeat: SQLite's look at one table takes as long as that is large.
         inspector = self._on(lambda _beat: self._inspector.run())
         group.create_task(inspector(_nothing), name="inspector")
+        group.create_task(self._lag.run(), name="lag")
         if self._inbound is not None:
             inbound = keep(
                 "inbound",
@@ -323,7 +336,8 @@ class Gateway:
 
     def _stop(self) -> None:
         self._stopping = True
-        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader, self._inspector]
+        parts: list[Stoppable] = [self._dispatcher, self._cancels, self.reloader]
+        parts += [self._inspector, self._lag]
         if self._inbound is not None:
             parts.insert(0, self._inbound)
         for door in self._doors:

@@ -112,6 +112,7 @@ class Decided:
     question: Question
     late: bool  # the Sender had been told 408 by then
     other: bool  # it was answered before, in other words: those stand
+    again: bool = False  # it was answered before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

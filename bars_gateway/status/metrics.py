@@ -1,10 +1,12 @@
 """
 The page's figures for a machine, in the format that Prometheus reads.
 
-    Overview + RuntimeState ─► OverviewCollector ─► GET /metrics
+    Overview + Counted + RuntimeState ─► Collected ─┐
+    what comes to be, from the start on ─► Measured ─┴─► GET /metrics
 
-Labels are states, codes and names from the settings: never an id, never content.
-`docs/metrics.md` is printed from here.
+Labels are states, codes and names from the settings: never an id, never content. A Receiver is in
+a bucket (`model.buckets`). Every kind of concern has its figure: `FIGURE_OF` names it, and a rule
+of `config/prometheus-rules.yml` may be written for it. `docs/metrics.md` is printed from here.
 
 Decisions: D-local-page, D-alarms-stay.
 """
@@ -13,113 +15,139 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bars_gateway.model.buckets import BUCKETS
+from bars_gateway.model.messages import Attempt
 from bars_gateway.model.readings import Overview
-from bars_gateway.status.concerns import RuntimeState
-from bars_gateway.store.readings import EprCondition
+from bars_gateway.status.concerns import (
+    CLOCK_STEP_SHOWN,
+    LYING_SECONDS,
+    BudgetState,
+    ConcernKind,
+    RuntimeState,
+    TokenState,
+)
+from bars_gateway.store.figures import Counted, Heap
 from bars_gateway.store.store import Store
-from bars_gateway.upkeep.housekeeping import Expiry, stage
+from bars_gateway.upkeep.housekeeping import stage
+
+ALARMS_FIGURE = "bars_alarms"  # of every kind of alarm, by its label `kind`
+FIGURE_OF: Mapping[ConcernKind, str] = {
+    ConcernKind.STORE_UNAVAILABLE: "bars_store_unavailable",
+    ConcernKind.NOTICE_UNREAD: "bars_oldest_unread_seconds",
+    ConcernKind.EPR_NOT_ASKING: "bars_epr_asked_seconds",
+    ConcernKind.MESSAGE_HELD: "bars_outbound_messages",
+    ConcernKind.DATABASE_GAP: "bars_database_gaps",
+    ConcernKind.DATABASE_LOG_HELD: "bars_database_log_held_bytes",
+    ConcernKind.EGRESS_BLOCKED: "bars_egress_blocked",
+    ConcernKind.TOKEN_MISSING: "bars_token_failing",
+    ConcernKind.PROVIDER_KEPT_OUT: "bars_provider_kept_out",
+    ConcernKind.KEY_UNKNOWN: "bars_token_keys_refused",
+    ConcernKind.CLOCK_SKEWED: "bars_token_clock_skew_seconds",
+    ConcernKind.FOLDER_STALLED: "bars_folders_stalled",
+    ConcernKind.FILE_NOT_TAKEN: "bars_files_not_taken",
+    ConcernKind.RECEIVER_SILENT: "bars_receivers_silent",
+    ConcernKind.RECEIVER_FAILING: "bars_receivers_failing",
+    ConcernKind.QUESTION_LATE: "bars_questions_late",
+    ConcernKind.CALLER_OBSERVED: "bars_callers_observed",
+    ConcernKind.CALLER_SHUT_OUT: "bars_callers_shut_out",
+    ConcernKind.RENEWAL_REFUSED: "bars_renewals_refused",
+    ConcernKind.EXPIRY_NEAR: "bars_expiry_stage_days",
+    ConcernKind.CLOCK_STEPPED: "bars_clock_step_seconds",
+    ConcernKind.DATABASE_UNCOMPARED: "bars_database_uncompared_seconds",
+    ConcernKind.DISK_LOW: "bars_disk_free_bytes",
+    ConcernKind.MESSAGE_WAITING: "bars_oldest_waiting_seconds",
+}
+_ATTEMPT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.1, 5.0, 10.0, 20.0, 45.0)
+_ANSWER_SECONDS = (0.1, 0.5, 1.0, 2.1, 4.5, 10.0, 60.0, 300.0, 900.0, 3600.0)
+_DISK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
-class OverviewCollector(Collector):
-    """Turns one Overview, and what the running parts add, into metrics."""
+class Measured:
+    """Counts what comes to be, from the start on, into *registry*."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def histogram(name: str, text: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(name, text, buckets=buckets, registry=registry)
+
+        self._attempts = Counter(
+            "bars_attempts",
+            "POSTs to the proxy, by what became of them and whose fault it was.",
+            ["verdict", "fault"],
+            registry=registry,
+        )
+        self._attempt = histogram(
+            "bars_attempt_seconds", "How long a POST to the proxy took.", _ATTEMPT_SECONDS
+        )
+        self._answer = histogram(
+            "bars_question_seconds",
+            "From a question to the EPR's answer; none came while it is open.",
+            _ANSWER_SECONDS,
+        )
+        self._commit = histogram(
+            "bars_store_commit_seconds",
+            "How long a group of changes took, from its begin until it was on disk.",
+            _DISK_SECONDS,
+        )
+        self._flush = histogram(
+            "bars_store_flush_seconds", "Its last step alone: until the disk has it.", _DISK_SECONDS
+        )
+        self._lag = histogram(
+            "bars_loop_lag_seconds", "How much later the process came round than due.", _LAG_SECONDS
+        )
+
+    def committed(self, seconds: float, flush_seconds: float) -> None:
+        """Note a group of changes: how long it took in all, and its COMMIT alone."""
+        self._commit.observe(seconds)
+        self._flush.observe(flush_seconds)
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Note a POST."""
+        self._attempts.labels(attempt.verdict, attempt.fault or "none").inc()
+        self._attempt.observe((attempt.ended_at - attempt.started_at).total_seconds())
+
+    def answered(self, seconds: float) -> None:
+        """Note that the EPR has answered a question, so long after it was asked."""
+        self._answer.observe(seconds)
+
+    def lagged(self, seconds: float) -> None:
+        """Note how late the loop came round."""
+        self._lag.observe(seconds)
+
+
+class Collected(Collector):
+    """Turns what the store and the running parts say at one moment into metrics."""
 
     def __init__(
-        self,
-        overview: Overview,
-        *,
-        tokens: Mapping[str, datetime | None],
-        expiries: Iterable[Expiry],
-        first_days: int,
-        refused: Iterable[str],
-        handshake_failures: Mapping[str, int],
-        eprs: Sequence[EprCondition] = (),
+        self, overview: Overview, counted: Counted, running: RuntimeState, *, first_days: int
     ) -> None:
-        self._eprs = eprs
         self._overview = overview
-        self._tokens = tokens
-        self._expiries_seen = list(expiries)
+        self._counted = counted
+        self._running = running
         self._first_days = first_days
-        self._refused = list(refused)
-        self._handshake_failures = handshake_failures
 
     def collect(self) -> Iterator[Metric]:
         """Yield each figure."""
-        overview = self._overview
-        yield _labelled(
-            "bars_outbound_messages",
-            "Outbound messages by state.",
-            "state",
-            overview.outbound.items(),
-        )
-        yield _labelled(
-            "bars_workflows", "Workflows by state.", "state", overview.workflows.items()
-        )
-        yield _labelled(
-            "bars_notices_pending",
-            "Notices that an EPR has not collected.",
-            "provider",
-            overview.notices_pending.items(),
-        )
-        yield from _questions(overview)
-        yield from _unread(self._eprs, overview.at)
-        yield GaugeMetricFamily(
-            "bars_inbound_messages", "Inbound messages received.", value=overview.inbound
-        )
-        yield from _alarms(overview)
-        yield GaugeMetricFamily(
-            "bars_oldest_open_seconds",
-            "Age of the oldest outbound message that is not settled; 0 where there is none.",
-            value=_seconds_since(overview.oldest_open_at, overview.at),
-        )
-        yield GaugeMetricFamily(
-            "bars_database_bytes", "Size of the database.", value=overview.database_bytes
-        )
-        yield GaugeMetricFamily(
-            "bars_disk_free_bytes", "Free space beside the database.", value=overview.free_bytes
-        )
-        yield from self._expiries()
-        yield self._failures()
+        yield _info(self._running)
+        yield from _messages(self._overview, self._counted)
+        yield from _flow(self._overview, self._counted)
+        yield from _owed(self._overview, self._counted)
+        yield from _alarms(self._overview)
+        yield from _eprs(self._overview, self._running)
+        yield from _way_out(self._running)
+        yield from _tokens(self._overview.at, self._running)
+        yield from _budgets(self._running)
+        yield from _callers(self._overview.at, self._running)
+        yield from _expiries(self._overview.at, self._running, self._first_days)
+        yield from _machine(self._overview, self._running)
 
-    def _expiries(self) -> Iterator[Metric]:
-        now = self._overview.at
-        yield _labelled(
-            "bars_token_expires_seconds",
-            "Time until the access token ends; 0 where there is none.",
-            "provider",
-            {name: max(0.0, -_seconds_since(at, now)) for name, at in self._tokens.items()}.items(),
-        )
-        left, stages = (
-            GaugeMetricFamily(name, text, labels=["kind", "name"])
-            for name, text in (
-                ("bars_expires_seconds", "Time until it ends; negative once it has."),
-                ("bars_expiry_stage_days", "The last warning that was due; -1 while none is."),
-            )
-        )
-        for expiry in self._expiries_seen:
-            reached = stage(expiry, now, self._first_days)
-            left.add_metric([expiry.kind, expiry.name], -_seconds_since(expiry.ends_at, now))
-            stages.add_metric([expiry.kind, expiry.name], -1 if reached is None else reached)
-        yield left
-        yield stages
-        yield GaugeMetricFamily(
-            "bars_renewals_refused",
-            "New keys, certificates or settings that were not taken; the old go on.",
-            value=len(self._refused),
-        )
 
-    def _failures(self) -> Metric:
-        family = CounterMetricFamily(
-            "bars_tls_handshake_failures",
-            "Inbound connections that were refused before a request, by reason.",
-            labels=["reason"],
-        )
-        for reason, count in self._handshake_failures.items():
-            family.add_metric([reason], count)
-        return family
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
 
 
 def _labelled(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Metric:
@@ -133,19 +161,84 @@ def _seconds_since(at: datetime | None, now: datetime) -> float:
     return 0.0 if at is None else (now - at).total_seconds()
 
 
-def _questions(overview: Overview) -> Iterator[Metric]:
-    found = overview.questions_open
-    oldest = min((each.oldest_at for each in found.values()), default=None)
-    yield _labelled(
-        "bars_questions_open",
-        "Questions that an EPR has not answered.",
-        "provider",
-        ((name, each.count) for name, each in found.items()),
+def _info(running: RuntimeState) -> Metric:
+    labels = {"version": running.version, "environment": running.environment, "node": running.node}
+    family = GaugeMetricFamily("bars_info", "Which gateway this is; always 1.", labels=list(labels))
+    family.add_metric(list(labels.values()), 1)
+    return family
+
+
+def _messages(overview: Overview, counted: Counted) -> Iterator[Metric]:
+    states = overview.outbound.items()
+    yield _labelled("bars_outbound_messages", "Outbound messages by state.", "state", states)
+    yield _labelled("bars_workflows", "Workflows by state.", "state", overview.workflows.items())
+    yield _gauge("bars_inbound_messages", "Inbound messages received.", overview.inbound)
+    yield _gauge(
+        "bars_oldest_open_seconds",
+        "Age of the oldest outbound message that is not settled; 0 where there is none.",
+        _seconds_since(overview.oldest_open_at, overview.at),
     )
-    yield GaugeMetricFamily(
-        "bars_oldest_question_seconds",
-        "Age of the oldest open question; 0 where there is none.",
-        value=_seconds_since(oldest, overview.at),
+    yield _gauge(
+        "bars_oldest_waiting_seconds",
+        "Likewise, but for what is held.",
+        _seconds_since(overview.oldest_waiting_at, overview.at),
+    )
+    nothing = Heap(count=0, oldest_at=overview.at)
+    heaps = [(bucket, counted.backlog.get(bucket, nothing)) for bucket in BUCKETS]
+    yield _labelled(
+        "bars_backlog",
+        "Outbound messages that are not settled, by bucket of their Receiver.",
+        "bucket",
+        ((bucket, heap.count) for bucket, heap in heaps),
+    )
+    yield _labelled(
+        "bars_oldest_backlog_seconds",
+        "Age of the oldest of them; 0 where there is none.",
+        "bucket",
+        ((bucket, _seconds_since(heap.oldest_at, overview.at)) for bucket, heap in heaps),
+    )
+
+
+def _flow(overview: Overview, counted: Counted) -> Iterator[Metric]:
+    for name, text, at in (
+        ("bars_last_received_seconds", "Time since a message was received", counted.received_at),
+        (
+            "bars_last_acknowledged_seconds",
+            "Time since one of ours was acknowledged",
+            counted.acknowledged_at,
+        ),
+    ):
+        family = GaugeMetricFamily(name, f"{text}; not there before the first.", labels=[])
+        if at is not None:
+            family.add_metric([], _seconds_since(at, overview.at))
+        yield family
+
+
+def _owed(overview: Overview, counted: Counted) -> Iterator[Metric]:
+    overdue, oldest = (
+        GaugeMetricFamily(name, text, labels=["provider", "role"])
+        for name, text in (
+            ("bars_answers_overdue", "Answers that are late: owed to a requester, by a responder."),
+            ("bars_oldest_overdue_seconds", "For how long the oldest of them is late."),
+        )
+    )
+    for labels, heap in counted.overdue.items():
+        overdue.add_metric(labels, heap.count)
+        oldest.add_metric(labels, _seconds_since(heap.oldest_at, overview.at))
+    yield overdue
+    yield oldest
+    heaps = counted.quarantined.items()
+    yield _labelled(
+        "bars_quarantined",
+        "Responses that belong to no workflow, and nobody has attached.",
+        "provider",
+        ((provider, heap.count) for provider, heap in heaps),
+    )
+    yield _labelled(
+        "bars_oldest_quarantined_seconds",
+        "Age of the oldest of them.",
+        "provider",
+        ((provider, _seconds_since(heap.oldest_at, overview.at)) for provider, heap in heaps),
     )
 
 
@@ -153,7 +246,7 @@ def _alarms(overview: Overview) -> Iterator[Metric]:
     standing, oldest = (
         GaugeMetricFamily(name, text, labels=["kind", "provider"])
         for name, text in (
-            ("bars_alarms", "Alarms that nobody has marked as handled."),
+            (ALARMS_FIGURE, "Alarms that nobody has marked as handled."),
             ("bars_oldest_alarm_seconds", "Age of the oldest of them."),
         )
     )
@@ -170,7 +263,45 @@ def _alarms(overview: Overview) -> Iterator[Metric]:
     yield oldest
 
 
-def _unread(eprs: Sequence[EprCondition], now: datetime) -> Iterator[Metric]:
+def _eprs(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
+    eprs, now = running.eprs, overview.at
+    yield _labelled(
+        "bars_notices_pending",
+        "Notices that an EPR has not collected.",
+        "provider",
+        overview.notices_pending.items(),
+    )
+    yield from _unread(running, now)
+    yield _labelled(
+        "bars_epr_seen_seconds",
+        "Time since an EPR was last seen; not there before it was seen for the first time.",
+        "provider",
+        ((epr.provider, _seconds_since(epr.seen_at, now)) for epr in eprs if epr.seen_at),
+    )
+    yield _labelled(
+        "bars_epr_asked_seconds",
+        "Time since an EPR that is to ask for questions did, or since the start.",
+        "provider",
+        (
+            (epr.provider, _seconds_since(epr.asked_at or running.started_at, now))
+            for epr in eprs
+            if epr.asks
+        ),
+    )
+    yield from _questions(overview)
+    yield _gauge(
+        "bars_folders_stalled",
+        "Folders without use, for one reason or another.",
+        len(running.stalled),
+    )
+    yield _gauge(
+        "bars_files_not_taken",
+        "Files that an EPR has dropped and that cannot be taken.",
+        sum(each.count for each in running.lying if each.seconds >= LYING_SECONDS),
+    )
+
+
+def _unread(running: RuntimeState, now: datetime) -> Iterator[Metric]:
     counts, ages = (
         GaugeMetricFamily(name, text, labels=["provider", "use_case"])
         for name, text in (
@@ -181,18 +312,188 @@ def _unread(eprs: Sequence[EprCondition], now: datetime) -> Iterator[Metric]:
             ("bars_oldest_unread_seconds", "Age of the oldest of them."),
         )
     )
-    for epr in eprs:
+    for epr in running.eprs:
         for each in epr.unread:
             counts.add_metric([epr.provider, each.use_case], each.count)
             ages.add_metric([epr.provider, each.use_case], _seconds_since(each.since, now))
     yield counts
     yield ages
-    yield _labelled(
-        "bars_epr_seen_seconds",
-        "Time since an EPR was last seen; not there before it was seen for the first time.",
-        "provider",
-        ((epr.provider, _seconds_since(epr.seen_at, now)) for epr in eprs if epr.seen_at),
+
+
+def _questions(overview: Overview) -> Iterator[Metric]:
+    found = overview.questions_open
+    oldest = min((each.oldest_at for each in found.values()), default=None)
+    for name, text, count in (
+        (
+            "bars_questions_open",
+            "Questions that an EPR has not answered.",
+            [(name, each.count) for name, each in found.items()],
+        ),
+        (
+            "bars_questions_late",
+            "Of them, those whose Sender was told that no answer came.",
+            [(name, each.late) for name, each in found.items()],
+        ),
+    ):
+        yield _labelled(name, text, "provider", count)
+    yield _gauge(
+        "bars_oldest_question_seconds",
+        "Age of the oldest open question; 0 where there is none.",
+        _seconds_since(oldest, overview.at),
     )
+
+
+def _way_out(running: RuntimeState) -> Iterator[Metric]:
+    yield _gauge(
+        "bars_egress_blocked",
+        "1 where nothing gets out of our own network.",
+        running.egress is not None,
+    )
+    yield _gauge("bars_receivers_silent", "Receivers that do not answer.", len(running.silent))
+    yield _gauge(
+        "bars_receivers_failing",
+        "Receivers that answer with errors (500) only.",
+        len(running.failing),
+    )
+    kept_out = {each.provider for each in running.kept_out}
+    providers = sorted({epr.provider for epr in running.eprs} | kept_out)
+    yield _labelled(
+        "bars_provider_kept_out",
+        "1 where the national proxy refuses our token or registration.",
+        "provider",
+        ((provider, provider in kept_out) for provider in providers),
+    )
+
+
+def _tokens(now: datetime, running: RuntimeState) -> Iterator[Metric]:
+    figures: Sequence[tuple[str, str, Callable[[TokenState], float]]] = (
+        (
+            "bars_token_expires_seconds",
+            "Time until the access token ends; 0 where there is none.",
+            lambda token: max(0.0, -_seconds_since(token.expires_at, now)),
+        ),
+        (
+            "bars_token_failing",
+            "1 where no access token can be had.",
+            lambda token: token.failing_since is not None,
+        ),
+        (
+            "bars_token_keys_refused",
+            "Keys that should sign, and that the token service does not know.",
+            lambda token: len(token.refused_keys),
+        ),
+        (
+            "bars_token_clock_skew_seconds",
+            "How far our clock is ahead of the token service's; behind it where negative.",
+            lambda token: token.clock_skew_seconds or 0.0,
+        ),
+    )
+    for name, text, value in figures:
+        yield _labelled(name, text, "provider", [(t.provider, value(t)) for t in running.tokens])
+
+
+def _budgets(running: RuntimeState) -> Iterator[Metric]:
+    figures: Sequence[tuple[str, str, Callable[[BudgetState], float]]] = (
+        (
+            "bars_budget_per_minute",
+            "Requests that an application key may make in a minute.",
+            lambda budget: budget.per_minute,
+        ),
+        ("bars_budget_used", "Those of the last minute.", lambda budget: budget.used),
+        (
+            "bars_budget_held_seconds",
+            "For how long the platform has asked us to send nothing.",
+            lambda budget: budget.held_seconds,
+        ),
+    )
+    for name, text, value in figures:
+        shared = [(" ".join(each.providers), value(each)) for each in running.budgets]
+        yield _labelled(name, text, "providers", shared)
+
+
+def _callers(now: datetime, running: RuntimeState) -> Iterator[Metric]:
+    until = running.observes_until
+    yield _gauge(
+        "bars_callers_observed",
+        "1 where callers are let in whose names are not listed.",
+        until is not None and until > now,
+    )
+    yield _gauge(
+        "bars_callers_shut_out",
+        "Callers of lately that would not get in any more.",
+        len(running.shut_out),
+    )
+    family = CounterMetricFamily(
+        "bars_tls_handshake_failures",
+        "Inbound connections that were refused before a request, by reason.",
+        labels=["reason"],
+    )
+    for reason, count in running.handshake_failures.items():
+        family.add_metric([reason], count)
+    yield family
+
+
+def _expiries(now: datetime, running: RuntimeState, first_days: int) -> Iterator[Metric]:
+    left, stages = (
+        GaugeMetricFamily(name, text, labels=["kind", "name"])
+        for name, text in (
+            ("bars_expires_seconds", "Time until it ends; negative once it has."),
+            ("bars_expiry_stage_days", "The last warning that was due; -1 while none is."),
+        )
+    )
+    for expiry in running.expiries:
+        reached = stage(expiry, now, first_days)
+        left.add_metric([expiry.kind, expiry.name], -_seconds_since(expiry.ends_at, now))
+        stages.add_metric([expiry.kind, expiry.name], -1 if reached is None else reached)
+    yield left
+    yield stages
+    yield _gauge(
+        "bars_renewals_refused",
+        "New keys, certificates or settings that were not taken; the old go on.",
+        len(running.refused),
+    )
+
+
+def _machine(overview: Overview, running: RuntimeState) -> Iterator[Metric]:
+    held, inspection, step = running.held_log, running.inspection, running.clock_step
+    recent = step is not None and overview.at - step.at <= CLOCK_STEP_SHOWN
+    waits_since = inspection.waits_since if inspection else None
+    for name, text, value in (
+        (
+            "bars_store_unavailable",
+            "1 where nothing can be stored.",
+            running.unavailable is not None,
+        ),
+        ("bars_database_bytes", "Size of the database.", overview.database_bytes),
+        (
+            "bars_database_log_held_bytes",
+            "How far its log has grown because another program reads in it without an end.",
+            held.size if held else 0,
+        ),
+        (
+            "bars_database_gaps",
+            "Indexes that lack rows and could not be rebuilt.",
+            len(inspection.left) if inspection else 0,
+        ),
+        (
+            "bars_database_uncompared_seconds",
+            "For how long the database waits to be compared with its indexes; 0: it was.",
+            _seconds_since(waits_since, overview.at),
+        ),
+        ("bars_disk_free_bytes", "Free space beside the database.", overview.free_bytes),
+        (
+            "bars_disk_minimum_bytes",
+            "Below so much of it nothing is taken; 0: nobody asks.",
+            running.minimum_free_bytes,
+        ),
+        (
+            "bars_clock_step_seconds",
+            "How far the clock was set forward within a day; back where negative.",
+            step.seconds if step and recent else 0.0,
+        ),
+        ("bars_stopping", "1 while what is in flight is finished.", running.stopping),
+    ):
+        yield _gauge(name, text, value)
 
 
 class Figures:
@@ -216,19 +517,11 @@ class Figures:
         return [web.get("/metrics", self._show)]
 
     async def _show(self, _request: web.Request) -> web.Response:
-        overview = await self._store.overview(self._now())
-        running = self._running()
+        now = self._now()
+        overview, counted = await self._store.overview(now), await self._store.figures.counted(now)
         registry = CollectorRegistry()
         registry.register(
-            OverviewCollector(
-                overview,
-                tokens={token.provider: token.expires_at for token in running.tokens},
-                expiries=running.expiries,
-                first_days=self._first_days,
-                refused=running.refused,
-                handshake_failures=running.handshake_failures,
-                eprs=running.eprs,
-            )
+            Collected(overview, counted, self._running(), first_days=self._first_days)
         )
         body = generate_latest(registry) + generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -42,6 +42,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -74,6 +75,7 @@ from bars_gateway.store.checkpoints import (
 )
 from bars_gateway.store.inspection import Gap, mark, note, rebuild, stopped_in_order, work
 from bars_gateway.store.integrity import read_only
+from bars_gateway.store.measures import Measures, Unmeasured
 from bars_gateway.store.sqlite import SqliteConnection, on_raw, translated
 
 _IN_USE = b"The database beside this file has been in use.\n"
@@ -272,13 +274,20 @@ class _Fate:
     error: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    fates: Sequence[_Fate]
+    seconds: float  # from BEGIN on
+    flush_seconds: float | None = None  # of its COMMIT; None: it came to none
+
+
 class _Writer(aiosqlite.Connection):
     """The connection that writes: runs a whole group in one hop to its thread."""
 
-    async def transact(self, works: Sequence[Work[Any]]) -> list[_Fate]:
+    async def transact(self, works: Sequence[Work[Any]]) -> _Group:
         """Run *works* in one transaction and return the fate of each."""
-        fates: list[_Fate] = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
-        return fates
+        group: _Group = await self._execute(_run_group, self._conn, works)  # type: ignore[no-untyped-call]
+        return group
 
     async def prepare(self, path: Path) -> Opening:
         """Make the file ours."""
@@ -289,17 +298,21 @@ class _Writer(aiosqlite.Connection):
         return await self._execute(checkpoint, self._conn)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[_Fate]:
+def _run_group(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> _Group:
+    began = time.monotonic()
     try:
         connection.execute("BEGIN IMMEDIATE")
         within = SqliteConnection(connection)
         fates = [_run_one(within, work) for work in works]
+        flushing = time.monotonic()
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return [_Fate(error=translated(error))] * len(works)
-    return fates
+        fates = [_Fate(error=translated(error))] * len(works)
+        return _Group(fates, time.monotonic() - began)
+    ended = time.monotonic()
+    return _Group(fates, ended - began, ended - flushing)
 
 
 def _run_one(connection: SqliteConnection, work: Work[Any]) -> _Fate:
@@ -340,6 +353,7 @@ class Database:
         self._unwritten: StoreUnavailable | None = None  # why the last write came to nothing
         self._unwritten_at = 0.0  # on the loop's clock
         self._closing = False
+        self.measures: Measures = Unmeasured()
 
     async def write(self, work: Work[T]) -> T:
         """
@@ -411,7 +425,10 @@ class Database:
         self._held_is_told = held is not None
 
     async def _commit(self, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
-        fates = await self._writer.transact([work for work, _ in group])
+        done = await self._writer.transact([work for work, _ in group])
+        fates = done.fates
+        if done.flush_seconds is not None:
+            self.measures.committed(done.seconds, done.flush_seconds)
         self._note_unwritten(fates, asyncio.get_running_loop().time())
         for (_, future), fate in zip(group, fates, strict=True):
             if future.cancelled():
@@ -421,7 +438,7 @@ class Database:
             else:
                 future.set_result(fate.value)
 
-    def _note_unwritten(self, fates: list[_Fate], now: float) -> None:
+    def _note_unwritten(self, fates: Sequence[_Fate], now: float) -> None:
         refused = [fate.error for fate in fates if isinstance(fate.error, StoreUnavailable)]
         # A disk that is full takes what is small; whoever held the database holds it no more.
         quiet = 0.0 if isinstance(self._unwritten, DatabaseHeld) else _QUIET_SECONDS
@@ -490,7 +507,7 @@ async def _mark_stopped(writer: _Writer, database: Database) -> None:
     """Commit the mark of an orderly stop: nobody writes any more, and the file is sound."""
     if database.left:  # the next start is to try again before its doors open
         return
-    (fate,) = await writer.transact([on_raw(mark, stopped=True)])
+    (fate,) = (await writer.transact([on_raw(mark, stopped=True)])).fates
     if fate.error is not None:
         log.warning("store.stop_not_marked", reason=str(fate.error))
 

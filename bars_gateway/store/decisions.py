@@ -60,7 +60,8 @@ def decide(
     if row is None:
         return None
     if row["state"] == "answered":
-        return _decided(row, other=row["answered_with"] != decision.answered_with)
+        other = row["answered_with"] != decision.answered_with
+        return replace(_decided(row, other=other), again=True)
     late = instant(row["answer_by"]) < now
     message_id = _carry_out(connection, row, decision, now, late=late)
     connection.run(

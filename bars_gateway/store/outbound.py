@@ -166,6 +166,7 @@ class Outbound(Noun):
         await self._database.write(
             lambda c: settle(c, claim, answer, attempt, settlement, self._node)
         )
+        self._shared.measures.attempted(attempt)
         self._wake_ups.outbound.wake()
         self._wake_ups.notices[claim.provider].wake()
 

@@ -198,6 +198,8 @@ class Questions(Noun):
         if question_id in self._waiting:
             self._waiting[question_id].wake()
         self._wake_ups.notices[provider].wake()
+        if decided and not decided.again:
+            self._shared.measures.answered((now - decided.question.asked_at).total_seconds())
         return decided
 
     @writes

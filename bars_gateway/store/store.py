@@ -23,8 +23,10 @@ from bars_gateway.store.checkpoints import HeldLog
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.conversations import Confirmations, Conversations
 from bars_gateway.store.database import Database
+from bars_gateway.store.figures import Figures
 from bars_gateway.store.inbound import Inbound
 from bars_gateway.store.interventions import Interventions
+from bars_gateway.store.measures import Measures
 from bars_gateway.store.outbound import Outbound
 from bars_gateway.store.pacing import Breaks, Calls
 from bars_gateway.store.quarantine import Quarantines
@@ -61,6 +63,7 @@ class Store(Noun):
         self.messages = Messages(shared)
         self.alarms = Alarms(shared)
         self.breaks = Breaks(shared)
+        self.figures = Figures(shared)
         self.calls = Calls(shared)
         self.unread = UnreadNotices(shared)
         self.cancellations = Cancellations(shared, rounds, self.asides)
@@ -71,6 +74,10 @@ class Store(Noun):
         self.soundness = Soundness(shared)
         self.conversations = Conversations(shared, rounds)
         self.questions = Questions(shared, rounds)
+
+    def measure(self, measures: Measures) -> None:
+        """Let *measures* count what comes to be from now on."""
+        self._shared.measures = self._database.measures = measures
 
     def unavailable(self) -> StoreUnavailable | None:
         """Return why nothing can be stored at this moment; None: all can (D-free-space)."""

@@ -26,13 +26,14 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bars_gateway.errors import StorageFull
 from bars_gateway.store.connection import Connection
 from bars_gateway.store.database import Database
+from bars_gateway.store.measures import Measures, Unmeasured
 
 
 class WakeUp:
@@ -107,6 +108,7 @@ class Shared:
     database: Database
     wake_ups: WakeUps
     minimum_free_bytes: int
+    measures: Measures = field(default_factory=Unmeasured)
 
     def refuse_when_full(self) -> None:
         """Raise StorageFull where there is too little room to promise anything (D-free-space)."""

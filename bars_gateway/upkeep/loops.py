@@ -37,6 +37,7 @@ from typing import Any
 import structlog
 
 from bars_gateway.errors import StoreUnavailable
+from bars_gateway.stopping import pause
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ _ADVICE = (
 Loop = Callable[[Beat], Awaitable[None]]
 Endless = Callable[[Beat], Coroutine[Any, Any, None]]
 PAUSE_SECONDS = 5.0
+LAG_EVERY_SECONDS = 0.5
 
 
 class Notifier:
@@ -140,6 +142,33 @@ class Heartbeats:
             for loop, silence in self.silences().items()
             if silence > self._pulses[loop].within_seconds
         }
+
+
+class LoopLag:
+    """Finds out how much later than due the process comes round: what all the others wait for."""
+
+    def __init__(
+        self,
+        lagged: Callable[[float], None],
+        monotonic: Callable[[], float],
+        *,
+        every_seconds: float = LAG_EVERY_SECONDS,
+    ) -> None:
+        """*lagged* is told of each turn."""
+        self._lagged, self._monotonic, self._every_seconds = lagged, monotonic, every_seconds
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look until stopped."""
+        while not self._stopping.is_set():
+            due = self._monotonic() + self._every_seconds
+            await pause(self._stopping, self._every_seconds)
+            if not self._stopping.is_set():
+                self._lagged(max(0.0, self._monotonic() - due))
+
+    def stop(self) -> None:
+        """End at once."""
+        self._stopping.set()
 
 
 class Watchdog:

@@ -120,7 +120,7 @@ CREATE INDEX        messages_late    ON messages (delay_due_at)                 
 CREATE INDEX        messages_unread  ON messages (read_due_at, id)                        WHERE state = 'queued' AND read_due_at IS NOT NULL;
 CREATE INDEX        messages_to_find ON messages (reconcile_at)                           WHERE reconcile_at IS NOT NULL;
 CREATE INDEX        messages_of      ON messages (workflow_id, id);
-CREATE INDEX        messages_states  ON messages (direction, state);
+CREATE INDEX        messages_states  ON messages (direction, state, settled_at);
 CREATE INDEX        messages_resent  ON messages (resend_of)                              WHERE resend_of IS NOT NULL;
 CREATE INDEX        messages_named   ON messages (request_id);
 

@@ -1,0 +1,26 @@
+-- What is counted for a machine, beside what the page shows.
+
+-- name: count_backlog
+-- What is not settled, by Receiver: only what is open is looked at.
+SELECT receiver, count(*) AS n, min(created_at) AS oldest
+  FROM messages INDEXED BY messages_open WHERE settled_at IS NULL GROUP BY receiver;
+
+-- name: count_quarantined
+-- What waits in quarantine.
+SELECT provider, count(*) AS n, min(created_at) AS oldest
+  FROM quarantine INDEXED BY quarantine_open WHERE attached_to IS NULL GROUP BY provider;
+
+-- name: count_overdue
+-- Answers that are late, whether or not somebody has marked that as handled.
+SELECT provider, role, count(*) AS n, min(answer_due_at) AS oldest
+  FROM workflows INDEXED BY workflows_due
+ WHERE closed_at IS NULL AND answer_due_at IS NOT NULL AND answer_due_at <= :now GROUP BY provider, role;
+
+-- name: last_received
+-- When a message was received last.
+SELECT max(settled_at) AS at FROM messages INDEXED BY messages_states WHERE direction = 'inbound' AND state = 'received';
+
+-- name: last_acknowledged
+-- When one of ours was acknowledged last.
+SELECT max(settled_at) AS at FROM messages INDEXED BY messages_states
+ WHERE direction = 'outbound' AND state = 'acknowledged';
