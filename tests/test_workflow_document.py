@@ -325,6 +325,11 @@ Composed for you: MessageHeader with both endpoints, `response.identifier`, focu
 reason; both Encounters, and every id that was given; the same X-Correlation-Id. Nothing clinical
 is: what is missing is named in the refusal, and so is a move for which it is too late. A status
 among `resources` that means another move is refused, too: choose the move that means it.
+
+So is an `update` whose `resources` say what the other side has already (`C03`), but in `a6`: give
+the members that have changed. Where nobody knows whether your last update arrived, the same may
+be said again. A `text` in which nothing can be read (blanks, marks, what cannot be seen) counts
+as none: a cancellation goes without a reason, and a rejection for `OTH` is refused.
 """
 CARE_PLAN = """\
 ## What belongs in a CarePlan
@@ -341,8 +346,10 @@ by. Write into it:
 
 Say it in `text`, and in codes where you have them: symptom group and discriminator, disposition,
 priority. A case that came of it, such as the ambulance that you have asked for, is an Encounter
-that you add to `resources`, and name as `Encounter/ID`. Its time counts from the first call, as
-in the request, or from now where it has become more urgent.
+that you add to `resources` with its number, and name as `Encounter/ID`. What leads back to the
+patient, to an organisation or to the case that you were asked about is no outcome, and nor is an
+address that nothing in the message has. The time counts from the first call, as in the request,
+or from now where it has become more urgent.
 
 `status`, `intent`, `subject` and `encounter` are written for you; leave them out. The whole move:
 

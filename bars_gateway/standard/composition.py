@@ -25,8 +25,9 @@ of other messages are the same thing where type and id are the same.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import count
 
 from bars_gateway.standard.bundle import is_id, map_of, maps_of, said_by, text_of
 from bars_gateway.standard.compositions import Composition, Need, chosen, known_for
@@ -34,10 +35,7 @@ from bars_gateway.standard.definitions import DEFINITIONS, cited
 from bars_gateway.standard.issues import Issue
 from bars_gateway.standard.meaning import MOVES, ours_in, read_as, wording_of
 from bars_gateway.standard.rule import has_words
-from bars_gateway.standard.rules.substance import (
-    referred_to_by,
-    says_what_was_found,
-)
+from bars_gateway.standard.rules.substance import around, says_what_was_found
 from bars_gateway.standard.tree import Json, Resource
 from bars_gateway.standard.workflow import REQUESTER_MOVES, Move, RequestType
 
@@ -65,6 +63,7 @@ class Exchanged:
     move: Move
     bundle: Resource
     answer: Resource  # empty where there is none
+    arrived: bool = True  # the other side has it, and no doubt about it
 
 
 def compose(
@@ -90,14 +89,15 @@ def compose(
     asked = [each for each in exchanged if each.move in {Move.REQUEST, Move.UPDATE}]
     if not asked:
         return [_issue("C02", "in_reply_to", "nothing is kept of its request (any more)")]
-    entries = known(asked, exchanged, row, focus_id)
+    wanted = _without_blanks(wanted)
+    standing = _standing(asked, exchanged, row, focus_id)
     counts = _counts(row, asked[-1].bundle)
-    issues = [*_missing(wanted, row, entries), *_out_of_place(wanted, row, counts)]
+    issues = _unfit(wanted, row, asked, standing, counts)
     if issues:
         return issues
+    entries = standing[-1]
     own = respond(entries, exchanged, wanted, row, new_id) if row.is_response else None
-    once = frozenset(name for name, most in counts.items() if most == 1)
-    given = add(entries, wanted.resources, once, new_id)
+    given = add(entries, wanted.resources, _once(counts), new_id)
     issues = list(_contradicted(wanted, given, entries, row, own))
     if issues:
         return issues
@@ -106,6 +106,48 @@ def compose(
     header = _header(asked, exchanged, row, focus)
     made = _bundle(asked[-1].bundle, header, entries, {focus, *given}, new_id=new_id, now=now)
     return list(_misread(made, asked, row, use_case)) or made
+
+
+def _without_blanks(wanted: Wanted) -> Wanted:
+    """Take a blank for no reason: a cancellation goes without one rather than not at all."""
+    return wanted if has_words(wanted.text or "") else replace(wanted, text=None)
+
+
+def _unfit(
+    wanted: Wanted,
+    row: Composition,
+    asked: Sequence[Exchanged],
+    standing: Sequence[Entries],
+    counts: Mapping[str, int | None],
+) -> list[Issue]:
+    """Return why nothing can be composed of what the EPR has said."""
+    return [
+        *_missing(wanted, row, standing[-1], _requesters(asked)),
+        *_out_of_place(wanted, row, counts),
+        *_unchanged(wanted, row, standing, _once(counts)),
+    ]
+
+
+def _standing(
+    asked: Sequence[Exchanged],
+    exchanged: Sequence[Exchanged],
+    row: Composition,
+    focus_id: str | None,
+) -> list[Entries]:
+    """Return all that the Receiver may have of the request by now, the newest last."""
+    arrived = (place for place, each in enumerate(asked) if each.arrived)
+    sure = max(arrived, default=0)
+    return [
+        known(asked[: place + 1], exchanged, row, focus_id) for place in range(sure, len(asked))
+    ]
+
+
+def _requesters(asked: Sequence[Exchanged]) -> frozenset[str]:
+    """Return what the Requester's Encounter is known by."""
+    ours: frozenset[str] = frozenset()
+    for each in asked:
+        ours = ours_in(said_by(each.bundle), ours)
+    return ours
 
 
 def known(
@@ -138,6 +180,10 @@ def _counts(row: Composition, request: Resource) -> Mapping[str, int | None]:
     if definition is None:
         return {}
     return {focus.type: focus.most for focus in definition.focuses[2:]}
+
+
+def _once(counts: Mapping[str, int | None]) -> frozenset[str]:
+    return frozenset(name for name, most in counts.items() if most == 1)
 
 
 def _header(
@@ -201,10 +247,17 @@ def _no_such_outcome(rows: tuple[Composition, ...]) -> Issue:
     return _issue("C01", "outcome", f"must be one of {words}" if words else "must be left out")
 
 
-def _missing(wanted: Wanted, row: Composition, entries: Entries) -> Iterator[Issue]:
+def _missing(
+    wanted: Wanted, row: Composition, entries: Entries, requesters: Collection[str]
+) -> Iterator[Issue]:
     """Yield what only the EPR can know, or look up, and has not said."""
-    if row.need is not None:
-        yield from _NEEDS[row.need](wanted, entries)
+    if row.need is Need.WORDS and not wanted.text:
+        yield _issue("C03", "text", "must say why, for this outcome has no code for it")
+    if row.need is Need.FINDINGS:
+        yield from _findings(wanted, entries, requesters)
+    if row.need is Need.CHANGE and not wanted.resources:
+        text = "must hold what has changed, such as the ServiceRequest with the changed members"
+        yield _issue("C03", "resources", text)
     if not row.is_response:
         focus = next(iter(of_type(entries, "Appointment", "ServiceRequest").values()), {})
         if "id" not in focus:
@@ -216,39 +269,49 @@ def _missing(wanted: Wanted, row: Composition, entries: Entries) -> Iterator[Iss
             yield _issue("C04", "in_reply_to", text)
 
 
-def _words(wanted: Wanted, _known: Entries) -> Iterator[Issue]:
-    if not has_words(wanted.text or ""):
-        yield _issue("C03", "text", "must say why, for this outcome has no code for it")
-
-
-def _findings(wanted: Wanted, entries: Entries) -> Iterator[Issue]:
+def _findings(wanted: Wanted, entries: Entries, requesters: Collection[str]) -> Iterator[Issue]:
     given = [("", each) for each in wanted.resources]
-    known = referred_to_by([*entries.items(), *given])
+    beside = around([*entries.items(), *given], requesters)
     plans = _given(wanted, "CarePlan")
     if not plans:
         text = "must hold the CarePlan with what was found: nobody else knows it"
         yield _issue("C03", "resources", text)
     for index, plan in plans:
-        if not says_what_was_found(plan, known):
+        if not says_what_was_found(plan, beside):
             text = (
                 "must say what was found: write it in outcomeCodeableConcept of an activity, in"
                 " text or as a code, or name the case that came of it in outcomeReference, and"
-                " give that with it"
+                " give that with it, with its number. Neither the patient nor the case that you"
+                " were asked about is an outcome"
             )
             yield _issue("C03", f"resources[{index}].activity", text)
 
 
-def _change(wanted: Wanted, _known: Entries) -> Iterator[Issue]:
-    if not wanted.resources:
-        text = "must hold what has changed, such as the ServiceRequest with the changed members"
+def _unchanged(
+    wanted: Wanted, row: Composition, standing: Sequence[Entries], once: Collection[str]
+) -> Iterator[Issue]:
+    """Yield that an update says nothing new: its Receiver would look for a change in vain."""
+    if row.need is not Need.CHANGE or not wanted.resources:
+        return
+    if not any(_changes(before, wanted.resources, once) for before in standing):
+        text = (
+            "change nothing: what they hold is so already. Give the members that have changed, with"
+            " their new values; if nothing has, send no update"
+        )
         yield _issue("C03", "resources", text)
 
 
-_NEEDS: Mapping[Need, Callable[[Wanted, Entries], Iterator[Issue]]] = {
-    Need.WORDS: _words,
-    Need.FINDINGS: _findings,
-    Need.CHANGE: _change,
-}
+def _changes(before: Entries, resources: Sequence[Resource], once: Collection[str]) -> bool:
+    """Tell whether *resources* make what was sent *before* say anything else."""
+    after, numbers = dict(before), count()
+    given = add(after, resources, once, lambda: str(next(numbers)))
+    return any(_said(after[url]) != _said(before.get(url, {})) for url in given)
+
+
+def _said(resource: Resource) -> Fields:
+    """Return what a resource says; what tells it from others says nothing."""
+    rest = {"resourceType", "id", "meta"}
+    return {name: value for name, value in resource.items() if name not in rest}
 
 
 def _out_of_place(
@@ -304,10 +367,7 @@ def _misread(
     wording = wording_of(said_by(made))
     if wording is None:
         return
-    ours: frozenset[str] = frozenset()
-    for each in asked:
-        ours = ours_in(said_by(each.bundle), ours)
-    reading = read_as(wording, ours, use_case=use_case)
+    reading = read_as(wording, _requesters(asked), use_case=use_case)
     if reading.said not in row.says and MOVES[reading.said] is not Move.UNCLEAR:
         text = f"make it read as {reading.said}, which is not what the move means: correct them"
         yield _issue("C06", "resources", text)

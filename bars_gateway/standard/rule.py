@@ -18,6 +18,7 @@ what a message is, or whose, are *fixed*, and no agreement changes them.
 The words that rules are written in stand here, too: which kind of message it is, and the like.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -306,7 +307,12 @@ def statuses(message: Message, resource_type: str) -> list[tuple[str, str]]:
 
 def has_words(text: str) -> bool:
     """Tell whether there is anything to read: a mark, or what nobody can see, is nothing."""
-    return any(each.isalnum() for each in text)
+    return any(each.isalnum() and _is_seen(each) for each in text)
+
+
+def _is_seen(letter: str) -> bool:
+    """Tell whether a letter is there to be seen: Unicode has some that only fill a place."""
+    return {"FILLER", "BLANK"}.isdisjoint(unicodedata.name(letter, "").split())
 
 
 def missing(resource_type: str) -> str:

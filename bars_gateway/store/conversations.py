@@ -54,6 +54,7 @@ class Said:
     move: Move
     request: Payload
     answer: Payload | None
+    arrived: bool  # the other side has it, and no doubt about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,12 @@ class Conversations(Noun):
 
 
 def _said(row: Row) -> Said:
-    return Said(move=Move(row["move"]), request=payload_of(row), answer=_answer(row))
+    return Said(
+        move=Move(row["move"]),
+        request=payload_of(row),
+        answer=_answer(row),
+        arrived=row["state"] in {"acknowledged", "received"},
+    )
 
 
 def _answer(row: Row) -> Payload | None:

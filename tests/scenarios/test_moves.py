@@ -126,6 +126,55 @@ async def test_an_empty_care_plan_in_a_whole_bundle_is_not_the_last_word(world: 
     assert State.ACTIVE == await state(world.ambulance, receipt["request_id"])
 
 
+async def test_an_update_that_changes_nothing_does_not_go_out(world: World) -> None:
+    """The other side would look for what has changed; who sends it is told what to give."""
+    receipt, _ = await requested(world, validation_request())
+    bare = {"resourceType": "ServiceRequest"}
+    asked = move(receipt["request_id"], "update", resources=[bare])
+    status, document = await made(world.ambulance, asked)
+    (issue,) = document["issues"]
+
+    assert (422, "C03", "resources") == (status, issue["rule"], issue["path"])
+    assert "Give the members that have changed" in issue["problem"]
+
+
+@pytest.mark.parametrize("text", [" ", "\u3164"])
+async def test_a_cancellation_with_a_blank_for_a_reason_goes_without_one(
+    world: World, text: str
+) -> None:
+    """Whoever is on the way is stopped; nobody is shown a reason that says nothing."""
+    receipt, _ = await requested(world, validation_request())
+    asked = move(receipt["request_id"], "cancel", text=text)
+    status, document = await made(world.ambulance, asked)
+    reasons = resource(document["message"], "ServiceRequest").get("reasonCode", [])
+
+    assert 201 == status
+    assert text not in [each.get("text") for each in reasons]
+
+
+@pytest.mark.parametrize("outcome", ["no_action", "action"])
+async def test_a_care_plan_that_leads_back_to_whoever_asked_is_not_the_last_word(
+    world: World, outcome: str
+) -> None:
+    """The patient, and the case that was asked about, are known to them."""
+    _, notice = await requested(world, validation_request())
+    (file,) = world.hospital.files("inbox/new/*.message.json")
+    urls = [
+        each["fullUrl"]
+        for each in json.loads(file.read_bytes())["entry"]
+        if each["resource"]["resourceType"] in {"Patient", "Organization", "Encounter"}
+    ]
+    refused = []
+    for url in [*urls, "https://example.org/"]:
+        plan = {"resourceType": "CarePlan"}
+        plan["activity"] = [{"outcomeReference": [{"reference": url}]}]
+        asked = move(notice["request_id"], "conclude", outcome=outcome, resources=[plan])
+        status, document = await made(world.hospital, asked)
+        refused.append((status, [each["path"] for each in document["issues"]]))
+
+    assert [(422, ["resources[0].activity"])] * (len(urls) + 1) == refused
+
+
 async def test_the_example_of_the_documentation_can_be_sent(world: World) -> None:
     """`docs/moves.md`: its CarePlan is complete, and arrives as what it says."""
     _, notice = await requested(world, validation_request())

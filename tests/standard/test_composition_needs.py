@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from variants import a_booking, a_broker_referral, a_pharmacy_referral, a_referr
 
 from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.bundle import said_by
+from bars_gateway.standard.composition import Wanted
 from bars_gateway.standard.compositions import COMPOSITIONS, Composition
 from bars_gateway.standard.definitions import DEFINITIONS, cited
 from bars_gateway.standard.examination import examine
@@ -290,7 +292,34 @@ def test_an_element_that_is_left_out_is_named(
         pytest.param(
             "a4t1", wants(Move.DECLINE, "OTH", text=" "), ["C03"], ["text"], id="blank-reason"
         ),
+        pytest.param(
+            "a4t1",
+            wants(Move.DECLINE, "OTH", text="\u3164\u2800"),
+            ["C03"],
+            ["text"],
+            id="reason-that-nobody-can-see",
+        ),
         pytest.param("a4t1", wants(Move.UPDATE), ["C03"], ["resources"], id="update-of-nothing"),
+        pytest.param(
+            "a4t1",
+            wants(Move.UPDATE, None, {"resourceType": "ServiceRequest"}),
+            ["C03"],
+            ["resources"],
+            id="update-that-changes-nothing",
+        ),
+        pytest.param(
+            "a4t1",
+            wants(
+                Move.UPDATE,
+                None,
+                {"resourceType": "ServiceRequest", "id": MINTED.focus_id, "meta": {}},
+                {"resourceType": "Patient"},
+                {"resourceType": "Observation", "id": "o1"},
+            ),
+            ["C03"],
+            ["resources"],
+            id="updates-that-change-nothing",
+        ),
         pytest.param(
             "a4t1",
             wants(Move.CONCLUDE, "action", CARE_PLAN, CARE_PLAN),
@@ -355,6 +384,59 @@ def test_what_a_move_needs_is_named_with_its_cure(
 
     assert isinstance(issues, list)
     assert (rules, paths) == ([i.rule for i in issues], [i.path for i in issues])
+
+
+def test_an_update_may_not_say_again_what_they_have() -> None:
+    """Whoever gets it would look for what has changed, and find nothing."""
+    given = of("a4t1")
+    update = wants(Move.UPDATE, None, CHANGED)
+    made = given.make(update)
+    (issue,) = given.make(update, exchanged(made))
+
+    assert ("C03", "resources") == (issue.rule, issue.path)
+    assert "if nothing has, send no update" in issue.text
+
+
+def test_an_update_may_be_said_again_where_nobody_knows_whether_they_have_it() -> None:
+    """It is nothing new to us, and may be all that they do not know."""
+    given = of("a4t1")
+    update = wants(Move.UPDATE, None, CHANGED)
+    unconfirmed = replace(exchanged(given.make(update)), arrived=False)
+
+    assert isinstance(given.make(update, unconfirmed), dict)
+
+
+def test_what_was_changed_may_be_changed_back() -> None:
+    """It is what they had before, and not what they have now."""
+    given = of("a4t1")
+    moved = {"start": "2026-03-02T09:30:00+00:00", "end": "2026-03-02T10:30:00+00:00"}
+    first = exchanged(given.make(wants(Move.UPDATE, None, CHANGED)))
+    second = given.make(
+        wants(Move.UPDATE, None, CHANGED | {"occurrencePeriod": moved}),
+        first,
+    )
+
+    assert isinstance(given.make(wants(Move.UPDATE, None, CHANGED), first, exchanged(second)), dict)
+
+
+@pytest.mark.parametrize("text", [" ", "\u200b", "\u3164", "\n"])
+@pytest.mark.parametrize(
+    ("use_case", "wanted"),
+    [
+        pytest.param("a4t1", wants(Move.CANCEL), id="cancel"),
+        pytest.param("a7t1", wants(Move.CANCEL), id="cancel-a-booking"),
+        pytest.param("a4t1", wants(Move.DECLINE, "FC"), id="decline"),
+        pytest.param("a6t2", wants(Move.PROGRESS), id="a-move-without-words"),
+    ],
+)
+def test_a_text_in_which_nothing_can_be_read_is_none(
+    use_case: str, wanted: Wanted, text: str
+) -> None:
+    """A cancellation is not stopped for it, and nobody gets an empty reason."""
+    given = of(use_case)
+    blank = given.make(replace(wanted, text=text))
+
+    assert to_bytes(given.make(wanted), Format.JSON) == to_bytes(blank, Format.JSON)
 
 
 def test_a_case_may_be_shared_as_it_stands() -> None:

@@ -6,10 +6,22 @@ as the final word on a patient it would end the case without one. So what an App
 to be said is looked for by its words, codes and times, never by the type that holds them.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from html import unescape
 
 from bars_gateway.standard.applications import Offer
-from bars_gateway.standard.bundle import Entry, Message, Resource, map_of, maps_of, text_of
+from bars_gateway.standard.bundle import (
+    Entry,
+    Json,
+    Message,
+    Resource,
+    bare_id,
+    map_of,
+    maps_of,
+    text_of,
+)
 from bars_gateway.standard.issues import Severity
 from bars_gateway.standard.meaning import ours_in, wording_of
 from bars_gateway.standard.rule import (
@@ -26,6 +38,7 @@ from bars_gateway.standard.rule import (
     is_new_request,
     is_of,
     missing,
+    objects_at,
     rule,
 )
 
@@ -36,37 +49,138 @@ OTHER = "OTH"  # the one rejection whose code says nothing
 VALIDATED = (f"{CODES}message-reason-encounter", "validation-triage-outcome")
 _HELP = frozenset({"a6t2", "a6t3"})
 
+# What an outcome may be written in: not who or where somebody is, nor what was asked for.
+_FINDINGS = frozenset(
+    {
+        *("AllergyIntolerance", "Appointment", "ClinicalImpression", "Communication"),
+        *("Composition", "Condition", "DetectedIssue", "DiagnosticReport", "DocumentReference"),
+        *("Encounter", "Goal", "Immunization", "MedicationAdministration", "MedicationDispense"),
+        *("MedicationRequest", "MedicationStatement", "Observation", "Procedure"),
+        *("QuestionnaireResponse", "RiskAssessment", "Task"),
+    }
+)
+# What every resource has, or may have, and that tells nobody what was found.
+_TECHNICAL = frozenset(
+    {
+        *("resourceType", "id", "meta", "implicitRules", "language", "text"),
+        *("extension", "modifierExtension", "contained", "status", "intent", "class", "category"),
+        *("subject", "patient", "encounter", "basedOn", "partOf", "episodeOfCare", "author"),
+        *("participant", "performer", "serviceProvider", "location", "recorder", "asserter"),
+        *("careTeam", "contributor", "supportingInfo", "addresses", "goal"),
+    }
+)
+# What words and codes stand in.
+_WORDY = (
+    *("text", "display", "code", "value", "valueString", "title", "description", "note"),
+    *("comment", "conclusion", "summary"),
+)
+_TAG = re.compile("<[^>]*>")
 
-def says_what_was_found(plan: Resource, known: Collection[str]) -> bool:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What stands beside a CarePlan, by how it may be referred to from there."""
+
+    outcomes: Collection[str]  # what may be an outcome, and says something
+    others: Collection[str]
+    asked: Collection[str]  # what the Requester's own Encounter is known by
+
+
+def around(entries: Iterable[tuple[str, Resource]], asked: Collection[str]) -> Around:
+    """Return what a CarePlan may refer to among *entries*; none of it is what was *asked*."""
+    outcomes: set[str] = set()
+    others: set[str] = set()
+    for url, each in entries:
+        kind, known = text_of(each, "resourceType"), text_of(each, "id")
+        names = {name for name in (url, f"{kind}/{known}") if name and not name.endswith("/")}
+        own = kind == "Encounter" and any(_is_of(name, asked) for name in names)
+        (outcomes if _tells(each) and not own else others).update(names)
+    return Around(outcomes=outcomes - others, others=others, asked=asked)
+
+
+def says_what_was_found(plan: Resource, beside: Around) -> bool:
     """
     Tell whether a CarePlan names an outcome: in words, by a code, or as a case of its own.
 
-    *known*: how the resources beside it may be referred to. What refers to nothing says nothing.
+    What refers to nothing, to a person, or back to the case that was asked about, says nothing.
     """
-    held = {f"#{text_of(each, 'id')}" for each in maps_of(plan, "contained")}
+    held = [(f"#{text_of(each, 'id')}", each) for each in maps_of(plan, "contained")]
+    within = around(held, beside.asked)
+    known = Around(
+        outcomes={*beside.outcomes, *within.outcomes},
+        others={*beside.others, *within.others},
+        asked=beside.asked,
+    )
     return any(
         is_said(maps_of(activity, "outcomeCodeableConcept"))
-        or any(_leads_somewhere(r, {*known, *held}) for r in maps_of(activity, "outcomeReference"))
+        or any(_leads_to_one(each, known) for each in maps_of(activity, "outcomeReference"))
         for activity in maps_of(plan, "activity")
     )
 
 
-def _leads_somewhere(reference: Resource, known: Collection[str]) -> bool:
-    """Tell whether whoever reads it finds what it refers to, by a resource, a number or words."""
+def _leads_to_one(reference: Resource, known: Around) -> bool:
+    """Tell whether whoever reads it finds an outcome: a resource, or a number or words for one."""
     url = text_of(reference, "reference")
+    if url in known.outcomes or url in known.others:
+        return url in known.outcomes
     number = text_of(map_of(reference, "identifier"), "value")
-    in_words = has_words(number) or has_words(text_of(reference, "display"))
-    return in_words or url in known or url.startswith(("https://", "http://"))
+    kind = text_of(reference, "type") or _type_in(url)
+    if _is_of(url, known.asked) or _is_of(number, known.asked) or kind not in {"", *_FINDINGS}:
+        return False
+    return has_words(number) or has_words(text_of(reference, "display"))
 
 
-def referred_to_by(entries: Iterable[tuple[str, Resource]]) -> set[str]:
-    """Return how these may be referred to from within their Bundle: by fullUrl, or type and id."""
-    return {
-        name
-        for url, each in entries
-        for name in (url, f"{text_of(each, 'resourceType')}/{text_of(each, 'id')}")
-        if name and not name.endswith("/")
-    }
+def _is_of(name: str, known: Collection[str]) -> bool:
+    """Tell whether a fullUrl, a reference or a number is one of what something is *known* by."""
+    return bare_id(name) in known or bare_id(name).rpartition("/")[2] in known
+
+
+def _type_in(url: str) -> str:
+    """Return the type that a reference names: Patient of `Patient/1`; empty where it names none."""
+    kind = url.rpartition("/")[0].rpartition("/")[2]
+    return kind if kind.isalpha() and kind[:1].isupper() else ""
+
+
+def _tells(resource: Resource) -> bool:
+    """Tell whether it may be an outcome, and holds words or a code of its own."""
+    return text_of(resource, "resourceType") in _FINDINGS and _has_content(resource)
+
+
+def _has_content(resource: Resource) -> bool:
+    rest = _without(resource, *_TECHNICAL)
+    return any(
+        has_words(text_of(each, name)) for _, each in objects_at(rest, "") for name in _WORDY
+    )
+
+
+def _without(node: Resource, *names: str) -> dict[str, Json]:
+    return {name: value for name, value in node.items() if name not in names}
+
+
+def says_nothing(message: Message) -> bool:
+    """
+    Tell whether a message has a CarePlan, and nothing can be read in any.
+
+    One that names no outcome may yet say something in a note: that is looked for here, too.
+    """
+    beside = _beside_plans(message)
+    plans = [plan for _, plan in message.all("CarePlan")]
+    return bool(plans) and not any(_has_words(plan, beside) for plan in plans)
+
+
+def _has_words(plan: Resource, beside: Around) -> bool:
+    activities = maps_of(plan, "activity")
+    rest = _without(plan, "identifier", "activity")
+    details = [_without(each, "outcomeReference", "reference") for each in activities]
+    # What a program has written into the narrative by itself is no more than the elements say.
+    narrative = map_of(plan, "text")
+    written = text_of(narrative, "div") if text_of(narrative, "status") == "additional" else ""
+    return (
+        says_what_was_found(plan, beside)
+        or any(_leads_to_one(map_of(each, "reference"), beside) for each in activities)
+        or _has_content({**rest, "activity": details})
+        or has_words(unescape(_TAG.sub(" ", written)))
+    )
 
 
 def is_said(concepts: Iterable[Resource]) -> bool:
@@ -131,10 +245,20 @@ def answer_finds_nothing(message: Message, _offer: Offer) -> Iterator[str]:
 
 
 def _empty_plans(message: Message) -> Iterator[str]:
-    known = referred_to_by((each.full_url, each.resource) for each in message.entries)
+    beside = _beside_plans(message)
     for path, plan in message.all("CarePlan"):
-        if not says_what_was_found(plan, known):
+        if not says_what_was_found(plan, beside):
             yield f"{path}.activity"
+
+
+def _beside_plans(message: Message) -> Around:
+    """Return what the CarePlans of a message may refer to."""
+    entries = [(each.full_url, each.resource) for each in message.entries]
+    cases = [each for each in message.entries if each.type == "Encounter"]
+    # The only Encounter of a response is the Responder's, if it is the focus.
+    alone = len(cases) == 1 and message.event == RESPONSE
+    answered = alone and cases[0].full_url == message.focus_url
+    return around(entries, frozenset() if answered else ours_in(message))
 
 
 def _is_full_answer(message: Message) -> bool:
