@@ -44,6 +44,7 @@ from bars_gateway.standard.sentences.received import (
     BY_WORD,
     DECIDED,
     DECIDED_TOO_LATE,
+    EMPTY,
     OF_ANSWERS,
     OF_VALIDATIONS,
     enquiry,
@@ -327,6 +328,13 @@ def responses() -> str:
     told = [
         Told((f"`{said}`", f"`{MOVES[said]}`"), came(move=MOVES[said], says=said)) for said in Said
     ]
+    told += [
+        Told(
+            (f"`{said}`, `{Remark.EMPTY_PLAN}`", f"`{Move.CONCLUDE}`"),
+            came(move=Move.CONCLUDE, says=said, remarks=(Remark.EMPTY_PLAN,)),
+        )
+        for said in EMPTY
+    ]
     return table(("Says", "Move", "About", "What is said"), rows(told))
 
 
@@ -338,12 +346,16 @@ def overtaken() -> str:
     return table(("Says", "About", "What is said"), rows(told))
 
 
+# What is said of one that came out of its order only: else the message itself says it.
+WITH = {Remark.EMPTY_PLAN: f"`{Remark.OUT_OF_ORDER}`"}
+
+
 def remarks() -> str:
     told = [
         row
         for remark in Remark
         if added(remark)
-        for row in [*in_other_words(remark), (f"`{remark}`", "", added(remark))]
+        for row in [*in_other_words(remark), (f"`{remark}`", WITH.get(remark, ""), added(remark))]
     ]
     return table(("Remark", "With", "What is said, after the sentence of the message"), told)
 

@@ -276,6 +276,7 @@ class Arrival:
     owed: Owed | None  # a response
     reason: str = "new"  # of a response
     wording: Wording | None = None  # of a response: what its meaning follows from
+    says_nothing: bool = False  # of a response: there is nothing to read in its CarePlan
     word: Word | None = None  # of a response that was read beside its workflow
     enforced: frozenset[str] = enforced(Side.RECEIVING)  # guards that refuse a move
     ties: Ties | None = None  # of a new request: what it says of other workflows

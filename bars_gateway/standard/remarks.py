@@ -1,5 +1,5 @@
 """
-What is remarkable about a response: late, too late, out of order, stood down, amended.
+What is remarkable about a response: late, out of order, stood down, empty, amended.
 
     Standing (before it) + Response ──remarks_on──► which sentences the EPR is told with it
 
@@ -50,6 +50,7 @@ _UNDER_WAY = frozenset({Move.WAIT, Move.PROGRESS})
 _NEVER_TAKEN = frozenset({State.REFUSED, State.ABANDONED})
 _SOMEBODY_COMES = frozenset({Said.ASSIGNED, Said.ON_SCENE})
 _NOBODY_COMES = frozenset({Said.REJECTED, Said.STOOD_DOWN, Said.NOT_ATTENDED, Said.UNCLEAR})
+_FINDS = frozenset({Said.VALIDATION_ACTS, Said.VALIDATION_CLOSES})
 _MAY_COME_TO_NOTHING = _NOBODY_COMES | {Said.ACCEPTED}
 _AGREES = _SOMEBODY_COMES | {Said.ACCEPTED}
 _UNDER_AGREEMENT = frozenset({State.ACTIVE, State.IN_PROGRESS})
@@ -69,6 +70,7 @@ class Remark(StrEnum):
     CONTRADICTS = "contradicts"
     IN_DOUBT = "in_doubt"
     STOOD_DOWN = "stood_down"
+    EMPTY_PLAN = "empty_plan"
     INTERIM_MISSED = "interim_missed"
     UNFORESEEN = "unforeseen"
     ANSWERS_REFUSED = "answers_refused"
@@ -266,6 +268,7 @@ class Response:
     reason: str  # new or update
     newer: bool = True  # than everything that came before it, and than a cancellation
     clock_ahead: bool = False  # it is stamped later than it came
+    says_nothing: bool = False  # its CarePlan, in words or codes
     came_at: datetime
 
 
@@ -322,6 +325,8 @@ ROWS: Mapping[Remark, _Row] = {
     Remark.CONTRADICTS: _contradicts,
     Remark.IN_DOUBT: lambda before, _: before.state is State.CONTRADICTED,
     Remark.STOOD_DOWN: _stands_down,
+    # The case ends by it all the same: it is the last word, and only a telephone tells more.
+    Remark.EMPTY_PLAN: lambda _, response: response.says_nothing and response.says in _FINDS,
     Remark.INTERIM_MISSED: _misses_interim,
     Remark.ARRIVED_AFTER_ALL: lambda before, _: before.state is State.UNCONFIRMED,
     Remark.ANSWERS_REFUSED: lambda before, _: before.state in _NEVER_TAKEN,

@@ -19,10 +19,12 @@ from functools import partial
 from bars_gateway.model.messages import Arrival, NoticeKind, Refusal
 from bars_gateway.model.questions import PROCESS_MESSAGE, READ_LIVES, Decided, Decision
 from bars_gateway.standard.applications import Owed
+from bars_gateway.standard.bundle import Message
 from bars_gateway.standard.consistency import CaseDetails, case_details_of
-from bars_gateway.standard.meaning import Wording, wording_of
+from bars_gateway.standard.meaning import wording_of
 from bars_gateway.standard.patients import ONE_PATIENT, compare_with, patient_of
 from bars_gateway.standard.remarks import OF_NUMBERS, Remark
+from bars_gateway.standard.rules.substance import says_nothing
 from bars_gateway.standard.workflow import FINAL, REQUESTER_MOVES, Move, RequestType, State
 from bars_gateway.store import links
 from bars_gateway.store.asides import Failed, Look, each_alone
@@ -211,6 +213,7 @@ def _changed_workflow(
 
 def _arrival(row: Row, decision: Decision) -> Arrival:
     about = json.loads(row["about"])
+    response = _response(row, Move(about["move"]))
     return Arrival(
         provider=row["provider"],
         request_id=row["request_id"],
@@ -229,7 +232,8 @@ def _arrival(row: Row, decision: Decision) -> Arrival:
         answer=decision.answer,
         owed=_owed(about),
         reason=about.get("reason", ""),
-        wording=_wording(row, Move(about["move"])),
+        wording=wording_of(response) if response else None,
+        says_nothing=response is not None and says_nothing(response),
         ties=links.as_written(about.get("ties")),
         case_details=_case_details(row, Move(about["move"])),
         doubts=tuple(each for each in map(Remark, about["remarks"]) if each in OF_NUMBERS),
@@ -241,9 +245,9 @@ def _owed(about: Mapping[str, str | None]) -> Owed | None:
     return None if due_at is None or warn_at is None else Owed(due_at=due_at, warn_at=warn_at)
 
 
-def _wording(row: Row, move: Move) -> Wording | None:
+def _response(row: Row, move: Move) -> Message | None:
     """Read a response again: its workflow may have moved on since the EPR was asked."""
-    return None if move in REQUESTER_MOVES else wording_of(read_payload(payload_of(row)))
+    return None if move in REQUESTER_MOVES else read_payload(payload_of(row))
 
 
 def _case_details(row: Row, move: Move) -> CaseDetails | None:

@@ -57,8 +57,11 @@ _BESIDE = frozenset(
         Remark.ARRIVED_AFTER_ALL,
         Remark.OTHER_RECORD,
         *OF_NUMBERS,
+        Remark.EMPTY_PLAN,
     }
 )
+# Of these, what is told again: it is as true as it was, also where the bytes tell no more.
+_KEPT = {Remark.ATTACHED, Remark.EMPTY_PLAN, *OF_NUMBERS}
 _OF_RESPONSES = (NoticeKind.MESSAGE, NoticeKind.AMENDED, NoticeKind.DECIDED_LATE)
 _CLOCK = frozenset({"answer_due_at", "warn_at", "overdue_at"})
 
@@ -240,6 +243,6 @@ def _tell_anew(
     now: datetime,
 ) -> None:
     """Give the EPR the response once more, with what a person should know about it now."""
-    attached = [Remark.ATTACHED] if Remark.ATTACHED in before else []
-    remarks = dict.fromkeys([*told.remarks, *attached, Remark.RESTORED])
+    kept = [remark for remark in Remark if remark in before & _KEPT]
+    remarks = dict.fromkeys([*told.remarks, *kept, Remark.RESTORED])
     notify(connection, told.notice, row, now, list(remarks))

@@ -94,6 +94,7 @@ from bars_gateway.standard.remarks import (
     remarks_on_numbers,
     renews_doubt,
 )
+from bars_gateway.standard.rules.substance import says_nothing
 from bars_gateway.standard.workflow import Move, RequestType, Role, State, is_worse
 from bars_gateway.store.connection import Connection, Row
 from bars_gateway.store.guards import OTHERS, whose
@@ -306,6 +307,7 @@ def tell(
         reason=arrival.reason,
         newer=heard is None or (heard.newest and _is_after_the_end(heard.word, workflow, now)),
         clock_ahead=heard is not None and heard.clock_ahead,
+        says_nothing=arrival.says_nothing,
         came_at=came_at,
     )
     remarks = remarks_on(before, response)
@@ -507,6 +509,7 @@ def response_arrival(
         owed=None,
         reason=message.reason,
         wording=wording_of(message),
+        says_nothing=says_nothing(message),
         case_details=case_details_of(message),
         doubts=remarks_on_numbers(message),
     )

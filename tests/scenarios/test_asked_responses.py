@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from asked_epr import YES, answering, epr_at
 from messages import SENDER, validation_request
+from telling import emptied
 from telling import told as stamped
 from world import World, eventually, headers, post, world_in
 
@@ -76,6 +77,21 @@ async def test_a_response_is_acknowledged_when_the_epr_says_yes(world: World) ->
     assert ("conclude", []) == (asked["move"], asked["remarks"])
     assert "waits for your yes or no" in asked["means"]
     assert [] == await told(world)
+
+
+async def test_that_a_care_plan_says_nothing_is_told_before_the_epr_decides(world: World) -> None:
+    """And it alarms as soon as the EPR has said yes: the case has ended by it."""
+    request_id, acknowledgement = await requested(world)
+    body = emptied(stamped(acknowledgement, "finished", plan="completed"))
+    async with answering(world.ambulance.socket) as epr:
+        status, _ = await responded(world, body, to_us())
+    (asked,) = epr.seen
+
+    assert (200, ["empty_plan"]) == (status, asked["remarks"])
+    assert "Do not close the case on this" in asked["means"]
+    assert "Say no if it is not yours" in asked["means"]
+    assert State.COMPLETED is await state(world, request_id)
+    assert ["response.remarked"] == [a.kind for a in (await world.ambulance.overview()).alarms]
 
 
 async def test_a_response_in_xml_is_acknowledged_in_xml(world: World) -> None:

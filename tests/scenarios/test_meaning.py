@@ -7,7 +7,7 @@ Each course was met on a trial: somebody was told something untrue, or was not t
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from messages import NHS_NUMBER, referral, validation_request
 from mixed_up import ANOTHER
 from moving import move, sent, socket_of, transfer
 from structlog.testing import capture_logs
-from telling import told
+from telling import emptied, told
 from world import Node, World, eventually, headers, post, world_in
 
+from bars_gateway.standard.sentences import means
 from bars_gateway.standard.sentences.outcomes import UNSEEN
 from bars_gateway.standard.workflow import State
+from bars_gateway.store.database import open_reader, read_with
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -188,6 +190,112 @@ async def test_an_epr_may_make_the_request_the_focus(
     )
     assert "rejected" == json.loads(file.read_bytes())["says"]
     assert State.DECLINED == (await state(world, receipt))[0]
+
+
+# A final answer whose care plan says nothing.
+
+
+LOOK = "Read the care plan now"
+
+
+async def seen(world: World, receipt: dict[str, Any]) -> list[str]:
+    """Return what whoever looks at the messages of a case is told, the request first."""
+    history = await world.ambulance.history(receipt["request_id"])
+    assert history is not None
+    query = "SELECT request_id FROM messages WHERE workflow_id = ? ORDER BY id"
+    async with open_reader(world.ambulance.database) as reader:
+        rows = await read_with(
+            reader, lambda c: c.raw.execute(query, [history.workflow.workflow_id]).fetchall()
+        )
+    found = [await world.ambulance.history(row["request_id"]) for row in rows]
+    return [means(each.message.seen_at(datetime.now(UTC))) for each in found if each]
+
+
+@pytest.mark.parametrize(
+    ("plan", "tells"),
+    [
+        ("active", "Act now: telephone the validating service, and ask what is to be done."),
+        ("completed", "Do not close the case on this: telephone the validating service now."),
+    ],
+)
+@pytest.mark.parametrize(
+    "holds", [{}, {"title": " ", "activity": [{"outcomeCodeableConcept": [{"text": "\u3164"}]}]}]
+)
+async def test_nobody_is_sent_to_read_a_care_plan_that_says_nothing(
+    world: World, plan: str, tells: str, holds: dict[str, Any]
+) -> None:
+    """It is the last word, and ends the case as ever: only a telephone tells what was found."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    (notice,) = await came(world, emptied(told(acknowledgement, "finished", plan=plan), **holds))
+
+    assert State.COMPLETED == (await state(world, receipt))[0]
+    assert ["empty_plan"] == notice["remarks"]
+    assert notice["means"].endswith(tells)
+    assert ["response.remarked"] == await alarms(world)
+    for each in [notice["means"], *await seen(world, receipt)]:
+        assert "says nothing of what was found" in each
+        assert LOOK not in each
+        assert "Read it before" not in each
+
+
+async def test_a_care_plan_that_says_it_in_a_note_is_read(world: World) -> None:
+    """It is not where it belongs, but there it is."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    note = {"note": [{"text": "Invented: send an ambulance."}]}
+    (notice,) = await came(world, emptied(told(acknowledgement, "finished", plan="active"), **note))
+
+    assert [] == notice["remarks"]
+    assert LOOK in notice["means"]
+    assert [] == await alarms(world)
+    assert [LOOK in each for each in await seen(world, receipt)] == [True, True]
+
+
+async def test_a_final_answer_with_words_makes_good_one_without(world: World) -> None:
+    """Another final answer tells what was found: the two are compared, and it can be read."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    empty = emptied(told(acknowledgement, "finished", plan="active", ago=MINUTE))
+    _, notice = await came(world, empty, told(acknowledgement, "finished", plan="active"))
+    request, first, second = await seen(world, receipt)
+
+    assert ("amended", ["amended"]) == (notice["kind"], notice["remarks"])
+    assert [LOOK in each for each in (request, second)] == [True, True]
+    assert "says nothing of what was found" in first
+
+
+async def test_an_older_final_answer_without_words_says_so_too(world: World) -> None:
+    """Nobody acts on it, nor passes over it; and nobody is told that there is much to read."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    empty = emptied(told(acknowledgement, "finished", plan="active", ago=MINUTE))
+    _, notice = await came(world, told(acknowledgement, "finished", plan="completed"), empty)
+    request, *_ = await seen(world, receipt)
+
+    assert ["amended", "out_of_order", "empty_plan"] == notice["remarks"]
+    assert "Its care plan says nothing of what was found: telephone" in notice["means"]
+    assert "asks nothing more of you. Read it before you close the case." in request
+
+
+async def test_it_is_said_with_whose_it_is(world: World) -> None:
+    """Another patient's, perhaps, and with nothing to read: both are asked about at once."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    empty = emptied(told(acknowledgement, "finished", plan="active"))
+    (notice,) = await came(world, empty.replace(NHS_NUMBER.encode(), ANOTHER.encode()))
+
+    assert ["empty_plan", "other_patient"] == notice["remarks"]
+    assert LOOK not in notice["means"]
+    assert "check whose this is before you file it" in notice["means"]
+    assert State.UNCLEAR == (await state(world, receipt))[0]
+
+
+async def test_a_rejection_without_a_reason_is_one(world: World) -> None:
+    """That nobody says why changes nothing of who has the patient."""
+    receipt, acknowledgement = await asked(world, validation_request())
+    bundle = json.loads(told(acknowledgement, "cancelled"))
+    for each in bundle["entry"]:
+        each["resource"].pop("reasonCode", None)
+    (notice,) = await came(world, json.dumps(bundle).encode())
+
+    assert State.DECLINED == (await state(world, receipt))[0]
+    assert notice["means"].endswith("The patient is your responsibility again: act now.")
 
 
 # The newest holds, by a clock that can be trusted.

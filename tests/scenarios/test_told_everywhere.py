@@ -208,6 +208,31 @@ ROWS = (
         requester=Told(epr="asks nothing more of you. Read it before you close the case."),
     ),
     Row(
+        course=courses.a_validation_that_asks_to_act_and_says_nothing,
+        requester=Told(
+            epr="asks you to act, but its care plan says nothing of what was found. Act now:"
+            " telephone the validating service, and ask",
+            page=WITH_REMARK,
+            alarm="response.remarked",
+        ),
+    ),
+    Row(
+        course=courses.a_validation_that_asks_nothing_more_and_says_nothing,
+        requester=Told(
+            epr="Do not close the case on this: telephone the validating service now.",
+            page=WITH_REMARK,
+            alarm="response.remarked",
+        ),
+    ),
+    Row(
+        course=courses.an_older_final_answer_that_says_nothing,
+        requester=Told(
+            epr="Its care plan says nothing of what was found: telephone the other service",
+            page=WITH_REMARK,
+            alarm="response.remarked",
+        ),
+    ),
+    Row(
         course=courses.an_end_of_the_requesters_own_encounter,
         requester=Told(
             epr="its answer does not add up",

@@ -25,7 +25,7 @@ from mixed_up import in_a_second_patient, mixed_up
 from moving import made, move, requested, socket_of, transfer
 from scripted import another_make, fine, outcome
 from scripted_receiver import Said, answering_reads
-from telling import of, told
+from telling import emptied, of, told
 from world import Node, World, eventually, headers, in_time, post
 
 from bars_gateway.store.backup import back_up
@@ -240,6 +240,27 @@ async def a_validation_that_asks_nothing_more(world: World) -> AsyncIterator[Non
     _, answer = await asked(world, validation_request())
     yield
     await reported(world, told(answer, "finished", plan="completed"))
+
+
+async def a_validation_that_asks_to_act_and_says_nothing(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    yield
+    await reported(world, emptied(told(answer, "finished", plan="active")))
+
+
+async def a_validation_that_asks_nothing_more_and_says_nothing(
+    world: World,
+) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    yield
+    await reported(world, emptied(told(answer, "finished", plan="completed")))
+
+
+async def an_older_final_answer_that_says_nothing(world: World) -> AsyncIterator[None]:
+    _, answer = await asked(world, validation_request())
+    await reported(world, told(answer, "finished", plan="completed"))
+    yield
+    await reported(world, emptied(told(answer, "finished", plan="active", ago=MINUTE)))
 
 
 async def an_end_of_the_requesters_own_encounter(world: World) -> AsyncIterator[None]:

@@ -43,5 +43,16 @@ def told(
     return json.dumps(bundle).encode()
 
 
+def emptied(body: bytes, **holds: Any) -> bytes:
+    """Return a response whose CarePlan has its technical elements, and *holds* these."""
+    bundle = json.loads(body)
+    for each in bundle["entry"]:
+        if of(each) == "CarePlan":
+            plan = each["resource"]
+            kept = ("resourceType", "id", "meta", "status", "intent", "subject", "encounter")
+            each["resource"] = {name: plan[name] for name in kept if name in plan} | holds
+    return json.dumps(bundle).encode()
+
+
 def of(entry: dict[str, Any]) -> str:
     return str(entry["resource"]["resourceType"])

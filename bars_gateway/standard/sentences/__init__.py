@@ -95,10 +95,11 @@ _TELL_OF_TWO = {outcomes.ONE_OF_TWO[None], *received.ONE_TURNED_DOWN.values()}
 _LAST_WORDS = {State.COMPLETED: Said.FINISHED, State.DECLINED: Said.REJECTED}
 # Remarks that are in the message's own sentence already.
 TOLD_BY_ITSELF = frozenset({Remark.OUT_OF_ORDER, Remark.HELD, *_KNOWN, *GOES_BY})
-# What asks to check whose it is, as another remark on the same message does in stronger words.
+# What another remark on the same message says in stronger words, or makes untrue.
 _SAID_BY: Mapping[Remark, Remark] = {
     Remark.TWO_PATIENTS: Remark.OTHER_PATIENT,
     Remark.UNKNOWN_PATIENT: Remark.TWO_PATIENTS,
+    Remark.INTERIM_MISSED: Remark.EMPTY_PLAN,  # nothing is whole without it
 }
 _TOLD_WITH = frozenset({(Remark.STOOD_DOWN, "stood_down")})
 _TOLD_IN = frozenset(  # a kind of notice
@@ -132,6 +133,7 @@ class Situation:
     stands: State | None = None  # its workflow
     # Who looks at it, and is told how it stands now:
     newest: Said | None = None  # what the Responder said last, of all that holds
+    newest_empty: bool = False  # and there was nothing to read in its care plan
     late: bool = False  # it is not settled, and the EPR was told that it is late
     alarmed: bool = False  # an alarm of its workflow stands
 
@@ -189,6 +191,8 @@ def _now(situation: Situation) -> Sequence[Sentence]:
 
 def _standing(situation: Situation, state: State) -> Rows | None:
     rows = standing(situation.role, state, situation.newest)
+    if situation.newest_empty and rows is received.SAID.get(str(situation.newest)):
+        rows = received.EMPTY.get(str(situation.newest), rows)
     if situation.role is Role.REQUESTER and Remark.OTHER_STANDS in situation.remarks:
         if state is State.CANCELLED:
             return outcomes.ONE_OF_TWO
@@ -324,6 +328,8 @@ def _received(situation: Situation) -> Sentence:
     if Remark.OUT_OF_ORDER in situation.remarks:
         return OLD[says]
     rows = received.SAID[says]
+    if Remark.EMPTY_PLAN in situation.remarks:
+        rows = received.EMPTY.get(says, rows)
     if rows is _REJECTED and Remark.OTHER_STANDS in situation.remarks:
         rows = received.ONE_TURNED_DOWN
     return found(rows, situation.matter)
@@ -333,14 +339,8 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
     if situation.kind in _OF_RESPONSES and situation.move not in REQUESTER_MOVES:
         yield _OF_RESPONSES[str(situation.kind)]
     for remark in situation.remarks:
-        if remark in TOLD_BY_ITSELF or (remark, situation.says) in _TOLD_WITH:
+        if _is_told(remark, situation):
             continue
-        if (remark, situation.kind) in _TOLD_IN:
-            continue
-        if _SAID_BY.get(remark) in situation.remarks:
-            continue
-        if remark is OF_ENDS.get(situation.move):
-            continue  # which says itself that it is in vain, or that it has not gone
         if remark is Remark.OTHER_STANDS and not _TELL_OF_TWO.isdisjoint(now):
             continue
         if remark is Remark.ARRIVED_AFTER_ALL and situation.shown in ENDED:
@@ -351,6 +351,20 @@ def _added(situation: Situation, now: Sequence[Sentence]) -> Iterator[Sentence]:
             continue
         word = _end_of(situation) if remark in OF_RECORDS else situation.says
         yield added_by(remark, word, situation.matter)
+
+
+def _is_told(remark: Remark, situation: Situation) -> bool:
+    """Tell whether the message's own sentence says it, or another remark in stronger words."""
+    if remark is Remark.EMPTY_PLAN:  # an older one is told in other words
+        return situation.says in received.EMPTY and Remark.OUT_OF_ORDER not in situation.remarks
+    return (
+        remark in TOLD_BY_ITSELF
+        or (remark, situation.says) in _TOLD_WITH
+        or (remark, situation.kind) in _TOLD_IN
+        or _SAID_BY.get(remark) in situation.remarks
+        # which says itself that it is in vain, or that it has not gone
+        or remark is OF_ENDS.get(situation.move)
+    )
 
 
 def _end_of(situation: Situation) -> str | None:

@@ -169,6 +169,22 @@ SAID: Mapping[str, Rows] = {
         ),
     },
 }
+# In place of these, where the care plan says nothing: nobody is sent to read it.
+EMPTY: Mapping[str, Rows] = {
+    "validation_acts": {
+        None: act(
+            "The validation is finished and asks you to act, but its care plan says nothing of what"
+            " was found. Act now: telephone {they}, and ask what is to be done."
+        ),
+    },
+    "validation_closes": {
+        None: telephone(
+            "The validation is finished, and is marked as asking nothing more of you; but its care"
+            " plan says nothing of what was found. Do not close the case on this: telephone {they}"
+            " now."
+        ),
+    },
+}
 # Where somebody has agreed to another record of the request: nothing has come back by this alone.
 ONE_TURNED_DOWN: Rows = {
     None: act(
@@ -321,6 +337,9 @@ REMARKED: Mapping[Remark, Sentence] = {
         " said which holds. Do not rely on this one alone: telephone the other service."
     ),
     Remark.STOOD_DOWN: telephone("Nobody is on the way now. Telephone: ask who goes now."),
+    Remark.EMPTY_PLAN: telephone(
+        "Its care plan says nothing of what was found: telephone the other service, and ask."
+    ),
     Remark.INTERIM_MISSED: nothing(
         "An earlier message of theirs, that they had started, never came here: this one is whole"
         " without it."
