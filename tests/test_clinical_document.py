@@ -448,6 +448,10 @@ def seen() -> str:
             ("cancelled by who asked you, and another record stands",),
             came(kind=None, stands=State.CANCELLED, remarks=(Remark.OTHER_STANDS,)),
         ),
+        Told(
+            ("another record was turned down, and this one is unanswered",),
+            replace(sent, one_declined=True),
+        ),
         Told(("an alarm of its case stands",), replace(sent, alarmed=True)),
     ]
     return table(("What is so", "About", "What is said of a request"), rows(told))

@@ -10,7 +10,12 @@ from bars_gateway.model.questions import OpenQuestions
 from bars_gateway.standard.findings import Reading
 from bars_gateway.standard.links import By, Relation
 from bars_gateway.standard.meaning import Reason, Said
-from bars_gateway.standard.remarks import OF_KNOWN, Remark, seen_beside
+from bars_gateway.standard.remarks import (
+    OF_KNOWN,
+    Remark,
+    seen_beside,
+    waits_beside_a_declined,
+)
 from bars_gateway.standard.sentences import Situation
 from bars_gateway.standard.workflow import FINAL, Move, RequestType, State
 
@@ -163,6 +168,7 @@ class MessageRow:
             late=past or (self._is_open and _has_come(self.late_from, now)),
             owed=_owed(self.stands, self.answer_due_at, self.warned_from, now),
             alarmed=self.alarmed,
+            one_declined=self._waits_alone,
             reading=self.reading,
             shown=self.shown,
             due_at=self.answer_due_at,
@@ -172,6 +178,11 @@ class MessageRow:
     @property
     def _is_open(self) -> bool:
         return self.direction == "outbound" and self.settled_at is None
+
+    @property
+    def _waits_alone(self) -> bool:
+        waits = waits_beside_a_declined(self.stands, self.newest, self.others)
+        return waits and self.direction == "outbound"
 
     def _remarks(self, *, past: bool) -> Sequence[Remark]:
         """Return what is so still: of what goes on nothing that was told before."""

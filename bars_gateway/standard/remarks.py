@@ -234,6 +234,13 @@ def seen_beside(
     return [*rest, Remark.OTHER_RECORD] if two or again else rest
 
 
+def waits_beside_a_declined(
+    own: State | None, newest: Said | None, others: Collection[State]
+) -> bool:
+    """Tell whether a record is unanswered, of whose request another record was turned down."""
+    return own is State.ACTIVE and newest is None and State.DECLINED in others
+
+
 def remarks_on_numbers(message: Message) -> tuple[Remark, ...]:
     """Return what a person should know of the NHS numbers in *message*: nobody's, or of two."""
     wrong = {each for each in numbers_written(message) if not is_nhs_number(each)}

@@ -21,6 +21,7 @@ from bars_gateway.standard.sentences import (
     means,
     sentences,
 )
+from bars_gateway.standard.sentences.outcomes import ONE_DECLINED
 from bars_gateway.standard.sentences.received import REMARKED
 from bars_gateway.standard.sentences.words import Matter, matter_of
 from bars_gateway.standard.workflow import Move, RequestType, Role, State
@@ -583,6 +584,27 @@ def test_a_fallback_that_may_be_running_is_not_to_be_started(situation: Situatio
 
     assert "your fallback may already be running" in text
     assert "Start your fallback" not in text
+
+
+@pytest.mark.parametrize("use_case", ["a3t1", "a4t1", "a6t1", "a6t2", "a6t3", "a1t1", "x9"])
+def test_what_waits_beside_one_that_was_turned_down_is_not_quiet(use_case: str) -> None:
+    """In every Application: what it says of responsibility stays, and there is something to do."""
+    sent = replace(
+        LOOKED_AT,
+        direction="outbound",
+        state="acknowledged",
+        move=Move.REQUEST,
+        request_type=RequestType.REFERRAL,
+        use_case=use_case,
+        says=None,
+        stands=State.ACTIVE,
+        newest=None,
+        owed=None,
+    )
+    alone, beside = means(sent), means(replace(sent, one_declined=True))
+
+    assert alone.endswith(NOTHING_TO_DO)
+    assert beside == alone.replace(NOTHING_TO_DO, ONE_DECLINED.text)
 
 
 def test_whoever_answers_is_not_told_of_a_fallback_of_theirs() -> None:

@@ -498,6 +498,50 @@ async def test_who_is_turned_down_acts_now_unless_somebody_has_agreed_to_the_oth
     assert not any(STANDS in each for each in texts)
 
 
+async def updated(store: Store, of: Accepted) -> Accepted:
+    """Change the first of the records, and have that acknowledged."""
+    (found,) = await store.messages.history("trust", of.request_id)
+    talk = {"focus_id": "sr-1", "correlation_id": found.message.correlation_id}
+    sent = await store.outbound.submit(submission(move=Move.UPDATE, **talk, **HELP), NOW)
+    await acknowledged(store)
+    return sent
+
+
+ONE_DECLINED = "was turned down, and no answer to this one has come. Telephone"
+
+
+async def test_who_looks_at_a_record_that_waits_reads_that_the_other_was_turned_down(
+    store: Store,
+) -> None:
+    """That one said to act now, and to ask after this one: it does not read as done."""
+    first, _ = await two_records(store)
+    update = await updated(store, first)
+    await second_says(store, "cancelled", 2 * MINUTE)
+    sent = (first.request_id, update.request_id)
+    waiting = [await looked_at(store, each, NOW) for each in sent]
+    await answered(store, "planned", MINUTE, **HELP)
+    agreed = [await looked_at(store, each, NOW) for each in sent]
+
+    assert [True] * 2 == [ONE_DECLINED in each for each in waiting]
+    assert not any(NOTHING_TO_DO in each for each in waiting)
+    assert not any("record" in each for each in agreed)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "finished"])
+async def test_who_looks_at_a_record_that_is_over_is_not_told_that_it_waits(
+    store: Store, end: str
+) -> None:
+    """Its answer has come, or nobody waits for one."""
+    first, _ = await two_records(store)
+    await second_says(store, "cancelled", 2 * MINUTE)
+    if end == "cancelled":
+        await cancelled(store, first, "sr-1")
+    else:
+        await answered(store, "finished", MINUTE, **HELP)
+
+    assert ONE_DECLINED not in await looked_at(store, first.request_id, NOW)
+
+
 async def test_of_two_that_are_turned_down_nobody_is_asked_after(store: Store) -> None:
     """Neither stands: not for who is told of the second, nor for who looks at either."""
     await two_records(store)

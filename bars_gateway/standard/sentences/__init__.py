@@ -136,6 +136,7 @@ class Situation:
     newest_empty: bool = False  # and there was nothing to read in its care plan
     late: bool = False  # it is not settled, and the EPR was told that it is late
     alarmed: bool = False  # an alarm of its workflow stands
+    one_declined: bool = False  # another record of the request was; this one is unanswered
 
     @property
     def matter(self) -> Matter:
@@ -162,8 +163,11 @@ def means(situation: Situation) -> str:
         goes_by=_goes_by(situation),
     )
     texts = [filled(each.text, situation.matter, situation.move, details) for each in said]
-    quiet = all(each.asks is Asks.NOTHING for each in said)
-    return " ".join([*texts, NOTHING_TO_DO] if quiet else texts)
+    return " ".join([*texts, NOTHING_TO_DO] if _is_quiet(said) else texts)
+
+
+def _is_quiet(said: Sequence[Sentence]) -> bool:
+    return all(each.asks is Asks.NOTHING for each in said)
 
 
 def sentences(situation: Situation) -> Sequence[Sentence]:
@@ -172,6 +176,8 @@ def sentences(situation: Situation) -> Sequence[Sentence]:
         return [REMARKED[Remark.HEARD]]  # what was said before of its Sender is so no more
     now = _now(situation)
     said = [*now, *_owed(situation), *_added(situation, now)]
+    if situation.one_declined and _is_quiet(said) and situation.move in REQUESTER_MOVES:
+        said.append(outcomes.ONE_DECLINED)
     if situation.alarmed and max(each.asks for each in said) < Asks.TELEPHONE:
         said.append(outcomes.UNSEEN)
     return said
