@@ -141,10 +141,8 @@ class Cancellations(Noun):
     def is_contested(self, connection: Connection, message_id: int, focus_id: str) -> bool:
         """Tell whether a workflow of another patient has that id of the same Receiver, too."""
         message = connection.one("message", id=message_id)
-        request = connection.one("payload", message_id=message_id, part=Part.REQUEST)
         assert message is not None
-        assert request is not None
-        whose = patient_of(read_payload(payload_of(request)))
+        whose = patient_of(read_payload(_request_of(connection, message_id)))
         holders = connection.rows("focus_holders", focus_id=focus_id, role=Role.REQUESTER)
         claimants = connection.rows("focus_claimants", focus_id=focus_id)
         return any(
@@ -200,16 +198,20 @@ def _postpone(
 
 
 def _cancellation(connection: Connection, row: Row) -> Cancellation:
-    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
-    assert payload is not None
     return Cancellation(
         message_id=row["id"],
         provider=row["provider"],
         request_id=row["request_id"],
         correlation_id=row["correlation_id"],
         receiver=row["receiver"],
-        request=payload_of(payload),
+        request=_request_of(connection, row["id"]),
     )
+
+
+def _request_of(connection: Connection, message_id: int) -> Payload:
+    payload = connection.one("payload", message_id=message_id, part=Part.REQUEST)
+    assert payload is not None
+    return payload_of(payload)
 
 
 def _is_of(whose: Patient, first: Message | None) -> bool:
@@ -319,8 +321,6 @@ def _next(connection: Connection) -> Unreconciled | Spoilt | None:
 
 
 def _unreconciled(connection: Connection, row: Row) -> Unreconciled:
-    payload = connection.one("payload", message_id=row["id"], part=Part.REQUEST)
-    assert payload is not None
     return Unreconciled(
         message_id=row["id"],
         provider=row["provider"],
@@ -329,7 +329,7 @@ def _unreconciled(connection: Connection, row: Row) -> Unreconciled:
         receiver=row["receiver"],
         due_at=instant(row["reconcile_at"]),
         settled_at=instant(row["settled_at"]),
-        request=payload_of(payload),
+        request=_request_of(connection, row["id"]),
     )
 
 
