@@ -38,7 +38,7 @@ from bars_gateway.model.messages import NoticeKind, OutboundState
 from bars_gateway.standard.applications import USE_CASE_NAMES
 from bars_gateway.standard.findings import Reading, Reconciliation
 from bars_gateway.standard.meaning import MOVES, REASONS, Said
-from bars_gateway.standard.remarks import OF_SILENCE, Remark
+from bars_gateway.standard.remarks import OF_ENDS, OF_SILENCE, Remark
 from bars_gateway.standard.sentences import Asks, Matter, Sentence, Situation, means, sentences
 from bars_gateway.standard.sentences.received import (
     BY_WORD,
@@ -244,26 +244,10 @@ def looked_for() -> str:
         ),
         *(
             Told(
-                (f"a cancellation, `{state}`, `cancel_after_end`",),
-                begun(
-                    kind="outcome",
-                    state=state,
-                    move=Move.CANCEL,
-                    remarks=(Remark.CANCEL_AFTER_END,),
-                ),
+                (f"`{move}`, `{state}`, `{remark}`",),
+                begun(kind="outcome", state=state, move=move, remarks=(remark,)),
             )
-            for state in OutboundState
-        ),
-        *(
-            Told(
-                (f"an update, `{state}`, `update_after_end`",),
-                begun(
-                    kind="outcome",
-                    state=state,
-                    move=Move.UPDATE,
-                    remarks=(Remark.UPDATE_AFTER_END,),
-                ),
-            )
+            for move, remark in OF_ENDS.items()
             for state in OutboundState
         ),
         *(

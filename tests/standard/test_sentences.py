@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 from situations import ABOUT, DUE, EVERYTHING, REMARKS
@@ -383,21 +384,24 @@ def test_an_acceptance_is_not_told_as_a_stand_down(use_case: str, state: str) ->
     assert asks_of(accepted) is asks_of(stood_down)
 
 
+def rejected(use_case: str, **more: Any) -> Situation:
+    """Return that a rejection came in, as an answer to a validation or a referral."""
+    return Situation(
+        kind="message",
+        direction="inbound",
+        state="received",
+        move=Move.DECLINE,
+        says=Said.REJECTED,
+        request_type=RequestType.VALIDATION if use_case == "a4t1" else RequestType.REFERRAL,
+        use_case=use_case,
+        **more,
+    )
+
+
 @pytest.mark.parametrize("use_case", ["a4t1", "a6t3"])
 def test_where_one_of_two_is_turned_down_nothing_comes_back_that_never_went(use_case: str) -> None:
     """Whoever asked is responsible all the time, and is told to act, whatever the other says."""
-    text = means(
-        Situation(
-            kind="message",
-            direction="inbound",
-            state="received",
-            move=Move.DECLINE,
-            says=Said.REJECTED,
-            request_type=RequestType.VALIDATION if use_case == "a4t1" else RequestType.REFERRAL,
-            use_case=use_case,
-            remarks=(Remark.OTHER_STANDS,),
-        )
-    )
+    text = means(rejected(use_case, remarks=(Remark.OTHER_STANDS,)))
 
     assert "You remain responsible: act now. Another one stands there" in text
     assert "again" not in text
@@ -438,36 +442,14 @@ def test_a_rejection_alarms_whoever_asked() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_a_rejection_says_why_in_the_words_of_the_standard(reason: Reason) -> None:
     """A code is displayed; free text is nowhere."""
-    text = means(
-        Situation(
-            kind="message",
-            direction="inbound",
-            state="received",
-            move=Move.DECLINE,
-            says=Said.REJECTED,
-            request_type=RequestType.VALIDATION,
-            use_case="a4t1",
-            reason_code=reason,
-        )
-    )
+    text = means(rejected("a4t1", reason_code=reason))
 
     assert text.endswith(f" Reason given: {REASONS[reason]}.")
 
 
 def test_an_older_rejection_is_not_told_as_a_new_one() -> None:
     """Nobody stands by a newer word if the old one says to act; nor passes over the old."""
-    text = means(
-        Situation(
-            kind="message",
-            direction="inbound",
-            state="received",
-            move=Move.DECLINE,
-            says=Said.REJECTED,
-            request_type=RequestType.REFERRAL,
-            use_case="a6t3",
-            remarks=(Remark.OUT_OF_ORDER,),
-        )
-    )
+    text = means(rejected("a6t3", remarks=(Remark.OUT_OF_ORDER,)))
 
     assert "act now" not in text
     assert "Telephone now" in text

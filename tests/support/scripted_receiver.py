@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -19,6 +19,7 @@ class Said:
     document: object
     status: int = 200
     echoes: bool = True
+    ids: Mapping[str, str] = field(default_factory=dict)  # in place of those of the request
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Script:
         raw = isinstance(said.document, bytes)
         body = said.document if raw else json.dumps(said.document).encode()
         headers = {name: request.headers[name] for name in IDS} if said.echoes else {}
+        headers |= said.ids
         return web.Response(status=said.status, body=body, content_type=JSON, headers=headers)
 
 
